@@ -1,0 +1,114 @@
+//! The wire between kiln and its agent: what may be said, and how it is framed.
+//!
+//! kiln (the host) and guest-init (the agent) speak over one byte channel: a virtio-serial port of a microVM, or the
+//! stdin and stdout of a container or sandbox. Both sides send [`frame`]s; the host sends [`ToGuest`], the agent
+//! [`FromGuest`]. A conversation:
+//!
+//! ```text
+//! host                        agent
+//!                             Hello { version }
+//! Prepare(World)          ->
+//!                         <-  Ready { phases } | Failed
+//! Run(Step)               ->
+//!                         <-  Output*, Ended { status } | Refused
+//! Cancel                  ->  (ends the running step and all it started)
+//! Export                  ->
+//!                         <-  Data*, Exported | Failed
+//! Shutdown                ->  (the agent ends, and its world with it)
+//! ```
+//!
+//! The host need not wait for `Hello` before it sends `Prepare`. The agent trusts the host; the host trusts nothing
+//! that the agent says: it bounds every length before it allocates ([`frame`]) and checks every value it uses.
+#![forbid(unsafe_code)]
+
+pub mod frame;
+mod step;
+mod world;
+
+use serde::{Deserialize, Serialize};
+
+pub use step::{ExitStatus, Step, Stream, User};
+pub use world::{Access, BootFile, Identity, Mount, Network, TextFile, World};
+
+/// The version of this protocol. Host and agent are built together; a mismatch means a stale initramfs.
+pub const VERSION: u32 = 1;
+
+/// The name of the virtio-serial port that carries the protocol (`/sys/class/virtio-ports/*/name`).
+pub const PORT_NAME: &str = "kiln.agent";
+
+/// Where the initramfs keeps the [`BootFile`], encoded with postcard.
+pub const BOOT_FILE: &str = "/kiln.boot";
+
+/// What the host asks of the agent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ToGuest {
+    /// Make the world in which steps run; sent once, answered by [`FromGuest::Ready`] or [`FromGuest::Failed`].
+    Prepare(World),
+    /// Run one step; answered by output, then [`FromGuest::Ended`] or [`FromGuest::Refused`]. One step at a time.
+    Run(Step),
+    /// End the running step and everything that any step has started (SIGKILL); its `Ended` follows.
+    Cancel,
+    /// Send the tree below `root` as one tar stream (POSIX pax; numeric owners as seen by steps; xattrs as `SCHILY.xattr.*`).
+    Export {
+        /// The directory whose children become the top-level entries of the stream.
+        root: String,
+    },
+    /// Flush, and end: power off the microVM, exit in a container or sandbox.
+    Shutdown,
+}
+
+/// What the agent says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FromGuest {
+    /// The agent runs and can be spoken to.
+    Hello {
+        /// [`VERSION`] of the agent.
+        version: u32,
+        /// Microseconds since the kernel started, as the guest's monotonic clock counts them.
+        uptime_us: u64,
+    },
+    /// The world of [`ToGuest::Prepare`] stands.
+    Ready {
+        /// What was done, in order, and how long each took, in microseconds: (`modules`, …), (`mounts`, …), ….
+        phases: Vec<(String, u64)>,
+    },
+    /// Bytes that a step wrote; at most [`frame::MAX_DATA`] of them. Each stream is exactly in order.
+    Output {
+        /// [`Step::index`].
+        step: u32,
+        /// Which of the step's two streams.
+        stream: Stream,
+        /// The bytes, as they were written.
+        bytes: Vec<u8>,
+    },
+    /// The step's first process has ended, and all that it wrote until then has been sent.
+    Ended {
+        /// [`Step::index`].
+        step: u32,
+        /// How it ended.
+        status: ExitStatus,
+        /// From its start to its end, in microseconds of the guest's monotonic clock.
+        duration_us: u64,
+    },
+    /// The step could not be started, for a reason that the build file can mend (an unknown user, a missing shell).
+    Refused {
+        /// [`Step::index`].
+        step: u32,
+        /// A sentence: what, where, why.
+        why: String,
+    },
+    /// A piece of the tar stream of [`ToGuest::Export`]; at most [`frame::MAX_DATA`] bytes.
+    Data(Vec<u8>),
+    /// The tar stream is complete.
+    Exported {
+        /// How many entries it holds.
+        entries: u64,
+        /// How many bytes of [`FromGuest::Data`] were sent.
+        bytes: u64,
+    },
+    /// The agent itself could not do what it was asked; it ends after this.
+    Failed {
+        /// A sentence: what, where, why.
+        why: String,
+    },
+}

@@ -1,0 +1,161 @@
+//! The world in which steps run: what the agent mounts, writes and sets before the first of them.
+
+use serde::{Deserialize, Serialize};
+
+/// What the initramfs tells the agent before it can be spoken to; it lies at [`super::BOOT_FILE`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BootFile {
+    /// Kernel modules (paths in the initramfs, uncompressed), in loading order, without which there is no channel.
+    pub modules: Vec<String>,
+}
+
+/// Everything the agent does between `Prepare` and `Ready`, in the order of the fields.
+///
+/// In a microVM paths of `modules` and `mounts` are those of the initramfs until [`Mount::Root`] makes a directory the
+/// root; all that follows is seen from there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct World {
+    /// The wall clock, in nanoseconds since the epoch; `None` leaves the clock alone (containers, sandboxes).
+    pub clock_ns: Option<u64>,
+    /// Bytes that are mixed into the kernel's random pool and credited; empty leaves it alone.
+    pub entropy: Vec<u8>,
+    /// Kernel modules to load (paths in the initramfs, uncompressed), in this order; one that is loaded already is passed over.
+    pub modules: Vec<String>,
+    /// What to mount and make, in this order.
+    pub mounts: Vec<Mount>,
+    /// `sethostname`; `None` leaves it alone.
+    pub hostname: Option<String>,
+    /// A static configuration of the first network card; `None`: only loopback is brought up.
+    pub network: Option<Network>,
+    /// Groups and users that must exist: what `/etc/passwd` and `/etc/group` lack is appended.
+    pub identities: Vec<Identity>,
+    /// Files to write (replacing what is there).
+    pub files: Vec<TextFile>,
+    /// The capabilities that steps may have (numbers of `linux/capability.h`): the bounding set; `None` leaves it alone.
+    pub capabilities: Option<Vec<u8>>,
+}
+
+/// Whether a mount may be written to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Access {
+    /// Reads only.
+    ReadOnly,
+    /// Reads and writes.
+    ReadWrite,
+}
+
+/// One thing to mount or make. Targets are made (0755, with parents) where they are missing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Mount {
+    /// `mkdir -p`, then mode and owner of the last component.
+    Directory {
+        /// Where.
+        path: String,
+        /// Permission bits.
+        mode: u32,
+        /// Owner.
+        uid: u32,
+        /// Group.
+        gid: u32,
+    },
+    /// `mount -t fstype -o options source target`.
+    Filesystem {
+        /// What: a device, a share's tag, or a name for file systems without one.
+        source: String,
+        /// Where.
+        target: String,
+        /// `erofs`, `ext4`, `9p`, `virtiofs`, `tmpfs`, `proc`, ….
+        fstype: String,
+        /// The file system's own options, comma-separated, as `mount(2)` takes them in `data`.
+        options: String,
+        /// Read-only or not. `nosuid`, `nodev` are set for shares (`9p`, `virtiofs`).
+        access: Access,
+    },
+    /// An overlay. `upper` and `work` are made if they are missing.
+    Overlay {
+        /// The lower directories, topmost first.
+        lower: Vec<String>,
+        /// Where writes go: a directory on a local file system.
+        upper: String,
+        /// The work directory, on the file system of `upper`.
+        work: String,
+        /// Where.
+        target: String,
+        /// More options, comma-separated (`metacopy=on`, `userxattr`, …).
+        options: String,
+        /// Give the merged root to this (uid, gid), mode 0755.
+        owner: (u32, u32),
+    },
+    /// A bind mount of a directory or file.
+    Bind {
+        /// What.
+        source: String,
+        /// Where.
+        target: String,
+        /// Read-only or not.
+        access: Access,
+    },
+    /// A symbolic link at `path`, if nothing is there.
+    Symlink {
+        /// Where.
+        path: String,
+        /// To what, verbatim.
+        target: String,
+    },
+    /// Give everything below `path` that does not belong to (uid, gid) to it; symbolic links themselves too, no other
+    /// file system below it.
+    Chown {
+        /// Where.
+        path: String,
+        /// Owner.
+        uid: u32,
+        /// Group.
+        gid: u32,
+    },
+    /// Mount /proc, /sys, /dev (with pts, shm, mqueue, fd links), /run and /tmp below `path`, then make `path` the
+    /// root (move and chroot, as `switch_root` does); the initramfs is emptied.
+    Root {
+        /// The directory that becomes `/`.
+        path: String,
+    },
+}
+
+/// A static IPv4 configuration of the first network card.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Network {
+    /// Its address.
+    pub address: [u8; 4],
+    /// The length of the network's prefix.
+    pub prefix: u8,
+    /// The default route's next hop.
+    pub gateway: [u8; 4],
+    /// Addresses that must not be reached: a prohibit route each.
+    pub prohibited: Vec<[u8; 4]>,
+    /// Bytes; 0 leaves the driver's own.
+    pub mtu: u32,
+}
+
+/// A user with a group of the same name and number.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// Login name.
+    pub name: String,
+    /// Both uid and gid.
+    pub id: u32,
+    /// Home directory.
+    pub home: String,
+    /// Login shell.
+    pub shell: String,
+}
+
+/// A small file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TextFile {
+    /// Absolute; parents are made. A symbolic link there is replaced, not followed.
+    pub path: String,
+    /// What it shall hold.
+    pub text: String,
+    /// Permission bits.
+    pub mode: u32,
+}

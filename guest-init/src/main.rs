@@ -1,0 +1,3 @@
+//! kiln's agent.
+
+fn main() {}

@@ -1,0 +1,290 @@
+//! What happened: the only thing that the stages of a build say to the outside. `report` prints it, for a person or as JSON.
+//!
+//! Each event is an object with `event` (its name) and the fields below; the printer adds `time_ms` since the start.
+
+use std::{path::PathBuf, time::Duration};
+
+use serde::{Serialize, Serializer};
+
+/// One thing that happened.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// What will be done, before anything is.
+    Plan {
+        /// `name-version-rN`.
+        package: String,
+        /// The architecture.
+        arch: String,
+        /// `qemu`, `docker`, `bubblewrap`.
+        runner: String,
+        /// How many steps will run.
+        steps: usize,
+        /// The root of the guest, in a word.
+        image: String,
+        /// The host directory of the cache, if there is one.
+        cache_dir: Option<PathBuf>,
+    },
+    /// Which accelerator was taken.
+    Accelerator {
+        /// `kvm` or `tcg`.
+        accelerator: String,
+        /// Why it is not the faster one; `None` where it is.
+        why: Option<String>,
+    },
+    /// The root image.
+    Image {
+        /// In a word.
+        image: String,
+        /// What happens to it.
+        state: ImageState,
+    },
+    /// One line from the making of an image, a daemon or a fallback that a person may want to see.
+    Note {
+        /// The line.
+        text: String,
+    },
+    /// The guest is ready.
+    Boot {
+        /// What it took, phase by phase, in order.
+        phases: Vec<Phase>,
+    },
+    /// A step starts.
+    StepStarted {
+        /// Which.
+        step: StepName,
+    },
+    /// A step wrote something.
+    Output {
+        /// Which.
+        step: StepName,
+        /// `stdout` or `stderr`.
+        stream: Stream,
+        /// What.
+        #[serde(flatten)]
+        data: Data,
+    },
+    /// A step ended.
+    StepFinished {
+        /// Which.
+        step: StepName,
+        /// How.
+        status: Status,
+        /// How long it took.
+        #[serde(rename = "duration_ms", serialize_with = "millis")]
+        duration: Duration,
+    },
+    /// What became of the cache.
+    Cache(CacheReport),
+    /// A package was written.
+    Artifact {
+        /// The package or subpackage.
+        package: String,
+        /// Where it was written.
+        path: PathBuf,
+        /// The size of that file.
+        bytes: u64,
+        /// How many files, links and directories it holds.
+        entries: u64,
+    },
+    /// The last event.
+    Finished {
+        /// `success`, `failed`, `timed_out`, `interrupted`.
+        outcome: Outcome,
+        /// kiln's exit code.
+        exit_code: u8,
+        /// The whole command.
+        #[serde(rename = "duration_ms", serialize_with = "millis")]
+        duration: Duration,
+        /// Where the time went, in order.
+        phases: Vec<Phase>,
+        /// Where the log files of this build lie.
+        logs: Option<PathBuf>,
+        /// What went wrong, if something did.
+        error: Option<String>,
+        /// The way out of it, if there is one.
+        way_out: Option<String>,
+    },
+}
+
+/// A step's place among the steps of the build (from 0) and its label.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+pub struct StepName {
+    /// From 0.
+    pub index: u32,
+    /// What the build file calls it, or a name made for it.
+    pub name: String,
+}
+
+/// A piece of output.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Data {
+    /// UTF-8, never cut inside a character.
+    Text(String),
+    /// Anything else.
+    Bytes(Vec<u8>),
+}
+
+impl Serialize for Data {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::SerializeMap;
+        let mut map = serializer.serialize_map(Some(1))?;
+        match self {
+            Self::Text(text) => map.serialize_entry("text", text)?,
+            Self::Bytes(bytes) => map.serialize_entry("base64", &base64(bytes))?,
+        }
+        map.end()
+    }
+}
+
+/// RFC 4648, with padding.
+fn base64(bytes: &[u8]) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for chunk in bytes.chunks(3) {
+        let group = chunk.iter().fold(0_u32, |n, &byte| n << 8 | u32::from(byte)) << (8 * (3 - chunk.len()));
+        for digit in 0..4 {
+            let six = (group >> (18 - 6 * digit)) & 63;
+            text.push(if digit <= chunk.len() { ALPHABET[six as usize] as char } else { '=' });
+        }
+    }
+    text
+}
+
+/// Which of a step's two streams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stream {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+/// How a step ended: one of the two numbers, or neither.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// It exited with this code.
+    Code(i32),
+    /// It was ended by this signal.
+    Signal(i32),
+    /// Its time ran out.
+    TimedOut,
+    /// The build was interrupted.
+    Cancelled,
+}
+
+/// What happens to an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ImageState {
+    /// It is in the store.
+    Present,
+    /// It is being made; this takes minutes.
+    Making,
+    /// It has been made.
+    Made,
+    /// Another process makes it; this one waits.
+    Waiting,
+}
+
+/// A named stretch of time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Phase {
+    /// In a word.
+    pub name: String,
+    /// How long.
+    #[serde(rename = "duration_ms", serialize_with = "millis")]
+    pub duration: Duration,
+}
+
+/// What the cache held, gave and kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CacheReport {
+    /// `discard`, `commit`, `rw`, `ro`, or `none` where there is no cache.
+    pub mode: String,
+    /// Whether what the build wrote is in the host's directory now.
+    pub persisted: bool,
+    /// Why, or why not.
+    pub why: String,
+    /// Directory by directory; sorted by name.
+    pub directories: Vec<CacheDirectory>,
+}
+
+/// One directory of the cache.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CacheDirectory {
+    /// Its name below the cache directory (`gomodcache`, `pip`, …).
+    pub name: String,
+    /// Before the build.
+    pub before: Amount,
+    /// What the build added; `None` where it cannot be told.
+    pub new: Option<Amount>,
+    /// What the build read of what was there; `None` where it cannot be measured.
+    pub reused: Option<Amount>,
+}
+
+/// So many files, and their bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Amount {
+    /// Files and links, not directories.
+    pub entries: u64,
+    /// Their sizes, added up.
+    pub bytes: u64,
+}
+
+/// How the command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// It did what was asked.
+    Success,
+    /// It did not.
+    Failed,
+    /// A time-out ran out.
+    TimedOut,
+    /// A signal ended it.
+    Interrupted,
+}
+
+fn millis<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64((duration.as_secs_f64() * 1e6).round() / 1e3)
+}
+
+/// Where events go: a plain function, so that a stage neither knows nor waits for who prints them.
+pub trait Sink {
+    /// Takes one event.
+    fn emit(&mut self, event: Event);
+}
+
+impl<F: FnMut(Event)> Sink for F {
+    fn emit(&mut self, event: Event) {
+        self(event);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_is_that_of_rfc_4648() {
+        for (bytes, text) in
+            [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg=="), ("fooba", "Zm9vYmE=")]
+        {
+            assert_eq!(base64(bytes.as_bytes()), text);
+        }
+    }
+
+    #[test]
+    fn an_event_is_one_flat_object() {
+        let event = Event::Output {
+            step: StepName { index: 2, name: "make".into() },
+            stream: Stream::Stderr,
+            data: Data::Bytes(vec![0xff]),
+        };
+        let json = serde_json::to_string(&event).expect("events are serializable");
+        assert_eq!(json, r#"{"event":"output","step":{"index":2,"name":"make"},"stream":"stderr","base64":"/w=="}"#);
+    }
+}

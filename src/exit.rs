@@ -1,0 +1,112 @@
+//! How kiln ends: its exit codes, and the failures a user can mend.
+//!
+//! Errors travel as [`anyhow::Error`]; where the user can do something about one, a [`Failure`] stands in its chain and
+//! names the exit code. An error without one is a defect of kiln (1).
+
+use std::fmt;
+
+/// kiln's exit codes; scripts rely on them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Code {
+    /// It did what was asked.
+    Success = 0,
+    /// A defect of kiln itself.
+    Defect = 1,
+    /// The command line or an environment variable is wrong.
+    Usage = 2,
+    /// The build file is invalid.
+    BuildFile = 3,
+    /// Something on the host is missing or unusable.
+    Host = 4,
+    /// A step failed.
+    Step = 5,
+    /// A time-out ran out.
+    Timeout = 6,
+    /// The cache directory.
+    Cache = 7,
+    /// Packaging or lint.
+    Package = 8,
+    /// SIGINT (128 + 2).
+    Interrupted = 130,
+    /// SIGTERM (128 + 15).
+    Terminated = 143,
+}
+
+/// What went wrong, for what a user can mend: the code, what and why, and the way out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// The exit code.
+    pub code: Code,
+    /// What, where, why: lower case, no full stop.
+    pub what: String,
+    /// How to mend it, as a sentence; empty when there is nothing to add.
+    pub way_out: String,
+}
+
+impl Failure {
+    /// A failure with its way out.
+    pub fn new(code: Code, what: impl Into<String>, way_out: impl Into<String>) -> Self {
+        Self { code, what: what.into(), way_out: way_out.into() }
+    }
+
+    /// The command line or an environment variable is wrong (2).
+    pub fn usage(what: impl Into<String>, way_out: impl Into<String>) -> Self {
+        Self::new(Code::Usage, what, way_out)
+    }
+
+    /// The build file is invalid (3).
+    pub fn build_file(what: impl Into<String>, way_out: impl Into<String>) -> Self {
+        Self::new(Code::BuildFile, what, way_out)
+    }
+
+    /// Something on the host is missing or unusable (4).
+    pub fn host(what: impl Into<String>, way_out: impl Into<String>) -> Self {
+        Self::new(Code::Host, what, way_out)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// The exit code of an error: that of the outermost [`Failure`] in its chain, else [`Code::Defect`].
+pub fn code_of(error: &anyhow::Error) -> Code {
+    failure_of(error).map_or(Code::Defect, |failure| failure.code)
+}
+
+/// The way out that an error names, if it does.
+pub fn way_out_of(error: &anyhow::Error) -> Option<&str> {
+    failure_of(error).map(|failure| failure.way_out.as_str()).filter(|text| !text.is_empty())
+}
+
+fn failure_of(error: &anyhow::Error) -> Option<&Failure> {
+    // `downcast_ref` sees a failure that was attached as context, too; the chain sees one that is a source.
+    error.downcast_ref::<Failure>().or_else(|| error.chain().find_map(|cause| cause.downcast_ref::<Failure>()))
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context;
+
+    use super::*;
+
+    #[test]
+    fn the_code_is_found_below_and_above_other_context() {
+        let failure = Failure::host("no qemu", "apt-get install qemu-system-x86");
+        let below = anyhow::Error::new(failure.clone()).context("start the guest");
+        assert_eq!(code_of(&below), Code::Host);
+        let above = Err::<(), _>(std::io::Error::other("gone")).context(failure).context("start").unwrap_err();
+        assert_eq!(code_of(&above), Code::Host);
+        assert_eq!(way_out_of(&above), Some("apt-get install qemu-system-x86"));
+    }
+
+    #[test]
+    fn an_error_that_nobody_can_mend_is_a_defect() {
+        assert_eq!(code_of(&anyhow::anyhow!("broken")), Code::Defect);
+    }
+}
