@@ -1,3 +1,52 @@
-//! kiln's agent.
+//! kiln's agent: PID 1 of a microVM, or (`--stdio`) the first process of a container or sandbox.
+//!
+//! ```text
+//! boot  (microVM: modules, virtio-serial port)  \
+//!                                                 port -> session -> end
+//! stdio (container, sandbox: stdin and stdout)  /          |
+//!                                                  world, exec, reap, export
+//! ```
+//!
+//! One thread, one poll loop ([`session`]), no knowledge of recipes, caches or packages: it does what the host says over
+//! the wire of `kiln-protocol`. When the channel closes it ends, and its world with it.
 
-fn main() {}
+mod account;
+mod boot;
+mod chown;
+mod clock;
+mod content;
+mod end;
+mod exec;
+mod export;
+mod file;
+mod header;
+mod identity;
+mod log;
+mod modules;
+mod mount;
+mod netlink;
+mod network;
+mod output;
+mod overlay;
+mod place;
+mod port;
+mod processes;
+mod reap;
+mod root;
+mod session;
+mod stdio;
+mod whiteout;
+mod world;
+
+use std::process::ExitCode;
+
+use place::Place;
+
+fn main() -> ExitCode {
+    let place = if std::env::args_os().nth(1).is_some_and(|flag| flag == "--stdio") {
+        Place::Sandbox
+    } else {
+        Place::Machine
+    };
+    end::end(place, session::serve(place))
+}

@@ -21,6 +21,7 @@
 //! that the agent says: it bounds every length before it allocates ([`frame`]) and checks every value it uses.
 #![forbid(unsafe_code)]
 
+mod bytes;
 pub mod frame;
 mod step;
 mod world;
@@ -46,7 +47,8 @@ pub enum ToGuest {
     Prepare(World),
     /// Run one step; answered by output, then [`FromGuest::Ended`] or [`FromGuest::Refused`]. One step at a time.
     Run(Step),
-    /// End the running step and everything that any step has started (SIGKILL); its `Ended` follows.
+    /// End the running step and everything that any step has started (SIGKILL); its `Ended` follows. An export that is
+    /// under way ends with [`FromGuest::Failed`]; when nothing is under way there is no answer.
     Cancel,
     /// Send the tree below `root` as one tar stream (POSIX pax; numeric owners as seen by steps; xattrs as `SCHILY.xattr.*`).
     Export {
@@ -79,6 +81,7 @@ pub enum FromGuest {
         /// Which of the step's two streams.
         stream: Stream,
         /// The bytes, as they were written.
+        #[serde(with = "bytes")]
         bytes: Vec<u8>,
     },
     /// The step's first process has ended, and all that it wrote until then has been sent.
@@ -98,7 +101,7 @@ pub enum FromGuest {
         why: String,
     },
     /// A piece of the tar stream of [`ToGuest::Export`]; at most [`frame::MAX_DATA`] bytes.
-    Data(Vec<u8>),
+    Data(#[serde(with = "bytes")] Vec<u8>),
     /// The tar stream is complete.
     Exported {
         /// How many entries it holds.

@@ -18,6 +18,7 @@ pub struct World {
     /// The wall clock, in nanoseconds since the epoch; `None` leaves the clock alone (containers, sandboxes).
     pub clock_ns: Option<u64>,
     /// Bytes that are mixed into the kernel's random pool and credited; empty leaves it alone.
+    #[serde(with = "crate::bytes")]
     pub entropy: Vec<u8>,
     /// Kernel modules to load (paths in the initramfs, uncompressed), in this order; one that is loaded already is passed over.
     pub modules: Vec<String>,
@@ -61,7 +62,8 @@ pub enum Mount {
     },
     /// `mount -t fstype -o options source target`.
     Filesystem {
-        /// What: a device, a share's tag, or a name for file systems without one.
+        /// What: `serial:NAME` for the virtio disk with that serial number, a share's tag, a device, or a name for file
+        /// systems without one.
         source: String,
         /// Where.
         target: String,
@@ -95,6 +97,15 @@ pub enum Mount {
         target: String,
         /// Read-only or not.
         access: Access,
+    },
+    /// A directory that hides, as the topmost lower one of an overlay: a whiteout at each of these relative paths.
+    Whiteouts {
+        /// The directory; made if it is missing.
+        directory: String,
+        /// The tree in which it hides: directories on the way get their owner, mode and times from there.
+        like: String,
+        /// What is hidden; a directory with all below it. What is not in `like` is passed over.
+        paths: Vec<String>,
     },
     /// A symbolic link at `path`, if nothing is there.
     Symlink {

@@ -1,0 +1,180 @@
+//! Starts a step's process: its user, directory, environment, descriptors, signals and capabilities.
+//!
+//! It neither waits for it ([`reap`](crate::reap)) nor reads its output ([`output`](crate::output)).
+#![expect(unsafe_code, reason = "what std's Command does not do must be done between fork and exec")]
+// UNSAFETY: system calls between fork and exec; nothing there allocates.
+
+use std::{
+    fs::{self, File},
+    io::{self, PipeReader},
+    os::{fd::OwnedFd, unix::process::CommandExt},
+    path::Path,
+    process::{Command, Stdio},
+    ptr,
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use kiln_protocol::Step;
+use nix::{
+    fcntl::{FcntlArg, OFlag, fcntl},
+    libc,
+};
+
+use crate::account::{self, Account};
+
+/// The mode bits that files of a step do not get unless it asks (`umask`).
+const UMASK: libc::mode_t = 0o022;
+
+/// The highest signal of Linux on x86-64 and arm64.
+const LAST_SIGNAL: libc::c_int = 64;
+
+/// The kernel's own struct sigaction: SIG_DFL, no flags, no restorer, an empty mask.
+static DEFAULT_ACTION: [u64; 4] = [0; 4];
+
+/// The size of the kernel's signal set.
+const SIGSET_BYTES: usize = 8;
+
+/// The capabilities that steps may have: a bit each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Capabilities(u64);
+
+impl Capabilities {
+    /// Those of the wire; none named leaves all that the agent has.
+    pub(crate) fn new(numbers: Option<&[u8]>) -> Self {
+        let bit = |number: &u8| 1u64.checked_shl(u32::from(*number)).unwrap_or_default();
+        Self(numbers.map_or(u64::MAX, |numbers| numbers.iter().map(bit).fold(0, |all, one| all | one)))
+    }
+
+    fn allows(self, number: u32) -> bool {
+        self.0 >> number & 1 == 1
+    }
+}
+
+/// A process that has been started.
+pub(crate) struct Launched {
+    /// Its number.
+    pub(crate) pid: u32,
+    /// The reading end of its stdout; non-blocking.
+    pub(crate) stdout: File,
+    /// The reading end of its stderr; non-blocking.
+    pub(crate) stderr: File,
+}
+
+/// Starts a step; an error is a sentence for the person whose step it is.
+pub(crate) fn launch(step: &Step, capabilities: Capabilities) -> Result<Launched> {
+    let Step { index: _, argv, env, cwd, user, timeout_ms: _ } = step;
+    let Some((program, arguments)) = argv.split_first() else { bail!("there is no program to run") };
+    ensure!(program.starts_with('/'), "program {program:?} is not an absolute path");
+    let account = account::find(user)?;
+    check_directory(cwd)?;
+    fs::metadata(program).with_context(|| format!("program {program}"))?;
+
+    let (stdout, stdout_end) = io::pipe().context("make a pipe for stdout")?;
+    let (stderr, stderr_end) = io::pipe().context("make a pipe for stderr")?;
+    let mut command = Command::new(program);
+    command.args(arguments).env_clear().envs(env.iter().map(|(name, value)| (name, value)));
+    command.current_dir(cwd).stdin(Stdio::null()).stdout(stdout_end).stderr(stderr_end);
+    let who = format!("start {program} in {cwd} as uid {}", account.uid);
+    // SAFETY: `become_step` makes system calls only; it neither allocates nor takes a lock.
+    unsafe { command.pre_exec(move || become_step(&account, capabilities)) };
+    // The agent keeps no Child: all children are reaped in one place.
+    let pid = command.spawn().context(who)?.id();
+    Ok(Launched { pid, stdout: non_blocking(stdout)?, stderr: non_blocking(stderr)? })
+}
+
+fn check_directory(cwd: &str) -> Result<()> {
+    let metadata = fs::metadata(Path::new(cwd)).with_context(|| format!("working directory {cwd}"))?;
+    ensure!(metadata.is_dir(), "working directory {cwd}: not a directory");
+    Ok(())
+}
+
+/// A pipe's reading end that gives an error instead of waiting. The other end is a file description of its own.
+fn non_blocking(pipe: PipeReader) -> Result<File> {
+    fcntl(&pipe, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).context("make a pipe non-blocking")?;
+    Ok(File::from(OwnedFd::from(pipe)))
+}
+
+/// Runs in the child, after std has put its descriptors, directory and signal mask in place.
+fn become_step(account: &Account, capabilities: Capabilities) -> io::Result<()> {
+    // SAFETY: plain numbers.
+    unsafe {
+        check(libc::setsid())?;
+        libc::umask(UMASK);
+    }
+    // What the agent's own parent ignored would stay ignored; SIGKILL and SIGSTOP refuse, and need nothing. The C
+    // library would refuse the signals that it keeps for itself.
+    for signal in 1..=LAST_SIGNAL {
+        // SAFETY: `DEFAULT_ACTION` is as large as the kernel's struct sigaction, and no old one is asked for.
+        unsafe {
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                signal,
+                DEFAULT_ACTION.as_ptr(),
+                ptr::null_mut::<u64>(),
+                SIGSET_BYTES,
+            )
+        };
+    }
+    drop_capabilities(capabilities)?;
+    switch_user(account)?;
+    // std's own descriptor that reports a failed exec is among them: so they are closed by exec, not now.
+    // SAFETY: plain numbers.
+    let closed = unsafe {
+        libc::syscall(libc::SYS_close_range, 3 as libc::c_uint, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC)
+    };
+    check(closed as libc::c_int)?;
+    Ok(())
+}
+
+/// Takes from the bounding set what is not allowed, while the process may still do so.
+fn drop_capabilities(capabilities: Capabilities) -> io::Result<()> {
+    for number in 0..u64::BITS {
+        // SAFETY: plain numbers.
+        let has = unsafe { libc::prctl(libc::PR_CAPBSET_READ, libc::c_ulong::from(number)) };
+        if has == -1 {
+            // The kernel knows no capability of this number, nor of a higher one.
+            break;
+        }
+        if has == 1 && !capabilities.allows(number) {
+            // SAFETY: plain numbers.
+            check(unsafe { libc::prctl(libc::PR_CAPBSET_DROP, libc::c_ulong::from(number)) })?;
+        }
+    }
+    Ok(())
+}
+
+fn switch_user(account: &Account) -> io::Result<()> {
+    let Account { uid, gid, groups } = account;
+    // SAFETY: no argument.
+    let stays = unsafe { libc::geteuid() } == *uid;
+    // SAFETY: `groups` holds as many gid_t as are announced.
+    match check(unsafe { libc::setgroups(groups.len(), groups.as_ptr()) }) {
+        Ok(_) => {}
+        // A user namespace made by an ordinary user has one group and cannot change it.
+        Err(error) if stays && error.raw_os_error() == Some(libc::EPERM) => {}
+        Err(error) => return Err(error),
+    }
+    // SAFETY: plain numbers.
+    unsafe {
+        check(libc::setgid(*gid))?;
+        check(libc::setuid(*uid))?;
+    }
+    Ok(())
+}
+
+fn check(result: libc::c_int) -> io::Result<libc::c_int> {
+    if result == -1 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn capabilities_are_bits_and_none_named_means_all() {
+        let some = Capabilities::new(Some(&[0, 21, 200]));
+        assert_eq!(some, Capabilities(1 | 1 << 21));
+        assert!(some.allows(21) && !some.allows(20));
+        assert!(Capabilities::new(None).allows(63));
+    }
+}

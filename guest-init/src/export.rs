@@ -1,0 +1,243 @@
+//! The tree below a directory as one tar stream, piece by piece: never more of it in memory than a piece and the names
+//! of the directories on the way down.
+//!
+//! Names are opened below directories that are open already, so that paths of any length can be read and a name that is
+//! changed meanwhile leads nowhere else. What the entries mean is the host's to judge.
+
+use std::{
+    collections::HashMap,
+    ffi::OsStr,
+    fs::File,
+    os::{fd::AsFd, unix::ffi::OsStrExt},
+    path::Path,
+};
+
+use anyhow::{Context, Error, Result, ensure};
+use kiln_protocol::frame::MAX_DATA;
+use nix::{
+    dir::Dir,
+    fcntl::{AtFlags, OFlag, openat, readlinkat},
+    libc,
+    sys::stat::{FileStat, Mode, SFlag, fstat, fstatat, major, minor},
+};
+use xattr::FileExt;
+
+use crate::{
+    content::{Content, Progress},
+    header::{BLOCK, Entry, Kind, blocks},
+};
+
+/// Two empty blocks end an archive.
+const END: [u8; 2 * BLOCK] = [0; 2 * BLOCK];
+
+/// How directories and files are opened: never through a link that took their place.
+const READ: OFlag = OFlag::O_RDONLY.union(OFlag::O_CLOEXEC).union(OFlag::O_NOFOLLOW);
+
+/// An export under way.
+pub(crate) struct Export {
+    /// The directories on the way down to where we are.
+    stack: Vec<Level>,
+    /// The file whose content is being sent.
+    content: Option<Content>,
+    /// Files with more than one name: the first of them, by device and inode.
+    linked: HashMap<(u64, u64), Vec<u8>>,
+    /// What has been made and not been sent.
+    pending: Vec<u8>,
+    state: State,
+    entries: u64,
+    bytes: u64,
+}
+
+#[derive(PartialEq, Eq)]
+enum State {
+    Walking,
+    Complete,
+}
+
+/// A directory.
+struct Level {
+    directory: Dir,
+    path: Vec<u8>,
+    /// The names that are still to come; the last is next.
+    names: Vec<Vec<u8>>,
+}
+
+impl Export {
+    /// Begins at the children of `root`.
+    pub(crate) fn of(root: &str) -> Result<Self> {
+        let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_DIRECTORY;
+        let directory =
+            Dir::open(Path::new(root), flags, Mode::empty()).with_context(|| format!("export {root}"))?;
+        let top = Level::new(directory, Vec::new()).with_context(|| format!("export {root}"))?;
+        Ok(Self {
+            stack: vec![top],
+            content: None,
+            linked: HashMap::new(),
+            pending: Vec::new(),
+            state: State::Walking,
+            entries: 0,
+            bytes: 0,
+        })
+    }
+
+    /// How many entries have been sent.
+    pub(crate) fn entries(&self) -> u64 {
+        self.entries
+    }
+
+    /// How many bytes have been sent.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// The next bytes of the stream, at most [`MAX_DATA`]; nothing when it is complete.
+    pub(crate) fn piece(&mut self) -> Result<Option<Vec<u8>>> {
+        while self.state == State::Walking && self.pending.len() < MAX_DATA {
+            self.advance()?;
+        }
+        if self.pending.is_empty() {
+            return Ok(None);
+        }
+        let rest = self.pending.split_off(self.pending.len().min(MAX_DATA));
+        let piece = std::mem::replace(&mut self.pending, rest);
+        self.bytes += piece.len() as u64;
+        Ok(Some(piece))
+    }
+
+    /// Makes a little more of the stream.
+    fn advance(&mut self) -> Result<()> {
+        if let Some(content) = &mut self.content {
+            if content.read_into(&mut self.pending)? == Progress::Complete {
+                self.content = None;
+            }
+            return Ok(());
+        }
+        let Some(level) = self.stack.last_mut() else {
+            self.pending.extend_from_slice(&END);
+            self.state = State::Complete;
+            return Ok(());
+        };
+        match level.names.pop() {
+            Some(name) => {
+                let path = level.path_of(&name);
+                self.entry(&name, &path).with_context(|| format!("export {}", String::from_utf8_lossy(&path)))
+            }
+            None => {
+                self.stack.pop();
+                Ok(())
+            }
+        }
+    }
+
+    /// One entry of the innermost directory: its header, and what comes after it.
+    fn entry(&mut self, name: &[u8], path: &[u8]) -> Result<()> {
+        let directory = &self.stack.last().expect("its name came from the innermost directory").directory;
+        let name = OsStr::from_bytes(name);
+        let stat = fstatat(directory, name, AtFlags::AT_SYMLINK_NOFOLLOW)?;
+        let file_type = SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT;
+        if file_type == SFlag::S_IFDIR {
+            let below = Dir::openat(directory, name, READ | OFlag::O_DIRECTORY, Mode::empty())?;
+            let attributes = File::from(below.as_fd().try_clone_to_owned()?);
+            self.header(path, Kind::Directory, &stat, attributes_of(&attributes)?);
+            self.stack.push(Level::new(below, path.to_vec())?);
+            return Ok(());
+        }
+        if stat.st_nlink > 1 && file_type != SFlag::S_IFSOCK {
+            let first = self.linked.entry((stat.st_dev, stat.st_ino)).or_insert_with(|| path.to_vec());
+            if first != path {
+                let kind = Kind::HardLink { target: first.clone() };
+                self.header(path, kind, &stat, Vec::new());
+                return Ok(());
+            }
+        }
+        let (major, minor) = (number(major(stat.st_rdev)), number(minor(stat.st_rdev)));
+        let kind = match file_type {
+            SFlag::S_IFREG => return self.file(name, path),
+            // What listens on it has ended; tar has no such entry either.
+            SFlag::S_IFSOCK => return Ok(()),
+            SFlag::S_IFLNK => Kind::Symlink { target: readlinkat(directory, name)?.into_encoded_bytes() },
+            SFlag::S_IFIFO => Kind::Fifo,
+            SFlag::S_IFCHR => Kind::CharDevice { major, minor },
+            SFlag::S_IFBLK => Kind::BlockDevice { major, minor },
+            _ => return Err(Error::msg("a file of a kind that does not exist")),
+        };
+        self.header(path, kind, &stat, Vec::new());
+        Ok(())
+    }
+
+    fn file(&mut self, name: &OsStr, path: &[u8]) -> Result<()> {
+        let directory = &self.stack.last().expect("its name came from the innermost directory").directory;
+        // Not waiting: it may have become a fifo.
+        let file = File::from(openat(directory, name, READ | OFlag::O_NONBLOCK, Mode::empty())?);
+        let stat = fstat(&file)?;
+        ensure!(
+            SFlag::from_bits_truncate(stat.st_mode).contains(SFlag::S_IFREG),
+            "it changed while it was exported"
+        );
+        let attributes = attributes_of(&file)?;
+        let content = Content::new(file, path.to_vec(), stat);
+        let kind = Kind::File { size: content.size() };
+        self.header(path, kind, &stat, attributes);
+        self.content = Some(content);
+        Ok(())
+    }
+
+    fn header(&mut self, path: &[u8], kind: Kind, stat: &FileStat, xattrs: Vec<(Vec<u8>, Vec<u8>)>) {
+        self.entries += 1;
+        self.pending.extend(blocks(&Entry {
+            path: path.to_vec(),
+            kind,
+            mode: stat.st_mode & 0o7777,
+            uid: stat.st_uid,
+            gid: stat.st_gid,
+            mtime: (stat.st_mtime, stat.st_mtime_nsec),
+            xattrs,
+        }));
+    }
+}
+
+impl Level {
+    fn new(mut directory: Dir, path: Vec<u8>) -> Result<Self> {
+        let mut names = Vec::new();
+        for entry in directory.iter() {
+            let name = entry?.file_name().to_bytes().to_vec();
+            if name != b"." && name != b".." {
+                names.push(name);
+            }
+        }
+        names.sort_unstable_by(|one, other| other.cmp(one));
+        Ok(Self { directory, path, names })
+    }
+
+    fn path_of(&self, name: &[u8]) -> Vec<u8> {
+        if self.path.is_empty() { name.to_vec() } else { [self.path.as_slice(), name].join(&b'/') }
+    }
+}
+
+/// Device numbers of Linux have 32 bits.
+fn number(number: u64) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+/// The extended attributes that a package may carry, sorted: file capabilities, and what users set. An overlay's own
+/// say how it is made, not what it holds.
+fn attributes_of(file: &File) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+    let names = match file.list_xattr() {
+        Ok(names) => names,
+        Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => return Ok(Vec::new()),
+        Err(error) => return Err(error).context("list its extended attributes"),
+    };
+    let mut attributes = Vec::new();
+    for name in names {
+        let bytes = name.as_bytes();
+        let users = bytes.starts_with(b"user.") && !bytes.starts_with(b"user.overlay.");
+        if !users && bytes != b"security.capability" {
+            continue;
+        }
+        if let Some(value) = file.get_xattr(&name).context("read its extended attributes")? {
+            attributes.push((bytes.to_vec(), value));
+        }
+    }
+    attributes.sort_unstable();
+    Ok(attributes)
+}

@@ -1,0 +1,119 @@
+//! Mounts and makes single things: directories, file systems, binds, links. A whole root is [`root`](crate::root)'s,
+//! an overlay [`overlay`](crate::overlay)'s.
+
+use std::{
+    fs::{self, File, Permissions},
+    os::unix::fs::{PermissionsExt, chown, symlink as make_symlink},
+    path::Path,
+};
+
+use anyhow::{Context, Result, bail};
+use kiln_protocol::Access;
+use nix::{
+    mount::{MsFlags, mount},
+    sys::statvfs::{FsFlags, statvfs},
+};
+
+/// `mkdir -p`, then owner and mode of the last component.
+pub(crate) fn directory(path: &str, mode: u32, (uid, gid): (u32, u32)) -> Result<()> {
+    fs::create_dir_all(path).with_context(|| format!("make {path}"))?;
+    // The owner first: a change of owner takes set-id bits away.
+    chown(path, Some(uid), Some(gid)).with_context(|| format!("give {path} to {uid}:{gid}"))?;
+    fs::set_permissions(path, Permissions::from_mode(mode))
+        .with_context(|| format!("set mode {mode:o} of {path}"))
+}
+
+/// `mount -t fstype -o options source target`.
+pub(crate) fn filesystem(
+    source: &str,
+    target: &str,
+    fstype: &str,
+    options: &str,
+    access: Access,
+) -> Result<()> {
+    fs::create_dir_all(target).with_context(|| format!("make {target}"))?;
+    let mut flags = read_only(access);
+    if matches!(fstype, "9p" | "virtiofs") {
+        flags |= MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+    }
+    let source = device(source)?;
+    mount(Some(source.as_str()), target, Some(fstype), flags, Some(options))
+        .with_context(|| format!("mount {fstype} {source} on {target} ({options})"))
+}
+
+/// The device of `serial:NAME`; anything else is what it is. Disks are not counted on to come in the order of QEMU's switches.
+fn device(source: &str) -> Result<String> {
+    let Some(serial) = source.strip_prefix("serial:") else { return Ok(source.to_owned()) };
+    let list = || "list /sys/block".to_owned();
+    for entry in fs::read_dir("/sys/block").with_context(list)? {
+        let entry = entry.with_context(list)?;
+        // A disk that has no serial number is not the one.
+        if fs::read_to_string(entry.path().join("serial")).is_ok_and(|text| text.trim_end() == serial) {
+            return Ok(format!("/dev/{}", entry.file_name().display()));
+        }
+    }
+    bail!("there is no disk with the serial number {serial}")
+}
+
+/// A bind mount of a directory or file; mounts below `source` are not taken along.
+pub(crate) fn bind(source: &str, target: &str, access: Access) -> Result<()> {
+    let context = || format!("bind {source} on {target}");
+    if fs::metadata(source).with_context(context)?.is_dir() {
+        fs::create_dir_all(target).with_context(context)?;
+    } else if !Path::new(target).exists() {
+        if let Some(parent) = Path::new(target).parent() {
+            fs::create_dir_all(parent).with_context(context)?;
+        }
+        File::create(target).with_context(context)?;
+    }
+    mount(Some(source), target, None::<&str>, MsFlags::MS_BIND, None::<&str>).with_context(context)?;
+    if access == Access::ReadOnly {
+        // A bind takes no flags of its own; and a user namespace may not lose those that the mount came with.
+        let kept = kept_flags(statvfs(target).with_context(context)?.flags());
+        let flags = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY | kept;
+        mount(None::<&str>, target, None::<&str>, flags, None::<&str>)
+            .with_context(|| format!("make {target} read-only"))?;
+    }
+    Ok(())
+}
+
+/// A symbolic link, if nothing is there.
+pub(crate) fn symlink(path: &str, target: &str) -> Result<()> {
+    if Path::new(path).symlink_metadata().is_ok() {
+        return Ok(());
+    }
+    if let Some(parent) = Path::new(path).parent() {
+        fs::create_dir_all(parent).with_context(|| format!("make {}", parent.display()))?;
+    }
+    make_symlink(target, path).with_context(|| format!("link {path} to {target}"))
+}
+
+fn read_only(access: Access) -> MsFlags {
+    match access {
+        Access::ReadOnly => MsFlags::MS_RDONLY,
+        Access::ReadWrite => MsFlags::empty(),
+    }
+}
+
+/// The flags of a mounted file system that a remount must repeat.
+fn kept_flags(mounted: FsFlags) -> MsFlags {
+    // How access times are kept is preserved by the kernel when nothing is said of it.
+    let pairs = [
+        (FsFlags::ST_NOSUID, MsFlags::MS_NOSUID),
+        (FsFlags::ST_NODEV, MsFlags::MS_NODEV),
+        (FsFlags::ST_NOEXEC, MsFlags::MS_NOEXEC),
+    ];
+    let kept = pairs.iter().filter(|(has, _)| mounted.contains(*has)).map(|(_, keep)| *keep);
+    kept.fold(MsFlags::empty(), |all, one| all | one)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_remount_repeats_the_flags_that_are_there() {
+        let mounted = FsFlags::ST_RDONLY | FsFlags::ST_NOSUID | FsFlags::ST_NODEV;
+        assert_eq!(kept_flags(mounted), MsFlags::MS_NOSUID | MsFlags::MS_NODEV);
+    }
+}

@@ -1,0 +1,113 @@
+//! The pipes that steps write into, and what is forwarded from them.
+//!
+//! A step's pipes are read for as long as anything holds their other ends: what it left in the background may go on
+//! writing, and must not be stopped by a full pipe. It does not decide when a step has ended
+//! ([`session`](crate::session)).
+#![expect(unsafe_code, reason = "no safe binding asks a pipe how much it holds")]
+// UNSAFETY: one ioctl.
+
+use std::{
+    fs::File,
+    io::{ErrorKind, Read},
+    os::fd::{AsFd, AsRawFd, BorrowedFd},
+};
+
+use anyhow::{Context, Result};
+use kiln_protocol::{FromGuest, Stream, frame::MAX_DATA};
+use nix::libc;
+
+use crate::port::Port;
+
+nix::ioctl_read_bad!(
+    /// How many bytes can be read at once (ioctl_pipe(2), FIONREAD).
+    held_bytes,
+    libc::FIONREAD,
+    libc::c_int
+);
+
+/// All pipes that are open.
+#[derive(Default)]
+pub(crate) struct Taps {
+    taps: Vec<Tap>,
+}
+
+/// The reading end of one pipe.
+struct Tap {
+    step: u32,
+    stream: Stream,
+    pipe: File,
+    /// What was in the pipe when the step's first process ended and has not been read yet: the step wrote it.
+    owed: usize,
+}
+
+impl Taps {
+    /// Begins to forward a step's streams.
+    pub(crate) fn add(&mut self, step: u32, stdout: File, stderr: File) {
+        self.taps.push(Tap { step, stream: Stream::Stdout, pipe: stdout, owed: 0 });
+        self.taps.push(Tap { step, stream: Stream::Stderr, pipe: stderr, owed: 0 });
+    }
+
+    /// What to wait for.
+    pub(crate) fn pipes(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.taps.iter().map(|tap| tap.pipe.as_fd())
+    }
+
+    /// Marks what a step's pipes hold now as written by the step, which has just ended.
+    ///
+    /// Reading until the pipe is empty would not do: background processes may fill it for ever.
+    pub(crate) fn owe(&mut self, step: u32) -> Result<()> {
+        for tap in self.taps.iter_mut().filter(|tap| tap.step == step) {
+            let mut held: libc::c_int = 0;
+            // SAFETY: FIONREAD writes one c_int, and `held` is one.
+            unsafe { held_bytes(tap.pipe.as_raw_fd(), &raw mut held) }
+                .context("ask a step's pipe what it holds")?;
+            tap.owed = usize::try_from(held).unwrap_or_default();
+        }
+        Ok(())
+    }
+
+    /// Whether something that the step wrote has not been forwarded yet.
+    pub(crate) fn owes(&self, step: u32) -> bool {
+        self.taps.iter().any(|tap| tap.step == step && tap.owed > 0)
+    }
+
+    /// Forwards one piece of each pipe, as far as the port has room; forgets pipes that nothing writes to any more.
+    pub(crate) fn forward(&mut self, port: &mut Port) -> Result<()> {
+        let mut index = 0;
+        while index < self.taps.len() && port.has_room() {
+            match self.taps[index].forward(port)? {
+                Writers::Some => index += 1,
+                Writers::None => drop(self.taps.remove(index)),
+            }
+        }
+        // Who was served last is first next time: a pipe that is always full cannot starve the others.
+        self.taps.rotate_left(index);
+        Ok(())
+    }
+}
+
+/// Whether anything holds the other end of a pipe.
+#[derive(PartialEq, Eq)]
+enum Writers {
+    Some,
+    None,
+}
+
+impl Tap {
+    fn forward(&mut self, port: &mut Port) -> Result<Writers> {
+        let mut bytes = vec![0; MAX_DATA];
+        match self.pipe.read(&mut bytes) {
+            Ok(0) => Ok(Writers::None),
+            Ok(count) => {
+                bytes.truncate(count);
+                self.owed = self.owed.saturating_sub(count);
+                port.send(&FromGuest::Output { step: self.step, stream: self.stream, bytes })?;
+                Ok(Writers::Some)
+            }
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {
+                Ok(Writers::Some)
+            }
+            Err(error) => Err(error).context("read what a step wrote"),
+        }
+    }
+}

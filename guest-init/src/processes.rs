@@ -1,0 +1,106 @@
+//! Ends everything that steps have started, however far it has gone (`setsid`, double forks).
+
+use std::{
+    collections::{HashMap, HashSet},
+    fs,
+};
+
+use anyhow::{Context, Result};
+use nix::{
+    errno::Errno,
+    libc,
+    sys::{
+        prctl::set_child_subreaper,
+        signal::{Signal, kill},
+    },
+    unistd::{Pid, getpid},
+};
+
+/// Makes orphans fall to the agent where it is not PID 1.
+pub(crate) fn adopt_orphans() -> Result<()> {
+    set_child_subreaper(true).context("become the parent of orphans")
+}
+
+/// Sends SIGKILL to all processes that descend from the agent; it does not wait for their end.
+pub(crate) fn kill_all() -> Result<()> {
+    if getpid().as_raw() == 1 {
+        // All of the pid namespace but ourselves, forks under way included.
+        return match kill(Pid::from_raw(-1), Signal::SIGKILL) {
+            Ok(()) | Err(Errno::ESRCH) => Ok(()),
+            Err(errno) => Err(errno).context("kill all processes"),
+        };
+    }
+    // A process that has been killed forks no more, and the children it had fall to us: when a look finds nothing new,
+    // nothing is left.
+    let mut killed = HashSet::new();
+    loop {
+        let found = descendants(getpid().as_raw(), &parents()?);
+        let new: Vec<libc::pid_t> = found.into_iter().filter(|pid| killed.insert(*pid)).collect();
+        if new.is_empty() {
+            return Ok(());
+        }
+        for pid in new {
+            match kill(Pid::from_raw(pid), Signal::SIGKILL) {
+                Ok(()) | Err(Errno::ESRCH) => {}
+                Err(errno) => return Err(errno).with_context(|| format!("kill process {pid}")),
+            }
+        }
+    }
+}
+
+/// Every process and its parent.
+fn parents() -> Result<HashMap<libc::pid_t, libc::pid_t>> {
+    let mut parents = HashMap::new();
+    for entry in fs::read_dir("/proc").context("list /proc")? {
+        let entry = entry.context("list /proc")?;
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+        // A process may end while we look: then it has no file, and needs no end.
+        if let Some(parent) = fs::read(entry.path().join("stat")).ok().and_then(|stat| parent(&stat)) {
+            parents.insert(pid, parent);
+        }
+    }
+    Ok(parents)
+}
+
+/// The parent in a `/proc/PID/stat`: the second field after the name, which stands in parentheses and may hold any byte.
+fn parent(stat: &[u8]) -> Option<libc::pid_t> {
+    let name_end = stat.iter().rposition(|byte| *byte == b')')?;
+    let rest = str::from_utf8(&stat[name_end + 1..]).ok()?;
+    rest.split_ascii_whitespace().nth(1)?.parse().ok()
+}
+
+/// All that descend from `ancestor`, itself not included.
+fn descendants(ancestor: libc::pid_t, parents: &HashMap<libc::pid_t, libc::pid_t>) -> Vec<libc::pid_t> {
+    let descends = |mut pid: libc::pid_t| {
+        // A snapshot that is not atomic might hold a loop; no chain is longer than the number of processes.
+        for _ in 0..parents.len() {
+            match parents.get(&pid) {
+                Some(parent) if *parent == ancestor => return true,
+                Some(parent) => pid = *parent,
+                None => return false,
+            }
+        }
+        false
+    };
+    parents.keys().copied().filter(|pid| descends(*pid)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_parent_is_found_behind_any_name() {
+        assert_eq!(parent(b"42 (a) S 7) S 9 42 42"), Some(9));
+        assert_eq!(parent(b"42 (\xff) Z 1 2"), Some(1));
+        assert_eq!(parent(b"42"), None);
+    }
+
+    #[test]
+    fn descendants_are_found_at_any_depth_and_loops_end() {
+        let parents = HashMap::from([(2, 1), (3, 2), (4, 3), (5, 1), (8, 9), (9, 8)]);
+        let mut found = descendants(2, &parents);
+        found.sort_unstable();
+        assert_eq!(found, [3, 4]);
+    }
+}

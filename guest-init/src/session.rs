@@ -1,0 +1,299 @@
+//! The conversation with the host: one poll loop over the channel, the children and their pipes.
+//!
+//! Before it: a channel ([`boot`](crate::boot), [`stdio`](crate::stdio)). After it: [`end`](crate::end). Nothing here
+//! blocks but the poll, so that `Cancel` and the end of the channel are seen whatever a step or an export does.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, anyhow, bail};
+use kiln_protocol::{ExitStatus, FromGuest, Step, ToGuest};
+use nix::{
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    sys::{
+        signal::{SigSet, Signal},
+        signalfd::{SfdFlags, SignalFd},
+    },
+};
+
+use crate::{
+    boot, exec,
+    export::Export,
+    log,
+    output::Taps,
+    place::Place,
+    port::{Peer, Port},
+    processes,
+    reap::{self, Reaped},
+    stdio, world,
+};
+
+/// The longest sentence of [`FromGuest::Failed`], in characters: it must fit a frame whatever paths it quotes.
+const SENTENCE: usize = 8 * 1024;
+
+/// Signals that ask the agent to end in order.
+const ENDING: [Signal; 3] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP];
+
+/// Holds the whole conversation; an error has been sent to the host, if it could be.
+pub(crate) fn serve(place: Place) -> Result<()> {
+    log::keep_panics();
+    let mut port = None;
+    let held = catch_unwind(AssertUnwindSafe(|| converse(place, &mut port)));
+    let result = held.unwrap_or_else(|_| Err(anyhow!(log::panicked())));
+    if let (Err(error), Some(port)) = (&result, &mut port) {
+        let why = format!("{error:#}").chars().take(SENTENCE).collect();
+        port.send(&FromGuest::Failed { why })?;
+        port.flush()?;
+    }
+    result
+}
+
+fn converse(place: Place, port: &mut Option<Port>) -> Result<()> {
+    let port = port.insert(match place {
+        Place::Machine => boot::open()?,
+        Place::Sandbox => stdio::open()?,
+    });
+    processes::adopt_orphans()?;
+    let mut signals = SigSet::empty();
+    ENDING.iter().chain(&[Signal::SIGCHLD]).for_each(|signal| signals.add(*signal));
+    signals.thread_block().context("block signals")?;
+    let signals = SignalFd::with_flags(&signals, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)
+        .context("make a descriptor for signals")?;
+    match prepare(port)? {
+        Some(capabilities) => {
+            Session { port, signals, capabilities, taps: Taps::default(), work: Work::None }.run()
+        }
+        None => Ok(()),
+    }
+}
+
+/// Waits for `Prepare` and does it; the answer is what steps need to know of it, or nothing when the host ends it all.
+fn prepare(port: &mut Port) -> Result<Option<exec::Capabilities>> {
+    loop {
+        match port.request()? {
+            Some(ToGuest::Prepare(world)) => {
+                let capabilities = exec::Capabilities::new(world.capabilities.as_deref());
+                let phases = world::make(&world)?;
+                port.send(&FromGuest::Ready { phases })?;
+                return Ok(Some(capabilities));
+            }
+            Some(ToGuest::Shutdown) => return Ok(None),
+            Some(ToGuest::Run(_) | ToGuest::Cancel | ToGuest::Export { .. }) => {
+                bail!("a request came before the world was prepared")
+            }
+            None => {
+                poll(&mut [PollFd::new(port.input(), PollFlags::POLLIN)], PollTimeout::NONE)
+                    .context("wait for a request")?;
+                if port.receive()? == Peer::Gone {
+                    return Ok(None);
+                }
+            }
+        }
+    }
+}
+
+/// A prepared world, and what is done in it.
+struct Session<'p> {
+    port: &'p mut Port,
+    signals: SignalFd,
+    capabilities: exec::Capabilities,
+    taps: Taps,
+    work: Work,
+}
+
+/// What the host waits for.
+enum Work {
+    None,
+    Step(Running),
+    Export(Box<Export>),
+}
+
+/// A step that has been started and not answered.
+struct Running {
+    index: u32,
+    pid: u32,
+    started: Instant,
+    deadline: Option<Instant>,
+    phase: Phase,
+}
+
+/// How far a step is.
+enum Phase {
+    /// Its first process runs.
+    Runs,
+    /// Everything has been killed and is not gone yet; then this is the answer.
+    Killed(ExitStatus),
+    /// Its first process has ended; what it wrote is being sent.
+    Ended { status: ExitStatus, duration: Duration },
+}
+
+/// Whether the conversation goes on.
+#[derive(PartialEq, Eq)]
+enum Flow {
+    GoesOn,
+    Ends,
+}
+
+impl Session<'_> {
+    fn run(mut self) -> Result<()> {
+        loop {
+            // Every source is tried at each wake: none blocks, and a wake without bytes costs a system call.
+            if self.port.write()? == Peer::Gone {
+                return Ok(());
+            }
+            self.wait()?;
+            if self.take_signals()? == Flow::Ends || self.port.receive()? == Peer::Gone {
+                return Ok(());
+            }
+            while let Some(request) = self.port.request()? {
+                if self.answer(request)? == Flow::Ends {
+                    return Ok(());
+                }
+            }
+            self.keep_the_deadline()?;
+            self.taps.forward(self.port)?;
+            self.answer_an_ended_step()?;
+            self.continue_the_export()?;
+        }
+    }
+
+    /// Waits until there is something to do. Pipes and files are left alone while the queue is full.
+    fn wait(&self) -> Result<()> {
+        let mut fds = vec![
+            PollFd::new(self.port.input(), PollFlags::POLLIN),
+            PollFd::new(std::os::fd::AsFd::as_fd(&self.signals), PollFlags::POLLIN),
+        ];
+        if self.port.wants_to_write() {
+            fds.push(PollFd::new(self.port.output(), PollFlags::POLLOUT));
+        }
+        if self.port.has_room() {
+            fds.extend(self.taps.pipes().map(|pipe| PollFd::new(pipe, PollFlags::POLLIN)));
+        }
+        match poll(&mut fds, self.time_left()) {
+            Ok(_) | Err(nix::errno::Errno::EINTR) => Ok(()),
+            Err(errno) => Err(errno).context("wait for something to do"),
+        }
+    }
+
+    fn time_left(&self) -> PollTimeout {
+        match &self.work {
+            Work::Export(_) if self.port.has_room() => PollTimeout::ZERO,
+            Work::Step(Running { deadline: Some(deadline), phase: Phase::Runs, .. }) => {
+                // Rounded up, so that the deadline has passed at the wake; poll takes no more than 24 days at once.
+                let millis = deadline.saturating_duration_since(Instant::now()).as_millis() + 1;
+                PollTimeout::try_from(millis.min(i32::MAX as u128)).unwrap_or(PollTimeout::MAX)
+            }
+            Work::None | Work::Step(_) | Work::Export(_) => PollTimeout::NONE,
+        }
+    }
+
+    fn take_signals(&mut self) -> Result<Flow> {
+        while let Some(signal) = self.signals.read_signal().context("read signals")? {
+            if ENDING.iter().any(|ending| *ending as u32 == signal.ssi_signo) {
+                return Ok(Flow::Ends);
+            }
+            self.reap()?;
+        }
+        Ok(Flow::GoesOn)
+    }
+
+    fn reap(&mut self) -> Result<()> {
+        loop {
+            let found = reap::next()?;
+            if let Work::Step(running) = &mut self.work {
+                let status = match (&running.phase, &found) {
+                    (Phase::Runs, Reaped::Ended { pid, status }) if *pid == running.pid => Some(*status),
+                    (Phase::Killed(status), Reaped::NoneLeft) => Some(*status),
+                    _ => None,
+                };
+                if let Some(status) = status {
+                    running.phase = Phase::Ended { status, duration: running.started.elapsed() };
+                    self.taps.owe(running.index)?;
+                }
+            }
+            if !matches!(found, Reaped::Ended { .. }) {
+                return Ok(());
+            }
+        }
+    }
+
+    fn answer(&mut self, request: ToGuest) -> Result<Flow> {
+        match (request, &self.work) {
+            (ToGuest::Shutdown, _) => return Ok(Flow::Ends),
+            (ToGuest::Cancel, Work::None | Work::Step(_)) => self.kill(ExitStatus::Cancelled)?,
+            (ToGuest::Cancel, Work::Export(_)) => bail!("the export was cancelled"),
+            (ToGuest::Run(step), Work::None) => self.start(&step)?,
+            (ToGuest::Export { root }, Work::None) => self.work = Work::Export(Box::new(Export::of(&root)?)),
+            (ToGuest::Run(_) | ToGuest::Export { .. }, Work::Step(_) | Work::Export(_)) => {
+                bail!("a request came while another was being answered")
+            }
+            (ToGuest::Prepare(_), _) => bail!("the world was prepared already"),
+        }
+        Ok(Flow::GoesOn)
+    }
+
+    fn start(&mut self, step: &Step) -> Result<()> {
+        let started = Instant::now();
+        let exec::Launched { pid, stdout, stderr } = match exec::launch(step, self.capabilities) {
+            Ok(launched) => launched,
+            Err(error) => {
+                let why = format!("{error:#}");
+                return self.port.send(&FromGuest::Refused { step: step.index, why });
+            }
+        };
+        self.taps.add(step.index, stdout, stderr);
+        let deadline = step.timeout_ms.and_then(|millis| started.checked_add(Duration::from_millis(millis)));
+        self.work = Work::Step(Running { index: step.index, pid, started, deadline, phase: Phase::Runs });
+        Ok(())
+    }
+
+    /// Kills everything; a step whose first process still runs is answered with `status` when all is gone.
+    fn kill(&mut self, status: ExitStatus) -> Result<()> {
+        processes::kill_all()?;
+        if let Work::Step(Running { phase: phase @ Phase::Runs, .. }) = &mut self.work {
+            *phase = Phase::Killed(status);
+        }
+        Ok(())
+    }
+
+    fn keep_the_deadline(&mut self) -> Result<()> {
+        match &self.work {
+            Work::Step(Running { deadline: Some(deadline), phase: Phase::Runs, .. })
+                if *deadline <= Instant::now() =>
+            {
+                self.kill(ExitStatus::TimedOut)
+            }
+            Work::None | Work::Step(_) | Work::Export(_) => Ok(()),
+        }
+    }
+
+    fn answer_an_ended_step(&mut self) -> Result<()> {
+        let Work::Step(Running { index, phase: Phase::Ended { status, duration }, .. }) = &self.work else {
+            return Ok(());
+        };
+        if self.taps.owes(*index) {
+            return Ok(());
+        }
+        let duration_us = duration.as_micros() as u64;
+        self.port.send(&FromGuest::Ended { step: *index, status: *status, duration_us })?;
+        self.work = Work::None;
+        Ok(())
+    }
+
+    fn continue_the_export(&mut self) -> Result<()> {
+        let Work::Export(export) = &mut self.work else { return Ok(()) };
+        if !self.port.has_room() {
+            return Ok(());
+        }
+        match export.piece()? {
+            Some(bytes) => self.port.send(&FromGuest::Data(bytes)),
+            None => {
+                let exported = FromGuest::Exported { entries: export.entries(), bytes: export.bytes() };
+                self.work = Work::None;
+                self.port.send(&exported)
+            }
+        }
+    }
+}

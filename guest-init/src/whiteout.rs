@@ -1,0 +1,54 @@
+//! Hides files of a read-only tree from the overlay above it: a layer of whiteouts, as the kernel's overlayfs defines them
+//! (`Documentation/filesystems/overlayfs.rst`: a character device 0:0).
+
+use std::{
+    fs::{self, Metadata, Permissions},
+    os::unix::fs::{MetadataExt, PermissionsExt, chown},
+    path::{Component, Path},
+};
+
+use anyhow::{Context, Result, ensure};
+use nix::sys::{
+    stat::{Mode, SFlag, UtimensatFlags, mknod, utimensat},
+    time::{TimeSpec, TimeValLike},
+};
+
+/// Makes the layer `directory` that hides `paths` of the tree `like`.
+pub(crate) fn make(directory: &str, like: &str, paths: &[String]) -> Result<()> {
+    fs::create_dir_all(directory).with_context(|| format!("make {directory}"))?;
+    for path in paths {
+        hide(Path::new(directory), Path::new(like), Path::new(path))
+            .with_context(|| format!("hide {path}"))?;
+    }
+    Ok(())
+}
+
+fn hide(directory: &Path, like: &Path, path: &Path) -> Result<()> {
+    let plain = path.components().all(|part| matches!(part, Component::Normal(_)));
+    ensure!(plain, "the path leads out of its tree");
+    if fs::symlink_metadata(like.join(path)).is_err() {
+        return Ok(());
+    }
+    let parents: Vec<&Path> =
+        path.ancestors().skip(1).filter(|parent| !parent.as_os_str().is_empty()).collect();
+    for parent in parents.into_iter().rev() {
+        let made = directory.join(parent);
+        if !made.exists() {
+            fs::create_dir(&made).with_context(|| format!("make {}", made.display()))?;
+            resemble(&made, &fs::symlink_metadata(like.join(parent)).context("look at the tree")?)?;
+        }
+    }
+    // Its mode does not show.
+    mknod(&directory.join(path), SFlag::S_IFCHR, Mode::empty(), 0).context("make a whiteout")
+}
+
+/// A merged directory shows what its topmost layer says of it.
+fn resemble(made: &Path, like: &Metadata) -> Result<()> {
+    let context = || format!("set the owner, mode and times of {}", made.display());
+    chown(made, Some(like.uid()), Some(like.gid())).with_context(context)?;
+    fs::set_permissions(made, Permissions::from_mode(like.mode() & 0o7777)).with_context(context)?;
+    let time = |seconds, nanos| TimeSpec::seconds(seconds) + TimeSpec::nanoseconds(nanos);
+    let (accessed, modified) = (time(like.atime(), like.atime_nsec()), time(like.mtime(), like.mtime_nsec()));
+    let at = nix::fcntl::AT_FDCWD;
+    utimensat(at, made, &accessed, &modified, UtimensatFlags::NoFollowSymlink).with_context(context)
+}

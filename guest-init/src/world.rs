@@ -1,0 +1,76 @@
+//! Makes the world in which steps run, field by field, as the wire describes it.
+//!
+//! Before it: a channel and nothing else. After it: [`exec`](crate::exec) in what it made. It runs once, and blocks.
+
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use kiln_protocol::{Mount, World};
+use nix::unistd::sethostname;
+
+use crate::{chown, clock, file, identity, modules, mount, network, overlay, root, whiteout};
+
+/// Makes everything, in the order of the fields; the answer is what took how many microseconds.
+pub(crate) fn make(world: &World) -> Result<Vec<(String, u64)>> {
+    let World {
+        clock_ns,
+        entropy,
+        modules,
+        mounts,
+        hostname,
+        network,
+        identities,
+        files,
+        // Dropped by each step, not by the agent.
+        capabilities: _,
+    } = world;
+    let mut phases = Phases { last: Instant::now(), done: Vec::new() };
+    if let Some(nanoseconds) = clock_ns {
+        clock::set(*nanoseconds)?;
+    }
+    clock::add_entropy(entropy)?;
+    phases.end("clock");
+    modules::load(modules)?;
+    phases.end("modules");
+    mounts.iter().try_for_each(make_mount)?;
+    phases.end("mounts");
+    if let Some(name) = hostname {
+        sethostname(name).with_context(|| format!("set the hostname to {name}"))?;
+    }
+    network::bring_up(network.as_ref())?;
+    phases.end("network");
+    identity::add(identities)?;
+    files.iter().try_for_each(file::write)?;
+    phases.end("files");
+    Ok(phases.done)
+}
+
+struct Phases {
+    last: Instant,
+    done: Vec<(String, u64)>,
+}
+
+impl Phases {
+    fn end(&mut self, name: &str) {
+        let now = Instant::now();
+        self.done.push((name.to_owned(), now.duration_since(self.last).as_micros() as u64));
+        self.last = now;
+    }
+}
+
+fn make_mount(mount: &Mount) -> Result<()> {
+    match mount {
+        Mount::Directory { path, mode, uid, gid } => mount::directory(path, *mode, (*uid, *gid)),
+        Mount::Filesystem { source, target, fstype, options, access } => {
+            mount::filesystem(source, target, fstype, options, *access)
+        }
+        Mount::Overlay { lower, upper, work, target, options, owner } => {
+            overlay::Overlay { lower, upper, work, target, options }.mount(*owner)
+        }
+        Mount::Bind { source, target, access } => mount::bind(source, target, *access),
+        Mount::Symlink { path, target } => mount::symlink(path, target),
+        Mount::Whiteouts { directory, like, paths } => whiteout::make(directory, like, paths),
+        Mount::Chown { path, uid, gid } => chown::all_below(path, *uid, *gid),
+        Mount::Root { path } => root::enter(path),
+    }
+}

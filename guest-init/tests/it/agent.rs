@@ -1,0 +1,161 @@
+//! An agent to talk to: the other side of the wire, as plain as can be.
+
+use std::{
+    io::{Read, Write},
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+};
+
+use kiln_protocol::{
+    ExitStatus, FromGuest, Step, Stream, ToGuest, User, VERSION, World,
+    frame::{Decoder, MAX_FRAME, MAX_REQUEST, encode},
+};
+
+/// Says why a test does not run here, and fails where everything must.
+pub(crate) fn skip(why: &str) {
+    #[expect(clippy::print_stdout, reason = "a skipped test must be seen")]
+    {
+        println!("SKIP: {why}");
+    }
+    assert!(std::env::var_os("KILN_REQUIRE_ALL").is_none_or(|all| all != "1"), "skipped: {why}");
+}
+
+/// Whether the tests run as root.
+pub(crate) fn is_root() -> bool {
+    nix::unistd::geteuid().is_root()
+}
+
+/// An agent that runs.
+pub(crate) struct Agent {
+    pub(crate) child: Child,
+    pub(crate) input: Option<ChildStdin>,
+    output: ChildStdout,
+    decoder: Decoder,
+}
+
+/// What a step did.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Outcome {
+    pub(crate) stdout: Vec<u8>,
+    pub(crate) stderr: Vec<u8>,
+    pub(crate) status: ExitStatus,
+}
+
+impl Agent {
+    /// One that shares our namespaces, in a world that changes nothing.
+    pub(crate) fn start() -> Self {
+        Self::in_world(&mut Command::new(env!("CARGO_BIN_EXE_guest-init")), empty_world())
+    }
+
+    /// One that is PID 1 of namespaces of its own; for root.
+    pub(crate) fn start_alone(world: World) -> Self {
+        let mut command = Command::new("unshare");
+        command.args(["--pid", "--mount", "--net", "--uts", "--fork", "--mount-proc"]);
+        Self::in_world(command.arg(env!("CARGO_BIN_EXE_guest-init")), world)
+    }
+
+    fn in_world(command: &mut Command, world: World) -> Self {
+        let mut agent = Self::unprepared(command);
+        agent.send(&ToGuest::Prepare(world));
+        let ready = agent.hear();
+        assert!(matches!(ready, Some(FromGuest::Ready { .. })), "{ready:?}");
+        agent
+    }
+
+    /// One that has said Hello and nothing else.
+    pub(crate) fn unprepared(command: &mut Command) -> Self {
+        let command = command.arg("--stdio").stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().expect("the agent starts");
+        let (input, output) = (child.stdin.take(), child.stdout.take().expect("stdout is piped"));
+        let mut agent = Self { child, input, output, decoder: Decoder::default() };
+        let hello = agent.hear();
+        assert!(matches!(hello, Some(FromGuest::Hello { version: VERSION, .. })), "{hello:?}");
+        agent
+    }
+
+    pub(crate) fn send(&mut self, request: &ToGuest) {
+        let frame = encode(request, MAX_REQUEST).expect("a request fits a frame");
+        self.input.as_mut().expect("the channel is open").write_all(&frame).expect("the agent reads");
+    }
+
+    /// The next message; nothing when the agent has ended.
+    pub(crate) fn hear(&mut self) -> Option<FromGuest> {
+        let mut bytes = vec![0; 64 * 1024];
+        loop {
+            if let Some(message) = self.decoder.next(MAX_FRAME).expect("whole messages") {
+                return Some(message);
+            }
+            match self.output.read(&mut bytes).expect("the channel can be read") {
+                0 => return None,
+                count => self.decoder.push(&bytes[..count]),
+            }
+        }
+    }
+
+    /// Hears a step to its end.
+    pub(crate) fn finish(&mut self, index: u32) -> Outcome {
+        let mut outcome = Outcome { stdout: Vec::new(), stderr: Vec::new(), status: ExitStatus::Code(-1) };
+        loop {
+            match self.hear() {
+                Some(FromGuest::Output { step, stream, bytes }) if step == index => match stream {
+                    Stream::Stdout => outcome.stdout.extend(bytes),
+                    Stream::Stderr => outcome.stderr.extend(bytes),
+                },
+                Some(FromGuest::Ended { step, status, .. }) if step == index => {
+                    return Outcome { status, ..outcome };
+                }
+                other => panic!("step {index} was answered with {other:?}"),
+            }
+        }
+    }
+
+    /// Runs a step to its end.
+    pub(crate) fn run(&mut self, step: Step) -> Outcome {
+        let index = step.index;
+        self.send(&ToGuest::Run(step));
+        self.finish(index)
+    }
+
+    /// Runs a script and gives what it wrote to stdout; it must succeed and write nothing else.
+    pub(crate) fn output_of(&mut self, script: &str) -> String {
+        let Outcome { stdout, stderr, status } = self.run(sh(9000, script));
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        assert_eq!((status, text(&stderr)), (ExitStatus::Code(0), String::new()), "{script}");
+        text(&stdout)
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        // Closing the channel ends the agent.
+        self.input = None;
+        // Best effort: a test that fails must not fail twice.
+        drop(self.child.wait());
+    }
+}
+
+/// A script for `/bin/sh`, as the user who runs the tests.
+pub(crate) fn sh(index: u32, script: &str) -> Step {
+    Step {
+        index,
+        argv: ["/bin/sh", "-c", script].map(str::to_owned).to_vec(),
+        env: vec![("PATH".into(), "/usr/sbin:/usr/bin:/sbin:/bin".into())],
+        cwd: "/".into(),
+        user: User::Uid(nix::unistd::geteuid().as_raw()),
+        timeout_ms: None,
+    }
+}
+
+/// A world in which nothing is made.
+pub(crate) fn empty_world() -> World {
+    World {
+        clock_ns: None,
+        entropy: Vec::new(),
+        modules: Vec::new(),
+        mounts: Vec::new(),
+        hostname: None,
+        network: None,
+        identities: Vec::new(),
+        files: Vec::new(),
+        capabilities: None,
+    }
+}

@@ -1,0 +1,222 @@
+//! Exports: a nasty tree, as another program's tar reader sees it.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    io::{Read, Seek, SeekFrom, Write},
+    os::unix::{
+        ffi::{OsStrExt, OsStringExt},
+        fs::{PermissionsExt, chown, symlink},
+        net::UnixListener,
+    },
+    path::Path,
+};
+
+use kiln_protocol::{FromGuest, ToGuest};
+use tar::EntryType;
+
+use crate::agent::{Agent, is_root, skip};
+
+/// One entry as the reader sees it.
+#[derive(Debug, PartialEq, Eq)]
+struct Seen {
+    kind: EntryType,
+    mode: u32,
+    owner: (u64, u64),
+    link: Option<Vec<u8>>,
+    content: Vec<u8>,
+    pax: BTreeMap<String, Vec<u8>>,
+}
+
+fn export(root: &Path) -> (Vec<u8>, u64) {
+    let mut agent = Agent::start();
+    agent.send(&ToGuest::Export { root: root.to_string_lossy().into_owned() });
+    let mut archive = Vec::new();
+    loop {
+        match agent.hear() {
+            Some(FromGuest::Data(bytes)) => archive.extend(bytes),
+            Some(FromGuest::Exported { entries, bytes }) => {
+                assert_eq!(bytes, archive.len() as u64);
+                return (archive, entries);
+            }
+            other => panic!("the export was answered with {other:?}"),
+        }
+    }
+}
+
+fn read(archive: &[u8]) -> Vec<(Vec<u8>, Seen)> {
+    let mut records: Vec<BTreeMap<String, Vec<u8>>> = pax_headers(archive);
+    records.reverse();
+    let mut archive = tar::Archive::new(archive);
+    let mut seen = Vec::new();
+    for entry in archive.entries().expect("entries") {
+        let mut entry = entry.expect("an entry");
+        let has_records = entry.pax_extensions().expect("a pax header").is_some();
+        let pax = if has_records { records.pop().expect("its own") } else { BTreeMap::new() };
+        let mut content = Vec::new();
+        entry.read_to_end(&mut content).expect("content");
+        let header = entry.header();
+        let owner = (header.uid().expect("uid"), header.gid().expect("gid"));
+        let (kind, mode) = (header.entry_type(), header.mode().expect("mode"));
+        let link = entry.link_name_bytes().map(|name| name.into_owned());
+        seen.push((entry.path_bytes().into_owned(), Seen { kind, mode, owner, link, content, pax }));
+    }
+    seen
+}
+
+/// The records of each pax header. The crate's own reader splits them at newlines, which values may hold.
+fn pax_headers(archive: &[u8]) -> Vec<BTreeMap<String, Vec<u8>>> {
+    let mut headers = Vec::new();
+    for entry in tar::Archive::new(archive).entries().expect("entries").raw(true) {
+        let mut entry = entry.expect("an entry");
+        if entry.header().entry_type() != EntryType::XHeader {
+            continue;
+        }
+        let (mut bytes, mut records) = (Vec::new(), BTreeMap::new());
+        entry.read_to_end(&mut bytes).expect("records");
+        let mut rest = bytes.as_slice();
+        while let Some(space) = rest.iter().position(|byte| *byte == b' ') {
+            let length: usize = String::from_utf8_lossy(&rest[..space]).parse().expect("a length");
+            let record = rest[space + 1..length].strip_suffix(b"\n").expect("a newline");
+            let equals = record.iter().position(|byte| *byte == b'=').expect("an equals sign");
+            let key = String::from_utf8(record[..equals].to_vec()).expect("UTF-8");
+            records.insert(key, record[equals + 1..].to_vec());
+            rest = &rest[length..];
+        }
+        headers.push(records);
+    }
+    headers
+}
+
+/// The only entry of that name.
+fn entry<'s>(seen: &'s [(Vec<u8>, Seen)], path: &[u8]) -> &'s Seen {
+    let mut found = seen.iter().filter(|(name, _)| name == path).map(|(_, entry)| entry);
+    let entry = found.next().unwrap_or_else(|| panic!("no {:?}", String::from_utf8_lossy(path)));
+    assert!(found.next().is_none(), "{:?} twice", String::from_utf8_lossy(path));
+    entry
+}
+
+#[test]
+fn names_of_any_bytes_and_length_are_exported_in_order() {
+    let root = tempfile::tempdir().expect("a directory");
+    let deep = ["d".repeat(200), "e".repeat(200)].join("/");
+    fs::create_dir_all(root.path().join(&deep)).expect("made");
+    let raw = std::ffi::OsString::from_vec(b"raw \xff\xfe".to_vec());
+    for name in ["new\nline", "uml\u{e4}ut", " spaces ", "z"] {
+        fs::write(root.path().join(name), name).expect("written");
+    }
+    fs::write(root.path().join(&raw), "raw").expect("written");
+    fs::write(root.path().join(&deep).join("file"), "deep").expect("written");
+
+    let (archive, entries) = export(root.path());
+    let seen = read(&archive);
+    let file = format!("{deep}/file");
+    let names: Vec<&[u8]> = seen.iter().map(|(name, _)| name.strip_suffix(b"/").unwrap_or(name)).collect();
+    let expected = [
+        " spaces ".as_bytes(),
+        &deep.as_bytes()[..200],
+        deep.as_bytes(),
+        file.as_bytes(),
+        b"new\nline",
+        raw.as_bytes(),
+        "uml\u{e4}ut".as_bytes(),
+        b"z",
+    ];
+    assert_eq!(names, expected);
+    assert_eq!(entries, 8);
+    assert_eq!(entry(&seen, file.as_bytes()).content, b"deep");
+    assert_eq!(entry(&seen, b"new\nline").content, b"new\nline");
+}
+
+#[test]
+fn kinds_modes_links_and_times_are_exported() {
+    let root = tempfile::tempdir().expect("a directory");
+    let path = |name: &str| root.path().join(name);
+    fs::write(path("a"), "content").expect("written");
+    fs::set_permissions(path("a"), fs::Permissions::from_mode(0o4751)).expect("set");
+    fs::hard_link(path("a"), path("b")).expect("linked");
+    symlink("../../etc/passwd", path("link")).expect("linked");
+    symlink("x".repeat(300), path("long-link")).expect("linked");
+    fs::create_dir(path("sticky")).expect("made");
+    fs::set_permissions(path("sticky"), fs::Permissions::from_mode(0o1777)).expect("set");
+    nix::unistd::mkfifo(&path("fifo"), nix::sys::stat::Mode::from_bits_truncate(0o600)).expect("made");
+    let _listener = UnixListener::bind(path("socket")).expect("bound");
+    let time = std::time::UNIX_EPOCH + std::time::Duration::new(1_000_000_000, 123_456_789);
+    File::options().write(true).open(path("a")).and_then(|file| file.set_modified(time)).expect("set");
+
+    let (archive, entries) = export(root.path());
+    let seen = read(&archive);
+    assert_eq!(entries, 6, "the socket is skipped");
+    let first = entry(&seen, b"a");
+    assert_eq!(
+        (first.kind, first.mode, first.content.as_slice()),
+        (EntryType::Regular, 0o4751, b"content".as_slice())
+    );
+    assert_eq!(first.pax["mtime"], b"1000000000.123456789");
+    let second = entry(&seen, b"b");
+    assert_eq!((second.kind, second.link.as_deref()), (EntryType::Link, Some(b"a".as_slice())));
+    assert_eq!(entry(&seen, b"link").link.as_deref(), Some(b"../../etc/passwd".as_slice()));
+    assert_eq!(entry(&seen, b"long-link").link.as_deref(), Some("x".repeat(300).as_bytes()));
+    assert_eq!((entry(&seen, b"sticky").kind, entry(&seen, b"sticky").mode), (EntryType::Directory, 0o1777));
+    assert_eq!(entry(&seen, b"fifo").kind, EntryType::Fifo);
+}
+
+#[test]
+fn owners_capabilities_and_attributes_are_exported() {
+    if !is_root() {
+        return skip("owners and file capabilities need root");
+    }
+    let root = tempfile::tempdir().expect("a directory");
+    let path = root.path().join("file");
+    fs::write(&path, "x").expect("written");
+    chown(&path, Some(1000), Some(3_000_000_000)).expect("given");
+    let value = b"any\0bytes\n\xff";
+    if xattr::set(&path, "user.kiln", value).is_err() {
+        return skip("the file system of the temporary directory has no extended attributes");
+    }
+    // cap_net_raw=ep, revision 2 (linux/capability.h).
+    let capability = [1, 0, 0, 2, 0, 32, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    xattr::set(&path, "security.capability", &capability).expect("set");
+    let (archive, _) = export(root.path());
+    let seen = read(&archive);
+    let file = entry(&seen, b"file");
+    assert_eq!(file.owner.0, 1000);
+    assert_eq!(file.pax["gid"], b"3000000000");
+    assert_eq!(file.pax["SCHILY.xattr.user.kiln"], value);
+    assert_eq!(file.pax["SCHILY.xattr.security.capability"], capability);
+}
+
+#[test]
+fn a_sparse_file_is_whole() {
+    let root = tempfile::tempdir().expect("a directory");
+    let mut file = File::create(root.path().join("sparse")).expect("made");
+    file.seek(SeekFrom::Start(3_000_000)).and_then(|_| file.write(b"middle")).expect("written");
+    file.set_len(5_000_001).expect("set");
+    let (archive, _) = export(root.path());
+    let seen = read(&archive);
+    let mut expected = vec![0; 5_000_001];
+    expected[3_000_000..3_000_006].copy_from_slice(b"middle");
+    assert!(entry(&seen, b"sparse").content == expected);
+}
+
+#[test]
+fn a_cancel_stops_an_export_that_nobody_reads() {
+    let root = tempfile::tempdir().expect("a directory");
+    // Far more than the channel and the queue hold; a hole costs nothing.
+    File::create(root.path().join("huge")).and_then(|file| file.set_len(1 << 40)).expect("made");
+    let mut agent = Agent::start();
+    agent.send(&ToGuest::Export { root: root.path().to_string_lossy().into_owned() });
+    assert!(matches!(agent.hear(), Some(FromGuest::Data(_))));
+    agent.send(&ToGuest::Cancel);
+    let last = std::iter::from_fn(|| agent.hear()).last();
+    assert_eq!(last, Some(FromGuest::Failed { why: "the export was cancelled".into() }));
+}
+
+#[test]
+fn a_root_that_is_not_there_fails_by_name() {
+    let mut agent = Agent::start();
+    agent.send(&ToGuest::Export { root: "/missing".into() });
+    let why = "export /missing: ENOENT: No such file or directory".to_owned();
+    assert_eq!(agent.hear(), Some(FromGuest::Failed { why }));
+    assert_eq!(agent.hear(), None);
+}

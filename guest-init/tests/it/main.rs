@@ -1,0 +1,7 @@
+//! The agent as a program: it is run with `--stdio` as an ordinary child and spoken to as kiln does.
+
+mod agent;
+mod export;
+mod process;
+mod steps;
+mod world;

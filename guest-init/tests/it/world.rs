@@ -1,0 +1,100 @@
+//! What `Prepare` makes, in namespaces of its own.
+
+use kiln_protocol::{Access, FromGuest, Identity, Mount, TextFile, ToGuest, User, World};
+
+use crate::agent::{Agent, empty_world, is_root, sh, skip};
+
+fn path(directory: &tempfile::TempDir, name: &str) -> String {
+    directory.path().join(name).to_string_lossy().into_owned()
+}
+
+#[test]
+fn a_world_is_made_in_the_order_of_its_fields() {
+    if !is_root() {
+        return skip("mounting needs root");
+    }
+    // /dev/shm is a tmpfs: an overlay's upper directory does not lie on every file system.
+    let scratch = tempfile::tempdir_in("/dev/shm").expect("a directory");
+    std::fs::create_dir(scratch.path().join("lower")).expect("made");
+    std::fs::write(scratch.path().join("lower/file"), "below").expect("written");
+    let target = path(&scratch, "merged");
+    let etc = path(&scratch, "etc");
+    let world = World {
+        mounts: vec![
+            Mount::Overlay {
+                lower: vec![path(&scratch, "lower")],
+                upper: path(&scratch, "upper"),
+                work: path(&scratch, "work"),
+                target: target.clone(),
+                options: String::new(),
+                owner: (1000, 1001),
+            },
+            Mount::Directory { path: format!("{target}/a/b"), mode: 0o1770, uid: 5, gid: 6 },
+            Mount::Symlink { path: format!("{target}/link"), target: "../else where".into() },
+            Mount::Filesystem {
+                source: "tmpfs".into(),
+                target: etc.clone(),
+                fstype: "tmpfs".into(),
+                options: "mode=0755".into(),
+                access: Access::ReadWrite,
+            },
+            Mount::Bind { source: etc, target: "/etc".into(), access: Access::ReadWrite },
+            Mount::Bind {
+                source: path(&scratch, "lower"),
+                target: format!("{target}/ro"),
+                access: Access::ReadOnly,
+            },
+            Mount::Chown { path: format!("{target}/a"), uid: 8, gid: 9 },
+        ],
+        hostname: Some("kiln-test".into()),
+        identities: vec![Identity {
+            name: "build".into(),
+            id: 1000,
+            home: "/home/build".into(),
+            shell: "/bin/sh".into(),
+        }],
+        files: vec![TextFile {
+            path: "/etc/a/hosts".into(),
+            text: "127.0.0.1 localhost\n".into(),
+            mode: 0o640,
+        }],
+        capabilities: Some(vec![0, 5]),
+        ..empty_world()
+    };
+    let mut agent = Agent::start_alone(world);
+    let seen = agent.output_of(&format!(
+        "cd {target}; stat -c '%n %a %u %g' . a a/b; readlink link; cat file; echo; cat /proc/sys/kernel/hostname; \
+         cat /etc/passwd /etc/group /etc/a/hosts; stat -c %a /etc/a/hosts; touch ro/x 2>/dev/null || echo read-only; \
+         grep CapBnd /proc/self/status; ip -br link show lo 2>/dev/null | grep -c UP"
+    ));
+    let expected = "\
+. 755 1000 1001\na 755 8 9\na/b 1770 8 9\n../else where\nbelow\nkiln-test\n\
+build:x:1000:1000:build:/home/build:/bin/sh\nbuild:x:1000:\n127.0.0.1 localhost\n640\nread-only\n\
+CapBnd:\t0000000000000021\n1\n";
+    assert_eq!(seen, expected);
+    let who = agent.run(kiln_protocol::Step { user: User::Name("build".into()), ..sh(2, "id -u") });
+    assert_eq!(who.stdout, b"1000\n");
+}
+
+#[test]
+fn an_error_says_what_was_done_to_what() {
+    if !is_root() {
+        return skip("mounting needs root");
+    }
+    let mut command = std::process::Command::new("unshare");
+    command.args(["--mount", env!("CARGO_BIN_EXE_guest-init")]);
+    let mut agent = Agent::unprepared(&mut command);
+    let scratch = tempfile::tempdir().expect("a directory");
+    let target = path(&scratch, "cache");
+    let mount = Mount::Filesystem {
+        source: "cache".into(),
+        target: target.clone(),
+        fstype: "no-such-fs".into(),
+        options: "trans=virtio".into(),
+        access: Access::ReadOnly,
+    };
+    agent.send(&ToGuest::Prepare(World { mounts: vec![mount], ..empty_world() }));
+    let why = format!("mount no-such-fs cache on {target} (trans=virtio): ENODEV: No such device");
+    assert_eq!(agent.hear(), Some(FromGuest::Failed { why }));
+    assert_eq!(agent.hear(), None);
+}

@@ -1,0 +1,17 @@
+//! The agent, as `build.rs` has built it. The initramfs of a microVM, the container and the sandbox get it from here.
+
+/// The static program `guest-init`, for the architecture of this kiln.
+pub const AGENT: &[u8] = include_bytes!(env!("KILN_AGENT"));
+
+#[cfg(test)]
+mod tests {
+    use super::AGENT;
+
+    #[test]
+    fn the_agent_is_a_small_static_program() {
+        assert!(AGENT.starts_with(b"\x7fELF"));
+        assert!(AGENT.len() < 1024 * 1024, "{} bytes", AGENT.len());
+        // A program that needs a loader names it: then it would not run in an initramfs.
+        assert!(!AGENT.windows(10).any(|bytes| bytes == b"/lib64/ld-"), "it is linked dynamically");
+    }
+}
