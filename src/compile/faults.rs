@@ -1,0 +1,143 @@
+//! Where the faults of a compilation are collected, and how a place inside a scalar is found again in its file.
+
+use super::substitute::{self, Scope};
+use crate::manifest::{Diagnostic, Layout, Position, Source, Text};
+
+/// How many are collected: beyond that nobody reads.
+const MAX_FAULTS: usize = 50;
+
+/// The faults and warnings of a compilation.
+#[derive(Debug, Default)]
+pub(crate) struct Faults {
+    pub(crate) faults: Vec<Diagnostic>,
+    pub(crate) warnings: Vec<Diagnostic>,
+}
+
+impl Faults {
+    pub(crate) fn push(&mut self, fault: Diagnostic) {
+        if self.faults.len() < MAX_FAULTS {
+            self.faults.push(fault);
+        }
+    }
+
+    pub(crate) fn warn(&mut self, warning: Diagnostic) {
+        if self.warnings.len() < MAX_FAULTS {
+            self.warnings.push(warning);
+        }
+    }
+
+    /// The text with every variable of the scope replaced; where it cannot be, faults, and the text as it was.
+    pub(crate) fn strict(&mut self, source: &Source, text: &Text, scope: &Scope<'_>) -> Text {
+        match substitute::strict(text, |name| scope.look_up(name).map(Into::into)) {
+            Ok(None) => text.clone(),
+            Ok(Some(value)) => text.with_value(value),
+            Err(faults) => {
+                for fault in faults {
+                    self.push(reference(source, text, &fault, scope));
+                }
+                text.clone()
+            }
+        }
+    }
+
+    /// Each of them, as [`Faults::strict`].
+    pub(crate) fn strict_all(&mut self, source: &Source, texts: &mut [Text], scope: &Scope<'_>) {
+        for text in texts {
+            *text = self.strict(source, text, scope);
+        }
+    }
+}
+
+/// What is wrong with a reference of a text, shown where it stands in the file.
+pub(crate) fn reference(
+    source: &Source,
+    text: &Text,
+    fault: &substitute::Fault,
+    scope: &Scope<'_>,
+) -> Diagnostic {
+    let (message, hint) = match fault {
+        substitute::Fault::Undefined { name, .. } => {
+            (format!("variable `{name}` is not defined"), undefined_hint(name, scope))
+        }
+        substitute::Fault::Unterminated { name, .. } => (
+            format!("the variable `{name}` has no `}}}}`"),
+            Some("a reference is written `${{name}}`".into()),
+        ),
+        substitute::Fault::Empty { .. } => ("a variable without a name".into(), None),
+    };
+    let name = match fault {
+        substitute::Fault::Undefined { name, .. } | substitute::Fault::Unterminated { name, .. } => {
+            name.as_str()
+        }
+        substitute::Fault::Empty { .. } => "",
+    };
+    Diagnostic { hint, ..source.diagnostic(find_reference(source, text, name), message) }
+}
+
+fn undefined_hint(name: &str, scope: &Scope<'_>) -> Option<String> {
+    if let Some(near) = scope.nearest(name) {
+        return Some(format!("did you mean `${{{{{near}}}}}`?"));
+    }
+    let hint = match name.split_once('.').map(|(family, _)| family) {
+        Some("range") => "`range.key` and `range.value` exist in a subpackage with `range` only",
+        Some("inputs") => "`inputs` exist inside of a pipeline definition only",
+        Some("subpkg") => "`subpkg.name` exists in subpackages only",
+        Some("vars") => "variables are set under `vars`, by `var-transforms` or with `--vars-file`",
+        _ => return None,
+    };
+    Some(hint.into())
+}
+
+/// The place of `${{name` in the file, from where the text starts; the start where it is not to be found.
+fn find_reference(source: &Source, text: &Text, name: &str) -> Position {
+    let span = lines_of(source, text);
+    for (number, line) in span {
+        for (byte, _) in line.match_indices("${{") {
+            let inside = line[byte + 3..].trim_start_matches(substitute::BLANKS);
+            let ends = |rest: &str| !rest.starts_with(substitute::is_name);
+            if inside.strip_prefix(name).is_some_and(ends) {
+                return Position { line: number, column: column(line, byte) };
+            }
+        }
+    }
+    text.position
+}
+
+/// The place of a line (from 0) and column (from 0, in characters) of a text's value in the file.
+pub(crate) fn find_line(source: &Source, text: &Text, line: usize, in_line: usize) -> Position {
+    let Some(wanted) = text.split('\n').nth(line).map(str::trim) else { return text.position };
+    let mut span = lines_of(source, text).enumerate();
+    let same = |candidate: &str| !wanted.is_empty() && candidate.trim() == wanted;
+    // Where it should be; else the first line that is the same, because a variable can have brought lines in.
+    let exact = span.clone().find(|(index, (_, found))| *index == line && same(found));
+    if let Some((_, (number, found))) = exact.or_else(|| span.find(|(_, (_, found))| same(found))) {
+        let indent = |text: &str| text.chars().take_while(|c| c.is_whitespace()).count();
+        let value = text.split('\n').nth(line).unwrap_or_default();
+        let column = (in_line + indent(found)).saturating_sub(indent(value));
+        return Position { line: number, column: u32::try_from(column + 1).unwrap_or(u32::MAX) };
+    }
+    let below = u32::try_from(line).unwrap_or(0);
+    let guess = text.position.line.saturating_add(below);
+    match (text.layout, source.line(guess)) {
+        (Layout::Literal, Some(_)) => Position { line: guess, column: 1 },
+        _ => text.position,
+    }
+}
+
+/// The lines of the file that can hold a text: from its start on, as many as its layout allows.
+fn lines_of<'s>(source: &'s Source, text: &Text) -> impl Iterator<Item = (u32, &'s str)> + Clone {
+    /// Beyond that a place is not worth the search.
+    const MAX_LINES: usize = 5000;
+    let start = text.position.line.max(1);
+    source
+        .text
+        .split('\n')
+        .skip(start as usize - 1)
+        .take(if text.position.line == 0 { 0 } else { MAX_LINES })
+        .enumerate()
+        .map(move |(offset, line)| (start.saturating_add(u32::try_from(offset).unwrap_or(u32::MAX)), line))
+}
+
+fn column(line: &str, byte: usize) -> u32 {
+    u32::try_from(line[..byte].chars().count() + 1).unwrap_or(u32::MAX)
+}

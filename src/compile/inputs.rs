@@ -1,0 +1,146 @@
+//! What a step gives to a definition: given values, defaults, required ones, checksums.
+
+use std::{borrow::Cow, collections::BTreeMap};
+
+use super::{
+    faults::{self, Faults},
+    substitute::{self, Scope},
+};
+use crate::manifest::{Input, Map, Position, Source, Text};
+
+/// A definition's inputs and what a step gives to them.
+pub(crate) struct Binding<'b> {
+    /// What the definition takes; empty where the step uses none.
+    pub(crate) inputs: &'b BTreeMap<Text, Input>,
+    /// What the step gives.
+    pub(crate) given: &'b Map,
+    /// The file of the step, and where it stands in it.
+    pub(crate) step: (&'b Source, Position),
+    /// The file of the definition.
+    pub(crate) definition: &'b Source,
+}
+
+/// One value on its way to being resolved.
+struct Pending<'b> {
+    name: &'b str,
+    raw: &'b Text,
+    given: bool,
+}
+
+impl<'b> Binding<'b> {
+    /// The values of all inputs: given ones see the variables of the step, defaults those of the definition, and both the other
+    /// inputs where that says nothing.
+    pub(crate) fn resolve(&self, caller: &Scope<'_>, faults: &mut Faults) -> BTreeMap<&'b str, String> {
+        let mut values = BTreeMap::new();
+        let mut pending = self.raw();
+        while !pending.is_empty() {
+            let before = pending.len();
+            pending.retain(|input| match self.value(input, caller, &values) {
+                Ok(value) => {
+                    values.insert(input.name, value);
+                    false
+                }
+                Err(_) => true,
+            });
+            if pending.len() == before {
+                break;
+            }
+        }
+        self.check(&values, faults);
+        for input in pending {
+            self.fault(&input, caller, &values, faults);
+            // One fault for it is enough: what uses it sees an empty one.
+            values.insert(input.name, String::new());
+        }
+        values
+    }
+
+    fn raw(&self) -> Vec<Pending<'b>> {
+        let given = self
+            .given
+            .iter()
+            .filter(|(name, value)| !value.is_empty() || !self.inputs.contains_key(name.as_str()));
+        let given = given.map(|(name, raw)| Pending { name, raw, given: true });
+        let default = |(name, input): (&'b Text, &'b Input)| {
+            let absent = self.given.get(name.as_str()).is_none_or(|value| value.is_empty());
+            absent.then_some(Pending { name, raw: &input.default, given: false })
+        };
+        given.chain(self.inputs.iter().filter_map(default)).collect()
+    }
+
+    fn value(
+        &self,
+        input: &Pending<'_>,
+        caller: &Scope<'_>,
+        values: &BTreeMap<&str, String>,
+    ) -> Result<String, Vec<substitute::Fault>> {
+        let resolved = substitute::strict(input.raw, |name| {
+            let outside = || caller.look_up(name).map(Cow::from);
+            let sibling = name.strip_prefix("inputs.").filter(|name| self.knows(name));
+            match sibling {
+                None => outside(),
+                // `x: ${{inputs.x}}` hands on what the caller has.
+                Some(sibling) if input.given || sibling == input.name => {
+                    outside().or_else(|| values.get(sibling).map(Cow::from))
+                }
+                Some(sibling) => values.get(sibling).map(Cow::from),
+            }
+        })?;
+        Ok(resolved.unwrap_or_else(|| input.raw.to_string()))
+    }
+
+    fn knows(&self, name: &str) -> bool {
+        self.inputs.contains_key(name) || self.given.contains_key(name)
+    }
+
+    fn fault(
+        &self,
+        input: &Pending<'_>,
+        caller: &Scope<'_>,
+        values: &BTreeMap<&str, String>,
+        faults: &mut Faults,
+    ) {
+        let source = if input.given { self.step.0 } else { self.definition };
+        let Err(found) = self.value(input, caller, values) else { return };
+        for fault in found {
+            let circle = matches!(&fault, substitute::Fault::Undefined { name, .. }
+                if name.strip_prefix("inputs.").is_some_and(|name| self.knows(name)));
+            let mut diagnostic = faults::reference(source, input.raw, &fault, caller);
+            if circle {
+                diagnostic.message = format!("the input `{}` is made of itself", input.name);
+                diagnostic.hint = None;
+            }
+            faults.push(diagnostic);
+        }
+    }
+
+    fn check(&self, values: &BTreeMap<&'b str, String>, faults: &mut Faults) {
+        for (name, input) in self.inputs {
+            let Some(value) = values.get(name.as_str()) else { continue };
+            let at = self.given.get(name.as_str()).map_or(self.step.1, |text| text.position);
+            if value.is_empty() {
+                if input.required {
+                    faults
+                        .push(self.step.0.diagnostic(at, format!("the required input `{name}` is missing")));
+                }
+                continue;
+            }
+            let Some(digits) = checksum_digits(name) else { continue };
+            if value.len() != digits || !value.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+                let message =
+                    format!("the input `{name}` must be {digits} hexadecimal digits, this is `{value}`");
+                faults.push(self.step.0.diagnostic(at, message));
+            }
+        }
+    }
+}
+
+/// How many digits an input of this name has; `None` where it is no checksum.
+fn checksum_digits(name: &str) -> Option<usize> {
+    match name {
+        "expected-sha256" => Some(64),
+        "expected-sha512" => Some(128),
+        "expected-commit" => Some(40),
+        _ => None,
+    }
+}

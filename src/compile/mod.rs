@@ -1,0 +1,322 @@
+//! Manifest → [`Recipe`]: variables, conditions, ranges, definitions and inputs, for one architecture.
+//!
+//! Comes after `manifest` and before `plan`. Pure: the only I/O is reading pipeline definitions, through [`PipelineSource`]. It
+//! knows no host and no runner. The passes, in melange's order:
+//!
+//! 1. `vars`, `--vars-file` and build options are merged and resolved, `var-transforms` run (`variables`);
+//! 2. the literal pass (`literal`), with one copy of a subpackage for each item of its `range`;
+//! 3. the strict pass over dependencies and package lists;
+//! 4. the strict pass over steps, definitions put in (`uses`, `inputs`, `condition`), scripts checked (`shell`).
+//!
+//! Faults are collected through all of them.
+
+pub mod arch;
+mod check;
+mod condition;
+pub mod env_file;
+mod environment;
+mod faults;
+mod inputs;
+mod json;
+mod literal;
+mod printed;
+mod recipe;
+mod regex;
+mod shell;
+mod source;
+mod steps;
+mod substitute;
+mod uses;
+mod variables;
+
+use std::collections::{BTreeMap, HashMap};
+
+pub use self::{
+    arch::{Arch, Libc},
+    recipe::{Condition, Origin, PackageSteps, Recipe, Run, Step, Subpackage, Test},
+    shell::SecondOpinion,
+    source::{Definition, InvalidName, PipelineSource, valid_name},
+    steps::WORKSPACE,
+};
+use self::{faults::Faults, literal::Literal, substitute::Scope, uses::Expander};
+use crate::manifest::{self, Diagnostics, Environment, Manifest, Map, Source, Text};
+
+/// What a recipe is compiled for.
+#[derive(Clone)]
+pub struct Options<'o> {
+    /// The architecture.
+    pub arch: Arch,
+    /// What the host triplets name.
+    pub libc: Libc,
+    /// `--build-option`.
+    pub build_options: Vec<String>,
+    /// The variables of `--vars-file`.
+    pub vars: Map,
+    /// The variables of each `--env-file`, in order.
+    pub env: Vec<BTreeMap<String, String>>,
+    /// `--package-append`.
+    pub packages: Vec<String>,
+    /// The commit of the build file, for packages that name none; may be empty.
+    pub commit: String,
+    /// Whom to ask about a script that the parser rejects.
+    pub opinion: &'o dyn SecondOpinion,
+}
+
+impl Options<'_> {
+    /// Nothing but an architecture.
+    pub fn new(arch: Arch) -> Self {
+        Self {
+            arch,
+            libc: Libc::default(),
+            build_options: Vec::new(),
+            vars: Map::new(),
+            env: Vec::new(),
+            packages: Vec::new(),
+            commit: String::new(),
+            opinion: &(),
+        }
+    }
+}
+
+/// Compiles a build file.
+///
+/// # Errors
+/// All faults, in the order of the file; and a file that is for other architectures.
+pub fn compile(
+    manifest: &Manifest,
+    options: &Options<'_>,
+    definitions: &dyn PipelineSource,
+) -> Result<Recipe, Diagnostics> {
+    let mut faults = Faults::default();
+    let vars = variables::merged(manifest, options);
+    let first = variables::first_pass(manifest, &vars, &mut faults);
+    let literal = Literal { scope: &first, commit: &options.commit };
+    let mut draft = Draft::new(manifest, options, &literal, &mut faults);
+    if !serves(&draft.package, options.arch) {
+        let at = draft.package.target_architecture.first().map_or(draft.package.at, |text| text.position);
+        let message = format!("target-architecture does not name {}: nothing to build", options.arch);
+        return Err(manifest.source.diagnostic(at, message).into());
+    }
+    draft.strict(&manifest.source, &first, &mut faults);
+    check::all(&draft.package, &draft.pipeline, &draft.subpackages, &manifest.source, &mut faults);
+    draft.finish(manifest, options, &first, vars, definitions, faults)
+}
+
+/// Whether a package is built for an architecture: melange's `target-architecture`, empty or `all` for every one.
+pub fn serves(package: &manifest::Package, arch: Arch) -> bool {
+    match package.target_architecture.as_slice() {
+        [] => true,
+        [only] if *only == "all" => true,
+        names => names.iter().any(|name| *name == arch.apk()),
+    }
+}
+
+/// A file after its first pass: no range, but steps as written.
+struct Draft {
+    package: manifest::Package,
+    environment: Environment,
+    pipeline: Vec<manifest::Step>,
+    subpackages: Vec<manifest::Subpackage>,
+    test: Option<manifest::Test>,
+    update: manifest::Update,
+}
+
+impl Draft {
+    fn new(manifest: &Manifest, options: &Options<'_>, literal: &Literal<'_>, faults: &mut Faults) -> Self {
+        let mut package = literal.package(&manifest.package);
+        package.resources.get_or_insert_default();
+        let mut environment = literal.environment(&manifest.environment);
+        build_options(&mut environment, manifest, options, literal);
+        environment::add_accounts(&mut environment.accounts);
+        environment::add_variables(&mut environment, &options.env);
+        let mut pipeline = literal.steps(&manifest.pipeline);
+        pipeline.iter_mut().for_each(propagate);
+        let mut test = manifest.test.as_ref().map(|test| literal.test(test));
+        if let Some(test) = &mut test {
+            environment::add_accounts(&mut test.environment.accounts);
+        }
+        Self {
+            subpackages: subpackages(manifest, literal, faults),
+            update: literal.update(&manifest.update),
+            package,
+            environment,
+            pipeline,
+            test,
+        }
+    }
+
+    /// The strict pass over what knows `package.*` and `vars.*` only.
+    fn strict(&mut self, source: &Source, scope: &Scope<'_>, faults: &mut Faults) {
+        let tests = self.subpackages.iter_mut().filter_map(|sub| sub.test.as_mut()).chain(self.test.as_mut());
+        for environment in tests.map(|test| &mut test.environment).chain([&mut self.environment]) {
+            faults.strict_all(source, &mut environment.contents.packages, scope);
+        }
+        let others = self.subpackages.iter_mut().map(|sub| &mut sub.dependencies);
+        for dependencies in others.chain([&mut self.package.dependencies]) {
+            faults.strict_all(source, &mut dependencies.runtime, scope);
+            faults.strict_all(source, &mut dependencies.provides, scope);
+            faults.strict_all(source, &mut dependencies.replaces, scope);
+            dependencies.provider_priority = faults.strict(source, &dependencies.provider_priority, scope);
+            dependencies.replaces_priority = faults.strict(source, &dependencies.replaces_priority, scope);
+        }
+    }
+
+    /// The strict pass over steps, and what comes of it.
+    fn finish(
+        mut self,
+        manifest: &Manifest,
+        options: &Options<'_>,
+        first: &Scope<'_>,
+        vars: Map,
+        definitions: &dyn PipelineSource,
+        mut faults: Faults,
+    ) -> Result<Recipe, Diagnostics> {
+        let source = &manifest.source;
+        let names = self.subpackages.iter().map(|sub| sub.name.to_string()).collect::<Vec<_>>();
+        let scope = variables::second_pass(first, &self.package, names.into_iter(), manifest, options);
+        let mut expander = Expander::new(definitions, &mut faults);
+        let steps = expander.pipeline(&self.pipeline, source, &scope);
+        let subpackages = self
+            .subpackages
+            .into_iter()
+            .map(|sub| finish_subpackage(sub, source, &scope, &mut expander))
+            .collect();
+        self.environment.contents.packages.append(&mut expander.needs);
+        let test = self.test.map(|test| finish_test(test, &self.package.name, source, &scope, &mut expander));
+        let fragments = expander.fragments;
+        shell::check(&fragments, options.opinion, &mut faults);
+        let recipe = Recipe {
+            arch: options.arch,
+            package: self.package,
+            environment: self.environment,
+            appended_packages: options.packages.clone(),
+            capabilities: manifest.capabilities.clone(),
+            steps,
+            subpackages,
+            update: self.update,
+            vars,
+            var_transforms: manifest.var_transforms.clone(),
+            options: manifest.options.clone(),
+            test,
+            warnings: Diagnostics(faults.warnings).sorted().0,
+        };
+        if faults.faults.is_empty() { Ok(recipe) } else { Err(Diagnostics(faults.faults).sorted()) }
+    }
+}
+
+/// What the enabled build options do to the guest's packages: add, then take away.
+fn build_options(
+    environment: &mut Environment,
+    manifest: &Manifest,
+    options: &Options<'_>,
+    literal: &Literal<'_>,
+) {
+    let packages = &mut environment.contents.packages;
+    for name in &options.build_options {
+        if let Some(option) = manifest.options.0.get(name.as_str()) {
+            let list = &option.environment.contents.packages;
+            packages.extend(list.add.iter().map(|text| literal.text(text)));
+            let remove: Vec<Text> = list.remove.iter().map(|text| literal.text(text)).collect();
+            packages.retain(|package| !remove.contains(package));
+        }
+    }
+}
+
+/// All subpackages after their first pass, one copy for each item of a range, sorted by key.
+fn subpackages(manifest: &Manifest, literal: &Literal<'_>, faults: &mut Faults) -> Vec<manifest::Subpackage> {
+    let tables: HashMap<&str, &Map> =
+        manifest.data.iter().map(|table| (table.name.as_str(), &table.items)).collect();
+    let mut all = Vec::with_capacity(manifest.subpackages.len());
+    for written in &manifest.subpackages {
+        if written.range.is_empty() {
+            all.push(literal.subpackage(written));
+            continue;
+        }
+        let Some(items) = tables.get(written.range.as_str()) else {
+            let message = format!("no table of `data` is called `{}`", written.range);
+            let fault = manifest.source.diagnostic(written.range.position, message);
+            let names: Vec<&str> = tables.keys().copied().collect();
+            faults.push(match manifest::nearest(&written.range, &names) {
+                Some(near) => fault.hint(format!("did you mean `{near}`?")),
+                None => fault,
+            });
+            continue;
+        };
+        for (key, value) in *items {
+            let mut scope = Scope::over(literal.scope);
+            scope.set("range.key", key.as_str());
+            scope.set("range.value", value.as_str());
+            all.push(Literal { scope: &scope, commit: literal.commit }.subpackage(written));
+        }
+    }
+    for subpackage in &mut all {
+        subpackage.pipeline.iter_mut().for_each(propagate);
+        // As melange does it: a test without steps is left as it is.
+        if let Some(test) = subpackage.test.as_mut().filter(|test| !test.pipeline.is_empty()) {
+            environment::add_accounts(&mut test.environment.accounts);
+        }
+    }
+    all
+}
+
+/// Nested steps as written inherit directory and variables; melange prints them so.
+fn propagate(step: &mut manifest::Step) {
+    for child in &mut step.pipeline {
+        if child.working_directory.is_empty() {
+            child.working_directory = step.working_directory.clone();
+        }
+        for (name, value) in &step.environment {
+            child.environment.entry(name.clone()).or_insert_with(|| value.clone());
+        }
+        propagate(child);
+    }
+}
+
+fn finish_subpackage(
+    written: manifest::Subpackage,
+    source: &Source,
+    common: &Scope<'_>,
+    expander: &mut Expander<'_>,
+) -> Subpackage {
+    let scope = variables::subpackage(common, &written.name);
+    let condition = uses::decide(&written.condition, source, &scope, expander.faults);
+    let steps = expander.pipeline(&written.pipeline, source, &scope);
+    let test = written.test.map(|test| finish_test(test, &written.name, source, &scope, expander));
+    Subpackage {
+        condition,
+        name: written.name,
+        steps,
+        dependencies: written.dependencies,
+        options: written.options,
+        scriptlets: written.scriptlets,
+        description: written.description,
+        annotations: written.annotations,
+        url: written.url,
+        commit: written.commit,
+        checks: written.checks,
+        test,
+    }
+}
+
+/// A test's guest has the package itself and what the steps need, sorted, each once.
+fn finish_test(
+    written: manifest::Test,
+    package: &Text,
+    source: &Source,
+    scope: &Scope<'_>,
+    expander: &mut Expander<'_>,
+) -> Test {
+    let build_needs = std::mem::take(&mut expander.needs);
+    let steps = expander.pipeline(&written.pipeline, source, scope);
+    let mut environment = written.environment;
+    let packages = &mut environment.contents.packages;
+    packages.append(&mut expander.needs);
+    packages.push(package.clone());
+    packages.sort();
+    packages.dedup();
+    expander.needs = build_needs;
+    Test { environment, steps }
+}
+
+#[cfg(test)]
+mod tests;

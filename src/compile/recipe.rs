@@ -1,0 +1,172 @@
+//! A compiled build file: everything substituted, every `uses` expanded, for one architecture.
+//!
+//! Comes from [`super::compile`]; `plan` puts it on a host, `kiln compile` prints it. Steps whose condition does not hold stay
+//! in the tree, marked, because melange prints them; [`Recipe::package_steps`] is what is to run, in order.
+
+use std::{collections::BTreeMap, path::Path, sync::Arc};
+
+use super::arch::Arch;
+use crate::manifest::{
+    Assertions, BuildOptions, Capabilities, Checks, Dependencies, Diagnostic, Environment, Map, Needs,
+    Package, PackageOptions, Scriptlets, Text, Update, VarTransform,
+};
+
+/// A compiled build file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Recipe {
+    /// What it is for.
+    pub arch: Arch,
+    /// The main package.
+    pub package: Package,
+    /// The guest: `contents.packages` holds what the file names and what the steps need, in that order and with repetitions;
+    /// `variables` holds the defaults, too.
+    pub environment: Environment,
+    /// `--package-append`: installed as well, but no part of what is printed.
+    pub appended_packages: Vec<String>,
+    /// Linux capabilities of the build.
+    pub capabilities: Capabilities,
+    /// The steps of the main package.
+    pub steps: Vec<Step>,
+    /// All subpackages, in order, ranges expanded.
+    pub subpackages: Vec<Subpackage>,
+    /// Metadata, passed on.
+    pub update: Update,
+    /// Variables as written, with those of `--vars-file` and of build options.
+    pub vars: Map,
+    /// Transforms as written.
+    pub var_transforms: Vec<VarTransform>,
+    /// Build options as written.
+    pub options: BuildOptions,
+    /// What `kiln test` runs for the main package.
+    pub test: Option<Test>,
+    /// What a person may want to know; nothing that stops a build.
+    pub warnings: Vec<Diagnostic>,
+}
+
+/// A further package of the same build.
+#[derive(Debug, Clone, Default, PartialEq)]
+#[expect(missing_docs, reason = "as in `Package`")]
+pub struct Subpackage {
+    /// Its condition.
+    pub condition: Condition,
+    pub name: Text,
+    pub steps: Vec<Step>,
+    pub dependencies: Dependencies,
+    pub options: Option<PackageOptions>,
+    pub scriptlets: Option<Scriptlets>,
+    pub description: Text,
+    pub annotations: Map,
+    pub url: Text,
+    pub commit: Text,
+    pub checks: Checks,
+    pub test: Option<Test>,
+}
+
+/// What `kiln test` runs for a package.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Test {
+    /// The guest of the test; its packages include the package itself.
+    pub environment: Environment,
+    /// Its steps.
+    pub steps: Vec<Step>,
+}
+
+/// A compiled step.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Step {
+    /// Its condition.
+    pub condition: Condition,
+    /// What the build file calls it; may be empty.
+    pub name: Text,
+    /// The definition it was made from; may be empty.
+    pub uses: Text,
+    /// The inputs that are not the definition's defaults.
+    pub with: Map,
+    /// The script; may be empty.
+    pub script: Text,
+    /// Steps below it; they run after its own script.
+    pub steps: Vec<Step>,
+    /// Packages that it needs and that melange prints with it; those of top-level steps are in the environment only.
+    pub needs: Option<Needs>,
+    /// Accepted, without effect.
+    pub label: Text,
+    /// What must be true after it.
+    pub assertions: Option<Assertions>,
+    /// Where it runs, as written: relative to `/home/build`; empty: there.
+    pub working_directory: Text,
+    /// Its own variables; those of the steps above it are not repeated here, unless melange prints them so.
+    pub environment: Map,
+    /// Where it comes from.
+    pub origin: Origin,
+}
+
+/// A condition and whether it holds; known when the recipe is made, because nothing it can ask changes later.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub enum Condition {
+    /// None: it holds.
+    #[default]
+    Absent,
+    /// It holds.
+    Holds(Text),
+    /// It does not.
+    Fails(Text),
+}
+
+impl Condition {
+    /// Whether it holds.
+    pub fn holds(&self) -> bool {
+        match self {
+            Self::Absent | Self::Holds(_) => true,
+            Self::Fails(_) => false,
+        }
+    }
+
+    /// Its text, with variables replaced; empty where there is none.
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Absent => "",
+            Self::Holds(text) | Self::Fails(text) => text,
+        }
+    }
+}
+
+/// Where a step was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// The build file, or the file of a definition; `<name>.yaml (built in)` for an embedded one.
+    pub file: Arc<Path>,
+    /// From 1.
+    pub line: u32,
+}
+
+impl Default for Origin {
+    fn default() -> Self {
+        Self { file: Path::new("").into(), line: 0 }
+    }
+}
+
+/// The steps that fill one package, or test it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PackageSteps {
+    /// The package's name.
+    pub package: String,
+    /// What runs, in order; may be empty.
+    pub runs: Vec<Run>,
+}
+
+/// One shell that is to run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Run {
+    /// For people: the step's name, else what it uses, else its first line.
+    pub name: String,
+    /// The fragment, without the frame (`set -e`, `cd`) that the plan puts around it.
+    pub script: String,
+    /// Absolute.
+    pub working_directory: String,
+    /// The step's variables and those of the steps above it, over those of the environment.
+    pub environment: BTreeMap<String, String>,
+    /// The definitions it came through, outermost first.
+    pub uses: Vec<String>,
+    /// Where it comes from.
+    pub origin: Origin,
+}

@@ -1,0 +1,284 @@
+//! Whether a script is one: its syntax, before any guest starts.
+//!
+//! melange parses scripts as bash and refuses what it cannot. A parser may be wrong about a rare construct: what it rejects and
+//! a real bash accepts (the caller asks it, through [`SecondOpinion`]) is a warning.
+
+use std::{io::Cursor, panic, sync::Arc};
+
+use brush_parser::{ParseError, Parser, ParserOptions};
+
+use super::{
+    faults::{self, Faults},
+    source::Definition,
+};
+use crate::manifest::{Diagnostic, Source, Text};
+
+/// A script and the file it stands in.
+pub(crate) struct Fragment {
+    pub(crate) text: Text,
+    pub(crate) source: Source,
+    /// For one out of a definition: that, and the script with a word for every input that is one.
+    pub(crate) shape: Option<(Arc<Definition>, String)>,
+}
+
+/// Words that are syntax where a command starts.
+const RESERVED: [&str; 17] = [
+    "if", "then", "elif", "else", "fi", "for", "in", "do", "done", "while", "until", "case", "esac",
+    "select", "function", "time", "coproc",
+];
+
+/// Whether a script is plain words and nothing else: no syntax, nothing to parse.
+fn is_plain(script: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_./:+,@%-=*?~ \n".contains(&byte);
+    script.bytes().all(plain) && !script.split([' ', '\n']).any(|word| RESERVED.contains(&word))
+}
+
+/// What stands for an input in the shape of a script: `x` for a plain word, which changes nothing about the syntax around it;
+/// else the input itself.
+pub(crate) fn shape_of(value: &str) -> &str {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_./:+,@%-".contains(&byte);
+    if !value.is_empty() && value.bytes().all(plain) && !RESERVED.contains(&value) { "x" } else { value }
+}
+
+/// What a real shell says about a script.
+pub trait SecondOpinion: Sync {
+    /// Whether it is a script; `None` where there is no such shell.
+    fn accepts(&self, script: &str) -> Option<bool>;
+}
+
+/// Nobody to ask.
+impl SecondOpinion for () {
+    fn accepts(&self, _: &str) -> Option<bool> {
+        None
+    }
+}
+
+/// Checks scripts; the same text once only.
+pub(crate) fn check(fragments: &[Fragment], opinion: &dyn SecondOpinion, faults: &mut Faults) {
+    let mut seen = std::collections::HashSet::with_capacity(fragments.len());
+    for fragment in fragments {
+        let known = fragment.shape.as_ref().is_some_and(|(definition, shape)| definition.sound.knows(shape));
+        if known || !seen.insert(fragment.text.as_str()) {
+            continue;
+        }
+        let Err(error) = parse(&fragment.text) else {
+            if let Some((definition, shape)) = &fragment.shape {
+                definition.sound.remember(shape);
+            }
+            continue;
+        };
+        let fault = diagnostic(fragment, &error);
+        match opinion.accepts(&fragment.text) {
+            Some(true) => faults.warn(fault.hint("bash accepts it: it will run as written")),
+            Some(false) | None => faults.push(fault),
+        }
+    }
+}
+
+/// Where and why a script is none: line and column from 0, in characters.
+#[derive(Debug, PartialEq, Eq)]
+struct SyntaxError {
+    place: Option<(usize, usize)>,
+    message: String,
+}
+
+fn parse(script: &str) -> Result<(), SyntaxError> {
+    if is_plain(script) {
+        return Ok(());
+    }
+    let depth = nesting(script);
+    if depth >= MAX_NESTING {
+        let message = format!("it nests {depth} deep, which is too deep to be checked");
+        return Err(SyntaxError { place: None, message });
+    }
+    let whole =
+        || Parser::new(Cursor::new(script.as_bytes()), &ParserOptions::default()).parse_program().map(drop);
+    // The parser has states that it takes for impossible (two documents of one name inside of `${…}`): then it has no opinion.
+    match panic::catch_unwind(whole) {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => Err(explain(&error, script)),
+        Err(_) => Err(SyntaxError { place: None, message: "the parser cannot make anything of it".into() }),
+    }
+}
+
+/// How many functions are a sign that they do not end.
+const MAX_FUNCTIONS: usize = 200;
+
+/// The parser recurses, so that a hostile script could exhaust the stack; nobody nests this deep.
+const MAX_NESTING: usize = 60;
+
+/// How deep brackets and compound commands nest at most, whatever is in quotes. The two are counted by themselves: the bracket
+/// that ends a pattern of a `case` must not hide the `case`.
+fn nesting(script: &str) -> usize {
+    let (mut deepest, mut brackets, mut commands, mut functions) = (0_usize, 0_usize, 0_usize, 0_usize);
+    let mut word = 0;
+    for (at, byte) in script.bytes().chain([b'\n']).enumerate() {
+        if byte.is_ascii_alphanumeric() {
+            continue;
+        }
+        match &script.as_bytes()[word..at] {
+            b"if" | b"case" | b"while" | b"until" | b"for" | b"select" => commands += 1,
+            b"function" => functions += 1,
+            b"fi" | b"esac" | b"done" => commands = commands.saturating_sub(1),
+            _ => {}
+        }
+        match byte {
+            b'(' | b'{' => brackets += 1,
+            b')' if at == word && at > 0 && script.as_bytes()[at - 1] == b'(' => {
+                functions += 1;
+                brackets = brackets.saturating_sub(1);
+            }
+            b')' | b'}' => brackets = brackets.saturating_sub(1),
+            _ => {}
+        }
+        word = at + 1;
+        deepest = deepest.max(brackets + commands);
+    }
+    // Functions need not nest, but `f() g() h() …` does.
+    deepest.max(functions / MAX_FUNCTIONS * MAX_NESTING)
+}
+
+fn explain(error: &ParseError, script: &str) -> SyntaxError {
+    let before = |position: &brush_parser::SourcePosition| {
+        Some((position.line.saturating_sub(1), position.column.saturating_sub(1)))
+    };
+    match error {
+        ParseError::ParsingNear(position) => {
+            SyntaxError { place: before(position), message: "syntax error".into() }
+        }
+        ParseError::ParsingAtEndOfInput => {
+            let last = script.trim_end().lines().count().saturating_sub(1);
+            SyntaxError { place: Some((last, 0)), message: "it ends in the middle of a command".into() }
+        }
+        ParseError::Tokenizing { inner, position } => {
+            SyntaxError { place: position.as_ref().and_then(before), message: inner.to_string() }
+        }
+    }
+}
+
+fn diagnostic(fragment: &Fragment, error: &SyntaxError) -> Diagnostic {
+    let at = match error.place {
+        Some((line, column)) => faults::find_line(&fragment.source, &fragment.text, line, column),
+        None => fragment.text.position,
+    };
+    fragment.source.diagnostic(at, format!("not a shell script: {}", error.message))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nesting_counts_brackets_and_compound_commands() {
+        for (script, depth) in [
+            ("", 0),
+            ("echo a", 0),
+            ("if a; then b; fi; if c; then d; fi", 1),
+            ("while a; do if b; then (c); fi; done", 3),
+            ("echo $(a \"$(b)\")", 2),
+            ("doit; notif; iffy", 0),
+            ("case a in b) case c in d) e;; esac;; esac", 2),
+        ] {
+            assert_eq!(nesting(script), depth, "{script}");
+        }
+    }
+
+    #[test]
+    fn a_script_that_would_exhaust_the_stack_is_not_parsed() {
+        for open in ["(", "$(", "{ ", "if ", "while ", "case x in y) ", "\"$(", "f() ", "function f "] {
+            assert!(parse(&open.repeat(20_000)).is_err(), "{open}");
+        }
+    }
+
+    #[test]
+    fn a_long_script_is_no_deep_one() {
+        for part in [
+            "a && ",
+            "a | ",
+            "a; ",
+            "a\n",
+            "! ",
+            "time ",
+            "a=b ",
+            "a ",
+            "<a ",
+            "elif b; then c; ",
+            "${a",
+            "`",
+            "\\",
+            "[[ a ",
+            "\"a\" ",
+            "a || b && ",
+            "<<A ",
+            "& ",
+            "a) b;; ",
+            "if a; then b; fi\n",
+            "x=$(a)\n",
+            "else ",
+        ] {
+            // What it says does not matter: that it comes back does.
+            drop(parse(&part.repeat(5000)));
+        }
+        let chain = format!("if a; then b; {} fi", "elif b; then c; ".repeat(5000));
+        assert_eq!(parse(&chain), Ok(()));
+    }
+
+    #[test]
+    fn plain_words_are_no_syntax() {
+        for (script, plain) in [
+            ("make -j4 V=1\nmv usr/lib/*.a /x\n", true),
+            ("", true),
+            ("echo done\n", false),
+            ("done", false),
+            ("a; b", false),
+            ("echo $x", false),
+            ("echo 'a", false),
+            ("a &", false),
+        ] {
+            assert_eq!(is_plain(script), plain, "{script}");
+        }
+    }
+
+    #[test]
+    fn a_script_that_the_parser_panics_at_is_none() {
+        // Found by a generated case.
+        assert!(parse("${{<<E\n}<<E\nE\n").is_err());
+    }
+
+    #[test]
+    fn words_that_change_nothing_about_the_syntax_have_one_shape() {
+        for (value, shape) in [
+            ("a", "x"),
+            ("1.2.3", "x"),
+            ("/usr/lib", "x"),
+            ("", ""),
+            ("a b", "a b"),
+            ("$(x)", "$(x)"),
+            ("done", "done"),
+        ] {
+            assert_eq!(shape_of(value), shape, "{value}");
+        }
+    }
+
+    #[test]
+    fn scripts_that_bash_accepts_are_accepted() {
+        for script in [
+            "[[ $a == b* && -n $c ]] || exit 1",
+            "for f in *.{a,b}; do echo \"${f%.a}\"; done",
+            "cat <<'EOF' | sed s/a/b/\n$x `\nEOF\necho",
+            "arr=(a b); echo \"${arr[@]}\"",
+            "f() { local x=$1; return 0; }; f",
+            "case $x in a|b) echo;; *) ;; esac",
+            "diff <(a) <(b) 2>&1 >/dev/null",
+            "(( i++ )); x=$(( 1 + 2 ))",
+            "a && b || { c; d; }",
+            "while read -r l; do echo \"$l\"; done < <(ls)",
+            "#!/bin/bash\n# nothing\n",
+            "x=${y//a/b} z=${w:-$(date)} cmd",
+            "if ! grep -q x f; then :; elif true; then :; else :; fi",
+            "echo a\\\n b",
+        ] {
+            assert_eq!(parse(script), Ok(()), "{script}");
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! What is to run: a package's tree of steps, flattened into the order of execution.
+
+use std::collections::BTreeMap;
+
+use super::recipe::{PackageSteps, Recipe, Run, Step, Test};
+use crate::manifest::{Map, Text};
+
+/// Where steps run, unless they say otherwise, and what their own directories are relative to.
+pub const WORKSPACE: &str = "/home/build";
+
+impl Recipe {
+    /// What fills each package, in order: the main package, then the subpackages whose condition holds.
+    ///
+    /// A step with a script is a shell; one without is none. Its own script comes before the steps below it. Steps whose
+    /// condition does not hold are left out, with all below them.
+    pub fn package_steps(&self) -> Vec<PackageSteps> {
+        let main = (&self.package.name, &self.steps);
+        let others =
+            self.subpackages.iter().filter(|sub| sub.condition.holds()).map(|sub| (&sub.name, &sub.steps));
+        std::iter::once(main).chain(others).map(|(name, steps)| flat(name, steps)).collect()
+    }
+
+    /// What tests each package that has a test, with the guest it wants; the order is that of [`Recipe::package_steps`].
+    pub fn test_steps(&self) -> Vec<(PackageSteps, &Test)> {
+        let main = (&self.package.name, &self.test);
+        let others =
+            self.subpackages.iter().filter(|sub| sub.condition.holds()).map(|sub| (&sub.name, &sub.test));
+        std::iter::once(main)
+            .chain(others)
+            .filter_map(|(name, test)| test.as_ref().map(|test| (flat(name, &test.steps), test)))
+            .collect()
+    }
+}
+
+fn flat(name: &Text, steps: &[Step]) -> PackageSteps {
+    let mut runs = Vec::new();
+    for step in steps {
+        flatten(step, &BTreeMap::new(), &[], &mut runs);
+    }
+    PackageSteps { package: name.to_string(), runs }
+}
+
+fn flatten(step: &Step, inherited: &BTreeMap<String, String>, above: &[String], runs: &mut Vec<Run>) {
+    if !step.condition.holds() {
+        return;
+    }
+    let mut environment = inherited.clone();
+    environment.extend(strings(&step.environment));
+    let mut uses = above.to_vec();
+    if !step.uses.is_empty() {
+        uses.push(step.uses.to_string());
+    }
+    if !step.script.trim().is_empty() {
+        runs.push(Run {
+            name: label(step, above),
+            script: step.script.to_string(),
+            working_directory: absolute(&step.working_directory),
+            environment: environment.clone(),
+            uses: uses.clone(),
+            origin: step.origin.clone(),
+        });
+    }
+    for child in &step.steps {
+        flatten(child, &environment, &uses, runs);
+    }
+}
+
+/// A map as plain strings.
+fn strings(map: &Map) -> impl Iterator<Item = (String, String)> {
+    map.iter().map(|(key, value)| (key.to_string(), value.to_string()))
+}
+
+/// How long a label made of a script may be.
+const LABEL: usize = 60;
+
+fn label(step: &Step, above: &[String]) -> String {
+    let named = [&step.name, &step.uses].into_iter().find(|text| !text.is_empty()).map(ToString::to_string);
+    let script = || {
+        let line = step.script.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#'));
+        line.unwrap_or("step").chars().take(LABEL).collect()
+    };
+    named.or_else(|| above.last().cloned()).unwrap_or_else(script)
+}
+
+/// A working directory as Go's `filepath.Join` makes it of the workspace: absolute, without `.` and `..`.
+fn absolute(directory: &str) -> String {
+    let whole =
+        if directory.starts_with('/') { directory.to_owned() } else { format!("{WORKSPACE}/{directory}") };
+    if directory.starts_with('/') {
+        // melange keeps an absolute one as it is.
+        return whole;
+    }
+    let mut parts = Vec::new();
+    for part in whole.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop();
+            }
+            name => parts.push(name),
+        }
+    }
+    format!("/{}", parts.join("/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_relative_directory_lies_below_the_workspace() {
+        for (written, meant) in [
+            ("", "/home/build"),
+            ("src", "/home/build/src"),
+            ("./a//b/", "/home/build/a/b"),
+            ("../x", "/home/x"),
+            ("/opt/x", "/opt/x"),
+            ("$(reboot)", "/home/build/$(reboot)"),
+        ] {
+            assert_eq!(absolute(written), meant, "{written}");
+        }
+    }
+}

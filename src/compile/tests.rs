@@ -1,0 +1,453 @@
+//! melange's behaviour as tables: a build file in, steps or faults out.
+
+use std::{collections::HashMap, path::Path, sync::Arc};
+
+use super::*;
+use crate::manifest::{self, Source};
+
+/// Definitions by name, in place of files.
+struct Definitions(HashMap<&'static str, &'static str>);
+
+impl PipelineSource for Definitions {
+    fn find(&self, name: &str) -> Result<Option<Arc<Definition>>, Diagnostics> {
+        let Some(text) = self.0.get(name) else { return Ok(None) };
+        let source = Source::new(Path::new(&format!("{name}.yaml")), text);
+        let step = manifest::parse_definition(text, &source)?;
+        Ok(Some(Arc::new(Definition::new(step, source, false))))
+    }
+}
+
+fn definitions() -> Definitions {
+    Definitions(HashMap::from([
+        (
+            "say",
+            "name: Say\ninputs:\n  what: {default: nothing}\n  to: {required: true}\npipeline:\n- runs: say ${{inputs.what}} to ${{inputs.to}}\n",
+        ),
+        (
+            "twice",
+            "inputs:\n  what: {}\npipeline:\n- uses: say\n  with: {what: '${{inputs.what}}', to: a}\n- uses: say\n  with: {to: b}\n",
+        ),
+        (
+            "needy",
+            "needs:\n  packages: ['${{inputs.tool}}', fixed]\ninputs:\n  tool: {default: gcc}\npipeline:\n- runs: make\n- if: ${{inputs.tool}} == 'clang'\n  needs: {packages: [lld]}\n  runs: ld.lld\n",
+        ),
+        ("sums", "inputs: {expected-sha256: {}, expected-sha512: {}, expected-commit: {}}\nruns: 'true'\n"),
+        ("here", "working-directory: /def\nruns: pwd\n"),
+        ("env", "environment: {A: def, B: def}\nruns: env\n"),
+        ("forever", "pipeline:\n- uses: forever\n"),
+        (
+            "sibling",
+            "inputs:\n  a: {default: x}\n  b: {default: '${{inputs.a}}-y'}\n  c: {default: '${{inputs.b}}-z'}\nruns: echo ${{inputs.c}}\n",
+        ),
+        (
+            "circle",
+            "inputs:\n  a: {default: '${{inputs.b}}'}\n  b: {default: '${{inputs.a}}'}\nruns: echo ${{inputs.a}}\n",
+        ),
+        ("odd", "unknown-key: passed over\nruns: echo odd\n"),
+        ("broken", "runs: [\n"),
+        ("shell", "inputs: {x: {}}\nruns: |\n  if true; then\n    echo ${{inputs.x}}\n"),
+        ("empty", ""),
+    ]))
+}
+
+fn try_compile(text: &str, options: &Options<'_>) -> Result<Recipe, Vec<String>> {
+    let shown = |faults: Diagnostics| {
+        faults.0.iter().map(|f| format!("{}: {}", f.line, f.message)).collect::<Vec<_>>()
+    };
+    let manifest = manifest::parse(text, Path::new("a.yaml")).map_err(shown)?;
+    compile(&manifest, options, &definitions()).map_err(shown)
+}
+
+fn recipe(text: &str) -> Recipe {
+    try_compile(text, &Options::new(Arch::X86_64)).unwrap_or_else(|faults| panic!("{text}\n{faults:?}"))
+}
+
+/// A build file of a package `p`, version 1.2.3, epoch 4, and more lines.
+fn file(more: &str) -> String {
+    format!("package: {{name: p, version: 1.2.3, epoch: 4, description: d}}\n{more}")
+}
+
+/// The scripts of the main package, in order.
+fn scripts(text: &str) -> Vec<String> {
+    recipe(text)
+        .package_steps()
+        .swap_remove(0)
+        .runs
+        .into_iter()
+        .map(|run| run.script.trim().to_owned())
+        .collect()
+}
+
+#[test]
+fn variables_in_scripts() {
+    for (script, wanted) in [
+        ("${{package.name}}", "p"),
+        ("${{package.version}}-r${{package.epoch}}", "1.2.3-r4"),
+        ("${{package.full-version}}", "1.2.3-r4"),
+        ("${{package.description}}", "d"),
+        ("${{ package.version }}", "1.2.3"),
+        ("${{package.srcdir}}", "/home/build"),
+        ("${{targets.outdir}}", "/home/build/melange-out"),
+        ("${{targets.destdir}}", "/home/build/melange-out/p"),
+        ("${{targets.contextdir}}", "/home/build/melange-out/p"),
+        ("${{targets.package.p-dev}}", "/home/build/melange-out/p-dev"),
+        ("${{context.name}}", "p"),
+        ("${{build.arch}} ${{build.goarch}}", "x86_64 amd64"),
+        ("${{host.triplet.gnu}}", "x86_64-pc-linux-gnu"),
+        ("${{host.triplet.rust}}", "x86_64-unknown-linux-gnu"),
+        ("${{cross.triplet.gnu.musl}}", "x86_64-pc-linux-musl"),
+        ("${{cross.triplet.rust.musl}}", "x86_64-unknown-linux-musl"),
+        ("${{options.fast.enabled}}", "false"),
+        ("${{vars.a}}", "1.10"),
+        ("${{vars.uses-a}}", "a is 1.10"),
+        ("${{vars.none}}", ""),
+        ("${{vars.major}}", "1"),
+        ("${{vars.chained}}", "v1"),
+        ("$x ${x} ${x:-y} $(x)", "$x ${x} ${x:-y} $(x)"),
+    ] {
+        let text = file(&format!(
+            "vars: {{a: 1.10, uses-a: 'a is ${{{{vars.a}}}}', none: }}\n\
+             var-transforms:\n\
+             - {{from: '${{{{package.version}}}}', match: '^(\\d+)\\..*', replace: '$1', to: major}}\n\
+             - {{from: '${{{{vars.major}}}}', match: '^', replace: v, to: chained}}\n\
+             options: {{fast: {{}}}}\n\
+             subpackages: [{{name: p-dev}}]\n\
+             pipeline:\n- runs: |\n    echo {script}\n"
+        ));
+        assert_eq!(scripts(&text), [format!("echo {wanted}").trim()], "{script}");
+    }
+}
+
+#[test]
+fn inputs_of_definitions() {
+    for (step, wanted) in [
+        ("uses: say\n  with: {to: me}", "say nothing to me"),
+        ("uses: say\n  with: {to: me, what: hi}", "say hi to me"),
+        ("uses: say\n  with: {to: me, what: ''}", "say nothing to me"),
+        ("uses: say\n  with: {to: '${{package.name}}'}", "say nothing to p"),
+        ("uses: say\n  with: {to: '${{ build.arch }}'}", "say nothing to x86_64"),
+        ("uses: twice\n  with: {what: x}", "say x to a|say nothing to b"),
+        // An input that is handed on empty is given: no default.
+        ("uses: twice", "say  to a|say nothing to b"),
+        ("uses: sibling", "echo x-y-z"),
+        ("uses: sibling\n  with: {b: q}", "echo q-z"),
+        ("uses: sibling\n  with: {c: '${{inputs.a}}!'}", "echo x!"),
+        ("uses: odd", "echo odd"),
+        ("uses: empty", ""),
+        ("uses: say\n  with: {to: 1.10}", "say nothing to 1.10"),
+        ("uses: say\n  with: {to: true}", "say nothing to true"),
+    ] {
+        assert_eq!(scripts(&file(&format!("pipeline:\n- {step}\n"))).join("|"), wanted, "{step}");
+    }
+}
+
+#[test]
+fn what_is_printed_of_inputs() {
+    for (step, wanted) in [
+        ("uses: sibling", vec![]),
+        ("uses: sibling\n  with: {a: x}", vec!["b=x-y", "c=x-y-z"]),
+        ("uses: say\n  with: {to: me}", vec!["to=me"]),
+        ("uses: say\n  with: {to: me, what: nothing}", vec!["to=me"]),
+    ] {
+        let recipe = recipe(&file(&format!("pipeline:\n- {step}\n")));
+        let with: Vec<String> = recipe.steps[0].with.iter().map(|(k, v)| format!("{k}={v}")).collect();
+        assert_eq!(with, wanted, "{step}");
+    }
+}
+
+#[test]
+fn conditions_switch_steps_and_their_needs() {
+    let packages = |recipe: &Recipe| {
+        recipe.environment.contents.packages.iter().map(|p| p.to_string()).collect::<Vec<_>>()
+    };
+    for (step, script, needs) in [
+        ("if: ${{build.arch}} == 'x86_64'\n  runs: a", "a", ""),
+        ("if: ${{build.arch}} != 'x86_64'\n  runs: a", "", ""),
+        ("if: \"'${{package.name}}' == 'p'\"\n  runs: a", "a", ""),
+        ("if: ${{options.fast.enabled}} == 'false'\n  runs: a", "a", ""),
+        ("if: \"'a' == 'b'\"\n  needs: {packages: [x]}\n  runs: a", "", ""),
+        ("needs: {packages: [x, '${{package.name}}-x']}\n  runs: a", "a", "x p-x"),
+        ("uses: needy", "make", "gcc fixed"),
+        ("uses: needy\n  with: {tool: clang}", "make|ld.lld", "clang fixed lld"),
+        ("if: \"'a' == 'b'\"\n  uses: needy", "", ""),
+        ("if: \"'a' == 'b'\"\n  pipeline: [{uses: needy}, {runs: b}]", "", ""),
+        ("runs: a\n  pipeline: [{runs: b}, {if: \"'a' == 'b'\", runs: c}]", "a|b", ""),
+    ] {
+        let text = file(&format!("options: {{fast: {{}}}}\npipeline:\n- {step}\n"));
+        assert_eq!(scripts(&text).join("|"), script, "{step}");
+        assert_eq!(packages(&recipe(&text)).join(" "), needs, "{step}");
+    }
+}
+
+#[test]
+fn directories_and_variables_are_inherited() {
+    let text = file(
+        "pipeline:\n\
+         - working-directory: src\n  environment: {A: a, B: b}\n  pipeline:\n\
+         \x20 - {runs: one}\n  - {runs: two, working-directory: /abs, environment: {B: c}}\n\
+         \x20 - {uses: here}\n  - {uses: env}\n  - {uses: say, with: {to: x}}\n",
+    );
+    let runs = recipe(&text).package_steps().swap_remove(0).runs;
+    let shown: Vec<String> = runs
+        .iter()
+        .map(|run| {
+            let variables: Vec<_> = run.environment.iter().map(|(k, v)| format!("{k}={v}")).collect();
+            format!("{} {} {}", run.script, run.working_directory, variables.join(","))
+        })
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            "one /home/build/src A=a,B=b",
+            "two /abs A=a,B=c",
+            "pwd /def A=a,B=b",
+            "env /home/build/src A=def,B=def",
+            "say nothing to x /home/build/src A=a,B=b",
+        ]
+    );
+}
+
+#[test]
+fn ranges_make_a_copy_an_item_sorted_by_key() {
+    let text = file(
+        "data:\n- name: langs\n  items: {de: German, '1.10': , aa: Afar}\n\
+         subpackages:\n- range: langs\n  name: p-${{range.key}}\n  description: ${{range.value}} (${{package.version}})\n\
+         \x20 dependencies: {provides: ['l-${{range.key}}=${{package.full-version}}'], provider-priority: 1}\n\
+         \x20 pipeline: [{runs: 'mv ${{range.key}} ${{targets.subpkgdir}} ${{subpkg.name}} ${{context.name}}'}]\n\
+         \x20 test: {pipeline: [{runs: 'test ${{range.key}}'}]}\n\
+         - name: p-last\n  if: ${{build.arch}} == 'aarch64'\n  pipeline: [{runs: nothing}]\n",
+    );
+    let recipe = recipe(&text);
+    let names: Vec<_> =
+        recipe.subpackages.iter().map(|sub| (sub.name.to_string(), sub.description.to_string())).collect();
+    let pair = |a: &str, b: &str| (a.to_owned(), b.to_owned());
+    assert_eq!(
+        names,
+        [
+            pair("p-1.10", " (1.2.3)"),
+            pair("p-aa", "Afar (1.2.3)"),
+            pair("p-de", "German (1.2.3)"),
+            pair("p-last", "")
+        ]
+    );
+    assert_eq!(recipe.subpackages[2].dependencies.provides, [Text::from("l-de=1.2.3-r4")]);
+    let steps = recipe.package_steps();
+    assert_eq!(steps.iter().map(|s| s.package.as_str()).collect::<Vec<_>>(), ["p", "p-1.10", "p-aa", "p-de"]);
+    assert_eq!(steps[3].runs[0].script, "mv de /home/build/melange-out/p-de p-de p-de");
+    let tests = recipe.test_steps();
+    assert_eq!(tests.len(), 3);
+    assert_eq!(tests[2].0.runs[0].script, "test de");
+    assert_eq!(tests[2].1.environment.contents.packages, [Text::from("p-de")]);
+}
+
+#[test]
+fn options_files_and_flags_change_what_is_compiled() {
+    let text = file(
+        "vars: {a: file, b: file, c: file}\nenvironment: {contents: {packages: [x, y, '${{vars.c}}-z']}}\n\
+         options:\n  fast: {vars: {c: option}, environment: {contents: {packages: {add: [w], remove: [x]}}}}\n\
+         pipeline: [{runs: 'echo ${{vars.a}} ${{vars.b}} ${{vars.c}} ${{options.fast.enabled}} ${{host.triplet.gnu}}'}]\n",
+    );
+    let mut options = Options::new(Arch::Aarch64);
+    options.libc = Libc::Musl;
+    options.vars = [("b", "flag")].map(|(k, v)| (k.into(), v.into())).into();
+    options.build_options = vec!["fast".into()];
+    options.packages = vec!["extra".into()];
+    let recipe = try_compile(&text, &options).expect("a valid file");
+    assert_eq!(recipe.steps[0].script, "echo file flag option true aarch64-unknown-linux-musl");
+    let packages: Vec<_> = recipe.environment.contents.packages.iter().map(|p| p.as_str()).collect();
+    assert_eq!(packages, ["y", "option-z", "w"]);
+    assert_eq!(recipe.appended_packages, ["extra"]);
+}
+
+#[test]
+fn faults_of_build_files() {
+    let table: &[(&str, &[&str])] = &[
+        ("pipeline: [{runs: 'echo ${{nope}}'}]", &["2: variable `nope` is not defined"]),
+        (
+            "pipeline: [{runs: 'echo ${{a} ${{}}'}]",
+            &["2: the variable `a` has no `}}`", "2: a variable without a name"],
+        ),
+        ("pipeline: [{runs: 'echo ${{range.key}}'}]", &["2: variable `range.key` is not defined"]),
+        ("pipeline: [{runs: 'echo ${{inputs.x}}'}]", &["2: variable `inputs.x` is not defined"]),
+        ("pipeline: [{runs: 'echo ${{subpkg.name}}'}]", &["2: variable `subpkg.name` is not defined"]),
+        ("pipeline: [{working-directory: '${{nope}}', runs: x}]", &["2: variable `nope` is not defined"]),
+        ("pipeline: [{needs: {packages: ['${{nope}}']}, runs: x}]", &["2: variable `nope` is not defined"]),
+        ("pipeline: [{if: \"${{nope}} == 'a'\", runs: x}]", &["2: variable `nope` is not defined"]),
+        (
+            "pipeline: [{if: nope, runs: x}]",
+            &[
+                "2: invalid condition `nope`: expected a string in quotes or a variable `${{…}}`, found `nope`",
+            ],
+        ),
+        ("pipeline: [{with: {a: b}, runs: x}]", &["2: a step with `with` needs `uses`"]),
+        ("pipeline: [{uses: odd, runs: x}]", &["2: a step has `uses: odd` or `runs`, not both"]),
+        ("pipeline: [{uses: nope}]", &["2: no pipeline definition is called `nope`"]),
+        (
+            "pipeline: [{uses: ../say}]",
+            &["2: invalid `uses: ../say`: the name of a definition is relative, without `..`"],
+        ),
+        (
+            "pipeline: [{uses: /etc/passwd}]",
+            &["2: invalid `uses: /etc/passwd`: the name of a definition is relative, without `..`"],
+        ),
+        (
+            "pipeline: [{uses: a/../../b}]",
+            &["2: invalid `uses: a/../../b`: the name of a definition is relative, without `..`"],
+        ),
+        ("pipeline: [{uses: say}]", &["2: the required input `to` is missing"]),
+        ("pipeline: [{uses: say, with: {to: ''}}]", &["2: the required input `to` is missing"]),
+        ("pipeline: [{uses: say, with: {to: a, wat: b}}]", &["2: the definition `say` has no input `wat`"]),
+        ("pipeline: [{uses: say, with: {to: '${{nope}}'}}]", &["2: variable `nope` is not defined"]),
+        (
+            "pipeline: [{uses: sums, with: {expected-sha256: abc}}]",
+            &["2: the input `expected-sha256` must be 64 hexadecimal digits, this is `abc`"],
+        ),
+        (
+            "pipeline: [{uses: sums, with: {expected-commit: main}}]",
+            &["2: the input `expected-commit` must be 40 hexadecimal digits, this is `main`"],
+        ),
+        ("pipeline: [{uses: circle}]", &["2: the input `a` is made of itself"]),
+        ("pipeline: [{uses: forever}]", &["2: definitions use each other more than 32 deep"]),
+        (
+            "pipeline: [{runs: 'if true; then'}]",
+            &["2: not a shell script: it ends in the middle of a command"],
+        ),
+        ("pipeline: [{runs: 'echo \"x'}]", &["2: not a shell script: unterminated double quote at 1,6"]),
+        ("subpackages: [{name: p}]", &["2: the subpackage `p` has the name of the main package"]),
+        ("subpackages: [{name: q}, {name: q}]", &["2: two subpackages are called `q`, the first in line 2"]),
+        ("subpackages: [{name: 'q!'}]", &["2: invalid subpackage name `q!`"]),
+        ("subpackages: [{name: }]", &["2: a subpackage without a name"]),
+        ("subpackages: [{name: q, range: nope}]", &["2: no table of `data` is called `nope`"]),
+        (
+            "subpackages: [{name: q, dependencies: {provider-priority: high}}]",
+            &["2: a priority is a whole number, this is `high`"],
+        ),
+        (
+            "subpackages: [{name: q, dependencies: {runtime: ['${{build.arch}}']}}]",
+            &["2: variable `build.arch` is not defined"],
+        ),
+        ("subpackages: [{name: q, if: \"${{nope}} == ''\"}]", &["2: variable `nope` is not defined"]),
+        (
+            "environment: {contents: {packages: ['${{build.arch}}']}}",
+            &["2: variable `build.arch` is not defined"],
+        ),
+        (
+            "test: {environment: {contents: {packages: ['${{nope}}']}}}",
+            &["2: variable `nope` is not defined"],
+        ),
+        ("vars: {a: '${{package.version}}'}", &["2: variable `package.version` is not defined"]),
+        (
+            "vars: {a: '${{vars.b}}', b: '${{vars.a}}'}",
+            &[
+                "2: these variables use each other in a circle",
+                "2: these variables use each other in a circle",
+            ],
+        ),
+        (
+            "var-transforms: [{from: '${{nope}}', match: a, replace: b, to: c}]",
+            &["2: variable `nope` is not defined"],
+        ),
+        (
+            "var-transforms: [{from: a, match: '(', replace: b, to: c}]",
+            &["2: not a regular expression: unclosed group"],
+        ),
+        (
+            "pipeline: [{runs: 'a ${{x}}'}, {runs: 'b ${{y}}'}]",
+            &["2: variable `x` is not defined", "2: variable `y` is not defined"],
+        ),
+    ];
+    for (more, wanted) in table {
+        let got = try_compile(&file(more), &Options::new(Arch::X86_64)).map(|_| ());
+        let mut got = got.expect_err(more);
+        got.dedup();
+        let mut wanted: Vec<String> = wanted.iter().map(|text| (*text).to_owned()).collect();
+        wanted.dedup();
+        assert_eq!(got, wanted, "{more}");
+    }
+}
+
+#[test]
+fn faults_of_the_package_itself() {
+    for (text, wanted) in [
+        ("pipeline: []\n", "0: a package without a name"),
+        ("package: {name: p, epoch: 0}\n", "1: the package has no version"),
+        ("package: {name: '-p', version: 1}\n", "1: invalid package name `-p`"),
+        ("package: {name: 'a b', version: 1}\n", "1: invalid package name `a b`"),
+        ("package: {name: '../p', version: 1}\n", "1: invalid package name `../p`"),
+        (
+            "package: {name: p, version: 1, cpe: {vendor: v}}\n",
+            "1: a CPE has both a vendor and a product, or neither",
+        ),
+        ("package: {name: p, version: 1, cpe: {vendor: '*', product: x}}\n", "1: invalid CPE value `*`"),
+        (
+            "package: {name: p, version: 1, cpe: {part: h, vendor: v, product: x}}\n",
+            "1: the part of a CPE is `a` or `o`, this is `h`",
+        ),
+        (
+            "package: {name: p, version: 1, setcap: [{path: /x, add: {cap_chown: +ep}, reason: r}]}\n",
+            "1: invalid capability `cap_chown` for `/x`",
+        ),
+        (
+            "package: {name: p, version: 1, setcap: [{path: /x, add: {cap_net_raw: +ep}}]}\n",
+            "1: the capabilities of `/x` need a `reason`",
+        ),
+        (
+            "package: {name: p, version: 1, target-architecture: [aarch64]}\n",
+            "1: target-architecture does not name x86_64: nothing to build",
+        ),
+    ] {
+        let faults = try_compile(text, &Options::new(Arch::X86_64)).expect_err(text);
+        assert!(faults.contains(&wanted.to_owned()), "{text}: {faults:?}");
+    }
+}
+
+#[test]
+fn a_fault_in_a_definition_points_into_it() {
+    let manifest = manifest::parse(&file("pipeline: [{uses: shell, with: {x: a}}]\n"), Path::new("a.yaml"))
+        .expect("valid");
+    let faults =
+        compile(&manifest, &Options::new(Arch::X86_64), &definitions()).expect_err("the script is none");
+    assert_eq!(faults.0[0].file.as_ref(), Path::new("shell.yaml"));
+    assert_eq!(faults.0[0].line, 4);
+    assert_eq!(faults.0[0].line_text, "    echo ${{inputs.x}}");
+}
+
+#[test]
+fn what_bash_accepts_is_a_warning() {
+    struct Always(bool);
+    impl SecondOpinion for Always {
+        fn accepts(&self, _: &str) -> Option<bool> {
+            Some(self.0)
+        }
+    }
+    let text = file("pipeline: [{runs: 'if true; then'}]\n");
+    for (opinion, warnings) in [(Always(true), Some(1)), (Always(false), None)] {
+        let options = Options { opinion: &opinion, ..Options::new(Arch::X86_64) };
+        assert_eq!(try_compile(&text, &options).ok().map(|recipe| recipe.warnings.len()), warnings);
+    }
+}
+
+#[test]
+fn the_caret_stands_under_the_fault() {
+    let text = "package:\n  name: p\n  version: 1\npipeline:\n  - runs: |\n      echo one\n      echo ${{ vars.tow }}\n";
+    let manifest = manifest::parse(text, Path::new("a.yaml")).expect("valid");
+    let faults = compile(&manifest, &Options::new(Arch::X86_64), &definitions()).expect_err("undefined");
+    let shown = faults.to_string();
+    let wanted = "a.yaml:7:12: variable `vars.tow` is not defined\n  |\n7 |       echo ${{ vars.tow }}\n  |            ^";
+    assert!(shown.starts_with(wanted), "{shown}");
+}
+
+#[test]
+fn definitions_that_double_are_stopped() {
+    struct Doubling;
+    impl PipelineSource for Doubling {
+        fn find(&self, name: &str) -> Result<Option<Arc<Definition>>, Diagnostics> {
+            let text = format!("pipeline: [{{uses: {name}x}}, {{uses: {name}x}}]");
+            let source = Source::new(Path::new("d.yaml"), &text);
+            let step = manifest::parse_definition(&text, &source)?;
+            Ok(Some(Arc::new(Definition::new(step, source, false))))
+        }
+    }
+    let manifest = manifest::parse(&file("pipeline: [{uses: a}]\n"), Path::new("a.yaml")).expect("valid");
+    assert!(compile(&manifest, &Options::new(Arch::X86_64), &Doubling).is_err());
+}

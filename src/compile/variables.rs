@@ -1,0 +1,174 @@
+//! The variables of a build file: those of the first pass (`package`, `vars`, transforms) and those of the second (targets,
+//! architecture, options).
+
+use std::{borrow::Cow, collections::HashMap};
+
+use super::{
+    Options,
+    arch::Libc,
+    faults::{self, Faults},
+    regex,
+    steps::WORKSPACE,
+    substitute::{self, Scope},
+};
+use crate::manifest::{Manifest, Map, Package, Source, Text};
+
+/// `vars` as they count: those of the file, over them those of `--vars-file`, over them those of the enabled build options.
+pub(crate) fn merged(manifest: &Manifest, options: &Options) -> Map {
+    let mut vars = manifest.vars.clone();
+    let mut put = |more: &Map| {
+        for (name, value) in more {
+            // The key of the file stays, and with it nothing but its place.
+            vars.insert(name.clone(), value.clone());
+        }
+    };
+    put(&options.vars);
+    for name in &options.build_options {
+        if let Some(option) = manifest.options.0.get(name.as_str()) {
+            put(&option.vars);
+        }
+    }
+    vars
+}
+
+/// The variables of the first pass: `package.*` and `vars.*`, with what `var-transforms` make.
+pub(crate) fn first_pass(manifest: &Manifest, vars: &Map, faults: &mut Faults) -> Scope<'static> {
+    let source = &manifest.source;
+    let mut scope = Scope::default();
+    for (name, value) in resolve(vars, source, faults) {
+        scope.set(format!("vars.{name}"), value);
+    }
+    let Package { name, version, description, epoch, .. } = &manifest.package;
+    let plain = |text: &Text| substitute::literal(text, &scope).unwrap_or_else(|| text.to_string());
+    let (name, version, description) = (plain(name), plain(version), plain(description));
+    scope.set("package.full-version", format!("{version}-r{epoch}"));
+    scope.set("package.epoch", epoch.to_string());
+    scope.set("package.name", name);
+    scope.set("package.version", version);
+    scope.set("package.description", description);
+    transform(manifest, &mut scope, faults);
+    scope
+}
+
+/// `vars` may use each other, in any order, and nothing else.
+fn resolve(vars: &Map, source: &Source, faults: &mut Faults) -> HashMap<String, String> {
+    let mut known = HashMap::with_capacity(vars.len());
+    let mut waiting: Vec<(&Text, &Text)> = vars.iter().collect();
+    // Each round resolves at least one, or is the last: as many rounds as the longest chain.
+    while !waiting.is_empty() {
+        let before = waiting.len();
+        waiting.retain(|(name, value)| {
+            let look_up =
+                |other: &str| own(other).and_then(|other| known.get(other)).map(|v: &String| Cow::from(v));
+            match substitute::strict(value, look_up) {
+                Ok(resolved) => {
+                    let resolved = resolved.unwrap_or_else(|| value.to_string());
+                    known.insert(name.to_string(), resolved);
+                    false
+                }
+                Err(_) => true,
+            }
+        });
+        if waiting.len() == before {
+            for (_, value) in waiting {
+                unresolved(value, vars, source, faults);
+            }
+            break;
+        }
+    }
+    known
+}
+
+fn own(name: &str) -> Option<&str> {
+    name.strip_prefix("vars.")
+}
+
+fn unresolved(value: &Text, vars: &Map, source: &Source, faults: &mut Faults) {
+    let mut scope = Scope::default();
+    for name in vars.keys() {
+        scope.set(format!("vars.{name}"), "");
+    }
+    match substitute::strict(value, |name| scope.look_up(name).map(Into::into)) {
+        Err(found) => {
+            for fault in found {
+                let fault = faults::reference(source, value, &fault, &scope);
+                let hint = fault.hint.clone().unwrap_or_else(|| {
+                    "`vars` can use other `vars` only; `var-transforms` can start from `package.*`".into()
+                });
+                faults.push(fault.hint(hint));
+            }
+        }
+        Ok(_) => faults.push(source.diagnostic(value.position, "these variables use each other in a circle")),
+    }
+}
+
+fn transform(manifest: &Manifest, scope: &mut Scope<'static>, faults: &mut Faults) {
+    for transform in &manifest.var_transforms {
+        let from = faults.strict(&manifest.source, &transform.from, scope);
+        match regex::go(&transform.pattern) {
+            Ok(pattern) => {
+                let to = pattern.replace_all(&from, transform.replace.as_str()).into_owned();
+                scope.set(format!("vars.{}", transform.to), to);
+            }
+            Err(error) => faults.push(
+                manifest
+                    .source
+                    .diagnostic(transform.pattern.position, format!("not a regular expression: {error}"))
+                    .hint("the syntax is RE2's: no look-around, no back-references"),
+            ),
+        }
+    }
+}
+
+/// The variables of the second pass that are the same for all packages of a file.
+pub(crate) fn second_pass<'o>(
+    first: &'o Scope<'o>,
+    package: &Package,
+    subpackages: impl Iterator<Item = String>,
+    manifest: &Manifest,
+    options: &Options,
+) -> Scope<'o> {
+    let mut scope = Scope::over(first);
+    let Options { arch, libc, build_options, .. } = options;
+    scope.set("package.name", package.name.as_str());
+    scope.set("package.version", package.version.as_str());
+    scope.set("package.full-version", package.full_version());
+    scope.set("package.srcdir", WORKSPACE);
+    scope.set("targets.outdir", format!("{WORKSPACE}/melange-out"));
+    scope.set("targets.destdir", target(&package.name));
+    scope.set("targets.contextdir", target(&package.name));
+    scope.set("context.name", package.name.as_str());
+    scope.set("host.triplet.gnu", arch.gnu_triplet(*libc));
+    scope.set("host.triplet.rust", arch.rust_triplet(*libc));
+    scope.set("cross.triplet.gnu.glibc", arch.gnu_triplet(Libc::Gnu));
+    scope.set("cross.triplet.gnu.musl", arch.gnu_triplet(Libc::Musl));
+    scope.set("cross.triplet.rust.glibc", arch.rust_triplet(Libc::Gnu));
+    scope.set("cross.triplet.rust.musl", arch.rust_triplet(Libc::Musl));
+    scope.set("build.arch", arch.apk());
+    scope.set("build.goarch", arch.go());
+    for name in std::iter::once(package.name.to_string()).chain(subpackages) {
+        scope.set(format!("targets.package.{name}"), target(&name));
+    }
+    for name in manifest.options.0.keys() {
+        scope.set(format!("options.{name}.enabled"), "false");
+    }
+    for name in build_options {
+        scope.set(format!("options.{name}.enabled"), "true");
+    }
+    scope
+}
+
+/// Those of a subpackage, over the common ones.
+pub(crate) fn subpackage<'o>(common: &'o Scope<'o>, name: &str) -> Scope<'o> {
+    let mut scope = Scope::over(common);
+    scope.set("subpkg.name", name);
+    scope.set("context.name", name);
+    scope.set("targets.subpkgdir", target(name));
+    scope.set("targets.contextdir", target(name));
+    scope
+}
+
+/// Where a package is put together.
+fn target(package: &str) -> String {
+    format!("{WORKSPACE}/melange-out/{package}")
+}

@@ -1,0 +1,143 @@
+//! The build file exactly as written: YAML → [`Manifest`].
+//!
+//! Comes first; `compile` makes a recipe of it. Nothing is substituted here and nothing decided: unknown keys, wrong types and
+//! keys that stand twice are refused, all faults of a file at once. The only I/O is reading the file.
+
+mod diagnostic;
+pub mod duration;
+mod environment;
+mod package;
+mod scalar;
+mod step;
+mod subpackage;
+mod text;
+mod update;
+mod walk;
+pub mod yaml;
+
+use std::{fs, path::Path};
+
+pub(crate) use self::walk::nearest;
+pub use self::{
+    diagnostic::{Diagnostic, Diagnostics, Source},
+    environment::{Accounts, BaseImage, Contents, Entrypoint, Environment, Group, PathMutation, User},
+    package::{
+        Capability, Checks, Copyright, Cpe, Dependencies, Package, PackageOptions, Resources, Scriptlets,
+        Trigger,
+    },
+    step::{Assertions, Input, Needs, Step},
+    subpackage::{
+        BuildOption, BuildOptions, Capabilities, ContentsOption, EnvironmentOption, ListOption, Subpackage,
+        Table, Test, VarTransform,
+    },
+    text::{Layout, Map, Position, Text},
+    update::{ReleaseMonitor, Schedule, Tags, Update, VersionData, VersionSource, VersionTransform},
+};
+use self::{
+    walk::{Fields, Report, UnknownKeys},
+    yaml::Node,
+};
+
+/// A build file as written.
+#[derive(Debug, Clone)]
+pub struct Manifest {
+    /// The file and its text, to quote from.
+    pub source: Source,
+    /// `package`.
+    pub package: Package,
+    /// `environment`.
+    pub environment: Environment,
+    /// `capabilities`.
+    pub capabilities: Capabilities,
+    /// `pipeline`.
+    pub pipeline: Vec<Step>,
+    /// `subpackages`.
+    pub subpackages: Vec<Subpackage>,
+    /// `data`.
+    pub data: Vec<Table>,
+    /// `update`.
+    pub update: Update,
+    /// `vars`.
+    pub vars: Map,
+    /// `var-transforms`.
+    pub var_transforms: Vec<VarTransform>,
+    /// `options`.
+    pub options: BuildOptions,
+    /// `test`.
+    pub test: Option<Test>,
+}
+
+/// Reads a build file from its text; `file` is only for messages.
+///
+/// # Errors
+/// All faults of the file.
+pub fn parse(text: &str, file: &Path) -> Result<Manifest, Diagnostics> {
+    let source = Source::new(file, text);
+    let Some(node) = yaml::read(text, &source)? else {
+        return Err(source.diagnostic(Position::default(), "is empty").into());
+    };
+    let mut report = Report::new(&source, UnknownKeys::Refuse);
+    let manifest = sections(&node, &source, &mut report);
+    match (manifest, report.into_faults()) {
+        (Some(manifest), faults) if faults.is_empty() => Ok(manifest),
+        (Some(_), faults) => Err(Diagnostics(faults).sorted()),
+        (None, _) => {
+            let message = format!("expected a map (package, pipeline, …), found {}", node.kind());
+            Err(source.diagnostic(node.at, message).into())
+        }
+    }
+}
+
+/// Reads a build file.
+///
+/// # Errors
+/// A file that cannot be read, or is not UTF-8; all faults of its text.
+pub fn load(path: &Path) -> Result<Manifest, Diagnostics> {
+    let unreadable =
+        |error| Source::new(path, "").diagnostic(Position::default(), format!("cannot be read: {error}"));
+    parse(&fs::read_to_string(path).map_err(unreadable)?, path)
+}
+
+/// Reads a pipeline definition: a step with inputs. Keys that no step has are passed over, as in melange.
+///
+/// # Errors
+/// All faults of the file but unknown keys.
+pub fn parse_definition(text: &str, source: &Source) -> Result<Step, Diagnostics> {
+    let Some(node) = yaml::read(text, source)? else { return Ok(Step::default()) };
+    let mut report = Report::new(source, UnknownKeys::Ignore);
+    let step = walk::value::<Step>(&node, &mut report);
+    let faults = report.into_faults();
+    if faults.is_empty() { Ok(step) } else { Err(Diagnostics(faults).sorted()) }
+}
+
+/// Reads a plain map, such as a `--vars-file`.
+///
+/// # Errors
+/// What is no map from names to single values.
+pub fn parse_map(text: &str, source: &Source) -> Result<Map, Diagnostics> {
+    let Some(node) = yaml::read(text, source)? else { return Ok(Map::new()) };
+    let mut report = Report::new(source, UnknownKeys::Refuse);
+    let map = walk::value::<Map>(&node, &mut report);
+    let faults = report.into_faults();
+    if faults.is_empty() { Ok(map) } else { Err(Diagnostics(faults).sorted()) }
+}
+
+fn sections(node: &Node<'_>, source: &Source, report: &mut Report<'_>) -> Option<Manifest> {
+    let mut fields = Fields::open("a build file", node, report)?;
+    let manifest = Manifest {
+        source: source.clone(),
+        package: fields.take("package"),
+        environment: fields.take("environment"),
+        capabilities: fields.take("capabilities"),
+        pipeline: fields.take("pipeline"),
+        subpackages: fields.take("subpackages"),
+        data: fields.take("data"),
+        update: fields.take("update"),
+        vars: fields.take("vars"),
+        var_transforms: fields.take("var-transforms"),
+        options: fields.take("options"),
+        test: fields.take("test"),
+    };
+    fields.close();
+    Some(manifest)
+}
