@@ -1,0 +1,168 @@
+//! The environment of the process, as it was at the start: a value, so that what depends on it can be tested.
+//!
+//! A variable that is set but empty is as one that is not set. A malformed one is an error of usage, never a default.
+
+use std::{
+    collections::BTreeMap,
+    ffi::{OsStr, OsString},
+    path::Path,
+    time::Duration,
+};
+
+use crate::exit::Failure;
+
+/// What Go's `strconv.ParseBool` takes for true.
+const TRUE: [&str; 6] = ["1", "t", "T", "TRUE", "true", "True"];
+
+/// What it takes for false.
+const FALSE: [&str; 6] = ["0", "f", "F", "FALSE", "false", "False"];
+
+/// The variables of an environment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Env {
+    variables: BTreeMap<OsString, OsString>,
+}
+
+impl Env {
+    /// That of this process.
+    pub fn of_process() -> Self {
+        std::env::vars_os().collect()
+    }
+
+    /// The value of a variable that is set and not empty.
+    pub fn get(&self, name: &str) -> Option<&OsStr> {
+        self.variables.get(OsStr::new(name)).map(OsString::as_os_str).filter(|value| !value.is_empty())
+    }
+
+    /// The same, as a path.
+    pub fn path(&self, name: &str) -> Option<&Path> {
+        self.get(name).map(Path::new)
+    }
+
+    /// The same, as text.
+    ///
+    /// # Errors
+    /// A usage failure when it is not UTF-8.
+    pub fn text(&self, name: &str) -> Result<Option<String>, Failure> {
+        let Some(value) = self.get(name) else { return Ok(None) };
+        value.to_str().map(|text| Some(text.to_owned())).ok_or_else(|| {
+            Failure::usage(
+                format!("{name} is not valid UTF-8: {}", value.display()),
+                "Set it anew, or unset it.",
+            )
+        })
+    }
+
+    /// A truth value, in the words that Go knows.
+    pub fn bool(&self, name: &str) -> Result<Option<bool>, Failure> {
+        let Some(value) = self.get(name) else { return Ok(None) };
+        match value.to_str() {
+            Some(word) if TRUE.contains(&word) => Ok(Some(true)),
+            Some(word) if FALSE.contains(&word) => Ok(Some(false)),
+            _ => Err(Failure::usage(
+                format!("{name}={} is neither true nor false", value.display()),
+                format!("Write one of {} for true, or of {} for false.", TRUE.join(" "), FALSE.join(" ")),
+            )),
+        }
+    }
+
+    /// A duration as Go writes it: `90s`, `1h30m`.
+    pub fn duration(&self, name: &str) -> Result<Option<Duration>, Failure> {
+        let Some(value) = self.get(name) else { return Ok(None) };
+        value.to_str().and_then(parse_duration).map(Some).ok_or_else(|| {
+            let what = format!("{name}={} is not a duration", value.display());
+            Failure::usage(what, "Write a number and a unit (ns us ms s m h), as in 90s or 1h30m.")
+        })
+    }
+
+    /// Where programs are looked for.
+    pub fn search_path(&self) -> impl Iterator<Item = std::path::PathBuf> {
+        self.get("PATH").map(std::env::split_paths).into_iter().flatten().filter(|dir| dir.is_absolute())
+    }
+}
+
+/// What Go's `time.ParseDuration` takes, but for signs: a time-out is not negative. `None` for all else.
+pub fn parse_duration(text: &str) -> Option<Duration> {
+    if text == "0" {
+        return Some(Duration::ZERO);
+    }
+    let mut rest = text;
+    let mut sum = Duration::ZERO;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let unit = rest[digits..]
+            .find(|c: char| c.is_ascii_digit() || c == '.')
+            .map_or(rest.len(), |end| digits + end);
+        let seconds = match &rest[digits..unit] {
+            "ns" => 1e-9,
+            "us" | "µs" | "μs" => 1e-6,
+            "ms" => 1e-3,
+            "s" => 1.0,
+            "m" => 60.0,
+            "h" => 3600.0,
+            _ => return None,
+        };
+        let number: f64 = rest[..digits].parse().ok()?;
+        sum = sum.checked_add(Duration::try_from_secs_f64(number * seconds).ok()?)?;
+        rest = &rest[unit..];
+    }
+    (!text.is_empty()).then_some(sum)
+}
+
+impl<N: Into<OsString>, V: Into<OsString>> FromIterator<(N, V)> for Env {
+    fn from_iter<I: IntoIterator<Item = (N, V)>>(variables: I) -> Self {
+        Self { variables: variables.into_iter().map(|(name, value)| (name.into(), value.into())).collect() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn set_but_empty_is_not_set() {
+        let env: Env = [("A", ""), ("B", "x")].into_iter().collect();
+        assert_eq!(env.get("A"), None);
+        assert_eq!(env.get("B"), Some(OsStr::new("x")));
+        assert_eq!(env.bool("A").unwrap(), None);
+    }
+
+    #[test]
+    fn truth_has_the_words_of_go_and_no_others() {
+        for (words, truth) in [(TRUE, true), (FALSE, false)] {
+            for word in words {
+                let env: Env = [("V", word)].into_iter().collect();
+                assert_eq!(env.bool("V").unwrap(), Some(truth));
+            }
+        }
+        for word in ["yes", "on", "tRUE", " 1", "2"] {
+            let env: Env = [("QEMU_USE_VIRTIOFS", word)].into_iter().collect();
+            let failure = env.bool("QEMU_USE_VIRTIOFS").unwrap_err();
+            assert_eq!(failure.code, crate::exit::Code::Usage);
+            assert_eq!(failure.what, format!("QEMU_USE_VIRTIOFS={word} is neither true nor false"));
+            assert!(failure.way_out.contains("TRUE true True"), "{}", failure.way_out);
+        }
+    }
+
+    #[test]
+    fn durations_are_those_of_go() {
+        for (text, duration) in [
+            ("90s", Some(Duration::from_secs(90))),
+            ("1h30m", Some(Duration::from_secs(5400))),
+            ("1.5s", Some(Duration::from_millis(1500))),
+            ("250ms", Some(Duration::from_millis(250))),
+            ("0", Some(Duration::ZERO)),
+            ("90", None),
+            ("", None),
+            ("s", None),
+            ("1d", None),
+            ("-1s", None),
+            ("1e9s", None),
+            ("99999999999999999999999h", None),
+        ] {
+            assert_eq!(parse_duration(text), duration, "{text}");
+        }
+        let env: Env = [("T", "soon")].into_iter().collect();
+        assert_eq!(env.duration("T").unwrap_err().what, "T=soon is not a duration");
+    }
+}

@@ -1,0 +1,126 @@
+//! Where kiln keeps what outlives a run: images, kernels, verdicts, leases.
+//!
+//! Before it: the environment. After it: the stores, each in a directory below. Nothing that a guest can write lies here.
+
+use std::{
+    fs::{self, DirBuilder},
+    io::Write,
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result};
+
+use crate::{env::Env, exit::Failure};
+
+/// The directory of kiln's state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Home {
+    root: PathBuf,
+}
+
+impl Home {
+    /// `$KILN_HOME`, else `$XDG_CACHE_HOME/kiln`, else `~/.cache/kiln`. Makes nothing.
+    pub fn find(env: &Env) -> Result<Self, Failure> {
+        let root = if let Some(home) = env.path("KILN_HOME") {
+            // Not the working directory's: children and later commands run elsewhere.
+            std::path::absolute(home).map_err(|error| Failure::host(format!("KILN_HOME: {error}"), ""))?
+        } else if let Some(cache) = env.path("XDG_CACHE_HOME").filter(|path| path.is_absolute()) {
+            // "If an implementation encounters a relative path […] it should ignore it" (XDG base directories, 0.8).
+            cache.join("kiln")
+        } else if let Some(home) = env.path("HOME") {
+            home.join(".cache/kiln")
+        } else {
+            return Err(Failure::host(
+                "there is no directory for images and kernels: none of KILN_HOME, XDG_CACHE_HOME and HOME is set",
+                "Set KILN_HOME to a directory with some gigabytes of space.",
+            ));
+        };
+        Ok(Self { root })
+    }
+
+    /// A home at this place.
+    pub fn at(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    /// The directory itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// A directory below, made when missing (0700).
+    pub fn dir(&self, name: &str) -> Result<PathBuf> {
+        let dir = self.root.join(name);
+        DirBuilder::new().recursive(true).mode(0o700).create(&dir).map_err(|error| {
+            Failure::host(
+                format!("{} cannot be made: {error}", dir.display()),
+                "Set KILN_HOME to a directory that this user can write.",
+            )
+        })?;
+        Ok(dir)
+    }
+
+    /// Writes a file of a directory below so that readers see all of it or none.
+    pub fn write(&self, dir: &str, name: &str, content: &[u8]) -> Result<()> {
+        let dir = self.dir(dir)?;
+        let path = dir.join(name);
+        let mut file = tempfile::NamedTempFile::new_in(&dir)
+            .with_context(|| format!("make a file in {}", dir.display()))?;
+        file.write_all(content).with_context(|| format!("write {}", path.display()))?;
+        file.persist(&path).with_context(|| format!("write {}", path.display()))?;
+        Ok(())
+    }
+
+    /// The content of a file of a directory below; `None` where there is none.
+    pub fn read(&self, dir: &str, name: &str) -> Result<Option<Vec<u8>>> {
+        let path = self.root.join(dir).join(name);
+        match fs::read(&path) {
+            Ok(content) => Ok(Some(content)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error).with_context(|| format!("read {}", path.display())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(variables: &[(&str, &str)]) -> Result<PathBuf, Failure> {
+        Home::find(&variables.iter().copied().collect()).map(|home| home.root)
+    }
+
+    #[test]
+    fn the_first_of_three_variables_that_says_something_wins() {
+        let (k, x, h) = (("KILN_HOME", "/k"), ("XDG_CACHE_HOME", "/x"), ("HOME", "/h"));
+        for (variables, root) in [
+            (vec![k, x, h], "/k"),
+            (vec![x, h], "/x/kiln"),
+            (vec![h], "/h/.cache/kiln"),
+            (vec![("KILN_HOME", ""), ("XDG_CACHE_HOME", ""), h], "/h/.cache/kiln"),
+            (vec![("XDG_CACHE_HOME", "relative"), h], "/h/.cache/kiln"),
+        ] {
+            assert_eq!(found(&variables).unwrap(), Path::new(root));
+        }
+    }
+
+    #[test]
+    fn without_any_it_says_what_to_set() {
+        let failure = found(&[("HOME", "")]).unwrap_err();
+        assert_eq!(failure.code, crate::exit::Code::Host);
+        assert!(failure.what.contains("HOME"), "{}", failure.what);
+        assert!(failure.way_out.contains("KILN_HOME"), "{}", failure.way_out);
+    }
+
+    #[test]
+    fn a_file_is_replaced_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::at(dir.path().join("deep/home"));
+        assert_eq!(home.read("verdicts", "a").unwrap(), None);
+        home.write("verdicts", "a", b"first").unwrap();
+        home.write("verdicts", "a", b"second").unwrap();
+        assert_eq!(home.read("verdicts", "a").unwrap().unwrap(), b"second");
+        assert_eq!(fs::read_dir(home.dir("verdicts").unwrap()).unwrap().count(), 1);
+    }
+}

@@ -1,0 +1,153 @@
+//! What this machine has: each thing probed when it is asked for, and then a value.
+//!
+//! Before it: [`crate::env`] and [`crate::process`], by which programs are asked for their versions. After it: the plan, which
+//! sees values only. It must not decide what is run.
+
+pub mod accelerator;
+pub mod qemu;
+pub mod virtiofsd;
+
+use std::{
+    env::consts::ARCH,
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    thread::available_parallelism,
+};
+
+use nix::unistd::{User, getegid, geteuid};
+
+use crate::env::Env;
+
+/// The machine and who uses it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Host {
+    /// As Linux and QEMU name it: `x86_64`, `aarch64`.
+    pub arch: String,
+    /// Who runs kiln.
+    pub uid: u32,
+    /// Their group.
+    pub gid: u32,
+    /// Their name, or the number where there is none.
+    pub user: String,
+    /// How many CPUs this process may use, after affinity and cgroup quota.
+    pub cpus: u32,
+    /// How much memory, after the limits of its cgroups.
+    pub memory_mib: u64,
+    /// How fast the processor's time stamp counter runs, which is also that of a guest under TCG; `None` where it is not known.
+    pub tsc_khz: Option<u32>,
+}
+
+impl Host {
+    /// Looks.
+    pub fn probe() -> Self {
+        let (uid, gid) = (geteuid(), getegid());
+        let user = User::from_uid(uid).ok().flatten().map_or_else(|| uid.to_string(), |user| user.name);
+        let cpus = available_parallelism().map_or(1, |cpus| u32::try_from(cpus.get()).unwrap_or(u32::MAX));
+        let memory_mib = memory_mib(Path::new("/"));
+        Self {
+            arch: ARCH.into(),
+            uid: uid.as_raw(),
+            gid: gid.as_raw(),
+            user,
+            cpus,
+            memory_mib,
+            tsc_khz: tsc_khz(),
+        }
+    }
+}
+
+/// The frequency that Linux names for the first processor.
+fn tsc_khz() -> Option<u32> {
+    let cpuinfo = fs::read_to_string("/proc/cpuinfo").ok()?;
+    let line = cpuinfo.lines().find_map(|line| line.strip_prefix("cpu MHz"))?;
+    let khz = line.trim_start_matches([' ', '\t', ':']).parse::<f64>().ok()? * 1000.0;
+    // In range, so the cast loses the fraction only.
+    (khz >= 1.0 && khz < f64::from(u32::MAX)).then_some(khz as u32)
+}
+
+/// Where a program is in `$PATH`.
+pub fn find_program(env: &Env, name: &str) -> Option<PathBuf> {
+    env.search_path().map(|dir| dir.join(name)).find(|path| is_executable(path))
+}
+
+fn is_executable(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
+}
+
+/// The machine's memory, or the smallest limit of the cgroups that this process is in, below `root`.
+fn memory_mib(root: &Path) -> u64 {
+    let read = |path: &str| fs::read_to_string(root.join(path)).unwrap_or_default();
+    let total = read("proc/meminfo").lines().find_map(mem_total_kib).unwrap_or(0) * 1024;
+    let cgroups = read("proc/self/cgroup");
+    let limits =
+        cgroups.lines().flat_map(limit_files).filter_map(|file| read(&file).trim().parse::<u64>().ok());
+    limits.chain([total]).min().unwrap_or(0) >> 20
+}
+
+fn mem_total_kib(line: &str) -> Option<u64> {
+    line.strip_prefix("MemTotal:")?.trim().strip_suffix("kB")?.trim().parse().ok()
+}
+
+/// The files that may hold a limit, for a line of `/proc/self/cgroup`: one for the group and each above it, since all count.
+fn limit_files(line: &str) -> Vec<String> {
+    let mut fields = line.splitn(3, ':').skip(1);
+    let (Some(controllers), Some(path)) = (fields.next(), fields.next()) else { return Vec::new() };
+    let (mount, file) = match controllers {
+        "" => ("sys/fs/cgroup", "memory.max"),
+        _ if controllers.split(',').any(|name| name == "memory") => {
+            ("sys/fs/cgroup/memory", "memory.limit_in_bytes")
+        }
+        _ => return Vec::new(),
+    };
+    Path::new(path).ancestors().map(|group| format!("{mount}{}/{file}", group.display())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn machine(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let root = tempfile::tempdir().unwrap();
+        for (path, content) in files {
+            let path = root.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, content).unwrap();
+        }
+        root
+    }
+
+    #[test]
+    fn memory_is_the_smallest_limit_of_the_groups_above() {
+        let meminfo = ("proc/meminfo", "MemTotal:       8388608 kB\nMemFree: 1 kB\n");
+        let v2 = ("proc/self/cgroup", "0::/a/b\n");
+        let max = ("sys/fs/cgroup/a/b/memory.max", "max\n");
+        let four = ("sys/fs/cgroup/a/memory.max", "4294967296\n");
+        let v1 = ("proc/self/cgroup", "5:cpu:/x\n4:memory:/c\n");
+        let one = ("sys/fs/cgroup/memory/c/memory.limit_in_bytes", "1073741824\n");
+        for (files, memory) in [
+            (vec![meminfo], 8192),
+            (vec![meminfo, v2, max], 8192),
+            (vec![meminfo, v2, max, four], 4096),
+            (vec![meminfo, v1, one], 1024),
+        ] {
+            assert_eq!(memory_mib(machine(&files).path()), memory);
+        }
+    }
+
+    #[test]
+    fn this_machine_has_something() {
+        let host = Host::probe();
+        assert!(host.cpus >= 1 && host.memory_mib >= 1, "{host:?}");
+    }
+
+    #[test]
+    fn a_program_is_a_file_that_can_be_run() {
+        let dir = machine(&[("one/tool", ""), ("two/tool", ""), ("two/other/x", "")]);
+        fs::set_permissions(dir.path().join("two/tool"), fs::Permissions::from_mode(0o755)).unwrap();
+        let path = format!("{0}/one:{0}/two", dir.path().display());
+        let env = [("PATH", path)].into_iter().collect();
+        assert_eq!(find_program(&env, "tool"), Some(dir.path().join("two/tool")));
+        assert_eq!(find_program(&env, "other"), None);
+    }
+}

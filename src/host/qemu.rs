@@ -1,0 +1,128 @@
+//! QEMU on this machine: where, which version, and the firmware it can load.
+//!
+//! After it: the plan. It must not build a command line for a guest.
+
+use std::{
+    ffi::OsStr,
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+
+use super::find_program;
+use crate::{
+    env::Env,
+    exit::Failure,
+    process::{Command, Spawner},
+};
+
+/// For a program that prints its version and ends; generous, since a cold disk or a busy machine is no defect of QEMU.
+pub(super) const VERSION_LIMIT: Duration = Duration::from_secs(20);
+
+/// Firmware that starts a PVH kernel on `microvm`, best first: both do, qboot does little else.
+const FIRMWARE: [&str; 2] = ["qboot.rom", "bios-microvm.bin"];
+
+/// QEMU, as found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Qemu {
+    /// The emulator for the architecture asked for.
+    pub path: PathBuf,
+    /// Major, minor, patch.
+    pub version: (u32, u32, u32),
+    /// qboot or SeaBIOS' build for microvm; `None` for architectures that need none of the two.
+    pub firmware: Option<PathBuf>,
+}
+
+impl Qemu {
+    /// Looks for the emulator of `arch`.
+    pub async fn find(env: &Env, spawner: &Spawner, arch: &str) -> Result<Self> {
+        let program = format!("qemu-system-{arch}");
+        let path = find_program(env, &program).ok_or_else(|| missing(&program, arch))?;
+        let said = spawner.output(Command::new(&path).arg("--version"), VERSION_LIMIT).await?;
+        let said = String::from_utf8_lossy(&said.stdout);
+        let version =
+            parse_version(&said).with_context(|| format!("understand {program} --version: {said:?}"))?;
+        let firmware = match arch {
+            "x86_64" => Some(Self::find_firmware(&path, spawner).await?),
+            _ => None,
+        };
+        Ok(Self { path, version, firmware })
+    }
+
+    async fn find_firmware(qemu: &Path, spawner: &Spawner) -> Result<PathBuf> {
+        let dirs = spawner.output(Command::new(qemu).args(["-L", "help"]), VERSION_LIMIT).await?.stdout;
+        let dirs: Vec<&Path> =
+            dirs.split(|&byte| byte == b'\n').filter(|dir| !dir.is_empty()).map(as_path).collect();
+        firmware_in(&dirs).ok_or_else(|| {
+            let dirs: Vec<String> = dirs.iter().map(|dir| dir.display().to_string()).collect();
+            let what =
+                format!("no firmware for microvm: none of {} in {}", FIRMWARE.join(", "), dirs.join(", "));
+            Failure::host(what, "apt-get install qemu-system-data seabios").into()
+        })
+    }
+}
+
+fn missing(program: &str, arch: &str) -> Failure {
+    let package = match arch {
+        "x86_64" | "i386" => "qemu-system-x86",
+        "aarch64" | "arm" => "qemu-system-arm",
+        _ => "qemu-system-misc",
+    };
+    Failure::host(format!("{program} is in no directory of $PATH"), format!("apt-get install {package}"))
+}
+
+fn as_path(bytes: &[u8]) -> &Path {
+    Path::new(OsStr::from_bytes(bytes))
+}
+
+fn firmware_in(dirs: &[&Path]) -> Option<PathBuf> {
+    FIRMWARE.iter().find_map(|name| dirs.iter().map(|dir| dir.join(name)).find(|path| path.is_file()))
+}
+
+/// The first `number.number[.number]` of a text: `QEMU emulator version 7.2.22 (Debian …)`.
+pub(super) fn parse_version(text: &str) -> Option<(u32, u32, u32)> {
+    text.split_ascii_whitespace().find_map(|word| {
+        let word = word.strip_prefix('v').unwrap_or(word);
+        let word = word.split(|c: char| !c.is_ascii_digit() && c != '.').next()?;
+        let mut numbers = word.split('.').map(str::parse);
+        let (major, minor) = (numbers.next()?.ok()?, numbers.next()?.ok()?);
+        Some((major, minor, numbers.next().and_then(Result::ok).unwrap_or(0)))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_read_as_programs_print_them() {
+        for (text, version) in [
+            (
+                "QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg-7+deb12u18+b3)\nCopyright (c) 2003",
+                Some((7, 2, 22)),
+            ),
+            ("QEMU emulator version 10.0.50 (v10.0.0-1-gabc)", Some((10, 0, 50))),
+            ("QEMU emulator version 9.1.0-rc2", Some((9, 1, 0))),
+            ("virtiofsd 1.14.0", Some((1, 14, 0))),
+            ("virtiofsd version 7.2.22 (Debian 1:7.2)", Some((7, 2, 22))),
+            ("nothing", None),
+        ] {
+            assert_eq!(parse_version(text), version, "{text}");
+        }
+    }
+
+    #[test]
+    fn qboot_goes_before_seabios_wherever_it_lies() {
+        let dir = tempfile::tempdir().unwrap();
+        let (one, two) = (dir.path().join("one"), dir.path().join("two"));
+        std::fs::create_dir_all(&one).unwrap();
+        std::fs::create_dir_all(&two).unwrap();
+        assert_eq!(firmware_in(&[&one, &two]), None);
+        std::fs::write(one.join("bios-microvm.bin"), "").unwrap();
+        assert_eq!(firmware_in(&[&one, &two]), Some(one.join("bios-microvm.bin")));
+        std::fs::write(two.join("qboot.rom"), "").unwrap();
+        assert_eq!(firmware_in(&[&one, &two]), Some(two.join("qboot.rom")));
+    }
+}

@@ -1,0 +1,175 @@
+//! The virtiofs daemon of this machine: which of those that are there can serve this user.
+//!
+//! After it: [`crate::share`], which starts it. The Rust daemon serves everybody; QEMU's old C daemon (up to QEMU 7.2) root only.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use super::{
+    find_program, is_executable,
+    qemu::{VERSION_LIMIT, parse_version},
+};
+use crate::{
+    env::Env,
+    exit::Failure,
+    home::Home,
+    process::{Command, Spawner},
+};
+
+/// The program's name.
+const PROGRAM: &str = "virtiofsd";
+
+/// Where distributions put it, out of `$PATH`; looked at in this order, before `$PATH`.
+const PLACES: [&str; 2] = ["/usr/libexec/virtiofsd", "/usr/lib/qemu/virtiofsd"];
+
+/// The oldest Rust daemon that is known to work.
+const OLDEST: (u32, u32, u32) = (1, 10, 0);
+
+/// The first Rust daemon with `--translate-uid`.
+const TRANSLATES: (u32, u32, u32) = (1, 13, 0);
+
+/// A daemon that can serve.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Virtiofsd {
+    /// The program.
+    pub path: PathBuf,
+    /// Which of the two.
+    pub kind: Kind,
+}
+
+/// The two daemons that have this name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// <https://gitlab.com/virtio-fs/virtiofsd>.
+    Rust {
+        /// Major, minor, patch.
+        version: (u32, u32, u32),
+    },
+    /// QEMU's own, removed with QEMU 8.0.
+    C,
+}
+
+impl Kind {
+    /// Whether it can make all files the invoking user's outside and the step's user's inside, whoever they are.
+    pub fn translates_ids(self) -> bool {
+        matches!(self, Self::Rust { version } if version >= TRANSLATES)
+    }
+}
+
+/// A daemon, and why those looked at before it were passed over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// The one to use.
+    pub virtiofsd: Virtiofsd,
+    /// One line each.
+    pub passed_over: Vec<String>,
+}
+
+/// Looks in `$QEMU_VIRTIOFS_PATH` (a directory), the two usual places, `$PATH` and `$KILN_HOME/bin`.
+pub async fn find(env: &Env, home: &Home, spawner: &Spawner, uid: u32) -> Result<Found> {
+    let candidates = candidates(env, home)?;
+    let mut passed_over = Vec::new();
+    for path in &candidates {
+        match examine(path, spawner, uid).await {
+            Ok(kind) => return Ok(Found { virtiofsd: Virtiofsd { path: path.clone(), kind }, passed_over }),
+            Err(why) => passed_over.push(format!("{}: {why}", path.display())),
+        }
+    }
+    Err(Failure::host(
+        format!("no virtiofsd can be used ({})", passed_over.join("; ")),
+        "apt-get install virtiofsd (Debian 13, Ubuntu 24.04), or cargo install virtiofsd and name its directory in QEMU_VIRTIOFS_PATH.",
+    )
+    .into())
+}
+
+fn candidates(env: &Env, home: &Home) -> Result<Vec<PathBuf>, Failure> {
+    let mut candidates = Vec::new();
+    if let Some(dir) = env.path("QEMU_VIRTIOFS_PATH") {
+        let program = dir.join(PROGRAM);
+        if !program.exists() {
+            return Err(Failure::host(
+                format!("QEMU_VIRTIOFS_PATH names {}, where there is no {PROGRAM}", dir.display()),
+                "Set it to the directory that has virtiofsd, or unset it.",
+            ));
+        }
+        candidates.push(program);
+    }
+    candidates.extend(PLACES.map(PathBuf::from));
+    candidates.push(find_program(env, PROGRAM).unwrap_or_else(|| Path::new("$PATH").join(PROGRAM)));
+    candidates.push(home.root().join("bin").join(PROGRAM));
+    Ok(candidates)
+}
+
+async fn examine(path: &Path, spawner: &Spawner, uid: u32) -> Result<Kind, String> {
+    if !path.exists() {
+        return Err("is not there".into());
+    }
+    if !is_executable(path) {
+        return Err("cannot be executed".into());
+    }
+    let said = spawner.output(Command::new(path).arg("--version"), VERSION_LIMIT).await;
+    let said = said.map_err(|error| format!("{error:#}"))?;
+    let text = [said.stdout, said.stderr].concat();
+    classify(&String::from_utf8_lossy(&text), uid)
+}
+
+/// Whether what answers `--version` so can serve this user; else why not.
+fn classify(said: &str, uid: u32) -> Result<Kind, String> {
+    let line = said.lines().next().unwrap_or_default();
+    match parse_version(said) {
+        // Only the C daemon says whose project it is of.
+        Some(_) if said.contains("QEMU") && uid == 0 => Ok(Kind::C),
+        Some(_) if said.contains("QEMU") => Err("is QEMU's old C daemon, which serves root only".into()),
+        Some(version) if line.starts_with(PROGRAM) && version >= OLDEST => Ok(Kind::Rust { version }),
+        Some((major, minor, _)) if line.starts_with(PROGRAM) => {
+            Err(format!("is version {major}.{minor}, older than {}.{}", OLDEST.0, OLDEST.1))
+        }
+        Some(_) | None => Err(format!("does not say what it is: {line:?}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const C: &str = "virtiofsd version 7.2.22 (Debian 1:7.2+dfsg-7+deb12u18+b3)\nCopyright (c) 2003-2022 Fabrice Bellard and \
+                     the QEMU Project developers\nusing FUSE kernel interface version 7.36\n";
+
+    #[test]
+    fn daemons_are_told_apart_by_what_they_say() {
+        assert_eq!(classify("virtiofsd 1.14.0\n", 1000), Ok(Kind::Rust { version: (1, 14, 0) }));
+        assert_eq!(classify("virtiofsd 1.10.0\n", 0), Ok(Kind::Rust { version: (1, 10, 0) }));
+        assert_eq!(classify(C, 0), Ok(Kind::C));
+        for (said, uid, why) in [
+            (C, 1000, "is QEMU's old C daemon, which serves root only"),
+            ("virtiofsd 1.9.2\n", 0, "is version 1.9, older than 1.10"),
+            ("hello\n", 0, "does not say what it is: \"hello\""),
+            ("", 0, "does not say what it is: \"\""),
+        ] {
+            assert_eq!(classify(said, uid), Err(why.into()));
+        }
+    }
+
+    #[test]
+    fn ids_are_translated_from_1_13_on() {
+        assert!(Kind::Rust { version: (1, 13, 0) }.translates_ids());
+        assert!(!Kind::Rust { version: (1, 12, 9) }.translates_ids());
+        assert!(!Kind::C.translates_ids());
+    }
+
+    #[test]
+    fn the_variable_goes_first_and_must_name_a_daemon() {
+        let dir = tempfile::tempdir().unwrap();
+        let env: Env = [("QEMU_VIRTIOFS_PATH", dir.path())].into_iter().collect();
+        let home = Home::at("/home");
+        let failure = candidates(&env, &home).unwrap_err();
+        assert!(failure.what.contains(&dir.path().display().to_string()), "{}", failure.what);
+        std::fs::write(dir.path().join("virtiofsd"), "").unwrap();
+        let paths = candidates(&env, &home).unwrap();
+        let places =
+            ["/usr/libexec/virtiofsd", "/usr/lib/qemu/virtiofsd", "$PATH/virtiofsd", "/home/bin/virtiofsd"];
+        assert_eq!(paths[0], dir.path().join("virtiofsd"));
+        assert_eq!(paths[1..], places.map(PathBuf::from));
+    }
+}

@@ -1,0 +1,155 @@
+//! The only place that starts processes.
+//!
+//! Before it: the modules that know what to run build a [`Command`]. After it: they hold a [`Child`]. A child is the leader of
+//! a session of its own, dies with kiln (`PR_SET_PDEATHSIG`, and the reaper for everything it started in its turn), and
+//! inherits exactly the descriptors that were named. This module must not know what QEMU, virtiofsd or mmdebstrap are.
+//!
+//! Children are bound to the *thread* that spawned them (`PR_SET_PDEATHSIG` in prctl(2)), so a [`Spawner`] is made in the
+//! main thread and refuses to spawn from another one.
+
+mod child;
+mod command;
+mod exec;
+mod link;
+mod namespace;
+mod reaper;
+mod table;
+
+use std::{
+    path::Path,
+    sync::Arc,
+    thread::{self, ThreadId},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, ensure};
+use tokio::{io::AsyncReadExt, time::timeout};
+use tracing::debug;
+
+use self::link::Link;
+pub use self::{
+    child::{Child, ExitStatus},
+    command::{Command, Stdio},
+    link::REAPER_ARGUMENT,
+    namespace::{IdMap, IdRange, user_namespaces_usable},
+    reaper::reaper_main,
+};
+use crate::exit::{Code, Failure};
+
+/// How much of a program's standard output [`Spawner::output`] takes: far more than any program that kiln asks prints.
+pub const OUTPUT_LIMIT_BYTES: usize = 16 << 20;
+
+/// How much of the end of its standard error is kept: enough for the last words.
+pub const STDERR_LIMIT_BYTES: usize = 64 << 10;
+
+/// What starts children, and sees to it that none outlives kiln.
+#[derive(Debug)]
+pub struct Spawner {
+    link: Arc<Link>,
+    thread: ThreadId,
+}
+
+/// What a program that ran to its end left.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Output {
+    /// How it ended.
+    pub status: ExitStatus,
+    /// All that it wrote to its standard output.
+    pub stdout: Vec<u8>,
+    /// The end of what it wrote to its standard error, at most [`STDERR_LIMIT_BYTES`].
+    pub stderr: Vec<u8>,
+}
+
+impl Spawner {
+    /// Starts the reaper, which is this program once more. To be called once, in the main thread.
+    pub fn start() -> Result<Self> {
+        Self::start_with(Path::new("/proc/self/exe"))
+    }
+
+    /// Starts `kiln` as the reaper, for callers that are not kiln themselves (tests).
+    pub fn start_with(kiln: &Path) -> Result<Self> {
+        let link = Link::start(kiln).with_context(|| format!("start the reaper {}", kiln.display()))?;
+        Ok(Self { link: Arc::new(link), thread: thread::current().id() })
+    }
+
+    /// Starts a program. Needs a tokio runtime around it.
+    pub fn spawn(&self, command: Command) -> Result<Child> {
+        ensure!(thread::current().id() == self.thread, "children are spawned from the main thread only");
+        debug!(argv = ?command.argv(), "spawn");
+        command.spawn(&self.link)
+    }
+
+    /// Runs a program to its end and takes what it prints; one that takes longer than `limit` is killed.
+    pub async fn output(&self, command: Command, limit: Duration) -> Result<Output> {
+        let name = command.program_name();
+        let mut child = self.spawn(command.stdout(Stdio::Piped).stderr(Stdio::Piped))?;
+        let stdout = child.take_stdout().expect("stdout was piped above");
+        let stderr = child.take_stderr().expect("stderr was piped above");
+        let all = async {
+            // The pipes may be held by what the program left behind: its end ends them, since it ends its session.
+            let (stdout, stderr, status) =
+                tokio::try_join!(read_all(stdout, &name), read_end(stderr), child.wait())?;
+            anyhow::Ok(Output { status, stdout, stderr })
+        };
+        match timeout(limit, all).await {
+            Ok(output) => output.with_context(|| format!("run {name}")),
+            Err(_) => Err(Failure::new(
+                Code::Timeout,
+                format!("{name} did not end within {} s", limit.as_secs_f64()),
+                "Run it by hand to see what it waits for.",
+            )
+            .into()),
+        }
+    }
+
+    /// Has `path` removed, with all below it, should kiln end without doing so.
+    pub fn remove_at_end(&self, path: &Path) -> RemovalAtEnd {
+        self.link.remove_at_end(path);
+        RemovalAtEnd { link: Arc::clone(&self.link) }
+    }
+
+    /// Ends what is left and waits until the reaper has swept: after this, nothing of this run is there any more.
+    /// Children and guards must have been dropped, since each holds a part of the pipe to the reaper.
+    pub fn finish(self) -> Result<()> {
+        let Some(link) = Arc::into_inner(self.link) else {
+            debug!("a child or path outlives the spawner: the reaper sweeps after kiln's end");
+            return Ok(());
+        };
+        link.finish()
+    }
+}
+
+/// The way to take back [`Spawner::remove_at_end`].
+#[derive(Debug, Clone)]
+pub struct RemovalAtEnd {
+    link: Arc<Link>,
+}
+
+impl RemovalAtEnd {
+    /// `path` is gone, or is to stay.
+    pub fn forget(&self, path: &Path) {
+        self.link.keep(path);
+    }
+}
+
+async fn read_all(mut from: impl tokio::io::AsyncRead + Unpin, name: &str) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    (&mut from).take(OUTPUT_LIMIT_BYTES as u64 + 1).read_to_end(&mut bytes).await?;
+    ensure!(bytes.len() <= OUTPUT_LIMIT_BYTES, "{name} printed more than {OUTPUT_LIMIT_BYTES} bytes");
+    Ok(bytes)
+}
+
+async fn read_end(mut from: impl tokio::io::AsyncRead + Unpin) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    loop {
+        if from.read_buf(&mut bytes).await? == 0 {
+            break;
+        }
+        // Cut only now and then, so that a talkative program does not cost a copy per read.
+        if bytes.len() > 2 * STDERR_LIMIT_BYTES {
+            bytes.drain(..bytes.len() - STDERR_LIMIT_BYTES);
+        }
+    }
+    bytes.drain(..bytes.len().saturating_sub(STDERR_LIMIT_BYTES));
+    Ok(bytes)
+}

@@ -1,0 +1,153 @@
+//! A running child: its end, its streams, and the signals it can be sent.
+//!
+//! Before it: [`super::Spawner::spawn`]. The leader's number is also that of its group and session. It is not reaped before
+//! the group has been killed, so that the number cannot have become a stranger's.
+
+use std::{
+    fmt,
+    os::{fd::OwnedFd, unix::process::ExitStatusExt},
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail};
+use nix::{
+    errno::Errno,
+    sys::signal::{Signal, killpg},
+    unistd::Pid,
+};
+use tokio::{
+    io::unix::AsyncFd,
+    process::{ChildStderr, ChildStdin, ChildStdout},
+    time::timeout,
+};
+use tracing::{debug, warn};
+
+use super::{exec, link::Link};
+
+/// How a process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ExitStatus {
+    /// It exited with this code.
+    Code(i32),
+    /// It was ended by this signal.
+    Signal(i32),
+}
+
+impl ExitStatus {
+    /// Whether it exited with 0.
+    pub fn success(self) -> bool {
+        self == Self::Code(0)
+    }
+}
+
+impl fmt::Display for ExitStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Code(code) => write!(f, "exit status {code}"),
+            Self::Signal(number) => match Signal::try_from(*number) {
+                Ok(signal) => write!(f, "{signal}"),
+                Err(_) => write!(f, "signal {number}"),
+            },
+        }
+    }
+}
+
+/// A running child. Dropped, it is killed, and all of its group.
+#[derive(Debug)]
+pub struct Child {
+    inner: tokio::process::Child,
+    pid: Pid,
+    pidfd: AsyncFd<OwnedFd>,
+    link: Arc<Link>,
+    ended: Option<ExitStatus>,
+}
+
+impl Child {
+    pub(super) fn new(inner: tokio::process::Child, link: Arc<Link>) -> Result<Self> {
+        let id = inner.id().context("the child was not waited for yet")?;
+        let pid = Pid::from_raw(i32::try_from(id).context("process ids are below 2^22")?);
+        let pidfd = exec::pidfd_open(pid.as_raw()).context("open the descriptor of a process")?;
+        let pidfd = exec::watch(pidfd).context("watch a process")?;
+        Ok(Self { inner, pid, pidfd, link, ended: None })
+    }
+
+    /// Its process id, which is that of its group and session, too.
+    pub fn id(&self) -> u32 {
+        self.pid.as_raw().unsigned_abs()
+    }
+
+    /// The writing end of its standard input, once, if that is a pipe.
+    pub fn take_stdin(&mut self) -> Option<ChildStdin> {
+        self.inner.stdin.take()
+    }
+
+    /// The reading end of its standard output, once, if that is a pipe.
+    pub fn take_stdout(&mut self) -> Option<ChildStdout> {
+        self.inner.stdout.take()
+    }
+
+    /// The reading end of its standard error, once, if that is a pipe.
+    pub fn take_stderr(&mut self) -> Option<ChildStderr> {
+        self.inner.stderr.take()
+    }
+
+    /// Waits for its end, and ends what it left behind in its group. May be cancelled and called again.
+    pub async fn wait(&mut self) -> Result<ExitStatus> {
+        if let Some(status) = self.ended {
+            return Ok(status);
+        }
+        self.pidfd.readable().await.context("wait for a process")?.retain_ready();
+        // It is a zombie now and still holds its number.
+        self.signal(Signal::SIGKILL);
+        self.link.forget(self.pid);
+        let status = self.inner.wait().await.context("reap a process")?;
+        let status = match (status.code(), status.signal()) {
+            (Some(code), _) => ExitStatus::Code(code),
+            (None, Some(signal)) => ExitStatus::Signal(signal),
+            (None, None) => bail!("process {} ended with the status {status:?}", self.pid),
+        };
+        debug!(pid = %self.pid, %status, "ended");
+        self.ended = Some(status);
+        Ok(status)
+    }
+
+    /// Ends it: SIGTERM to its group, and SIGKILL to what is still there after `grace`.
+    pub async fn stop(&mut self, grace: Duration) -> Result<ExitStatus> {
+        if self.ended.is_none() {
+            self.signal(Signal::SIGTERM);
+        }
+        match timeout(grace, self.wait()).await {
+            Ok(status) => status,
+            Err(_) => {
+                warn!(pid = %self.pid, ?grace, "killed: it did not end by itself");
+                self.kill();
+                self.wait().await
+            }
+        }
+    }
+
+    /// Kills it and its group, without waiting for its end.
+    pub fn kill(&mut self) {
+        if self.ended.is_none() {
+            self.signal(Signal::SIGKILL);
+        }
+    }
+
+    fn signal(&self, signal: Signal) {
+        match killpg(self.pid, signal) {
+            // Nobody is left, or only a zombie: what was wanted.
+            Ok(()) | Err(Errno::ESRCH) => {}
+            Err(error) => warn!(pid = %self.pid, %signal, %error, "signal not delivered"),
+        }
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        if self.ended.is_none() {
+            self.signal(Signal::SIGKILL);
+            self.link.forget(self.pid);
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! kiln's end of the socket to the reaper: what to end, what to remove, and what no longer.
+//!
+//! Before it: [`super::Spawner`]. After it: [`super::reaper`]. A reaper that was killed is worth a warning, not a failed build.
+#![expect(unsafe_code, reason = "a message sent between fork and exec")]
+// UNSAFETY: one block, a system call on memory that outlives it.
+
+use std::{
+    fs,
+    io::Read,
+    os::{
+        fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd},
+        unix::{ffi::OsStrExt, process::CommandExt},
+    },
+    path::Path,
+    process::{Child, Command, Stdio},
+};
+
+use anyhow::{Context, Result};
+use nix::{
+    libc,
+    sys::{
+        socket::{AddressFamily, MsgFlags, SockFlag, SockType, send, setsockopt, socketpair, sockopt},
+        time::{TimeVal, TimeValLike},
+    },
+    unistd::{Pid, getpid},
+};
+use tracing::warn;
+
+/// The first argument by which kiln's binary becomes the reaper.
+pub const REAPER_ARGUMENT: &str = "__reaper";
+
+/// The variable in the environment of all that descends from a run; its value tells runs apart.
+pub(super) const MARKER_VARIABLE: &str = "KILN_RUN_ID";
+
+/// How long a message may wait for a reaper that does not read: it only stores numbers, so it is stopped or swapped out.
+const SEND_LIMIT_SECONDS: i64 = 2;
+
+/// The first byte of a message; what follows is a process id (4 bytes, of this machine) or a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Kind {
+    /// This session is one of kiln's children.
+    Session = b'+',
+    /// That child has been reaped.
+    Reaped = b'-',
+    /// This path is to go when kiln ends.
+    Remove = b'r',
+    /// That path is gone, or stays.
+    Keep = b'k',
+}
+
+impl Kind {
+    pub(super) fn of(byte: u8) -> Option<Self> {
+        [Self::Session, Self::Reaped, Self::Remove, Self::Keep].into_iter().find(|&kind| kind as u8 == byte)
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Link {
+    // Closed first, on which the reaper sweeps and ends.
+    socket: OwnedFd,
+    reaper: Child,
+    marker: String,
+}
+
+impl Link {
+    /// Starts `kiln` as the reaper.
+    pub(super) fn start(kiln: &Path) -> Result<Self> {
+        // Packets: a message is read whole or not at all, and the end of file is no message.
+        let (socket, theirs) =
+            socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
+        setsockopt(&socket, sockopt::SendTimeout, &TimeVal::seconds(SEND_LIMIT_SECONDS))?;
+        let marker = marker()?;
+        let mut command = Command::new(kiln);
+        command.args([REAPER_ARGUMENT, &marker]).env_clear().current_dir("/").stdin(Stdio::from(theirs));
+        // It must not hold kiln's output open when kiln is gone, nor be in the group that a Ctrl-C or kill is for.
+        command.stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
+        let reaper = command.spawn()?;
+        Ok(Self { socket, reaper, marker })
+    }
+
+    pub(super) fn marker(&self) -> &str {
+        &self.marker
+    }
+
+    pub(super) fn forget(&self, pid: Pid) {
+        self.tell(Kind::Reaped, &pid.as_raw().to_ne_bytes());
+    }
+
+    pub(super) fn remove_at_end(&self, path: &Path) {
+        self.tell(Kind::Remove, path.as_os_str().as_bytes());
+    }
+
+    pub(super) fn keep(&self, path: &Path) {
+        self.tell(Kind::Keep, path.as_os_str().as_bytes());
+    }
+
+    /// Lets the reaper sweep, and waits for it.
+    pub(super) fn finish(self) -> Result<()> {
+        let Self { socket, mut reaper, marker: _ } = self;
+        drop(socket);
+        reaper.wait().context("wait for the reaper").map(drop)
+    }
+
+    fn tell(&self, kind: Kind, rest: &[u8]) {
+        let message: Vec<u8> = [&[kind as u8], rest].concat();
+        if let Err(error) = send(self.socket.as_raw_fd(), &message, MsgFlags::MSG_NOSIGNAL) {
+            warn!(%error, ?kind, "the reaper does not listen: should kiln be killed, something may stay");
+        }
+    }
+}
+
+impl AsFd for Link {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+/// Announces the calling process, which leads a session, to the reaper. For the time between fork and exec.
+pub(super) fn register_self(socket: RawFd) {
+    let mut message = [Kind::Session as u8; 5];
+    message[1..].copy_from_slice(&getpid().as_raw().to_ne_bytes());
+    // Best effort: without a reaper the child lives, as kiln does; kiln itself warns.
+    // SAFETY: sends five bytes that are there.
+    unsafe { libc::send(socket, message.as_ptr().cast(), message.len(), libc::MSG_NOSIGNAL) };
+}
+
+/// Unlike that of any other run, on this machine and since its start.
+fn marker() -> Result<String> {
+    let mut random = [0_u8; 8];
+    fs::File::open("/dev/urandom")
+        .and_then(|mut source| source.read_exact(&mut random))
+        .context("read /dev/urandom")?;
+    Ok(format!("{}-{:016x}", getpid(), u64::from_ne_bytes(random)))
+}

@@ -1,0 +1,316 @@
+//! A user namespace of its own for one child, so that the files of the invoking user appear as somebody else's.
+//!
+//! Before it: whoever serves files to a guest (QEMU's 9p, the C virtiofsd) and wants the owner on the host to be the step's
+//! user inside. After it: exec. An ordinary user can map its own id alone; root maps all ids there are, two of them swapped.
+#![expect(
+    unsafe_code,
+    reason = "unshare, capset and a helper between fork and exec, where nothing may be allocated"
+)]
+// UNSAFETY: see each block; all of them are system calls on numbers and on memory that outlives the call.
+
+use std::{
+    ffi::CString,
+    fs,
+    io::{Error, Result},
+};
+
+use anyhow::Context;
+use nix::{errno::Errno, libc, unistd};
+
+use super::exec::check;
+
+/// CAP_DAC_READ_SEARCH of capabilities(7), as a set: read every file, search every directory.
+const DAC_READ_SEARCH: u64 = 1 << 2;
+
+/// `_LINUX_CAPABILITY_VERSION_3` of capget(2).
+const CAPABILITY_VERSION_3: u32 = 0x2008_0522;
+
+/// A run of ids: `count` of them from `inside` on are those from `outside` on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IdRange {
+    /// The first one in the namespace.
+    pub inside: u32,
+    /// The first one outside it.
+    pub outside: u32,
+    /// How many.
+    pub count: u32,
+}
+
+/// Which ids a child's user namespace has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdMap {
+    uids: Vec<IdRange>,
+    gids: Vec<IdRange>,
+    rights: Rights,
+}
+
+/// What a child may do beyond what its user may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rights {
+    /// Nothing; without the right to map more than one id, setgroups(2) has to be given up, too.
+    Ordinary,
+    /// Read every file whose owner the namespace knows, which is what root could.
+    ReadAnything,
+    /// All that the namespace gives: what a daemon needs that confines itself and acts as several users.
+    Everything,
+}
+
+impl IdMap {
+    /// The invoking user and group, and nobody else, appear as `uid` and `gid`. Needs no right.
+    pub fn sole(uid: u32, gid: u32) -> Self {
+        let one = |inside, outside| vec![IdRange { inside, outside, count: 1 }];
+        Self {
+            uids: one(uid, unistd::geteuid().as_raw()),
+            gids: one(gid, unistd::getegid().as_raw()),
+            rights: Rights::Ordinary,
+        }
+    }
+
+    /// The invoking user (root) and group change places with `uid` and `gid`; all others stay who they are, and their
+    /// files stay readable. Needs CAP_SETUID and CAP_SETGID.
+    pub fn swap(uid: u32, gid: u32) -> anyhow::Result<Self> {
+        Ok(Self {
+            uids: swapped(&existing("/proc/self/uid_map")?, unistd::geteuid().as_raw(), uid),
+            gids: swapped(&existing("/proc/self/gid_map")?, unistd::getegid().as_raw(), gid),
+            rights: Rights::ReadAnything,
+        })
+    }
+
+    /// Of what [`Self::swap`] gives, all rights over files and namespaces, and not the reading alone.
+    #[must_use]
+    pub fn with_all_rights(mut self) -> Self {
+        self.rights = Rights::Everything;
+        self
+    }
+
+    /// What makes the invoking user appear as `uid` and `gid`: [`Self::swap`] for root, [`Self::sole`] for others, nothing
+    /// where both are the same already.
+    pub fn appearing_as(uid: u32, gid: u32) -> anyhow::Result<Option<Self>> {
+        match (unistd::geteuid().as_raw(), unistd::getegid().as_raw()) {
+            now if now == (uid, gid) => Ok(None),
+            (0, _) => Self::swap(uid, gid).map(Some),
+            _ => Ok(Some(Self::sole(uid, gid))),
+        }
+    }
+}
+
+/// The ids that exist here, as ranges of first and count: in a container not all do.
+fn existing(map: &str) -> anyhow::Result<Vec<(u32, u32)>> {
+    let text = fs::read_to_string(map).with_context(|| format!("read {map}"))?;
+    text.lines()
+        .map(|line| parse_range(line).with_context(|| format!("understand {line:?} of {map}")))
+        .collect()
+}
+
+fn parse_range(line: &str) -> Option<(u32, u32)> {
+    let mut words = line.split_ascii_whitespace();
+    let first = words.next()?.parse().ok()?;
+    let count = words.nth(1)?.parse().ok()?;
+    Some((first, count))
+}
+
+/// The identity on all `existing` ids, but for `here`, which appears as `there`, and `there` as `here`.
+fn swapped(existing: &[(u32, u32)], here: u32, there: u32) -> Vec<IdRange> {
+    let exists = |id: u32| existing.iter().any(|&(first, count)| id >= first && id - first < count);
+    let mut map = vec![IdRange { inside: there, outside: here, count: 1 }];
+    if here != there && exists(there) {
+        map.push(IdRange { inside: here, outside: there, count: 1 });
+    }
+    let (low, high) = (u64::from(here.min(there)), u64::from(here.max(there)));
+    for &(first, count) in existing {
+        let (first, end) = (u64::from(first), u64::from(first) + u64::from(count));
+        for (from, to) in
+            [(first, end.min(low)), (first.max(low + 1), end.min(high)), (first.max(high + 1), end)]
+        {
+            if from < to {
+                let id = u32::try_from(from).expect("at or below a 32-bit id");
+                let count = u32::try_from(to - from).expect("no more than the range had");
+                map.push(IdRange { inside: id, outside: id, count });
+            }
+        }
+    }
+    map
+}
+
+fn lines(ranges: &[IdRange]) -> Vec<u8> {
+    let line = |IdRange { inside, outside, count }: &IdRange| format!("{inside} {outside} {count}\n");
+    ranges.iter().map(line).collect::<String>().into_bytes()
+}
+
+/// The way into the namespace, as bytes and calls: what is left of an [`IdMap`] between fork and exec.
+pub(super) struct Entry {
+    files: [(CString, Vec<u8>); 3],
+    rights: Rights,
+}
+
+impl Entry {
+    pub(super) fn new(IdMap { uids, gids, rights }: IdMap) -> Self {
+        let file = |name: &str, content: Vec<u8>| {
+            (CString::new(name).expect("a literal without zero bytes"), content)
+        };
+        let setgroups: &[u8] = match rights {
+            Rights::Ordinary => b"deny",
+            Rights::ReadAnything | Rights::Everything => b"allow",
+        };
+        let setgroups = file("setgroups", setgroups.into());
+        Self { files: [setgroups, file("uid_map", lines(&uids)), file("gid_map", lines(&gids))], rights }
+    }
+
+    /// Enters. The maps are written by a helper that stays outside, since a map of several ids takes rights in the
+    /// namespace outside (user_namespaces(7)), which the one inside has no more.
+    pub(super) fn enter(&self) -> Result<()> {
+        let mut ready = [0; 2];
+        // SAFETY: fills the two numbers.
+        check(unsafe { libc::pipe2(ready.as_mut_ptr(), libc::O_CLOEXEC) })?;
+        // SAFETY: opens a directory; the path is a literal that ends in a zero byte. The helper reads it as its parent's.
+        let proc_self = check(unsafe {
+            libc::open(c"/proc/self".as_ptr(), libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC)
+        })?;
+        // SAFETY: a fork without the handlers of libc; the helper makes system calls only, and ends by _exit.
+        let helper = unsafe { libc::syscall(libc::SYS_clone, libc::c_long::from(libc::SIGCHLD), 0, 0, 0, 0) };
+        let helper = check(libc::c_int::try_from(helper).expect("a process id or -1"))?;
+        if helper == 0 {
+            self.help(ready, proc_self);
+        }
+        // SAFETY: plain system call.
+        let entered = check(unsafe { libc::unshare(libc::CLONE_NEWUSER) });
+        if entered.is_ok() {
+            // SAFETY: writes one byte of a literal; the helper reads it.
+            check(unsafe { libc::write(ready[1], [0_u8].as_ptr().cast(), 1) as libc::c_int })?;
+        }
+        // SAFETY: closes what was opened above; the helper sees the end of the pipe if nothing was written.
+        unsafe {
+            libc::close(ready[1]);
+            libc::close(ready[0]);
+            libc::close(proc_self);
+        }
+        let helped = wait_for(helper);
+        entered.and(helped)?;
+        match self.rights {
+            Rights::Ordinary => Ok(()),
+            Rights::ReadAnything => keep_over_exec(DAC_READ_SEARCH),
+            Rights::Everything => keep_over_exec(u64::MAX),
+        }
+    }
+
+    fn help(&self, ready: [libc::c_int; 2], proc_parent: libc::c_int) -> ! {
+        let mut byte = [0_u8];
+        // SAFETY: reads into one byte that is there; the descriptors are this process's own copies.
+        let told = unsafe {
+            libc::close(ready[1]);
+            libc::read(ready[0], byte.as_mut_ptr().cast(), 1)
+        };
+        let result =
+            if told == 1 { self.write(proc_parent) } else { Err(Error::from_raw_os_error(libc::ECHILD)) };
+        let code = result.err().and_then(|error| error.raw_os_error()).unwrap_or(0);
+        // SAFETY: ends the helper without running anything of the process that it is a copy of.
+        unsafe { libc::_exit(code) }
+    }
+
+    fn write(&self, proc_parent: libc::c_int) -> Result<()> {
+        for (name, content) in &self.files {
+            // SAFETY: the name ends in a zero byte, the content is as long as said; both were made before the fork.
+            unsafe {
+                let file = check(libc::openat(proc_parent, name.as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC))?;
+                check(libc::write(file, content.as_ptr().cast(), content.len()) as libc::c_int)?;
+                libc::close(file);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn wait_for(helper: libc::pid_t) -> Result<()> {
+    let mut status = 0;
+    // SAFETY: fills the number; the helper is this process's child.
+    while unsafe { libc::waitpid(helper, &raw mut status, 0) } == -1 {
+        if Errno::last() != Errno::EINTR {
+            return Err(Errno::last().into());
+        }
+    }
+    match libc::WEXITSTATUS(status) {
+        0 if libc::WIFEXITED(status) => Ok(()),
+        0 => Err(Error::from_raw_os_error(libc::ECHILD)),
+        code => Err(Error::from_raw_os_error(code)),
+    }
+}
+
+/// Makes those capabilities of `wanted` that there are ambient, so that they survive exec by a user who is not root inside
+/// (capabilities(7)).
+fn keep_over_exec(wanted: u64) -> Result<()> {
+    #[repr(C)]
+    struct Header {
+        version: u32,
+        pid: libc::c_int,
+    }
+    #[repr(C)]
+    #[derive(Clone, Copy, Default)]
+    struct Data {
+        effective: u32,
+        permitted: u32,
+        inheritable: u32,
+    }
+    let mut header = Header { version: CAPABILITY_VERSION_3, pid: 0 };
+    let mut data = [Data::default(); 2];
+    // SAFETY: header and data are laid out as capget(2) wants them in version 3, and live over the calls.
+    unsafe {
+        check(libc::syscall(libc::SYS_capget, &raw mut header, data.as_mut_ptr()) as libc::c_int)?;
+        for (word, data) in data.iter_mut().enumerate() {
+            data.inheritable |= data.permitted & (wanted >> (32 * word)) as u32;
+        }
+        check(libc::syscall(libc::SYS_capset, &raw mut header, data.as_ptr()) as libc::c_int)?;
+        let raise = libc::PR_CAP_AMBIENT_RAISE as libc::c_ulong;
+        for capability in
+            (0..u64::BITS).filter(|bit| data[*bit as usize / 32].inheritable >> (bit % 32) & 1 == 1)
+        {
+            check(libc::prctl(libc::PR_CAP_AMBIENT, raise, libc::c_ulong::from(capability), 0, 0))?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether this user may make user namespaces here, found out by making one; else why not.
+pub fn user_namespaces_usable() -> std::result::Result<(), String> {
+    let entry = Entry::new(IdMap::sole(unistd::geteuid().as_raw(), unistd::getegid().as_raw()));
+    // SAFETY: a fork without the handlers of libc; the child makes system calls only, and ends by _exit.
+    let child = unsafe { libc::syscall(libc::SYS_clone, libc::c_long::from(libc::SIGCHLD), 0, 0, 0, 0) };
+    let child = check(libc::c_int::try_from(child).expect("a process id or -1"))
+        .map_err(|error| error.to_string())?;
+    if child == 0 {
+        let code = entry.enter().err().map_or(0, |error| error.raw_os_error().unwrap_or(libc::EINVAL));
+        // SAFETY: ends the child without running anything of the process that it is a copy of.
+        unsafe { libc::_exit(code) }
+    }
+    wait_for(child).map_err(|error| format!("a user namespace cannot be made: {error}"))
+}
+
+const _: () = assert!(size_of::<libc::pid_t>() == size_of::<libc::c_int>(), "clone returns a pid as an int");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(existing: &[(u32, u32)], here: u32, there: u32) -> String {
+        String::from_utf8(lines(&swapped(existing, here, there))).unwrap()
+    }
+
+    #[test]
+    fn a_swap_maps_every_id_once() {
+        let all = [(0, u32::MAX)];
+        assert_eq!(text(&all, 0, 1000), "1000 0 1\n0 1000 1\n1 1 999\n1001 1001 4294966294\n");
+        assert_eq!(text(&all, 0, 1), "1 0 1\n0 1 1\n2 2 4294967293\n");
+        assert_eq!(text(&all, 0, 0), "0 0 1\n1 1 4294967294\n");
+    }
+
+    #[test]
+    fn a_swap_names_only_ids_that_exist_here() {
+        assert_eq!(text(&[(0, 1)], 0, 1000), "1000 0 1\n");
+        assert_eq!(text(&[(0, 500), (2000, 5)], 0, 1000), "1000 0 1\n1 1 499\n2000 2000 5\n");
+    }
+
+    #[test]
+    fn a_line_of_the_kernel_is_understood() {
+        assert_eq!(parse_range("         0          0 4294967295"), Some((0, u32::MAX)));
+        assert_eq!(parse_range("0 0"), None);
+    }
+}

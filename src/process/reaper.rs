@@ -1,0 +1,191 @@
+//! The reaper: a small process that holds one end of a socket from kiln, and when that closes ends what kiln left.
+//!
+//! `PR_SET_PDEATHSIG` ends kiln's children, but not what they started: the sandboxed half of a virtiofsd, the packages that
+//! mmdebstrap configures. Those the reaper finds: by the session, which each child opens and announces itself before it
+//! execs, so that there is no moment at which kiln's death would lose it; by descent; and by a variable in their environment,
+//! should they have left both. It is kiln's own binary, in a group of its own, deaf to signals.
+
+use std::{
+    collections::HashSet,
+    ffi::OsStr,
+    fs,
+    io::ErrorKind,
+    os::{
+        fd::{AsFd, AsRawFd, OwnedFd},
+        unix::ffi::OsStrExt,
+    },
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result};
+use nix::{
+    errno::Errno,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    sys::{
+        signal::{SigSet, SigmaskHow, sigprocmask},
+        socket::{MsgFlags, recv},
+    },
+    unistd::setsid,
+};
+
+use super::{
+    exec::{pidfd_kill, pidfd_open},
+    link::{Kind, MARKER_VARIABLE},
+    table::{Process, Table},
+};
+
+/// How long the dead may take to disappear: a process that waits for a disk cannot be killed before that answers.
+const DEATH_LIMIT: Duration = Duration::from_secs(10);
+
+/// How often to look for more after all that was found is dead: what forks faster than it is found is found in the end,
+/// since each round kills the one that forks.
+const ROUNDS: usize = 200;
+
+/// The longest message: a path and its kind.
+const MESSAGE_BYTES: usize = 1 + nix::libc::PATH_MAX as usize;
+
+/// What `kiln __reaper MARKER` does: its standard input is the socket.
+pub fn reaper_main(marker: &OsStr) -> ExitCode {
+    match reap(marker.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn reap(marker: &[u8]) -> Result<()> {
+    // Best effort: a group of its own, in which it was started, is nearly as good.
+    let _ = setsid();
+    sigprocmask(SigmaskHow::SIG_BLOCK, Some(&SigSet::all()), None).context("block signals")?;
+    let marker = [MARKER_VARIABLE.as_bytes(), b"=", marker].concat();
+    let mut estate = Estate::default();
+    estate.listen()?;
+    for _ in 0..ROUNDS {
+        let victims = Table::read()?.victims(&estate.leaders(), &marker);
+        if victims.is_empty() {
+            break;
+        }
+        end(&victims);
+    }
+    estate.remove_paths();
+    Ok(())
+}
+
+/// What kiln would leave if it ended now.
+#[derive(Debug, Default)]
+struct Estate {
+    sessions: Vec<Session>,
+    paths: Vec<PathBuf>,
+}
+
+/// One child of kiln. While its leader or any member lives, the kernel gives its number to nobody else.
+#[derive(Debug)]
+struct Session {
+    leader: i32,
+    pidfd: OwnedFd,
+    leader_lives: bool,
+}
+
+impl Estate {
+    fn leaders(&self) -> HashSet<i32> {
+        self.sessions.iter().map(|session| session.leader).collect()
+    }
+
+    /// Takes messages until kiln ends.
+    fn listen(&mut self) -> Result<()> {
+        let stdin = std::io::stdin();
+        let mut message = vec![0; MESSAGE_BYTES];
+        loop {
+            if self.wait(&stdin)? {
+                match recv(stdin.as_raw_fd(), &mut message, MsgFlags::empty()) {
+                    Ok(0) | Err(Errno::ECONNRESET) => return Ok(()),
+                    Ok(length) => self.take(&message[..length]),
+                    Err(Errno::EINTR) => {}
+                    Err(error) => return Err(error).context("read from kiln"),
+                }
+            }
+        }
+    }
+
+    /// Waits for a message, which it says is there, or for the end of a leader.
+    fn wait(&mut self, socket: &impl AsFd) -> Result<bool> {
+        let living = self.sessions.iter().filter(|session| session.leader_lives);
+        let fds = std::iter::once(socket.as_fd()).chain(living.map(|session| session.pidfd.as_fd()));
+        let mut fds: Vec<PollFd<'_>> = fds.map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
+        match poll(&mut fds, PollTimeout::NONE) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(error) => return Err(error).context("wait for kiln"),
+        }
+        let ready: Vec<bool> = fds.iter().map(|fd| fd.any().unwrap_or(false)).collect();
+        if ready[1..].contains(&true) {
+            let mut ready = ready[1..].iter();
+            for session in self.sessions.iter_mut().filter(|session| session.leader_lives) {
+                session.leader_lives = !ready.next().expect("one for each leader that lived");
+            }
+            self.drop_empty_sessions()?;
+        }
+        Ok(ready[0])
+    }
+
+    /// A child that could not exec is never said to be reaped; its number may become a stranger's once nobody has it.
+    fn drop_empty_sessions(&mut self) -> Result<()> {
+        let table = Table::read()?;
+        self.sessions.retain(|session| session.leader_lives || table.has_session(session.leader));
+        Ok(())
+    }
+
+    fn take(&mut self, message: &[u8]) {
+        let Some((&kind, rest)) = message.split_first() else { return };
+        let pid = || rest.try_into().map(i32::from_ne_bytes).ok();
+        let path = || PathBuf::from(OsStr::from_bytes(rest));
+        match Kind::of(kind) {
+            Some(Kind::Session) => self.sessions.extend(pid().and_then(Session::of)),
+            Some(Kind::Reaped) => self.sessions.retain(|session| Some(session.leader) != pid()),
+            Some(Kind::Remove) => self.paths.push(path()),
+            Some(Kind::Keep) => self.paths.retain(|kept| *kept != path()),
+            None => {}
+        }
+    }
+
+    fn remove_paths(self) {
+        for path in self.paths {
+            // Best effort: there is nobody left to tell; the next start sweeps what stays.
+            let _ = remove(&path);
+        }
+    }
+}
+
+impl Session {
+    /// `None` when it has ended already.
+    fn of(leader: i32) -> Option<Self> {
+        pidfd_open(leader).ok().map(|pidfd| Self { leader, pidfd, leader_lives: true })
+    }
+}
+
+/// Kills, and waits until they are dead.
+fn end(victims: &[Process]) {
+    let dying: Vec<OwnedFd> = victims.iter().filter_map(kill).collect();
+    let deadline = Instant::now() + DEATH_LIMIT;
+    for pidfd in &dying {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let left = PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO);
+        // Best effort: one that does not die in time is looked for again in the next round.
+        let _ = poll(&mut [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)], left);
+    }
+}
+
+/// Kills the process that was seen, not another one that got its number since.
+fn kill(victim: &Process) -> Option<OwnedFd> {
+    let pidfd = pidfd_open(victim.pid).ok()?;
+    let same = Process::read(victim.pid).is_some_and(|now| now.start == victim.start);
+    (same && pidfd_kill(&pidfd).is_ok()).then_some(pidfd)
+}
+
+fn remove(path: &Path) -> std::io::Result<()> {
+    let removed = match fs::symlink_metadata(path)?.is_dir() {
+        true => fs::remove_dir_all(path),
+        false => fs::remove_file(path),
+    };
+    removed.or_else(|error| if error.kind() == ErrorKind::NotFound { Ok(()) } else { Err(error) })
+}

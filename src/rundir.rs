@@ -1,0 +1,182 @@
+//! The directory of one run, and scratch files that never have a name.
+//!
+//! Before it: [`crate::home`]. After it: sockets, logs and pieces of one run. It goes with the run: by [`Drop`], by the reaper
+//! when kiln was killed, by the next start's [`sweep`] after a power cut. What a guest can write does not lie here.
+
+use std::{
+    fs::{self, DirBuilder, File},
+    io::ErrorKind,
+    os::{fd::OwnedFd, unix::fs::DirBuilderExt},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result};
+use nix::{
+    errno::Errno,
+    fcntl::{Flock, FlockArg},
+};
+use tracing::warn;
+
+use crate::{
+    env::Env,
+    exit::Failure,
+    home::Home,
+    process::{RemovalAtEnd, Spawner},
+};
+
+/// The directory of [`Home`] below which each run has its own.
+const RUNS: &str = "run";
+
+/// The directory of [`Home`] where those lie that were to be kept.
+const KEPT: &str = "kept";
+
+/// The file in a run's directory that is locked for as long as the run lives.
+const LOCK: &str = "lock";
+
+/// One run's directory (0700); removed when dropped.
+#[derive(Debug)]
+pub struct RunDir {
+    path: PathBuf,
+    kept: PathBuf,
+    removal: RemovalAtEnd,
+    // Last: whoever gets the lock may remove the directory.
+    _lock: Flock<File>,
+}
+
+impl RunDir {
+    /// Makes one, and has the reaper know it.
+    pub fn create(home: &Home, spawner: &Spawner) -> Result<Self> {
+        let runs = home.dir(RUNS)?;
+        let _all = lock_all(&runs)?;
+        let path = tempfile::Builder::new()
+            .prefix(&format!("{}-", std::process::id()))
+            .tempdir_in(&runs)
+            .with_context(|| format!("make a directory in {}", runs.display()))?
+            .keep();
+        let removal = spawner.remove_at_end(&path);
+        let lock = lock(&path.join(LOCK), FlockArg::LockExclusiveNonblock)?
+            .with_context(|| format!("lock {}, which was just made", path.display()))?;
+        let kept = home.root().join(KEPT);
+        Ok(Self { path, kept, removal, _lock: lock })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A directory below it, made (0700).
+    pub fn dir(&self, name: &str) -> Result<PathBuf> {
+        let path = self.path.join(name);
+        DirBuilder::new().mode(0o700).create(&path).with_context(|| format!("make {}", path.display()))?;
+        Ok(path)
+    }
+
+    /// Moves it to where it stays; says where.
+    pub fn keep(self) -> Result<PathBuf> {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&self.kept)
+            .context("make the directory of kept runs")?;
+        let target = self.kept.join(self.path.file_name().expect("it was made with a name"));
+        fs::rename(&self.path, &target).with_context(|| format!("keep {}", self.path.display()))?;
+        Ok(target)
+    }
+}
+
+impl Drop for RunDir {
+    fn drop(&mut self) {
+        match fs::remove_dir_all(&self.path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                warn!(path = ?self.path, %error, "not removed")
+            }
+            Ok(()) | Err(_) => self.removal.forget(&self.path),
+        }
+    }
+}
+
+/// Removes the directories of runs that ended without doing so; says which.
+pub fn sweep(home: &Home) -> Result<Vec<PathBuf>> {
+    let runs = home.dir(RUNS)?;
+    let _all = lock_all(&runs)?;
+    let mut swept = Vec::new();
+    for entry in fs::read_dir(&runs).with_context(|| format!("read {}", runs.display()))? {
+        let entry = entry.with_context(|| format!("read {}", runs.display()))?;
+        let is_dir =
+            entry.file_type().with_context(|| format!("look at {}", entry.path().display()))?.is_dir();
+        if is_dir && is_abandoned(&entry.path())? {
+            fs::remove_dir_all(entry.path()).with_context(|| format!("remove {}", entry.path().display()))?;
+            swept.push(entry.path());
+        }
+    }
+    Ok(swept)
+}
+
+fn is_abandoned(run: &Path) -> Result<bool> {
+    Ok(lock(&run.join(LOCK), FlockArg::LockExclusiveNonblock)?.is_some())
+}
+
+/// Between the making of a directory and of the lock in it, no sweep may look at it.
+fn lock_all(runs: &Path) -> Result<Flock<File>> {
+    lock(&runs.join(LOCK), FlockArg::LockExclusive)?.context("wait for the lock of all runs")
+}
+
+/// `None` when somebody else has it.
+fn lock(path: &Path, how: FlockArg) -> Result<Option<Flock<File>>> {
+    let file = File::options().create(true).truncate(false).write(true).open(path);
+    let file = file.with_context(|| format!("open {}", path.display()))?;
+    match Flock::lock(file, how) {
+        Ok(lock) => Ok(Some(lock)),
+        Err((_, Errno::EWOULDBLOCK)) => Ok(None),
+        Err((_, error)) => Err(error).with_context(|| format!("lock {}", path.display())),
+    }
+}
+
+/// Where scratch disks and memory files go: `$QEMU_DISKS_PATH`, else `$TMPDIR`, else `/var/tmp`. Not `$XDG_RUNTIME_DIR`, a
+/// small tmpfs, nor the working directory.
+pub fn scratch_dir(env: &Env) -> &Path {
+    env.path("QEMU_DISKS_PATH").or_else(|| env.path("TMPDIR")).unwrap_or(Path::new("/var/tmp"))
+}
+
+/// A sparse file of `bytes` bytes in `dir`, without a name: it goes with the last process that has it open.
+pub fn scratch_file(dir: &Path, bytes: u64) -> Result<OwnedFd> {
+    let file = tempfile::tempfile_in(dir).and_then(|file| file.set_len(bytes).map(|()| file));
+    let file = file.map_err(|error| {
+        Failure::host(
+            format!("a scratch file of {bytes} bytes cannot be made in {}: {error}", dir.display()),
+            "Set QEMU_DISKS_PATH to a directory that this user can write, on a file system with space.",
+        )
+    })?;
+    Ok(file.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt;
+
+    use super::*;
+
+    #[test]
+    fn scratch_goes_where_the_first_variable_says() {
+        for (variables, dir) in [
+            (vec![("QEMU_DISKS_PATH", "/d"), ("TMPDIR", "/t")], "/d"),
+            (vec![("QEMU_DISKS_PATH", ""), ("TMPDIR", "/t")], "/t"),
+            (vec![("XDG_RUNTIME_DIR", "/r")], "/var/tmp"),
+        ] {
+            assert_eq!(scratch_dir(&variables.into_iter().collect()), Path::new(dir));
+        }
+    }
+
+    #[test]
+    fn a_scratch_file_is_sparse_and_has_no_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = File::from(scratch_file(dir.path(), 50 << 30).unwrap());
+        let metadata = file.metadata().unwrap();
+        assert_eq!((metadata.len(), metadata.nlink()), (50 << 30, 0));
+        assert!(metadata.blocks() < 64, "{} blocks", metadata.blocks());
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+        let error = scratch_file(&dir.path().join("missing"), 1).unwrap_err();
+        assert_eq!(crate::exit::code_of(&error), crate::exit::Code::Host);
+    }
+}

@@ -1,0 +1,47 @@
+//! Host directories served to a guest.
+//!
+//! Before it: [`crate::host::virtiofsd`], and a run directory. After it: the runner, which hands the connected descriptor to
+//! QEMU. It must not know how QEMU is told.
+
+pub mod arguments;
+pub mod spawned;
+
+use std::path::PathBuf;
+
+/// Whether the guest may change what it sees. Enforced on the host's side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// It may not.
+    ReadOnly,
+    /// It may.
+    ReadWrite,
+}
+
+/// How the daemon is confined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sandbox {
+    /// Namespaces of its own and the shared directory as its root; an ordinary user needs user namespaces for it.
+    Namespace,
+    /// The shared directory as its root: for root in a container that may not make namespaces.
+    Chroot,
+}
+
+/// A directory to serve.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Directory {
+    /// Where it is; absolute.
+    pub path: PathBuf,
+    /// What the guest may do.
+    pub access: Access,
+    /// Whom the files belong to inside: uid and gid are the same number (0 or 1000).
+    pub inside: u32,
+}
+
+/// The user on whose behalf, outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Owner {
+    /// Who owns what is written.
+    pub uid: u32,
+    /// Their group.
+    pub gid: u32,
+}

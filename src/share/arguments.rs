@@ -1,0 +1,173 @@
+//! The command line of a virtiofsd, as data.
+//!
+//! Before it: [`super::Directory`] and the daemon that was found. After it: [`super::spawned`], and `kiln plan`, which prints it.
+
+use std::ffi::{OsStr, OsString};
+
+use super::{Access, Directory, Owner, Sandbox};
+use crate::{
+    exit::Failure,
+    host::virtiofsd::{Kind, Virtiofsd},
+};
+
+/// The daemon's listening socket; the standard streams come before it.
+pub(super) const LISTENER: i32 = 3;
+
+/// All ids: 2^32 - 1 is none, it means "leave it" to chown(2).
+const ALL_IDS: u32 = u32::MAX;
+
+/// The arguments after the program's name. Refuses what the daemon cannot do.
+pub fn arguments(
+    daemon: &Virtiofsd,
+    directory: &Directory,
+    owner: Owner,
+    sandbox: Sandbox,
+) -> Result<Vec<OsString>, Failure> {
+    match daemon.kind {
+        Kind::Rust { .. } => Ok(rust(daemon.kind, directory, owner, sandbox)),
+        Kind::C if directory.access == Access::ReadOnly => Err(Failure::host(
+            format!(
+                "{}, QEMU's old C daemon, cannot serve {} read-only",
+                daemon.path.display(),
+                directory.path.display()
+            ),
+            "Install the Rust virtiofsd (cargo install virtiofsd), or share it by 9p.",
+        )),
+        Kind::C => Ok(c(directory, sandbox)),
+    }
+}
+
+fn rust(
+    kind: Kind,
+    Directory { path, access, inside }: &Directory,
+    owner: Owner,
+    sandbox: Sandbox,
+) -> Vec<OsString> {
+    let mut arguments = vec![
+        // It was bound before the daemon started: there is nothing to wait for.
+        format!("--fd={LISTENER}").into(),
+        opt("--shared-dir=", path.as_os_str()),
+        opt("--sandbox=", sandbox_name(sandbox)),
+        // Others may write to the directory at the same time, on the host or from another guest.
+        "--cache=auto".into(),
+        // Threads pay for deep queues only, and builds have none.
+        "--thread-pool-size=0".into(),
+        // Extended attributes stay off: a guest must not set capabilities on files of the host.
+    ];
+    if owner.uid != 0 {
+        // Opening by handle takes CAP_DAC_READ_SEARCH; trying costs calls for each file.
+        arguments.push("--inode-file-handles=never".into());
+    }
+    if kind.translates_ids() {
+        for (what, id) in [("uid", owner.uid), ("gid", owner.gid)] {
+            arguments.push(format!("--translate-{what}=squash-guest:0:{id}:{ALL_IDS}").into());
+            arguments.push(format!("--translate-{what}=squash-host:0:{inside}:{ALL_IDS}").into());
+        }
+    } else if owner.uid != 0 && sandbox == Sandbox::Namespace {
+        // Before 1.13 the daemon's own user namespace does the same for the one user there is.
+        for (what, id) in [("uid", owner.uid), ("gid", owner.gid)] {
+            arguments.push(format!("--{what}-map=:{inside}:{id}:1:").into());
+        }
+    }
+    if *access == Access::ReadOnly {
+        arguments.push("--readonly".into());
+    }
+    arguments
+}
+
+fn c(Directory { path, access: _, inside: _ }: &Directory, sandbox: Sandbox) -> Vec<OsString> {
+    vec![
+        format!("--fd={LISTENER}").into(),
+        "-f".into(),
+        "-o".into(),
+        opt("source=", &escaped(path.as_os_str())),
+        "-o".into(),
+        opt("sandbox=", sandbox_name(sandbox)),
+        "-o".into(),
+        "cache=auto".into(),
+        "-o".into(),
+        "no_xattr".into(),
+    ]
+}
+
+fn sandbox_name(sandbox: Sandbox) -> &'static OsStr {
+    OsStr::new(match sandbox {
+        Sandbox::Namespace => "namespace",
+        Sandbox::Chroot => "chroot",
+    })
+}
+
+fn opt(name: &str, value: &OsStr) -> OsString {
+    let mut option = OsString::from(name);
+    option.push(value);
+    option
+}
+
+/// In libfuse's `-o` a comma ends an option and a backslash takes the next byte as it is.
+fn escaped(value: &OsStr) -> OsString {
+    use std::os::unix::ffi::{OsStrExt, OsStringExt};
+    let mut bytes = Vec::new();
+    for &byte in value.as_bytes() {
+        if matches!(byte, b',' | b'\\') {
+            bytes.push(b'\\');
+        }
+        bytes.push(byte);
+    }
+    OsString::from_vec(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ROOT: Owner = Owner { uid: 0, gid: 0 };
+    const USER: Owner = Owner { uid: 1234, gid: 100 };
+    const NEW: Kind = Kind::Rust { version: (1, 14, 0) };
+    const OLD: Kind = Kind::Rust { version: (1, 10, 1) };
+
+    fn lines(kind: Kind, path: &str, access: Access, inside: u32, owner: Owner) -> String {
+        let daemon = Virtiofsd { path: "/usr/libexec/virtiofsd".into(), kind };
+        let directory = Directory { path: path.into(), access, inside };
+        let arguments = arguments(&daemon, &directory, owner, Sandbox::Namespace).unwrap();
+        arguments.into_iter().map(|argument| argument.into_string().unwrap() + "\n").collect()
+    }
+
+    #[test]
+    fn the_rust_daemon_makes_all_files_the_users_outside_and_the_steps_inside() {
+        assert_eq!(
+            lines(NEW, "/a b,c/ä", Access::ReadOnly, 1000, USER),
+            "--fd=3\n--shared-dir=/a b,c/ä\n--sandbox=namespace\n--cache=auto\n--thread-pool-size=0\n\
+             --inode-file-handles=never\n--translate-uid=squash-guest:0:1234:4294967295\n\
+             --translate-uid=squash-host:0:1000:4294967295\n--translate-gid=squash-guest:0:100:4294967295\n\
+             --translate-gid=squash-host:0:1000:4294967295\n--readonly\n"
+        );
+        assert_eq!(
+            lines(NEW, "/c", Access::ReadWrite, 0, ROOT),
+            "--fd=3\n--shared-dir=/c\n--sandbox=namespace\n--cache=auto\n--thread-pool-size=0\n\
+             --translate-uid=squash-guest:0:0:4294967295\n--translate-uid=squash-host:0:0:4294967295\n\
+             --translate-gid=squash-guest:0:0:4294967295\n--translate-gid=squash-host:0:0:4294967295\n"
+        );
+    }
+
+    #[test]
+    fn an_older_one_maps_the_one_user() {
+        assert_eq!(
+            lines(OLD, "/c", Access::ReadWrite, 1000, USER),
+            "--fd=3\n--shared-dir=/c\n--sandbox=namespace\n--cache=auto\n--thread-pool-size=0\n\
+             --inode-file-handles=never\n--uid-map=:1000:1234:1:\n--gid-map=:1000:100:1:\n"
+        );
+    }
+
+    #[test]
+    fn the_c_daemon_has_its_commas_escaped_and_no_read_only() {
+        assert_eq!(
+            lines(Kind::C, "/a,b\\c", Access::ReadWrite, 1000, ROOT),
+            "--fd=3\n-f\n-o\nsource=/a\\,b\\\\c\n-o\nsandbox=namespace\n-o\ncache=auto\n-o\nno_xattr\n"
+        );
+        let daemon = Virtiofsd { path: "/v".into(), kind: Kind::C };
+        let directory = Directory { path: "/c".into(), access: Access::ReadOnly, inside: 0 };
+        assert!(
+            arguments(&daemon, &directory, ROOT, Sandbox::Namespace).unwrap_err().what.contains("read-only")
+        );
+    }
+}

@@ -1,0 +1,211 @@
+//! A virtiofsd of its own for one directory.
+//!
+//! The socket is bound before the daemon starts, and kiln itself connects: nobody waits for a path to appear, and QEMU gets a
+//! connected descriptor. The path is gone before the daemon runs. When that connection closes the daemon ends by itself.
+
+use std::{
+    collections::VecDeque,
+    fmt, fs,
+    os::{
+        fd::{AsRawFd, OwnedFd},
+        unix::net::{UnixListener, UnixStream},
+    },
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+use nix::unistd::geteuid;
+use tokio::{
+    io::{AsyncReadExt, BufReader},
+    process::ChildStderr,
+    task::JoinHandle,
+};
+
+use super::{
+    Directory, Owner, Sandbox,
+    arguments::{LISTENER, arguments},
+};
+use crate::{
+    exit::Failure,
+    host::virtiofsd::{Kind, Virtiofsd},
+    process::{Child, Command, ExitStatus, IdMap, Spawner, Stdio, user_namespaces_usable},
+};
+
+/// How many of the daemon's last lines are kept.
+const LAST_LINES: usize = 20;
+
+/// How much of each of them.
+const LINE_BYTES: usize = 1024;
+
+/// CAP_SYS_ADMIN of capabilities(7): without it root, too, cannot make the namespaces of the sandbox.
+const CAP_SYS_ADMIN: u32 = 21;
+
+/// How the daemon can be confined here; an error where it cannot be, since it serves a guest that may be hostile.
+pub fn sandbox() -> Result<Sandbox> {
+    if geteuid().is_root() {
+        let status = fs::read_to_string("/proc/self/status").context("read /proc/self/status")?;
+        return Ok(if has_capability(&status, CAP_SYS_ADMIN) { Sandbox::Namespace } else { Sandbox::Chroot });
+    }
+    user_namespaces_usable().map(|()| Sandbox::Namespace).map_err(|why| {
+        let way_out = "sysctl -w kernel.apparmor_restrict_unprivileged_userns=0 (Ubuntu), kernel.unprivileged_userns_clone=1 \
+                       (older Debian), or leave virtiofs off.";
+        Failure::host(format!("virtiofsd cannot be confined: {why}"), way_out).into()
+    })
+}
+
+fn has_capability(status: &str, capability: u32) -> bool {
+    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    effective
+        .and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok())
+        .is_some_and(|set| set >> capability & 1 == 1)
+}
+
+/// A running daemon. Dropped, it is killed.
+#[derive(Debug)]
+pub struct Server {
+    child: Child,
+    reader: JoinHandle<()>,
+    last: Arc<Mutex<VecDeque<String>>>,
+}
+
+/// How a daemon ended, and its last words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Death {
+    /// How.
+    pub status: ExitStatus,
+    /// What it said last.
+    pub last_lines: Vec<String>,
+}
+
+impl fmt::Display for Death {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "virtiofsd ended ({})", self.status)?;
+        self.last_lines.iter().try_for_each(|line| write!(f, "\n  {line}"))
+    }
+}
+
+impl Server {
+    /// Starts one; `run` is a directory that only this user can enter. Gives the descriptor for QEMU's chardev, too.
+    pub fn start(
+        spawner: &Spawner,
+        run: &Path,
+        daemon: &Virtiofsd,
+        directory: &Directory,
+        owner: Owner,
+    ) -> Result<(Self, OwnedFd)> {
+        let arguments = arguments(daemon, directory, owner, sandbox()?)?;
+        let (listener, connected) = connection(run)?;
+        let mut command =
+            Command::new(&daemon.path).args(arguments).stderr(Stdio::Piped).fd(listener, LISTENER);
+        // The C daemon cannot translate ids, but a namespace around it does: the step's user inside is root outside.
+        if daemon.kind == Kind::C && directory.inside != owner.uid {
+            command =
+                command.user_namespace(IdMap::swap(directory.inside, directory.inside)?.with_all_rights());
+        }
+        let mut child = spawner.spawn(command)?;
+        let last = Arc::default();
+        let stderr = child.take_stderr().expect("stderr was piped above");
+        let reader = tokio::spawn(keep_last_lines(stderr, Arc::clone(&last)));
+        Ok((Self { child, reader, last }, connected))
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits for its end, which before the guest's is one too early. May be cancelled and called again.
+    pub async fn died(&mut self) -> Result<Death> {
+        let status = self.child.wait().await?;
+        if !self.reader.is_finished() {
+            (&mut self.reader).await.context("read the last lines of virtiofsd")?;
+        }
+        let last_lines = self.last.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect();
+        Ok(Death { status, last_lines })
+    }
+
+    /// Ends it, for when the guest is gone: it ends by itself then, or after `grace`.
+    pub async fn stop(mut self, grace: Duration) -> Result<Death> {
+        self.child.stop(grace).await?;
+        self.died().await
+    }
+}
+
+/// A listening socket and a connection that waits in it. Their path is short however long that of `run` is, since a name in
+/// AF_UNIX ends at 107 bytes, and is gone when this returns.
+fn connection(run: &Path) -> Result<(OwnedFd, OwnedFd)> {
+    let dir = fs::File::open(run).with_context(|| format!("open {}", run.display()))?;
+    let path = format!("/proc/self/fd/{}/virtiofsd.sock", dir.as_raw_fd());
+    let listener =
+        UnixListener::bind(&path).with_context(|| format!("bind a socket in {}", run.display()))?;
+    let connected =
+        UnixStream::connect(&path).with_context(|| format!("connect to a socket in {}", run.display()));
+    fs::remove_file(&path).with_context(|| format!("unlink a socket in {}", run.display()))?;
+    Ok((listener.into(), connected?.into()))
+}
+
+/// Reads to the end; a line without an end costs no more memory than a short one.
+async fn keep_last_lines(stderr: ChildStderr, last: Arc<Mutex<VecDeque<String>>>) {
+    let mut stderr = BufReader::new(stderr);
+    let mut line = Vec::new();
+    // An error of a pipe is its end: nothing more can be learnt from it.
+    while let Ok(byte) = stderr.read_u8().await {
+        match byte {
+            b'\n' => push(&last, &mut line),
+            _ if line.len() < LINE_BYTES => line.push(byte),
+            _ => {}
+        }
+    }
+    push(&last, &mut line);
+}
+
+fn push(last: &Mutex<VecDeque<String>>, line: &mut Vec<u8>) {
+    let text = String::from_utf8_lossy(line).trim_end().to_owned();
+    line.clear();
+    if text.is_empty() {
+        return;
+    }
+    let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+    if last.len() == LAST_LINES {
+        last.pop_front();
+    }
+    last.push_back(text);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_capability_is_a_bit_of_the_effective_set() {
+        assert!(has_capability("CapPrm:\t0\nCapEff:\t0000000000200000\n", CAP_SYS_ADMIN));
+        assert!(!has_capability("CapEff:\t00000000a80425fb\n", CAP_SYS_ADMIN));
+        assert!(!has_capability("", CAP_SYS_ADMIN));
+    }
+
+    #[test]
+    fn a_socket_leaves_no_name_however_long_the_path() {
+        let dir = tempfile::tempdir().unwrap();
+        let long = dir.path().join("x".repeat(200));
+        fs::create_dir(&long).unwrap();
+        let (listener, connected) = connection(&long).unwrap();
+        assert_eq!(fs::read_dir(&long).unwrap().count(), 0);
+        let (mut accepted, _) = UnixListener::from(listener).accept().unwrap();
+        std::io::Write::write_all(&mut UnixStream::from(connected), b"x").unwrap();
+        let mut byte = [0];
+        std::io::Read::read_exact(&mut accepted, &mut byte).unwrap();
+        assert_eq!(&byte, b"x");
+    }
+
+    #[test]
+    fn only_the_last_lines_are_kept() {
+        let last = Mutex::default();
+        for number in 0..100 {
+            push(&last, &mut format!("line {number}\r").into_bytes());
+        }
+        let last = last.into_inner().unwrap();
+        assert_eq!((last.len(), last[0].as_str(), last[19].as_str()), (20, "line 80", "line 99"));
+    }
+}
