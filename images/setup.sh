@@ -1,0 +1,68 @@
+#!/usr/bin/env bash
+# Sets up what kiln needs on Debian 12, Debian 13 or Ubuntu 24.04: `images/setup.sh [tools] [kernel] [virtiofsd]`, all
+# three by default. Says what it does, asks nothing, does nothing twice. See images/README.md.
+set -euo pipefail
+
+home=${KILN_HOME:-${XDG_CACHE_HOME:-$HOME/.cache}/kiln}
+export DEBIAN_FRONTEND=noninteractive
+as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
+say() { printf 'setup: %s\n' "$*"; }
+
+tools() {
+  local wanted=(qemu-system-x86 erofs-utils mmdebstrap debian-archive-keyring bubblewrap fakeroot uidmap e2fsprogs kmod
+    bash coreutils tar xz-utils zstd gcc libc6-dev make pkg-config libcap-ng-dev libseccomp-dev ca-certificates)
+  local missing=()
+  for package in "${wanted[@]}"; do
+    dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
+  done
+  if [ ${#missing[@]} -gt 0 ]; then
+    say "installs ${missing[*]}"
+    as_root apt-get update -q
+    as_root apt-get install -q -y --no-install-recommends "${missing[@]}"
+  fi
+  if command -v rustup >/dev/null && ! rustup target list --installed | grep -q "^$(uname -m)-unknown-linux-musl"; then
+    say 'adds the Rust target for static programs'
+    rustup target add "$(uname -m)-unknown-linux-musl"
+  fi
+}
+
+kernel() {
+  if compgen -G "$home/kernels/*/vmlinuz" >/dev/null; then return; fi
+  say "fetches a kernel into $home/kernels; /boot is not touched"
+  local work packages
+  work=$(mktemp -d)
+  # The package behind the distribution's newest one; Ubuntu keeps the modules beside it.
+  packages=$(apt-cache depends linux-image-amd64 linux-image-generic linux-image-virtual 2>/dev/null |
+    awk '$1 == "Depends:" && /linux-(image|modules)-[0-9]/ { print $2 }' | sort -uV)
+  packages=$(tail -n 1 <<<"$(grep linux-image <<<"$packages")")$'\n'$(grep linux-modules <<<"$packages" | tail -n 2 || true)
+  # shellcheck disable=SC2086
+  (cd "$work" && apt-get download -q $packages && for deb in *.deb; do dpkg -x "$deb" root; done)
+  local modules version
+  modules=$(find "$work/root" -type d -path '*lib/modules/*' -prune | head -n 1)
+  version=$(basename "$modules")
+  ! [ -d "$work/root/usr/lib/modules" ] || cp -an "$work/root/usr/lib" "$work/root/"
+  PATH=$PATH:/sbin:/usr/sbin depmod -b "$work/root" "$version"
+  mkdir -p "$home/kernels/$version"
+  cp -a "$work/root/lib/modules/$version" "$home/kernels/$version/modules"
+  cp "$work/root/boot/vmlinuz-$version" "$home/kernels/$version/.vmlinuz"
+  mv "$home/kernels/$version/.vmlinuz" "$home/kernels/$version/vmlinuz"
+  rm -rf "$work"
+}
+
+virtiofsd() {
+  local place
+  for place in "$home/bin/virtiofsd" /usr/libexec/virtiofsd; do
+    if "$place" --version 2>/dev/null | grep -q '^virtiofsd 1\.'; then return; fi
+  done
+  say "builds virtiofsd 1.14.0 into $home/bin; cargo checks what it downloads"
+  cargo install --quiet --locked --root "$home" --version 1.14.0 virtiofsd
+}
+
+for part in "${@:-all}"; do
+  case $part in
+    all) tools && kernel && virtiofsd ;;
+    tools | kernel | virtiofsd) "$part" ;;
+    *) say "unknown part: $part (tools, kernel, virtiofsd)" >&2 && exit 2 ;;
+  esac
+done
+say 'everything is there'

@@ -1,0 +1,136 @@
+//! The initramfs: the agent, what it loads before it can be spoken to, and the modules it may be told to load later.
+//!
+//! Before it: [`super::kernel`]. After it: `-initrd`. Uncompressed, since unpacking costs a guest without KVM more than
+//! reading; made once for an agent and a set of modules, then kept.
+
+use std::{
+    fs,
+    io::Write,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result};
+use kiln_protocol::{BOOT_FILE, BootFile};
+use sha2::{Digest, Sha256};
+
+use super::{
+    cpio::Archive,
+    key::Key,
+    modules::{Feature, Module, ModuleSet},
+};
+
+/// Part of the key: to be raised when the layout of the archive changes.
+const LAYOUT: &[u8] = b"kiln initramfs 2";
+
+/// The initramfs for `agent` (the bytes of the static program) and the modules of `features`, which it can load from
+/// [`Module::guest_path`]; those of [`Feature::Channel`] it loads by itself. Kept below `directory`.
+pub fn ensure(directory: &Path, agent: &[u8], modules: &ModuleSet, features: &[Feature]) -> Result<PathBuf> {
+    let modules = Contents {
+        channel: modules.load_order(&[Feature::Channel]),
+        all: modules.load_order(&[&[Feature::Channel], features].concat()),
+    };
+    let path = directory.join(format!("{}.cpio", key(agent, &modules.all)?));
+    if path.exists() {
+        return Ok(path);
+    }
+    let archive = pack(agent, &modules)?;
+    fs::create_dir_all(directory).with_context(|| format!("make {}", directory.display()))?;
+    let mut file =
+        tempfile::NamedTempFile::new_in(directory).context("make a temporary file for the initramfs")?;
+    file.write_all(&archive).context("write the initramfs")?;
+    file.as_file().sync_all().context("write the initramfs")?;
+    // Two that make it at once make the same bytes: the last rename wins, and nobody sees half of it.
+    file.persist(&path).with_context(|| format!("keep {}", path.display()))?;
+    Ok(path)
+}
+
+struct Contents<'a> {
+    channel: Vec<&'a Module>,
+    all: Vec<&'a Module>,
+}
+
+/// By the agent's bytes and each module's name, path, size and time: reading the modules would cost every start.
+fn key(agent: &[u8], modules: &[&Module]) -> Result<Key> {
+    let mut hash = Sha256::new();
+    hash.update(LAYOUT);
+    hash.update(Sha256::digest(agent));
+    for module in modules {
+        let at = || format!("look at module {}", module.file.display());
+        let metadata = fs::metadata(&module.file).with_context(at)?;
+        let (size, time, nanos) = (metadata.size(), metadata.mtime(), metadata.mtime_nsec());
+        hash.update(format!("{}\0{}\0{size}\0{time}\0{nanos}\0", module.name, module.file.display()));
+    }
+    Ok(Key::from(hash))
+}
+
+fn pack(agent: &[u8], modules: &Contents<'_>) -> Result<Vec<u8>> {
+    let boot = BootFile { modules: modules.channel.iter().map(|module| module.guest_path()).collect() };
+    let boot = postcard::to_stdvec(&boot).context("encode the boot file")?;
+    let mut archive = Archive::default();
+    archive.directory("/dev");
+    // The kernel opens it as descriptors 0 to 2 of /init before anything is mounted.
+    archive.character_device("/dev/console", 5, 1);
+    // Where there is no console yet, the agent's runtime puts this in place of the missing descriptors, or aborts.
+    archive.character_device("/dev/null", 1, 3);
+    archive.file("/init", 0o755, agent);
+    archive.file(BOOT_FILE, 0o644, &boot);
+    archive.directory("/lib");
+    archive.directory("/lib/modules");
+    for module in &modules.all {
+        archive.file(&module.guest_path(), 0o644, &module.read()?);
+    }
+    Ok(archive.finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Five modules, two of which make the channel.
+    fn modules(directory: &Path) -> ModuleSet {
+        let dep = "a/virtio.ko:\na/virtio_mmio.ko: a/virtio.ko\na/virtio_console.ko: a/virtio.ko\n\
+                   a/virtio_blk.ko: a/virtio.ko\na/overlay.ko:\n";
+        fs::create_dir_all(directory.join("a")).expect("made");
+        for name in ["virtio", "virtio_mmio", "virtio_console", "virtio_blk", "overlay"] {
+            fs::write(directory.join(format!("a/{name}.ko")), format!("\x7fELF {name}")).expect("written");
+        }
+        fs::write(directory.join("modules.dep"), dep).expect("written");
+        fs::write(directory.join("modules.builtin"), "").expect("written");
+        ModuleSet::read(directory).expect("complete").0
+    }
+
+    fn position(archive: &[u8], what: &[u8]) -> Option<usize> {
+        archive.windows(what.len()).position(|window| window == what)
+    }
+
+    #[test]
+    fn holds_the_agent_the_boot_file_and_the_modules_asked_for() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let set = modules(directory.path());
+        let path = ensure(directory.path(), b"the agent", &set, &[Feature::Block]).expect("made");
+        let archive = fs::read(path).expect("readable");
+        for name in ["virtio", "virtio_mmio", "virtio_console", "virtio_blk"] {
+            let header = format!("lib/modules/{name}.ko\0");
+            assert!(position(&archive, header.as_bytes()).is_some(), "{name}");
+        }
+        assert_eq!(position(&archive, b"lib/modules/overlay.ko\0"), None);
+        assert!(position(&archive, b"the agent").is_some());
+        let paths = ["virtio", "virtio_mmio", "virtio_console"].map(|name| format!("/lib/modules/{name}.ko"));
+        let boot = postcard::to_stdvec(&BootFile { modules: paths.into() }).expect("encoded");
+        assert!(position(&archive, &boot).is_some());
+    }
+
+    #[test]
+    fn is_made_once_and_anew_when_agent_or_module_changes() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let set = modules(directory.path());
+        let first = ensure(directory.path(), b"agent", &set, &[Feature::Block]).expect("made");
+        let inode = fs::metadata(&first).expect("there").ino();
+        assert_eq!(ensure(directory.path(), b"agent", &set, &[Feature::Block]).expect("made"), first);
+        assert_eq!(fs::metadata(&first).expect("there").ino(), inode);
+        assert_ne!(ensure(directory.path(), b"other", &set, &[Feature::Block]).expect("made"), first);
+        fs::write(directory.path().join("a/virtio_blk.ko"), "\x7fELF longer than before").expect("written");
+        assert_ne!(ensure(directory.path(), b"agent", &set, &[Feature::Block]).expect("made"), first);
+    }
+}

@@ -1,0 +1,353 @@
+//! Image references: what a user writes after `--image`, and the recipe of a root that follows from it.
+//!
+//! [`Reference::parse`] is pure; [`Reference::locate`] looks at the path and says what lies there. What comes out, an
+//! [`ImageRecipe`], is what the store ([`super::store`]) keys and makes. Nothing here makes or downloads anything.
+
+use std::{
+    fmt, fs,
+    io::Read,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::exit::Failure;
+
+const FORMS: &str =
+    "Give --image debian:SUITE[+package,package…], a directory, or a tar file (plain, gzip, xz, zstd).";
+
+/// An image reference as written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reference {
+    /// `debian:SUITE[+package,package…]`
+    Debian {
+        /// `bookworm`, `trixie`, …
+        suite: String,
+        /// Debian's names.
+        packages: Vec<String>,
+    },
+    /// Anything else: a directory or a tar.
+    Path(PathBuf),
+}
+
+/// Where a root comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// Installed from a Debian repository.
+    Debian {
+        /// `bookworm`, `trixie`, …
+        suite: String,
+    },
+    /// The tree below a directory of the host.
+    Directory(PathBuf),
+    /// A tar archive, compressed or not.
+    Tar(PathBuf),
+}
+
+/// All that decides what is in a root.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageRecipe {
+    /// Where it comes from.
+    pub source: Source,
+    /// Debian's names; sorted, unique; empty unless the source is Debian.
+    pub packages: Vec<String>,
+    /// Lines of sources.list that begin with `deb `, in their order; empty unless the source is Debian.
+    pub repositories: Vec<String>,
+    /// Debian's name of the architecture (`amd64`).
+    pub arch: String,
+}
+
+impl Reference {
+    /// Reads a reference; pure. A relative path is taken as it is.
+    pub fn parse(text: &str) -> Result<Self, Failure> {
+        if text.is_empty() {
+            return Err(Failure::usage("the image reference is empty", FORMS));
+        }
+        let Some(rest) = text.strip_prefix("debian:") else {
+            return unsupported_scheme(text).map_or_else(|| Ok(Self::Path(text.into())), Err);
+        };
+        let (suite, packages) =
+            rest.split_once('+').map_or((rest, None), |(suite, list)| (suite, Some(list)));
+        let packages: Vec<String> =
+            packages.into_iter().flat_map(|list| list.split(',')).map(String::from).collect();
+        if !is_suite(suite) {
+            return Err(Failure::usage(
+                format!("{suite:?} in image {text:?} is not the name of a suite"),
+                FORMS,
+            ));
+        }
+        if let Some(bad) = packages.iter().find(|name| !is_debian_name(name)) {
+            return Err(Failure::usage(
+                format!("{bad:?} in image {text:?} is not the name of a package"),
+                FORMS,
+            ));
+        }
+        Ok(Self::Debian { suite: suite.into(), packages })
+    }
+
+    /// Looks at what a path names; a Debian reference is passed on with its packages.
+    pub fn locate(self) -> Result<(Source, Vec<String>), Failure> {
+        match self {
+            Self::Debian { suite, packages } => Ok((Source::Debian { suite }, packages)),
+            Self::Path(path) => Ok((locate_path(&path)?, Vec::new())),
+        }
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Debian { suite } => write!(f, "debian:{suite}"),
+            Self::Directory(path) | Self::Tar(path) => write!(f, "{}", path.display()),
+        }
+    }
+}
+
+impl fmt::Display for ImageRecipe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.source)?;
+        if !self.packages.is_empty() {
+            write!(f, "+{}", self.packages.join(","))?;
+        }
+        Ok(())
+    }
+}
+
+impl ImageRecipe {
+    /// A recipe in its normal form. `packages` are Debian's names, `repositories` lines of a build file; `arch` is
+    /// Debian's name. A directory or tar takes neither: what is left out is told by [`ImageRecipe::left_out`].
+    pub fn new(
+        source: Source,
+        mut packages: Vec<String>,
+        repositories: Vec<String>,
+        arch: &str,
+    ) -> Result<Self, Failure> {
+        let Source::Debian { .. } = source else {
+            return Ok(Self { source, packages: Vec::new(), repositories: Vec::new(), arch: arch.into() });
+        };
+        packages.sort();
+        packages.dedup();
+        if let Some(bad) = packages.iter().find(|name| !is_debian_name(name)) {
+            return Err(Failure::host(
+                format!("{bad:?} is not the name of a Debian package"),
+                "Correct the name, or give a prepared root with --image.",
+            ));
+        }
+        check_repositories(&repositories)?;
+        Ok(Self { source, packages, repositories, arch: arch.into() })
+    }
+
+    /// The line that says what a prepared root leaves out, if the build file asks for packages.
+    pub fn left_out(&self, asked: &[String]) -> Option<String> {
+        match self.source {
+            Source::Debian { .. } => None,
+            Source::Directory(_) | Source::Tar(_) if asked.is_empty() => None,
+            Source::Directory(_) | Source::Tar(_) => {
+                Some(format!("{} is used as it is; not installed: {}", self.source, asked.join(", ")))
+            }
+        }
+    }
+}
+
+/// Only lines of sources.list are understood; all others are one error.
+fn check_repositories(lines: &[String]) -> Result<(), Failure> {
+    let bad: Vec<&str> = lines
+        .iter()
+        .map(String::as_str)
+        .filter(|line| !line.starts_with("deb ") || line.contains(['\n', '\r', '\0']))
+        .collect();
+    if bad.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::host(
+        format!("repositories that are not Debian's: {}", bad.join(", ")),
+        "Only lines that begin with \"deb \" are understood; give a prepared root with --image.",
+    ))
+}
+
+fn is_suite(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b))
+}
+
+/// deb-control(5): at least two of lower case letters, digits, `+`, `-`, `.`; the first is a letter or digit.
+pub(super) fn is_debian_name(name: &str) -> bool {
+    name.len() >= 2
+        && name.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
+        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"+-.".contains(&b))
+}
+
+fn unsupported(text: &str) -> Failure {
+    Failure::host(format!("image {text:?}: OCI layouts and registry references are not supported yet"), FORMS)
+}
+
+/// Transports that containers/image names; `oci:dir` is never a path.
+fn unsupported_scheme(text: &str) -> Option<Failure> {
+    ["oci:", "oci-archive:", "docker:", "docker-archive:", "docker-daemon:", "containers-storage:"]
+        .iter()
+        .any(|scheme| text.starts_with(scheme))
+        .then(|| unsupported(text))
+}
+
+fn locate_path(path: &Path) -> Result<Source, Failure> {
+    let text = path.display().to_string();
+    let unreadable = |error: std::io::Error| Failure::host(format!("read image {text}: {error}"), FORMS);
+    let metadata = match fs::metadata(path) {
+        Ok(metadata) => metadata,
+        Err(_) if is_registry_reference(&text) => return Err(unsupported(&text)),
+        Err(error) => return Err(unreadable(error)),
+    };
+    let path = fs::canonicalize(path).map_err(unreadable)?;
+    if metadata.is_dir() {
+        if path.join("oci-layout").is_file() {
+            return Err(unsupported(&text));
+        }
+        return Ok(Source::Directory(path));
+    }
+    let mut head = Vec::new();
+    fs::File::open(&path).and_then(|file| file.take(512).read_to_end(&mut head)).map_err(unreadable)?;
+    if metadata.is_file() && is_tar(&head) {
+        return Ok(Source::Tar(path));
+    }
+    Err(Failure::host(format!("image {text} is neither a directory nor a tar archive"), FORMS))
+}
+
+/// `host/name`, `name:tag`, `name@digest`: what is no path, and has the form of a registry's.
+fn is_registry_reference(text: &str) -> bool {
+    if text.starts_with(['/', '.', '~']) {
+        return false;
+    }
+    let host = text.split_once('/').map_or("", |(host, _)| host);
+    let last = text.rsplit('/').next().unwrap_or(text);
+    host.contains(['.', ':']) || host == "localhost" || last.contains([':', '@'])
+}
+
+/// By magic: ustar at 257, or a compressed file.
+fn is_tar(head: &[u8]) -> bool {
+    head.get(257..262) == Some(b"ustar") || Compression::of(head).is_some()
+}
+
+/// How a tar is compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Compression {
+    /// RFC 1952.
+    Gzip,
+    /// The .xz format.
+    Xz,
+    /// RFC 8878.
+    Zstd,
+}
+
+impl Compression {
+    /// By magic, not by name.
+    pub(super) fn of(head: &[u8]) -> Option<Self> {
+        match head {
+            [0x1f, 0x8b, ..] => Some(Self::Gzip),
+            [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Some(Self::Xz),
+            [0x28, 0xb5, 0x2f, 0xfd, ..] => Some(Self::Zstd),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exit::Code;
+
+    fn strings(names: &[&str]) -> Vec<String> {
+        names.iter().map(|name| name.to_string()).collect()
+    }
+
+    #[test]
+    fn reads_debian_references() {
+        for (text, suite, packages) in [
+            ("debian:bookworm", "bookworm", vec![]),
+            ("debian:trixie+gcc,make", "trixie", vec!["gcc", "make"]),
+            ("debian:sid+g++,libstdc++-12-dev", "sid", vec!["g++", "libstdc++-12-dev"]),
+        ] {
+            let expected = Reference::Debian { suite: suite.into(), packages: strings(&packages) };
+            assert_eq!(Reference::parse(text), Ok(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn refuses_what_would_reach_apt_as_an_option_or_is_empty() {
+        for text in
+            ["", "debian:", "debian:-x", "debian:a/b", "debian:sid+", "debian:sid+-o", "debian:sid+gcc,,make"]
+        {
+            assert_eq!(Reference::parse(text).unwrap_err().code, Code::Usage, "{text}");
+        }
+    }
+
+    #[test]
+    fn names_what_is_not_supported_yet() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        fs::write(directory.path().join("oci-layout"), "{}").expect("written");
+        let layout = directory.path().to_str().expect("UTF-8").to_owned();
+        for text in
+            ["oci:x", "alpine:3.19", "ghcr.io/a/b", "localhost/a", "a@sha256:0", "docker://alpine", &layout]
+        {
+            let failure = Reference::parse(text).and_then(Reference::locate).unwrap_err();
+            assert_eq!(failure.code, Code::Host, "{text}");
+            assert!(failure.what.contains("not supported yet") && failure.what.contains(text), "{failure}");
+        }
+    }
+
+    #[test]
+    fn a_missing_path_is_named() {
+        for text in ["/nowhere/root", "./no:where", "nowhere"] {
+            let failure = Reference::parse(text).and_then(Reference::locate).unwrap_err();
+            assert_eq!(failure.code, Code::Host);
+            assert!(failure.what.contains(text) && failure.what.contains("No such file"), "{failure}");
+        }
+    }
+
+    #[test]
+    fn directories_and_tars_are_known_by_what_they_are() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let at = |name: &str| directory.path().join(name);
+        let mut ustar = vec![0; 512];
+        ustar[257..262].copy_from_slice(b"ustar");
+        fs::write(at("a.zip"), ustar).expect("written");
+        fs::write(at("b"), [0x28, 0xb5, 0x2f, 0xfd, 0]).expect("written");
+        fs::write(at("c.tar"), "no tar").expect("written");
+        assert!(matches!(locate_path(directory.path()), Ok(Source::Directory(_))));
+        assert!(matches!(locate_path(&at("a.zip")), Ok(Source::Tar(_))));
+        assert!(matches!(locate_path(&at("b")), Ok(Source::Tar(_))));
+        assert!(locate_path(&at("c.tar")).unwrap_err().what.contains("neither a directory nor a tar"));
+    }
+
+    #[test]
+    fn a_recipe_has_one_form() {
+        let source = Source::Debian { suite: "bookworm".into() };
+        let recipe =
+            ImageRecipe::new(source, strings(&["make", "gcc", "make"]), vec![], "amd64").expect("valid");
+        assert_eq!(recipe.packages, ["gcc", "make"]);
+        assert_eq!(recipe.to_string(), "debian:bookworm+gcc,make");
+    }
+
+    #[test]
+    fn repositories_that_are_not_debians_are_one_error() {
+        let source = Source::Debian { suite: "bookworm".into() };
+        let lines = strings(&["deb http://a b c", "https://packages.example/os", "@local ./packages"]);
+        let failure = ImageRecipe::new(source, vec![], lines, "amd64").unwrap_err();
+        assert_eq!(failure.code, Code::Host);
+        assert!(failure.what.ends_with("https://packages.example/os, @local ./packages"), "{failure}");
+        assert!(failure.way_out.contains("--image"));
+    }
+
+    #[test]
+    fn a_prepared_root_takes_no_packages_and_says_so() {
+        let packages = strings(&["gcc"]);
+        let recipe =
+            ImageRecipe::new(Source::Tar("/r.tar".into()), packages.clone(), vec![], "amd64").expect("valid");
+        assert!(recipe.packages.is_empty());
+        assert_eq!(
+            recipe.left_out(&packages).as_deref(),
+            Some("/r.tar is used as it is; not installed: gcc")
+        );
+        assert_eq!(recipe.left_out(&[]), None);
+    }
+}

@@ -1,0 +1,359 @@
+//! The image store: a directory of erofs images, each made once and found by the key of what it was made from.
+//!
+//! ```text
+//! images/KEY/root.erofs      the image
+//! images/KEY/image.json      its Record
+//! images/KEY.lock            held while KEY is made or removed; released by the kernel when its holder dies
+//! images/.making-KEY-*/      an attempt: becomes KEY by one rename, or is swept by the next one to hold the lock
+//! ```
+//!
+//! Before it: a recipe. After it: QEMU opens `root.erofs`, read-only; one that is removed meanwhile stays readable.
+
+use std::{
+    fs::{self, File, Permissions},
+    io::Write,
+    os::unix::fs::{PermissionsExt, symlink},
+    path::{Path, PathBuf},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use anyhow::{Context, Result};
+use nix::{
+    errno::Errno,
+    fcntl::{Flock, FlockArg},
+    unistd::geteuid,
+};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::{
+    key::{self, Key},
+    making::{self, Job},
+    reference::{ImageRecipe, Source},
+};
+use crate::{
+    env::Env,
+    event::{Event, ImageState, Sink},
+    exit::Failure,
+    home::Home,
+    process::Spawner,
+};
+
+/// Part of every key: to be raised when images are made differently.
+const FORMAT: &str = "kiln image 1";
+
+/// The images of one home.
+#[derive(Debug, Clone)]
+pub struct Store {
+    images: PathBuf,
+    memos: PathBuf,
+    scratch: PathBuf,
+}
+
+/// An image that is in the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Image {
+    /// What it was made from.
+    pub key: Key,
+    /// Its erofs file.
+    pub path: PathBuf,
+    /// The size of that file.
+    pub bytes: u64,
+    /// What was written down when it was made.
+    pub record: Record,
+}
+
+/// `image.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// What it was made from.
+    pub recipe: ImageRecipe,
+    /// When, in seconds since the epoch.
+    pub made: u64,
+    /// One hash over the distribution's InRelease files, for Debian.
+    pub in_release: Option<String>,
+    /// `name version` of each package, for Debian.
+    pub packages: Vec<String>,
+}
+
+impl Store {
+    /// The store of `home`. Roots are put together below `QEMU_DISKS_PATH`, else `TMPDIR`, else `/var/tmp`.
+    pub fn open(home: &Home, env: &Env) -> Result<Self> {
+        let scratch =
+            env.path("QEMU_DISKS_PATH").or_else(|| env.path("TMPDIR")).unwrap_or(Path::new("/var/tmp"));
+        let scratch = std::path::absolute(scratch).with_context(|| format!("find {}", scratch.display()))?;
+        Ok(Self { images: home.dir("images")?, memos: home.dir("memos")?, scratch })
+    }
+
+    /// The key of a recipe. A tar that was not seen before is read; of a directory every entry is looked at.
+    pub fn key(&self, recipe: &ImageRecipe) -> Result<Key> {
+        let made_from = match &recipe.source {
+            Source::Debian { .. } => serde_json::to_string(recipe).context("write the recipe down")?,
+            // An ordinary user's image has other owners.
+            Source::Directory(path) => format!("directory {} {}", geteuid().is_root(), key::of_tree(path)?),
+            Source::Tar(path) => format!("tar {}", key::of_file(path, &self.memos)?),
+        };
+        Ok(Key::from(Sha256::new_with_prefix(format!("{FORMAT}\n{made_from}"))))
+    }
+
+    /// The image of a recipe, if it has been made.
+    pub fn find(&self, recipe: &ImageRecipe) -> Result<Option<Image>> {
+        self.read(&self.key(recipe)?)
+    }
+
+    /// The image of a recipe, made if it is not there. Only one process makes it; others wait for it.
+    pub async fn ensure(
+        &self,
+        recipe: &ImageRecipe,
+        spawner: &Spawner,
+        sink: &mut dyn Sink,
+    ) -> Result<Image> {
+        let key = self.key(recipe)?;
+        if let Some(image) = self.read(&key)? {
+            tell(sink, recipe, ImageState::Present);
+            return Ok(image);
+        }
+        let _lock = self.lock(&key, recipe, sink).await?;
+        if let Some(image) = self.read(&key)? {
+            tell(sink, recipe, ImageState::Present);
+            return Ok(image);
+        }
+        self.make(&key, recipe, spawner, sink).await
+    }
+
+    /// As [`Store::ensure`], but an image whose distribution has changed since is made anew; so is one of which that
+    /// is not known.
+    pub async fn refresh(
+        &self,
+        recipe: &ImageRecipe,
+        spawner: &Spawner,
+        sink: &mut dyn Sink,
+    ) -> Result<Image> {
+        let Source::Debian { suite } = &recipe.source else {
+            return self.ensure(recipe, spawner, sink).await;
+        };
+        let key = self.key(recipe)?;
+        let _lock = self.lock(&key, recipe, sink).await?;
+        if let Some(image) = self.read(&key)? {
+            let now = making::in_release(suite, recipe, &self.scratch, spawner).await?;
+            if image.record.in_release.as_deref() == Some(now.as_str()) {
+                tell(sink, recipe, ImageState::Present);
+                return Ok(image);
+            }
+        }
+        self.make(&key, recipe, spawner, sink).await
+    }
+
+    /// All images, by key.
+    pub fn list(&self) -> Result<Vec<Image>> {
+        let mut images = Vec::new();
+        for name in self.names()? {
+            images.extend(Key::parse(&name).map(|key| self.read(&key)).transpose()?.flatten());
+        }
+        images.sort_by(|a, b| a.key.cmp(&b.key));
+        Ok(images)
+    }
+
+    /// Removes the images that `unwanted` names, and what interrupted makers left. One that is being made is passed
+    /// over. What it removed is returned.
+    pub async fn prune(&self, spawner: &Spawner, unwanted: impl Fn(&Image) -> bool) -> Result<Vec<Image>> {
+        let mut removed = Vec::new();
+        let attempts = self.names()?.into_iter().filter_map(|name| attempt_key(&name));
+        let images: Vec<Image> = self.list()?.into_iter().filter(|image| unwanted(image)).collect();
+        for key in attempts {
+            if self.try_lock(&key)?.is_some() {
+                self.sweep(&key, spawner).await?;
+            }
+        }
+        for image in images {
+            let Some(_lock) = self.try_lock(&image.key)? else { continue };
+            self.remove(&image.key)?;
+            removed.push(image);
+        }
+        Ok(removed)
+    }
+
+    async fn make(
+        &self,
+        key: &Key,
+        recipe: &ImageRecipe,
+        spawner: &Spawner,
+        sink: &mut dyn Sink,
+    ) -> Result<Image> {
+        tell(sink, recipe, ImageState::Making);
+        self.sweep(key, spawner).await?;
+        let attempt = Attempt::new(self, key)?;
+        let (image, details) = (attempt.file("root.erofs")?, attempt.file("details")?);
+        let staging = &attempt.staging;
+        let at_end = spawner.remove_at_end(staging);
+        Job { recipe, image: &image, details: &details, staging, spawner }.run(sink).await?;
+        at_end.forget(staging);
+        attempt.keep(recipe, &image, &self.images.join(key.as_str()))?;
+        let image = self.read(key)?.context("an image that was just made is gone")?;
+        tell(sink, recipe, ImageState::Made);
+        Ok(image)
+    }
+
+    fn read(&self, key: &Key) -> Result<Option<Image>> {
+        let entry = self.images.join(key.as_str());
+        let path = entry.join("root.erofs");
+        let text = match fs::read_to_string(entry.join("image.json")) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error).with_context(|| format!("read {}", entry.display())),
+        };
+        let bytes = fs::metadata(&path).with_context(|| format!("look at {}", path.display()))?.len();
+        let record = serde_json::from_str(&text).map_err(|error| {
+            Failure::host(
+                format!("{}/image.json: {error}", entry.display()),
+                format!("Remove {} and it will be made anew.", entry.display()),
+            )
+        })?;
+        Ok(Some(Image { key: key.clone(), path, bytes, record }))
+    }
+
+    fn names(&self) -> Result<Vec<String>> {
+        let context = || format!("read {}", self.images.display());
+        let entries = fs::read_dir(&self.images).with_context(context)?;
+        entries
+            .map(|entry| Ok(entry.with_context(context)?.file_name().to_string_lossy().into_owned()))
+            .collect()
+    }
+
+    fn remove(&self, key: &Key) -> Result<()> {
+        // First out of sight in one step, so that nobody finds half of it.
+        let entry = self.images.join(key.as_str());
+        let gone = self.images.join(format!(".making-{key}-removed"));
+        fs::rename(&entry, &gone).with_context(|| format!("remove {}", entry.display()))?;
+        fs::remove_dir_all(&gone).with_context(|| format!("remove {}", gone.display()))
+    }
+
+    fn lock_file(&self, key: &Key) -> Result<File> {
+        let path = self.images.join(format!("{key}.lock"));
+        let file = File::options().create(true).append(true).open(&path);
+        file.with_context(|| format!("open {}", path.display()))
+    }
+
+    fn try_lock(&self, key: &Key) -> Result<Option<Flock<File>>> {
+        match Flock::lock(self.lock_file(key)?, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => Ok(Some(lock)),
+            Err((_, Errno::EWOULDBLOCK)) => Ok(None),
+            Err((_, error)) => Err(error).with_context(|| format!("lock image {key}")),
+        }
+    }
+
+    async fn lock(&self, key: &Key, recipe: &ImageRecipe, sink: &mut dyn Sink) -> Result<Flock<File>> {
+        if let Some(lock) = self.try_lock(key)? {
+            return Ok(lock);
+        }
+        tell(sink, recipe, ImageState::Waiting);
+        let file = self.lock_file(key)?;
+        let (sender, receiver) = tokio::sync::oneshot::channel();
+        // A thread of its own, not the runtime's: an interrupted kiln must not wait for it. Should nobody listen any
+        // more, the lock is dropped with the message.
+        std::thread::spawn(move || sender.send(Flock::lock(file, FlockArg::LockExclusive)));
+        let locked = receiver.await.context("the thread that waits for a lock is gone")?;
+        locked.map_err(|(_, error)| error).with_context(|| format!("lock image {key}"))
+    }
+
+    /// Removes what interrupted attempts at this key left. Its lock is held.
+    async fn sweep(&self, key: &Key, spawner: &Spawner) -> Result<()> {
+        for name in self.names()?.iter().filter(|name| attempt_key(name).as_ref() == Some(key)) {
+            let attempt = self.images.join(name);
+            if let Ok(staging) = fs::read_link(attempt.join("staging")) {
+                making::remove_tree(spawner, &staging).await?;
+            }
+            fs::remove_dir_all(&attempt).with_context(|| format!("remove {}", attempt.display()))?;
+        }
+        Ok(())
+    }
+}
+
+/// `.making-KEY-…`
+fn attempt_key(name: &str) -> Option<Key> {
+    Key::parse(name.strip_prefix(".making-")?.split_once('-')?.0)
+}
+
+fn tell(sink: &mut dyn Sink, recipe: &ImageRecipe, state: ImageState) {
+    sink.emit(Event::Image { image: recipe.to_string(), state });
+}
+
+/// An image in the making; dropped, it is gone.
+struct Attempt {
+    directory: tempfile::TempDir,
+    /// Where the root is put together; written down as a link before it exists, so that a sweep finds it.
+    staging: PathBuf,
+}
+
+impl Attempt {
+    fn new(store: &Store, key: &Key) -> Result<Self> {
+        let directory = tempfile::Builder::new()
+            .prefix(&format!(".making-{key}-"))
+            .tempdir_in(&store.images)
+            .with_context(|| format!("make a directory in {}", store.images.display()))?;
+        let random = directory.path().extension().or(directory.path().file_name()).unwrap_or_default();
+        let random = random.to_string_lossy().rsplit('-').next().unwrap_or_default().to_owned();
+        let staging = store.scratch.join(format!("kiln-image-{}-{random}", &key.as_str()[..16]));
+        symlink(&staging, directory.path().join("staging")).context("write down the staging directory")?;
+        Ok(Self { directory, staging })
+    }
+
+    /// An empty file that the root of a user namespace may write, too: it reaches it by a descriptor only, since the
+    /// directory is closed to all others.
+    fn file(&self, name: &str) -> Result<File> {
+        let path = self.directory.path().join(name);
+        let file = File::options().read(true).write(true).create_new(true).open(&path);
+        let file = file.with_context(|| format!("make {}", path.display()))?;
+        file.set_permissions(Permissions::from_mode(0o666))
+            .with_context(|| format!("open up {}", path.display()))?;
+        Ok(file)
+    }
+
+    /// Makes it the entry: all is on disk before the rename, and the rename before this returns.
+    fn keep(self, recipe: &ImageRecipe, image: &File, entry: &Path) -> Result<()> {
+        let Self { directory, staging: _ } = self;
+        let path = directory.path();
+        let details = fs::read_to_string(path.join("details")).context("read the details")?;
+        let made = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
+        let in_release = details.lines().find_map(|line| line.strip_prefix("inrelease ")).map(String::from);
+        let packages =
+            details.lines().filter(|line| !line.starts_with("inrelease ")).map(String::from).collect();
+        let record = Record { recipe: recipe.clone(), made, in_release, packages };
+        let json = serde_json::to_vec_pretty(&record).context("write image.json")?;
+        write_atomically(&path.join("image.json"), &json)?;
+        for name in ["details", "staging"] {
+            fs::remove_file(path.join(name)).with_context(|| format!("remove {name}"))?;
+        }
+        image.set_permissions(Permissions::from_mode(0o444)).context("close the image")?;
+        image.sync_all().context("write the image to disk")?;
+        sync_directory(path)?;
+        if entry.exists() {
+            // A refresh. Who has the old one open keeps it.
+            let old = path.join("replaced");
+            fs::rename(entry, &old).with_context(|| format!("replace {}", entry.display()))?;
+            fs::remove_dir_all(&old).with_context(|| format!("remove {}", old.display()))?;
+        }
+        fs::rename(path, entry).with_context(|| format!("keep {}", entry.display()))?;
+        // Renamed: there is nothing left to remove under the old name.
+        let _renamed = directory.keep();
+        entry.parent().map_or(Ok(()), sync_directory)
+    }
+}
+
+fn sync_directory(path: &Path) -> Result<()> {
+    File::open(path)
+        .and_then(|dir| dir.sync_all())
+        .with_context(|| format!("write {} to disk", path.display()))
+}
+
+/// Readers see all of it or none; on disk when this returns.
+pub(super) fn write_atomically(path: &Path, content: &[u8]) -> Result<()> {
+    let directory = path.parent().expect("a file in a directory");
+    let context = || format!("write {}", path.display());
+    fs::create_dir_all(directory).with_context(context)?;
+    let mut file = tempfile::NamedTempFile::new_in(directory).with_context(context)?;
+    file.write_all(content).with_context(context)?;
+    file.as_file().sync_all().with_context(context)?;
+    file.persist(path).with_context(context)?;
+    Ok(())
+}
