@@ -2,9 +2,16 @@
 //!
 //! Each event is an object with `event` (its name) and the fields below; the printer adds `time_ms` since the start.
 
-use std::{path::PathBuf, time::Duration};
+mod utf8;
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use serde::{Serialize, Serializer};
+
+pub use utf8::Utf8Splitter;
 
 /// One thing that happened.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -23,6 +30,7 @@ pub enum Event {
         /// The root of the guest, in a word.
         image: String,
         /// The host directory of the cache, if there is one.
+        #[serde(serialize_with = "lossy_option")]
         cache_dir: Option<PathBuf>,
     },
     /// Which accelerator was taken.
@@ -81,6 +89,7 @@ pub enum Event {
         /// The package or subpackage.
         package: String,
         /// Where it was written.
+        #[serde(serialize_with = "lossy")]
         path: PathBuf,
         /// The size of that file.
         bytes: u64,
@@ -99,6 +108,7 @@ pub enum Event {
         /// Where the time went, in order.
         phases: Vec<Phase>,
         /// Where the log files of this build lie.
+        #[serde(serialize_with = "lossy_option")]
         logs: Option<PathBuf>,
         /// What went wrong, if something did.
         error: Option<String>,
@@ -252,6 +262,18 @@ fn millis<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S:
     serializer.serialize_f64((duration.as_secs_f64() * 1e6).round() / 1e3)
 }
 
+/// A path need not be UTF-8, and JSON must be: an event is not lost for it.
+fn lossy<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&path.to_string_lossy())
+}
+
+fn lossy_option<S: Serializer>(path: &Option<PathBuf>, serializer: S) -> Result<S::Ok, S::Error> {
+    match path {
+        Some(path) => lossy(path, serializer),
+        None => serializer.serialize_none(),
+    }
+}
+
 /// Where events go: a plain function, so that a stage neither knows nor waits for who prints them.
 pub trait Sink {
     /// Takes one event.
@@ -270,9 +292,14 @@ mod tests {
 
     #[test]
     fn base64_is_that_of_rfc_4648() {
-        for (bytes, text) in
-            [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg=="), ("fooba", "Zm9vYmE=")]
-        {
+        for (bytes, text) in [
+            ("", ""),
+            ("f", "Zg=="),
+            ("fo", "Zm8="),
+            ("foo", "Zm9v"),
+            ("foob", "Zm9vYg=="),
+            ("fooba", "Zm9vYmE="),
+        ] {
             assert_eq!(base64(bytes.as_bytes()), text);
         }
     }
@@ -285,6 +312,9 @@ mod tests {
             data: Data::Bytes(vec![0xff]),
         };
         let json = serde_json::to_string(&event).expect("events are serializable");
-        assert_eq!(json, r#"{"event":"output","step":{"index":2,"name":"make"},"stream":"stderr","base64":"/w=="}"#);
+        assert_eq!(
+            json,
+            r#"{"event":"output","step":{"index":2,"name":"make"},"stream":"stderr","base64":"/w=="}"#
+        );
     }
 }

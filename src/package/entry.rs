@@ -1,0 +1,53 @@
+//! One entry of an archive, as read and as written. Plain data: no descriptor, no body.
+
+/// A file, link, directory or fifo.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Its name, without a slash at the end. As read: from the root of the stream; as written: from the package's tree.
+    pub path: Vec<u8>,
+    /// What it is.
+    pub kind: Kind,
+    /// Permission bits, with setuid, setgid and sticky: at most 0o7777.
+    pub mode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// When it was changed last.
+    pub mtime: Time,
+    /// Extended attributes: name and value, sorted by name.
+    pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+/// What an entry is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kind {
+    /// A regular file.
+    File {
+        /// Bytes of its content, which follow in the stream.
+        size: u64,
+    },
+    /// A directory.
+    Directory,
+    /// A symbolic link.
+    Symlink {
+        /// To what, verbatim: it is data, never followed.
+        target: Vec<u8>,
+    },
+    /// One more name of an earlier regular file.
+    HardLink {
+        /// The name of that file, from the same root as [`Entry::path`].
+        target: Vec<u8>,
+    },
+    /// A named pipe.
+    Fifo,
+}
+
+/// A time stamp of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Time {
+    /// Seconds since the epoch, rounded down.
+    pub seconds: i64,
+    /// And nanoseconds: less than 10^9.
+    pub nanos: u32,
+}

@@ -1,0 +1,26 @@
+//! What a build leaves behind becomes packages: the guest's tar stream in, one archive a package out.
+//!
+//! ```text
+//! stream --reader--> Entry --tree (is it safe?)--> Entry, relative to its package --writer--> staged file --place--> <out_dir>/…
+//! ```
+//!
+//! Before it stands the engine, which hands over the stream of the agent's `Export`. The stream is made by a hostile guest:
+//! every entry is checked before it is used, nothing is ever extracted, and memory is bounded by [`Limits`]. Nothing here
+//! knows a runner or prints.
+
+mod archive;
+mod entry;
+mod limits;
+mod pax;
+mod place;
+mod reader;
+mod refusal;
+#[cfg(test)]
+mod tests;
+mod tree;
+mod writer;
+
+pub use archive::{Artifact, BUILD_ID, Package, collect};
+pub use entry::{Entry, Kind, Time};
+pub use limits::Limits;
+pub use reader::Reader;

@@ -1,0 +1,146 @@
+//! Puts finished files into a directory, whole or not at all: no name until [`Staged::publish`], and then at once.
+//!
+//! Everything goes through one descriptor of the directory, so that it does not matter who renames what meanwhile.
+
+use std::{
+    fs::File,
+    hash::{BuildHasher, RandomState},
+    io,
+    os::fd::{AsRawFd, OwnedFd},
+    path::Path,
+    rc::Rc,
+};
+
+use nix::{
+    errno::Errno,
+    fcntl::{AT_FDCWD, AtFlags, OFlag, open, openat, renameat},
+    sys::stat::Mode,
+    unistd::{UnlinkatFlags, fsync, linkat, unlinkat},
+};
+
+/// A directory that files are put into.
+pub(super) struct Directory {
+    fd: Rc<OwnedFd>,
+}
+
+/// A file that is being written. Dropped, it is gone.
+pub(super) struct Staged {
+    file: File,
+    directory: Rc<OwnedFd>,
+    name: Name,
+}
+
+/// How a staged file is kept from sight.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Name {
+    /// It has none (`O_TMPFILE`): a kill leaves nothing.
+    Unnamed,
+    /// A hidden one, where the file system cannot do without.
+    Hidden(String),
+    /// It has been published.
+    Published,
+}
+
+impl Directory {
+    /// Opens a directory; makes it, and those above it, if it is missing.
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
+        std::fs::create_dir_all(path)?;
+        let fd = open(path, OFlag::O_DIRECTORY | OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
+        Ok(Self { fd: Rc::new(fd) })
+    }
+
+    /// Starts a file.
+    pub(super) fn stage(&self) -> io::Result<Staged> {
+        let flags = OFlag::O_TMPFILE | OFlag::O_RDWR | OFlag::O_CLOEXEC;
+        match openat(&*self.fd, ".", flags, file_mode()) {
+            Ok(fd) => Ok(self.staged(fd, Name::Unnamed)),
+            // The file system, or a kernel before 3.11, cannot.
+            Err(Errno::EOPNOTSUPP | Errno::EISDIR | Errno::ENOENT) => self.stage_hidden(),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn stage_hidden(&self) -> io::Result<Staged> {
+        let name = hidden_name();
+        let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_RDWR | OFlag::O_CLOEXEC;
+        let fd = openat(&*self.fd, name.as_str(), flags, file_mode())?;
+        Ok(self.staged(fd, Name::Hidden(name)))
+    }
+
+    fn staged(&self, fd: OwnedFd, name: Name) -> Staged {
+        Staged { file: File::from(fd), directory: Rc::clone(&self.fd), name }
+    }
+
+    /// Makes the names of published files durable.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        Ok(fsync(&*self.fd)?)
+    }
+}
+
+impl Staged {
+    /// The file to write to.
+    pub(super) fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Gives the file its name, in place of what bears it. Its content should have been synced.
+    pub(super) fn publish(mut self, name: &str) -> io::Result<()> {
+        if self.name == Name::Unnamed {
+            let hidden = hidden_name();
+            let itself = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+            linkat(AT_FDCWD, itself.as_str(), &*self.directory, hidden.as_str(), AtFlags::AT_SYMLINK_FOLLOW)?;
+            self.name = Name::Hidden(hidden);
+        }
+        if let Name::Hidden(hidden) = &self.name {
+            renameat(&*self.directory, hidden.as_str(), &*self.directory, name)?;
+        }
+        self.name = Name::Published;
+        Ok(())
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        if let Name::Hidden(name) = &self.name {
+            // best effort: a hidden file is left behind, and the error that led here is being reported.
+            let _ = unlinkat(&*self.directory, name.as_str(), UnlinkatFlags::NoRemoveDir);
+        }
+    }
+}
+
+/// What the umask leaves of rw-rw-rw-.
+fn file_mode() -> Mode {
+    Mode::from_bits_truncate(0o666)
+}
+
+fn hidden_name() -> String {
+    format!(".kiln-{:016x}", RandomState::new().hash_one("a fresh random key makes this a random number"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    #[test]
+    fn a_file_appears_whole_or_not_at_all_with_and_without_o_tmpfile() {
+        for stage in [Directory::stage, Directory::stage_hidden] {
+            let scratch = tempfile::tempdir().expect("a scratch directory");
+            let path = scratch.path().join("a/b");
+            let directory = Directory::open(&path).expect("it can be made");
+            std::fs::write(path.join("x"), "old").expect("writable");
+
+            let dropped = stage(&directory).expect("staged");
+            dropped.file().write_all(b"half").expect("writable");
+            drop(dropped);
+            assert_eq!(std::fs::read(path.join("x")).expect("still there"), b"old");
+
+            let staged = stage(&directory).expect("staged");
+            staged.file().write_all(b"new").expect("writable");
+            staged.publish("x").expect("published");
+            assert_eq!(std::fs::read(path.join("x")).expect("there"), b"new");
+            assert_eq!(std::fs::read_dir(&path).expect("readable").count(), 1, "nothing is left over");
+        }
+    }
+}

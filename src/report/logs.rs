@@ -1,0 +1,295 @@
+//! The log files of a build, below `<KILN_HOME>/logs`, and the removal of old ones.
+//!
+//! `output.log` has the bytes that the steps wrote, as they came; `events.jsonl` has all other events; `console.log` is
+//! for the runner: the guest's kernel writes there. A build holds a lock on its `output.log`, so that no other removes it.
+
+use std::{
+    fs::{DirBuilder, File, OpenOptions},
+    io::{ErrorKind, Write},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use anyhow::{Context, Result};
+use nix::fcntl::{Flock, FlockArg};
+
+use super::{json, words};
+use crate::event::{Data, Event, Sink, StepName};
+
+/// So many builds keep their logs.
+const KEEP: usize = 20;
+
+/// Beyond so many bytes a log takes no more: a guest can write for ever.
+const MAX_LOG: u64 = 1 << 30;
+
+/// The open log files of one build.
+#[derive(Debug)]
+pub struct Logs {
+    directory: PathBuf,
+    start: Instant,
+    output: Log,
+    events: Log,
+    /// Held for as long as the build lasts.
+    _lock: Flock<File>,
+    /// Whether the output ends in the middle of a line.
+    mid_line: bool,
+}
+
+impl Logs {
+    /// Makes `<dir>/<time>-<package>-<pid>`, and removes what is older than the last 20 builds.
+    pub fn open(dir: &Path, package: &str) -> Result<Self> {
+        Self::open_at(dir, package, SystemTime::now())
+    }
+
+    fn open_at(dir: &Path, package: &str, now: SystemTime) -> Result<Self> {
+        std::fs::create_dir_all(dir).with_context(|| format!("make {}", dir.display()))?;
+        let directory = make_directory(dir, package, now)
+            .with_context(|| format!("make a directory in {}", dir.display()))?;
+        let file = |name: &str| {
+            let path = directory.join(name);
+            let options = OpenOptions::new().create_new(true).append(true).mode(0o600).open(&path);
+            options.with_context(|| format!("make {}", path.display()))
+        };
+        let output = file("output.log")?;
+        let lock = lock(output.try_clone()?)
+            .with_context(|| format!("lock output.log in {}", directory.display()))?;
+        let events = file("events.jsonl")?;
+        file("console.log")?;
+        remove_old(dir, &directory).with_context(|| format!("remove old logs from {}", dir.display()))?;
+        let (start, output, events) = (Instant::now(), Log::new(output), Log::new(events));
+        Ok(Self { directory, start, output, events, _lock: lock, mid_line: false })
+    }
+
+    /// Where the files lie.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// The file that the guest's console is to be appended to; it is there, and empty.
+    pub fn console(&self) -> PathBuf {
+        self.directory.join("console.log")
+    }
+
+    /// A line of kiln's own between the output of steps.
+    fn mark(&mut self, step: &StepName, text: &str) {
+        let start = if self.mid_line { "\n" } else { "" };
+        self.mid_line = false;
+        self.output.write(format!("{start}==> step {} ({}): {text}\n", step.index + 1, step.name).as_bytes());
+    }
+}
+
+impl Sink for Logs {
+    fn emit(&mut self, event: Event) {
+        match &event {
+            Event::Output { step: _, stream: _, data } => {
+                let bytes = match data {
+                    Data::Text(text) => text.as_bytes(),
+                    Data::Bytes(bytes) => bytes,
+                };
+                self.mid_line = bytes.last().map_or(self.mid_line, |&byte| byte != b'\n');
+                return self.output.write(bytes);
+            }
+            Event::StepStarted { step } => self.mark(step, "started"),
+            Event::StepFinished { step, status, duration } => {
+                self.mark(step, &format!("{} after {}", words::status(*status), words::duration(*duration)));
+            }
+            _ => {}
+        }
+        self.events.write(json::line(&event, self.start.elapsed()).as_bytes());
+    }
+}
+
+/// A file that takes at most [`MAX_LOG`] bytes. An error ends the log, not the build.
+#[derive(Debug)]
+struct Log {
+    file: File,
+    left: u64,
+}
+
+impl Log {
+    fn new(file: File) -> Self {
+        Self { file, left: MAX_LOG }
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        if self.left == 0 {
+            return;
+        }
+        let fits = bytes.len() as u64 <= self.left;
+        let result =
+            if fits { self.file.write_all(bytes) } else { self.file.write_all(b"\n==> the log is full\n") };
+        self.left = if fits { self.left - bytes.len() as u64 } else { 0 };
+        if let Err(error) = result {
+            tracing::warn!(%error, "the log of this build is incomplete");
+            self.left = 0;
+        }
+    }
+}
+
+fn lock(file: File) -> nix::Result<Flock<File>> {
+    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, error)| error)
+}
+
+/// A directory of its own for this build, even for a second one of this process and second.
+fn make_directory(dir: &Path, package: &str, now: SystemTime) -> std::io::Result<PathBuf> {
+    let plain = |char: char| char.is_ascii_alphanumeric() || "._+-".contains(char);
+    let package: String =
+        package.chars().take(100).map(|char| if plain(char) { char } else { '_' }).collect();
+    let name = format!("{}-{package}-{}", stamp(now), std::process::id());
+    let mut path = dir.join(&name);
+    let mut count = 1;
+    loop {
+        match DirBuilder::new().mode(0o700).create(&path) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                count += 1;
+                path = dir.join(format!("{name}.{count}"));
+            }
+            result => return result.map(|()| path),
+        }
+    }
+}
+
+/// Removes all but the last [`KEEP`] builds, `own` among them; those that still run stay.
+fn remove_old(dir: &Path, own: &Path) -> std::io::Result<()> {
+    let mut builds = Vec::new();
+    for entry in std::fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry.file_name().to_str().is_some_and(is_build)
+            && entry.file_type()?.is_dir()
+            && entry.path() != own
+        {
+            builds.push(entry.path());
+        }
+    }
+    builds.sort();
+    let old = builds.len().saturating_sub(KEEP - 1);
+    for build in &builds[..old] {
+        match File::open(build.join("output.log")).map(lock) {
+            // It still runs.
+            Ok(Err(_)) => {}
+            // Locked while it is removed; a build that was killed before it had an output.log has none to lock.
+            Ok(Ok(_)) | Err(_) => match std::fs::remove_dir_all(build) {
+                // Another kiln was faster.
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => tracing::warn!(%error, ?build, "an old log stays"),
+                Ok(()) => {}
+            },
+        }
+    }
+    Ok(())
+}
+
+/// Whether a name is that of a build's directory: nothing else is ever removed.
+fn is_build(name: &str) -> bool {
+    let like_stamp =
+        |(byte, example): (u8, u8)| if example == b'0' { byte.is_ascii_digit() } else { byte == example };
+    let example = b"00000000T000000Z-";
+    let pid = name.rsplit('-').next().unwrap_or_default();
+    name.len() > example.len()
+        && name.bytes().zip(*example).all(like_stamp)
+        && pid.starts_with(|char: char| char.is_ascii_digit())
+        && pid.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
+}
+
+/// `20261122T235016Z`: UTC, sorted by name is sorted by time.
+fn stamp(time: SystemTime) -> String {
+    let since_epoch = time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs();
+    let (days, second) = (since_epoch / 86_400, since_epoch % 86_400);
+    let (year, month, day) = date(days);
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    format!("{year:04}{month:02}{day:02}T{hour:02}{minute:02}{second:02}Z")
+}
+
+/// The Gregorian date so many days after 1970-01-01 (Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms",
+/// civil_from_days: years are taken to begin in March, so that the leap day is the last).
+fn date(days: u64) -> (u64, u64, u64) {
+    let days = days + 719_468;
+    let (era, day_of_era) = (days / 146_097, days % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let march_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * march_month + 2) / 5 + 1;
+    let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
+    (era * 400 + year_of_era + u64::from(month <= 2), month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Status, Stream};
+
+    fn at(seconds: u64) -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn a_stamp_is_the_time_in_utc() {
+        for (seconds, text) in [
+            (0, "19700101T000000Z"),
+            (951_782_400, "20000229T000000Z"),
+            (1_709_251_199, "20240229T235959Z"),
+            (4_107_542_400, "21000301T000000Z"),
+        ] {
+            assert_eq!(stamp(at(seconds)), text);
+        }
+    }
+
+    #[test]
+    fn output_is_kept_as_it_came_with_a_line_for_each_step() {
+        let home = tempfile::tempdir().expect("a scratch directory");
+        let mut logs = Logs::open(&home.path().join("logs"), "a/../b").expect("writable");
+        let step = StepName { index: 1, name: "make".into() };
+        logs.emit(Event::StepStarted { step: step.clone() });
+        for data in [Data::Text("caf\u{e9}\n".into()), Data::Bytes(b"\xff\x1b[2J".to_vec())] {
+            logs.emit(Event::Output { step: step.clone(), stream: Stream::Stdout, data });
+        }
+        logs.emit(Event::StepFinished { step, status: Status::Code(2), duration: Duration::from_secs(3) });
+
+        let read = |name| std::fs::read(logs.directory().join(name)).expect("it was written");
+        assert_eq!(
+            read("output.log"),
+            b"==> step 2 (make): started\ncaf\xc3\xa9\n\xff\x1b[2J\n==> step 2 (make): exit status 2 after 3.0s\n"
+        );
+        let events = String::from_utf8(read("events.jsonl")).expect("JSON is UTF-8");
+        let names: Vec<serde_json::Value> =
+            events.lines().map(|line| serde_json::from_str(line).expect("one object a line")).collect();
+        assert_eq!(names.len(), 2);
+        assert_eq!(
+            (&names[0]["event"], &names[1]["event"]),
+            (&"step_started".into(), &"step_finished".into())
+        );
+        assert_eq!(read("console.log"), b"");
+        assert_eq!(logs.directory().parent(), Some(&*home.path().join("logs")));
+    }
+
+    #[test]
+    fn the_last_builds_stay_and_those_that_run_and_what_is_no_build() {
+        let home = tempfile::tempdir().expect("a scratch directory");
+        let running = Logs::open_at(home.path(), "running", at(0)).expect("writable");
+        std::fs::create_dir(home.path().join("mine-1")).expect("writable");
+        for second in 1..=30 {
+            Logs::open_at(home.path(), "p", at(second)).expect("writable");
+        }
+        let again = Logs::open_at(home.path(), "p", at(30)).expect("a second build in the same second");
+
+        let mut left: Vec<String> = std::fs::read_dir(home.path())
+            .expect("readable")
+            .map(|entry| entry.expect("readable").file_name().into_string().expect("ASCII"))
+            .collect();
+        left.sort();
+        assert!(running.directory().is_dir() && again.directory().is_dir());
+        assert!(left[1].starts_with("19700101T000012Z-p-"), "{left:?}");
+        assert_eq!((left.len(), left[21].as_str()), (22, "mine-1"));
+    }
+
+    #[test]
+    fn a_full_log_takes_no_more() {
+        let file = tempfile::NamedTempFile::new().expect("a scratch file");
+        let mut log = Log { file: file.reopen().expect("there"), left: 4 };
+        for piece in ["abc", "de", "f"] {
+            log.write(piece.as_bytes());
+        }
+        assert_eq!(std::fs::read_to_string(file.path()).expect("there"), "abc\n==> the log is full\n");
+    }
+}

@@ -1,0 +1,146 @@
+//! The only module that prints: events in, text out, for a person ([`Progress::Tty`], [`Progress::Plain`]), a program
+//! ([`Progress::Json`]) or later ([`Logs`]).
+//!
+//! ```text
+//! Event --run (what it means)--> Said --plain or tty (how it looks)--> stderr
+//!       --json--> stdout
+//!       --logs--> <KILN_HOME>/logs/…
+//! ```
+//!
+//! What a guest wrote is never trusted: `clean` takes away what could move the cursor or speak to the terminal. A reader
+//! that goes away (a closed pipe) does not end a build. Nothing here decides anything about a build.
+
+mod clean;
+mod direct;
+mod json;
+mod lines;
+mod logs;
+mod plain;
+mod run;
+mod summary;
+mod terminal;
+#[cfg(test)]
+mod tests;
+mod tty;
+mod words;
+
+use std::{
+    io::{IsTerminal, Write, stderr, stdout},
+    time::{Duration, Instant},
+};
+
+pub use direct::{error, print};
+pub use logs::Logs;
+pub use terminal::Terminal;
+
+use crate::event::{Event, Sink};
+
+/// How progress is shown (`--progress`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Progress {
+    /// [`Self::Tty`] where stderr is a terminal that can move its cursor, else [`Self::Plain`].
+    #[default]
+    Auto,
+    /// A live display at the bottom of the terminal, output above it.
+    Tty,
+    /// One line after the other.
+    Plain,
+    /// One object a line on stdout.
+    Json,
+    /// The result, and what went wrong.
+    Quiet,
+}
+
+/// Where a report goes, and when it is: all that it takes from the outside.
+pub struct Outlets {
+    /// Data: events as JSON.
+    pub stdout: Box<dyn Write + Send>,
+    /// For people.
+    pub stderr: Box<dyn Write + Send>,
+    /// What stderr can show; `None` where it is no terminal.
+    pub terminal: Option<Terminal>,
+    /// The time since the start of the command.
+    pub clock: Clock,
+}
+
+/// Says how long the command has been running.
+pub type Clock = Box<dyn Fn() -> Duration + Send>;
+
+impl Outlets {
+    /// Those of this process; its time starts now.
+    pub fn of_process() -> Self {
+        let start = Instant::now();
+        Self {
+            stdout: Box::new(stdout()),
+            stderr: Box::new(stderr()),
+            terminal: stderr().is_terminal().then(Terminal::of_process),
+            clock: Box::new(move || start.elapsed()),
+        }
+    }
+}
+
+/// Prints events as they come.
+pub struct Reporter(Box<dyn Display + Send>);
+
+/// One way to show events.
+trait Display: Sink {
+    /// Time has passed.
+    fn tick(&mut self) {}
+}
+
+impl Reporter {
+    /// Shows nothing yet.
+    pub fn new(progress: Progress, outlets: Outlets) -> Self {
+        let Outlets { stdout, stderr, terminal, clock } = outlets;
+        let live = match progress {
+            Progress::Auto => terminal.filter(|terminal| terminal.can_move),
+            // Asked for by name it comes on anything but a terminal that says it cannot.
+            Progress::Tty => {
+                Some(terminal.unwrap_or_else(Terminal::unknown)).filter(|terminal| terminal.can_move)
+            }
+            Progress::Plain | Progress::Json | Progress::Quiet => None,
+        };
+        Self(match (progress, live) {
+            (Progress::Json, _) => Box::new(json::Json::new(stdout, clock)),
+            (Progress::Quiet, _) => Box::new(plain::Plain::new(stderr, clock, plain::Volume::Result)),
+            (_, Some(terminal)) => Box::new(tty::Tty::new(stderr, clock, terminal)),
+            (_, None) => Box::new(plain::Plain::new(stderr, clock, plain::Volume::All)),
+        })
+    }
+
+    /// Draws the live display anew; to be called some ten times a second while a build runs.
+    pub fn tick(&mut self) {
+        self.0.tick();
+    }
+}
+
+impl Sink for Reporter {
+    fn emit(&mut self, event: Event) {
+        self.0.emit(event);
+    }
+}
+
+/// Two sinks as one.
+#[derive(Debug)]
+pub struct Tee<A, B>(pub A, pub B);
+
+impl<A: Sink, B: Sink> Sink for Tee<A, B> {
+    fn emit(&mut self, event: Event) {
+        self.0.emit(event.clone());
+        self.1.emit(event);
+    }
+}
+
+/// A writer whose reader may go away.
+struct Out(Option<Box<dyn Write + Send>>);
+
+impl Out {
+    fn write(&mut self, text: &str) {
+        let Some(writer) = &mut self.0 else { return };
+        if let Err(error) = writer.write_all(text.as_bytes()).and_then(|()| writer.flush()) {
+            // Nobody reads any more: the build goes on, and its logs have it all.
+            tracing::debug!(%error, "nobody reads the report");
+            self.0 = None;
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! One line after the other, without colours: for logs, pipes and terminals that cannot move their cursor.
+
+use std::io::Write;
+
+use super::{
+    Clock, Display, Out,
+    clean::{Colour, clean},
+    run::{Run, Said},
+    summary::{Line, Summary},
+    words,
+};
+use crate::event::{Event, Sink, Status};
+
+/// How much is said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Volume {
+    All,
+    /// The result; after a failure the whole summary.
+    Result,
+}
+
+/// The plain display.
+pub(super) struct Plain {
+    out: Out,
+    clock: Clock,
+    volume: Volume,
+    run: Run,
+}
+
+impl Plain {
+    pub(super) fn new(out: Box<dyn Write + Send>, clock: Clock, volume: Volume) -> Self {
+        Self { out: Out(Some(out)), clock, volume, run: Run::default() }
+    }
+
+    fn lines(&self, said: Said) -> Vec<String> {
+        let line = match said {
+            Said::Summary(summary) => return self.summary(&summary),
+            _ if self.volume == Volume::Result => return Vec::new(),
+            Said::Line(text) => plain(&text),
+            Said::Started(label) => format!("[{}] started", plain(&label)),
+            Said::Output(label, text) => format!("[{}] {}", plain(&label), plain(&text)),
+            Said::Ended(label, Status::Code(0), time) => {
+                format!("[{}] done in {}", plain(&label), words::duration(time))
+            }
+            Said::Ended(label, status, time) => {
+                format!("[{}] {} after {}", plain(&label), words::status(status), words::duration(time))
+            }
+        };
+        vec![line]
+    }
+
+    fn summary(&self, summary: &Summary) -> Vec<String> {
+        let lines = match summary.result() {
+            good @ Line::Good(_) if self.volume == Volume::Result => vec![good],
+            _ => summary.lines(),
+        };
+        let text = |line| match line {
+            Line::Good(text) | Line::Bad(text) | Line::Plain(text) => plain(&text),
+            Line::Quoted(text) => format!("  | {}", plain(&text)),
+        };
+        lines.into_iter().map(text).collect()
+    }
+}
+
+fn plain(text: &str) -> String {
+    clean(text, Colour::Drop)
+}
+
+impl Sink for Plain {
+    fn emit(&mut self, event: Event) {
+        let said = self.run.take(&event, (self.clock)());
+        let lines = said.into_iter().flat_map(|said| self.lines(said));
+        let text: String = lines.map(|line| line + "\n").collect();
+        if !text.is_empty() {
+            self.out.write(&text);
+        }
+    }
+}
+
+impl Display for Plain {}

@@ -1,0 +1,168 @@
+//! What the events of one build mean so far, and what there is to say about each: the part that is the same for all displays.
+
+use std::{collections::VecDeque, time::Duration};
+
+use super::{lines::Lines, summary::Summary, words};
+use crate::event::{CacheReport, Event, ImageState, Phase, Status, StepName};
+
+/// How many lines of a failed step's output are shown again.
+const LAST_LINES: usize = 20;
+
+/// Something to say. Texts may hold what a guest wrote, and are not clean.
+#[derive(Debug, PartialEq)]
+pub(super) enum Said {
+    /// A line of kiln's own.
+    Line(String),
+    /// A step has started.
+    Started(String),
+    /// A line that a step wrote.
+    Output(String, String),
+    /// A step has ended.
+    Ended(String, Status, Duration),
+    /// All is over.
+    Summary(Box<Summary>),
+}
+
+/// The state of a build, as told by its events.
+#[derive(Debug, Default)]
+pub(super) struct Run {
+    runner: String,
+    accelerator: Option<String>,
+    steps: usize,
+    /// What is being done, and since when.
+    pub activity: Option<(String, Duration)>,
+    lines: Lines,
+    past: Past,
+}
+
+/// What the summary will tell.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Past {
+    pub package: String,
+    /// Step by step.
+    pub times: Vec<(String, Duration)>,
+    pub artifacts: Vec<String>,
+    pub cache: Option<CacheReport>,
+    /// The last lines of the step that ran last.
+    pub last_lines: VecDeque<String>,
+}
+
+impl Run {
+    /// Takes an event that happens `now`.
+    pub(super) fn take(&mut self, event: &Event, now: Duration) -> Vec<Said> {
+        match event {
+            Event::Plan { package, arch, runner, steps, image, cache_dir } => {
+                (self.past.package, self.runner, self.steps) = (package.clone(), runner.clone(), *steps);
+                self.activity = Some(("preparing".into(), now));
+                let cache =
+                    cache_dir.as_ref().map(|dir| format!(", cache {}", dir.display())).unwrap_or_default();
+                let steps = if *steps == 1 { "1 step".into() } else { format!("{steps} steps") };
+                line(format!("{package} for {arch}: {steps} in {runner}, root {image}{cache}"))
+            }
+            Event::Accelerator { accelerator, why } => {
+                self.accelerator = Some(accelerator.clone());
+                let why = why.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
+                line(format!("accelerator: {accelerator}{why}"))
+            }
+            Event::Image { image, state } => self.image(image, *state, now),
+            Event::Note { text } => text.lines().map(|text| Said::Line(text.into())).collect(),
+            Event::Boot { phases } => {
+                self.activity = Some(("starting the first step".into(), now));
+                line(format!("the guest is ready: {}", phrase(phases)))
+            }
+            Event::StepStarted { step } => {
+                self.past.last_lines.clear();
+                self.activity = Some((self.label(step), now));
+                vec![Said::Started(self.label(step))]
+            }
+            Event::Output { step, stream, data } => {
+                let lines = self.lines.push(step, *stream, data);
+                self.output(step, lines)
+            }
+            Event::StepFinished { step, status, duration } => {
+                let lines = self.lines.finish(step);
+                let mut said = self.output(step, lines);
+                if *status == Status::Code(0) {
+                    // Whatever fails after this step, it was not its doing.
+                    self.past.last_lines.clear();
+                }
+                self.past.times.push((step.name.clone(), *duration));
+                let is_last = step.index as usize + 1 >= self.steps;
+                self.activity =
+                    Some((if is_last { "finishing" } else { "starting the next step" }.into(), now));
+                said.push(Said::Ended(self.label(step), *status, *duration));
+                said
+            }
+            Event::Cache(report) => {
+                self.past.cache = Some(report.clone());
+                Vec::new()
+            }
+            Event::Artifact { package: _, path, bytes, entries } => {
+                let (size, entries) = (words::size(*bytes), words::entries(*entries));
+                self.past.artifacts.push(format!("{} ({size}, {entries})", path.display()));
+                Vec::new()
+            }
+            Event::Finished { .. } => self.finish(event),
+        }
+    }
+
+    /// The line that says which build this is.
+    pub(super) fn heading(&self) -> String {
+        let Self { runner, accelerator, past: Past { package, .. }, .. } = self;
+        match accelerator {
+            Some(accelerator) => format!("{package}, {runner} ({accelerator})"),
+            None => format!("{package}, {runner}"),
+        }
+    }
+
+    fn label(&self, step: &StepName) -> String {
+        let number = step.index + 1;
+        if self.steps == 0 {
+            format!("{number} {}", step.name)
+        } else {
+            format!("{number}/{} {}", self.steps, step.name)
+        }
+    }
+
+    fn image(&mut self, image: &str, state: ImageState, now: Duration) -> Vec<Said> {
+        let (activity, text) = match state {
+            ImageState::Present => ("starting the guest", None),
+            ImageState::Making => ("making the image", Some("is being made; this takes minutes, once")),
+            ImageState::Made => ("starting the guest", Some("has been made")),
+            ImageState::Waiting => {
+                ("waiting for the image", Some("is being made by another kiln; waiting for it"))
+            }
+        };
+        self.activity = Some((activity.into(), now));
+        text.map_or_else(Vec::new, |text| line(format!("image {image} {text}")))
+    }
+
+    fn output(&mut self, step: &StepName, lines: Vec<String>) -> Vec<Said> {
+        for line in &lines {
+            if self.past.last_lines.len() == LAST_LINES {
+                self.past.last_lines.pop_front();
+            }
+            self.past.last_lines.push_back(line.clone());
+        }
+        let label = self.label(step);
+        lines.into_iter().map(|line| Said::Output(label.clone(), line)).collect()
+    }
+
+    fn finish(&mut self, event: &Event) -> Vec<Said> {
+        self.activity = None;
+        vec![Said::Summary(Box::new(Summary {
+            finished: event.clone(),
+            past: std::mem::take(&mut self.past),
+        }))]
+    }
+}
+
+fn line(text: String) -> Vec<Said> {
+    vec![Said::Line(text)]
+}
+
+/// `kernel 900ms, mounts 20ms`.
+pub(super) fn phrase(phases: &[Phase]) -> String {
+    let each = |Phase { name, duration }: &Phase| format!("{name} {}", words::duration(*duration));
+    phases.iter().map(each).collect::<Vec<_>>().join(", ")
+}

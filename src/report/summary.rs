@@ -1,0 +1,131 @@
+//! The last word on a build: how it ended, where the time went, what it left, and the way out if it failed.
+
+use std::{path::Path, time::Duration};
+
+use super::{
+    run::{Past, phrase},
+    words,
+};
+use crate::event::{CacheDirectory, CacheReport, Event, Outcome};
+
+/// How many of the slowest steps are named.
+const SLOWEST: usize = 3;
+
+/// All there is to tell at the end.
+#[derive(Debug, PartialEq)]
+pub(super) struct Summary {
+    /// An [`Event::Finished`].
+    pub finished: Event,
+    pub past: Past,
+}
+
+/// A line of the summary, and how it is to be understood.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Line {
+    /// The build did what was asked.
+    Good(String),
+    /// It did not.
+    Bad(String),
+    /// A line that a step wrote.
+    Quoted(String),
+    /// Any other.
+    Plain(String),
+}
+
+impl Summary {
+    /// The whole of it, line by line.
+    pub(super) fn lines(&self) -> Vec<Line> {
+        let Self { finished, past } = self;
+        let Event::Finished { outcome, exit_code: _, duration: _, phases, logs, error, way_out } = finished
+        else {
+            return Vec::new();
+        };
+        let mut lines = vec![self.result()];
+        let mut plain = |text: String| lines.push(Line::Plain(text));
+        if !phases.is_empty() {
+            plain(format!("  time: {}", phrase(phases)));
+        }
+        if past.times.len() > 1 {
+            plain(format!("  slowest steps: {}", slowest(&past.times)));
+        }
+        for artifact in &past.artifacts {
+            plain(format!("  {artifact}"));
+        }
+        if let Some(report) = &past.cache {
+            plain(format!("  {}", cache(report)));
+        }
+        if let Some(logs) = logs {
+            plain(format!("  logs: {}", Path::display(logs)));
+        }
+        if *outcome != Outcome::Success {
+            lines.extend(self.mishap(error.as_deref(), way_out.as_deref()));
+        }
+        lines
+    }
+
+    /// Its first line.
+    pub(super) fn result(&self) -> Line {
+        let Self { finished, past } = self;
+        let Event::Finished { outcome, exit_code, duration, .. } = finished else {
+            return Line::Plain(String::new());
+        };
+        let name = if past.package.is_empty() { "kiln" } else { &past.package };
+        let time = words::duration(*duration);
+        let bad = |what| Line::Bad(format!("{name}: {what} after {time} (exit code {exit_code})"));
+        match outcome {
+            Outcome::Success => Line::Good(format!("{name}: success in {time}")),
+            Outcome::Failed => bad("failed"),
+            Outcome::TimedOut => bad("timed out"),
+            Outcome::Interrupted => bad("interrupted"),
+        }
+    }
+
+    fn mishap(&self, error: Option<&str>, way_out: Option<&str>) -> Vec<Line> {
+        let mut lines = Vec::new();
+        let quoted = &self.past.last_lines;
+        if !quoted.is_empty() {
+            lines.push(Line::Plain(format!("the last lines of its output ({}):", quoted.len())));
+            lines.extend(quoted.iter().map(|line| Line::Quoted(line.clone())));
+        }
+        let prefixed =
+            |prefix: &str, text: &str| text.lines().map(|line| format!("{prefix}{line}")).collect::<Vec<_>>();
+        lines.extend(error.into_iter().flat_map(|text| prefixed("error: ", text)).map(Line::Bad));
+        lines.extend(way_out.into_iter().flat_map(|text| prefixed("way out: ", text)).map(Line::Plain));
+        lines
+    }
+}
+
+fn slowest(times: &[(String, Duration)]) -> String {
+    let mut times: Vec<_> = times.iter().collect();
+    times.sort_by_key(|(_, time)| std::cmp::Reverse(*time));
+    let each = |(name, time): &&(String, Duration)| format!("{name} {}", words::duration(*time));
+    times.iter().take(SLOWEST).map(each).collect::<Vec<_>>().join(", ")
+}
+
+/// `cache (commit): held 412 MiB, used 40.0 MiB, new 38.0 MiB (pip 30.0 MiB, gomodcache 8.0 MiB), kept`.
+fn cache(report: &CacheReport) -> String {
+    let CacheReport { mode, persisted, why, directories } = report;
+    let mut parts =
+        vec![format!("held {}", words::size(directories.iter().map(|one| one.before.bytes).sum()))];
+    let reused: Option<u64> = directories.iter().map(|one| one.reused.map(|amount| amount.bytes)).sum();
+    if let Some(bytes) = reused.filter(|_| !directories.is_empty()) {
+        parts.push(format!("used {}", words::size(bytes)));
+    }
+    let mut new: Vec<(u64, &str)> = directories
+        .iter()
+        .filter_map(|CacheDirectory { name, new, .. }| {
+            Some((new.filter(|new| new.entries > 0)?.bytes, name.as_str()))
+        })
+        .collect();
+    new.sort_by_key(|&(bytes, name)| (std::cmp::Reverse(bytes), name));
+    if new.is_empty() {
+        parts.push("nothing new".into());
+    } else {
+        let total = words::size(new.iter().map(|(bytes, _)| bytes).sum());
+        let each: Vec<String> =
+            new.iter().map(|(bytes, name)| format!("{name} {}", words::size(*bytes))).collect();
+        parts.push(format!("new {total} ({})", each.join(", ")));
+    }
+    parts.push(if *persisted { "kept".into() } else { format!("not kept: {why}") });
+    format!("cache ({mode}): {}", parts.join(", "))
+}

@@ -1,0 +1,175 @@
+//! A live display: what is being done stands at the bottom of the terminal with its running time; all else scrolls above it.
+//!
+//! Each frame is one write: the old bottom lines are taken away, new lines printed, the bottom lines drawn again. The
+//! cursor is never hidden and no mode is left switched, so there is nothing to restore when kiln is killed.
+
+use std::{io::Write, time::Duration};
+
+use super::{
+    Clock, Display, Out, Terminal,
+    clean::{Colour, clean},
+    run::{Run, Said},
+    summary::Line,
+    words,
+};
+use crate::event::{Event, Sink, Status};
+
+/// A picture of the spinner lasts so long.
+const SPIN: Duration = Duration::from_millis(100);
+
+/// The live display.
+pub(super) struct Tty {
+    out: Out,
+    clock: Clock,
+    terminal: Terminal,
+    run: Run,
+    /// The widths of the bottom lines that are drawn.
+    drawn: Vec<usize>,
+}
+
+/// How a piece of text looks (SGR parameters).
+#[derive(Debug, Clone, Copy)]
+enum Look {
+    Good,
+    Bad,
+    Dim,
+    Bold,
+}
+
+impl Tty {
+    pub(super) fn new(out: Box<dyn Write + Send>, clock: Clock, terminal: Terminal) -> Self {
+        Self { out: Out(Some(out)), clock, terminal, run: Run::default(), drawn: Vec::new() }
+    }
+
+    /// Prints lines above the bottom.
+    fn frame(&mut self, lines: &[String], now: Duration) {
+        let columns = (self.terminal.columns)().max(1);
+        let bottom = self.bottom(now, columns);
+        let mut text = erase(&self.drawn, columns);
+        for line in lines {
+            text.push_str(line);
+            text.push('\n');
+        }
+        self.drawn = bottom.iter().map(|line| width(line)).collect();
+        if let [activity, heading] = &bottom[..] {
+            text.push_str(&format!("{activity}\n{}", self.paint(Look::Dim, heading)));
+        }
+        if !text.is_empty() {
+            self.out.write(&text);
+        }
+    }
+
+    /// What is being done, and in which build; never as wide as the terminal, which would wrap.
+    fn bottom(&self, now: Duration, columns: usize) -> Vec<String> {
+        let Some((activity, since)) = &self.run.activity else { return Vec::new() };
+        let pictures =
+            if self.terminal.unicode { ['⠋', '⠹', '⠼', '⠧'] } else { ['|', '/', '-', '\\'] };
+        let picture = pictures[(now.as_millis() / SPIN.as_millis()) as usize % pictures.len()];
+        let time = words::duration(now.saturating_sub(*since));
+        let activity = self.text(activity, Colour::Drop);
+        let heading = self.text(&self.run.heading(), Colour::Drop);
+        let total = words::duration(now);
+        vec![
+            clip(&format!("{picture} {time} {activity}"), columns - 1),
+            clip(&format!("  {total} {heading}"), columns - 1),
+        ]
+    }
+
+    fn lines(&self, said: Said) -> Vec<String> {
+        let (good, bad) = if self.terminal.unicode { ("✓", "✗") } else { ("ok", "FAILED") };
+        vec![match said {
+            Said::Line(text) => self.text(&text, Colour::Drop),
+            Said::Started(label) => self.paint(Look::Bold, &format!("[{}]", self.text(&label, Colour::Drop))),
+            Said::Output(_, text) => self.output(&text),
+            Said::Ended(label, status, time) => {
+                let (look, mark) =
+                    if status == Status::Code(0) { (Look::Good, good) } else { (Look::Bad, bad) };
+                let label = self.text(&label, Colour::Drop);
+                let mark = self.paint(look, mark);
+                format!("{mark} [{label}] {}, {}", words::status(status), words::duration(time))
+            }
+            Said::Summary(summary) => {
+                return summary.lines().into_iter().map(|line| self.summary(line)).collect();
+            }
+        }]
+    }
+
+    fn summary(&self, line: Line) -> String {
+        match line {
+            Line::Good(text) => self.paint(Look::Good, &self.text(&text, Colour::Drop)),
+            Line::Bad(text) => self.paint(Look::Bad, &self.text(&text, Colour::Drop)),
+            Line::Plain(text) => self.text(&text, Colour::Drop),
+            Line::Quoted(text) => format!("  | {}", self.output(&text)),
+        }
+    }
+
+    /// A line of a step, with its colours where they are wanted.
+    fn output(&self, text: &str) -> String {
+        self.text(text, if self.terminal.colour { Colour::Keep } else { Colour::Drop })
+    }
+
+    fn text(&self, text: &str, colour: Colour) -> String {
+        let text = clean(text, colour);
+        if self.terminal.unicode { text } else { text.replace(|char: char| !char.is_ascii(), "?") }
+    }
+
+    fn paint(&self, look: Look, text: &str) -> String {
+        let code = match look {
+            Look::Good => 32,
+            Look::Bad => 31,
+            Look::Dim => 2,
+            Look::Bold => 1,
+        };
+        if self.terminal.colour { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.into() }
+    }
+}
+
+/// Takes the bottom lines away. The terminal may have become narrower since, and have broken them.
+fn erase(drawn: &[usize], columns: usize) -> String {
+    let rows: usize = drawn.iter().map(|width| width.div_ceil(columns).max(1)).sum();
+    match rows {
+        0 => String::new(),
+        1 => "\r\u{1b}[J".into(),
+        rows => format!("\r\u{1b}[{}A\u{1b}[J", rows - 1),
+    }
+}
+
+/// The start of a text that fits so many columns.
+fn clip(text: &str, columns: usize) -> String {
+    let mut used = 0;
+    let fits = |char: &char| {
+        used += columns_of(*char);
+        used <= columns
+    };
+    text.chars().map(|char| if char == '\t' { ' ' } else { char }).take_while(fits).collect()
+}
+
+fn width(text: &str) -> usize {
+    text.chars().map(columns_of).sum()
+}
+
+/// East Asian characters and emoji take two columns; what is not known to be narrow is taken for wide.
+fn columns_of(char: char) -> usize {
+    match char {
+        '\0'..'\u{1100}' | '\u{2000}'..'\u{2900}' => 1,
+        _ => 2,
+    }
+}
+
+impl Sink for Tty {
+    fn emit(&mut self, event: Event) {
+        let now = (self.clock)();
+        let said = self.run.take(&event, now);
+        let is_partial_line = said.is_empty() && matches!(event, Event::Output { .. });
+        if !is_partial_line {
+            let lines: Vec<String> = said.into_iter().flat_map(|said| self.lines(said)).collect();
+            self.frame(&lines, now);
+        }
+    }
+}
+
+impl Display for Tty {
+    fn tick(&mut self) {
+        self.frame(&[], (self.clock)());
+    }
+}
