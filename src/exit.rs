@@ -86,7 +86,9 @@ pub fn way_out_of(error: &anyhow::Error) -> Option<&str> {
 
 fn failure_of(error: &anyhow::Error) -> Option<&Failure> {
     // `downcast_ref` sees a failure that was attached as context, too; the chain sees one that is a source.
-    error.downcast_ref::<Failure>().or_else(|| error.chain().find_map(|cause| cause.downcast_ref::<Failure>()))
+    error
+        .downcast_ref::<Failure>()
+        .or_else(|| error.chain().find_map(|cause| cause.downcast_ref::<Failure>()))
 }
 
 #[cfg(test)]
@@ -100,7 +102,8 @@ mod tests {
         let failure = Failure::host("no qemu", "apt-get install qemu-system-x86");
         let below = anyhow::Error::new(failure.clone()).context("start the guest");
         assert_eq!(code_of(&below), Code::Host);
-        let above = Err::<(), _>(std::io::Error::other("gone")).context(failure).context("start").unwrap_err();
+        let above =
+            Err::<(), _>(std::io::Error::other("gone")).context(failure).context("start").unwrap_err();
         assert_eq!(code_of(&above), Code::Host);
         assert_eq!(way_out_of(&above), Some("apt-get install qemu-system-x86"));
     }

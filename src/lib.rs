@@ -2,7 +2,35 @@
 //!
 //! ```text
 //! YAML --parse--> Manifest --compile--> Recipe --resolve(+Host)--> Plan --Runner::launch--> Session --run(Step)*--> Outcome
+//!                                                |                |                          |
+//!                                          image store      cache, shares             output, artifacts --> packages
+//!          every stage emits Event --> report (terminal, plain, JSON)
 //! ```
+//!
+//! * A `Manifest` is the YAML exactly as written; a `Recipe` is compiled, all variables substituted, for one architecture;
+//!   a `Plan` is the recipe on this host. None of the three holds a pid, socket, descriptor or key.
+//! * A runner launches the agent (`guest-init`) in a microVM and gives a byte channel to it; `engine` speaks over it.
+//! * `process` is the only place that starts processes, `report` the only one that prints.
 
+pub mod agent;
+pub mod cache;
+pub mod cli;
+pub mod commands;
+pub mod compile;
+pub mod engine;
+pub mod env;
 pub mod event;
 pub mod exit;
+pub mod guest;
+pub mod home;
+pub mod host;
+pub mod image;
+pub mod manifest;
+pub mod package;
+pub mod pipelines;
+pub mod plan;
+pub mod process;
+pub mod report;
+pub mod rundir;
+pub mod runner;
+pub mod share;

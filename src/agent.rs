@@ -1,0 +1,68 @@
+//! The host's side of the protocol: what one says to the agent, and hears from it.
+//!
+//! A runner gives the byte channel; `engine` decides what to say. Nothing the agent says is trusted: frames are bounded
+//! before they are read, and an answer that does not belong here is an error that names it.
+
+use std::pin::Pin;
+
+use anyhow::{Context, Result, anyhow};
+use kiln_protocol::{FromGuest, ToGuest, VERSION, frame};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+/// What arrives from the agent.
+pub type Reader = Pin<Box<dyn AsyncRead + Send>>;
+/// What goes to the agent.
+pub type Writer = Pin<Box<dyn AsyncWrite + Send>>;
+
+/// The bytes taken from the channel in one read: two of the largest frames.
+const READ_BYTES: usize = 128 * 1024;
+
+/// A conversation with an agent.
+pub struct Session {
+    reader: Reader,
+    writer: Writer,
+    decoder: frame::Decoder,
+    buffer: Vec<u8>,
+}
+
+impl Session {
+    /// A conversation over a channel on which nothing has been said yet.
+    pub fn new(reader: Reader, writer: Writer) -> Self {
+        Self { reader, writer, decoder: frame::Decoder::default(), buffer: vec![0; READ_BYTES] }
+    }
+
+    /// Says one thing.
+    ///
+    /// # Errors
+    /// When the message is too large for a frame, or the channel is closed.
+    pub async fn say(&mut self, message: &ToGuest) -> Result<()> {
+        let bytes = frame::encode(message, frame::MAX_REQUEST).context("encode a request to the agent")?;
+        self.writer.write_all(&bytes).await.context("write to the agent")?;
+        self.writer.flush().await.context("write to the agent")
+    }
+
+    /// Hears the next thing; `None` at the end of the channel. May be dropped while it waits: no byte is lost.
+    ///
+    /// # Errors
+    /// When the bytes are no frame, the channel breaks, or the agent speaks another version.
+    pub async fn hear(&mut self) -> Result<Option<FromGuest>> {
+        loop {
+            let message =
+                self.decoder.next(frame::MAX_FRAME).map_err(|error| anyhow!("the agent sent {error}"))?;
+            match message {
+                Some(FromGuest::Hello { version, .. }) if version != VERSION => {
+                    return Err(anyhow!(
+                        "the agent speaks version {version} of the protocol, kiln {VERSION}"
+                    ));
+                }
+                Some(message) => return Ok(Some(message)),
+                None => {}
+            }
+            // `read` is cancel-safe: when this future is dropped, nothing has been taken from the channel.
+            match self.reader.read(&mut self.buffer).await.context("read from the agent")? {
+                0 => return Ok(None),
+                count => self.decoder.push(&self.buffer[..count]),
+            }
+        }
+    }
+}

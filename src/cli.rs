@@ -1,0 +1,354 @@
+//! The command line, as clap types: what can be said, and nothing of what it means.
+//!
+//! `kiln build` takes melange's flags with their meanings; where kiln cannot do yet what one asks for, `commands::build`
+//! says so, and refuses the build where its result would be another one.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Builds packages from source, each build in a microVM of its own, with a cache that every build can use.
+#[derive(Debug, Parser)]
+#[command(name = "kiln", version, max_term_width = 110, disable_help_subcommand = true)]
+#[command(
+    after_help = "Exit codes: 0 success, 1 a defect of kiln, 2 usage, 3 build file invalid, 4 host or environment, \
+5 a step failed, 6 a time-out, 7 cache, 8 packaging, 130 interrupted, 143 terminated."
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// What kiln's own log says on stderr: error, warn, info, debug, or a filter such as kiln=debug.
+    #[arg(long, global = true, default_value = "warn", value_name = "LEVEL")]
+    pub log_level: String,
+}
+
+/// The sub-commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Build the package that a build file describes.
+    Build(Box<BuildArgs>),
+    /// Print what `build` would do: steps, mounts and every command line; nothing is started.
+    Plan(Box<PlanArgs>),
+    /// Print the compiled configuration of build files as JSON.
+    Compile(Box<CompileArgs>),
+    /// Examine this host: what is there, what is missing, and the command that mends it.
+    Doctor(DoctorArgs),
+    /// The store of root images.
+    Image {
+        /// What to do with it.
+        #[command(subcommand)]
+        command: ImageCommand,
+    },
+    /// Print the version.
+    Version,
+    /// Print a completion script for a shell.
+    Completion {
+        /// For which shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// How events are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ProgressChoice {
+    /// A live display on a terminal, plain lines elsewhere.
+    Auto,
+    /// A live display.
+    Tty,
+    /// A line for each event.
+    Plain,
+    /// One JSON object a line on stdout.
+    Json,
+    /// Errors and the result.
+    Quiet,
+}
+
+/// On or off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Switch {
+    /// On.
+    On,
+    /// Off.
+    Off,
+}
+
+/// `--accel`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum AccelChoice {
+    /// KVM where it really works, else TCG.
+    Auto,
+    /// KVM, or an error.
+    Kvm,
+    /// QEMU's translator: slow, works everywhere.
+    Tcg,
+}
+
+/// `--cache-mode`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum CacheModeChoice {
+    /// discard by 9p, rw by virtiofs.
+    Auto,
+    /// The build's writes are thrown away.
+    Discard,
+    /// The build's writes go straight through.
+    Rw,
+    /// The build cannot write.
+    Ro,
+}
+
+/// `--virtiofsd`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum VirtiofsdChoice {
+    /// A daemon beside QEMU.
+    Spawned,
+}
+
+/// Where the variables and steps of a build file come from.
+#[derive(Debug, Args)]
+pub struct RecipeArgs {
+    /// The architecture to build for [default: the host's].
+    #[arg(long, value_name = "ARCH", value_delimiter = ',')]
+    pub arch: Vec<String>,
+    /// Options of the build file to enable.
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub build_option: Vec<String>,
+    /// A directory of pipeline definitions, searched first.
+    #[arg(long, value_name = "DIR")]
+    pub pipeline_dir: Option<PathBuf>,
+    /// More directories of pipeline definitions.
+    #[arg(long, value_name = "DIR", value_delimiter = ',')]
+    pub pipeline_dirs: Vec<PathBuf>,
+    /// A YAML map merged over the build file's `vars`.
+    #[arg(long, value_name = "FILE")]
+    pub vars_file: Option<PathBuf>,
+    /// Files of NAME=VALUE lines for the environment; the build file's own wins.
+    #[arg(long, value_name = "FILE", value_delimiter = ',')]
+    pub env_file: Vec<PathBuf>,
+    /// Packages to add to the build environment.
+    #[arg(long, value_name = "PACKAGE", value_delimiter = ',')]
+    pub package_append: Vec<String>,
+    /// The libc of ${{host.triplet.*}}.
+    #[arg(long, value_name = "gnu|musl", default_value = "gnu", value_parser = ["gnu", "musl"])]
+    pub override_host_triplet_libc_substitution_flavor: String,
+}
+
+/// What and where a build is.
+#[derive(Debug, Args)]
+pub struct BuildArgs {
+    /// The build file [default: .melange.yaml, .melange.yml, melange.yaml or melange.yml].
+    pub file: Option<PathBuf>,
+    /// How its recipe is made.
+    #[command(flatten)]
+    pub recipe: RecipeArgs,
+    /// In what it runs.
+    #[command(flatten)]
+    pub machine: MachineArgs,
+    /// What has no effect.
+    #[command(flatten)]
+    pub unsupported: UnsupportedArgs,
+    /// How events are shown.
+    #[arg(long, value_enum, default_value = "auto")]
+    pub progress: ProgressChoice,
+}
+
+/// In what a build runs.
+#[derive(Debug, Args)]
+pub struct MachineArgs {
+    /// The backend: qemu.
+    #[arg(long, default_value = "qemu", value_name = "RUNNER")]
+    pub runner: String,
+    /// The root of the guest: debian:SUITE[+PACKAGE,…], a directory, or a tar [default: debian:bookworm with the
+    /// build file's packages].
+    #[arg(long, value_name = "REF")]
+    pub image: Option<String>,
+    /// The directory that appears in the guest at /home/build [default: the build file's].
+    #[arg(long, value_name = "DIR")]
+    pub source_dir: Option<PathBuf>,
+    /// Start with an empty /home/build.
+    #[arg(long, conflicts_with = "source_dir")]
+    pub empty_workspace: bool,
+    /// Where packages are written, below a directory for the architecture.
+    #[arg(long, value_name = "DIR", default_value = "./packages/")]
+    pub out_dir: PathBuf,
+    /// The directory that every build sees at /var/cache/melange; made if it is missing; "" for none.
+    #[arg(long, value_name = "DIR", default_value = "./melange-cache/")]
+    pub cache_dir: String,
+    /// What becomes of the build's writes into the cache.
+    #[arg(long, value_enum, default_value = "auto")]
+    pub cache_mode: CacheModeChoice,
+    /// Which virtiofs server serves the cache; naming one switches virtiofs on.
+    #[arg(long, value_enum)]
+    pub virtiofsd: Option<VirtiofsdChoice>,
+    /// What executes the guest.
+    #[arg(long, value_enum, default_value = "auto")]
+    pub accel: AccelChoice,
+    /// Whether steps reach the network.
+    #[arg(long, value_enum, default_value = "on")]
+    pub network: Switch,
+    /// Memory of the guest [default: 4Gi, at most half of the host's].
+    #[arg(long, value_name = "SIZE")]
+    pub memory: Option<String>,
+    /// Processors of the guest [default: the host's, at most 4].
+    #[arg(long, value_name = "N")]
+    pub cpu: Option<String>,
+    /// QEMU's name of the processor's model [default: the accelerator's best].
+    #[arg(long, value_name = "MODEL")]
+    pub cpumodel: Option<String>,
+    /// The scratch disk's size; it is sparse [default: 50Gi].
+    #[arg(long, value_name = "SIZE")]
+    pub disk: Option<String>,
+    /// How long the guest may take to be ready [default: 30s, 3m under TCG].
+    #[arg(long, value_name = "DURATION")]
+    pub boot_timeout: Option<String>,
+    /// How long each step may take.
+    #[arg(long, value_name = "DURATION")]
+    pub step_timeout: Option<String>,
+    /// How long all steps together may take; package.timeout wins.
+    #[arg(long, value_name = "DURATION")]
+    pub timeout: Option<String>,
+    /// Have the shell print each command it runs (set -x).
+    #[arg(long)]
+    pub debug: bool,
+    /// The time of SOURCE_DATE_EPOCH, as RFC 3339 [default: 1970-01-01T00:00:00Z]; the variable wins.
+    #[arg(long, value_name = "TIME")]
+    pub build_date: Option<String>,
+}
+
+/// melange's flags that kiln knows and cannot follow yet.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Flags of melange that have no effect (each says so when it is given)")]
+pub struct UnsupportedArgs {
+    /// No effect: kiln makes no .apk yet.
+    #[arg(long, value_name = "FILE")]
+    pub signing_key: Option<PathBuf>,
+    /// No effect: kiln makes no index yet.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    pub generate_index: Option<bool>,
+    /// No effect: kiln makes no provenance yet.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    pub generate_provenance: Option<bool>,
+    /// No effect: kiln has no linters yet.
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub lint_require: Vec<String>,
+    /// No effect: kiln has no linters yet.
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub lint_warn: Vec<String>,
+    /// No effect: kiln has no linters yet.
+    #[arg(long)]
+    pub persist_lint_results: bool,
+    /// No effect: it belongs to the metadata of .apk files.
+    #[arg(long, value_name = "NAME")]
+    pub namespace: Option<String>,
+    /// No effect: it belongs to the metadata of .apk files.
+    #[arg(long, value_name = "LICENSE")]
+    pub license: Option<String>,
+    /// No effect: it belongs to the metadata of .apk files.
+    #[arg(long, value_name = "COMMIT")]
+    pub git_commit: Option<String>,
+    /// No effect: it belongs to the metadata of .apk files.
+    #[arg(long, value_name = "URL")]
+    pub git_repo_url: Option<String>,
+    /// No effect: it belongs to the metadata of .apk files.
+    #[arg(long)]
+    pub strip_origin_name: bool,
+    /// No effect: it belongs to the metadata of .apk files.
+    #[arg(long, value_name = "FILE")]
+    pub dependency_log: Option<PathBuf>,
+    /// No effect: kiln keeps its own logs of the last builds.
+    #[arg(long)]
+    pub create_build_log: bool,
+    /// No effect: roots are made from Debian's packages, whose own cache is used.
+    #[arg(long, value_name = "DIR")]
+    pub apk_cache_dir: Option<PathBuf>,
+    /// No effect: roots are not made from apk repositories yet.
+    #[arg(long, short = 'k', value_name = "KEY", value_delimiter = ',')]
+    pub keyring_append: Vec<String>,
+    /// No effect: roots are not made from apk repositories yet.
+    #[arg(long, short = 'r', value_name = "REPO", value_delimiter = ',')]
+    pub repository_append: Vec<String>,
+    /// No effect: roots are not made from apk repositories yet.
+    #[arg(long)]
+    pub ignore_signatures: bool,
+    /// No effect, in melange too.
+    #[arg(long, value_name = "DIR")]
+    pub cache_source: Option<String>,
+    /// No effect, in melange too.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    pub cleanup: Option<bool>,
+    /// No effect: nothing is left behind in any case.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    pub rm: Option<bool>,
+    /// No effect, in melange too.
+    #[arg(long)]
+    pub fail_on_lint_warning: bool,
+    /// No effect: kiln writes events instead (--progress json).
+    #[arg(long, value_name = "FILE")]
+    pub trace: Option<PathBuf>,
+    /// No effect: kiln keeps no workspace on the host.
+    #[arg(long, value_name = "DIR")]
+    pub workspace_dir: Option<PathBuf>,
+    /// No effect: kiln does not leave a machine running.
+    #[arg(long)]
+    pub debug_runner: bool,
+}
+
+/// `kiln plan`.
+#[derive(Debug, Args)]
+pub struct PlanArgs {
+    /// The build file [default: .melange.yaml, .melange.yml, melange.yaml or melange.yml].
+    pub file: Option<PathBuf>,
+    /// How its recipe is made.
+    #[command(flatten)]
+    pub recipe: RecipeArgs,
+    /// In what it runs.
+    #[command(flatten)]
+    pub machine: MachineArgs,
+}
+
+/// `kiln compile`.
+#[derive(Debug, Args)]
+pub struct CompileArgs {
+    /// The build files; several give one JSON object a line.
+    #[arg(required = true)]
+    pub files: Vec<PathBuf>,
+    /// How its recipe is made.
+    #[command(flatten)]
+    pub recipe: RecipeArgs,
+}
+
+/// `kiln doctor`.
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// Print one JSON document.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `kiln image …`.
+#[derive(Debug, Subcommand)]
+pub enum ImageCommand {
+    /// List the images of the store.
+    Ls {
+        /// Print one JSON document.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make an image, if the store does not have it.
+    Build {
+        /// debian:SUITE[+PACKAGE,…], a directory, or a tar.
+        image: String,
+        /// Ask the distribution for news, and make it anew if there are any.
+        #[arg(long)]
+        refresh: bool,
+        /// How events are shown.
+        #[arg(long, value_enum, default_value = "auto")]
+        progress: ProgressChoice,
+    },
+    /// Remove images that no build uses at this moment.
+    Prune {
+        /// Only those not used for so long (90s, 24h).
+        #[arg(long, value_name = "DURATION")]
+        unused_for: Option<String>,
+    },
+}

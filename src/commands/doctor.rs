@@ -1,0 +1,324 @@
+//! `kiln doctor`: what this host can do, what it lacks, and the command that mends it.
+//!
+//! Before it: the command line, and the kernel that builds would boot. After it: whoever prints the lines. It changes nothing
+//! but the accelerator's verdict, and each of its probes has a deadline.
+
+use std::{
+    fmt::Write,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::Result;
+use nix::sys::statvfs::statvfs;
+use serde::Serialize;
+
+use crate::{
+    cli::DoctorArgs,
+    env::Env,
+    exit::{Code, way_out_of},
+    home::Home,
+    host::{
+        Host,
+        accelerator::{self, Wish},
+        find_program,
+        qemu::Qemu,
+        virtiofsd::{self, Kind},
+    },
+    image::Kernel,
+    process::{Command, Spawner, user_namespaces_usable},
+    report,
+    rundir::scratch_dir,
+};
+
+/// For a program that prints its version.
+const VERSION_LIMIT: Duration = Duration::from_secs(20);
+
+/// Below this an image of a compiler, and its making, do not fit.
+const SPACE_MIB: u64 = 4096;
+
+/// How one thing stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// It is there and works.
+    Ok,
+    /// Builds run without it: slower, or with fewer choices.
+    Warning,
+    /// Builds cannot run.
+    Missing,
+}
+
+/// One thing that was looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// What.
+    pub name: &'static str,
+    /// How it stands.
+    pub state: State,
+    /// What was found.
+    pub detail: String,
+    /// What mends it.
+    pub mend: Option<String>,
+}
+
+impl Finding {
+    fn ok(name: &'static str, detail: impl Into<String>) -> Self {
+        Self { name, state: State::Ok, detail: detail.into(), mend: None }
+    }
+
+    fn gap(name: &'static str, state: State, detail: impl Into<String>, mend: &str) -> Self {
+        let mend = (!mend.is_empty()).then(|| mend.into());
+        Self { name, state, detail: detail.into(), mend }
+    }
+
+    fn of_error(name: &'static str, state: State, error: &anyhow::Error) -> Self {
+        Self::gap(name, state, format!("{error:#}"), way_out_of(error).unwrap_or_default())
+    }
+}
+
+/// Where to look.
+#[derive(Debug)]
+pub struct Examination<'a> {
+    /// The variables.
+    pub env: &'a Env,
+    /// kiln's directory.
+    pub home: &'a Home,
+    /// The machine.
+    pub host: &'a Host,
+    /// What asks programs.
+    pub spawner: &'a Spawner,
+}
+
+/// Looks at everything; `kernel` is the uncompressed kernel that builds would boot, or why there is none.
+pub async fn examine(examination: &Examination<'_>, kernel: Result<PathBuf>) -> Vec<Finding> {
+    let Examination { env, home, host, spawner } = examination;
+    let qemu = Qemu::find(env, spawner, &host.arch).await;
+    let mut findings = vec![qemu_finding(&qemu)];
+    findings.extend(firmware_finding(&qemu));
+    findings.push(match &kernel {
+        Ok(path) => Finding::ok("kernel", path.display().to_string()),
+        Err(error) => Finding::of_error("kernel", State::Missing, error),
+    });
+    findings.push(match (&qemu, &kernel) {
+        (Ok(qemu), Ok(kernel)) => accelerator_finding(home, spawner, qemu, kernel).await,
+        _ => Finding::gap("kvm", State::Warning, "not probed: that takes QEMU and a kernel", ""),
+    });
+    findings.push(virtiofsd_finding(examination).await);
+    for tool in tools(host.uid) {
+        findings.push(tool.look(env, spawner).await);
+    }
+    findings.push(namespaces_finding(host.uid));
+    findings.push(space_finding("space for images", home.root()));
+    findings.push(space_finding("space for scratch disks", scratch_dir(env)));
+    findings
+}
+
+/// Whether a build can run.
+pub fn can_build(findings: &[Finding]) -> bool {
+    findings.iter().all(|finding| finding.state != State::Missing)
+}
+
+/// For a person: a line each, and one more with what mends a gap.
+pub fn as_text(findings: &[Finding]) -> String {
+    let width = findings.iter().map(|finding| finding.name.len()).max().unwrap_or(0);
+    let mut text = String::new();
+    for Finding { name, state, detail, mend } in findings {
+        let state = match state {
+            State::Ok => "ok",
+            State::Warning => "warning",
+            State::Missing => "missing",
+        };
+        writeln!(text, "{state:<7}  {name:<width$}  {detail}").expect("a string takes everything");
+        if let Some(mend) = mend {
+            writeln!(text, "{:7}  {:width$}  -> {mend}", "", "").expect("a string takes everything");
+        }
+    }
+    text
+}
+
+/// For a program: one object.
+pub fn as_json(findings: &[Finding]) -> String {
+    serde_json::json!({ "can_build": can_build(findings), "findings": findings }).to_string()
+}
+
+fn qemu_finding(qemu: &Result<Qemu>) -> Finding {
+    match qemu {
+        Ok(Qemu { path, version: (major, minor, patch), firmware: _ }) => {
+            Finding::ok("qemu", format!("{} {major}.{minor}.{patch}", path.display()))
+        }
+        Err(error) => Finding::of_error("qemu", State::Missing, error),
+    }
+}
+
+fn firmware_finding(qemu: &Result<Qemu>) -> Option<Finding> {
+    let firmware = qemu.as_ref().ok()?.firmware.as_ref()?;
+    Some(Finding::ok("firmware", firmware.display().to_string()))
+}
+
+async fn accelerator_finding(home: &Home, spawner: &Spawner, qemu: &Qemu, kernel: &Path) -> Finding {
+    match accelerator::choose(Wish::Auto, home, spawner, qemu, kernel).await.map(|verdict| verdict.why) {
+        Ok(None) => Finding::ok("kvm", "a kernel starts with it"),
+        Ok(Some(why)) => {
+            let mend =
+                if why.contains("cannot be opened") { "usermod -aG kvm $USER, then log in anew" } else { "" };
+            Finding::gap("kvm", State::Warning, format!("builds run under TCG: {why}"), mend)
+        }
+        Err(error) => Finding::of_error("kvm", State::Warning, &error),
+    }
+}
+
+async fn virtiofsd_finding(Examination { env, home, host, spawner }: &Examination<'_>) -> Finding {
+    match virtiofsd::find(env, home, spawner, host.uid).await {
+        Ok(found) => {
+            let kind = match found.virtiofsd.kind {
+                Kind::Rust { version: (major, minor, patch) } => format!("{major}.{minor}.{patch}"),
+                Kind::C => "QEMU's old C daemon".into(),
+            };
+            Finding::ok("virtiofsd", format!("{} ({kind})", found.virtiofsd.path.display()))
+        }
+        Err(error) => Finding::of_error("virtiofsd", State::Warning, &error),
+    }
+}
+
+/// A program that is asked for its version, and what it is for.
+#[derive(Debug)]
+struct Tool {
+    program: &'static str,
+    version: &'static str,
+    without: State,
+    purpose: &'static str,
+    package: &'static str,
+}
+
+impl Tool {
+    async fn look(&self, env: &Env, spawner: &Spawner) -> Finding {
+        let Self { program, version, without, purpose, package } = *self;
+        let Some(path) = find_program(env, program) else {
+            let mend = format!("apt-get install {package}");
+            return Finding::gap(program, without, format!("not installed; {purpose}"), &mend);
+        };
+        if version.is_empty() {
+            return Finding::ok(program, path.display().to_string());
+        }
+        match spawner.output(Command::new(&path).arg(version), VERSION_LIMIT).await {
+            Ok(said) => {
+                let said = [said.stdout, said.stderr].concat();
+                let said = String::from_utf8_lossy(&said);
+                Finding::ok(
+                    program,
+                    format!("{} ({})", path.display(), said.lines().next().unwrap_or("no version")),
+                )
+            }
+            Err(error) => Finding::of_error(program, without, &error),
+        }
+    }
+}
+
+fn tools(uid: u32) -> Vec<Tool> {
+    let tool =
+        |program, version, without, purpose, package| Tool { program, version, without, purpose, package };
+    let mut tools = vec![
+        tool("mkfs.erofs", "--version", State::Missing, "images are made with it", "erofs-utils"),
+        tool("mmdebstrap", "--version", State::Missing, "Debian images are made with it", "mmdebstrap"),
+        tool("bwrap", "--version", State::Warning, "--runner bubblewrap needs it", "bubblewrap"),
+        // Its version would be asked of a daemon, which may not run: not a question for here.
+        tool("docker", "", State::Warning, "--runner docker needs it", "docker.io"),
+    ];
+    if uid != 0 {
+        let purpose = "an ordinary user makes images with it";
+        tools.push(tool("newuidmap", "", State::Warning, purpose, "uidmap"));
+        tools.push(tool("fakeroot", "", State::Warning, purpose, "fakeroot"));
+    }
+    tools
+}
+
+fn namespaces_finding(uid: u32) -> Finding {
+    let name = "user namespaces";
+    match user_namespaces_usable() {
+        Ok(()) => Finding::ok(name, "can be made"),
+        Err(why) if uid == 0 => Finding::gap(name, State::Warning, why, ""),
+        Err(why) => {
+            let mend = "sysctl -w kernel.apparmor_restrict_unprivileged_userns=0";
+            Finding::gap(name, State::Warning, format!("{why}; virtiofs and bubblewrap need them"), mend)
+        }
+    }
+}
+
+fn space_finding(name: &'static str, dir: &Path) -> Finding {
+    // The directory itself may not have been made yet.
+    let existing = dir.ancestors().find(|dir| dir.exists()).unwrap_or(Path::new("/"));
+    match statvfs(existing) {
+        Ok(space) => {
+            let mib = space.blocks_available().saturating_mul(space.fragment_size()) >> 20;
+            let detail = format!("{mib} MiB free in {}", dir.display());
+            match mib >= SPACE_MIB {
+                true => Finding::ok(name, detail),
+                false => Finding::gap(
+                    name,
+                    State::Warning,
+                    detail,
+                    "Set KILN_HOME or QEMU_DISKS_PATH to a larger disk.",
+                ),
+            }
+        }
+        Err(error) => {
+            Finding::gap(name, State::Warning, format!("{}: {}", existing.display(), error.desc()), "")
+        }
+    }
+}
+
+/// Examines this host, and prints what was found.
+pub(super) async fn run(args: &DoctorArgs, env: &Env) -> Result<Code> {
+    let home = Home::find(env)?;
+    let host = Host::probe();
+    let spawner = Spawner::start()?;
+    let kernel = Kernel::find(&home, env).map(|kernel| kernel.vmlinux);
+    let findings = examine(&Examination { env, home: &home, host: &host, spawner: &spawner }, kernel).await;
+    spawner.finish()?;
+    report::print(&if args.json { as_json(&findings) + "\n" } else { as_text(&findings) })?;
+    Ok(if can_build(&findings) { Code::Success } else { Code::Host })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn findings() -> Vec<Finding> {
+        vec![
+            Finding::ok("qemu", "/usr/bin/qemu-system-x86_64 7.2.22"),
+            Finding::gap("docker", State::Warning, "not installed", "apt-get install docker.io"),
+        ]
+    }
+
+    #[test]
+    fn a_warning_does_not_stop_a_build_and_a_gap_does() {
+        let mut findings = findings();
+        assert!(can_build(&findings));
+        findings.push(Finding::gap("kernel", State::Missing, "none", ""));
+        assert!(!can_build(&findings));
+    }
+
+    #[test]
+    fn text_is_aligned_and_names_what_mends() {
+        assert_eq!(
+            as_text(&findings()),
+            "ok       qemu    /usr/bin/qemu-system-x86_64 7.2.22\n\
+             warning  docker  not installed\n                 -> apt-get install docker.io\n"
+        );
+    }
+
+    #[test]
+    fn json_is_one_object() {
+        assert_eq!(
+            as_json(&findings()[1..]),
+            r#"{"can_build":true,"findings":[{"name":"docker","state":"warning","detail":"not installed","mend":"apt-get install docker.io"}]}"#
+        );
+    }
+
+    #[test]
+    fn space_is_asked_of_what_is_there() {
+        let finding = space_finding("space", Path::new("/no/such/directory"));
+        assert!(finding.detail.ends_with("MiB free in /no/such/directory"), "{finding:?}");
+    }
+}

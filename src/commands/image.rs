@@ -1,0 +1,110 @@
+//! `kiln image`: what the store holds, one more, some less.
+
+use std::time::{Duration, SystemTime};
+
+use anyhow::Result;
+
+use crate::{
+    cli::{ImageCommand, ProgressChoice},
+    env::Env,
+    event::{Event, Sink},
+    exit::{Code, Failure},
+    home::Home,
+    image::{Image, Store},
+    manifest::duration,
+    plan::{ImageRecipe, ImageReference},
+    process::Spawner,
+    report::{self, Outlets, Reporter},
+};
+
+/// Does one of them.
+pub(super) async fn run(command: ImageCommand, env: &Env) -> Result<Code> {
+    let store = Store::open(&Home::find(env)?, env)?;
+    match command {
+        ImageCommand::Ls { json } => list(&store, json),
+        ImageCommand::Build { image, refresh, progress } => build(&store, &image, refresh, progress).await,
+        ImageCommand::Prune { unused_for } => prune(&store, unused_for.as_deref()).await,
+    }
+}
+
+fn list(store: &Store, json: bool) -> Result<Code> {
+    let images = store.list()?;
+    if json {
+        let rows: Vec<_> = images.iter().map(row).collect();
+        return report::print(&format!("{}\n", serde_json::to_string_pretty(&rows)?));
+    }
+    let mut text = String::new();
+    for image in &images {
+        text += &format!(
+            "{}  {:>8} MiB  {}\n",
+            &image.key.as_str()[..12],
+            image.bytes >> 20,
+            image.record.recipe
+        );
+    }
+    report::print(&text)
+}
+
+fn row(image: &Image) -> serde_json::Value {
+    serde_json::json!({
+        "key": image.key.as_str(),
+        "image": image.record.recipe.to_string(),
+        "bytes": image.bytes,
+        "path": image.path,
+        "made": image.record.made,
+        "packages": image.record.packages,
+    })
+}
+
+async fn build(store: &Store, image: &str, refresh: bool, progress: ProgressChoice) -> Result<Code> {
+    let (source, packages) = ImageReference::parse(image)?.locate()?;
+    let recipe = ImageRecipe::new(source, packages, Vec::new(), "amd64")?;
+    let spawner = Spawner::start()?;
+    let mut reporter = Reporter::new(super::progress(progress), Outlets::of_process());
+    let made = super::signals::abortable(async {
+        if refresh {
+            store.refresh(&recipe, &spawner, &mut reporter).await
+        } else {
+            store.ensure(&recipe, &spawner, &mut reporter).await
+        }
+    })
+    .await;
+    if let Ok(image) = &made {
+        reporter.emit(Event::Note {
+            text: format!("{recipe} is {} ({} MiB)", image.path.display(), image.bytes >> 20),
+        });
+    }
+    spawner.finish()?;
+    made.map(|_| Code::Success)
+}
+
+async fn prune(store: &Store, unused_for: Option<&str>) -> Result<Code> {
+    let age = match unused_for {
+        None => Duration::ZERO,
+        Some(text) => duration::parse(text).ok_or_else(|| {
+            Failure::usage(
+                format!("--unused-for: {text:?} is not a duration"),
+                "write a duration such as 90s or 24h",
+            )
+        })?,
+    };
+    let spawner = Spawner::start()?;
+    let now = SystemTime::now();
+    let old = |image: &Image| {
+        let used = std::fs::metadata(&image.path)
+            .and_then(|metadata| metadata.accessed().or_else(|_| metadata.modified()));
+        used.ok().and_then(|used| now.duration_since(used).ok()).is_some_and(|unused| unused >= age)
+    };
+    let removed = store.prune(&spawner, old).await?;
+    spawner.finish()?;
+    let mut text = String::new();
+    for image in &removed {
+        text += &format!(
+            "removed {}  {:>8} MiB  {}\n",
+            &image.key.as_str()[..12],
+            image.bytes >> 20,
+            image.record.recipe
+        );
+    }
+    report::print(&text)
+}

@@ -1,0 +1,100 @@
+//! What each sub-command does; the only place where all parts meet.
+
+mod bash;
+mod build;
+pub mod compile;
+pub mod doctor;
+mod image;
+mod plan;
+mod prepare;
+mod recipe;
+mod signals;
+mod source;
+mod unsupported;
+mod wishes;
+
+use std::{io, process::ExitCode};
+
+use anyhow::{Context, Result};
+use clap::{CommandFactory, Parser};
+
+use crate::{
+    cli::{Cli, Command, ProgressChoice},
+    env::Env,
+    exit::{Code, code_of},
+    report,
+};
+
+/// Runs the program: reads the command line, does what it says, prints an error if there is one.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        // clap prints help and version to stdout, errors to stderr, and a printer that is gone is no error of ours.
+        Err(error) => {
+            // best effort: there is nowhere else to say it.
+            let _ = error.print();
+            return code(if error.use_stderr() { Code::Usage } else { Code::Success });
+        }
+    };
+    let result = start_log(&cli.log_level).and_then(|()| run(cli.command));
+    match result {
+        Ok(done) => code(done),
+        Err(error) => {
+            report::error(&error);
+            code(code_of(&error))
+        }
+    }
+}
+
+fn code(code: Code) -> ExitCode {
+    ExitCode::from(code as u8)
+}
+
+fn start_log(filter: &str) -> Result<()> {
+    let filter = tracing_subscriber::EnvFilter::try_new(filter).map_err(|error| {
+        crate::exit::Failure::usage(
+            format!("--log-level {filter}: {error}"),
+            "write error, warn, info or debug",
+        )
+    })?;
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+    Ok(())
+}
+
+fn run(command: Command) -> Result<Code> {
+    let env = Env::of_process();
+    match command {
+        Command::Build(args) => on_runtime(build::run(&args, &env)),
+        Command::Plan(args) => on_runtime(plan::run(&args, &env)),
+        Command::Compile(args) => recipe::print(&args),
+        Command::Doctor(args) => on_runtime(doctor::run(&args, &env)),
+        Command::Image { command } => on_runtime(image::run(command, &env)),
+        Command::Version => report::print(&format!("kiln {}\n", env!("CARGO_PKG_VERSION"))),
+        Command::Completion { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "kiln", &mut script);
+            report::print(&String::from_utf8_lossy(&script))
+        }
+    }
+}
+
+/// As `report` knows it.
+fn progress(choice: ProgressChoice) -> report::Progress {
+    match choice {
+        ProgressChoice::Auto => report::Progress::Auto,
+        ProgressChoice::Tty => report::Progress::Tty,
+        ProgressChoice::Plain => report::Progress::Plain,
+        ProgressChoice::Json => report::Progress::Json,
+        ProgressChoice::Quiet => report::Progress::Quiet,
+    }
+}
+
+/// One thread: children are bound to the thread that spawns them, and this one lives as long as the program.
+fn on_runtime(work: impl Future<Output = Result<Code>>) -> Result<Code> {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().context("start the runtime")?;
+    let result = runtime.block_on(work);
+    // Threads that still wait for a stream must not keep the program.
+    runtime.shutdown_background();
+    result
+}

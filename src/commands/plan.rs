@@ -1,0 +1,162 @@
+//! `kiln plan`: what a build would do here, down to every command line. No guest is started, no image made.
+
+use std::{
+    ffi::OsString,
+    fmt::Write,
+    path::{Path, PathBuf},
+};
+
+use anyhow::Result;
+
+use super::{
+    prepare::{self, Prepared, Question},
+    recipe, wishes,
+};
+use crate::{
+    cli::PlanArgs,
+    env::Env,
+    event::Event,
+    exit::Code,
+    home::Home,
+    plan::{CachePlan, Plan, PlannedStep},
+    process::Spawner,
+    report,
+    runner::qemu::{self, Files},
+    share,
+};
+
+/// Stands for the image where it is not made yet.
+const NOT_MADE: &str = "(made at the first build)";
+
+/// Prints the plan.
+pub(super) async fn run(args: &PlanArgs, env: &Env) -> Result<Code> {
+    let mut notes = Vec::new();
+    let mut sink = |event: Event| {
+        if let Event::Note { text } = event {
+            notes.push(text);
+        }
+    };
+    let file = recipe::file(args.file.as_deref())?;
+    let Some(recipe) = recipe::load(&file, &args.recipe, &mut sink)? else { return Ok(Code::Success) };
+    let wishes = wishes::wishes(&args.machine, env, &file)?;
+    let home = Home::find(env)?;
+    let spawner = Spawner::start()?;
+    let question = Question {
+        recipe: &recipe,
+        wishes: &wishes,
+        accelerator: wishes::accelerator(args.machine.accel),
+        env,
+        home: &home,
+        spawner: &spawner,
+    };
+    let prepared = prepare::prepare(question, &mut sink).await?;
+    let mut text = describe(&prepared, &notes)?;
+    text += &commands(&home, &prepared)?;
+    spawner.finish()?;
+    report::print(&text)
+}
+
+fn describe(prepared: &Prepared, notes: &[String]) -> Result<String> {
+    let Prepared { plan, kernel, accelerator, .. } = prepared;
+    let mut text = String::new();
+    let why = accelerator.why.as_deref().map_or(String::new(), |why| format!(" ({why})"));
+    let machine = &plan.machine;
+    writeln!(text, "package      {} for {}", plan.package, plan.arch)?;
+    writeln!(text, "runner       {}, {}{why}", plan.runner.name(), accelerator.accelerator)?;
+    writeln!(
+        text,
+        "machine      {} cpus, {} MiB of memory, a disk of {} GiB, network {:?}",
+        machine.cpus,
+        machine.memory_mib,
+        machine.disk_bytes >> 30,
+        machine.network
+    )?;
+    writeln!(text, "kernel       {} {}", kernel.version, kernel.vmlinux.display())?;
+    writeln!(text, "image        {}", plan.image)?;
+    writeln!(
+        text,
+        "source       {}",
+        plan.source.as_deref().map_or("(empty)".into(), |path| path.display().to_string())
+    )?;
+    writeln!(text, "cache        {}", cache(plan.cache.as_ref()))?;
+    writeln!(text, "run as       uid {} inside, uid {} outside", plan.owner.inside, plan.owner.uid)?;
+    writeln!(text, "output       {}", plan.out_dir.display())?;
+    for note in notes {
+        writeln!(text, "note         {note}")?;
+    }
+    writeln!(text, "\nmounts, in this order:")?;
+    for mount in &plan.world.mounts {
+        writeln!(text, "  {mount:?}")?;
+    }
+    for step in &plan.steps {
+        text += &describe_step(step);
+    }
+    Ok(text)
+}
+
+fn cache(plan: Option<&CachePlan>) -> String {
+    plan.map_or("(none)".into(), |cache| {
+        format!("{} by {:?}, {}", cache.directory.display(), cache.share, cache.mode.name())
+    })
+}
+
+fn describe_step(planned: &PlannedStep) -> String {
+    let PlannedStep { name, package, step } = planned;
+    let mut text =
+        format!("\nstep {} of {package}: {name}\n  as {:?} with {}\n", step.index, step.user, step.argv[0]);
+    for (name, value) in &step.env {
+        text += &format!("  {name}={value}\n");
+    }
+    let script = step.argv.last().map(String::as_str).unwrap_or_default();
+    script.lines().fold(text, |text, line| format!("{text}  | {line}\n"))
+}
+
+fn commands(home: &Home, prepared: &Prepared) -> Result<String> {
+    let Prepared { plan, store, qemu, kernel, virtiofsd, .. } = prepared;
+    let root = store.find(&plan.image)?.map_or_else(|| PathBuf::from(NOT_MADE), |image| image.path);
+    let initramfs = prepare::initramfs(home, kernel)?;
+    let files = Files { qemu: &qemu.path, vmlinux: &kernel.vmlinux, initramfs: &initramfs, root: &root };
+    let mut text = format!("\n{}", lines(&qemu::argv(plan, files)));
+    if let (Some(daemon), Some((directory, owner))) = (virtiofsd, served(plan)) {
+        let arguments = share::arguments::arguments(daemon, &directory, owner, share::spawned::sandbox()?)?;
+        let line: Vec<OsString> = std::iter::once(daemon.path.clone().into()).chain(arguments).collect();
+        text += &format!("\n{}", lines(&line));
+    }
+    Ok(text)
+}
+
+/// What the cache's daemon serves, and for whom.
+pub(super) fn served(plan: &Plan) -> Option<(share::Directory, share::Owner)> {
+    let cache = plan.cache.as_ref()?;
+    let access = match cache.mode {
+        crate::plan::CacheMode::Rw => share::Access::ReadWrite,
+        crate::plan::CacheMode::Discard | crate::plan::CacheMode::Ro => share::Access::ReadOnly,
+    };
+    let directory = share::Directory { path: cache.directory.clone(), access, inside: plan.owner.inside };
+    Some((directory, share::Owner { uid: plan.owner.uid, gid: plan.owner.gid }))
+}
+
+/// A switch and its value on each line.
+fn lines(argv: &[OsString]) -> String {
+    let mut text = String::new();
+    for (at, word) in argv.iter().enumerate() {
+        let word = Path::new(word).display().to_string();
+        let separator = match (at, word.starts_with('-')) {
+            (0, _) => "",
+            (_, true) => " \\\n  ",
+            (_, false) => " ",
+        };
+        text += &format!("{separator}{}", quoted(&word));
+    }
+    text + "\n"
+}
+
+/// As a shell would take it.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "-_./,=:+%@".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.into()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}

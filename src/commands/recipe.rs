@@ -1,0 +1,131 @@
+//! A build file on the command line -> its recipe: which file, for which architecture, with which definitions.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use super::compile;
+use crate::{
+    cli::{CompileArgs, RecipeArgs},
+    compile::{Arch, Libc, Recipe, serves},
+    event::{Event, Sink},
+    exit::{Code, Failure},
+    manifest, report,
+};
+
+/// What melange looks for where no file is named.
+const DEFAULT_FILES: [&str; 4] = [".melange.yaml", ".melange.yml", "melange.yaml", "melange.yml"];
+
+/// The build file: the one named, or the first of the default names.
+pub(super) fn file(named: Option<&Path>) -> Result<PathBuf, Failure> {
+    if let Some(path) = named {
+        return Ok(path.to_owned());
+    }
+    DEFAULT_FILES
+        .iter()
+        .map(PathBuf::from)
+        .find(|path| path.is_file())
+        .ok_or_else(|| Failure::usage("melange.yaml is missing", "name a build file: kiln build FILE"))
+}
+
+/// The architectures asked for, those of the build file left; none when they do not overlap.
+pub(super) fn architectures(args: &RecipeArgs) -> Result<Vec<Arch>, Failure> {
+    let host = || {
+        Arch::host().ok_or_else(|| {
+            Failure::host("kiln does not know this machine's architecture", "name one with --arch")
+        })
+    };
+    if args.arch.is_empty() {
+        return Ok(vec![host()?]);
+    }
+    let mut all = Vec::new();
+    for name in &args.arch {
+        match name.as_str() {
+            "host" => all.push(host()?),
+            "all" => all.extend(Arch::ALL),
+            name => all.push(Arch::parse(name).ok_or_else(|| {
+                Failure::usage(
+                    format!("unknown architecture: {name}"),
+                    "such as x86_64, aarch64, host or all",
+                )
+            })?),
+        }
+    }
+    all.sort();
+    all.dedup();
+    Ok(all)
+}
+
+/// The one architecture of a build: guests run on the host's own.
+pub(super) fn buildable(asked: &[Arch]) -> Result<Arch, Failure> {
+    let host = Arch::host();
+    let foreign: Vec<&str> =
+        asked.iter().filter(|arch| Some(**arch) != host).map(|arch| arch.apk()).collect();
+    match (asked, foreign.as_slice()) {
+        ([arch], []) if *arch == Arch::X86_64 => Ok(*arch),
+        ([arch], []) => Err(Failure::host(
+            format!("kiln's microVM is x86-64's: {} hosts are not supported yet", arch.apk()),
+            "build on an x86_64 host",
+        )),
+        _ => Err(Failure::usage(
+            format!("--arch: guests of another architecture are not supported yet: {}", foreign.join(", ")),
+            "leave --arch out, and build on a host of that architecture",
+        )),
+    }
+}
+
+/// What the command line says of compiling, for these files and one architecture.
+pub(super) fn options(args: &RecipeArgs, files: Vec<PathBuf>, arch: Arch) -> compile::Options {
+    let libc = match args.override_host_triplet_libc_substitution_flavor.as_str() {
+        "musl" => Libc::Musl,
+        _ => Libc::Gnu,
+    };
+    compile::Options {
+        pipeline_dirs: args.pipeline_dir.iter().chain(&args.pipeline_dirs).cloned().collect(),
+        build_options: args.build_option.clone(),
+        vars_file: args.vars_file.clone(),
+        env_files: args.env_file.clone(),
+        libc,
+        packages: args.package_append.clone(),
+        ..compile::Options::new(arch, files)
+    }
+}
+
+/// The recipe of a build file; `None`, and a note, when it is for none of the architectures asked for.
+pub(super) fn load(file: &Path, args: &RecipeArgs, sink: &mut dyn Sink) -> Result<Option<Recipe>> {
+    let manifest = manifest::load(file).map_err(Failure::from)?;
+    let (asked, skipped): (Vec<Arch>, Vec<Arch>) =
+        architectures(args)?.into_iter().partition(|arch| serves(&manifest.package, *arch));
+    for arch in skipped {
+        sink.emit(Event::Note {
+            text: format!("skipping arch {}: target-architecture does not name it", arch.apk()),
+        });
+    }
+    if asked.is_empty() {
+        let text = "target-architecture and --arch do not overlap, nothing to build".into();
+        sink.emit(Event::Note { text });
+        return Ok(None);
+    }
+    let options = options(args, vec![file.to_owned()], buildable(&asked)?);
+    let recipe = compile::recipe(&manifest, &options)?;
+    for warning in &recipe.warnings {
+        sink.emit(Event::Note { text: warning.to_string() });
+    }
+    Ok(Some(recipe))
+}
+
+/// `kiln compile`.
+pub(super) fn print(args: &CompileArgs) -> Result<Code> {
+    let asked = architectures(&args.recipe)?;
+    let [arch] = asked.as_slice() else {
+        return Err(Failure::usage("compile takes one architecture", "name one with --arch").into());
+    };
+    let mut out = Vec::new();
+    let mut warnings = Vec::new();
+    let done = compile::run(&options(&args.recipe, args.files.clone(), *arch), &mut out, &mut |warning| {
+        warnings.push(anyhow::anyhow!("{warning}"));
+    });
+    report::print(&String::from_utf8_lossy(&out))?;
+    warnings.iter().for_each(report::error);
+    done.map(|()| Code::Success)
+}

@@ -1,0 +1,67 @@
+//! Ctrl-C, SIGTERM, SIGHUP: the first ends a build in order, the second at once.
+
+use anyhow::{Context, Error, Result};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::watch,
+};
+
+use crate::{
+    engine::{Interrupt, Interrupts},
+    exit::{Code, Failure},
+};
+
+/// Runs `work`, which is told of the first signal; the second one abandons it, and what it started is killed.
+pub(super) async fn guard<T>(work: impl AsyncFnOnce(Interrupts) -> Result<T>) -> Result<T> {
+    let (sender, receiver) = watch::channel(None);
+    let mut signals = Signals::listen()?;
+    let second = async {
+        sender.send_replace(Some(signals.next().await));
+        signals.next().await
+    };
+    tokio::select! {
+        result = work(Interrupts::new(receiver)) => result,
+        signal = second => Err(interrupted(signal)),
+    }
+}
+
+/// Runs `work`, which the first signal abandons: for what has no steps that could be ended in order.
+pub(super) async fn abortable<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    let mut signals = Signals::listen()?;
+    tokio::select! {
+        result = work => result,
+        signal = signals.next() => Err(interrupted(signal)),
+    }
+}
+
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Self> {
+        let listen = |kind| signal(kind).context("listen for signals");
+        Ok(Self {
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+            hangup: listen(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) -> Interrupt {
+        tokio::select! {
+            _ = self.interrupt.recv() => Interrupt::Interrupt,
+            _ = self.terminate.recv() => Interrupt::Terminate,
+            _ = self.hangup.recv() => Interrupt::Terminate,
+        }
+    }
+}
+
+fn interrupted(signal: Interrupt) -> Error {
+    match signal {
+        Interrupt::Interrupt => Failure::new(Code::Interrupted, "interrupted", "").into(),
+        Interrupt::Terminate => Failure::new(Code::Terminated, "terminated", "").into(),
+    }
+}

@@ -1,0 +1,214 @@
+//! Flags and environment -> [`Wishes`]: flags win over variables, those over defaults; paths become absolute here.
+
+use std::{
+    fs,
+    path::{Path, PathBuf, absolute},
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+
+use super::source;
+use crate::{
+    cache,
+    cli::{AccelChoice, CacheModeChoice, MachineArgs, Switch, VirtiofsdChoice},
+    env::Env,
+    exit::Failure,
+    manifest::duration,
+    plan::{AcceleratorWish, CacheModeWish, Network, RunnerKind, Trace, VirtiofsWish, Wishes},
+};
+
+/// The accelerator that was asked for.
+pub(super) fn accelerator(choice: AccelChoice) -> AcceleratorWish {
+    match choice {
+        AccelChoice::Auto => AcceleratorWish::Auto,
+        AccelChoice::Kvm => AcceleratorWish::Kvm,
+        AccelChoice::Tcg => AcceleratorWish::Tcg,
+    }
+}
+
+/// Everything that `args` and `env` ask for. `file` is the build file: its directory is the default source.
+pub(super) fn wishes(args: &MachineArgs, env: &Env, file: &Path) -> Result<Wishes> {
+    let out_dir = absolute(&args.out_dir).context("resolve --out-dir")?;
+    let cache_dir = cache::directory(&args.cache_dir)?;
+    let source = source(args, file)?;
+    let hidden = match &source {
+        Some(source) => source::hidden(source, &[&out_dir], cache_dir.as_deref())?,
+        None => Vec::new(),
+    };
+    Ok(Wishes {
+        runner: runner(&args.runner)?,
+        image: args.image.clone(),
+        source,
+        hidden,
+        cache_dir,
+        cache_mode: match args.cache_mode {
+            CacheModeChoice::Auto => CacheModeWish::Auto,
+            CacheModeChoice::Discard => CacheModeWish::Discard,
+            CacheModeChoice::Rw => CacheModeWish::Rw,
+            CacheModeChoice::Ro => CacheModeWish::Ro,
+        },
+        virtiofs: virtiofs(args, env)?,
+        out_dir,
+        memory: args.memory.clone(),
+        cpu: args.cpu.clone(),
+        cpu_model: args.cpumodel.clone(),
+        disk: args.disk.clone(),
+        network: match args.network {
+            Switch::On => Network::On,
+            Switch::Off => Network::Off,
+        },
+        trace: if args.debug { Trace::On } else { Trace::Off },
+        boot_timeout: time_limit("--boot-timeout", args.boot_timeout.as_deref())?,
+        step_timeout: time_limit("--step-timeout", args.step_timeout.as_deref())?,
+        timeout: time_limit("--timeout", args.timeout.as_deref())?,
+        source_date_epoch: source_date_epoch(args, env)?,
+        kernel_arguments: env.text("QEMU_KERNEL_CMDLINE")?.unwrap_or_default(),
+    })
+}
+
+fn runner(name: &str) -> Result<RunnerKind, Failure> {
+    match name {
+        "qemu" => Ok(RunnerKind::Qemu),
+        "docker" | "bubblewrap" => Err(Failure::usage(
+            format!("--runner {name} is not there yet"),
+            "use --runner qemu: it needs no KVM and no root",
+        )),
+        _ => Err(Failure::usage(format!("unknown runner: {name}"), "use --runner qemu")),
+    }
+}
+
+fn source(args: &MachineArgs, file: &Path) -> Result<Option<PathBuf>> {
+    if args.empty_workspace {
+        return Ok(None);
+    }
+    let directory = match &args.source_dir {
+        Some(directory) => directory.clone(),
+        None => {
+            file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned()
+        }
+    };
+    let found = fs::canonicalize(&directory).ok().filter(|path| path.is_dir());
+    found.map(Some).ok_or_else(|| {
+        Failure::usage(
+            format!("--source-dir: {} is not a directory", directory.display()),
+            "name one that exists",
+        )
+        .into()
+    })
+}
+
+/// Naming a server switches virtiofs on; else `QEMU_USE_VIRTIOFS` decides.
+fn virtiofs(args: &MachineArgs, env: &Env) -> Result<VirtiofsWish> {
+    Ok(match (args.virtiofsd, env.bool("QEMU_USE_VIRTIOFS")?) {
+        (Some(VirtiofsdChoice::Spawned), _) | (None, Some(true)) => VirtiofsWish::Spawned,
+        (None, Some(false) | None) => VirtiofsWish::Off,
+    })
+}
+
+fn time_limit(flag: &str, text: Option<&str>) -> Result<Option<Duration>, Failure> {
+    let Some(text) = text else { return Ok(None) };
+    let way_out = "write a duration such as 90s, 10m or 1h30m";
+    match duration::parse(text) {
+        Some(Duration::ZERO) => Ok(None),
+        Some(limit) => Ok(Some(limit)),
+        None => Err(Failure::usage(format!("{flag}: {text:?} is not a duration"), way_out)),
+    }
+}
+
+/// `SOURCE_DATE_EPOCH` (seconds), else `--build-date` (RFC 3339), else 0.
+fn source_date_epoch(args: &MachineArgs, env: &Env) -> Result<i64> {
+    if let Some(text) = env.text("SOURCE_DATE_EPOCH")? {
+        return text.parse().map_err(|_| {
+            Failure::usage(
+                format!("SOURCE_DATE_EPOCH: {text:?} is not a number of seconds"),
+                "unset it, or write seconds since 1970",
+            )
+            .into()
+        });
+    }
+    let Some(text) = args.build_date.as_deref().filter(|text| !text.is_empty()) else { return Ok(0) };
+    rfc3339(text).ok_or_else(|| {
+        Failure::usage(format!("--build-date: {text:?} is not a time"), "write it as 2026-01-31T12:00:00Z")
+            .into()
+    })
+}
+
+/// Seconds since the epoch of `YYYY-MM-DDTHH:MM:SS[.frac](Z|±HH:MM)` (RFC 3339 §5.6).
+fn rfc3339(text: &str) -> Option<i64> {
+    let number = |range: std::ops::Range<usize>| -> Option<i64> {
+        let digits = text.get(range)?;
+        digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse().ok())?
+    };
+    let bytes = text.as_bytes();
+    let separated = [(4, b"-"), (7, b"-"), (10, b"T"), (13, b":"), (16, b":")];
+    if !separated
+        .iter()
+        .all(|&(at, sign)| bytes.get(at).is_some_and(|b| sign.contains(&b.to_ascii_uppercase())))
+    {
+        return None;
+    }
+    let (year, month, day) = (number(0..4)?, number(5..7)?, number(8..10)?);
+    let (hour, minute, second) = (number(11..13)?, number(14..16)?, number(17..19)?);
+    let zone = text.get(19..)?;
+    let zone =
+        zone.strip_prefix('.').map_or(zone, |rest| rest.trim_start_matches(|c: char| c.is_ascii_digit()));
+    let offset = offset(zone)?;
+    let in_range =
+        (1..=12).contains(&month) && (1..=31).contains(&day) && hour < 24 && minute < 60 && second < 61;
+    in_range.then(|| days(year, month, day) * 86_400 + hour * 3_600 + minute * 60 + second - offset)
+}
+
+fn offset(zone: &str) -> Option<i64> {
+    if zone.eq_ignore_ascii_case("z") {
+        return Some(0);
+    }
+    let (sign, rest) = match zone.split_at_checked(1)? {
+        ("+", rest) => (1, rest),
+        ("-", rest) => (-1, rest),
+        _ => return None,
+    };
+    let (hours, minutes) = rest.split_once(':').filter(|(h, m)| h.len() == 2 && m.len() == 2)?;
+    Some(sign * (hours.parse::<u16>().ok()? as i64 * 3_600 + minutes.parse::<u16>().ok()? as i64 * 60))
+}
+
+/// Days since 1970-01-01 of a day of the Gregorian calendar (Hinnant, "chrono-Compatible Low-Level Date Algorithms").
+fn days(year: i64, month: i64, day: i64) -> i64 {
+    let year = if month <= 2 { year - 1 } else { year };
+    let era = year.div_euclid(400);
+    let of_era = year.rem_euclid(400);
+    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_those_of_rfc_3339() {
+        for (text, seconds) in [
+            ("1970-01-01T00:00:00Z", 0),
+            ("2000-02-29T12:30:45Z", 951_827_445),
+            ("2026-01-31T12:00:00.250+02:00", 1_769_853_600),
+            ("1969-12-31T23:59:59z", -1),
+        ] {
+            assert_eq!(rfc3339(text), Some(seconds), "{text}");
+        }
+        for text in [
+            "",
+            "2026",
+            "2026-13-01T00:00:00Z",
+            "2026-01-01 00:00:00",
+            "2026-01-01T00:00:00+1",
+            "+026-01-01T00:00:00Z",
+        ] {
+            assert_eq!(rfc3339(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_runner_is_a_usage_error() {
+        assert_eq!(runner("podman").expect_err("unknown").what, "unknown runner: podman");
+    }
+}

@@ -1,0 +1,292 @@
+//! Plan x Runner -> events and artifacts: the life of one build, and always an orderly end.
+//!
+//! ```text
+//! launch -> prepare -> step, step, … -> export -> shut down
+//!     \________\__________\_______________\____-> (failure, time-out, signal) -> kill
+//! ```
+//!
+//! At every point the engine waits for the same four things at once ([`Wake`]): a message, the end of a part of the
+//! machine, a signal, a deadline.
+
+mod conversation;
+mod failure;
+mod output;
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result};
+use kiln_protocol::{ExitStatus, FromGuest, ToGuest, World};
+use tokio::{sync::mpsc, time::Instant};
+
+pub use conversation::{Interrupt, Interrupts};
+
+use crate::{
+    event::{Event, Phase, Sink, Status, StepName},
+    exit::{Code, Failure},
+    package::{self, Artifact, Limits},
+    plan::{Plan, PlannedStep},
+    runner::Runner,
+};
+use conversation::{Conversation, Wake};
+use output::Output;
+
+/// How long a guest may take to end after it was told to; then it is killed. Its disks are thrown away: only shares are flushed.
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
+/// How long the agent may take to end a step that it was told to cancel.
+const CANCEL_GRACE: Duration = Duration::from_secs(5);
+/// Added to a step's own limit before the host loses patience with an agent that should have enforced it.
+const STEP_GRACE: Duration = Duration::from_secs(10);
+/// Random bytes given to the guest: the size of the kernel's seed, twice.
+const ENTROPY_BYTES: usize = 64;
+/// Pieces of the archive that may lie between the agent and its reader.
+const ARCHIVE_PIECES: usize = 64;
+
+/// What a build needs besides the plan.
+pub struct Engine<'a> {
+    /// What to do.
+    pub plan: &'a Plan,
+    /// Where to say what happened.
+    pub sink: &'a mut dyn Sink,
+    /// Signals that ask for the end.
+    pub interrupts: Interrupts,
+    /// Limits on what leaves the guest.
+    pub limits: Limits,
+    /// Where the time went, filled as the build goes on.
+    pub phases: Vec<Phase>,
+}
+
+impl Engine<'_> {
+    /// Runs the plan to its end.
+    ///
+    /// # Errors
+    /// A [`Failure`] for a step that failed, a time-out, a signal, a machine that died, a stream that was refused.
+    pub async fn run(&mut self, runner: &mut dyn Runner) -> Result<()> {
+        let mut clock = Instant::now();
+        let launched = runner.launch(self.plan).await?;
+        let mut talk = Conversation::new(launched, self.interrupts.clone());
+        let result = self.work(&mut talk, &mut clock).await;
+        match &result {
+            Ok(()) => self.shut_down(&mut talk).await?,
+            Err(_) => talk.kill(),
+        }
+        self.phase("shutdown", &mut clock);
+        result
+    }
+
+    async fn work(&mut self, talk: &mut Conversation, clock: &mut Instant) -> Result<()> {
+        let deadline = self.plan.timeout.map(|limit| (Instant::now() + limit, limit));
+        self.prepare(talk).await?;
+        self.phase("boot", clock);
+        for planned in &self.plan.steps {
+            self.step(talk, planned, deadline).await?;
+        }
+        self.phase("steps", clock);
+        self.export(talk).await?;
+        self.phase("artifacts", clock);
+        Ok(())
+    }
+
+    fn phase(&mut self, name: &str, clock: &mut Instant) {
+        let now = Instant::now();
+        self.phases.push(Phase { name: name.into(), duration: now - *clock });
+        *clock = now;
+    }
+
+    async fn prepare(&mut self, talk: &mut Conversation) -> Result<()> {
+        let limit = self.plan.boot_timeout;
+        let deadline = Some(Instant::now() + limit);
+        let mut phases = Vec::new();
+        // The agent reads it once it is there: no round trip is spent on waiting for Hello.
+        talk.say(&ToGuest::Prepare(launch_world(&self.plan.world)?)).await?;
+        loop {
+            match talk.wake(deadline).await? {
+                Wake::Message(FromGuest::Hello { uptime_us, .. }) => {
+                    tracing::debug!(uptime_us, "the agent says hello");
+                    phases.push(Phase { name: "kernel".into(), duration: Duration::from_micros(uptime_us) });
+                }
+                Wake::Message(FromGuest::Ready { phases: made }) => {
+                    phases.extend(
+                        made.into_iter()
+                            .take(64)
+                            .map(|(name, us)| Phase { name, duration: Duration::from_micros(us) }),
+                    );
+                    self.sink.emit(Event::Boot { phases });
+                    return Ok(());
+                }
+                Wake::Message(other) => {
+                    return Err(failure::unexpected(&other, "while it made its world", talk));
+                }
+                Wake::Ended(ended) => return Err(failure::died(&ended, "before it was ready", talk)),
+                Wake::Interrupted(signal) => return Err(failure::interrupted(signal)),
+                Wake::Deadline => return Err(failure::boot_timeout(limit, talk)),
+            }
+        }
+    }
+
+    async fn step(
+        &mut self,
+        talk: &mut Conversation,
+        planned: &PlannedStep,
+        whole: Option<(Instant, Duration)>,
+    ) -> Result<()> {
+        let name = StepName { index: planned.step.index, name: planned.name.clone() };
+        self.sink.emit(Event::StepStarted { step: name.clone() });
+        let own = planned.step.timeout_ms.map(Duration::from_millis);
+        let patience = own.map(|limit| Instant::now() + limit + STEP_GRACE);
+        let deadline = [patience, whole.map(|(at, _)| at)].into_iter().flatten().min();
+        talk.say(&ToGuest::Run(planned.step.clone())).await?;
+        let mut output = Output::new(self.plan);
+        let (status, duration) = loop {
+            match talk.wake(deadline).await? {
+                Wake::Message(FromGuest::Output { step, stream, bytes }) => {
+                    output.push(self.sink, step, stream, &bytes)?
+                }
+                Wake::Message(FromGuest::Ended { step, status, duration_us })
+                    if step == planned.step.index =>
+                {
+                    break (status, Duration::from_micros(duration_us));
+                }
+                Wake::Message(FromGuest::Refused { why, .. }) => {
+                    return Err(failure::refused(&planned.name, &why));
+                }
+                Wake::Message(other) => return Err(failure::unexpected(&other, "while a step ran", talk)),
+                Wake::Ended(ended) => {
+                    return Err(failure::died(&ended, &format!("during step {:?}", planned.name), talk));
+                }
+                Wake::Interrupted(signal) => {
+                    self.cancel(talk, &mut output).await?;
+                    self.finish_step(&name, ExitStatus::Cancelled, Duration::ZERO);
+                    return Err(failure::interrupted(signal));
+                }
+                Wake::Deadline => {
+                    self.cancel(talk, &mut output).await?;
+                    self.finish_step(&name, ExitStatus::TimedOut, Duration::ZERO);
+                    let limit =
+                        whole.filter(|(at, _)| Instant::now() >= *at).map_or(own, |(_, limit)| Some(limit));
+                    return Err(failure::timed_out(
+                        &planned.name,
+                        limit.unwrap_or_default(),
+                        whole.is_some(),
+                    ));
+                }
+            }
+        };
+        output.finish(self.sink);
+        self.finish_step(&name, status, duration);
+        match status {
+            ExitStatus::Code(0) => Ok(()),
+            ExitStatus::TimedOut => Err(failure::timed_out(&planned.name, own.unwrap_or_default(), false)),
+            status => Err(failure::step(planned, status)),
+        }
+    }
+
+    fn finish_step(&mut self, step: &StepName, status: ExitStatus, duration: Duration) {
+        let status = match status {
+            ExitStatus::Code(code) => Status::Code(code),
+            ExitStatus::Signal(signal) => Status::Signal(signal),
+            ExitStatus::TimedOut => Status::TimedOut,
+            ExitStatus::Cancelled => Status::Cancelled,
+        };
+        self.sink.emit(Event::StepFinished { step: step.clone(), status, duration });
+    }
+
+    /// Tells the agent to end the step, and shows what it still wrote.
+    async fn cancel(&mut self, talk: &mut Conversation, output: &mut Output) -> Result<()> {
+        let deadline = Some(Instant::now() + CANCEL_GRACE);
+        talk.say(&ToGuest::Cancel).await?;
+        // Whatever else comes, or does not, ends this: the machine is killed next.
+        while let Wake::Message(FromGuest::Output { step, stream, bytes }) = talk.wake(deadline).await? {
+            output.push(self.sink, step, stream, &bytes)?;
+        }
+        output.finish(self.sink);
+        Ok(())
+    }
+
+    async fn export(&mut self, talk: &mut Conversation) -> Result<()> {
+        talk.say(&ToGuest::Export { root: crate::plan::OUTPUT.into() }).await?;
+        let (sender, receiver) = mpsc::channel::<Vec<u8>>(ARCHIVE_PIECES);
+        let packages: Vec<package::Package> = self
+            .plan
+            .artifacts
+            .iter()
+            .map(|a| package::Package { name: a.package.clone(), file_stem: a.file_stem.clone() })
+            .collect();
+        let (out_dir, limits) = (self.plan.out_dir.clone(), self.limits.clone());
+        let writer = tokio::task::spawn_blocking(move || {
+            package::collect(output::Pieces::new(receiver), &packages, &out_dir, &limits)
+        });
+        let streamed = self.stream(talk, sender).await;
+        let collected = writer.await.context("the writer of the artifacts panicked")?;
+        // A writer that refused the stream knows better than the sender, who only sees a closed pipe.
+        match (streamed, collected) {
+            (Ok(()), Ok(artifacts)) => {
+                for artifact in artifacts {
+                    let Artifact { package, path, bytes, entries } = artifact;
+                    self.sink.emit(Event::Artifact { package, path, bytes, entries });
+                }
+                Ok(())
+            }
+            (Err(error), _) if !output::is_refusal(&error) => Err(error),
+            (_, Err(error)) => Err(error),
+            (Err(error), Ok(_)) => Err(error),
+        }
+    }
+
+    async fn stream(&mut self, talk: &mut Conversation, sender: mpsc::Sender<Vec<u8>>) -> Result<()> {
+        let deadline = self.plan.timeout.map(|limit| Instant::now() + limit);
+        loop {
+            match talk.wake(deadline).await? {
+                Wake::Message(FromGuest::Data(bytes)) => output::hand_over(&sender, bytes).await?,
+                Wake::Message(FromGuest::Exported { .. }) => return Ok(()),
+                // What a step left running may still write; nobody waits for it any more.
+                Wake::Message(FromGuest::Output { .. }) => {}
+                Wake::Message(other) => {
+                    return Err(failure::unexpected(&other, "while artifacts left the guest", talk));
+                }
+                Wake::Ended(ended) => {
+                    return Err(failure::died(&ended, "while artifacts left the guest", talk));
+                }
+                Wake::Interrupted(signal) => return Err(failure::interrupted(signal)),
+                Wake::Deadline => {
+                    return Err(Failure::new(
+                        Code::Timeout,
+                        "artifacts did not leave the guest in time",
+                        "raise --timeout",
+                    )
+                    .into());
+                }
+            }
+        }
+    }
+
+    async fn shut_down(&mut self, talk: &mut Conversation) -> Result<()> {
+        let deadline = Some(Instant::now() + SHUTDOWN_GRACE);
+        // A guest that has gone already cannot be told: its end is what was wanted.
+        if talk.say(&ToGuest::Shutdown).await.is_ok() {
+            loop {
+                match talk.wake(deadline).await? {
+                    Wake::Message(_) => {}
+                    Wake::Ended(ended) if ended.orderly => return Ok(()),
+                    Wake::Ended(ended) => return Err(failure::died(&ended, "at its end", talk)),
+                    Wake::Interrupted(signal) => return Err(failure::interrupted(signal)),
+                    Wake::Deadline => break,
+                }
+            }
+        }
+        talk.kill();
+        Ok(())
+    }
+}
+
+/// The world with what only the moment of launch knows: the time, and randomness.
+fn launch_world(world: &World) -> Result<World> {
+    let mut entropy = vec![0; ENTROPY_BYTES];
+    std::io::Read::read_exact(
+        &mut std::fs::File::open("/dev/urandom").context("open /dev/urandom")?,
+        &mut entropy,
+    )
+    .context("read /dev/urandom")?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).context("the host's clock is before 1970")?;
+    let clock_ns = u64::try_from(now.as_nanos()).ok();
+    Ok(World { clock_ns, entropy, ..world.clone() })
+}

@@ -1,0 +1,112 @@
+//! What can end a build, as errors with their exit codes and the way out.
+
+use std::time::Duration;
+
+use anyhow::{Error, anyhow};
+use kiln_protocol::{ExitStatus, FromGuest};
+
+use super::conversation::{Conversation, Interrupt};
+use crate::{
+    exit::{Code, Failure},
+    plan::PlannedStep,
+    runner::Ended,
+};
+
+/// So many of the guest's last lines are shown in an error.
+const LAST_LINES: usize = 12;
+
+/// A step did not succeed.
+pub(super) fn step(planned: &PlannedStep, status: ExitStatus) -> Error {
+    let how = match status {
+        ExitStatus::Code(code) => format!("exited with status {code}"),
+        ExitStatus::Signal(signal) => format!("was ended by signal {signal} (status {})", 128 + signal),
+        ExitStatus::TimedOut => "ran out of time".into(),
+        ExitStatus::Cancelled => "was cancelled".into(),
+    };
+    Failure::new(
+        Code::Step,
+        format!("step {:?} of {} {how}", planned.name, planned.package),
+        "its whole output is in the build's log directory; --debug has the shell print each command it runs",
+    )
+    .into()
+}
+
+/// A step could not be started.
+pub(super) fn refused(name: &str, why: &str) -> Error {
+    Failure::build_file(format!("step {name:?} cannot be started: {}", printable(why)), "").into()
+}
+
+/// A limit of time ran out during a step.
+pub(super) fn timed_out(name: &str, limit: Duration, whole: bool) -> Error {
+    let (flag, what) = if whole { ("--timeout", "the build") } else { ("--step-timeout", "the step") };
+    Failure::new(
+        Code::Timeout,
+        format!("step {name:?} was ended: {what} may take {limit:?}"),
+        format!("raise {flag}, or the timeout of the build file"),
+    )
+    .into()
+}
+
+/// The guest never became ready.
+pub(super) fn boot_timeout(limit: Duration, talk: &Conversation) -> Error {
+    let what = format!("the guest was not ready within {limit:?}{}", words(&talk.last_words()));
+    Failure::new(Code::Timeout, what, "raise --boot-timeout, or try --accel tcg").into()
+}
+
+/// A part of the machine ended too early.
+pub(super) fn died(ended: &Ended, when: &str, talk: &Conversation) -> Error {
+    let Ended { part, how, orderly: _, last_words } = ended;
+    let console = talk.last_words();
+    let said = if last_words.is_empty() { &console } else { last_words };
+    let what = format!("{part} {how} {when}{}", words(said));
+    Failure::host(what, "its whole output is in the build's log directory; `kiln doctor` examines this host")
+        .into()
+}
+
+/// The agent said something that has no place here.
+pub(super) fn unexpected(message: &FromGuest, when: &str, talk: &Conversation) -> Error {
+    match message {
+        FromGuest::Failed { why } => {
+            let what = format!("the agent gave up {when}: {}{}", printable(why), words(&talk.last_words()));
+            Failure::host(what, "the guest's console is in the build's log directory").into()
+        }
+        FromGuest::Hello { .. }
+        | FromGuest::Ready { .. }
+        | FromGuest::Output { .. }
+        | FromGuest::Ended { .. }
+        | FromGuest::Refused { .. }
+        | FromGuest::Data(_)
+        | FromGuest::Exported { .. } => anyhow!("the agent sent {} {when}", name(message)),
+    }
+}
+
+/// A signal ended the build.
+pub(super) fn interrupted(signal: Interrupt) -> Error {
+    match signal {
+        Interrupt::Interrupt => Failure::new(Code::Interrupted, "interrupted", "").into(),
+        Interrupt::Terminate => Failure::new(Code::Terminated, "terminated", "").into(),
+    }
+}
+
+fn name(message: &FromGuest) -> &'static str {
+    match message {
+        FromGuest::Hello { .. } => "Hello",
+        FromGuest::Ready { .. } => "Ready",
+        FromGuest::Output { .. } => "Output",
+        FromGuest::Ended { .. } => "Ended",
+        FromGuest::Refused { .. } => "Refused",
+        FromGuest::Data(_) => "Data",
+        FromGuest::Exported { .. } => "Exported",
+        FromGuest::Failed { .. } => "Failed",
+    }
+}
+
+fn words(lines: &[String]) -> String {
+    let tail = &lines[lines.len().saturating_sub(LAST_LINES)..];
+    tail.iter().fold(String::new(), |text, line| format!("{text}\n  | {}", printable(line)))
+}
+
+/// What a guest wrote, without what would move a cursor.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}

@@ -1,0 +1,119 @@
+//! Bytes on their way from the agent: a step's output as events, the archive as something that can be read.
+
+use std::{
+    collections::HashMap,
+    io::{self, Read},
+};
+
+use anyhow::{Error, Result, anyhow};
+use kiln_protocol::Stream;
+use tokio::sync::mpsc::{Receiver, Sender};
+
+use crate::{
+    event::{self, Event, Sink, StepName, Utf8Splitter},
+    plan::Plan,
+};
+
+/// Turns a step's pieces of bytes into events whose text is never cut inside a character.
+pub(super) struct Output {
+    names: Vec<String>,
+    open: HashMap<(u32, Stream), Utf8Splitter>,
+}
+
+impl Output {
+    pub(super) fn new(plan: &Plan) -> Self {
+        Self { names: plan.steps.iter().map(|step| step.name.clone()).collect(), open: HashMap::new() }
+    }
+
+    /// Emits what arrived for `step`, which the agent named: it may be an earlier one, that left a process running.
+    pub(super) fn push(
+        &mut self,
+        sink: &mut dyn Sink,
+        step: u32,
+        stream: Stream,
+        bytes: &[u8],
+    ) -> Result<()> {
+        let name = self.name(step)?;
+        let splitter = self.open.entry((step, stream)).or_default();
+        if let Some(data) = splitter.push(bytes) {
+            sink.emit(Event::Output { step: name.clone(), stream: named(stream), data });
+        }
+        Ok(())
+    }
+
+    /// Emits what was held back.
+    pub(super) fn finish(&mut self, sink: &mut dyn Sink) {
+        let mut open: Vec<_> = self.open.drain().collect();
+        open.sort_by_key(|((step, stream), _)| (*step, *stream == Stream::Stderr));
+        for ((step, stream), mut splitter) in open {
+            let Ok(name) = self.name(step) else { continue };
+            if let Some(data) = splitter.finish() {
+                sink.emit(Event::Output { step: name, stream: named(stream), data });
+            }
+        }
+    }
+
+    fn name(&self, step: u32) -> Result<StepName> {
+        let name = usize::try_from(step).ok().and_then(|index| self.names.get(index));
+        let name =
+            name.ok_or_else(|| anyhow!("the agent sent output of a step {step} that does not exist"))?;
+        Ok(StepName { index: step, name: name.clone() })
+    }
+}
+
+fn named(stream: Stream) -> event::Stream {
+    match stream {
+        Stream::Stdout => event::Stream::Stdout,
+        Stream::Stderr => event::Stream::Stderr,
+    }
+}
+
+/// The pieces of an archive as one reader; a sender that is gone is its end.
+pub(super) struct Pieces {
+    receiver: Receiver<Vec<u8>>,
+    piece: Vec<u8>,
+    read: usize,
+}
+
+impl Pieces {
+    pub(super) fn new(receiver: Receiver<Vec<u8>>) -> Self {
+        Self { receiver, piece: Vec::new(), read: 0 }
+    }
+}
+
+impl Read for Pieces {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.read == self.piece.len() {
+            match self.receiver.blocking_recv() {
+                Some(piece) => (self.piece, self.read) = (piece, 0),
+                None => return Ok(0),
+            }
+        }
+        let count = buffer.len().min(self.piece.len() - self.read);
+        buffer[..count].copy_from_slice(&self.piece[self.read..self.read + count]);
+        self.read += count;
+        Ok(count)
+    }
+}
+
+/// Says that the reader of the archive has stopped reading: its own error says why.
+#[derive(Debug)]
+struct Refused;
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the artifacts were refused")
+    }
+}
+
+impl std::error::Error for Refused {}
+
+/// Whether an error only says that the other side refused the stream.
+pub(super) fn is_refusal(error: &Error) -> bool {
+    error.is::<Refused>()
+}
+
+/// Gives a piece to the reader, waiting while it has enough of them.
+pub(super) async fn hand_over(sender: &Sender<Vec<u8>>, piece: Vec<u8>) -> Result<()> {
+    sender.send(piece).await.map_err(|_| Refused.into())
+}

@@ -1,0 +1,167 @@
+//! Recipe + Host + wishes -> Plan: what will happen on this host, decided before anything happens.
+//!
+//! Pure: nothing here touches a file, a process or the clock; what must be known of the host comes in as values. A plan
+//! holds no pid, socket, descriptor or key, and can be printed (`kiln plan`).
+
+mod cache;
+mod capability;
+mod quantity;
+mod resolve;
+mod steps;
+mod wishes;
+mod world;
+
+use std::{path::PathBuf, time::Duration};
+
+use kiln_protocol::{Step, World};
+use serde::Serialize;
+
+pub use crate::host::accelerator::{Accelerator, Wish as AcceleratorWish};
+pub use crate::image::{ImageRecipe, Reference as ImageReference, Source as ImageSource, map_packages};
+pub use cache::{CacheMode, CachePlan, CacheShare};
+pub use quantity::{Bytes, parse_bytes};
+pub use resolve::{Facts, TCG_SLOWNESS, resolve};
+pub use wishes::{CacheModeWish, RunnerKind, VirtiofsWish, Wishes};
+
+/// The uid and gid of the user `build`.
+pub const BUILD_ID: u32 = 1000;
+/// Where the source appears, and steps start.
+pub const WORKSPACE: &str = "/home/build";
+/// Below it each package has the directory that becomes its content.
+pub const OUTPUT: &str = "/home/build/melange-out";
+/// Where the cache appears.
+pub const CACHE: &str = "/var/cache/melange";
+/// The tag of the source's share.
+pub const SOURCE_TAG: &str = "kiln-source";
+/// The tag of the cache's share.
+pub const CACHE_TAG: &str = "kiln-cache";
+/// The serial number of the disk that holds the root.
+pub const ROOT_SERIAL: &str = "root";
+/// The serial number of the scratch disk.
+pub const SCRATCH_SERIAL: &str = "scratch";
+
+/// What will happen.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// What is built.
+    pub package: PackageId,
+    /// For which architecture, as apk spells it.
+    pub arch: String,
+    /// In what.
+    pub runner: RunnerKind,
+    /// What the guest's root is made from.
+    pub image: ImageRecipe,
+    /// The machine.
+    pub machine: Machine,
+    /// The host directory that appears in [`WORKSPACE`]; `None` for an empty one.
+    pub source: Option<PathBuf>,
+    /// The cache; `None` where there is none.
+    pub cache: Option<CachePlan>,
+    /// Who the steps run as, and with which files.
+    pub owner: Owner,
+    /// What the agent makes before the first step.
+    pub world: World,
+    /// What runs, in this order.
+    pub steps: Vec<PlannedStep>,
+    /// What leaves the guest.
+    pub artifacts: Vec<ArtifactPlan>,
+    /// Where it is written: `<out-dir>/<arch>`.
+    pub out_dir: PathBuf,
+    /// How long the guest may take until it says `Hello`.
+    pub boot_timeout: Duration,
+    /// How long all steps together may take.
+    pub timeout: Option<Duration>,
+    /// Lines for the user: what was passed over or chosen, and why.
+    pub notes: Vec<String>,
+}
+
+/// What is built.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PackageId {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Its epoch: the N of `-rN`.
+    pub epoch: u64,
+}
+
+impl std::fmt::Display for PackageId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}-{}-r{}", self.name, self.version, self.epoch)
+    }
+}
+
+/// The size and kind of the machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Machine {
+    /// `kvm` or `tcg`.
+    pub accelerator: Accelerator,
+    /// Virtual processors.
+    pub cpus: u32,
+    /// QEMU's name for their model; `None` for the accelerator's best.
+    pub cpu_model: Option<String>,
+    /// Memory in MiB.
+    pub memory_mib: u64,
+    /// The frequency of the guest's time stamp counter under TCG, if it is known.
+    pub tsc_khz: Option<u32>,
+    /// The scratch disk's size in bytes; it is sparse.
+    pub disk_bytes: u64,
+    /// Whether there is a network card.
+    pub network: Network,
+    /// More kernel arguments.
+    pub kernel_arguments: String,
+    /// Whether the build runs with `set -x`.
+    pub trace: Trace,
+}
+
+/// Whether steps reach a network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Network {
+    /// Through the host, as its user.
+    On,
+    /// None at all.
+    Off,
+}
+
+/// Whether the shell prints each command it runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Trace {
+    /// `set -x`.
+    On,
+    /// Not.
+    Off,
+}
+
+/// Whose files are whose: inside they belong to the step's user, outside to the user who runs kiln.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Owner {
+    /// The step's user: its uid and gid.
+    pub inside: u32,
+    /// The invoking user: uid.
+    pub uid: u32,
+    /// The invoking user: gid.
+    pub gid: u32,
+}
+
+/// A step and where it belongs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlannedStep {
+    /// Its label.
+    pub name: String,
+    /// The package or subpackage.
+    pub package: String,
+    /// What the agent is told.
+    pub step: Step,
+}
+
+/// A package or subpackage that leaves the guest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ArtifactPlan {
+    /// Its name: the directory below [`OUTPUT`].
+    pub package: String,
+    /// The name of its file, without the ending: `name-version-rN`.
+    pub file_stem: String,
+}

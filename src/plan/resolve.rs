@@ -1,0 +1,268 @@
+//! The one way from recipe and wishes to a plan.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use kiln_protocol::{Identity, Step, User};
+
+use super::{
+    Accelerator, ArtifactPlan, CacheMode, CacheModeWish, CachePlan, CacheShare, ImageRecipe, Machine, Owner,
+    PackageId, Plan, PlannedStep, VirtiofsWish, Wishes, parse_bytes, steps, world,
+};
+use crate::{
+    compile::{PackageSteps, Recipe, Run},
+    exit::Failure,
+    host::Host,
+};
+
+/// The default memory: enough for most builds, and never more than half of the host.
+const MEMORY_MIB: u64 = 4096;
+/// microvm with exactly this much memory hangs with some QEMU (microvm.nix #171).
+const HANGS_AT_MIB: u64 = 2048;
+/// The default number of processors, if the host has as many.
+const CPUS: u32 = 4;
+/// The default size of the scratch disk.
+const DISK: &str = "50Gi";
+/// How long a guest may take to be ready: a hundred times what it needs.
+const BOOT_TIMEOUT: Duration = Duration::from_secs(30);
+/// TCG on a busy machine is that much slower.
+pub const TCG_SLOWNESS: u32 = 6;
+
+/// docker's default set, which steps get in every backend: chown, dac_override, fowner, fsetid, kill, setgid, setuid,
+/// setpcap, net_bind_service, net_raw, sys_chroot, mknod, audit_write, setfcap (`linux/capability.h`).
+const CAPABILITIES: &[u8] = &[0, 1, 3, 4, 5, 6, 7, 8, 10, 13, 18, 27, 29, 31];
+
+/// What is known of this host, as values.
+#[derive(Debug, Clone)]
+pub struct Facts {
+    /// The host itself.
+    pub host: Host,
+    /// What executes the guest, and why it is not the faster one.
+    pub accelerator: Accelerator,
+    /// The image that was asked for.
+    pub image: ImageRecipe,
+    /// The shell of that image that knows `pipefail` and `[[`.
+    pub shell: String,
+    /// The kernel modules that the world needs, in loading order.
+    pub modules: Vec<String>,
+}
+
+/// Decides everything.
+///
+/// # Errors
+/// A [`Failure`] for a wish that cannot be granted: a bad size, a mode that the share cannot do.
+pub fn resolve(recipe: &Recipe, wishes: &Wishes, facts: Facts) -> Result<Plan, Failure> {
+    let mut notes = Vec::new();
+    let owner = owner(recipe, &facts.host, &mut notes);
+    let cache = cache(wishes)?;
+    let package = package_id(recipe);
+    let machine = machine(recipe, wishes, &facts, &mut notes)?;
+    let world = world::microvm(world::Parts {
+        modules: facts.modules,
+        has_source: wishes.source.is_some(),
+        hidden: world::hidden(&wishes.hidden),
+        cache: cache.as_ref(),
+        owner,
+        network: machine.network,
+        identities: identities(recipe),
+        package: &package.name,
+        capabilities: capabilities(recipe)?,
+    });
+    Ok(Plan {
+        artifacts: artifacts(recipe, &package),
+        arch: recipe.arch.apk().to_owned(),
+        runner: wishes.runner,
+        image: facts.image,
+        source: wishes.source.clone(),
+        steps: planned_steps(recipe, wishes, &facts.shell),
+        out_dir: wishes.out_dir.join(recipe.arch.apk()),
+        boot_timeout: wishes.boot_timeout.unwrap_or(match machine.accelerator {
+            Accelerator::Kvm => BOOT_TIMEOUT,
+            Accelerator::Tcg => BOOT_TIMEOUT * TCG_SLOWNESS,
+        }),
+        timeout: recipe.package.timeout.or(wishes.timeout),
+        package,
+        machine,
+        cache,
+        owner,
+        world,
+        notes,
+    })
+}
+
+fn package_id(recipe: &Recipe) -> PackageId {
+    let package = &recipe.package;
+    PackageId { name: package.name.to_string(), version: package.version.to_string(), epoch: package.epoch }
+}
+
+fn machine(
+    recipe: &Recipe,
+    wishes: &Wishes,
+    facts: &Facts,
+    notes: &mut Vec<String>,
+) -> Result<Machine, Failure> {
+    let resources = recipe.package.resources.clone().unwrap_or_default();
+    let host = &facts.host;
+    // What the build file says wins over the flag, as in melange.
+    let memory_mib = match written(&resources.memory).or(wishes.memory.as_deref()) {
+        None => MEMORY_MIB.min(host.memory_mib / 2),
+        Some(text) => {
+            let wanted = parse_bytes(text, "memory")?.mib();
+            let most = host.memory_mib.saturating_mul(9) / 10;
+            if wanted > most {
+                notes.push(format!(
+                    "memory: {text} is more than this host has to give; the guest gets {most} MiB"
+                ));
+            }
+            wanted.min(most)
+        }
+    };
+    let cpus = match written(&resources.cpu).or(wishes.cpu.as_deref()) {
+        None => CPUS.min(host.cpus),
+        Some(text) => {
+            let wanted = cpu_count(text)?;
+            if wanted > host.cpus {
+                notes.push(format!("cpu: {text} is more than this host's {}", host.cpus));
+            }
+            wanted.min(host.cpus)
+        }
+    };
+    Ok(Machine {
+        accelerator: facts.accelerator,
+        cpus: cpus.max(1),
+        tsc_khz: host.tsc_khz,
+        cpu_model: written(&resources.cpumodel).or(wishes.cpu_model.as_deref()).map(str::to_owned),
+        memory_mib: if memory_mib == HANGS_AT_MIB { HANGS_AT_MIB + 1 } else { memory_mib },
+        disk_bytes: parse_bytes(written(&resources.disk).or(wishes.disk.as_deref()).unwrap_or(DISK), "disk")?
+            .0,
+        network: wishes.network,
+        kernel_arguments: wishes.kernel_arguments.clone(),
+        trace: wishes.trace,
+    })
+}
+
+/// What a build file says, if it says something.
+fn written(text: &str) -> Option<&str> {
+    (!text.is_empty()).then_some(text)
+}
+
+/// `2`, `1.5` (rounded up), `500m` (Kubernetes' thousandths).
+fn cpu_count(text: &str) -> Result<u32, Failure> {
+    let wrong =
+        || Failure::usage(format!("cpu: {text:?} is not a number of processors"), "write a number such as 2");
+    let (digits, divisor) = text.strip_suffix('m').map_or((text, 1.0), |thousandths| (thousandths, 1000.0));
+    let count: f64 = digits.trim().parse().map_err(|_| wrong())?;
+    let count = (count / divisor).ceil();
+    // Both bounds are exact in f64, so the cast cannot lose anything.
+    if (1.0..=4096.0).contains(&count) { Ok(count as u32) } else { Err(wrong()) }
+}
+
+fn owner(recipe: &Recipe, host: &Host, notes: &mut Vec<String>) -> Owner {
+    let inside = match user(recipe) {
+        User::Root => 0,
+        User::Uid(uid) => uid,
+        User::Name(name) => identities(recipe).iter().find(|i| i.name == name).map_or_else(
+            || {
+                notes.push(format!(
+                    "run-as: {name} is not in environment.accounts; source and cache belong to root inside"
+                ));
+                0
+            },
+            |identity| identity.id,
+        ),
+    };
+    Owner { inside, uid: host.uid, gid: host.gid }
+}
+
+fn user(recipe: &Recipe) -> User {
+    match &*recipe.environment.accounts.run_as {
+        "" | "root" | "0" => User::Root,
+        name => name.parse().map_or_else(|_| User::Name(name.to_owned()), User::Uid),
+    }
+}
+
+fn identities(recipe: &Recipe) -> Vec<Identity> {
+    let mut identities = vec![world::build_identity()];
+    for user in &recipe.environment.accounts.users {
+        let name = user.username.to_string();
+        if identities.iter().all(|known| known.name != name) {
+            let home = written(&user.homedir).map_or_else(|| format!("/home/{name}"), str::to_owned);
+            let shell = written(&user.shell).unwrap_or("/bin/sh").to_owned();
+            identities.push(Identity { name, id: user.uid, home, shell });
+        }
+    }
+    identities
+}
+
+fn cache(wishes: &Wishes) -> Result<Option<CachePlan>, Failure> {
+    let Some(directory) = wishes.cache_dir.clone() else { return Ok(None) };
+    let share = match wishes.virtiofs {
+        VirtiofsWish::Off => CacheShare::NineP,
+        VirtiofsWish::Spawned => CacheShare::Virtiofs,
+    };
+    let mode = match (wishes.cache_mode, share) {
+        (CacheModeWish::Auto, CacheShare::NineP) | (CacheModeWish::Discard, _) => CacheMode::Discard,
+        (CacheModeWish::Auto, CacheShare::Virtiofs) | (CacheModeWish::Rw, _) => CacheMode::Rw,
+        (CacheModeWish::Ro, _) => CacheMode::Ro,
+    };
+    Ok(Some(CachePlan { directory, mode, share }))
+}
+
+fn capabilities(recipe: &Recipe) -> Result<Vec<u8>, Failure> {
+    let mut set = CAPABILITIES.to_vec();
+    for name in &recipe.capabilities.add {
+        set.push(super::capability::number(name)?);
+    }
+    for name in &recipe.capabilities.drop {
+        let number = super::capability::number(name)?;
+        set.retain(|&kept| kept != number);
+    }
+    set.sort_unstable();
+    set.dedup();
+    Ok(set)
+}
+
+fn planned_steps(recipe: &Recipe, wishes: &Wishes, shell: &str) -> Vec<PlannedStep> {
+    let mut planned = Vec::new();
+    for PackageSteps { package, runs } in recipe.package_steps() {
+        let mut makes = (*package != *recipe.package.name).then_some(package.as_str());
+        for run in runs {
+            let Run { name, script, working_directory, environment: own, uses: _, origin: _ } = run;
+            let index = u32::try_from(planned.len()).unwrap_or(u32::MAX);
+            let script = steps::script(&script, &working_directory, makes.take(), wishes.trace);
+            let step = Step {
+                index,
+                argv: vec![shell.to_owned(), "-c".into(), script],
+                env: environment(recipe, wishes, own),
+                cwd: super::WORKSPACE.into(),
+                user: user(recipe),
+                timeout_ms: wishes
+                    .step_timeout
+                    .map(|limit| u64::try_from(limit.as_millis()).unwrap_or(u64::MAX)),
+            };
+            planned.push(PlannedStep { name, package: package.clone(), step });
+        }
+    }
+    planned
+}
+
+/// The recipe's variables, kiln's own two, and the step's, each winning over those before it; sorted by name.
+fn environment(recipe: &Recipe, wishes: &Wishes, own: BTreeMap<String, String>) -> Vec<(String, String)> {
+    let mut variables: BTreeMap<String, String> = recipe
+        .environment
+        .variables
+        .iter()
+        .map(|(name, value)| (name.to_string(), value.to_string()))
+        .collect();
+    variables.insert("SOURCE_DATE_EPOCH".into(), wishes.source_date_epoch.to_string());
+    variables.insert("PATH".into(), steps::PATH.into());
+    variables.extend(own);
+    variables.into_iter().collect()
+}
+
+fn artifacts(recipe: &Recipe, package: &PackageId) -> Vec<ArtifactPlan> {
+    let PackageId { name: _, version, epoch } = package;
+    let names = recipe.package_steps().into_iter().map(|steps| steps.package);
+    names
+        .map(|name| ArtifactPlan { file_stem: format!("{name}-{version}-r{epoch}"), package: name })
+        .collect()
+}

@@ -1,0 +1,89 @@
+//! What the user asked for: flags, where there are none the environment, where there is none the default.
+
+use std::{path::PathBuf, time::Duration};
+
+use serde::Serialize;
+
+use super::{Network, Trace};
+
+/// A backend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunnerKind {
+    /// A microVM.
+    Qemu,
+}
+
+impl RunnerKind {
+    /// As the command line spells it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Qemu => "qemu",
+        }
+    }
+}
+
+/// `--cache-mode`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CacheModeWish {
+    /// The contract's table: `discard` by 9p, `rw` by virtiofs.
+    Auto,
+    /// Writes are thrown away.
+    Discard,
+    /// Writes go straight through.
+    Rw,
+    /// No writes.
+    Ro,
+}
+
+/// Whether the cache arrives by virtiofs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VirtiofsWish {
+    /// By 9p.
+    Off,
+    /// By a daemon beside QEMU.
+    Spawned,
+}
+
+/// Everything a build can be asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Wishes {
+    /// `--runner`.
+    pub runner: RunnerKind,
+    /// `--image`, as given.
+    pub image: Option<String>,
+    /// `--source-dir`, absolute; `None` with `--empty-workspace`.
+    pub source: Option<PathBuf>,
+    /// What of the source the build must not see, relative to it.
+    pub hidden: Vec<PathBuf>,
+    /// `--cache-dir`, absolute, existing; `None` for none.
+    pub cache_dir: Option<PathBuf>,
+    /// `--cache-mode`.
+    pub cache_mode: CacheModeWish,
+    /// `QEMU_USE_VIRTIOFS`, `--virtiofsd`.
+    pub virtiofs: VirtiofsWish,
+    /// `--out-dir`, absolute.
+    pub out_dir: PathBuf,
+    /// `--memory`, as written.
+    pub memory: Option<String>,
+    /// `--cpu`, as written.
+    pub cpu: Option<String>,
+    /// `--cpumodel`.
+    pub cpu_model: Option<String>,
+    /// `--disk`, as written.
+    pub disk: Option<String>,
+    /// `--network`.
+    pub network: Network,
+    /// `--debug`.
+    pub trace: Trace,
+    /// `--boot-timeout`; `None`: the default, scaled under TCG.
+    pub boot_timeout: Option<Duration>,
+    /// `--step-timeout`.
+    pub step_timeout: Option<Duration>,
+    /// `--timeout`.
+    pub timeout: Option<Duration>,
+    /// `SOURCE_DATE_EPOCH` or `--build-date`, in seconds.
+    pub source_date_epoch: i64,
+    /// `QEMU_KERNEL_CMDLINE`.
+    pub kernel_arguments: String,
+}

@@ -1,0 +1,201 @@
+//! The world of a microVM: what the agent mounts and writes before the first step.
+//!
+//! The root is a read-only erofs with an overlay on the scratch disk; source and cache are shares. Until `Mount::Root`
+//! paths are those of the initramfs, so that neither lower nor upper directories can be seen by a step.
+
+use std::path::Path;
+
+use kiln_protocol::{Access, Identity, Mount, Network as GuestNetwork, TextFile, World};
+
+use super::{
+    BUILD_ID, CACHE, CACHE_TAG, CacheMode, CachePlan, CacheShare, Network, OUTPUT, Owner, ROOT_SERIAL,
+    SCRATCH_SERIAL, SOURCE_TAG, WORKSPACE,
+};
+
+/// Where the parts are mounted before the root is made of them.
+const LOWER: &str = "/lower";
+const SCRATCH: &str = "/scratch";
+const SHARES: &str = "/shares";
+const ROOT: &str = "/newroot";
+
+/// The largest message size that virtio's 9p transport takes: more is cut by the guest's kernel to exactly this.
+const NINE_P_MSIZE: u32 = 512_000;
+
+/// SLIRP's network as QEMU sets it by default (`-netdev user`): the guest, the host's face, the name server.
+const GUEST_ADDRESS: [u8; 4] = [10, 0, 2, 15];
+const HOST_LOOPBACK: [u8; 4] = [10, 0, 2, 2];
+const NAME_SERVER: [u8; 4] = [10, 0, 2, 3];
+/// Some networks on the way drop packets of 1500 bytes without a word (melange #2411).
+const MTU: u32 = 1400;
+
+/// What the world is made of.
+pub(super) struct Parts<'a> {
+    pub modules: Vec<String>,
+    pub has_source: bool,
+    pub hidden: Vec<String>,
+    pub cache: Option<&'a CachePlan>,
+    pub owner: Owner,
+    pub network: Network,
+    pub identities: Vec<Identity>,
+    pub package: &'a str,
+    pub capabilities: Vec<u8>,
+}
+
+/// The world of a microVM. The clock and entropy are set when it is launched.
+pub(super) fn microvm(parts: Parts<'_>) -> World {
+    let Parts { modules, has_source, hidden, cache, owner, network, identities, package, capabilities } =
+        parts;
+    let mut mounts = root();
+    mounts.extend(workspace(has_source, hidden, owner));
+    mounts.extend(cache.into_iter().flat_map(|cache| cache_mounts(cache, owner)));
+    mounts.push(Mount::Root { path: ROOT.into() });
+    for path in [OUTPUT.to_owned(), format!("{OUTPUT}/{package}")] {
+        mounts.push(Mount::Directory { path, mode: 0o755, uid: owner.inside, gid: owner.inside });
+    }
+    World {
+        clock_ns: None,
+        entropy: Vec::new(),
+        modules,
+        mounts,
+        hostname: Some("kiln".into()),
+        network: guest_network(network),
+        identities,
+        files: files(network),
+        capabilities: Some(capabilities),
+    }
+}
+
+fn root() -> Vec<Mount> {
+    vec![
+        Mount::Filesystem {
+            source: format!("serial:{ROOT_SERIAL}"),
+            target: LOWER.into(),
+            fstype: "erofs".into(),
+            options: String::new(),
+            access: Access::ReadOnly,
+        },
+        Mount::Filesystem {
+            source: format!("serial:{SCRATCH_SERIAL}"),
+            target: SCRATCH.into(),
+            fstype: "ext4".into(),
+            // The disk is thrown away: no barriers; nothing is written to it but what the build writes.
+            options: "noinit_itable,nobarrier,nodiscard".into(),
+            access: Access::ReadWrite,
+        },
+        overlay(&[LOWER], "root", ROOT, (0, 0), "metacopy=on,redirect_dir=on,volatile"),
+    ]
+}
+
+fn workspace(has_source: bool, hidden: Vec<String>, owner: Owner) -> Vec<Mount> {
+    let target = format!("{ROOT}{WORKSPACE}");
+    if !has_source {
+        let (uid, gid) = (owner.inside, owner.inside);
+        return vec![Mount::Directory { path: target, mode: 0o755, uid, gid }];
+    }
+    let share = format!("{SHARES}/source");
+    let mut mounts = vec![nine_p(SOURCE_TAG, &share)];
+    let mut lower = vec![share.as_str()];
+    let whiteouts = format!("{SCRATCH}/hidden");
+    if !hidden.is_empty() {
+        mounts.push(Mount::Whiteouts { directory: whiteouts.clone(), like: share.clone(), paths: hidden });
+        lower.insert(0, &whiteouts);
+    }
+    let options = "metacopy=on,redirect_dir=on,volatile";
+    mounts.push(overlay(&lower, "source", &target, (owner.inside, owner.inside), options));
+    mounts
+}
+
+fn cache_mounts(cache: &CachePlan, owner: Owner) -> Vec<Mount> {
+    let target = format!("{ROOT}{CACHE}");
+    let share = format!("{SHARES}/cache");
+    let (access, mounted_at) = match cache.mode {
+        CacheMode::Discard => (Access::ReadOnly, share.clone()),
+        CacheMode::Ro => (Access::ReadOnly, target.clone()),
+        CacheMode::Rw => (Access::ReadWrite, target.clone()),
+    };
+    let mut mounts = vec![match cache.share {
+        CacheShare::NineP => nine_p_with(CACHE_TAG, &mounted_at, access),
+        CacheShare::Virtiofs => Mount::Filesystem {
+            source: CACHE_TAG.into(),
+            target: mounted_at,
+            fstype: "virtiofs".into(),
+            options: String::new(),
+            access,
+        },
+    }];
+    if cache.mode == CacheMode::Discard {
+        mounts.push(overlay(&[&share], "cache", &target, (owner.inside, owner.inside), "volatile"));
+    }
+    mounts
+}
+
+fn nine_p(tag: &str, target: &str) -> Mount {
+    nine_p_with(tag, target, Access::ReadOnly)
+}
+
+fn nine_p_with(tag: &str, target: &str, access: Access) -> Mount {
+    // A tree that this guest alone writes may be cached without asking again; one that is written through may be
+    // changed by other builds, so only mapped files are cached (`loose` was seen to return zeros there).
+    let cache = match access {
+        Access::ReadOnly => "loose",
+        Access::ReadWrite => "mmap",
+    };
+    Mount::Filesystem {
+        source: tag.into(),
+        target: target.into(),
+        fstype: "9p".into(),
+        options: format!("trans=virtio,version=9p2000.L,msize={NINE_P_MSIZE},cache={cache}"),
+        access,
+    }
+}
+
+fn overlay(lower: &[&str], name: &str, target: &str, owner: (u32, u32), options: &str) -> Mount {
+    Mount::Overlay {
+        lower: lower.iter().map(|path| (*path).to_owned()).collect(),
+        upper: format!("{SCRATCH}/{name}/upper"),
+        work: format!("{SCRATCH}/{name}/work"),
+        target: target.into(),
+        options: options.into(),
+        owner,
+    }
+}
+
+fn guest_network(network: Network) -> Option<GuestNetwork> {
+    match network {
+        Network::Off => None,
+        Network::On => Some(GuestNetwork {
+            address: GUEST_ADDRESS,
+            prefix: 24,
+            // SLIRP routes whatever reaches it. The name server as next hop leaves the other face, behind which lies
+            // the host's loopback, free to be prohibited.
+            gateway: NAME_SERVER,
+            prohibited: vec![HOST_LOOPBACK],
+            mtu: MTU,
+        }),
+    }
+}
+
+fn files(network: Network) -> Vec<TextFile> {
+    let resolver = match network {
+        Network::On => {
+            let [a, b, c, d] = NAME_SERVER;
+            format!("nameserver {a}.{b}.{c}.{d}\n")
+        }
+        Network::Off => String::new(),
+    };
+    let file = |path: &str, text: String| TextFile { path: path.into(), text, mode: 0o644 };
+    vec![
+        file("/etc/resolv.conf", resolver),
+        file("/etc/hosts", "127.0.0.1\tlocalhost kiln\n::1\tlocalhost\n".into()),
+    ]
+}
+
+/// The user `build`, which exists in every guest.
+pub(super) fn build_identity() -> Identity {
+    Identity { name: "build".into(), id: BUILD_ID, home: WORKSPACE.into(), shell: "/bin/sh".into() }
+}
+
+/// Hidden paths as the agent takes them; those that are not UTF-8 cannot be named and stay visible.
+pub(super) fn hidden(paths: &[std::path::PathBuf]) -> Vec<String> {
+    paths.iter().filter_map(|path| Path::to_str(path)).map(str::to_owned).collect()
+}

@@ -1,0 +1,166 @@
+//! A backend without a machine: a scripted agent at the other end of a pipe in memory. The engine's tests run on it.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use anyhow::Result;
+use kiln_protocol::{ExitStatus, FromGuest, Stream, ToGuest, VERSION, frame};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
+    sync::watch,
+};
+
+use super::{Ended, Eventually, Launched, Machine, Runner};
+use crate::plan::Plan;
+
+/// What the agent does at a step.
+#[derive(Debug, Clone)]
+pub enum Behaviour {
+    /// Writes these pieces, then ends so.
+    Ends(Vec<(Stream, Vec<u8>)>, ExitStatus),
+    /// Refuses the step.
+    Refuses(String),
+    /// Goes on until it is cancelled.
+    Hangs,
+    /// Its machine dies.
+    Dies,
+    /// Sends bytes that are no frame.
+    Babbles(Vec<u8>),
+}
+
+/// The script of a fake agent.
+#[derive(Debug, Clone, Default)]
+pub struct Fake {
+    /// By step; a step that is not named succeeds in silence.
+    pub steps: HashMap<u32, Behaviour>,
+    /// The tar stream of the export.
+    pub archive: Vec<u8>,
+    /// Whether it never says that it is ready.
+    pub never_ready: bool,
+    /// Whether the machine was killed, seen from outside.
+    pub killed: Arc<AtomicBool>,
+}
+
+impl Runner for Fake {
+    fn launch<'a>(&'a mut self, _: &'a Plan) -> Eventually<'a, Result<Launched>> {
+        let (host, agent) = tokio::io::duplex(frame::MAX_FRAME);
+        let (alive, ended) = watch::channel(None);
+        let killed = Arc::clone(&self.killed);
+        tokio::spawn(Agent { script: self.clone(), channel: agent, alive }.run());
+        let (reader, writer) = tokio::io::split(host);
+        let machine = Box::new(FakeMachine { ended, killed });
+        Box::pin(async move { Ok(Launched { reader: Box::pin(reader), writer: Box::pin(writer), machine }) })
+    }
+}
+
+struct FakeMachine {
+    ended: watch::Receiver<Option<bool>>,
+    killed: Arc<AtomicBool>,
+}
+
+impl Machine for FakeMachine {
+    fn ended(&mut self) -> Eventually<'_, Ended> {
+        Box::pin(async {
+            let orderly =
+                self.ended.wait_for(Option::is_some).await.ok().and_then(|value| *value) == Some(true);
+            let how = if orderly { "exited with 0" } else { "was ended by signal 9" };
+            Ended { part: "the fake".into(), how: how.into(), orderly, last_words: Vec::new() }
+        })
+    }
+
+    fn kill(&mut self) {
+        self.killed.store(true, Ordering::Relaxed);
+    }
+
+    fn last_words(&self) -> Vec<String> {
+        vec!["the fake console's last line".into()]
+    }
+}
+
+struct Agent {
+    script: Fake,
+    channel: DuplexStream,
+    alive: watch::Sender<Option<bool>>,
+}
+
+impl Agent {
+    async fn run(mut self) {
+        // The other end may go at any time: that is an end like any other.
+        let orderly = self.converse().await.unwrap_or(false);
+        self.alive.send_replace(Some(orderly));
+    }
+
+    async fn converse(&mut self) -> Result<bool> {
+        self.say(&FromGuest::Hello { version: VERSION, uptime_us: 1 }).await?;
+        loop {
+            match self.hear().await? {
+                ToGuest::Prepare(_) if self.script.never_ready => {}
+                ToGuest::Prepare(_) => {
+                    self.say(&FromGuest::Ready { phases: vec![("mounts".into(), 1)] }).await?
+                }
+                ToGuest::Run(step) => {
+                    if !self.step(step.index).await? {
+                        return Ok(false);
+                    }
+                }
+                ToGuest::Cancel => {}
+                ToGuest::Export { .. } => self.export().await?,
+                ToGuest::Shutdown => return Ok(true),
+            }
+        }
+    }
+
+    /// Plays one step; false when the machine is to die.
+    async fn step(&mut self, step: u32) -> Result<bool> {
+        let behaviour =
+            self.script.steps.remove(&step).unwrap_or(Behaviour::Ends(Vec::new(), ExitStatus::Code(0)));
+        let status = match behaviour {
+            Behaviour::Dies => return Ok(false),
+            Behaviour::Refuses(why) => {
+                self.say(&FromGuest::Refused { step, why }).await?;
+                return Ok(true);
+            }
+            Behaviour::Babbles(bytes) => {
+                self.channel.write_all(&bytes).await?;
+                return Ok(true);
+            }
+            Behaviour::Hangs => {
+                while self.hear().await? != ToGuest::Cancel {}
+                ExitStatus::Cancelled
+            }
+            Behaviour::Ends(output, status) => {
+                for (stream, bytes) in output {
+                    self.say(&FromGuest::Output { step, stream, bytes }).await?;
+                }
+                status
+            }
+        };
+        self.say(&FromGuest::Ended { step, status, duration_us: 1000 }).await?;
+        Ok(true)
+    }
+
+    async fn export(&mut self) -> Result<()> {
+        let archive = std::mem::take(&mut self.script.archive);
+        for piece in archive.chunks(frame::MAX_DATA) {
+            self.say(&FromGuest::Data(piece.to_vec())).await?;
+        }
+        self.say(&FromGuest::Exported { entries: 0, bytes: archive.len() as u64 }).await
+    }
+
+    async fn say(&mut self, message: &FromGuest) -> Result<()> {
+        Ok(self.channel.write_all(&frame::encode(message, frame::MAX_FRAME)?).await?)
+    }
+
+    async fn hear(&mut self) -> Result<ToGuest> {
+        let mut header = [0; frame::HEADER];
+        self.channel.read_exact(&mut header).await?;
+        let mut bytes = vec![0; frame::length(header, frame::MAX_REQUEST)?];
+        self.channel.read_exact(&mut bytes).await?;
+        Ok(frame::decode(&bytes)?)
+    }
+}

@@ -1,0 +1,58 @@
+//! A backend: it launches the agent somewhere and gives kiln a channel to it. Nothing else differs between backends.
+//!
+//! Before it: the plan, the image, the shares. After it: `engine`, which speaks to the agent and ends what was launched.
+
+pub mod fake;
+pub mod qemu;
+mod tail;
+
+use std::{future::Future, pin::Pin};
+
+use anyhow::Result;
+
+use crate::{
+    agent::{Reader, Writer},
+    plan::Plan,
+};
+
+/// A future of a trait's method: two backends behind one pointer.
+pub type Eventually<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
+
+/// A backend.
+pub trait Runner {
+    /// Starts the agent; returns as soon as it can be spoken to or has a chance to say `Hello`.
+    fn launch<'a>(&'a mut self, plan: &'a Plan) -> Eventually<'a, Result<Launched>>;
+}
+
+/// What was launched.
+pub struct Launched {
+    /// From the agent.
+    pub reader: Reader,
+    /// To the agent.
+    pub writer: Writer,
+    /// What runs it.
+    pub machine: Box<dyn Machine>,
+}
+
+/// What an agent runs in: a microVM with its daemons, a container, a sandbox. Dropping it kills it.
+pub trait Machine {
+    /// Resolves when a part without which it cannot go on has ended. May be dropped and called again.
+    fn ended(&mut self) -> Eventually<'_, Ended>;
+    /// Ends all of it at once.
+    fn kill(&mut self);
+    /// The last lines that the guest's kernel or the container wrote, oldest first.
+    fn last_words(&self) -> Vec<String>;
+}
+
+/// How a part of a machine ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ended {
+    /// `qemu`, `virtiofsd`, `docker`, `bwrap`.
+    pub part: String,
+    /// How: `exited with 0`, `was ended by signal 9`.
+    pub how: String,
+    /// Whether that is how an orderly end looks.
+    pub orderly: bool,
+    /// What it said last.
+    pub last_words: Vec<String>,
+}

@@ -1,0 +1,196 @@
+//! QEMU's command line: data, built by pure code, one switch at a time, named as QEMU names it.
+//!
+//! Paths go through [`escape`], which doubles commas, because QEMU's option parser splits at them. Descriptors have
+//! fixed numbers (`fd` below), so that the line is the same in `kiln plan` and in a real run.
+
+use std::{
+    ffi::{OsStr, OsString},
+    os::unix::ffi::{OsStrExt, OsStringExt},
+    path::Path,
+};
+
+use kiln_protocol::PORT_NAME;
+
+use crate::plan::{
+    Accelerator, CACHE_TAG, CacheMode, CacheShare, Network, Plan, ROOT_SERIAL, SCRATCH_SERIAL, SOURCE_TAG,
+};
+
+/// The numbers at which QEMU finds its descriptors.
+pub(super) mod fd {
+    /// The agent's channel: a connected socket.
+    pub(crate) const AGENT: i32 = 10;
+    /// The guest's console: a connected socket, read by kiln.
+    pub(crate) const CONSOLE: i32 = 11;
+    /// The scratch disk: a file without a name.
+    pub(crate) const SCRATCH: i32 = 12;
+    /// The connection to virtiofsd.
+    pub(crate) const VIRTIOFS: i32 = 13;
+}
+
+/// QEMU's set of descriptors that holds the scratch disk (`/dev/fdset/1`).
+const SCRATCH_SET: u32 = 1;
+
+/// The size of TCG's translation cache in MiB: a compiler's code does not fit the default of 1/8 of the host's memory cap.
+const TB_SIZE_MIB: u32 = 512;
+
+/// Requests that fit a virtiofs queue; the device's most.
+const VIRTIOFS_QUEUE: u32 = 1024;
+
+/// The files that a microVM is made of.
+#[derive(Debug, Clone, Copy)]
+pub struct Files<'a> {
+    /// QEMU itself.
+    pub qemu: &'a Path,
+    /// An uncompressed kernel with a PVH entry.
+    pub vmlinux: &'a Path,
+    /// The agent and its modules.
+    pub initramfs: &'a Path,
+    /// The erofs image of the root.
+    pub root: &'a Path,
+}
+
+/// The whole command line, program first.
+pub fn argv(plan: &Plan, files: Files<'_>) -> Vec<OsString> {
+    let mut line = Line(vec![files.qemu.into()]);
+    general(&mut line);
+    machine(&mut line, plan);
+    kernel(&mut line, plan, files);
+    consoles(&mut line);
+    disks(&mut line, files);
+    shares(&mut line, plan);
+    network(&mut line, plan);
+    line.0
+}
+
+fn general(line: &mut Line) {
+    line.opt("-name", "kiln,debug-threads=on");
+    line.flag("-nodefaults");
+    line.flag("-no-user-config");
+    line.opt("-display", "none");
+    // Without ACPI a power-off only halts: the agent reboots, and that ends QEMU.
+    line.flag("-no-reboot");
+    // A guest that breaks out of QEMU finds no fork, exec or change of credentials.
+    line.opt("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");
+}
+
+fn machine(line: &mut Line, plan: &Plan) {
+    let machine = &plan.machine;
+    let (accelerator, model) = match machine.accelerator {
+        Accelerator::Kvm => ("kvm".to_owned(), "host"),
+        Accelerator::Tcg => (format!("tcg,thread=multi,tb-size={TB_SIZE_MIB}"), "max"),
+    };
+    // pit and pic stay on: without them the guest hangs under TCG. No serial port: each byte of it is an exit.
+    line.opt(
+        "-machine",
+        "microvm,pit=on,pic=on,rtc=on,isa-serial=off,x-option-roms=off,memory-backend=memory",
+    );
+    line.opt("-accel", accelerator);
+    line.opt("-cpu", machine.cpu_model.as_deref().unwrap_or(model));
+    line.opt("-smp", machine.cpus.to_string());
+    line.opt("-m", format!("{}M", machine.memory_mib));
+    // vhost-user devices read the guest's memory, so it is shared; memfd has no name that could be left behind.
+    line.opt("-object", format!("memory-backend-memfd,id=memory,share=on,size={}M", machine.memory_mib));
+    line.opt("-global", "virtio-mmio.force-legacy=false");
+    line.opt("-object", "rng-builtin,id=random");
+    line.opt("-device", "virtio-rng-device,rng=random");
+}
+
+fn kernel(line: &mut Line, plan: &Plan, files: Files<'_>) {
+    line.path("-kernel", files.vmlinux);
+    line.path("-initrd", files.initramfs);
+    line.opt("-append", super::cmdline::kernel_arguments(plan));
+}
+
+fn consoles(line: &mut Line) {
+    line.opt("-device", "virtio-serial-device,max_ports=2");
+    line.opt("-chardev", format!("socket,id=console,fd={}", fd::CONSOLE));
+    line.opt("-device", "virtconsole,chardev=console");
+    line.opt("-chardev", format!("socket,id=agent,fd={}", fd::AGENT));
+    line.opt("-device", format!("virtserialport,chardev=agent,name={PORT_NAME}"));
+}
+
+fn disks(line: &mut Line, files: Files<'_>) {
+    let mut root = OsString::from(
+        "driver=raw,node-name=root,read-only=on,file.driver=file,file.locking=off,file.filename=",
+    );
+    root.push(escape(files.root));
+    line.opt("-blockdev", root);
+    line.opt("-device", format!("virtio-blk-device,drive=root,serial={ROOT_SERIAL}"));
+    line.opt("-add-fd", format!("fd={},set={SCRATCH_SET}", fd::SCRATCH));
+    // The disk does not outlive the guest: what the guest flushes need not reach the platter.
+    line.opt(
+        "-blockdev",
+        format!(
+            "driver=raw,node-name=scratch,discard=unmap,cache.no-flush=on,file.driver=file,file.locking=off,file.filename=/dev/fdset/{SCRATCH_SET}"
+        ),
+    );
+    line.opt("-device", format!("virtio-blk-device,drive=scratch,serial={SCRATCH_SERIAL}"));
+}
+
+fn shares(line: &mut Line, plan: &Plan) {
+    if let Some(source) = &plan.source {
+        nine_p(line, "source", SOURCE_TAG, source, "on");
+    }
+    let Some(cache) = &plan.cache else { return };
+    match cache.share {
+        CacheShare::NineP => {
+            let read_only = match cache.mode {
+                CacheMode::Discard | CacheMode::Ro => "on",
+                CacheMode::Rw => "off",
+            };
+            nine_p(line, "cache", CACHE_TAG, &cache.directory, read_only);
+        }
+        CacheShare::Virtiofs => {
+            line.opt("-chardev", format!("socket,id=cache,fd={}", fd::VIRTIOFS));
+            line.opt(
+                "-device",
+                format!("vhost-user-fs-device,chardev=cache,tag={CACHE_TAG},queue-size={VIRTIOFS_QUEUE}"),
+            );
+        }
+    }
+}
+
+fn nine_p(line: &mut Line, id: &str, tag: &str, directory: &Path, read_only: &str) {
+    // `none`: what the guest sees is what lies there. `mapped` would write xattrs that other backends do not read.
+    let mut fsdev = OsString::from(format!(
+        "local,id={id},security_model=none,multidevs=remap,readonly={read_only},path="
+    ));
+    fsdev.push(escape(directory));
+    line.opt("-fsdev", fsdev);
+    line.opt("-device", format!("virtio-9p-device,fsdev={id},mount_tag={tag}"));
+}
+
+fn network(line: &mut Line, plan: &Plan) {
+    match plan.machine.network {
+        Network::Off => {}
+        Network::On => {
+            line.opt("-netdev", "user,id=network,ipv6=off");
+            line.opt("-device", "virtio-net-device,netdev=network");
+        }
+    }
+}
+
+/// A path inside an option: QEMU reads two commas as one.
+fn escape(path: &Path) -> OsString {
+    let bytes = path.as_os_str().as_bytes();
+    let doubled = bytes.iter().flat_map(|&byte| std::iter::repeat_n(byte, if byte == b',' { 2 } else { 1 }));
+    OsString::from_vec(doubled.collect())
+}
+
+struct Line(Vec<OsString>);
+
+impl Line {
+    fn flag(&mut self, switch: &str) {
+        self.0.push(switch.into());
+    }
+
+    fn opt(&mut self, switch: &str, value: impl AsRef<OsStr>) {
+        self.0.push(switch.into());
+        self.0.push(value.as_ref().into());
+    }
+
+    /// A path that stands alone as the value: QEMU does not split these.
+    fn path(&mut self, switch: &str, path: &Path) {
+        self.opt(switch, path);
+    }
+}

@@ -1,0 +1,80 @@
+//! A running microVM: QEMU and its daemon, which end together.
+
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use crate::{
+    process::Child,
+    runner::{Ended, Eventually, Machine, tail::Tail},
+    share::spawned::Server,
+};
+
+/// A daemon that ended in order does so because QEMU closed its connection: QEMU's own end follows within this.
+const QEMU_AFTER_DAEMON: Duration = Duration::from_secs(2);
+
+/// QEMU, and the daemon beside it. Fields are dropped in this order: the guest first, then what it writes through.
+pub(super) struct Microvm {
+    qemu: Child,
+    cache: Option<Server>,
+    stderr: Tail,
+    console: Tail,
+}
+
+impl Microvm {
+    pub(super) fn new(qemu: Child, stderr: Tail, console: Tail, cache: Option<Server>) -> Self {
+        Self { qemu, cache, stderr, console }
+    }
+
+    async fn first_end(&mut self) -> Ended {
+        let Self { qemu, cache, stderr, .. } = self;
+        let daemon = async {
+            match cache {
+                Some(server) => server.died().await,
+                None => std::future::pending().await,
+            }
+        };
+        let died = tokio::select! {
+            biased;
+            status = qemu.wait() => return qemu_ended(status, stderr),
+            died = daemon => died,
+        };
+        let died = match died {
+            Ok(died) => died,
+            Err(error) => return virtiofsd_ended(format!("cannot be waited for: {error:#}"), Vec::new()),
+        };
+        if died.status.success()
+            && let Ok(status) = timeout(QEMU_AFTER_DAEMON, qemu.wait()).await
+        {
+            return qemu_ended(status, stderr);
+        }
+        virtiofsd_ended(died.status.to_string(), died.last_lines)
+    }
+}
+
+fn virtiofsd_ended(how: String, last_words: Vec<String>) -> Ended {
+    Ended { part: "virtiofsd".into(), how, orderly: false, last_words }
+}
+
+fn qemu_ended(status: anyhow::Result<crate::process::ExitStatus>, stderr: &Tail) -> Ended {
+    let (how, orderly) = match status {
+        Ok(status) => (status.to_string(), status.success()),
+        Err(error) => (format!("cannot be waited for: {error:#}"), false),
+    };
+    Ended { part: "QEMU".into(), how, orderly, last_words: stderr.lines() }
+}
+
+impl Machine for Microvm {
+    fn ended(&mut self) -> Eventually<'_, Ended> {
+        Box::pin(self.first_end())
+    }
+
+    fn kill(&mut self) {
+        self.qemu.kill();
+        self.cache = None;
+    }
+
+    fn last_words(&self) -> Vec<String> {
+        self.console.lines()
+    }
+}

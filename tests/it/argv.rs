@@ -1,0 +1,80 @@
+//! Every change of QEMU's command line shows up in a golden file, one switch a line.
+
+use std::{ffi::OsString, fmt::Write, fs, path::Path};
+
+use kiln::{
+    plan::{Accelerator, CacheMode, CacheShare, Machine, Network, Plan},
+    runner::qemu::{Files, argv},
+};
+
+use crate::plans::{cache, plain as plan};
+
+/// A switch and its value stand on one line.
+fn lines(argv: &[OsString]) -> String {
+    let mut text = String::new();
+    for (at, word) in argv.iter().enumerate() {
+        let word = word.to_str().expect("the cases are UTF-8");
+        let value = at > 0 && !word.starts_with('-');
+        write!(
+            text,
+            "{}{word}",
+            if at == 0 {
+                ""
+            } else if value {
+                " "
+            } else {
+                "\n"
+            }
+        )
+        .expect("writing to a string");
+    }
+    text.push('\n');
+    text
+}
+
+#[test]
+fn command_lines_are_the_golden_ones() {
+    let kvm = Plan {
+        machine: Machine {
+            accelerator: Accelerator::Kvm,
+            network: Network::Off,
+            cpu_model: Some("Haswell".into()),
+            kernel_arguments: "melange.testing=1".into(),
+            ..plan().machine
+        },
+        cache: None,
+        source: None,
+        ..plan()
+    };
+    let odd = Plan {
+        source: Some("/srv/a, b/größe,,x".into()),
+        cache: Some(cache("/srv/c,d e/ж", CacheMode::Rw, CacheShare::NineP)),
+        ..plan()
+    };
+    let virtiofs = Plan { cache: Some(cache("/cache", CacheMode::Rw, CacheShare::Virtiofs)), ..plan() };
+    for (name, plan, home) in [
+        ("tcg-9p", plan(), "/home/u/.cache/kiln"),
+        ("tcg-virtiofs", virtiofs, "/home/u/.cache/kiln"),
+        ("kvm-alone", kvm, "/home/u/.cache/kiln"),
+        ("odd-paths", odd, "/home/ü,1 2"),
+    ] {
+        let (vmlinux, initramfs, root) = (
+            format!("{home}/kernels/k/vmlinux"),
+            format!("{home}/initramfs/i.cpio"),
+            format!("{home}/images/r/root.erofs"),
+        );
+        let files = Files {
+            qemu: Path::new("/usr/bin/qemu-system-x86_64"),
+            vmlinux: Path::new(&vmlinux),
+            initramfs: Path::new(&initramfs),
+            root: Path::new(&root),
+        };
+        let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/qemu-{name}.args"));
+        let made = lines(&argv(&plan, files));
+        if std::env::var_os("KILN_UPDATE_GOLDEN").is_some() {
+            fs::write(&golden, &made).expect("the golden file can be written");
+        }
+        let kept = fs::read_to_string(&golden).expect("the golden file is there");
+        assert_eq!(made, kept, "{}: KILN_UPDATE_GOLDEN=1 cargo test writes it anew", golden.display());
+    }
+}

@@ -1,0 +1,12 @@
+//! Tests with real processes and files, and without a virtual machine.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod argv;
+mod doctor;
+mod engine;
+mod host;
+mod orphans;
+mod plans;
+mod process;
+mod share;
+mod skip;

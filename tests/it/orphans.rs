@@ -1,0 +1,125 @@
+//! Nothing of a run survives its program, however that dies.
+//!
+//! A driver (this test binary once more) starts children that start others, which leave their group and session. The test
+//! kills it. All of them hold the driver's standard output open, so its end of file is the end of the last of them.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Read},
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+};
+
+use nix::{
+    sys::{prctl::set_child_subreaper, wait::waitpid},
+    unistd::Pid,
+};
+
+use crate::process::{sh, spawner};
+
+/// Where the driver is told what to have removed at the end.
+const LEFT_BEHIND: &str = "KILN_TEST_LEFT_BEHIND";
+
+/// Grandchildren of every kind: in the group, in a session of their own, and a daemon whose parents are gone.
+const FAMILY: &str = "sleep 4321 & setsid sleep 4321 & (setsid sh -c 'sleep 4321 & setsid sleep 4321 &' &) ; echo started; wait";
+
+/// Run by the tests below. It ends only by being killed.
+#[tokio::test]
+#[ignore = "not a test of its own"]
+async fn driver() {
+    let spawner = spawner();
+    let _guard = std::env::var_os(LEFT_BEHIND).map(|path| spawner.remove_at_end(&PathBuf::from(path)));
+    let mut children = Vec::new();
+    loop {
+        children.push(spawner.spawn(sh(FAMILY).stdout(kiln::process::Stdio::Inherit)).unwrap());
+        if children.len() == 20 {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+fn drive(left_behind: &PathBuf) -> Child {
+    Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "orphans::driver", "--ignored", "--nocapture"])
+        .env(LEFT_BEHIND, left_behind)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+/// The reaper of `parent`.
+fn reaper_of(parent: u32) -> Option<u32> {
+    let pids = fs::read_dir("/proc")
+        .unwrap()
+        .filter_map(|entry| entry.unwrap().file_name().to_str()?.parse::<u32>().ok());
+    pids.into_iter().find(|pid| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let arguments = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        stat.rsplit_once(')')
+            .is_some_and(|(_, rest)| rest.split_whitespace().nth(1) == Some(&parent.to_string()))
+            && arguments.contains("\0__reaper\0")
+    })
+}
+
+#[test]
+fn a_killed_program_leaves_neither_process_nor_file() {
+    // So that the reaper, once an orphan, becomes a child of this process and can be waited for.
+    set_child_subreaper(true).unwrap();
+    for moment in [1, 2, 5, 19, 20] {
+        let dir = tempfile::tempdir().unwrap();
+        let left_behind = dir.path().join("run");
+        fs::create_dir_all(left_behind.join("deep/er")).unwrap();
+        fs::write(left_behind.join("deep/file"), "").unwrap();
+        let mut driver = drive(&left_behind);
+        let mut output = BufReader::new(driver.stdout.take().unwrap());
+        let mut started = 0;
+        while started < moment {
+            let mut line = String::new();
+            assert_ne!(output.read_line(&mut line).unwrap(), 0, "the driver ended by itself");
+            started += usize::from(line.contains("started"));
+        }
+        let reaper = reaper_of(driver.id()).expect("the driver has a reaper");
+        driver.kill().unwrap();
+        driver.wait().unwrap();
+        let mut rest = String::new();
+        output.read_to_string(&mut rest).unwrap();
+        waitpid(Pid::from_raw(reaper.cast_signed()), None).unwrap();
+        assert!(!left_behind.exists(), "killed after {moment} children");
+    }
+}
+
+#[test]
+fn a_killed_reaper_does_not_disturb() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut driver = drive(&dir.path().join("none"));
+    let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines().map(Result::unwrap);
+    assert!(lines.any(|line| line.contains("started")));
+    let reaper = reaper_of(driver.id()).expect("the driver has a reaper");
+    assert!(Command::new("kill").args(["-9", &reaper.to_string()]).status().unwrap().success());
+    assert_eq!(lines.by_ref().filter(|line| line.contains("started")).take(5).count(), 5);
+    let pid = driver.id();
+    driver.kill().unwrap();
+    driver.wait().unwrap();
+    // Nobody sweeps any more: the test does, by the exact numbers.
+    loop {
+        let left = descendants_of(pid);
+        if left.is_empty() {
+            break;
+        }
+        // Best effort: some die by themselves meanwhile.
+        let _ = Command::new("kill").arg("-9").args(left).stderr(Stdio::null()).status();
+    }
+}
+
+/// All processes that carry the run id of `parent`'s children.
+fn descendants_of(parent: u32) -> Vec<String> {
+    let carries = format!("KILN_RUN_ID={parent}-");
+    let pids =
+        fs::read_dir("/proc").unwrap().filter_map(|entry| entry.unwrap().file_name().into_string().ok());
+    pids.filter(|pid| {
+        let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        environment.split(|&byte| byte == 0).any(|variable| variable.starts_with(carries.as_bytes()))
+    })
+    .collect()
+}

@@ -1,0 +1,61 @@
+//! Plans for tests: a plain one, from which a test changes what it is about.
+
+use std::time::Duration;
+
+use kiln::plan::{
+    Accelerator, CacheMode, CachePlan, CacheShare, ImageRecipe, ImageSource, Machine, Network, Owner,
+    PackageId, Plan, RunnerKind, Trace,
+};
+use kiln_protocol::World;
+
+/// A build of one package from a directory, under TCG, its cache by 9p.
+pub(crate) fn plain() -> Plan {
+    Plan {
+        package: PackageId { name: "hello".into(), version: "1.0".into(), epoch: 0 },
+        arch: "x86_64".into(),
+        runner: RunnerKind::Qemu,
+        image: ImageRecipe::new(
+            ImageSource::Debian { suite: "bookworm".into() },
+            Vec::new(),
+            Vec::new(),
+            "amd64",
+        )
+        .unwrap(),
+        machine: Machine {
+            accelerator: Accelerator::Tcg,
+            cpus: 2,
+            cpu_model: None,
+            memory_mib: 4096,
+            tsc_khz: Some(2_400_000),
+            disk_bytes: 50 << 30,
+            network: Network::On,
+            kernel_arguments: String::new(),
+            trace: Trace::Off,
+        },
+        source: Some("/src/hello".into()),
+        cache: Some(cache("/cache", CacheMode::Discard, CacheShare::NineP)),
+        owner: Owner { inside: 0, uid: 1001, gid: 1001 },
+        world: World {
+            clock_ns: None,
+            entropy: Vec::new(),
+            modules: Vec::new(),
+            mounts: Vec::new(),
+            hostname: None,
+            network: None,
+            identities: Vec::new(),
+            files: Vec::new(),
+            capabilities: None,
+        },
+        steps: Vec::new(),
+        artifacts: Vec::new(),
+        out_dir: "/out/x86_64".into(),
+        boot_timeout: Duration::from_secs(180),
+        timeout: None,
+        notes: Vec::new(),
+    }
+}
+
+/// A cache.
+pub(crate) fn cache(directory: &str, mode: CacheMode, share: CacheShare) -> CachePlan {
+    CachePlan { directory: directory.into(), mode, share }
+}

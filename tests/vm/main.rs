@@ -1,0 +1,100 @@
+//! Real builds in real microVMs, under TCG: what a user runs, and what it leaves.
+
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Output, Stdio},
+};
+
+fn kiln(directory: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kiln"));
+    command
+        .current_dir(directory)
+        .env_remove("QEMU_USE_VIRTIOFS")
+        .args([
+            "build",
+            "--accel",
+            "tcg",
+            "--progress",
+            "plain",
+            "--memory",
+            "1Gi",
+            "--cache-dir",
+            "cache",
+            "file.yaml",
+        ])
+        .stdin(Stdio::null());
+    command
+}
+
+/// A directory with a build file of these steps.
+fn project(run_as: &str, steps: &[&str]) -> tempfile::TempDir {
+    let directory = tempfile::tempdir().expect("a directory can be made");
+    let mut text = format!(
+        "package:\n  name: sample\n  version: 1.10\n  epoch: 3\nenvironment:\n  accounts:\n    run-as: {run_as}\npipeline:\n"
+    );
+    for step in steps {
+        let step = step.replace('\n', "\n      ");
+        text += &format!("  - runs: |\n      {step}\n");
+    }
+    fs::write(directory.path().join("file.yaml"), text).expect("the build file can be written");
+    directory
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Reads the source and the cache, writes both, and leaves a file in the package.
+const WORK: &str = "test \"$(cat input)\" = from-the-host
+echo changed > input
+cat /var/cache/melange/kept 2>/dev/null || echo nothing is kept
+echo kept > /var/cache/melange/kept
+mkdir -p ${{targets.destdir}}/usr/bin
+cp input ${{targets.destdir}}/usr/bin/sample";
+
+fn build(run_as: &str, virtiofs: bool) -> (tempfile::TempDir, Output) {
+    let directory = project(run_as, &[WORK]);
+    fs::write(directory.path().join("input"), "from-the-host\n").expect("written");
+    let mut command = kiln(directory.path());
+    if virtiofs {
+        command.env("QEMU_USE_VIRTIOFS", "1");
+    }
+    let output = command.output().expect("kiln can be started");
+    assert!(output.status.success(), "{}", said(&output));
+    (directory, output)
+}
+
+#[test]
+fn by_9p_a_build_leaves_its_package_and_nothing_else() {
+    for run_as in ["root", "build"] {
+        let (directory, output) = build(run_as, false);
+        let artifact = directory.path().join("packages/x86_64/sample-1.10-r3.tar.zst");
+        assert!(artifact.is_file(), "{}", said(&output));
+        assert_eq!(
+            fs::read_to_string(directory.path().join("input")).expect("it is there"),
+            "from-the-host\n"
+        );
+        assert_eq!(fs::read_dir(directory.path().join("cache")).expect("it was made").count(), 0);
+        assert!(said(&output).contains("writes are discarded"), "{}", said(&output));
+    }
+}
+
+#[test]
+fn by_virtiofs_the_cache_is_kept() {
+    let (directory, output) = build("root", true);
+    let kept = directory.path().join("cache/kept");
+    assert_eq!(fs::read_to_string(&kept).expect("it was kept"), "kept\n", "{}", said(&output));
+    let again = kiln(directory.path()).env("QEMU_USE_VIRTIOFS", "1").output().expect("kiln can be started");
+    assert!(again.status.success() && said(&again).contains("] kept\n"), "{}", said(&again));
+}
+
+#[test]
+fn a_failed_step_gives_its_status_and_its_last_lines() {
+    let directory = project("root", &["echo the last line; exit 7"]);
+    let output = kiln(directory.path()).output().expect("kiln can be started");
+    assert_eq!(output.status.code(), Some(5), "{}", said(&output));
+    assert!(said(&output).contains("exited with status 7"), "{}", said(&output));
+    assert!(said(&output).contains("the last line"), "{}", said(&output));
+    assert!(!directory.path().join("packages").join("x86_64").join("sample-1.10-r3.tar.zst").exists());
+}
