@@ -45,6 +45,9 @@ fn archive() -> Vec<u8> {
         let mut header = tar::Header::new_ustar();
         header.set_entry_type(kind);
         header.set_mode(0o755);
+        header.set_uid(0);
+        header.set_gid(0);
+        header.set_mtime(0);
         header.set_size(0);
         tar.append_data(&mut header, name, std::io::empty()).expect("written to memory");
     }
