@@ -1,6 +1,6 @@
 //! The conversation with the host: one poll loop over the channel, the children and their pipes.
 //!
-//! Before it: a channel ([`boot`](crate::boot), [`stdio`](crate::stdio)). After it: [`end`](crate::end). Nothing here
+//! Before it: a channel ([`boot`], [`stdio`]). After it: [`end`](crate::end). Nothing here
 //! blocks but the poll, so that `Cancel` and the end of the channel are seen whatever a step or an export does.
 
 use std::{
