@@ -117,7 +117,7 @@ impl Engine<'_> {
                     return Err(failure::unexpected(&other, "while it made its world", talk));
                 }
                 Wake::Ended(ended) => return Err(failure::died(&ended, "before it was ready", talk)),
-                Wake::Interrupted(signal) => return Err(failure::interrupted(signal)),
+                Wake::Interrupted(signal) => return Err(signal.failure().into()),
                 Wake::Deadline => return Err(failure::boot_timeout(limit, talk)),
             }
         }
@@ -156,7 +156,7 @@ impl Engine<'_> {
                 Wake::Interrupted(signal) => {
                     self.cancel(talk, &mut output).await?;
                     self.finish_step(&name, ExitStatus::Cancelled, Duration::ZERO);
-                    return Err(failure::interrupted(signal));
+                    return Err(signal.failure().into());
                 }
                 Wake::Deadline => {
                     self.cancel(talk, &mut output).await?;
@@ -246,7 +246,7 @@ impl Engine<'_> {
                 Wake::Ended(ended) => {
                     return Err(failure::died(&ended, "while artifacts left the guest", talk));
                 }
-                Wake::Interrupted(signal) => return Err(failure::interrupted(signal)),
+                Wake::Interrupted(signal) => return Err(signal.failure().into()),
                 Wake::Deadline => {
                     return Err(Failure::new(
                         Code::Timeout,
@@ -268,7 +268,7 @@ impl Engine<'_> {
                     Wake::Message(_) => {}
                     Wake::Ended(ended) if ended.orderly => return Ok(()),
                     Wake::Ended(ended) => return Err(failure::died(&ended, "at its end", talk)),
-                    Wake::Interrupted(signal) => return Err(failure::interrupted(signal)),
+                    Wake::Interrupted(signal) => return Err(signal.failure().into()),
                     Wake::Deadline => break,
                 }
             }

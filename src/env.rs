@@ -6,7 +6,6 @@ use std::{
     collections::BTreeMap,
     ffi::{OsStr, OsString},
     path::Path,
-    time::Duration,
 };
 
 use crate::exit::Failure;
@@ -66,47 +65,10 @@ impl Env {
         }
     }
 
-    /// A duration as Go writes it: `90s`, `1h30m`.
-    pub fn duration(&self, name: &str) -> Result<Option<Duration>, Failure> {
-        let Some(value) = self.get(name) else { return Ok(None) };
-        value.to_str().and_then(parse_duration).map(Some).ok_or_else(|| {
-            let what = format!("{name}={} is not a duration", value.display());
-            Failure::usage(what, "Write a number and a unit (ns us ms s m h), as in 90s or 1h30m.")
-        })
-    }
-
     /// Where programs are looked for.
     pub fn search_path(&self) -> impl Iterator<Item = std::path::PathBuf> {
         self.get("PATH").map(std::env::split_paths).into_iter().flatten().filter(|dir| dir.is_absolute())
     }
-}
-
-/// What Go's `time.ParseDuration` takes, but for signs: a time-out is not negative. `None` for all else.
-pub fn parse_duration(text: &str) -> Option<Duration> {
-    if text == "0" {
-        return Some(Duration::ZERO);
-    }
-    let mut rest = text;
-    let mut sum = Duration::ZERO;
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-        let unit = rest[digits..]
-            .find(|c: char| c.is_ascii_digit() || c == '.')
-            .map_or(rest.len(), |end| digits + end);
-        let seconds = match &rest[digits..unit] {
-            "ns" => 1e-9,
-            "us" | "µs" | "μs" => 1e-6,
-            "ms" => 1e-3,
-            "s" => 1.0,
-            "m" => 60.0,
-            "h" => 3600.0,
-            _ => return None,
-        };
-        let number: f64 = rest[..digits].parse().ok()?;
-        sum = sum.checked_add(Duration::try_from_secs_f64(number * seconds).ok()?)?;
-        rest = &rest[unit..];
-    }
-    (!text.is_empty()).then_some(sum)
 }
 
 impl<N: Into<OsString>, V: Into<OsString>> FromIterator<(N, V)> for Env {
@@ -142,27 +104,5 @@ mod tests {
             assert_eq!(failure.what, format!("QEMU_USE_VIRTIOFS={word} is neither true nor false"));
             assert!(failure.way_out.contains("TRUE true True"), "{}", failure.way_out);
         }
-    }
-
-    #[test]
-    fn durations_are_those_of_go() {
-        for (text, duration) in [
-            ("90s", Some(Duration::from_secs(90))),
-            ("1h30m", Some(Duration::from_secs(5400))),
-            ("1.5s", Some(Duration::from_millis(1500))),
-            ("250ms", Some(Duration::from_millis(250))),
-            ("0", Some(Duration::ZERO)),
-            ("90", None),
-            ("", None),
-            ("s", None),
-            ("1d", None),
-            ("-1s", None),
-            ("1e9s", None),
-            ("99999999999999999999999h", None),
-        ] {
-            assert_eq!(parse_duration(text), duration, "{text}");
-        }
-        let env: Env = [("T", "soon")].into_iter().collect();
-        assert_eq!(env.duration("T").unwrap_err().what, "T=soon is not a duration");
     }
 }

@@ -14,6 +14,7 @@ mod link;
 mod namespace;
 mod reaper;
 mod table;
+mod tail;
 
 use std::{
     path::Path,
@@ -33,6 +34,7 @@ pub use self::{
     link::REAPER_ARGUMENT,
     namespace::{IdMap, IdRange, user_namespaces_usable},
     reaper::reaper_main,
+    tail::Tail,
 };
 use crate::exit::{Code, Failure};
 

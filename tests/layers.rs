@@ -173,7 +173,8 @@ fn processes_start_in_one_place() {
 fn only_report_prints() {
     for (module, path) in files() {
         let code = code(&path);
-        let found = ["println!(", "eprintln!(", "print!(", "io::stdout()"].iter().any(|word| code.contains(word));
+        let found =
+            ["println!(", "eprintln!(", "print!(", "io::stdout()"].iter().any(|word| code.contains(word));
         assert!(!found || module == "report", "{} prints", path.display());
     }
 }

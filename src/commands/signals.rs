@@ -1,15 +1,12 @@
 //! Ctrl-C, SIGTERM, SIGHUP: the first ends a build in order, the second at once.
 
-use anyhow::{Context, Error, Result};
+use anyhow::{Context, Result};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::watch,
 };
 
-use crate::{
-    engine::{Interrupt, Interrupts},
-    exit::{Code, Failure},
-};
+use crate::engine::{Interrupt, Interrupts};
 
 /// Runs `work`, which is told of the first signal; the second one abandons it, and what it started is killed.
 pub(super) async fn guard<T>(work: impl AsyncFnOnce(Interrupts) -> Result<T>) -> Result<T> {
@@ -21,7 +18,7 @@ pub(super) async fn guard<T>(work: impl AsyncFnOnce(Interrupts) -> Result<T>) ->
     };
     tokio::select! {
         result = work(Interrupts::new(receiver)) => result,
-        signal = second => Err(interrupted(signal)),
+        signal = second => Err(signal.failure().into()),
     }
 }
 
@@ -30,7 +27,7 @@ pub(super) async fn abortable<T>(work: impl Future<Output = Result<T>>) -> Resul
     let mut signals = Signals::listen()?;
     tokio::select! {
         result = work => result,
-        signal = signals.next() => Err(interrupted(signal)),
+        signal = signals.next() => Err(signal.failure().into()),
     }
 }
 
@@ -56,12 +53,5 @@ impl Signals {
             _ = self.terminate.recv() => Interrupt::Terminate,
             _ = self.hangup.recv() => Interrupt::Terminate,
         }
-    }
-}
-
-fn interrupted(signal: Interrupt) -> Error {
-    match signal {
-        Interrupt::Interrupt => Failure::new(Code::Interrupted, "interrupted", "").into(),
-        Interrupt::Terminate => Failure::new(Code::Terminated, "terminated", "").into(),
     }
 }

@@ -11,6 +11,7 @@ use tokio::{
 
 use crate::{
     agent::Session,
+    exit::{Code, Failure},
     runner::{Ended, Launched, Machine},
 };
 
@@ -28,6 +29,16 @@ pub enum Interrupt {
     Terminate,
 }
 
+impl Interrupt {
+    /// What it makes of the work that it ended, with its exit code.
+    pub fn failure(self) -> Failure {
+        match self {
+            Self::Interrupt => Failure::new(Code::Interrupted, "interrupted", ""),
+            Self::Terminate => Failure::new(Code::Terminated, "terminated", ""),
+        }
+    }
+}
+
 /// Where signals arrive.
 #[derive(Debug, Clone)]
 pub struct Interrupts(watch::Receiver<Option<Interrupt>>);
@@ -40,7 +51,7 @@ impl Interrupts {
 
     /// Resolves at the first signal, to the error that it makes of work which has no order to end in.
     pub async fn refuse(&mut self) -> anyhow::Error {
-        super::failure::interrupted(self.next().await)
+        self.next().await.failure().into()
     }
 
     /// Resolves at the first signal; never, when there will be none.

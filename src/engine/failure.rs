@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Error, anyhow};
 use kiln_protocol::{ExitStatus, FromGuest};
 
-use super::conversation::{Conversation, Interrupt};
+use super::conversation::Conversation;
 use crate::{
     exit::{Code, Failure},
     plan::PlannedStep,
@@ -77,14 +77,6 @@ pub(super) fn unexpected(message: &FromGuest, when: &str, talk: &Conversation) -
         | FromGuest::Refused { .. }
         | FromGuest::Data(_)
         | FromGuest::Exported { .. } => anyhow!("the agent sent {} {when}", name(message)),
-    }
-}
-
-/// A signal ended the build.
-pub(super) fn interrupted(signal: Interrupt) -> Error {
-    match signal {
-        Interrupt::Interrupt => Failure::new(Code::Interrupted, "interrupted", "").into(),
-        Interrupt::Terminate => Failure::new(Code::Terminated, "terminated", "").into(),
     }
 }
 

@@ -37,6 +37,7 @@ use crate::{
     exit::Failure,
     home::Home,
     process::Spawner,
+    rundir::scratch_dir,
 };
 
 /// Part of every key: to be raised when images are made differently.
@@ -79,8 +80,7 @@ pub struct Record {
 impl Store {
     /// The store of `home`. Roots are put together below `QEMU_DISKS_PATH`, else `TMPDIR`, else `/var/tmp`.
     pub fn open(home: &Home, env: &Env) -> Result<Self> {
-        let scratch =
-            env.path("QEMU_DISKS_PATH").or_else(|| env.path("TMPDIR")).unwrap_or(Path::new("/var/tmp"));
+        let scratch = scratch_dir(env);
         let scratch = std::path::absolute(scratch).with_context(|| format!("find {}", scratch.display()))?;
         Ok(Self { images: home.dir("images")?, memos: home.dir("memos")?, scratch })
     }

@@ -16,6 +16,7 @@ use std::{path::PathBuf, time::Duration};
 use kiln_protocol::{Step, World};
 use serde::Serialize;
 
+pub use crate::compile::WORKSPACE;
 pub use crate::host::accelerator::{Accelerator, Wish as AcceleratorWish};
 pub use crate::image::{ImageRecipe, Reference as ImageReference, Source as ImageSource, map_packages};
 pub use cache::{CacheMode, CachePlan, CacheShare};
@@ -25,8 +26,6 @@ pub use wishes::{CacheModeWish, RunnerKind, VirtiofsWish, Wishes};
 
 /// The uid and gid of the user `build`.
 pub const BUILD_ID: u32 = 1000;
-/// Where the source appears, and steps start.
-pub const WORKSPACE: &str = "/home/build";
 /// Below it each package has the directory that becomes its content.
 pub const OUTPUT: &str = "/home/build/melange-out";
 /// Where the cache appears.

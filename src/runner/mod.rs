@@ -4,7 +4,6 @@
 
 pub mod fake;
 pub mod qemu;
-mod tail;
 
 use std::{future::Future, pin::Pin};
 

@@ -4,24 +4,17 @@
 //! connected descriptor. The path is gone before the daemon runs. When that connection closes the daemon ends by itself.
 
 use std::{
-    collections::VecDeque,
     fmt, fs,
     os::{
         fd::{AsRawFd, OwnedFd},
         unix::net::{UnixListener, UnixStream},
     },
     path::Path,
-    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use anyhow::{Context, Result};
 use nix::unistd::geteuid;
-use tokio::{
-    io::{AsyncReadExt, BufReader},
-    process::ChildStderr,
-    task::JoinHandle,
-};
 
 use super::{
     Directory, Owner, Sandbox,
@@ -30,14 +23,11 @@ use super::{
 use crate::{
     exit::Failure,
     host::virtiofsd::{Kind, Virtiofsd},
-    process::{Child, Command, ExitStatus, IdMap, Spawner, Stdio, user_namespaces_usable},
+    process::{Child, Command, ExitStatus, IdMap, Spawner, Stdio, Tail, user_namespaces_usable},
 };
 
 /// How many of the daemon's last lines are kept.
 const LAST_LINES: usize = 20;
-
-/// How much of each of them.
-const LINE_BYTES: usize = 1024;
 
 /// CAP_SYS_ADMIN of capabilities(7): without it root, too, cannot make the namespaces of the sandbox.
 const CAP_SYS_ADMIN: u32 = 21;
@@ -66,8 +56,7 @@ fn has_capability(status: &str, capability: u32) -> bool {
 #[derive(Debug)]
 pub struct Server {
     child: Child,
-    reader: JoinHandle<()>,
-    last: Arc<Mutex<VecDeque<String>>>,
+    stderr: Tail,
 }
 
 /// How a daemon ended, and its last words.
@@ -105,10 +94,8 @@ impl Server {
                 command.user_namespace(IdMap::swap(directory.inside, directory.inside)?.with_all_rights());
         }
         let mut child = spawner.spawn(command)?;
-        let last = Arc::default();
         let stderr = child.take_stderr().expect("stderr was piped above");
-        let reader = tokio::spawn(keep_last_lines(stderr, Arc::clone(&last)));
-        Ok((Self { child, reader, last }, connected))
+        Ok((Self { child, stderr: Tail::follow(LAST_LINES, stderr, None) }, connected))
     }
 
     /// Its process id.
@@ -119,11 +106,7 @@ impl Server {
     /// Waits for its end, which before the guest's is one too early. May be cancelled and called again.
     pub async fn died(&mut self) -> Result<Death> {
         let status = self.child.wait().await?;
-        if !self.reader.is_finished() {
-            (&mut self.reader).await.context("read the last lines of virtiofsd")?;
-        }
-        let last_lines = self.last.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect();
-        Ok(Death { status, last_lines })
+        Ok(Death { status, last_lines: self.stderr.last_lines().await? })
     }
 
     /// Ends it, for when the guest is gone: it ends by itself then, or after `grace`.
@@ -144,34 +127,6 @@ fn connection(run: &Path) -> Result<(OwnedFd, OwnedFd)> {
         UnixStream::connect(&path).with_context(|| format!("connect to a socket in {}", run.display()));
     fs::remove_file(&path).with_context(|| format!("unlink a socket in {}", run.display()))?;
     Ok((listener.into(), connected?.into()))
-}
-
-/// Reads to the end; a line without an end costs no more memory than a short one.
-async fn keep_last_lines(stderr: ChildStderr, last: Arc<Mutex<VecDeque<String>>>) {
-    let mut stderr = BufReader::new(stderr);
-    let mut line = Vec::new();
-    // An error of a pipe is its end: nothing more can be learnt from it.
-    while let Ok(byte) = stderr.read_u8().await {
-        match byte {
-            b'\n' => push(&last, &mut line),
-            _ if line.len() < LINE_BYTES => line.push(byte),
-            _ => {}
-        }
-    }
-    push(&last, &mut line);
-}
-
-fn push(last: &Mutex<VecDeque<String>>, line: &mut Vec<u8>) {
-    let text = String::from_utf8_lossy(line).trim_end().to_owned();
-    line.clear();
-    if text.is_empty() {
-        return;
-    }
-    let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
-    if last.len() == LAST_LINES {
-        last.pop_front();
-    }
-    last.push_back(text);
 }
 
 #[cfg(test)]
@@ -197,15 +152,5 @@ mod tests {
         let mut byte = [0];
         std::io::Read::read_exact(&mut accepted, &mut byte).unwrap();
         assert_eq!(&byte, b"x");
-    }
-
-    #[test]
-    fn only_the_last_lines_are_kept() {
-        let last = Mutex::default();
-        for number in 0..100 {
-            push(&last, &mut format!("line {number}\r").into_bytes());
-        }
-        let last = last.into_inner().unwrap();
-        assert_eq!((last.len(), last[0].as_str(), last[19].as_str()), (20, "line 80", "line 99"));
     }
 }

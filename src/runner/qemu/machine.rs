@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use anyhow::Result;
 use tokio::time::timeout;
 
 use crate::{
-    process::Child,
-    runner::{Ended, Eventually, Machine, tail::Tail},
+    process::{Child, ExitStatus, Tail},
+    runner::{Ended, Eventually, Machine},
     share::spawned::Server,
 };
 
@@ -36,7 +37,7 @@ impl Microvm {
         };
         let died = tokio::select! {
             biased;
-            status = qemu.wait() => return qemu_ended(status, stderr),
+            status = qemu.wait() => return qemu_ended(status, stderr).await,
             died = daemon => died,
         };
         let died = match died {
@@ -46,7 +47,7 @@ impl Microvm {
         if died.status.success()
             && let Ok(status) = timeout(QEMU_AFTER_DAEMON, qemu.wait()).await
         {
-            return qemu_ended(status, stderr);
+            return qemu_ended(status, stderr).await;
         }
         virtiofsd_ended(died.status.to_string(), died.last_lines)
     }
@@ -56,12 +57,15 @@ fn virtiofsd_ended(how: String, last_words: Vec<String>) -> Ended {
     Ended { part: "virtiofsd".into(), how, orderly: false, last_words }
 }
 
-fn qemu_ended(status: anyhow::Result<crate::process::ExitStatus>, stderr: &Tail) -> Ended {
+/// QEMU starts no process of its own, so its stderr has ended with it.
+async fn qemu_ended(status: Result<ExitStatus>, stderr: &mut Tail) -> Ended {
     let (how, orderly) = match status {
         Ok(status) => (status.to_string(), status.success()),
         Err(error) => (format!("cannot be waited for: {error:#}"), false),
     };
-    Ended { part: "QEMU".into(), how, orderly, last_words: stderr.lines() }
+    // A reader that panicked has kept what it had read.
+    let last_words = stderr.last_lines().await.unwrap_or_else(|_| stderr.lines());
+    Ended { part: "QEMU".into(), how, orderly, last_words }
 }
 
 impl Machine for Microvm {

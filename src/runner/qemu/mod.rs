@@ -17,12 +17,15 @@ use tokio::net::UnixStream;
 pub use argv::{Files, argv};
 
 use self::machine::Microvm;
-use super::{Eventually, Launched, Runner, tail::Tail};
+use super::{Eventually, Launched, Runner};
 use crate::{
     plan::Plan,
-    process::{Command, IdMap, Spawner, Stdio},
+    process::{Command, IdMap, Spawner, Stdio, Tail},
     share::spawned::Server,
 };
+
+/// How many of the last lines of the console and of QEMU itself are kept.
+const LAST_LINES: usize = 40;
 
 /// QEMU and what it needs besides the plan.
 pub struct Qemu<'a> {
@@ -87,8 +90,9 @@ impl Qemu<'_> {
         let ends = Ends { agent: blocking(agent_end)?, console: blocking(console_end)?, cache: connection };
         let command = self.command(plan, ends)?;
         let mut qemu = self.spawner.spawn(command)?;
-        let stderr = Tail::follow(qemu.take_stderr().context("QEMU's stderr was piped above")?, None);
-        let console = Tail::follow(console, self.console_log.take());
+        let stderr =
+            Tail::follow(LAST_LINES, qemu.take_stderr().context("QEMU's stderr was piped above")?, None);
+        let console = Tail::follow(LAST_LINES, console, self.console_log.take());
         let (reader, writer) = tokio::io::split(agent);
         let machine = Box::new(Microvm::new(qemu, stderr, console, server));
         Ok(Launched { reader: Box::pin(reader), writer: Box::pin(writer), machine })
