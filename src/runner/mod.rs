@@ -48,7 +48,7 @@ pub trait Machine {
 pub struct Ended {
     /// `qemu`, `virtiofsd`, `docker`, `bwrap`.
     pub part: String,
-    /// How: `exited with 0`, `was ended by signal 9`.
+    /// How, as a predicate: `ended (SIGKILL)`.
     pub how: String,
     /// Whether that is how an orderly end looks.
     pub orderly: bool,

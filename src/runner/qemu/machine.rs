@@ -49,7 +49,7 @@ impl Microvm {
         {
             return qemu_ended(status, stderr).await;
         }
-        virtiofsd_ended(died.status.to_string(), died.last_lines)
+        virtiofsd_ended(format!("ended ({})", died.status), died.last_lines)
     }
 }
 
@@ -60,7 +60,7 @@ fn virtiofsd_ended(how: String, last_words: Vec<String>) -> Ended {
 /// QEMU starts no process of its own, so its stderr has ended with it.
 async fn qemu_ended(status: Result<ExitStatus>, stderr: &mut Tail) -> Ended {
     let (how, orderly) = match status {
-        Ok(status) => (status.to_string(), status.success()),
+        Ok(status) => (format!("ended ({status})"), status.success()),
         Err(error) => (format!("cannot be waited for: {error:#}"), false),
     };
     // A reader that panicked has kept what it had read.
