@@ -1,7 +1,8 @@
 //! The cold start: a build of one step `true`, against a bare boot of the same kernel in the same machine, and against
 //! virtme-ng's `-- true` with that kernel. Whole commands, side by side; a sample that fails ends it.
 //!
-//! `cargo bench --bench boot -- --runs 5`. virtme-ng is installed from PyPI into the target directory; `--no-vng` leaves it out.
+//! `cargo bench --bench boot -- --runs 5`. virtme-ng is installed from PyPI into the target directory; it needs busybox-static,
+//! and the kernel's modules in /lib/modules (a link to those of the store will do). `--no-vng` leaves it out.
 
 mod measure;
 
@@ -105,10 +106,14 @@ fn vng(kernel: &Path) -> Command {
         sample(Command::new("python3").args(["-m", "venv"]).arg(&place));
         sample(Command::new(place.join("bin/pip")).args(["install", "--quiet", "virtme-ng"]));
     }
-    let mut vng = Command::new(place.join("bin/vng"));
-    vng.args(["--disable-kvm", "--memory", &format!("{MEMORY_MIB}M"), "--cpus", &CPUS.to_string(), "--run"])
-        .arg(kernel)
-        .args(["--", "true"]);
+    // It starts its other half by name, and wants a terminal.
+    let path = env::var("PATH").expect("there is a PATH");
+    let line = format!(
+        "vng --disable-kvm --memory {MEMORY_MIB}M --cpus {CPUS} --run '{}' -- true",
+        kernel.display()
+    );
+    let mut vng = Command::new("script");
+    vng.env("PATH", format!("{}:{path}", place.join("bin").display())).args(["-qec", &line, "/dev/null"]);
     vng
 }
 
