@@ -25,8 +25,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("manifest", &["exit"]),
     ("package", &["event", "exit", "plan"]),
     ("pipelines", &["compile", "manifest"]),
-    // `image` for the types of its recipe alone; they are to move into `plan`.
-    ("plan", &["compile", "exit", "host", "image", "manifest"]),
+    ("plan", &["compile", "exit", "host", "manifest"]),
     ("process", &["exit"]),
     ("report", &["event", "exit"]),
     ("rundir", &["env", "exit", "home", "process"]),

@@ -10,7 +10,7 @@ use crate::{
     event::{Event, Sink},
     exit::{Code, Failure},
     home::Home,
-    image::{Image, Store},
+    image::{Image, Store, locate},
     manifest::duration,
     plan::{ImageRecipe, ImageReference},
     process::Spawner,
@@ -57,7 +57,7 @@ fn row(image: &Image) -> serde_json::Value {
 }
 
 async fn build(store: &Store, image: &str, refresh: bool, progress: ProgressChoice) -> Result<Code> {
-    let (source, packages) = ImageReference::parse(image)?.locate()?;
+    let (source, packages) = locate(ImageReference::parse(image)?)?;
     let recipe = ImageRecipe::new(source, packages, Vec::new(), "amd64")?;
     let spawner = Spawner::start()?;
     let mut reporter = Reporter::new(super::progress(progress), Outlets::of_process());

@@ -17,7 +17,7 @@ use crate::{
         qemu::Qemu,
         virtiofsd::{self, Virtiofsd},
     },
-    image::{Feature, Kernel, Store, initramfs},
+    image::{Feature, Kernel, Store, initramfs, locate},
     plan::{
         self, AcceleratorWish, CacheShare, Facts, ImageRecipe, ImageReference, Plan, VirtiofsWish, Wishes,
         map_packages,
@@ -125,7 +125,7 @@ pub(super) fn initramfs(home: &Home, kernel: &Kernel) -> Result<std::path::PathB
 
 fn image(recipe: &Recipe, wishes: &Wishes, sink: &mut dyn Sink) -> Result<ImageRecipe> {
     let reference = ImageReference::parse(wishes.image.as_deref().unwrap_or(DEFAULT_IMAGE))?;
-    let (source, mut packages) = reference.locate()?;
+    let (source, mut packages) = locate(reference)?;
     let contents = &recipe.environment.contents;
     let asked: Vec<String> = contents
         .packages

@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::reference::ImageRecipe;
+use crate::plan::ImageRecipe;
 
 /// Signs Debian's repositories; package debian-archive-keyring.
 pub(super) const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
@@ -123,7 +123,7 @@ pub(super) fn quoted(path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::image::reference::Source;
+    use crate::plan::ImageSource as Source;
 
     #[test]
     fn the_hosts_mirrors_are_found_in_both_formats() {

@@ -21,13 +21,11 @@ use tokio::{
     net::unix::pipe::Receiver,
 };
 
-use super::{
-    debian,
-    reference::{Compression, ImageRecipe, Source},
-};
+use super::{debian, locate::Compression};
 use crate::{
     event::{Event, Sink},
     exit::Failure,
+    plan::{ImageRecipe, ImageSource as Source},
     process::{Command, Spawner, Stdio},
 };
 

@@ -1,7 +1,7 @@
 //! Where the root, the kernel and the initramfs of a guest come from.
 //!
 //! ```text
-//! --image TEXT --Reference--> Source --ImageRecipe--> Store::ensure --> Image (erofs)      virtio-blk
+//! --image TEXT --locate------> Source --ImageRecipe--> Store::ensure --> Image (erofs)      virtio-blk
 //! environment, store, host ----------------------> Kernel::find ----> vmlinux, modules     -kernel
 //! agent, modules --------------------------------> initramfs::ensure -> cpio               -initrd
 //! ```
@@ -13,10 +13,9 @@ mod debian;
 pub mod initramfs;
 mod kernel;
 mod key;
+mod locate;
 mod making;
 mod modules;
-mod packages;
-mod reference;
 mod scratch;
 mod store;
 mod vmlinux;
@@ -24,9 +23,8 @@ mod vmlinux;
 pub use self::{
     kernel::{IMAGE_VARIABLE, Kernel, MODULES_VARIABLE},
     key::Key,
+    locate::locate,
     modules::{Feature, Module, ModuleSet},
-    packages::map_packages,
-    reference::{ImageRecipe, Reference, Source},
     scratch::scratch_disk,
     store::{Image, Record, Store},
 };

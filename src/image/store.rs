@@ -29,13 +29,13 @@ use sha2::{Digest, Sha256};
 use super::{
     key::{self, Key},
     making::{self, Job},
-    reference::{ImageRecipe, Source},
 };
 use crate::{
     env::Env,
     event::{Event, ImageState, Sink},
     exit::Failure,
     home::Home,
+    plan::{ImageRecipe, ImageSource as Source},
     process::Spawner,
     rundir::scratch_dir,
 };

@@ -5,6 +5,8 @@
 
 mod cache;
 mod capability;
+mod image;
+mod packages;
 mod quantity;
 mod resolve;
 mod steps;
@@ -18,8 +20,12 @@ use serde::Serialize;
 
 pub use crate::compile::WORKSPACE;
 pub use crate::host::accelerator::{Accelerator, Wish as AcceleratorWish};
-pub use crate::image::{ImageRecipe, Reference as ImageReference, Source as ImageSource, map_packages};
 pub use cache::{CacheMode, CachePlan, CacheShare};
+pub use image::{
+    FORMS as IMAGE_FORMS, ImageRecipe, Reference as ImageReference, Source as ImageSource,
+    unsupported as unsupported_image,
+};
+pub use packages::map_packages;
 pub use quantity::{Bytes, parse_bytes};
 pub use resolve::{Facts, TCG_SLOWNESS, resolve};
 pub use wishes::{CacheModeWish, RunnerKind, VirtiofsWish, Wishes};

@@ -388,7 +388,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::{exit::Code, image::reference::is_debian_name};
+    use crate::{exit::Code, plan::image::is_debian_name};
 
     fn map(names: &[&str]) -> Result<Vec<String>, Failure> {
         map_packages(&names.iter().map(ToString::to_string).collect::<Vec<_>>())
