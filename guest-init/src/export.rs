@@ -17,12 +17,11 @@ use kiln_protocol::frame::MAX_DATA;
 use nix::{
     dir::Dir,
     fcntl::{AtFlags, OFlag, openat, readlinkat},
-    libc,
     sys::stat::{FileStat, Mode, SFlag, fstat, fstatat, major, minor},
 };
-use xattr::FileExt;
 
 use crate::{
+    attributes::{self, Form},
     content::{Content, Progress},
     header::{BLOCK, Entry, Kind, blocks},
 };
@@ -37,6 +36,7 @@ const READ: OFlag = OFlag::O_RDONLY.union(OFlag::O_CLOEXEC).union(OFlag::O_NOFOL
 pub(crate) struct Export {
     /// The directories on the way down to where we are.
     stack: Vec<Level>,
+    form: Form,
     /// The file whose content is being sent.
     content: Option<Content>,
     /// Files with more than one name: the first of them, by device and inode.
@@ -68,9 +68,14 @@ impl Export {
         let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_DIRECTORY;
         let directory =
             Dir::open(Path::new(root), flags, Mode::empty()).with_context(|| format!("export {root}"))?;
-        let top = Level::new(directory, Vec::new()).with_context(|| format!("export {root}"))?;
+        Self::below(directory, Form::Tree).with_context(|| format!("export {root}"))
+    }
+
+    /// Begins at the children of a directory that is open.
+    pub(crate) fn below(directory: Dir, form: Form) -> Result<Self> {
         Ok(Self {
-            stack: vec![top],
+            stack: vec![Level::new(directory, Vec::new())?],
+            form,
             content: None,
             linked: HashMap::new(),
             pending: Vec::new(),
@@ -138,7 +143,7 @@ impl Export {
         if file_type == SFlag::S_IFDIR {
             let below = Dir::openat(directory, name, READ | OFlag::O_DIRECTORY, Mode::empty())?;
             let attributes = File::from(below.as_fd().try_clone_to_owned()?);
-            self.header(path, Kind::Directory, &stat, attributes_of(&attributes)?);
+            self.header(path, Kind::Directory, &stat, attributes::of(&attributes, self.form)?);
             self.stack.push(Level::new(below, path.to_vec())?);
             return Ok(());
         }
@@ -174,7 +179,7 @@ impl Export {
             SFlag::from_bits_truncate(stat.st_mode).contains(SFlag::S_IFREG),
             "it changed while it was exported"
         );
-        let attributes = attributes_of(&file)?;
+        let attributes = attributes::of(&file, self.form)?;
         let content = Content::new(file, path.to_vec(), stat);
         let kind = Kind::File { size: content.size() };
         self.header(path, kind, &stat, attributes);
@@ -217,27 +222,4 @@ impl Level {
 /// Device numbers of Linux have 32 bits.
 fn number(number: u64) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
-}
-
-/// The extended attributes that a package may carry, sorted: file capabilities, and what users set. An overlay's own
-/// say how it is made, not what it holds.
-fn attributes_of(file: &File) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
-    let names = match file.list_xattr() {
-        Ok(names) => names,
-        Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => return Ok(Vec::new()),
-        Err(error) => return Err(error).context("list its extended attributes"),
-    };
-    let mut attributes = Vec::new();
-    for name in names {
-        let bytes = name.as_bytes();
-        let users = bytes.starts_with(b"user.") && !bytes.starts_with(b"user.overlay.");
-        if !users && bytes != b"security.capability" {
-            continue;
-        }
-        if let Some(value) = file.get_xattr(&name).context("read its extended attributes")? {
-            attributes.push((bytes.to_vec(), value));
-        }
-    }
-    attributes.sort_unstable();
-    Ok(attributes)
 }

@@ -11,6 +11,7 @@
 //! the wire of `kiln-protocol`. When the channel closes it ends, and its world with it.
 
 mod account;
+mod attributes;
 mod boot;
 mod chown;
 mod clock;
@@ -35,7 +36,9 @@ mod reap;
 mod root;
 mod session;
 mod stdio;
+mod upper;
 mod whiteout;
+mod work;
 mod world;
 
 use std::process::ExitCode;

@@ -27,7 +27,10 @@ use crate::{
     port::{Peer, Port},
     processes,
     reap::{self, Reaped},
-    stdio, world,
+    stdio,
+    upper::Uppers,
+    work::{Phase, Running, Work},
+    world,
 };
 
 /// The longest sentence of [`FromGuest::Failed`], in characters: it must fit a frame whatever paths it quotes.
@@ -62,25 +65,33 @@ fn converse(place: Place, port: &mut Option<Port>) -> Result<()> {
     let signals = SignalFd::with_flags(&signals, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)
         .context("make a descriptor for signals")?;
     match prepare(port)? {
-        Some(capabilities) => {
-            Session { port, signals, capabilities, taps: Taps::default(), work: Work::None }.run()
+        Some(Prepared { capabilities, uppers }) => {
+            Session { port, signals, capabilities, uppers, taps: Taps::default(), work: Work::None }.run()
         }
         None => Ok(()),
     }
 }
 
-/// Waits for `Prepare` and does it; the answer is what steps need to know of it, or nothing when the host ends it all.
-fn prepare(port: &mut Port) -> Result<Option<exec::Capabilities>> {
+/// What is kept of `Prepare`.
+struct Prepared {
+    capabilities: exec::Capabilities,
+    uppers: Uppers,
+}
+
+/// Waits for `Prepare` and does it; nothing when the host ends it all.
+fn prepare(port: &mut Port) -> Result<Option<Prepared>> {
     loop {
         match port.request()? {
             Some(ToGuest::Prepare(world)) => {
                 let capabilities = exec::Capabilities::new(world.capabilities.as_deref());
-                let phases = world::make(&world)?;
+                let world::Made { phases, uppers } = world::make(&world)?;
                 port.send(&FromGuest::Ready { phases })?;
-                return Ok(Some(capabilities));
+                return Ok(Some(Prepared { capabilities, uppers }));
             }
             Some(ToGuest::Shutdown) => return Ok(None),
-            Some(ToGuest::Run(_) | ToGuest::Cancel | ToGuest::Export { .. }) => {
+            Some(
+                ToGuest::Run(_) | ToGuest::Cancel | ToGuest::Export { .. } | ToGuest::ExportUpper { .. },
+            ) => {
                 bail!("a request came before the world was prepared")
             }
             None => {
@@ -99,34 +110,9 @@ struct Session<'p> {
     port: &'p mut Port,
     signals: SignalFd,
     capabilities: exec::Capabilities,
+    uppers: Uppers,
     taps: Taps,
     work: Work,
-}
-
-/// What the host waits for.
-enum Work {
-    None,
-    Step(Running),
-    Export(Box<Export>),
-}
-
-/// A step that has been started and not answered.
-struct Running {
-    index: u32,
-    pid: u32,
-    started: Instant,
-    deadline: Option<Instant>,
-    phase: Phase,
-}
-
-/// How far a step is.
-enum Phase {
-    /// Its first process runs.
-    Runs,
-    /// Everything has been killed and is not gone yet; then this is the answer.
-    Killed(ExitStatus),
-    /// Its first process has ended; what it wrote is being sent.
-    Ended { status: ExitStatus, duration: Duration },
 }
 
 /// Whether the conversation goes on.
@@ -185,7 +171,7 @@ impl Session<'_> {
                 let millis = deadline.saturating_duration_since(Instant::now()).as_millis() + 1;
                 PollTimeout::try_from(millis.min(i32::MAX as u128)).unwrap_or(PollTimeout::MAX)
             }
-            Work::None | Work::Step(_) | Work::Export(_) => PollTimeout::NONE,
+            Work::None | Work::Step(_) | Work::Quiet(_) | Work::Export(_) => PollTimeout::NONE,
         }
     }
 
@@ -213,6 +199,9 @@ impl Session<'_> {
                     self.taps.owe(running.index)?;
                 }
             }
+            if let (Work::Quiet(target), Reaped::NoneLeft) = (&self.work, &found) {
+                self.work = Work::Export(Box::new(self.uppers.export(target)?));
+            }
             if !matches!(found, Reaped::Ended { .. }) {
                 return Ok(());
             }
@@ -223,10 +212,19 @@ impl Session<'_> {
         match (request, &self.work) {
             (ToGuest::Shutdown, _) => return Ok(Flow::Ends),
             (ToGuest::Cancel, Work::None | Work::Step(_)) => self.kill(ExitStatus::Cancelled)?,
-            (ToGuest::Cancel, Work::Export(_)) => bail!("the export was cancelled"),
+            (ToGuest::Cancel, Work::Quiet(_) | Work::Export(_)) => bail!("the export was cancelled"),
             (ToGuest::Run(step), Work::None) => self.start(&step)?,
             (ToGuest::Export { root }, Work::None) => self.work = Work::Export(Box::new(Export::of(&root)?)),
-            (ToGuest::Run(_) | ToGuest::Export { .. }, Work::Step(_) | Work::Export(_)) => {
+            (ToGuest::ExportUpper { target }, Work::None) => {
+                processes::kill_all()?;
+                self.work = Work::Quiet(target);
+                // When nothing was left, no signal will tell.
+                self.reap()?;
+            }
+            (
+                ToGuest::Run(_) | ToGuest::Export { .. } | ToGuest::ExportUpper { .. },
+                Work::Step(_) | Work::Quiet(_) | Work::Export(_),
+            ) => {
                 bail!("a request came while another was being answered")
             }
             (ToGuest::Prepare(_), _) => bail!("the world was prepared already"),
@@ -265,7 +263,7 @@ impl Session<'_> {
             {
                 self.kill(ExitStatus::TimedOut)
             }
-            Work::None | Work::Step(_) | Work::Export(_) => Ok(()),
+            Work::None | Work::Step(_) | Work::Quiet(_) | Work::Export(_) => Ok(()),
         }
     }
 

@@ -8,10 +8,18 @@ use anyhow::{Context, Result};
 use kiln_protocol::{Mount, World};
 use nix::unistd::sethostname;
 
-use crate::{chown, clock, file, identity, modules, mount, network, overlay, root, whiteout};
+use crate::{chown, clock, file, identity, modules, mount, network, overlay, root, upper::Uppers, whiteout};
 
-/// Makes everything, in the order of the fields; the answer is what took how many microseconds.
-pub(crate) fn make(world: &World) -> Result<Vec<(String, u64)>> {
+/// A world that stands.
+pub(crate) struct Made {
+    /// What took how many microseconds.
+    pub(crate) phases: Vec<(String, u64)>,
+    /// Where its overlays are written to.
+    pub(crate) uppers: Uppers,
+}
+
+/// Makes everything, in the order of the fields.
+pub(crate) fn make(world: &World) -> Result<Made> {
     let World {
         clock_ns,
         entropy,
@@ -32,7 +40,8 @@ pub(crate) fn make(world: &World) -> Result<Vec<(String, u64)>> {
     phases.end("clock");
     modules::load(modules)?;
     phases.end("modules");
-    mounts.iter().try_for_each(make_mount)?;
+    let mut uppers = Uppers::default();
+    mounts.iter().try_for_each(|mount| make_mount(mount, &mut uppers))?;
     phases.end("mounts");
     if let Some(name) = hostname {
         sethostname(name).with_context(|| format!("set the hostname to {name}"))?;
@@ -42,7 +51,7 @@ pub(crate) fn make(world: &World) -> Result<Vec<(String, u64)>> {
     identity::add(identities)?;
     files.iter().try_for_each(file::write)?;
     phases.end("files");
-    Ok(phases.done)
+    Ok(Made { phases: phases.done, uppers })
 }
 
 struct Phases {
@@ -58,14 +67,15 @@ impl Phases {
     }
 }
 
-fn make_mount(mount: &Mount) -> Result<()> {
+fn make_mount(mount: &Mount, uppers: &mut Uppers) -> Result<()> {
     match mount {
         Mount::Directory { path, mode, uid, gid } => mount::directory(path, *mode, (*uid, *gid)),
         Mount::Filesystem { source, target, fstype, options, access } => {
             mount::filesystem(source, target, fstype, options, *access)
         }
         Mount::Overlay { lower, upper, work, target, options, owner } => {
-            overlay::Overlay { lower, upper, work, target, options }.mount(*owner)
+            overlay::Overlay { lower, upper, work, target, options }.mount(*owner)?;
+            uppers.keep(target, upper)
         }
         Mount::Bind { source, target, access } => mount::bind(source, target, *access),
         Mount::Symlink { path, target } => mount::symlink(path, target),

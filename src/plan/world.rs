@@ -124,7 +124,9 @@ fn cache_mounts(cache: &CachePlan, owner: Owner) -> Vec<Mount> {
         },
     }];
     if cache.mode == CacheMode::Discard {
-        mounts.push(overlay(&[&share], "cache", &target, (owner.inside, owner.inside), "volatile"));
+        // Nothing in the upper directory may lean on the lower one: it can be read on its own.
+        let options = "metacopy=off,redirect_dir=off,volatile";
+        mounts.push(overlay(&[&share], "cache", &target, (owner.inside, owner.inside), options));
     }
     mounts
 }

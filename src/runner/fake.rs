@@ -40,6 +40,8 @@ pub struct Fake {
     pub steps: HashMap<u32, Behaviour>,
     /// The tar stream of the export.
     pub archive: Vec<u8>,
+    /// The tar stream of the export of an upper directory.
+    pub upper: Vec<u8>,
     /// Whether it never says that it is ready.
     pub never_ready: bool,
     /// Whether the machine was killed, seen from outside.
@@ -109,7 +111,8 @@ impl Agent {
                     }
                 }
                 ToGuest::Cancel => {}
-                ToGuest::Export { .. } => self.export().await?,
+                ToGuest::Export { .. } => self.export(self.script.archive.clone()).await?,
+                ToGuest::ExportUpper { .. } => self.export(self.script.upper.clone()).await?,
                 ToGuest::Shutdown => return Ok(true),
             }
         }
@@ -144,8 +147,7 @@ impl Agent {
         Ok(true)
     }
 
-    async fn export(&mut self) -> Result<()> {
-        let archive = std::mem::take(&mut self.script.archive);
+    async fn export(&mut self, archive: Vec<u8>) -> Result<()> {
         for piece in archive.chunks(frame::MAX_DATA) {
             self.say(&FromGuest::Data(piece.to_vec())).await?;
         }

@@ -14,6 +14,8 @@
 //! Cancel                  ->  (ends the running step and all it started)
 //! Export                  ->
 //!                         <-  Data*, Exported | Failed
+//! ExportUpper             ->  (ends what steps have left running)
+//!                         <-  Data*, Exported | Failed
 //! Shutdown                ->  (the agent ends, and its world with it)
 //! ```
 //!
@@ -32,7 +34,7 @@ pub use step::{ExitStatus, Step, Stream, User};
 pub use world::{Access, BootFile, Identity, Mount, Network, TextFile, World};
 
 /// The version of this protocol. Host and agent are built together; a mismatch means a stale initramfs.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// The name of the virtio-serial port that carries the protocol (`/sys/class/virtio-ports/*/name`).
 pub const PORT_NAME: &str = "kiln.agent";
@@ -54,6 +56,16 @@ pub enum ToGuest {
     Export {
         /// The directory whose children become the top-level entries of the stream.
         root: String,
+    },
+    /// Send what was written to an overlay as one tar stream, in the form of [`ToGuest::Export`]: the upper directory as
+    /// it is. Everything that steps have left running is ended first, so that nothing changes meanwhile.
+    ///
+    /// A character device 0:0 is a whiteout; the xattr `trusted.overlay.opaque=y` marks a directory that hides what lies
+    /// below it, also where the overlay was mounted with `userxattr`. The overlay's other xattrs are not sent, and a file
+    /// whose content lies in a lower layer (`metacopy`, `redirect_dir`) is refused.
+    ExportUpper {
+        /// The `target` of a [`Mount::Overlay`] of the world, as it stands there.
+        target: String,
     },
     /// Flush, and end: power off the microVM, exit in a container or sandbox.
     Shutdown,
@@ -100,7 +112,7 @@ pub enum FromGuest {
         /// A sentence: what, where, why.
         why: String,
     },
-    /// A piece of the tar stream of [`ToGuest::Export`]; at most [`frame::MAX_DATA`] bytes.
+    /// A piece of the tar stream of [`ToGuest::Export`] or [`ToGuest::ExportUpper`]; at most [`frame::MAX_DATA`] bytes.
     Data(#[serde(with = "bytes")] Vec<u8>),
     /// The tar stream is complete.
     Exported {

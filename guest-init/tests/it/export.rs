@@ -1,9 +1,8 @@
 //! Exports: a nasty tree, as another program's tar reader sees it.
 
 use std::{
-    collections::BTreeMap,
     fs::{self, File},
-    io::{Read, Seek, SeekFrom, Write},
+    io::{Seek, SeekFrom, Write},
     os::unix::{
         ffi::{OsStrExt, OsStringExt},
         fs::{PermissionsExt, chown, symlink},
@@ -15,85 +14,13 @@ use std::{
 use kiln_protocol::{FromGuest, ToGuest};
 use tar::EntryType;
 
-use crate::agent::{Agent, is_root, skip};
-
-/// One entry as the reader sees it.
-#[derive(Debug, PartialEq, Eq)]
-struct Seen {
-    kind: EntryType,
-    mode: u32,
-    owner: (u64, u64),
-    link: Option<Vec<u8>>,
-    content: Vec<u8>,
-    pax: BTreeMap<String, Vec<u8>>,
-}
+use crate::{
+    agent::{Agent, is_root, skip},
+    archive::{entry, exported, read},
+};
 
 fn export(root: &Path) -> (Vec<u8>, u64) {
-    let mut agent = Agent::start();
-    agent.send(&ToGuest::Export { root: root.to_string_lossy().into_owned() });
-    let mut archive = Vec::new();
-    loop {
-        match agent.hear() {
-            Some(FromGuest::Data(bytes)) => archive.extend(bytes),
-            Some(FromGuest::Exported { entries, bytes }) => {
-                assert_eq!(bytes, archive.len() as u64);
-                return (archive, entries);
-            }
-            other => panic!("the export was answered with {other:?}"),
-        }
-    }
-}
-
-fn read(archive: &[u8]) -> Vec<(Vec<u8>, Seen)> {
-    let mut records: Vec<BTreeMap<String, Vec<u8>>> = pax_headers(archive);
-    records.reverse();
-    let mut archive = tar::Archive::new(archive);
-    let mut seen = Vec::new();
-    for entry in archive.entries().expect("entries") {
-        let mut entry = entry.expect("an entry");
-        let has_records = entry.pax_extensions().expect("a pax header").is_some();
-        let pax = if has_records { records.pop().expect("its own") } else { BTreeMap::new() };
-        let mut content = Vec::new();
-        entry.read_to_end(&mut content).expect("content");
-        let header = entry.header();
-        let owner = (header.uid().expect("uid"), header.gid().expect("gid"));
-        let (kind, mode) = (header.entry_type(), header.mode().expect("mode"));
-        let link = entry.link_name_bytes().map(|name| name.into_owned());
-        seen.push((entry.path_bytes().into_owned(), Seen { kind, mode, owner, link, content, pax }));
-    }
-    seen
-}
-
-/// The records of each pax header. The crate's own reader splits them at newlines, which values may hold.
-fn pax_headers(archive: &[u8]) -> Vec<BTreeMap<String, Vec<u8>>> {
-    let mut headers = Vec::new();
-    for entry in tar::Archive::new(archive).entries().expect("entries").raw(true) {
-        let mut entry = entry.expect("an entry");
-        if entry.header().entry_type() != EntryType::XHeader {
-            continue;
-        }
-        let (mut bytes, mut records) = (Vec::new(), BTreeMap::new());
-        entry.read_to_end(&mut bytes).expect("records");
-        let mut rest = bytes.as_slice();
-        while let Some(space) = rest.iter().position(|byte| *byte == b' ') {
-            let length: usize = String::from_utf8_lossy(&rest[..space]).parse().expect("a length");
-            let record = rest[space + 1..length].strip_suffix(b"\n").expect("a newline");
-            let equals = record.iter().position(|byte| *byte == b'=').expect("an equals sign");
-            let key = String::from_utf8(record[..equals].to_vec()).expect("UTF-8");
-            records.insert(key, record[equals + 1..].to_vec());
-            rest = &rest[length..];
-        }
-        headers.push(records);
-    }
-    headers
-}
-
-/// The only entry of that name.
-fn entry<'s>(seen: &'s [(Vec<u8>, Seen)], path: &[u8]) -> &'s Seen {
-    let mut found = seen.iter().filter(|(name, _)| name == path).map(|(_, entry)| entry);
-    let entry = found.next().unwrap_or_else(|| panic!("no {:?}", String::from_utf8_lossy(path)));
-    assert!(found.next().is_none(), "{:?} twice", String::from_utf8_lossy(path));
-    entry
+    exported(&mut Agent::start(), &ToGuest::Export { root: root.to_string_lossy().into_owned() })
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! The agent as a program: it is run with `--stdio` as an ordinary child and spoken to as kiln does.
 
 mod agent;
+mod archive;
 mod export;
 mod process;
 mod steps;
+mod upper;
 mod world;

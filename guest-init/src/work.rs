@@ -1,0 +1,35 @@
+//! What the agent has been asked and has not answered; [`session`](crate::session) does it.
+
+use std::time::{Duration, Instant};
+
+use kiln_protocol::ExitStatus;
+
+use crate::export::Export;
+
+/// What the host waits for.
+pub(crate) enum Work {
+    None,
+    Step(Running),
+    /// The end of everything that steps have left running; then what was written to the overlay on this target is exported.
+    Quiet(String),
+    Export(Box<Export>),
+}
+
+/// A step that has been started and not answered.
+pub(crate) struct Running {
+    pub(crate) index: u32,
+    pub(crate) pid: u32,
+    pub(crate) started: Instant,
+    pub(crate) deadline: Option<Instant>,
+    pub(crate) phase: Phase,
+}
+
+/// How far a step is.
+pub(crate) enum Phase {
+    /// Its first process runs.
+    Runs,
+    /// Everything has been killed and is not gone yet; then this is the answer.
+    Killed(ExitStatus),
+    /// Its first process has ended; what it wrote is being sent.
+    Ended { status: ExitStatus, duration: Duration },
+}

@@ -1,0 +1,140 @@
+//! What was written to an overlay, as the host gets it: from a directory that no path leads to any more.
+
+use kiln_protocol::{Access, ExitStatus, FromGuest, Mount, ToGuest, World};
+use tar::EntryType;
+
+use crate::{
+    agent::{Agent, empty_world, is_root, sh, skip},
+    archive::{entry, exported, read},
+};
+
+/// An overlay whose upper directory is out of sight.
+struct Cache {
+    agent: Agent,
+    target: String,
+    _target: tempfile::TempDir,
+    _scratch: tempfile::TempDir,
+}
+
+impl Cache {
+    /// With a lower directory that `script` fills.
+    fn over(script: &str, options: &str) -> Self {
+        // /dev/shm is a tmpfs: an overlay's upper directory does not lie on every file system.
+        let scratch = tempfile::tempdir_in("/dev/shm").expect("a directory");
+        let target = tempfile::tempdir().expect("a directory");
+        let path = |name: &str| scratch.path().join(name).to_string_lossy().into_owned();
+        std::fs::create_dir(scratch.path().join("lower")).expect("made");
+        let filled =
+            std::process::Command::new("sh").args(["-ec", script]).current_dir(path("lower")).status();
+        assert!(filled.expect("a shell").success(), "{script}");
+        let overlay = Mount::Overlay {
+            lower: vec![path("lower")],
+            upper: path("upper"),
+            work: path("work"),
+            target: target.path().to_string_lossy().into_owned(),
+            options: options.into(),
+            owner: (0, 0),
+        };
+        let hidden = Mount::Filesystem {
+            source: "tmpfs".into(),
+            target: path(""),
+            fstype: "tmpfs".into(),
+            options: String::new(),
+            access: Access::ReadOnly,
+        };
+        let world = World { mounts: vec![overlay, hidden], ..empty_world() };
+        let (agent, name) = (Agent::start_alone(world), target.path().to_string_lossy().into_owned());
+        Self { agent, target: name, _target: target, _scratch: scratch }
+    }
+
+    fn run(&mut self, script: &str) {
+        let script = format!("set -e; cd {}; {script}", self.target);
+        assert_eq!(self.agent.output_of(&script), "");
+    }
+
+    fn request(&self) -> ToGuest {
+        ToGuest::ExportUpper { target: self.target.clone() }
+    }
+
+    fn exported(&mut self) -> (Vec<u8>, u64) {
+        let request = self.request();
+        exported(&mut self.agent, &request)
+    }
+}
+
+#[test]
+fn whiteouts_and_opaque_directories_have_one_form() {
+    if !is_root() {
+        return skip("mounting needs root");
+    }
+    for options in ["", "userxattr"] {
+        let lower = "mkdir replaced same changed; touch gone replaced/x same/x; echo old > changed/file";
+        let mut cache = Cache::over(lower, options);
+        cache.run(
+            "rm gone; rm -r replaced; mkdir replaced; touch replaced/new; echo new >> changed/file; \
+             mkdir fresh; echo whole > fresh/a; ln fresh/a fresh/b; ln -s ../gone fresh/link; chmod 555 fresh",
+        );
+        let (archive, entries) = cache.exported();
+        let seen = read(&archive);
+        let names: Vec<_> = seen.iter().map(|(name, _)| String::from_utf8_lossy(name).into_owned()).collect();
+        let expected = [
+            "changed",
+            "changed/file",
+            "fresh",
+            "fresh/a",
+            "fresh/b",
+            "fresh/link",
+            "gone",
+            "replaced",
+            "replaced/new",
+        ];
+        assert_eq!(names, expected, "{options}");
+        assert_eq!(entries, 9);
+        assert_eq!(entry(&seen, b"gone").kind, EntryType::Char);
+        assert_eq!(entry(&seen, b"replaced").pax["SCHILY.xattr.trusted.overlay.opaque"], b"y");
+        assert_eq!(entry(&seen, b"changed/file").content, b"old\nnew\n");
+        assert_eq!(entry(&seen, b"fresh").mode, 0o555);
+        assert_eq!(entry(&seen, b"fresh/b").link.as_deref(), Some(b"fresh/a".as_slice()));
+        let marked = seen.iter().flat_map(|(_, seen)| seen.pax.keys()).filter(|key| key.contains("overlay"));
+        assert_eq!(marked.count(), 1, "{options}: {seen:?}");
+    }
+}
+
+#[test]
+fn an_export_ends_what_still_writes_and_can_be_had_again() {
+    if !is_root() {
+        return skip("mounting needs root");
+    }
+    let mut cache = Cache::over(":", "");
+    let script = format!("cd {}; setsid sh -c 'while :; do echo x >> busy; done' & exit 0", cache.target);
+    assert_eq!(cache.agent.run(sh(1, &script)).status, ExitStatus::Code(0));
+    let (first, _) = cache.exported();
+    let (second, _) = cache.exported();
+    assert_eq!(read(&first), read(&second));
+    cache.run("echo more > more");
+    let (third, entries) = cache.exported();
+    assert_eq!(entry(&read(&third), b"more").content, b"more\n");
+    assert!(entries >= 1);
+}
+
+#[test]
+fn a_file_that_lies_in_a_lower_layer_is_refused_by_name() {
+    if !is_root() {
+        return skip("mounting needs root");
+    }
+    let mut cache = Cache::over("echo content > file", "metacopy=on");
+    cache.run("chmod 600 file");
+    let request = cache.request();
+    cache.agent.send(&request);
+    let why = "export file: it lies in a lower layer of the overlay (trusted.overlay.metacopy)";
+    assert_eq!(cache.agent.hear(), Some(FromGuest::Failed { why: why.into() }));
+}
+
+#[test]
+fn a_target_that_is_no_overlay_fails_by_name() {
+    let mut agent = Agent::start();
+    agent.send(&ToGuest::ExportUpper { target: "/cache".into() });
+    let why = "there is no overlay on /cache".to_owned();
+    assert_eq!(agent.hear(), Some(FromGuest::Failed { why }));
+    assert_eq!(agent.hear(), None);
+}
