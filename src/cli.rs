@@ -91,10 +91,23 @@ pub enum CacheModeChoice {
     Auto,
     /// The build's writes are thrown away.
     Discard,
+    /// The build's writes are merged into the directory when it has succeeded.
+    Commit,
     /// The build's writes go straight through.
     Rw,
     /// The build cannot write.
     Ro,
+}
+
+/// `--cache-sharing`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum CacheSharingChoice {
+    /// Builds that use the cache at the same time run at once.
+    Shared,
+    /// The first has the directory, each other one a directory of its own.
+    Private,
+    /// One waits for the other.
+    Locked,
 }
 
 /// `--virtiofsd`.
@@ -177,6 +190,9 @@ pub struct MachineArgs {
     /// What becomes of the build's writes into the cache.
     #[arg(long, value_enum, default_value = "auto")]
     pub cache_mode: CacheModeChoice,
+    /// What builds that use the cache at the same time do [default: locked in mode rw, else shared].
+    #[arg(long, value_enum)]
+    pub cache_sharing: Option<CacheSharingChoice>,
     /// Which virtiofs server serves the cache; naming one switches virtiofs on.
     #[arg(long, value_enum)]
     pub virtiofsd: Option<VirtiofsdChoice>,

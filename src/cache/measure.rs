@@ -62,6 +62,7 @@ pub fn report(plan: Option<&CachePlan>, before: Measured, after: Measured, succe
         (CacheMode::Rw, _) => {
             (true, "writes go straight to the host's directory, those of a build that failed too")
         }
+        (CacheMode::Commit, _) => (false, "--cache-mode commit"),
         (CacheMode::Ro, _) => (false, "the build could not write into it (--cache-mode ro)"),
         (CacheMode::Discard, CacheShare::NineP) => {
             (false, "by 9p writes are discarded; QEMU_USE_VIRTIOFS=1 keeps them")
@@ -100,6 +101,7 @@ fn directories(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::CacheSharing;
 
     #[test]
     fn counts_by_top_level_directory_and_reports_what_is_new() {
@@ -109,8 +111,12 @@ mod tests {
         fs::write(cache.path().join("sha256:00"), "1").expect("written");
         let before = measure(cache.path());
         fs::write(cache.path().join("pip/y"), "12").expect("written");
-        let plan =
-            CachePlan { directory: cache.path().into(), mode: CacheMode::Rw, share: CacheShare::Virtiofs };
+        let plan = CachePlan {
+            directory: cache.path().into(),
+            mode: CacheMode::Rw,
+            share: CacheShare::Virtiofs,
+            sharing: CacheSharing::Locked,
+        };
         let report = report(Some(&plan), before, measure(cache.path()), true);
         let row = |name: &str, entries, bytes, new| CacheDirectory {
             name: name.into(),
@@ -127,7 +133,12 @@ mod tests {
 
     #[test]
     fn what_is_discarded_is_not_called_kept() {
-        let plan = CachePlan { directory: "/x".into(), mode: CacheMode::Discard, share: CacheShare::NineP };
+        let plan = CachePlan {
+            directory: "/x".into(),
+            mode: CacheMode::Discard,
+            share: CacheShare::NineP,
+            sharing: CacheSharing::Shared,
+        };
         let report = report(Some(&plan), Some(BTreeMap::new()), Some(BTreeMap::new()), true);
         assert_eq!((report.mode.as_str(), report.persisted), ("discard", false));
     }

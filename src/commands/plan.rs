@@ -96,7 +96,13 @@ fn describe(prepared: &Prepared, notes: &[String]) -> Result<String> {
 
 fn cache(plan: Option<&CachePlan>) -> String {
     plan.map_or("(none)".into(), |cache| {
-        format!("{} by {:?}, {}", cache.directory.display(), cache.share, cache.mode.name())
+        format!(
+            "{} by {:?}, {}, {}",
+            cache.directory.display(),
+            cache.share,
+            cache.mode.name(),
+            cache.sharing.name()
+        )
     })
 }
 
@@ -128,9 +134,9 @@ fn commands(home: &Home, prepared: &Prepared) -> Result<String> {
 /// What the cache's daemon serves, and for whom.
 pub(super) fn served(plan: &Plan) -> Option<(share::Directory, share::Owner)> {
     let cache = plan.cache.as_ref()?;
-    let access = match cache.mode {
-        crate::plan::CacheMode::Rw => share::Access::ReadWrite,
-        crate::plan::CacheMode::Discard | crate::plan::CacheMode::Ro => share::Access::ReadOnly,
+    let access = match cache.mode.writes() {
+        crate::plan::CacheWrites::Through => share::Access::ReadWrite,
+        crate::plan::CacheWrites::Overlay | crate::plan::CacheWrites::Refused => share::Access::ReadOnly,
     };
     let directory = share::Directory { path: cache.directory.clone(), access, inside: plan.owner.inside };
     Some((directory, share::Owner { uid: plan.owner.uid, gid: plan.owner.gid }))

@@ -11,11 +11,11 @@ use anyhow::{Context, Result};
 use super::source;
 use crate::{
     cache,
-    cli::{AccelChoice, CacheModeChoice, MachineArgs, Switch, VirtiofsdChoice},
+    cli::{AccelChoice, CacheModeChoice, CacheSharingChoice, MachineArgs, Switch, VirtiofsdChoice},
     env::Env,
     exit::Failure,
     manifest::duration,
-    plan::{AcceleratorWish, CacheModeWish, Network, RunnerKind, Trace, VirtiofsWish, Wishes},
+    plan::{AcceleratorWish, CacheModeWish, CacheSharing, Network, RunnerKind, Trace, VirtiofsWish, Wishes},
 };
 
 /// The accelerator that was asked for.
@@ -31,6 +31,7 @@ pub(super) fn accelerator(choice: AccelChoice) -> AcceleratorWish {
 pub(super) fn wishes(args: &MachineArgs, env: &Env, file: &Path) -> Result<Wishes> {
     let out_dir = absolute(&args.out_dir).context("resolve --out-dir")?;
     let cache_dir = cache::directory(&args.cache_dir)?;
+    not_yet(args)?;
     let source = source(args, file)?;
     let hidden = match &source {
         Some(source) => source::hidden(source, &[&out_dir], cache_dir.as_deref())?,
@@ -45,9 +46,15 @@ pub(super) fn wishes(args: &MachineArgs, env: &Env, file: &Path) -> Result<Wishe
         cache_mode: match args.cache_mode {
             CacheModeChoice::Auto => CacheModeWish::Auto,
             CacheModeChoice::Discard => CacheModeWish::Discard,
+            CacheModeChoice::Commit => CacheModeWish::Commit,
             CacheModeChoice::Rw => CacheModeWish::Rw,
             CacheModeChoice::Ro => CacheModeWish::Ro,
         },
+        cache_sharing: args.cache_sharing.map(|choice| match choice {
+            CacheSharingChoice::Shared => CacheSharing::Shared,
+            CacheSharingChoice::Private => CacheSharing::Private,
+            CacheSharingChoice::Locked => CacheSharing::Locked,
+        }),
         virtiofs: virtiofs(args, env)?,
         out_dir,
         memory: args.memory.clone(),
@@ -65,6 +72,23 @@ pub(super) fn wishes(args: &MachineArgs, env: &Env, file: &Path) -> Result<Wishe
         source_date_epoch: source_date_epoch(args, env)?,
         kernel_arguments: env.text("QEMU_KERNEL_CMDLINE")?.unwrap_or_default(),
     })
+}
+
+/// What the plan can say and the build cannot do.
+fn not_yet(args: &MachineArgs) -> Result<(), Failure> {
+    if args.cache_mode == CacheModeChoice::Commit {
+        return Err(Failure::usage(
+            "--cache-mode commit is not there yet",
+            "use --cache-mode rw with QEMU_USE_VIRTIOFS=1",
+        ));
+    }
+    match args.cache_sharing {
+        Some(CacheSharingChoice::Private | CacheSharingChoice::Locked) => Err(Failure::usage(
+            "--cache-sharing: only shared is there yet",
+            "give each build a --cache-dir of its own",
+        )),
+        Some(CacheSharingChoice::Shared) | None => Ok(()),
+    }
 }
 
 fn runner(name: &str) -> Result<RunnerKind, Failure> {

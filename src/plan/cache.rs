@@ -10,6 +10,8 @@ use serde::Serialize;
 pub enum CacheMode {
     /// The build sees its own writes; they are thrown away.
     Discard,
+    /// The build sees its own writes; when it has succeeded they are merged into the directory, whole or not at all.
+    Commit,
     /// Writes go straight through.
     Rw,
     /// The build cannot write.
@@ -21,8 +23,52 @@ impl CacheMode {
     pub fn name(self) -> &'static str {
         match self {
             Self::Discard => "discard",
+            Self::Commit => "commit",
             Self::Rw => "rw",
             Self::Ro => "ro",
+        }
+    }
+
+    /// Where the build's writes go, as mounts see it.
+    pub fn writes(self) -> CacheWrites {
+        match self {
+            Self::Discard | Self::Commit => CacheWrites::Overlay,
+            Self::Rw => CacheWrites::Through,
+            Self::Ro => CacheWrites::Refused,
+        }
+    }
+}
+
+/// Where what a build writes into the cache goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CacheWrites {
+    /// Into an overlay above the directory, which itself cannot be written.
+    Overlay,
+    /// Into the directory.
+    Through,
+    /// Nowhere.
+    Refused,
+}
+
+/// What builds that use one cache at the same time do, in BuildKit's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CacheSharing {
+    /// They run at once.
+    Shared,
+    /// The first has the directory; each other one gets a directory of its own instead, kept for the next such build.
+    Private,
+    /// One waits for the other.
+    Locked,
+}
+
+impl CacheSharing {
+    /// As the command line spells it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Shared => "shared",
+            Self::Private => "private",
+            Self::Locked => "locked",
         }
     }
 }
@@ -46,4 +92,6 @@ pub struct CachePlan {
     pub mode: CacheMode,
     /// How it gets into the guest.
     pub share: CacheShare,
+    /// What happens when several builds use it at once.
+    pub sharing: CacheSharing,
 }

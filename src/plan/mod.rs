@@ -20,7 +20,7 @@ use serde::Serialize;
 
 pub use crate::compile::WORKSPACE;
 pub use crate::host::accelerator::{Accelerator, Wish as AcceleratorWish};
-pub use cache::{CacheMode, CachePlan, CacheShare};
+pub use cache::{CacheMode, CachePlan, CacheShare, CacheSharing, CacheWrites};
 pub use image::{
     FORMS as IMAGE_FORMS, ImageRecipe, Reference as ImageReference, Source as ImageSource,
     unsupported as unsupported_image,

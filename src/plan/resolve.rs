@@ -5,8 +5,9 @@ use std::{collections::BTreeMap, time::Duration};
 use kiln_protocol::{Identity, Step, User};
 
 use super::{
-    Accelerator, ArtifactPlan, CacheMode, CacheModeWish, CachePlan, CacheShare, ImageRecipe, Machine, Owner,
-    PackageId, Plan, PlannedStep, VirtiofsWish, Wishes, parse_bytes, steps, world,
+    Accelerator, ArtifactPlan, CacheMode, CacheModeWish, CachePlan, CacheShare, CacheSharing, CacheWrites,
+    ImageRecipe, Machine, Owner, PackageId, Plan, PlannedStep, VirtiofsWish, Wishes, parse_bytes, steps,
+    world,
 };
 use crate::{
     compile::{PackageSteps, Recipe, Run},
@@ -203,8 +204,14 @@ fn cache(wishes: &Wishes) -> Result<Option<CachePlan>, Failure> {
         (CacheModeWish::Auto, CacheShare::NineP) | (CacheModeWish::Discard, _) => CacheMode::Discard,
         (CacheModeWish::Auto, CacheShare::Virtiofs) | (CacheModeWish::Rw, _) => CacheMode::Rw,
         (CacheModeWish::Ro, _) => CacheMode::Ro,
+        (CacheModeWish::Commit, _) => CacheMode::Commit,
     };
-    Ok(Some(CachePlan { directory, mode, share }))
+    let sharing = wishes.cache_sharing.unwrap_or(match mode.writes() {
+        CacheWrites::Overlay | CacheWrites::Refused => CacheSharing::Shared,
+        // The locks that tools take do not leave their guest, and Maven and npm take none at all.
+        CacheWrites::Through => CacheSharing::Locked,
+    });
+    Ok(Some(CachePlan { directory, mode, share, sharing }))
 }
 
 fn capabilities(recipe: &Recipe) -> Result<Vec<u8>, Failure> {

@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use serde::Serialize;
 
-use super::{Network, Trace};
+use super::{CacheSharing, Network, Trace};
 
 /// A backend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -30,6 +30,8 @@ pub enum CacheModeWish {
     Auto,
     /// Writes are thrown away.
     Discard,
+    /// Writes are merged when the build has succeeded.
+    Commit,
     /// Writes go straight through.
     Rw,
     /// No writes.
@@ -60,6 +62,8 @@ pub struct Wishes {
     pub cache_dir: Option<PathBuf>,
     /// `--cache-mode`.
     pub cache_mode: CacheModeWish,
+    /// `--cache-sharing`; `None`: what is safe in the mode.
+    pub cache_sharing: Option<CacheSharing>,
     /// `QEMU_USE_VIRTIOFS`, `--virtiofsd`.
     pub virtiofs: VirtiofsWish,
     /// `--out-dir`, absolute.

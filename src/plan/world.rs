@@ -8,7 +8,7 @@ use std::path::Path;
 use kiln_protocol::{Access, Identity, Mount, Network as GuestNetwork, TextFile, World};
 
 use super::{
-    BUILD_ID, CACHE, CACHE_TAG, CacheMode, CachePlan, CacheShare, Network, OUTPUT, Owner, ROOT_SERIAL,
+    BUILD_ID, CACHE, CACHE_TAG, CachePlan, CacheShare, CacheWrites, Network, OUTPUT, Owner, ROOT_SERIAL,
     SCRATCH_SERIAL, SOURCE_TAG, WORKSPACE,
 };
 
@@ -108,10 +108,10 @@ fn workspace(has_source: bool, hidden: Vec<String>, owner: Owner) -> Vec<Mount> 
 fn cache_mounts(cache: &CachePlan, owner: Owner) -> Vec<Mount> {
     let target = format!("{ROOT}{CACHE}");
     let share = format!("{SHARES}/cache");
-    let (access, mounted_at) = match cache.mode {
-        CacheMode::Discard => (Access::ReadOnly, share.clone()),
-        CacheMode::Ro => (Access::ReadOnly, target.clone()),
-        CacheMode::Rw => (Access::ReadWrite, target.clone()),
+    let (access, mounted_at) = match cache.mode.writes() {
+        CacheWrites::Overlay => (Access::ReadOnly, share.clone()),
+        CacheWrites::Refused => (Access::ReadOnly, target.clone()),
+        CacheWrites::Through => (Access::ReadWrite, target.clone()),
     };
     let mut mounts = vec![match cache.share {
         CacheShare::NineP => nine_p_with(CACHE_TAG, &mounted_at, access),
@@ -123,7 +123,7 @@ fn cache_mounts(cache: &CachePlan, owner: Owner) -> Vec<Mount> {
             access,
         },
     }];
-    if cache.mode == CacheMode::Discard {
+    if cache.mode.writes() == CacheWrites::Overlay {
         // Nothing in the upper directory may lean on the lower one: it can be read on its own.
         let options = "metacopy=off,redirect_dir=off,volatile";
         mounts.push(overlay(&[&share], "cache", &target, (owner.inside, owner.inside), options));

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use kiln::plan::{
-    Accelerator, CacheMode, CachePlan, CacheShare, ImageRecipe, ImageSource, Machine, Network, Owner,
-    PackageId, Plan, RunnerKind, Trace,
+    Accelerator, CacheMode, CachePlan, CacheShare, CacheSharing, ImageRecipe, ImageSource, Machine, Network,
+    Owner, PackageId, Plan, RunnerKind, Trace,
 };
 use kiln_protocol::World;
 
@@ -57,5 +57,5 @@ pub(crate) fn plain() -> Plan {
 
 /// A cache.
 pub(crate) fn cache(directory: &str, mode: CacheMode, share: CacheShare) -> CachePlan {
-    CachePlan { directory: directory.into(), mode, share }
+    CachePlan { directory: directory.into(), mode, share, sharing: CacheSharing::Shared }
 }

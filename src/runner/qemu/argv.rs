@@ -12,7 +12,7 @@ use std::{
 use kiln_protocol::PORT_NAME;
 
 use crate::plan::{
-    Accelerator, CACHE_TAG, CacheMode, CacheShare, Network, Plan, ROOT_SERIAL, SCRATCH_SERIAL, SOURCE_TAG,
+    Accelerator, CACHE_TAG, CacheShare, CacheWrites, Network, Plan, ROOT_SERIAL, SCRATCH_SERIAL, SOURCE_TAG,
 };
 
 /// The numbers at which QEMU finds its descriptors.
@@ -134,9 +134,9 @@ fn shares(line: &mut Line, plan: &Plan) {
     let Some(cache) = &plan.cache else { return };
     match cache.share {
         CacheShare::NineP => {
-            let read_only = match cache.mode {
-                CacheMode::Discard | CacheMode::Ro => "on",
-                CacheMode::Rw => "off",
+            let read_only = match cache.mode.writes() {
+                CacheWrites::Overlay | CacheWrites::Refused => "on",
+                CacheWrites::Through => "off",
             };
             nine_p(line, "cache", CACHE_TAG, &cache.directory, read_only);
         }
