@@ -141,6 +141,10 @@ pub struct RecipeArgs {
     /// Packages to add to the build environment.
     #[arg(long, value_name = "PACKAGE", value_delimiter = ',')]
     pub package_append: Vec<String>,
+    /// More tools that find their caches in the cache directory: gocache, ccache, sccache, gradle, yarn, pnpm, bundler,
+    /// cpan, r, nuget, bazel.
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub cache_also: Vec<String>,
     /// The libc of ${{host.triplet.*}}.
     #[arg(long, value_name = "gnu|musl", default_value = "gnu", value_parser = ["gnu", "musl"])]
     pub override_host_triplet_libc_substitution_flavor: String,

@@ -18,6 +18,7 @@ use serde::Serialize;
 use super::bash::Bash;
 use crate::{
     compile::{self, Arch, Libc, Recipe, env_file},
+    ecosystem::Ecosystem,
     exit::Failure,
     manifest::{self, Diagnostic, Diagnostics, Map, Source},
     pipelines::Library,
@@ -42,6 +43,8 @@ pub struct Options {
     pub libc: Libc,
     /// `--package-append`.
     pub packages: Vec<String>,
+    /// `--cache-also`.
+    pub cache_also: Vec<&'static Ecosystem>,
     /// `--git-commit`; may be empty.
     pub commit: String,
 }
@@ -58,6 +61,7 @@ impl Options {
             env_files: Vec::new(),
             libc: Libc::default(),
             packages: Vec::new(),
+            cache_also: Vec::new(),
             commit: String::new(),
         }
     }
@@ -79,6 +83,7 @@ impl Options {
             vars,
             env: env.map_err(Failure::from)?,
             packages: self.packages.clone(),
+            cache_also: self.cache_also.clone(),
             commit: self.commit.clone(),
             opinion: &Bash,
         })

@@ -8,6 +8,7 @@ use super::compile;
 use crate::{
     cli::{CompileArgs, RecipeArgs},
     compile::{Arch, Libc, Recipe, serves},
+    ecosystem::{self, Ecosystem, Scope},
     event::{Event, Sink},
     exit::{Code, Failure},
     manifest, report,
@@ -75,20 +76,40 @@ pub(super) fn buildable(asked: &[Arch]) -> Result<Arch, Failure> {
 }
 
 /// What the command line says of compiling, for these files and one architecture.
-pub(super) fn options(args: &RecipeArgs, files: Vec<PathBuf>, arch: Arch) -> compile::Options {
+pub(super) fn options(
+    args: &RecipeArgs,
+    files: Vec<PathBuf>,
+    arch: Arch,
+) -> Result<compile::Options, Failure> {
     let libc = match args.override_host_triplet_libc_substitution_flavor.as_str() {
         "musl" => Libc::Musl,
         _ => Libc::Gnu,
     };
-    compile::Options {
+    Ok(compile::Options {
         pipeline_dirs: args.pipeline_dir.iter().chain(&args.pipeline_dirs).cloned().collect(),
         build_options: args.build_option.clone(),
         vars_file: args.vars_file.clone(),
         env_files: args.env_file.clone(),
         libc,
         packages: args.package_append.clone(),
+        cache_also: cache_also(&args.cache_also)?,
         ..compile::Options::new(arch, files)
+    })
+}
+
+fn cache_also(names: &[String]) -> Result<Vec<&'static Ecosystem>, Failure> {
+    let known = || ecosystem::on_request().map(|ecosystem| ecosystem.name).collect::<Vec<_>>().join(", ");
+    let mut also = Vec::new();
+    for name in names {
+        let found = ecosystem::named(name).ok_or_else(|| {
+            Failure::usage(format!("--cache-also: kiln knows no {name:?}"), format!("use one of {}", known()))
+        })?;
+        // One that every build has may be named, and named twice.
+        if found.scope == Scope::OnRequest && !also.contains(&found) {
+            also.push(found);
+        }
     }
+    Ok(also)
 }
 
 /// The recipe of a build file; `None`, and a note, when it is for none of the architectures asked for.
@@ -106,7 +127,7 @@ pub(super) fn load(file: &Path, args: &RecipeArgs, sink: &mut dyn Sink) -> Resul
         sink.emit(Event::Note { text });
         return Ok(None);
     }
-    let options = options(args, vec![file.to_owned()], buildable(&asked)?);
+    let options = options(args, vec![file.to_owned()], buildable(&asked)?)?;
     let recipe = compile::recipe(&manifest, &options)?;
     for warning in &recipe.warnings {
         sink.emit(Event::Note { text: warning.to_string() });
@@ -122,7 +143,7 @@ pub(super) fn print(args: &CompileArgs) -> Result<Code> {
     };
     let mut out = Vec::new();
     let mut warnings = Vec::new();
-    let done = compile::run(&options(&args.recipe, args.files.clone(), *arch), &mut out, &mut |warning| {
+    let done = compile::run(&options(&args.recipe, args.files.clone(), *arch)?, &mut out, &mut |warning| {
         warnings.push(anyhow::anyhow!("{warning}"));
     });
     report::print(&String::from_utf8_lossy(&out))?;

@@ -2,24 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use crate::manifest::{Accounts, Environment, Group, Map, Text, User};
+use crate::{
+    ecosystem::{self, Ecosystem},
+    manifest::{Accounts, Environment, Group, Map, Text, User},
+};
 
 /// The name of the user and the group.
 const BUILD: &str = "build";
 /// Their number.
 const BUILD_ID: u32 = 1000;
 
-/// Variables that are set unless the build file sets them to something; always, whether there is a cache or not.
-const DEFAULTS: [(&str, &str); 8] = [
-    ("HOME", "/home/build"),
-    ("GOPATH", "/home/build/.cache/go"),
-    ("GOMODCACHE", "/var/cache/melange/gomodcache"),
-    ("UV_CACHE_DIR", "/var/cache/melange/uv"),
-    ("PIP_CACHE_DIR", "/var/cache/melange/pip"),
-    ("COMPOSER_CACHE_DIR", "/var/cache/melange/composer"),
-    ("npm_config_cache", "/var/cache/melange/npm"),
-    ("CARGO_HOME", "/var/cache/melange/cargo"),
-];
+/// Variables that are set, like those of the ecosystems, unless the build file sets them to something; always, whether
+/// there is a cache or not.
+const DEFAULTS: [(&str, &str); 2] = [("HOME", "/home/build"), ("GOPATH", "/home/build/.cache/go")];
 
 /// Adds the user and the group `build`, unless there are some of that name.
 pub(crate) fn add_accounts(accounts: &mut Accounts) {
@@ -33,14 +28,21 @@ pub(crate) fn add_accounts(accounts: &mut Accounts) {
 }
 
 /// Adds the variables of the `--env-file`s, then the defaults: the build file wins over both, an earlier file over a later.
-pub(crate) fn add_variables(environment: &mut Environment, env_files: &[BTreeMap<String, String>]) {
+///
+/// `also` are the ecosystems that `--cache-also` named, besides those of every build.
+pub(crate) fn add_variables(
+    environment: &mut Environment,
+    env_files: &[BTreeMap<String, String>],
+    also: &[&'static Ecosystem],
+) {
     let variables = &mut environment.variables;
     for file in env_files {
         for (name, value) in file {
             put(variables, name, value);
         }
     }
-    for (name, value) in DEFAULTS {
+    let ecosystems = ecosystem::always().chain(also.iter().copied());
+    for &(name, value) in DEFAULTS.iter().chain(ecosystems.flat_map(|ecosystem| ecosystem.variables)) {
         if variables.get(name).is_none_or(|value| value.is_empty()) {
             variables.insert(name.into(), value.into());
         }
@@ -71,7 +73,7 @@ mod tests {
             file(&[("A", "1"), ("B", "1"), ("GOPATH", "/go"), ("EMPTY", "1")]),
             file(&[("B", "2"), ("C", "2")]),
         ];
-        add_variables(&mut environment, &files);
+        add_variables(&mut environment, &files, &[ecosystem::named("gocache").expect("it is in the table")]);
         let at = |name: &str| environment.variables.get(name).map(Text::as_str);
         assert_eq!(at("A"), Some("yaml"));
         assert_eq!(at("B"), Some("1"));
@@ -81,6 +83,8 @@ mod tests {
         assert_eq!(at("EMPTY"), Some(""));
         assert_eq!(at("PIP_CACHE_DIR"), Some("/var/cache/melange/pip"));
         assert_eq!(at("CARGO_HOME"), Some("/var/cache/melange/cargo"));
+        assert_eq!(at("GOCACHE"), Some("/var/cache/melange/gocache"));
+        assert_eq!(at("CCACHE_DIR"), None);
     }
 
     #[test]

@@ -39,7 +39,10 @@ pub use self::{
     steps::WORKSPACE,
 };
 use self::{faults::Faults, literal::Literal, substitute::Scope, uses::Expander};
-use crate::manifest::{self, Diagnostics, Environment, Manifest, Map, Source, Text};
+use crate::{
+    ecosystem::Ecosystem,
+    manifest::{self, Diagnostics, Environment, Manifest, Map, Source, Text},
+};
 
 /// What a recipe is compiled for.
 #[derive(Clone)]
@@ -56,6 +59,8 @@ pub struct Options<'o> {
     pub env: Vec<BTreeMap<String, String>>,
     /// `--package-append`.
     pub packages: Vec<String>,
+    /// `--cache-also`.
+    pub cache_also: Vec<&'static Ecosystem>,
     /// The commit of the build file, for packages that name none; may be empty.
     pub commit: String,
     /// Whom to ask about a script that the parser rejects.
@@ -72,6 +77,7 @@ impl Options<'_> {
             vars: Map::new(),
             env: Vec::new(),
             packages: Vec::new(),
+            cache_also: Vec::new(),
             commit: String::new(),
             opinion: &(),
         }
@@ -128,7 +134,7 @@ impl Draft {
         let mut environment = literal.environment(&manifest.environment);
         build_options(&mut environment, manifest, options, literal);
         environment::add_accounts(&mut environment.accounts);
-        environment::add_variables(&mut environment, &options.env);
+        environment::add_variables(&mut environment, &options.env, &options.cache_also);
         let mut pipeline = literal.steps(&manifest.pipeline);
         pipeline.iter_mut().for_each(propagate);
         let mut test = manifest.test.as_ref().map(|test| literal.test(test));
@@ -190,6 +196,7 @@ impl Draft {
             package: self.package,
             environment: self.environment,
             appended_packages: options.packages.clone(),
+            cache_also: options.cache_also.clone(),
             capabilities: manifest.capabilities.clone(),
             steps,
             subpackages,

@@ -6,9 +6,12 @@
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use super::arch::Arch;
-use crate::manifest::{
-    Assertions, BuildOptions, Capabilities, Checks, Dependencies, Diagnostic, Environment, Map, Needs,
-    Package, PackageOptions, Scriptlets, Text, Update, VarTransform,
+use crate::{
+    ecosystem::Ecosystem,
+    manifest::{
+        Assertions, BuildOptions, Capabilities, Checks, Dependencies, Diagnostic, Environment, Map, Needs,
+        Package, PackageOptions, Scriptlets, Text, Update, VarTransform,
+    },
 };
 
 /// A compiled build file.
@@ -23,6 +26,8 @@ pub struct Recipe {
     pub environment: Environment,
     /// `--package-append`: installed as well, but no part of what is printed.
     pub appended_packages: Vec<String>,
+    /// `--cache-also`: ecosystems whose caches the build has besides those of every build; not printed either.
+    pub cache_also: Vec<&'static Ecosystem>,
     /// Linux capabilities of the build.
     pub capabilities: Capabilities,
     /// The steps of the main package.

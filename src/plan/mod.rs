@@ -19,6 +19,7 @@ use kiln_protocol::{Step, World};
 use serde::Serialize;
 
 pub use crate::compile::WORKSPACE;
+pub use crate::ecosystem::CACHE;
 pub use crate::host::accelerator::{Accelerator, Wish as AcceleratorWish};
 pub use cache::{CacheMode, CachePlan, CacheShare, CacheSharing, CacheWrites};
 pub use image::{
@@ -34,8 +35,6 @@ pub use wishes::{CacheModeWish, RunnerKind, VirtiofsWish, Wishes};
 pub const BUILD_ID: u32 = 1000;
 /// Below it each package has the directory that becomes its content.
 pub const OUTPUT: &str = "/home/build/melange-out";
-/// Where the cache appears.
-pub const CACHE: &str = "/var/cache/melange";
 /// The tag of the source's share.
 pub const SOURCE_TAG: &str = "kiln-source";
 /// The tag of the cache's share.

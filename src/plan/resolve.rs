@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use kiln_protocol::{Identity, Step, User};
+use kiln_protocol::{Identity, Step, TextFile, User};
 
 use super::{
     Accelerator, ArtifactPlan, CacheMode, CacheModeWish, CachePlan, CacheShare, CacheSharing, CacheWrites,
@@ -57,7 +57,7 @@ pub fn resolve(recipe: &Recipe, wishes: &Wishes, facts: Facts) -> Result<Plan, F
     let cache = cache(wishes)?;
     let package = package_id(recipe);
     let machine = machine(recipe, wishes, &facts, &mut notes)?;
-    let world = world::microvm(world::Parts {
+    let mut world = world::microvm(world::Parts {
         modules: facts.modules,
         has_source: wishes.source.is_some(),
         hidden: world::hidden(&wishes.hidden),
@@ -68,6 +68,7 @@ pub fn resolve(recipe: &Recipe, wishes: &Wishes, facts: Facts) -> Result<Plan, F
         package: &package.name,
         capabilities: capabilities(recipe)?,
     });
+    world.files.extend(tool_files(recipe));
     Ok(Plan {
         artifacts: artifacts(recipe, &package),
         arch: recipe.arch.apk().to_owned(),
@@ -228,6 +229,12 @@ fn capabilities(recipe: &Recipe) -> Result<Vec<u8>, Failure> {
     Ok(set)
 }
 
+/// What tools read of the cache instead of a variable.
+fn tool_files(recipe: &Recipe) -> impl Iterator<Item = TextFile> {
+    let files = recipe.cache_also.iter().flat_map(|ecosystem| ecosystem.files);
+    files.map(|&(path, text)| TextFile { path: path.into(), text: text.into(), mode: 0o644 })
+}
+
 fn planned_steps(recipe: &Recipe, wishes: &Wishes, shell: &str) -> Vec<PlannedStep> {
     let mut planned = Vec::new();
     for PackageSteps { package, runs } in recipe.package_steps() {
@@ -261,7 +268,7 @@ fn environment(recipe: &Recipe, wishes: &Wishes, own: BTreeMap<String, String>) 
         .map(|(name, value)| (name.to_string(), value.to_string()))
         .collect();
     variables.insert("SOURCE_DATE_EPOCH".into(), wishes.source_date_epoch.to_string());
-    variables.insert("PATH".into(), steps::PATH.into());
+    variables.insert("PATH".into(), steps::path(&recipe.cache_also));
     variables.extend(own);
     variables.into_iter().collect()
 }

@@ -1,9 +1,16 @@
 //! A fragment of a build file -> the command that the agent runs.
 
 use super::{OUTPUT, Trace};
+use crate::ecosystem::Ecosystem;
 
 /// The search path of every step, as melange sets it.
-pub(super) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/bin:/usr/sbin:/sbin:/bin";
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/bin:/usr/sbin:/sbin:/bin";
+
+/// The search path: what stands in for compilers comes first.
+pub(super) fn path(also: &[&Ecosystem]) -> String {
+    let first = also.iter().flat_map(|ecosystem| ecosystem.path.iter().copied());
+    first.chain([PATH]).collect::<Vec<_>>().join(":")
+}
 
 /// The script around a fragment: fail at the first error, in its directory, and succeed if the fragment got to its end.
 ///

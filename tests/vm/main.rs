@@ -1,5 +1,7 @@
 //! Real builds in real microVMs, under TCG: what a user runs, and what it leaves.
 
+mod overrides;
+
 use std::{
     fs,
     path::Path,
@@ -7,6 +9,11 @@ use std::{
 };
 
 fn kiln(directory: &Path) -> Command {
+    with_cache(directory, "cache")
+}
+
+/// `kiln build` in a directory, with this `--cache-dir`.
+fn with_cache(directory: &Path, cache: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_kiln"));
     command
         .current_dir(directory)
@@ -20,7 +27,7 @@ fn kiln(directory: &Path) -> Command {
             "--memory",
             "1Gi",
             "--cache-dir",
-            "cache",
+            cache,
             "file.yaml",
         ])
         .stdin(Stdio::null());

@@ -1,0 +1,193 @@
+//! What kiln knows of package managers and compilers that keep a cache: one table, and nothing of ours is imported here.
+//!
+//! From it come the variables of every step (`compile`), the files that a tool reads instead of a variable (`plan`), what a
+//! commit keeps and how a report counts (`cache`), and the word of `--cache-also`.
+
+mod pattern;
+mod table;
+
+use std::path::Path;
+
+pub use table::{CACHE, ECOSYSTEMS};
+
+/// A tool, or a family of tools that share a cache.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Ecosystem {
+    /// Its name: the word of `--cache-also`, and what a report calls it.
+    pub name: &'static str,
+    /// Whether every build has it.
+    pub scope: Scope,
+    /// Its directory below the cache.
+    pub directory: &'static str,
+    /// Variables of every step that does not say otherwise, and their values.
+    pub variables: &'static [(&'static str, &'static str)],
+    /// Directories that come first in the search path, where they exist.
+    pub path: &'static [&'static str],
+    /// Files of the guest that say what no variable can: path and text.
+    pub files: &'static [(&'static str, &'static str)],
+    /// What is worth keeping, as patterns relative to [`Ecosystem::directory`]; empty: all that is not junk.
+    pub keeps: &'static [&'static str],
+    /// What must not be kept: logs, locks, what could change a later build's result. Wins over `keeps`.
+    pub junk: &'static [&'static str],
+    /// What even a build that needed nothing new writes again: kept, the last writer wins, and no report calls a change
+    /// of it new.
+    pub rewritten: &'static [&'static str],
+    /// How its own processes keep out of each other's way. No lock of a guest is seen outside of it.
+    pub lock: Lock,
+    /// What one entry of its cache is.
+    pub entry: &'static str,
+}
+
+/// Whether an ecosystem's variables are set without being asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// In every build, with a cache or without.
+    Always,
+    /// With `--cache-also`: a compiler's cache changes what is built from scratch, others are for few builds.
+    OnRequest,
+}
+
+/// How a tool keeps its own processes from writing the same thing at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lock {
+    /// By locks on files.
+    Files,
+    /// By writing beside and renaming over: no lock is needed.
+    Rename,
+    /// Not at all: two processes can spoil an entry.
+    None,
+}
+
+/// What a path below the cache is to its ecosystem.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// An entry, worth keeping.
+    Kept,
+    /// Kept, but written anew by every build.
+    Rewritten,
+    /// Not to be kept.
+    Junk,
+}
+
+impl Ecosystem {
+    /// What `path`, relative to [`Ecosystem::directory`], is. A directory that only leads to what is kept is kept.
+    pub fn kind(&self, path: &Path) -> Kind {
+        let any = |patterns: &[&str]| patterns.iter().any(|pattern| pattern::covers(pattern, path));
+        if any(self.junk) {
+            return Kind::Junk;
+        }
+        if any(self.rewritten) {
+            return Kind::Rewritten;
+        }
+        let leads = || self.keeps.iter().any(|pattern| pattern::leads_to(pattern, path));
+        if self.keeps.is_empty() || any(self.keeps) || leads() { Kind::Kept } else { Kind::Junk }
+    }
+}
+
+/// The ecosystem whose directory holds `path` (relative to the cache), and the rest of the path.
+///
+/// None for what the table does not know: a file of `fetch`, a directory that a step made for itself, or a cache that is
+/// one tool's own, such as a host's `GOMODCACHE`.
+pub fn of(path: &Path) -> Option<(&'static Ecosystem, &Path)> {
+    ECOSYSTEMS.iter().find_map(|ecosystem| Some((ecosystem, path.strip_prefix(ecosystem.directory).ok()?)))
+}
+
+/// What a path below the cache is; what no ecosystem owns is kept.
+pub fn kind(path: &Path) -> Kind {
+    of(path).map_or(Kind::Kept, |(ecosystem, rest)| ecosystem.kind(rest))
+}
+
+/// The ecosystem of that name.
+pub fn named(name: &str) -> Option<&'static Ecosystem> {
+    ECOSYSTEMS.iter().find(|ecosystem| ecosystem.name == name)
+}
+
+/// Those that every build has.
+pub fn always() -> impl Iterator<Item = &'static Ecosystem> {
+    ECOSYSTEMS.iter().filter(|ecosystem| ecosystem.scope == Scope::Always)
+}
+
+/// Those that `--cache-also` takes.
+pub fn on_request() -> impl Iterator<Item = &'static Ecosystem> {
+    ECOSYSTEMS.iter().filter(|ecosystem| ecosystem.scope == Scope::OnRequest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn directories_names_and_variables_are_each_ones_own() {
+        let mut seen = std::collections::BTreeSet::new();
+        for ecosystem in ECOSYSTEMS {
+            assert!(seen.insert(("name", ecosystem.name)), "{}", ecosystem.name);
+            assert!(seen.insert(("directory", ecosystem.directory)), "{}", ecosystem.name);
+            for (variable, _) in ecosystem.variables {
+                assert!(seen.insert(("variable", variable)), "{variable}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_value_that_is_a_path_lies_in_the_ecosystems_own_directory() {
+        for ecosystem in ECOSYSTEMS {
+            let own = format!("{CACHE}/{}", ecosystem.directory);
+            let texts = ecosystem.variables.iter().chain(ecosystem.files).map(|(_, text)| text);
+            let paths: Vec<&str> = texts
+                .flat_map(|text| text.split(['=', '\n', ' ']))
+                .filter(|word| word.starts_with(CACHE))
+                .collect();
+            // Maven has no variable for its repository: a pipeline links it.
+            assert_eq!(paths.is_empty(), ecosystem.name == "maven", "{}", ecosystem.name);
+            assert!(paths.iter().all(|path| Path::new(path).starts_with(&own)), "{}", ecosystem.name);
+        }
+    }
+
+    #[test]
+    fn paths_find_their_ecosystem_and_their_kind() {
+        for (path, kind_of_it) in [
+            ("sha256:00", Kind::Kept),
+            ("own/thing", Kind::Kept),
+            ("gomodcache/cache/download/a/@v/v1.zip", Kind::Kept),
+            ("gomodcache/cache/lock", Kind::Junk),
+            ("npm/_cacache/content-v2/sha512/aa/bb", Kind::Kept),
+            ("npm/_logs/2024-debug-0.log", Kind::Junk),
+            ("npm/_update-notifier-last-checked", Kind::Junk),
+            ("cargo/registry", Kind::Kept),
+            ("cargo/registry/cache/host-1/hex.crate", Kind::Kept),
+            ("cargo/registry/src/host-1/hex/lib.rs", Kind::Junk),
+            ("cargo/bin/tool", Kind::Junk),
+            ("cargo/config.toml", Kind::Junk),
+            ("cargo/.package-cache", Kind::Junk),
+            ("uv/wheels-v1/pypi/a/.lock", Kind::Junk),
+            ("uv/archive-v0/x/a.py", Kind::Kept),
+            ("uv/CACHEDIR.TAG", Kind::Rewritten),
+            ("m2repository/a/b.jar", Kind::Kept),
+            ("m2repository/a/resolver-status.properties", Kind::Rewritten),
+            ("m2repository/a/b.jar.lastUpdated", Kind::Junk),
+            ("composer/files/psr/log/x.zip", Kind::Kept),
+            ("composer/repo/x/packages.json", Kind::Rewritten),
+            ("gradle/daemon/8/x.log", Kind::Junk),
+            ("gradle/init.d/a.gradle", Kind::Junk),
+            ("gradle/caches/modules-2/a", Kind::Kept),
+        ] {
+            assert_eq!(kind(Path::new(path)), kind_of_it, "{path}");
+        }
+        assert_eq!(of(Path::new("pip/http/a")).map(|(found, _)| found.name), Some("pip"));
+        assert_eq!(of(Path::new("pipx")), None);
+    }
+
+    #[test]
+    fn compilers_are_not_asked_for_by_default() {
+        let names: Vec<&str> = always().map(|ecosystem| ecosystem.name).collect();
+        assert_eq!(names, ["go", "uv", "pip", "composer", "npm", "cargo", "maven"]);
+        let names: Vec<&str> = on_request().map(|ecosystem| ecosystem.name).collect();
+        assert_eq!(
+            names,
+            [
+                "gocache", "ccache", "sccache", "gradle", "yarn", "pnpm", "bundler", "cpan", "r", "nuget",
+                "bazel"
+            ]
+        );
+    }
+}
