@@ -6,7 +6,7 @@
 
 use std::{
     fs::{self, File},
-    io::{self, PipeReader},
+    io,
     os::{fd::OwnedFd, unix::process::CommandExt},
     path::Path,
     process::{Command, Stdio},
@@ -14,13 +14,17 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
-use kiln_protocol::Step;
+use kiln_protocol::{Stdin, Step, Terminal};
 use nix::{
     fcntl::{FcntlArg, OFlag, fcntl},
     libc,
 };
 
-use crate::account::{self, Account};
+use crate::{
+    account::{self, Account},
+    input::Source,
+    terminal,
+};
 
 /// The mode bits that files of a step do not get unless it asks (`umask`).
 const UMASK: libc::mode_t = 0o022;
@@ -54,32 +58,75 @@ impl Capabilities {
 pub(crate) struct Launched {
     /// Its number.
     pub(crate) pid: u32,
-    /// The reading end of its stdout; non-blocking.
-    pub(crate) stdout: File,
-    /// The reading end of its stderr; non-blocking.
-    pub(crate) stderr: File,
+    /// Where it writes.
+    pub(crate) output: Output,
+    /// Where its stdin comes from, if it is not `/dev/null`.
+    pub(crate) input: Option<Source>,
+}
+
+/// The agent's ends of what a step writes to; non-blocking.
+pub(crate) enum Output {
+    /// A pipe for each stream.
+    Pipes { stdout: File, stderr: File },
+    /// The terminal for both.
+    Terminal(File),
+}
+
+/// What a step's descriptors 0, 1 and 2 are made of.
+struct Ends {
+    stdin: Stdio,
+    stdout: Stdio,
+    stderr: Stdio,
+    output: Output,
+    input: Option<Source>,
 }
 
 /// Starts a step; an error is a sentence for the person whose step it is.
 pub(crate) fn launch(step: &Step, capabilities: Capabilities) -> Result<Launched> {
-    let Step { index: _, argv, env, cwd, user, timeout_ms: _ } = step;
+    let Step { index: _, argv, env, cwd, user, stdin, timeout_ms: _ } = step;
     let Some((program, arguments)) = argv.split_first() else { bail!("there is no program to run") };
     ensure!(program.starts_with('/'), "program {program:?} is not an absolute path");
     let account = account::find(user)?;
     check_directory(cwd)?;
     fs::metadata(program).with_context(|| format!("program {program}"))?;
 
-    let (stdout, stdout_end) = io::pipe().context("make a pipe for stdout")?;
-    let (stderr, stderr_end) = io::pipe().context("make a pipe for stderr")?;
+    let Ends { stdin: reads, stdout, stderr, output, input } = ends(stdin, account.uid)?;
     let mut command = Command::new(program);
     command.args(arguments).env_clear().envs(env.iter().map(|(name, value)| (name, value)));
-    command.current_dir(cwd).stdin(Stdio::null()).stdout(stdout_end).stderr(stderr_end);
+    command.current_dir(cwd).stdin(reads).stdout(stdout).stderr(stderr);
+    let sits_at = match stdin {
+        Stdin::Null | Stdin::Pipe => SitsAt::Nothing,
+        Stdin::Terminal(Terminal { term, .. }) => {
+            command.env("TERM", term);
+            SitsAt::Terminal
+        }
+    };
     let who = format!("start {program} in {cwd} as uid {}", account.uid);
     // SAFETY: `become_step` makes system calls only; it neither allocates nor takes a lock.
-    unsafe { command.pre_exec(move || become_step(&account, capabilities)) };
+    unsafe { command.pre_exec(move || become_step(&account, capabilities, sits_at)) };
     // The agent keeps no Child: all children are reaped in one place.
     let pid = command.spawn().context(who)?.id();
-    Ok(Launched { pid, stdout: non_blocking(stdout)?, stderr: non_blocking(stderr)? })
+    Ok(Launched { pid, output, input })
+}
+
+fn ends(stdin: &Stdin, uid: u32) -> Result<Ends> {
+    if let Stdin::Terminal(wanted) = stdin {
+        let terminal::Pair { ours, theirs } = terminal::open(wanted, uid)?;
+        let copy = |file: &File| file.try_clone().context("copy a descriptor of the terminal");
+        let input = Some(Source::Terminal(copy(&ours)?));
+        let (stdin, stdout, stderr) = (copy(&theirs)?.into(), copy(&theirs)?.into(), theirs.into());
+        return Ok(Ends { stdin, stdout, stderr, output: Output::Terminal(ours), input });
+    }
+    let (stdout, stdout_end) = io::pipe().context("make a pipe for stdout")?;
+    let (stderr, stderr_end) = io::pipe().context("make a pipe for stderr")?;
+    let (stdin, input) = if *stdin == Stdin::Pipe {
+        let (stdin_end, stdin) = io::pipe().context("make a pipe for stdin")?;
+        (stdin_end.into(), Some(Source::Pipe(non_blocking(stdin.into())?)))
+    } else {
+        (Stdio::null(), None)
+    };
+    let output = Output::Pipes { stdout: non_blocking(stdout.into())?, stderr: non_blocking(stderr.into())? };
+    Ok(Ends { stdin, stdout: stdout_end.into(), stderr: stderr_end.into(), output, input })
 }
 
 fn check_directory(cwd: &str) -> Result<()> {
@@ -88,17 +135,28 @@ fn check_directory(cwd: &str) -> Result<()> {
     Ok(())
 }
 
-/// A pipe's reading end that gives an error instead of waiting. The other end is a file description of its own.
-fn non_blocking(pipe: PipeReader) -> Result<File> {
+/// A pipe's end that gives an error instead of waiting. The other end is a file description of its own.
+fn non_blocking(pipe: OwnedFd) -> Result<File> {
     fcntl(&pipe, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).context("make a pipe non-blocking")?;
-    Ok(File::from(OwnedFd::from(pipe)))
+    Ok(File::from(pipe))
+}
+
+/// Whether a step's stdin is a terminal.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum SitsAt {
+    Terminal,
+    Nothing,
 }
 
 /// Runs in the child, after std has put its descriptors, directory and signal mask in place.
-fn become_step(account: &Account, capabilities: Capabilities) -> io::Result<()> {
+fn become_step(account: &Account, capabilities: Capabilities, sits_at: SitsAt) -> io::Result<()> {
     // SAFETY: plain numbers.
     unsafe {
         check(libc::setsid())?;
+        if sits_at == SitsAt::Terminal {
+            // What Ctrl-C reaches, and what /dev/tty means, in the session that was just made.
+            check(libc::ioctl(libc::STDIN_FILENO, libc::TIOCSCTTY, 0))?;
+        }
         libc::umask(UMASK);
     }
     // What the agent's own parent ignored would stay ignored; SIGKILL and SIGSTOP refuse, and need nothing. The C

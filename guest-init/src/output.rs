@@ -1,7 +1,7 @@
-//! The pipes that steps write into, and what is forwarded from them.
+//! The pipes and terminals that steps write into, and what is forwarded from them.
 //!
 //! A step's pipes are read for as long as anything holds their other ends: what it left in the background may go on
-//! writing, and must not be stopped by a full pipe. It does not decide when a step has ended
+//! writing, and must not be stopped by a full pipe. A terminal ends with its step: the kernel hangs it up. It does not decide when a step has ended
 //! ([`session`](crate::session)).
 #![expect(unsafe_code, reason = "no safe binding asks a pipe how much it holds")]
 // UNSAFETY: one ioctl.
@@ -16,7 +16,11 @@ use anyhow::{Context, Result};
 use kiln_protocol::{FromGuest, Stream, frame::MAX_DATA};
 use nix::libc;
 
-use crate::port::Port;
+use crate::{exec::Output, port::Port, terminal};
+
+/// More than a terminal can hold (64 KiB on their way and a page to be read): what a step that has ended wrote there is
+/// less. Asking it, as one asks a pipe, would not do: what is on its way is not counted.
+const TERMINAL_HOLDS: usize = 128 * 1024;
 
 nix::ioctl_read_bad!(
     /// How many bytes can be read at once (ioctl_pipe(2), FIONREAD).
@@ -25,26 +29,39 @@ nix::ioctl_read_bad!(
     libc::c_int
 );
 
-/// All pipes that are open.
+/// All pipes and terminals that are open.
 #[derive(Default)]
 pub(crate) struct Taps {
     taps: Vec<Tap>,
 }
 
-/// The reading end of one pipe.
+/// The reading end of one pipe, or our end of a terminal.
 struct Tap {
     step: u32,
     stream: Stream,
+    kind: Kind,
     pipe: File,
     /// What was in the pipe when the step's first process ended and has not been read yet: the step wrote it.
     owed: usize,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Pipe,
+    Terminal,
+}
+
 impl Taps {
     /// Begins to forward a step's streams.
-    pub(crate) fn add(&mut self, step: u32, stdout: File, stderr: File) {
-        self.taps.push(Tap { step, stream: Stream::Stdout, pipe: stdout, owed: 0 });
-        self.taps.push(Tap { step, stream: Stream::Stderr, pipe: stderr, owed: 0 });
+    pub(crate) fn add(&mut self, step: u32, output: Output) {
+        let mut add = |stream, kind, pipe| self.taps.push(Tap { step, stream, kind, pipe, owed: 0 });
+        match output {
+            Output::Pipes { stdout, stderr } => {
+                add(Stream::Stdout, Kind::Pipe, stdout);
+                add(Stream::Stderr, Kind::Pipe, stderr);
+            }
+            Output::Terminal(ours) => add(Stream::Stdout, Kind::Terminal, ours),
+        }
     }
 
     /// What to wait for.
@@ -57,6 +74,10 @@ impl Taps {
     /// Reading until the pipe is empty would not do: background processes may fill it for ever.
     pub(crate) fn owe(&mut self, step: u32) -> Result<()> {
         for tap in self.taps.iter_mut().filter(|tap| tap.step == step) {
+            if tap.kind == Kind::Terminal {
+                tap.owed = TERMINAL_HOLDS;
+                continue;
+            }
             let mut held: libc::c_int = 0;
             // SAFETY: FIONREAD writes one c_int, and `held` is one.
             unsafe { held_bytes(tap.pipe.as_raw_fd(), &raw mut held) }
@@ -100,9 +121,18 @@ impl Tap {
             Ok(0) => Ok(Writers::None),
             Ok(count) => {
                 bytes.truncate(count);
+                let all_is_read = self.kind == Kind::Terminal && self.owed > 0 && self.owed <= count;
                 self.owed = self.owed.saturating_sub(count);
                 port.send(&FromGuest::Output { step: self.step, stream: self.stream, bytes })?;
-                Ok(Writers::Some)
+                Ok(if all_is_read { Writers::None } else { Writers::Some })
+            }
+            // A hung-up terminal that holds nothing more has given all; so has one that nobody has open.
+            Err(error)
+                if self.kind == Kind::Terminal
+                    && (self.owed > 0 && error.kind() == ErrorKind::WouldBlock
+                        || terminal::is_closed(&error)) =>
+            {
+                Ok(Writers::None)
             }
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {
                 Ok(Writers::Some)

@@ -21,6 +21,7 @@ use nix::{
 use crate::{
     boot, exec,
     export::Export,
+    input::Input,
     log,
     output::Taps,
     place::Place,
@@ -90,7 +91,12 @@ fn prepare(port: &mut Port) -> Result<Option<Prepared>> {
             }
             Some(ToGuest::Shutdown) => return Ok(None),
             Some(
-                ToGuest::Run(_) | ToGuest::Cancel | ToGuest::Export { .. } | ToGuest::ExportUpper { .. },
+                ToGuest::Run(_)
+                | ToGuest::Input { .. }
+                | ToGuest::Resize { .. }
+                | ToGuest::Cancel
+                | ToGuest::Export { .. }
+                | ToGuest::ExportUpper { .. },
             ) => {
                 bail!("a request came before the world was prepared")
             }
@@ -139,6 +145,7 @@ impl Session<'_> {
                 }
             }
             self.keep_the_deadline()?;
+            self.feed_the_step()?;
             self.taps.forward(self.port)?;
             self.answer_an_ended_step()?;
             self.continue_the_export()?;
@@ -154,6 +161,9 @@ impl Session<'_> {
         if self.port.wants_to_write() {
             fds.push(PollFd::new(self.port.output(), PollFlags::POLLOUT));
         }
+        if let Work::Step(Running { input, .. }) = &self.work {
+            fds.extend(input.waits_for().map(|stdin| PollFd::new(stdin, PollFlags::POLLOUT)));
+        }
         if self.port.has_room() {
             fds.extend(self.taps.pipes().map(|pipe| PollFd::new(pipe, PollFlags::POLLIN)));
         }
@@ -166,6 +176,10 @@ impl Session<'_> {
     fn time_left(&self) -> PollTimeout {
         match &self.work {
             Work::Export(_) if self.port.has_room() => PollTimeout::ZERO,
+            // A terminal does not wake us when it holds nothing more.
+            Work::Step(Running { phase: Phase::Ended { .. }, .. }) if self.port.has_room() => {
+                PollTimeout::ZERO
+            }
             Work::Step(Running { deadline: Some(deadline), phase: Phase::Runs, .. }) => {
                 // Rounded up, so that the deadline has passed at the wake; poll takes no more than 24 days at once.
                 let millis = deadline.saturating_duration_since(Instant::now()).as_millis() + 1;
@@ -209,11 +223,20 @@ impl Session<'_> {
     }
 
     fn answer(&mut self, request: ToGuest) -> Result<Flow> {
-        match (request, &self.work) {
+        match (request, &mut self.work) {
             (ToGuest::Shutdown, _) => return Ok(Flow::Ends),
             (ToGuest::Cancel, Work::None | Work::Step(_)) => self.kill(ExitStatus::Cancelled)?,
             (ToGuest::Cancel, Work::Quiet(_) | Work::Export(_)) => bail!("the export was cancelled"),
             (ToGuest::Run(step), Work::None) => self.start(&step)?,
+            // What comes for a step that has just ended is nobody's.
+            (
+                ToGuest::Input { .. } | ToGuest::Resize { .. },
+                Work::None | Work::Quiet(_) | Work::Export(_),
+            ) => {}
+            (ToGuest::Input { bytes }, Work::Step(running)) => running.input.take(&bytes)?,
+            (ToGuest::Resize { rows, columns }, Work::Step(running)) => {
+                running.input.resize(rows, columns)?
+            }
             (ToGuest::Export { root }, Work::None) => self.work = Work::Export(Box::new(Export::of(&root)?)),
             (ToGuest::ExportUpper { target }, Work::None) => {
                 processes::kill_all()?;
@@ -234,17 +257,28 @@ impl Session<'_> {
 
     fn start(&mut self, step: &Step) -> Result<()> {
         let started = Instant::now();
-        let exec::Launched { pid, stdout, stderr } = match exec::launch(step, self.capabilities) {
+        let exec::Launched { pid, output, input } = match exec::launch(step, self.capabilities) {
             Ok(launched) => launched,
             Err(error) => {
                 let why = format!("{error:#}");
                 return self.port.send(&FromGuest::Refused { step: step.index, why });
             }
         };
-        self.taps.add(step.index, stdout, stderr);
+        self.taps.add(step.index, output);
         let deadline = step.timeout_ms.and_then(|millis| started.checked_add(Duration::from_millis(millis)));
-        self.work = Work::Step(Running { index: step.index, pid, started, deadline, phase: Phase::Runs });
+        let (index, input) = (step.index, Input::new(input));
+        self.work = Work::Step(Running { index, pid, started, deadline, phase: Phase::Runs, input });
         Ok(())
+    }
+
+    /// Gives the step of its input what it takes, and opens the window again for as much.
+    fn feed_the_step(&mut self) -> Result<()> {
+        let Work::Step(Running { index, input, .. }) = &mut self.work else { return Ok(()) };
+        match input.feed() {
+            0 => Ok(()),
+            // No more than a window, which fits.
+            count => self.port.send(&FromGuest::Consumed { step: *index, bytes: count as u32 }),
+        }
     }
 
     /// Kills everything; a step whose first process still runs is answered with `status` when all is gone.

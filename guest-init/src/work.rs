@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use kiln_protocol::ExitStatus;
 
-use crate::export::Export;
+use crate::{export::Export, input::Input};
 
 /// What the host waits for.
 pub(crate) enum Work {
@@ -22,6 +22,7 @@ pub(crate) struct Running {
     pub(crate) started: Instant,
     pub(crate) deadline: Option<Instant>,
     pub(crate) phase: Phase,
+    pub(crate) input: Input,
 }
 
 /// How far a step is.

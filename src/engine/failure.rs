@@ -73,6 +73,7 @@ pub(super) fn unexpected(message: &FromGuest, when: &str, talk: &Conversation) -
         FromGuest::Hello { .. }
         | FromGuest::Ready { .. }
         | FromGuest::Output { .. }
+        | FromGuest::Consumed { .. }
         | FromGuest::Ended { .. }
         | FromGuest::Refused { .. }
         | FromGuest::Data(_)
@@ -85,6 +86,7 @@ fn name(message: &FromGuest) -> &'static str {
         FromGuest::Hello { .. } => "Hello",
         FromGuest::Ready { .. } => "Ready",
         FromGuest::Output { .. } => "Output",
+        FromGuest::Consumed { .. } => "Consumed",
         FromGuest::Ended { .. } => "Ended",
         FromGuest::Refused { .. } => "Refused",
         FromGuest::Data(_) => "Data",

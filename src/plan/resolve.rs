@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use kiln_protocol::{Identity, Step, TextFile, User};
+use kiln_protocol::{Identity, Stdin, Step, TextFile, User};
 
 use super::{
     Accelerator, ArtifactPlan, CacheMode, CacheModeWish, CachePlan, CacheShare, CacheSharing, CacheWrites,
@@ -249,6 +249,7 @@ fn planned_steps(recipe: &Recipe, wishes: &Wishes, shell: &str) -> Vec<PlannedSt
                 env: environment(recipe, wishes, own),
                 cwd: super::WORKSPACE.into(),
                 user: user(recipe),
+                stdin: Stdin::Null,
                 timeout_ms: wishes
                     .step_timeout
                     .map(|limit| u64::try_from(limit.as_millis()).unwrap_or(u64::MAX)),

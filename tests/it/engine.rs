@@ -10,7 +10,7 @@ use kiln::{
     plan::{ArtifactPlan, Plan, PlannedStep},
     runner::fake::{Behaviour, Fake},
 };
-use kiln_protocol::{ExitStatus, Step, Stream, User};
+use kiln_protocol::{ExitStatus, Stdin, Step, Stream, User};
 use tokio::sync::watch;
 
 use crate::plans;
@@ -25,6 +25,7 @@ fn step(index: u32, timeout: Option<Duration>) -> PlannedStep {
             env: Vec::new(),
             cwd: "/".into(),
             user: User::Root,
+            stdin: Stdin::Null,
             timeout_ms: timeout.map(|limit| limit.as_millis() as u64),
         },
     }

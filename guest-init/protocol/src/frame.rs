@@ -10,6 +10,9 @@ use serde::{Serialize, de::DeserializeOwned};
 /// The most bytes of output or archive that one message carries.
 pub const MAX_DATA: usize = 64 * 1024;
 
+/// The most bytes of input for a step that may be on their way: the agent keeps them until the step reads.
+pub const INPUT_WINDOW: usize = MAX_DATA;
+
 /// The longest frame from the agent, without its length: [`MAX_DATA`] and room for a message's other fields.
 pub const MAX_FRAME: usize = MAX_DATA + 1024;
 
@@ -153,8 +156,8 @@ mod tests {
 
     #[test]
     fn a_length_inside_a_message_cannot_make_us_allocate() {
-        // Data(Vec<u8>) that claims 2^63 bytes: variant 5, then a varint.
-        let bytes = [5, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f];
+        // Data(Vec<u8>) that claims 2^63 bytes: variant 6, then a varint.
+        let bytes = [6, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f];
         assert!(matches!(decode::<FromGuest>(&bytes), Err(FrameError::Malformed(_))));
     }
 

@@ -11,6 +11,8 @@
 //!                         <-  Ready { phases } | Failed
 //! Run(Step)               ->
 //!                         <-  Output*, Ended { status } | Refused
+//! Input*, Resize          ->  (a step with a pipe or a terminal; never more than the window)
+//!                         <-  Consumed*
 //! Cancel                  ->  (ends the running step and all it started)
 //! Export                  ->
 //!                         <-  Data*, Exported | Failed
@@ -30,11 +32,11 @@ mod world;
 
 use serde::{Deserialize, Serialize};
 
-pub use step::{ExitStatus, Step, Stream, User};
+pub use step::{ExitStatus, Stdin, Step, Stream, Terminal, User};
 pub use world::{Access, BootFile, Identity, Mount, Network, TextFile, World};
 
 /// The version of this protocol. Host and agent are built together; a mismatch means a stale initramfs.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// The name of the virtio-serial port that carries the protocol (`/sys/class/virtio-ports/*/name`).
 pub const PORT_NAME: &str = "kiln.agent";
@@ -49,6 +51,20 @@ pub enum ToGuest {
     Prepare(World),
     /// Run one step; answered by output, then [`FromGuest::Ended`] or [`FromGuest::Refused`]. One step at a time.
     Run(Step),
+    /// Bytes for the running step's stdin; none end it (a pipe is closed, a terminal reads an end-of-file). At most
+    /// [`frame::INPUT_WINDOW`] bytes may be on their way, not [`FromGuest::Consumed`] yet. What comes when no step reads is dropped.
+    Input {
+        /// The bytes.
+        #[serde(with = "bytes")]
+        bytes: Vec<u8>,
+    },
+    /// The terminal of the running step has another size now; nothing happens where it has none.
+    Resize {
+        /// Lines.
+        rows: u16,
+        /// Characters in each.
+        columns: u16,
+    },
     /// End the running step and everything that any step has started (SIGKILL); its `Ended` follows. An export that is
     /// under way ends with [`FromGuest::Failed`]; when nothing is under way there is no answer.
     Cancel,
@@ -95,6 +111,13 @@ pub enum FromGuest {
         /// The bytes, as they were written.
         #[serde(with = "bytes")]
         bytes: Vec<u8>,
+    },
+    /// So many bytes of [`ToGuest::Input`] have left the agent: the window is open for as many more.
+    Consumed {
+        /// [`Step::index`].
+        step: u32,
+        /// How many.
+        bytes: u32,
     },
     /// The step's first process has ended, and all that it wrote until then has been sent.
     Ended {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// One command to run in the prepared world: stdin is `/dev/null`, no other descriptor is open, umask is 022.
+/// One command to run in the prepared world: no descriptor but 0, 1 and 2 is open, umask is 022.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
     /// Names the step in every answer about it.
@@ -15,8 +15,32 @@ pub struct Step {
     pub cwd: String,
     /// As whom.
     pub user: User,
+    /// What it reads.
+    pub stdin: Stdin,
     /// After so many milliseconds everything is ended and the status is [`ExitStatus::TimedOut`].
     pub timeout_ms: Option<u64>,
+}
+
+/// What a step reads.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Stdin {
+    /// `/dev/null`.
+    Null,
+    /// A pipe, fed by [`super::ToGuest::Input`].
+    Pipe,
+    /// A terminal, which is also its stdout and stderr (its output arrives as [`Stream::Stdout`]) and controls its session.
+    Terminal(Terminal),
+}
+
+/// A terminal as the host sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Terminal {
+    /// Its kind: the step's `TERM`.
+    pub term: String,
+    /// Lines.
+    pub rows: u16,
+    /// Characters in each.
+    pub columns: u16,
 }
 
 /// As whom a step runs. Names are looked up in the world's own `/etc/passwd` and `/etc/group`.

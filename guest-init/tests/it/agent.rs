@@ -6,7 +6,7 @@ use std::{
 };
 
 use kiln_protocol::{
-    ExitStatus, FromGuest, Step, Stream, ToGuest, User, VERSION, World,
+    ExitStatus, FromGuest, Stdin, Step, Stream, ToGuest, User, VERSION, World,
     frame::{Decoder, MAX_FRAME, MAX_REQUEST, encode},
 };
 
@@ -141,6 +141,7 @@ pub(crate) fn sh(index: u32, script: &str) -> Step {
         env: vec![("PATH".into(), "/usr/sbin:/usr/bin:/sbin:/bin".into())],
         cwd: "/".into(),
         user: User::Uid(nix::unistd::geteuid().as_raw()),
+        stdin: Stdin::Null,
         timeout_ms: None,
     }
 }

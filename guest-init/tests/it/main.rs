@@ -5,5 +5,6 @@ mod archive;
 mod export;
 mod process;
 mod steps;
+mod terminal;
 mod upper;
 mod world;
