@@ -3,6 +3,7 @@
 
 use std::{
     fs::{self, File, Permissions},
+    io::{self, ErrorKind},
     os::unix::fs::{PermissionsExt, chown, symlink as make_symlink},
     path::Path,
 };
@@ -12,6 +13,7 @@ use kiln_protocol::Access;
 use nix::{
     mount::{MsFlags, mount},
     sys::statvfs::{FsFlags, statvfs},
+    unistd::{Gid, Uid, setfsgid, setfsuid},
 };
 
 /// `mkdir -p`, then owner and mode of the last component.
@@ -21,6 +23,35 @@ pub(crate) fn directory(path: &str, mode: u32, (uid, gid): (u32, u32)) -> Result
     chown(path, Some(uid), Some(gid)).with_context(|| format!("give {path} to {uid}:{gid}"))?;
     fs::set_permissions(path, Permissions::from_mode(mode))
         .with_context(|| format!("set mode {mode:o} of {path}"))
+}
+
+/// A directory where nothing is, and the parents that are missing, all with this mode and owner.
+pub(crate) fn missing(path: &str, mode: u32, owner: (u32, u32)) -> Result<()> {
+    let missing = Path::new(path).ancestors().take_while(|ancestor| !ancestor.exists());
+    for ancestor in missing.collect::<Vec<_>>().into_iter().rev() {
+        let context = || format!("make {}", ancestor.display());
+        match create_as(ancestor, owner) {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+                fs::create_dir(ancestor).with_context(context)?;
+                chown(ancestor, Some(owner.0), Some(owner.1)).with_context(context)?;
+            }
+            // Another guest that shares this file system was faster.
+            Err(error) if error.kind() == ErrorKind::AlreadyExists && ancestor.is_dir() => continue,
+            Err(error) => return Err(error).with_context(context),
+        }
+        fs::set_permissions(ancestor, Permissions::from_mode(mode)).with_context(context)?;
+    }
+    Ok(())
+}
+
+/// Makes a directory as `uid` would: not every share lets root give away what it has made.
+fn create_as(path: &Path, (uid, gid): (u32, u32)) -> io::Result<()> {
+    let (old_gid, old_uid) = (setfsgid(Gid::from_raw(gid)), setfsuid(Uid::from_raw(uid)));
+    let made = fs::create_dir(path);
+    setfsuid(old_uid);
+    setfsgid(old_gid);
+    made
 }
 
 /// `mount -t fstype -o options source target`.
@@ -109,7 +140,23 @@ fn kept_flags(mounted: FsFlags) -> MsFlags {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt;
+
     use super::*;
+
+    #[test]
+    fn only_what_is_missing_is_made() {
+        let root = tempfile::tempdir().expect("a directory");
+        let (uid, gid) = (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw());
+        let mode = |name: &str| fs::metadata(root.path().join(name)).expect("it is there").mode() & 0o7777;
+        fs::create_dir(root.path().join("a")).expect("made");
+        fs::set_permissions(root.path().join("a"), Permissions::from_mode(0o700)).expect("set");
+
+        let path = root.path().join("a/b/c");
+        missing(&path.to_string_lossy(), 0o750, (uid, gid)).expect("made");
+
+        assert_eq!([mode("a"), mode("a/b"), mode("a/b/c")], [0o700, 0o750, 0o750]);
+    }
 
     #[test]
     fn a_remount_repeats_the_flags_that_are_there() {

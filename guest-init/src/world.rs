@@ -70,6 +70,7 @@ impl Phases {
 fn make_mount(mount: &Mount, uppers: &mut Uppers) -> Result<()> {
     match mount {
         Mount::Directory { path, mode, uid, gid } => mount::directory(path, *mode, (*uid, *gid)),
+        Mount::Missing { path, mode, uid, gid } => mount::missing(path, *mode, (*uid, *gid)),
         Mount::Filesystem { source, target, fstype, options, access } => {
             mount::filesystem(source, target, fstype, options, *access)
         }

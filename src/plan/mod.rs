@@ -5,6 +5,7 @@
 
 mod cache;
 mod capability;
+mod cargo;
 mod image;
 mod packages;
 mod quantity;

@@ -9,13 +9,13 @@ use kiln_protocol::{Access, Identity, Mount, Network as GuestNetwork, TextFile, 
 
 use super::{
     BUILD_ID, CACHE, CACHE_TAG, CachePlan, CacheShare, CacheWrites, Network, OUTPUT, Owner, ROOT_SERIAL,
-    SCRATCH_SERIAL, SOURCE_TAG, WORKSPACE,
+    SCRATCH_SERIAL, SOURCE_TAG, WORKSPACE, cargo,
 };
 
 /// Where the parts are mounted before the root is made of them.
 const LOWER: &str = "/lower";
-const SCRATCH: &str = "/scratch";
-const SHARES: &str = "/shares";
+pub(super) const SCRATCH: &str = "/scratch";
+pub(super) const SHARES: &str = "/shares";
 const ROOT: &str = "/newroot";
 
 /// The largest message size that virtio's 9p transport takes: more is cut by the guest's kernel to exactly this.
@@ -106,28 +106,41 @@ fn workspace(has_source: bool, hidden: Vec<String>, owner: Owner) -> Vec<Mount> 
 }
 
 fn cache_mounts(cache: &CachePlan, owner: Owner) -> Vec<Mount> {
-    let target = format!("{ROOT}{CACHE}");
     let share = format!("{SHARES}/cache");
-    let (access, mounted_at) = match cache.mode.writes() {
-        CacheWrites::Overlay => (Access::ReadOnly, share.clone()),
-        CacheWrites::Refused => (Access::ReadOnly, target.clone()),
-        CacheWrites::Through => (Access::ReadWrite, target.clone()),
+    let writes = cache.mode.writes();
+    let access = match writes {
+        CacheWrites::Overlay | CacheWrites::Refused => Access::ReadOnly,
+        CacheWrites::Through => Access::ReadWrite,
     };
     let mut mounts = vec![match cache.share {
-        CacheShare::NineP => nine_p_with(CACHE_TAG, &mounted_at, access),
+        CacheShare::NineP => nine_p_with(CACHE_TAG, &share, access),
         CacheShare::Virtiofs => Mount::Filesystem {
             source: CACHE_TAG.into(),
-            target: mounted_at,
+            target: share.clone(),
             fstype: "virtiofs".into(),
             options: String::new(),
             access,
         },
     }];
-    if cache.mode.writes() == CacheWrites::Overlay {
-        // Nothing in the upper directory may lean on the lower one: it can be read on its own.
-        let options = "metacopy=off,redirect_dir=off,volatile";
-        mounts.push(overlay(&[&share], "cache", &target, (owner.inside, owner.inside), options));
-    }
+    mounts.extend(cache_over(&share, writes, owner));
+    mounts
+}
+
+/// The cache as steps see it, from the directory that holds it.
+fn cache_over(share: &str, writes: CacheWrites, owner: Owner) -> Vec<Mount> {
+    let target = format!("{ROOT}{CACHE}");
+    // Nothing in the upper directory may lean on the lower one: it can be read on its own.
+    let options = "metacopy=off,redirect_dir=off,volatile";
+    let layered = |target: &str| overlay(&[share], "cache", target, (owner.inside, owner.inside), options);
+    let bind = |source: &str, access| Mount::Bind { source: source.into(), target: target.clone(), access };
+    let merged = format!("{SHARES}/merged");
+    let (mut mounts, writable) = match writes {
+        CacheWrites::Overlay => (vec![layered(&target)], &target),
+        CacheWrites::Through => (vec![bind(share, Access::ReadWrite)], &target),
+        // The agent may make what is missing in a layer of its own; steps see it read-only.
+        CacheWrites::Refused => (vec![layered(&merged), bind(&merged, Access::ReadOnly)], &merged),
+    };
+    mounts.extend(cargo::home(&cargo::Cache { writable, mounted: &target, writes }, owner));
     mounts
 }
 

@@ -1,5 +1,6 @@
 //! Real builds in real microVMs, under TCG: what a user runs, and what it leaves.
 
+mod cargo;
 mod overrides;
 
 use std::{

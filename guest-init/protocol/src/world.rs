@@ -60,6 +60,17 @@ pub enum Mount {
         /// Group.
         gid: u32,
     },
+    /// A directory, if nothing is there: the parents that are missing are made like it. What is there stays as it is.
+    Missing {
+        /// Where.
+        path: String,
+        /// Permission bits of what is made.
+        mode: u32,
+        /// Owner of what is made.
+        uid: u32,
+        /// Group of what is made.
+        gid: u32,
+    },
     /// `mount -t fstype -o options source target`.
     Filesystem {
         /// What: `serial:NAME` for the virtio disk with that serial number, a share's tag, a device, or a name for file

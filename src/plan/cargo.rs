@@ -1,0 +1,65 @@
+//! A `CARGO_HOME` that is safe to share: what Cargo downloads is the cache's, all else is the build's own.
+//!
+//! Cargo keeps downloads (`registry`, `git`), settings (`config.toml`), secrets (`credentials.toml`) and installed programs
+//! (`bin`, `.crates*`) in one directory. A program that one build installed must not be found by the next: in the guest
+//! the directory is a fresh one, and only the downloads' two directories are bound into it from the cache.
+
+use kiln_protocol::{Access, Mount};
+
+use super::{
+    CacheWrites, Owner,
+    world::{SCRATCH, SHARES},
+};
+
+/// The directory in the cache: `CARGO_HOME` seen from there.
+const HOME: &str = "cargo";
+
+/// What of it is kept.
+const KEPT: [&str; 2] = ["registry", "git"];
+
+/// Cargo's locks lie beside what they protect. Builds that write to one directory must meet at them.
+const LOCKS: [&str; 2] = [".package-cache", ".package-cache-mutate"];
+
+/// A cache that has been mounted, and is going to be seen by steps.
+pub(super) struct Cache<'a> {
+    /// Where the agent can make directories in it.
+    pub writable: &'a str,
+    /// Where it was mounted for steps.
+    pub mounted: &'a str,
+    /// Where what steps write to it goes.
+    pub writes: CacheWrites,
+}
+
+/// Lays the build's own directory over the cache's, and the downloads' directories into it.
+pub(super) fn home(cache: &Cache<'_>, owner: Owner) -> Vec<Mount> {
+    let Cache { writable, mounted, writes } = *cache;
+    let access = match writes {
+        CacheWrites::Overlay | CacheWrites::Through => Access::ReadWrite,
+        CacheWrites::Refused => Access::ReadOnly,
+    };
+    let own = format!("{SCRATCH}/{HOME}");
+    let downloads = format!("{SHARES}/{HOME}");
+    let target = format!("{mounted}/{HOME}");
+    let bind = |source: String, target: String, access| Mount::Bind { source, target, access };
+
+    let mut mounts: Vec<Mount> =
+        KEPT.iter().map(|name| missing(format!("{writable}/{HOME}/{name}"), owner)).collect();
+    mounts.extend(KEPT.iter().map(|name| missing(format!("{own}/{name}"), owner)));
+    if writes == CacheWrites::Through {
+        mounts.extend(LOCKS.iter().map(|lock| Mount::Symlink {
+            path: format!("{own}/{lock}"),
+            target: format!("registry/{lock}"),
+        }));
+    }
+    // What the next bind hides is reached from here.
+    mounts.push(bind(format!("{writable}/{HOME}"), downloads.clone(), access));
+    mounts.push(bind(own, target.clone(), Access::ReadWrite));
+    mounts.extend(
+        KEPT.iter().map(|name| bind(format!("{downloads}/{name}"), format!("{target}/{name}"), access)),
+    );
+    mounts
+}
+
+fn missing(path: String, owner: Owner) -> Mount {
+    Mount::Missing { path, mode: 0o755, uid: owner.inside, gid: owner.inside }
+}
