@@ -3,7 +3,10 @@
 //! A runner gives the byte channel; `engine` decides what to say. Nothing the agent says is trusted: frames are bounded
 //! before they are read, and an answer that does not belong here is an error that names it.
 
-use std::pin::Pin;
+use std::{
+    io::{self, ErrorKind},
+    pin::Pin,
+};
 
 use anyhow::{Context, Result, anyhow};
 use kiln_protocol::{FromGuest, ToGuest, VERSION, frame};
@@ -34,11 +37,18 @@ impl Session {
     /// Says one thing.
     ///
     /// # Errors
-    /// When the message is too large for a frame, or the channel is closed.
+    /// When the message is too large for a frame, or the channel breaks.
     pub async fn say(&mut self, message: &ToGuest) -> Result<()> {
         let bytes = frame::encode(message, frame::MAX_REQUEST).context("encode a request to the agent")?;
-        self.writer.write_all(&bytes).await.context("write to the agent")?;
-        self.writer.flush().await.context("write to the agent")
+        let written = async {
+            self.writer.write_all(&bytes).await?;
+            self.writer.flush().await
+        };
+        match written.await {
+            // Nobody is there any more: what is heard next is the end of the channel, and why is the machine's to say.
+            Err(error) if gone(&error) => Ok(()),
+            written => written.context("write to the agent"),
+        }
     }
 
     /// Hears the next thing; `None` at the end of the channel. May be dropped while it waits: no byte is lost.
@@ -59,10 +69,38 @@ impl Session {
                 None => {}
             }
             // `read` is cancel-safe: when this future is dropped, nothing has been taken from the channel.
-            match self.reader.read(&mut self.buffer).await.context("read from the agent")? {
-                0 => return Ok(None),
-                count => self.decoder.push(&self.buffer[..count]),
+            match self.reader.read(&mut self.buffer).await {
+                Ok(0) => return Ok(None),
+                Ok(count) => self.decoder.push(&self.buffer[..count]),
+                // QEMU was killed before it had read all that was said: that, too, is an end.
+                Err(error) if gone(&error) => return Ok(None),
+                Err(error) => return Err(error).context("read from the agent"),
             }
         }
+    }
+}
+
+/// Whether the other side of a channel has ended.
+fn gone(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_peer_that_was_killed_is_an_end_and_no_error() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        let (reader, writer) = tokio::io::split(tokio::net::UnixStream::from_std(ours).unwrap());
+        let mut session = Session::new(Box::pin(reader), Box::pin(writer));
+        session.say(&ToGuest::Shutdown).await.unwrap();
+        // It has not read what was said: the kernel resets the connection.
+        drop(theirs);
+        assert_eq!(session.hear().await.unwrap(), None);
+        session.say(&ToGuest::Shutdown).await.unwrap();
     }
 }

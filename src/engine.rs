@@ -261,7 +261,7 @@ impl Engine<'_> {
 
     async fn shut_down(&mut self, talk: &mut Conversation) -> Result<()> {
         let deadline = Some(Instant::now() + SHUTDOWN_GRACE);
-        // A guest that has gone already cannot be told: its end is what was wanted.
+        // One that reads nothing any more cannot be told.
         if talk.say(&ToGuest::Shutdown).await.is_ok() {
             loop {
                 match talk.wake(deadline).await? {

@@ -78,7 +78,9 @@ impl Spawner {
     pub fn spawn(&self, command: Command) -> Result<Child> {
         ensure!(thread::current().id() == self.thread, "children are spawned from the main thread only");
         debug!(argv = ?command.argv(), "spawn");
-        command.spawn(&self.link)
+        let child = command.spawn(&self.link)?;
+        debug!(pid = child.id(), "spawned");
+        Ok(child)
     }
 
     /// Runs a program to its end and takes what it prints; one that takes longer than `limit` is killed.

@@ -1,0 +1,245 @@
+//! SIGKILL for kiln, QEMU or virtiofsd at any moment: nothing is left, and a kiln that lives says what happened.
+
+use std::{
+    fmt, fs,
+    io::{BufRead, BufReader, Read},
+    process::{Child, Stdio},
+    sync::mpsc::{Receiver, channel},
+    thread,
+    time::{Duration, Instant},
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+
+use crate::{
+    family::{self, Member},
+    leftovers::Leftovers,
+    lot::Lot,
+    place::Place,
+};
+
+/// How many are killed in the soak, a third of each kind.
+const ALL: usize = 51;
+/// How many are killed otherwise.
+const FEW: usize = 6;
+
+/// Longer than any build here takes, on a busy machine too: a kiln that still runs then hangs.
+const HANG: Duration = Duration::from_secs(300);
+
+/// Reads and writes everything there is, has something running in the background, and leaves a package.
+const BUILD: &str = "\
+package:
+  name: sample
+  version: \"1.10\"
+  epoch: 3
+pipeline:
+  - runs: |
+      setsid sleep 1000 &
+      for n in $(seq 20); do cat input > /var/cache/melange/$n; cp input work-$n; done
+  - runs: |
+      mkdir -p ${{targets.destdir}}/usr
+      head -c 3000000 /dev/urandom > ${{targets.destdir}}/usr/data
+";
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Victim {
+    Kiln,
+    Qemu,
+    Virtiofsd,
+}
+
+impl fmt::Display for Victim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Kiln => "kiln",
+            Self::Qemu => "QEMU",
+            Self::Virtiofsd => "virtiofsd",
+        })
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Share {
+    NineP,
+    Virtiofs,
+}
+
+/// One case: who, and how the cache is shared.
+#[derive(Debug, Clone, Copy)]
+struct Case {
+    victim: Victim,
+    share: Share,
+}
+
+fn cases() -> Vec<Case> {
+    let of = |n: usize| match n % 6 {
+        0 => Case { victim: Victim::Kiln, share: Share::NineP },
+        1 => Case { victim: Victim::Kiln, share: Share::Virtiofs },
+        2 => Case { victim: Victim::Qemu, share: Share::NineP },
+        3 => Case { victim: Victim::Qemu, share: Share::Virtiofs },
+        _ => Case { victim: Victim::Virtiofsd, share: Share::Virtiofs },
+    };
+    (0..ALL).map(of).collect()
+}
+
+#[test]
+fn whoever_is_killed_nothing_is_left() {
+    let (mut lot, cases) = Lot::of("kills", cases(), FEW);
+    let whole = undisturbed(&lot);
+    let mut slowest = Duration::ZERO;
+    for (n, case) in cases.iter().enumerate() {
+        // A build that was over before its moment came was not killed: another moment is drawn.
+        let (line, took) = loop {
+            if let Some(killed) = run(*case, &mut lot, whole) {
+                break killed;
+            }
+        };
+        slowest = slowest.max(took);
+        lot.say(&format!("{}/{}: {line}", n + 1, cases.len()));
+    }
+    lot.say(&format!("{} killed, 0 leftovers; the slowest was over after {slowest:.1?}", cases.len()));
+}
+
+/// How long a build takes by virtiofs when nobody is killed; the one by 9p before it warms what is made once.
+fn undisturbed(lot: &Lot) -> Duration {
+    let mut length = Duration::ZERO;
+    for share in [Share::NineP, Share::Virtiofs] {
+        let place = place();
+        let started = Instant::now();
+        let output = kiln(&place, share).output().unwrap();
+        length = started.elapsed();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let left = Leftovers::count(&place, Vec::new());
+        assert!(left.none(), "after a build that nobody killed: {left}");
+        assert_eq!(
+            fs::read_dir(place.project().join("cache")).unwrap().count(),
+            match share {
+                Share::NineP => 0,
+                Share::Virtiofs => 20,
+            }
+        );
+    }
+    lot.say(&format!("a build takes {length:.1?} when nobody is killed"));
+    length
+}
+
+fn place() -> Place {
+    let place = Place::new();
+    fs::write(place.project().join("file.yaml"), BUILD).unwrap();
+    fs::write(place.project().join("input"), vec![b'x'; 10_000]).unwrap();
+    place
+}
+
+fn kiln(place: &Place, share: Share) -> std::process::Command {
+    let mut kiln = place.kiln();
+    kiln.args(["--log-level", "kiln=debug", "build", "--accel", "tcg", "--memory", "1Gi", "--cpu", "2"])
+        .args(["--progress", "json", "--cache-dir", "cache", "file.yaml"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    if share == Share::Virtiofs {
+        kiln.env("QEMU_USE_VIRTIOFS", "1");
+    }
+    kiln
+}
+
+/// Starts a build and kills; gives what was done and how long it took kiln, or its reaper, to be through with it.
+fn run(case: Case, lot: &mut Lot, whole: Duration) -> Option<(String, Duration)> {
+    let place = place();
+    let started = Instant::now();
+    let mut child = kiln(&place, case.share).spawn().unwrap();
+    let events = lines(child.stdout.take().unwrap());
+    let log = lines(child.stderr.take().unwrap());
+    let pid = match case.victim {
+        Victim::Kiln => Some(child.id().cast_signed()),
+        Victim::Qemu => spawned(&log, "-kernel"),
+        Victim::Virtiofsd => spawned(&log, "--fd=3"),
+    };
+    let pid = pid.unwrap_or_else(|| panic!("{} was not started", case.victim));
+    let moment = lot.moment(Duration::ZERO..whole.saturating_sub(started.elapsed()));
+    thread::sleep(moment);
+    let known = family::members(&place);
+    let running = case.victim == Victim::Kiln || child.try_wait().unwrap().is_none();
+    let victim = match case.victim {
+        Victim::Kiln => known.iter().any(|member| member.pid == pid).then_some(pid),
+        Victim::Qemu | Victim::Virtiofsd => one_of(&known, pid, lot).filter(|_| running),
+    };
+    if victim.is_none_or(|victim| kill(Pid::from_raw(victim), Signal::SIGKILL).is_err()) {
+        child.wait().unwrap();
+        return None;
+    }
+    let (at, killed) = (started.elapsed(), Instant::now());
+    let end = end_of(&mut child);
+    let took = killed.elapsed();
+    let events: Vec<serde_json::Value> =
+        events.iter().filter_map(|line| serde_json::from_str(&line).ok()).collect();
+    let done = told(case, &events, at, &format!("{end} after {took:.2?}"));
+    let left = Leftovers::count(&place, known);
+    assert!(left.none(), "{done}; left: {left}");
+    Some((done, took))
+}
+
+/// Who was killed when and what became of it, once that is what it should be.
+fn told(case: Case, events: &[serde_json::Value], at: Duration, end: &str) -> String {
+    let before = |event: &&serde_json::Value| event["time_ms"].as_f64().unwrap() <= at.as_secs_f64() * 1e3;
+    let seen = events.iter().rfind(before).map_or("nothing", |event| event["event"].as_str().unwrap());
+    let said = events.last().and_then(|event| event["error"].as_str()).unwrap_or_default();
+    let done = format!(
+        "{} ({:?}) killed after {at:.2?}, last event {seen}; kiln: {end} {:?}",
+        case.victim,
+        case.share,
+        said.lines().next().unwrap_or_default()
+    );
+    if case.victim != Victim::Kiln {
+        // One that is killed when all is done and only its end is waited for is no loss.
+        let over = events.iter().any(|event| event["event"] == "artifact");
+        let harmless = over && end.starts_with("exit status: 0 ");
+        let reported = end.starts_with("exit status: 4 ") && said.contains(&case.victim.to_string());
+        assert!(harmless || reported, "{done}");
+    }
+    done
+}
+
+/// The process that was spawned, or one that it made of itself: the sandboxed half of a virtiofsd.
+fn one_of(known: &[Member], pid: i32, lot: &mut Lot) -> Option<i32> {
+    let half =
+        |member: &&Member| member.pid == pid || (member.parent == pid && member.arguments.contains("--fd=3"));
+    let halves: Vec<i32> = known.iter().filter(half).map(|member| member.pid).collect();
+    (!halves.is_empty()).then(|| halves[usize::try_from(lot.below(halves.len() as u64)).unwrap()])
+}
+
+/// The number of the child that kiln's log says was started with this argument.
+fn spawned(log: &Receiver<String>, argument: &str) -> Option<i32> {
+    let mut named = false;
+    log.iter().find_map(|line| {
+        if line.contains(" spawn argv=") {
+            named = line.contains(argument);
+        }
+        let pid = line.split_once(" spawned pid=").filter(|_| named)?.1;
+        Some(pid.split(' ').next()?.parse().unwrap())
+    })
+}
+
+/// The lines of a stream as they come, read to its end whether somebody wants them or not.
+fn lines(stream: impl Read + Send + 'static) -> Receiver<String> {
+    let (sender, receiver) = channel();
+    thread::spawn(move || {
+        for line in BufReader::new(stream).lines().map_while(Result::ok) {
+            // best effort: the test may have heard enough.
+            let _ = sender.send(line);
+        }
+    });
+    receiver
+}
+
+/// Waits for kiln's end; one that hangs is a failure.
+fn end_of(child: &mut Child) -> String {
+    let pidfd = family::pidfd(child.id().cast_signed());
+    if pidfd.is_ok_and(|pidfd| !family::ended(&pidfd, Instant::now() + HANG)) {
+        child.kill().unwrap();
+        return format!("it hung for {HANG:?}");
+    }
+    child.wait().unwrap().to_string()
+}

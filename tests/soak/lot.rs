@@ -1,0 +1,66 @@
+//! Which cases of a suite run: all of them in the soak, else a few, drawn by a seed that is printed.
+
+use std::{
+    env,
+    hash::{BuildHasher, RandomState},
+    io::Write,
+    ops::Range,
+    time::Duration,
+};
+
+/// Set to 1 by `cargo soak`: every case runs.
+const ALL: &str = "KILN_SOAK";
+/// How many cases of each suite run.
+const COUNT: &str = "KILN_SOAK_COUNT";
+/// The seed of all choices.
+const SEED: &str = "KILN_SOAK_SEED";
+
+/// Draws numbers by a seed (SplitMix64).
+pub(crate) struct Lot {
+    suite: &'static str,
+    state: u64,
+}
+
+impl Lot {
+    /// The one of a suite, and its cases: all of them in the soak, else `few`, drawn and printed.
+    pub(crate) fn of<T>(suite: &'static str, mut cases: Vec<T>, few: usize) -> (Self, Vec<T>) {
+        let seed =
+            number(SEED).unwrap_or_else(|| RandomState::new().hash_one("a number like no other") >> 40);
+        let whole = cases.len();
+        let all = if env::var_os(ALL).is_some_and(|value| value == "1") { whole } else { few };
+        let count = number(COUNT).map_or(all, |count| usize::try_from(count).unwrap()).min(whole);
+        let mut lot = Self { suite, state: seed };
+        for at in (1..whole).rev() {
+            cases.swap(at, usize::try_from(lot.below(at as u64 + 1)).unwrap());
+        }
+        cases.truncate(count);
+        lot.say(&format!("{count} of {whole} cases; {SEED}={seed} {COUNT}={count} repeats them"));
+        (lot, cases)
+    }
+
+    /// A line that is seen, whether the test passes or not.
+    pub(crate) fn say(&self, line: &str) {
+        // Not by a macro: what those print is shown of failed tests alone.
+        let line = format!("soak {}: {line}\n", self.suite);
+        std::io::stderr().write_all(line.as_bytes()).unwrap();
+    }
+
+    /// A number below `end`.
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.state;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) % end
+    }
+
+    /// A moment in a span of time.
+    pub(crate) fn moment(&mut self, Range { start, end }: Range<Duration>) -> Duration {
+        start + Duration::from_micros(self.below((end - start).as_micros() as u64 + 1))
+    }
+}
+
+fn number(variable: &str) -> Option<u64> {
+    let text = env::var(variable).ok().filter(|text| !text.is_empty())?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{variable}={text} is no number")))
+}
