@@ -132,6 +132,7 @@ pub(super) fn load(file: &Path, args: &RecipeArgs, sink: &mut dyn Sink) -> Resul
     for warning in &recipe.warnings {
         sink.emit(Event::Note { text: warning.to_string() });
     }
+    recipe.check_assertions()?;
     Ok(Some(recipe))
 }
 

@@ -33,7 +33,7 @@ use std::collections::{BTreeMap, HashMap};
 
 pub use self::{
     arch::{Arch, Libc},
-    recipe::{Condition, Origin, PackageSteps, Recipe, Run, Step, Subpackage, Test},
+    recipe::{Condition, Origin, PackageSteps, Recipe, Run, Step, Subpackage, Test, Unmet},
     shell::SecondOpinion,
     source::{Definition, InvalidName, PipelineSource, valid_name},
     steps::WORKSPACE,

@@ -144,6 +144,22 @@ pub struct Origin {
     pub line: u32,
 }
 
+impl std::fmt::Display for Origin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}", self.file.display(), self.line)
+    }
+}
+
+impl std::fmt::Display for Unmet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { origin, step, required, runs } = self;
+        write!(
+            f,
+            "{origin}: the step `{step}` requires {required} of its steps to run (required-steps), and {runs} would"
+        )
+    }
+}
+
 impl Default for Origin {
     fn default() -> Self {
         Self { file: Path::new("").into(), line: 0 }
@@ -157,6 +173,22 @@ pub struct PackageSteps {
     pub package: String,
     /// What runs, in order; may be empty.
     pub runs: Vec<Run>,
+    /// `assertions` that will not hold: a reason not to begin.
+    pub unmet: Vec<Unmet>,
+}
+
+/// A step of which not as many direct children run as its `required-steps` says; known before anything runs, because conditions
+/// are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unmet {
+    /// Where the step comes from.
+    pub origin: Origin,
+    /// What people know it by.
+    pub step: String,
+    /// What it asks for.
+    pub required: i64,
+    /// How many run.
+    pub runs: usize,
 }
 
 /// One shell that is to run.

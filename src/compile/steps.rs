@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::recipe::{PackageSteps, Recipe, Run, Step, Test};
-use crate::manifest::{Map, Text};
+use super::recipe::{PackageSteps, Recipe, Run, Step, Test, Unmet};
+use crate::{
+    exit::Failure,
+    manifest::{Map, Text},
+};
 
 /// Where steps run, unless they say otherwise, and what their own directories are relative to.
 pub const WORKSPACE: &str = "/home/build";
@@ -20,6 +23,21 @@ impl Recipe {
         std::iter::once(main).chain(others).map(|(name, steps)| flat(name, steps)).collect()
     }
 
+    /// Refuses a build that could only end in a broken promise: how many steps run is known before the first one does.
+    ///
+    /// # Errors
+    /// All `assertions` that will not hold (3).
+    pub fn check_assertions(&self) -> Result<(), Failure> {
+        let unmet: Vec<String> =
+            self.package_steps().iter().flat_map(|steps| &steps.unmet).map(ToString::to_string).collect();
+        if unmet.is_empty() {
+            return Ok(());
+        }
+        let way_out = "Correct required-steps, or the `if` of the steps below it: kiln plan --explain shows what each \
+                       condition became.";
+        Err(Failure::build_file(unmet.join("\n"), way_out))
+    }
+
     /// What tests each package that has a test, with the guest it wants; the order is that of [`Recipe::package_steps`].
     pub fn test_steps(&self) -> Vec<(PackageSteps, &Test)> {
         let main = (&self.package.name, &self.test);
@@ -33,14 +51,14 @@ impl Recipe {
 }
 
 fn flat(name: &Text, steps: &[Step]) -> PackageSteps {
-    let mut runs = Vec::new();
+    let mut package = PackageSteps { package: name.to_string(), runs: Vec::new(), unmet: Vec::new() };
     for step in steps {
-        flatten(step, &BTreeMap::new(), &[], &mut runs);
+        flatten(step, &BTreeMap::new(), &[], &mut package);
     }
-    PackageSteps { package: name.to_string(), runs }
+    package
 }
 
-fn flatten(step: &Step, inherited: &BTreeMap<String, String>, above: &[String], runs: &mut Vec<Run>) {
+fn flatten(step: &Step, inherited: &BTreeMap<String, String>, above: &[String], package: &mut PackageSteps) {
     if !step.condition.holds() {
         return;
     }
@@ -51,7 +69,7 @@ fn flatten(step: &Step, inherited: &BTreeMap<String, String>, above: &[String], 
         uses.push(step.uses.to_string());
     }
     if !step.script.trim().is_empty() {
-        runs.push(Run {
+        package.runs.push(Run {
             name: label(step, above),
             script: step.script.to_string(),
             working_directory: absolute(&step.working_directory),
@@ -60,9 +78,18 @@ fn flatten(step: &Step, inherited: &BTreeMap<String, String>, above: &[String], 
             origin: step.origin.clone(),
         });
     }
+    package.unmet.extend(unmet(step, above));
     for child in &step.steps {
-        flatten(child, &environment, &uses, runs);
+        flatten(child, &environment, &uses, package);
     }
+}
+
+/// A step that runs, though not as many of its children as it requires; exactly as many, as in melange.
+fn unmet(step: &Step, above: &[String]) -> Option<Unmet> {
+    let required = step.assertions.as_ref()?.required_steps;
+    let runs = step.steps.iter().filter(|child| child.condition.holds()).count();
+    let met = i64::try_from(runs) == Ok(required);
+    (!met).then(|| Unmet { origin: step.origin.clone(), step: label(step, above), required, runs })
 }
 
 /// A map as plain strings.

@@ -43,6 +43,10 @@ fn definitions() -> Definitions {
             "circle",
             "inputs:\n  a: {default: '${{inputs.b}}'}\n  b: {default: '${{inputs.a}}'}\nruns: echo ${{inputs.a}}\n",
         ),
+        (
+            "one-of",
+            "inputs: {pick: {}}\nassertions: {required-steps: 1}\npipeline:\n- if: ${{inputs.pick}} == 'a'\n  runs: a\n- if: ${{inputs.pick}} == 'b'\n  runs: b\n",
+        ),
         ("odd", "unknown-key: passed over\nruns: echo odd\n"),
         ("broken", "runs: [\n"),
         ("shell", "inputs: {x: {}}\nruns: |\n  if true; then\n    echo ${{inputs.x}}\n"),
@@ -176,6 +180,55 @@ fn conditions_switch_steps_and_their_needs() {
         let text = file(&format!("options: {{fast: {{}}}}\npipeline:\n- {step}\n"));
         assert_eq!(scripts(&text).join("|"), script, "{step}");
         assert_eq!(packages(&recipe(&text)).join(" "), needs, "{step}");
+    }
+}
+
+#[test]
+fn required_steps_are_counted_before_anything_runs() {
+    let two = "pipeline: [{if: \"'a' == 'a'\", runs: b}, {if: \"'a' == 'b'\", runs: c}]";
+    for (step, wanted) in [
+        (format!("name: main\n  assertions: {{required-steps: 1}}\n  {two}"), None),
+        (
+            format!("name: main\n  assertions: {{required-steps: 2}}\n  {two}"),
+            Some("`main` requires 2 of its steps to run (required-steps), and 1 would"),
+        ),
+        (
+            format!("name: main\n  assertions: {{required-steps: 0}}\n  {two}"),
+            Some("`main` requires 0 of its steps to run (required-steps), and 1 would"),
+        ),
+        (
+            "assertions: {required-steps: 1}\n  runs: alone".into(),
+            Some("`alone` requires 1 of its steps to run (required-steps), and 0 would"),
+        ),
+        // Only direct children count, and what holds others is one.
+        (
+            "name: a\n  assertions: {required-steps: 1}\n  pipeline: [{pipeline: [{runs: b}, {runs: c}]}]"
+                .into(),
+            None,
+        ),
+        ("uses: one-of\n  with: {pick: a}".into(), None),
+        (
+            "uses: one-of".into(),
+            Some("`one-of` requires 1 of its steps to run (required-steps), and 0 would"),
+        ),
+        // What does not run at all promises nothing.
+        ("if: \"'a' == 'b'\"\n  uses: one-of".into(), None),
+        (format!("if: \"'a' == 'b'\"\n  pipeline: [{{assertions: {{required-steps: 2}}, {two}}}]"), None),
+    ] {
+        let recipe = recipe(&file(&format!("pipeline:\n- {step}\n")));
+        let failure = recipe.check_assertions().err().map(|failure| failure.what);
+        let wanted = wanted.map(|wanted| format!("a.yaml:3: the step {wanted}"));
+        assert_eq!(failure, wanted, "{step}");
+    }
+}
+
+#[test]
+fn a_dropped_subpackage_promises_nothing() {
+    for (condition, valid) in [("'a' == 'b'", true), ("'a' == 'a'", false)] {
+        let text = file(&format!(
+            "subpackages:\n- name: q\n  if: \"{condition}\"\n  pipeline: [{{uses: one-of}}]\n"
+        ));
+        assert_eq!(recipe(&text).check_assertions().is_ok(), valid, "{condition}");
     }
 }
 

@@ -237,7 +237,7 @@ fn tool_files(recipe: &Recipe) -> impl Iterator<Item = TextFile> {
 
 fn planned_steps(recipe: &Recipe, wishes: &Wishes, shell: &str) -> Vec<PlannedStep> {
     let mut planned = Vec::new();
-    for PackageSteps { package, runs } in recipe.package_steps() {
+    for PackageSteps { package, runs, unmet: _ } in recipe.package_steps() {
         let mut makes = (*package != *recipe.package.name).then_some(package.as_str());
         for run in runs {
             let Run { name, script, working_directory, environment: own, uses: _, origin: _ } = run;
