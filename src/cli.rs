@@ -318,6 +318,9 @@ pub struct UnsupportedArgs {
 pub struct PlanArgs {
     /// The build file [default: .melange.yaml, .melange.yml, melange.yaml or melange.yml].
     pub file: Option<PathBuf>,
+    /// Before the plan, say where each step comes from, which conditions held, and what each variable became.
+    #[arg(long)]
+    pub explain: bool,
     /// How its recipe is made.
     #[command(flatten)]
     pub recipe: RecipeArgs,

@@ -17,7 +17,7 @@ use serde::Serialize;
 
 use super::bash::Bash;
 use crate::{
-    compile::{self, Arch, Libc, Recipe, env_file},
+    compile::{self, Arch, Libc, Recipe, env_file, explain::Explanation},
     ecosystem::Ecosystem,
     exit::Failure,
     manifest::{self, Diagnostic, Diagnostics, Map, Source},
@@ -141,6 +141,17 @@ pub fn run(options: &Options, out: &mut dyn Write, notes: &mut dyn FnMut(&Diagno
 pub(super) fn recipe(manifest: &manifest::Manifest, options: &Options) -> anyhow::Result<Recipe> {
     let library = Library::new(options.pipeline_dirs.iter().cloned());
     Ok(compile::compile(manifest, &options.resolve()?, &library).map_err(Failure::from)?)
+}
+
+/// Why the recipe of one file, which is read already, is what it is.
+///
+/// # Errors
+/// An invalid file (3).
+pub fn explain(manifest: &manifest::Manifest, options: &Options) -> anyhow::Result<Explanation> {
+    let library = Library::new(options.pipeline_dirs.iter().cloned());
+    let settings = options.resolve()?;
+    let recipe = compile::compile(manifest, &settings, &library).map_err(Failure::from)?;
+    Ok(compile::explain::explain(manifest, &settings, &library, &recipe))
 }
 
 fn one(file: &Path, settings: &compile::Options<'_>, library: &Library) -> Result<Recipe, Diagnostics> {

@@ -4,6 +4,7 @@ mod bash;
 mod build;
 pub mod compile;
 pub mod doctor;
+pub mod explain;
 mod image;
 mod plan;
 mod prepare;

@@ -37,6 +37,10 @@ pub(super) async fn run(args: &PlanArgs, env: &Env) -> Result<Code> {
         }
     };
     let file = recipe::file(args.file.as_deref())?;
+    if args.explain {
+        // Printed at once: it needs nothing of the host, which may not be able to do the rest.
+        recipe::explain(&file, &args.recipe)?.map_or(Ok(Code::Success), |text| report::print(&text))?;
+    }
     let Some(recipe) = recipe::load(&file, &args.recipe, &mut sink)? else { return Ok(Code::Success) };
     let wishes = wishes::wishes(&args.machine, env, &file)?;
     let home = Home::find(env)?;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use super::compile;
+use super::{compile, explain};
 use crate::{
     cli::{CompileArgs, RecipeArgs},
     compile::{Arch, Libc, Recipe, serves},
@@ -134,6 +134,16 @@ pub(super) fn load(file: &Path, args: &RecipeArgs, sink: &mut dyn Sink) -> Resul
     }
     recipe.check_assertions()?;
     Ok(Some(recipe))
+}
+
+/// Why the recipe of a build file is what it is, for the first architecture that it is for; `None` where there is none.
+pub(super) fn explain(file: &Path, args: &RecipeArgs) -> Result<Option<String>> {
+    let manifest = manifest::load(file).map_err(Failure::from)?;
+    let Some(arch) = architectures(args)?.into_iter().find(|arch| serves(&manifest.package, *arch)) else {
+        return Ok(None);
+    };
+    let options = options(args, vec![file.to_owned()], arch)?;
+    Ok(Some(explain::describe(&compile::explain(&manifest, &options)?)))
 }
 
 /// `kiln compile`.

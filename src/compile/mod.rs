@@ -15,6 +15,7 @@ mod check;
 mod condition;
 pub mod env_file;
 mod environment;
+pub mod explain;
 mod faults;
 mod inputs;
 mod json;

@@ -100,7 +100,7 @@ fn strings(map: &Map) -> impl Iterator<Item = (String, String)> {
 /// How long a label made of a script may be.
 const LABEL: usize = 60;
 
-fn label(step: &Step, above: &[String]) -> String {
+pub(crate) fn label(step: &Step, above: &[String]) -> String {
     let named = [&step.name, &step.uses].into_iter().find(|text| !text.is_empty()).map(ToString::to_string);
     let script = || {
         let line = step.script.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#'));

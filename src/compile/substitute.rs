@@ -2,7 +2,7 @@
 //!
 //! Neither looks into what it has put in, and a plain `$` or `${x}` is the shell's.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// Variables by name (`package.name`, not `${{package.name}}`), over those of an outer scope.
 #[derive(Debug, Default)]
@@ -26,6 +26,18 @@ impl<'o> Scope<'o> {
             Some(value) => Some(value),
             None => self.outer.and_then(|outer| outer.look_up(name)),
         }
+    }
+
+    /// Its own variables, without those of outer scopes.
+    pub(crate) fn own(&self) -> Vec<(&str, &str)> {
+        self.own.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
+    }
+
+    /// All variables in sight, sorted by name.
+    pub(crate) fn all(&self) -> Vec<(&str, &str)> {
+        let mut all = self.outer.map_or_else(BTreeMap::new, |outer| outer.all().into_iter().collect());
+        all.extend(self.own());
+        all.into_iter().collect()
     }
 
     /// The known name that a misspelt one could mean.
@@ -116,6 +128,18 @@ pub(crate) fn strict<'v>(
     }
     out.push_str(rest);
     if faults.is_empty() { Ok(Some(out)) } else { Err(faults) }
+}
+
+/// The names of all references, in their order, each as often as it stands there.
+pub(crate) fn names(text: &str) -> Vec<&str> {
+    let references = text.split(OPEN).skip(1).map(|rest| rest.trim_start_matches(BLANKS));
+    references
+        .filter_map(|rest| {
+            let (name, after) = rest.split_at(rest.find(|c: char| !is_name(c))?);
+            let ends = after.trim_start_matches(BLANKS).starts_with("}}");
+            (ends && !name.is_empty()).then_some(name)
+        })
+        .collect()
 }
 
 /// What may stand between the braces and the name.

@@ -324,8 +324,8 @@ pub(crate) fn decide(text: &Text, source: &Source, scope: &Scope<'_>, faults: &m
         Ok(false) => Condition::Fails(text),
         Err(fault) => {
             let message = format!("invalid condition `{text}`: {}", fault.message);
-            let hint =
-                "a condition compares strings in quotes or variables, such as `${{build.arch}} == 'x86_64'`";
+            let hint = "a condition compares strings in quotes or variables, such as `${{build.arch}} == 'x86_64'`; \
+                        package.*, vars.* and range.* become bare text, so they stand in quotes: `'${{vars.x}}' == 'y'`";
             faults.push(source.diagnostic(text.position, message).hint(hint));
             Condition::Fails(text)
         }

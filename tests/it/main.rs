@@ -4,6 +4,7 @@
 mod argv;
 mod doctor;
 mod engine;
+mod explain;
 mod host;
 mod orphans;
 mod plans;

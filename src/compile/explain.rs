@@ -1,0 +1,174 @@
+//! Why a recipe is what it is: for each step where it comes from, what its condition became, and the value and origin of every
+//! variable it names.
+//!
+//! Pure, and apart from compiling, which stays as fast as it is: the file as written, the same after its first pass, and the
+//! recipe are walked side by side. What is bound to inputs is bound once more, by the same code.
+
+mod origins;
+mod walk;
+
+use self::{
+    origins::{Item, Origins},
+    walk::Walker,
+};
+use super::{
+    Options,
+    faults::Faults,
+    recipe::{Origin, Recipe},
+    source::PipelineSource,
+    variables,
+};
+use crate::manifest::{self, Manifest};
+
+/// What became of a build file, and why.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Explanation {
+    /// `name-version-rN`.
+    pub package: String,
+    /// The architecture, as apk spells it.
+    pub arch: String,
+    /// All variables that every step of the main package can name, sorted by name.
+    pub variables: Vec<Variable>,
+    /// The main package and all subpackages, those that were dropped too.
+    pub packages: Vec<ExplainedPackage>,
+}
+
+/// A variable: its value, and where that comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Variable {
+    /// `vars.x`, not `${{vars.x}}`.
+    pub name: String,
+    /// What it became.
+    pub value: String,
+    /// What gave it the value.
+    pub given_by: GivenBy,
+    /// Where that stands; `None` where it stands nowhere.
+    pub origin: Option<Origin>,
+}
+
+/// What gives a value to a variable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GivenBy {
+    /// kiln itself, from the architecture and the names of packages.
+    BuiltIn,
+    /// `package` of the build file.
+    Package,
+    /// `vars` of the build file.
+    Vars,
+    /// `--vars-file`.
+    VarsFile,
+    /// `var-transforms`.
+    Transform,
+    /// A build option that is on; its name.
+    BuildOption(String),
+    /// The list of `options`.
+    Options,
+    /// An item of a table of `data`; the table's name.
+    Range(String),
+    /// `with` of the step that uses a definition.
+    With,
+    /// The default of a definition's input.
+    Default,
+}
+
+/// A condition: as written, with its values, and whether it holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decision {
+    /// As written.
+    pub written: String,
+    /// With the values of its variables.
+    pub compared: String,
+    /// Whether it holds.
+    pub holds: bool,
+    /// The variables it names.
+    pub variables: Vec<Variable>,
+    /// Where it stands.
+    pub origin: Origin,
+}
+
+/// A package or subpackage.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ExplainedPackage {
+    /// Its name.
+    pub name: String,
+    /// Where it stands.
+    pub origin: Origin,
+    /// Its condition, if it has one.
+    pub condition: Option<Decision>,
+    /// The variables that it has by itself: its own name and directory, the item of its range.
+    pub variables: Vec<Variable>,
+    /// Its steps.
+    pub steps: Vec<ExplainedStep>,
+}
+
+/// A step.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ExplainedStep {
+    /// What people know it by: name, definition or first line; empty for one that has none of them.
+    pub name: String,
+    /// Where it stands.
+    pub origin: Origin,
+    /// The definition it uses, with the file that was found.
+    pub definition: Option<(String, String)>,
+    /// The definitions that it came through, outermost first.
+    pub through: Vec<String>,
+    /// Its condition, if it has one.
+    pub condition: Option<Decision>,
+    /// Whether it runs: its condition holds, and all above it.
+    pub runs: bool,
+    /// The number that it has in the plan; `None` for one that has no script or does not run.
+    pub index: Option<u32>,
+    /// What its definition gets.
+    pub inputs: Vec<Variable>,
+    /// The variables that its `with` names, as they are around it.
+    pub given_from: Vec<Variable>,
+    /// The other variables that it names, those of its condition and its inputs aside.
+    pub variables: Vec<Variable>,
+    /// `required-steps`, and how many of its steps run.
+    pub required: Option<(i64, usize)>,
+    /// The steps below it.
+    pub steps: Vec<ExplainedStep>,
+}
+
+/// Explains a recipe that was compiled from this file, with these options and definitions.
+pub fn explain(
+    manifest: &Manifest,
+    options: &Options<'_>,
+    definitions: &dyn PipelineSource,
+    recipe: &Recipe,
+) -> Explanation {
+    // What is wrong with the file was said when the recipe was made.
+    let first = variables::first_pass(manifest, &recipe.vars, &mut Faults::default());
+    let names = recipe.subpackages.iter().map(|sub| sub.name.to_string());
+    let common = variables::second_pass(&first, &recipe.package, names, manifest, options);
+    let origins = Origins { manifest, options };
+    let mut walker = Walker::new(origins, definitions);
+    let mut packages = vec![walker.main(recipe, &first, &common)];
+    let mut compiled = recipe.subpackages.iter();
+    for written in &manifest.subpackages {
+        for item in items(manifest, written) {
+            if let Some(subpackage) = compiled.next() {
+                packages.push(walker.subpackage(written, item, subpackage, (&first, &common)));
+            }
+        }
+    }
+    Explanation {
+        package: format!("{}-{}", recipe.package.name, recipe.package.full_version()),
+        arch: recipe.arch.to_string(),
+        variables: origins.variables(common.all(), None),
+        packages,
+    }
+}
+
+/// The items that a subpackage is made once for each of; a single `None` where it has no range.
+fn items<'m>(manifest: &'m Manifest, written: &'m manifest::Subpackage) -> Vec<Option<Item<'m>>> {
+    if written.range.is_empty() {
+        return vec![None];
+    }
+    // Of two tables of one name, the later counts.
+    let table = manifest.data.iter().rfind(|table| table.name == written.range);
+    let item = |table: &'m manifest::Table, key, value| Some(Item { table: &table.name, key, value });
+    table.map_or_else(Vec::new, |table| {
+        table.items.iter().map(|(key, value)| item(table, key, value)).collect()
+    })
+}
