@@ -1,7 +1,7 @@
 //! Where the faults of a compilation are collected, and how a place inside a scalar is found again in its file.
 
 use super::substitute::{self, Scope};
-use crate::manifest::{Diagnostic, Layout, Position, Source, Text};
+use crate::manifest::{Diagnostic, Layout, Map, Position, Source, Text};
 
 /// How many are collected: beyond that nobody reads.
 const MAX_FAULTS: usize = 50;
@@ -43,6 +43,13 @@ impl Faults {
     /// Each of them, as [`Faults::strict`].
     pub(crate) fn strict_all(&mut self, source: &Source, texts: &mut [Text], scope: &Scope<'_>) {
         for text in texts {
+            *text = self.strict(source, text, scope);
+        }
+    }
+
+    /// Each value of a map, as [`Faults::strict`].
+    pub(crate) fn strict_values(&mut self, source: &Source, map: &mut Map, scope: &Scope<'_>) {
+        for text in map.values_mut() {
             *text = self.strict(source, text, scope);
         }
     }

@@ -195,6 +195,11 @@ impl<'c> Expander<'c> {
             environment
                 .extend(definition.step.environment.iter().map(|(key, value)| (key.clone(), value.clone())));
         }
+        // melange leaves variables here as they are. The definitions that came with kiln give their inputs to their
+        // scripts so: there no text of an input can become shell.
+        if place.definition.is_some_and(|definition| definition.built_in) {
+            self.faults.strict_values(place.source, &mut environment, scope);
+        }
         recipe::Step {
             condition,
             name: step.name.clone(),

@@ -127,6 +127,21 @@ mod tests {
     }
 
     #[test]
+    fn inputs_reach_the_scripts_as_variables() {
+        let library = Library { directories: Vec::new(), parsed: RwLock::default() };
+        for (name, _) in built_in::DEFINITIONS {
+            let definition = library.find(name).expect("it can be parsed").expect("it is there");
+            let file = user_of(&definition.step, name);
+            let recipe = compile::compile(&file, &Options::new(Arch::X86_64), &library);
+            let recipe = recipe.unwrap_or_else(|faults| panic!("{name}: {faults}"));
+            let steps = recipe.package_steps();
+            for (key, value) in steps.iter().flat_map(|steps| &steps.runs).flat_map(|run| &run.environment) {
+                assert!(!value.contains("${{"), "{name}: {key}={value}");
+            }
+        }
+    }
+
+    #[test]
     fn a_directory_wins_over_what_is_built_in_and_is_read_once() {
         let directory = tempfile::tempdir().expect("a scratch directory");
         let path = directory.path().join("strip.yaml");
