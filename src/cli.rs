@@ -87,7 +87,7 @@ pub enum AccelChoice {
 /// `--cache-mode`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum CacheModeChoice {
-    /// discard by 9p, rw by virtiofs.
+    /// discard by 9p, rw by virtiofs and in docker and bubblewrap.
     Auto,
     /// The build's writes are thrown away.
     Discard,
@@ -172,7 +172,7 @@ pub struct BuildArgs {
 /// In what a build runs.
 #[derive(Debug, Args)]
 pub struct MachineArgs {
-    /// The backend: qemu.
+    /// The backend: qemu, docker or bubblewrap.
     #[arg(long, default_value = "qemu", value_name = "RUNNER")]
     pub runner: String,
     /// The root of the guest: debian:SUITE[+PACKAGE,…], a directory, or a tar [default: debian:bookworm with the

@@ -11,16 +11,33 @@ use anyhow::{Context, Result};
 /// Bits that a change of owner takes away.
 const SET_ID: u32 = 0o6000;
 
-/// Gives `path` and everything below it that does not belong to (uid, gid) to it; links are not followed, other file
-/// systems not entered.
-pub(crate) fn all_below(path: &str, uid: u32, gid: u32) -> Result<()> {
-    let path = Path::new(path);
-    let metadata = fs::symlink_metadata(path).with_context(|| format!("look at {}", path.display()))?;
-    give(path, &metadata, (uid, gid))?;
-    if metadata.is_dir() { children(path, metadata.dev(), (uid, gid)) } else { Ok(()) }
+/// What becomes of set-id bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SetId {
+    /// They stay, for the new owner.
+    Kept,
+    /// They go, with the old owner.
+    Dropped,
 }
 
-fn children(directory: &Path, device: u64, owner: (u32, u32)) -> Result<()> {
+/// How a tree is given away.
+#[derive(Clone, Copy)]
+struct Gift {
+    owner: (u32, u32),
+    set_id: SetId,
+}
+
+/// Gives `path` and everything below it that does not belong to (uid, gid) to it; links are not followed, other file
+/// systems not entered.
+pub(crate) fn all_below(path: &str, owner: (u32, u32), set_id: SetId) -> Result<()> {
+    let gift = Gift { owner, set_id };
+    let path = Path::new(path);
+    let metadata = fs::symlink_metadata(path).with_context(|| format!("look at {}", path.display()))?;
+    give(path, &metadata, gift)?;
+    if metadata.is_dir() { children(path, metadata.dev(), gift) } else { Ok(()) }
+}
+
+fn children(directory: &Path, device: u64, gift: Gift) -> Result<()> {
     let list = || format!("list {}", directory.display());
     for entry in fs::read_dir(directory).with_context(list)? {
         let path = entry.with_context(list)?.path();
@@ -29,20 +46,21 @@ fn children(directory: &Path, device: u64, owner: (u32, u32)) -> Result<()> {
         if metadata.is_dir() && metadata.dev() != device {
             continue;
         }
-        give(&path, &metadata, owner)?;
+        give(&path, &metadata, gift)?;
         if metadata.is_dir() {
-            children(&path, device, owner)?;
+            children(&path, device, gift)?;
         }
     }
     Ok(())
 }
 
-fn give(path: &Path, metadata: &fs::Metadata, (uid, gid): (u32, u32)) -> Result<()> {
+fn give(path: &Path, metadata: &fs::Metadata, gift: Gift) -> Result<()> {
+    let Gift { owner: (uid, gid), set_id } = gift;
     if (metadata.uid(), metadata.gid()) == (uid, gid) {
         return Ok(());
     }
     lchown(path, Some(uid), Some(gid)).with_context(|| format!("give {} to {uid}:{gid}", path.display()))?;
-    if metadata.is_file() && metadata.mode() & SET_ID != 0 {
+    if set_id == SetId::Kept && metadata.is_file() && metadata.mode() & SET_ID != 0 {
         fs::set_permissions(path, Permissions::from_mode(metadata.mode() & 0o7777))
             .with_context(|| format!("keep the mode of {}", path.display()))?;
     }

@@ -1,4 +1,4 @@
-//! How the agent ends: its last words, everything else killed, shares flushed, then the end of the machine or an exit.
+//! How the agent ends: its last words, everything else killed, what the world wants done at its end, shares flushed, then the end of the machine or an exit.
 
 use std::{fs, fs::File, process::ExitCode};
 
@@ -8,10 +8,17 @@ use nix::{
     unistd::syncfs,
 };
 
-use crate::{log, place::Place, processes, reap};
+use kiln_protocol::Closing;
+
+use crate::{
+    chown::{self, SetId},
+    log,
+    place::Place,
+    processes, reap,
+};
 
 /// Ends everything; `result` is how the session ended. In a microVM it does not return.
-pub(crate) fn end(place: Place, result: Result<()>) -> ExitCode {
+pub(crate) fn end(place: Place, result: Result<()>, closing: &[Closing]) -> ExitCode {
     let code = match &result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -22,10 +29,23 @@ pub(crate) fn end(place: Place, result: Result<()>) -> ExitCode {
     if let Err(error) = processes::kill_all().and_then(|()| reap::wait_for_all()) {
         log::failure(&format!("{error:#}"));
     }
+    let code = match close(closing) {
+        Ok(()) => code,
+        Err(error) => {
+            log::failure(&format!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    };
     match place {
         Place::Sandbox => code,
         Place::Machine => end_machine(code),
     }
+}
+
+fn close(closing: &[Closing]) -> Result<()> {
+    closing.iter().try_for_each(|Closing::Chown { path, uid, gid }| {
+        chown::all_below(path, (*uid, *gid), SetId::Dropped)
+    })
 }
 
 /// With `reboot=t` on the kernel's command line and `-no-reboot` on QEMU's this ends QEMU; a power-off would need ACPI.

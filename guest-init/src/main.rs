@@ -30,6 +30,7 @@ mod netlink;
 mod network;
 mod output;
 mod overlay;
+mod pivot;
 mod place;
 mod port;
 mod processes;
@@ -53,5 +54,6 @@ fn main() -> ExitCode {
     } else {
         Place::Machine
     };
-    end::end(place, session::serve(place))
+    let (result, closing) = session::serve(place);
+    end::end(place, result, &closing)
 }

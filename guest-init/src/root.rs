@@ -29,7 +29,7 @@ const NOSUID_NOEXEC: MsFlags = NOSUID.union(MsFlags::MS_NOEXEC);
 const NOSUID_NODEV_NOEXEC: MsFlags = NOSUID_NODEV.union(MsFlags::MS_NOEXEC);
 
 /// In the order in which they are mounted. Group 5 is `tty` in every distribution.
-const BASE: [Base; 7] = [
+const BASE: [Base; 4] = [
     Base { fstype: "proc", target: "proc", flags: NOSUID_NODEV_NOEXEC, data: "" },
     Base { fstype: "sysfs", target: "sys", flags: NOSUID_NODEV_NOEXEC, data: "" },
     Base { fstype: "devtmpfs", target: "dev", flags: NOSUID, data: "mode=0755" },
@@ -39,6 +39,10 @@ const BASE: [Base; 7] = [
         flags: NOSUID_NOEXEC,
         data: "newinstance,ptmxmode=0666,mode=0620,gid=5",
     },
+];
+
+/// What neither a microVM nor a sandbox has before.
+const MEMORY: [Base; 3] = [
     Base { fstype: "tmpfs", target: "dev/shm", flags: NOSUID_NODEV, data: "mode=1777" },
     Base { fstype: "mqueue", target: "dev/mqueue", flags: NOSUID_NODEV_NOEXEC, data: "" },
     Base { fstype: "tmpfs", target: "run", flags: NOSUID_NODEV, data: "mode=0755" },
@@ -57,6 +61,7 @@ const EARLY: [&str; 3] = ["/sys", "/proc", "/dev"];
 
 /// Mounts the base below `path` and makes it `/`; the initramfs is emptied.
 pub(crate) fn enter(path: &str) -> Result<()> {
+    mount_all(Path::new(path), &BASE)?;
     furnish(Path::new(path))?;
     for early in EARLY {
         umount2(early, MntFlags::MNT_DETACH).with_context(|| format!("detach {early} of the initramfs"))?;
@@ -71,13 +76,19 @@ pub(crate) fn enter(path: &str) -> Result<()> {
     set_current_dir("/").context("enter the new root")
 }
 
-fn furnish(root: &Path) -> Result<()> {
-    for Base { fstype, target, flags, data } in &BASE {
+fn mount_all(root: &Path, list: &[Base]) -> Result<()> {
+    for Base { fstype, target, flags, data } in list {
         let target = root.join(target);
         let context = || format!("mount {fstype} on {}", target.display());
         fs::create_dir_all(&target).with_context(context)?;
         mount(Some(*fstype), &target, Some(*fstype), *flags, Some(*data)).with_context(context)?;
     }
+    Ok(())
+}
+
+/// What a root with /proc, /sys and /dev lacks.
+pub(crate) fn furnish(root: &Path) -> Result<()> {
+    mount_all(root, &MEMORY)?;
     for (path, target) in LINKS {
         symlink(&root.join(path).to_string_lossy(), target)?;
     }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, anyhow, bail};
-use kiln_protocol::{ExitStatus, FromGuest, Step, ToGuest};
+use kiln_protocol::{Closing, ExitStatus, FromGuest, Step, ToGuest};
 use nix::{
     poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::{
@@ -40,21 +40,27 @@ const SENTENCE: usize = 8 * 1024;
 /// Signals that ask the agent to end in order.
 const ENDING: [Signal; 3] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP];
 
-/// Holds the whole conversation; an error has been sent to the host, if it could be.
-pub(crate) fn serve(place: Place) -> Result<()> {
+/// Holds the whole conversation; an error has been sent to the host, if it could be. Besides how it ended it gives what
+/// the world wants done at its end.
+pub(crate) fn serve(place: Place) -> (Result<()>, Vec<Closing>) {
     log::keep_panics();
-    let mut port = None;
-    let held = catch_unwind(AssertUnwindSafe(|| converse(place, &mut port)));
+    let (mut port, mut closing) = (None, Vec::new());
+    let held = catch_unwind(AssertUnwindSafe(|| converse(place, &mut port, &mut closing)));
     let result = held.unwrap_or_else(|_| Err(anyhow!(log::panicked())));
-    if let (Err(error), Some(port)) = (&result, &mut port) {
-        let why = format!("{error:#}").chars().take(SENTENCE).collect();
-        port.send(&FromGuest::Failed { why })?;
-        port.flush()?;
-    }
-    result
+    let told = match (&result, &mut port) {
+        (Err(error), Some(port)) => tell(port, error),
+        _ => Ok(()),
+    };
+    (result.and(told), closing)
 }
 
-fn converse(place: Place, port: &mut Option<Port>) -> Result<()> {
+fn tell(port: &mut Port, error: &anyhow::Error) -> Result<()> {
+    let why = format!("{error:#}").chars().take(SENTENCE).collect();
+    port.send(&FromGuest::Failed { why })?;
+    port.flush()
+}
+
+fn converse(place: Place, port: &mut Option<Port>, closing: &mut Vec<Closing>) -> Result<()> {
     let port = port.insert(match place {
         Place::Machine => boot::open()?,
         Place::Sandbox => stdio::open()?,
@@ -65,7 +71,7 @@ fn converse(place: Place, port: &mut Option<Port>) -> Result<()> {
     signals.thread_block().context("block signals")?;
     let signals = SignalFd::with_flags(&signals, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)
         .context("make a descriptor for signals")?;
-    match prepare(port)? {
+    match prepare(port, closing)? {
         Some(Prepared { capabilities, uppers }) => {
             Session { port, signals, capabilities, uppers, taps: Taps::default(), work: Work::None }.run()
         }
@@ -80,12 +86,13 @@ struct Prepared {
 }
 
 /// Waits for `Prepare` and does it; nothing when the host ends it all.
-fn prepare(port: &mut Port) -> Result<Option<Prepared>> {
+fn prepare(port: &mut Port, closing: &mut Vec<Closing>) -> Result<Option<Prepared>> {
     loop {
         match port.request()? {
             Some(ToGuest::Prepare(world)) => {
                 let capabilities = exec::Capabilities::new(world.capabilities.as_deref());
                 let world::Made { phases, uppers } = world::make(&world)?;
+                *closing = world.closing;
                 port.send(&FromGuest::Ready { phases })?;
                 return Ok(Some(Prepared { capabilities, uppers }));
             }

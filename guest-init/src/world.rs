@@ -8,7 +8,12 @@ use anyhow::{Context, Result};
 use kiln_protocol::{Mount, World};
 use nix::unistd::sethostname;
 
-use crate::{chown, clock, file, identity, modules, mount, network, overlay, root, upper::Uppers, whiteout};
+use crate::{
+    chown::{self, SetId},
+    clock, file, identity, modules, mount, network, overlay, pivot, root,
+    upper::Uppers,
+    whiteout,
+};
 
 /// A world that stands.
 pub(crate) struct Made {
@@ -31,6 +36,8 @@ pub(crate) fn make(world: &World) -> Result<Made> {
         files,
         // Dropped by each step, not by the agent.
         capabilities: _,
+        // Done by `end`.
+        closing: _,
     } = world;
     let mut phases = Phases { last: Instant::now(), done: Vec::new() };
     if let Some(nanoseconds) = clock_ns {
@@ -81,7 +88,8 @@ fn make_mount(mount: &Mount, uppers: &mut Uppers) -> Result<()> {
         Mount::Bind { source, target, access } => mount::bind(source, target, *access),
         Mount::Symlink { path, target } => mount::symlink(path, target),
         Mount::Whiteouts { directory, like, paths } => whiteout::make(directory, like, paths),
-        Mount::Chown { path, uid, gid } => chown::all_below(path, *uid, *gid),
+        Mount::Chown { path, uid, gid } => chown::all_below(path, (*uid, *gid), SetId::Kept),
         Mount::Root { path } => root::enter(path),
+        Mount::Pivot { path } => pivot::enter(path),
     }
 }

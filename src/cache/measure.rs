@@ -67,7 +67,7 @@ pub fn report(plan: Option<&CachePlan>, before: Measured, after: Measured, succe
         (CacheMode::Discard, CacheShare::NineP) => {
             (false, "by 9p writes are discarded; QEMU_USE_VIRTIOFS=1 keeps them")
         }
-        (CacheMode::Discard, CacheShare::Virtiofs) => (false, "--cache-mode discard"),
+        (CacheMode::Discard, CacheShare::Virtiofs | CacheShare::Bind) => (false, "--cache-mode discard"),
     };
     let directories = match (before, after) {
         (Some(before), Some(after)) => directories(&before, &after, persisted),

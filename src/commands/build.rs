@@ -2,7 +2,6 @@
 
 use std::{
     cell::RefCell,
-    path::PathBuf,
     rc::Rc,
     time::{Duration, Instant},
 };
@@ -10,6 +9,7 @@ use std::{
 use anyhow::Result;
 
 use super::{
+    launch::Launch,
     prepare::{self, Prepared, Question},
     recipe, signals, unsupported, wishes,
 };
@@ -21,14 +21,11 @@ use crate::{
     event::{Event, Outcome, Phase, Sink},
     exit::{Code, code_of, way_out_of},
     home::Home,
-    image::scratch_disk,
     package::Limits,
     plan::Plan,
     process::Spawner,
     report::{Logs, Outlets, Reporter},
     rundir::{self, RunDir},
-    runner::qemu,
-    share::spawned::Server,
 };
 
 /// How often the live display is drawn.
@@ -134,7 +131,7 @@ struct Build<'a> {
     phases: &'a mut Vec<Phase>,
 }
 
-impl<'a> Build<'a> {
+impl Build<'_> {
     async fn run(&mut self, args: &BuildArgs) -> Result<Code> {
         let clock = Instant::now();
         let file = recipe::file(args.file.as_deref())?;
@@ -160,7 +157,7 @@ impl<'a> Build<'a> {
         self.sink.emit(Event::Plan {
             package: plan.package.to_string(),
             arch: plan.arch.clone(),
-            runner: plan.runner.name().into(),
+            runner: plan.runner().name().into(),
             steps: plan.steps.len(),
             image: plan.image.to_string(),
             cache_dir: plan.cache.as_ref().map(|cache| cache.directory.clone()),
@@ -182,7 +179,15 @@ impl<'a> Build<'a> {
             let directory = directory.clone();
             move || directory.and_then(|directory| cache::measure(&directory))
         });
-        let mut runner = self.runner(&prepared, image.path).await?;
+        let console_log = self.sink.logs.as_ref().map(Logs::console);
+        let launch = Launch {
+            env: self.env,
+            home: &self.home,
+            spawner: self.spawner,
+            run_dir: self.run_dir.path(),
+            console_log: console_log.as_deref(),
+        };
+        let mut runner = launch.runner(&prepared, &image).await?;
         let mut engine = Engine {
             plan,
             sink: self.sink,
@@ -190,36 +195,12 @@ impl<'a> Build<'a> {
             limits: Limits::default(),
             phases: Vec::new(),
         };
-        let result = engine.run(&mut runner).await;
+        let result = engine.run(runner.as_mut()).await;
         self.phases.append(&mut engine.phases);
         let after = directory.and_then(|directory| cache::measure(&directory));
         let report =
             cache::report(plan.cache.as_ref(), before.await.unwrap_or_default(), after, result.is_ok());
         self.sink.emit(Event::Cache(report));
         result
-    }
-
-    async fn runner(&self, prepared: &Prepared, root: PathBuf) -> Result<qemu::Qemu<'a>> {
-        let Prepared { plan, qemu, kernel, virtiofsd, store: _, accelerator: _ } = prepared;
-        let scratch_directory = rundir::scratch_dir(self.env);
-        let cache = match (virtiofsd, super::plan::served(plan)) {
-            (Some(daemon), Some((directory, owner))) => {
-                Some(Server::start(self.spawner, self.run_dir.path(), daemon, &directory, owner)?)
-            }
-            _ => None,
-        };
-        let logs = self.sink.logs.as_ref().map(Logs::console);
-        Ok(qemu::Qemu {
-            spawner: self.spawner,
-            program: qemu.path.clone(),
-            vmlinux: kernel.vmlinux.clone(),
-            initramfs: prepare::initramfs(&self.home, kernel)?,
-            root,
-            scratch: Some(
-                scratch_disk(&self.home, self.spawner, scratch_directory, plan.machine.disk_bytes).await?,
-            ),
-            cache,
-            console_log: logs.map(|path| prepare::console_log(&path)).transpose()?,
-        })
     }
 }

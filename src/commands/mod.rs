@@ -6,6 +6,7 @@ pub mod compile;
 pub mod doctor;
 pub mod explain;
 mod image;
+mod launch;
 mod plan;
 mod prepare;
 mod recipe;

@@ -9,7 +9,7 @@ use std::{
 use anyhow::Result;
 
 use super::{
-    prepare::{self, Prepared, Question},
+    prepare::{self, Backend, Prepared, Question, qemu::Parts},
     recipe, wishes,
 };
 use crate::{
@@ -18,7 +18,7 @@ use crate::{
     event::Event,
     exit::Code,
     home::Home,
-    plan::{CachePlan, Plan, PlannedStep},
+    plan::{CachePlan, Machine, Plan, PlannedStep, Platform, Resources},
     process::Spawner,
     report,
     runner::qemu::{self, Files},
@@ -61,21 +61,15 @@ pub(super) async fn run(args: &PlanArgs, env: &Env) -> Result<Code> {
 }
 
 fn describe(prepared: &Prepared, notes: &[String]) -> Result<String> {
-    let Prepared { plan, kernel, accelerator, .. } = prepared;
+    let Prepared { plan, store: _, backend } = prepared;
     let mut text = String::new();
-    let why = accelerator.why.as_deref().map_or(String::new(), |why| format!(" ({why})"));
-    let machine = &plan.machine;
     writeln!(text, "package      {} for {}", plan.package, plan.arch)?;
-    writeln!(text, "runner       {}, {}{why}", plan.runner.name(), accelerator.accelerator)?;
-    writeln!(
-        text,
-        "machine      {} cpus, {} MiB of memory, a disk of {} GiB, network {:?}",
-        machine.cpus,
-        machine.memory_mib,
-        machine.disk_bytes >> 30,
-        machine.network
-    )?;
-    writeln!(text, "kernel       {} {}", kernel.version, kernel.vmlinux.display())?;
+    writeln!(text, "runner       {}", plan.runner().name())?;
+    let Resources { cpus, memory_mib } = plan.resources;
+    writeln!(text, "resources    {cpus} cpus, {memory_mib} MiB of memory, network {:?}", plan.network)?;
+    match backend {
+        Backend::Qemu(parts) => text += &describe_machine(plan, parts)?,
+    }
     writeln!(text, "image        {}", plan.image)?;
     writeln!(
         text,
@@ -88,6 +82,12 @@ fn describe(prepared: &Prepared, notes: &[String]) -> Result<String> {
     for note in notes {
         writeln!(text, "note         {note}")?;
     }
+    if let Platform::Docker(binds) | Platform::Bubblewrap(binds) = &plan.platform {
+        writeln!(text, "\nbinds:")?;
+        for bind in binds {
+            writeln!(text, "  {bind:?}")?;
+        }
+    }
     writeln!(text, "\nmounts, in this order:")?;
     for mount in &plan.world.mounts {
         writeln!(text, "  {mount:?}")?;
@@ -95,6 +95,19 @@ fn describe(prepared: &Prepared, notes: &[String]) -> Result<String> {
     for step in &plan.steps {
         text += &describe_step(step);
     }
+    Ok(text)
+}
+
+/// What only a microVM has.
+fn describe_machine(plan: &Plan, parts: &Parts) -> Result<String> {
+    let Parts { kernel, accelerator, .. } = parts;
+    let mut text = String::new();
+    let why = accelerator.why.as_deref().map_or(String::new(), |why| format!(" ({why})"));
+    writeln!(text, "accelerator  {}{why}", accelerator.accelerator)?;
+    if let Platform::Qemu(machine) = &plan.platform {
+        writeln!(text, "disk         {} GiB, sparse", machine.disk_bytes >> 30)?;
+    }
+    writeln!(text, "kernel       {} {}", kernel.version, kernel.vmlinux.display())?;
     Ok(text)
 }
 
@@ -122,11 +135,19 @@ fn describe_step(planned: &PlannedStep) -> String {
 }
 
 fn commands(home: &Home, prepared: &Prepared) -> Result<String> {
-    let Prepared { plan, store, qemu, kernel, virtiofsd, .. } = prepared;
+    let Prepared { plan, store, backend } = prepared;
     let root = store.find(&plan.image)?.map_or_else(|| PathBuf::from(NOT_MADE), |image| image.path);
-    let initramfs = prepare::initramfs(home, kernel)?;
-    let files = Files { qemu: &qemu.path, vmlinux: &kernel.vmlinux, initramfs: &initramfs, root: &root };
-    let mut text = format!("\n{}", lines(&qemu::argv(plan, files)));
+    match (backend, &plan.platform) {
+        (Backend::Qemu(parts), Platform::Qemu(machine)) => microvm(home, plan, machine, parts, &root),
+        (Backend::Qemu(_), Platform::Docker(_) | Platform::Bubblewrap(_)) => Ok(String::new()),
+    }
+}
+
+fn microvm(home: &Home, plan: &Plan, machine: &Machine, parts: &Parts, root: &Path) -> Result<String> {
+    let Parts { qemu, kernel, virtiofsd, accelerator: _ } = parts;
+    let initramfs = prepare::qemu::initramfs(home, kernel)?;
+    let files = Files { qemu: &qemu.path, vmlinux: &kernel.vmlinux, initramfs: &initramfs, root };
+    let mut text = format!("\n{}", lines(&qemu::argv(plan, machine, files)));
     if let (Some(daemon), Some((directory, owner))) = (virtiofsd, served(plan)) {
         let arguments = share::arguments::arguments(daemon, &directory, owner, share::spawned::sandbox()?)?;
         let line: Vec<OsString> = std::iter::once(daemon.path.clone().into()).chain(arguments).collect();

@@ -1,26 +1,23 @@
 //! Everything between a recipe and a launch: what the host has is looked up once, and the plan is made of it.
+//!
+//! Only the runner that was asked for is looked for: a sandbox never asks QEMU for its version.
 
-use std::{fs::File, path::Path};
+pub(super) mod qemu;
 
-use anyhow::{Context, Result};
+use std::path::Path;
+
+use anyhow::Result;
 
 use crate::{
     compile::Recipe,
     env::Env,
     event::{Event, Sink},
     exit::Failure,
-    guest,
     home::Home,
-    host::{
-        Host,
-        accelerator::{self, Verdict},
-        qemu::Qemu,
-        virtiofsd::{self, Virtiofsd},
-    },
-    image::{Feature, Kernel, Store, initramfs, locate},
+    host::Host,
+    image::{Store, locate},
     plan::{
-        self, AcceleratorWish, CacheShare, Facts, ImageRecipe, ImageReference, Plan, VirtiofsWish, Wishes,
-        map_packages,
+        self, AcceleratorWish, Facts, ImageRecipe, ImageReference, Plan, RunnerKind, Wishes, map_packages,
     },
     process::Spawner,
 };
@@ -28,14 +25,16 @@ use crate::{
 /// The root of a guest where neither the command line nor the build file says more.
 const DEFAULT_IMAGE: &str = "debian:bookworm";
 
-/// What a microVM is started from.
+/// A plan and what it is launched with.
 pub(super) struct Prepared {
     pub plan: Plan,
     pub store: Store,
-    pub qemu: Qemu,
-    pub kernel: Kernel,
-    pub virtiofsd: Option<Virtiofsd>,
-    pub accelerator: Verdict,
+    pub backend: Backend,
+}
+
+/// What was found on this host for the one runner that was asked for.
+pub(super) enum Backend {
+    Qemu(Box<qemu::Parts>),
 }
 
 /// What is asked for, and with what it is answered.
@@ -48,79 +47,34 @@ pub(super) struct Question<'a> {
     pub spawner: &'a Spawner,
 }
 
-/// Looks at the host and makes the plan. Starts nothing but programs that are asked for their version, and, for `auto`,
-/// the probe of KVM where no verdict is kept.
+/// Looks at the host and makes the plan. Starts nothing but programs that are asked for their version, and, for a microVM
+/// and `auto`, the probe of KVM where no verdict is kept.
 pub(super) async fn prepare(question: Question<'_>, sink: &mut dyn Sink) -> Result<Prepared> {
-    let Question { recipe, wishes, accelerator, env, home, spawner } = question;
+    let Question { recipe, wishes, env, home, .. } = question;
     let host = Host::probe();
     let image = image(recipe, wishes, sink)?;
-    let qemu = Qemu::find(env, spawner, &host.arch).await?;
-    let kernel = Kernel::find(home, env)?;
-    let verdict = accelerator::choose(accelerator, home, spawner, &qemu, &kernel.vmlinux).await?;
-    sink.emit(Event::Accelerator { accelerator: verdict.accelerator.to_string(), why: verdict.why.clone() });
     let shell = shell(&image);
-    let modules =
-        kernel.modules.load_order(&features(wishes)).iter().map(|module| module.guest_path()).collect();
-    let facts = Facts { host, accelerator: verdict.accelerator, image, shell, modules };
-    let plan = plan::resolve(recipe, wishes, facts)?;
-    let virtiofsd = match plan.cache.as_ref().map(|cache| cache.share) {
-        Some(CacheShare::Virtiofs) => Some(virtiofsd(env, home, spawner, plan.owner.uid, sink).await?),
-        Some(CacheShare::NineP) | None => None,
+    let (plan, backend) = match wishes.runner {
+        RunnerKind::Qemu => {
+            let found = qemu::find(&question, &host, sink).await?;
+            let facts = Facts { host, platform: found.facts(wishes), image, shell };
+            let plan = plan::resolve(recipe, wishes, facts)?;
+            let parts = found.complete(&question, &plan, sink).await?;
+            (plan, Backend::Qemu(Box::new(parts)))
+        }
+        RunnerKind::Docker | RunnerKind::Bubblewrap => return Err(absent(wishes.runner).into()),
     };
     for text in &plan.notes {
         sink.emit(Event::Note { text: text.clone() });
     }
-    Ok(Prepared { plan, store: Store::open(home, env)?, qemu, kernel, virtiofsd, accelerator: verdict })
+    Ok(Prepared { plan, store: Store::open(home, env)?, backend })
 }
 
-async fn virtiofsd(
-    env: &Env,
-    home: &Home,
-    spawner: &Spawner,
-    uid: u32,
-    sink: &mut dyn Sink,
-) -> Result<Virtiofsd> {
-    let found = virtiofsd::find(env, home, spawner, uid).await?;
-    // Places where there is simply nothing are of no interest once one was found.
-    for text in found.passed_over.into_iter().filter(|line| !line.ends_with("is not there")) {
-        sink.emit(Event::Note { text: format!("virtiofsd: passed over {text}") });
-    }
-    Ok(found.virtiofsd)
-}
-
-/// What the world of this plan needs of the kernel, in the order in which the agent uses it.
-pub(super) fn features(wishes: &Wishes) -> Vec<Feature> {
-    let mut features =
-        vec![Feature::Channel, Feature::Rng, Feature::Block, Feature::Erofs, Feature::Ext4, Feature::Overlay];
-    if wishes.network == plan::Network::On {
-        features.push(Feature::Net);
-    }
-    let cache_by_9p = wishes.cache_dir.is_some() && wishes.virtiofs == VirtiofsWish::Off;
-    if wishes.source.is_some() || cache_by_9p {
-        features.push(Feature::NineP);
-    }
-    if wishes.cache_dir.is_some() && wishes.virtiofs == VirtiofsWish::Spawned {
-        features.push(Feature::Virtiofs);
-    }
-    features
-}
-
-/// Every feature that a world may need: they are in the initramfs, so that there is one for all builds.
-const ALL_FEATURES: &[Feature] = &[
-    Feature::Channel,
-    Feature::Rng,
-    Feature::Block,
-    Feature::Erofs,
-    Feature::Ext4,
-    Feature::Overlay,
-    Feature::Net,
-    Feature::NineP,
-    Feature::Virtiofs,
-];
-
-/// The initramfs for this kernel and agent.
-pub(super) fn initramfs(home: &Home, kernel: &Kernel) -> Result<std::path::PathBuf> {
-    initramfs::ensure(&home.dir("initramfs")?, guest::AGENT, &kernel.modules, ALL_FEATURES)
+fn absent(runner: RunnerKind) -> Failure {
+    Failure::usage(
+        format!("--runner {} is not there yet", runner.name()),
+        "use --runner qemu: it needs no KVM and no root",
+    )
 }
 
 fn image(recipe: &Recipe, wishes: &Wishes, sink: &mut dyn Sink) -> Result<ImageRecipe> {
@@ -170,9 +124,4 @@ fn shell(image: &ImageRecipe) -> String {
         plan::ImageSource::Directory(root) => of_tree(root).to_owned(),
         plan::ImageSource::Tar(_) => BASH.to_owned(),
     }
-}
-
-/// The log file of the console, opened for appending.
-pub(super) fn console_log(path: &Path) -> Result<File> {
-    File::options().append(true).open(path).with_context(|| format!("open {}", path.display()))
 }

@@ -94,11 +94,9 @@ fn not_yet(args: &MachineArgs) -> Result<(), Failure> {
 fn runner(name: &str) -> Result<RunnerKind, Failure> {
     match name {
         "qemu" => Ok(RunnerKind::Qemu),
-        "docker" | "bubblewrap" => Err(Failure::usage(
-            format!("--runner {name} is not there yet"),
-            "use --runner qemu: it needs no KVM and no root",
-        )),
-        _ => Err(Failure::usage(format!("unknown runner: {name}"), "use --runner qemu")),
+        "docker" => Ok(RunnerKind::Docker),
+        "bubblewrap" => Ok(RunnerKind::Bubblewrap),
+        _ => Err(Failure::usage(format!("unknown runner: {name}"), "write qemu, docker or bubblewrap")),
     }
 }
 

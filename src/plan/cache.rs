@@ -81,6 +81,8 @@ pub enum CacheShare {
     NineP,
     /// A virtiofsd beside QEMU.
     Virtiofs,
+    /// The directory itself, in a container or sandbox.
+    Bind,
 }
 
 /// The cache of a build.

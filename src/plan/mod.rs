@@ -10,6 +10,7 @@ mod image;
 mod packages;
 mod quantity;
 mod resolve;
+mod sandbox;
 mod steps;
 mod wishes;
 mod world;
@@ -29,8 +30,10 @@ pub use image::{
 };
 pub use packages::map_packages;
 pub use quantity::{Bytes, parse_bytes};
-pub use resolve::{Facts, TCG_SLOWNESS, resolve};
+pub use resolve::{Facts, PlatformFacts, TCG_SLOWNESS, resolve};
+pub use sandbox::{Bind, BindSource, Writes};
 pub use wishes::{CacheModeWish, RunnerKind, VirtiofsWish, Wishes};
+pub use world::HOSTNAME;
 
 /// The uid and gid of the user `build`.
 pub const BUILD_ID: u32 = 1000;
@@ -52,12 +55,14 @@ pub struct Plan {
     pub package: PackageId,
     /// For which architecture, as apk spells it.
     pub arch: String,
-    /// In what.
-    pub runner: RunnerKind,
     /// What the guest's root is made from.
     pub image: ImageRecipe,
-    /// The machine.
-    pub machine: Machine,
+    /// In what it runs.
+    pub platform: Platform,
+    /// What the build may use up.
+    pub resources: Resources,
+    /// Whether steps reach a network.
+    pub network: Network,
     /// The host directory that appears in [`WORKSPACE`]; `None` for an empty one.
     pub source: Option<PathBuf>,
     /// The cache; `None` where there is none.
@@ -97,27 +102,51 @@ impl std::fmt::Display for PackageId {
     }
 }
 
-/// The size and kind of the machine.
+impl Plan {
+    /// The backend.
+    pub fn runner(&self) -> RunnerKind {
+        match &self.platform {
+            Platform::Qemu(_) => RunnerKind::Qemu,
+            Platform::Docker(_) => RunnerKind::Docker,
+            Platform::Bubblewrap(_) => RunnerKind::Bubblewrap,
+        }
+    }
+}
+
+/// In what a build runs: the part of the plan that only one backend reads.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Platform {
+    /// A microVM.
+    Qemu(Machine),
+    /// A container, and what of the host is in it.
+    Docker(Vec<Bind>),
+    /// A sandbox, and what of the host is in it.
+    Bubblewrap(Vec<Bind>),
+}
+
+/// What a build may use up: the size of the machine, the limits of a container or sandbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Resources {
+    /// Processors.
+    pub cpus: u32,
+    /// Memory in MiB.
+    pub memory_mib: u64,
+}
+
+/// The kind of the machine, and what is no limit in other backends.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Machine {
     /// `kvm` or `tcg`.
     pub accelerator: Accelerator,
-    /// Virtual processors.
-    pub cpus: u32,
-    /// QEMU's name for their model; `None` for the accelerator's best.
+    /// QEMU's name for the processors' model; `None` for the accelerator's best.
     pub cpu_model: Option<String>,
-    /// Memory in MiB.
-    pub memory_mib: u64,
     /// The frequency of the guest's time stamp counter under TCG, if it is known.
     pub tsc_khz: Option<u32>,
     /// The scratch disk's size in bytes; it is sparse.
     pub disk_bytes: u64,
-    /// Whether there is a network card.
-    pub network: Network,
     /// More kernel arguments.
     pub kernel_arguments: String,
-    /// Whether the build runs with `set -x`.
-    pub trace: Trace,
 }
 
 /// Whether steps reach a network.

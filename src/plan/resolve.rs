@@ -6,8 +6,8 @@ use kiln_protocol::{Identity, Stdin, Step, TextFile, User};
 
 use super::{
     Accelerator, ArtifactPlan, CacheMode, CacheModeWish, CachePlan, CacheShare, CacheSharing, CacheWrites,
-    ImageRecipe, Machine, Owner, PackageId, Plan, PlannedStep, VirtiofsWish, Wishes, parse_bytes, steps,
-    world,
+    ImageRecipe, Machine, Owner, PackageId, Plan, PlannedStep, Platform, Resources, RunnerKind, VirtiofsWish,
+    Wishes, parse_bytes, sandbox, steps, world,
 };
 use crate::{
     compile::{PackageSteps, Recipe, Run},
@@ -37,14 +37,31 @@ const CAPABILITIES: &[u8] = &[0, 1, 3, 4, 5, 6, 7, 8, 10, 13, 18, 27, 29, 31];
 pub struct Facts {
     /// The host itself.
     pub host: Host,
-    /// What executes the guest, and why it is not the faster one.
-    pub accelerator: Accelerator,
+    /// What only one backend needs to know.
+    pub platform: PlatformFacts,
     /// The image that was asked for.
     pub image: ImageRecipe,
     /// The shell of that image that knows `pipefail` and `[[`.
     pub shell: String,
-    /// The kernel modules that the world needs, in loading order.
-    pub modules: Vec<String>,
+}
+
+/// What is known for one backend; which of them it is follows from the wishes.
+#[derive(Debug, Clone)]
+pub enum PlatformFacts {
+    /// For a microVM.
+    Qemu {
+        /// What executes the guest.
+        accelerator: Accelerator,
+        /// The kernel modules that the world needs, in loading order.
+        modules: Vec<String>,
+    },
+    /// For a container: nothing.
+    Docker,
+    /// For a sandbox.
+    Bubblewrap {
+        /// The host's `/etc/resolv.conf`: its network is the sandbox's.
+        resolver: String,
+    },
 }
 
 /// Decides everything.
@@ -56,34 +73,43 @@ pub fn resolve(recipe: &Recipe, wishes: &Wishes, facts: Facts) -> Result<Plan, F
     let owner = owner(recipe, &facts.host, &mut notes);
     let cache = cache(wishes)?;
     let package = package_id(recipe);
-    let machine = machine(recipe, wishes, &facts, &mut notes)?;
-    let mut world = world::microvm(world::Parts {
-        modules: facts.modules,
-        has_source: wishes.source.is_some(),
+    let resources = resources(recipe, wishes, &facts.host, &mut notes)?;
+    let parts = world::Parts {
+        source: wishes.source.as_deref(),
         hidden: world::hidden(&wishes.hidden),
         cache: cache.as_ref(),
         owner,
-        network: machine.network,
+        network: wishes.network,
         identities: identities(recipe),
         package: &package.name,
         capabilities: capabilities(recipe)?,
-    });
+    };
+    let (platform, mut world) = match facts.platform {
+        PlatformFacts::Qemu { accelerator, modules } => {
+            let machine = machine(recipe, wishes, accelerator, facts.host.tsc_khz)?;
+            (Platform::Qemu(machine), world::microvm(modules, parts))
+        }
+        PlatformFacts::Docker => {
+            (Platform::Docker(sandbox::container_binds(&parts)), sandbox::container(parts))
+        }
+        PlatformFacts::Bubblewrap { resolver } => {
+            (Platform::Bubblewrap(sandbox::binds(&parts)), sandbox::namespaces(parts, resolver))
+        }
+    };
     world.files.extend(tool_files(recipe));
     Ok(Plan {
         artifacts: artifacts(recipe, &package),
         arch: recipe.arch.apk().to_owned(),
-        runner: wishes.runner,
         image: facts.image,
         source: wishes.source.clone(),
         steps: planned_steps(recipe, wishes, &facts.shell),
         out_dir: wishes.out_dir.join(recipe.arch.apk()),
-        boot_timeout: wishes.boot_timeout.unwrap_or(match machine.accelerator {
-            Accelerator::Kvm => BOOT_TIMEOUT,
-            Accelerator::Tcg => BOOT_TIMEOUT * TCG_SLOWNESS,
-        }),
+        boot_timeout: wishes.boot_timeout.unwrap_or(boot_timeout(&platform)),
         timeout: recipe.package.timeout.or(wishes.timeout),
+        network: wishes.network,
         package,
-        machine,
+        platform,
+        resources,
         cache,
         owner,
         world,
@@ -96,14 +122,20 @@ fn package_id(recipe: &Recipe) -> PackageId {
     PackageId { name: package.name.to_string(), version: package.version.to_string(), epoch: package.epoch }
 }
 
-fn machine(
+fn boot_timeout(platform: &Platform) -> Duration {
+    match platform {
+        Platform::Qemu(Machine { accelerator: Accelerator::Tcg, .. }) => BOOT_TIMEOUT * TCG_SLOWNESS,
+        Platform::Qemu(_) | Platform::Docker(_) | Platform::Bubblewrap(_) => BOOT_TIMEOUT,
+    }
+}
+
+fn resources(
     recipe: &Recipe,
     wishes: &Wishes,
-    facts: &Facts,
+    host: &Host,
     notes: &mut Vec<String>,
-) -> Result<Machine, Failure> {
+) -> Result<Resources, Failure> {
     let resources = recipe.package.resources.clone().unwrap_or_default();
-    let host = &facts.host;
     // What the build file says wins over the flag, as in melange.
     let memory_mib = match written(&resources.memory).or(wishes.memory.as_deref()) {
         None => MEMORY_MIB.min(host.memory_mib / 2),
@@ -128,17 +160,24 @@ fn machine(
             wanted.min(host.cpus)
         }
     };
+    let memory_mib = if memory_mib == HANGS_AT_MIB { HANGS_AT_MIB + 1 } else { memory_mib };
+    Ok(Resources { cpus: cpus.max(1), memory_mib })
+}
+
+fn machine(
+    recipe: &Recipe,
+    wishes: &Wishes,
+    accelerator: Accelerator,
+    tsc_khz: Option<u32>,
+) -> Result<Machine, Failure> {
+    let resources = recipe.package.resources.clone().unwrap_or_default();
     Ok(Machine {
-        accelerator: facts.accelerator,
-        cpus: cpus.max(1),
-        tsc_khz: host.tsc_khz,
+        accelerator,
+        tsc_khz,
         cpu_model: written(&resources.cpumodel).or(wishes.cpu_model.as_deref()).map(str::to_owned),
-        memory_mib: if memory_mib == HANGS_AT_MIB { HANGS_AT_MIB + 1 } else { memory_mib },
         disk_bytes: parse_bytes(written(&resources.disk).or(wishes.disk.as_deref()).unwrap_or(DISK), "disk")?
             .0,
-        network: wishes.network,
         kernel_arguments: wishes.kernel_arguments.clone(),
-        trace: wishes.trace,
     })
 }
 
@@ -197,13 +236,16 @@ fn identities(recipe: &Recipe) -> Vec<Identity> {
 
 fn cache(wishes: &Wishes) -> Result<Option<CachePlan>, Failure> {
     let Some(directory) = wishes.cache_dir.clone() else { return Ok(None) };
-    let share = match wishes.virtiofs {
-        VirtiofsWish::Off => CacheShare::NineP,
-        VirtiofsWish::Spawned => CacheShare::Virtiofs,
+    let share = match (wishes.runner, wishes.virtiofs) {
+        (RunnerKind::Docker | RunnerKind::Bubblewrap, _) => CacheShare::Bind,
+        (RunnerKind::Qemu, VirtiofsWish::Off) => CacheShare::NineP,
+        (RunnerKind::Qemu, VirtiofsWish::Spawned) => CacheShare::Virtiofs,
     };
     let mode = match (wishes.cache_mode, share) {
         (CacheModeWish::Auto, CacheShare::NineP) | (CacheModeWish::Discard, _) => CacheMode::Discard,
-        (CacheModeWish::Auto, CacheShare::Virtiofs) | (CacheModeWish::Rw, _) => CacheMode::Rw,
+        (CacheModeWish::Auto, CacheShare::Virtiofs | CacheShare::Bind) | (CacheModeWish::Rw, _) => {
+            CacheMode::Rw
+        }
         (CacheModeWish::Ro, _) => CacheMode::Ro,
         (CacheModeWish::Commit, _) => CacheMode::Commit,
     };

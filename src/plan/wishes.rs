@@ -12,6 +12,10 @@ use super::{CacheSharing, Network, Trace};
 pub enum RunnerKind {
     /// A microVM.
     Qemu,
+    /// A container of a docker daemon.
+    Docker,
+    /// Namespaces of this host's kernel, made by bwrap.
+    Bubblewrap,
 }
 
 impl RunnerKind {
@@ -19,6 +23,8 @@ impl RunnerKind {
     pub fn name(self) -> &'static str {
         match self {
             Self::Qemu => "qemu",
+            Self::Docker => "docker",
+            Self::Bubblewrap => "bubblewrap",
         }
     }
 }
@@ -26,7 +32,7 @@ impl RunnerKind {
 /// `--cache-mode`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CacheModeWish {
-    /// The contract's table: `discard` by 9p, `rw` by virtiofs.
+    /// The contract's table: `discard` by 9p, `rw` by virtiofs and in sandboxes.
     Auto,
     /// Writes are thrown away.
     Discard,

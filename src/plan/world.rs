@@ -13,10 +13,10 @@ use super::{
 };
 
 /// Where the parts are mounted before the root is made of them.
-const LOWER: &str = "/lower";
+pub(super) const LOWER: &str = "/lower";
 pub(super) const SCRATCH: &str = "/scratch";
 pub(super) const SHARES: &str = "/shares";
-const ROOT: &str = "/newroot";
+pub(super) const ROOT: &str = "/newroot";
 
 /// The largest message size that virtio's 9p transport takes: more is cut by the guest's kernel to exactly this.
 const NINE_P_MSIZE: u32 = 512_000;
@@ -30,8 +30,7 @@ const MTU: u32 = 1400;
 
 /// What the world is made of.
 pub(super) struct Parts<'a> {
-    pub modules: Vec<String>,
-    pub has_source: bool,
+    pub source: Option<&'a Path>,
     pub hidden: Vec<String>,
     pub cache: Option<&'a CachePlan>,
     pub owner: Owner,
@@ -42,27 +41,39 @@ pub(super) struct Parts<'a> {
 }
 
 /// The world of a microVM. The clock and entropy are set when it is launched.
-pub(super) fn microvm(parts: Parts<'_>) -> World {
-    let Parts { modules, has_source, hidden, cache, owner, network, identities, package, capabilities } =
-        parts;
+pub(super) fn microvm(modules: Vec<String>, parts: Parts<'_>) -> World {
+    let Parts { source, hidden, cache, owner, network, identities, package, capabilities } = parts;
     let mut mounts = root();
-    mounts.extend(workspace(has_source, hidden, owner));
+    mounts.extend(workspace(source.is_some(), hidden, owner));
     mounts.extend(cache.into_iter().flat_map(|cache| cache_mounts(cache, owner)));
     mounts.push(Mount::Root { path: ROOT.into() });
-    for path in [OUTPUT.to_owned(), format!("{OUTPUT}/{package}")] {
-        mounts.push(Mount::Directory { path, mode: 0o755, uid: owner.inside, gid: owner.inside });
-    }
+    mounts.extend(output(package, owner));
+    let resolver = match network {
+        Network::On => {
+            let [a, b, c, d] = NAME_SERVER;
+            format!("nameserver {a}.{b}.{c}.{d}\n")
+        }
+        Network::Off => String::new(),
+    };
     World {
         clock_ns: None,
         entropy: Vec::new(),
         modules,
         mounts,
-        hostname: Some("kiln".into()),
+        hostname: Some(HOSTNAME.into()),
         network: guest_network(network),
         identities,
-        files: files(network),
+        files: vec![file(RESOLVER, resolver), hosts()],
         capabilities: Some(capabilities),
+        closing: Vec::new(),
     }
+}
+
+/// Where steps leave what becomes the package.
+pub(super) fn output(package: &str, owner: Owner) -> impl Iterator<Item = Mount> {
+    [OUTPUT.to_owned(), format!("{OUTPUT}/{package}")]
+        .map(|path| Mount::Directory { path, mode: 0o755, uid: owner.inside, gid: owner.inside })
+        .into_iter()
 }
 
 fn root() -> Vec<Mount> {
@@ -114,7 +125,8 @@ fn cache_mounts(cache: &CachePlan, owner: Owner) -> Vec<Mount> {
     };
     let mut mounts = vec![match cache.share {
         CacheShare::NineP => nine_p_with(CACHE_TAG, &share, access),
-        CacheShare::Virtiofs => Mount::Filesystem {
+        // A share named so is a microVM's; what is bound never gets here.
+        CacheShare::Virtiofs | CacheShare::Bind => Mount::Filesystem {
             source: CACHE_TAG.into(),
             target: share.clone(),
             fstype: "virtiofs".into(),
@@ -127,7 +139,7 @@ fn cache_mounts(cache: &CachePlan, owner: Owner) -> Vec<Mount> {
 }
 
 /// The cache as steps see it, from the directory that holds it.
-fn cache_over(share: &str, writes: CacheWrites, owner: Owner) -> Vec<Mount> {
+pub(super) fn cache_over(share: &str, writes: CacheWrites, owner: Owner) -> Vec<Mount> {
     let target = format!("{ROOT}{CACHE}");
     // Nothing in the upper directory may lean on the lower one: it can be read on its own.
     let options = "metacopy=off,redirect_dir=off,volatile";
@@ -164,7 +176,7 @@ fn nine_p_with(tag: &str, target: &str, access: Access) -> Mount {
     }
 }
 
-fn overlay(lower: &[&str], name: &str, target: &str, owner: (u32, u32), options: &str) -> Mount {
+pub(super) fn overlay(lower: &[&str], name: &str, target: &str, owner: (u32, u32), options: &str) -> Mount {
     Mount::Overlay {
         lower: lower.iter().map(|path| (*path).to_owned()).collect(),
         upper: format!("{SCRATCH}/{name}/upper"),
@@ -190,19 +202,19 @@ fn guest_network(network: Network) -> Option<GuestNetwork> {
     }
 }
 
-fn files(network: Network) -> Vec<TextFile> {
-    let resolver = match network {
-        Network::On => {
-            let [a, b, c, d] = NAME_SERVER;
-            format!("nameserver {a}.{b}.{c}.{d}\n")
-        }
-        Network::Off => String::new(),
-    };
-    let file = |path: &str, text: String| TextFile { path: path.into(), text, mode: 0o644 };
-    vec![
-        file("/etc/resolv.conf", resolver),
-        file("/etc/hosts", "127.0.0.1\tlocalhost kiln\n::1\tlocalhost\n".into()),
-    ]
+/// Where programs look for name servers.
+pub(super) const RESOLVER: &str = "/etc/resolv.conf";
+/// What every guest, container and sandbox is called.
+pub const HOSTNAME: &str = "kiln";
+
+/// A file that everybody can read.
+pub(super) fn file(path: &str, text: String) -> TextFile {
+    TextFile { path: path.into(), text, mode: 0o644 }
+}
+
+/// `/etc/hosts`, the same in every backend.
+pub(super) fn hosts() -> TextFile {
+    file("/etc/hosts", format!("127.0.0.1\tlocalhost {HOSTNAME}\n::1\tlocalhost\n"))
 }
 
 /// The user `build`, which exists in every guest.

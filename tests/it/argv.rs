@@ -3,11 +3,11 @@
 use std::{ffi::OsString, fmt::Write, fs, path::Path};
 
 use kiln::{
-    plan::{Accelerator, CacheMode, CacheShare, Machine, Network, Plan},
+    plan::{Accelerator, CacheMode, CacheShare, Machine, Network, Plan, Platform},
     runner::qemu::{Files, argv},
 };
 
-use crate::plans::{cache, plain as plan};
+use crate::plans::{cache, machine, plain as plan};
 
 /// A switch and its value stand on one line.
 fn lines(argv: &[OsString]) -> String {
@@ -35,13 +35,13 @@ fn lines(argv: &[OsString]) -> String {
 #[test]
 fn command_lines_are_the_golden_ones() {
     let kvm = Plan {
-        machine: Machine {
+        platform: Platform::Qemu(Machine {
             accelerator: Accelerator::Kvm,
-            network: Network::Off,
             cpu_model: Some("Haswell".into()),
             kernel_arguments: "melange.testing=1".into(),
-            ..plan().machine
-        },
+            ..machine()
+        }),
+        network: Network::Off,
         cache: None,
         source: None,
         ..plan()
@@ -70,7 +70,8 @@ fn command_lines_are_the_golden_ones() {
             root: Path::new(&root),
         };
         let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/qemu-{name}.args"));
-        let made = lines(&argv(&plan, files));
+        let Platform::Qemu(machine) = &plan.platform else { panic!("{name} is not a microVM") };
+        let made = lines(&argv(&plan, machine, files));
         if std::env::var_os("KILN_UPDATE_GOLDEN").is_some() {
             fs::write(&golden, &made).expect("the golden file can be written");
         }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use kiln::plan::{
     Accelerator, CacheMode, CachePlan, CacheShare, CacheSharing, ImageRecipe, ImageSource, Machine, Network,
-    Owner, PackageId, Plan, RunnerKind, Trace,
+    Owner, PackageId, Plan, Platform, Resources,
 };
 use kiln_protocol::World;
 
@@ -13,7 +13,6 @@ pub(crate) fn plain() -> Plan {
     Plan {
         package: PackageId { name: "hello".into(), version: "1.0".into(), epoch: 0 },
         arch: "x86_64".into(),
-        runner: RunnerKind::Qemu,
         image: ImageRecipe::new(
             ImageSource::Debian { suite: "bookworm".into() },
             Vec::new(),
@@ -21,17 +20,9 @@ pub(crate) fn plain() -> Plan {
             "amd64",
         )
         .unwrap(),
-        machine: Machine {
-            accelerator: Accelerator::Tcg,
-            cpus: 2,
-            cpu_model: None,
-            memory_mib: 4096,
-            tsc_khz: Some(2_400_000),
-            disk_bytes: 50 << 30,
-            network: Network::On,
-            kernel_arguments: String::new(),
-            trace: Trace::Off,
-        },
+        platform: Platform::Qemu(machine()),
+        resources: Resources { cpus: 2, memory_mib: 4096 },
+        network: Network::On,
         source: Some("/src/hello".into()),
         cache: Some(cache("/cache", CacheMode::Discard, CacheShare::NineP)),
         owner: Owner { inside: 0, uid: 1001, gid: 1001 },
@@ -45,6 +36,7 @@ pub(crate) fn plain() -> Plan {
             identities: Vec::new(),
             files: Vec::new(),
             capabilities: None,
+            closing: Vec::new(),
         },
         steps: Vec::new(),
         artifacts: Vec::new(),
@@ -52,6 +44,17 @@ pub(crate) fn plain() -> Plan {
         boot_timeout: Duration::from_secs(180),
         timeout: None,
         notes: Vec::new(),
+    }
+}
+
+/// A machine under TCG.
+pub(crate) fn machine() -> Machine {
+    Machine {
+        accelerator: Accelerator::Tcg,
+        cpu_model: None,
+        tsc_khz: Some(2_400_000),
+        disk_bytes: 50 << 30,
+        kernel_arguments: String::new(),
     }
 }
 

@@ -33,7 +33,7 @@ mod world;
 use serde::{Deserialize, Serialize};
 
 pub use step::{ExitStatus, Stdin, Step, Stream, Terminal, User};
-pub use world::{Access, BootFile, Identity, Mount, Network, TextFile, World};
+pub use world::{Access, BootFile, Closing, Identity, Mount, Network, TextFile, World};
 
 /// The version of this protocol. Host and agent are built together; a mismatch means a stale initramfs.
 pub const VERSION: u32 = 3;
@@ -83,7 +83,7 @@ pub enum ToGuest {
         /// The `target` of a [`Mount::Overlay`] of the world, as it stands there.
         target: String,
     },
-    /// Flush, and end: power off the microVM, exit in a container or sandbox.
+    /// End all processes, do what [`World::closing`] says, flush, and end: power off the microVM, exit in a container or sandbox.
     Shutdown,
 }
 

@@ -34,6 +34,23 @@ pub struct World {
     pub files: Vec<TextFile>,
     /// The capabilities that steps may have (numbers of `linux/capability.h`): the bounding set; `None` leaves it alone.
     pub capabilities: Option<Vec<u8>>,
+    /// What the agent does when all processes have ended and before it ends itself, however the conversation ended.
+    pub closing: Vec<Closing>,
+}
+
+/// One thing that is done at the end, in a world whose processes are gone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Closing {
+    /// Give everything below `path` that does not belong to (uid, gid) to it, as [`Mount::Chown`] does, but without
+    /// set-id bits: nobody gets a program of that user's from a build.
+    Chown {
+        /// Where.
+        path: String,
+        /// Owner.
+        uid: u32,
+        /// Group.
+        gid: u32,
+    },
 }
 
 /// Whether a mount may be written to.
@@ -138,6 +155,12 @@ pub enum Mount {
     /// Mount /proc, /sys, /dev (with pts, shm, mqueue, fd links), /run and /tmp below `path`, then make `path` the
     /// root (move and chroot, as `switch_root` does); the initramfs is emptied.
     Root {
+        /// The directory that becomes `/`.
+        path: String,
+    },
+    /// In a sandbox: take /proc, /sys and /dev along from the present root, add what they lack, /run and /tmp, then make
+    /// `path` the root (`pivot_root`); what was there before cannot be seen any more.
+    Pivot {
         /// The directory that becomes `/`.
         path: String,
     },

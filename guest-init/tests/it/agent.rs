@@ -158,5 +158,6 @@ pub(crate) fn empty_world() -> World {
         identities: Vec::new(),
         files: Vec::new(),
         capabilities: None,
+        closing: Vec::new(),
     }
 }

@@ -59,6 +59,7 @@ fn a_world_is_made_in_the_order_of_its_fields() {
             mode: 0o640,
         }],
         capabilities: Some(vec![0, 5]),
+        closing: Vec::new(),
         ..empty_world()
     };
     let mut agent = Agent::start_alone(world);

@@ -12,7 +12,8 @@ use std::{
 use kiln_protocol::PORT_NAME;
 
 use crate::plan::{
-    Accelerator, CACHE_TAG, CacheShare, CacheWrites, Network, Plan, ROOT_SERIAL, SCRATCH_SERIAL, SOURCE_TAG,
+    Accelerator, CACHE_TAG, CacheShare, CacheWrites, Machine, Network, Plan, ROOT_SERIAL, Resources,
+    SCRATCH_SERIAL, SOURCE_TAG,
 };
 
 /// The numbers at which QEMU finds its descriptors.
@@ -50,11 +51,11 @@ pub struct Files<'a> {
 }
 
 /// The whole command line, program first.
-pub fn argv(plan: &Plan, files: Files<'_>) -> Vec<OsString> {
+pub fn argv(plan: &Plan, kind: &Machine, files: Files<'_>) -> Vec<OsString> {
     let mut line = Line(vec![files.qemu.into()]);
     general(&mut line);
-    machine(&mut line, plan);
-    kernel(&mut line, plan, files);
+    machine(&mut line, kind, plan.resources);
+    kernel(&mut line, kind, files);
     consoles(&mut line);
     disks(&mut line, files);
     shares(&mut line, plan);
@@ -73,8 +74,8 @@ fn general(line: &mut Line) {
     line.opt("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");
 }
 
-fn machine(line: &mut Line, plan: &Plan) {
-    let machine = &plan.machine;
+fn machine(line: &mut Line, machine: &Machine, resources: Resources) {
+    let Resources { cpus, memory_mib } = resources;
     let (accelerator, model) = match machine.accelerator {
         Accelerator::Kvm => ("kvm".to_owned(), "host"),
         Accelerator::Tcg => (format!("tcg,thread=multi,tb-size={TB_SIZE_MIB}"), "max"),
@@ -86,19 +87,19 @@ fn machine(line: &mut Line, plan: &Plan) {
     );
     line.opt("-accel", accelerator);
     line.opt("-cpu", machine.cpu_model.as_deref().unwrap_or(model));
-    line.opt("-smp", machine.cpus.to_string());
-    line.opt("-m", format!("{}M", machine.memory_mib));
+    line.opt("-smp", cpus.to_string());
+    line.opt("-m", format!("{memory_mib}M"));
     // vhost-user devices read the guest's memory, so it is shared; memfd has no name that could be left behind.
-    line.opt("-object", format!("memory-backend-memfd,id=memory,share=on,size={}M", machine.memory_mib));
+    line.opt("-object", format!("memory-backend-memfd,id=memory,share=on,size={memory_mib}M"));
     line.opt("-global", "virtio-mmio.force-legacy=false");
     line.opt("-object", "rng-builtin,id=random");
     line.opt("-device", "virtio-rng-device,rng=random");
 }
 
-fn kernel(line: &mut Line, plan: &Plan, files: Files<'_>) {
+fn kernel(line: &mut Line, machine: &Machine, files: Files<'_>) {
     line.path("-kernel", files.vmlinux);
     line.path("-initrd", files.initramfs);
-    line.opt("-append", super::cmdline::kernel_arguments(plan));
+    line.opt("-append", super::cmdline::kernel_arguments(machine));
 }
 
 fn consoles(line: &mut Line) {
@@ -140,6 +141,7 @@ fn shares(line: &mut Line, plan: &Plan) {
             };
             nine_p(line, "cache", CACHE_TAG, &cache.directory, read_only);
         }
+        CacheShare::Bind => {}
         CacheShare::Virtiofs => {
             line.opt("-chardev", format!("socket,id=cache,fd={}", fd::VIRTIOFS));
             line.opt(
@@ -161,7 +163,7 @@ fn nine_p(line: &mut Line, id: &str, tag: &str, directory: &Path, read_only: &st
 }
 
 fn network(line: &mut Line, plan: &Plan) {
-    match plan.machine.network {
+    match plan.network {
         Network::Off => {}
         Network::On => {
             line.opt("-netdev", "user,id=network,ipv6=off");

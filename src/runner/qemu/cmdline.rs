@@ -1,6 +1,6 @@
 //! The guest kernel's arguments, each with its reason.
 
-use crate::plan::{Accelerator, Plan};
+use crate::plan::{Accelerator, Machine};
 
 /// What every guest gets.
 const ALWAYS: &[&str] = &[
@@ -30,17 +30,17 @@ const ALWAYS: &[&str] = &[
 const TCG: &[&str] = &["no_timer_check", "nokaslr"];
 
 /// The whole line.
-pub(super) fn kernel_arguments(plan: &Plan) -> String {
+pub(super) fn kernel_arguments(machine: &Machine) -> String {
     let mut words: Vec<&str> = ALWAYS.to_vec();
-    match plan.machine.accelerator {
+    match machine.accelerator {
         Accelerator::Tcg => words.extend(TCG),
         Accelerator::Kvm => {}
     }
     // Told, the kernel need not measure it: under TCG, on a busy host, it may measure for ever.
-    let frequency = plan.machine.tsc_khz.filter(|_| plan.machine.accelerator == Accelerator::Tcg);
+    let frequency = machine.tsc_khz.filter(|_| machine.accelerator == Accelerator::Tcg);
     let frequency = frequency.map(|khz| format!("tsc_early_khz={khz}"));
     words.extend(frequency.as_deref());
-    let own = plan.machine.kernel_arguments.trim();
+    let own = machine.kernel_arguments.trim();
     if !own.is_empty() {
         words.push(own);
     }

@@ -11,7 +11,7 @@ mod machine;
 
 use std::{fs::File, os::fd::OwnedFd, path::PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use tokio::net::UnixStream;
 
 pub use argv::{Files, argv};
@@ -19,7 +19,7 @@ pub use argv::{Files, argv};
 use self::machine::Microvm;
 use super::{Eventually, Launched, Runner};
 use crate::{
-    plan::Plan,
+    plan::{Plan, Platform},
     process::{Command, IdMap, Spawner, Stdio, Tail},
     share::spawned::Server,
 };
@@ -61,7 +61,8 @@ impl Qemu<'_> {
 
     fn command(&mut self, plan: &Plan, ends: Ends) -> Result<Command> {
         let Ends { agent, console, cache } = ends;
-        let mut line = argv(plan, self.files()).into_iter();
+        let Platform::Qemu(machine) = &plan.platform else { bail!("the plan is not one for a microVM") };
+        let mut line = argv(plan, machine, self.files()).into_iter();
         let program = line.next().context("the command line is empty")?;
         let scratch = self.scratch.take().context("the scratch disk was taken by an earlier launch")?;
         let mut command = Command::new(program)

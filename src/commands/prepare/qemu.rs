@@ -1,0 +1,129 @@
+//! What a microVM is started from: QEMU, a kernel, what executes the guest, and a server for the cache.
+
+use std::{fs::File, path::Path};
+
+use anyhow::{Context, Result};
+
+use super::Question;
+use crate::{
+    env::Env,
+    event::{Event, Sink},
+    guest,
+    home::Home,
+    host::{
+        Host,
+        accelerator::{self, Verdict},
+        qemu::Qemu,
+        virtiofsd::{self, Virtiofsd},
+    },
+    image::{Feature, Kernel, initramfs},
+    plan::{self, CacheShare, Plan, PlatformFacts, VirtiofsWish, Wishes},
+    process::Spawner,
+};
+
+/// All of it.
+pub(in crate::commands) struct Parts {
+    pub qemu: Qemu,
+    pub kernel: Kernel,
+    pub virtiofsd: Option<Virtiofsd>,
+    pub accelerator: Verdict,
+}
+
+/// What the plan is made of; the server follows from the plan.
+pub(super) struct Found {
+    qemu: Qemu,
+    kernel: Kernel,
+    accelerator: Verdict,
+}
+
+/// Looks for what a microVM needs in any case.
+pub(super) async fn find(question: &Question<'_>, host: &Host, sink: &mut dyn Sink) -> Result<Found> {
+    let Question { accelerator, env, home, spawner, .. } = *question;
+    let qemu = Qemu::find(env, spawner, &host.arch).await?;
+    let kernel = Kernel::find(home, env)?;
+    let verdict = accelerator::choose(accelerator, home, spawner, &qemu, &kernel.vmlinux).await?;
+    sink.emit(Event::Accelerator { accelerator: verdict.accelerator.to_string(), why: verdict.why.clone() });
+    Ok(Found { qemu, kernel, accelerator: verdict })
+}
+
+impl Found {
+    /// As the plan takes it.
+    pub(super) fn facts(&self, wishes: &Wishes) -> PlatformFacts {
+        let modules = self.kernel.modules.load_order(&features(wishes));
+        PlatformFacts::Qemu {
+            accelerator: self.accelerator.accelerator,
+            modules: modules.iter().map(|module| module.guest_path()).collect(),
+        }
+    }
+
+    /// Adds what the plan asks for.
+    pub(super) async fn complete(
+        self,
+        question: &Question<'_>,
+        plan: &Plan,
+        sink: &mut dyn Sink,
+    ) -> Result<Parts> {
+        let Self { qemu, kernel, accelerator } = self;
+        let Question { env, home, spawner, .. } = *question;
+        let virtiofsd = match plan.cache.as_ref().map(|cache| cache.share) {
+            Some(CacheShare::Virtiofs) => Some(virtiofsd(env, home, spawner, plan.owner.uid, sink).await?),
+            Some(CacheShare::NineP | CacheShare::Bind) | None => None,
+        };
+        Ok(Parts { qemu, kernel, virtiofsd, accelerator })
+    }
+}
+
+async fn virtiofsd(
+    env: &Env,
+    home: &Home,
+    spawner: &Spawner,
+    uid: u32,
+    sink: &mut dyn Sink,
+) -> Result<Virtiofsd> {
+    let found = virtiofsd::find(env, home, spawner, uid).await?;
+    // Places where there is simply nothing are of no interest once one was found.
+    for text in found.passed_over.into_iter().filter(|line| !line.ends_with("is not there")) {
+        sink.emit(Event::Note { text: format!("virtiofsd: passed over {text}") });
+    }
+    Ok(found.virtiofsd)
+}
+
+/// What the world of this plan needs of the kernel, in the order in which the agent uses it.
+fn features(wishes: &Wishes) -> Vec<Feature> {
+    let mut features =
+        vec![Feature::Channel, Feature::Rng, Feature::Block, Feature::Erofs, Feature::Ext4, Feature::Overlay];
+    if wishes.network == plan::Network::On {
+        features.push(Feature::Net);
+    }
+    let cache_by_9p = wishes.cache_dir.is_some() && wishes.virtiofs == VirtiofsWish::Off;
+    if wishes.source.is_some() || cache_by_9p {
+        features.push(Feature::NineP);
+    }
+    if wishes.cache_dir.is_some() && wishes.virtiofs == VirtiofsWish::Spawned {
+        features.push(Feature::Virtiofs);
+    }
+    features
+}
+
+/// Every feature that a world may need: they are in the initramfs, so that there is one for all builds.
+const ALL_FEATURES: &[Feature] = &[
+    Feature::Channel,
+    Feature::Rng,
+    Feature::Block,
+    Feature::Erofs,
+    Feature::Ext4,
+    Feature::Overlay,
+    Feature::Net,
+    Feature::NineP,
+    Feature::Virtiofs,
+];
+
+/// The initramfs for this kernel and agent.
+pub(in crate::commands) fn initramfs(home: &Home, kernel: &Kernel) -> Result<std::path::PathBuf> {
+    initramfs::ensure(&home.dir("initramfs")?, guest::AGENT, &kernel.modules, ALL_FEATURES)
+}
+
+/// The log file of the console, opened for appending.
+pub(in crate::commands) fn console_log(path: &Path) -> Result<File> {
+    File::options().append(true).open(path).with_context(|| format!("open {}", path.display()))
+}

@@ -1,0 +1,198 @@
+//! The world of a container or sandbox: what of the host is in it, and what the agent makes of that.
+//!
+//! A microVM is given devices; these are given paths. Each [`Bind`] is put in place by the runner before the agent starts,
+//! and nothing else of the host can be seen inside. Everything that steps can tell apart (identities, files, hostname,
+//! capabilities, network) is the same as in a microVM and is made by the same agent.
+//!
+//! * **bubblewrap** binds to the places of [`LOWER`], [`SCRATCH`] and [`SHARES`], which only the agent sees. It lays the
+//!   overlays, and makes the result the root.
+//! * **docker** makes the root itself, and the overlays, too (`dockerd`'s local volume driver), so that the container needs
+//!   no privilege: its binds are at their final places, and the agent only makes directories and changes owners.
+
+use std::path::PathBuf;
+
+use kiln_protocol::{Closing, Mount, World};
+use serde::Serialize;
+
+use super::{
+    CACHE, CacheWrites, Network, WORKSPACE,
+    world::{self, LOWER, Parts, RESOLVER, ROOT, SCRATCH, SHARES},
+};
+
+/// Where the agent's own program lies until it has changed the root; in a container it stays there.
+const AGENT: &str = "/kiln-agent";
+
+/// Something of the host that is put in its place before the agent starts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Bind {
+    /// What.
+    pub source: BindSource,
+    /// Where, seen from inside.
+    pub target: String,
+    /// What becomes of writes below it.
+    pub writes: Writes,
+}
+
+/// What is bound. Those that only the moment of launch knows have a name here and a path there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BindSource {
+    /// The agent's program.
+    Agent,
+    /// The image's root: its tree, or the erofs file itself where the kernel mounts it.
+    Root,
+    /// A directory of this run, on a disk, thrown away with it.
+    Scratch,
+    /// A directory of the host.
+    Directory(PathBuf),
+}
+
+/// What becomes of writes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Writes {
+    /// There are none.
+    Refused,
+    /// They reach the host.
+    Through,
+    /// They go into an overlay that the runner makes. Of the directory below it these paths are hidden.
+    Overlaid {
+        /// Relative to it.
+        hidden: Vec<String>,
+    },
+}
+
+fn bind(source: BindSource, target: impl Into<String>, writes: Writes) -> Bind {
+    Bind { source, target: target.into(), writes }
+}
+
+fn share(name: &str) -> String {
+    format!("{SHARES}/{name}")
+}
+
+/// What of the host is in a sandbox.
+pub(super) fn binds(parts: &Parts<'_>) -> Vec<Bind> {
+    let mut binds = vec![
+        bind(BindSource::Agent, AGENT, Writes::Refused),
+        bind(BindSource::Root, LOWER, Writes::Refused),
+        bind(BindSource::Scratch, SCRATCH, Writes::Through),
+    ];
+    if let Some(source) = parts.source {
+        binds.push(bind(BindSource::Directory(source.into()), share("source"), Writes::Refused));
+    }
+    if let Some(cache) = parts.cache {
+        let writes = match cache.mode.writes() {
+            CacheWrites::Through => Writes::Through,
+            CacheWrites::Overlay | CacheWrites::Refused => Writes::Refused,
+        };
+        binds.push(bind(BindSource::Directory(cache.directory.clone()), share("cache"), writes));
+    }
+    binds
+}
+
+/// The world of a sandbox: overlays over what is bound, and the root made of them.
+pub(super) fn namespaces(parts: Parts<'_>, resolver: String) -> World {
+    let owner = parts.owner;
+    let mut mounts = vec![world::overlay(&[LOWER], "root", ROOT, (0, 0), "")];
+    mounts.extend(workspace(&parts));
+    if let Some(cache) = parts.cache {
+        mounts.extend(world::cache_over(&share("cache"), cache.mode.writes(), owner));
+    }
+    mounts.push(Mount::Pivot { path: ROOT.into() });
+    mounts.extend(world::output(parts.package, owner));
+    let resolver = match parts.network {
+        Network::On => resolver,
+        Network::Off => String::new(),
+    };
+    world(parts, mounts, vec![world::file(RESOLVER, resolver)], Vec::new())
+}
+
+fn workspace(parts: &Parts<'_>) -> Vec<Mount> {
+    let inside = parts.owner.inside;
+    let target = format!("{ROOT}{WORKSPACE}");
+    if parts.source.is_none() {
+        return vec![Mount::Directory { path: target, mode: 0o755, uid: inside, gid: inside }];
+    }
+    let source = share("source");
+    let whiteouts = format!("{SCRATCH}/hidden");
+    let overlay = |lower: &[&str]| world::overlay(lower, "source", &target, (inside, inside), "");
+    if parts.hidden.is_empty() {
+        return vec![overlay(&[&source])];
+    }
+    let paths = parts.hidden.clone();
+    let hide = Mount::Whiteouts { directory: whiteouts.clone(), like: source.clone(), paths };
+    vec![hide, overlay(&[&whiteouts, &source])]
+}
+
+/// What of the host is in a container. Its root is the image, imported into docker by the runner.
+pub(super) fn container_binds(parts: &Parts<'_>) -> Vec<Bind> {
+    let mut binds = vec![bind(BindSource::Agent, AGENT, Writes::Refused)];
+    if let Some(source) = parts.source {
+        let writes = Writes::Overlaid { hidden: parts.hidden.clone() };
+        binds.push(bind(BindSource::Directory(source.into()), WORKSPACE, writes));
+    }
+    if let Some(cache) = parts.cache {
+        let writes = match cache.mode.writes() {
+            CacheWrites::Through => Writes::Through,
+            CacheWrites::Refused => Writes::Refused,
+            CacheWrites::Overlay => Writes::Overlaid { hidden: Vec::new() },
+        };
+        binds.push(bind(BindSource::Directory(cache.directory.clone()), CACHE, writes));
+    }
+    binds
+}
+
+/// The world of a container. With a network, `/etc/resolv.conf` is the one that docker makes: it knows where its own
+/// resolver is.
+///
+/// What lies on the host belongs to who runs kiln, and there is no translation: where that is not the step's user, the
+/// agent gives source (in its overlay) and cache to the step's user at the start, and what is in the cache back at the end.
+pub(super) fn container(parts: Parts<'_>) -> World {
+    let owner = parts.owner;
+    let (uid, gid) = (owner.inside, owner.inside);
+    let mut mounts = Vec::new();
+    if parts.source.is_none() {
+        mounts.push(Mount::Directory { path: WORKSPACE.into(), mode: 0o755, uid, gid });
+    } else if owner.uid != uid {
+        mounts.push(Mount::Chown { path: WORKSPACE.into(), uid, gid });
+    }
+    let mut closing = Vec::new();
+    if let Some(cache) = parts.cache {
+        let writes = cache.mode.writes();
+        if writes != CacheWrites::Refused && owner.uid != uid {
+            mounts.push(Mount::Chown { path: CACHE.into(), uid, gid });
+        }
+        if writes == CacheWrites::Through {
+            closing.push(Closing::Chown { path: CACHE.into(), uid: owner.uid, gid: owner.gid });
+        }
+    }
+    mounts.extend(world::output(parts.package, owner));
+    let files = match parts.network {
+        Network::On => Vec::new(),
+        Network::Off => vec![world::file(RESOLVER, String::new())],
+    };
+    world(parts, mounts, files, closing)
+}
+
+fn world(
+    parts: Parts<'_>,
+    mounts: Vec<Mount>,
+    mut files: Vec<kiln_protocol::TextFile>,
+    closing: Vec<Closing>,
+) -> World {
+    files.push(world::hosts());
+    World {
+        // Clock, random pool, modules and network cards are the host's.
+        clock_ns: None,
+        entropy: Vec::new(),
+        modules: Vec::new(),
+        mounts,
+        // The runner gives the name: in a container the agent may not.
+        hostname: None,
+        network: None,
+        identities: parts.identities,
+        files,
+        capabilities: Some(parts.capabilities),
+        closing,
+    }
+}
