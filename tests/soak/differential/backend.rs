@@ -1,0 +1,83 @@
+//! The four ways to run a build, and which of them this host has.
+
+use std::{path::Path, process::Command};
+
+use crate::lot::Lot;
+
+/// A way to run a build.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Backend {
+    /// A microVM, its cache by 9p.
+    NineP,
+    /// A microVM, its cache by virtiofs.
+    Virtiofs,
+    /// A container.
+    Docker,
+    /// A sandbox.
+    Bubblewrap,
+}
+
+impl Backend {
+    const ALL: [Self; 4] = [Self::NineP, Self::Virtiofs, Self::Docker, Self::Bubblewrap];
+
+    /// Adds to a `kiln build` what chooses this backend.
+    pub(crate) fn choose(self, command: &mut Command) {
+        command.env_remove("QEMU_USE_VIRTIOFS");
+        match self {
+            Self::NineP | Self::Virtiofs => {
+                command.args(["--runner", "qemu", "--accel", "tcg", "--memory", "1Gi", "--cpu", "1"]);
+            }
+            Self::Docker => {
+                command.args(["--runner", "docker"]);
+            }
+            Self::Bubblewrap => {
+                command.args(["--runner", "bubblewrap"]);
+            }
+        }
+        if self == Self::Virtiofs {
+            command.env("QEMU_USE_VIRTIOFS", "1");
+        }
+    }
+
+    /// What this host lacks for it.
+    fn lacks(self) -> Option<&'static str> {
+        let answers = |program: &str, argument: &str| {
+            Command::new(program).arg(argument).output().is_ok_and(|output| output.status.success())
+        };
+        match self {
+            Self::NineP | Self::Virtiofs => {
+                (!answers("qemu-system-x86_64", "--version")).then_some("QEMU is not installed")
+            }
+            Self::Docker => (!answers("docker", "info")).then_some("no dockerd answers"),
+            Self::Bubblewrap => (!answers("bwrap", "--version")).then_some("bubblewrap is not installed"),
+        }
+    }
+}
+
+/// Those that this host has; `KILN_BACKENDS=NineP,Docker` names some of them.
+pub(crate) fn usable(lot: &Lot) -> Vec<Backend> {
+    let named = std::env::var("KILN_BACKENDS").ok();
+    let wanted = |backend: &Backend| {
+        named.as_deref().is_none_or(|list| list.split(',').any(|name| name == format!("{backend:?}")))
+    };
+    Backend::ALL
+        .into_iter()
+        .filter(wanted)
+        .filter(|backend| {
+            let lacks = backend.lacks();
+            if let Some(why) = lacks {
+                let required = std::env::var_os("KILN_REQUIRE_ALL").is_some_and(|value| value == "1");
+                assert!(!required, "required, but skipped: {backend:?}: {why}");
+                lot.say(&format!("SKIP: {backend:?}: {why}"));
+            }
+            lacks.is_none()
+        })
+        .collect()
+}
+
+/// The program under test.
+pub(crate) fn kiln(directory: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kiln"));
+    command.current_dir(directory).stdin(std::process::Stdio::null());
+    command
+}

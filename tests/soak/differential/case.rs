@@ -1,0 +1,48 @@
+//! A build file of the corpus; its first lines are comments: what it shows, then directives.
+//!
+//! `exit: N` is the exit code it must have (0), `args: …` more arguments of `kiln build`, `source: none` leaves
+//! `--source-dir` out, `times: compared` compares the times of files as well.
+
+use std::{fs, path::Path};
+
+/// A build file and what is expected of it.
+#[derive(Debug, Clone)]
+pub(crate) struct Case {
+    /// The name of its file.
+    pub(crate) name: String,
+    /// The build file.
+    pub(crate) text: String,
+    /// kiln's exit code.
+    pub(crate) exit: i32,
+    /// More arguments.
+    pub(crate) args: Vec<String>,
+    /// Whether it has a source directory.
+    pub(crate) has_source: bool,
+    /// Whether the times of files are compared.
+    pub(crate) compares_times: bool,
+}
+
+impl Case {
+    /// Reads a case.
+    pub(crate) fn load(path: &Path) -> Self {
+        let text = fs::read_to_string(path).unwrap();
+        let mut case = Self {
+            name: path.file_stem().unwrap().to_string_lossy().into_owned(),
+            text: text.clone(),
+            exit: 0,
+            args: Vec::new(),
+            has_source: true,
+            compares_times: false,
+        };
+        for line in text.lines().map_while(|line| line.strip_prefix("# ")).skip(1) {
+            match line.split_once(": ") {
+                Some(("exit", code)) => case.exit = code.parse().unwrap(),
+                Some(("args", args)) => case.args = args.split(' ').map(str::to_owned).collect(),
+                Some(("source", "none")) => case.has_source = false,
+                Some(("times", "compared")) => case.compares_times = true,
+                _ => panic!("{}: unknown directive {line:?}", path.display()),
+            }
+        }
+        case
+    }
+}

@@ -1,0 +1,71 @@
+//! Three backends, one meaning: the same build file gives the same result in a microVM (its cache by 9p or by virtiofs),
+//! in a container and in a sandbox. Each file of `cases/` is built in all of them; exit code, events, output by step and
+//! stream, the trees of the packages and the cache afterwards must be equal, and the exit code the one that the case names.
+
+mod backend;
+mod case;
+mod outcome;
+mod tree;
+
+use std::{fmt::Write, fs, path::Path, thread};
+
+use self::{backend::Backend, case::Case, outcome::Outcome};
+use crate::lot::Lot;
+
+/// So many cases are drawn where not all are run.
+const FEW: usize = 12;
+
+#[test]
+fn every_backend_gives_the_same() {
+    let (lot, cases) = Lot::of("differential", cases(), FEW);
+    let backends = backend::usable(&lot);
+    assert!(!cases.is_empty() && !backends.is_empty(), "nothing to compare");
+    let mut differences = String::new();
+    for case in &cases {
+        let found = compare(case, &backends);
+        lot.say(&format!("{}: {}", case.name, if found.is_empty() { "same in all" } else { "DIFFERS" }));
+        differences += &found;
+    }
+    lot.say(&format!("{} cases in {} backends", cases.len(), backends.len()));
+    assert!(differences.is_empty(), "{differences}");
+}
+
+/// The corpus; `KILN_CASES=a,b` names some of it.
+fn cases() -> Vec<Case> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/soak/differential/cases");
+    let mut paths: Vec<_> = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    let named = std::env::var("KILN_CASES").ok();
+    let wanted =
+        |case: &Case| named.as_deref().is_none_or(|list| list.split(',').any(|name| name == case.name));
+    paths.iter().map(|path| Case::load(path)).filter(wanted).collect()
+}
+
+/// Builds one case everywhere at once; what is wrong, as text.
+fn compare(case: &Case, backends: &[Backend]) -> String {
+    let outcomes: Vec<Outcome> = thread::scope(|scope| {
+        let running: Vec<_> =
+            backends.iter().map(|backend| scope.spawn(|| outcome::of(case, *backend))).collect();
+        running.into_iter().map(|thread| thread.join().expect("a build panicked")).collect()
+    });
+    let mut text = String::new();
+    for (backend, outcome) in backends.iter().zip(&outcomes) {
+        if outcome.exit != Some(case.exit) {
+            writeln!(
+                text,
+                "{} in {backend:?} exited with {:?}, not {}:\n{}",
+                case.name, outcome.exit, case.exit, outcome.log
+            )
+            .unwrap();
+        }
+    }
+    let Some((first, rest)) = outcomes.split_first() else { return text };
+    for (backend, outcome) in backends[1..].iter().zip(rest) {
+        let found = first.differences(outcome);
+        if !found.is_empty() {
+            writeln!(text, "{}: {:?} (-) and {backend:?} (+) differ:\n{found}", case.name, backends[0])
+                .unwrap();
+        }
+    }
+    text
+}
