@@ -10,6 +10,7 @@ use std::{
 };
 
 use anyhow::Result;
+use kiln_protocol::Access;
 use nix::sys::statvfs::statvfs;
 use serde::Serialize;
 
@@ -23,7 +24,7 @@ use crate::{
         accelerator::{self, Wish},
         find_program,
         qemu::Qemu,
-        virtiofsd::{self, Kind},
+        virtiofsd::{self, Kind, Service},
     },
     image::Kernel,
     process::{Command, Spawner, user_namespaces_usable},
@@ -169,7 +170,8 @@ async fn accelerator_finding(home: &Home, spawner: &Spawner, qemu: &Qemu, kernel
 }
 
 async fn virtiofsd_finding(Examination { env, home, host, spawner }: &Examination<'_>) -> Finding {
-    match virtiofsd::find(env, home, spawner, host.uid).await {
+    let service = Service { uid: host.uid, access: Access::ReadWrite };
+    match virtiofsd::find(env, home, spawner, service).await {
         Ok(found) => {
             let kind = match found.virtiofsd.kind {
                 Kind::Rust { version: (major, minor, patch) } => format!("{major}.{minor}.{patch}"),

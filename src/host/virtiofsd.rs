@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use kiln_protocol::Access;
 
 use super::{
     find_program, is_executable,
@@ -57,6 +58,15 @@ impl Kind {
     }
 }
 
+/// Whom a daemon is to serve, and with what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Service {
+    /// The user who starts it.
+    pub uid: u32,
+    /// What the guest may do.
+    pub access: Access,
+}
+
 /// A daemon, and why those looked at before it were passed over.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
@@ -67,11 +77,11 @@ pub struct Found {
 }
 
 /// Looks in `$QEMU_VIRTIOFS_PATH` (a directory), the two usual places, `$PATH` and `$KILN_HOME/bin`.
-pub async fn find(env: &Env, home: &Home, spawner: &Spawner, uid: u32) -> Result<Found> {
+pub async fn find(env: &Env, home: &Home, spawner: &Spawner, service: Service) -> Result<Found> {
     let candidates = candidates(env, home)?;
     let mut passed_over = Vec::new();
     for path in &candidates {
-        match examine(path, spawner, uid).await {
+        match examine(path, spawner, service).await {
             Ok(kind) => return Ok(Found { virtiofsd: Virtiofsd { path: path.clone(), kind }, passed_over }),
             Err(why) => passed_over.push(format!("{}: {why}", path.display())),
         }
@@ -101,7 +111,7 @@ fn candidates(env: &Env, home: &Home) -> Result<Vec<PathBuf>, Failure> {
     Ok(candidates)
 }
 
-async fn examine(path: &Path, spawner: &Spawner, uid: u32) -> Result<Kind, String> {
+async fn examine(path: &Path, spawner: &Spawner, service: Service) -> Result<Kind, String> {
     if !path.exists() {
         return Err("is not there".into());
     }
@@ -111,16 +121,21 @@ async fn examine(path: &Path, spawner: &Spawner, uid: u32) -> Result<Kind, Strin
     let said = spawner.output(Command::new(path).arg("--version"), VERSION_LIMIT).await;
     let said = said.map_err(|error| format!("{error:#}"))?;
     let text = [said.stdout, said.stderr].concat();
-    classify(&String::from_utf8_lossy(&text), uid)
+    classify(&String::from_utf8_lossy(&text), service)
 }
 
-/// Whether what answers `--version` so can serve this user; else why not.
-fn classify(said: &str, uid: u32) -> Result<Kind, String> {
+/// Whether what answers `--version` so can serve so; else why not.
+fn classify(said: &str, service: Service) -> Result<Kind, String> {
     let line = said.lines().next().unwrap_or_default();
     match parse_version(said) {
         // Only the C daemon says whose project it is of.
-        Some(_) if said.contains("QEMU") && uid == 0 => Ok(Kind::C),
-        Some(_) if said.contains("QEMU") => Err("is QEMU's old C daemon, which serves root only".into()),
+        Some(_) if said.contains("QEMU") => match service {
+            Service { uid: 0, access: Access::ReadWrite } => Ok(Kind::C),
+            Service { uid: 0, access: Access::ReadOnly } => {
+                Err("is QEMU's old C daemon, which cannot serve read-only".into())
+            }
+            Service { .. } => Err("is QEMU's old C daemon, which serves root only".into()),
+        },
         Some(version) if line.starts_with(PROGRAM) && version >= OLDEST => Ok(Kind::Rust { version }),
         Some((major, minor, _)) if line.starts_with(PROGRAM) => {
             Err(format!("is version {major}.{minor}, older than {}.{}", OLDEST.0, OLDEST.1))
@@ -138,16 +153,21 @@ mod tests {
 
     #[test]
     fn daemons_are_told_apart_by_what_they_say() {
-        assert_eq!(classify("virtiofsd 1.14.0\n", 1000), Ok(Kind::Rust { version: (1, 14, 0) }));
-        assert_eq!(classify("virtiofsd 1.10.0\n", 0), Ok(Kind::Rust { version: (1, 10, 0) }));
-        assert_eq!(classify(C, 0), Ok(Kind::C));
+        let as_uid = |uid| Service { uid, access: Access::ReadWrite };
+        assert_eq!(classify("virtiofsd 1.14.0\n", as_uid(1000)), Ok(Kind::Rust { version: (1, 14, 0) }));
+        assert_eq!(classify("virtiofsd 1.10.0\n", as_uid(0)), Ok(Kind::Rust { version: (1, 10, 0) }));
+        assert_eq!(classify(C, as_uid(0)), Ok(Kind::C));
+        assert_eq!(
+            classify(C, Service { uid: 0, access: Access::ReadOnly }),
+            Err("is QEMU's old C daemon, which cannot serve read-only".into())
+        );
         for (said, uid, why) in [
             (C, 1000, "is QEMU's old C daemon, which serves root only"),
             ("virtiofsd 1.9.2\n", 0, "is version 1.9, older than 1.10"),
             ("hello\n", 0, "does not say what it is: \"hello\""),
             ("", 0, "does not say what it is: \"\""),
         ] {
-            assert_eq!(classify(said, uid), Err(why.into()));
+            assert_eq!(classify(said, as_uid(uid)), Err(why.into()));
         }
     }
 

@@ -12,7 +12,7 @@ use std::{
 use kiln::{
     env::Env,
     home::Home,
-    host::virtiofsd::{self, Kind, Virtiofsd},
+    host::virtiofsd::{self, Kind, Service, Virtiofsd},
     process::{ExitStatus, Spawner},
     share::{Access, Directory, Owner, spawned::Server},
 };
@@ -29,7 +29,9 @@ async fn daemons(spawner: &Spawner) -> Vec<Virtiofsd> {
     let home = Home::find(&env).unwrap_or_else(|_| Home::at("/nonexistent"));
     let uid = geteuid().as_raw();
     let mut daemons = Vec::new();
-    match virtiofsd::find(&env, &home, spawner, uid).await {
+    match virtiofsd::find(&env, &home, spawner, Service { uid, access: kiln_protocol::Access::ReadWrite })
+        .await
+    {
         Ok(found) => daemons.push(found.virtiofsd),
         Err(why) => skip(&format!("{why:#}")),
     }

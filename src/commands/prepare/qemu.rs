@@ -3,6 +3,7 @@
 use std::{fs::File, path::Path};
 
 use anyhow::{Context, Result};
+use kiln_protocol::Access;
 
 use super::Question;
 use crate::{
@@ -14,10 +15,10 @@ use crate::{
         Host,
         accelerator::{self, Verdict},
         qemu::Qemu,
-        virtiofsd::{self, Virtiofsd},
+        virtiofsd::{self, Service, Virtiofsd},
     },
     image::{Feature, Kernel, initramfs},
-    plan::{self, CacheShare, Plan, PlatformFacts, VirtiofsWish, Wishes},
+    plan::{self, CachePlan, CacheShare, CacheWrites, Plan, PlatformFacts, VirtiofsWish, Wishes},
     process::Spawner,
 };
 
@@ -65,9 +66,16 @@ impl Found {
     ) -> Result<Parts> {
         let Self { qemu, kernel, accelerator } = self;
         let Question { env, home, spawner, .. } = *question;
-        let virtiofsd = match plan.cache.as_ref().map(|cache| cache.share) {
-            Some(CacheShare::Virtiofs) => Some(virtiofsd(env, home, spawner, plan.owner.uid, sink).await?),
-            Some(CacheShare::NineP | CacheShare::Bind) | None => None,
+        let virtiofsd = match &plan.cache {
+            Some(CachePlan { share: CacheShare::Virtiofs, mode, .. }) => {
+                let access = match mode.writes() {
+                    CacheWrites::Through => Access::ReadWrite,
+                    CacheWrites::Overlay | CacheWrites::Refused => Access::ReadOnly,
+                };
+                let service = Service { uid: plan.owner.uid, access };
+                Some(virtiofsd(env, home, spawner, service, sink).await?)
+            }
+            Some(_) | None => None,
         };
         Ok(Parts { qemu, kernel, virtiofsd, accelerator })
     }
@@ -77,10 +85,10 @@ async fn virtiofsd(
     env: &Env,
     home: &Home,
     spawner: &Spawner,
-    uid: u32,
+    service: Service,
     sink: &mut dyn Sink,
 ) -> Result<Virtiofsd> {
-    let found = virtiofsd::find(env, home, spawner, uid).await?;
+    let found = virtiofsd::find(env, home, spawner, service).await?;
     // Places where there is simply nothing are of no interest once one was found.
     for text in found.passed_over.into_iter().filter(|line| !line.ends_with("is not there")) {
         sink.emit(Event::Note { text: format!("virtiofsd: passed over {text}") });
