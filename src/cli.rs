@@ -73,6 +73,15 @@ pub enum Switch {
     Off,
 }
 
+/// `--proxy`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ProxyChoice {
+    /// Those of the environment, where the guest can reach them.
+    Auto,
+    /// None.
+    Off,
+}
+
 /// `--accel`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum AccelChoice {
@@ -206,6 +215,15 @@ pub struct MachineArgs {
     /// Whether steps reach the network.
     #[arg(long, value_enum, default_value = "on")]
     pub network: Switch,
+    /// The certificates that tools in the guest trust besides its own: auto for those of this host, off, or a file.
+    #[arg(long, value_name = "auto|off|FILE", default_value = "auto")]
+    pub host_certs: String,
+    /// Whether steps get HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY of this environment.
+    #[arg(long, value_enum, default_value = "auto")]
+    pub proxy: ProxyChoice,
+    /// A secret for the steps, at /run/secrets/ID in memory: id=ID,src=FILE or id=ID,env=VARIABLE. Masked in output.
+    #[arg(long, value_name = "id=ID,src=FILE")]
+    pub secret: Vec<String>,
     /// Memory of the guest [default: 4Gi, at most half of the host's].
     #[arg(long, value_name = "SIZE")]
     pub memory: Option<String>,

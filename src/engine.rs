@@ -10,6 +10,8 @@
 
 mod conversation;
 mod failure;
+mod gifts;
+mod mask;
 mod output;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -19,6 +21,8 @@ use kiln_protocol::{ExitStatus, FromGuest, ToGuest, World};
 use tokio::{sync::mpsc, time::Instant};
 
 pub use conversation::{Interrupt, Interrupts};
+pub use gifts::Gifts;
+pub use mask::SHORTEST as SHORTEST_MASKED;
 
 use crate::{
     event::{Event, Phase, Sink, Status, StepName},
@@ -49,6 +53,8 @@ pub struct Engine<'a> {
     pub sink: &'a mut dyn Sink,
     /// Signals that ask for the end.
     pub interrupts: Interrupts,
+    /// What the agent is given besides.
+    pub gifts: Gifts,
     /// Limits on what leaves the guest.
     pub limits: Limits,
     /// Where the time went, filled as the build goes on.
@@ -76,6 +82,7 @@ impl Engine<'_> {
     async fn work(&mut self, talk: &mut Conversation, clock: &mut Instant) -> Result<()> {
         let deadline = self.plan.timeout.map(|limit| (Instant::now() + limit, limit));
         self.prepare(talk).await?;
+        self.gifts.give(self.plan, talk).await?;
         self.phase("boot", clock);
         for planned in &self.plan.steps {
             self.step(talk, planned, deadline).await?;
@@ -135,7 +142,7 @@ impl Engine<'_> {
         let patience = own.map(|limit| Instant::now() + limit + STEP_GRACE);
         let deadline = [patience, whole.map(|(at, _)| at)].into_iter().flatten().min();
         talk.say(&ToGuest::Run(planned.step.clone())).await?;
-        let mut output = Output::new(self.plan);
+        let mut output = Output::new(self.plan, self.gifts.mask(self.plan));
         let (status, duration) = loop {
             match talk.wake(deadline).await? {
                 Wake::Message(FromGuest::Output { step, stream, bytes }) => {

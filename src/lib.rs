@@ -34,4 +34,6 @@ pub mod process;
 pub mod report;
 pub mod rundir;
 pub mod runner;
+pub mod secret;
 pub mod share;
+pub mod trust;

@@ -31,7 +31,9 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("report", &["event", "exit"]),
     ("rundir", &["env", "exit", "home", "process"]),
     ("runner", &["agent", "cache", "event", "exit", "image", "plan", "process", "rundir", "share"]),
+    ("secret", &["env", "exit", "plan"]),
     ("share", &["exit", "host", "plan", "process", "rundir"]),
+    ("trust", &["env", "exit"]),
 ];
 
 /// Stands for "anything".

@@ -28,7 +28,7 @@ use crate::{
     port::{Peer, Port},
     processes,
     reap::{self, Reaped},
-    stdio,
+    secrets, stdio, trust,
     upper::Uppers,
     work::{Phase, Running, Work},
     world,
@@ -103,7 +103,9 @@ fn prepare(port: &mut Port, closing: &mut Vec<Closing>) -> Result<Option<Prepare
                 | ToGuest::Resize { .. }
                 | ToGuest::Cancel
                 | ToGuest::Export { .. }
-                | ToGuest::ExportUpper { .. },
+                | ToGuest::ExportUpper { .. }
+                | ToGuest::Trust(_)
+                | ToGuest::Secrets(_),
             ) => {
                 bail!("a request came before the world was prepared")
             }
@@ -234,6 +236,8 @@ impl Session<'_> {
             (ToGuest::Shutdown, _) => return Ok(Flow::Ends),
             (ToGuest::Cancel, Work::None | Work::Step(_)) => self.kill(ExitStatus::Cancelled)?,
             (ToGuest::Cancel, Work::Quiet(_) | Work::Export(_)) => bail!("the export was cancelled"),
+            (ToGuest::Trust(given), Work::None) => trust::install(&given)?,
+            (ToGuest::Secrets(given), Work::None) => secrets::write(&given)?,
             (ToGuest::Run(step), Work::None) => self.start(&step)?,
             // What comes for a step that has just ended is nobody's.
             (
@@ -252,7 +256,11 @@ impl Session<'_> {
                 self.reap()?;
             }
             (
-                ToGuest::Run(_) | ToGuest::Export { .. } | ToGuest::ExportUpper { .. },
+                ToGuest::Run(_)
+                | ToGuest::Export { .. }
+                | ToGuest::ExportUpper { .. }
+                | ToGuest::Trust(_)
+                | ToGuest::Secrets(_),
                 Work::Step(_) | Work::Quiet(_) | Work::Export(_),
             ) => {
                 bail!("a request came while another was being answered")

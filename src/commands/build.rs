@@ -188,10 +188,12 @@ impl Build<'_> {
             console_log: console_log.as_deref(),
         };
         let mut runner = launch.runner(&prepared, &image).await?;
+        let gifts = super::supplies::load(&plan.supplies, self.env, self.sink)?;
         let mut engine = Engine {
             plan,
             sink: self.sink,
             interrupts: self.interrupts.clone(),
+            gifts,
             limits: Limits::default(),
             phases: Vec::new(),
         };

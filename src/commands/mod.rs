@@ -12,6 +12,7 @@ mod prepare;
 mod recipe;
 mod signals;
 mod source;
+mod supplies;
 mod unsupported;
 mod wishes;
 

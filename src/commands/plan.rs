@@ -77,6 +77,7 @@ fn describe(prepared: &Prepared, notes: &[String]) -> Result<String> {
         plan.source.as_deref().map_or("(empty)".into(), |path| path.display().to_string())
     )?;
     writeln!(text, "cache        {}", cache(plan.cache.as_ref()))?;
+    text += &super::supplies::describe(&plan.supplies);
     writeln!(text, "run as       uid {} inside, uid {} outside", plan.owner.inside, plan.owner.uid)?;
     writeln!(text, "output       {}", plan.out_dir.display())?;
     for note in notes {
@@ -93,7 +94,7 @@ fn describe(prepared: &Prepared, notes: &[String]) -> Result<String> {
         writeln!(text, "  {mount:?}")?;
     }
     for step in &plan.steps {
-        text += &describe_step(step);
+        text += &describe_step(step, &|value| super::supplies::without_passwords(&plan.supplies, value));
     }
     Ok(text)
 }
@@ -123,12 +124,12 @@ fn cache(plan: Option<&CachePlan>) -> String {
     })
 }
 
-fn describe_step(planned: &PlannedStep) -> String {
+fn describe_step(planned: &PlannedStep, hide: &dyn Fn(&str) -> String) -> String {
     let PlannedStep { name, package, step } = planned;
     let mut text =
         format!("\nstep {} of {package}: {name}\n  as {:?} with {}\n", step.index, step.user, step.argv[0]);
     for (name, value) in &step.env {
-        text += &format!("  {name}={value}\n");
+        text += &format!("  {name}={}\n", hide(value));
     }
     let script = step.argv.last().map(String::as_str).unwrap_or_default();
     script.lines().fold(text, |text, line| format!("{text}  | {line}\n"))

@@ -70,6 +70,7 @@ pub(super) fn wishes(args: &MachineArgs, env: &Env, file: &Path) -> Result<Wishe
         step_timeout: time_limit("--step-timeout", args.step_timeout.as_deref())?,
         timeout: time_limit("--timeout", args.timeout.as_deref())?,
         source_date_epoch: source_date_epoch(args, env)?,
+        supplies: super::supplies::supplies(args, env)?,
         kernel_arguments: env.text("QEMU_KERNEL_CMDLINE")?.unwrap_or_default(),
     })
 }

@@ -9,6 +9,7 @@ use anyhow::{Error, Result, anyhow};
 use kiln_protocol::Stream;
 use tokio::sync::mpsc::{Receiver, Sender};
 
+use super::mask::Mask;
 use crate::{
     event::{self, Event, Sink, StepName, Utf8Splitter},
     plan::Plan,
@@ -17,12 +18,13 @@ use crate::{
 /// Turns a step's pieces of bytes into events whose text is never cut inside a character.
 pub(super) struct Output {
     names: Vec<String>,
+    mask: Mask,
     open: HashMap<(u32, Stream), Utf8Splitter>,
 }
 
 impl Output {
-    pub(super) fn new(plan: &Plan) -> Self {
-        Self { names: plan.steps.iter().map(|step| step.name.clone()).collect(), open: HashMap::new() }
+    pub(super) fn new(plan: &Plan, mask: Mask) -> Self {
+        Self { names: plan.steps.iter().map(|step| step.name.clone()).collect(), mask, open: HashMap::new() }
     }
 
     /// Emits what arrived for `step`, which the agent named: it may be an earlier one, that left a process running.
@@ -34,8 +36,9 @@ impl Output {
         bytes: &[u8],
     ) -> Result<()> {
         let name = self.name(step)?;
+        let shown = self.mask.push(step, stream, bytes);
         let splitter = self.open.entry((step, stream)).or_default();
-        if let Some(data) = splitter.push(bytes) {
+        if let Some(data) = splitter.push(&shown) {
             sink.emit(Event::Output { step: name.clone(), stream: named(stream), data });
         }
         Ok(())
@@ -43,6 +46,12 @@ impl Output {
 
     /// Emits what was held back.
     pub(super) fn finish(&mut self, sink: &mut dyn Sink) {
+        for ((step, stream), shown) in self.mask.finish() {
+            let Ok(name) = self.name(step) else { continue };
+            if let Some(data) = self.open.entry((step, stream)).or_default().push(&shown) {
+                sink.emit(Event::Output { step: name, stream: named(stream), data });
+            }
+        }
         let mut open: Vec<_> = self.open.drain().collect();
         open.sort_by_key(|((step, stream), _)| (*step, *stream == Stream::Stderr));
         for ((step, stream), mut splitter) in open {

@@ -12,6 +12,7 @@ mod quantity;
 mod resolve;
 mod sandbox;
 mod steps;
+mod supplies;
 mod wishes;
 mod world;
 
@@ -32,6 +33,7 @@ pub use packages::map_packages;
 pub use quantity::{Bytes, parse_bytes};
 pub use resolve::{Facts, PlatformFacts, TCG_SLOWNESS, resolve};
 pub use sandbox::{Bind, BindSource, Writes};
+pub use supplies::{Proxies, SecretFrom, SecretSource, Supplies};
 pub use wishes::{CacheModeWish, RunnerKind, VirtiofsWish, Wishes};
 pub use world::HOSTNAME;
 
@@ -71,6 +73,8 @@ pub struct Plan {
     pub owner: Owner,
     /// What the agent makes before the first step.
     pub world: World,
+    /// What the agent is given of the host's once the world stands.
+    pub supplies: Supplies,
     /// What runs, in this order.
     pub steps: Vec<PlannedStep>,
     /// What leaves the guest.

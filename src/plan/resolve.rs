@@ -100,6 +100,7 @@ pub fn resolve(recipe: &Recipe, wishes: &Wishes, facts: Facts) -> Result<Plan, F
     Ok(Plan {
         artifacts: artifacts(recipe, &package),
         arch: recipe.arch.apk().to_owned(),
+        supplies: wishes.supplies.clone(),
         image: facts.image,
         source: wishes.source.clone(),
         steps: planned_steps(recipe, wishes, &facts.shell),
@@ -302,14 +303,12 @@ fn planned_steps(recipe: &Recipe, wishes: &Wishes, shell: &str) -> Vec<PlannedSt
     planned
 }
 
-/// The recipe's variables, kiln's own two, and the step's, each winning over those before it; sorted by name.
+/// Those of the host's supplies, the recipe's, kiln's own two, and the step's, each winning over those before it; sorted
+/// by name.
 fn environment(recipe: &Recipe, wishes: &Wishes, own: BTreeMap<String, String>) -> Vec<(String, String)> {
-    let mut variables: BTreeMap<String, String> = recipe
-        .environment
-        .variables
-        .iter()
-        .map(|(name, value)| (name.to_string(), value.to_string()))
-        .collect();
+    let mut variables: BTreeMap<String, String> = wishes.supplies.variables().into_iter().collect();
+    let of_recipe = &recipe.environment.variables;
+    variables.extend(of_recipe.iter().map(|(name, value)| (name.to_string(), value.to_string())));
     variables.insert("SOURCE_DATE_EPOCH".into(), wishes.source_date_epoch.to_string());
     variables.insert("PATH".into(), steps::path(&recipe.cache_also));
     variables.extend(own);

@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use serde::Serialize;
 
-use super::{CacheSharing, Network, Trace};
+use super::{CacheSharing, Network, Supplies, Trace};
 
 /// A backend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -94,6 +94,8 @@ pub struct Wishes {
     pub timeout: Option<Duration>,
     /// `SOURCE_DATE_EPOCH` or `--build-date`, in seconds.
     pub source_date_epoch: i64,
+    /// `--host-certs`, `--proxy`, `--secret`.
+    pub supplies: Supplies,
     /// `QEMU_KERNEL_CMDLINE`.
     pub kernel_arguments: String,
 }

@@ -110,7 +110,11 @@ impl Agent {
                         return Ok(false);
                     }
                 }
-                ToGuest::Cancel | ToGuest::Input { .. } | ToGuest::Resize { .. } => {}
+                ToGuest::Cancel
+                | ToGuest::Trust(_)
+                | ToGuest::Secrets(_)
+                | ToGuest::Input { .. }
+                | ToGuest::Resize { .. } => {}
                 ToGuest::Export { .. } => self.export(self.script.archive.clone()).await?,
                 ToGuest::ExportUpper { .. } => self.export(self.script.upper.clone()).await?,
                 ToGuest::Shutdown => return Ok(true),

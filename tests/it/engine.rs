@@ -3,7 +3,7 @@
 use std::{path::Path, sync::atomic::Ordering, time::Duration};
 
 use kiln::{
-    engine::{Engine, Interrupt, Interrupts},
+    engine::{Engine, Gifts, Interrupt, Interrupts},
     event::{Data, Event, Status},
     exit::{Code, code_of},
     package::Limits,
@@ -68,6 +68,7 @@ async fn run_with(plan: &Plan, mut fake: Fake, signal: watch::Receiver<Option<In
         plan,
         sink: &mut sink,
         interrupts: Interrupts::new(signal),
+        gifts: Gifts::default(),
         limits: Limits::default(),
         phases: Vec::new(),
     };

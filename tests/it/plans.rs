@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use kiln::plan::{
     Accelerator, CacheMode, CachePlan, CacheShare, CacheSharing, ImageRecipe, ImageSource, Machine, Network,
-    Owner, PackageId, Plan, Platform, Resources,
+    Owner, PackageId, Plan, Platform, Resources, Supplies,
 };
 use kiln_protocol::World;
 
@@ -38,6 +38,7 @@ pub(crate) fn plain() -> Plan {
             capabilities: None,
             closing: Vec::new(),
         },
+        supplies: Supplies::default(),
         steps: Vec::new(),
         artifacts: Vec::new(),
         out_dir: "/out/x86_64".into(),

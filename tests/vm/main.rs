@@ -1,7 +1,9 @@
 //! Real builds in real microVMs, under TCG: what a user runs, and what it leaves.
 
 mod cargo;
+mod ecosystems;
 mod overrides;
+mod supplies;
 
 use std::{
     fs,
@@ -15,6 +17,11 @@ fn kiln(directory: &Path) -> Command {
 
 /// `kiln build` in a directory, with this `--cache-dir`.
 fn with_cache(directory: &Path, cache: &str) -> Command {
+    build_command(directory, cache, "plain")
+}
+
+/// The same, and this `--progress`.
+fn build_command(directory: &Path, cache: &str, progress: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_kiln"));
     command
         .current_dir(directory)
@@ -24,7 +31,7 @@ fn with_cache(directory: &Path, cache: &str) -> Command {
             "--accel",
             "tcg",
             "--progress",
-            "plain",
+            progress,
             "--memory",
             "1Gi",
             "--cache-dir",
@@ -47,6 +54,17 @@ fn project(run_as: &str, steps: &[&str]) -> tempfile::TempDir {
     }
     fs::write(directory.path().join("file.yaml"), text).expect("the build file can be written");
     directory
+}
+
+/// A state directory whose logs and run directories are its own, and whose images and kernels are everybody's.
+fn home_of_its_own() -> tempfile::TempDir {
+    let home = tempfile::tempdir().expect("a directory can be made");
+    let everybodys = kiln::home::Home::find(&kiln::env::Env::of_process()).expect("there is one");
+    for name in ["accelerator", "bin", "images", "initramfs", "kernels", "memos", "vmlinux"] {
+        let directory = everybodys.dir(name).expect("it can be made");
+        std::os::unix::fs::symlink(directory, home.path().join(name)).expect("linked");
+    }
+    home
 }
 
 fn said(output: &Output) -> String {

@@ -9,6 +9,7 @@
 //!                             Hello { version }
 //! Prepare(World)          ->
 //!                         <-  Ready { phases } | Failed
+//! Trust, Secrets          ->  (no answer)
 //! Run(Step)               ->
 //!                         <-  Output*, Ended { status } | Refused
 //! Input*, Resize          ->  (a step with a pipe or a terminal; never more than the window)
@@ -27,11 +28,13 @@
 
 mod bytes;
 pub mod frame;
+mod gift;
 mod step;
 mod world;
 
 use serde::{Deserialize, Serialize};
 
+pub use gift::{SECRETS, Secret, Secrets, Trust};
 pub use step::{ExitStatus, Stdin, Step, Stream, Terminal, User};
 pub use world::{Access, BootFile, Closing, Identity, Mount, Network, TextFile, World};
 
@@ -49,6 +52,10 @@ pub const BOOT_FILE: &str = "/kiln.boot";
 pub enum ToGuest {
     /// Make the world in which steps run; sent once, answered by [`FromGuest::Ready`] or [`FromGuest::Failed`].
     Prepare(World),
+    /// Trust what the host trusts; before the first step, not answered.
+    Trust(Trust),
+    /// Write secrets to memory; before the first step, not answered.
+    Secrets(Secrets),
     /// Run one step; answered by output, then [`FromGuest::Ended`] or [`FromGuest::Refused`]. One step at a time.
     Run(Step),
     /// Bytes for the running step's stdin; none end it (a pipe is closed, a terminal reads an end-of-file). At most

@@ -1,0 +1,65 @@
+//! What a world is given after it stands and before its first step: certificates, secrets. None of it is part of a plan,
+//! and none of it is shown by `Debug`.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// Certificates that the host trusts, and the guest shall.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trust {
+    /// PEM blocks, one after the other; added to the guest's own bundle.
+    pub bundle: String,
+    /// The same certificates as a Java truststore (JKS); it replaces the guest's.
+    #[serde(with = "crate::bytes")]
+    pub truststore: Vec<u8>,
+}
+
+/// Secrets, for the steps' user alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Secrets {
+    /// Who may read them: uid.
+    pub uid: u32,
+    /// Who may read them: gid.
+    pub gid: u32,
+    /// Each becomes a file of that name in `/run/secrets`.
+    pub secrets: Vec<Secret>,
+}
+
+/// A secret: a file of its name in [`SECRETS`].
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Secret {
+    /// One component of a path.
+    pub id: String,
+    /// What the file holds.
+    #[serde(with = "crate::bytes")]
+    pub value: Vec<u8>,
+}
+
+/// Where secrets lie in a guest, on a file system in memory.
+pub const SECRETS: &str = "/run/secrets";
+
+impl fmt::Debug for Trust {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Trust({} bytes, {} bytes for Java)", self.bundle.len(), self.truststore.len())
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Secret({})", self.id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_does_not_show_itself() {
+        let secret = Secret { id: "token".into(), value: b"hunter2".to_vec() };
+        let shown =
+            format!("{:?}", crate::ToGuest::Secrets(Secrets { uid: 0, gid: 0, secrets: vec![secret] }));
+        assert!(shown.contains("token") && !shown.contains("hunter2") && !shown.contains("104"), "{shown}");
+    }
+}

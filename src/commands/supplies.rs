@@ -1,0 +1,90 @@
+//! `--host-certs`, `--proxy`, `--secret`: from the command line and the environment to what a build is given.
+
+use anyhow::Result;
+
+use crate::{
+    cli::{MachineArgs, ProxyChoice, Switch},
+    engine::{Gifts, SHORTEST_MASKED},
+    env::Env,
+    event::{Event, Sink},
+    exit::Failure,
+    plan::{Proxies, Supplies},
+    secret, trust,
+};
+
+/// Where everything comes from. Files are read later, but for what shows that a word is wrong.
+pub(super) fn supplies(args: &MachineArgs, env: &Env) -> Result<Supplies> {
+    let secrets = args.secret.iter().map(|text| secret::parse(text)).collect::<Result<Vec<_>, _>>()?;
+    for (at, source) in secrets.iter().enumerate() {
+        if secrets[..at].iter().any(|other| other.id == source.id) {
+            let what = format!("--secret: id {} is given twice", source.id);
+            return Err(Failure::usage(what, "give each secret an id of its own").into());
+        }
+    }
+    let certificates = match (args.host_certs.as_str(), args.network) {
+        ("off", _) | ("auto", Switch::Off) => None,
+        ("auto", Switch::On) => trust::find(env),
+        (path, _) => {
+            let path = std::path::absolute(path)?;
+            trust::load(&path)?;
+            Some(path)
+        }
+    };
+    let proxies = match (args.proxy, args.network) {
+        (ProxyChoice::Auto, Switch::On) => proxies(env)?,
+        (ProxyChoice::Off, _) | (ProxyChoice::Auto, Switch::Off) => Proxies::default(),
+    };
+    Ok(Supplies { certificates, proxies, secrets })
+}
+
+/// The variables that most tools read, in the one spelling or the other.
+fn proxies(env: &Env) -> Result<Proxies> {
+    let either = |name: &str| -> Result<String> {
+        let lower = env.text(&format!("{name}_proxy"))?;
+        Ok(lower
+            .map_or_else(|| env.text(&format!("{}_PROXY", name.to_uppercase())), |text| Ok(Some(text)))?
+            .unwrap_or_default())
+    };
+    let proxies = Proxies {
+        http: either("http")?,
+        https: either("https")?,
+        all: either("all")?,
+        none_for: String::new(),
+    };
+    // What is not to go through a proxy means nothing without one.
+    if proxies.is_empty() {
+        return Ok(proxies);
+    }
+    Ok(Proxies { none_for: either("no")?, ..proxies })
+}
+
+/// Reads what the plan names.
+pub(super) fn load(supplies: &Supplies, env: &Env, sink: &mut dyn Sink) -> Result<Gifts> {
+    let Supplies { certificates, proxies: _, secrets } = supplies;
+    let trust = certificates.as_deref().map(trust::load).transpose()?;
+    let secrets = secrets.iter().map(|source| secret::load(source, env)).collect::<Result<Vec<_>, _>>()?;
+    for secret in secrets.iter().filter(|secret| secret.value.trim_ascii().len() < SHORTEST_MASKED) {
+        let text = format!("secret {}: too short to be masked in output", secret.id);
+        sink.emit(Event::Note { text });
+    }
+    Ok(Gifts { trust, secrets })
+}
+
+/// For `kiln plan`: lines of where everything comes from.
+pub(super) fn describe(supplies: &Supplies) -> String {
+    let Supplies { certificates, proxies, secrets } = supplies;
+    let mut text = String::new();
+    let certificates =
+        certificates.as_ref().map_or("(the guest's own)".into(), |path| path.display().to_string());
+    text += &format!("certificates {certificates}\n");
+    text += &format!("proxies      {proxies}\n");
+    for source in secrets {
+        text += &format!("secret       {} from {}\n", source.id, source.from);
+    }
+    text
+}
+
+/// A value of a variable, as it may be shown.
+pub(super) fn without_passwords(supplies: &Supplies, value: &str) -> String {
+    supplies.proxies.passwords().fold(value.to_owned(), |text, password| text.replace(password, "***"))
+}

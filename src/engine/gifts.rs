@@ -1,0 +1,40 @@
+//! What the agent is given once its world stands: it is read when the build starts, and in no plan, event or log.
+
+use anyhow::Result;
+use kiln_protocol::{Secret, Secrets, ToGuest, Trust};
+
+use super::{
+    conversation::Conversation,
+    mask::{self, Mask},
+};
+use crate::plan::Plan;
+
+/// The contents of the plan's supplies.
+#[derive(Debug, Default)]
+pub struct Gifts {
+    /// The host's certificates.
+    pub trust: Option<Trust>,
+    /// `--secret`.
+    pub secrets: Vec<Secret>,
+}
+
+impl Gifts {
+    /// Gives all of it. Nothing is answered; what cannot be done ends the conversation.
+    pub(super) async fn give(&mut self, plan: &Plan, talk: &mut Conversation) -> Result<()> {
+        if let Some(trust) = self.trust.take() {
+            talk.say(&ToGuest::Trust(trust)).await?;
+        }
+        if !self.secrets.is_empty() {
+            let owner = plan.owner.inside;
+            let secrets = Secrets { uid: owner, gid: owner, secrets: self.secrets.clone() };
+            talk.say(&ToGuest::Secrets(secrets)).await?;
+        }
+        Ok(())
+    }
+
+    /// What no output of a step may show.
+    pub(super) fn mask(&self, plan: &Plan) -> Mask {
+        let passwords = plan.supplies.proxies.passwords().map(str::as_bytes);
+        Mask::new(mask::values(&self.secrets).chain(passwords))
+    }
+}

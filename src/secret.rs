@@ -1,0 +1,121 @@
+//! `--secret`: BuildKit's words on the command line -> where a secret comes from -> what it is.
+//!
+//! Before it: `cli`. After it: the plan, which knows only where it comes from, and `engine`, which gives it to the agent.
+
+use std::{fs, path::PathBuf};
+
+use kiln_protocol::Secret;
+
+use crate::{
+    env::Env,
+    exit::Failure,
+    plan::{SecretFrom, SecretSource},
+};
+
+/// As BuildKit has it: a secret is a small thing.
+const MOST_BYTES: u64 = 500 * 1024;
+/// The way out of a mistake.
+const FORMS: &str = "write id=NAME,src=FILE or id=NAME,env=VARIABLE";
+
+/// Reads the flag: `id=…`, and `src=`/`source=…` or `env=…`; with neither, the variable of that name.
+///
+/// # Errors
+/// A usage error for a word that is not one of these, or a name that cannot be a file's.
+pub fn parse(text: &str) -> Result<SecretSource, Failure> {
+    // The value of a secret written here by mistake must not be repeated.
+    let refuse = |why: String| Failure::usage(format!("--secret: {why}"), FORMS);
+    let (mut id, mut from, mut kind) = (None, None, None);
+    for field in text.split(',') {
+        let (key, value) = field.split_once('=').ok_or_else(|| refuse("a part of it has no =".into()))?;
+        match key {
+            "id" => id = Some(value.to_owned()),
+            "src" | "source" => from = Some(SecretFrom::File(PathBuf::from(value))),
+            "env" => from = Some(SecretFrom::Variable(value.to_owned())),
+            "type" if ["file", "env"].contains(&value) => kind = Some(value),
+            _ => return Err(refuse(format!("{key}=… is not known"))),
+        }
+    }
+    let id = id.filter(|id| is_name(id)).ok_or_else(|| {
+        refuse("its id must be letters, digits, dots, dashes and underscores, at most 64 of them".into())
+    })?;
+    let from = match (from, kind) {
+        (Some(from), None) => from,
+        (Some(SecretFrom::File(path)), Some("file")) => SecretFrom::File(path),
+        // `type=env,src=NAME`, as BuildKit reads it.
+        (Some(SecretFrom::File(name)), Some(_)) => SecretFrom::Variable(name.to_string_lossy().into_owned()),
+        (Some(SecretFrom::Variable(name)), Some("env")) => SecretFrom::Variable(name),
+        (None, None | Some("env")) => SecretFrom::Variable(id.clone()),
+        (_, Some(_)) => return Err(refuse("type=file wants src=FILE".into())),
+    };
+    Ok(SecretSource { id, from })
+}
+
+fn is_name(id: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    (1..=64).contains(&id.len()) && id.chars().all(plain) && !id.starts_with('.')
+}
+
+/// Reads the secret itself.
+///
+/// # Errors
+/// A host error (4) when there is none, or too much.
+pub fn load(source: &SecretSource, env: &Env) -> Result<Secret, Failure> {
+    let SecretSource { id, from } = source;
+    let refuse = |why: String| Failure::host(format!("--secret id={id}: {from} {why}"), FORMS);
+    let value = match from {
+        SecretFrom::Variable(name) => {
+            let value = env.get(name).ok_or_else(|| refuse("is not set".into()))?;
+            value.as_encoded_bytes().to_vec()
+        }
+        SecretFrom::File(path) => {
+            let unreadable = |error| refuse(format!("cannot be read: {error}"));
+            if fs::metadata(path).map_err(unreadable)?.len() > MOST_BYTES {
+                return Err(refuse(format!("is larger than {} KiB", MOST_BYTES / 1024)));
+            }
+            fs::read(path).map_err(unreadable)?
+        }
+    };
+    Ok(Secret { id: id.clone(), value })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_words_are_buildkits() {
+        let file = |path: &str| SecretFrom::File(path.into());
+        let variable = |name: &str| SecretFrom::Variable(name.into());
+        for (text, from) in [
+            ("id=a,src=/x/y", file("/x/y")),
+            ("id=a,source=y", file("y")),
+            ("type=file,id=a,src=y", file("y")),
+            ("id=a,env=TOKEN", variable("TOKEN")),
+            ("id=a,type=env,src=TOKEN", variable("TOKEN")),
+            ("id=a", variable("a")),
+        ] {
+            assert_eq!(parse(text).map(|source| source.from), Ok(from), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_a_secret_is_refused_without_repeating_it() {
+        for text in ["", "hunter2", "src=x", "id=../x,src=x", "id=a,value=hunter2", "id=a,type=file", "id="] {
+            let failure = parse(text).expect_err("refused");
+            assert_eq!(failure.code, crate::exit::Code::Usage, "{text}");
+            assert!(!failure.what.contains("hunter2"), "{}", failure.what);
+        }
+    }
+
+    #[test]
+    fn a_missing_source_is_named() {
+        let env: Env = [("TOKEN", "hunter2")].into_iter().collect();
+        let load = |text: &str| load(&parse(text).expect("valid"), &env);
+        assert_eq!(load("id=a,env=TOKEN").map(|secret| secret.value), Ok(b"hunter2".to_vec()));
+        assert_eq!(
+            load("id=a,env=NONE").expect_err("unset").what,
+            "--secret id=a: the variable NONE is not set"
+        );
+        assert!(load("id=a,src=/nowhere").is_err());
+    }
+}
