@@ -7,6 +7,7 @@
 //! Children are bound to the *thread* that spawned them (`PR_SET_PDEATHSIG` in prctl(2)), so a [`Spawner`] is made in the
 //! main thread and refuses to spawn from another one.
 
+mod ask;
 mod child;
 mod command;
 mod exec;
@@ -29,6 +30,7 @@ use tracing::debug;
 
 use self::link::Link;
 pub use self::{
+    ask::ask,
     child::{Child, ExitStatus},
     command::{Command, Stdio},
     link::REAPER_ARGUMENT,

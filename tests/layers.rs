@@ -165,9 +165,7 @@ fn processes_start_in_one_place() {
         let starts =
             ["process::Command::new", "Command as Std", "std::process::Command", "tokio::process::Command"];
         let found = starts.iter().any(|word| code.contains(word));
-        // `bash -n`, the second opinion on a script, is asked by code that has no spawner.
-        let opinion = path.ends_with("commands/bash.rs");
-        assert!(!found || opinion || module == "process", "{} starts processes", path.display());
+        assert!(!found || module == "process", "{} starts processes", path.display());
     }
 }
 
