@@ -12,4 +12,5 @@ mod family;
 mod kills;
 mod leftovers;
 mod lot;
+mod pipelines;
 mod place;

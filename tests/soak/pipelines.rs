@@ -1,0 +1,114 @@
+//! The built-in pipelines, each family in a real build of a small project: `tests/pipelines/*.yaml` succeed, those in `fails/` fail
+//! as their first line says. Without a network: what is fetched is served by a step.
+
+use std::{
+    fmt, fs,
+    path::{Path, PathBuf},
+    process::Output,
+};
+
+use crate::{lot::Lot, place::Place};
+
+/// How many are built where not all are.
+const FEW: usize = 2;
+
+/// What stands in the first line of a build file that must fail.
+const FAILS: &str = "# Must fail in a step with: ";
+
+/// One root for the files that need little: an image each would take longer than the builds.
+const SMALL: &str =
+    "busybox,git,patch,python3,python3-build,python3-installer,python3-setuptools,python3-venv,wget";
+
+/// One for what is compiled.
+const NATIVE: &str = "autoconf,automake,binutils,build-essential,busybox,ca-certificates,cmake,coreutils,git,golang-go,libtool,make,meson,\
+                      ninja-build,patch,pax-utils,perl,php-dev,python3,python3-build,python3-installer,python3-setuptools,python3-venv,\
+                      ruby,wget";
+
+/// One for languages with large tools.
+const LANGUAGES: &str = "build-essential,busybox,cargo,clang,libclang-rt-14-dev,llvm-14,maven,nodejs,npm,python3,python3-venv,\
+                         r-base-core,r-base-dev,rustc";
+
+/// The root that a build file's packages are in.
+fn packages(name: &str) -> &'static str {
+    match name {
+        "autotools" | "build-systems" | "go" | "go-without-module" | "perl-ruby-php" => NATIVE,
+        "cargo" | "llvm" | "maven" | "npm" | "r" => LANGUAGES,
+        _ => SMALL,
+    }
+}
+
+/// One build file.
+#[derive(Debug)]
+struct Case {
+    file: PathBuf,
+    /// What must be said when it fails; `None` for one that succeeds.
+    fails: Option<String>,
+}
+
+impl Case {
+    fn name(&self) -> &str {
+        self.file.file_stem().and_then(|stem| stem.to_str()).unwrap()
+    }
+}
+
+impl fmt::Display for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+fn cases(directory: &Path) -> Vec<Case> {
+    let mut files: Vec<PathBuf> = fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|ending| ending == "yaml"))
+        .collect();
+    files.sort();
+    let case = |file: PathBuf| {
+        let text = fs::read_to_string(&file).unwrap();
+        let first = text.lines().next().unwrap_or_default();
+        Case { fails: first.strip_prefix(FAILS).map(str::to_owned), file }
+    };
+    files.into_iter().map(case).collect()
+}
+
+/// A name chooses one alone; else all in the soak, and otherwise those whose root is soon made.
+fn chosen(all: Vec<Case>) -> Vec<Case> {
+    let whole = std::env::var_os("KILN_SOAK").is_some_and(|value| value == "1");
+    match std::env::var("KILN_SOAK_PIPELINE") {
+        Ok(name) => all.into_iter().filter(|case| case.name() == name).collect(),
+        Err(_) if whole => all,
+        Err(_) => all.into_iter().filter(|case| packages(case.name()) == SMALL).collect(),
+    }
+}
+
+fn build(case: &Case) -> Output {
+    let place = Place::new();
+    fs::copy(&case.file, place.project().join("melange.yaml")).unwrap();
+    let image = format!("debian:bookworm+{}", packages(case.name()));
+    let mut kiln = place.kiln();
+    kiln.args(["build", "--accel", "tcg", "--progress", "plain", "--network", "off", "--cache-dir", "cache"]);
+    kiln.args(["--memory", "2Gi", "--disk", "4Gi", "--image", &image]).output().unwrap()
+}
+
+#[test]
+fn pipelines() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/pipelines");
+    let mut all = cases(&root);
+    let failing = cases(&root.join("fails"));
+    assert!(all.iter().all(|case| case.fails.is_none()) && failing.iter().all(|case| case.fails.is_some()));
+    all.extend(failing);
+    let (lot, cases) = Lot::of("pipelines", chosen(all), FEW);
+    for case in cases {
+        lot.say(&case.to_string());
+        let output = build(&case);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        match &case.fails {
+            None => assert!(output.status.success(), "{case}: {said}"),
+            Some(why) => {
+                assert_eq!(output.status.code(), Some(5), "{case}: {said}");
+                assert!(said.contains(why.as_str()), "{case} does not say {why:?}: {said}");
+            }
+        }
+    }
+}
