@@ -6,6 +6,7 @@ mod doctor;
 mod engine;
 mod explain;
 mod host;
+mod injection;
 mod orphans;
 mod plans;
 mod process;
