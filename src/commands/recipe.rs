@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use super::{compile, explain};
 use crate::{
@@ -157,7 +157,7 @@ pub(super) fn print(args: &CompileArgs) -> Result<Code> {
     let done = compile::run(&options(&args.recipe, args.files.clone(), *arch)?, &mut out, &mut |warning| {
         warnings.push(anyhow::anyhow!("{warning}"));
     });
-    report::print(&String::from_utf8_lossy(&out))?;
+    report::print(&String::from_utf8(out).context("JSON is UTF-8")?)?;
     warnings.iter().for_each(report::error);
     done.map(|()| Code::Success)
 }
