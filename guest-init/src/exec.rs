@@ -148,7 +148,7 @@ enum SitsAt {
     Nothing,
 }
 
-/// Runs in the child, after std has put its descriptors, directory and signal mask in place.
+/// Runs in the child, after std has put its descriptors and directory in place.
 fn become_step(account: &Account, capabilities: Capabilities, sits_at: SitsAt) -> io::Result<()> {
     // SAFETY: plain numbers.
     unsafe {
@@ -173,6 +173,7 @@ fn become_step(account: &Account, capabilities: Capabilities, sits_at: SitsAt) -
             )
         };
     }
+    unblock_signals()?;
     drop_capabilities(capabilities)?;
     switch_user(account)?;
     // std's own descriptor that reports a failed exec is among them: so they are closed by exec, not now.
@@ -181,6 +182,18 @@ fn become_step(account: &Account, capabilities: Capabilities, sits_at: SitsAt) -
         libc::syscall(libc::SYS_close_range, 3 as libc::c_uint, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC)
     };
     check(closed as libc::c_int)?;
+    Ok(())
+}
+
+/// Gives the step an empty signal mask: it would inherit what the agent blocks to read it from a descriptor, and std
+/// leaves the mask alone.
+fn unblock_signals() -> io::Result<()> {
+    let mut none = std::mem::MaybeUninit::uninit();
+    // SAFETY: sigemptyset fills the set that sigprocmask reads; no old one is asked for.
+    check(unsafe {
+        libc::sigemptyset(none.as_mut_ptr());
+        libc::sigprocmask(libc::SIG_SETMASK, none.as_ptr(), ptr::null_mut())
+    })?;
     Ok(())
 }
 

@@ -12,6 +12,8 @@ fn a_step_is_answered_with_its_status() {
         ("exit 255", ExitStatus::Code(255)),
         ("kill -SEGV $$", ExitStatus::Signal(11)),
         ("kill -KILL $$", ExitStatus::Signal(9)),
+        ("kill -HUP $$", ExitStatus::Signal(1)),
+        ("kill -TERM $$", ExitStatus::Signal(15)),
         ("kill -40 $$", ExitStatus::Signal(40)),
     ];
     for (index, (script, status)) in (0..).zip(cases) {
