@@ -24,6 +24,7 @@ fn every_backend_gives_the_same() {
     for case in &cases {
         let found = compare(case, &backends);
         lot.say(&format!("{}: {}", case.name, if found.is_empty() { "same in all" } else { "DIFFERS" }));
+        found.lines().for_each(|line| lot.say(line));
         differences += &found;
     }
     lot.say(&format!("{} cases in {} backends", cases.len(), backends.len()));
