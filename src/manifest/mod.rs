@@ -35,7 +35,7 @@ pub use self::{
 };
 use self::{
     walk::{Fields, Report, UnknownKeys},
-    yaml::Node,
+    yaml::{Document, Node},
 };
 
 /// A build file as written.
@@ -73,10 +73,11 @@ pub struct Manifest {
 /// All faults of the file.
 pub fn parse(text: &str, file: &Path) -> Result<Manifest, Diagnostics> {
     let source = Source::new(file, text);
-    let Some(node) = yaml::read(text, &source)? else {
+    let Document { root, repeated } = yaml::read(text, &source)?;
+    let Some(node) = root else {
         return Err(source.diagnostic(Position::default(), "is empty").into());
     };
-    let mut report = Report::new(&source, UnknownKeys::Refuse);
+    let mut report = Report::new(&source, UnknownKeys::Refuse, repeated);
     let manifest = sections(&node, &source, &mut report);
     match (manifest, report.into_faults()) {
         (Some(manifest), faults) if faults.is_empty() => Ok(manifest),
@@ -103,8 +104,9 @@ pub fn load(path: &Path) -> Result<Manifest, Diagnostics> {
 /// # Errors
 /// All faults of the file but unknown keys.
 pub fn parse_definition(text: &str, source: &Source) -> Result<Step, Diagnostics> {
-    let Some(node) = yaml::read(text, source)? else { return Ok(Step::default()) };
-    let mut report = Report::new(source, UnknownKeys::Ignore);
+    let Document { root, repeated } = yaml::read(text, source)?;
+    let Some(node) = root else { return Ok(Step::default()) };
+    let mut report = Report::new(source, UnknownKeys::Ignore, repeated);
     let step = walk::value::<Step>(&node, &mut report);
     let faults = report.into_faults();
     if faults.is_empty() { Ok(step) } else { Err(Diagnostics(faults).sorted()) }
@@ -115,8 +117,9 @@ pub fn parse_definition(text: &str, source: &Source) -> Result<Step, Diagnostics
 /// # Errors
 /// What is no map from names to single values.
 pub fn parse_map(text: &str, source: &Source) -> Result<Map, Diagnostics> {
-    let Some(node) = yaml::read(text, source)? else { return Ok(Map::new()) };
-    let mut report = Report::new(source, UnknownKeys::Refuse);
+    let Document { root, repeated } = yaml::read(text, source)?;
+    let Some(node) = root else { return Ok(Map::new()) };
+    let mut report = Report::new(source, UnknownKeys::Refuse, repeated);
     let map = walk::value::<Map>(&node, &mut report);
     let faults = report.into_faults();
     if faults.is_empty() { Ok(map) } else { Err(Diagnostics(faults).sorted()) }

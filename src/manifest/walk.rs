@@ -30,8 +30,9 @@ pub(crate) struct Report<'s> {
 }
 
 impl<'s> Report<'s> {
-    pub(crate) fn new(source: &'s Source, unknown: UnknownKeys) -> Self {
-        Self { source, unknown, faults: Vec::new() }
+    /// `faults` are those that reading the tree has found.
+    pub(crate) fn new(source: &'s Source, unknown: UnknownKeys, faults: Vec<Diagnostic>) -> Self {
+        Self { source, unknown, faults }
     }
 
     pub(crate) fn fault(&mut self, at: Position, message: impl Into<String>) {

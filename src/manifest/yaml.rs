@@ -97,19 +97,37 @@ impl Scalar<'_> {
     }
 }
 
-/// Reads the first document of a text; `None` when there is nothing in it.
+/// The first document of a text.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Document<'a> {
+    /// `None` when there is nothing in it.
+    pub root: Option<Node<'a>>,
+    /// Keys that stand twice, of which the tree has the first: faults beside which others can be found.
+    pub repeated: Vec<Diagnostic>,
+}
+
+/// How many keys that stand twice are collected: beyond that nobody reads.
+const MAX_REPEATED: usize = 50;
+
+/// Reads the first document of a text.
 ///
 /// # Errors
-/// What is not YAML, nests deeper than [`MAX_DEPTH`], explodes by aliases, or has a key twice; the first such fault.
-pub fn read<'a>(text: &'a str, source: &Source) -> Result<Option<Node<'a>>, Diagnostic> {
+/// What is not YAML, nests deeper than [`MAX_DEPTH`], or explodes by aliases; the first such fault.
+pub fn read<'a>(text: &'a str, source: &Source) -> Result<Document<'a>, Diagnostic> {
     if text.len() > MAX_BYTES {
         return Err(source.diagnostic(
             Position::default(),
             format!("is {} bytes long, the limit is {MAX_BYTES}", text.len()),
         ));
     }
-    let mut builder =
-        Builder { source, stack: Vec::new(), anchors: HashMap::new(), aliased: (0, 0), root: None };
+    let mut builder = Builder {
+        source,
+        stack: Vec::new(),
+        anchors: HashMap::new(),
+        aliased: (0, 0),
+        root: None,
+        repeated: Vec::new(),
+    };
     for event in Parser::new_from_str(text) {
         let (event, span) = event.map_err(|error| {
             source.diagnostic(position(*error.marker()), format!("not valid YAML: {}", error.info()))
@@ -119,7 +137,8 @@ pub fn read<'a>(text: &'a str, source: &Source) -> Result<Option<Node<'a>>, Diag
         }
         builder.take(event, span)?;
     }
-    Ok(builder.root)
+    let Builder { root, repeated, .. } = builder;
+    Ok(Document { root, repeated })
 }
 
 /// Builds the tree from events, with a stack of its own: a deep file cannot exhaust that of the thread.
@@ -129,6 +148,7 @@ struct Builder<'a, 's> {
     anchors: HashMap<usize, Option<Node<'a>>>,
     aliased: (usize, usize),
     root: Option<Node<'a>>,
+    repeated: Vec<Diagnostic>,
 }
 
 /// A list or map that is not closed yet.
@@ -243,7 +263,7 @@ impl<'a> Builder<'a, '_> {
     }
 
     /// The pairs of a map: keys are single values that stand once; merge keys are resolved.
-    fn unique(&self, pairs: Vec<(Node<'a>, Node<'a>)>) -> Result<Vec<(Node<'a>, Node<'a>)>, Diagnostic> {
+    fn unique(&mut self, pairs: Vec<(Node<'a>, Node<'a>)>) -> Result<Vec<(Node<'a>, Node<'a>)>, Diagnostic> {
         let mut seen: HashMap<String, Position> = HashMap::with_capacity(pairs.len());
         let mut own = Vec::with_capacity(pairs.len());
         let mut merged = Vec::new();
@@ -253,15 +273,15 @@ impl<'a> Builder<'a, '_> {
                     .source
                     .diagnostic(key.at, format!("a key must be a single value, this is {}", key.kind())));
             };
-            if let Some(first) = seen.insert(scalar.text.to_string(), key.at) {
-                return Err(self.source.diagnostic(
-                    key.at,
-                    format!(
-                        "the key `{}` stands here for the second time, first in line {}",
-                        scalar.text, first.line
-                    ),
-                ));
+            if let Some(first) = seen.get(scalar.text.as_ref()) {
+                let message =
+                    format!("the key `{}` stands here once more, first in line {}", scalar.text, first.line);
+                if self.repeated.len() < MAX_REPEATED {
+                    self.repeated.push(self.source.diagnostic(key.at, message));
+                }
+                continue;
             }
+            seen.insert(scalar.text.to_string(), key.at);
             if scalar.plain && scalar.text == "<<" {
                 merged = self.merge(value)?;
             } else {

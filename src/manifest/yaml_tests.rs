@@ -3,7 +3,8 @@ use std::path::Path;
 use super::*;
 
 fn tree(text: &str) -> Result<Option<Node<'_>>, Diagnostic> {
-    read(text, &Source::new(Path::new("a.yaml"), text))
+    let Document { root, repeated } = read(text, &Source::new(Path::new("a.yaml"), text))?;
+    repeated.into_iter().next().map_or(Ok(root), Err)
 }
 
 fn fault(text: &str) -> (u32, u32, String) {
@@ -56,7 +57,7 @@ fn anchors_and_merge_keys_mean_what_go_means_by_them() {
 #[test]
 fn what_is_refused_says_where() {
     for (text, line, column, message) in [
-        ("a: 1\nb: 2\na: 3\n", 3, 1, "the key `a` stands here for the second time, first in line 1"),
+        ("a: 1\nb: 2\na: 3\n", 3, 1, "the key `a` stands here once more, first in line 1"),
         ("[x]: 1\n", 1, 1, "a key must be a single value, this is a list"),
         ("a: {<<: 1}", 1, 9, "`<<` takes a map or a list of maps"),
         ("a: &x [*x]", 1, 8, "this alias stands inside of what it names"),
@@ -107,4 +108,13 @@ fn a_file_beyond_the_limit_is_not_even_parsed() {
 fn only_the_first_document_counts() {
     assert_eq!(tree("a: 1\n---\nb: [").map(|node| node.as_ref().map(shown)), Ok(Some("{a:1}".into())));
     assert_eq!(tree("# nothing\n").map(|node| node.map(|node| node.is_null())), Ok(None));
+}
+
+#[test]
+fn every_key_that_stands_twice_is_found_and_the_first_of_them_counts() {
+    let text = "a: {k: 1, k: 2}\nb: 1\na: 3\nb: 4\nb: 5\n";
+    let Document { root, repeated } = read(text, &Source::new(Path::new("a.yaml"), text)).unwrap();
+    assert_eq!(root.as_ref().map(shown), Some("{a:{k:1},b:1}".into()));
+    let places: Vec<(u32, &str)> = repeated.iter().map(|it| (it.line, it.line_text.as_str())).collect();
+    assert_eq!(places, [(1, "a: {k: 1, k: 2}"), (3, "a: 3"), (4, "b: 4"), (5, "b: 5")]);
 }
