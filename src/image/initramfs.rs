@@ -18,10 +18,11 @@ use super::{
     cpio::Archive,
     key::Key,
     modules::{Feature, Module, ModuleSet},
+    slim::slim,
 };
 
 /// Part of the key: to be raised when the layout of the archive changes.
-const LAYOUT: &[u8] = b"kiln initramfs 2";
+const LAYOUT: &[u8] = b"kiln initramfs 3";
 
 /// The initramfs for `agent` (the bytes of the static program) and the modules of `features`, which it can load from
 /// [`Module::guest_path`]; those of [`Feature::Channel`] it loads by itself. Kept below `directory`.
@@ -50,7 +51,8 @@ struct Contents<'a> {
     all: Vec<&'a Module>,
 }
 
-/// By the agent's bytes and each module's name, path, size and time: reading the modules would cost every start.
+/// By the agent's bytes and each module's name, inode, size and time: reading the modules would cost every start, and a
+/// home may be reached by several paths.
 fn key(agent: &[u8], modules: &[&Module]) -> Result<Key> {
     let mut hash = Sha256::new();
     hash.update(LAYOUT);
@@ -59,7 +61,8 @@ fn key(agent: &[u8], modules: &[&Module]) -> Result<Key> {
         let at = || format!("look at module {}", module.file.display());
         let metadata = fs::metadata(&module.file).with_context(at)?;
         let (size, time, nanos) = (metadata.size(), metadata.mtime(), metadata.mtime_nsec());
-        hash.update(format!("{}\0{}\0{size}\0{time}\0{nanos}\0", module.name, module.file.display()));
+        let (device, inode) = (metadata.dev(), metadata.ino());
+        hash.update(format!("{}\0{device}:{inode}\0{size}\0{time}\0{nanos}\0", module.name));
     }
     Ok(Key::from(hash))
 }
@@ -78,7 +81,7 @@ fn pack(agent: &[u8], modules: &Contents<'_>) -> Result<Vec<u8>> {
     archive.directory("/lib");
     archive.directory("/lib/modules");
     for module in &modules.all {
-        archive.file(&module.guest_path(), 0o644, &module.read()?);
+        archive.file(&module.guest_path(), 0o644, &slim(module.read()?));
     }
     Ok(archive.finish())
 }

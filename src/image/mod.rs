@@ -17,6 +17,7 @@ mod locate;
 mod making;
 mod modules;
 mod scratch;
+mod slim;
 mod store;
 mod vmlinux;
 
