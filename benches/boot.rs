@@ -16,6 +16,7 @@ use std::{
 use kiln::{
     env::Env,
     home::Home,
+    host::Host,
     image::{Kernel, cpio::Archive},
 };
 use measure::{Series, report, runs, target};
@@ -75,9 +76,16 @@ fn init() -> Vec<u8> {
     elf
 }
 
+/// Told the frequency, as kiln's guests are, a kernel does not measure it; on a busy host it may measure for ever.
+fn clock() -> String {
+    Host::probe().tsc_khz.map_or(String::new(), |khz| format!(" tsc_early_khz={khz}"))
+}
+
 fn bare(vmlinux: &Path, initramfs: &Path) -> Command {
-    let mut qemu = Command::new("qemu-system-x86_64");
-    qemu.args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"])
+    // A kernel that never comes up is a sample that failed.
+    let mut qemu = Command::new("timeout");
+    qemu.args(["60", "qemu-system-x86_64"])
+        .args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"])
         .args(["-machine", "microvm,pit=on,pic=on,rtc=on,isa-serial=off,x-option-roms=off"])
         .args(["-accel", "tcg,thread=multi,tb-size=512", "-cpu", "max"])
         .args(["-m", &format!("{MEMORY_MIB}M"), "-smp", &CPUS.to_string()])
@@ -85,7 +93,7 @@ fn bare(vmlinux: &Path, initramfs: &Path) -> Command {
         .arg(vmlinux)
         .arg("-initrd")
         .arg(initramfs)
-        .args(["-append", "reboot=t panic=-1 quiet"]);
+        .args(["-append", &format!("reboot=t panic=-1 quiet{}", clock())]);
     qemu
 }
 
