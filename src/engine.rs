@@ -72,8 +72,8 @@ impl Engine<'_> {
         let mut talk = Conversation::new(launched, self.interrupts.clone());
         let result = self.work(&mut talk, &mut clock).await;
         match &result {
-            Ok(()) => self.shut_down(&mut talk).await?,
-            Err(_) => talk.kill(),
+            Ok(()) if self.plan.ends_in_order() => self.shut_down(&mut talk).await?,
+            Ok(()) | Err(_) => talk.kill(),
         }
         self.phase("shutdown", &mut clock);
         result

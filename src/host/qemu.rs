@@ -4,17 +4,21 @@
 
 use std::{
     ffi::OsStr,
-    os::unix::ffi::OsStrExt,
+    fs,
+    os::unix::{ffi::OsStrExt, fs::MetadataExt},
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use anyhow::{Context, Result};
 
+use serde::{Deserialize, Serialize};
+
 use super::find_program;
 use crate::{
     env::Env,
     exit::Failure,
+    home::Home,
     process::{Command, Spawner},
 };
 
@@ -24,8 +28,11 @@ pub(super) const VERSION_LIMIT: Duration = Duration::from_secs(20);
 /// Firmware that starts a PVH kernel on `microvm`, best first: both do, qboot does little else.
 const FIRMWARE: [&str; 2] = ["qboot.rom", "bios-microvm.bin"];
 
+/// The directory of [`Home`] for what was found out about files.
+const MEMOS: &str = "memos";
+
 /// QEMU, as found.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Qemu {
     /// The emulator for the architecture asked for.
     pub path: PathBuf,
@@ -35,7 +42,40 @@ pub struct Qemu {
     pub firmware: Option<PathBuf>,
 }
 
+/// What was found out about an emulator, and of which file.
+#[derive(Debug, Serialize, Deserialize)]
+struct Memo {
+    file: [i64; 5],
+    qemu: Qemu,
+}
+
 impl Qemu {
+    /// As [`Self::find`]; an emulator that has not changed since is not asked again, which takes longer than all else that
+    /// is looked up before a guest starts.
+    pub async fn find_once(env: &Env, home: &Home, spawner: &Spawner, arch: &str) -> Result<Self> {
+        let name = format!("qemu-{arch}.json");
+        let path = find_program(env, &format!("qemu-system-{arch}"));
+        let file = path.as_deref().and_then(identity);
+        // A memo that cannot be read is of another version of kiln, and is made anew.
+        let memo = home.read(MEMOS, &name)?.and_then(|text| serde_json::from_slice::<Memo>(&text).ok());
+        if let Some(memo) = memo.filter(|memo| {
+            Some(memo.file) == file && Some(&memo.qemu.path) == path.as_ref() && memo.qemu.is_complete()
+        }) {
+            return Ok(memo.qemu);
+        }
+        let qemu = Self::find(env, spawner, arch).await?;
+        if let Some(file) = file {
+            let memo = serde_json::to_vec(&Memo { file, qemu: qemu.clone() }).context("write a memo")?;
+            home.write(MEMOS, &name, &memo)?;
+        }
+        Ok(qemu)
+    }
+
+    /// Whether what it needs is still there.
+    fn is_complete(&self) -> bool {
+        self.firmware.as_ref().is_none_or(|path| path.is_file())
+    }
+
     /// Looks for the emulator of `arch`.
     pub async fn find(env: &Env, spawner: &Spawner, arch: &str) -> Result<Self> {
         let program = format!("qemu-system-{arch}");
@@ -62,6 +102,14 @@ impl Qemu {
             Failure::host(what, "apt-get install qemu-system-data seabios").into()
         })
     }
+}
+
+/// What changes with a file: no program can set its change time back.
+fn identity(path: &Path) -> Option<[i64; 5]> {
+    let metadata = fs::metadata(path).ok()?;
+    let (device, inode, size) = (metadata.dev(), metadata.ino(), metadata.size());
+    let whole = [device, inode, size].map(|number| number.cast_signed());
+    Some([whole[0], whole[1], whole[2], metadata.ctime(), metadata.ctime_nsec()])
 }
 
 fn missing(program: &str, arch: &str) -> Failure {
@@ -117,12 +165,26 @@ mod tests {
     fn qboot_goes_before_seabios_wherever_it_lies() {
         let dir = tempfile::tempdir().unwrap();
         let (one, two) = (dir.path().join("one"), dir.path().join("two"));
-        std::fs::create_dir_all(&one).unwrap();
-        std::fs::create_dir_all(&two).unwrap();
+        fs::create_dir_all(&one).unwrap();
+        fs::create_dir_all(&two).unwrap();
         assert_eq!(firmware_in(&[&one, &two]), None);
-        std::fs::write(one.join("bios-microvm.bin"), "").unwrap();
+        fs::write(one.join("bios-microvm.bin"), "").unwrap();
         assert_eq!(firmware_in(&[&one, &two]), Some(one.join("bios-microvm.bin")));
-        std::fs::write(two.join("qboot.rom"), "").unwrap();
+        fs::write(two.join("qboot.rom"), "").unwrap();
         assert_eq!(firmware_in(&[&one, &two]), Some(two.join("qboot.rom")));
+    }
+
+    #[test]
+    fn a_file_that_was_replaced_is_another_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("qemu");
+        assert_eq!(identity(&path), None);
+        fs::write(&path, "old").unwrap();
+        let old = identity(&path).unwrap();
+        assert_eq!(identity(&path), Some(old));
+        // Both are there at once, so that the new one cannot have got the old one's number.
+        fs::write(dir.path().join("new"), "new").unwrap();
+        fs::rename(dir.path().join("new"), &path).unwrap();
+        assert_ne!(identity(&path), Some(old));
     }
 }

@@ -40,7 +40,7 @@ pub(super) struct Found {
 /// Looks for what a microVM needs in any case.
 pub(super) async fn find(question: &Question<'_>, host: &Host, sink: &mut dyn Sink) -> Result<Found> {
     let Question { accelerator, env, home, spawner, .. } = *question;
-    let qemu = Qemu::find(env, spawner, &host.arch).await?;
+    let qemu = Qemu::find_once(env, home, spawner, &host.arch).await?;
     let kernel = Kernel::find(home, env)?;
     let verdict = accelerator::choose(accelerator, home, spawner, &qemu, &kernel.vmlinux).await?;
     sink.emit(Event::Accelerator { accelerator: verdict.accelerator.to_string(), why: verdict.why.clone() });

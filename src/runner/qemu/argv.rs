@@ -54,7 +54,7 @@ pub struct Files<'a> {
 pub fn argv(plan: &Plan, kind: &Machine, files: Files<'_>) -> Vec<OsString> {
     let mut line = Line(vec![files.qemu.into()]);
     general(&mut line);
-    machine(&mut line, kind, plan.resources);
+    machine(&mut line, kind, plan.resources, GuestMemory::of(plan));
     kernel(&mut line, kind, files);
     consoles(&mut line);
     disks(&mut line, files);
@@ -74,23 +74,44 @@ fn general(line: &mut Line) {
     line.opt("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");
 }
 
-fn machine(line: &mut Line, machine: &Machine, resources: Resources) {
+/// Whose the guest's memory is. Shared memory costs more at each first touch: it has no huge pages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum GuestMemory {
+    /// QEMU's alone.
+    Own,
+    /// A vhost-user device reads and writes it, too.
+    Shared,
+}
+
+impl GuestMemory {
+    fn of(plan: &Plan) -> Self {
+        match plan.cache.as_ref().map(|cache| cache.share) {
+            Some(CacheShare::Virtiofs) => Self::Shared,
+            Some(CacheShare::NineP | CacheShare::Bind) | None => Self::Own,
+        }
+    }
+}
+
+fn machine(line: &mut Line, machine: &Machine, resources: Resources, guest_memory: GuestMemory) {
     let Resources { cpus, memory_mib } = resources;
     let (accelerator, model) = match machine.accelerator {
         Accelerator::Kvm => ("kvm".to_owned(), "host"),
         Accelerator::Tcg => (format!("tcg,thread=multi,tb-size={TB_SIZE_MIB}"), "max"),
     };
     // pit and pic stay on: without them the guest hangs under TCG. No serial port: each byte of it is an exit.
-    line.opt(
-        "-machine",
-        "microvm,pit=on,pic=on,rtc=on,isa-serial=off,x-option-roms=off,memory-backend=memory",
-    );
+    let memory = match guest_memory {
+        GuestMemory::Own => "",
+        GuestMemory::Shared => ",memory-backend=memory",
+    };
+    line.opt("-machine", format!("microvm,pit=on,pic=on,rtc=on,isa-serial=off,x-option-roms=off{memory}"));
     line.opt("-accel", accelerator);
     line.opt("-cpu", machine.cpu_model.as_deref().unwrap_or(model));
     line.opt("-smp", cpus.to_string());
     line.opt("-m", format!("{memory_mib}M"));
-    // vhost-user devices read the guest's memory, so it is shared; memfd has no name that could be left behind.
-    line.opt("-object", format!("memory-backend-memfd,id=memory,share=on,size={memory_mib}M"));
+    if guest_memory == GuestMemory::Shared {
+        // memfd has no name that could be left behind.
+        line.opt("-object", format!("memory-backend-memfd,id=memory,share=on,size={memory_mib}M"));
+    }
     line.opt("-global", "virtio-mmio.force-legacy=false");
     line.opt("-object", "rng-builtin,id=random");
     line.opt("-device", "virtio-rng-device,rng=random");
