@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use super::{
     CACHE, CacheWrites, Network, WORKSPACE,
-    world::{self, LOWER, Parts, RESOLVER, ROOT, SCRATCH, SHARES},
+    world::{self, LOWER, OF_ROOT, OverlayOptions, Parts, RESOLVER, ROOT, SCRATCH, SHARES},
 };
 
 /// Where the agent's own program lies until it has changed the root; in a container it stays there.
@@ -83,7 +83,7 @@ pub(super) fn binds(parts: &Parts<'_>) -> Vec<Bind> {
     if let Some(cache) = parts.cache {
         let writes = match cache.mode.writes() {
             CacheWrites::Through => Writes::Through,
-            CacheWrites::Overlay | CacheWrites::Refused => Writes::Refused,
+            CacheWrites::Refused | CacheWrites::Overlay => Writes::Refused,
         };
         binds.push(bind(BindSource::Directory(cache.directory.clone()), share("cache"), writes));
     }
@@ -93,10 +93,11 @@ pub(super) fn binds(parts: &Parts<'_>) -> Vec<Bind> {
 /// The world of a sandbox: overlays over what is bound, and the root made of them.
 pub(super) fn namespaces(parts: Parts<'_>, resolver: String) -> World {
     let owner = parts.owner;
-    let mut mounts = vec![world::overlay(&[LOWER], "root", ROOT, (0, 0), "")];
-    mounts.extend(workspace(&parts));
+    let options = &OF_ROOT;
+    let mut mounts = vec![world::overlay(&[LOWER], "root", ROOT, (0, 0), options.usual)];
+    mounts.extend(workspace(&parts, options));
     if let Some(cache) = parts.cache {
-        mounts.extend(world::cache_over(&share("cache"), cache.mode.writes(), owner));
+        mounts.extend(world::cache_over(&share("cache"), cache.mode.writes(), owner, options));
     }
     mounts.push(Mount::Pivot { path: ROOT.into() });
     mounts.extend(world::output(parts.package, owner));
@@ -107,7 +108,7 @@ pub(super) fn namespaces(parts: Parts<'_>, resolver: String) -> World {
     world(parts, mounts, vec![world::file(RESOLVER, resolver)], Vec::new())
 }
 
-fn workspace(parts: &Parts<'_>) -> Vec<Mount> {
+fn workspace(parts: &Parts<'_>, options: &OverlayOptions) -> Vec<Mount> {
     let inside = parts.owner.inside;
     let target = format!("{ROOT}{WORKSPACE}");
     if parts.source.is_none() {
@@ -115,7 +116,7 @@ fn workspace(parts: &Parts<'_>) -> Vec<Mount> {
     }
     let source = share("source");
     let whiteouts = format!("{SCRATCH}/hidden");
-    let overlay = |lower: &[&str]| world::overlay(lower, "source", &target, (inside, inside), "");
+    let overlay = |lower: &[&str]| world::overlay(lower, "source", &target, (inside, inside), options.usual);
     if parts.hidden.is_empty() {
         return vec![overlay(&[&source])];
     }

@@ -28,6 +28,20 @@ const NAME_SERVER: [u8; 4] = [10, 0, 2, 3];
 /// Some networks on the way drop packets of 1500 bytes without a word (melange #2411).
 const MTU: u32 = 1400;
 
+/// How overlays are mounted. What is thrown away needs no flush: `volatile`.
+pub(super) struct OverlayOptions {
+    /// Copying as little as possible.
+    pub usual: &'static str,
+    /// So that nothing in the upper directory leans on the lower one: it can be read on its own.
+    pub alone: &'static str,
+}
+
+/// By the kernel's root.
+pub(super) const OF_ROOT: OverlayOptions = OverlayOptions {
+    usual: "metacopy=on,redirect_dir=on,volatile",
+    alone: "metacopy=off,redirect_dir=off,volatile",
+};
+
 /// What the world is made of.
 pub(super) struct Parts<'a> {
     pub source: Option<&'a Path>,
@@ -93,7 +107,7 @@ fn root() -> Vec<Mount> {
             options: "noinit_itable,nobarrier,nodiscard".into(),
             access: Access::ReadWrite,
         },
-        overlay(&[LOWER], "root", ROOT, (0, 0), "metacopy=on,redirect_dir=on,volatile"),
+        overlay(&[LOWER], "root", ROOT, (0, 0), OF_ROOT.usual),
     ]
 }
 
@@ -111,8 +125,7 @@ fn workspace(has_source: bool, hidden: Vec<String>, owner: Owner) -> Vec<Mount> 
         mounts.push(Mount::Whiteouts { directory: whiteouts.clone(), like: share.clone(), paths: hidden });
         lower.insert(0, &whiteouts);
     }
-    let options = "metacopy=on,redirect_dir=on,volatile";
-    mounts.push(overlay(&lower, "source", &target, (owner.inside, owner.inside), options));
+    mounts.push(overlay(&lower, "source", &target, (owner.inside, owner.inside), OF_ROOT.usual));
     mounts
 }
 
@@ -134,16 +147,20 @@ fn cache_mounts(cache: &CachePlan, owner: Owner) -> Vec<Mount> {
             access,
         },
     }];
-    mounts.extend(cache_over(&share, writes, owner));
+    mounts.extend(cache_over(&share, writes, owner, &OF_ROOT));
     mounts
 }
 
 /// The cache as steps see it, from the directory that holds it.
-pub(super) fn cache_over(share: &str, writes: CacheWrites, owner: Owner) -> Vec<Mount> {
+pub(super) fn cache_over(
+    share: &str,
+    writes: CacheWrites,
+    owner: Owner,
+    options: &OverlayOptions,
+) -> Vec<Mount> {
     let target = format!("{ROOT}{CACHE}");
-    // Nothing in the upper directory may lean on the lower one: it can be read on its own.
-    let options = "metacopy=off,redirect_dir=off,volatile";
-    let layered = |target: &str| overlay(&[share], "cache", target, (owner.inside, owner.inside), options);
+    let layered =
+        |target: &str| overlay(&[share], "cache", target, (owner.inside, owner.inside), options.alone);
     let bind = |source: &str, access| Mount::Bind { source: source.into(), target: target.clone(), access };
     let merged = format!("{SHARES}/merged");
     let (mut mounts, writable) = match writes {
