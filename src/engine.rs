@@ -28,7 +28,7 @@ use crate::{
     event::{Event, Phase, Sink, Status, StepName},
     exit::{Code, Failure},
     package::{self, Artifact, Limits},
-    plan::{Plan, PlannedStep},
+    plan::{Plan, PlannedStep, Platform},
     runner::Runner,
 };
 use conversation::{Conversation, Wake};
@@ -104,12 +104,18 @@ impl Engine<'_> {
         let deadline = Some(Instant::now() + limit);
         let mut phases = Vec::new();
         // The agent reads it once it is there: no round trip is spent on waiting for Hello.
-        talk.say(&ToGuest::Prepare(launch_world(&self.plan.world)?)).await?;
+        talk.say(&ToGuest::Prepare(launch_world(self.plan)?)).await?;
         loop {
             match talk.wake(deadline).await? {
                 Wake::Message(FromGuest::Hello { uptime_us, .. }) => {
                     tracing::debug!(uptime_us, "the agent says hello");
-                    phases.push(Phase { name: "kernel".into(), duration: Duration::from_micros(uptime_us) });
+                    // A container's kernel is the host's, and has run for longer than that.
+                    if matches!(self.plan.platform, Platform::Qemu(_)) {
+                        phases.push(Phase {
+                            name: "kernel".into(),
+                            duration: Duration::from_micros(uptime_us),
+                        });
+                    }
                 }
                 Wake::Message(FromGuest::Ready { phases: made }) => {
                     phases.extend(
@@ -286,7 +292,12 @@ impl Engine<'_> {
 }
 
 /// The world with what only the moment of launch knows: the time, and randomness.
-fn launch_world(world: &World) -> Result<World> {
+/// Only a machine of its own has a clock and a random pool to be set.
+fn launch_world(plan: &Plan) -> Result<World> {
+    match plan.platform {
+        Platform::Qemu(_) => {}
+        Platform::Docker(_) | Platform::Bubblewrap(_) => return Ok(plan.world.clone()),
+    }
     let mut entropy = vec![0; ENTROPY_BYTES];
     std::io::Read::read_exact(
         &mut std::fs::File::open("/dev/urandom").context("open /dev/urandom")?,
@@ -295,5 +306,5 @@ fn launch_world(world: &World) -> Result<World> {
     .context("read /dev/urandom")?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).context("the host's clock is before 1970")?;
     let clock_ns = u64::try_from(now.as_nanos()).ok();
-    Ok(World { clock_ns, entropy, ..world.clone() })
+    Ok(World { clock_ns, entropy, ..plan.world.clone() })
 }

@@ -4,6 +4,7 @@
 //! sees values only. It must not decide what is run.
 
 pub mod accelerator;
+pub mod bubblewrap;
 pub mod qemu;
 pub mod virtiofsd;
 

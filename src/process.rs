@@ -14,6 +14,7 @@ mod exec;
 mod link;
 mod namespace;
 mod reaper;
+mod removal;
 mod table;
 mod tail;
 
@@ -36,6 +37,7 @@ pub use self::{
     link::REAPER_ARGUMENT,
     namespace::{IdMap, IdRange, user_namespaces_usable},
     reaper::reaper_main,
+    removal::remove,
     tail::Tail,
 };
 use crate::exit::{Code, Failure};

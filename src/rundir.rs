@@ -21,7 +21,7 @@ use crate::{
     env::Env,
     exit::Failure,
     home::Home,
-    process::{RemovalAtEnd, Spawner},
+    process::{self, RemovalAtEnd, Spawner},
 };
 
 /// The directory of [`Home`] below which each run has its own.
@@ -29,6 +29,9 @@ const RUNS: &str = "run";
 
 /// The directory of [`Home`] where those lie that were to be kept.
 const KEPT: &str = "kept";
+
+/// The link in a run's directory to its scratch directory elsewhere, where it has one.
+pub const SCRATCH_LINK: &str = "scratch";
 
 /// The file in a run's directory that is locked for as long as the run lives.
 const LOCK: &str = "lock";
@@ -106,15 +109,34 @@ pub fn sweep(home: &Home) -> Result<Vec<PathBuf>> {
         let is_dir =
             entry.file_type().with_context(|| format!("look at {}", entry.path().display()))?.is_dir();
         if is_dir && is_abandoned(&entry.path())? {
-            fs::remove_dir_all(entry.path()).with_context(|| format!("remove {}", entry.path().display()))?;
+            if let Ok(scratch) = fs::read_link(entry.path().join(SCRATCH_LINK)) {
+                process::remove(&scratch).with_context(|| format!("remove {}", scratch.display()))?;
+            }
+            match fs::remove_dir_all(entry.path()) {
+                // Its reaper, which is at it as well, was quicker.
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                removed => removed.with_context(|| format!("remove {}", entry.path().display()))?,
+            }
             swept.push(entry.path());
         }
     }
     Ok(swept)
 }
 
+/// Whether the run with this directory, wherever that lies, has ended: it is gone, or nobody locks it. One that this user
+/// may not look at counts as living.
+pub fn is_dead(run: &Path) -> bool {
+    run.is_absolute() && is_abandoned(run).unwrap_or(false)
+}
+
+/// A directory without a lock is being removed, by its reaper or by another sweep.
 fn is_abandoned(run: &Path) -> Result<bool> {
-    Ok(lock(&run.join(LOCK), FlockArg::LockExclusiveNonblock)?.is_some())
+    let path = run.join(LOCK);
+    match File::options().write(true).open(&path) {
+        Ok(file) => Ok(lock_file(file, &path, FlockArg::LockExclusiveNonblock)?.is_some()),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(true),
+        Err(error) => Err(error).with_context(|| format!("open {}", path.display())),
+    }
 }
 
 /// Between the making of a directory and of the lock in it, no sweep may look at it.
@@ -125,7 +147,10 @@ fn lock_all(runs: &Path) -> Result<Flock<File>> {
 /// `None` when somebody else has it.
 fn lock(path: &Path, how: FlockArg) -> Result<Option<Flock<File>>> {
     let file = File::options().create(true).truncate(false).write(true).open(path);
-    let file = file.with_context(|| format!("open {}", path.display()))?;
+    lock_file(file.with_context(|| format!("open {}", path.display()))?, path, how)
+}
+
+fn lock_file(file: File, path: &Path, how: FlockArg) -> Result<Option<Flock<File>>> {
     match Flock::lock(file, how) {
         Ok(lock) => Ok(Some(lock)),
         Err((_, Errno::EWOULDBLOCK)) => Ok(None),

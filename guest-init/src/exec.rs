@@ -35,6 +35,9 @@ const LAST_SIGNAL: libc::c_int = 64;
 /// The kernel's own struct sigaction: SIG_DFL, no flags, no restorer, an empty mask.
 static DEFAULT_ACTION: [u64; 4] = [0; 4];
 
+/// `_LINUX_CAPABILITY_VERSION_3` of capget(2).
+const CAPABILITY_VERSION_3: u32 = 0x2008_0522;
+
 /// The size of the kernel's signal set.
 const SIGSET_BYTES: usize = 8;
 
@@ -210,6 +213,34 @@ fn drop_capabilities(capabilities: Capabilities) -> io::Result<()> {
             // SAFETY: plain numbers.
             check(unsafe { libc::prctl(libc::PR_CAPBSET_DROP, libc::c_ulong::from(number)) })?;
         }
+    }
+    inherit_none()
+}
+
+/// What whoever made a user namespace left to be inherited would pass by the bounding set (capabilities(7)).
+fn inherit_none() -> io::Result<()> {
+    #[repr(C)]
+    struct Header {
+        version: u32,
+        pid: libc::c_int,
+    }
+    #[repr(C)]
+    #[derive(Clone, Copy, Default)]
+    struct Data {
+        effective: u32,
+        permitted: u32,
+        inheritable: u32,
+    }
+    let mut header = Header { version: CAPABILITY_VERSION_3, pid: 0 };
+    let mut data = [Data::default(); 2];
+    // SAFETY: header and data are laid out as capget(2) wants them in version 3, and live over the calls.
+    unsafe {
+        check(libc::syscall(libc::SYS_capget, &raw mut header, data.as_mut_ptr()) as libc::c_int)?;
+        for data in &mut data {
+            data.inheritable = 0;
+        }
+        // What cannot be inherited is no longer ambient either.
+        check(libc::syscall(libc::SYS_capset, &raw mut header, data.as_ptr()) as libc::c_int)?;
     }
     Ok(())
 }

@@ -22,6 +22,8 @@ mod export;
 mod file;
 mod header;
 mod identity;
+mod idmap;
+mod image;
 mod input;
 mod log;
 mod modules;

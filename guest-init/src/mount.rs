@@ -16,6 +16,8 @@ use nix::{
     unistd::{Gid, Uid, setfsgid, setfsuid},
 };
 
+use crate::image;
+
 /// `mkdir -p`, then owner and mode of the last component.
 pub(crate) fn directory(path: &str, mode: u32, (uid, gid): (u32, u32)) -> Result<()> {
     fs::create_dir_all(path).with_context(|| format!("make {path}"))?;
@@ -63,6 +65,9 @@ pub(crate) fn filesystem(
     access: Access,
 ) -> Result<()> {
     fs::create_dir_all(target).with_context(|| format!("make {target}"))?;
+    if Path::new(source).is_file() {
+        return image::attach(source, target, fstype, options);
+    }
     let mut flags = read_only(access);
     if matches!(fstype, "9p" | "virtiofs") {
         flags |= MsFlags::MS_NOSUID | MsFlags::MS_NODEV;

@@ -8,6 +8,9 @@ use std::{
 use anyhow::{Context, Result};
 use nix::mount::{MsFlags, mount};
 
+/// The one option that is a flag of the mount, not the file system's.
+const NODEV: &str = "nodev";
+
 /// The overlay of the wire.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Overlay<'w> {
@@ -31,11 +34,17 @@ impl Overlay<'_> {
             fs::create_dir_all(directory).with_context(|| format!("make {directory}"))?;
         }
         let data = self.data();
-        mount(Some("overlay"), target, Some("overlay"), MsFlags::empty(), Some(data.as_str()))
+        let flags = if self.nodev() { MsFlags::MS_NODEV } else { MsFlags::empty() };
+        mount(Some("overlay"), target, Some("overlay"), flags, Some(data.as_str()))
             .with_context(|| format!("mount overlay on {target} ({data})"))?;
         chown(target, Some(uid), Some(gid)).with_context(|| format!("give {target} to {uid}:{gid}"))?;
         fs::set_permissions(target, Permissions::from_mode(0o755))
             .with_context(|| format!("set the mode of {target}"))
+    }
+
+    /// In a sandbox, whose root might make a node for a device of the host and open it.
+    fn nodev(self) -> bool {
+        self.options.split(',').any(|option| option == NODEV)
     }
 
     /// The options as `mount(2)` takes them.
@@ -44,9 +53,9 @@ impl Overlay<'_> {
         let lower: Vec<String> = lower.iter().map(|path| escaped(path)).collect();
         let (upper, work) = (escaped(upper), escaped(work));
         let mut data = format!("lowerdir={},upperdir={upper},workdir={work}", lower.join(":"));
-        if !options.is_empty() {
+        for option in options.split(',').filter(|option| !option.is_empty() && *option != NODEV) {
             data.push(',');
-            data.push_str(options);
+            data.push_str(option);
         }
         data
     }
@@ -73,6 +82,8 @@ mod tests {
         let overlay =
             Overlay { lower: &lower, upper: "/u", work: "/w", target: "/t", options: "metacopy=on" };
         assert_eq!(overlay.data(), r"lowerdir=/a\,b:/c\:d\\e,upperdir=/u,workdir=/w,metacopy=on");
+        let closed = Overlay { options: "nodev,metacopy=on", ..overlay };
+        assert_eq!((closed.data(), closed.nodev(), overlay.nodev()), (overlay.data(), true, false));
         let plain = Overlay { options: "", ..overlay };
         assert_eq!(plain.data(), r"lowerdir=/a\,b:/c\:d\\e,upperdir=/u,workdir=/w");
     }

@@ -3,15 +3,19 @@
 use std::{env::set_current_dir, fs, path::Path};
 
 use anyhow::{Context, Result};
+use kiln_protocol::Access;
 use nix::{
     mount::{MntFlags, MsFlags, mount, umount2},
     unistd::pivot_root,
 };
 
-use crate::root::furnish;
+use crate::{mount::bind, root::furnish};
 
 /// What the agent cannot mount by itself where it is root only in its user namespace.
 const TAKEN_ALONG: [&str; 3] = ["proc", "sys", "dev"];
+
+/// What root inside could change of the whole machine, where it is root outside as well.
+const OF_THE_MACHINE: [&str; 4] = ["proc/sys", "proc/sysrq-trigger", "proc/irq", "proc/bus"];
 
 /// Takes /proc, /sys and /dev along to `path` and makes that the root.
 pub(crate) fn enter(path: &str) -> Result<()> {
@@ -20,6 +24,13 @@ pub(crate) fn enter(path: &str) -> Result<()> {
         fs::create_dir_all(&to).with_context(|| format!("make {}", to.display()))?;
         mount(Some(&from), &to, None::<&str>, MsFlags::MS_MOVE, None::<&str>)
             .with_context(|| format!("move {} to {}", from.display(), to.display()))?;
+    }
+    for name in OF_THE_MACHINE {
+        let path = Path::new(path).join(name);
+        if path.exists() {
+            let path = path.to_string_lossy();
+            bind(&path, &path, Access::ReadOnly)?;
+        }
     }
     furnish(Path::new(path))?;
     set_current_dir(path).with_context(|| format!("enter {path}"))?;

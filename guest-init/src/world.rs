@@ -10,7 +10,7 @@ use nix::unistd::sethostname;
 
 use crate::{
     chown::{self, SetId},
-    clock, file, identity, modules, mount, network, overlay, pivot, root,
+    clock, file, identity, idmap, modules, mount, network, overlay, pivot, root,
     upper::Uppers,
     whiteout,
 };
@@ -85,6 +85,7 @@ fn make_mount(mount: &Mount, uppers: &mut Uppers) -> Result<()> {
             overlay::Overlay { lower, upper, work, target, options }.mount(*owner)?;
             uppers.keep(target, upper)
         }
+        Mount::Swap { path, outside, inside } => idmap::swap(path, *outside, *inside),
         Mount::Bind { source, target, access } => mount::bind(source, target, *access),
         Mount::Symlink { path, target } => mount::symlink(path, target),
         Mount::Whiteouts { directory, like, paths } => whiteout::make(directory, like, paths),

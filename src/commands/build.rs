@@ -187,7 +187,7 @@ impl Build<'_> {
             run_dir: self.run_dir.path(),
             console_log: console_log.as_deref(),
         };
-        let mut runner = launch.runner(&prepared, &image).await?;
+        let mut runner = launch.runner(&prepared, &image, self.sink).await?;
         let gifts = super::supplies::load(&plan.supplies, self.env, self.sink)?;
         let mut engine = Engine {
             plan,
@@ -198,11 +198,12 @@ impl Build<'_> {
             phases: Vec::new(),
         };
         let result = engine.run(runner.as_mut()).await;
+        let cleaned = runner.clean().await;
         self.phases.append(&mut engine.phases);
         let after = directory.and_then(|directory| cache::measure(&directory));
         let report =
             cache::report(plan.cache.as_ref(), before.await.unwrap_or_default(), after, result.is_ok());
         self.sink.emit(Event::Cache(report));
-        result
+        result.and(cleaned)
     }
 }

@@ -9,9 +9,15 @@
 //! * The hostname is [`crate::plan::HOSTNAME`]; the network is that of the host or docker's default, or loopback alone.
 //! * When it is dropped or killed, and when kiln dies, all of it goes. The agent ends by itself when its stdin ends.
 
-use std::path::Path;
+use std::{
+    fs::Permissions,
+    io::Write,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
+use sha2::{Digest, Sha256};
 
 use super::prepare::{
     Backend, Prepared,
@@ -19,12 +25,15 @@ use super::prepare::{
 };
 use crate::{
     env::Env,
+    event::Sink,
+    guest,
     home::Home,
-    image::{Image, scratch_disk},
+    host,
+    image::{Image, Key, Tree, scratch_disk},
     plan::{Plan, Platform},
     process::Spawner,
     rundir,
-    runner::{Runner, qemu},
+    runner::{Runner, bubblewrap, qemu},
     share::spawned::Server,
 };
 
@@ -41,11 +50,44 @@ pub(super) struct Launch<'a> {
 
 impl<'a> Launch<'a> {
     /// The runner of this plan, with everything it needs; nothing of the build runs yet.
-    pub(super) async fn runner(&self, prepared: &Prepared, image: &Image) -> Result<Box<dyn Runner + 'a>> {
-        let Prepared { plan, store: _, backend } = prepared;
+    pub(super) async fn runner(
+        &self,
+        prepared: &Prepared,
+        image: &Image,
+        sink: &mut dyn Sink,
+    ) -> Result<Box<dyn Runner + 'a>> {
+        let Prepared { plan, store, backend } = prepared;
         match backend {
             Backend::Qemu(parts) => Ok(Box::new(self.qemu(plan, parts, image).await?)),
+            Backend::Bubblewrap(found) => {
+                let (root, tree) = match found.mounts_images {
+                    true => (image.path.clone(), None),
+                    false => {
+                        let inside = plan.owner.inside;
+                        let tree = store.tree(image, found.ids, inside, self.spawner, sink).await?;
+                        (tree.path.clone(), Some(tree))
+                    }
+                };
+                Ok(Box::new(self.bubblewrap(found, root, tree)?))
+            }
         }
+    }
+
+    fn bubblewrap(
+        &self,
+        found: &host::bubblewrap::Bubblewrap,
+        root: PathBuf,
+        tree: Option<Tree>,
+    ) -> Result<bubblewrap::Bubblewrap<'a>> {
+        let directory = rundir::scratch_dir(self.env);
+        Ok(bubblewrap::Bubblewrap {
+            spawner: self.spawner,
+            bwrap: found.path.clone(),
+            agent: agent(self.home)?,
+            root,
+            tree,
+            scratch: bubblewrap::Scratch::make(directory, self.run_dir, self.spawner)?,
+        })
     }
 
     async fn qemu(&self, plan: &Plan, parts: &Parts, image: &Image) -> Result<qemu::Qemu<'a>> {
@@ -74,4 +116,20 @@ impl<'a> Launch<'a> {
             console_log: self.console_log.map(microvm::console_log).transpose()?,
         })
     }
+}
+
+/// The agent's program as a file that can be bound: one for each content, for all runs.
+pub(super) fn agent(home: &Home) -> Result<PathBuf> {
+    let directory = home.dir("agents")?;
+    let path = directory.join(Key::from(Sha256::new_with_prefix(guest::AGENT)).as_str());
+    if path.exists() {
+        return Ok(path);
+    }
+    let context = || format!("write {}", path.display());
+    let mut file = tempfile::NamedTempFile::new_in(&directory).with_context(context)?;
+    file.write_all(guest::AGENT).with_context(context)?;
+    file.as_file().set_permissions(Permissions::from_mode(0o755)).with_context(context)?;
+    // Two that make it at once make the same: the last rename wins.
+    file.into_temp_path().persist(&path).with_context(context)?;
+    Ok(path)
 }

@@ -9,6 +9,7 @@ use std::{
 use anyhow::Result;
 
 use super::{
+    launch,
     prepare::{self, Backend, Prepared, Question, qemu::Parts},
     recipe, wishes,
 };
@@ -18,15 +19,21 @@ use crate::{
     event::Event,
     exit::Code,
     home::Home,
-    plan::{CachePlan, Machine, Plan, PlannedStep, Platform, Resources},
+    host,
+    plan::{CachePlan, Machine, Plan, PlannedStep, Platform, Resources, Sandbox},
     process::Spawner,
     report,
-    runner::qemu::{self, Files},
+    runner::{
+        bubblewrap,
+        qemu::{self, Files},
+    },
     share,
 };
 
 /// Stands for the image where it is not made yet.
 const NOT_MADE: &str = "(made at the first build)";
+/// Stands for the scratch directory, whose name each run chooses.
+const SCRATCH: &str = "(a scratch directory of this run)";
 
 /// Prints the plan.
 pub(super) async fn run(args: &PlanArgs, env: &Env) -> Result<Code> {
@@ -69,6 +76,7 @@ fn describe(prepared: &Prepared, notes: &[String]) -> Result<String> {
     writeln!(text, "resources    {cpus} cpus, {memory_mib} MiB of memory, network {:?}", plan.network)?;
     match backend {
         Backend::Qemu(parts) => text += &describe_machine(plan, parts)?,
+        Backend::Bubblewrap(found) => writeln!(text, "sandbox      as {:?}", found.ids)?,
     }
     writeln!(text, "image        {}", plan.image)?;
     writeln!(
@@ -83,7 +91,7 @@ fn describe(prepared: &Prepared, notes: &[String]) -> Result<String> {
     for note in notes {
         writeln!(text, "note         {note}")?;
     }
-    if let Platform::Docker(binds) | Platform::Bubblewrap(binds) = &plan.platform {
+    if let Platform::Docker(binds) | Platform::Bubblewrap(Sandbox { binds, .. }) = &plan.platform {
         writeln!(text, "\nbinds:")?;
         for bind in binds {
             writeln!(text, "  {bind:?}")?;
@@ -140,8 +148,19 @@ fn commands(home: &Home, prepared: &Prepared) -> Result<String> {
     let root = store.find(&plan.image)?.map_or_else(|| PathBuf::from(NOT_MADE), |image| image.path);
     match (backend, &plan.platform) {
         (Backend::Qemu(parts), Platform::Qemu(machine)) => microvm(home, plan, machine, parts, &root),
-        (Backend::Qemu(_), Platform::Docker(_) | Platform::Bubblewrap(_)) => Ok(String::new()),
+        (Backend::Bubblewrap(found), Platform::Bubblewrap(_)) => sandbox(home, plan, found, &root),
+        // Prepared for one runner, planned for another: prepare() does not make that.
+        (Backend::Qemu(_) | Backend::Bubblewrap(_), _) => Ok(String::new()),
     }
+}
+
+fn sandbox(home: &Home, plan: &Plan, found: &host::bubblewrap::Bubblewrap, root: &Path) -> Result<String> {
+    let agent = launch::agent(home)?;
+    let (bwrap, scratch) = (found.path.as_path(), Path::new(SCRATCH));
+    Ok(format!(
+        "\n{}",
+        lines(&bubblewrap::argv(plan, bubblewrap::Files { bwrap, agent: &agent, root, scratch }))
+    ))
 }
 
 fn microvm(home: &Home, plan: &Plan, machine: &Machine, parts: &Parts, root: &Path) -> Result<String> {

@@ -4,7 +4,7 @@
 
 pub(super) mod qemu;
 
-use std::path::Path;
+use std::{fs, path::Path};
 
 use anyhow::Result;
 
@@ -14,10 +14,11 @@ use crate::{
     event::{Event, Sink},
     exit::Failure,
     home::Home,
-    host::Host,
+    host::{self, Host, bubblewrap::Bubblewrap},
     image::{Store, locate},
     plan::{
-        self, AcceleratorWish, Facts, ImageRecipe, ImageReference, Plan, RunnerKind, Wishes, map_packages,
+        self, AcceleratorWish, Facts, ImageRecipe, ImageReference, Plan, PlatformFacts, RootForm, RunnerKind,
+        Wishes, map_packages,
     },
     process::Spawner,
 };
@@ -35,6 +36,7 @@ pub(super) struct Prepared {
 /// What was found on this host for the one runner that was asked for.
 pub(super) enum Backend {
     Qemu(Box<qemu::Parts>),
+    Bubblewrap(Bubblewrap),
 }
 
 /// What is asked for, and with what it is answered.
@@ -62,7 +64,15 @@ pub(super) async fn prepare(question: Question<'_>, sink: &mut dyn Sink) -> Resu
             let parts = found.complete(&question, &plan, sink).await?;
             (plan, Backend::Qemu(Box::new(parts)))
         }
-        RunnerKind::Docker | RunnerKind::Bubblewrap => return Err(absent(wishes.runner).into()),
+        RunnerKind::Bubblewrap => {
+            let found = host::bubblewrap::find(env, question.spawner, &host).await?;
+            let root = if found.mounts_images { RootForm::Image } else { RootForm::Tree };
+            let resolver = fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+            let platform = PlatformFacts::Bubblewrap { resolver, ids: found.ids, root };
+            let facts = Facts { host, platform, image, shell };
+            (plan::resolve(recipe, wishes, facts)?, Backend::Bubblewrap(found))
+        }
+        RunnerKind::Docker => return Err(absent(wishes.runner).into()),
     };
     for text in &plan.notes {
         sink.emit(Event::Note { text: text.clone() });
@@ -115,7 +125,7 @@ fn debian_arch(arch: crate::compile::Arch) -> Result<&'static str, Failure> {
 /// The shell that knows `pipefail` and `[[`: `/bin/sh` where it is one of bash or busybox, else `/bin/bash`. Debian's is dash.
 fn shell(image: &ImageRecipe) -> String {
     const BASH: &str = "/bin/bash";
-    let of_tree = |root: &Path| match std::fs::read_link(root.join("bin/sh")) {
+    let of_tree = |root: &Path| match fs::read_link(root.join("bin/sh")) {
         Ok(target) if target.ends_with("dash") => BASH,
         Ok(_) | Err(_) => "/bin/sh",
     };

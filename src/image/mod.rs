@@ -19,6 +19,7 @@ mod modules;
 mod scratch;
 mod slim;
 mod store;
+mod tree;
 mod vmlinux;
 
 pub use self::{
@@ -28,4 +29,5 @@ pub use self::{
     modules::{Feature, Module, ModuleSet},
     scratch::scratch_disk,
     store::{Image, Record, Store},
+    tree::Tree,
 };

@@ -36,7 +36,7 @@ use crate::{
     exit::Failure,
     home::Home,
     plan::{ImageRecipe, ImageSource as Source},
-    process::Spawner,
+    process::{self, Spawner},
     rundir::scratch_dir,
 };
 
@@ -225,10 +225,10 @@ impl Store {
         let entry = self.images.join(key.as_str());
         let gone = self.images.join(format!(".making-{key}-removed"));
         fs::rename(&entry, &gone).with_context(|| format!("remove {}", entry.display()))?;
-        fs::remove_dir_all(&gone).with_context(|| format!("remove {}", gone.display()))
+        process::remove(&gone).with_context(|| format!("remove {}", gone.display()))
     }
 
-    fn lock_file(&self, key: &Key) -> Result<File> {
+    pub(super) fn lock_file(&self, key: &Key) -> Result<File> {
         let path = self.images.join(format!("{key}.lock"));
         let file = File::options().create(true).append(true).open(&path);
         file.with_context(|| format!("open {}", path.display()))
@@ -242,7 +242,12 @@ impl Store {
         }
     }
 
-    async fn lock(&self, key: &Key, recipe: &ImageRecipe, sink: &mut dyn Sink) -> Result<Flock<File>> {
+    pub(super) async fn lock(
+        &self,
+        key: &Key,
+        recipe: &ImageRecipe,
+        sink: &mut dyn Sink,
+    ) -> Result<Flock<File>> {
         if let Some(lock) = self.try_lock(key)? {
             return Ok(lock);
         }
@@ -263,7 +268,7 @@ impl Store {
             if let Ok(staging) = fs::read_link(attempt.join("staging")) {
                 making::remove_tree(spawner, &staging).await?;
             }
-            fs::remove_dir_all(&attempt).with_context(|| format!("remove {}", attempt.display()))?;
+            process::remove(&attempt).with_context(|| format!("remove {}", attempt.display()))?;
         }
         Ok(())
     }

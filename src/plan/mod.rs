@@ -24,6 +24,7 @@ use serde::Serialize;
 pub use crate::compile::WORKSPACE;
 pub use crate::ecosystem::CACHE;
 pub use crate::host::accelerator::{Accelerator, Wish as AcceleratorWish};
+pub use crate::host::bubblewrap::{Ids, prefix as user_namespace};
 pub use cache::{CacheMode, CachePlan, CacheShare, CacheSharing, CacheWrites};
 pub use image::{
     FORMS as IMAGE_FORMS, ImageRecipe, Reference as ImageReference, Source as ImageSource,
@@ -32,7 +33,7 @@ pub use image::{
 pub use packages::map_packages;
 pub use quantity::{Bytes, parse_bytes};
 pub use resolve::{Facts, PlatformFacts, TCG_SLOWNESS, resolve};
-pub use sandbox::{Bind, BindSource, Writes};
+pub use sandbox::{Bind, BindSource, RootForm, Sandbox, Writes};
 pub use supplies::{Proxies, SecretFrom, SecretSource, Supplies};
 pub use wishes::{CacheModeWish, RunnerKind, VirtiofsWish, Wishes};
 pub use world::HOSTNAME;
@@ -136,8 +137,8 @@ pub enum Platform {
     Qemu(Machine),
     /// A container, and what of the host is in it.
     Docker(Vec<Bind>),
-    /// A sandbox, and what of the host is in it.
-    Bubblewrap(Vec<Bind>),
+    /// A sandbox.
+    Bubblewrap(Sandbox),
 }
 
 /// What a build may use up: the size of the machine, the limits of a container or sandbox.

@@ -6,8 +6,8 @@ use kiln_protocol::{Identity, Stdin, Step, TextFile, User};
 
 use super::{
     Accelerator, ArtifactPlan, CacheMode, CacheModeWish, CachePlan, CacheShare, CacheSharing, CacheWrites,
-    ImageRecipe, Machine, Owner, PackageId, Plan, PlannedStep, Platform, Resources, RunnerKind, VirtiofsWish,
-    Wishes, parse_bytes, sandbox, steps, world,
+    Ids, ImageRecipe, Machine, Owner, PackageId, Plan, PlannedStep, Platform, Resources, RootForm,
+    RunnerKind, Sandbox, VirtiofsWish, Wishes, parse_bytes, sandbox, steps, world,
 };
 use crate::{
     compile::{PackageSteps, Recipe, Run},
@@ -61,6 +61,10 @@ pub enum PlatformFacts {
     Bubblewrap {
         /// The host's `/etc/resolv.conf`: its network is the sandbox's.
         resolver: String,
+        /// As whom it is made.
+        ids: Ids,
+        /// What the image's root comes as.
+        root: RootForm,
     },
 }
 
@@ -70,9 +74,15 @@ pub enum PlatformFacts {
 /// A [`Failure`] for a wish that cannot be granted: a bad size, a mode that the share cannot do.
 pub fn resolve(recipe: &Recipe, wishes: &Wishes, facts: Facts) -> Result<Plan, Failure> {
     let mut notes = Vec::new();
-    let owner = owner(recipe, &facts.host, &mut notes);
+    let mut owner = owner(recipe, &facts.host, &mut notes);
+    let sole = matches!(facts.platform, PlatformFacts::Bubblewrap { ids: Ids::Sole, .. });
+    if sole && owner.inside != 0 {
+        notes.push(sandbox::ONE_USER.into());
+        owner.inside = 0;
+    }
     let cache = cache(wishes)?;
     let package = package_id(recipe);
+    let steps = planned_steps(recipe, wishes, &facts.shell);
     let resources = resources(recipe, wishes, &facts.host, &mut notes)?;
     let parts = world::Parts {
         source: wishes.source.as_deref(),
@@ -92,8 +102,11 @@ pub fn resolve(recipe: &Recipe, wishes: &Wishes, facts: Facts) -> Result<Plan, F
         PlatformFacts::Docker => {
             (Platform::Docker(sandbox::container_binds(&parts)), sandbox::container(parts))
         }
-        PlatformFacts::Bubblewrap { resolver } => {
-            (Platform::Bubblewrap(sandbox::binds(&parts)), sandbox::namespaces(parts, resolver))
+        PlatformFacts::Bubblewrap { resolver, ids, root } => {
+            notes.extend(sandbox::notes(wishes.network));
+            let binds = sandbox::binds(&parts, root);
+            let world = sandbox::namespaces(parts, resolver, ids, root);
+            (Platform::Bubblewrap(Sandbox { binds, ids, root }), world)
         }
     };
     world.files.extend(tool_files(recipe));
@@ -103,7 +116,7 @@ pub fn resolve(recipe: &Recipe, wishes: &Wishes, facts: Facts) -> Result<Plan, F
         supplies: wishes.supplies.clone(),
         image: facts.image,
         source: wishes.source.clone(),
-        steps: planned_steps(recipe, wishes, &facts.shell),
+        steps: if sole { as_root(steps) } else { steps },
         out_dir: wishes.out_dir.join(recipe.arch.apk()),
         boot_timeout: wishes.boot_timeout.unwrap_or(boot_timeout(&platform)),
         timeout: recipe.package.timeout.or(wishes.timeout),
@@ -121,6 +134,13 @@ pub fn resolve(recipe: &Recipe, wishes: &Wishes, facts: Facts) -> Result<Plan, F
 fn package_id(recipe: &Recipe) -> PackageId {
     let package = &recipe.package;
     PackageId { name: package.name.to_string(), version: package.version.to_string(), epoch: package.epoch }
+}
+
+/// Where there is one user, it is root.
+fn as_root(steps: Vec<PlannedStep>) -> Vec<PlannedStep> {
+    let as_root =
+        |planned: PlannedStep| PlannedStep { step: Step { user: User::Root, ..planned.step }, ..planned };
+    steps.into_iter().map(as_root).collect()
 }
 
 fn boot_timeout(platform: &Platform) -> Duration {

@@ -11,16 +11,27 @@
 
 use std::path::PathBuf;
 
-use kiln_protocol::{Closing, Mount, World};
+use kiln_protocol::{Access, Closing, Mount, World};
 use serde::Serialize;
 
 use super::{
-    CACHE, CacheWrites, Network, WORKSPACE,
-    world::{self, LOWER, OF_ROOT, OverlayOptions, Parts, RESOLVER, ROOT, SCRATCH, SHARES},
+    CACHE, CacheWrites, Ids, Network, WORKSPACE,
+    world::{self, LOWER, OverlayOptions, Parts, RESOLVER, ROOT, SCRATCH, SHARES},
 };
 
 /// Where the agent's own program lies until it has changed the root; in a container it stays there.
 const AGENT: &str = "/kiln-agent";
+/// Where a sandbox's agent finds the image's file.
+const IMAGE: &str = "/kiln-image";
+
+/// How a sandbox's overlays are mounted by root of the machine. Its steps may make nodes of devices, not open them.
+const OF_ROOT: OverlayOptions = OverlayOptions {
+    usual: "nodev,metacopy=on,redirect_dir=on,volatile",
+    alone: "nodev,metacopy=off,redirect_dir=off,volatile",
+};
+/// By root of a user namespace, who may not write `trusted` xattrs, nor refer to a lower file by one.
+const OF_USER: OverlayOptions =
+    OverlayOptions { usual: "nodev,userxattr,volatile", alone: "nodev,userxattr,volatile" };
 
 /// Something of the host that is put in its place before the agent starts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -70,11 +81,51 @@ fn share(name: &str) -> String {
     format!("{SHARES}/{name}")
 }
 
+/// What the image's root comes as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RootForm {
+    /// Its erofs file, which the agent mounts.
+    Image,
+    /// Its tree, unpacked once.
+    Tree,
+}
+
+/// A sandbox, as its runner makes it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Sandbox {
+    /// What of the host is in it.
+    pub binds: Vec<Bind>,
+    /// As whom it is made.
+    pub ids: Ids,
+    /// What the image's root comes as.
+    pub root: RootForm,
+}
+
+/// What happens to `run-as` without a range of ids.
+pub(super) const ONE_USER: &str =
+    "run-as: without a range in /etc/subuid a sandbox has one user: steps run as root inside";
+
+/// What a sandbox does not do for its user.
+pub(super) fn notes(network: Network) -> Vec<String> {
+    let mut notes = vec!["bubblewrap: memory and processors are the host's, without a limit".to_owned()];
+    if network == Network::On {
+        notes.push(
+            "bubblewrap: the network is the host's, its loopback included (--network off has none)".into(),
+        );
+    }
+    notes
+}
+
 /// What of the host is in a sandbox.
-pub(super) fn binds(parts: &Parts<'_>) -> Vec<Bind> {
+pub(super) fn binds(parts: &Parts<'_>, root: RootForm) -> Vec<Bind> {
+    let place = match root {
+        RootForm::Image => IMAGE,
+        RootForm::Tree => LOWER,
+    };
     let mut binds = vec![
         bind(BindSource::Agent, AGENT, Writes::Refused),
-        bind(BindSource::Root, LOWER, Writes::Refused),
+        bind(BindSource::Root, place, Writes::Refused),
         bind(BindSource::Scratch, SCRATCH, Writes::Through),
     ];
     if let Some(source) = parts.source {
@@ -91,10 +142,24 @@ pub(super) fn binds(parts: &Parts<'_>) -> Vec<Bind> {
 }
 
 /// The world of a sandbox: overlays over what is bound, and the root made of them.
-pub(super) fn namespaces(parts: Parts<'_>, resolver: String) -> World {
+pub(super) fn namespaces(parts: Parts<'_>, resolver: String, ids: Ids, root: RootForm) -> World {
     let owner = parts.owner;
-    let options = &OF_ROOT;
-    let mut mounts = vec![world::overlay(&[LOWER], "root", ROOT, (0, 0), options.usual)];
+    let options = match ids {
+        Ids::Root => &OF_ROOT,
+        Ids::Range | Ids::Sole => &OF_USER,
+    };
+    let mut mounts = Vec::new();
+    if root == RootForm::Image {
+        mounts.push(Mount::Filesystem {
+            source: IMAGE.into(),
+            target: LOWER.into(),
+            fstype: "erofs".into(),
+            options: String::new(),
+            access: Access::ReadOnly,
+        });
+    }
+    mounts.push(world::overlay(&[LOWER], "root", ROOT, (0, 0), options.usual));
+    mounts.extend(translated(&parts, ids));
     mounts.extend(workspace(&parts, options));
     if let Some(cache) = parts.cache {
         mounts.extend(world::cache_over(&share("cache"), cache.mode.writes(), owner, options));
@@ -106,6 +171,18 @@ pub(super) fn namespaces(parts: Parts<'_>, resolver: String) -> World {
         Network::Off => String::new(),
     };
     world(parts, mounts, vec![world::file(RESOLVER, resolver)], Vec::new())
+}
+
+/// Without a user namespace source and cache belong to who runs kiln, inside too: they are shown as the step's user's.
+fn translated(parts: &Parts<'_>, ids: Ids) -> Vec<Mount> {
+    let owner = parts.owner;
+    let (outside, inside) = ((owner.uid, owner.gid), (owner.inside, owner.inside));
+    if ids != Ids::Root || outside == inside {
+        return Vec::new();
+    }
+    let shares = [("source", parts.source.is_some()), ("cache", parts.cache.is_some())];
+    let shares = shares.into_iter().filter(|(_, there)| *there);
+    shares.map(|(name, _)| Mount::Swap { path: share(name), outside, inside }).collect()
 }
 
 fn workspace(parts: &Parts<'_>, options: &OverlayOptions) -> Vec<Mount> {
@@ -195,5 +272,83 @@ fn world(
         files,
         capabilities: Some(parts.capabilities),
         closing,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{CacheMode, CachePlan, CacheShare, CacheSharing, Owner};
+
+    fn cache(mode: CacheMode) -> CachePlan {
+        let sharing = CacheSharing::Shared;
+        CachePlan { directory: "/c".into(), mode, share: CacheShare::Bind, sharing }
+    }
+
+    fn parts<'a>(cache: &'a CachePlan, inside: u32) -> Parts<'a> {
+        Parts {
+            source: Some(std::path::Path::new("/s")),
+            hidden: vec!["packages".into()],
+            cache: Some(cache),
+            owner: Owner { inside, uid: 0, gid: 0 },
+            network: Network::Off,
+            identities: Vec::new(),
+            package: "p",
+            capabilities: Vec::new(),
+        }
+    }
+
+    fn lines(binds: &[Bind]) -> Vec<String> {
+        binds
+            .iter()
+            .map(|Bind { source, target, writes }| format!("{source:?} {target} {writes:?}"))
+            .collect()
+    }
+
+    #[test]
+    fn only_what_the_mode_allows_is_bound_for_writing() {
+        for (mode, writes) in
+            [(CacheMode::Rw, "Through"), (CacheMode::Ro, "Refused"), (CacheMode::Commit, "Refused")]
+        {
+            let cache = cache(mode);
+            assert_eq!(
+                lines(&binds(&parts(&cache, 0), RootForm::Tree)),
+                [
+                    "Agent /kiln-agent Refused".to_owned(),
+                    "Root /lower Refused".into(),
+                    "Scratch /scratch Through".into(),
+                    "Directory(\"/s\") /shares/source Refused".into(),
+                    format!("Directory(\"/c\") /shares/cache {writes}"),
+                ]
+            );
+        }
+    }
+
+    #[test]
+    fn owners_are_translated_only_where_no_namespace_does_it() {
+        let cache = cache(CacheMode::Rw);
+        for (ids, inside, expected) in
+            [(Ids::Root, 1000, 2), (Ids::Root, 0, 0), (Ids::Range, 1000, 0), (Ids::Sole, 0, 0)]
+        {
+            let world = namespaces(parts(&cache, inside), String::new(), ids, RootForm::Tree);
+            let swaps = world.mounts.iter().filter(|mount| matches!(mount, Mount::Swap { .. })).count();
+            assert_eq!(swaps, expected, "{ids:?} {inside}");
+            // Nothing of the host can be opened by a node that a step makes.
+            assert!(world.mounts.iter().all(|mount| match mount {
+                Mount::Overlay { options, .. } => options.starts_with("nodev,"),
+                _ => true,
+            }));
+        }
+    }
+
+    #[test]
+    fn a_container_gives_the_cache_back() {
+        let cache = cache(CacheMode::Rw);
+        let world = container(parts(&cache, 1000));
+        assert_eq!(world.closing, [Closing::Chown { path: CACHE.into(), uid: 0, gid: 0 }]);
+        assert!(
+            container_binds(&parts(&cache, 0))[1].writes
+                == Writes::Overlaid { hidden: vec!["packages".into()] }
+        );
     }
 }

@@ -37,7 +37,7 @@ pub(super) struct OverlayOptions {
 }
 
 /// By the kernel's root.
-pub(super) const OF_ROOT: OverlayOptions = OverlayOptions {
+const OF_ROOT: OverlayOptions = OverlayOptions {
     usual: "metacopy=on,redirect_dir=on,volatile",
     alone: "metacopy=off,redirect_dir=off,volatile",
 };

@@ -8,13 +8,11 @@
 use std::{
     collections::HashSet,
     ffi::OsStr,
-    fs,
-    io::ErrorKind,
     os::{
         fd::{AsFd, AsRawFd, OwnedFd},
         unix::ffi::OsStrExt,
     },
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::ExitCode,
     time::{Duration, Instant},
 };
@@ -33,6 +31,7 @@ use nix::{
 use super::{
     exec::{pidfd_kill, pidfd_open},
     link::{Kind, MARKER_VARIABLE},
+    removal::remove,
     table::{Process, Table},
 };
 
@@ -180,12 +179,4 @@ fn kill(victim: &Process) -> Option<OwnedFd> {
     let pidfd = pidfd_open(victim.pid).ok()?;
     let same = Process::read(victim.pid).is_some_and(|now| now.start == victim.start);
     (same && pidfd_kill(&pidfd).is_ok()).then_some(pidfd)
-}
-
-fn remove(path: &Path) -> std::io::Result<()> {
-    let removed = match fs::symlink_metadata(path)?.is_dir() {
-        true => fs::remove_dir_all(path),
-        false => fs::remove_file(path),
-    };
-    removed.or_else(|error| if error.kind() == ErrorKind::NotFound { Ok(()) } else { Err(error) })
 }

@@ -2,6 +2,7 @@
 //!
 //! Before it: the plan, the image, the shares. After it: `engine`, which speaks to the agent and ends what was launched.
 
+pub mod bubblewrap;
 pub mod fake;
 pub mod qemu;
 
@@ -21,6 +22,11 @@ pub type Eventually<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
 pub trait Runner {
     /// Starts the agent; returns as soon as it can be spoken to or has a chance to say `Hello`.
     fn launch<'a>(&'a mut self, plan: &'a Plan) -> Eventually<'a, Result<Launched>>;
+
+    /// Removes what outlives the machine, when that has ended or was killed. A microVM leaves nothing.
+    fn clean(&mut self) -> Eventually<'_, Result<()>> {
+        Box::pin(async { Ok(()) })
+    }
 }
 
 /// What was launched.

@@ -90,7 +90,7 @@ pub enum Mount {
     },
     /// `mount -t fstype -o options source target`.
     Filesystem {
-        /// What: `serial:NAME` for the virtio disk with that serial number, a share's tag, a device, or a name for file
+        /// What: `serial:NAME` for the virtio disk with that serial number, a share's tag, the path of a file that holds it, a device, or a name for file
         /// systems without one.
         source: String,
         /// Where.
@@ -112,10 +112,19 @@ pub enum Mount {
         work: String,
         /// Where.
         target: String,
-        /// More options, comma-separated (`metacopy=on`, `userxattr`, …).
+        /// More options, comma-separated (`metacopy=on`, `userxattr`, …); `nodev` first: no device can be opened below it.
         options: String,
         /// Give the merged root to this (uid, gid), mode 0755.
         owner: (u32, u32),
+    },
+    /// Mount what is at `path` over itself with two owners in each other's place (an idmapped mount).
+    Swap {
+        /// Where.
+        path: String,
+        /// (uid, gid) of the files as they are.
+        outside: (u32, u32),
+        /// (uid, gid) as which they shall be seen, and written.
+        inside: (u32, u32),
     },
     /// A bind mount of a directory or file.
     Bind {

@@ -1,0 +1,69 @@
+//! The sandbox: bwrap, with the agent as its first process and the wire on its stdin and stdout.
+//!
+//! Before it: the plan, the image (its file, or its tree), the agent's program. After it: `engine`, which speaks to the agent.
+//! Everything lies in namespaces that end with their processes; the one thing with a name is the run's scratch directory,
+//! which [`Scratch`] removes, the reaper where kiln was killed, the next start after a power cut.
+
+mod argv;
+mod sandbox;
+mod scratch;
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+
+pub use argv::{Files, argv};
+pub use scratch::Scratch;
+
+use self::sandbox::Sandboxed;
+use super::{Eventually, Launched, Runner};
+use crate::{
+    image::Tree,
+    plan::Plan,
+    process::{Command, Spawner, Stdio, Tail},
+};
+
+/// How many of the last lines of bwrap and the agent are kept.
+const LAST_LINES: usize = 40;
+
+/// bwrap, and what it needs besides the plan.
+pub struct Bubblewrap<'a> {
+    /// Starts it.
+    pub spawner: &'a Spawner,
+    /// The program.
+    pub bwrap: PathBuf,
+    /// The agent's program.
+    pub agent: PathBuf,
+    /// The image's file, or its tree.
+    pub root: PathBuf,
+    /// Holds the tree while it is used.
+    pub tree: Option<Tree>,
+    /// Where the build writes.
+    pub scratch: Scratch,
+}
+
+impl Bubblewrap<'_> {
+    fn start(&self, plan: &Plan) -> Result<Launched> {
+        let Self { spawner, bwrap, agent, root, tree: _, scratch } = self;
+        let line = argv(plan, Files { bwrap, agent, root, scratch: scratch.path() });
+        let (program, arguments) = line.split_first().context("the plan is not one for a sandbox")?;
+        let command = Command::new(program).args(arguments);
+        let command = command.stdin(Stdio::Piped).stdout(Stdio::Piped).stderr(Stdio::Piped);
+        let mut bwrap = spawner.spawn(command)?;
+        let writer = bwrap.take_stdin().context("bwrap's stdin was piped above")?;
+        let reader = bwrap.take_stdout().context("bwrap's stdout was piped above")?;
+        let stderr = bwrap.take_stderr().context("bwrap's stderr was piped above")?;
+        let machine = Box::new(Sandboxed::new(bwrap, Tail::follow(LAST_LINES, stderr, None)));
+        Ok(Launched { reader: Box::pin(reader), writer: Box::pin(writer), machine })
+    }
+}
+
+impl Runner for Bubblewrap<'_> {
+    fn launch<'a>(&'a mut self, plan: &'a Plan) -> Eventually<'a, Result<Launched>> {
+        Box::pin(async move { self.start(plan) })
+    }
+
+    fn clean(&mut self) -> Eventually<'_, Result<()>> {
+        Box::pin(async move { self.scratch.remove() })
+    }
+}

@@ -1,0 +1,77 @@
+//! bwrap's command line: data, built by pure code, from the plan's binds.
+
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+};
+
+use crate::plan::{Bind, BindSource, HOSTNAME, Network, Plan, Platform, Sandbox, Writes, user_namespace};
+
+/// The paths that only the moment of launch knows.
+#[derive(Debug, Clone, Copy)]
+pub struct Files<'a> {
+    /// bwrap itself.
+    pub bwrap: &'a Path,
+    /// The agent's program.
+    pub agent: &'a Path,
+    /// The image's file, or its tree.
+    pub root: &'a Path,
+    /// The directory of this run.
+    pub scratch: &'a Path,
+}
+
+/// The whole command line, program first; empty for a plan that is not one for a sandbox.
+pub fn argv(plan: &Plan, files: Files<'_>) -> Vec<OsString> {
+    let Platform::Bubblewrap(Sandbox { binds, ids, .. }) = &plan.platform else { return Vec::new() };
+    let mut line: Vec<OsString> =
+        user_namespace(*ids, plan.owner.inside).into_iter().map(OsString::from).collect();
+    line.push(files.bwrap.into());
+    // A mount namespace there is in any case.
+    for switch in ["--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"] {
+        line.push(switch.into());
+    }
+    match plan.network {
+        Network::On => {}
+        Network::Off => line.push("--unshare-net".into()),
+    }
+    opt(&mut line, "--hostname", HOSTNAME);
+    // The agent reaps what steps leave, and goes with kiln.
+    line.extend(["--as-pid-1", "--die-with-parent", "--clearenv"].map(OsString::from));
+    // For the agent's mounts; each step gives up what it may not have.
+    opt(&mut line, "--cap-add", "ALL");
+    opt(&mut line, "--proc", "/proc");
+    line.extend(["--ro-bind", "/sys", "/sys"].map(OsString::from));
+    opt(&mut line, "--dev", "/dev");
+    for bind in binds {
+        let Bind { source, target, writes } = bind;
+        let switch = match writes {
+            Writes::Refused => "--ro-bind",
+            Writes::Through => "--bind",
+            // The agent lays overlays over what it only reads.
+            Writes::Overlaid { .. } => "--ro-bind",
+        };
+        line.extend([OsString::from(switch), path(source, files).into(), target.into()]);
+    }
+    line.extend(["--", agent(binds), "--stdio"].map(OsString::from));
+    line
+}
+
+fn path(source: &BindSource, files: Files<'_>) -> PathBuf {
+    match source {
+        BindSource::Agent => files.agent.into(),
+        BindSource::Root => files.root.into(),
+        BindSource::Scratch => files.scratch.into(),
+        BindSource::Directory(path) => path.clone(),
+    }
+}
+
+/// Where the agent was bound.
+fn agent(binds: &[Bind]) -> &str {
+    let agent = binds.iter().find(|bind| bind.source == BindSource::Agent);
+    agent.map_or("/", |bind| bind.target.as_str())
+}
+
+fn opt(line: &mut Vec<OsString>, switch: &str, value: &str) {
+    line.push(switch.into());
+    line.push(value.into());
+}

@@ -1,0 +1,43 @@
+//! A running sandbox: one process, whose pid namespace holds all the others.
+
+use crate::{
+    process::{Child, Tail},
+    runner::{Ended, Eventually, Machine},
+};
+
+/// bwrap. When it ends, the kernel ends everything inside.
+pub(super) struct Sandboxed {
+    bwrap: Child,
+    stderr: Tail,
+}
+
+impl Sandboxed {
+    pub(super) fn new(bwrap: Child, stderr: Tail) -> Self {
+        Self { bwrap, stderr }
+    }
+
+    async fn end(&mut self) -> Ended {
+        let Self { bwrap, stderr } = self;
+        let (how, orderly) = match bwrap.wait().await {
+            Ok(status) => (format!("ended ({status})"), status.success()),
+            Err(error) => (format!("cannot be waited for: {error:#}"), false),
+        };
+        // A reader that panicked has kept what it had read.
+        let last_words = stderr.last_lines().await.unwrap_or_else(|_| stderr.lines());
+        Ended { part: "bwrap".into(), how, orderly, last_words }
+    }
+}
+
+impl Machine for Sandboxed {
+    fn ended(&mut self) -> Eventually<'_, Ended> {
+        Box::pin(self.end())
+    }
+
+    fn kill(&mut self) {
+        self.bwrap.kill();
+    }
+
+    fn last_words(&self) -> Vec<String> {
+        self.stderr.lines()
+    }
+}

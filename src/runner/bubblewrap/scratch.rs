@@ -1,0 +1,58 @@
+//! Where a sandbox's build writes: a directory on a disk, private, gone with the run.
+
+use std::{
+    ffi::OsStr,
+    fs::DirBuilder,
+    os::unix::fs::{DirBuilderExt, symlink},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result};
+
+use crate::{
+    exit::Failure,
+    process::{self, RemovalAtEnd, Spawner},
+    rundir::SCRATCH_LINK,
+};
+
+/// The directory. Dropped, it stays for the reaper.
+pub struct Scratch {
+    path: PathBuf,
+    removal: RemovalAtEnd,
+}
+
+impl Scratch {
+    /// Makes one below `directory`, and a link to it in the run's directory, by which the next start finds it after a power
+    /// cut.
+    ///
+    /// # Errors
+    /// A host failure when the directory cannot be written.
+    pub fn make(directory: &Path, run_dir: &Path, spawner: &Spawner) -> Result<Self> {
+        let directory =
+            std::path::absolute(directory).with_context(|| format!("find {}", directory.display()))?;
+        let random = run_dir.file_name().unwrap_or(OsStr::new("run")).to_string_lossy().into_owned();
+        let path = directory.join(format!("kiln-sandbox-{random}"));
+        // Both know of it before it exists.
+        symlink(&path, run_dir.join(SCRATCH_LINK)).context("write down the scratch directory")?;
+        let removal = spawner.remove_at_end(&path);
+        DirBuilder::new().mode(0o700).create(&path).map_err(|error| {
+            Failure::host(
+                format!("{} cannot be made: {error}", path.display()),
+                "Set QEMU_DISKS_PATH to a directory that this user can write, on a file system with space.",
+            )
+        })?;
+        Ok(Self { path, removal })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Removes it.
+    pub(super) fn remove(&mut self) -> Result<()> {
+        process::remove(&self.path).with_context(|| format!("remove {}", self.path.display()))?;
+        self.removal.forget(&self.path);
+        Ok(())
+    }
+}

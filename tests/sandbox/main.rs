@@ -1,0 +1,140 @@
+//! Real builds in real sandboxes: what a user runs, what it leaves, and what it must not reach.
+
+use std::{
+    fs,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+};
+
+/// Says why a test does not run here, and fails where everything must.
+fn skip(why: &str) {
+    assert!(std::env::var_os("KILN_REQUIRE_ALL").is_none_or(|all| all != "1"), "skipped: {why}");
+    #[expect(clippy::print_stderr, reason = "a skipped test must be seen")]
+    {
+        eprintln!("SKIP: {why}");
+    }
+}
+
+fn has_bwrap() -> bool {
+    let there = Command::new("bwrap").arg("--version").stdout(Stdio::null()).status().is_ok();
+    if !there {
+        skip("bwrap is not installed");
+    }
+    there
+}
+
+/// A project's directory in one of its own, beside which the scratch directory lies.
+fn project() -> (tempfile::TempDir, PathBuf) {
+    let directory = tempfile::tempdir().expect("a directory can be made");
+    let project = directory.path().join("project");
+    fs::create_dir(&project).expect("made");
+    fs::create_dir(scratch(&project)).expect("made");
+    (directory, project)
+}
+
+fn scratch(project: &Path) -> PathBuf {
+    project.with_file_name("scratch")
+}
+
+/// A build of these steps in the project.
+fn build(directory: &Path, run_as: &str, steps: &[&str], arguments: &[&str]) -> Output {
+    let mut text = format!(
+        "package:\n  name: sample\n  version: 1.10\n  epoch: 3\nenvironment:\n  accounts:\n    run-as: {run_as}\npipeline:\n"
+    );
+    for step in steps {
+        text += &format!("  - runs: |\n      {}\n", step.replace('\n', "\n      "));
+    }
+    fs::write(directory.join("file.yaml"), text).expect("the build file can be written");
+    fs::write(directory.join("input"), "from-the-host\n").expect("written");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kiln"));
+    command.current_dir(directory).env("QEMU_DISKS_PATH", scratch(directory));
+    command.args(["build", "--runner", "bubblewrap", "--progress", "plain", "--cache-dir", "cache"]);
+    command.args(arguments).arg("file.yaml").stdin(Stdio::null());
+    command.output().expect("kiln can be started")
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Nothing is left of the run.
+fn assert_clean(directory: &Path) {
+    let left = fs::read_dir(scratch(directory)).expect("listed").count();
+    assert_eq!(left, 0, "scratch directories are left");
+}
+
+/// Reads the source and the cache, writes both, and leaves a file in the package.
+const WORK: &str = "test \"$(cat input)\" = from-the-host
+test \"$(stat -c %u input)\" = \"$(id -u)\"
+echo changed > input
+echo kept > /var/cache/melange/kept
+mkdir -p ${{targets.destdir}}/usr/bin
+cp input ${{targets.destdir}}/usr/bin/sample";
+
+#[test]
+fn source_and_cache_belong_to_the_steps_user_inside_and_to_the_invoking_user_outside() {
+    if !has_bwrap() {
+        return;
+    }
+    for run_as in ["root", "build"] {
+        let (_directory, project) = project();
+        let output = build(&project, run_as, &[WORK], &[]);
+        assert!(output.status.success(), "{}", said(&output));
+        assert!(project.join("packages/x86_64/sample-1.10-r3.tar.zst").is_file());
+        assert_eq!(fs::read_to_string(project.join("input")).expect("there"), "from-the-host\n");
+        let kept = fs::metadata(project.join("cache/kept")).expect("it was kept");
+        let own = fs::metadata(&project).expect("there");
+        assert_eq!((kept.uid(), kept.gid()), (own.uid(), own.gid()), "{run_as}");
+        assert_clean(&project);
+    }
+}
+
+#[test]
+fn what_is_discarded_is_not_kept() {
+    if !has_bwrap() {
+        return;
+    }
+    let (_directory, project) = project();
+    let output = build(&project, "root", &[WORK], &["--cache-mode", "discard"]);
+    assert!(output.status.success(), "{}", said(&output));
+    assert!(!project.join("cache/kept").exists());
+    assert_clean(&project);
+}
+
+/// Each line fails the step when it succeeds.
+const ESCAPES: &str = "! echo 1 > /proc/sys/kernel/core_uses_pid
+! touch /sys/x
+mknod disk b 7 0; ! dd if=disk count=1
+! mount -t tmpfs none /mnt
+! ls /lower
+! ls /scratch
+! ls /shares
+! ls /kiln-agent
+test \"$(cat /proc/1/comm)\" = kiln-agent
+test \"$(hostname)\" = kiln
+test \"$(ls /sys/class/net)\" = lo || ! cat /proc/net/route | grep -q 00000000
+grep CapEff /proc/self/status | grep -q 00000000a80425fb";
+
+#[test]
+fn root_inside_is_not_root_of_the_machine() {
+    if !has_bwrap() {
+        return;
+    }
+    let (_directory, project) = project();
+    let lines: Vec<&str> = ESCAPES.lines().collect();
+    let output = build(&project, "root", &lines, &["--network", "off"]);
+    assert!(output.status.success(), "{}", said(&output));
+}
+
+#[test]
+fn a_failed_step_gives_its_status_and_leaves_nothing() {
+    if !has_bwrap() {
+        return;
+    }
+    let (_directory, project) = project();
+    let output = build(&project, "root", &["sleep 1000 & echo the last line; exit 7"], &[]);
+    assert_eq!(output.status.code(), Some(5), "{}", said(&output));
+    assert!(said(&output).contains("exited with status 7"), "{}", said(&output));
+    assert_clean(&project);
+}
