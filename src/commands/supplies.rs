@@ -8,7 +8,7 @@ use crate::{
     env::Env,
     event::{Event, Sink},
     exit::Failure,
-    plan::{Proxies, Supplies},
+    plan::{Proxies, Slirp, Supplies},
     secret, trust,
 };
 
@@ -35,6 +35,29 @@ pub(super) fn supplies(args: &MachineArgs, env: &Env) -> Result<Supplies> {
         (ProxyChoice::Off, _) | (ProxyChoice::Auto, Switch::Off) => Proxies::default(),
     };
     Ok(Supplies { certificates, proxies, secrets })
+}
+
+/// The host's file of name servers and domains.
+const RESOLVER: &str = "/etc/resolv.conf";
+
+/// The network of a microVM: `QEMU_NET_CIDR`; domains from `QEMU_DNS_SEARCH`, else those that the host searches.
+pub(super) fn slirp(env: &Env) -> Result<Slirp, Failure> {
+    let named = env.text("QEMU_DNS_SEARCH")?;
+    let search = match &named {
+        Some(list) => list.split(',').map(|name| name.trim().to_owned()).collect(),
+        // A host without such a file searches nothing.
+        None => searched(&std::fs::read_to_string(RESOLVER).unwrap_or_default()),
+    };
+    Slirp::new(env.text("QEMU_NET_CIDR")?.as_deref(), search)
+}
+
+/// The domains of a `resolv.conf`: the last such line counts; what a guest could not use is left out.
+fn searched(text: &str) -> Vec<String> {
+    let lines = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let last = lines.filter(|words| matches!(words.first(), Some(&"search" | &"domain"))).last();
+    let usable =
+        |name: &&str| name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c)) && *name != ".";
+    last.unwrap_or_default().into_iter().skip(1).filter(usable).map(str::to_owned).collect()
 }
 
 /// The variables that most tools read, in the one spelling or the other.
@@ -87,4 +110,25 @@ pub(super) fn describe(supplies: &Supplies) -> String {
 /// A value of a variable, as it may be shown.
 pub(super) fn without_passwords(supplies: &Supplies, value: &str) -> String {
     supplies.proxies.passwords().fold(value.to_owned(), |text, password| text.replace(password, "***"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_search_line_counts() {
+        let text = "search old.example\nnameserver 10.0.0.1\nsearch a.example b.example .\n# search no\n";
+        assert_eq!(searched(text), ["a.example", "b.example"]);
+        assert!(searched("nameserver 10.0.0.1\n").is_empty());
+    }
+
+    #[test]
+    fn a_malformed_network_is_a_usage_error() {
+        let env: Env = [("QEMU_NET_CIDR", "10.0.2.0/33")].into_iter().collect();
+        assert_eq!(slirp(&env).expect_err("malformed").code, crate::exit::Code::Usage);
+        let env: Env = [("QEMU_DNS_SEARCH", "corp.example, example")].into_iter().collect();
+        let expected = Slirp::new(None, vec!["corp.example".into(), "example".into()]).expect("valid");
+        assert_eq!(slirp(&env), Ok(expected));
+    }
 }

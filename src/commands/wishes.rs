@@ -71,6 +71,7 @@ pub(super) fn wishes(args: &MachineArgs, env: &Env, file: &Path) -> Result<Wishe
         timeout: time_limit("--timeout", args.timeout.as_deref())?,
         source_date_epoch: source_date_epoch(args, env)?,
         supplies: super::supplies::supplies(args, env)?,
+        slirp: super::supplies::slirp(env)?,
         kernel_arguments: env.text("QEMU_KERNEL_CMDLINE")?.unwrap_or_default(),
     })
 }

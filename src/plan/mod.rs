@@ -11,6 +11,7 @@ mod packages;
 mod quantity;
 mod resolve;
 mod sandbox;
+mod slirp;
 mod steps;
 mod supplies;
 mod wishes;
@@ -34,6 +35,7 @@ pub use packages::map_packages;
 pub use quantity::{Bytes, parse_bytes};
 pub use resolve::{Facts, PlatformFacts, TCG_SLOWNESS, resolve};
 pub use sandbox::{Bind, BindSource, RootForm, Sandbox, Writes};
+pub use slirp::Slirp;
 pub use supplies::{Proxies, SecretFrom, SecretSource, Supplies};
 pub use wishes::{CacheModeWish, RunnerKind, VirtiofsWish, Wishes};
 pub use world::HOSTNAME;
@@ -161,6 +163,8 @@ pub struct Machine {
     pub tsc_khz: Option<u32>,
     /// The scratch disk's size in bytes; it is sparse.
     pub disk_bytes: u64,
+    /// The network that QEMU makes for it, if it gets one.
+    pub slirp: Slirp,
     /// More kernel arguments.
     pub kernel_arguments: String,
 }

@@ -97,7 +97,8 @@ pub fn resolve(recipe: &Recipe, wishes: &Wishes, facts: Facts) -> Result<Plan, F
     let (platform, mut world) = match facts.platform {
         PlatformFacts::Qemu { accelerator, modules } => {
             let machine = machine(recipe, wishes, accelerator, facts.host.tsc_khz)?;
-            (Platform::Qemu(machine), world::microvm(modules, parts))
+            let world = world::microvm(modules, &wishes.slirp, parts);
+            (Platform::Qemu(machine), world)
         }
         PlatformFacts::Docker => {
             (Platform::Docker(sandbox::container_binds(&parts)), sandbox::container(parts))
@@ -198,6 +199,7 @@ fn machine(
         cpu_model: written(&resources.cpumodel).or(wishes.cpu_model.as_deref()).map(str::to_owned),
         disk_bytes: parse_bytes(written(&resources.disk).or(wishes.disk.as_deref()).unwrap_or(DISK), "disk")?
             .0,
+        slirp: wishes.slirp.clone(),
         kernel_arguments: wishes.kernel_arguments.clone(),
     })
 }

@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use serde::Serialize;
 
-use super::{CacheSharing, Network, Supplies, Trace};
+use super::{CacheSharing, Network, Slirp, Supplies, Trace};
 
 /// A backend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -96,6 +96,8 @@ pub struct Wishes {
     pub source_date_epoch: i64,
     /// `--host-certs`, `--proxy`, `--secret`.
     pub supplies: Supplies,
+    /// `QEMU_NET_CIDR`, `QEMU_DNS_SEARCH`.
+    pub slirp: Slirp,
     /// `QEMU_KERNEL_CMDLINE`.
     pub kernel_arguments: String,
 }

@@ -9,7 +9,7 @@ use kiln_protocol::{Access, Identity, Mount, Network as GuestNetwork, TextFile, 
 
 use super::{
     BUILD_ID, CACHE, CACHE_TAG, CachePlan, CacheShare, CacheWrites, Network, OUTPUT, Owner, ROOT_SERIAL,
-    SCRATCH_SERIAL, SOURCE_TAG, WORKSPACE, cargo,
+    SCRATCH_SERIAL, SOURCE_TAG, Slirp, WORKSPACE, cargo,
 };
 
 /// Where the parts are mounted before the root is made of them.
@@ -21,10 +21,6 @@ pub(super) const ROOT: &str = "/newroot";
 /// The largest message size that virtio's 9p transport takes: more is cut by the guest's kernel to exactly this.
 const NINE_P_MSIZE: u32 = 512_000;
 
-/// SLIRP's network as QEMU sets it by default (`-netdev user`): the guest, the host's face, the name server.
-const GUEST_ADDRESS: [u8; 4] = [10, 0, 2, 15];
-const HOST_LOOPBACK: [u8; 4] = [10, 0, 2, 2];
-const NAME_SERVER: [u8; 4] = [10, 0, 2, 3];
 /// Some networks on the way drop packets of 1500 bytes without a word (melange #2411).
 const MTU: u32 = 1400;
 
@@ -55,7 +51,7 @@ pub(super) struct Parts<'a> {
 }
 
 /// The world of a microVM. The clock and entropy are set when it is launched.
-pub(super) fn microvm(modules: Vec<String>, parts: Parts<'_>) -> World {
+pub(super) fn microvm(modules: Vec<String>, slirp: &Slirp, parts: Parts<'_>) -> World {
     let Parts { source, hidden, cache, owner, network, identities, package, capabilities } = parts;
     let mut mounts = root();
     mounts.extend(workspace(source.is_some(), hidden, owner));
@@ -63,10 +59,7 @@ pub(super) fn microvm(modules: Vec<String>, parts: Parts<'_>) -> World {
     mounts.push(Mount::Root { path: ROOT.into() });
     mounts.extend(output(package, owner));
     let resolver = match network {
-        Network::On => {
-            let [a, b, c, d] = NAME_SERVER;
-            format!("nameserver {a}.{b}.{c}.{d}\n")
-        }
+        Network::On => slirp.resolver(),
         Network::Off => String::new(),
     };
     World {
@@ -75,7 +68,7 @@ pub(super) fn microvm(modules: Vec<String>, parts: Parts<'_>) -> World {
         modules,
         mounts,
         hostname: Some(HOSTNAME.into()),
-        network: guest_network(network),
+        network: guest_network(network, slirp),
         identities,
         files: vec![file(RESOLVER, resolver), hosts()],
         capabilities: Some(capabilities),
@@ -204,16 +197,16 @@ pub(super) fn overlay(lower: &[&str], name: &str, target: &str, owner: (u32, u32
     }
 }
 
-fn guest_network(network: Network) -> Option<GuestNetwork> {
+fn guest_network(network: Network, slirp: &Slirp) -> Option<GuestNetwork> {
     match network {
         Network::Off => None,
         Network::On => Some(GuestNetwork {
-            address: GUEST_ADDRESS,
-            prefix: 24,
+            address: slirp.guest(),
+            prefix: slirp.prefix(),
             // SLIRP routes whatever reaches it. The name server as next hop leaves the other face, behind which lies
             // the host's loopback, free to be prohibited.
-            gateway: NAME_SERVER,
-            prohibited: vec![HOST_LOOPBACK],
+            gateway: slirp.name_server(),
+            prohibited: vec![slirp.host()],
             mtu: MTU,
         }),
     }

@@ -3,7 +3,7 @@
 use std::{ffi::OsString, fmt::Write, fs, path::Path};
 
 use kiln::{
-    plan::{Accelerator, CacheMode, CacheShare, Machine, Network, Plan, Platform},
+    plan::{Accelerator, CacheMode, CacheShare, Machine, Network, Plan, Platform, Slirp},
     runner::qemu::{Files, argv},
 };
 
@@ -52,7 +52,15 @@ fn command_lines_are_the_golden_ones() {
         ..plan()
     };
     let virtiofs = Plan { cache: Some(cache("/cache", CacheMode::Rw, CacheShare::Virtiofs)), ..plan() };
+    let network = Plan {
+        platform: Platform::Qemu(Machine {
+            slirp: Slirp::new(Some("172.20.0.0/24"), Vec::new()).expect("valid"),
+            ..machine()
+        }),
+        ..plan()
+    };
     for (name, plan, home) in [
+        ("tcg-own-network", network, "/home/u/.cache/kiln"),
         ("tcg-9p", plan(), "/home/u/.cache/kiln"),
         ("tcg-virtiofs", virtiofs, "/home/u/.cache/kiln"),
         ("kvm-alone", kvm, "/home/u/.cache/kiln"),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use kiln::plan::{
     Accelerator, CacheMode, CachePlan, CacheShare, CacheSharing, ImageRecipe, ImageSource, Machine, Network,
-    Owner, PackageId, Plan, Platform, Resources, Supplies,
+    Owner, PackageId, Plan, Platform, Resources, Slirp, Supplies,
 };
 use kiln_protocol::World;
 
@@ -55,6 +55,7 @@ pub(crate) fn machine() -> Machine {
         cpu_model: None,
         tsc_khz: Some(2_400_000),
         disk_bytes: 50 << 30,
+        slirp: Slirp::default(),
         kernel_arguments: String::new(),
     }
 }

@@ -175,3 +175,33 @@ pipeline:
     }
     assert!(String::from_utf8_lossy(&output.stdout).contains("***"), "{}", said(&output));
 }
+
+#[test]
+fn the_network_and_the_proxies_are_those_of_the_environment() {
+    let directory = tempfile::tempdir().expect("a directory can be made");
+    let text = "package:\n  name: sample\n  version: 1.0\n  epoch: 0\npipeline:\n  - runs: |\n      cat /etc/resolv.conf\n      grep -o 172.29.5.46 /proc/net/fib_trie | head -n 1\n      echo \"https_proxy=$https_proxy NO_PROXY=$NO_PROXY http_proxy=${http_proxy:-none}\"\n";
+    fs::write(directory.path().join("file.yaml"), text).expect("written");
+    let build = |proxy: &str| {
+        let output = with_cache(directory.path(), "")
+            .args(["--proxy", proxy])
+            .env("QEMU_NET_CIDR", "172.29.5.32/28")
+            .env("QEMU_DNS_SEARCH", "corp.example,example")
+            .env("HTTPS_PROXY", "http://user:hunter22@proxy.example:3128")
+            .env("NO_PROXY", "localhost")
+            .output()
+            .expect("kiln can be started");
+        assert!(output.status.success(), "{}", said(&output));
+        said(&output)
+    };
+    let text = build("auto");
+    for line in [
+        "search corp.example example\n",
+        "nameserver 172.29.5.35\n",
+        "] 172.29.5.46\n",
+        "https_proxy=http://user:***@proxy.example:3128 NO_PROXY=localhost http_proxy=none\n",
+    ] {
+        assert!(text.contains(line), "{line}\n{text}");
+    }
+    let text = build("off");
+    assert!(text.contains("https_proxy= NO_PROXY= http_proxy=none\n"), "{text}");
+}

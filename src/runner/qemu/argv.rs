@@ -59,7 +59,7 @@ pub fn argv(plan: &Plan, kind: &Machine, files: Files<'_>) -> Vec<OsString> {
     consoles(&mut line);
     disks(&mut line, files);
     shares(&mut line, plan);
-    network(&mut line, plan);
+    network(&mut line, kind, plan.network);
     line.0
 }
 
@@ -183,11 +183,11 @@ fn nine_p(line: &mut Line, id: &str, tag: &str, directory: &Path, read_only: &st
     line.opt("-device", format!("virtio-9p-device,fsdev={id},mount_tag={tag}"));
 }
 
-fn network(line: &mut Line, plan: &Plan) {
-    match plan.network {
+fn network(line: &mut Line, machine: &Machine, network: Network) {
+    match network {
         Network::Off => {}
         Network::On => {
-            line.opt("-netdev", "user,id=network,ipv6=off");
+            line.opt("-netdev", format!("user,id=network,ipv6=off{}", machine.slirp.options()));
             line.opt("-device", "virtio-net-device,netdev=network");
         }
     }
