@@ -80,6 +80,8 @@ const NPM: Ecosystem = Ecosystem {
     // `_npx` holds programs that a later build would run.
     keeps: &["_cacache"],
     junk: &["_cacache/tmp", "_logs", "_npx", "_update-notifier-last-checked"],
+    // A use of what is there is a line more.
+    rewritten: &["_cacache/index-v5"],
     lock: Lock::Rename,
     entry: "content by its hash",
     ..NOTHING
