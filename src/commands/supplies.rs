@@ -53,8 +53,8 @@ pub(super) fn slirp(env: &Env) -> Result<Slirp, Failure> {
 
 /// The domains of a `resolv.conf`: the last such line counts; what a guest could not use is left out.
 fn searched(text: &str) -> Vec<String> {
-    let lines = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
-    let last = lines.filter(|words| matches!(words.first(), Some(&"search" | &"domain"))).last();
+    let mut lines = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let last = lines.rfind(|words| matches!(words.first(), Some(&"search" | &"domain")));
     let usable =
         |name: &&str| name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c)) && *name != ".";
     last.unwrap_or_default().into_iter().skip(1).filter(usable).map(str::to_owned).collect()

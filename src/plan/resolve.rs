@@ -7,7 +7,7 @@ use kiln_protocol::{Identity, Stdin, Step, TextFile, User};
 use super::{
     Accelerator, ArtifactPlan, CacheMode, CacheModeWish, CachePlan, CacheShare, CacheSharing, CacheWrites,
     Ids, ImageRecipe, Machine, Owner, PackageId, Plan, PlannedStep, Platform, Resources, RootForm,
-    RunnerKind, Sandbox, VirtiofsWish, Wishes, parse_bytes, sandbox, steps, world,
+    RunnerKind, Sandbox, Supplies, VirtiofsWish, Wishes, parse_bytes, sandbox, steps, world,
 };
 use crate::{
     compile::{PackageSteps, Recipe, Run},
@@ -82,7 +82,8 @@ pub fn resolve(recipe: &Recipe, wishes: &Wishes, facts: Facts) -> Result<Plan, F
     }
     let cache = cache(wishes)?;
     let package = package_id(recipe);
-    let steps = planned_steps(recipe, wishes, &facts.shell);
+    let supplies = wishes.supplies.reachable(wishes.runner, &mut notes);
+    let steps = planned_steps(recipe, wishes, &supplies, &facts.shell);
     let resources = resources(recipe, wishes, &facts.host, &mut notes)?;
     let parts = world::Parts {
         source: wishes.source.as_deref(),
@@ -114,7 +115,6 @@ pub fn resolve(recipe: &Recipe, wishes: &Wishes, facts: Facts) -> Result<Plan, F
     Ok(Plan {
         artifacts: artifacts(recipe, &package),
         arch: recipe.arch.apk().to_owned(),
-        supplies: wishes.supplies.clone(),
         image: facts.image,
         source: wishes.source.clone(),
         steps: if sole { as_root(steps) } else { steps },
@@ -122,6 +122,7 @@ pub fn resolve(recipe: &Recipe, wishes: &Wishes, facts: Facts) -> Result<Plan, F
         boot_timeout: wishes.boot_timeout.unwrap_or(boot_timeout(&platform)),
         timeout: recipe.package.timeout.or(wishes.timeout),
         network: wishes.network,
+        supplies,
         package,
         platform,
         resources,
@@ -300,7 +301,7 @@ fn tool_files(recipe: &Recipe) -> impl Iterator<Item = TextFile> {
     files.map(|&(path, text)| TextFile { path: path.into(), text: text.into(), mode: 0o644 })
 }
 
-fn planned_steps(recipe: &Recipe, wishes: &Wishes, shell: &str) -> Vec<PlannedStep> {
+fn planned_steps(recipe: &Recipe, wishes: &Wishes, supplies: &Supplies, shell: &str) -> Vec<PlannedStep> {
     let mut planned = Vec::new();
     for PackageSteps { package, runs, unmet: _ } in recipe.package_steps() {
         let mut makes = (*package != *recipe.package.name).then_some(package.as_str());
@@ -311,7 +312,7 @@ fn planned_steps(recipe: &Recipe, wishes: &Wishes, shell: &str) -> Vec<PlannedSt
             let step = Step {
                 index,
                 argv: vec![shell.to_owned(), "-c".into(), script],
-                env: environment(recipe, wishes, own),
+                env: environment(recipe, wishes, supplies, own),
                 cwd: super::WORKSPACE.into(),
                 user: user(recipe),
                 stdin: Stdin::Null,
@@ -327,8 +328,13 @@ fn planned_steps(recipe: &Recipe, wishes: &Wishes, shell: &str) -> Vec<PlannedSt
 
 /// Those of the host's supplies, the recipe's, kiln's own two, and the step's, each winning over those before it; sorted
 /// by name.
-fn environment(recipe: &Recipe, wishes: &Wishes, own: BTreeMap<String, String>) -> Vec<(String, String)> {
-    let mut variables: BTreeMap<String, String> = wishes.supplies.variables().into_iter().collect();
+fn environment(
+    recipe: &Recipe,
+    wishes: &Wishes,
+    supplies: &Supplies,
+    own: BTreeMap<String, String>,
+) -> Vec<(String, String)> {
+    let mut variables: BTreeMap<String, String> = supplies.variables().into_iter().collect();
     let of_recipe = &recipe.environment.variables;
     variables.extend(of_recipe.iter().map(|(name, value)| (name.to_string(), value.to_string())));
     variables.insert("SOURCE_DATE_EPOCH".into(), wishes.source_date_epoch.to_string());

@@ -5,6 +5,8 @@ use std::{fmt, path::PathBuf};
 
 use serde::Serialize;
 
+use super::RunnerKind;
+
 /// Where a guest keeps its bundle, for tools that must be told.
 const BUNDLE: &str = "/etc/ssl/certs/ca-certificates.crt";
 /// What tells them: OpenSSL and uv, Node, pip's own bundle, Python's requests.
@@ -64,6 +66,29 @@ impl fmt::Display for SecretFrom {
 }
 
 impl Supplies {
+    /// Those that a build in this backend can use; what it cannot is noted, with a way out.
+    pub(super) fn reachable(&self, runner: RunnerKind, notes: &mut Vec<String>) -> Self {
+        let mut supplies = self.clone();
+        if runner == RunnerKind::Bubblewrap {
+            // A sandbox has the host's network, its loopback too.
+            return supplies;
+        }
+        let Proxies { http, https, all, none_for: _ } = &mut supplies.proxies;
+        for (name, proxy) in [("HTTP_PROXY", http), ("HTTPS_PROXY", https), ("ALL_PROXY", all)] {
+            if is_loopback(proxy) {
+                notes.push(format!(
+                    "proxy: {name} names this host's own loopback, which the build does not reach: it is not passed; \
+                     have the proxy listen on an address of the network too, and name that"
+                ));
+                proxy.clear();
+            }
+        }
+        if self.proxies != Proxies::default() && supplies.proxies.is_empty() {
+            supplies.proxies.none_for.clear();
+        }
+        supplies
+    }
+
     /// The variables that lead tools to it; the build file's own win.
     pub(super) fn variables(&self) -> Vec<(String, String)> {
         let bundle = self.certificates.iter().flat_map(|_| BUNDLE_VARIABLES.map(|name| (name, BUNDLE)));
@@ -96,6 +121,21 @@ fn password(url: &str) -> Option<&str> {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let (user, _) = rest.split('/').next()?.rsplit_once('@')?;
     Some(user.split_once(':')?.1).filter(|password| !password.is_empty())
+}
+
+/// Whether a proxy is on this host's loopback.
+fn is_loopback(url: &str) -> bool {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = rest.split('/').next().unwrap_or_default();
+    let place = authority.rsplit_once('@').map_or(authority, |(_, place)| place);
+    let host = match place.strip_prefix('[') {
+        Some(address) => address.split(']').next().unwrap_or_default(),
+        None => place.split(':').next().unwrap_or_default(),
+    };
+    host == "localhost"
+        || host
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|address| address.is_loopback() || address.is_unspecified())
 }
 
 /// Without passwords.
@@ -138,6 +178,25 @@ mod tests {
         let supplies = Supplies { proxies, ..Supplies::default() };
         let names: Vec<String> = supplies.variables().into_iter().map(|(name, _)| name).collect();
         assert_eq!(names, ["HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy"]);
+    }
+
+    #[test]
+    fn a_proxy_on_loopback_is_passed_to_sandboxes_alone() {
+        let loopback =
+            ["http://localhost:3128", "127.0.0.1:3128", "http://u:p@[::1]:80/", "socks5://0.0.0.0:1"];
+        for url in loopback {
+            let proxies = Proxies { https: url.into(), none_for: "x".into(), ..Proxies::default() };
+            let supplies = Supplies { proxies, ..Supplies::default() };
+            let mut notes = Vec::new();
+            assert!(supplies.reachable(RunnerKind::Qemu, &mut notes).variables().is_empty(), "{url}");
+            assert_eq!(notes.len(), 1, "{url}");
+            assert_eq!(supplies.reachable(RunnerKind::Bubblewrap, &mut notes), supplies);
+        }
+        for url in
+            ["", "http://proxy.example:3128", "http://localhost.example", "http://localhost:x@10.0.0.1:80"]
+        {
+            assert!(!is_loopback(url), "{url}");
+        }
     }
 
     #[test]
