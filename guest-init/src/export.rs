@@ -147,7 +147,8 @@ impl Export {
             self.stack.push(Level::new(below, path.to_vec())?);
             return Ok(());
         }
-        if stat.st_nlink > 1 && file_type != SFlag::S_IFSOCK {
+        // A link or fifo is as small as an entry that names it.
+        if stat.st_nlink > 1 && file_type == SFlag::S_IFREG {
             let first = self.linked.entry((stat.st_dev, stat.st_ino)).or_insert_with(|| path.to_vec());
             if first != path {
                 let kind = Kind::HardLink { target: first.clone() };
