@@ -15,3 +15,4 @@ mod leftovers;
 mod lot;
 mod pipelines;
 mod place;
+mod sandboxes;

@@ -1,0 +1,136 @@
+//! SIGINT, SIGTERM or SIGKILL for a kiln that builds in a sandbox, at any moment: nothing is left.
+
+use std::{
+    fs,
+    process::Stdio,
+    thread,
+    time::{Duration, Instant},
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+
+use crate::{family, leftovers::Leftovers, lot::Lot, place::Place};
+
+/// How many are killed in the soak, a third by each signal.
+const ALL: usize = 51;
+/// How many are killed otherwise.
+const FEW: usize = 9;
+/// How long what was in the sandbox may take to go.
+const DEATH: Duration = Duration::from_secs(20);
+
+/// Reads and writes everything there is, and has something running in the background, out of its session.
+const BUILD: &str = "\
+package:
+  name: sample
+  version: \"1.10\"
+  epoch: 3
+pipeline:
+  - runs: |
+      setsid sleep 1000 &
+      for n in $(seq 20); do cat input > /var/cache/melange/$n; cp input work-$n; done
+  - runs: |
+      mkdir -p ${{targets.destdir}}/usr
+      head -c 3000000 /dev/urandom > ${{targets.destdir}}/usr/data
+";
+
+#[test]
+fn whatever_kiln_gets_no_sandbox_is_left() {
+    let signals = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGKILL];
+    let cases = (0..ALL).map(|n| signals[n % signals.len()]).collect();
+    let (mut lot, cases) = Lot::of("sandboxes", cases, FEW);
+    if std::process::Command::new("bwrap").arg("--version").stdout(Stdio::null()).status().is_err() {
+        assert!(std::env::var_os("KILN_REQUIRE_ALL").is_none_or(|all| all != "1"), "bwrap is not installed");
+        return lot.say("SKIP: bwrap is not installed");
+    }
+    let whole = undisturbed(&lot);
+    for (n, signal) in cases.iter().enumerate() {
+        // A build that was over before its moment came was not killed: another moment is drawn.
+        let line = loop {
+            if let Some(line) = run(*signal, &mut lot, whole) {
+                break line;
+            }
+        };
+        lot.say(&format!("{}/{}: {line}", n + 1, cases.len()));
+    }
+    lot.say(&format!("{} killed, 0 leftovers", cases.len()));
+}
+
+fn undisturbed(lot: &Lot) -> Duration {
+    let place = place();
+    let started = Instant::now();
+    let output = kiln(&place).stderr(Stdio::piped()).output().unwrap();
+    let whole = started.elapsed();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let left = Leftovers::count(&place, Vec::new());
+    assert!(left.none() && inside(&place).is_empty(), "after a build that nobody killed: {left}");
+    lot.say(&format!("a build takes {whole:.1?} when nobody is killed"));
+    whole
+}
+
+fn place() -> Place {
+    let place = Place::new();
+    fs::write(place.project().join("file.yaml"), BUILD).unwrap();
+    fs::write(place.project().join("input"), vec![b'x'; 10_000]).unwrap();
+    place
+}
+
+fn kiln(place: &Place) -> std::process::Command {
+    let mut kiln = place.kiln();
+    kiln.args([
+        "build",
+        "--runner",
+        "bubblewrap",
+        "--progress",
+        "quiet",
+        "--cache-dir",
+        "cache",
+        "file.yaml",
+    ]);
+    kiln.stdout(Stdio::null()).stderr(Stdio::null());
+    kiln
+}
+
+/// What was done, and how kiln ended; nothing when it was over already.
+fn run(signal: Signal, lot: &mut Lot, whole: Duration) -> Option<String> {
+    let place = place();
+    let mut child = kiln(&place).spawn().unwrap();
+    let moment = lot.moment(Duration::ZERO..whole);
+    thread::sleep(moment);
+    let known = family::members(&place);
+    let within = inside(&place).len();
+    if child.try_wait().unwrap().is_some() {
+        return None;
+    }
+    kill(Pid::from_raw(child.id().cast_signed()), signal).unwrap();
+    let end = child.wait().unwrap();
+    let told = match signal {
+        Signal::SIGINT => end.code() == Some(130) || end.to_string().contains("SIGINT"),
+        Signal::SIGTERM => end.code() == Some(143) || end.to_string().contains("SIGTERM"),
+        _ => end.code().is_none(),
+    };
+    let done = format!("{signal} after {moment:.2?}, {within} processes inside; kiln: {end}");
+    // One that was through with its work when the signal came ends as it would have.
+    assert!(told || end.success(), "{done}");
+    let left = Leftovers::count(&place, known);
+    assert!(left.none(), "{done}; left: {left}");
+    let deadline = Instant::now() + DEATH;
+    for pid in inside(&place) {
+        let gone = family::pidfd(pid).map_or(true, |pidfd| family::ended(&pidfd, deadline));
+        assert!(gone, "{done}; process {pid} is left in the sandbox");
+    }
+    Some(done)
+}
+
+/// The processes of a sandbox that has something of the place mounted: their environment and arguments do not name it.
+fn inside(place: &Place) -> Vec<i32> {
+    let root = place.root().to_string_lossy().into_owned();
+    let pids =
+        fs::read_dir("/proc").unwrap().filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok());
+    let has_mounts = |pid: &i32| {
+        fs::read_to_string(format!("/proc/{pid}/mountinfo")).is_ok_and(|mounts| mounts.contains(&root))
+    };
+    pids.filter(has_mounts).collect()
+}
