@@ -206,6 +206,12 @@ pub struct MachineArgs {
     /// What builds that use the cache at the same time do [default: locked in mode rw, else shared].
     #[arg(long, value_enum)]
     pub cache_sharing: Option<CacheSharingChoice>,
+    /// How long to wait for builds that use the cache and exclude this one.
+    #[arg(long, value_name = "DURATION", default_value = "1h")]
+    pub cache_wait: String,
+    /// The most that a commit adds to the cache, as SIZE or SIZE,ENTRIES; a build that writes more keeps nothing of it.
+    #[arg(long, value_name = "LIMIT", default_value = "16Gi,1048576")]
+    pub cache_commit_limit: String,
     /// Which virtiofs server serves the cache; naming one switches virtiofs on.
     #[arg(long, value_enum)]
     pub virtiofsd: Option<VirtiofsdChoice>,

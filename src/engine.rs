@@ -1,8 +1,8 @@
 //! Plan x Runner -> events and artifacts: the life of one build, and always an orderly end.
 //!
 //! ```text
-//! launch -> prepare -> step, step, … -> export -> shut down
-//!     \________\__________\_______________\____-> (failure, time-out, signal) -> kill
+//! launch -> prepare -> step, step, … -> export -> stage -> shut down -> commit
+//!     \________\__________\_______________\________\____-> (failure, time-out, signal) -> kill
 //! ```
 //!
 //! At every point the engine waits for the same four things at once ([`Wake`]): a message, the end of a part of the
@@ -14,7 +14,10 @@ mod gifts;
 mod mask;
 mod output;
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use anyhow::{Context, Result};
 use kiln_protocol::{ExitStatus, FromGuest, ToGuest, World};
@@ -25,6 +28,7 @@ pub use gifts::Gifts;
 pub use mask::SHORTEST as SHORTEST_MASKED;
 
 use crate::{
+    cache::{self, CommitLimit, Lease, Outcome, Staged, Writes},
     event::{Event, Phase, Sink, Status, StepName},
     exit::{Code, Failure},
     package::{self, Artifact, Limits},
@@ -57,8 +61,21 @@ pub struct Engine<'a> {
     pub gifts: Gifts,
     /// Limits on what leaves the guest.
     pub limits: Limits,
+    /// The cache to commit to, in mode commit.
+    pub commit: Option<Commit>,
+    /// What became of the build's writes into the cache, filled at the end.
+    pub writes: Writes,
     /// Where the time went, filled as the build goes on.
     pub phases: Vec<Phase>,
+}
+
+/// Where a build's writes into the cache go when it has succeeded.
+#[derive(Debug, Clone)]
+pub struct Commit {
+    /// The cache.
+    pub lease: Arc<Lease>,
+    /// How much is taken.
+    pub limit: CommitLimit,
 }
 
 impl Engine<'_> {
@@ -72,14 +89,22 @@ impl Engine<'_> {
         let mut talk = Conversation::new(launched, self.interrupts.clone());
         let result = self.work(&mut talk, &mut clock).await;
         match &result {
-            Ok(()) if self.plan.ends_in_order() => self.shut_down(&mut talk).await?,
-            Ok(()) | Err(_) => talk.kill(),
+            // A guest that wrote too much may still be sending.
+            Ok(_) if self.plan.ends_in_order() && !matches!(self.writes, Writes::TooMuch(_)) => {
+                self.shut_down(&mut talk).await?;
+            }
+            Ok(_) | Err(_) => talk.kill(),
         }
         self.phase("shutdown", &mut clock);
-        result
+        // Only now has the build succeeded.
+        if let (Some(staged), Some(commit)) = (result?, self.commit.take()) {
+            self.merge(staged, commit).await?;
+            self.phase("commit", &mut clock);
+        }
+        Ok(())
     }
 
-    async fn work(&mut self, talk: &mut Conversation, clock: &mut Instant) -> Result<()> {
+    async fn work(&mut self, talk: &mut Conversation, clock: &mut Instant) -> Result<Option<Box<Staged>>> {
         let deadline = self.plan.timeout.map(|limit| (Instant::now() + limit, limit));
         self.prepare(talk).await?;
         self.gifts.give(self.plan, talk).await?;
@@ -90,7 +115,10 @@ impl Engine<'_> {
         self.phase("steps", clock);
         self.export(talk).await?;
         self.phase("artifacts", clock);
-        Ok(())
+        let Some(commit) = self.commit.clone() else { return Ok(None) };
+        let staged = self.stage(talk, commit).await?;
+        self.phase("cache", clock);
+        Ok(staged)
     }
 
     fn phase(&mut self, name: &str, clock: &mut Instant) {
@@ -228,7 +256,7 @@ impl Engine<'_> {
         let writer = tokio::task::spawn_blocking(move || {
             package::collect(output::Pieces::new(receiver), &packages, &out_dir, &limits)
         });
-        let streamed = self.stream(talk, sender).await;
+        let streamed = self.stream(talk, sender, "artifacts").await;
         let collected = writer.await.context("the writer of the artifacts panicked")?;
         // A writer that refused the stream knows better than the sender, who only sees a closed pipe.
         match (streamed, collected) {
@@ -245,7 +273,51 @@ impl Engine<'_> {
         }
     }
 
-    async fn stream(&mut self, talk: &mut Conversation, sender: mpsc::Sender<Vec<u8>>) -> Result<()> {
+    /// Takes what the build wrote into the cache out of the guest; nothing of it is in the host's directory yet.
+    async fn stage(&mut self, talk: &mut Conversation, commit: Commit) -> Result<Option<Box<Staged>>> {
+        let target = self.plan.cache_overlay().context("the world has no overlay for the cache")?;
+        talk.say(&ToGuest::ExportUpper { target: target.to_owned() }).await?;
+        let (sender, receiver) = mpsc::channel::<Vec<u8>>(ARCHIVE_PIECES);
+        let Commit { lease, limit } = commit;
+        let writer =
+            tokio::task::spawn_blocking(move || cache::stage(&lease, output::Pieces::new(receiver), limit));
+        let streamed = self.stream(talk, sender, "what is new in the cache").await;
+        let outcome = writer.await.context("the writer of the cache panicked")?;
+        match (streamed, outcome) {
+            // A writer that has had enough stops reading, too.
+            (Err(error), Ok(Outcome::TooMuch(why))) if output::is_refusal(&error) => {
+                self.writes = Writes::TooMuch(why);
+                Ok(None)
+            }
+            (Err(error), _) if !output::is_refusal(&error) => Err(error),
+            (_, Err(error)) => Err(error),
+            (Err(error), Ok(_)) => Err(error),
+            (Ok(()), Ok(Outcome::TooMuch(why))) => {
+                self.writes = Writes::TooMuch(why);
+                Ok(None)
+            }
+            (Ok(()), Ok(Outcome::Unchanged)) => {
+                self.writes = Writes::Unchanged;
+                Ok(None)
+            }
+            (Ok(()), Ok(Outcome::Staged(staged))) => Ok(Some(staged)),
+        }
+    }
+
+    async fn merge(&mut self, staged: Box<Staged>, Commit { lease, limit: _ }: Commit) -> Result<()> {
+        let merged = tokio::task::spawn_blocking(move || cache::commit(&lease, *staged));
+        let kept = merged.await.context("the commit of the cache panicked")??;
+        self.writes = Writes::Committed(kept);
+        Ok(())
+    }
+
+    async fn stream(
+        &mut self,
+        talk: &mut Conversation,
+        sender: mpsc::Sender<Vec<u8>>,
+        what: &str,
+    ) -> Result<()> {
+        let when = format!("while {what} left the guest");
         let deadline = self.plan.timeout.map(|limit| Instant::now() + limit);
         loop {
             match talk.wake(deadline).await? {
@@ -254,16 +326,16 @@ impl Engine<'_> {
                 // What a step left running may still write; nobody waits for it any more.
                 Wake::Message(FromGuest::Output { .. }) => {}
                 Wake::Message(other) => {
-                    return Err(failure::unexpected(&other, "while artifacts left the guest", talk));
+                    return Err(failure::unexpected(&other, &when, talk));
                 }
                 Wake::Ended(ended) => {
-                    return Err(failure::died(&ended, "while artifacts left the guest", talk));
+                    return Err(failure::died(&ended, &when, talk));
                 }
                 Wake::Interrupted(signal) => return Err(signal.failure().into()),
                 Wake::Deadline => {
                     return Err(Failure::new(
                         Code::Timeout,
-                        "artifacts did not leave the guest in time",
+                        format!("{what} did not leave the guest in time"),
                         "raise --timeout",
                     )
                     .into());

@@ -218,6 +218,10 @@ pub struct CacheReport {
     pub persisted: bool,
     /// Why, or why not.
     pub why: String,
+    /// Whether the amounts were counted for this report; else they are those that commits have kept.
+    pub exact: bool,
+    /// Why `reused` is null, where it is.
+    pub reused_why: Option<String>,
     /// Directory by directory; sorted by name.
     pub directories: Vec<CacheDirectory>,
 }
@@ -227,8 +231,8 @@ pub struct CacheReport {
 pub struct CacheDirectory {
     /// Its name below the cache directory (`gomodcache`, `pip`, …).
     pub name: String,
-    /// Before the build.
-    pub before: Amount,
+    /// Before the build; `None` where nobody has counted.
+    pub before: Option<Amount>,
     /// What the build added; `None` where it cannot be told.
     pub new: Option<Amount>,
     /// What the build read of what was there; `None` where it cannot be measured.

@@ -72,6 +72,17 @@ impl Home {
         Ok(())
     }
 
+    /// Removes a file of a directory below, if it is there.
+    pub fn remove(&self, dir: &str, name: &str) -> Result<()> {
+        let path = self.root.join(dir).join(name);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(error).with_context(|| format!("remove {}", path.display()))
+            }
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
     /// The content of a file of a directory below; `None` where there is none.
     pub fn read(&self, dir: &str, name: &str) -> Result<Option<Vec<u8>>> {
         let path = self.root.join(dir).join(name);

@@ -10,7 +10,7 @@ use std::{
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("agent", &[]),
     ("bench", &[]),
-    ("cache", &["ecosystem", "event", "exit", "plan", "process", "rundir"]),
+    ("cache", &["ecosystem", "event", "exit", "home", "package", "plan", "process", "rundir"]),
     ("cli", &[]),
     ("commands", ALL),
     ("compile", &["ecosystem", "exit", "manifest", "pipelines"]),

@@ -1,6 +1,48 @@
-//! The cache directory on the host: made where it is missing, measured before and after a build.
+//! The cache directory of the host, as a transaction: leases, commits, and what is known of its content.
+//!
+//! ```text
+//! acquire (shared or exclusive; waits) -> recover what earlier commits left -> the build runs on it
+//!   mode commit: stream --stage--> <cache>/.kiln/<home>-<random> --flush--> journal --merge--> <cache> -> journal forgets
+//! release: what waited for the last lease is merged
+//! ```
+//!
+//! **A lease** ([`lease`]) is an open file description lock on a file of kiln's home, keyed by the directory's device and
+//! inode. It ends with the last descriptor, so that the daemons of a killed build keep it for as long as they live, and
+//! nobody else for longer. Who waits has a turn before all that come later. Commits take turns by a second, short lock.
+//!
+//! **A commit** passes four states; a crash in any of them is harmless:
+//!
+//! | state | what there is | durable | after a crash |
+//! |---|---|---|---|
+//! | staging | `.kiln/<name>`, and a lock of its maker | nothing need be | the lock is free and the journal silent: removed |
+//! | staged | the same, flushed | the new entries | the same |
+//! | decided | a record in the journal names it | the commit | merged by the next lease |
+//! | merged | the entries are in their place, flushed | all | the record is forgotten, the rest removed |
+//!
+//! kiln says "kept" after the third. The merge ([`merge`]) renames what is staged, so that doing it again does what is left:
+//! nothing is edited in place, a new directory appears with all it holds, and an entry is replaced by one rename. While
+//! another lease is held only new names appear: deletions and replacements wait, decided and durable, in journal and
+//! staging directory, for the first moment at which somebody is alone with the cache.
+//!
+//! **Conflicts.** A build has seen the cache as it was when its lease began. What another commit has put there since is
+//! never deleted by it; what both have written is decided by the table of [`rules`].
+//!
+//! **Trust.** The stream comes from a guest, and in mode `rw` a guest writes into the directory itself, `.kiln` included:
+//! all access goes through [`place`], sizes, depth and numbers are bounded, set-id bits and devices are not kept, and the
+//! names that recovery follows are those of the journal, which no guest can reach.
 
-mod measure;
+mod commit;
+mod journal;
+mod lease;
+mod lock;
+mod merge;
+mod place;
+mod remove;
+mod report;
+mod rules;
+mod stage;
+mod staging;
+mod summary;
 
 use std::{
     fs,
@@ -11,7 +53,12 @@ use anyhow::Context;
 
 use crate::exit::{Code, Failure};
 
-pub use measure::{Measured, measure, report};
+pub use commit::{Kept, commit};
+pub use lease::{Lease, Request, known, private};
+pub use lock::Strength;
+pub use report::{Writes, report, written};
+pub use stage::{CommitLimit, Gain, Outcome, Staged, stage};
+pub use summary::{Amounts, Held, held};
 
 /// The directory that `--cache-dir` names, absolute and existing; `None` for "".
 ///

@@ -3,6 +3,7 @@
 use std::{
     cell::RefCell,
     rc::Rc,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -14,15 +15,16 @@ use super::{
     recipe, signals, unsupported, wishes,
 };
 use crate::{
-    cache,
-    cli::BuildArgs,
-    engine::{Engine, Interrupts},
+    cache::{self, CommitLimit, Held, Lease, Request, Strength, Writes},
+    cli::{BuildArgs, MachineArgs},
+    compile::Recipe,
+    engine::{Commit, Engine, Interrupts},
     env::Env,
     event::{Event, Outcome, Phase, Sink},
     exit::{Code, code_of, way_out_of},
     home::Home,
     package::Limits,
-    plan::Plan,
+    plan::{self, CacheMode, CacheSharing, Plan, Wishes},
     process::Spawner,
     report::{Logs, Outlets, Reporter},
     rundir::{self, RunDir},
@@ -136,7 +138,9 @@ impl Build<'_> {
         let clock = Instant::now();
         let file = recipe::file(args.file.as_deref())?;
         let Some(recipe) = recipe::load(&file, &args.recipe, self.sink)? else { return Ok(Code::Success) };
-        let wishes = wishes::wishes(&args.machine, self.env, &file)?;
+        let mut wishes = wishes::wishes(&args.machine, self.env, &file)?;
+        let commit_limit = wishes::commit_limit(&args.machine.cache_commit_limit)?;
+        let lease = self.lease(&recipe, &mut wishes, &args.machine).await?;
         let question = Question {
             recipe: &recipe,
             wishes: &wishes,
@@ -149,7 +153,7 @@ impl Build<'_> {
         self.announce(&prepared.plan);
         self.sink.open(Logs::open(&self.home.dir("logs")?, &prepared.plan.package.name)?);
         self.phases.push(Phase { name: "plan".into(), duration: clock.elapsed() });
-        self.build(prepared).await?;
+        self.build(prepared, lease.map(Arc::new), commit_limit).await?;
         Ok(Code::Success)
     }
 
@@ -164,7 +168,48 @@ impl Build<'_> {
         });
     }
 
-    async fn build(&mut self, prepared: Prepared) -> Result<()> {
+    /// Takes the lease of the cache, waiting for it if need be; with `private` it may be that of another directory.
+    async fn lease(
+        &mut self,
+        recipe: &Recipe,
+        wishes: &mut Wishes,
+        args: &MachineArgs,
+    ) -> Result<Option<Lease>> {
+        let Some(plan) = plan::cache_plan(wishes)? else { return Ok(None) };
+        let who = format!("{}, mode {}", recipe.package.name, plan.mode.name());
+        let limit = wishes::cache_wait(&args.cache_wait)?;
+        let request = |directory, strength| Request { directory, strength, who: who.clone(), limit };
+        let lease = match plan.sharing {
+            CacheSharing::Shared => request(plan.directory, Strength::Shared),
+            CacheSharing::Locked => request(plan.directory, Strength::Exclusive),
+            CacheSharing::Private => {
+                let lease =
+                    cache::private(&self.home, &request(plan.directory.clone(), Strength::Exclusive))?;
+                if lease.directory() != plan.directory {
+                    let text = format!(
+                        "the cache {} is in use: this build has one of its own, {}",
+                        plan.directory.display(),
+                        lease.directory().display()
+                    );
+                    self.sink.emit(Event::Note { text });
+                    wishes.cache_dir = Some(lease.directory().to_owned());
+                }
+                return Ok(Some(lease));
+            }
+        };
+        let mut interrupts = self.interrupts.clone();
+        tokio::select! {
+            lease = Lease::acquire(&self.home, lease, self.sink) => lease.map(Some),
+            error = interrupts.refuse() => Err(error),
+        }
+    }
+
+    async fn build(
+        &mut self,
+        prepared: Prepared,
+        lease: Option<Arc<Lease>>,
+        limit: CommitLimit,
+    ) -> Result<()> {
         let clock = Instant::now();
         let mut interrupts = self.interrupts.clone();
         let image = tokio::select! {
@@ -173,37 +218,57 @@ impl Build<'_> {
         };
         self.phases.push(Phase { name: "image".into(), duration: clock.elapsed() });
         let plan = &prepared.plan;
-        // Counting does not hold up the start.
-        let directory = plan.cache.as_ref().map(|cache| cache.directory.clone());
-        let before = tokio::task::spawn_blocking({
-            let directory = directory.clone();
-            move || directory.and_then(|directory| cache::measure(&directory))
-        });
+        let held = match &plan.cache {
+            Some(cache) => cache::held(&self.home, &cache.directory)?,
+            None => None,
+        };
         let console_log = self.sink.logs.as_ref().map(Logs::console);
         let launch = Launch {
             env: self.env,
             home: &self.home,
             spawner: self.spawner,
             run_dir: self.run_dir.path(),
+            lease: lease.as_deref(),
             console_log: console_log.as_deref(),
         };
         let mut runner = launch.runner(&prepared, &image, self.sink).await?;
         let gifts = super::supplies::load(&plan.supplies, self.env, self.sink)?;
+        let committed = plan.cache.as_ref().is_some_and(|cache| cache.mode == CacheMode::Commit);
         let mut engine = Engine {
             plan,
             sink: self.sink,
             interrupts: self.interrupts.clone(),
             gifts,
             limits: Limits::default(),
+            commit: lease.clone().filter(|_| committed).map(|lease| Commit { lease, limit }),
+            writes: Writes::Lost,
             phases: Vec::new(),
         };
         let result = engine.run(runner.as_mut()).await;
         let cleaned = runner.clean().await;
         self.phases.append(&mut engine.phases);
-        let after = directory.and_then(|directory| cache::measure(&directory));
-        let report =
-            cache::report(plan.cache.as_ref(), before.await.unwrap_or_default(), after, result.is_ok());
-        self.sink.emit(Event::Cache(report));
+        let writes = std::mem::replace(&mut engine.writes, Writes::Lost);
+        drop(runner);
+        self.report_cache(plan, held, writes, result.is_ok())?;
+        if let Some(lease) = lease {
+            lease.finish()?;
+        }
         result.and(cleaned)
+    }
+
+    fn report_cache(
+        &mut self,
+        plan: &Plan,
+        held: Option<Held>,
+        writes: Writes,
+        succeeded: bool,
+    ) -> Result<()> {
+        let writes = match &plan.cache {
+            Some(cache) if cache.mode == CacheMode::Rw => cache::written(&self.home, cache, held.as_ref())?,
+            Some(_) | None => writes,
+        };
+        let report = cache::report(plan.cache.as_ref(), held.as_ref(), &writes, succeeded);
+        self.sink.emit(Event::Cache(report));
+        Ok(())
     }
 }

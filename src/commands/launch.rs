@@ -24,6 +24,7 @@ use super::prepare::{
     qemu::{self as microvm, Parts},
 };
 use crate::{
+    cache::Lease,
     env::Env,
     event::Sink,
     guest,
@@ -44,6 +45,8 @@ pub(super) struct Launch<'a> {
     pub spawner: &'a Spawner,
     /// The run's own directory.
     pub run_dir: &'a Path,
+    /// The lease of the cache: what uses the directory holds it as well.
+    pub lease: Option<&'a Lease>,
     /// Where the console is kept, if it is.
     pub console_log: Option<&'a Path>,
 }
@@ -94,7 +97,8 @@ impl<'a> Launch<'a> {
         let Parts { qemu, kernel, virtiofsd, accelerator: _ } = parts;
         let cache = match (virtiofsd, super::plan::served(plan)) {
             (Some(daemon), Some((directory, owner))) => {
-                Some(Server::start(self.spawner, self.run_dir, daemon, &directory, owner)?)
+                let lease = self.lease.map(Lease::share).transpose()?;
+                Some(Server::start(self.spawner, self.run_dir, daemon, &directory, owner, lease)?)
             }
             _ => None,
         };
@@ -113,6 +117,7 @@ impl<'a> Launch<'a> {
             root: image.path.clone(),
             scratch,
             cache,
+            lease: self.lease.map(Lease::share).transpose()?,
             console_log: self.console_log.map(microvm::console_log).transpose()?,
         })
     }

@@ -10,12 +10,15 @@ use anyhow::{Context, Result};
 
 use super::source;
 use crate::{
-    cache,
+    cache::{self, CommitLimit},
     cli::{AccelChoice, CacheModeChoice, CacheSharingChoice, MachineArgs, Switch, VirtiofsdChoice},
     env::Env,
     exit::Failure,
     manifest::duration,
-    plan::{AcceleratorWish, CacheModeWish, CacheSharing, Network, RunnerKind, Trace, VirtiofsWish, Wishes},
+    plan::{
+        AcceleratorWish, CacheModeWish, CacheSharing, Network, RunnerKind, Trace, VirtiofsWish, Wishes,
+        parse_bytes,
+    },
 };
 
 /// The accelerator that was asked for.
@@ -31,7 +34,6 @@ pub(super) fn accelerator(choice: AccelChoice) -> AcceleratorWish {
 pub(super) fn wishes(args: &MachineArgs, env: &Env, file: &Path) -> Result<Wishes> {
     let out_dir = absolute(&args.out_dir).context("resolve --out-dir")?;
     let cache_dir = cache::directory(&args.cache_dir)?;
-    not_yet(args)?;
     let source = source(args, file)?;
     let hidden = match &source {
         Some(source) => source::hidden(source, &[&out_dir], cache_dir.as_deref())?,
@@ -76,21 +78,28 @@ pub(super) fn wishes(args: &MachineArgs, env: &Env, file: &Path) -> Result<Wishe
     })
 }
 
-/// What the plan can say and the build cannot do.
-fn not_yet(args: &MachineArgs) -> Result<(), Failure> {
-    if args.cache_mode == CacheModeChoice::Commit {
-        return Err(Failure::usage(
-            "--cache-mode commit is not there yet",
-            "use --cache-mode rw with QEMU_USE_VIRTIOFS=1",
-        ));
-    }
-    match args.cache_sharing {
-        Some(CacheSharingChoice::Private | CacheSharingChoice::Locked) => Err(Failure::usage(
-            "--cache-sharing: only shared is there yet",
-            "give each build a --cache-dir of its own",
-        )),
-        Some(CacheSharingChoice::Shared) | None => Ok(()),
-    }
+/// `--cache-wait`.
+pub(super) fn cache_wait(text: &str) -> Result<Duration, Failure> {
+    duration::parse(text).ok_or_else(|| {
+        Failure::usage(
+            format!("--cache-wait: {text:?} is not a duration"),
+            "write a duration such as 90s or 1h",
+        )
+    })
+}
+
+/// `--cache-commit-limit`: `SIZE[,ENTRIES]`.
+pub(super) fn commit_limit(text: &str) -> Result<CommitLimit, Failure> {
+    let default = CommitLimit::default();
+    let (size, entries) = match text.split_once(',') {
+        Some((size, entries)) => (size, entries.trim().parse().ok()),
+        None => (text, Some(default.entries)),
+    };
+    let entries = entries.ok_or_else(|| {
+        let what = format!("--cache-commit-limit: {text:?} has no number of entries after its comma");
+        Failure::usage(what, "write a size, or a size and a number: 8Gi,200000")
+    })?;
+    Ok(CommitLimit { bytes: parse_bytes(size, "--cache-commit-limit")?.0, entries })
 }
 
 fn runner(name: &str) -> Result<RunnerKind, Failure> {
@@ -228,6 +237,16 @@ mod tests {
             "+026-01-01T00:00:00Z",
         ] {
             assert_eq!(rfc3339(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_commit_limit_is_a_size_and_perhaps_a_number() {
+        let limit = |bytes, entries| Ok(CommitLimit { bytes, entries });
+        assert_eq!(commit_limit("8Gi"), limit(8 << 30, 1 << 20));
+        assert_eq!(commit_limit("1Mi,20"), limit(1 << 20, 20));
+        for text in ["", "many", "1Gi,", "1Gi,x"] {
+            assert!(commit_limit(text).is_err(), "{text}");
         }
     }
 

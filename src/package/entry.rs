@@ -41,6 +41,8 @@ pub enum Kind {
     },
     /// A named pipe.
     Fifo,
+    /// The character device 0:0: in an overlay's upper directory, something below that is gone.
+    Whiteout,
 }
 
 /// A time stamp of a file.

@@ -24,3 +24,4 @@ pub use archive::{Artifact, BUILD_ID, Package, collect};
 pub use entry::{Entry, Kind, Time};
 pub use limits::Limits;
 pub use reader::Reader;
+pub(crate) use tree::check_path;

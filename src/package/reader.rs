@@ -96,8 +96,7 @@ impl<R: Read> Reader<R> {
         }
         let bad = |what| refuse(&path, format!("its {what} is no number"));
         let size = size.map_or_else(|| header.entry_size(), Ok).map_err(|_| bad("size"))?;
-        let kind = kind(header.entry_type().as_byte(), size, link.unwrap_or_default())
-            .map_err(|why| refuse(&path, why))?;
+        let kind = kind(header, size, link.unwrap_or_default()).map_err(|why| refuse(&path, why))?;
         let id = |value: Option<u32>, field: std::io::Result<u64>| {
             value.or_else(|| field.ok().and_then(|id| u32::try_from(id).ok()))
         };
@@ -203,12 +202,13 @@ impl<R: Read> Reader<R> {
 }
 
 /// What the type of a header means; an error says why it is refused.
-fn kind(byte: u8, size: u64, target: Vec<u8>) -> Result<Kind, String> {
-    let kind = match byte {
+fn kind(header: &Header, size: u64, target: Vec<u8>) -> Result<Kind, String> {
+    let kind = match header.entry_type().as_byte() {
         // NUL: a regular file before POSIX.
         b'0' | 0 => return Ok(Kind::File { size }),
         b'1' => Kind::HardLink { target },
         b'2' => Kind::Symlink { target },
+        b'3' if is_whiteout(header) => Kind::Whiteout,
         b'3' => return Err("it is a character device".into()),
         b'4' => return Err("it is a block device".into()),
         b'5' => Kind::Directory,
@@ -217,6 +217,11 @@ fn kind(byte: u8, size: u64, target: Vec<u8>) -> Result<Kind, String> {
     };
     // Readers disagree on whether such content is there.
     if size == 0 { Ok(kind) } else { Err("it has content, but is no regular file".into()) }
+}
+
+fn is_whiteout(header: &Header) -> bool {
+    let zero = |number: std::io::Result<Option<u32>>| matches!(number, Ok(Some(0)));
+    zero(header.device_major()) && zero(header.device_minor())
 }
 
 fn check_sum(header: &Header) -> Result<(), &'static str> {

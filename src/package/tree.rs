@@ -50,6 +50,7 @@ impl Tree {
                 self.others.insert(key)
             }
             Kind::Fifo => self.others.insert(key),
+            Kind::Whiteout => return Err("it is a character device".into()),
         };
         Ok(())
     }
@@ -76,7 +77,7 @@ impl Tree {
 }
 
 /// A name is relative, plain and short enough for Linux; an error says why it is refused.
-pub(super) fn check_path(path: &[u8]) -> Result<(), String> {
+pub(crate) fn check_path(path: &[u8]) -> Result<(), String> {
     if path.first() == Some(&b'/') {
         return Err("its name is absolute".into());
     }

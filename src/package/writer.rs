@@ -84,6 +84,7 @@ fn header(entry: &Entry, records: &mut Vec<u8>) -> Header {
         Kind::Symlink { target } => (EntryType::Symlink, 0, &target[..]),
         Kind::HardLink { target } => (EntryType::Link, 0, &target[..]),
         Kind::Fifo => (EntryType::Fifo, 0, &[][..]),
+        Kind::Whiteout => (EntryType::Char, 0, &[][..]),
     };
     let mut name = path.clone();
     if *kind == Kind::Directory {

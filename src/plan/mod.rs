@@ -33,7 +33,7 @@ pub use image::{
 };
 pub use packages::map_packages;
 pub use quantity::{Bytes, parse_bytes};
-pub use resolve::{Facts, PlatformFacts, TCG_SLOWNESS, resolve};
+pub use resolve::{Facts, PlatformFacts, TCG_SLOWNESS, cache_plan, resolve};
 pub use sandbox::{Bind, BindSource, RootForm, Sandbox, Writes};
 pub use slirp::Slirp;
 pub use supplies::{Proxies, SecretFrom, SecretSource, Supplies};
@@ -90,6 +90,16 @@ pub struct Plan {
     pub timeout: Option<Duration>,
     /// Lines for the user: what was passed over or chosen, and why.
     pub notes: Vec<String>,
+}
+
+impl Plan {
+    /// Where the overlay is mounted into which the build writes what it adds to the cache, as the world names it.
+    pub fn cache_overlay(&self) -> Option<&str> {
+        self.world.mounts.iter().find_map(|mount| match mount {
+            kiln_protocol::Mount::Overlay { target, .. } if target.ends_with(CACHE) => Some(target.as_str()),
+            _ => None,
+        })
+    }
 }
 
 /// What is built.

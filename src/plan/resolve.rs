@@ -80,7 +80,7 @@ pub fn resolve(recipe: &Recipe, wishes: &Wishes, facts: Facts) -> Result<Plan, F
         notes.push(sandbox::ONE_USER.into());
         owner.inside = 0;
     }
-    let cache = cache(wishes)?;
+    let cache = cache_plan(wishes)?;
     let package = package_id(recipe);
     let supplies = wishes.supplies.reachable(wishes.runner, &mut notes);
     let steps = planned_steps(recipe, wishes, &supplies, &facts.shell);
@@ -258,7 +258,11 @@ fn identities(recipe: &Recipe) -> Vec<Identity> {
     identities
 }
 
-fn cache(wishes: &Wishes) -> Result<Option<CachePlan>, Failure> {
+/// The part of a plan that says which cache is used and how: it is needed before all others, to take its lease.
+///
+/// # Errors
+/// A [`Failure`] for a mode that the share cannot do.
+pub fn cache_plan(wishes: &Wishes) -> Result<Option<CachePlan>, Failure> {
     let Some(directory) = wishes.cache_dir.clone() else { return Ok(None) };
     let share = match (wishes.runner, wishes.virtiofs) {
         (RunnerKind::Docker | RunnerKind::Bubblewrap, _) => CacheShare::Bind,

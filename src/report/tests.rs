@@ -134,7 +134,7 @@ fn begun() -> Vec<Event> {
 fn succeeded() -> Vec<Event> {
     let directory = |name: &str, before: u64, new: u64, reused: u64| CacheDirectory {
         name: name.into(),
-        before: Amount { entries: 1, bytes: before << 20 },
+        before: Some(Amount { entries: 1, bytes: before << 20 }),
         new: Some(Amount { entries: u64::from(new > 0), bytes: new << 20 }),
         reused: Some(Amount { entries: 1, bytes: reused << 20 }),
     };
@@ -147,6 +147,8 @@ fn succeeded() -> Vec<Event> {
             mode: "commit".into(),
             persisted: true,
             why: "the build succeeded".into(),
+            exact: true,
+            reused_why: None,
             directories,
         }),
         Event::Artifact {
@@ -178,6 +180,8 @@ fn failed() -> Vec<Event> {
             mode: "commit".into(),
             persisted: false,
             why: "the build failed".into(),
+            exact: true,
+            reused_why: None,
             directories: Vec::new(),
         }),
         Event::Finished {

@@ -13,6 +13,9 @@ use crate::{
 /// The daemon's listening socket; the standard streams come before it.
 pub(super) const LISTENER: i32 = 3;
 
+/// The lease of the directory, which it only holds.
+pub(super) const LEASE: i32 = 4;
+
 /// All ids: 2^32 - 1 is none, it means "leave it" to chown(2).
 const ALL_IDS: u32 = u32::MAX;
 

@@ -18,7 +18,7 @@ use nix::unistd::geteuid;
 
 use super::{
     Directory, Owner, Sandbox,
-    arguments::{LISTENER, arguments},
+    arguments::{LEASE, LISTENER, arguments},
 };
 use crate::{
     exit::Failure,
@@ -76,18 +76,23 @@ impl fmt::Display for Death {
 }
 
 impl Server {
-    /// Starts one; `run` is a directory that only this user can enter. Gives the descriptor for QEMU's chardev, too.
+    /// Starts one, which holds `lease` until it ends; `run` is a directory that only this user can enter. Gives the descriptor for QEMU's chardev, too.
     pub fn start(
         spawner: &Spawner,
         run: &Path,
         daemon: &Virtiofsd,
         directory: &Directory,
         owner: Owner,
+        lease: Option<OwnedFd>,
     ) -> Result<(Self, OwnedFd)> {
         let arguments = arguments(daemon, directory, owner, sandbox()?)?;
         let (listener, connected) = connection(run)?;
         let mut command =
             Command::new(&daemon.path).args(arguments).stderr(Stdio::Piped).fd(listener, LISTENER);
+        // For as long as the daemon lives, nobody takes the directory to be free.
+        if let Some(lease) = lease {
+            command = command.fd(lease, LEASE);
+        }
         // The C daemon cannot translate ids, but a namespace around it does: the step's user inside is root outside.
         if daemon.kind == Kind::C && directory.inside != owner.uid {
             command =

@@ -3,6 +3,7 @@
 use std::{path::Path, sync::atomic::Ordering, time::Duration};
 
 use kiln::{
+    cache::Writes,
     engine::{Engine, Gifts, Interrupt, Interrupts},
     event::{Data, Event, Status},
     exit::{Code, code_of},
@@ -70,6 +71,8 @@ async fn run_with(plan: &Plan, mut fake: Fake, signal: watch::Receiver<Option<In
         interrupts: Interrupts::new(signal),
         gifts: Gifts::default(),
         limits: Limits::default(),
+        commit: None,
+        writes: Writes::Lost,
         phases: Vec::new(),
     };
     let result = engine.run(&mut fake).await;

@@ -3,6 +3,8 @@
 
 mod argv;
 mod bubblewrap;
+mod cache;
+mod commit;
 mod doctor;
 mod engine;
 mod explain;

@@ -45,7 +45,7 @@ async fn daemons(spawner: &Spawner) -> Vec<Virtiofsd> {
 fn start(spawner: &Spawner, run: &Path, daemon: &Virtiofsd, path: PathBuf) -> (Server, UnixStream) {
     let directory = Directory { path, access: Access::ReadWrite, inside: 1000 };
     let owner = Owner { uid: geteuid().as_raw(), gid: getegid().as_raw() };
-    let (server, connected) = Server::start(spawner, run, daemon, &directory, owner).unwrap();
+    let (server, connected) = Server::start(spawner, run, daemon, &directory, owner, None).unwrap();
     (server, connected.into())
 }
 

@@ -26,6 +26,8 @@ pub(super) mod fd {
     pub(crate) const SCRATCH: i32 = 12;
     /// The connection to virtiofsd.
     pub(crate) const VIRTIOFS: i32 = 13;
+    /// The lease of the cache: only held.
+    pub(crate) const LEASE: i32 = 14;
 }
 
 /// QEMU's set of descriptors that holds the scratch disk (`/dev/fdset/1`).

@@ -43,6 +43,8 @@ pub struct Qemu<'a> {
     pub scratch: Option<OwnedFd>,
     /// The cache's server and QEMU's end of the connection to it; taken at launch.
     pub cache: Option<(Server, OwnedFd)>,
+    /// The lease of the cache, held until QEMU ends; taken at launch.
+    pub lease: Option<OwnedFd>,
     /// Where the console is kept.
     pub console_log: Option<File>,
 }
@@ -75,6 +77,9 @@ impl Qemu<'_> {
             .fd(scratch, argv::fd::SCRATCH);
         if let Some(connection) = cache {
             command = command.fd(connection, argv::fd::VIRTIOFS);
+        }
+        if let Some(lease) = self.lease.take() {
+            command = command.fd(lease, argv::fd::LEASE);
         }
         // In QEMU's eyes, and so in those of its 9p server, the invoking user is the step's user.
         let owner = plan.owner;

@@ -1,0 +1,114 @@
+//! The end of a commit: decided in the journal, merged, and forgotten; and the same for those whose kiln died in between.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result};
+
+use super::{
+    journal::Journal,
+    lease::Lease,
+    merge::Merge,
+    stage::{Gain, Staged},
+    staging::{self, Staging},
+    summary,
+};
+use crate::exit::{Code, Failure};
+
+/// What a commit kept.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Kept {
+    /// By kind of directory.
+    pub gains: BTreeMap<String, Gain>,
+    /// How many replacements and deletions, of this and of earlier commits, wait until nobody else uses the cache.
+    pub waiting: u64,
+}
+
+/// Decides and merges. When this returns, what was staged is durable, and will be in its place whatever happens.
+///
+/// # Errors
+/// A cache failure (7). Before the decision nothing is kept; after it the next start finishes.
+pub fn commit(lease: &Lease, staged: Staged) -> Result<Kept> {
+    let Staged { mut staging, record, gains } = staged;
+    let _turn = lease.commit_lock()?;
+    Journal::of(lease)?.decide(&record).context("decide a commit of the cache")?;
+    staging.decided();
+    drop(staging);
+    let waiting = complete(lease).with_context(|| failed(lease))?;
+    summary::add(lease, &gains)?;
+    Ok(Kept { gains, waiting })
+}
+
+fn failed(lease: &Lease) -> Failure {
+    Failure::new(
+        Code::Cache,
+        format!(
+            "what the build wrote is safe, but not yet in its place in the cache {}",
+            lease.directory.display()
+        ),
+        "mend what is named; the next build, or kiln cache verify --repair, finishes it",
+    )
+}
+
+/// Finishes what is decided, and removes what never was; says how much still waits. Cheap when there is nothing to do.
+pub(super) fn recover(lease: &Lease) -> Result<u64> {
+    let nothing_staged =
+        lease.place.stat(staging::DIRECTORY).context("look for .kiln in the cache")?.is_none();
+    let journal = Journal::of(lease)?;
+    if nothing_staged && journal.is_empty()? {
+        return Ok(0);
+    }
+    let _turn = lease.commit_lock()?;
+    let waiting = complete(lease).with_context(|| failed(lease))?;
+    let kept = names(&journal)?;
+    staging::remove_orphans(lease, &kept)?;
+    Ok(waiting)
+}
+
+/// The staging directories that the journal names.
+fn names(journal: &Journal) -> Result<Vec<String>> {
+    journal.pending()?.into_iter().map(|number| Ok(journal.read(number)?.staging)).collect()
+}
+
+/// Merges all that is decided, in order; under the lock of commits.
+fn complete(lease: &Lease) -> Result<u64> {
+    let journal = Journal::of(lease)?;
+    lease.alone(|alone| {
+        let mut waiting = 0;
+        for number in journal.pending()? {
+            waiting += one(lease, &journal, number, alone)?;
+        }
+        Ok(waiting)
+    })
+}
+
+fn one(lease: &Lease, journal: &Journal, number: u64, alone: bool) -> Result<u64> {
+    let record = match journal.read(number) {
+        Ok(record) => record,
+        Err(error) => {
+            let aside = journal.put_aside(number)?;
+            tracing::warn!(%error, ?aside, "a damaged record of the cache's journal was put aside");
+            return Ok(0);
+        }
+    };
+    // Without its staging directory all of it is in its place, or somebody has deleted it.
+    let Some(staging) = Staging::open(lease, &record.staging)? else {
+        journal.complete(number)?;
+        return Ok(0);
+    };
+    let mut merge = Merge {
+        cache: &lease.place,
+        staging: &staging,
+        record: &record,
+        alone,
+        waiting: 0,
+        touched: 0,
+        thrown: 0,
+    };
+    merge.run()?;
+    let waiting = merge.waiting;
+    if waiting == 0 {
+        journal.complete(number)?;
+        staging.remove()?;
+    }
+    Ok(waiting)
+}

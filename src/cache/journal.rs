@@ -1,0 +1,127 @@
+//! The journal: which commits are decided and not complete. One file a commit, in [`crate::home`], where no guest writes.
+//!
+//! A record appears under its name whole or not at all (written, flushed, renamed, the directory flushed): that is the moment
+//! at which a commit is decided. It goes when all of the commit is in its place. Records are taken in the order of their
+//! numbers, which are given under the lock of commits.
+
+use std::{
+    fs::{self, File},
+    io::Write,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result, ensure};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::lease::{Key, Lease, Stamp};
+
+/// The directory of the home with one directory for each cache.
+const JOURNALS: &str = "journals";
+/// A digest stands before the record.
+const DIGEST: usize = 32;
+/// What is being written has this ending.
+const NEW: &str = "new";
+
+/// What is left to do of a commit, besides what lies in its staging directory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Record {
+    /// The name of the staging directory below `.kiln`.
+    pub staging: String,
+    /// When the build got its lease: what changed later it has not seen.
+    pub started: Stamp,
+    /// What the build deleted.
+    pub deletions: Vec<Vec<u8>>,
+    /// Directories that hide what was below them.
+    pub opaque: Vec<Vec<u8>>,
+    /// Directories that their owner cannot write to, and what their mode is to be.
+    pub modes: Vec<(Vec<u8>, u32)>,
+}
+
+/// The journal of one cache.
+pub(super) struct Journal {
+    directory: PathBuf,
+}
+
+impl Journal {
+    pub(super) fn of(lease: &Lease) -> Result<Self> {
+        Self::open(&lease.home.dir(JOURNALS)?, &lease.key)
+    }
+
+    fn open(journals: &Path, key: &Key) -> Result<Self> {
+        let directory = journals.join(&key.0);
+        if !directory.is_dir() {
+            fs::create_dir(&directory).with_context(|| format!("make {}", directory.display()))?;
+            sync(journals)?;
+        }
+        Ok(Self { directory })
+    }
+
+    /// The numbers of all decided commits, in order. What was being written when its writer died is removed.
+    pub(super) fn pending(&self) -> Result<Vec<u64>> {
+        let mut numbers = Vec::new();
+        let listing = fs::read_dir(&self.directory);
+        for entry in listing.with_context(|| format!("read {}", self.directory.display()))? {
+            let entry = entry.with_context(|| format!("read {}", self.directory.display()))?;
+            match entry.file_name().to_string_lossy().parse() {
+                Ok(number) => numbers.push(number),
+                Err(_) => fs::remove_file(entry.path()).context("remove an unfinished record")?,
+            }
+        }
+        numbers.sort_unstable();
+        Ok(numbers)
+    }
+
+    /// Whether no commit is on its way.
+    pub(super) fn is_empty(&self) -> Result<bool> {
+        let mut listing =
+            fs::read_dir(&self.directory).with_context(|| format!("read {}", self.directory.display()))?;
+        Ok(listing.next().is_none())
+    }
+
+    /// Decides a commit; to be called under the lock of commits, with all that it stages durable.
+    pub(super) fn decide(&self, record: &Record) -> Result<u64> {
+        let number = self.pending()?.last().map_or(1, |last| last + 1);
+        let body = postcard::to_stdvec(record).context("encode a record of the journal")?;
+        let path = self.directory.join(NEW);
+        let mut file = File::create(&path).with_context(|| format!("write {}", path.display()))?;
+        let written = file.write_all(&Sha256::digest(&body)).and_then(|()| file.write_all(&body));
+        written.and_then(|()| file.sync_all()).with_context(|| format!("write {}", path.display()))?;
+        fs::rename(&path, self.path(number)).context("put a record into the journal")?;
+        sync(&self.directory)?;
+        Ok(number)
+    }
+
+    /// Reads a record.
+    pub(super) fn read(&self, number: u64) -> Result<Record> {
+        let path = self.path(number);
+        let bytes = fs::read(&path).with_context(|| format!("read {}", path.display()))?;
+        let (digest, body) =
+            bytes.split_at_checked(DIGEST).context("a record of the journal is too short")?;
+        ensure!(digest == &Sha256::digest(body)[..], "the record {} is damaged", path.display());
+        postcard::from_bytes(body).with_context(|| format!("decode {}", path.display()))
+    }
+
+    /// All of the commit is in its place, and durable.
+    pub(super) fn complete(&self, number: u64) -> Result<()> {
+        fs::remove_file(self.path(number)).context("remove a record from the journal")?;
+        sync(&self.directory)
+    }
+
+    /// A damaged record is put aside, so that it is neither followed nor lost.
+    pub(super) fn put_aside(&self, number: u64) -> Result<PathBuf> {
+        let aside = self.directory.with_extension(format!("damaged-{number}"));
+        fs::rename(self.path(number), &aside).context("put a damaged record aside")?;
+        Ok(aside)
+    }
+
+    fn path(&self, number: u64) -> PathBuf {
+        self.directory.join(format!("{number:012}"))
+    }
+}
+
+fn sync(directory: &Path) -> Result<()> {
+    File::open(directory)
+        .and_then(|directory| directory.sync_all())
+        .with_context(|| format!("flush {}", directory.display()))
+}

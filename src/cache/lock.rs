@@ -1,0 +1,149 @@
+//! Locks on files that end with their last holder: open file description locks (fcntl(2), `F_OFD_SETLK`).
+//!
+//! A child that inherits the descriptor holds the same lock, and nothing is stale after `kill -9`. Unlike flock(2) a shared
+//! lock can be made an exclusive one without being given up in between.
+
+use std::{
+    fs::File,
+    io,
+    os::fd::AsFd,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result};
+use nix::{
+    errno::Errno,
+    fcntl::{FcntlArg, fcntl},
+    libc,
+};
+
+/// How much a lock excludes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Strength {
+    /// Others may hold it, shared, as well.
+    Shared,
+    /// Nobody else holds it.
+    Exclusive,
+}
+
+/// Whether it was got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Got {
+    Yes,
+    No,
+}
+
+/// A file to lock.
+#[derive(Debug)]
+pub(super) struct LockFile {
+    file: File,
+    path: PathBuf,
+}
+
+impl LockFile {
+    /// Opens it, and makes it if it is missing.
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        let file = File::options().create(true).truncate(false).read(true).write(true).open(path);
+        Ok(Self { file: file.with_context(|| format!("open {}", path.display()))?, path: path.to_owned() })
+    }
+
+    /// Locks it if that is possible at once; what was held before stays held if not.
+    pub(super) fn try_lock(&self, strength: Strength) -> Result<Got> {
+        match set(&self.file, FcntlArg::F_OFD_SETLK(&description(kind(strength)))) {
+            Ok(()) => Ok(Got::Yes),
+            Err(Errno::EAGAIN | Errno::EACCES) => Ok(Got::No),
+            Err(error) => Err(error).with_context(|| format!("lock {}", self.path.display())),
+        }
+    }
+
+    /// Locks it, however long it takes. For a thread of its own.
+    pub(super) fn lock(&self, strength: Strength) -> Result<()> {
+        set(&self.file, FcntlArg::F_OFD_SETLKW(&description(kind(strength))))
+            .with_context(|| format!("lock {}", self.path.display()))
+    }
+
+    /// Gives it up.
+    pub(super) fn unlock(&self) -> Result<()> {
+        set(&self.file, FcntlArg::F_OFD_SETLK(&description(libc::F_UNLCK)))
+            .with_context(|| format!("unlock {}", self.path.display()))
+    }
+
+    /// Whether somebody else holds it.
+    pub(super) fn is_held(&self) -> Result<bool> {
+        let mut asked = description(libc::F_WRLCK);
+        set(&self.file, FcntlArg::F_OFD_GETLK(&mut asked))
+            .with_context(|| format!("ask for the lock of {}", self.path.display()))?;
+        Ok(i32::from(asked.l_type) != libc::F_UNLCK)
+    }
+
+    /// The same lock, for a child: it ends with the last descriptor.
+    pub(super) fn share(&self) -> io::Result<std::os::fd::OwnedFd> {
+        self.file.as_fd().try_clone_to_owned()
+    }
+
+    pub(super) fn file(&self) -> &File {
+        &self.file
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+fn set(file: &File, what: FcntlArg) -> nix::Result<()> {
+    // A signal that is handled does not end the wait.
+    let result = fcntl(file, what);
+    result.map(drop)
+}
+
+fn kind(strength: Strength) -> i32 {
+    match strength {
+        Strength::Shared => libc::F_RDLCK,
+        Strength::Exclusive => libc::F_WRLCK,
+    }
+}
+
+/// All of a file.
+fn description(kind: i32) -> libc::flock {
+    libc::flock {
+        l_type: i16::try_from(kind).expect("lock kinds are 0, 1 and 2"),
+        l_whence: i16::try_from(libc::SEEK_SET).expect("it is 0"),
+        l_start: 0,
+        l_len: 0,
+        l_pid: 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shared_lock_is_kept_when_it_cannot_become_exclusive() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let open = || LockFile::open(&dir.path().join("lock")).expect("opened");
+        let (a, b, c) = (open(), open(), open());
+        for lock in [&a, &b] {
+            assert_eq!(lock.try_lock(Strength::Shared).expect("tried"), Got::Yes);
+        }
+        assert_eq!(a.try_lock(Strength::Exclusive).expect("tried"), Got::No);
+        assert_eq!(c.try_lock(Strength::Exclusive).expect("tried"), Got::No, "a still has its share");
+        drop(b);
+        assert_eq!(a.try_lock(Strength::Exclusive).expect("tried"), Got::Yes);
+        assert_eq!(c.try_lock(Strength::Shared).expect("tried"), Got::No);
+    }
+
+    #[test]
+    fn a_copy_holds_the_lock_for_as_long_as_it_lives() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("lock");
+        let lock = LockFile::open(&path).expect("opened");
+        assert_eq!(lock.try_lock(Strength::Exclusive).expect("tried"), Got::Yes);
+        let copy = lock.share().expect("copied");
+        drop(lock);
+        let other = LockFile::open(&path).expect("opened");
+        assert!(other.is_held().expect("asked"));
+        drop(copy);
+        assert!(!other.is_held().expect("asked"));
+    }
+}

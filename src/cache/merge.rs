@@ -1,0 +1,199 @@
+//! What a decided commit has staged goes to its place: by renames, entry by entry, and again from the start after a crash.
+//!
+//! The state is what still lies in the staging directory, so doing it once more does only what is left. A new directory
+//! goes with all that it holds in one rename. What another build may be reading is neither removed nor replaced while it
+//! has a lease: that waits.
+
+use std::io;
+
+use anyhow::{Context, Result};
+
+use super::{
+    journal::Record,
+    place::{Place, Placed, What, join, shown, split, what},
+    remove,
+    rules::{self, Rule},
+    stage::MAX_DEPTH,
+    staging::Staging,
+};
+
+/// Up to so many directories are flushed one by one; beyond, the file system is flushed once.
+const FLUSH_EACH: usize = 64;
+
+/// One merge.
+pub(super) struct Merge<'a> {
+    pub cache: &'a Place,
+    pub staging: &'a Staging,
+    pub record: &'a Record,
+    /// Nobody else uses the cache.
+    pub alone: bool,
+    /// How many replacements and deletions wait.
+    pub waiting: u64,
+    /// How many cache directories were changed.
+    pub touched: usize,
+    /// Names for what is thrown away.
+    pub thrown: u64,
+}
+
+impl Merge<'_> {
+    /// Does what can be done now, and makes it durable.
+    pub(super) fn run(&mut self) -> Result<()> {
+        let record = self.record;
+        for path in &record.deletions {
+            self.delete(path).with_context(|| format!("remove {} from the cache", shown(path)))?;
+        }
+        let staging = self.staging;
+        self.directory(staging.tree(), self.cache, b"", MAX_DEPTH)?;
+        for (path, mode) in &record.modes {
+            if let Some(place) = self.cache.dir(path)?
+                && place.itself()?.st_mode & 0o7777 != *mode
+            {
+                place.set_mode(*mode).with_context(|| format!("set the mode of {}", shown(path)))?;
+                self.touched(&place)?;
+            }
+        }
+        if self.touched > FLUSH_EACH {
+            self.cache.sync_file_system().context("make the cache durable")?;
+        }
+        Ok(())
+    }
+
+    fn touched(&mut self, place: &Place) -> Result<()> {
+        self.touched += 1;
+        if self.touched <= FLUSH_EACH { place.sync().context("make a directory durable") } else { Ok(()) }
+    }
+
+    fn delete(&mut self, path: &[u8]) -> Result<()> {
+        let (directory, name) = split(path);
+        let Some(parent) = self.cache.dir(directory)? else { return Ok(()) };
+        if parent.stat(name)?.is_none() {
+            return Ok(());
+        }
+        if !self.alone {
+            self.waiting += 1;
+            return Ok(());
+        }
+        self.take_out(&parent, name)?;
+        self.touched(&parent)
+    }
+
+    /// Removes what the build has seen; what came later stays.
+    fn take_out(&mut self, parent: &Place, name: &[u8]) -> Result<()> {
+        remove::writable(parent)?;
+        if remove::changed_since(parent, name, self.record.started, MAX_DEPTH)? {
+            remove::older(parent, name, self.record.started, MAX_DEPTH)?;
+            return Ok(());
+        }
+        if let Some(place) = parent.dir(name)? {
+            // A directory that moves has its `..` written.
+            remove::writable(&place)?;
+        }
+        let trash = self.staging.trash()?;
+        loop {
+            self.thrown += 1;
+            if parent.move_new(name, &trash, self.thrown.to_string().as_bytes())? == Placed::Done {
+                return Ok(());
+            }
+        }
+    }
+
+    fn directory(&mut self, staged: &Place, cached: &Place, path: &[u8], depth: usize) -> Result<()> {
+        let before = self.touched;
+        for (name, kind) in
+            in_order(staged).with_context(|| format!("list what is staged of {}", shown(path)))?
+        {
+            let whole = join(path, &name);
+            let entry = Staged { from: staged, to: cached, name: &name, path: &whole, kind };
+            self.entry(&entry, depth).with_context(|| format!("put {} into the cache", shown(&whole)))?;
+        }
+        if self.touched > before {
+            self.touched(cached)?;
+        }
+        Ok(())
+    }
+
+    fn entry(&mut self, entry: &Staged<'_>, depth: usize) -> Result<()> {
+        let Staged { from, to, name, path, kind } = *entry;
+        if kind == What::Other {
+            // Nothing of ours: a guest that writes straight into the cache has been here.
+            return Ok(());
+        }
+        let Some(theirs) = to.stat(name)? else { return self.put(entry) };
+        let both = kind == What::Directory && what(&theirs) == What::Directory;
+        if both && !self.record.opaque.iter().any(|opaque| opaque == path) {
+            return self.descend(entry, depth);
+        }
+        if !self.alone {
+            self.waiting += 1;
+            return Ok(());
+        }
+        let newer = remove::changed_since(to, name, self.record.started, MAX_DEPTH)?;
+        if newer && rules::rule(path) == Rule::First {
+            return Ok(());
+        }
+        if kind != What::Directory && what(&theirs) != What::Directory {
+            remove::writable(to)?;
+            from.move_over(name, to, name)?;
+            self.touched += 1;
+            return Ok(());
+        }
+        self.take_out(to, name)?;
+        match to.stat(name)? {
+            None => self.put(entry),
+            // What came later than the build began stays, and ours goes around it.
+            Some(left) if kind == What::Directory && what(&left) == What::Directory => {
+                self.descend(entry, depth)
+            }
+            Some(_) => Ok(()),
+        }
+    }
+
+    fn put(&mut self, entry: &Staged<'_>) -> Result<()> {
+        let Staged { from, to, name, .. } = *entry;
+        remove::writable(to)?;
+        if from.move_new(name, to, name)? == Placed::Done {
+            self.touched += 1;
+        }
+        // Else somebody who takes no lease was faster: what is there stays.
+        Ok(())
+    }
+
+    fn descend(&mut self, entry: &Staged<'_>, depth: usize) -> Result<()> {
+        let Staged { from, to, name, path, .. } = *entry;
+        // Nothing that kiln stages is deeper.
+        if depth == 0 {
+            return Ok(());
+        }
+        if let (Some(ours), Some(theirs)) = (from.dir(name)?, to.dir(name)?) {
+            self.directory(&ours, &theirs, path, depth - 1)?;
+        }
+        Ok(from.remove_empty(name)?)
+    }
+}
+
+/// An entry on its way.
+#[derive(Clone, Copy)]
+struct Staged<'a> {
+    from: &'a Place,
+    to: &'a Place,
+    name: &'a [u8],
+    path: &'a [u8],
+    kind: What,
+}
+
+/// Directories first, then files, those that tools leave as a sign of completion (`.cargo-ok`) last; links to them at the end.
+fn in_order(staged: &Place) -> io::Result<Vec<(Vec<u8>, What)>> {
+    let mut found = Vec::new();
+    for name in staged.names()? {
+        if let Some(stat) = staged.stat(&name)? {
+            found.push((name, what(&stat)));
+        }
+    }
+    found.sort_by_key(|(name, kind)| match kind {
+        What::Directory => 0,
+        What::File if name.first() != Some(&b'.') => 1,
+        What::File => 2,
+        What::Symlink | What::Other => 3,
+    });
+    Ok(found)
+}

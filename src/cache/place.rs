@@ -1,0 +1,294 @@
+//! A directory that is open, and what is done in it: the only way to files of the cache.
+//!
+//! No path is ever followed through a link or out of the directory (openat2, `RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS`), so it
+//! does not matter what a guest made of the tree, or makes of it while kiln works there.
+
+use std::{
+    ffi::OsString,
+    fs::File,
+    io,
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::ffi::OsStrExt,
+    },
+    path::Path,
+};
+
+use nix::{
+    dir::Dir,
+    errno::Errno,
+    fcntl::{
+        AtFlags, OFlag, OpenHow, RenameFlags, ResolveFlag, open, openat2, readlinkat, renameat, renameat2,
+    },
+    sys::{
+        stat::{FileStat, Mode, SFlag, fchmod, fstatat, futimens, mkdirat},
+        time::TimeSpec,
+    },
+    unistd::{UnlinkatFlags, fsync, linkat, symlinkat, syncfs, unlinkat},
+};
+
+/// An open directory.
+#[derive(Debug)]
+pub(super) struct Place {
+    fd: OwnedFd,
+}
+
+/// What lies at a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum What {
+    Directory,
+    File,
+    Symlink,
+    /// A device, fifo or socket.
+    Other,
+}
+
+/// What a stat says.
+pub(super) fn what(stat: &FileStat) -> What {
+    match SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT {
+        SFlag::S_IFDIR => What::Directory,
+        SFlag::S_IFREG => What::File,
+        SFlag::S_IFLNK => What::Symlink,
+        _ => What::Other,
+    }
+}
+
+/// The permission bits of a stat.
+pub(super) fn permissions(stat: &FileStat) -> u32 {
+    stat.st_mode & 0o7777
+}
+
+/// Whether something was put in place, or something was there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Placed {
+    Done,
+    Taken,
+}
+
+impl Place {
+    /// Opens a directory of the host by its path: the only step at which links are followed.
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        Ok(Self { fd: open(path, flags, Mode::empty())? })
+    }
+
+    fn open_below(&self, path: &[u8], flags: OFlag, mode: u32) -> nix::Result<OwnedFd> {
+        let resolve = ResolveFlag::RESOLVE_BENEATH
+            | ResolveFlag::RESOLVE_NO_SYMLINKS
+            | ResolveFlag::RESOLVE_NO_MAGICLINKS;
+        let how = OpenHow::new()
+            .flags(flags | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW)
+            .mode(Mode::from_bits_truncate(mode))
+            .resolve(resolve);
+        loop {
+            match openat2(&self.fd, path, how) {
+                // A rename elsewhere got in the way of the check.
+                Err(Errno::EAGAIN | Errno::EINTR) => {}
+                result => return result,
+            }
+        }
+    }
+
+    /// The directory at a path below this one; `None` where there is none.
+    pub(super) fn dir(&self, path: &[u8]) -> io::Result<Option<Self>> {
+        let path = if path.is_empty() { b"." } else { path };
+        match self.open_below(path, OFlag::O_RDONLY | OFlag::O_DIRECTORY, 0) {
+            Ok(fd) => Ok(Some(Self { fd })),
+            Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The directory of this name, made if it is missing.
+    pub(super) fn make(&self, name: &[u8]) -> io::Result<Self> {
+        match mkdirat(&self.fd, name, Mode::S_IRWXU) {
+            Ok(()) | Err(Errno::EEXIST) => {}
+            Err(error) => return Err(error.into()),
+        }
+        self.dir(name)?.ok_or_else(|| Errno::ENOTDIR.into())
+    }
+
+    /// A new directory (0700).
+    pub(super) fn make_new(&self, name: &[u8]) -> io::Result<()> {
+        Ok(mkdirat(&self.fd, name, Mode::S_IRWXU)?)
+    }
+
+    /// A new file (0600).
+    pub(super) fn create(&self, name: &[u8]) -> io::Result<File> {
+        let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_EXCL;
+        Ok(self.open_below(name, flags, 0o600)?.into())
+    }
+
+    /// The regular file at a path below, for reading; `None` where there is none.
+    pub(super) fn file(&self, path: &[u8]) -> io::Result<Option<File>> {
+        match self.open_below(path, OFlag::O_RDONLY | OFlag::O_NONBLOCK, 0) {
+            Ok(fd) => {
+                let file = File::from(fd);
+                Ok(file.metadata()?.is_file().then_some(file))
+            }
+            Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP | Errno::ENXIO) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// What has this name; `None` for nothing.
+    pub(super) fn stat(&self, name: &[u8]) -> io::Result<Option<FileStat>> {
+        match fstatat(&self.fd, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
+            Ok(stat) => Ok(Some(stat)),
+            Err(Errno::ENOENT | Errno::ENOTDIR) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Where the link of this name leads.
+    pub(super) fn read_link(&self, name: &[u8]) -> io::Result<OsString> {
+        Ok(readlinkat(&self.fd, name)?)
+    }
+
+    /// A new symbolic link.
+    pub(super) fn symlink(&self, target: &[u8], name: &[u8]) -> io::Result<()> {
+        Ok(symlinkat(target, &self.fd, name)?)
+    }
+
+    /// One more name, here, for what has a name in another directory.
+    pub(super) fn link(&self, from: &Self, old: &[u8], name: &[u8]) -> io::Result<()> {
+        Ok(linkat(&from.fd, old, &self.fd, name, AtFlags::empty())?)
+    }
+
+    /// All names, sorted.
+    pub(super) fn names(&self) -> io::Result<Vec<Vec<u8>>> {
+        let mut dir = Dir::from_fd(self.open_below(b".", OFlag::O_RDONLY | OFlag::O_DIRECTORY, 0)?)?;
+        let mut names = Vec::new();
+        for entry in dir.iter() {
+            let name = entry?.file_name().to_bytes().to_vec();
+            if name != b"." && name != b".." {
+                names.push(name);
+            }
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    /// Moves `name` to `target` in `to`, if nothing is there.
+    pub(super) fn move_new(&self, name: &[u8], to: &Self, target: &[u8]) -> io::Result<Placed> {
+        match renameat2(&self.fd, name, &to.fd, target, RenameFlags::RENAME_NOREPLACE) {
+            Ok(()) => Ok(Placed::Done),
+            Err(Errno::EEXIST | Errno::ENOTEMPTY) => Ok(Placed::Taken),
+            // The file system does not know the flag; nobody but a commit adds names, and commits take turns.
+            Err(Errno::EINVAL) => {
+                if to.stat(target)?.is_some() {
+                    return Ok(Placed::Taken);
+                }
+                renameat(&self.fd, name, &to.fd, target)?;
+                Ok(Placed::Done)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Moves `name` to `target` in `to`, in place of the file or link that is there.
+    pub(super) fn move_over(&self, name: &[u8], to: &Self, target: &[u8]) -> io::Result<()> {
+        Ok(renameat(&self.fd, name, &to.fd, target)?)
+    }
+
+    /// Removes a name that is no directory's.
+    pub(super) fn unlink(&self, name: &[u8]) -> io::Result<()> {
+        Ok(unlinkat(&self.fd, name, UnlinkatFlags::NoRemoveDir)?)
+    }
+
+    /// Removes an empty directory; one that is not empty stays.
+    pub(super) fn remove_empty(&self, name: &[u8]) -> io::Result<()> {
+        match unlinkat(&self.fd, name, UnlinkatFlags::RemoveDir) {
+            Ok(()) | Err(Errno::ENOTEMPTY | Errno::EEXIST | Errno::ENOENT) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Its own stat.
+    pub(super) fn itself(&self) -> io::Result<FileStat> {
+        Ok(nix::sys::stat::fstat(&self.fd)?)
+    }
+
+    /// Sets its permission bits.
+    pub(super) fn set_mode(&self, mode: u32) -> io::Result<()> {
+        Ok(fchmod(&self.fd, Mode::from_bits_truncate(mode))?)
+    }
+
+    /// Sets its time of change.
+    pub(super) fn set_time(&self, seconds: i64, nanos: u32) -> io::Result<()> {
+        set_time(&self.fd, seconds, nanos)
+    }
+
+    /// Makes its names durable.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        Ok(fsync(&self.fd)?)
+    }
+
+    /// Makes all of its file system durable: one flush where many files would each need one.
+    pub(super) fn sync_file_system(&self) -> io::Result<()> {
+        Ok(syncfs(&self.fd)?)
+    }
+}
+
+/// Sets a file's time of change.
+pub(super) fn set_time(file: impl AsFd, seconds: i64, nanos: u32) -> io::Result<()> {
+    Ok(futimens(file, &TimeSpec::UTIME_OMIT, &TimeSpec::new(seconds, i64::from(nanos)))?)
+}
+
+/// A path's directory and its last name.
+pub(super) fn split(path: &[u8]) -> (&[u8], &[u8]) {
+    match path.iter().rposition(|&byte| byte == b'/') {
+        Some(slash) => (&path[..slash], &path[slash + 1..]),
+        None => (b"", path),
+    }
+}
+
+/// A name below a directory.
+pub(super) fn join(directory: &[u8], name: &[u8]) -> Vec<u8> {
+    if directory.is_empty() { name.to_vec() } else { [directory, name].join(&b'/') }
+}
+
+/// A name of the tree, fit for a message.
+pub(super) fn shown(path: &[u8]) -> String {
+    format!("{:?}", String::from_utf8_lossy(&path[..path.len().min(200)]))
+}
+
+/// A symbolic link's target as bytes.
+pub(super) fn bytes(target: &OsString) -> &[u8] {
+    target.as_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::symlink};
+
+    use super::*;
+
+    #[test]
+    fn nothing_is_reached_through_a_link_or_out_of_the_directory() {
+        let root = tempfile::tempdir().expect("a directory");
+        fs::create_dir_all(root.path().join("in/d")).expect("made");
+        fs::write(root.path().join("secret"), "x").expect("written");
+        symlink("..", root.path().join("in/up")).expect("linked");
+        symlink("../secret", root.path().join("in/leak")).expect("linked");
+        let place = Place::open(&root.path().join("in")).expect("opened");
+        assert!(place.dir(b"d").expect("looked").is_some());
+        assert!(place.dir(b"up").expect("looked").is_none());
+        assert!(place.file(b"leak").expect("looked").is_none());
+        assert!(place.file(b"up/secret").expect("looked").is_none());
+        assert!(place.dir(b"..").is_err());
+        assert!(place.file(b"../secret").is_err());
+    }
+
+    #[test]
+    fn a_name_that_is_taken_stays() {
+        let root = tempfile::tempdir().expect("a directory");
+        for (name, content) in [("a", "1"), ("b", "2")] {
+            fs::write(root.path().join(name), content).expect("written");
+        }
+        let place = Place::open(root.path()).expect("opened");
+        assert_eq!(place.move_new(b"a", &place, b"b").expect("tried"), Placed::Taken);
+        assert_eq!(place.move_new(b"a", &place, b"c").expect("tried"), Placed::Done);
+        assert_eq!(fs::read(root.path().join("b")).expect("read"), b"2");
+    }
+}

@@ -1,0 +1,139 @@
+//! Removes trees, whatever they are: no recursion that a deep tree could break, no link followed.
+
+use std::io;
+
+use super::{
+    lease::Stamp,
+    place::{Place, What, what},
+};
+
+/// Removes `name` and all below it. Holds one descriptor at a time for each level of what is left, at most [`OPEN`].
+pub(super) fn tree(parent: &Place, name: &[u8]) -> io::Result<()> {
+    loop {
+        match parent.stat(name)?.map(|stat| what(&stat)) {
+            None => return Ok(()),
+            Some(What::Directory) => {}
+            Some(What::File | What::Symlink | What::Other) => return parent.unlink(name),
+        }
+        if empty(parent, name)? {
+            parent.remove_empty(name)?;
+        }
+    }
+}
+
+/// How deep one descent goes; what lies deeper is moved up and removed by the next one.
+const OPEN: usize = 64;
+
+/// Empties the directory `name`; false when something was moved up into it and another round is needed.
+fn empty(parent: &Place, name: &[u8]) -> io::Result<bool> {
+    let Some(top) = parent.dir(name)? else { return Ok(true) };
+    writable(&top)?;
+    let mut stack: Vec<(Place, Vec<Vec<u8>>, Vec<u8>)> = Vec::new();
+    let names = top.names()?;
+    let mut moved = 0_u64;
+    stack.push((top, names, Vec::new()));
+    while let Some((place, names, own)) = stack.last_mut() {
+        let Some(next) = names.pop() else {
+            let own = std::mem::take(own);
+            stack.pop();
+            if let Some((above, ..)) = stack.last() {
+                above.remove_empty(&own)?;
+            }
+            continue;
+        };
+        match place.stat(&next)?.map(|stat| what(&stat)) {
+            None => {}
+            Some(What::Directory) => {
+                let Some(below) = place.dir(&next)? else { continue };
+                writable(&below)?;
+                if stack.len() < OPEN {
+                    let names = below.names()?;
+                    stack.push((below, names, next));
+                } else {
+                    moved += 1;
+                    let up = format!(".deep-{moved}");
+                    let (last, (above, ..)) = (stack.len() - 1, &stack[0]);
+                    stack[last].0.move_new(&next, above, up.as_bytes())?;
+                }
+            }
+            Some(What::File | What::Symlink | What::Other) => place.unlink(&next)?,
+        }
+    }
+    Ok(moved == 0)
+}
+
+/// Go's directories cannot be written by their owner; root need not ask.
+pub(super) fn writable(place: &Place) -> io::Result<()> {
+    let mode = place.itself()?.st_mode & 0o7777;
+    if mode & 0o700 == 0o700 { Ok(()) } else { place.set_mode(mode | 0o700) }
+}
+
+/// Whether anything in a tree was changed at or after `since`. What is too deep to see counts as changed.
+pub(super) fn changed_since(parent: &Place, name: &[u8], since: Stamp, depth: usize) -> io::Result<bool> {
+    let Some(stat) = parent.stat(name)? else { return Ok(false) };
+    if what(&stat) != What::Directory {
+        return Ok((stat.st_ctime, stat.st_ctime_nsec) >= since);
+    }
+    // A directory's own time says that something below it was removed or added; the additions are seen themselves.
+    let Some(place) = parent.dir(name)? else { return Ok(false) };
+    if depth == 0 {
+        return Ok(true);
+    }
+    for name in place.names()? {
+        if changed_since(&place, &name, since, depth - 1)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Removes what was not changed since then, and directories that become empty so.
+pub(super) fn older(parent: &Place, name: &[u8], since: Stamp, depth: usize) -> io::Result<()> {
+    let Some(stat) = parent.stat(name)? else { return Ok(()) };
+    if what(&stat) != What::Directory {
+        let old = (stat.st_ctime, stat.st_ctime_nsec) < since;
+        return if old { parent.unlink(name) } else { Ok(()) };
+    }
+    let Some(place) = parent.dir(name)? else { return Ok(()) };
+    if depth == 0 {
+        return Ok(());
+    }
+    writable(&place)?;
+    for name in place.names()? {
+        older(&place, &name, since, depth - 1)?;
+    }
+    parent.remove_empty(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::PermissionsExt};
+
+    use super::*;
+
+    #[test]
+    fn a_tree_deeper_than_any_path_goes_and_a_link_leads_nowhere() {
+        let dir = tempfile::tempdir().expect("a directory");
+        fs::write(dir.path().join("stays"), "x").expect("written");
+        let top = Place::open(dir.path()).expect("opened");
+        let mut place = top.make(b"deep").expect("made");
+        for _ in 0..3000 {
+            place.symlink(b"/etc", b"link").expect("linked");
+            place = place.make(b"directory").expect("made");
+        }
+        tree(&top, b"deep").expect("removed");
+        assert_eq!(top.names().expect("listed"), [b"stays".to_vec()]);
+    }
+
+    #[test]
+    fn read_only_directories_go_as_well() {
+        let dir = tempfile::tempdir().expect("a directory");
+        fs::create_dir_all(dir.path().join("a/b")).expect("made");
+        fs::write(dir.path().join("a/b/c"), "x").expect("written");
+        for name in ["a/b", "a"] {
+            fs::set_permissions(dir.path().join(name), fs::Permissions::from_mode(0o555)).expect("set");
+        }
+        tree(&Place::open(dir.path()).expect("opened"), b"a").expect("removed");
+        assert_eq!(fs::read_dir(dir.path()).expect("listed").count(), 0);
+    }
+}

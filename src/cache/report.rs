@@ -1,0 +1,129 @@
+//! What a build made of the cache, for the event and the summary.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    commit::Kept,
+    stage::Gain,
+    summary::{self, Amounts, Held},
+};
+use crate::{
+    event::{Amount, CacheDirectory, CacheReport},
+    home::Home,
+    plan::{CacheMode, CachePlan, CacheShare},
+};
+
+/// What became of the build's writes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Writes {
+    /// The build failed, or wrote nothing that could be kept.
+    Lost,
+    /// They were committed.
+    Committed(Kept),
+    /// There was nothing to commit.
+    Unchanged,
+    /// They were more than the limit allows.
+    TooMuch(String),
+    /// They went straight through; what the directory held before and holds now, where that is known.
+    Through(Option<(Amounts, Amounts)>),
+}
+
+/// What became of writes that went straight through, as far as it can be told without counting a large cache.
+pub fn written(home: &Home, plan: &CachePlan, held: Option<&Held>) -> anyhow::Result<Writes> {
+    let after = summary::after_writes(home, &plan.directory)?;
+    let before = held.filter(|held| held.exact).map(|held| held.amounts.clone());
+    Ok(Writes::Through(before.zip(after)))
+}
+
+/// Where reuse could be measured, nobody measures it.
+const NOT_MEASURED: &str = "what a build reads of the cache is not measured: neither share tells the host";
+
+/// The report of a build.
+pub fn report(
+    plan: Option<&CachePlan>,
+    held: Option<&Held>,
+    writes: &Writes,
+    succeeded: bool,
+) -> CacheReport {
+    let Some(plan) = plan else {
+        return CacheReport {
+            mode: "none".into(),
+            persisted: false,
+            why: "there is no cache directory".into(),
+            exact: true,
+            reused_why: None,
+            directories: Vec::new(),
+        };
+    };
+    let (persisted, why) = verdict(plan, writes, succeeded);
+    CacheReport {
+        mode: plan.mode.name().into(),
+        persisted,
+        why,
+        exact: held.is_some_and(|held| held.exact),
+        reused_why: Some(NOT_MEASURED.into()),
+        directories: directories(held, writes),
+    }
+}
+
+fn verdict(plan: &CachePlan, writes: &Writes, succeeded: bool) -> (bool, String) {
+    let (persisted, why) = match (plan.mode, writes) {
+        (CacheMode::Commit, Writes::Committed(Kept { waiting: 0, .. })) => {
+            (true, "the build succeeded, and its writes were merged")
+        }
+        (CacheMode::Commit, Writes::Committed(Kept { waiting, .. })) => {
+            let why = format!(
+                "merged; {waiting} replacements and deletions wait until no other build uses the cache"
+            );
+            return (true, why);
+        }
+        (CacheMode::Commit, Writes::Unchanged) => (true, "the build wrote nothing new"),
+        (CacheMode::Commit, Writes::TooMuch(why)) => {
+            return (false, format!("{why}; --cache-commit-limit allows more"));
+        }
+        (CacheMode::Commit, Writes::Lost | Writes::Through(_)) => (false, "the build did not succeed"),
+        (CacheMode::Rw, _) if succeeded => (true, "writes go straight to the host's directory"),
+        (CacheMode::Rw, _) => {
+            (true, "writes go straight to the host's directory, those of a build that failed too")
+        }
+        (CacheMode::Ro, _) => (false, "the build could not write into it (--cache-mode ro)"),
+        (CacheMode::Discard, _) => match plan.share {
+            CacheShare::NineP => (false, "by 9p writes are discarded; --cache-mode commit keeps them"),
+            _ => (false, "--cache-mode discard"),
+        },
+    };
+    (persisted, why.into())
+}
+
+fn directories(held: Option<&Held>, writes: &Writes) -> Vec<CacheDirectory> {
+    let (before, new) = match writes {
+        Writes::Committed(kept) => (held.map(|held| held.amounts.clone()), Some(gains(&kept.gains))),
+        Writes::Unchanged => (held.map(|held| held.amounts.clone()), Some(Amounts::new())),
+        Writes::Through(Some((before, after))) => (Some(before.clone()), Some(grown(before, after))),
+        Writes::Through(None) | Writes::Lost | Writes::TooMuch(_) => {
+            (held.map(|held| held.amounts.clone()), None)
+        }
+    };
+    let names: BTreeSet<&String> =
+        before.iter().flat_map(BTreeMap::keys).chain(new.iter().flat_map(BTreeMap::keys)).collect();
+    let row = |name: &String| CacheDirectory {
+        name: name.clone(),
+        before: before.as_ref().map(|amounts| amounts.get(name).copied().unwrap_or_default()),
+        new: new.as_ref().map(|amounts| amounts.get(name).copied().unwrap_or_default()),
+        reused: None,
+    };
+    names.into_iter().map(row).collect()
+}
+
+fn gains(gains: &BTreeMap<String, Gain>) -> Amounts {
+    gains.iter().map(|(name, gain)| (name.clone(), gain.new)).collect()
+}
+
+fn grown(before: &Amounts, after: &Amounts) -> Amounts {
+    let each = |(name, now): (&String, &Amount)| {
+        let then = before.get(name).copied().unwrap_or_default();
+        let entries = now.entries.saturating_sub(then.entries);
+        (name.clone(), Amount { entries, bytes: now.bytes.saturating_sub(then.bytes) })
+    };
+    after.iter().map(each).collect()
+}

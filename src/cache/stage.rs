@@ -1,0 +1,461 @@
+//! The stream of an overlay's upper directory becomes a staged tree: all that a build changed, below `<cache>/.kiln`.
+//!
+//! Before it: the engine, with the agent's stream, which is hostile. After it: [`super::commit`]. Nothing in the cache is
+//! changed here. What is the same as what is there is left out; directories that exist are mirrored as empty ones on the
+//! way down, so that [`super::merge`] finds by walking what goes where.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    fs::File,
+    io::{self, Read, Write},
+    os::unix::{ffi::OsStrExt, fs::FileExt},
+    path::Path,
+};
+
+use anyhow::{Context, Result};
+use nix::sys::stat::FileStat;
+use xattr::FileExt as _;
+
+use super::{
+    journal,
+    lease::Lease,
+    place::{Place, What, bytes, permissions, set_time, shown, split, what},
+    rules,
+    staging::Staging,
+};
+use crate::{
+    ecosystem,
+    event::Amount,
+    exit::{Code, Failure},
+    package::{self, Entry, Kind, Reader, Time},
+};
+
+/// How much a build may add to the cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CommitLimit {
+    /// Bytes of files.
+    pub bytes: u64,
+    /// Files, links, directories and deletions.
+    pub entries: u64,
+}
+
+impl Default for CommitLimit {
+    /// 16 GiB and a million entries: ten times the largest dependency trees.
+    fn default() -> Self {
+        Self { bytes: 16 << 30, entries: 1 << 20 }
+    }
+}
+
+/// No path of the cache is deeper: a merge holds two descriptors for each level.
+pub(super) const MAX_DEPTH: usize = 128;
+/// Up to so many entries each file is flushed by itself; beyond, one flush of the file system costs less.
+const FLUSH_EACH: u64 = 64;
+/// At most so much of one extended header of the stream is taken.
+const HEADER_BYTES: u64 = 256 << 10;
+/// In pieces of this size content is compared and written.
+const PIECE: usize = 256 << 10;
+/// How an opaque directory is marked.
+const OPAQUE: &[u8] = b"trusted.overlay.opaque";
+
+/// What one kind of directory gained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Gain {
+    /// Files and links that are new or other than before.
+    pub new: Amount,
+    /// What was there before in the place of those that are other.
+    pub replaced: Amount,
+}
+
+/// A staged commit: nothing of it is in the cache yet. Dropped, it is gone.
+#[derive(Debug)]
+pub struct Staged {
+    pub(super) staging: Staging,
+    pub(super) record: journal::Record,
+    /// By kind of directory.
+    pub gains: BTreeMap<String, Gain>,
+}
+
+/// How things are made durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Flush {
+    /// File by file.
+    Each,
+    /// The file system at once.
+    All,
+}
+
+/// What became of a stream.
+#[derive(Debug)]
+pub enum Outcome {
+    /// It is staged.
+    Staged(Box<Staged>),
+    /// Nothing in it is other than what the cache holds.
+    Unchanged,
+    /// It is more than the limit allows; why, in words.
+    TooMuch(String),
+}
+
+/// Stages what `stream` says.
+///
+/// # Errors
+/// A cache failure (7) for a stream that is refused, or a cache that cannot be written. Nothing is left.
+pub fn stage(lease: &Lease, stream: impl Read, limit: CommitLimit) -> Result<Outcome> {
+    let staging = Staging::make(lease).with_context(|| unwritable(lease))?;
+    let mut stager = Stager {
+        cache: &lease.place,
+        tree: staging.tree(),
+        here: None,
+        open: Vec::new(),
+        whiteouts: HashSet::new(),
+        opaque: HashSet::new(),
+        record: journal::Record {
+            staging: staging.name().to_owned(),
+            started: lease.started,
+            deletions: Vec::new(),
+            opaque: Vec::new(),
+            modes: Vec::new(),
+        },
+        gains: BTreeMap::new(),
+        entries: 0,
+        bytes: 0,
+        changes: 0,
+        limit,
+        buffer: vec![0; PIECE],
+        other: vec![0; PIECE],
+    };
+    let over = stager.read(stream)?;
+    let Stager { record, gains, entries, changes, .. } = stager;
+    if let Some(over) = over {
+        return Ok(Outcome::TooMuch(over));
+    }
+    if changes == 0 {
+        return Ok(Outcome::Unchanged);
+    }
+    let flush = if entries <= FLUSH_EACH { Flush::Each } else { Flush::All };
+    staging.sync(flush).context("make the new entries durable")?;
+    Ok(Outcome::Staged(Box::new(Staged { staging, record, gains })))
+}
+
+fn unwritable(lease: &Lease) -> Failure {
+    Failure::new(
+        Code::Cache,
+        format!("nothing can be written in the cache {}", lease.directory.display()),
+        "make it writable, name another one with --cache-dir, or use --cache-mode discard",
+    )
+}
+
+fn refuse(path: &[u8], why: &str) -> anyhow::Error {
+    Failure::new(
+        Code::Cache,
+        format!("what the build wrote into the cache is refused: {}: {why}", shown(path)),
+        "nothing was kept; look at what the build does in /var/cache/melange",
+    )
+    .into()
+}
+
+/// The directory that entries are being put into: staged, and the one in the cache, if there is one.
+struct Here {
+    path: Vec<u8>,
+    staged: Place,
+    cached: Option<Place>,
+}
+
+struct Stager<'a> {
+    cache: &'a Place,
+    tree: &'a Place,
+    here: Option<Here>,
+    /// New directories whose time is set when nothing more comes into them.
+    open: Vec<(Vec<u8>, Time)>,
+    /// What earlier entries said is gone, whether the cache has it or not.
+    whiteouts: HashSet<Vec<u8>>,
+    opaque: HashSet<Vec<u8>>,
+    record: journal::Record,
+    gains: BTreeMap<String, Gain>,
+    entries: u64,
+    bytes: u64,
+    /// How many entries are other than what is there.
+    changes: u64,
+    limit: CommitLimit,
+    buffer: Vec<u8>,
+    other: Vec<u8>,
+}
+
+impl Stager<'_> {
+    /// Reads all; the answer is why it is too much, if it is.
+    fn read(&mut self, stream: impl Read) -> Result<Option<String>> {
+        let limit = self.limit;
+        let limits = package::Limits {
+            entries: limit.entries.saturating_add(1),
+            bytes: limit.bytes.saturating_add(limit.entries.saturating_mul(4096)).saturating_add(1 << 30),
+            header_bytes: HEADER_BYTES,
+        };
+        let mut reader = Reader::new(stream, limits);
+        loop {
+            let next = reader.next_entry().map_err(of_cache)?;
+            let Some(entry) = next else { break };
+            self.entries += 1;
+            if let Kind::File { size } = entry.kind {
+                self.bytes = self.bytes.saturating_add(size);
+            }
+            if self.entries > limit.entries {
+                return Ok(Some(format!("more than {} entries were written", limit.entries)));
+            }
+            if self.bytes > limit.bytes {
+                return Ok(Some(format!("more than {} MiB were written", limit.bytes >> 20)));
+            }
+            self.entry(&entry, &mut reader)?;
+        }
+        self.leave(b"")?;
+        Ok(None)
+    }
+
+    fn entry<R: Read>(&mut self, entry: &Entry, reader: &mut Reader<R>) -> Result<()> {
+        let path = &entry.path;
+        package::check_path(path).map_err(|why| refuse(path, &why))?;
+        if path.split(|&byte| byte == b'/').count() > MAX_DEPTH {
+            return Err(refuse(path, &format!("it lies deeper than {MAX_DEPTH} directories")));
+        }
+        // The build saw another commit's staging directory, if it saw one at all.
+        let ours = super::staging::DIRECTORY;
+        if path.starts_with(ours) && matches!(path.get(ours.len()), None | Some(b'/')) {
+            return Ok(());
+        }
+        if kept(path) == ecosystem::Kind::Junk {
+            return Ok(());
+        }
+        let (directory, name) = split(path);
+        self.enter(directory)?;
+        let doing = || format!("stage {}", shown(path));
+        match &entry.kind {
+            Kind::Directory => self.directory(entry, name).with_context(doing),
+            Kind::File { size } => self.file(entry, name, *size, reader),
+            Kind::Symlink { target } => self.symlink(path, name, target).with_context(doing),
+            Kind::HardLink { target } => self.hard_link(path, name, target),
+            Kind::Whiteout => self.whiteout(path, name).with_context(doing),
+            Kind::Fifo => Ok(()),
+        }
+    }
+
+    /// Makes `directory` the place where entries go: its own entry has come before.
+    fn enter(&mut self, directory: &[u8]) -> Result<()> {
+        if self.here.as_ref().is_some_and(|here| here.path == directory) {
+            return Ok(());
+        }
+        self.leave(directory)?;
+        let looked = || format!("open {}", shown(directory));
+        let staged = self.tree.dir(directory).with_context(looked)?;
+        let staged = staged.ok_or_else(|| refuse(directory, "it is no directory that came before"))?;
+        let hidden = ancestors(directory).any(|above| self.opaque.contains(above));
+        let cached = if hidden { None } else { self.cache.dir(directory).with_context(looked)? };
+        self.here = Some(Here { path: directory.to_vec(), staged, cached });
+        Ok(())
+    }
+
+    /// Sets the times of the new directories that `next` does not lie in.
+    fn leave(&mut self, next: &[u8]) -> Result<()> {
+        while let Some((path, time)) = self.open.pop_if(|(path, _)| !is_below(next, path)) {
+            let place = self.tree.dir(&path)?.context("a staged directory is gone")?;
+            place.set_time(time.seconds, time.nanos).with_context(|| format!("stage {}", shown(&path)))?;
+        }
+        Ok(())
+    }
+
+    fn here(&self) -> &Here {
+        self.here.as_ref().expect("a directory was entered before")
+    }
+
+    /// What the cache has in the place of an entry.
+    fn cached(&self, name: &[u8]) -> io::Result<Option<FileStat>> {
+        self.here().cached.as_ref().map_or(Ok(None), |cached| cached.stat(name))
+    }
+
+    fn directory(&mut self, entry: &Entry, name: &[u8]) -> Result<()> {
+        let Entry { path, mode, mtime, xattrs, .. } = entry;
+        self.here().staged.make_new(name)?;
+        let existing = self.cached(name)?.filter(|stat| what(stat) == What::Directory);
+        let opaque = xattrs.iter().any(|(key, value)| key == OPAQUE && value == b"y");
+        match existing {
+            Some(stat) if !opaque => {
+                // It stays as it is; where its owner cannot write, a merge has to ask for it and give it back.
+                if permissions(&stat) & 0o200 == 0 {
+                    self.record.modes.push((path.clone(), permissions(&stat) & 0o777));
+                }
+                return Ok(());
+            }
+            Some(_) => {
+                self.record.opaque.push(path.clone());
+                self.opaque.insert(path.clone());
+            }
+            None => {}
+        }
+        self.changes += 1;
+        let wanted = (mode & 0o777) | 0o500;
+        let place = self.here().staged.dir(name)?.context("a staged directory is gone")?;
+        place.set_mode(wanted | 0o700)?;
+        if wanted & 0o200 == 0 {
+            self.record.modes.push((path.clone(), wanted));
+        }
+        self.open.push((path.clone(), *mtime));
+        Ok(())
+    }
+
+    fn file<R: Read>(&mut self, entry: &Entry, name: &[u8], size: u64, reader: &mut Reader<R>) -> Result<()> {
+        let Entry { path, mode, mtime, xattrs, .. } = entry;
+        let doing = || format!("stage {}", shown(path));
+        let mode = (mode & 0o777) | 0o400;
+        let users: Vec<_> = xattrs.iter().filter(|(key, _)| key.starts_with(b"user.")).collect();
+        let before = self.cached(name).with_context(doing)?;
+        let same_so_far = match (&before, &self.here().cached) {
+            (Some(stat), Some(cached))
+                if what(stat) == What::File
+                    && u64::try_from(stat.st_size) == Ok(size)
+                    && permissions(stat) == mode
+                    && users.is_empty() =>
+            {
+                cached.file(name).with_context(doing)?
+            }
+            _ => None,
+        };
+        let Some(file) = self.content(name, same_so_far, reader).with_context(doing)? else { return Ok(()) };
+        for (key, value) in users {
+            let key = std::ffi::OsStr::new(std::str::from_utf8(key).unwrap_or("user.unnamed"));
+            match file.set_xattr(key, value) {
+                // A file system that keeps none loses nothing that a package manager needs.
+                Err(error) if error.raw_os_error() == Some(nix::libc::EOPNOTSUPP) => {}
+                result => result.with_context(doing)?,
+            }
+        }
+        nix::sys::stat::fchmod(&file, nix::sys::stat::Mode::from_bits_truncate(mode)).with_context(doing)?;
+        set_time(&file, mtime.seconds, mtime.nanos).with_context(doing)?;
+        if self.entries <= FLUSH_EACH {
+            file.sync_all().with_context(doing)?;
+        }
+        self.gain(path, size, before);
+        Ok(())
+    }
+
+    /// Reads the content; `None` when it is that of `same`, else the file that holds it.
+    fn content<R: Read>(
+        &mut self,
+        name: &[u8],
+        mut same: Option<File>,
+        reader: &mut Reader<R>,
+    ) -> Result<Option<File>> {
+        let mut out = match &same {
+            None => Some(self.here().staged.create(name)?),
+            Some(_) => None,
+        };
+        let mut offset = 0;
+        loop {
+            let length = reader.read_body(&mut self.buffer).map_err(of_cache)?;
+            if length == 0 {
+                return Ok(out);
+            }
+            if let Some(cached) = &same {
+                let equal = cached.read_exact_at(&mut self.other[..length], offset).is_ok()
+                    && self.other[..length] == self.buffer[..length];
+                if !equal {
+                    let file = self.here().staged.create(name)?;
+                    io::copy(&mut Read::take(cached, offset), &mut &file)?;
+                    out = Some(file);
+                    same = None;
+                }
+            }
+            if let Some(mut file) = out.as_ref() {
+                file.write_all(&self.buffer[..length])?;
+            }
+            offset += length as u64;
+        }
+    }
+
+    fn symlink(&mut self, path: &[u8], name: &[u8], target: &[u8]) -> Result<()> {
+        if target.is_empty() || target.len() > 4095 || target.contains(&0) {
+            return Err(refuse(path, "its target is none"));
+        }
+        let before = self.cached(name)?;
+        if let (Some(stat), Some(cached)) = (&before, &self.here().cached)
+            && what(stat) == What::Symlink
+            && bytes(&cached.read_link(name)?) == target
+        {
+            return Ok(());
+        }
+        self.here().staged.symlink(target, name)?;
+        self.gain(path, target.len() as u64, before);
+        Ok(())
+    }
+
+    /// One more name of an earlier entry, which is staged, or unchanged in the cache, or a whiteout.
+    fn hard_link(&mut self, path: &[u8], name: &[u8], target: &[u8]) -> Result<()> {
+        package::check_path(target).map_err(|why| refuse(path, &format!("what it links to: {why}")))?;
+        let doing = || format!("stage {}", shown(path));
+        // All whiteouts of an overlay may be names of one inode.
+        if self.whiteouts.contains(target) {
+            return self.whiteout(path, name).with_context(doing);
+        }
+        let (directory, last) = split(target);
+        for root in [self.tree, self.cache] {
+            let Some(from) = root.dir(directory).with_context(doing)? else { continue };
+            let Some(stat) = from.stat(last).with_context(doing)? else { continue };
+            if !matches!(what(&stat), What::File | What::Symlink) {
+                continue;
+            }
+            let before = self.cached(name).with_context(doing)?;
+            if before.is_some_and(|before| (before.st_dev, before.st_ino) == (stat.st_dev, stat.st_ino)) {
+                return Ok(());
+            }
+            self.here().staged.link(&from, last, name).with_context(doing)?;
+            self.gain(path, 0, before);
+            return Ok(());
+        }
+        Err(refuse(path, "it is a hard link to nothing that came before"))
+    }
+
+    fn whiteout(&mut self, path: &[u8], name: &[u8]) -> Result<()> {
+        self.whiteouts.insert(path.to_vec());
+        if self.cached(name)?.is_some() {
+            self.record.deletions.push(path.to_vec());
+            self.changes += 1;
+        }
+        Ok(())
+    }
+
+    fn gain(&mut self, path: &[u8], bytes: u64, before: Option<FileStat>) {
+        self.changes += 1;
+        if kept(path) == ecosystem::Kind::Rewritten {
+            return;
+        }
+        let gain = self.gains.entry(rules::kind(path, false)).or_default();
+        add(&mut gain.new, bytes);
+        if let Some(stat) = before.filter(|stat| what(stat) != What::Directory) {
+            add(&mut gain.replaced, u64::try_from(stat.st_size).unwrap_or(0));
+        }
+    }
+}
+
+fn add(amount: &mut Amount, bytes: u64) {
+    amount.entries += 1;
+    amount.bytes += bytes;
+}
+
+/// Whether `path` is `directory` or lies below it.
+pub(super) fn is_below(path: &[u8], directory: &[u8]) -> bool {
+    path.strip_prefix(directory).is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
+}
+
+/// What a path is to the tool whose directory it lies in.
+fn kept(path: &[u8]) -> ecosystem::Kind {
+    ecosystem::kind(Path::new(std::ffi::OsStr::from_bytes(path)))
+}
+
+/// A path and all directories above it.
+fn ancestors(path: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let cut = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| &path[..at]);
+    cut.chain(std::iter::once(path))
+}
+
+/// What the reader of packages refuses is here a matter of the cache.
+fn of_cache(error: anyhow::Error) -> anyhow::Error {
+    let what = format!("what the build wrote into the cache is refused: {error:#}");
+    Failure::new(Code::Cache, what, "nothing was kept; look at what the build does in /var/cache/melange")
+        .into()
+}

@@ -1,0 +1,184 @@
+//! A staging directory: `<cache>/.kiln/<home>-<random>`, on the file system of the cache, so that a rename moves.
+//!
+//! The name begins with the identity of kiln's home: what another home has staged is not ours to judge. While it is being
+//! filled its maker holds a lock in its own home; what is neither locked nor in the journal was left by a maker that died.
+
+use std::{
+    fs,
+    hash::{BuildHasher, RandomState},
+    os::unix::fs::MetadataExt,
+};
+
+use anyhow::{Context, Result};
+
+use super::{
+    lease::Lease,
+    lock::{LockFile, Strength},
+    place::Place,
+    remove,
+    stage::Flush,
+};
+
+/// The directory of the cache for what is on its way into it.
+pub(super) const DIRECTORY: &[u8] = b".kiln";
+/// In it, the tree.
+const TREE: &[u8] = b"tree";
+/// In it, what was taken out of the cache.
+const TRASH: &[u8] = b"trash";
+/// In the home, the locks of those that are being filled.
+const LOCKS: &str = "staging";
+
+/// One of them. Dropped before its commit is decided, it is removed.
+#[derive(Debug)]
+pub(super) struct Staging {
+    name: String,
+    cache: Place,
+    parent: Place,
+    top: Place,
+    tree: Place,
+    lock: Option<LockFile>,
+    fate: Fate,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Fate {
+    /// Nobody will miss it.
+    Undecided,
+    /// The journal names it.
+    Decided,
+}
+
+impl Staging {
+    /// Makes one.
+    pub(super) fn make(lease: &Lease) -> Result<Self> {
+        let random = RandomState::new().hash_one("a fresh random key makes this a random number");
+        let name = format!("{}{random:016x}", prefix(lease)?);
+        let locks = lease.home.dir(LOCKS)?;
+        let lock = LockFile::open(&locks.join(&name))?;
+        lock.try_lock(Strength::Exclusive)?;
+        // Who leaves last removes it, perhaps at this moment.
+        let parent = loop {
+            let parent = lease.place.make(DIRECTORY).context("make .kiln in the cache")?;
+            match parent.make_new(name.as_bytes()) {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                result => break result.map(|()| parent).context("make a staging directory")?,
+            }
+        };
+        let made = Self::open_in(lease, parent, &name, Some(lock), Fate::Undecided)?;
+        made.context("a staging directory is gone")
+    }
+
+    /// Opens one that the journal names; `None` when it is gone.
+    pub(super) fn open(lease: &Lease, name: &str) -> Result<Option<Self>> {
+        let Some(parent) = lease.place.dir(DIRECTORY).context("open .kiln in the cache")? else {
+            return Ok(None);
+        };
+        Self::open_in(lease, parent, name, None, Fate::Decided)
+    }
+
+    fn open_in(
+        lease: &Lease,
+        parent: Place,
+        name: &str,
+        lock: Option<LockFile>,
+        fate: Fate,
+    ) -> Result<Option<Self>> {
+        let Some(top) = parent.dir(name.as_bytes()).context("open a staging directory")? else {
+            return Ok(None);
+        };
+        let tree = top.make(TREE).context("make a staging directory")?;
+        let cache = lease.place.dir(b"").context("open the cache")?.context("the cache is gone")?;
+        Ok(Some(Self { name: name.to_owned(), cache, parent, top, tree, lock, fate }))
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn tree(&self) -> &Place {
+        &self.tree
+    }
+
+    /// Where things go that are taken out of the cache.
+    pub(super) fn trash(&self) -> Result<Place> {
+        self.top.make(TRASH).context("make a directory for what is removed")
+    }
+
+    /// Makes it and all in it durable; files have been flushed already where each is.
+    pub(super) fn sync(&self, flush: Flush) -> Result<()> {
+        match flush {
+            Flush::All => self.top.sync_file_system()?,
+            Flush::Each => {
+                sync_tree(&self.tree)?;
+                self.top.sync()?;
+                self.parent.sync()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// From now on the journal speaks for it.
+    pub(super) fn decided(&mut self) {
+        self.fate = Fate::Decided;
+    }
+
+    /// Removes it; it is empty, or what is in it is of no use.
+    pub(super) fn remove(mut self) -> Result<()> {
+        self.fate = Fate::Decided;
+        remove::tree(&self.parent, self.name.as_bytes()).context("remove a staging directory")?;
+        self.cache.remove_empty(DIRECTORY).context("remove .kiln from the cache")
+    }
+}
+
+impl Drop for Staging {
+    fn drop(&mut self) {
+        if self.fate == Fate::Undecided {
+            // best effort: what stays is removed as an orphan later, and an error is being reported already.
+            let _ = remove::tree(&self.parent, self.name.as_bytes())
+                .and_then(|()| self.cache.remove_empty(DIRECTORY));
+        }
+        if let Some(lock) = &self.lock {
+            // best effort: an empty file in kiln's home.
+            let _ = fs::remove_file(lock.path());
+        }
+    }
+}
+
+fn sync_tree(place: &Place) -> Result<()> {
+    for name in place.names()? {
+        if let Some(below) = place.dir(&name)? {
+            sync_tree(&below)?;
+        }
+    }
+    Ok(place.sync()?)
+}
+
+/// How the names of this home's staging directories begin.
+fn prefix(lease: &Lease) -> Result<String> {
+    let home = fs::metadata(lease.home.root()).context("look at kiln's home")?;
+    Ok(format!("{:x}-{:x}-", home.dev(), home.ino()))
+}
+
+/// Removes what makers that died have left; says how many. Those in `kept` are named by the journal.
+pub(super) fn remove_orphans(lease: &Lease, kept: &[String]) -> Result<u64> {
+    let Some(parent) = lease.place.dir(DIRECTORY).context("open .kiln in the cache")? else { return Ok(0) };
+    let prefix = prefix(lease)?;
+    let locks = lease.home.dir(LOCKS)?;
+    let mut removed = 0;
+    for name in parent.names().context("list .kiln in the cache")? {
+        let text = String::from_utf8_lossy(&name).into_owned();
+        if !text.starts_with(&prefix) || kept.contains(&text) {
+            continue;
+        }
+        let lock = locks.join(&text);
+        if lock.exists() && LockFile::open(&lock)?.is_held()? {
+            continue;
+        }
+        remove::tree(&parent, &name).context("remove an abandoned staging directory")?;
+        // best effort: it may have gone with its maker.
+        let _ = fs::remove_file(&lock);
+        removed += 1;
+    }
+    lease.place.remove_empty(DIRECTORY).context("remove .kiln from the cache")?;
+    Ok(removed)
+}

@@ -1,0 +1,124 @@
+//! How much a cache holds, kept by those who change it, so that no build has to count.
+//!
+//! `<home>/summaries/<key>`. A commit adds what it added; `kiln cache report` counts and writes what it found. A cache that
+//! others write into as well is not exactly what its summary says.
+
+use std::{collections::BTreeMap, path::Path};
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    lease::{Key, Lease},
+    place::{Place, What, join, what},
+    rules,
+    stage::{Gain, MAX_DEPTH},
+    staging,
+};
+use crate::{event::Amount, home::Home};
+
+const SUMMARIES: &str = "summaries";
+/// A cache without a summary is counted for a report only up to here: some ten milliseconds.
+const QUICK: u64 = 5_000;
+
+/// By kind of directory.
+pub type Amounts = BTreeMap<String, Amount>;
+
+/// What is known of a cache.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Held {
+    /// By kind of directory.
+    pub amounts: Amounts,
+    /// Whether it was counted just now.
+    pub exact: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    entries: BTreeMap<String, (u64, u64)>,
+}
+
+/// What the cache holds, without counting much; `None` where that is not known.
+pub fn held(home: &Home, directory: &Path) -> Result<Option<Held>> {
+    let key = Key::of(directory)?;
+    if let Some(amounts) = load(home, &key)? {
+        return Ok(Some(Held { amounts, exact: false }));
+    }
+    let place = Place::open(directory).with_context(|| format!("open {}", directory.display()))?;
+    Ok(count(&place, QUICK)?.map(|amounts| Held { amounts, exact: true }))
+}
+
+/// After writes that went straight through: what the cache holds now, if counting it is quick. What was kept is wrong now.
+pub(super) fn after_writes(home: &Home, directory: &Path) -> Result<Option<Amounts>> {
+    let key = Key::of(directory)?;
+    let place = Place::open(directory).with_context(|| format!("open {}", directory.display()))?;
+    let counted = count(&place, QUICK)?;
+    match &counted {
+        Some(amounts) => store(home, &key, amounts)?,
+        None => home.remove(SUMMARIES, &key.0)?,
+    }
+    Ok(counted)
+}
+
+/// A commit has added this. Under the lock of commits.
+pub(super) fn add(lease: &Lease, gains: &BTreeMap<String, Gain>) -> Result<()> {
+    let Some(mut amounts) = load(&lease.home, &lease.key)? else {
+        // The first commit into a small cache begins the summary; a large one waits for `kiln cache report`.
+        if let Some(amounts) = count(&lease.place, QUICK)? {
+            store(&lease.home, &lease.key, &amounts)?;
+        }
+        return Ok(());
+    };
+    for (name, Gain { new, replaced }) in gains {
+        let amount = amounts.entry(name.clone()).or_default();
+        amount.entries = (amount.entries + new.entries).saturating_sub(replaced.entries);
+        amount.bytes = (amount.bytes + new.bytes).saturating_sub(replaced.bytes);
+    }
+    store(&lease.home, &lease.key, &amounts)
+}
+
+fn load(home: &Home, key: &Key) -> Result<Option<Amounts>> {
+    let Some(bytes) = home.read(SUMMARIES, &key.0)? else { return Ok(None) };
+    // A summary that cannot be read is none.
+    let stored: Option<Stored> = serde_json::from_slice(&bytes).ok();
+    Ok(stored.map(|stored| {
+        let amount = |(name, (entries, bytes))| (name, Amount { entries, bytes });
+        stored.entries.into_iter().map(amount).collect()
+    }))
+}
+
+fn store(home: &Home, key: &Key, amounts: &Amounts) -> Result<()> {
+    let entries =
+        amounts.iter().map(|(name, amount)| (name.clone(), (amount.entries, amount.bytes))).collect();
+    let text = serde_json::to_vec(&Stored { entries }).context("encode the summary of the cache")?;
+    home.write(SUMMARIES, &key.0, &text)
+}
+
+/// Counts files and links; `None` when there are more than `most` of them.
+pub(super) fn count(place: &Place, most: u64) -> Result<Option<Amounts>> {
+    let mut amounts = Amounts::new();
+    let mut entries = 0;
+    let mut open: Vec<Vec<u8>> = vec![Vec::new()];
+    while let Some(path) = open.pop() {
+        let Some(directory) = place.dir(&path).context("count the cache")? else { continue };
+        for name in directory.names().context("count the cache")? {
+            let Some(stat) = directory.stat(&name).context("count the cache")? else { continue };
+            let whole = join(&path, &name);
+            if what(&stat) == What::Directory {
+                let depth = whole.iter().filter(|byte| **byte == b'/').count();
+                if whole != staging::DIRECTORY && depth < MAX_DEPTH * 2 {
+                    open.push(whole);
+                }
+                continue;
+            }
+            entries += 1;
+            if entries > most {
+                return Ok(None);
+            }
+            let amount = amounts.entry(rules::kind(&whole, false)).or_default();
+            amount.entries += 1;
+            amount.bytes += u64::try_from(stat.st_size).unwrap_or(0);
+        }
+    }
+    Ok(Some(amounts))
+}

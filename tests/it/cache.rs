@@ -1,0 +1,338 @@
+//! Commits into a real directory: what a stream says is in the cache afterwards, and nothing else is changed.
+
+use std::{
+    fs,
+    os::unix::fs::{MetadataExt, PermissionsExt, symlink},
+    path::Path,
+    time::Duration,
+};
+
+use kiln::{
+    cache::{CommitLimit, Kept, Lease, Outcome, Request, Strength, commit, stage},
+    event::Amount,
+    exit::{Code, code_of},
+    home::Home,
+};
+use tar::{EntryType, Header};
+
+/// The stream of an upper directory.
+#[derive(Default)]
+pub(crate) struct Upper(Vec<u8>);
+
+impl Upper {
+    fn raw(mut self, kind: EntryType, path: &str, mode: u32, link: &str, content: &[u8]) -> Self {
+        let mut header = Header::new_ustar();
+        header.as_old_mut().name[..path.len()].copy_from_slice(path.as_bytes());
+        header.as_old_mut().linkname[..link.len()].copy_from_slice(link.as_bytes());
+        header.set_entry_type(kind);
+        header.set_mode(mode);
+        header.set_uid(1000);
+        header.set_gid(1000);
+        header.set_mtime(1_000_000_000);
+        header.set_size(content.len() as u64);
+        if kind == EntryType::Char {
+            header.set_device_major(0).unwrap();
+            header.set_device_minor(0).unwrap();
+        }
+        header.set_cksum();
+        self.0.extend_from_slice(header.as_bytes());
+        self.0.extend_from_slice(content);
+        self.0.resize(self.0.len().next_multiple_of(512), 0);
+        self
+    }
+
+    pub(crate) fn dir(self, path: &str, mode: u32) -> Self {
+        self.raw(EntryType::Directory, path, mode, "", b"")
+    }
+
+    fn opaque(self, path: &str) -> Self {
+        let record = b"32 SCHILY.xattr.trusted.overlay.opaque=y\n";
+        let length = record.len();
+        let record = [length.to_string().as_bytes(), &record[2..]].concat();
+        self.raw(EntryType::XHeader, "pax", 0o644, "", &record).dir(path, 0o755)
+    }
+
+    pub(crate) fn file(self, path: &str, content: &str) -> Self {
+        self.raw(EntryType::Regular, path, 0o644, "", content.as_bytes())
+    }
+
+    fn symlink(self, path: &str, target: &str) -> Self {
+        self.raw(EntryType::Symlink, path, 0o777, target, b"")
+    }
+
+    fn hard_link(self, path: &str, target: &str) -> Self {
+        self.raw(EntryType::Link, path, 0o644, target, b"")
+    }
+
+    fn whiteout(self, path: &str) -> Self {
+        self.raw(EntryType::Char, path, 0, "", b"")
+    }
+
+    pub(crate) fn end(mut self) -> Vec<u8> {
+        self.0.resize(self.0.len() + 1024, 0);
+        self.0
+    }
+}
+
+/// A cache and a home of kiln.
+pub(crate) struct Bench {
+    scratch: tempfile::TempDir,
+}
+
+impl Bench {
+    pub(crate) fn new() -> Self {
+        let scratch = tempfile::tempdir().unwrap();
+        fs::create_dir(scratch.path().join("cache")).unwrap();
+        Self { scratch }
+    }
+
+    pub(crate) fn cache(&self) -> std::path::PathBuf {
+        self.scratch.path().join("cache")
+    }
+
+    fn home(&self) -> Home {
+        Home::at(self.scratch.path().join("home"))
+    }
+
+    fn try_lease(&self, strength: Strength) -> Option<Lease> {
+        let request = Request {
+            directory: self.cache(),
+            strength,
+            who: "a test".into(),
+            limit: Duration::from_secs(1),
+        };
+        Lease::try_acquire(&self.home(), &request).unwrap()
+    }
+
+    fn lease(&self) -> Lease {
+        self.try_lease(Strength::Shared).unwrap()
+    }
+
+    fn write(&self, path: &str, content: &str) {
+        let path = self.cache().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+
+    fn read(&self, path: &str) -> String {
+        fs::read_to_string(self.cache().join(path)).unwrap()
+    }
+
+    fn has(&self, path: &str) -> bool {
+        self.cache().join(path).symlink_metadata().is_ok()
+    }
+
+    /// Nothing is left but what was asked for.
+    fn is_clean(&self) {
+        assert!(!self.has(".kiln"));
+        for journal in fs::read_dir(self.scratch.path().join("home/journals")).unwrap().flatten() {
+            assert_eq!(fs::read_dir(journal.path()).unwrap().count(), 0);
+        }
+    }
+}
+
+fn committed(lease: &Lease, upper: &[u8]) -> Kept {
+    match stage(lease, upper, CommitLimit::default()).unwrap() {
+        Outcome::Staged(staged) => commit(lease, *staged).unwrap(),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn mode(path: &Path) -> u32 {
+    path.symlink_metadata().unwrap().mode() & 0o7777
+}
+
+#[test]
+fn all_kinds_of_entries_arrive_as_they_were() {
+    let bench = Bench::new();
+    bench.write("pip/old", "old");
+    let upper = Upper::default()
+        .dir("gomodcache/", 0o755)
+        .dir("gomodcache/m@v1/", 0o555)
+        .raw(EntryType::Regular, "gomodcache/m@v1/a.go", 0o4444, "", b"package m")
+        .hard_link("gomodcache/m@v1/b.go", "gomodcache/m@v1/a.go")
+        .dir("gomodcache/m@v1/sub/", 0o555)
+        .file("gomodcache/m@v1/sub/c.go", "package sub")
+        .dir("pip/", 0o755)
+        .file("pip/new", "new")
+        .raw(EntryType::Fifo, "pip/fifo", 0o644, "", b"")
+        .dir("uv/", 0o755)
+        .symlink("uv/link", "../../etc/passwd")
+        .dir("uv/empty/", 0o700)
+        .end();
+    let kept = committed(&bench.lease(), &upper);
+    assert_eq!(kept.waiting, 0);
+    assert_eq!(kept.gains["pip"].new, Amount { entries: 1, bytes: 3 });
+    let module = bench.cache().join("gomodcache/m@v1");
+    assert_eq!((mode(&module), mode(&module.join("sub"))), (0o555, 0o555));
+    assert_eq!(mode(&module.join("a.go")), 0o444, "no set-id bit is kept");
+    assert_eq!(module.join("a.go").metadata().unwrap().mtime(), 1_000_000_000);
+    assert_eq!(module.metadata().unwrap().mtime(), 1_000_000_000);
+    assert_eq!(module.join("a.go").metadata().unwrap().ino(), module.join("b.go").metadata().unwrap().ino());
+    assert_eq!(fs::read_link(bench.cache().join("uv/link")).unwrap(), Path::new("../../etc/passwd"));
+    assert!(bench.has("uv/empty") && !bench.has("pip/fifo"));
+    assert_eq!((bench.read("pip/old"), bench.read("pip/new")), ("old".into(), "new".into()));
+    bench.is_clean();
+}
+
+#[test]
+fn an_unchanged_copy_is_no_change() {
+    let bench = Bench::new();
+    let upper =
+        || Upper::default().dir("composer/", 0o755).file("composer/x.zip", "zip").symlink("composer/l", "x");
+    committed(&bench.lease(), &upper().end());
+    let before = bench.cache().join("composer/x.zip").metadata().unwrap();
+    let again = stage(&bench.lease(), &upper().end()[..], CommitLimit::default()).unwrap();
+    assert!(matches!(again, Outcome::Unchanged), "{again:?}");
+    committed(&bench.lease(), &upper().file("composer/y", "y").end());
+    let after = bench.cache().join("composer/x.zip").metadata().unwrap();
+    assert_eq!((before.ino(), before.ctime_nsec()), (after.ino(), after.ctime_nsec()));
+    bench.is_clean();
+}
+
+#[test]
+fn whiteouts_remove_even_when_all_are_links_of_one_inode() {
+    let bench = Bench::new();
+    for path in ["go/a", "go/tree/x/y", "go/b", "stays"] {
+        bench.write(path, "1");
+    }
+    fs::set_permissions(bench.cache().join("go/tree/x"), fs::Permissions::from_mode(0o555)).unwrap();
+    std::thread::sleep(Duration::from_millis(20));
+    let upper = Upper::default()
+        .dir("go/", 0o755)
+        .whiteout("go/a")
+        .hard_link("go/b", "go/a")
+        .hard_link("go/none", "go/a")
+        .hard_link("go/tree", "go/a")
+        .end();
+    assert_eq!(committed(&bench.lease(), &upper).waiting, 0);
+    assert!(bench.has("go") && bench.has("stays"));
+    for path in ["go/a", "go/b", "go/tree"] {
+        assert!(!bench.has(path), "{path}");
+    }
+    bench.is_clean();
+}
+
+#[test]
+fn an_opaque_directory_hides_what_was_there() {
+    let bench = Bench::new();
+    bench.write("d/old/x", "1");
+    bench.write("d/both", "1");
+    std::thread::sleep(Duration::from_millis(20));
+    committed(&bench.lease(), &Upper::default().opaque("d/").file("d/both", "2").dir("d/new/", 0o755).end());
+    assert!(!bench.has("d/old") && bench.has("d/new"));
+    assert_eq!(bench.read("d/both"), "2");
+    bench.is_clean();
+}
+
+#[test]
+fn kinds_may_change_and_no_link_is_followed() {
+    let bench = Bench::new();
+    bench.write("a/file", "1");
+    bench.write("a/dir/x", "1");
+    fs::write(bench.scratch.path().join("outside"), "1").unwrap();
+    symlink("../../outside", bench.cache().join("a/link")).unwrap();
+    symlink("..", bench.cache().join("up")).unwrap();
+    std::thread::sleep(Duration::from_millis(20));
+    let upper = Upper::default()
+        .dir("a/", 0o755)
+        .file("a/dir", "a file now")
+        .dir("a/file/", 0o755)
+        .file("a/file/x", "a directory now")
+        .file("a/link", "a file now")
+        .dir("up/", 0o755)
+        .file("up/outside", "in the cache")
+        .end();
+    committed(&bench.lease(), &upper);
+    assert_eq!(bench.read("a/dir"), "a file now");
+    assert_eq!(bench.read("a/file/x"), "a directory now");
+    assert_eq!(bench.read("a/link"), "a file now");
+    assert_eq!(bench.read("up/outside"), "in the cache");
+    assert_eq!(fs::read_to_string(bench.scratch.path().join("outside")).unwrap(), "1");
+    bench.is_clean();
+}
+
+#[test]
+fn what_another_build_may_be_reading_waits_for_it() {
+    let bench = Bench::new();
+    bench.write("x/replaced", "old");
+    bench.write("x/deleted", "old");
+    std::thread::sleep(Duration::from_millis(20));
+    let (reader, writer) = (bench.lease(), bench.lease());
+    let upper = Upper::default()
+        .dir("x/", 0o755)
+        .whiteout("x/deleted")
+        .file("x/new", "new")
+        .file("x/replaced", "new");
+    assert_eq!(committed(&writer, &upper.end()).waiting, 2);
+    assert_eq!((bench.read("x/replaced"), bench.read("x/new")), ("old".into(), "new".into()));
+    assert!(bench.has("x/deleted"));
+    drop(writer);
+    reader.finish().unwrap();
+    assert_eq!(bench.read("x/replaced"), "new");
+    assert!(!bench.has("x/deleted"));
+    drop(reader);
+    bench.is_clean();
+}
+
+#[test]
+fn what_another_commit_has_put_there_meanwhile_is_not_lost() {
+    let bench = Bench::new();
+    bench.write("d/seen", "1");
+    std::thread::sleep(Duration::from_millis(20));
+    let (one, other) = (bench.lease(), bench.lease());
+    let sums = Upper::default().file("sha256:00", "first").dir("d/", 0o755).file("d/unseen", "1");
+    committed(&other, &sums.file("list", "first").end());
+    drop(other);
+    let upper = Upper::default().whiteout("d").file("list", "second").file("sha256:00", "second");
+    committed(&one, &upper.end());
+    drop(one);
+    assert!(!bench.has("d/seen") && bench.has("d/unseen"));
+    assert_eq!((bench.read("sha256:00"), bench.read("list")), ("first".into(), "second".into()));
+    bench.is_clean();
+}
+
+#[test]
+fn what_is_refused_leaves_nothing() {
+    let bench = Bench::new();
+    let deep = "d/".repeat(40);
+    let streams = [
+        ("absolute", Upper::default().file("/etc/passwd", "x").end()),
+        ("\"..\"", Upper::default().file("../x", "x").end()),
+        ("no directory that came before", Upper::default().symlink("l", "/etc").file("l/passwd", "x").end()),
+        ("no directory that came before", Upper::default().file(&format!("{deep}x"), "x").end()),
+        ("hard link to nothing", Upper::default().hard_link("h", "nothing").end()),
+        ("character device", Upper::default().raw(EntryType::Block, "b", 0o644, "", b"").end()),
+        ("cut off", Upper::default().file("x", "x").0),
+    ];
+    for (why, stream) in streams {
+        let error = stage(&bench.lease(), &stream[..], CommitLimit::default()).unwrap_err();
+        assert_eq!(code_of(&error), Code::Cache, "{error:#}");
+        assert!(format!("{error:#}").contains(why) || why == "character device", "{why}: {error:#}");
+        assert_eq!(fs::read_dir(bench.cache()).unwrap().count(), 0, "{why}");
+    }
+    let twice = Upper::default().file("x", "1").file("x", "2").end();
+    assert!(stage(&bench.lease(), &twice[..], CommitLimit::default()).is_err());
+    let much = Upper::default().file("x", "1").file("y", "2").end();
+    for limit in [CommitLimit { entries: 1, ..CommitLimit::default() }, CommitLimit { bytes: 1, entries: 9 }]
+    {
+        let outcome = stage(&bench.lease(), &much[..], limit).unwrap();
+        assert!(matches!(outcome, Outcome::TooMuch(_)), "{outcome:?}");
+    }
+    assert_eq!(fs::read_dir(bench.cache()).unwrap().count(), 0);
+}
+
+#[test]
+fn leases_exclude_each_other_as_asked() {
+    let bench = Bench::new();
+    let (first, second) = (bench.lease(), bench.lease());
+    assert!(bench.try_lease(Strength::Exclusive).is_none());
+    drop((first, second));
+    let alone = bench.try_lease(Strength::Exclusive).unwrap();
+    assert!(bench.try_lease(Strength::Shared).is_none());
+    let held_by_a_daemon = alone.share().unwrap();
+    drop(alone);
+    assert!(bench.try_lease(Strength::Shared).is_none());
+    drop(held_by_a_daemon);
+    assert!(bench.try_lease(Strength::Shared).is_some());
+}

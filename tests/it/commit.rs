@@ -1,0 +1,110 @@
+//! The engine in mode commit, on a scripted agent: what a build wrote is kept when all of it has succeeded, and else not.
+
+use std::{collections::HashMap, fs, sync::Arc, time::Duration};
+
+use kiln::{
+    cache::{CommitLimit, Lease, Request, Strength, Writes},
+    engine::{Commit, Engine, Gifts, Interrupts},
+    event::Event,
+    home::Home,
+    package::Limits,
+    plan::{CACHE, Plan, PlannedStep},
+    runner::fake::{Behaviour, Fake},
+};
+use kiln_protocol::{ExitStatus, Mount, Stdin, Step, User, World};
+use tokio::sync::watch;
+
+use crate::{cache::Upper, plans};
+
+fn plan(out: &std::path::Path) -> Plan {
+    let overlay = Mount::Overlay {
+        lower: vec!["/shares/cache".into()],
+        upper: "/scratch/cache/upper".into(),
+        work: "/scratch/cache/work".into(),
+        target: format!("/newroot{CACHE}"),
+        options: String::new(),
+        owner: (0, 0),
+    };
+    let plain = plans::plain();
+    let step = Step {
+        index: 0,
+        argv: vec!["/bin/sh".into()],
+        env: Vec::new(),
+        cwd: "/".into(),
+        user: User::Root,
+        stdin: Stdin::Null,
+        timeout_ms: None,
+    };
+    Plan {
+        world: World { mounts: vec![overlay], ..plain.world.clone() },
+        steps: vec![PlannedStep { name: "work".into(), package: "hello".into(), step }],
+        out_dir: out.to_owned(),
+        ..plain
+    }
+}
+
+async fn build(fake: &mut Fake, limit: CommitLimit) -> (tempfile::TempDir, anyhow::Result<()>, Writes) {
+    let scratch = tempfile::tempdir().unwrap();
+    let directory = scratch.path().join("cache");
+    fs::create_dir(&directory).unwrap();
+    let home = Home::at(scratch.path().join("home"));
+    let request =
+        Request { directory, strength: Strength::Shared, who: "a test".into(), limit: Duration::ZERO };
+    let lease = Arc::new(Lease::try_acquire(&home, &request).unwrap().unwrap());
+    let (_sender, receiver) = watch::channel(None);
+    let plan = plan(&scratch.path().join("out"));
+    let mut sink = |_: Event| {};
+    let mut engine = Engine {
+        plan: &plan,
+        sink: &mut sink,
+        interrupts: Interrupts::new(receiver),
+        gifts: Gifts::default(),
+        limits: Limits::default(),
+        commit: Some(Commit { lease, limit }),
+        writes: Writes::Lost,
+        phases: Vec::new(),
+    };
+    let result = engine.run(fake).await;
+    let writes = engine.writes;
+    (scratch, result, writes)
+}
+
+fn fake() -> Fake {
+    Fake {
+        archive: Upper::default().end(),
+        upper: Upper::default().dir("pip/", 0o755).file("pip/x", "new").end(),
+        ..Fake::default()
+    }
+}
+
+#[tokio::test]
+async fn a_build_that_succeeds_keeps_what_it_wrote() {
+    let (scratch, result, writes) = build(&mut fake(), CommitLimit::default()).await;
+    result.unwrap();
+    let Writes::Committed(kept) = writes else { panic!("{writes:?}") };
+    assert_eq!(kept.gains["pip"].new.entries, 1);
+    assert_eq!(fs::read(scratch.path().join("cache/pip/x")).unwrap(), b"new");
+}
+
+#[tokio::test]
+async fn a_build_that_fails_keeps_nothing() {
+    for behaviour in [Behaviour::Ends(Vec::new(), ExitStatus::Code(1)), Behaviour::Dies] {
+        let mut fake = Fake { steps: HashMap::from([(0, behaviour)]), ..fake() };
+        let (scratch, result, writes) = build(&mut fake, CommitLimit::default()).await;
+        assert!(result.is_err());
+        assert_eq!(writes, Writes::Lost);
+        assert_eq!(fs::read_dir(scratch.path().join("cache")).unwrap().count(), 0);
+    }
+}
+
+#[tokio::test]
+async fn what_is_refused_fails_the_build_and_what_is_too_much_does_not() {
+    let mut hostile = Fake { upper: Upper::default().file("../x", "x").end(), ..fake() };
+    let (scratch, result, _) = build(&mut hostile, CommitLimit::default()).await;
+    assert_eq!(kiln::exit::code_of(&result.unwrap_err()), kiln::exit::Code::Cache);
+    assert_eq!(fs::read_dir(scratch.path().join("cache")).unwrap().count(), 0);
+    let (scratch, result, writes) = build(&mut fake(), CommitLimit { bytes: 1, entries: 1 }).await;
+    result.unwrap();
+    assert!(matches!(writes, Writes::TooMuch(_)), "{writes:?}");
+    assert_eq!(fs::read_dir(scratch.path().join("cache")).unwrap().count(), 0);
+}
