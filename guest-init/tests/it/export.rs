@@ -63,6 +63,7 @@ fn kinds_modes_links_and_times_are_exported() {
     fs::set_permissions(path("a"), fs::Permissions::from_mode(0o4751)).expect("set");
     fs::hard_link(path("a"), path("b")).expect("linked");
     symlink("../../etc/passwd", path("link")).expect("linked");
+    fs::hard_link(path("link"), path("link-again")).expect("linked");
     symlink("x".repeat(300), path("long-link")).expect("linked");
     fs::create_dir(path("sticky")).expect("made");
     fs::set_permissions(path("sticky"), fs::Permissions::from_mode(0o1777)).expect("set");
@@ -73,7 +74,7 @@ fn kinds_modes_links_and_times_are_exported() {
 
     let (archive, entries) = export(root.path());
     let seen = read(&archive);
-    assert_eq!(entries, 6, "the socket is skipped");
+    assert_eq!(entries, 7, "the socket is skipped");
     let first = entry(&seen, b"a");
     assert_eq!(
         (first.kind, first.mode, first.content.as_slice()),
@@ -83,6 +84,11 @@ fn kinds_modes_links_and_times_are_exported() {
     let second = entry(&seen, b"b");
     assert_eq!((second.kind, second.link.as_deref()), (EntryType::Link, Some(b"a".as_slice())));
     assert_eq!(entry(&seen, b"link").link.as_deref(), Some(b"../../etc/passwd".as_slice()));
+    let again = entry(&seen, b"link-again");
+    assert_eq!(
+        (again.kind, again.link.as_deref()),
+        (EntryType::Symlink, Some(b"../../etc/passwd".as_slice()))
+    );
     assert_eq!(entry(&seen, b"long-link").link.as_deref(), Some("x".repeat(300).as_bytes()));
     assert_eq!((entry(&seen, b"sticky").kind, entry(&seen, b"sticky").mode), (EntryType::Directory, 0o1777));
     assert_eq!(entry(&seen, b"fifo").kind, EntryType::Fifo);
