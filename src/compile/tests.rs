@@ -294,6 +294,71 @@ fn ranges_make_a_copy_an_item_sorted_by_key() {
 }
 
 #[test]
+fn what_a_range_can_reach() {
+    // What the subpackage says, and what became of it: names and scripts of all copies, or the fault.
+    for (items, subpackage, wanted) in [
+        (
+            "{b: 2, a: 1}",
+            "name: p-${{range.key}}\n  pipeline: [{runs: 'x ${{range.value}}'}]",
+            "p-a[x 1] p-b[x 2]",
+        ),
+        // By bytes, as Go sorts.
+        ("{9: '', 10: '', B: '', a: ''}", "name: p-${{range.key}}", "p-10[] p-9[] p-B[] p-a[]"),
+        ("{a: }", "name: p-${{range.key}}${{range.value}}", "p-a[]"),
+        ("{a: '1.10'}", "name: p-${{range.value}}", "p-1.10[]"),
+        ("{}", "name: p-${{range.key}}", ""),
+        ("{a: 1}", "name: p-a\n  if: \"'${{range.key}}' == 'a'\"", "p-a[]"),
+        ("{a: 1, b: 2}", "name: p-${{range.key}}\n  if: \"'${{range.value}}' == '2'\"", "p-b[]"),
+        (
+            "{a: 1}",
+            "name: p-a\n  pipeline: [{if: \"'${{range.key}}' == 'b'\", runs: x}, {runs: y}]",
+            "p-a[y]",
+        ),
+        (
+            "{a: src}",
+            "name: p-a\n  pipeline: [{working-directory: '${{range.value}}', runs: pwd}]",
+            "p-a[pwd]",
+        ),
+        (
+            "{a: 1}",
+            "name: p-a\n  pipeline: [{uses: say, with: {what: '${{range.key}}', to: '${{range.value}}'}}]",
+            "p-a[say a to 1]",
+        ),
+        ("{a: 1}", "name: p-a\n  pipeline: [{pipeline: [{runs: 'deep ${{range.key}}'}]}]", "p-a[deep a]"),
+        // A value is not looked into again by the first pass, and is by the second.
+        (
+            "{a: '${{build.arch}}'}",
+            "name: p-a\n  pipeline: [{runs: 'on ${{range.value}}'}]",
+            "p-a[on x86_64]",
+        ),
+        ("{a: 1}", "name: p-${{ range.key }}", "5: invalid subpackage name `p-${{ range.key }}`"),
+        ("{a: 1, b: 2}", "name: p-x", "5: two subpackages are called `p-x`, the first in line 5"),
+        ("{a: 1}", "name: p", "5: the subpackage `p` has the name of the main package"),
+        ("{a/b: 1}", "name: p-${{range.key}}", "5: invalid subpackage name `p-a/b`"),
+        (
+            "{a: 1}",
+            "name: p-a\n  pipeline: [{runs: '${{range.valu}}'}]",
+            "6: variable `range.valu` is not defined",
+        ),
+    ] {
+        let text =
+            file(&format!("data: [{{name: t, items: {items}}}]\nsubpackages:\n- range: t\n  {subpackage}\n"));
+        let shown = |recipe: Recipe| {
+            let copies = recipe.package_steps().into_iter().skip(1).map(|steps| {
+                let scripts: Vec<String> = steps.runs.into_iter().map(|run| run.script).collect();
+                format!("{}[{}]", steps.package, scripts.join("|"))
+            });
+            copies.collect::<Vec<_>>().join(" ")
+        };
+        let got = match try_compile(&text, &Options::new(Arch::X86_64)) {
+            Ok(recipe) => shown(recipe),
+            Err(faults) => faults.join("; "),
+        };
+        assert_eq!(got, wanted, "{items} {subpackage}");
+    }
+}
+
+#[test]
 fn options_files_and_flags_change_what_is_compiled() {
     let text = file(
         "vars: {a: file, b: file, c: file}\nenvironment: {contents: {packages: [x, y, '${{vars.c}}-z']}}\n\
