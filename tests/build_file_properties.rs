@@ -5,7 +5,8 @@
 use std::{path::Path, sync::Arc};
 
 use kiln::{
-    compile::{self, Arch, Definition, Options, PipelineSource, env_file},
+    commands::explain::describe,
+    compile::{self, Arch, Definition, Options, PipelineSource, env_file, explain::ExplainedStep},
     manifest::{self, Diagnostics, Source},
 };
 use proptest::prelude::*;
@@ -35,7 +36,12 @@ const FILE: &str = "package: {name: p, version: '1', epoch: 0}\nvars: {a: x, b: 
     var-transforms: [{from: '${{vars.a}}', match: '(.)', replace: '$1', to: c}]\n\
     pipeline:\n- uses: d\n  with: {a: '${{vars.c}}'}\n- runs: |\n    if true; then\n      echo ${{build.arch}}\n    fi\n";
 
-/// Reads, compiles, flattens and prints.
+/// How many steps of the plan a step and those below it are.
+fn numbered(step: &ExplainedStep) -> usize {
+    usize::from(step.index.is_some()) + step.steps.iter().map(numbered).sum::<usize>()
+}
+
+/// Reads, compiles, flattens, prints and explains.
 fn everything(text: &str) {
     let Ok(manifest) =
         manifest::parse(text, Path::new("a.yaml")).inspect_err(|faults| drop(faults.to_string()))
@@ -43,8 +49,17 @@ fn everything(text: &str) {
         return;
     };
     let definitions = One::new(DEFINITION).expect("it is valid");
-    match compile::compile(&manifest, &Options::new(Arch::X86_64), &definitions) {
-        Ok(recipe) => drop((recipe.package_steps(), recipe.test_steps(), recipe.to_json())),
+    let options = Options::new(Arch::X86_64);
+    match compile::compile(&manifest, &options, &definitions) {
+        Ok(recipe) => {
+            drop((recipe.test_steps(), recipe.to_json()));
+            let explanation = compile::explain::explain(&manifest, &options, &definitions, &recipe);
+            let runs: usize = recipe.package_steps().iter().map(|steps| steps.runs.len()).sum();
+            let numbered: usize =
+                explanation.packages.iter().flat_map(|package| &package.steps).map(numbered).sum();
+            assert_eq!(numbered, runs, "the steps of the plan are those that are explained");
+            drop(describe(&explanation));
+        }
         Err(faults) => {
             assert!(!faults.0.is_empty(), "an error says why");
             drop(faults.to_string());
