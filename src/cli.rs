@@ -32,6 +32,8 @@ pub enum Command {
     Plan(Box<PlanArgs>),
     /// Print the compiled configuration of build files as JSON.
     Compile(Box<CompileArgs>),
+    /// Fetch the sources of build files into the cache, so that they can be built without a network.
+    UpdateCache(Box<UpdateCacheArgs>),
     /// Examine this host: what is there, what is missing, and the command that mends it.
     Doctor(DoctorArgs),
     /// The store of root images.
@@ -157,6 +159,22 @@ pub struct RecipeArgs {
     /// The libc of ${{host.triplet.*}}.
     #[arg(long, value_name = "gnu|musl", default_value = "gnu", value_parser = ["gnu", "musl"])]
     pub override_host_triplet_libc_substitution_flavor: String,
+}
+
+/// Whose sources to fetch, and where to.
+#[derive(Debug, Args)]
+pub struct UpdateCacheArgs {
+    /// The build files [default: .melange.yaml, .melange.yml, melange.yaml or melange.yml].
+    pub files: Vec<PathBuf>,
+    /// How their recipes are made.
+    #[command(flatten)]
+    pub recipe: RecipeArgs,
+    /// The directory to fill, made if it is missing: the one that builds are given.
+    #[arg(long, value_name = "DIR", default_value = "./melange-cache/")]
+    pub cache_dir: String,
+    /// How events are shown.
+    #[arg(long, value_enum, default_value = "auto")]
+    pub progress: ProgressChoice,
 }
 
 /// What and where a build is.

@@ -36,4 +36,5 @@ pub mod rundir;
 pub mod runner;
 pub mod secret;
 pub mod share;
+pub mod sources;
 pub mod trust;

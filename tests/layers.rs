@@ -32,6 +32,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("rundir", &["env", "exit", "home", "process"]),
     ("runner", &["agent", "cache", "event", "exit", "image", "plan", "process", "rundir", "share"]),
     ("secret", &["env", "exit", "plan"]),
+    ("sources", &["compile", "event", "exit", "process"]),
     ("share", &["exit", "host", "plan", "process", "rundir"]),
     ("trust", &["env", "exit"]),
 ];

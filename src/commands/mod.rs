@@ -14,6 +14,7 @@ mod signals;
 mod source;
 mod supplies;
 mod unsupported;
+mod update_cache;
 mod wishes;
 
 use std::{io, process::ExitCode};
@@ -70,6 +71,7 @@ fn run(command: Command) -> Result<Code> {
         Command::Build(args) => on_runtime(build::run(&args, &env)),
         Command::Plan(args) => on_runtime(plan::run(&args, &env)),
         Command::Compile(args) => recipe::print(&args),
+        Command::UpdateCache(args) => on_runtime(update_cache::run(&args)),
         Command::Doctor(args) => on_runtime(doctor::run(&args, &env)),
         Command::Image { command } => on_runtime(image::run(command, &env)),
         Command::Version => report::print(&format!("kiln {}\n", env!("CARGO_PKG_VERSION"))),

@@ -101,6 +101,16 @@ impl Command {
         self
     }
 
+    /// Sets variables of its environment.
+    #[must_use]
+    pub fn envs(
+        mut self,
+        variables: impl IntoIterator<Item = (impl Into<OsString>, impl Into<OsString>)>,
+    ) -> Self {
+        self.env.extend(variables.into_iter().map(|(name, value)| (name.into(), value.into())));
+        self
+    }
+
     /// It gets the variables of [`Self::env`] only, and none of kiln's.
     #[must_use]
     pub fn clear_env(mut self) -> Self {

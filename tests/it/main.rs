@@ -15,3 +15,4 @@ mod plans;
 mod process;
 mod share;
 mod skip;
+mod sources;

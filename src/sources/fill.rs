@@ -1,0 +1,137 @@
+//! All sources into the cache, several at once, and what could not be had in one error.
+
+use std::{collections::BTreeMap, path::Path, rc::Rc};
+
+use anyhow::{Context, Result};
+use tokio::{
+    sync::{Semaphore, mpsc},
+    task::LocalSet,
+};
+
+use super::{FileSource, GitSource, Source, download, git};
+use crate::{
+    event::{Event, Sink},
+    exit::Failure,
+    process::Spawner,
+};
+
+/// How many are fetched at once: enough to fill a line, not so many that a server takes offence.
+const AT_ONCE: usize = 4;
+
+/// What is done in one go: a file, or one after the other what is wanted of a repository, which has one place in the cache.
+enum Task {
+    File(FileSource),
+    Repository(Vec<GitSource>),
+}
+
+/// What a task says.
+enum Word {
+    Note(String),
+    Failed(String),
+}
+
+/// What every task needs.
+#[derive(Clone)]
+struct Place {
+    cache: Rc<Path>,
+    spawner: Rc<Spawner>,
+    words: mpsc::UnboundedSender<Word>,
+}
+
+/// Fetches what `cache` does not have.
+///
+/// # Errors
+/// A [`Failure`] that lists every source that could not be had; the others are in the cache.
+pub async fn fill(
+    sources: Vec<Source>,
+    cache: &Path,
+    spawner: &Rc<Spawner>,
+    sink: &mut dyn Sink,
+) -> Result<()> {
+    let total = sources.len();
+    let (words, mut heard) = mpsc::unbounded_channel();
+    let place = Place { cache: cache.into(), spawner: Rc::clone(spawner), words };
+    let slots = Rc::new(Semaphore::new(AT_ONCE));
+    // Children belong to this thread, and so do the tasks; dropped, they end their children.
+    let local = LocalSet::new();
+    for task in tasks(sources) {
+        let (place, slots) = (place.clone(), Rc::clone(&slots));
+        local.spawn_local(async move {
+            let _slot = slots.acquire().await.expect("it is never closed");
+            place.work(task).await;
+        });
+    }
+    drop(place);
+    let mut failed = Vec::new();
+    let listen = async {
+        while let Some(word) = heard.recv().await {
+            match word {
+                Word::Note(text) => sink.emit(Event::Note { text }),
+                Word::Failed(line) => failed.push(line),
+            }
+        }
+    };
+    local.run_until(listen).await;
+    if failed.is_empty() {
+        return Ok(());
+    }
+    failed.sort_unstable();
+    let list: String = failed.iter().map(|line| format!("\n  {line}")).collect();
+    let what = format!("{} of {total} sources cannot be had:{list}", failed.len());
+    Err(Failure::host(what, "run it again: what was fetched is kept, and goes on where it ended").into())
+}
+
+fn tasks(sources: Vec<Source>) -> Vec<Task> {
+    let mut repositories: BTreeMap<String, Vec<GitSource>> = BTreeMap::new();
+    let mut tasks = Vec::new();
+    for source in sources {
+        match source {
+            Source::File(file) => tasks.push(Task::File(file)),
+            Source::Git(git) => repositories.entry(git.repository.clone()).or_default().push(git),
+        }
+    }
+    tasks.extend(repositories.into_values().map(Task::Repository));
+    tasks
+}
+
+impl Place {
+    async fn work(&self, task: Task) {
+        match task {
+            Task::File(file) => {
+                let tell = |text| self.note(format!("{}: {text}", file.uri));
+                let done = download::fetch(&file, &self.cache, &self.spawner, &tell).await;
+                let done = done.map(|done| match done {
+                    download::Done::Present => "is in the cache".to_owned(),
+                    download::Done::Fetched(bytes) => format!("fetched {bytes} bytes"),
+                });
+                self.end(&file.uri, done);
+            }
+            Task::Repository(wanted) => {
+                for git in wanted {
+                    let done = git::fetch(&git, &self.cache, &self.spawner).await;
+                    let done = done.map(|said| {
+                        said.iter().for_each(|line| self.note(format!("{}: {line}", git.repository)));
+                        "is in the cache".to_owned()
+                    });
+                    self.end(&git.repository, done);
+                }
+            }
+        }
+    }
+
+    fn end(&self, source: &str, done: Result<String>) {
+        match done.with_context(|| source.to_owned()) {
+            Ok(text) => self.note(format!("{source}: {text}")),
+            Err(error) => self.say(Word::Failed(format!("{error:#}"))),
+        }
+    }
+
+    fn note(&self, text: String) {
+        self.say(Word::Note(text));
+    }
+
+    fn say(&self, word: Word) {
+        // best effort: nobody listens any more when the work was given up.
+        let _ = self.words.send(word);
+    }
+}

@@ -1,0 +1,151 @@
+//! The sources of a recipe: what its `fetch` and `git-checkout` steps take from the network, and whether the cache has it.
+//!
+//! Before it: a [`Recipe`], in which every definition has been expanded, so that steps of subpackages and of definitions
+//! within definitions are there, with the values of their inputs. After it: [`fill`], which fetches them ahead of a build,
+//! and [`missing`], which says before a build without a network what it would lack.
+//!
+//! Only kiln's own definitions are known: what a user's definition of the same name does, nobody can tell from outside.
+
+mod download;
+mod fill;
+mod git;
+mod presence;
+
+use std::{collections::BTreeMap, path::Path};
+
+use crate::compile::{Recipe, Run};
+
+pub use fill::fill;
+pub use presence::missing;
+
+/// What a step takes from the network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// A `fetch`.
+    File(FileSource),
+    /// A `git-checkout`.
+    Git(GitSource),
+}
+
+/// A file and what proves that it is the right one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileSource {
+    /// Where it lies.
+    pub uri: String,
+    /// Its hashes as lower-case hex; the cache has it under the first one.
+    pub hashes: Vec<(Algorithm, String)>,
+}
+
+/// A hash that a file can be expected to have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Algorithm {
+    /// SHA-256.
+    Sha256,
+    /// SHA-512.
+    Sha512,
+}
+
+impl Algorithm {
+    /// As names in the cache begin.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sha256 => "sha256",
+            Self::Sha512 => "sha512",
+        }
+    }
+}
+
+/// A repository and what is wanted of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GitSource {
+    /// Where it lies.
+    pub repository: String,
+    /// All inputs of the step, as the variables of its script.
+    pub inputs: BTreeMap<String, String>,
+    /// The script: what runs in a build is what fills the cache.
+    pub script: String,
+}
+
+impl GitSource {
+    fn input(&self, name: &str) -> &str {
+        self.inputs.get(name).map_or("", String::as_str)
+    }
+}
+
+/// The sources of all steps that would run, each once, in the order of the steps.
+pub fn of(recipe: &Recipe) -> Vec<Source> {
+    let mut sources = Vec::new();
+    for run in recipe.package_steps().into_iter().flat_map(|package| package.runs) {
+        if let Some(source) = of_run(run).filter(|source| !sources.contains(source)) {
+            sources.push(source);
+        }
+    }
+    sources
+}
+
+fn of_run(run: Run) -> Option<Source> {
+    let definition = run.uses.last()?;
+    // The name that a definition has which came with kiln.
+    if *run.origin.file != *Path::new(&format!("{definition}.yaml (built in)")) {
+        return None;
+    }
+    let input = |name: &str| run.environment.get(name).cloned().unwrap_or_default();
+    match definition.as_str() {
+        "fetch" => {
+            let hashes = [Algorithm::Sha256, Algorithm::Sha512].map(|algorithm| {
+                (algorithm, input(&format!("input_expected_{}", algorithm.name())).to_ascii_lowercase())
+            });
+            let hashes = hashes.into_iter().filter(|(_, hash)| !hash.is_empty()).collect();
+            Some(Source::File(FileSource { uri: input("input_uri"), hashes }))
+        }
+        "git-checkout" => {
+            let repository = input("input_repository");
+            let mut inputs = run.environment;
+            inputs.retain(|name, _| name.starts_with("input_") && name != "input_destination");
+            Some(Source::Git(GitSource { repository, inputs, script: run.script }))
+        }
+        _ => None,
+    }
+}
+
+/// Whether a step finds it without any network: on a disk, or at a server of its own build.
+fn is_local(url: &str) -> bool {
+    let Some((scheme, rest)) = url.split_once("://") else {
+        // `host:path` is ssh's; a path has no colon before its first slash.
+        return url.split('/').next().is_none_or(|first| !first.contains(':'));
+    };
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let host = match host.strip_prefix('[') {
+        Some(bracketed) => bracketed.split(']').next().unwrap_or_default(),
+        None => host.split(':').next().unwrap_or_default(),
+    };
+    scheme == "file" || host == "localhost" || host == "::1" || host.starts_with("127.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn local_is_what_needs_no_network() {
+        for url in [
+            "file:///srv/x",
+            "/srv/x.git",
+            "../x",
+            "http://127.0.0.1:8418/main",
+            "https://me@localhost/x",
+            "http://[::1]:80/x",
+        ] {
+            assert!(is_local(url), "{url}");
+        }
+        for url in [
+            "https://example.org/x",
+            "git@example.org:x/y.git",
+            "ssh://example.org/x",
+            "http://localhost.example.org",
+        ] {
+            assert!(!is_local(url), "{url}");
+        }
+    }
+}

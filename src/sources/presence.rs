@@ -1,0 +1,78 @@
+//! Whether the cache has a source: a look at names, so that a build that must fail fails before its guest starts.
+//!
+//! What is there is proven by the step itself. Whatever cannot be known from outside (submodules, a history in which a commit
+//! may lie) counts as there.
+
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+
+use super::{FileSource, GitSource, Source, is_local};
+
+/// What of `sources` a build without a network would look for in vain, a line each: in the cache, or in `workspace`.
+pub fn missing(sources: &[Source], cache: Option<&Path>, workspace: Option<&Path>) -> Vec<String> {
+    sources
+        .iter()
+        .filter_map(|source| match source {
+            Source::File(file) => file_missing(file, cache, workspace),
+            Source::Git(git) => git_missing(git, cache),
+        })
+        .collect()
+}
+
+fn file_missing(file: &FileSource, cache: Option<&Path>, workspace: Option<&Path>) -> Option<String> {
+    let FileSource { uri, hashes } = file;
+    let name = uri.rsplit('/').next().unwrap_or_default();
+    if is_local(uri) || workspace.is_some_and(|workspace| workspace.join(name).is_file()) {
+        return None;
+    }
+    let Some((algorithm, hash)) = hashes.first() else {
+        return Some(format!("{uri}: it has no expected hash, so that no cache can have it"));
+    };
+    let kept = |cache: &Path| {
+        hashes.iter().any(|(algorithm, hash)| cache.join(format!("{}:{hash}", algorithm.name())).is_file())
+    };
+    (!cache.is_some_and(kept)).then(|| format!("{uri} ({}:{hash})", algorithm.name()))
+}
+
+fn git_missing(git: &GitSource, cache: Option<&Path>) -> Option<String> {
+    let repository = &git.repository;
+    if is_local(repository) {
+        return None;
+    }
+    let commit = git.input("input_expected_commit").to_ascii_lowercase();
+    let named = !git.input("input_branch").is_empty() || !git.input("input_tag").is_empty();
+    let never = match (commit.is_empty(), named, git.input("input_sparse_paths").is_empty()) {
+        (true, _, _) => Some("it has no expected-commit, so that only the network knows which one is meant"),
+        (_, false, _) => {
+            Some("it names neither branch nor tag, so that only the network knows which one is meant")
+        }
+        (_, _, false) => Some("sparse-paths are not kept in the cache"),
+        (false, true, true) => None,
+    };
+    if let Some(why) = never {
+        return Some(format!("{repository}: {why}"));
+    }
+    let wanted = std::iter::once(format!("{commit}-{}", depth(git)));
+    let kept = |cache: &Path| {
+        let copies = cache.join("git").join(key(repository));
+        copies.join("full").is_dir() || wanted.clone().all(|name| copies.join(name).is_dir())
+    };
+    (!cache.is_some_and(kept)).then(|| format!("{repository} (commit {commit})"))
+}
+
+/// The directory of a repository's copies.
+fn key(repository: &str) -> String {
+    Sha256::digest(repository.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// How much history the step asks for, as its script decides it.
+fn depth(git: &GitSource) -> &str {
+    match git.input("input_depth") {
+        "unset" => {
+            let tip = git.input("input_expected_commit_is_branch_tip") == "true";
+            if git.input("input_branch").is_empty() || tip { "1" } else { "-1" }
+        }
+        depth => depth,
+    }
+}

@@ -1,0 +1,198 @@
+//! `kiln update-cache` against servers on loopback and repositories on the disk.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Write},
+    net::{TcpListener, TcpStream},
+    path::Path,
+    process::{Command, Output},
+    sync::{Arc, Mutex},
+};
+
+use sha2::{Digest, Sha256};
+
+use crate::skip::skip;
+
+/// A server of one file, which breaks the first answer off in the middle.
+struct Server {
+    address: String,
+    requests: Arc<Mutex<Vec<String>>>,
+}
+
+impl Server {
+    fn start(content: Vec<u8>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&requests);
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                answer(stream.unwrap(), &content, &seen);
+            }
+        });
+        Self { address, requests }
+    }
+
+    /// The ranges that were asked for.
+    fn ranges(&self) -> Vec<String> {
+        self.requests.lock().unwrap().clone()
+    }
+}
+
+fn answer(mut stream: TcpStream, content: &[u8], seen: &Mutex<Vec<String>>) {
+    let lines = BufReader::new(stream.try_clone().unwrap()).lines().map(|line| line.unwrap());
+    let head: Vec<String> = lines.take_while(|line| !line.is_empty()).collect();
+    if head.first().is_none_or(|request| !request.starts_with("GET /file.txt ")) {
+        stream
+            .write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+            .unwrap();
+        return;
+    }
+    let range =
+        head.iter().find_map(|line| line.strip_prefix("Range: bytes=")).unwrap_or_default().to_owned();
+    let start: usize = range.trim_end_matches('-').parse().unwrap_or(0);
+    let mut seen = seen.lock().unwrap();
+    let sent = if seen.is_empty() { content.len() / 2 } else { content.len() };
+    seen.push(range);
+    let status = if start > 0 { "206 Partial Content" } else { "200 OK" };
+    let end = content.len() - 1;
+    let head = format!(
+        "HTTP/1.1 {status}\r\nContent-Length: {}\r\nContent-Range: bytes {start}-{end}/{}\r\nConnection: close\r\n\r\n",
+        content.len() - start,
+        content.len()
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    stream.write_all(&content[start..sent]).unwrap();
+}
+
+fn hex(content: &[u8]) -> String {
+    Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn kiln(directory: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_kiln"))
+        .args(arguments)
+        .current_dir(directory)
+        .env_remove("HTTP_PROXY")
+        .env_remove("http_proxy")
+        .output()
+        .unwrap()
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn build_file(directory: &Path, steps: &str) {
+    let text = format!("package: {{name: p, version: 1.2, epoch: 0}}\nvars: {{top: word}}\n{steps}");
+    fs::write(directory.join("melange.yaml"), text).unwrap();
+}
+
+fn has(program: &str) -> bool {
+    Command::new(program).arg("--version").output().is_ok()
+}
+
+#[test]
+fn a_file_goes_on_where_it_broke_off_and_is_kept_when_it_is_proven() {
+    if !has("curl") {
+        return skip("curl is not installed");
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let content: Vec<u8> = (0..600_000_u32).map(|n| (n % 251) as u8).collect();
+    let (server, hash) = (Server::start(content.clone()), hex(&content));
+    build_file(
+        directory.path(),
+        &format!(
+            "subpackages:\n- name: sub\n  pipeline:\n  - pipeline:\n    - uses: fetch\n      with:\n        uri: {}/file.txt\n        expected-sha256: {hash}\n",
+            server.address
+        ),
+    );
+    let output = kiln(directory.path(), &["update-cache"]);
+    assert!(output.status.success(), "{}", said(&output));
+    let kept = directory.path().join(format!("melange-cache/sha256:{hash}"));
+    assert_eq!(hex(&fs::read(&kept).unwrap()), hash);
+    assert_eq!(server.ranges(), ["", "300000-"]);
+
+    // What is there is not fetched again; what is damaged is.
+    assert!(kiln(directory.path(), &["update-cache"]).status.success());
+    assert_eq!(server.ranges().len(), 2);
+    fs::write(&kept, "damage").unwrap();
+    assert!(kiln(directory.path(), &["update-cache"]).status.success());
+    assert_eq!(hex(&fs::read(&kept).unwrap()), hash);
+    assert_eq!(fs::read_dir(directory.path().join("melange-cache")).unwrap().count(), 1);
+}
+
+#[test]
+fn what_cannot_be_had_is_listed_in_one_error() {
+    if !has("curl") || !has("git") {
+        return skip("curl or git is not installed");
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let content = b"content".to_vec();
+    let server = Server::start(content.clone());
+    // The first answer breaks off.
+    server.requests.lock().unwrap().push(String::new());
+    let (wrong, right) = ("0".repeat(64), hex(&content));
+    let fetch = |name: &str, hash: &str| {
+        format!(
+            "- uses: fetch\n  with: {{uri: \"{}/{name}\", expected-sha256: \"{hash}\"}}\n",
+            server.address
+        )
+    };
+    let git = "- uses: git-checkout\n  with: {repository: /nowhere.git, tag: v1, max-retries: 0}\n";
+    let steps =
+        [fetch("missing", &wrong), fetch("file.txt", &wrong), fetch("file.txt", &right), git.to_owned()];
+    build_file(directory.path(), &format!("pipeline:\n{}", steps.concat()));
+    let output = kiln(directory.path(), &["update-cache", "--cache-dir", "filled"]);
+    let said = said(&output);
+    assert_eq!(output.status.code(), Some(4), "{said}");
+    for part in [
+        "3 of 4 sources",
+        "/missing: ",
+        &format!("found {right}"),
+        "/nowhere.git: [git checkout] FAIL cannot ask",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    assert!(directory.path().join(format!("filled/sha256:{right}")).is_file());
+    assert_eq!(fs::read_dir(directory.path().join("filled")).unwrap().count(), 2, "the other is git's");
+}
+
+/// Repositories with a submodule, and a fix on another branch.
+const REPOSITORIES: &str = "set -e
+export GIT_CONFIG_GLOBAL=/dev/null
+for name in lib main; do git init --quiet --initial-branch=trunk $name; git -C $name config user.name A; git -C $name config user.email a@b; git -C $name config uploadpack.allowAnySHA1InWant true; done
+cd lib; echo lib >file; git add .; git commit -qm lib; cd ../main
+echo one >file; git add .; git -c protocol.file.allow=always submodule --quiet add ../lib lib; git commit -qm one
+git tag -a -m annotated v1; git checkout -q -b stable; echo fix >fix; git add .; git commit -qm fix; git rev-parse v1^{} HEAD";
+
+#[test]
+fn repositories_come_with_submodules_and_cherry_picks_and_need_their_server_once() {
+    if !has("git") {
+        return skip("git is not installed");
+    }
+    let directory = tempfile::tempdir().unwrap();
+    // A name that a shell would stumble over.
+    let base = directory.path().join("it's $HOME");
+    fs::create_dir(&base).unwrap();
+    let made = Command::new("sh").args(["-c", REPOSITORIES]).current_dir(&base).output().unwrap();
+    assert!(made.status.success(), "{}", said(&made));
+    let made = String::from_utf8(made.stdout).unwrap();
+    let [commit, fix] = made.lines().collect::<Vec<_>>()[..] else { panic!("{made}") };
+    let url = format!("file://{}/main", base.display());
+    build_file(
+        directory.path(),
+        &format!(
+            "pipeline:\n- uses: git-checkout\n  with:\n    repository: \"{url}\"\n    tag: v1\n    expected-commit: {commit}\n    recurse-submodules: true\n    max-retries: 0\n    cherry-picks: |\n      stable/{fix}: fixes it\n"
+        ),
+    );
+    let arguments = ["update-cache", "--cache-dir", "it's \"filled\""];
+    let output = kiln(directory.path(), &arguments);
+    assert!(output.status.success(), "{}", said(&output));
+    let filled = directory.path().join("it's \"filled\"/git");
+    assert_eq!(fs::read_dir(&filled).unwrap().count(), 2, "one for each repository");
+    fs::rename(&base, directory.path().join("gone")).unwrap();
+    let again = kiln(directory.path(), &arguments);
+    assert!(again.status.success(), "{}", said(&again));
+    assert!(said(&again).contains(&format!("{commit} is in the cache")), "{}", said(&again));
+}
