@@ -99,11 +99,11 @@ fn bare(vmlinux: &Path, initramfs: &Path) -> Command {
 
 fn build(directory: &Path) -> Command {
     let mut kiln = Command::new(env!("CARGO_BIN_EXE_kiln"));
-    kiln.args(["build", "--accel", "tcg", "--progress", "quiet", "--cache-dir", "", "--network", "off"])
+    // As a user has it: with network, source and cache.
+    kiln.current_dir(directory)
+        .args(["build", "--accel", "tcg", "--progress", "quiet"])
         .args(["--memory", &format!("{MEMORY_MIB}Mi"), "--cpu", &CPUS.to_string()])
-        .arg("--out-dir")
-        .arg(directory.join("packages"))
-        .arg(directory.join("true.yaml"));
+        .arg("true.yaml");
     kiln
 }
 
