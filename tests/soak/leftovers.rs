@@ -44,6 +44,11 @@ impl Leftovers {
         }
     }
 
+    /// Those that are processes.
+    pub(crate) fn processes(&self) -> &[String] {
+        &self.processes
+    }
+
     /// Whether there are none.
     pub(crate) fn none(&self) -> bool {
         *self == Self::default()

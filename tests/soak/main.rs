@@ -13,6 +13,9 @@ mod family;
 mod kills;
 mod leftovers;
 mod lot;
+mod ownership;
 mod pipelines;
 mod place;
 mod sandboxes;
+#[path = "../it/skip.rs"]
+mod skip;

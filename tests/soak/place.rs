@@ -4,12 +4,13 @@
 use std::{
     env::temp_dir,
     fs,
-    os::unix::fs::symlink,
+    os::unix::fs::{lchown, symlink},
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
 use kiln::{env::Env, home::Home};
+use nix::unistd::geteuid;
 use tempfile::TempDir;
 
 /// The variable in the environment of all that a case starts.
@@ -18,9 +19,22 @@ pub(crate) const MARK: &str = "KILN_SOAK_RUN";
 /// What is made once and only read: taken from the user's own home.
 const SHARED: [&str; 7] = ["bin", "images", "initramfs", "kernels", "memos", "scratch", "vmlinux"];
 
+/// An ordinary user of no name, for tests that run as root: kiln looks at numbers only.
+const USER: u32 = 12_345;
+
+/// Who runs kiln.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Who {
+    /// Whoever runs the test.
+    Invoker,
+    /// An ordinary user, whose home has copies of what root's has.
+    OrdinaryUser,
+}
+
 /// A place; gone when dropped.
 pub(crate) struct Place {
     root: TempDir,
+    who: Who,
 }
 
 impl Place {
@@ -34,7 +48,54 @@ impl Place {
         for name in SHARED {
             symlink(shared.dir(name).unwrap(), root.path().join("home").join(name)).unwrap();
         }
-        Self { root }
+        Self { root, who: Who::Invoker }
+    }
+
+    /// One for an ordinary user; the test is root.
+    pub(crate) fn of_ordinary_user() -> Self {
+        let place = Self { who: Who::OrdinaryUser, ..Self::new() };
+        let home = place.root().join("home");
+        for name in SHARED {
+            let link = home.join(name);
+            let shared = fs::read_link(&link).unwrap();
+            fs::remove_file(&link).unwrap();
+            // Links to the same files where that is possible: they are some gigabytes.
+            let copy =
+                |how: &str| Command::new("cp").args(["-r", how]).args([&shared, &link]).status().unwrap();
+            if matches!(name, "bin" | "kernels" | "images") && !copy("--link").success() {
+                assert!(copy("--sparse=auto").success(), "{name} cannot be copied");
+            }
+        }
+        // What only root can read.
+        for record in
+            fs::read_dir(home.join("images")).unwrap().map(|entry| entry.unwrap().path().join("image.json"))
+        {
+            if let Ok(text) = fs::read(&record) {
+                fs::remove_file(&record).unwrap();
+                fs::write(&record, text).unwrap();
+            }
+        }
+        fs::copy(env!("CARGO_BIN_EXE_kiln"), place.root().join("kiln")).unwrap();
+        place.give_to_user(place.root());
+        for directory in ["home", "scratch", "project", "home/images"] {
+            place.give_to_user(&place.root().join(directory));
+        }
+        place
+    }
+
+    /// Makes a file or directory that the test made one of whoever runs kiln.
+    pub(crate) fn give_to_user(&self, path: &Path) {
+        if self.who == Who::OrdinaryUser {
+            lchown(path, Some(USER), Some(USER)).unwrap();
+        }
+    }
+
+    /// Whose the files are that kiln leaves.
+    pub(crate) fn uid(&self) -> u32 {
+        match self.who {
+            Who::Invoker => geteuid().as_raw(),
+            Who::OrdinaryUser => USER,
+        }
     }
 
     /// All of it.
@@ -54,8 +115,18 @@ impl Place {
 
     /// kiln, in the project, with this place's home.
     pub(crate) fn kiln(&self) -> Command {
-        let mut kiln = Command::new(env!("CARGO_BIN_EXE_kiln"));
+        let mut kiln = match self.who {
+            Who::Invoker => Command::new(env!("CARGO_BIN_EXE_kiln")),
+            Who::OrdinaryUser => {
+                let mut kiln = Command::new("setpriv");
+                let user = USER.to_string();
+                kiln.args(["--reuid", &user, "--regid", &user, "--clear-groups"])
+                    .arg(self.root().join("kiln"));
+                kiln
+            }
+        };
         kiln.current_dir(self.project())
+            .env("HOME", self.root())
             .env("KILN_HOME", self.root().join("home"))
             .env("QEMU_DISKS_PATH", self.root().join("scratch"))
             .env("TMPDIR", self.root().join("scratch"))

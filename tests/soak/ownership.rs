@@ -1,0 +1,148 @@
+//! Whose files: inside, the step's user reads and writes source and cache; outside, all belongs to whoever runs kiln.
+
+use std::{
+    fs::{self, File, Permissions},
+    os::unix::fs::{MetadataExt, PermissionsExt},
+    path::Path,
+};
+
+use nix::unistd::geteuid;
+
+use crate::{leftovers::Leftovers, lot::Lot, place::Place, skip::skip};
+
+/// How many of the eight run outside the soak.
+const FEW: usize = 2;
+
+/// What nobody but its owner can read or write, in source and cache; and a file of the package.
+const STEP: &str = r#"
+      test "$(id -un)" = RUN_AS
+      for place in /home/build/private /var/cache/melange/private; do
+        test "$(cat $place/file)" = kept
+        test "$(stat -c %u $place/file)" = "$(id -u)"
+        echo changed > $place/file
+        mkdir $place/directory
+        echo new > $place/directory/file
+        chmod 600 $place/directory/file
+        rm $place/old
+      done
+      mkdir -p ${{targets.destdir}}/usr
+      echo data > ${{targets.destdir}}/usr/data
+"#;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Share {
+    NineP,
+    Virtiofs,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Who {
+    Root,
+    OrdinaryUser,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Cell {
+    share: Share,
+    who: Who,
+    run_as: &'static str,
+}
+
+fn cells() -> Vec<Cell> {
+    let shares = [Share::NineP, Share::Virtiofs].into_iter();
+    shares
+        .flat_map(|share| [Who::Root, Who::OrdinaryUser].map(|who| (share, who)))
+        .flat_map(|(share, who)| ["root", "build"].map(|run_as| Cell { share, who, run_as }))
+        .collect()
+}
+
+#[test]
+fn files_are_the_steps_users_inside_and_the_invokers_outside() {
+    let (lot, cells) = Lot::of("ownership", cells(), FEW);
+    if !geteuid().is_root() {
+        return skip("only root can run kiln as root and as another user");
+    }
+    for cell in cells {
+        build(cell);
+        lot.say(&format!("{cell:?}: as it should be"));
+    }
+}
+
+fn build(cell: Cell) {
+    let place = match cell.who {
+        Who::Root => Place::new(),
+        Who::OrdinaryUser => Place::of_ordinary_user(),
+    };
+    let project = place.project();
+    private(&place, &project.join("private"));
+    fs::create_dir(project.join("cache")).unwrap();
+    place.give_to_user(&project.join("cache"));
+    private(&place, &project.join("cache/private"));
+    let text = format!(
+        "package:\n  name: sample\n  version: \"1.10\"\n  epoch: 3\nenvironment:\n  accounts:\n    run-as: {}\npipeline:\n  - runs: |{}",
+        cell.run_as,
+        STEP.replace("RUN_AS", cell.run_as)
+    );
+    fs::write(project.join("file.yaml"), text).unwrap();
+    let mut kiln = place.kiln();
+    kiln.args(["build", "--accel", "tcg", "--memory", "1Gi", "--cpu", "2", "--progress", "plain"]).args([
+        "--cache-dir",
+        "cache",
+        "file.yaml",
+    ]);
+    if cell.share == Share::Virtiofs {
+        kiln.env("QEMU_USE_VIRTIOFS", "1");
+    }
+    let output = kiln.output().unwrap();
+    assert!(output.status.success(), "{cell:?}: {}", String::from_utf8_lossy(&output.stderr));
+    outside(cell, &place);
+    let left = Leftovers::count(&place, Vec::new());
+    assert!(left.processes().is_empty(), "{cell:?}: {left}");
+}
+
+/// A directory that only its owner can enter, with two files.
+fn private(place: &Place, directory: &Path) {
+    fs::create_dir(directory).unwrap();
+    for (name, text) in [("file", "kept\n"), ("old", "")] {
+        let path = directory.join(name);
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+        place.give_to_user(&path);
+    }
+    fs::set_permissions(directory, Permissions::from_mode(0o700)).unwrap();
+    place.give_to_user(directory);
+}
+
+fn outside(cell: Cell, place: &Place) {
+    let project = place.project();
+    let kept = |directory: &str| fs::read_to_string(project.join(directory).join("private/file")).unwrap();
+    assert_eq!(kept("."), "kept\n", "{cell:?}: the source is never written");
+    let written = project.join("cache/private/directory/file");
+    match cell.share {
+        Share::NineP => assert_eq!((kept("cache").as_str(), written.exists()), ("kept\n", false), "{cell:?}"),
+        Share::Virtiofs => {
+            assert_eq!(kept("cache"), "changed\n", "{cell:?}");
+            assert_eq!(fs::read_to_string(&written).unwrap(), "new\n", "{cell:?}");
+            assert!(!project.join("cache/private/old").exists(), "{cell:?}");
+        }
+    }
+    for directory in ["packages", "cache"] {
+        owned(cell, place.uid(), &project.join(directory));
+    }
+    let package = File::open(project.join("packages/x86_64/sample-1.10-r3.tar.zst")).unwrap();
+    let mut archive = tar::Archive::new(zstd::Decoder::new(package).unwrap());
+    for entry in archive.entries().unwrap() {
+        let entry = entry.unwrap();
+        let (uid, gid) = (entry.header().uid().unwrap(), entry.header().gid().unwrap());
+        assert_eq!((uid, gid), (0, 0), "{cell:?}: {:?} in the package", entry.path().unwrap());
+    }
+}
+
+/// All of a tree belongs to `uid`.
+fn owned(cell: Cell, uid: u32, path: &Path) {
+    let metadata = fs::symlink_metadata(path).unwrap();
+    assert_eq!(metadata.uid(), uid, "{cell:?}: {}", path.display());
+    if metadata.is_dir() {
+        fs::read_dir(path).unwrap().for_each(|entry| owned(cell, uid, &entry.unwrap().path()));
+    }
+}
