@@ -42,6 +42,12 @@ pub enum Command {
         #[command(subcommand)]
         command: ImageCommand,
     },
+    /// The cache directory: what it holds, and whether it is whole.
+    Cache {
+        /// What to do with it.
+        #[command(subcommand)]
+        command: CacheCommand,
+    },
     /// Print the version.
     Version,
     /// Print a completion script for a shell.
@@ -388,6 +394,31 @@ pub struct DoctorArgs {
     /// Print one JSON document.
     #[arg(long)]
     pub json: bool,
+}
+
+/// `kiln cache …`.
+#[derive(Debug, Subcommand)]
+pub enum CacheCommand {
+    /// List the cache directories that builds have used, and who uses them now.
+    Ls,
+    /// Count what a cache holds, by kind of directory.
+    Report {
+        /// The cache.
+        #[arg(long, value_name = "DIR", default_value = "./melange-cache/")]
+        cache_dir: PathBuf,
+        /// Print one JSON document.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Finish what earlier commits left, and compare files that are named after their content with it; 7 if any differs.
+    Verify {
+        /// The cache.
+        #[arg(long, value_name = "DIR", default_value = "./melange-cache/")]
+        cache_dir: PathBuf,
+        /// Remove what is damaged, when nobody else uses the cache.
+        #[arg(long)]
+        repair: bool,
+    },
 }
 
 /// `kiln image …`.

@@ -43,6 +43,7 @@ mod rules;
 mod stage;
 mod staging;
 mod summary;
+mod verify;
 
 use std::{
     fs,
@@ -58,7 +59,8 @@ pub use lease::{Lease, Request, known, private};
 pub use lock::Strength;
 pub use report::{Writes, report, written};
 pub use stage::{CommitLimit, Gain, Outcome, Staged, stage};
-pub use summary::{Amounts, Held, held};
+pub use summary::{Amounts, Held, held, renew};
+pub use verify::{Damage, verify};
 
 /// The directory that `--cache-dir` names, absolute and existing; `None` for "".
 ///

@@ -60,6 +60,15 @@ pub(super) fn after_writes(home: &Home, directory: &Path) -> Result<Option<Amoun
     Ok(counted)
 }
 
+/// Counts all, and keeps it as the summary.
+pub fn renew(home: &Home, directory: &Path) -> Result<Amounts> {
+    let key = Key::of(directory)?;
+    let place = Place::open(directory).with_context(|| format!("open {}", directory.display()))?;
+    let amounts = count(&place, u64::MAX)?.unwrap_or_default();
+    store(home, &key, &amounts)?;
+    Ok(amounts)
+}
+
 /// A commit has added this. Under the lock of commits.
 pub(super) fn add(lease: &Lease, gains: &BTreeMap<String, Gain>) -> Result<()> {
     let Some(mut amounts) = load(&lease.home, &lease.key)? else {

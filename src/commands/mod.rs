@@ -2,6 +2,7 @@
 
 mod bash;
 mod build;
+mod cache;
 pub mod compile;
 pub mod doctor;
 pub mod explain;
@@ -73,6 +74,7 @@ fn run(command: Command) -> Result<Code> {
         Command::Compile(args) => recipe::print(&args),
         Command::UpdateCache(args) => on_runtime(update_cache::run(&args)),
         Command::Doctor(args) => on_runtime(doctor::run(&args, &env)),
+        Command::Cache { command } => cache::run(command, &env),
         Command::Image { command } => on_runtime(image::run(command, &env)),
         Command::Version => report::print(&format!("kiln {}\n", env!("CARGO_PKG_VERSION"))),
         Command::Completion { shell } => {

@@ -8,7 +8,7 @@ use std::{
 };
 
 use kiln::{
-    cache::{CommitLimit, Kept, Lease, Outcome, Request, Strength, commit, stage},
+    cache::{CommitLimit, Kept, Lease, Outcome, Request, Strength, commit, stage, verify},
     event::Amount,
     exit::{Code, code_of},
     home::Home,
@@ -335,4 +335,17 @@ fn leases_exclude_each_other_as_asked() {
     assert!(bench.try_lease(Strength::Shared).is_none());
     drop(held_by_a_daemon);
     assert!(bench.try_lease(Strength::Shared).is_some());
+}
+
+#[test]
+fn damage_is_found_and_removed() {
+    let bench = Bench::new();
+    let empty = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+    bench.write(empty, "");
+    bench.write("sha512:00", "x");
+    let found = verify(&bench.lease()).unwrap();
+    assert_eq!((found.compared, found.wrong.len(), found.removed), (2, 1, 0));
+    let repaired = verify(&bench.try_lease(Strength::Exclusive).unwrap()).unwrap();
+    assert_eq!((repaired.wrong, repaired.removed), (vec!["sha512:00".to_owned()], 1));
+    assert!(bench.has(empty) && !bench.has("sha512:00"));
 }

@@ -1,0 +1,86 @@
+//! `kiln cache`: who uses which cache, what one holds, and whether it is whole.
+
+use std::{fs, path::Path, time::Duration};
+
+use anyhow::{Context, Result};
+
+use crate::{
+    cache::{self, Damage, Lease, Request, Strength},
+    cli::CacheCommand,
+    env::Env,
+    exit::{Code, Failure},
+    home::Home,
+    report,
+};
+
+/// Does one of them.
+pub(super) fn run(command: CacheCommand, env: &Env) -> Result<Code> {
+    let home = Home::find(env)?;
+    match command {
+        CacheCommand::Ls => list(&home),
+        CacheCommand::Report { cache_dir, json } => count(&home, &cache_dir, json),
+        CacheCommand::Verify { cache_dir, repair } => verify(&home, &cache_dir, repair),
+    }
+}
+
+fn list(home: &Home) -> Result<Code> {
+    let mut text = String::new();
+    for (directory, holders) in cache::known(home)? {
+        let users = if holders.is_empty() { "not in use".into() } else { holders.join("; ") };
+        text += &format!("{}  {users}\n", directory.display());
+    }
+    report::print(&text)
+}
+
+fn count(home: &Home, directory: &Path, json: bool) -> Result<Code> {
+    let lease = lease(home, directory, Strength::Shared)?;
+    let amounts = cache::renew(home, lease.directory())?;
+    if json {
+        let rows: serde_json::Map<_, _> = amounts
+            .iter()
+            .map(|(name, amount)| {
+                (name.clone(), serde_json::json!({"entries": amount.entries, "bytes": amount.bytes}))
+            })
+            .collect();
+        let document =
+            serde_json::json!({"cache_dir": lease.directory(), "exact": true, "directories": rows});
+        return report::print(&format!("{}\n", serde_json::to_string_pretty(&document)?));
+    }
+    let mut text = String::new();
+    for (name, amount) in &amounts {
+        text += &format!("{name:<16} {:>9} entries  {:>15} bytes\n", amount.entries, amount.bytes);
+    }
+    report::print(&text)
+}
+
+fn verify(home: &Home, directory: &Path, repair: bool) -> Result<Code> {
+    let strength = if repair { Strength::Exclusive } else { Strength::Shared };
+    let lease = lease(home, directory, strength)?;
+    let Damage { compared, wrong, removed } = cache::verify(&lease)?;
+    let still = wrong.len() - usize::try_from(removed).unwrap_or(wrong.len());
+    let mut text = format!("{compared} files compared, {} damaged, {removed} removed\n", wrong.len());
+    for name in &wrong {
+        text += &format!("damaged: {name}\n");
+    }
+    report::print(&text)?;
+    if still == 0 {
+        return Ok(Code::Success);
+    }
+    let what =
+        format!("{still} files of the cache {} are not what their names say", lease.directory().display());
+    Err(Failure::new(Code::Cache, what, "kiln cache verify --repair removes them").into())
+}
+
+fn lease(home: &Home, directory: &Path, strength: Strength) -> Result<Lease> {
+    let shown = directory.display();
+    let directory = fs::canonicalize(directory).with_context(|| {
+        Failure::new(Code::Cache, format!("there is no cache {shown}"), "name it with --cache-dir")
+    })?;
+    let who = "kiln cache".into();
+    let request = Request { directory, strength, who, limit: Duration::ZERO };
+    Lease::try_acquire(home, &request)?.ok_or_else(|| {
+        let what = format!("the cache {} is in use", request.directory.display());
+        Failure::new(Code::Cache, what, "kiln cache ls says by whom; try again when that build has ended")
+            .into()
+    })
+}
