@@ -11,6 +11,7 @@ use anyhow::Result;
 
 use super::{
     launch::Launch,
+    offline,
     prepare::{self, Prepared, Question},
     recipe, signals, unsupported, wishes,
 };
@@ -141,6 +142,7 @@ impl Build<'_> {
         let mut wishes = wishes::wishes(&args.machine, self.env, &file)?;
         let commit_limit = wishes::commit_limit(&args.machine.cache_commit_limit)?;
         let lease = self.lease(&recipe, &mut wishes, &args.machine).await?;
+        offline::check(&recipe, &wishes)?;
         let question = Question {
             recipe: &recipe,
             wishes: &wishes,

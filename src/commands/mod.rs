@@ -8,6 +8,7 @@ pub mod doctor;
 pub mod explain;
 mod image;
 mod launch;
+mod offline;
 mod plan;
 mod prepare;
 mod recipe;

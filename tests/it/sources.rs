@@ -158,6 +158,43 @@ fn what_cannot_be_had_is_listed_in_one_error() {
     assert_eq!(fs::read_dir(directory.path().join("filled")).unwrap().count(), 2, "the other is git's");
 }
 
+#[test]
+fn a_build_without_a_network_says_at_once_what_it_lacks() {
+    let directory = tempfile::tempdir().unwrap();
+    let (kept, absent) = ("a".repeat(64), "b".repeat(64));
+    let commit = "c".repeat(40);
+    let fetch = |server: &str, name: &str, hash: &str| {
+        format!("- uses: fetch\n  with: {{uri: \"{server}/{name}\", expected-sha256: \"{hash}\"}}\n")
+    };
+    let server = "https://example.invalid";
+    let git = |tag: &str, more: &str| {
+        format!("- uses: git-checkout\n  with: {{repository: \"{server}/x.git\", tag: {tag}{more}}}\n")
+    };
+    let steps = [
+        fetch(server, "kept.tar", &kept),
+        fetch(server, "absent.tar", &absent),
+        fetch(server, "in-the-source.tar", &absent),
+        fetch("http://127.0.0.1:1", "of-a-step.tar", &absent),
+        git("v1", &format!(", expected-commit: {commit}")),
+        git("v2", ""),
+    ];
+    build_file(directory.path(), &format!("pipeline:\n{}", steps.concat()));
+    fs::write(directory.path().join("in-the-source.tar"), "").unwrap();
+    fs::create_dir(directory.path().join("melange-cache")).unwrap();
+    fs::write(directory.path().join(format!("melange-cache/sha256:{kept}")), "").unwrap();
+
+    let output = kiln(directory.path(), &["build", "--network", "off"]);
+
+    // Each line of an error says that it is one.
+    let said = said(&output).replace("error: ", "");
+    assert_eq!(output.status.code(), Some(4), "{said}");
+    let expected = format!(
+        "does not have 3 of the sources:\n  {server}/absent.tar (sha256:{absent})\n  {server}/x.git (commit {commit})\n  \
+         {server}/x.git: it has no expected-commit"
+    );
+    assert!(said.contains(&expected), "{said}");
+}
+
 /// Repositories with a submodule, and a fix on another branch.
 const REPOSITORIES: &str = "set -e
 export GIT_CONFIG_GLOBAL=/dev/null
