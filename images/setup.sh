@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Sets up what kiln needs on Debian 12, Debian 13 or Ubuntu 24.04: `images/setup.sh [tools] [kernel] [virtiofsd]`, all
-# three by default. Says what it does, asks nothing, does nothing twice. See images/README.md.
+# three by default, and `docker` when it is named. Says what it does, asks nothing, does nothing twice. See images/README.md.
 set -euo pipefail
 
 home=${KILN_HOME:-${XDG_CACHE_HOME:-$HOME/.cache}/kiln}
@@ -8,18 +8,21 @@ export DEBIAN_FRONTEND=noninteractive
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
 say() { printf 'setup: %s\n' "$*"; }
 
+install() {
+  local missing=()
+  for package in "$@"; do
+    dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
+  done
+  if [ ${#missing[@]} = 0 ]; then return; fi
+  say "installs ${missing[*]}"
+  as_root apt-get update -q
+  as_root apt-get install -q -y --no-install-recommends "${missing[@]}"
+}
+
 tools() {
   local wanted=(qemu-system-x86 erofs-utils mmdebstrap debian-archive-keyring bubblewrap fakeroot uidmap e2fsprogs kmod
     bash coreutils tar xz-utils zstd gcc libc6-dev make pkg-config libcap-ng-dev libseccomp-dev ca-certificates)
-  local missing=()
-  for package in "${wanted[@]}"; do
-    dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
-  done
-  if [ ${#missing[@]} -gt 0 ]; then
-    say "installs ${missing[*]}"
-    as_root apt-get update -q
-    as_root apt-get install -q -y --no-install-recommends "${missing[@]}"
-  fi
+  install "${wanted[@]}"
   if command -v rustup >/dev/null && ! rustup target list --installed | grep -q "^$(uname -m)-unknown-linux-musl"; then
     say 'adds the Rust target for static programs'
     rustup target add "$(uname -m)-unknown-linux-musl"
@@ -58,11 +61,23 @@ virtiofsd() {
   cargo install --quiet --locked --root "$home" --version 1.14.0 virtiofsd
 }
 
+# For `--runner docker`. Where there is no init system that starts it, a dockerd is started here and stays.
+docker() {
+  if command docker info >/dev/null 2>&1; then return; fi
+  install docker.io iptables ca-certificates
+  # Debian 13 has the client in a package of its own.
+  command -v docker >/dev/null || install docker-cli
+  if command docker info >/dev/null 2>&1; then return; fi
+  say 'starts a docker daemon; its log is /var/log/kiln-dockerd.log'
+  as_root sh -c 'setsid dockerd >/var/log/kiln-dockerd.log 2>&1 </dev/null &'
+  timeout 60 sh -c 'until docker info >/dev/null 2>&1; do sleep 0.2; done'
+}
+
 for part in "${@:-all}"; do
   case $part in
     all) tools && kernel && virtiofsd ;;
-    tools | kernel | virtiofsd) "$part" ;;
-    *) say "unknown part: $part (tools, kernel, virtiofsd)" >&2 && exit 2 ;;
+    tools | kernel | virtiofsd | docker) "$part" ;;
+    *) say "unknown part: $part (tools, kernel, virtiofsd, docker)" >&2 && exit 2 ;;
   esac
 done
 say 'everything is there'
