@@ -8,8 +8,10 @@
 //!
 //! All three are made once and kept in [`crate::home::Home`]. Nothing here knows who boots them.
 
+pub mod archive;
 pub mod cpio;
 mod debian;
+mod erofs;
 pub mod initramfs;
 mod kernel;
 mod key;
