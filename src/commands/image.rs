@@ -10,11 +10,13 @@ use crate::{
     event::{Event, Sink},
     exit::{Code, Failure},
     home::Home,
+    host,
     image::{Image, Store, locate},
     manifest::duration,
     plan::{ImageRecipe, ImageReference},
     process::Spawner,
     report::{self, Outlets, Reporter},
+    runner::docker,
 };
 
 /// Does one of them.
@@ -23,7 +25,7 @@ pub(super) async fn run(command: ImageCommand, env: &Env) -> Result<Code> {
     match command {
         ImageCommand::Ls { json } => list(&store, json),
         ImageCommand::Build { image, refresh, progress } => build(&store, &image, refresh, progress).await,
-        ImageCommand::Prune { unused_for } => prune(&store, unused_for.as_deref()).await,
+        ImageCommand::Prune { unused_for } => prune(&store, env, unused_for.as_deref()).await,
     }
 }
 
@@ -78,7 +80,7 @@ async fn build(store: &Store, image: &str, refresh: bool, progress: ProgressChoi
     made.map(|_| Code::Success)
 }
 
-async fn prune(store: &Store, unused_for: Option<&str>) -> Result<Code> {
+async fn prune(store: &Store, env: &Env, unused_for: Option<&str>) -> Result<Code> {
     let age = match unused_for {
         None => Duration::ZERO,
         Some(text) => duration::parse(text).ok_or_else(|| {
@@ -96,6 +98,7 @@ async fn prune(store: &Store, unused_for: Option<&str>) -> Result<Code> {
         used.ok().and_then(|used| now.duration_since(used).ok()).is_some_and(|unused| unused >= age)
     };
     let removed = store.prune(&spawner, old).await?;
+    let in_docker = prune_docker(env, &spawner, &removed).await?;
     spawner.finish()?;
     let mut text = String::new();
     for image in &removed {
@@ -106,5 +109,22 @@ async fn prune(store: &Store, unused_for: Option<&str>) -> Result<Code> {
             image.record.recipe
         );
     }
+    if in_docker > 0 {
+        text += &format!("removed {in_docker} copies from docker\n");
+    }
     report::print(&text)
+}
+
+/// docker's copies of what was removed; where no daemon answers there are none that could be.
+async fn prune_docker(env: &Env, spawner: &Spawner, removed: &[Image]) -> Result<usize> {
+    if removed.is_empty() || host::find_program(env, "docker").is_none() {
+        return Ok(0);
+    }
+    match host::docker::find(env, spawner).await {
+        Ok(found) => docker::prune(spawner, found.path, removed).await,
+        Err(error) => {
+            tracing::debug!(error = %format!("{error:#}"), "docker is not asked for copies");
+            Ok(0)
+        }
+    }
 }

@@ -34,7 +34,7 @@ use crate::{
     plan::{Plan, Platform},
     process::Spawner,
     rundir,
-    runner::{Runner, bubblewrap, qemu},
+    runner::{Runner, bubblewrap, docker, qemu},
     share::spawned::Server,
 };
 
@@ -62,6 +62,7 @@ impl<'a> Launch<'a> {
         let Prepared { plan, store, backend } = prepared;
         match backend {
             Backend::Qemu(parts) => Ok(Box::new(self.qemu(plan, parts, image).await?)),
+            Backend::Docker(found) => Ok(Box::new(self.docker(found, image, sink).await?)),
             Backend::Bubblewrap(found) => {
                 let (root, tree) = match found.mounts_images {
                     true => (image.path.clone(), None),
@@ -91,6 +92,22 @@ impl<'a> Launch<'a> {
             tree,
             scratch: bubblewrap::Scratch::make(directory, self.run_dir, self.spawner)?,
         })
+    }
+
+    async fn docker(
+        &self,
+        found: &host::docker::Docker,
+        image: &Image,
+        sink: &mut dyn Sink,
+    ) -> Result<docker::Docker<'a>> {
+        let parts = docker::Parts {
+            spawner: self.spawner,
+            docker: found.path.clone(),
+            root: found.root.clone(),
+            agent: agent(self.home)?,
+            run_dir: self.run_dir.to_owned(),
+        };
+        docker::Docker::new(parts, image, sink).await
     }
 
     async fn qemu(&self, plan: &Plan, parts: &Parts, image: &Image) -> Result<qemu::Qemu<'a>> {

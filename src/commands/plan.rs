@@ -24,7 +24,7 @@ use crate::{
     process::Spawner,
     report,
     runner::{
-        bubblewrap,
+        bubblewrap, docker,
         qemu::{self, Files},
     },
     share,
@@ -77,6 +77,7 @@ fn describe(prepared: &Prepared, notes: &[String]) -> Result<String> {
     match backend {
         Backend::Qemu(parts) => text += &describe_machine(plan, parts)?,
         Backend::Bubblewrap(found) => writeln!(text, "sandbox      as {:?}", found.ids)?,
+        Backend::Docker(found) => writeln!(text, "docker       {} {}", found.path.display(), found.version)?,
     }
     writeln!(text, "image        {}", plan.image)?;
     writeln!(
@@ -148,9 +149,10 @@ fn commands(home: &Home, prepared: &Prepared) -> Result<String> {
     let root = store.find(&plan.image)?.map_or_else(|| PathBuf::from(NOT_MADE), |image| image.path);
     match (backend, &plan.platform) {
         (Backend::Qemu(parts), Platform::Qemu(machine)) => microvm(home, plan, machine, parts, &root),
+        (Backend::Docker(found), Platform::Docker(_)) => container(home, plan, found),
         (Backend::Bubblewrap(found), Platform::Bubblewrap(_)) => sandbox(home, plan, found, &root),
         // Prepared for one runner, planned for another: prepare() does not make that.
-        (Backend::Qemu(_) | Backend::Bubblewrap(_), _) => Ok(String::new()),
+        (Backend::Qemu(_) | Backend::Docker(_) | Backend::Bubblewrap(_), _) => Ok(String::new()),
     }
 }
 
@@ -161,6 +163,15 @@ fn sandbox(home: &Home, plan: &Plan, found: &host::bubblewrap::Bubblewrap, root:
         "\n{}",
         lines(&bubblewrap::argv(plan, bubblewrap::Files { bwrap, agent: &agent, root, scratch }))
     ))
+}
+
+/// The image's id and the run's directory are known at its start only.
+fn container(home: &Home, plan: &Plan, found: &host::docker::Docker) -> Result<String> {
+    let (agent, run_dir) = (launch::agent(home)?, home.root().join("run/RUN"));
+    let image = "IMAGE";
+    let files =
+        docker::Files { docker: &found.path, root: &found.root, image, agent: &agent, run_dir: &run_dir };
+    Ok(docker::argv(plan, files).iter().fold(String::new(), |text, line| format!("{text}\n{}", lines(line))))
 }
 
 fn microvm(home: &Home, plan: &Plan, machine: &Machine, parts: &Parts, root: &Path) -> Result<String> {

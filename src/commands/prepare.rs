@@ -14,7 +14,7 @@ use crate::{
     event::{Event, Sink},
     exit::Failure,
     home::Home,
-    host::{self, Host, bubblewrap::Bubblewrap},
+    host::{self, Host, bubblewrap::Bubblewrap, docker::Docker},
     image::{Store, locate},
     plan::{
         self, AcceleratorWish, Facts, ImageRecipe, ImageReference, Plan, PlatformFacts, RootForm, RunnerKind,
@@ -36,6 +36,7 @@ pub(super) struct Prepared {
 /// What was found on this host for the one runner that was asked for.
 pub(super) enum Backend {
     Qemu(Box<qemu::Parts>),
+    Docker(Docker),
     Bubblewrap(Bubblewrap),
 }
 
@@ -64,6 +65,11 @@ pub(super) async fn prepare(question: Question<'_>, sink: &mut dyn Sink) -> Resu
             let parts = found.complete(&question, &plan, sink).await?;
             (plan, Backend::Qemu(Box::new(parts)))
         }
+        RunnerKind::Docker => {
+            let docker = host::docker::find(env, question.spawner).await?;
+            let facts = Facts { host, platform: PlatformFacts::Docker, image, shell };
+            (plan::resolve(recipe, wishes, facts)?, Backend::Docker(docker))
+        }
         RunnerKind::Bubblewrap => {
             let found = host::bubblewrap::find(env, question.spawner, &host).await?;
             let root = if found.mounts_images { RootForm::Image } else { RootForm::Tree };
@@ -72,19 +78,11 @@ pub(super) async fn prepare(question: Question<'_>, sink: &mut dyn Sink) -> Resu
             let facts = Facts { host, platform, image, shell };
             (plan::resolve(recipe, wishes, facts)?, Backend::Bubblewrap(found))
         }
-        RunnerKind::Docker => return Err(absent(wishes.runner).into()),
     };
     for text in &plan.notes {
         sink.emit(Event::Note { text: text.clone() });
     }
     Ok(Prepared { plan, store: Store::open(home, env)?, backend })
-}
-
-fn absent(runner: RunnerKind) -> Failure {
-    Failure::usage(
-        format!("--runner {} is not there yet", runner.name()),
-        "use --runner qemu: it needs no KVM and no root",
-    )
 }
 
 fn image(recipe: &Recipe, wishes: &Wishes, sink: &mut dyn Sink) -> Result<ImageRecipe> {

@@ -31,6 +31,9 @@ const PREFIXES: [(u8, &str); 5] = [
     (6, "security."),
 ];
 
+/// An extended attribute: its whole name, its value.
+pub(super) type Attribute = (Vec<u8>, Vec<u8>);
+
 /// An image that is open.
 #[derive(Debug)]
 pub(super) struct Erofs {
@@ -206,7 +209,7 @@ impl Erofs {
     }
 
     /// A file's extended attributes.
-    pub(super) fn xattrs(&self, inode: &Inode) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+    pub(super) fn xattrs(&self, inode: &Inode) -> Result<Vec<Attribute>> {
         let bytes = inode.xattr_bytes();
         if bytes == 0 {
             return Ok(Vec::new());
@@ -259,7 +262,7 @@ fn block_entries(block: &[u8], entries: &mut Vec<(Vec<u8>, u64)>) -> Result<()> 
 }
 
 /// One attribute, and how many bytes it takes.
-fn attribute(bytes: &[u8]) -> Result<((Vec<u8>, Vec<u8>), usize)> {
+fn attribute(bytes: &[u8]) -> Result<(Attribute, usize)> {
     let head = bytes.get(..XATTR_ENTRY).context("it is cut off")?;
     let (name, value) = (usize::from(head[0]), usize::from(u16_at(head, 2)?));
     let prefix = PREFIXES.iter().find(|(number, _)| *number == head[1]);

@@ -77,6 +77,14 @@ pub struct Record {
     pub packages: Vec<String>,
 }
 
+impl Image {
+    /// Waits until nobody else makes, removes or copies this image, and keeps others from it.
+    pub async fn lock(&self) -> Result<Flock<File>> {
+        let entry = self.path.parent().context("an image lies in its entry")?;
+        lock_when_free(open_lock(&entry.with_extension("lock"))?, &self.key).await
+    }
+}
+
 impl Store {
     /// The store of `home`. Roots are put together below `QEMU_DISKS_PATH`, else `TMPDIR`, else `/var/tmp`.
     pub fn open(home: &Home, env: &Env) -> Result<Self> {
@@ -229,9 +237,7 @@ impl Store {
     }
 
     pub(super) fn lock_file(&self, key: &Key) -> Result<File> {
-        let path = self.images.join(format!("{key}.lock"));
-        let file = File::options().create(true).append(true).open(&path);
-        file.with_context(|| format!("open {}", path.display()))
+        open_lock(&self.images.join(format!("{key}.lock")))
     }
 
     fn try_lock(&self, key: &Key) -> Result<Option<Flock<File>>> {
@@ -252,13 +258,7 @@ impl Store {
             return Ok(lock);
         }
         tell(sink, recipe, ImageState::Waiting);
-        let file = self.lock_file(key)?;
-        let (sender, receiver) = tokio::sync::oneshot::channel();
-        // A thread of its own, not the runtime's: an interrupted kiln must not wait for it. Should nobody listen any
-        // more, the lock is dropped with the message.
-        std::thread::spawn(move || sender.send(Flock::lock(file, FlockArg::LockExclusive)));
-        let locked = receiver.await.context("the thread that waits for a lock is gone")?;
-        locked.map_err(|(_, error)| error).with_context(|| format!("lock image {key}"))
+        lock_when_free(self.lock_file(key)?, key).await
     }
 
     /// Removes what interrupted attempts at this key left. Its lock is held.
@@ -272,6 +272,20 @@ impl Store {
         }
         Ok(())
     }
+}
+
+fn open_lock(path: &Path) -> Result<File> {
+    let file = File::options().create(true).append(true).open(path);
+    file.with_context(|| format!("open {}", path.display()))
+}
+
+async fn lock_when_free(file: File, key: &Key) -> Result<Flock<File>> {
+    let (sender, receiver) = tokio::sync::oneshot::channel();
+    // A thread of its own, not the runtime's: an interrupted kiln must not wait for it. Should nobody listen any
+    // more, the lock is dropped with the message.
+    std::thread::spawn(move || sender.send(Flock::lock(file, FlockArg::LockExclusive)));
+    let locked = receiver.await.context("the thread that waits for a lock is gone")?;
+    locked.map_err(|(_, error)| error).with_context(|| format!("lock image {key}"))
 }
 
 /// `.making-KEY-…`

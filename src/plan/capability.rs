@@ -63,6 +63,11 @@ pub(super) fn number(name: &str) -> Result<u8, Failure> {
     })
 }
 
+/// The name of a capability, without `CAP_`; that of a number without a name is the number.
+pub fn name(number: u8) -> String {
+    NAMES.get(usize::from(number)).map_or_else(|| number.to_string(), |name| (*name).to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -27,6 +27,7 @@ pub use crate::ecosystem::CACHE;
 pub use crate::host::accelerator::{Accelerator, Wish as AcceleratorWish};
 pub use crate::host::bubblewrap::{Ids, prefix as user_namespace};
 pub use cache::{CacheMode, CachePlan, CacheShare, CacheSharing, CacheWrites};
+pub use capability::name as capability_name;
 pub use image::{
     FORMS as IMAGE_FORMS, ImageRecipe, Reference as ImageReference, Source as ImageSource,
     unsupported as unsupported_image,

@@ -3,6 +3,7 @@
 //! Before it: the plan, the image, the shares. After it: `engine`, which speaks to the agent and ends what was launched.
 
 pub mod bubblewrap;
+pub mod docker;
 pub mod fake;
 pub mod qemu;
 

@@ -5,6 +5,7 @@ mod argv;
 mod bubblewrap;
 mod cache;
 mod commit;
+mod docker;
 mod doctor;
 mod engine;
 mod explain;

@@ -1,0 +1,157 @@
+//! The docker daemon that the `docker` command speaks to, and whether kiln can build in it.
+//!
+//! Asked by the command itself, which knows `DOCKER_HOST`, contexts and sockets. After it: the plan's facts, and `doctor`.
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+use serde::Deserialize;
+
+use super::find_program;
+use crate::{
+    env::Env,
+    exit::Failure,
+    process::{Command, Spawner},
+};
+
+/// A daemon answers within milliseconds; one that is being started may take a while.
+const ANSWER: Duration = Duration::from_secs(30);
+
+/// The command, and what its daemon says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Docker {
+    /// The command.
+    pub path: PathBuf,
+    /// The version of the daemon.
+    pub version: String,
+    /// The daemon's own directory: its volumes lie below.
+    pub root: PathBuf,
+    /// How it keeps layers: `overlay2`, `vfs`.
+    pub driver: String,
+    /// What confines containers, as the daemon names it: `seccomp`, `apparmor`, ….
+    pub security: Vec<String>,
+}
+
+/// `docker info --format '{{json .}}'`, as far as it is needed.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct Info {
+    server_version: String,
+    docker_root_dir: PathBuf,
+    driver: String,
+    #[serde(rename = "OSType")]
+    os_type: String,
+    security_options: Option<Vec<String>>,
+}
+
+/// Asks.
+///
+/// # Errors
+/// A host failure where there is no command, no daemon that answers, or one in which kiln cannot build.
+pub async fn find(env: &Env, spawner: &Spawner) -> Result<Docker> {
+    let path = find_program(env, "docker").ok_or_else(|| {
+        Failure::host("docker is not installed", "images/setup.sh docker (apt-get install docker.io)")
+    })?;
+    let command = |arguments: &[&str]| Command::new(&path).args(arguments);
+    let (endpoint, info) = tokio::try_join!(
+        spawner.output(command(&["context", "inspect", "--format", "{{.Endpoints.docker.Host}}"]), ANSWER),
+        spawner.output(command(&["info", "--format", "{{json .}}"]), ANSWER),
+    )?;
+    reachable(String::from_utf8_lossy(&endpoint.stdout).trim())?;
+    if !info.status.success() {
+        return Err(unreachable(String::from_utf8_lossy(&info.stderr).trim()).into());
+    }
+    let info: Info = serde_json::from_slice(&info.stdout).context("understand docker info")?;
+    Ok(of_info(&path, info)?)
+}
+
+/// A daemon elsewhere sees neither source nor cache.
+fn reachable(endpoint: &str) -> Result<(), Failure> {
+    let local = endpoint.is_empty()
+        || endpoint.starts_with("unix://")
+        || ["tcp://localhost:", "tcp://127.", "tcp://[::1]:"].iter().any(|host| endpoint.starts_with(host));
+    if local {
+        return Ok(());
+    }
+    Err(Failure::host(
+        format!(
+            "the docker daemon at {endpoint} is not on this machine: it cannot see the source and the cache"
+        ),
+        "unset DOCKER_HOST and DOCKER_CONTEXT, or use another --runner",
+    ))
+}
+
+fn unreachable(said: &str) -> Failure {
+    let way_out = if said.contains("permission denied") {
+        "usermod -aG docker $USER, then log in anew"
+    } else {
+        "systemctl start docker, or images/setup.sh docker"
+    };
+    Failure::host(format!("no docker daemon answers: {said}"), way_out)
+}
+
+fn of_info(path: &Path, info: Info) -> Result<Docker, Failure> {
+    let Info { server_version, docker_root_dir, driver, os_type, security_options } = info;
+    if os_type != "linux" {
+        return Err(Failure::host(
+            format!("the docker daemon runs {os_type:?} containers, not Linux ones"),
+            "use another --runner",
+        ));
+    }
+    // `name=seccomp,profile=default`
+    let name = |option: &String| {
+        let first = option.split(',').next().unwrap_or_default();
+        first.strip_prefix("name=").unwrap_or(first).to_owned()
+    };
+    let security: Vec<String> = security_options.unwrap_or_default().iter().map(name).collect();
+    for (option, what) in [("rootless", "is rootless"), ("userns", "remaps users (userns-remap)")] {
+        if security.iter().any(|known| known == option) {
+            return Err(Failure::host(
+                format!("the docker daemon {what}: files of a build would not get their owners"),
+                "use --runner bubblewrap, which needs no daemon, or a daemon that runs as root",
+            ));
+        }
+    }
+    Ok(Docker { path: path.to_owned(), version: server_version, root: docker_root_dir, driver, security })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_daemon_elsewhere_is_refused_by_its_address() {
+        for endpoint in ["", "unix:///var/run/docker.sock", "tcp://127.0.0.1:2375", "tcp://localhost:2375"] {
+            assert_eq!(reachable(endpoint), Ok(()), "{endpoint}");
+        }
+        for endpoint in
+            ["tcp://10.0.0.1:2375", "ssh://build@host", "tcp://127x.example:1", "npipe:////./pipe/d"]
+        {
+            let refused = reachable(endpoint).expect_err(endpoint);
+            assert!(refused.what.contains(endpoint), "{}", refused.what);
+        }
+    }
+
+    #[test]
+    fn what_the_daemon_says_is_understood() {
+        let text = r#"{"ServerVersion":"20.10.24","DockerRootDir":"/var/lib/docker","Driver":"overlay2","OSType":"linux",
+            "SecurityOptions":["name=apparmor","name=seccomp,profile=default"],"More":1}"#;
+        let docker = of_info(Path::new("/usr/bin/docker"), serde_json::from_str(text).expect("JSON"));
+        let docker = docker.expect("usable");
+        assert_eq!(docker.security, ["apparmor", "seccomp"]);
+        assert_eq!(docker.root, Path::new("/var/lib/docker"));
+        let rootless = text.replace("name=apparmor", "name=rootless");
+        let refused = of_info(Path::new("docker"), serde_json::from_str(&rootless).expect("JSON"));
+        assert!(refused.expect_err("refused").what.contains("rootless"));
+        assert!(of_info(Path::new("docker"), Info::default()).is_err());
+    }
+
+    #[test]
+    fn a_gap_names_what_mends_it() {
+        assert!(unreachable("permission denied while …").way_out.contains("usermod"));
+        assert!(unreachable("Cannot connect …").way_out.contains("start"));
+    }
+}

@@ -1,0 +1,75 @@
+//! Every change of docker's command lines shows up in a golden file, one switch a line.
+
+use std::{ffi::OsString, fmt::Write, fs, path::Path};
+
+use kiln::{
+    plan::{Bind, BindSource, Network, Plan, Platform, Resources, Writes},
+    runner::docker::{Files, argv},
+};
+use kiln_protocol::World;
+
+use crate::plans::plain;
+
+fn bind(source: &str, target: &str, writes: Writes) -> Bind {
+    let source = if source.is_empty() { BindSource::Agent } else { BindSource::Directory(source.into()) };
+    Bind { source, target: target.into(), writes }
+}
+
+fn overlaid(hidden: &[&str]) -> Writes {
+    Writes::Overlaid { hidden: hidden.iter().map(|path| (*path).to_owned()).collect() }
+}
+
+fn plan(binds: Vec<Bind>) -> Plan {
+    let agent = bind("", "/kiln-agent", Writes::Refused);
+    Plan { platform: Platform::Docker([vec![agent], binds].concat()), ..plain() }
+}
+
+/// A switch and its value stand on one line.
+fn lines(argv: &[OsString]) -> String {
+    let mut text = String::new();
+    for (at, word) in argv.iter().enumerate() {
+        let word = word.to_str().expect("the cases are UTF-8");
+        let separator = match (at, word.starts_with("--")) {
+            (0, _) => "",
+            (_, true) => "\n",
+            (_, false) => " ",
+        };
+        write!(text, "{separator}{word}").expect("writing to a string");
+    }
+    text + "\n"
+}
+
+#[test]
+fn command_lines_are_the_golden_ones() {
+    let usual = plan(vec![
+        bind("/src/hello", "/home/build", overlaid(&[])),
+        bind("/cache", "/var/cache/melange", Writes::Through),
+    ]);
+    let alone = Plan {
+        network: Network::Off,
+        resources: Resources { cpus: 1, memory_mib: 512 },
+        world: World { capabilities: Some(vec![0, 12, 21]), ..plain().world },
+        ..plan(Vec::new())
+    };
+    let odd = plan(vec![
+        bind("/srv/a, \"b\"/größe:x\\y", "/home/build", overlaid(&["target", "a b"])),
+        bind("/srv/c,d \"e\"", "/var/cache/melange", Writes::Refused),
+    ]);
+    let discard = plan(vec![bind("/cache", "/var/cache/melange", overlaid(&[]))]);
+    for (name, plan) in [("usual", usual), ("alone", alone), ("odd-paths", odd), ("discard", discard)] {
+        let files = Files {
+            docker: Path::new("/usr/bin/docker"),
+            root: Path::new("/var/lib/docker"),
+            image: "sha256:0123",
+            agent: Path::new("/home/u/.cache/kiln/agents/a"),
+            run_dir: Path::new("/home/u/.cache/kiln/run/42-abc"),
+        };
+        let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/docker-{name}.args"));
+        let made: String = argv(&plan, files).iter().map(|line| lines(line)).collect();
+        if std::env::var_os("KILN_UPDATE_GOLDEN").is_some() {
+            fs::write(&golden, &made).expect("the golden file can be written");
+        }
+        let kept = fs::read_to_string(&golden).expect("the golden file is there");
+        assert_eq!(made, kept, "{}: KILN_UPDATE_GOLDEN=1 cargo test writes it anew", golden.display());
+    }
+}
