@@ -22,6 +22,7 @@ use crate::{
     host::{
         Host,
         accelerator::{self, Wish},
+        docker::{self, Docker},
         find_program,
         qemu::Qemu,
         virtiofsd::{self, Kind, Service},
@@ -109,6 +110,7 @@ pub async fn examine(examination: &Examination<'_>, kernel: Result<PathBuf>) -> 
     for tool in tools(host.uid) {
         findings.push(tool.look(env, spawner).await);
     }
+    findings.push(docker_finding(env, spawner).await);
     findings.push(namespaces_finding(host.uid));
     findings.push(space_finding("space for images", home.root()));
     findings.push(space_finding("space for scratch disks", scratch_dir(env)));
@@ -183,6 +185,25 @@ async fn virtiofsd_finding(Examination { env, home, host, spawner }: &Examinatio
     }
 }
 
+/// Whether `--runner docker` works here, and what keeps a container apart from this host.
+async fn docker_finding(env: &Env, spawner: &Spawner) -> Finding {
+    match docker::find(env, spawner).await {
+        Ok(Docker { version, driver, security, .. }) => {
+            let confined = match security.as_slice() {
+                [] => "nothing but namespaces and capabilities".to_owned(),
+                all => format!("namespaces, capabilities, {}", all.join(", ")),
+            };
+            Finding::ok(
+                "docker",
+                format!(
+                    "daemon {version} ({driver}); containers are confined by {confined}; the kernel is shared"
+                ),
+            )
+        }
+        Err(error) => Finding::of_error("docker", State::Warning, &error),
+    }
+}
+
 /// A program that is asked for its version, and what it is for.
 #[derive(Debug)]
 struct Tool {
@@ -224,8 +245,6 @@ fn tools(uid: u32) -> Vec<Tool> {
         tool("mkfs.erofs", "--version", State::Missing, "images are made with it", "erofs-utils"),
         tool("mmdebstrap", "--version", State::Missing, "Debian images are made with it", "mmdebstrap"),
         tool("bwrap", "--version", State::Warning, "--runner bubblewrap needs it", "bubblewrap"),
-        // Its version would be asked of a daemon, which may not run: not a question for here.
-        tool("docker", "", State::Warning, "--runner docker needs it", "docker.io"),
     ];
     if uid != 0 {
         let purpose = "an ordinary user makes images with it";

@@ -277,6 +277,13 @@ pub fn cache_plan(wishes: &Wishes) -> Result<Option<CachePlan>, Failure> {
         (CacheModeWish::Ro, _) => CacheMode::Ro,
         (CacheModeWish::Commit, _) => CacheMode::Commit,
     };
+    if (mode, wishes.runner) == (CacheMode::Commit, RunnerKind::Docker) {
+        // What lies above a volume's overlay is dockerd's: the agent cannot send it.
+        return Err(Failure::usage(
+            "--cache-mode commit cannot be had with --runner docker",
+            "use --cache-mode rw, discard or ro, or another --runner",
+        ));
+    }
     let sharing = wishes.cache_sharing.unwrap_or(match mode.writes() {
         CacheWrites::Overlay | CacheWrites::Refused => CacheSharing::Shared,
         // The locks that tools take do not leave their guest, and Maven and npm take none at all.
