@@ -22,7 +22,8 @@ pub enum Access {
 pub enum Sandbox {
     /// Namespaces of its own and the shared directory as its root; an ordinary user needs user namespaces for it.
     Namespace,
-    /// The shared directory as its root: for root in a container that may not make namespaces.
+    /// The shared directory as its root: for root in a container that may not make namespaces, or
+    /// in a chroot.
     Chroot,
 }
 

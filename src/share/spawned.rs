@@ -36,7 +36,9 @@ const CAP_SYS_ADMIN: u32 = 21;
 pub fn sandbox() -> Result<Sandbox> {
     if geteuid().is_root() {
         let status = fs::read_to_string("/proc/self/status").context("read /proc/self/status")?;
-        return Ok(if has_capability(&status, CAP_SYS_ADMIN) { Sandbox::Namespace } else { Sandbox::Chroot });
+        let mounts = fs::read_to_string("/proc/self/mountinfo").context("read /proc/self/mountinfo")?;
+        let namespace = has_capability(&status, CAP_SYS_ADMIN) && root_is_mounted(&mounts);
+        return Ok(if namespace { Sandbox::Namespace } else { Sandbox::Chroot });
     }
     user_namespaces_usable().map(|()| Sandbox::Namespace).map_err(|why| {
         let way_out = "sysctl -w kernel.apparmor_restrict_unprivileged_userns=0 (Ubuntu), kernel.unprivileged_userns_clone=1 \
@@ -50,6 +52,12 @@ fn has_capability(status: &str, capability: u32) -> bool {
     effective
         .and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok())
         .is_some_and(|set| set >> capability & 1 == 1)
+}
+
+/// Whether `/` is a mount point in a mountinfo (proc_pid_mountinfo(5)). In a chroot(1) it is a mere directory, whose mounts
+/// cannot be kept private, and each daemon ends over that.
+fn root_is_mounted(mountinfo: &str) -> bool {
+    mountinfo.lines().any(|line| line.split(' ').nth(4) == Some("/"))
 }
 
 /// A running daemon. Dropped, it is killed.
@@ -143,6 +151,13 @@ mod tests {
         assert!(has_capability("CapPrm:\t0\nCapEff:\t0000000000200000\n", CAP_SYS_ADMIN));
         assert!(!has_capability("CapEff:\t00000000a80425fb\n", CAP_SYS_ADMIN));
         assert!(!has_capability("", CAP_SYS_ADMIN));
+    }
+
+    #[test]
+    fn the_root_of_a_chroot_is_no_mount_point() {
+        let proc = "24 22 0:21 / /proc rw,nosuid - proc proc rw\n";
+        assert!(!root_is_mounted(proc));
+        assert!(root_is_mounted(&format!("{proc}22 1 8:1 / / rw,relatime - ext4 /dev/root rw\n")));
     }
 
     #[test]
