@@ -28,6 +28,10 @@ pub struct Cli {
 pub enum Command {
     /// Build the package that a build file describes.
     Build(Box<BuildArgs>),
+    /// Run a command in a fresh guest of an image, and exit with its status.
+    Run(Box<RunArgs>),
+    /// Open a shell in a fresh guest: that of a build file, or of an image.
+    Shell(Box<ShellArgs>),
     /// Print what `build` would do: steps, mounts and every command line; nothing is started.
     Plan(Box<PlanArgs>),
     /// Print the compiled configuration of build files as JSON.
@@ -135,7 +139,7 @@ pub enum VirtiofsdChoice {
 }
 
 /// Where the variables and steps of a build file come from.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub struct RecipeArgs {
     /// The architecture to build for [default: the host's].
     #[arg(long, value_name = "ARCH", value_delimiter = ',')]
@@ -194,6 +198,12 @@ pub struct BuildArgs {
     /// In what it runs.
     #[command(flatten)]
     pub machine: MachineArgs,
+    /// Open a shell in the place of a step that fails: after `exit 0` the build goes on with the next step.
+    #[arg(short, long)]
+    pub interactive: bool,
+    /// Keep the workspace of a step that fails, and say where.
+    #[arg(long)]
+    pub keep_on_failure: bool,
     /// What has no effect.
     #[command(flatten)]
     pub unsupported: UnsupportedArgs,
@@ -203,7 +213,7 @@ pub struct BuildArgs {
 }
 
 /// In what a build runs.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct MachineArgs {
     /// The backend: qemu, docker or bubblewrap.
     #[arg(long, default_value = "qemu", value_name = "RUNNER")]
@@ -359,6 +369,46 @@ pub struct UnsupportedArgs {
     /// No effect: kiln does not leave a machine running.
     #[arg(long)]
     pub debug_runner: bool,
+}
+
+/// `kiln run`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Exits with the command's own status, 128 + N where signal N ended it, 127 where it is not found, \
+126 where it cannot be executed, 124 where --timeout or --step-timeout ended it, 130 or 143 where a signal ended kiln, \
+and 125 where kiln itself failed. Its stdout and stderr are kiln's, byte by byte; at a terminal (-t) both are stdout."
+)]
+pub struct RunArgs {
+    /// In what it runs. The workspace is empty without --source-dir.
+    #[command(flatten)]
+    pub machine: MachineArgs,
+    /// Pass on what comes on stdin; without it the command reads nothing.
+    #[arg(short, long)]
+    pub interactive: bool,
+    /// Give the command a terminal, this one; needs one at stdin and stdout.
+    #[arg(short, long)]
+    pub tty: bool,
+    /// The command and its arguments.
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    pub command: Vec<String>,
+}
+
+/// `kiln shell`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "With a build file the guest is that of its build: image and packages, environment, user, source and \
+cache. Exits as `kiln run` does."
+)]
+pub struct ShellArgs {
+    /// The build file [default: that of the working directory, as for `kiln build`; where there is none, a guest of
+    /// --image with an empty workspace].
+    pub file: Option<PathBuf>,
+    /// How its recipe is made.
+    #[command(flatten)]
+    pub recipe: RecipeArgs,
+    /// In what it runs.
+    #[command(flatten)]
+    pub machine: MachineArgs,
 }
 
 /// `kiln plan`.

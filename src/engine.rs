@@ -8,21 +8,25 @@
 //! At every point the engine waits for the same four things at once ([`Wake`]): a message, the end of a part of the
 //! machine, a signal, a deadline.
 
+mod attend;
 mod conversation;
 mod failure;
 mod gifts;
 mod mask;
+mod mend;
 mod output;
 
 use std::{
+    path::PathBuf,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::{Context, Result};
-use kiln_protocol::{ExitStatus, FromGuest, ToGuest, World};
+use kiln_protocol::{ExitStatus, FromGuest, Step, ToGuest, World};
 use tokio::{sync::mpsc, time::Instant};
 
+pub use attend::{Console, ReaderGone, Typed};
 pub use conversation::{Interrupt, Interrupts};
 pub use gifts::Gifts;
 pub use mask::SHORTEST as SHORTEST_MASKED;
@@ -35,6 +39,7 @@ use crate::{
     plan::{Plan, PlannedStep, Platform},
     runner::Runner,
 };
+use attend::Attendance;
 use conversation::{Conversation, Wake};
 use output::Output;
 
@@ -44,6 +49,8 @@ const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
 const CANCEL_GRACE: Duration = Duration::from_secs(5);
 /// Added to a step's own limit before the host loses patience with an agent that should have enforced it.
 const STEP_GRACE: Duration = Duration::from_secs(10);
+/// How long the next piece of a failed step's workspace may take.
+const KEEP_PATIENCE: Duration = Duration::from_secs(30);
 /// Random bytes given to the guest: the size of the kernel's seed, twice.
 const ENTROPY_BYTES: usize = 64;
 /// Pieces of the archive that may lie between the agent and its reader.
@@ -67,6 +74,12 @@ pub struct Engine<'a> {
     pub writes: Writes,
     /// Where the time went, filled as the build goes on.
     pub phases: Vec<Phase>,
+    /// Who gets a shell in the place of a step that failed.
+    pub console: Option<&'a mut dyn Console>,
+    /// Where the workspace of a step that failed is kept, as a tar.
+    pub keep: Option<PathBuf>,
+    /// The command that does the same and opens a shell at a step that fails.
+    pub again: String,
 }
 
 /// Where a build's writes into the cache go when it has succeeded.
@@ -104,13 +117,54 @@ impl Engine<'_> {
         Ok(())
     }
 
+    /// Runs one command in the plan's guest, with `console` at its other end; nothing leaves the guest but what it writes.
+    ///
+    /// # Errors
+    /// As [`Self::run`]; how the command ends is no error.
+    pub async fn attend(
+        &mut self,
+        runner: &mut dyn Runner,
+        step: Step,
+        console: &mut dyn Console,
+    ) -> Result<ExitStatus> {
+        let launched = runner.launch(self.plan).await?;
+        let mut talk = Conversation::new(launched, self.interrupts.clone());
+        let result = self.command(&mut talk, step, console).await;
+        match &result {
+            Ok(_) => self.shut_down(&mut talk).await?,
+            Err(_) => talk.kill(),
+        }
+        result
+    }
+
+    async fn command(
+        &mut self,
+        talk: &mut Conversation,
+        step: Step,
+        console: &mut dyn Console,
+    ) -> Result<ExitStatus> {
+        self.prepare(talk).await?;
+        self.gifts.give(self.plan, talk).await?;
+        let limit = step.timeout_ms.map(Duration::from_millis);
+        let deadline = limit.map(|limit| (Instant::now() + limit + STEP_GRACE, limit));
+        let mut output = Output::new(self.plan, self.gifts.mask(self.plan));
+        let mut attendance = Attendance { talk, console, sink: self.sink, output: &mut output };
+        attendance.run(step, deadline).await.map(|(status, _)| status)
+    }
+
     async fn work(&mut self, talk: &mut Conversation, clock: &mut Instant) -> Result<Option<Box<Staged>>> {
-        let deadline = self.plan.timeout.map(|limit| (Instant::now() + limit, limit));
+        let mut deadline = self.plan.timeout.map(|limit| (Instant::now() + limit, limit));
         self.prepare(talk).await?;
         self.gifts.give(self.plan, talk).await?;
         self.phase("boot", clock);
         for planned in &self.plan.steps {
-            self.step(talk, planned, deadline).await?;
+            let status = self.step(talk, planned, deadline).await?;
+            if !status.success() {
+                let failed = Instant::now();
+                self.after_failure(talk, planned, status).await?;
+                // A person at a shell does not use up the build's time.
+                deadline = deadline.map(|(at, limit)| (at + failed.elapsed(), limit));
+            }
         }
         self.phase("steps", clock);
         self.export(talk).await?;
@@ -169,7 +223,7 @@ impl Engine<'_> {
         talk: &mut Conversation,
         planned: &PlannedStep,
         whole: Option<(Instant, Duration)>,
-    ) -> Result<()> {
+    ) -> Result<ExitStatus> {
         let name = StepName { index: planned.step.index, name: planned.name.clone() };
         self.sink.emit(Event::StepStarted { step: name.clone() });
         let own = planned.step.timeout_ms.map(Duration::from_millis);
@@ -214,21 +268,11 @@ impl Engine<'_> {
         };
         output.finish(self.sink);
         self.finish_step(&name, status, duration);
-        match status {
-            ExitStatus::Code(0) => Ok(()),
-            ExitStatus::TimedOut => Err(failure::timed_out(&planned.name, own.unwrap_or_default(), false)),
-            status => Err(failure::step(planned, status)),
-        }
+        Ok(status)
     }
 
     fn finish_step(&mut self, step: &StepName, status: ExitStatus, duration: Duration) {
-        let status = match status {
-            ExitStatus::Code(code) => Status::Code(code),
-            ExitStatus::Signal(signal) => Status::Signal(signal),
-            ExitStatus::TimedOut => Status::TimedOut,
-            ExitStatus::Cancelled => Status::Cancelled,
-        };
-        self.sink.emit(Event::StepFinished { step: step.clone(), status, duration });
+        self.sink.emit(Event::StepFinished { step: step.clone(), status: named(status), duration });
     }
 
     /// Tells the agent to end the step, and shows what it still wrote.
@@ -360,6 +404,16 @@ impl Engine<'_> {
         }
         talk.kill();
         Ok(())
+    }
+}
+
+/// As events say it.
+fn named(status: ExitStatus) -> Status {
+    match status {
+        ExitStatus::Code(code) => Status::Code(code),
+        ExitStatus::Signal(signal) => Status::Signal(signal),
+        ExitStatus::TimedOut => Status::TimedOut,
+        ExitStatus::Cancelled => Status::Cancelled,
     }
 }
 

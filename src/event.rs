@@ -82,6 +82,21 @@ pub enum Event {
         #[serde(rename = "duration_ms", serialize_with = "millis")]
         duration: Duration,
     },
+    /// A step failed, and a shell is opened in its place.
+    ShellOpened {
+        /// The step.
+        step: StepName,
+    },
+    /// That shell ended: with 0 the build goes on.
+    ShellClosed {
+        /// The step.
+        step: StepName,
+        /// How.
+        status: Status,
+        /// How long somebody sat at it.
+        #[serde(rename = "duration_ms", serialize_with = "millis")]
+        duration: Duration,
+    },
     /// What became of the cache.
     Cache(CacheReport),
     /// A package was written.

@@ -17,6 +17,7 @@ pub mod cache;
 pub mod cli;
 pub mod commands;
 pub mod compile;
+pub mod console;
 pub mod ecosystem;
 pub mod engine;
 pub mod env;

@@ -34,6 +34,7 @@ pub use self::{
     ask::ask,
     child::{Child, ExitStatus},
     command::{Command, Stdio},
+    exec::watch,
     link::REAPER_ARGUMENT,
     namespace::{IdMap, IdRange, user_namespaces_usable},
     reaper::reaper_main,

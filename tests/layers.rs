@@ -15,6 +15,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("commands", ALL),
     ("compile", &["ecosystem", "exit", "manifest", "pipelines"]),
     ("ecosystem", &[]),
+    ("console", &["engine", "exit", "process", "runner"]),
     ("engine", &["agent", "cache", "event", "exit", "package", "plan", "runner"]),
     ("env", &["exit"]),
     ("event", &[]),

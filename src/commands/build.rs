@@ -2,6 +2,7 @@
 
 use std::{
     cell::RefCell,
+    env,
     rc::Rc,
     sync::Arc,
     time::{Duration, Instant},
@@ -10,26 +11,31 @@ use std::{
 use anyhow::Result;
 
 use super::{
+    again,
     launch::Launch,
+    lease,
     offline,
     prepare::{self, Prepared, Question},
     recipe, signals, unsupported, wishes,
 };
 use crate::{
-    cache::{self, CommitLimit, Held, Lease, Request, Strength, Writes},
-    cli::{BuildArgs, MachineArgs},
-    compile::Recipe,
-    engine::{Commit, Engine, Interrupts},
+    cache::{self, CommitLimit, Held, Lease, Writes},
+    cli::BuildArgs,
+    console::{Console, Outlet},
+    engine::{self, Commit, Engine, Interrupts},
     env::Env,
     event::{Event, Outcome, Phase, Sink},
     exit::{Code, code_of, way_out_of},
     home::Home,
     package::Limits,
-    plan::{self, CacheMode, CacheSharing, Plan, Wishes},
+    plan::{CacheMode, Plan},
     process::Spawner,
     report::{Logs, Outlets, Reporter},
     rundir::{self, RunDir},
 };
+
+/// The workspace of a step that failed, in the directory of its run.
+const WORKSPACE_FILE: &str = "workspace.tar";
 
 /// How often the live display is drawn.
 const TICK: Duration = Duration::from_millis(100);
@@ -50,10 +56,13 @@ pub(super) async fn run(args: &BuildArgs, env: &Env) -> Result<Code> {
             let home = Home::find(env)?;
             rundir::sweep(&home)?;
             let run_dir = RunDir::create(&home, &spawner)?;
-            let (env, spawner) = (env, &spawner);
-            Build { env, home, spawner, run_dir, interrupts, sink: &mut sink, phases: &mut phases }
-                .run(args)
-                .await
+            let console = args.interactive.then(console).transpose()?;
+            let (spawner, sink, phases) = (&spawner, &mut sink, &mut phases);
+            let keep = args.keep_on_failure;
+            let mut build = Build { env, home, spawner, run_dir, interrupts, console, keep, sink, phases };
+            let result = build.run(args).await;
+            build.keep_what_was_left(args)?;
+            result
         });
         tokio::select! {
             result = work => result,
@@ -72,6 +81,15 @@ pub(super) async fn run(args: &BuildArgs, env: &Env) -> Result<Code> {
     });
     spawner.finish()?;
     Ok(code)
+}
+
+/// The person at the terminal, which shows the build's progress as well.
+fn console() -> Result<Console> {
+    Console::terminal(
+        Outlet::Stderr,
+        "-i",
+        "run it in a terminal, or leave -i out; --keep-on-failure keeps the workspace",
+    )
 }
 
 /// Draws the display as time passes.
@@ -130,6 +148,10 @@ struct Build<'a> {
     spawner: &'a Spawner,
     run_dir: RunDir,
     interrupts: Interrupts,
+    /// Who gets a shell in the place of a step that fails.
+    console: Option<Console>,
+    /// Whether the workspace of a step that fails is kept.
+    keep: bool,
     sink: &'a mut Shown,
     phases: &'a mut Vec<Phase>,
 }
@@ -141,7 +163,8 @@ impl Build<'_> {
         let Some(recipe) = recipe::load(&file, &args.recipe, self.sink)? else { return Ok(Code::Success) };
         let mut wishes = wishes::wishes(&args.machine, self.env, &file)?;
         let commit_limit = wishes::commit_limit(&args.machine.cache_commit_limit)?;
-        let lease = self.lease(&recipe, &mut wishes, &args.machine).await?;
+        let asking = lease::Asking { home: &self.home, sink: self.sink, interrupts: self.interrupts.clone() };
+        let lease = asking.acquire(&recipe.package.name, &mut wishes, &args.machine).await?;
         offline::check(&recipe, &wishes)?;
         let question = Question {
             recipe: &recipe,
@@ -159,6 +182,22 @@ impl Build<'_> {
         Ok(Code::Success)
     }
 
+    /// Moves the workspace of a step that failed, if there is one, to where it stays, and says where and how to use it.
+    fn keep_what_was_left(self, args: &BuildArgs) -> Result<()> {
+        if !self.run_dir.path().join(WORKSPACE_FILE).exists() {
+            return Ok(());
+        }
+        let path = self.run_dir.keep()?.join(WORKSPACE_FILE);
+        let path = again::quoted(&path.display().to_string());
+        let text = format!(
+            "the workspace of the failed step is kept: {path}\n\
+             a shell with it: mkdir work && tar -C work -xf {path} && {} --source-dir work",
+            again::shell(args, "work"),
+        );
+        self.sink.emit(Event::Note { text });
+        Ok(())
+    }
+
     fn announce(&mut self, plan: &Plan) {
         self.sink.emit(Event::Plan {
             package: plan.package.to_string(),
@@ -168,42 +207,6 @@ impl Build<'_> {
             image: plan.image.to_string(),
             cache_dir: plan.cache.as_ref().map(|cache| cache.directory.clone()),
         });
-    }
-
-    /// Takes the lease of the cache, waiting for it if need be; with `private` it may be that of another directory.
-    async fn lease(
-        &mut self,
-        recipe: &Recipe,
-        wishes: &mut Wishes,
-        args: &MachineArgs,
-    ) -> Result<Option<Lease>> {
-        let Some(plan) = plan::cache_plan(wishes)? else { return Ok(None) };
-        let who = format!("{}, mode {}", recipe.package.name, plan.mode.name());
-        let limit = wishes::cache_wait(&args.cache_wait)?;
-        let request = |directory, strength| Request { directory, strength, who: who.clone(), limit };
-        let lease = match plan.sharing {
-            CacheSharing::Shared => request(plan.directory, Strength::Shared),
-            CacheSharing::Locked => request(plan.directory, Strength::Exclusive),
-            CacheSharing::Private => {
-                let lease =
-                    cache::private(&self.home, &request(plan.directory.clone(), Strength::Exclusive))?;
-                if lease.directory() != plan.directory {
-                    let text = format!(
-                        "the cache {} is in use: this build has one of its own, {}",
-                        plan.directory.display(),
-                        lease.directory().display()
-                    );
-                    self.sink.emit(Event::Note { text });
-                    wishes.cache_dir = Some(lease.directory().to_owned());
-                }
-                return Ok(Some(lease));
-            }
-        };
-        let mut interrupts = self.interrupts.clone();
-        tokio::select! {
-            lease = Lease::acquire(&self.home, lease, self.sink) => lease.map(Some),
-            error = interrupts.refuse() => Err(error),
-        }
     }
 
     async fn build(
@@ -245,6 +248,9 @@ impl Build<'_> {
             commit: lease.clone().filter(|_| committed).map(|lease| Commit { lease, limit }),
             writes: Writes::Lost,
             phases: Vec::new(),
+            console: self.console.as_mut().map(|console| console as &mut dyn engine::Console),
+            keep: self.keep.then(|| self.run_dir.path().join(WORKSPACE_FILE)),
+            again: again::interactive(env::args_os()),
         };
         let result = engine.run(runner.as_mut()).await;
         let cleaned = runner.clean().await;

@@ -1,13 +1,16 @@
 //! What each sub-command does; the only place where all parts meet.
 
+mod again;
 mod bash;
 mod build;
 mod cache;
 pub mod compile;
 pub mod doctor;
 pub mod explain;
+mod guest;
 mod image;
 mod launch;
+mod lease;
 mod offline;
 mod plan;
 mod prepare;
@@ -39,21 +42,27 @@ pub fn main() -> ExitCode {
         Err(error) => {
             // best effort: there is nowhere else to say it.
             let _ = error.print();
-            return code(if error.use_stderr() { Code::Usage } else { Code::Success });
+            return ExitCode::from(match (error.use_stderr(), gives_a_status_of_another()) {
+                (false, _) => Code::Success as u8,
+                (true, false) => Code::Usage as u8,
+                (true, true) => guest::OWN_FAILURE,
+            });
         }
     };
+    let code_of_error = match &cli.command {
+        Command::Run(_) | Command::Shell(_) => guest::code_of_error,
+        _ => |error: &anyhow::Error| code_of(error) as u8,
+    };
     let result = start_log(&cli.log_level).and_then(|()| run(cli.command));
-    match result {
-        Ok(done) => code(done),
-        Err(error) => {
-            report::error(&error);
-            code(code_of(&error))
-        }
-    }
+    ExitCode::from(result.unwrap_or_else(|error| {
+        report::error(&error);
+        code_of_error(&error)
+    }))
 }
 
-fn code(code: Code) -> ExitCode {
-    ExitCode::from(code as u8)
+/// Whether the command line, which is wrong, asks for a status that is not kiln's own.
+fn gives_a_status_of_another() -> bool {
+    std::env::args_os().nth(1).is_some_and(|first| first == "run" || first == "shell")
 }
 
 fn start_log(filter: &str) -> Result<()> {
@@ -67,9 +76,12 @@ fn start_log(filter: &str) -> Result<()> {
     Ok(())
 }
 
-fn run(command: Command) -> Result<Code> {
+/// Does it; returns what to exit with.
+fn run(command: Command) -> Result<u8> {
     let env = Env::of_process();
-    match command {
+    let done = match command {
+        Command::Run(args) => return on_runtime(guest::run(&args, &env)),
+        Command::Shell(args) => return on_runtime(guest::shell(&args, &env)),
         Command::Build(args) => on_runtime(build::run(&args, &env)),
         Command::Plan(args) => on_runtime(plan::run(&args, &env)),
         Command::Compile(args) => recipe::print(&args),
@@ -83,7 +95,8 @@ fn run(command: Command) -> Result<Code> {
             clap_complete::generate(shell, &mut Cli::command(), "kiln", &mut script);
             report::print(&String::from_utf8_lossy(&script))
         }
-    }
+    };
+    done.map(|code| code as u8)
 }
 
 /// As `report` knows it.
@@ -98,7 +111,7 @@ fn progress(choice: ProgressChoice) -> report::Progress {
 }
 
 /// One thread: children are bound to the thread that spawns them, and this one lives as long as the program.
-fn on_runtime(work: impl Future<Output = Result<Code>>) -> Result<Code> {
+fn on_runtime<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("start the runtime")?;
     let result = runtime.block_on(work);

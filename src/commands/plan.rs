@@ -9,7 +9,7 @@ use std::{
 use anyhow::Result;
 
 use super::{
-    launch,
+    again, launch,
     prepare::{self, Backend, Prepared, Question, qemu::Parts},
     recipe, wishes,
 };
@@ -134,7 +134,7 @@ fn cache(plan: Option<&CachePlan>) -> String {
 }
 
 fn describe_step(planned: &PlannedStep, hide: &dyn Fn(&str) -> String) -> String {
-    let PlannedStep { name, package, step } = planned;
+    let PlannedStep { name, package, step, fragment: _, directory: _ } = planned;
     let mut text =
         format!("\nstep {} of {package}: {name}\n  as {:?} with {}\n", step.index, step.user, step.argv[0]);
     for (name, value) in &step.env {
@@ -208,17 +208,7 @@ fn lines(argv: &[OsString]) -> String {
             (_, true) => " \\\n  ",
             (_, false) => " ",
         };
-        text += &format!("{separator}{}", quoted(&word));
+        text += &format!("{separator}{}", again::quoted(&word));
     }
     text + "\n"
-}
-
-/// As a shell would take it.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "-_./,=:+%@".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.into()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
 }

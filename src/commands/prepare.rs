@@ -121,7 +121,7 @@ fn debian_arch(arch: crate::compile::Arch) -> Result<&'static str, Failure> {
 }
 
 /// The shell that knows `pipefail` and `[[`: `/bin/sh` where it is one of bash or busybox, else `/bin/bash`. Debian's is dash.
-fn shell(image: &ImageRecipe) -> String {
+pub(super) fn shell(image: &ImageRecipe) -> String {
     const BASH: &str = "/bin/bash";
     let of_tree = |root: &Path| match fs::read_link(root.join("bin/sh")) {
         Ok(target) if target.ends_with("dash") => BASH,

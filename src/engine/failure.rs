@@ -15,8 +15,12 @@ use crate::{
 /// So many of the guest's last lines are shown in an error.
 const LAST_LINES: usize = 12;
 
-/// A step did not succeed.
-pub(super) fn step(planned: &PlannedStep, status: ExitStatus) -> Error {
+/// A step did not succeed; `again` is the command that opens a shell in its place.
+pub(super) fn step(planned: &PlannedStep, status: ExitStatus, again: &str) -> Error {
+    if status == ExitStatus::TimedOut {
+        let limit = planned.step.timeout_ms.map(Duration::from_millis).unwrap_or_default();
+        return timed_out(&planned.name, limit, false);
+    }
     let how = match status {
         ExitStatus::Code(code) => format!("exited with status {code}"),
         ExitStatus::Signal(signal) => format!("was ended by signal {signal} (status {})", 128 + signal),
@@ -26,7 +30,7 @@ pub(super) fn step(planned: &PlannedStep, status: ExitStatus) -> Error {
     Failure::new(
         Code::Step,
         format!("step {:?} of {} {how}", planned.name, planned.package),
-        "its whole output is in the build's log directory; --debug has the shell print each command it runs",
+        format!("a shell at this step: {again}"),
     )
     .into()
 }

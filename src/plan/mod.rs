@@ -7,6 +7,7 @@ mod cache;
 mod capability;
 mod cargo;
 mod image;
+mod interactive;
 mod packages;
 mod quantity;
 mod resolve;
@@ -32,6 +33,7 @@ pub use image::{
     FORMS as IMAGE_FORMS, ImageRecipe, Reference as ImageReference, Source as ImageSource,
     unsupported as unsupported_image,
 };
+pub use interactive::{Wanted, command, shell_in_place_of};
 pub use packages::map_packages;
 pub use quantity::{Bytes, parse_bytes};
 pub use resolve::{Facts, PlatformFacts, TCG_SLOWNESS, cache_plan, resolve};
@@ -218,6 +220,10 @@ pub struct PlannedStep {
     pub name: String,
     /// The package or subpackage.
     pub package: String,
+    /// Its script as the build file has it, variables replaced.
+    pub fragment: String,
+    /// Where that starts; absolute.
+    pub directory: String,
     /// What the agent is told.
     pub step: Step,
 }

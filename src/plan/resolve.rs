@@ -238,7 +238,7 @@ fn owner(recipe: &Recipe, host: &Host, notes: &mut Vec<String>) -> Owner {
     Owner { inside, uid: host.uid, gid: host.gid }
 }
 
-fn user(recipe: &Recipe) -> User {
+pub(super) fn user(recipe: &Recipe) -> User {
     match &*recipe.environment.accounts.run_as {
         "" | "root" | "0" => User::Root,
         name => name.parse().map_or_else(|_| User::Name(name.to_owned()), User::Uid),
@@ -319,10 +319,10 @@ fn planned_steps(recipe: &Recipe, wishes: &Wishes, supplies: &Supplies, shell: &
         for run in runs {
             let Run { name, script, working_directory, environment: own, uses: _, origin: _ } = run;
             let index = u32::try_from(planned.len()).unwrap_or(u32::MAX);
-            let script = steps::script(&script, &working_directory, makes.take(), wishes.trace);
+            let framed = steps::script(&script, &working_directory, makes.take(), wishes.trace);
             let step = Step {
                 index,
-                argv: vec![shell.to_owned(), "-c".into(), script],
+                argv: vec![shell.to_owned(), "-c".into(), framed],
                 env: environment(recipe, wishes, supplies, own),
                 cwd: super::WORKSPACE.into(),
                 user: user(recipe),
@@ -331,7 +331,8 @@ fn planned_steps(recipe: &Recipe, wishes: &Wishes, supplies: &Supplies, shell: &
                     .step_timeout
                     .map(|limit| u64::try_from(limit.as_millis()).unwrap_or(u64::MAX)),
             };
-            planned.push(PlannedStep { name, package: package.clone(), step });
+            let (package, directory) = (package.clone(), working_directory);
+            planned.push(PlannedStep { name, package, fragment: script, directory, step });
         }
     }
     planned
@@ -339,7 +340,7 @@ fn planned_steps(recipe: &Recipe, wishes: &Wishes, supplies: &Supplies, shell: &
 
 /// Those of the host's supplies, the recipe's, kiln's own two, and the step's, each winning over those before it; sorted
 /// by name.
-fn environment(
+pub(super) fn environment(
     recipe: &Recipe,
     wishes: &Wishes,
     supplies: &Supplies,

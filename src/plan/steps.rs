@@ -30,7 +30,7 @@ pub(super) fn script(fragment: &str, directory: &str, makes: Option<&str>, trace
 }
 
 /// One word for a POSIX shell, whatever it holds.
-fn quote(word: &str) -> String {
+pub(super) fn quote(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
 }
 

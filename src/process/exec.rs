@@ -91,10 +91,10 @@ pub(super) fn pidfd_open(pid: libc::pid_t) -> Result<OwnedFd> {
     check(libc::c_int::try_from(fd).expect("a descriptor or -1")).map(own)
 }
 
-/// Lets the end of the process that `pidfd` names be awaited.
-pub(super) fn watch(pidfd: OwnedFd) -> Result<AsyncFd<OwnedFd>> {
+/// Lets a descriptor be awaited until it can be read: a pidfd, until its process ends.
+pub fn watch(fd: OwnedFd) -> Result<AsyncFd<OwnedFd>> {
     // SAFETY: an OwnedFd stands for the same open file for as long as it lives.
-    let watched = unsafe { AsyncFd::register_with_interest(pidfd, Interest::READABLE) };
+    let watched = unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) };
     watched.map_err(|error| error.into_parts().1)
 }
 

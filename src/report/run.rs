@@ -93,6 +93,23 @@ impl Run {
                 said.push(Said::Ended(self.label(step), *status, *duration));
                 said
             }
+            Event::ShellOpened { step } => {
+                // Nothing is drawn while somebody else has the terminal.
+                self.activity = None;
+                line(format!(
+                    "a shell in the place of step {}: after `exit 0` the build goes on, after `exit 1` it ends",
+                    self.label(step)
+                ))
+            }
+            Event::ShellClosed { step, status: Status::Code(0), .. } => {
+                self.activity = Some(("starting the next step".into(), now));
+                self.past.last_lines.clear();
+                line(format!("the shell ended with 0: step {} counts as done, by hand", self.label(step)))
+            }
+            Event::ShellClosed { status, .. } => {
+                self.activity = Some(("finishing".into(), now));
+                line(format!("the shell ended ({}): so does the build", words::status(*status)))
+            }
             Event::Cache(report) => {
                 self.past.cache = Some(report.clone());
                 Vec::new()

@@ -37,7 +37,13 @@ fn plan(out: &std::path::Path) -> Plan {
     };
     Plan {
         world: World { mounts: vec![overlay], ..plain.world.clone() },
-        steps: vec![PlannedStep { name: "work".into(), package: "hello".into(), step }],
+        steps: vec![PlannedStep {
+            name: "work".into(),
+            package: "hello".into(),
+            fragment: String::new(),
+            directory: String::new(),
+            step,
+        }],
         out_dir: out.to_owned(),
         ..plain
     }
@@ -62,6 +68,9 @@ async fn build(fake: &mut Fake, limit: CommitLimit) -> (tempfile::TempDir, anyho
         limits: Limits::default(),
         commit: Some(Commit { lease, limit }),
         writes: Writes::Lost,
+        console: None,
+        keep: None,
+        again: String::new(),
         phases: Vec::new(),
     };
     let result = engine.run(fake).await;

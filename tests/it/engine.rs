@@ -20,6 +20,8 @@ fn step(index: u32, timeout: Option<Duration>) -> PlannedStep {
     PlannedStep {
         name: format!("step {index}"),
         package: "hello".into(),
+        fragment: "true".into(),
+        directory: "/".into(),
         step: Step {
             index,
             argv: vec!["/bin/sh".into(), "-c".into(), "true".into()],
@@ -74,6 +76,9 @@ async fn run_with(plan: &Plan, mut fake: Fake, signal: watch::Receiver<Option<In
         commit: None,
         writes: Writes::Lost,
         phases: Vec::new(),
+        console: None,
+        keep: None,
+        again: "kiln build -i file.yaml".into(),
     };
     let result = engine.run(&mut fake).await;
     Ran { result, events, killed: fake.killed.load(Ordering::Relaxed) }

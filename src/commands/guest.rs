@@ -1,0 +1,259 @@
+//! `kiln run` and `kiln shell`: one command of a person in a fresh guest, which is made as that of a build.
+//!
+//! What the command writes is all that is printed. What kiln itself has to say comes only when a person must wait for it
+//! (an image that is being made) or when something is wrong; then the exit code is 125, as `docker run`'s.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Error, Result};
+use kiln_protocol::ExitStatus;
+
+use super::{
+    compile,
+    launch::Launch,
+    lease,
+    prepare::{self, Question},
+    recipe, signals, wishes,
+};
+use crate::{
+    cache::Writes,
+    cli::{MachineArgs, RecipeArgs, RunArgs, ShellArgs},
+    compile::Recipe,
+    console::{Console, Outlet},
+    engine::{Console as _, Engine, Interrupts, ReaderGone},
+    env::Env,
+    event::{Event, ImageState, Sink},
+    exit::{Code, Failure, code_of},
+    home::Home,
+    manifest,
+    package::Limits,
+    plan::{self, CacheModeWish, Wanted, Wishes},
+    process::Spawner,
+    report::{Outlets, Progress, Reporter},
+    rundir::{self, RunDir},
+};
+
+/// kiln itself failed: what `docker run` exits with then.
+pub(super) const OWN_FAILURE: u8 = 125;
+/// The command was ended because its time was up: what timeout(1) exits with.
+const TIMED_OUT: u8 = 124;
+/// The reader of its output has gone away: 128 + SIGPIPE, as of a program that is told so by a signal.
+const READER_GONE: u8 = 141;
+
+/// A guest that no build file describes.
+const BARE: &str = "package:\n  name: guest\n  version: \"0\"\n  epoch: 0\npipeline: []\n";
+
+/// The cache directory that is taken where the command line does not name one, and that only builds make.
+const DEFAULT_CACHE: &str = "./melange-cache/";
+
+/// A command, in what, and who sits at it.
+struct Guest<'a> {
+    recipe: Recipe,
+    wishes: Wishes,
+    machine: &'a MachineArgs,
+    wanted: Wanted,
+    console: Console,
+}
+
+/// `kiln run`.
+pub(super) async fn run(args: &RunArgs, env: &Env) -> Result<u8> {
+    let RunArgs { machine, interactive, tty, command } = args;
+    let console = match (*tty, *interactive) {
+        (true, _) => {
+            Console::terminal(Outlet::Stdout, "-t", "leave -t out; -i passes on what comes on stdin")?
+        }
+        (false, true) => Console::piped()?,
+        (false, false) => Console::unattended(),
+    };
+    let recipe = bare()?;
+    let wishes = bare_wishes(machine, env)?;
+    let wanted = Wanted::Command(command.clone());
+    exit_code(Guest { recipe, wishes, machine, wanted, console }.run(env).await)
+}
+
+/// `kiln shell`.
+pub(super) async fn shell(args: &ShellArgs, env: &Env) -> Result<u8> {
+    let ShellArgs { file, recipe: how, machine } = args;
+    let otherwise = "run it in a terminal, or use `kiln run -- COMMAND`";
+    let console = Console::terminal(Outlet::Stdout, "kiln shell", otherwise)?;
+    let (recipe, wishes) = match file.clone().or_else(|| recipe::file(None).ok()) {
+        Some(file) => (described(&file, how)?, wishes::wishes(machine, env, &file)?),
+        None => (bare()?, bare_wishes(machine, env)?),
+    };
+    exit_code(Guest { recipe, wishes, machine, wanted: Wanted::Shell, console }.run(env).await)
+}
+
+fn described(file: &Path, args: &RecipeArgs) -> Result<Recipe> {
+    recipe::load(file, args, &mut Essentials::new())?.ok_or_else(|| {
+        Failure::usage(
+            format!("{}: target-architecture does not name this host's", file.display()),
+            "name another build file, or none with --image",
+        )
+        .into()
+    })
+}
+
+fn bare() -> Result<Recipe> {
+    let path = PathBuf::from("guest.yaml");
+    let manifest = manifest::parse(BARE, &path).map_err(Failure::from)?;
+    let args = RecipeArgs::default();
+    let arch = recipe::buildable(&recipe::architectures(&args)?)?;
+    compile::recipe(&manifest, &recipe::options(&args, vec![path], arch)?)
+}
+
+/// Nothing of the working directory is in the guest but what is asked for.
+fn bare_wishes(args: &MachineArgs, env: &Env) -> Result<Wishes> {
+    let mut args = args.clone();
+    args.empty_workspace |= args.source_dir.is_none();
+    if args.cache_dir == DEFAULT_CACHE && !Path::new(DEFAULT_CACHE).is_dir() {
+        args.cache_dir = String::new();
+    }
+    wishes::wishes(&args, env, Path::new("guest.yaml"))
+}
+
+impl Guest<'_> {
+    async fn run(self, env: &Env) -> Result<ExitStatus> {
+        let spawner = Spawner::start()?;
+        let result = signals::guard(async |interrupts| {
+            let home = Home::find(env)?;
+            rundir::sweep(&home)?;
+            let run_dir = RunDir::create(&home, &spawner)?;
+            self.launch(env, &home, &spawner, &run_dir, interrupts).await
+        })
+        .await;
+        spawner.finish()?;
+        result
+    }
+
+    async fn launch(
+        self,
+        env: &Env,
+        home: &Home,
+        spawner: &Spawner,
+        run_dir: &RunDir,
+        mut interrupts: Interrupts,
+    ) -> Result<ExitStatus> {
+        let Self { recipe, mut wishes, machine, wanted, mut console } = self;
+        let mut sink = Essentials::new();
+        if wishes.cache_mode == CacheModeWish::Commit {
+            return Err(Failure::usage(
+                "--cache-mode commit is for builds: what a person did in a guest has no success to be kept by",
+                "use --cache-mode rw to write to the cache, or discard",
+            )
+            .into());
+        }
+        let asking = lease::Asking { home, sink: &mut sink, interrupts: interrupts.clone() };
+        let lease = asking.acquire(&recipe.package.name, &mut wishes, machine).await?;
+        let accelerator = wishes::accelerator(machine.accel);
+        let question = Question { recipe: &recipe, wishes: &wishes, accelerator, env, home, spawner };
+        let mut prepared = prepare::prepare(question, &mut sink).await?;
+        let shell = prepare::shell(&prepared.plan.image);
+        prepared.plan = prepared.plan.without_steps();
+        let image = tokio::select! {
+            image = prepared.store.ensure(&prepared.plan.image, spawner, &mut sink) => image?,
+            error = interrupts.refuse() => return Err(error),
+        };
+        let launch =
+            Launch { env, home, spawner, run_dir: run_dir.path(), lease: lease.as_ref(), console_log: None };
+        let mut runner = launch.runner(&prepared, &image, &mut sink).await?;
+        let step = plan::command(&recipe, &wishes, &prepared.plan, &shell, wanted, console.stdin());
+        let gifts = super::supplies::load(&prepared.plan.supplies, env, &mut sink)?;
+        let mut engine = Engine {
+            plan: &prepared.plan,
+            sink: &mut sink,
+            interrupts,
+            gifts,
+            commit: None,
+            writes: Writes::Lost,
+            limits: Limits::default(),
+            phases: Vec::new(),
+            console: None,
+            keep: None,
+            again: String::new(),
+        };
+        let result = engine.attend(runner.as_mut(), step, &mut console).await;
+        let cleaned = runner.clean().await;
+        drop(runner);
+        if let Some(lease) = lease {
+            lease.finish()?;
+        }
+        result.and_then(|status| cleaned.map(|()| status))
+    }
+}
+
+/// The status of the command as a shell gives it, or that of a kiln which could not run it.
+fn exit_code(ended: Result<ExitStatus>) -> Result<u8> {
+    match ended {
+        Ok(ExitStatus::Code(code)) => Ok(u8::try_from(code).unwrap_or(OWN_FAILURE)),
+        Ok(ExitStatus::Signal(signal)) => Ok(u8::try_from(128 + signal).unwrap_or(OWN_FAILURE)),
+        Ok(ExitStatus::TimedOut) => Ok(TIMED_OUT),
+        Ok(ExitStatus::Cancelled) => Ok(OWN_FAILURE),
+        Err(error) if error.is::<ReaderGone>() => Ok(READER_GONE),
+        Err(error) => Err(error),
+    }
+}
+
+/// What kiln exits with when `error` kept it from giving the command's status.
+pub(super) fn code_of_error(error: &Error) -> u8 {
+    match code_of(error) {
+        code @ (Code::Interrupted | Code::Terminated) => code as u8,
+        _ => OWN_FAILURE,
+    }
+}
+
+/// Events that a person must see who waits for a command: an image that is made.
+struct Essentials {
+    reporter: Reporter,
+    image_is_made: bool,
+}
+
+impl Essentials {
+    fn new() -> Self {
+        Self { reporter: Reporter::new(Progress::Plain, Outlets::of_process()), image_is_made: false }
+    }
+}
+
+impl Sink for Essentials {
+    fn emit(&mut self, event: Event) {
+        match &event {
+            Event::Image { state: ImageState::Making | ImageState::Waiting, .. } => self.image_is_made = true,
+            Event::Image { .. } | Event::Note { .. } if self.image_is_made => {}
+            Event::Note { text } => return tracing::info!("{text}"),
+            _ => return,
+        }
+        let is_last = matches!(event, Event::Image { state: ImageState::Made | ImageState::Present, .. });
+        self.reporter.emit(event);
+        self.image_is_made &= !is_last;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_ends_as_under_a_shell() {
+        let cases = [
+            (ExitStatus::Code(0), 0),
+            (ExitStatus::Code(255), 255),
+            (ExitStatus::Signal(9), 137),
+            (ExitStatus::TimedOut, 124),
+            (ExitStatus::Cancelled, 125),
+        ];
+        for (status, code) in cases {
+            assert_eq!(exit_code(Ok(status)).expect("a status"), code, "{status:?}");
+        }
+        assert_eq!(exit_code(Err(ReaderGone.into())).expect("a status"), 141);
+    }
+
+    #[test]
+    fn kilns_own_errors_are_125_but_for_signals() {
+        assert_eq!(code_of_error(&Failure::host("no qemu", "").into()), 125);
+        assert_eq!(code_of_error(&Failure::new(Code::Interrupted, "interrupted", "").into()), 130);
+    }
+
+    #[test]
+    fn the_guest_that_no_file_describes_has_no_steps() {
+        assert_eq!(bare().expect("it compiles").package_steps()[0].runs, []);
+    }
+}

@@ -1,0 +1,233 @@
+//! The person at kiln, or the pipe before and behind it: stdin, stdout, and the terminal that both may be.
+//!
+//! Before it: `commands`, which decides who sits where. After it: `engine`, which passes on what is typed and written. A
+//! terminal is switched to raw mode only while a step sits at it, by a guard that switches it back: at the end, at an
+//! error, at a panic, at a signal (which drops the work).
+
+mod raw;
+
+use std::{
+    fs::File,
+    io::{ErrorKind, IsTerminal, Read, Write, stderr, stdin, stdout},
+    os::fd::{AsFd, OwnedFd},
+};
+
+use anyhow::{Context, Result};
+use kiln_protocol::{Stdin, Stream, Terminal};
+use nix::{
+    errno::Errno,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    unistd::read,
+};
+use terminal_size::{Height, Width, terminal_size_of};
+use tokio::{
+    io::unix::AsyncFd,
+    signal::unix::{Signal, SignalKind, signal},
+};
+
+use self::raw::Raw;
+use crate::{
+    engine::{self, ReaderGone, Typed},
+    exit::Failure,
+    process::watch,
+    runner::Eventually,
+};
+
+/// What a terminal has whose size does not tell.
+const SIZE: (u16, u16) = (24, 80);
+
+/// What a terminal is whose kind nobody names.
+const KIND: &str = "dumb";
+
+/// Who sits there.
+pub struct Console {
+    seat: Seat,
+    input: Option<Input>,
+    outlet: Outlet,
+}
+
+enum Seat {
+    /// Nobody: the step reads nothing.
+    Empty,
+    /// A pipe or file on stdin.
+    Pipe,
+    /// A person.
+    Terminal { term: String, sizes: Signal, raw: Option<Raw> },
+}
+
+/// Where that goes which a step at a terminal writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outlet {
+    /// stdout: it is what the user asked for.
+    Stdout,
+    /// stderr: it is talk with the user; stdout has something else.
+    Stderr,
+}
+
+/// Our stdin.
+enum Input {
+    /// One that can be waited for.
+    Polled(AsyncFd<OwnedFd>),
+    /// A file: always ready.
+    Plain(File),
+}
+
+impl Console {
+    /// Nobody on stdin; output as it comes.
+    pub fn unattended() -> Self {
+        Self { seat: Seat::Empty, input: None, outlet: Outlet::Stdout }
+    }
+
+    /// What comes on stdin, whatever it is; output as it comes.
+    ///
+    /// # Errors
+    /// When stdin is closed.
+    pub fn piped() -> Result<Self> {
+        Ok(Self { seat: Seat::Pipe, input: Some(Input::open()?), outlet: Outlet::Stdout })
+    }
+
+    /// A person at a terminal; `what` needs one, and `otherwise` is what to do where there is none.
+    ///
+    /// # Errors
+    /// A usage error, where stdin or the outlet is no terminal.
+    pub fn terminal(outlet: Outlet, what: &str, otherwise: &str) -> Result<Self> {
+        let (name, shown) = match outlet {
+            Outlet::Stdout => ("stdout", stdout().is_terminal()),
+            Outlet::Stderr => ("stderr", stderr().is_terminal()),
+        };
+        let lacking = if stdin().is_terminal() { (!shown).then_some(name) } else { Some("stdin") };
+        if let Some(lacking) = lacking {
+            return Err(Failure::usage(format!("{what}: {lacking} is not a terminal"), otherwise).into());
+        }
+        let term = std::env::var("TERM").ok().filter(|term| !term.is_empty());
+        let sizes = signal(SignalKind::window_change()).context("listen for the terminal's size")?;
+        let seat = Seat::Terminal { term: term.unwrap_or_else(|| KIND.into()), sizes, raw: None };
+        Ok(Self { seat, input: Some(Input::open()?), outlet })
+    }
+}
+
+/// Lines and columns of the terminal at stdin.
+fn size() -> (u16, u16) {
+    terminal_size_of(stdin()).map_or(SIZE, |(Width(columns), Height(rows))| (rows, columns))
+}
+
+impl Input {
+    fn open() -> Result<Self> {
+        let copy = || stdin().as_fd().try_clone_to_owned().context("copy stdin");
+        // epoll refuses what is always ready: files, /dev/null.
+        Ok(match watch(copy()?) {
+            Ok(polled) => Self::Polled(polled),
+            Err(_) => Self::Plain(File::from(copy()?)),
+        })
+    }
+
+    /// Some bytes; none at the end. Its flags are not ours to change (others have the same stdin open), so it is read
+    /// only when it has something.
+    async fn read(&mut self, limit: usize) -> Result<Vec<u8>> {
+        let mut bytes = vec![0; limit];
+        let count = loop {
+            let read = match self {
+                Self::Plain(file) => file.read(&mut bytes),
+                Self::Polled(polled) => {
+                    let mut ready = polled.readable().await.context("wait for stdin")?;
+                    if !has_something(ready.get_inner())? {
+                        ready.clear_ready();
+                        continue;
+                    }
+                    read(ready.get_inner(), &mut bytes).map_err(std::io::Error::from)
+                }
+            };
+            match read {
+                Ok(count) => break count,
+                // EIO: the terminal is gone.
+                Err(error) if error.raw_os_error() == Some(nix::libc::EIO) => break 0,
+                Err(error) if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::WouldBlock) => {}
+                Err(error) => return Err(error).context("read stdin"),
+            }
+        };
+        bytes.truncate(count);
+        Ok(bytes)
+    }
+}
+
+/// Whether a read would not wait.
+fn has_something(file: &OwnedFd) -> Result<bool> {
+    let mut fds = [PollFd::new(file.as_fd(), PollFlags::POLLIN)];
+    match poll(&mut fds, PollTimeout::ZERO) {
+        Ok(count) => Ok(count > 0),
+        Err(Errno::EINTR) => Ok(false),
+        Err(error) => Err(error).context("look at stdin"),
+    }
+}
+
+impl engine::Console for Console {
+    fn stdin(&self) -> Stdin {
+        match &self.seat {
+            Seat::Empty => Stdin::Null,
+            Seat::Pipe => Stdin::Pipe,
+            Seat::Terminal { term, .. } => {
+                let (rows, columns) = size();
+                Stdin::Terminal(Terminal { term: term.clone(), rows, columns })
+            }
+        }
+    }
+
+    fn begin(&mut self) -> Result<()> {
+        if let Seat::Terminal { raw, .. } = &mut self.seat {
+            *raw = Some(Raw::begin()?);
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self) {
+        if let Seat::Terminal { raw, .. } = &mut self.seat {
+            *raw = None;
+        }
+    }
+
+    fn next(&mut self, limit: usize) -> Eventually<'_, Result<Typed>> {
+        Box::pin(async move {
+            let Self { seat, input, .. } = self;
+            let resized = async {
+                match seat {
+                    Seat::Terminal { sizes, .. } => sizes.recv().await,
+                    Seat::Empty | Seat::Pipe => std::future::pending().await,
+                }
+            };
+            let read = async {
+                match input {
+                    Some(input) if limit > 0 => input.read(limit).await,
+                    Some(_) | None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                _ = resized => {
+                    let (rows, columns) = size();
+                    Ok(Typed::Size { rows, columns })
+                }
+                bytes = read => {
+                    let bytes = bytes?;
+                    if bytes.is_empty() {
+                        self.input = None;
+                        return Ok(Typed::End);
+                    }
+                    Ok(Typed::Bytes(bytes))
+                }
+            }
+        })
+    }
+
+    fn show(&mut self, stream: Stream, bytes: &[u8]) -> Result<()> {
+        let to_stderr = stream == Stream::Stderr || self.outlet == Outlet::Stderr;
+        let written = if to_stderr { write(stderr(), bytes) } else { write(stdout(), bytes) };
+        match written {
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => Err(ReaderGone.into()),
+            written => written.context("write what the command wrote"),
+        }
+    }
+}
+
+fn write(mut to: impl Write, bytes: &[u8]) -> std::io::Result<()> {
+    to.write_all(bytes)?;
+    to.flush()
+}

@@ -1,0 +1,35 @@
+//! Raw mode: every key goes to the step, Ctrl-C too.
+
+use std::{
+    io::stdin,
+    os::fd::{AsFd, OwnedFd},
+};
+
+use anyhow::{Context, Result};
+use nix::sys::termios::{SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
+
+/// The terminal at stdin in raw mode, for as long as it lives.
+pub(super) struct Raw {
+    terminal: OwnedFd,
+    before: Termios,
+}
+
+impl Raw {
+    pub(super) fn begin() -> Result<Self> {
+        let terminal = stdin().as_fd().try_clone_to_owned().context("copy stdin")?;
+        let before = tcgetattr(&terminal).context("read the terminal's modes")?;
+        let guard = Self { terminal, before };
+        let mut raw = guard.before.clone();
+        cfmakeraw(&mut raw);
+        tcsetattr(&guard.terminal, SetArg::TCSANOW, &raw).context("set the terminal's modes")?;
+        Ok(guard)
+    }
+}
+
+impl Drop for Raw {
+    fn drop(&mut self) {
+        if let Err(error) = tcsetattr(&self.terminal, SetArg::TCSANOW, &self.before) {
+            tracing::warn!(%error, "the terminal's modes stay");
+        }
+    }
+}

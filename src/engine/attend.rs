@@ -1,0 +1,176 @@
+//! A step with somebody at the other end: a person at a terminal, or a pipe.
+//!
+//! What is typed goes in while what is written comes out; neither waits for the other. The agent takes a window of input
+//! at a time, so that what a step does not read stays where it came from.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use kiln_protocol::{ExitStatus, FromGuest, Stdin, Step, Stream, ToGuest, frame::INPUT_WINDOW};
+use tokio::time::Instant;
+
+use super::{
+    CANCEL_GRACE,
+    conversation::{Conversation, Wake},
+    failure,
+    output::Output,
+};
+use crate::{event::Sink, runner::Eventually};
+
+/// What stands at the host's end of a step's stdin and stdout.
+pub trait Console {
+    /// What the step shall read.
+    fn stdin(&self) -> Stdin;
+    /// The step starts: a terminal passes on every key from now on.
+    ///
+    /// # Errors
+    /// When the terminal does not do so.
+    fn begin(&mut self) -> Result<()>;
+    /// The step has ended: the terminal is as it was. Dropping the console does the same.
+    fn finish(&mut self);
+    /// The next thing that comes, at most `limit` bytes of it; only [`Typed::Size`] when that is 0. May be dropped
+    /// while it waits: nothing is lost.
+    fn next(&mut self, limit: usize) -> Eventually<'_, Result<Typed>>;
+    /// Shows what the step wrote.
+    ///
+    /// # Errors
+    /// [`ReaderGone`] when nobody will ever see it.
+    fn show(&mut self, stream: Stream, bytes: &[u8]) -> Result<()>;
+}
+
+/// What comes from a console.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Typed {
+    /// Bytes.
+    Bytes(Vec<u8>),
+    /// No more of them.
+    End,
+    /// The terminal has another size.
+    Size {
+        /// Lines.
+        rows: u16,
+        /// Characters in each.
+        columns: u16,
+    },
+}
+
+/// Nobody reads what a step writes any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReaderGone;
+
+impl std::fmt::Display for ReaderGone {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("nobody reads the output any more")
+    }
+}
+
+impl std::error::Error for ReaderGone {}
+
+/// What the two ends of a conversation are.
+pub(super) struct Attendance<'a> {
+    pub(super) talk: &'a mut Conversation,
+    pub(super) console: &'a mut dyn Console,
+    /// Where that goes which earlier steps have left running still write.
+    pub(super) sink: &'a mut dyn Sink,
+    pub(super) output: &'a mut Output,
+}
+
+enum Happened {
+    Guest(Wake),
+    Typed(Typed),
+}
+
+impl Attendance<'_> {
+    /// Runs the step to its end.
+    pub(super) async fn run(
+        &mut self,
+        step: Step,
+        deadline: Option<(Instant, Duration)>,
+    ) -> Result<(ExitStatus, Duration)> {
+        let index = step.index;
+        self.talk.say(&ToGuest::Run(step)).await?;
+        self.console.begin()?;
+        let ended = self.converse(index, deadline).await;
+        self.console.finish();
+        ended
+    }
+
+    async fn converse(
+        &mut self,
+        index: u32,
+        deadline: Option<(Instant, Duration)>,
+    ) -> Result<(ExitStatus, Duration)> {
+        let mut window = INPUT_WINDOW;
+        loop {
+            let happened = tokio::select! {
+                wake = self.talk.wake(deadline.map(|(at, _)| at)) => Happened::Guest(wake?),
+                typed = self.console.next(window) => Happened::Typed(typed?),
+            };
+            match happened {
+                Happened::Typed(typed) => {
+                    let request = request(typed);
+                    if let ToGuest::Input { bytes } = &request {
+                        window = window.saturating_sub(bytes.len());
+                    }
+                    self.talk.say(&request).await?;
+                }
+                Happened::Guest(Wake::Message(FromGuest::Output { step, stream, bytes })) => {
+                    if step == index {
+                        self.console.show(stream, &bytes)?;
+                    } else {
+                        self.output.push(self.sink, step, stream, &bytes)?;
+                    }
+                }
+                // The end of a terminal's input is a byte of its own, and the agent may lie.
+                Happened::Guest(Wake::Message(FromGuest::Consumed { step, bytes })) if step == index => {
+                    window = window.saturating_add(bytes as usize).min(INPUT_WINDOW);
+                }
+                Happened::Guest(Wake::Message(FromGuest::Ended { step, status, duration_us }))
+                    if step == index =>
+                {
+                    return Ok((status, Duration::from_micros(duration_us)));
+                }
+                Happened::Guest(other) => return Err(self.mishap(other, deadline).await?),
+            }
+        }
+    }
+
+    async fn mishap(&mut self, wake: Wake, deadline: Option<(Instant, Duration)>) -> Result<anyhow::Error> {
+        Ok(match wake {
+            Wake::Message(FromGuest::Refused { why, .. }) => failure::refused("shell", &why),
+            Wake::Message(other) => failure::unexpected(&other, "while a command ran", self.talk),
+            Wake::Ended(ended) => failure::died(&ended, "while a command ran", self.talk),
+            Wake::Interrupted(signal) => {
+                self.cancel().await?;
+                signal.failure().into()
+            }
+            Wake::Deadline => {
+                self.cancel().await?;
+                failure::timed_out("command", deadline.map(|(_, limit)| limit).unwrap_or_default(), true)
+            }
+        })
+    }
+
+    /// Tells the agent to end it all, and shows what it still wrote; the machine is killed next.
+    async fn cancel(&mut self) -> Result<()> {
+        let deadline = Some(Instant::now() + CANCEL_GRACE);
+        self.talk.say(&ToGuest::Cancel).await?;
+        loop {
+            match self.talk.wake(deadline).await? {
+                Wake::Message(FromGuest::Output { stream, bytes, .. }) => {
+                    self.console.show(stream, &bytes)?
+                }
+                Wake::Message(FromGuest::Consumed { .. }) => {}
+                Wake::Message(_) | Wake::Ended(_) | Wake::Interrupted(_) | Wake::Deadline => return Ok(()),
+            }
+        }
+    }
+}
+
+fn request(typed: Typed) -> ToGuest {
+    match typed {
+        Typed::Bytes(bytes) => ToGuest::Input { bytes },
+        Typed::End => ToGuest::Input { bytes: Vec::new() },
+        Typed::Size { rows, columns } => ToGuest::Resize { rows, columns },
+    }
+}

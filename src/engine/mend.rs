@@ -1,0 +1,82 @@
+//! After a step has failed: a shell in its place, and what is kept of its workspace.
+
+use std::{fs::File, io::Write, path::Path};
+
+use anyhow::{Context, Error, Result};
+use kiln_protocol::{ExitStatus, FromGuest, ToGuest};
+use tokio::time::Instant;
+
+use super::{
+    Engine,
+    attend::Attendance,
+    conversation::{Conversation, Wake},
+    failure,
+    output::Output,
+};
+use crate::{
+    event::{Event, StepName},
+    plan::{PlannedStep, WORKSPACE, shell_in_place_of},
+};
+
+impl Engine<'_> {
+    /// What becomes of a build whose step has failed: `Ok` when a person has mended it.
+    pub(super) async fn after_failure(
+        &mut self,
+        talk: &mut Conversation,
+        planned: &PlannedStep,
+        status: ExitStatus,
+    ) -> Result<()> {
+        let error = failure::step(planned, status, &self.again);
+        if self.mended(talk, planned).await? {
+            return Ok(());
+        }
+        if let Some(path) = &self.keep
+            && let Err(why) = keep(talk, path, self.limits.bytes).await
+        {
+            // The failure of the step is what the user must see.
+            self.sink.emit(Event::Note { text: format!("the workspace could not be kept: {why:#}") });
+        }
+        Err(error)
+    }
+
+    /// Opens a shell, if somebody is there to sit at it; says whether it ended with 0.
+    async fn mended(&mut self, talk: &mut Conversation, planned: &PlannedStep) -> Result<bool> {
+        let mask = self.gifts.mask(self.plan);
+        let Self { plan, sink, console: Some(console), .. } = self else { return Ok(false) };
+        let name = StepName { index: planned.step.index, name: planned.name.clone() };
+        sink.emit(Event::ShellOpened { step: name.clone() });
+        let step = shell_in_place_of(planned, console.stdin());
+        let mut output = Output::new(plan, mask);
+        let mut attendance = Attendance { talk, console: *console, sink: *sink, output: &mut output };
+        let ended = attendance.run(step, None).await;
+        output.finish(*sink);
+        let (status, duration) = ended?;
+        sink.emit(Event::ShellClosed { step: name, status: super::named(status), duration });
+        Ok(status.success())
+    }
+}
+
+/// Writes the workspace to `path`, as the tar that the agent sends.
+async fn keep(talk: &mut Conversation, path: &Path, limit: u64) -> Result<(), Error> {
+    let mut file = File::create_new(path).with_context(|| format!("make {}", path.display()))?;
+    let mut left = limit;
+    talk.say(&ToGuest::Export { root: WORKSPACE.into() }).await?;
+    let patience = super::KEEP_PATIENCE;
+    loop {
+        match talk.wake(Some(Instant::now() + patience)).await? {
+            Wake::Message(FromGuest::Data(bytes)) => {
+                left = left.checked_sub(bytes.len() as u64).context("it is too large")?;
+                file.write_all(&bytes).with_context(|| format!("write {}", path.display()))?;
+            }
+            Wake::Message(FromGuest::Exported { .. }) => return Ok(()),
+            // What the step left running may still write.
+            Wake::Message(FromGuest::Output { .. }) => {}
+            Wake::Message(other) => {
+                return Err(failure::unexpected(&other, "while it sent the workspace", talk));
+            }
+            Wake::Ended(ended) => return Err(failure::died(&ended, "while it sent the workspace", talk)),
+            Wake::Interrupted(signal) => return Err(signal.failure().into()),
+            Wake::Deadline => anyhow::bail!("nothing came for {} s", patience.as_secs()),
+        }
+    }
+}

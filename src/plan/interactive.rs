@@ -1,0 +1,117 @@
+//! Steps that a person starts: a command in a guest, a shell, a shell in the place of a step that failed.
+
+use kiln_protocol::{Mount, Stdin, Step};
+
+use super::{OUTPUT, Plan, PlannedStep, Trace, WORKSPACE, Wishes, resolve, steps};
+use crate::compile::Recipe;
+
+/// The number of a step that is none of the recipe's.
+const INDEX: u32 = u32::MAX;
+
+/// What a person wants to run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wanted {
+    /// A program, looked up in PATH, and its arguments.
+    Command(Vec<String>),
+    /// The shell of the guest's steps.
+    Shell,
+}
+
+/// A command of a person, as the agent runs it: with the environment, directory and user of the recipe's steps.
+pub fn command(
+    recipe: &Recipe,
+    wishes: &Wishes,
+    plan: &Plan,
+    shell: &str,
+    wanted: Wanted,
+    stdin: Stdin,
+) -> Step {
+    let supplies = &plan.supplies;
+    let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+    let argv = match (wanted, wishes.trace) {
+        // The shell finds the program, and says 127 or 126 when it cannot, as everybody expects.
+        (Wanted::Command(command), Trace::Off) => {
+            [words(&[shell, "-c", "exec \"$0\" \"$@\""]), command].concat()
+        }
+        (Wanted::Command(command), Trace::On) => {
+            [words(&[shell, "-c", "set -x\nexec \"$0\" \"$@\""]), command].concat()
+        }
+        (Wanted::Shell, Trace::Off) => words(&[shell, "-i"]),
+        (Wanted::Shell, Trace::On) => words(&[shell, "-i", "-x"]),
+    };
+    let limit = [wishes.step_timeout, wishes.timeout].into_iter().flatten().min();
+    Step {
+        index: INDEX,
+        argv,
+        env: resolve::environment(recipe, wishes, supplies, Default::default()),
+        cwd: WORKSPACE.into(),
+        user: resolve::user(recipe),
+        stdin,
+        timeout_ms: limit.map(|limit| u64::try_from(limit.as_millis()).unwrap_or(u64::MAX)),
+    }
+}
+
+impl Plan {
+    /// The same guest for a command: no steps, no packages, and no directory for them.
+    pub fn without_steps(mut self) -> Self {
+        self.steps.clear();
+        self.artifacts.clear();
+        self.world
+            .mounts
+            .retain(|mount| !matches!(mount, Mount::Directory { path, .. } if path.starts_with(OUTPUT)));
+        self
+    }
+}
+
+/// A shell where a step has failed: as its user, in its directory, with its environment, its lines in the history.
+pub fn shell_in_place_of(failed: &PlannedStep, stdin: Stdin) -> Step {
+    let PlannedStep { fragment, directory, step, .. } = failed;
+    let shell = step.argv.first().map_or("/bin/sh", String::as_str);
+    let lines: String =
+        fragment.lines().filter(|line| !line.trim().is_empty()).map(|line| format!("{line}\n")).collect();
+    let script = format!(
+        "cd {directory} 2>/dev/null\nHISTFILE=/tmp/.kiln-history.$$\nprintf %s {lines} >\"$HISTFILE\"\n\
+         export HISTFILE\n{shell} -i\nstatus=$?\nrm -f \"$HISTFILE\"\nexit $status\n",
+        directory = steps::quote(directory),
+        lines = steps::quote(&lines),
+        shell = steps::quote(shell),
+    );
+    let argv = vec![shell.to_owned(), "-c".into(), script];
+    Step { index: INDEX, argv, stdin, timeout_ms: None, ..step.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use kiln_protocol::User;
+
+    use super::*;
+
+    #[test]
+    fn a_shell_in_a_steps_place_has_its_surroundings_and_its_lines() {
+        let step = Step {
+            index: 3,
+            argv: vec!["/bin/bash".into(), "-c".into(), "all of it".into()],
+            env: vec![("A".into(), "1".into())],
+            cwd: WORKSPACE.into(),
+            user: User::Name("build".into()),
+            stdin: Stdin::Null,
+            timeout_ms: Some(5),
+        };
+        let fragment = "make it's\n\n  make install\n".into();
+        let (name, package, directory) = ("s".into(), "p".into(), "/home/build/a b".into());
+        let failed = PlannedStep { name, package, fragment, directory, step };
+        let shell = shell_in_place_of(&failed, Stdin::Pipe);
+        assert_eq!(
+            (&shell.env, &shell.user, &shell.cwd),
+            (&failed.step.env, &failed.step.user, &failed.step.cwd)
+        );
+        assert_eq!((shell.index, &shell.stdin, shell.timeout_ms), (INDEX, &Stdin::Pipe, None));
+        assert_eq!(shell.argv[..2], ["/bin/bash", "-c"]);
+        assert_eq!(
+            shell.argv[2],
+            "cd '/home/build/a b' 2>/dev/null\nHISTFILE=/tmp/.kiln-history.$$\n\
+             printf %s 'make it'\\''s\n  make install\n' >\"$HISTFILE\"\nexport HISTFILE\n'/bin/bash' -i\n\
+             status=$?\nrm -f \"$HISTFILE\"\nexit $status\n"
+        );
+    }
+}
