@@ -8,6 +8,7 @@ use crate::cli::{BuildArgs, MachineArgs};
 pub(super) fn interactive(arguments: impl Iterator<Item = OsString>) -> String {
     let words = words(arguments);
     match words.iter().position(|word| word == "build") {
+        Some(_) if words.iter().any(|word| word == "-i" || word == "--interactive") => words.join(" "),
         Some(at) => [&words[..=at], &["-i".to_owned()], &words[at + 1..]].concat().join(" "),
         None => "kiln build -i".into(),
     }
