@@ -27,16 +27,20 @@ const IMAGE: &str = "debian:bookworm+build-essential,ca-certificates,cargo-web,c
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Backend {
     Virtiofs,
+    Bubblewrap,
 }
 
 impl Backend {
-    const ALL: [Self; 1] = [Self::Virtiofs];
+    const ALL: [Self; 2] = [Self::Virtiofs, Self::Bubblewrap];
 
     fn choose(self, command: &mut Command) {
         match self {
             Self::Virtiofs => {
                 command.args(["--runner", "qemu", "--accel", "tcg", "--memory", "3Gi"]);
                 command.args(["--virtiofsd", "spawned"]);
+            }
+            Self::Bubblewrap => {
+                command.args(["--runner", "bubblewrap"]);
             }
         }
     }
@@ -52,11 +56,17 @@ fn a_second_build_needs_no_registry() {
     }
 }
 
-/// `KILN_ECOSYSTEMS=go,pip` names some of them.
+/// `KILN_ECOSYSTEMS=go,pip` and `KILN_BACKENDS=Bubblewrap` name some of them.
 fn wanted(cells: Vec<(&'static str, Backend)>) -> Vec<(&'static str, Backend)> {
-    let named = std::env::var("KILN_ECOSYSTEMS").ok();
-    let wanted = |name: &str| named.as_deref().is_none_or(|list| list.split(',').any(|word| word == name));
-    cells.into_iter().filter(|(name, _)| wanted(name)).collect()
+    let wanted = |variable: &str, name: &str| {
+        std::env::var(variable).ok().is_none_or(|list| list.split(',').any(|word| word == name))
+    };
+    cells
+        .into_iter()
+        .filter(|(name, backend)| {
+            wanted("KILN_ECOSYSTEMS", name) && wanted("KILN_BACKENDS", &format!("{backend:?}"))
+        })
+        .collect()
 }
 
 fn build_twice(name: &'static str, backend: Backend) {
