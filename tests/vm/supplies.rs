@@ -74,10 +74,12 @@ const MORE_CLIENTS: &str = "  - name: node
 fn tools_trust_what_the_host_trusts_and_nothing_else() {
     let directory = tempfile::tempdir().expect("a directory can be made");
     let ca = authority(directory.path());
-    let build = |certificates: &str, steps: &str| {
+    let build = |runner: &str, certificates: &str, steps: &str| {
         fs::write(directory.path().join("file.yaml"), format!("{SERVE}{steps}")).expect("written");
         with_cache(directory.path(), "cache")
             .args([
+                "--runner",
+                runner,
                 "--image",
                 IMAGE,
                 "--source-dir",
@@ -90,16 +92,21 @@ fn tools_trust_what_the_host_trusts_and_nothing_else() {
             .output()
             .expect("kiln can be started")
     };
-    let output = build(ca.to_str().expect("UTF-8"), MORE_CLIENTS);
+    let ca = ca.to_str().expect("UTF-8");
+    let output = build("bubblewrap", ca, "");
+    assert!(said(&output).contains("curl got the-answer"), "{}", said(&output));
+    let output = build("qemu", ca, MORE_CLIENTS);
     assert!(output.status.success(), "{}", said(&output));
     // The authority alone: the store is the host's, and the JDK finds it.
     assert!(said(&output).contains("java trusts 1\n"), "{}", said(&output));
     for client in ["curl", "node", "python"] {
         assert!(said(&output).contains(&format!("{client} got the-answer")), "{client}\n{}", said(&output));
     }
-    let output = build("off", "");
-    assert_eq!(output.status.code(), Some(5), "{}", said(&output));
-    assert!(said(&output).contains("certificate"), "{}", said(&output));
+    for runner in ["bubblewrap", "qemu"] {
+        let output = build(runner, "off", "");
+        assert_eq!(output.status.code(), Some(5), "{runner}: {}", said(&output));
+        assert!(said(&output).contains("certificate"), "{runner}: {}", said(&output));
+    }
 }
 
 /// Whether a file below `directory` holds `needle`, as it is or in an archive that `tar` and `zstd` open.
