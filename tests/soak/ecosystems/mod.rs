@@ -26,15 +26,20 @@ const IMAGE: &str = "debian:bookworm+build-essential,ca-certificates,cargo-web,c
 /// A way to run a build and to keep what it writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Backend {
+    NineP,
     Virtiofs,
     Bubblewrap,
 }
 
 impl Backend {
-    const ALL: [Self; 2] = [Self::Virtiofs, Self::Bubblewrap];
+    const ALL: [Self; 3] = [Self::NineP, Self::Virtiofs, Self::Bubblewrap];
 
     fn choose(self, command: &mut Command) {
         match self {
+            Self::NineP => {
+                command.args(["--runner", "qemu", "--accel", "tcg", "--memory", "3Gi"]);
+                command.args(["--cache-mode", "commit"]);
+            }
             Self::Virtiofs => {
                 command.args(["--runner", "qemu", "--accel", "tcg", "--memory", "3Gi"]);
                 command.args(["--virtiofsd", "spawned"]);
