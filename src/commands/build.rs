@@ -13,8 +13,7 @@ use anyhow::Result;
 use super::{
     again,
     launch::Launch,
-    lease,
-    offline,
+    lease, offline,
     prepare::{self, Prepared, Question},
     recipe, signals, unsupported, wishes,
 };
