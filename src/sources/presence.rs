@@ -14,10 +14,21 @@ pub fn missing(sources: &[Source], cache: Option<&Path>, workspace: Option<&Path
     sources
         .iter()
         .filter_map(|source| match source {
+            // A step that gets the same file from a server of the build's own leaves it in the cache.
+            Source::File(file) if cache.is_some() && from_nearby(file, sources) => None,
             Source::File(file) => file_missing(file, cache, workspace),
             Source::Git(git) => git_missing(git, cache),
         })
         .collect()
+}
+
+fn from_nearby(file: &FileSource, sources: &[Source]) -> bool {
+    sources.iter().any(|source| match source {
+        Source::File(other) => {
+            is_local(&other.uri) && other.hashes.iter().any(|hash| file.hashes.contains(hash))
+        }
+        Source::Git(_) => false,
+    })
 }
 
 fn file_missing(file: &FileSource, cache: Option<&Path>, workspace: Option<&Path>) -> Option<String> {
