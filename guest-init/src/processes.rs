@@ -69,20 +69,23 @@ fn parent(stat: &[u8]) -> Option<libc::pid_t> {
     rest.split_ascii_whitespace().nth(1)?.parse().ok()
 }
 
-/// All that descend from `ancestor`, itself not included.
+/// All that descend from `ancestor`, itself not included; parents come before their children, so that a shell that is
+/// ended has no time to say that its child was.
 fn descendants(ancestor: libc::pid_t, parents: &HashMap<libc::pid_t, libc::pid_t>) -> Vec<libc::pid_t> {
-    let descends = |mut pid: libc::pid_t| {
-        // A snapshot that is not atomic might hold a loop; no chain is longer than the number of processes.
-        for _ in 0..parents.len() {
-            match parents.get(&pid) {
-                Some(parent) if *parent == ancestor => return true,
-                Some(parent) => pid = *parent,
-                None => return false,
+    // A snapshot that is not atomic might hold a loop; no chain is longer than the number of processes.
+    let depth = |mut pid: libc::pid_t| {
+        (0..parents.len()).find_map(|depth| match parents.get(&pid) {
+            Some(parent) if *parent == ancestor => Some(Some(depth)),
+            Some(parent) => {
+                pid = *parent;
+                None
             }
-        }
-        false
+            None => Some(None),
+        })?
     };
-    parents.keys().copied().filter(|pid| descends(*pid)).collect()
+    let mut found: Vec<_> = parents.keys().filter_map(|pid| Some((depth(*pid)?, *pid))).collect();
+    found.sort_unstable();
+    found.into_iter().map(|(_, pid)| pid).collect()
 }
 
 #[cfg(test)]
@@ -98,9 +101,7 @@ mod tests {
 
     #[test]
     fn descendants_are_found_at_any_depth_and_loops_end() {
-        let parents = HashMap::from([(2, 1), (3, 2), (4, 3), (5, 1), (8, 9), (9, 8)]);
-        let mut found = descendants(2, &parents);
-        found.sort_unstable();
-        assert_eq!(found, [3, 4]);
+        let parents = HashMap::from([(2, 1), (4, 2), (3, 4), (6, 3), (5, 1), (8, 9), (9, 8)]);
+        assert_eq!(descendants(2, &parents), [4, 3, 6], "parents first");
     }
 }
