@@ -4,18 +4,19 @@ use std::io;
 
 use super::{
     lease::Stamp,
-    place::{Place, What, what},
+    place::{Place, Placed, What, what},
 };
 
 /// Removes `name` and all below it. Holds one descriptor at a time for each level of what is left, at most [`OPEN`].
 pub(super) fn tree(parent: &Place, name: &[u8]) -> io::Result<()> {
+    let mut lifted = 0;
     loop {
         match parent.stat(name)?.map(|stat| what(&stat)) {
             None => return Ok(()),
             Some(What::Directory) => {}
             Some(What::File | What::Symlink | What::Other) => return parent.unlink(name),
         }
-        if empty(parent, name)? {
+        if empty(parent, name, &mut lifted)? {
             parent.remove_empty(name)?;
         }
     }
@@ -25,12 +26,12 @@ pub(super) fn tree(parent: &Place, name: &[u8]) -> io::Result<()> {
 const OPEN: usize = 64;
 
 /// Empties the directory `name`; false when something was moved up into it and another round is needed.
-fn empty(parent: &Place, name: &[u8]) -> io::Result<bool> {
+fn empty(parent: &Place, name: &[u8], lifted: &mut u64) -> io::Result<bool> {
     let Some(top) = parent.dir(name)? else { return Ok(true) };
     writable(&top)?;
     let mut stack: Vec<(Place, Vec<Vec<u8>>, Vec<u8>)> = Vec::new();
     let names = top.names()?;
-    let mut moved = 0_u64;
+    let before = *lifted;
     stack.push((top, names, Vec::new()));
     while let Some((place, names, own)) = stack.last_mut() {
         let Some(next) = names.pop() else {
@@ -50,16 +51,21 @@ fn empty(parent: &Place, name: &[u8]) -> io::Result<bool> {
                     let names = below.names()?;
                     stack.push((below, names, next));
                 } else {
-                    moved += 1;
-                    let up = format!(".deep-{moved}");
                     let (last, (above, ..)) = (stack.len() - 1, &stack[0]);
-                    stack[last].0.move_new(&next, above, up.as_bytes())?;
+                    // A name that is taken (by an earlier pass, by a build) is passed over.
+                    loop {
+                        *lifted += 1;
+                        let up = format!(".deep-{lifted}");
+                        if stack[last].0.move_new(&next, above, up.as_bytes())? == Placed::Done {
+                            break;
+                        }
+                    }
                 }
             }
             Some(What::File | What::Symlink | What::Other) => place.unlink(&next)?,
         }
     }
-    Ok(moved == 0)
+    Ok(*lifted == before)
 }
 
 /// Go's directories cannot be written by their owner; root need not ask.
