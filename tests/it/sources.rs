@@ -174,7 +174,7 @@ fn a_build_without_a_network_says_at_once_what_it_lacks() {
         fetch(server, "kept.tar", &kept),
         fetch(server, "absent.tar", &absent),
         fetch(server, "in-the-source.tar", &absent),
-        fetch("http://127.0.0.1:1", "of-a-step.tar", &absent),
+        fetch("http://127.0.0.1:1", "of-a-step.tar", &"d".repeat(64)),
         git("v1", &format!(", expected-commit: {commit}")),
         git("v2", ""),
     ];
