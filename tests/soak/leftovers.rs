@@ -9,12 +9,13 @@ use crate::{
 
 /// Files that a home, a scratch directory or a project may have after a run, as names of a path below the place; a
 /// directory that is listed is not looked into.
-const EXPECTED: [&str; 11] = [
+const EXPECTED: [&str; 12] = [
     "home/agents",
     "home/accelerator",
     "home/leases",
     "home/logs",
     "home/run/lock",
+    "home/summaries",
     "project/cache",
     "project/file.yaml",
     "project/input",
