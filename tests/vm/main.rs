@@ -7,8 +7,14 @@ mod supplies;
 
 use std::{
     fs,
+    io::{BufRead, BufReader},
     path::Path,
     process::{Command, Output, Stdio},
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
 };
 
 fn kiln(directory: &Path) -> Command {
@@ -123,4 +129,27 @@ fn a_failed_step_gives_its_status_and_its_last_lines() {
     assert!(said(&output).contains("exited with status 7"), "{}", said(&output));
     assert!(said(&output).contains("the last line"), "{}", said(&output));
     assert!(!directory.path().join("packages").join("x86_64").join("sample-1.10-r3.tar.zst").exists());
+}
+
+#[test]
+fn a_guest_that_is_not_there_in_time_is_a_time_out() {
+    let directory = project("root", &["true"]);
+    let output =
+        kiln(directory.path()).args(["--boot-timeout", "20ms"]).output().expect("kiln can be started");
+    assert_eq!(output.status.code(), Some(6), "{}", said(&output));
+    assert!(said(&output).contains("the guest was not ready within 20ms"), "{}", said(&output));
+}
+
+#[test]
+fn the_first_signal_ends_a_build_with_its_own_code() {
+    for (signal, code) in [(Signal::SIGINT, 130), (Signal::SIGTERM, 143)] {
+        let directory = project("root", &["sleep 1000"]);
+        let mut kiln = kiln(directory.path()).stderr(Stdio::piped()).spawn().expect("kiln can be started");
+        let mut lines = BufReader::new(kiln.stderr.take().expect("it is piped")).lines();
+        assert!(lines.any(|line| line.is_ok_and(|line| line.contains("started"))), "no step was started");
+        kill(Pid::from_raw(kiln.id().cast_signed()), signal).expect("it is there");
+        let rest: Vec<String> = lines.map_while(Result::ok).collect();
+        let status = kiln.wait().expect("it ends");
+        assert_eq!(status.code(), Some(code), "{rest:?}");
+    }
 }
