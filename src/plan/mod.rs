@@ -36,7 +36,7 @@ pub use image::{
 pub use interactive::{Wanted, command, shell_in_place_of};
 pub use packages::map_packages;
 pub use quantity::{Bytes, parse_bytes};
-pub use resolve::{Facts, PlatformFacts, TCG_SLOWNESS, cache_plan, resolve};
+pub use resolve::{DEFAULT_CAPABILITIES, Facts, PlatformFacts, TCG_SLOWNESS, cache_plan, resolve};
 pub use sandbox::{Bind, BindSource, RootForm, Sandbox, Writes};
 pub use slirp::Slirp;
 pub use supplies::{Proxies, SecretFrom, SecretSource, Supplies};

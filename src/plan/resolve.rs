@@ -30,7 +30,7 @@ pub const TCG_SLOWNESS: u32 = 6;
 
 /// docker's default set, which steps get in every backend: chown, dac_override, fowner, fsetid, kill, setgid, setuid,
 /// setpcap, net_bind_service, net_raw, sys_chroot, mknod, audit_write, setfcap (`linux/capability.h`).
-const CAPABILITIES: &[u8] = &[0, 1, 3, 4, 5, 6, 7, 8, 10, 13, 18, 27, 29, 31];
+pub const DEFAULT_CAPABILITIES: &[u8] = &[0, 1, 3, 4, 5, 6, 7, 8, 10, 13, 18, 27, 29, 31];
 
 /// What is known of this host, as values.
 #[derive(Debug, Clone)]
@@ -293,7 +293,7 @@ pub fn cache_plan(wishes: &Wishes) -> Result<Option<CachePlan>, Failure> {
 }
 
 fn capabilities(recipe: &Recipe) -> Result<Vec<u8>, Failure> {
-    let mut set = CAPABILITIES.to_vec();
+    let mut set = DEFAULT_CAPABILITIES.to_vec();
     for name in &recipe.capabilities.add {
         set.push(super::capability::number(name)?);
     }

@@ -10,12 +10,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::plan::{Bind, BindSource, HOSTNAME, Network, Plan, Platform, Writes};
+use crate::plan::{Bind, BindSource, DEFAULT_CAPABILITIES, HOSTNAME, Network, Plan, Platform, Writes};
 
 /// The label of everything that belongs to a run: the run's directory, which is locked for as long as the run lives.
 pub(super) const RUN_LABEL: &str = "kiln.run";
-/// docker's default capabilities (`oci/caps/defaults.go`): the agent keeps them, whatever its steps are to lose.
-const DEFAULT_CAPABILITIES: &[u8] = &[0, 1, 3, 4, 5, 6, 7, 8, 10, 13, 18, 27, 29, 31];
 /// What a merged directory costs nothing with: a change of owner copies no data, a rename of a directory no tree.
 const OVERLAY_OPTIONS: &str = "metacopy=on,redirect_dir=on";
 
