@@ -14,7 +14,10 @@ use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::lease::{Key, Lease, Stamp};
+use super::{
+    desk::Key,
+    lease::{Lease, Stamp},
+};
 
 /// The directory of the home with one directory for each cache.
 const JOURNALS: &str = "journals";

@@ -32,6 +32,7 @@
 //! names that recovery follows are those of the journal, which no guest can reach.
 
 mod commit;
+mod desk;
 mod journal;
 mod lease;
 mod lock;
@@ -55,7 +56,8 @@ use anyhow::Context;
 use crate::exit::{Code, Failure};
 
 pub use commit::{Kept, commit};
-pub use lease::{Lease, Request, known, private};
+pub use desk::known;
+pub use lease::{Lease, Request, private};
 pub use lock::Strength;
 pub use report::{Writes, report, written};
 pub use stage::{CommitLimit, Gain, Outcome, Staged, stage};

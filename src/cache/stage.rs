@@ -2,25 +2,24 @@
 //!
 //! Before it: the engine, with the agent's stream, which is hostile. After it: [`super::commit`]. Nothing in the cache is
 //! changed here. What is the same as what is there is left out; directories that exist are mirrored as empty ones on the
-//! way down, so that [`super::merge`] finds by walking what goes where.
+//! way down, so that [`super::merge`] finds by walking what goes where. This file reads the stream; [`entries`] stages.
+
+mod entries;
 
 use std::{
     collections::{BTreeMap, HashSet},
-    fs::File,
-    io::{self, Read, Write},
-    os::unix::{ffi::OsStrExt, fs::FileExt},
+    io::{self, Read},
+    os::unix::ffi::OsStrExt,
     path::Path,
 };
 
 use anyhow::{Context, Result};
 use nix::sys::stat::FileStat;
-use xattr::FileExt as _;
 
 use super::{
     journal,
     lease::Lease,
-    place::{Place, What, bytes, permissions, set_time, shown, split, what},
-    rules,
+    place::{Place, shown, split},
     staging::Staging,
 };
 use crate::{
@@ -54,8 +53,6 @@ const FLUSH_EACH: u64 = 64;
 const HEADER_BYTES: u64 = 256 << 10;
 /// In pieces of this size content is compared and written.
 const PIECE: usize = 256 << 10;
-/// How an opaque directory is marked.
-const OPAQUE: &[u8] = b"trusted.overlay.opaque";
 
 /// What one kind of directory gained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -268,173 +265,6 @@ impl Stager<'_> {
     fn cached(&self, name: &[u8]) -> io::Result<Option<FileStat>> {
         self.here().cached.as_ref().map_or(Ok(None), |cached| cached.stat(name))
     }
-
-    fn directory(&mut self, entry: &Entry, name: &[u8]) -> Result<()> {
-        let Entry { path, mode, mtime, xattrs, .. } = entry;
-        self.here().staged.make_new(name)?;
-        let existing = self.cached(name)?.filter(|stat| what(stat) == What::Directory);
-        let opaque = xattrs.iter().any(|(key, value)| key == OPAQUE && value == b"y");
-        match existing {
-            Some(stat) if !opaque => {
-                // It stays as it is; where its owner cannot write, a merge has to ask for it and give it back.
-                if permissions(&stat) & 0o200 == 0 {
-                    self.record.modes.push((path.clone(), permissions(&stat) & 0o777));
-                }
-                return Ok(());
-            }
-            Some(_) => {
-                self.record.opaque.push(path.clone());
-                self.opaque.insert(path.clone());
-            }
-            None => {}
-        }
-        self.changes += 1;
-        let wanted = (mode & 0o777) | 0o500;
-        let place = self.here().staged.dir(name)?.context("a staged directory is gone")?;
-        place.set_mode(wanted | 0o700)?;
-        if wanted & 0o200 == 0 {
-            self.record.modes.push((path.clone(), wanted));
-        }
-        self.open.push((path.clone(), *mtime));
-        Ok(())
-    }
-
-    fn file<R: Read>(&mut self, entry: &Entry, name: &[u8], size: u64, reader: &mut Reader<R>) -> Result<()> {
-        let Entry { path, mode, mtime, xattrs, .. } = entry;
-        let doing = || format!("stage {}", shown(path));
-        let mode = (mode & 0o777) | 0o400;
-        let users: Vec<_> = xattrs.iter().filter(|(key, _)| key.starts_with(b"user.")).collect();
-        let before = self.cached(name).with_context(doing)?;
-        let same_so_far = match (&before, &self.here().cached) {
-            (Some(stat), Some(cached))
-                if what(stat) == What::File
-                    && u64::try_from(stat.st_size) == Ok(size)
-                    && permissions(stat) == mode
-                    && users.is_empty() =>
-            {
-                cached.file(name).with_context(doing)?
-            }
-            _ => None,
-        };
-        let Some(file) = self.content(name, same_so_far, reader).with_context(doing)? else { return Ok(()) };
-        for (key, value) in users {
-            let key = std::ffi::OsStr::new(std::str::from_utf8(key).unwrap_or("user.unnamed"));
-            match file.set_xattr(key, value) {
-                // A file system that keeps none loses nothing that a package manager needs.
-                Err(error) if error.raw_os_error() == Some(nix::libc::EOPNOTSUPP) => {}
-                result => result.with_context(doing)?,
-            }
-        }
-        nix::sys::stat::fchmod(&file, nix::sys::stat::Mode::from_bits_truncate(mode)).with_context(doing)?;
-        set_time(&file, mtime.seconds, mtime.nanos).with_context(doing)?;
-        if self.entries <= FLUSH_EACH {
-            file.sync_all().with_context(doing)?;
-        }
-        self.gain(path, size, before);
-        Ok(())
-    }
-
-    /// Reads the content; `None` when it is that of `same`, else the file that holds it.
-    fn content<R: Read>(
-        &mut self,
-        name: &[u8],
-        mut same: Option<File>,
-        reader: &mut Reader<R>,
-    ) -> Result<Option<File>> {
-        let mut out = match &same {
-            None => Some(self.here().staged.create(name)?),
-            Some(_) => None,
-        };
-        let mut offset = 0;
-        loop {
-            let length = reader.read_body(&mut self.buffer).map_err(of_cache)?;
-            if length == 0 {
-                return Ok(out);
-            }
-            if let Some(cached) = &same {
-                let equal = cached.read_exact_at(&mut self.other[..length], offset).is_ok()
-                    && self.other[..length] == self.buffer[..length];
-                if !equal {
-                    let file = self.here().staged.create(name)?;
-                    io::copy(&mut Read::take(cached, offset), &mut &file)?;
-                    out = Some(file);
-                    same = None;
-                }
-            }
-            if let Some(mut file) = out.as_ref() {
-                file.write_all(&self.buffer[..length])?;
-            }
-            offset += length as u64;
-        }
-    }
-
-    fn symlink(&mut self, path: &[u8], name: &[u8], target: &[u8]) -> Result<()> {
-        if target.is_empty() || target.len() > 4095 || target.contains(&0) {
-            return Err(refuse(path, "its target is none"));
-        }
-        let before = self.cached(name)?;
-        if let (Some(stat), Some(cached)) = (&before, &self.here().cached)
-            && what(stat) == What::Symlink
-            && bytes(&cached.read_link(name)?) == target
-        {
-            return Ok(());
-        }
-        self.here().staged.symlink(target, name)?;
-        self.gain(path, target.len() as u64, before);
-        Ok(())
-    }
-
-    /// One more name of an earlier entry, which is staged, or unchanged in the cache, or a whiteout.
-    fn hard_link(&mut self, path: &[u8], name: &[u8], target: &[u8]) -> Result<()> {
-        package::check_path(target).map_err(|why| refuse(path, &format!("what it links to: {why}")))?;
-        let doing = || format!("stage {}", shown(path));
-        // All whiteouts of an overlay may be names of one inode.
-        if self.whiteouts.contains(target) {
-            return self.whiteout(path, name).with_context(doing);
-        }
-        let (directory, last) = split(target);
-        for root in [self.tree, self.cache] {
-            let Some(from) = root.dir(directory).with_context(doing)? else { continue };
-            let Some(stat) = from.stat(last).with_context(doing)? else { continue };
-            if !matches!(what(&stat), What::File | What::Symlink) {
-                continue;
-            }
-            let before = self.cached(name).with_context(doing)?;
-            if before.is_some_and(|before| (before.st_dev, before.st_ino) == (stat.st_dev, stat.st_ino)) {
-                return Ok(());
-            }
-            self.here().staged.link(&from, last, name).with_context(doing)?;
-            self.gain(path, 0, before);
-            return Ok(());
-        }
-        Err(refuse(path, "it is a hard link to nothing that came before"))
-    }
-
-    fn whiteout(&mut self, path: &[u8], name: &[u8]) -> Result<()> {
-        self.whiteouts.insert(path.to_vec());
-        if self.cached(name)?.is_some() {
-            self.record.deletions.push(path.to_vec());
-            self.changes += 1;
-        }
-        Ok(())
-    }
-
-    fn gain(&mut self, path: &[u8], bytes: u64, before: Option<FileStat>) {
-        self.changes += 1;
-        if kept(path) == ecosystem::Kind::Rewritten {
-            return;
-        }
-        let gain = self.gains.entry(rules::kind(path, false)).or_default();
-        add(&mut gain.new, bytes);
-        if let Some(stat) = before.filter(|stat| what(stat) != What::Directory) {
-            add(&mut gain.replaced, u64::try_from(stat.st_size).unwrap_or(0));
-        }
-    }
-}
-
-fn add(amount: &mut Amount, bytes: u64) {
-    amount.entries += 1;
-    amount.bytes += bytes;
 }
 
 /// Whether `path` is `directory` or lies below it.

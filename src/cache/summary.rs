@@ -9,7 +9,8 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    lease::{Key, Lease},
+    desk::Key,
+    lease::Lease,
     place::{Place, What, join, what},
     rules,
     stage::{Gain, MAX_DEPTH},

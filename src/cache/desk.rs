@@ -1,0 +1,152 @@
+//! The desk at which the leases of a cache are handed out: the locks, the turn of those who wait, the records of holders.
+//!
+//! Before it: [`super::lease`], which asks. All of it lies in kiln's home, where no guest can write.
+
+use std::{
+    fs,
+    io::{Read, Write},
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result};
+
+use super::lock::{Got, LockFile, Strength};
+use crate::home::Home;
+
+/// The directory of [`Home`] with one directory for each cache.
+const LEASES: &str = "leases";
+/// At most so much of a holder's own words is read.
+const WORDS: u64 = 512;
+
+/// Which directory: its device and inode, so that two names of it are one cache.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Key(pub String);
+
+impl Key {
+    pub(super) fn of(directory: &Path) -> Result<Self> {
+        let metadata = fs::metadata(directory).with_context(|| format!("look at {}", directory.display()))?;
+        Ok(Self(format!("{:x}-{:x}", metadata.dev(), metadata.ino())))
+    }
+}
+
+/// Where the leases of one directory are handed out.
+pub(super) struct Desk {
+    key: Key,
+    directory: PathBuf,
+}
+
+impl Desk {
+    pub(super) fn open(home: &Home, cache: &Path) -> Result<Self> {
+        let key = Key::of(cache)?;
+        let directory = home.dir(LEASES)?.join(&key.0);
+        fs::create_dir_all(&directory).with_context(|| format!("make {}", directory.display()))?;
+        Ok(Self { key, directory })
+    }
+
+    fn files(&self) -> Result<(LockFile, LockFile)> {
+        Ok((LockFile::open(&self.directory.join("turn"))?, LockFile::open(&self.directory.join("lock"))?))
+    }
+
+    /// The directory it is for.
+    pub(super) fn key(&self) -> &Key {
+        &self.key
+    }
+
+    /// Notes where the directory is and that `who` has a lease of it.
+    pub(super) fn enter(&self, cache: &Path, who: &str) -> Result<Record> {
+        let path = self.directory.join("path");
+        fs::write(&path, cache.as_os_str().as_encoded_bytes())
+            .with_context(|| format!("write {}", path.display()))?;
+        Record::write(&self.directory.join("holders"), who)
+    }
+
+    /// The lock under which commits take turns, held.
+    pub(super) fn commit_lock(home: &Home, key: &Key) -> Result<LockFile> {
+        let lock = LockFile::open(&home.dir(LEASES)?.join(&key.0).join("commit"))?;
+        lock.lock(Strength::Exclusive)?;
+        Ok(lock)
+    }
+
+    pub(super) fn try_lock(&self, strength: Strength) -> Result<Option<LockFile>> {
+        let (turn, lock) = self.files()?;
+        // Who waits has the turn, and later ones must not get past them.
+        if turn.try_lock(Strength::Exclusive)? == Got::No {
+            return Ok(None);
+        }
+        Ok((lock.try_lock(strength)? == Got::Yes).then_some(lock))
+    }
+
+    /// First come, first served: a stream of shared holders cannot keep an exclusive one out for ever.
+    pub(super) fn wait(&self, strength: Strength) -> Result<LockFile> {
+        let (turn, lock) = self.files()?;
+        turn.lock(Strength::Exclusive)?;
+        lock.lock(strength)?;
+        turn.unlock()?;
+        Ok(lock)
+    }
+
+    /// What the living holders say of themselves; the records of others are removed.
+    pub(super) fn holders(&self) -> Result<Vec<String>> {
+        let mut words = Vec::new();
+        let Ok(listing) = fs::read_dir(self.directory.join("holders")) else { return Ok(words) };
+        for entry in listing.flatten() {
+            let lock = LockFile::open(&entry.path())?;
+            let mut text = String::new();
+            // A record that is just being made is empty, and its lock may not be held yet.
+            if lock.file().take(WORDS).read_to_string(&mut text).is_err() || text.is_empty() {
+                continue;
+            }
+            if lock.is_held()? {
+                words.push(text);
+            } else {
+                // best effort: another reader may have removed it.
+                let _ = fs::remove_file(entry.path());
+            }
+        }
+        words.sort();
+        Ok(words)
+    }
+}
+
+/// Who holds a lease: a file with their words, locked for as long as they live.
+#[derive(Debug)]
+pub(super) struct Record(LockFile);
+
+impl Record {
+    fn write(holders: &Path, who: &str) -> Result<Self> {
+        fs::create_dir_all(holders).with_context(|| format!("make {}", holders.display()))?;
+        let named =
+            tempfile::Builder::new().prefix("holder-").tempfile_in(holders).context("note the lease")?;
+        let (_, path) = named.keep().context("note the lease")?;
+        let lock = LockFile::open(&path)?;
+        lock.try_lock(Strength::Exclusive)?;
+        write!(&mut lock.file(), "pid {} ({who})", std::process::id()).context("note the lease")?;
+        Ok(Self(lock))
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        // best effort: a record whose lock has gone is removed by whoever reads it next.
+        let _ = fs::remove_file(self.0.path());
+    }
+}
+
+/// Directories that have ever been leased, with who holds them now; those that are gone are left out.
+pub fn known(home: &Home) -> Result<Vec<(PathBuf, Vec<String>)>> {
+    use std::os::unix::ffi::OsStringExt;
+    let leases = home.dir(LEASES)?;
+    let mut found = Vec::new();
+    for entry in fs::read_dir(&leases).with_context(|| format!("read {}", leases.display()))?.flatten() {
+        let Ok(bytes) = fs::read(entry.path().join("path")) else { continue };
+        let path = PathBuf::from(std::ffi::OsString::from_vec(bytes));
+        // Another directory may have taken its name.
+        if Key::of(&path).is_ok_and(|key| entry.file_name().to_string_lossy() == key.0) {
+            let holders = Desk::open(home, &path)?.holders()?;
+            found.push((path, holders));
+        }
+    }
+    found.sort();
+    Ok(found)
+}
