@@ -87,12 +87,20 @@ impl Summary {
             lines.push(Line::Plain(format!("the last lines of its output ({}):", quoted.len())));
             lines.extend(quoted.iter().map(|line| Line::Quoted(line.clone())));
         }
-        let prefixed =
-            |prefix: &str, text: &str| text.lines().map(|line| format!("{prefix}{line}")).collect::<Vec<_>>();
-        lines.extend(error.into_iter().flat_map(|text| prefixed("error: ", text)).map(Line::Bad));
-        lines.extend(way_out.into_iter().flat_map(|text| prefixed("way out: ", text)).map(Line::Plain));
+        lines.extend(error.into_iter().flat_map(|text| hanging("error: ", text)).map(Line::Bad));
+        lines.extend(way_out.into_iter().flat_map(|text| hanging("way out: ", text)).map(Line::Plain));
         lines
     }
+}
+
+/// The lines of `text`, the first after `head` and the others below it.
+fn hanging(head: &str, text: &str) -> Vec<String> {
+    let line = |(at, line): (usize, &str)| match (at, line) {
+        (0, line) => format!("{head}{line}"),
+        (_, "") => String::new(),
+        (_, line) => format!("{:width$}{line}", "", width = head.len()),
+    };
+    text.lines().enumerate().map(line).collect()
 }
 
 fn slowest(times: &[(String, Duration)]) -> String {
