@@ -161,7 +161,12 @@ fn lock_file(file: File, path: &Path, how: FlockArg) -> Result<Option<Flock<File
 /// Where scratch disks and memory files go: `$QEMU_DISKS_PATH`, else `$TMPDIR`, else `/var/tmp`. Not `$XDG_RUNTIME_DIR`, a
 /// small tmpfs, nor the working directory.
 pub fn scratch_dir(env: &Env) -> &Path {
-    env.path("QEMU_DISKS_PATH").or_else(|| env.path("TMPDIR")).unwrap_or(Path::new("/var/tmp"))
+    scratch_variable(env).and_then(|variable| env.path(variable)).unwrap_or(Path::new("/var/tmp"))
+}
+
+/// The variable that says where that is, if one does.
+pub fn scratch_variable(env: &Env) -> Option<&'static str> {
+    ["QEMU_DISKS_PATH", "TMPDIR"].into_iter().find(|variable| env.get(variable).is_some())
 }
 
 /// A sparse file of `bytes` bytes in `dir`, without a name: it goes with the last process that has it open.

@@ -17,10 +17,11 @@ use crate::{
     host::{self, Host, bubblewrap::Bubblewrap, docker::Docker},
     image::{Store, locate},
     plan::{
-        self, AcceleratorWish, Facts, ImageRecipe, ImageReference, Plan, PlatformFacts, RootForm, RunnerKind,
-        Wishes, map_packages,
+        self, AcceleratorWish, CacheWrites, Facts, ImageRecipe, ImageReference, Plan, PlatformFacts,
+        RootForm, RunnerKind, Wishes, map_packages,
     },
     process::Spawner,
+    rundir,
 };
 
 /// The root of a guest where neither the command line nor the build file says more.
@@ -76,13 +77,36 @@ pub(super) async fn prepare(question: Question<'_>, sink: &mut dyn Sink) -> Resu
             let resolver = fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
             let platform = PlatformFacts::Bubblewrap { resolver, ids: found.ids, root };
             let facts = Facts { host, platform, image, shell };
-            (plan::resolve(recipe, wishes, facts)?, Backend::Bubblewrap(found))
+            let plan = plan::resolve(recipe, wishes, facts)?;
+            check_scratch(&plan, env)?;
+            (plan, Backend::Bubblewrap(found))
         }
     };
     for text in &plan.notes {
         sink.emit(Event::Note { text: text.clone() });
     }
     Ok(Prepared { plan, store: Store::open(home, env)?, backend })
+}
+
+/// A sandbox's overlays are the host's, and Linux makes none whose upper directory lies in a lower one (ELOOP).
+fn check_scratch(plan: &Plan, env: &Env) -> Result<(), Failure> {
+    let cache = plan.cache.as_ref().filter(|cache| cache.mode.writes() == CacheWrites::Overlay);
+    let below = [("source", plan.source.as_ref()), ("cache", cache.map(|cache| &cache.directory))];
+    // What is not there is told of when it is used.
+    let Ok(scratch) = fs::canonicalize(rundir::scratch_dir(env)) else { return Ok(()) };
+    for (name, directory) in below.into_iter().filter_map(|(name, directory)| Some((name, directory?))) {
+        if fs::canonicalize(directory).is_ok_and(|directory| scratch.starts_with(directory)) {
+            let which = rundir::scratch_variable(env).unwrap_or("the directory for scratch files");
+            let what = format!(
+                "{which}: {} lies in the {name} directory ({}), which a sandbox's overlay is laid over: Linux allows no \
+                 overlay over the directory that it is in",
+                scratch.display(),
+                directory.display(),
+            );
+            return Err(Failure::usage(what, "Set QEMU_DISKS_PATH to a directory elsewhere."));
+        }
+    }
+    Ok(())
 }
 
 fn image(recipe: &Recipe, wishes: &Wishes, sink: &mut dyn Sink) -> Result<ImageRecipe> {
