@@ -22,11 +22,11 @@ pub(super) fn file(named: Option<&Path>) -> Result<PathBuf, Failure> {
     if let Some(path) = named {
         return Ok(path.to_owned());
     }
-    DEFAULT_FILES
-        .iter()
-        .map(PathBuf::from)
-        .find(|path| path.is_file())
-        .ok_or_else(|| Failure::usage("melange.yaml is missing", "name a build file: kiln build FILE"))
+    DEFAULT_FILES.iter().map(PathBuf::from).find(|path| path.is_file()).ok_or_else(|| {
+        let names = DEFAULT_FILES.join(", ");
+        let way_out = format!("name a build file; where none is named, one of these is taken: {names}");
+        Failure::usage("melange.yaml is missing", way_out)
+    })
 }
 
 /// The architectures asked for, those of the build file left; none when they do not overlap.

@@ -8,6 +8,7 @@ mod commit;
 mod docker;
 mod doctor;
 mod engine;
+mod errors;
 mod explain;
 mod host;
 mod injection;
