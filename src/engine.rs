@@ -45,6 +45,8 @@ use output::Output;
 
 /// How long a guest may take to end after it was told to; then it is killed. Its disks are thrown away: only shares are flushed.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
+/// Said at the first signal, since the end in order can take [`CANCEL_GRACE`].
+const INTERRUPTED: &str = "interrupted: the step is being ended; a second signal ends the build at once";
 /// How long the agent may take to end a step that it was told to cancel.
 const CANCEL_GRACE: Duration = Duration::from_secs(5);
 /// Added to a step's own limit before the host loses patience with an agent that should have enforced it.
@@ -249,6 +251,7 @@ impl Engine<'_> {
                     return Err(failure::died(&ended, &format!("during step {:?}", planned.name), talk));
                 }
                 Wake::Interrupted(signal) => {
+                    self.sink.emit(Event::Note { text: INTERRUPTED.into() });
                     self.cancel(talk, &mut output).await?;
                     self.finish_step(&name, ExitStatus::Cancelled, Duration::ZERO);
                     return Err(signal.failure().into());
