@@ -2,7 +2,7 @@
 //!
 //! Before it: `commands`, which decides who sits where. After it: `engine`, which passes on what is typed and written. A
 //! terminal is switched to raw mode only while a step sits at it, by a guard that switches it back: at the end, at an
-//! error, at a panic, at a signal (which drops the work).
+//! error, at a panic, at a signal (which drops the work); after a SIGKILL the reaper does it.
 
 mod raw;
 
@@ -29,7 +29,7 @@ use self::raw::Raw;
 use crate::{
     engine::{self, ReaderGone, Typed},
     exit::Failure,
-    process::watch,
+    process::{Terminals, watch},
     runner::Eventually,
 };
 
@@ -52,7 +52,7 @@ enum Seat {
     /// A pipe or file on stdin.
     Pipe,
     /// A person.
-    Terminal { term: String, sizes: Signal, raw: Option<Raw> },
+    Terminal { term: String, sizes: Signal, terminals: Terminals, raw: Option<Raw> },
 }
 
 /// Where that goes which a step at a terminal writes.
@@ -90,7 +90,7 @@ impl Console {
     ///
     /// # Errors
     /// A usage error, where stdin or the outlet is no terminal.
-    pub fn terminal(outlet: Outlet, what: &str, otherwise: &str) -> Result<Self> {
+    pub fn terminal(outlet: Outlet, terminals: Terminals, what: &str, otherwise: &str) -> Result<Self> {
         let (name, shown) = match outlet {
             Outlet::Stdout => ("stdout", stdout().is_terminal()),
             Outlet::Stderr => ("stderr", stderr().is_terminal()),
@@ -101,7 +101,7 @@ impl Console {
         }
         let term = std::env::var("TERM").ok().filter(|term| !term.is_empty());
         let sizes = signal(SignalKind::window_change()).context("listen for the terminal's size")?;
-        let seat = Seat::Terminal { term: term.unwrap_or_else(|| KIND.into()), sizes, raw: None };
+        let seat = Seat::Terminal { term: term.unwrap_or_else(|| KIND.into()), sizes, terminals, raw: None };
         Ok(Self { seat, input: Some(Input::open()?), outlet })
     }
 }
@@ -173,8 +173,8 @@ impl engine::Console for Console {
     }
 
     fn begin(&mut self) -> Result<()> {
-        if let Seat::Terminal { raw, .. } = &mut self.seat {
-            *raw = Some(Raw::begin()?);
+        if let Seat::Terminal { terminals, raw, .. } = &mut self.seat {
+            *raw = Some(Raw::begin(terminals)?);
         }
         Ok(())
     }

@@ -17,6 +17,7 @@ mod reaper;
 mod removal;
 mod table;
 mod tail;
+mod terminal;
 
 use std::{
     path::Path,
@@ -40,6 +41,7 @@ pub use self::{
     reaper::reaper_main,
     removal::remove,
     tail::Tail,
+    terminal::{RestoreAtEnd, Terminals},
 };
 use crate::exit::{Code, Failure};
 
@@ -115,6 +117,11 @@ impl Spawner {
     pub fn remove_at_end(&self, path: &Path) -> RemovalAtEnd {
         self.link.remove_at_end(path);
         RemovalAtEnd { link: Arc::clone(&self.link) }
+    }
+
+    /// What has a terminal's modes given back, should kiln end without doing so.
+    pub fn terminals(&self) -> Terminals {
+        Terminals { link: Arc::clone(&self.link) }
     }
 
     /// Ends what is left and waits until the reaper has swept: after this, nothing of this run is there any more.

@@ -55,7 +55,7 @@ pub(super) async fn run(args: &BuildArgs, env: &Env) -> Result<Code> {
             let home = Home::find(env)?;
             rundir::sweep(&home)?;
             let run_dir = RunDir::create(&home, &spawner)?;
-            let console = args.interactive.then(console).transpose()?;
+            let console = args.interactive.then(|| console(&spawner)).transpose()?;
             let (spawner, sink, phases) = (&spawner, &mut sink, &mut phases);
             let keep = args.keep_on_failure;
             let mut build = Build { env, home, spawner, run_dir, interrupts, console, keep, sink, phases };
@@ -83,9 +83,10 @@ pub(super) async fn run(args: &BuildArgs, env: &Env) -> Result<Code> {
 }
 
 /// The person at the terminal, which shows the build's progress as well.
-fn console() -> Result<Console> {
+fn console(spawner: &Spawner) -> Result<Console> {
     Console::terminal(
         Outlet::Stderr,
+        spawner.terminals(),
         "-i",
         "run it in a terminal, or leave -i out; --keep-on-failure keeps the workspace",
     )
@@ -190,7 +191,7 @@ impl Build<'_> {
         let path = again::quoted(&path.display().to_string());
         let text = format!(
             "the workspace of the failed step is kept: {path}\n\
-             a shell with it: mkdir work && tar -C work -xf {path} && {} --source-dir work",
+             a shell with it: mkdir work && tar -C work -xf {path} && {}",
             again::shell(args, "work"),
         );
         self.sink.emit(Event::Note { text });

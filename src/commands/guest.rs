@@ -58,29 +58,34 @@ struct Guest<'a> {
 /// `kiln run`.
 pub(super) async fn run(args: &RunArgs, env: &Env) -> Result<u8> {
     let RunArgs { machine, interactive, tty, command } = args;
+    let spawner = Spawner::start()?;
     let console = match (*tty, *interactive) {
-        (true, _) => {
-            Console::terminal(Outlet::Stdout, "-t", "leave -t out; -i passes on what comes on stdin")?
-        }
+        (true, _) => Console::terminal(
+            Outlet::Stdout,
+            spawner.terminals(),
+            "-t",
+            "leave -t out; -i passes on what comes on stdin",
+        )?,
         (false, true) => Console::piped()?,
         (false, false) => Console::unattended(),
     };
     let recipe = bare()?;
     let wishes = bare_wishes(machine, env)?;
     let wanted = Wanted::Command(command.clone());
-    exit_code(Guest { recipe, wishes, machine, wanted, console }.run(env).await)
+    exit_code(Guest { recipe, wishes, machine, wanted, console }.run(env, spawner).await)
 }
 
 /// `kiln shell`.
 pub(super) async fn shell(args: &ShellArgs, env: &Env) -> Result<u8> {
     let ShellArgs { file, recipe: how, machine } = args;
+    let spawner = Spawner::start()?;
     let otherwise = "run it in a terminal, or use `kiln run -- COMMAND`";
-    let console = Console::terminal(Outlet::Stdout, "kiln shell", otherwise)?;
+    let console = Console::terminal(Outlet::Stdout, spawner.terminals(), "kiln shell", otherwise)?;
     let (recipe, wishes) = match file.clone().or_else(|| recipe::file(None).ok()) {
         Some(file) => (described(&file, how)?, wishes::wishes(machine, env, &file)?),
         None => (bare()?, bare_wishes(machine, env)?),
     };
-    exit_code(Guest { recipe, wishes, machine, wanted: Wanted::Shell, console }.run(env).await)
+    exit_code(Guest { recipe, wishes, machine, wanted: Wanted::Shell, console }.run(env, spawner).await)
 }
 
 fn described(file: &Path, args: &RecipeArgs) -> Result<Recipe> {
@@ -112,8 +117,7 @@ fn bare_wishes(args: &MachineArgs, env: &Env) -> Result<Wishes> {
 }
 
 impl Guest<'_> {
-    async fn run(self, env: &Env) -> Result<ExitStatus> {
-        let spawner = Spawner::start()?;
+    async fn run(self, env: &Env, spawner: Spawner) -> Result<ExitStatus> {
         let result = signals::guard(async |interrupts| {
             let home = Home::find(env)?;
             rundir::sweep(&home)?;

@@ -8,17 +8,21 @@ use std::{
 use anyhow::{Context, Result};
 use nix::sys::termios::{SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
 
-/// The terminal at stdin in raw mode, for as long as it lives.
+use crate::process::{RestoreAtEnd, Terminals};
+
+/// The terminal at stdin in raw mode, for as long as it lives; should kiln be killed, the reaper gives its modes back.
 pub(super) struct Raw {
     terminal: OwnedFd,
     before: Termios,
+    _killed: RestoreAtEnd,
 }
 
 impl Raw {
-    pub(super) fn begin() -> Result<Self> {
+    pub(super) fn begin(terminals: &Terminals) -> Result<Self> {
         let terminal = stdin().as_fd().try_clone_to_owned().context("copy stdin")?;
         let before = tcgetattr(&terminal).context("read the terminal's modes")?;
-        let guard = Self { terminal, before };
+        let killed = terminals.restore_at_end(&terminal);
+        let guard = Self { terminal, before, _killed: killed };
         let mut raw = guard.before.clone();
         cfmakeraw(&mut raw);
         tcsetattr(&guard.terminal, SetArg::TCSANOW, &raw).context("set the terminal's modes")?;

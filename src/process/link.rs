@@ -1,4 +1,4 @@
-//! kiln's end of the socket to the reaper: what to end, what to remove, and what no longer.
+//! kiln's end of the socket to the reaper: what to end, what to remove, what to give back, and what no longer.
 //!
 //! Before it: [`super::Spawner`]. After it: [`super::reaper`]. A reaper that was killed is worth a warning, not a failed build.
 #![expect(unsafe_code, reason = "a message sent between fork and exec")]
@@ -6,7 +6,7 @@
 
 use std::{
     fs,
-    io::Read,
+    io::{IoSlice, Read},
     os::{
         fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd},
         unix::{ffi::OsStrExt, process::CommandExt},
@@ -19,7 +19,10 @@ use anyhow::{Context, Result};
 use nix::{
     libc,
     sys::{
-        socket::{AddressFamily, MsgFlags, SockFlag, SockType, send, setsockopt, socketpair, sockopt},
+        socket::{
+            AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, recv, send, sendmsg, setsockopt,
+            socketpair, sockopt,
+        },
         time::{TimeVal, TimeValLike},
     },
     unistd::{Pid, getpid},
@@ -32,10 +35,11 @@ pub const REAPER_ARGUMENT: &str = "__reaper";
 /// The variable in the environment of all that descends from a run; its value tells runs apart.
 pub(super) const MARKER_VARIABLE: &str = "KILN_RUN_ID";
 
-/// How long a message may wait for a reaper that does not read: it only stores numbers, so it is stopped or swapped out.
-const SEND_LIMIT_SECONDS: i64 = 2;
+/// How long a message may wait for a reaper that does not read, and kiln for its answer: it only stores numbers, so it is
+/// stopped or swapped out.
+const PATIENCE_SECONDS: i64 = 2;
 
-/// The first byte of a message; what follows is a process id (4 bytes, of this machine) or a path.
+/// The first byte of a message; what follows is a process id (4 bytes, of this machine), a path, or nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum Kind {
@@ -47,11 +51,17 @@ pub(super) enum Kind {
     Remove = b'r',
     /// That path is gone, or stays.
     Keep = b'k',
+    /// The modes of the terminal that comes with this are to be as they are now; the reaper says when it has noted them.
+    Terminal = b't',
+    /// kiln has seen to the terminal itself.
+    Released = b'f',
 }
 
 impl Kind {
     pub(super) fn of(byte: u8) -> Option<Self> {
-        [Self::Session, Self::Reaped, Self::Remove, Self::Keep].into_iter().find(|&kind| kind as u8 == byte)
+        [Self::Session, Self::Reaped, Self::Remove, Self::Keep, Self::Terminal, Self::Released]
+            .into_iter()
+            .find(|&kind| kind as u8 == byte)
     }
 }
 
@@ -69,7 +79,8 @@ impl Link {
         // Packets: a message is read whole or not at all, and the end of file is no message.
         let (socket, theirs) =
             socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
-        setsockopt(&socket, sockopt::SendTimeout, &TimeVal::seconds(SEND_LIMIT_SECONDS))?;
+        setsockopt(&socket, sockopt::SendTimeout, &TimeVal::seconds(PATIENCE_SECONDS))?;
+        setsockopt(&socket, sockopt::ReceiveTimeout, &TimeVal::seconds(PATIENCE_SECONDS))?;
         let marker = marker()?;
         let mut command = Command::new(kiln);
         command.args([REAPER_ARGUMENT, &marker]).env_clear().current_dir("/").stdin(Stdio::from(theirs));
@@ -93,6 +104,24 @@ impl Link {
 
     pub(super) fn keep(&self, path: &Path) {
         self.tell(Kind::Keep, path.as_os_str().as_bytes());
+    }
+
+    /// Has the reaper note the modes of a terminal that are about to change.
+    pub(super) fn restore_at_end(&self, terminal: BorrowedFd<'_>) {
+        let (kind, descriptors) = ([Kind::Terminal as u8], [terminal.as_raw_fd()]);
+        let control = [ControlMessage::ScmRights(&descriptors)];
+        let socket = self.socket.as_raw_fd();
+        let sent = sendmsg::<()>(socket, &[IoSlice::new(&kind)], &control, MsgFlags::MSG_NOSIGNAL, None);
+        match sent.and_then(|_| recv(socket, &mut [0], MsgFlags::empty())) {
+            Ok(1..) => {}
+            Ok(0) => warn!("there is no reaper: should kiln be killed, the terminal stays in raw mode"),
+            Err(error) => warn!(%error, "should kiln be killed, the terminal stays in raw mode"),
+        }
+    }
+
+    /// The terminal is as it was.
+    pub(super) fn release_terminal(&self) {
+        self.tell(Kind::Released, &[]);
     }
 
     /// Lets the reaper sweep, and waits for it.

@@ -1,4 +1,5 @@
-//! The reaper: a small process that holds one end of a socket from kiln, and when that closes ends what kiln left.
+//! The reaper: a small process that holds one end of a socket from kiln, and when that closes ends what kiln left, and gives
+//! back the terminal's modes.
 //!
 //! `PR_SET_PDEATHSIG` ends kiln's children, but not what they started: the sandboxed half of a virtiofsd, the packages that
 //! mmdebstrap configures. Those the reaper finds: by the session, which each child opens and announces itself before it
@@ -8,8 +9,9 @@
 use std::{
     collections::HashSet,
     ffi::OsStr,
+    io::IoSliceMut,
     os::{
-        fd::{AsFd, AsRawFd, OwnedFd},
+        fd::{AsFd, AsRawFd, OwnedFd, RawFd},
         unix::ffi::OsStrExt,
     },
     path::PathBuf,
@@ -19,20 +21,22 @@ use std::{
 
 use anyhow::{Context, Result};
 use nix::{
+    cmsg_space,
     errno::Errno,
     poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::{
         signal::{SigSet, SigmaskHow, sigprocmask},
-        socket::{MsgFlags, recv},
+        socket::{ControlMessageOwned, MsgFlags, recvmsg, send},
     },
     unistd::setsid,
 };
 
 use super::{
-    exec::{pidfd_kill, pidfd_open},
+    exec::{own, pidfd_kill, pidfd_open},
     link::{Kind, MARKER_VARIABLE},
     removal::remove,
     table::{Process, Table},
+    terminal::Noted,
 };
 
 /// How long the dead may take to disappear: a process that waits for a disk cannot be killed before that answers.
@@ -60,6 +64,9 @@ fn reap(marker: &[u8]) -> Result<()> {
     let marker = [MARKER_VARIABLE.as_bytes(), b"=", marker].concat();
     let mut estate = Estate::default();
     estate.listen()?;
+    if let Some(terminal) = estate.terminal.take() {
+        terminal.restore();
+    }
     for _ in 0..ROUNDS {
         let victims = Table::read()?.victims(&estate.leaders(), &marker);
         if victims.is_empty() {
@@ -76,6 +83,8 @@ fn reap(marker: &[u8]) -> Result<()> {
 struct Estate {
     sessions: Vec<Session>,
     paths: Vec<PathBuf>,
+    /// One that kiln has in raw mode.
+    terminal: Option<Noted>,
 }
 
 /// One child of kiln. While its leader or any member lives, the kernel gives its number to nobody else.
@@ -97,9 +106,15 @@ impl Estate {
         let mut message = vec![0; MESSAGE_BYTES];
         loop {
             if self.wait(&stdin)? {
-                match recv(stdin.as_raw_fd(), &mut message, MsgFlags::empty()) {
-                    Ok(0) | Err(Errno::ECONNRESET) => return Ok(()),
-                    Ok(length) => self.take(&message[..length]),
+                match receive(stdin.as_raw_fd(), &mut message) {
+                    Ok((0, _)) | Err(Errno::ECONNRESET) => return Ok(()),
+                    Ok((length, descriptor)) => {
+                        self.take(&message[..length], descriptor);
+                        if message[0] == Kind::Terminal as u8 {
+                            // Best effort: kiln may have been killed meanwhile.
+                            let _ = send(stdin.as_raw_fd(), &[0], MsgFlags::MSG_NOSIGNAL);
+                        }
+                    }
                     Err(Errno::EINTR) => {}
                     Err(error) => return Err(error).context("read from kiln"),
                 }
@@ -134,7 +149,7 @@ impl Estate {
         Ok(())
     }
 
-    fn take(&mut self, message: &[u8]) {
+    fn take(&mut self, message: &[u8], descriptor: Option<OwnedFd>) {
         let Some((&kind, rest)) = message.split_first() else { return };
         let pid = || rest.try_into().map(i32::from_ne_bytes).ok();
         let path = || PathBuf::from(OsStr::from_bytes(rest));
@@ -143,6 +158,8 @@ impl Estate {
             Some(Kind::Reaped) => self.sessions.retain(|session| Some(session.leader) != pid()),
             Some(Kind::Remove) => self.paths.push(path()),
             Some(Kind::Keep) => self.paths.retain(|kept| *kept != path()),
+            Some(Kind::Terminal) => self.terminal = descriptor.and_then(Noted::of),
+            Some(Kind::Released) => self.terminal = None,
             None => {}
         }
     }
@@ -153,6 +170,20 @@ impl Estate {
             let _ = remove(&path);
         }
     }
+}
+
+/// A message: its length, and the descriptor that came with it.
+fn receive(socket: RawFd, message: &mut [u8]) -> nix::Result<(usize, Option<OwnedFd>)> {
+    let mut space = cmsg_space!(RawFd);
+    let mut pieces = [IoSliceMut::new(message)];
+    let received = recvmsg::<()>(socket, &mut pieces, Some(&mut space), MsgFlags::MSG_CMSG_CLOEXEC)?;
+    let mut descriptor = None;
+    for control in received.cmsgs()? {
+        if let ControlMessageOwned::ScmRights(numbers) = control {
+            descriptor = numbers.into_iter().map(own).next_back();
+        }
+    }
+    Ok((received.bytes, descriptor))
 }
 
 impl Session {

@@ -1,5 +1,8 @@
 //! Real builds in real sandboxes: what a user runs, what it leaves, and what it must not reach.
 
+mod interactive;
+mod pty;
+
 use std::{
     fs,
     os::unix::fs::MetadataExt,

@@ -1,0 +1,69 @@
+//! A terminal's modes: what has them given back when whoever changed them was killed.
+//!
+//! Before it: [`super::Spawner::terminals`], and a terminal that is about to be switched to raw mode. After it: the reaper,
+//! which has noted the modes, and gives them back when kiln ends without having done so.
+
+use std::{
+    os::fd::{AsFd, OwnedFd},
+    sync::Arc,
+};
+
+use nix::sys::termios::{LocalFlags, OutputFlags, SetArg, Termios, tcgetattr, tcsetattr};
+
+use super::link::Link;
+
+/// The way to have a terminal's modes given back.
+#[derive(Debug, Clone)]
+pub struct Terminals {
+    pub(super) link: Arc<Link>,
+}
+
+impl Terminals {
+    /// Has the modes that `terminal` has now given back, should kiln end while this lives.
+    pub fn restore_at_end(&self, terminal: impl AsFd) -> RestoreAtEnd {
+        self.link.restore_at_end(terminal.as_fd());
+        RestoreAtEnd { link: Arc::clone(&self.link) }
+    }
+}
+
+/// Dropped when the terminal is as it was.
+#[derive(Debug)]
+pub struct RestoreAtEnd {
+    link: Arc<Link>,
+}
+
+impl Drop for RestoreAtEnd {
+    fn drop(&mut self) {
+        self.link.release_terminal();
+    }
+}
+
+/// A terminal and its modes, as the reaper keeps them.
+#[derive(Debug)]
+pub(super) struct Noted {
+    terminal: OwnedFd,
+    modes: Termios,
+}
+
+impl Noted {
+    /// `None` when it is no terminal, or is gone.
+    pub(super) fn of(terminal: OwnedFd) -> Option<Self> {
+        let modes = tcgetattr(&terminal).ok()?;
+        Some(Self { terminal, modes })
+    }
+
+    /// Gives the modes back, from raw mode only: where somebody has the terminal by now who has set others, those stay.
+    pub(super) fn restore(self) {
+        let Self { terminal, modes } = self;
+        if tcgetattr(&terminal).is_ok_and(|now| is_raw(&now)) {
+            // Best effort: a terminal that is gone needs nothing.
+            let _ = tcsetattr(&terminal, SetArg::TCSANOW, &modes);
+        }
+    }
+}
+
+/// Editors of lines want each key as well, but leave Ctrl-C and line ends to the terminal.
+fn is_raw(modes: &Termios) -> bool {
+    !modes.local_flags.intersects(LocalFlags::ICANON | LocalFlags::ISIG)
+        && !modes.output_flags.contains(OutputFlags::OPOST)
+}
