@@ -7,6 +7,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+mod cache;
+
+pub use cache::{CacheCommand, PruneArgs};
+
 /// Builds packages from source, each build in a microVM of its own, with a cache that every build can use.
 #[derive(Debug, Parser)]
 #[command(name = "kiln", version, max_term_width = 110, disable_help_subcommand = true)]
@@ -46,7 +50,7 @@ pub enum Command {
         #[command(subcommand)]
         command: ImageCommand,
     },
-    /// The cache directory: what it holds, and whether it is whole.
+    /// The cache directory: what it holds, whether it is whole, less of it.
     Cache {
         /// What to do with it.
         #[command(subcommand)]
@@ -444,31 +448,6 @@ pub struct DoctorArgs {
     /// Print one JSON document.
     #[arg(long)]
     pub json: bool,
-}
-
-/// `kiln cache …`.
-#[derive(Debug, Subcommand)]
-pub enum CacheCommand {
-    /// List the cache directories that builds have used, and who uses them now.
-    Ls,
-    /// Count what a cache holds, by kind of directory.
-    Report {
-        /// The cache.
-        #[arg(long, value_name = "DIR", default_value = "./melange-cache/")]
-        cache_dir: PathBuf,
-        /// Print one JSON document.
-        #[arg(long)]
-        json: bool,
-    },
-    /// Finish what earlier commits left, and compare files that are named after their content with it; 7 if any differs.
-    Verify {
-        /// The cache.
-        #[arg(long, value_name = "DIR", default_value = "./melange-cache/")]
-        cache_dir: PathBuf,
-        /// Remove what is damaged, when nobody else uses the cache.
-        #[arg(long)]
-        repair: bool,
-    },
 }
 
 /// `kiln image …`.

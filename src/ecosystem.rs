@@ -5,6 +5,7 @@
 
 mod pattern;
 mod table;
+mod unit;
 
 use std::path::Path;
 
@@ -36,6 +37,18 @@ pub struct Ecosystem {
     pub lock: Lock,
     /// What one entry of its cache is.
     pub entry: &'static str,
+    /// Which files make one entry and go together, as patterns that name it (`unit`); what none of them fits is an entry
+    /// by itself.
+    pub units: &'static [&'static str],
+}
+
+/// What is removed together.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Unit {
+    /// Its name, which files in several places share.
+    pub name: String,
+    /// So many components of the path are what has to be removed.
+    pub components: usize,
 }
 
 /// Whether an ecosystem's variables are set without being asked for.
@@ -95,6 +108,21 @@ pub fn of(path: &Path) -> Option<(&'static Ecosystem, &Path)> {
 /// What a path below the cache is; what no ecosystem owns is kept.
 pub fn kind(path: &Path) -> Kind {
     of(path).map_or(Kind::Kept, |(ecosystem, rest)| ecosystem.kind(rest))
+}
+
+/// What a file, by its path below the cache, is removed together with. A directory that no ecosystem owns is whole or not
+/// there at all: nobody knows what it is to those who made it.
+pub fn unit(path: &Path) -> Unit {
+    let all: Vec<_> = path.components().map(|component| component.as_os_str().to_string_lossy()).collect();
+    let all: Vec<&str> = all.iter().map(AsRef::as_ref).collect();
+    let (skipped, found) = match of(path) {
+        Some((ecosystem, _)) => (1, unit::find(ecosystem.units, &all[1..])),
+        None => (0, unit::find(table::OTHERS, &all)),
+    };
+    match found {
+        Some(unit::Unit { components, name }) => Unit { name, components: skipped + components },
+        None => Unit { name: all[skipped..].join("/"), components: all.len() },
+    }
 }
 
 /// The ecosystem of that name.
@@ -175,6 +203,47 @@ mod tests {
         }
         assert_eq!(of(Path::new("pip/http/a")).map(|(found, _)| found.name), Some("pip"));
         assert_eq!(of(Path::new("pipx")), None);
+    }
+
+    #[test]
+    fn what_belongs_together_has_one_name() {
+        for (name, paths) in [
+            (
+                "github.com/!burnt!sushi/toml/v1.0.0",
+                &[
+                    ("gomodcache/cache/download/github.com/!burnt!sushi/toml/@v/v1.0.0.zip", 8),
+                    ("gomodcache/cache/download/github.com/!burnt!sushi/toml/@v/v1.0.0.ziphash", 8),
+                    ("gomodcache/github.com/!burnt!sushi/toml@v1.0.0/internal/a.go", 4),
+                ][..],
+            ),
+            ("cache/download/a/@v/list", &[("gomodcache/cache/download/a/@v/list", 6)]),
+            ("h", &[("gomodcache/cache/vcs/h/objects/00/11", 4), ("gomodcache/cache/vcs/h.info", 4)]),
+            (
+                "i/itoa-1.0.9",
+                &[
+                    ("cargo/registry/cache/i/itoa-1.0.9.crate", 5),
+                    ("cargo/registry/src/i/itoa-1.0.9/l.rs", 5),
+                ],
+            ),
+            ("x-1", &[("cargo/git/db/x-1/HEAD", 4), ("cargo/git/checkouts/x-1/00/.cargo-ok", 4)]),
+            ("registry/index/i/.cache/it/oa/itoa", &[("cargo/registry/index/i/.cache/it/oa/itoa", 8)]),
+            ("a/b/1", &[("m2repository/a/b/1/b-1.jar", 5), ("m2repository/a/b/1/b-1.pom.sha1", 5)]),
+            ("0/f", &[("pip/http-v2/0/f", 4), ("pip/http-v2/0/f.body", 4)]),
+            (
+                "00/11/22/33",
+                &[("pip/wheels/00/11/22/33/x.whl", 6), ("pip/wheels/00/11/22/33/origin.json", 6)],
+            ),
+            ("x", &[("uv/archive-v0/x/a/b.py", 3)]),
+            ("00/full", &[("git/00/full/objects/pack/p.pack", 3)]),
+            ("sha256:00", &[("sha256:00", 1)]),
+            ("stray", &[("git/stray", 2)]),
+            ("own", &[("own/a/b", 1), ("own/c", 1)]),
+        ] {
+            for (path, components) in paths {
+                let unit = unit(Path::new(path));
+                assert_eq!((unit.name.as_str(), unit.components), (name, *components), "{path}");
+            }
+        }
     }
 
     #[test]

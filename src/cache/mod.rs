@@ -38,6 +38,7 @@ mod lease;
 mod lock;
 mod merge;
 mod place;
+mod prune;
 mod remove;
 mod report;
 mod rules;
@@ -45,6 +46,7 @@ mod stage;
 mod staging;
 mod summary;
 mod verify;
+mod walk;
 
 use std::{
     fs,
@@ -59,6 +61,7 @@ pub use commit::{Kept, commit};
 pub use desk::known;
 pub use lease::{Lease, Request, private};
 pub use lock::Strength;
+pub use prune::{Entry, Pruned, Wanted, named, prune, would_prune};
 pub use report::{Writes, report, written};
 pub use stage::{CommitLimit, Gain, Outcome, Staged, stage};
 pub use summary::{Amounts, Held, held, renew};

@@ -3,7 +3,7 @@
 //! `<home>/summaries/<key>`. A commit adds what it added; `kiln cache report` counts and writes what it found. A cache that
 //! others write into as well is not exactly what its summary says.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, ops::ControlFlow, path::Path};
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
@@ -11,10 +11,10 @@ use serde::{Deserialize, Serialize};
 use super::{
     desk::Key,
     lease::Lease,
-    place::{Place, What, join, what},
+    place::{Place, What},
     rules,
-    stage::{Gain, MAX_DEPTH},
-    staging,
+    stage::Gain,
+    walk::{Seen, walk},
 };
 use crate::{event::Amount, home::Home};
 
@@ -108,27 +108,18 @@ fn store(home: &Home, key: &Key, amounts: &Amounts) -> Result<()> {
 pub(super) fn count(place: &Place, most: u64) -> Result<Option<Amounts>> {
     let mut amounts = Amounts::new();
     let mut entries = 0;
-    let mut open: Vec<Vec<u8>> = vec![Vec::new()];
-    while let Some(path) = open.pop() {
-        let Some(directory) = place.dir(&path).context("count the cache")? else { continue };
-        for name in directory.names().context("count the cache")? {
-            let Some(stat) = directory.stat(&name).context("count the cache")? else { continue };
-            let whole = join(&path, &name);
-            if what(&stat) == What::Directory {
-                let depth = whole.iter().filter(|byte| **byte == b'/').count();
-                if whole != staging::DIRECTORY && depth < MAX_DEPTH * 2 {
-                    open.push(whole);
-                }
-                continue;
-            }
-            entries += 1;
-            if entries > most {
-                return Ok(None);
-            }
-            let amount = amounts.entry(rules::kind(&whole, false)).or_default();
-            amount.entries += 1;
-            amount.bytes += u64::try_from(stat.st_size).unwrap_or(0);
+    let counted = walk(place, |found| {
+        if found.what == What::Directory {
+            return Ok(ControlFlow::Continue(()));
         }
-    }
-    Ok(Some(amounts))
+        entries += 1;
+        if entries > most {
+            return Ok(ControlFlow::Break(()));
+        }
+        let amount = amounts.entry(rules::kind(found.path, false)).or_default();
+        amount.entries += 1;
+        amount.bytes += u64::try_from(found.stat.st_size).unwrap_or(0);
+        Ok(ControlFlow::Continue(()))
+    });
+    Ok((counted.context("count the cache")? == Seen::All).then_some(amounts))
 }

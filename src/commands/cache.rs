@@ -1,4 +1,6 @@
-//! `kiln cache`: who uses which cache, what one holds, and whether it is whole.
+//! `kiln cache`: who uses which cache, what one holds, whether it is whole, and less of it.
+
+mod prune;
 
 use std::{fs, path::Path, time::Duration};
 
@@ -19,6 +21,7 @@ pub(super) fn run(command: CacheCommand, env: &Env) -> Result<Code> {
     match command {
         CacheCommand::Ls => list(&home),
         CacheCommand::Report { cache_dir, json } => count(&home, &cache_dir, json),
+        CacheCommand::Prune(args) => prune::run(&home, &args),
         CacheCommand::Verify { cache_dir, repair } => verify(&home, &cache_dir, repair),
     }
 }

@@ -18,7 +18,11 @@ const NOTHING: Ecosystem = Ecosystem {
     rewritten: &[],
     lock: Lock::Files,
     entry: "file",
+    units: &[],
 };
+
+/// Where no ecosystem is: repositories of `git-checkout`, each by itself, sources, and directories as wholes.
+pub(super) const OTHERS: &[&str] = &["git/*/*/", "git/*", "*/"];
 
 /// All of them; those of every build first.
 pub const ECOSYSTEMS: &[Ecosystem] = &[
@@ -34,6 +38,18 @@ const GO: Ecosystem = Ecosystem {
     // Empty files that mean something only to running processes.
     junk: &["cache/lock", "cache/download/**/*.lock", "cache/vcs/*.lock"],
     entry: "module version",
+    units: &[
+        "cache/download/**/@v/*.info",
+        "cache/download/**/@v/*.mod",
+        "cache/download/**/@v/*.zip",
+        "cache/download/**/@v/*.ziphash",
+        "cache/download/**/@v/*.lock",
+        "cache/download/**/@v/*.partial",
+        "cache/vcs/*.info",
+        "cache/vcs/*.lock",
+        "cache/vcs/*/",
+        "**/*@*/",
+    ],
     ..NOTHING
 };
 
@@ -45,6 +61,7 @@ const UV: Ecosystem = Ecosystem {
     junk: &["**/.lock", "**/*.lock", "builds-v0", ".tmp*"],
     rewritten: &["CACHEDIR.TAG", ".gitignore", ".git", "simple-v*", "interpreter-v*"],
     entry: "unpacked wheel",
+    units: &["archive-v0/*/", "git-v0/db/*/", "git-v0/checkouts/*/*/"],
     ..NOTHING
 };
 
@@ -57,6 +74,7 @@ const PIP: Ecosystem = Ecosystem {
     rewritten: &["http", "http-v2"],
     lock: Lock::Rename,
     entry: "answer or built wheel",
+    units: &["wheels/*/*/*/*/", "http-v2/**/*.body", "http-v2/**/*"],
     ..NOTHING
 };
 
@@ -69,6 +87,7 @@ const COMPOSER: Ecosystem = Ecosystem {
     rewritten: &["repo", ".htaccess"],
     lock: Lock::None,
     entry: "archive",
+    units: &["vcs/*/"],
     ..NOTHING
 };
 
@@ -97,6 +116,14 @@ const CARGO: Ecosystem = Ecosystem {
     junk: &["**/.package-cache*", "**/*.lock"],
     rewritten: &["registry/index/*/.last-updated", "registry/index/*/config.json"],
     entry: "crate",
+    units: &[
+        "registry/cache/*/*.crate",
+        "registry/src/*/*/",
+        "git/db/*/",
+        "git/checkouts/*/",
+        // A registry that is a repository.
+        "registry/index/*/.git/",
+    ],
     ..NOTHING
 };
 
@@ -109,6 +136,7 @@ const MAVEN: Ecosystem = Ecosystem {
     rewritten: &["**/resolver-status.properties", "**/maven-metadata-*.xml"],
     lock: Lock::None,
     entry: "artifact",
+    units: &["**/?"],
     ..NOTHING
 };
 
@@ -154,6 +182,13 @@ const GRADLE: Ecosystem = Ecosystem {
     keeps: &["caches", "wrapper", "native"],
     junk: &["caches/journal-1", "caches/**/*.tmp"],
     entry: "artifact",
+    units: &[
+        "caches/modules-2/files-2.1/*/*/*/",
+        "caches/modules-2/**/*",
+        "caches/*/*/",
+        "wrapper/dists/*/*/",
+        "native/*/",
+    ],
     ..NOTHING
 };
 
@@ -168,6 +203,7 @@ const YARN: Ecosystem = Ecosystem {
     junk: &["**/.tmp", "berry/telemetry.json"],
     lock: Lock::Rename,
     entry: "package",
+    units: &["cache/*/*/"],
     ..NOTHING
 };
 
@@ -222,6 +258,8 @@ const R: Ecosystem = Ecosystem {
     ],
     junk: &["**/*-lock"],
     entry: "package",
+    // Version, platform, package, version.
+    units: &["renv/*/*/*/*/*/"],
     ..NOTHING
 };
 
@@ -235,6 +273,7 @@ const NUGET: Ecosystem = Ecosystem {
     rewritten: &["http"],
     lock: Lock::Rename,
     entry: "package",
+    units: &["packages/*/*/"],
     ..NOTHING
 };
 
@@ -250,5 +289,6 @@ const BAZEL: Ecosystem = Ecosystem {
     junk: &["disk/tmp", "repository/tmp"],
     lock: Lock::Rename,
     entry: "file by its hash",
+    units: &["repository/content_addressable/*/*/", "bazelisk/downloads/*/*/"],
     ..NOTHING
 };

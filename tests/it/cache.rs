@@ -90,11 +90,11 @@ impl Bench {
         self.scratch.path().join("cache")
     }
 
-    fn home(&self) -> Home {
+    pub(crate) fn home(&self) -> Home {
         Home::at(self.scratch.path().join("home"))
     }
 
-    fn try_lease(&self, strength: Strength) -> Option<Lease> {
+    pub(crate) fn try_lease(&self, strength: Strength) -> Option<Lease> {
         let request = Request {
             directory: self.cache(),
             strength,
@@ -104,11 +104,11 @@ impl Bench {
         Lease::try_acquire(&self.home(), &request).unwrap()
     }
 
-    fn lease(&self) -> Lease {
+    pub(crate) fn lease(&self) -> Lease {
         self.try_lease(Strength::Shared).unwrap()
     }
 
-    fn write(&self, path: &str, content: &str) {
+    pub(crate) fn write(&self, path: &str, content: &str) {
         let path = self.cache().join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, content).unwrap();
@@ -118,12 +118,12 @@ impl Bench {
         fs::read_to_string(self.cache().join(path)).unwrap()
     }
 
-    fn has(&self, path: &str) -> bool {
+    pub(crate) fn has(&self, path: &str) -> bool {
         self.cache().join(path).symlink_metadata().is_ok()
     }
 
     /// Nothing is left but what was asked for.
-    fn is_clean(&self) {
+    pub(crate) fn is_clean(&self) {
         assert!(!self.has(".kiln"));
         for journal in fs::read_dir(self.scratch.path().join("home/journals")).unwrap().flatten() {
             assert_eq!(fs::read_dir(journal.path()).unwrap().count(), 0);

@@ -15,6 +15,7 @@ mod injection;
 mod orphans;
 mod plans;
 mod process;
+mod prune;
 mod share;
 mod skip;
 mod sources;

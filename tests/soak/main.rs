@@ -17,6 +17,7 @@ mod lot;
 mod ownership;
 mod pipelines;
 mod place;
+mod prunes;
 mod sandboxes;
 #[path = "../it/skip.rs"]
 mod skip;

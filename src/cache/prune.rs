@@ -1,0 +1,293 @@
+//! Making a cache smaller: entries that nobody has used for a while go, whole, and the tool that misses one fetches it again.
+//!
+//! ```text
+//! entries (all there are) --choose (pure)--> those to go --remove--> journal --merge--> gone
+//! ```
+//!
+//! What belongs together says [`ecosystem::unit`]. A removal is a commit that only deletes: decided in the journal, done by
+//! renames into the trash of a staging directory, finished by the next lease if kiln dies in between.
+//! Used is an entry when one of its files was read or written; a file system without access times knows only the latter.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ffi::OsStr,
+    ops::ControlFlow,
+    os::unix::ffi::OsStrExt,
+    path::Path,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use anyhow::{Context, Result};
+
+use super::{
+    commit::commit,
+    journal,
+    lease::Lease,
+    place::{Place, What, split},
+    rules,
+    stage::{Flush, Gain, Staged, is_below},
+    staging::Staging,
+    walk::{Found, walk},
+};
+use crate::{ecosystem, event::Amount, exit::Failure};
+
+/// So many entries are decided at once: a record of the journal is a few MiB at most.
+const AT_ONCE: usize = 4096;
+
+/// What is to go.
+#[derive(Debug, Clone, Default)]
+pub struct Wanted {
+    /// The least recently used go until the cache holds at most so many bytes.
+    pub most_bytes: Option<u64>,
+    /// What was not used for so long goes.
+    pub unused_for: Option<Duration>,
+    /// Paths in the cache that stay, with all below them.
+    pub keep: Vec<Vec<u8>>,
+}
+
+/// What is removed together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// The kind of directory, as a report names it.
+    pub kind: String,
+    /// Its name among those of its kind.
+    pub name: String,
+    /// Its files and links.
+    pub amount: Amount,
+    /// When it was used last.
+    pub used: SystemTime,
+    /// Where it lies.
+    pub(super) paths: BTreeSet<Vec<u8>>,
+}
+
+/// What a prune did, or would do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pruned {
+    /// What went, the least recently used first.
+    pub removed: Vec<Entry>,
+    /// What there is now.
+    pub left: Amount,
+}
+
+/// The path that a word of `--keep` or of an export means: the directory of an ecosystem by its name, or a path that is
+/// there.
+///
+/// # Errors
+/// A usage failure for a word that means nothing: a slip must not cost a cache.
+pub fn named(lease: &Lease, word: &str, option: &str) -> Result<Vec<u8>> {
+    let path = ecosystem::named(word).map_or(word.trim_matches('/'), |ecosystem| ecosystem.directory);
+    if path == rules::SOURCES || ecosystem::of(Path::new(path)).is_some() {
+        return Ok(path.into());
+    }
+    let plain = crate::package::check_path(path.as_bytes()).is_ok();
+    let (directory, name) = split(path.as_bytes());
+    let place = if plain { lease.place.dir(directory).context("look into the cache")? } else { None };
+    if place.map(|place| place.stat(name)).transpose().context("look into the cache")?.flatten().is_some() {
+        return Ok(path.into());
+    }
+    let what = format!("{option}: the cache has no {word:?}, and no tool has that name");
+    Err(Failure::usage(what, "kiln cache report names what there is").into())
+}
+
+/// Says what would go.
+pub fn would_prune(lease: &Lease, wanted: &Wanted, now: SystemTime) -> Result<Pruned> {
+    let all = entries(&lease.place)?;
+    let mut left = total(&all);
+    let removed = choose(all, wanted, now);
+    let gone = total(&removed);
+    left = Amount { entries: left.entries - gone.entries, bytes: left.bytes - gone.bytes };
+    Ok(Pruned { removed, left })
+}
+
+/// Removes what is wanted gone. The lease is exclusive.
+pub fn prune(lease: &Lease, wanted: &Wanted, now: SystemTime) -> Result<Pruned> {
+    let pruned = would_prune(lease, wanted, now)?;
+    remove(lease, &pruned.removed)?;
+    Ok(pruned)
+}
+
+fn total(entries: &[Entry]) -> Amount {
+    let add = |sum: Amount, entry: &Entry| Amount {
+        entries: sum.entries + entry.amount.entries,
+        bytes: sum.bytes + entry.amount.bytes,
+    };
+    entries.iter().fold(Amount::default(), add)
+}
+
+/// All that there is.
+pub(super) fn entries(cache: &Place) -> Result<Vec<Entry>> {
+    let mut entries = BTreeMap::new();
+    let each = |found: &Found<'_>| {
+        if found.what != What::Directory {
+            add(&mut entries, found);
+        }
+        Ok(ControlFlow::Continue(()))
+    };
+    walk(cache, each).context("look through the cache")?;
+    Ok(entries.into_values().collect())
+}
+
+fn add(entries: &mut BTreeMap<(String, String), Entry>, found: &Found<'_>) {
+    let unit = ecosystem::unit(Path::new(OsStr::from_bytes(found.path)));
+    let kind = rules::kind(found.path, false);
+    let key = (kind.clone(), unit.name.clone());
+    let entry = entries.entry(key).or_insert_with(|| Entry {
+        kind,
+        name: unit.name,
+        amount: Amount::default(),
+        used: UNIX_EPOCH,
+        paths: BTreeSet::new(),
+    });
+    let root = first(found.path, unit.components);
+    if !entry.paths.contains(root) {
+        entry.paths.insert(root.to_vec());
+    }
+    entry.amount.entries += 1;
+    entry.amount.bytes += u64::try_from(found.stat.st_size).unwrap_or(0);
+    let time = |seconds: i64, nanos: i64| {
+        let since = Duration::new(u64::try_from(seconds).ok()?, u32::try_from(nanos).ok()?);
+        UNIX_EPOCH.checked_add(since)
+    };
+    let read = time(found.stat.st_atime, found.stat.st_atime_nsec);
+    let written = time(found.stat.st_mtime, found.stat.st_mtime_nsec);
+    entry.used = entry.used.max(read.max(written).unwrap_or(UNIX_EPOCH));
+}
+
+/// The first components of a path.
+fn first(path: &[u8], components: usize) -> &[u8] {
+    let mut slashes = path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
+    slashes.nth(components.saturating_sub(1)).map_or(path, |(at, _)| &path[..at])
+}
+
+/// Which of them go, the least recently used first.
+fn choose(mut all: Vec<Entry>, wanted: &Wanted, now: SystemTime) -> Vec<Entry> {
+    let Wanted { most_bytes, unused_for, keep } = wanted;
+    let mut bytes = total(&all).bytes;
+    all.retain(|entry| !touches(entry, keep));
+    all.sort_by(|a, b| (a.used, &a.kind, &a.name).cmp(&(b.used, &b.kind, &b.name)));
+    let goes = |entry: &Entry| {
+        let unused = now.duration_since(entry.used).unwrap_or(Duration::ZERO);
+        let goes =
+            unused_for.is_some_and(|most| unused >= most) || most_bytes.is_some_and(|most| bytes > most);
+        if goes {
+            bytes -= entry.amount.bytes;
+        }
+        goes
+    };
+    all.into_iter().filter(goes).collect()
+}
+
+/// Whether something of what is kept would go with it.
+fn touches(Entry { kind, paths, .. }: &Entry, keep: &[Vec<u8>]) -> bool {
+    let named = |kept: &Vec<u8>| {
+        (kind == rules::SOURCES && kept == rules::SOURCES.as_bytes())
+            || paths.iter().any(|path| is_below(path, kept) || is_below(kept, path))
+    };
+    keep.iter().any(named)
+}
+
+/// Removes entries: each at once, or, if kiln dies, by the next lease. The lease is exclusive.
+pub(super) fn remove(lease: &Lease, entries: &[Entry]) -> Result<()> {
+    for some in entries.chunks(AT_ONCE) {
+        let staging = Staging::make(lease)?;
+        staging.sync(Flush::Each).context("prepare the removal")?;
+        let mut gains: BTreeMap<String, Gain> = BTreeMap::new();
+        let mut deletions = Vec::new();
+        for Entry { kind, name: _, amount, used: _, paths } in some {
+            let replaced = &mut gains.entry(kind.clone()).or_default().replaced;
+            replaced.entries += amount.entries;
+            replaced.bytes += amount.bytes;
+            deletions.extend(paths.iter().cloned());
+        }
+        let record = journal::Record {
+            staging: staging.name().to_owned(),
+            started: lease.started,
+            deletions: deletions.clone(),
+            opaque: Vec::new(),
+            modes: Vec::new(),
+        };
+        commit(lease, Staged { staging, record, gains })?;
+        for path in &deletions {
+            remove_empty_above(&lease.place, path);
+        }
+    }
+    Ok(())
+}
+
+/// Directories that hold nothing any more; those at the top stay, since tools expect some of them.
+fn remove_empty_above(cache: &Place, path: &[u8]) {
+    let (mut directory, _) = split(path);
+    while directory.contains(&b'/') {
+        let (above, name) = split(directory);
+        let Ok(Some(place)) = cache.dir(above) else { return };
+        // best effort: an empty directory is in nobody's way.
+        let _ = place.remove_empty(name);
+        directory = above;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(name: &str, bytes: u64, used: u64) -> Entry {
+        Entry {
+            kind: "k".into(),
+            name: name.into(),
+            amount: Amount { entries: 1, bytes },
+            used: UNIX_EPOCH + Duration::from_secs(used),
+            paths: [format!("k/{name}").into_bytes()].into(),
+        }
+    }
+
+    fn chosen(wanted: &Wanted) -> Vec<String> {
+        let all = vec![entry("new", 10, 300), entry("old", 10, 100), entry("mid", 10, 200)];
+        let now = UNIX_EPOCH + Duration::from_secs(300);
+        choose(all, wanted, now).into_iter().map(|entry| entry.name).collect()
+    }
+
+    #[test]
+    fn the_least_recently_used_go_until_it_is_small_enough() {
+        let most = |bytes| Wanted { most_bytes: Some(bytes), ..Wanted::default() };
+        for (bytes, gone) in [
+            (30, &[][..]),
+            (29, &["old"]),
+            (20, &["old"]),
+            (19, &["old", "mid"]),
+            (0, &["old", "mid", "new"]),
+        ] {
+            assert_eq!(chosen(&most(bytes)), gone, "{bytes}");
+        }
+    }
+
+    #[test]
+    fn what_was_not_used_for_long_goes_and_what_is_named_stays() {
+        let unused = |seconds| Some(Duration::from_secs(seconds));
+        assert_eq!(chosen(&Wanted { unused_for: unused(101), ..Wanted::default() }), ["old"]);
+        assert_eq!(chosen(&Wanted { unused_for: unused(100), ..Wanted::default() }), ["old", "mid"]);
+        let keep = vec![b"k/old".to_vec()];
+        let wanted = Wanted { most_bytes: Some(15), unused_for: None, keep };
+        assert_eq!(chosen(&wanted), ["mid", "new"]);
+        assert!(chosen(&Wanted { keep: vec![b"k".to_vec()], ..wanted }).is_empty());
+    }
+
+    #[test]
+    fn a_part_that_is_kept_keeps_the_whole_and_sources_are_what_lies_at_the_top() {
+        let at = |kind: &str, path: &str| Entry {
+            kind: kind.into(),
+            paths: [path.as_bytes().to_vec()].into(),
+            ..entry("x", 1, 1)
+        };
+        assert!(touches(&at("own", "own"), &[b"own/a/b".to_vec()]));
+        assert!(!touches(&at("own", "own"), &[b"owner".to_vec()]));
+        let sources = [rules::SOURCES.as_bytes().to_vec()];
+        assert!(touches(&at(rules::SOURCES, "sha256:00"), &sources) && !touches(&at("own", "own"), &sources));
+    }
+
+    #[test]
+    fn a_path_is_cut_after_components() {
+        for (components, cut) in [(1, "a"), (2, "a/b"), (3, "a/b/c"), (4, "a/b/c")] {
+            assert_eq!(first(b"a/b/c", components), cut.as_bytes());
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! `kiln cache prune`: less of a cache, and what went.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use anyhow::Result;
+
+use super::lease;
+use crate::{
+    cache::{self, Entry, Lease, Pruned, Strength, Wanted},
+    cli::PruneArgs,
+    event::Amount,
+    exit::{Code, Failure},
+    home::Home,
+    manifest::duration,
+    plan::parse_bytes,
+    report,
+};
+
+/// Removes, or says what would be removed.
+pub(super) fn run(home: &Home, args: &PruneArgs) -> Result<Code> {
+    let now = SystemTime::now();
+    let strength = if args.dry_run { Strength::Shared } else { Strength::Exclusive };
+    let (most_bytes, unused_for) = (most(args)?, age(args)?);
+    let lease = lease(home, &args.cache_dir, strength)?;
+    let keep = args.keep.iter().map(|word| cache::named(&lease, word, "--keep")).collect::<Result<_>>()?;
+    let wanted = Wanted { most_bytes, unused_for, keep };
+    let pruned = match args.dry_run {
+        true => cache::would_prune(&lease, &wanted, now)?,
+        false => cache::prune(&lease, &wanted, now)?,
+    };
+    let text =
+        if args.json { json(&lease, &pruned, args.dry_run)? } else { text(&pruned, args.dry_run, now) };
+    report::print(&text)
+}
+
+fn most(args: &PruneArgs) -> Result<Option<u64>, Failure> {
+    match args.max_size.as_deref() {
+        None => Ok(None),
+        Some("0") => Ok(Some(0)),
+        Some(text) => parse_bytes(text, "--max-size").map(|bytes| Some(bytes.0)),
+    }
+}
+
+fn age(args: &PruneArgs) -> Result<Option<Duration>, Failure> {
+    let Some(text) = &args.older_than else { return Ok(None) };
+    let age = duration::parse(text).ok_or_else(|| {
+        Failure::usage(format!("--older-than: {text:?} is not a duration"), "write one such as 90m or 720h")
+    })?;
+    Ok(Some(age))
+}
+
+fn by_kind(removed: &[Entry]) -> BTreeMap<&str, (u64, Amount)> {
+    let mut kinds: BTreeMap<&str, (u64, Amount)> = BTreeMap::new();
+    for Entry { kind, amount, .. } in removed {
+        let (entries, sum) = kinds.entry(kind).or_default();
+        *entries += 1;
+        sum.entries += amount.entries;
+        sum.bytes += amount.bytes;
+    }
+    kinds
+}
+
+fn text(Pruned { removed, left }: &Pruned, dry_run: bool, now: SystemTime) -> String {
+    let verb = if dry_run { "would remove" } else { "removed" };
+    let mut text = String::new();
+    for Entry { kind, name, amount, used, .. } in removed {
+        let hours = now.duration_since(*used).unwrap_or(Duration::ZERO).as_secs() / 3600;
+        text += &format!("{verb} {kind}  {name}  {} bytes, unused for {hours} h\n", amount.bytes);
+    }
+    let kinds = by_kind(removed);
+    for (kind, (entries, amount)) in &kinds {
+        text += &format!("{kind:<16} {entries:>9} entries  {:>15} bytes\n", amount.bytes);
+    }
+    let freed: u64 = kinds.values().map(|(_, amount)| amount.bytes).sum();
+    text + &format!("{verb} {} entries, {freed} bytes; {} bytes stay\n", removed.len(), left.bytes)
+}
+
+fn json(lease: &Lease, Pruned { removed, left }: &Pruned, dry_run: bool) -> Result<String> {
+    let rows: Vec<_> = removed
+        .iter()
+        .map(|Entry { kind, name, amount, used, .. }| {
+            let used = used.duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
+            serde_json::json!({
+                "kind": kind, "name": name, "files": amount.entries, "bytes": amount.bytes, "used": used,
+            })
+        })
+        .collect();
+    let freed: u64 = removed.iter().map(|entry| entry.amount.bytes).sum();
+    let document = serde_json::json!({
+        "cache_dir": lease.directory(),
+        "dry_run": dry_run,
+        "removed": rows,
+        "freed_bytes": freed,
+        "left": {"entries": left.entries, "bytes": left.bytes},
+    });
+    Ok(format!("{}\n", serde_json::to_string_pretty(&document)?))
+}

@@ -1,0 +1,133 @@
+//! A cache that is made smaller: whole entries go, and nothing while somebody uses it.
+
+use std::{
+    fs::{self, File, FileTimes, Permissions},
+    os::unix::fs::PermissionsExt,
+    path::Path,
+    process::{Command, Output},
+    time::{Duration, SystemTime},
+};
+
+use kiln::cache::{Strength, Wanted, held, named, prune, renew, would_prune};
+
+use crate::cache::Bench;
+
+/// A module of Go, in all its places.
+const MODULE: [&str; 5] = [
+    "gomodcache/cache/download/example.org/m/@v/v1.0.0.info",
+    "gomodcache/cache/download/example.org/m/@v/v1.0.0.mod",
+    "gomodcache/cache/download/example.org/m/@v/v1.0.0.zip",
+    "gomodcache/cache/download/example.org/m/@v/v1.0.0.ziphash",
+    "gomodcache/example.org/m@v1.0.0/sub/a.go",
+];
+const CRATE: [&str; 2] =
+    ["cargo/registry/cache/i/itoa-1.0.9.crate", "cargo/registry/src/i/itoa-1.0.9/src/lib.rs"];
+const MIRROR: [&str; 2] = ["git/00/full/HEAD", "git/00/full/objects/pack/pack-1.pack"];
+
+fn age(path: &Path, hours: u64) {
+    let time = SystemTime::now() - Duration::from_secs(hours * 3600);
+    let times = FileTimes::new().set_accessed(time).set_modified(time);
+    File::open(path).unwrap().set_times(times).unwrap();
+}
+
+/// The older, the later it stands here.
+fn filled() -> Bench {
+    let bench = Bench::new();
+    let all = [&["sha256:00", "own/a/b"][..], &MIRROR, &CRATE, &MODULE];
+    for (hours, paths) in all.iter().enumerate() {
+        for path in *paths {
+            bench.write(path, "0123456789");
+            age(&bench.cache().join(path), hours as u64 * 10);
+        }
+    }
+    for directory in ["gomodcache/example.org/m@v1.0.0/sub", "gomodcache/example.org/m@v1.0.0"] {
+        fs::set_permissions(bench.cache().join(directory), Permissions::from_mode(0o555)).unwrap();
+    }
+    bench
+}
+
+fn there(bench: &Bench, paths: &[&str]) -> usize {
+    paths.iter().filter(|path| bench.has(path)).count()
+}
+
+fn most(bytes: u64) -> Wanted {
+    Wanted { most_bytes: Some(bytes), ..Wanted::default() }
+}
+
+fn kiln(bench: &Bench, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_kiln"))
+        .args(["cache", "prune", "--cache-dir"])
+        .arg(bench.cache())
+        .args(arguments)
+        .env("KILN_HOME", bench.home().root())
+        .output()
+        .unwrap()
+}
+
+#[test]
+fn entries_go_whole_the_least_recently_used_first_and_the_summary_knows() {
+    let bench = filled();
+    renew(&bench.home(), &bench.cache()).unwrap();
+    let lease = bench.try_lease(Strength::Exclusive).unwrap();
+    // One byte too much costs the oldest entry, all of it.
+    let pruned = prune(&lease, &most(109), SystemTime::now()).unwrap();
+    let names: Vec<_> = pruned.removed.iter().map(|entry| (&*entry.kind, &*entry.name)).collect();
+    assert_eq!(names, [("gomodcache", "example.org/m/v1.0.0")]);
+    assert_eq!((pruned.removed[0].amount.bytes, pruned.left.bytes), (50, 60));
+    assert_eq!(there(&bench, &MODULE), 0);
+    assert!(
+        !bench.has("gomodcache/cache") && bench.has("gomodcache"),
+        "empty directories go, but for the top"
+    );
+    assert_eq!(there(&bench, &[&CRATE[..], &MIRROR].concat()), 4);
+    let amounts = held(&bench.home(), &bench.cache()).unwrap().unwrap().amounts;
+    assert_eq!((amounts["gomodcache"].bytes, amounts["cargo"].bytes), (0, 20));
+
+    let old = Wanted { unused_for: Some(Duration::from_secs(15 * 3600)), ..Wanted::default() };
+    prune(&lease, &old, SystemTime::now()).unwrap();
+    assert_eq!((there(&bench, &CRATE), there(&bench, &MIRROR)), (0, 2));
+    let names = ["sources", "git/00"].map(|word| named(&lease, word, "--keep").unwrap());
+    prune(&lease, &Wanted { keep: names.into(), ..most(0) }, SystemTime::now()).unwrap();
+    assert_eq!((there(&bench, &MIRROR), there(&bench, &["sha256:00", "own"])), (2, 1));
+    drop(lease);
+    bench.is_clean();
+}
+
+#[test]
+fn a_name_that_means_nothing_is_an_error_and_links_are_not_followed() {
+    let bench = filled();
+    std::os::unix::fs::symlink("..", bench.cache().join("up")).unwrap();
+    let lease = bench.lease();
+    for (word, path) in [("go", "gomodcache"), ("npm", "npm"), ("git/00/", "git/00"), ("up", "up")] {
+        assert_eq!(named(&lease, word, "--keep").unwrap(), path.as_bytes());
+    }
+    for word in ["", "golang", "../home", "/etc", "up/home", "git/01"] {
+        let error = named(&lease, word, "--keep").unwrap_err();
+        assert_eq!(kiln::exit::code_of(&error), kiln::exit::Code::Usage, "{word}");
+    }
+}
+
+#[test]
+fn nothing_goes_while_a_build_uses_the_cache_or_when_it_is_only_asked() {
+    let bench = filled();
+    let build = bench.lease();
+    let output = kiln(&bench, &["--max-size", "0"]);
+    assert_eq!(output.status.code(), Some(7));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("in use"), "{output:?}");
+    assert!(kiln(&bench, &["--max-size", "0", "--dry-run"]).status.success());
+    assert_eq!(would_prune(&build, &most(0), SystemTime::now()).unwrap().removed.len(), 5);
+    assert_eq!(there(&bench, &[&MODULE[..], &CRATE, &MIRROR, &["sha256:00", "own/a/b"]].concat()), 11);
+    drop(build);
+
+    let output = kiln(&bench, &["--max-size", "0", "--keep", "git,own", "--json"]);
+    let said: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(said["freed_bytes"], 80);
+    assert_eq!(said["left"], serde_json::json!({"entries": 3, "bytes": 30}));
+    assert_eq!(said["removed"][0]["name"], "example.org/m/v1.0.0");
+    assert_eq!(there(&bench, &[&MIRROR[..], &["own/a/b"]].concat()), 3);
+    bench.is_clean();
+    for wrong in [&[][..], &["--max-size", "x"], &["--older-than", "5"], &["--max-size", "0", "--keep", "x"]]
+    {
+        assert_eq!(kiln(&bench, wrong).status.code(), Some(2), "{wrong:?}");
+    }
+}
