@@ -92,5 +92,6 @@ fn make_mount(mount: &Mount, uppers: &mut Uppers) -> Result<()> {
         Mount::Chown { path, uid, gid } => chown::all_below(path, (*uid, *gid), SetId::Kept),
         Mount::Root { path } => root::enter(path),
         Mount::Pivot { path } => pivot::enter(path),
+        Mount::Upper { target, path } => uppers.keep(target, path),
     }
 }

@@ -1,6 +1,7 @@
 //! `kiln plan`: what a build would do here, down to every command line. No guest is started, no image made.
 
 use std::{
+    collections::BTreeMap,
     ffi::OsString,
     fmt::Write,
     path::{Path, PathBuf},
@@ -168,10 +169,10 @@ fn sandbox(home: &Home, plan: &Plan, found: &host::bubblewrap::Bubblewrap, root:
 /// The image's id and the run's directory are known at its start only.
 fn container(home: &Home, plan: &Plan, found: &host::docker::Docker) -> Result<String> {
     let (agent, run_dir) = (launch::agent(home)?, home.root().join("run/RUN"));
-    let image = "IMAGE";
-    let files =
-        docker::Files { docker: &found.path, root: &found.root, image, agent: &agent, run_dir: &run_dir };
-    Ok(docker::argv(plan, files).iter().fold(String::new(), |text, line| format!("{text}\n{}", lines(line))))
+    let (docker, root, image) = (found.path.as_path(), found.root.as_path(), "IMAGE");
+    let (agent, run_dir, opened) = (agent.as_path(), run_dir.as_path(), &BTreeMap::new());
+    let files = docker::Files { docker, root, image, agent, run_dir, opened };
+    Ok(format!("\n{}", lines(&docker::argv(plan, files))))
 }
 
 fn microvm(home: &Home, plan: &Plan, machine: &Machine, parts: &Parts, root: &Path) -> Result<String> {

@@ -12,10 +12,10 @@ use super::{
 };
 
 /// The directory in the cache: `CARGO_HOME` seen from there.
-const HOME: &str = "cargo";
+pub(super) const HOME: &str = "cargo";
 
 /// What of it is kept.
-const KEPT: [&str; 2] = ["registry", "git"];
+pub(super) const KEPT: [&str; 2] = ["registry", "git"];
 
 /// Cargo's locks lie beside what they protect. Builds that write to one directory must meet at them.
 const LOCKS: [&str; 2] = [".package-cache", ".package-cache-mutate"];
@@ -42,14 +42,10 @@ pub(super) fn home(cache: &Cache<'_>, owner: Owner) -> Vec<Mount> {
     let target = format!("{mounted}/{HOME}");
     let bind = |source: String, target: String, access| Mount::Bind { source, target, access };
 
-    let mut mounts: Vec<Mount> =
-        KEPT.iter().map(|name| missing(format!("{writable}/{HOME}/{name}"), owner)).collect();
-    mounts.extend(KEPT.iter().map(|name| missing(format!("{own}/{name}"), owner)));
+    let mut mounts: Vec<Mount> = kept(&format!("{writable}/{HOME}"), owner).collect();
+    mounts.extend(kept(&own, owner));
     if writes == CacheWrites::Through {
-        mounts.extend(LOCKS.iter().map(|lock| Mount::Symlink {
-            path: format!("{own}/{lock}"),
-            target: format!("registry/{lock}"),
-        }));
+        mounts.extend(locks(&own));
     }
     // What the next bind hides is reached from here.
     mounts.push(bind(format!("{writable}/{HOME}"), downloads.clone(), access));
@@ -60,6 +56,15 @@ pub(super) fn home(cache: &Cache<'_>, owner: Owner) -> Vec<Mount> {
     mounts
 }
 
-fn missing(path: String, owner: Owner) -> Mount {
-    Mount::Missing { path, mode: 0o755, uid: owner.inside, gid: owner.inside }
+/// Makes Cargo meet at locks that other builds see, too; `home` is the build's own directory.
+pub(super) fn locks(home: &str) -> impl Iterator<Item = Mount> {
+    let link =
+        move |lock| Mount::Symlink { path: format!("{home}/{lock}"), target: format!("registry/{lock}") };
+    LOCKS.iter().map(link)
+}
+
+/// Has in `home`, be it the cache's or the build's own, the directories that are kept.
+pub(super) fn kept(home: &str, owner: Owner) -> impl Iterator<Item = Mount> {
+    let (uid, gid) = (owner.inside, owner.inside);
+    KEPT.iter().map(move |name| Mount::Missing { path: format!("{home}/{name}"), mode: 0o755, uid, gid })
 }

@@ -3,9 +3,11 @@
 //! Pure: nothing here touches a file, a process or the clock; what must be known of the host comes in as values. A plan
 //! holds no pid, socket, descriptor or key, and can be printed (`kiln plan`).
 
+mod bind;
 mod cache;
 mod capability;
 mod cargo;
+mod container;
 mod image;
 mod interactive;
 mod packages;
@@ -27,6 +29,7 @@ pub use crate::compile::WORKSPACE;
 pub use crate::ecosystem::CACHE;
 pub use crate::host::accelerator::{Accelerator, Wish as AcceleratorWish};
 pub use crate::host::bubblewrap::{Ids, prefix as user_namespace};
+pub use bind::{Bind, BindSource, Layer, Overlay, Parted, Upper, Writes};
 pub use cache::{CacheMode, CachePlan, CacheShare, CacheSharing, CacheWrites};
 pub use capability::name as capability_name;
 pub use image::{
@@ -37,7 +40,7 @@ pub use interactive::{Wanted, command, shell_in_place_of};
 pub use packages::map_packages;
 pub use quantity::{Bytes, parse_bytes};
 pub use resolve::{DEFAULT_CAPABILITIES, Facts, PlatformFacts, TCG_SLOWNESS, cache_plan, resolve};
-pub use sandbox::{Bind, BindSource, RootForm, Sandbox, Writes};
+pub use sandbox::{RootForm, Sandbox};
 pub use slirp::Slirp;
 pub use supplies::{Proxies, SecretFrom, SecretSource, Supplies};
 pub use wishes::{CacheModeWish, RunnerKind, VirtiofsWish, Wishes};
@@ -99,7 +102,11 @@ impl Plan {
     /// Where the overlay is mounted into which the build writes what it adds to the cache, as the world names it.
     pub fn cache_overlay(&self) -> Option<&str> {
         self.world.mounts.iter().find_map(|mount| match mount {
-            kiln_protocol::Mount::Overlay { target, .. } if target.ends_with(CACHE) => Some(target.as_str()),
+            kiln_protocol::Mount::Overlay { target, .. } | kiln_protocol::Mount::Upper { target, .. }
+                if target.ends_with(CACHE) =>
+            {
+                Some(target.as_str())
+            }
             _ => None,
         })
     }

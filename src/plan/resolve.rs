@@ -7,7 +7,7 @@ use kiln_protocol::{Identity, Stdin, Step, TextFile, User};
 use super::{
     Accelerator, ArtifactPlan, CacheMode, CacheModeWish, CachePlan, CacheShare, CacheSharing, CacheWrites,
     Ids, ImageRecipe, Machine, Owner, PackageId, Plan, PlannedStep, Platform, Resources, RootForm,
-    RunnerKind, Sandbox, Supplies, VirtiofsWish, Wishes, parse_bytes, sandbox, steps, world,
+    RunnerKind, Sandbox, Supplies, VirtiofsWish, Wishes, container, parse_bytes, sandbox, steps, world,
 };
 use crate::{
     compile::{PackageSteps, Recipe, Run},
@@ -101,9 +101,7 @@ pub fn resolve(recipe: &Recipe, wishes: &Wishes, facts: Facts) -> Result<Plan, F
             let world = world::microvm(modules, &wishes.slirp, parts);
             (Platform::Qemu(machine), world)
         }
-        PlatformFacts::Docker => {
-            (Platform::Docker(sandbox::container_binds(&parts)), sandbox::container(parts))
-        }
+        PlatformFacts::Docker => (Platform::Docker(container::binds(&parts)), container::world(parts)),
         PlatformFacts::Bubblewrap { resolver, ids, root } => {
             notes.extend(sandbox::notes(wishes.network));
             let binds = sandbox::binds(&parts, root);
@@ -277,13 +275,6 @@ pub fn cache_plan(wishes: &Wishes) -> Result<Option<CachePlan>, Failure> {
         (CacheModeWish::Ro, _) => CacheMode::Ro,
         (CacheModeWish::Commit, _) => CacheMode::Commit,
     };
-    if (mode, wishes.runner) == (CacheMode::Commit, RunnerKind::Docker) {
-        // What lies above a volume's overlay is dockerd's: the agent cannot send it.
-        return Err(Failure::usage(
-            "--cache-mode commit cannot be had with --runner docker",
-            "use --cache-mode rw, discard or ro, or another --runner",
-        ));
-    }
     let sharing = wishes.cache_sharing.unwrap_or(match mode.writes() {
         CacheWrites::Overlay | CacheWrites::Refused => CacheSharing::Shared,
         // The locks that tools take do not leave their guest, and Maven and npm take none at all.

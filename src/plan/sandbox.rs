@@ -1,26 +1,23 @@
-//! The world of a container or sandbox: what of the host is in it, and what the agent makes of that.
+//! The world of a sandbox: what of the host is in it, and what the agent makes of that.
 //!
-//! A microVM is given devices; these are given paths. Each [`Bind`] is put in place by the runner before the agent starts,
-//! and nothing else of the host can be seen inside. Everything that steps can tell apart (identities, files, hostname,
-//! capabilities, network) is the same as in a microVM and is made by the same agent.
+//! A microVM is given devices; sandbox and [`container`](super::container) are given paths. Each [`Bind`] is put in place by
+//! the runner before the agent starts, and nothing else of the host can be seen inside. Everything that steps can tell apart
+//! (identities, files, hostname, capabilities, network) is the same as in a microVM and is made by the same agent.
 //!
-//! * **bubblewrap** binds to the places of [`LOWER`], [`SCRATCH`] and [`SHARES`], which only the agent sees. It lays the
-//!   overlays, and makes the result the root.
-//! * **docker** makes the root itself, and the overlays, too (`dockerd`'s local volume driver), so that the container needs
-//!   no privilege: its binds are at their final places, and the agent only makes directories and changes owners.
-
-use std::path::PathBuf;
+//! bwrap binds to the places of [`LOWER`], [`SCRATCH`] and [`SHARES`], which only the agent sees. It lays the overlays, and
+//! makes the result the root.
 
 use kiln_protocol::{Access, Closing, Mount, World};
 use serde::Serialize;
 
 use super::{
-    CACHE, CacheWrites, Ids, Network, WORKSPACE,
+    Bind, BindSource, CacheWrites, Ids, Network, WORKSPACE, Writes,
+    bind::bind,
     world::{self, LOWER, OverlayOptions, Parts, RESOLVER, ROOT, SCRATCH, SHARES},
 };
 
 /// Where the agent's own program lies until it has changed the root; in a container it stays there.
-const AGENT: &str = "/kiln-agent";
+pub(super) const AGENT: &str = "/kiln-agent";
 /// Where a sandbox's agent finds the image's file.
 const IMAGE: &str = "/kiln-image";
 
@@ -32,50 +29,6 @@ const OF_ROOT: OverlayOptions = OverlayOptions {
 /// By root of a user namespace, who may not write `trusted` xattrs, nor refer to a lower file by one.
 const OF_USER: OverlayOptions =
     OverlayOptions { usual: "nodev,userxattr,volatile", alone: "nodev,userxattr,volatile" };
-
-/// Something of the host that is put in its place before the agent starts.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Bind {
-    /// What.
-    pub source: BindSource,
-    /// Where, seen from inside.
-    pub target: String,
-    /// What becomes of writes below it.
-    pub writes: Writes,
-}
-
-/// What is bound. Those that only the moment of launch knows have a name here and a path there.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum BindSource {
-    /// The agent's program.
-    Agent,
-    /// The image's root: its tree, or the erofs file itself where the kernel mounts it.
-    Root,
-    /// A directory of this run, on a disk, thrown away with it.
-    Scratch,
-    /// A directory of the host.
-    Directory(PathBuf),
-}
-
-/// What becomes of writes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Writes {
-    /// There are none.
-    Refused,
-    /// They reach the host.
-    Through,
-    /// They go into an overlay that the runner makes. Of the directory below it these paths are hidden.
-    Overlaid {
-        /// Relative to it.
-        hidden: Vec<String>,
-    },
-}
-
-fn bind(source: BindSource, target: impl Into<String>, writes: Writes) -> Bind {
-    Bind { source, target: target.into(), writes }
-}
 
 fn share(name: &str) -> String {
     format!("{SHARES}/{name}")
@@ -202,57 +155,8 @@ fn workspace(parts: &Parts<'_>, options: &OverlayOptions) -> Vec<Mount> {
     vec![hide, overlay(&[&whiteouts, &source])]
 }
 
-/// What of the host is in a container. Its root is the image, imported into docker by the runner.
-pub(super) fn container_binds(parts: &Parts<'_>) -> Vec<Bind> {
-    let mut binds = vec![bind(BindSource::Agent, AGENT, Writes::Refused)];
-    if let Some(source) = parts.source {
-        let writes = Writes::Overlaid { hidden: parts.hidden.clone() };
-        binds.push(bind(BindSource::Directory(source.into()), WORKSPACE, writes));
-    }
-    if let Some(cache) = parts.cache {
-        let writes = match cache.mode.writes() {
-            CacheWrites::Through => Writes::Through,
-            CacheWrites::Refused => Writes::Refused,
-            CacheWrites::Overlay => Writes::Overlaid { hidden: Vec::new() },
-        };
-        binds.push(bind(BindSource::Directory(cache.directory.clone()), CACHE, writes));
-    }
-    binds
-}
-
-/// The world of a container. With a network, `/etc/resolv.conf` is the one that docker makes: it knows where its own
-/// resolver is.
-///
-/// What lies on the host belongs to who runs kiln, and there is no translation: where that is not the step's user, the
-/// agent gives source (in its overlay) and cache to the step's user at the start, and what is in the cache back at the end.
-pub(super) fn container(parts: Parts<'_>) -> World {
-    let owner = parts.owner;
-    let (uid, gid) = (owner.inside, owner.inside);
-    let mut mounts = Vec::new();
-    if parts.source.is_none() {
-        mounts.push(Mount::Directory { path: WORKSPACE.into(), mode: 0o755, uid, gid });
-    } else if owner.uid != uid {
-        mounts.push(Mount::Chown { path: WORKSPACE.into(), uid, gid });
-    }
-    let mut closing = Vec::new();
-    if let Some(cache) = parts.cache {
-        let writes = cache.mode.writes();
-        if writes != CacheWrites::Refused && owner.uid != uid {
-            mounts.push(Mount::Chown { path: CACHE.into(), uid, gid });
-        }
-        if writes == CacheWrites::Through {
-            closing.push(Closing::Chown { path: CACHE.into(), uid: owner.uid, gid: owner.gid });
-        }
-    }
-    mounts.extend(world::output(parts.package, owner));
-    let files = match parts.network {
-        Network::On => Vec::new(),
-        Network::Off => vec![world::file(RESOLVER, String::new())],
-    };
-    world(parts, mounts, files, closing)
-}
-
-fn world(
+/// What the worlds of containers and sandboxes have in common.
+pub(super) fn world(
     parts: Parts<'_>,
     mounts: Vec<Mount>,
     mut files: Vec<kiln_protocol::TextFile>,
@@ -339,16 +243,5 @@ mod tests {
                 _ => true,
             }));
         }
-    }
-
-    #[test]
-    fn a_container_gives_the_cache_back() {
-        let cache = cache(CacheMode::Rw);
-        let world = container(parts(&cache, 1000));
-        assert_eq!(world.closing, [Closing::Chown { path: CACHE.into(), uid: 0, gid: 0 }]);
-        assert!(
-            container_binds(&parts(&cache, 0))[1].writes
-                == Writes::Overlaid { hidden: vec!["packages".into()] }
-        );
     }
 }

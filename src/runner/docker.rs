@@ -1,7 +1,7 @@
 //! The container: `docker run`, with the agent as its first process and the wire on its stdin and stdout.
 //!
 //! ```text
-//! image (imported once) -> volumes for overlays -> docker run --interactive … AGENT --stdio
+//! image (imported once) -> docker run --interactive … AGENT --stdio
 //! ```
 //!
 //! Before it: the plan, the image, the agent's program. After it: `engine`, which speaks to the agent; then [`Docker::clean`].
@@ -11,31 +11,40 @@
 mod argv;
 mod cli;
 mod container;
-mod hidden;
 mod image;
+mod layer;
+mod mounts;
+mod opened;
 mod sweep;
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
-use tokio::time::timeout;
+use tokio::{sync::Mutex, time::timeout};
 
 pub use argv::{Files, argv};
 pub use image::prune;
 
-use self::{cli::Cli, container::Container};
+use self::{
+    cli::Cli,
+    container::{Attached, Container},
+    opened::Opened,
+};
 use super::{Eventually, Launched, Runner};
 use crate::{
     event::Sink,
     image::Image,
-    plan::{BindSource, Plan, Writes},
-    process::{Command, Spawner, Stdio, Tail},
+    plan::{BindSource, Overlay, Plan, Writes},
+    process::{Command, ExitStatus, Spawner, Stdio, Tail},
 };
 
 /// How many of the last lines of the agent and of docker are kept.
 const LAST_LINES: usize = 40;
 /// How long a container may take to end by itself when nobody is attached to it any more.
 const END: Duration = Duration::from_secs(20);
+
+/// The directory of a run that stands for one of the cache's that is missing.
+const EMPTY: &str = "empty";
 
 /// dockerd, and what it needs besides the plan.
 pub struct Docker<'a> {
@@ -44,8 +53,9 @@ pub struct Docker<'a> {
     image: String,
     agent: PathBuf,
     run_dir: PathBuf,
+    opened: Opened,
     volumes: Vec<String>,
-    started: bool,
+    run: Option<Attached>,
 }
 
 /// What a container is made from.
@@ -75,7 +85,16 @@ impl<'a> Docker<'a> {
             0 => {}
             count => tracing::debug!(count, "swept what killed runs had left"),
         }
-        Ok(Self { cli, root, image: image?, agent, run_dir, volumes: Vec::new(), started: false })
+        Ok(Self {
+            cli,
+            root,
+            image: image?,
+            agent,
+            run_dir,
+            opened: Opened::default(),
+            volumes: Vec::new(),
+            run: None,
+        })
     }
 
     fn files(&self) -> Files<'_> {
@@ -85,56 +104,51 @@ impl<'a> Docker<'a> {
             image: &self.image,
             agent: &self.agent,
             run_dir: &self.run_dir,
+            opened: &self.opened.paths,
         }
     }
 
-    async fn start(&mut self, plan: &Plan) -> Result<Launched> {
+    fn start(&mut self, plan: &Plan) -> Result<Launched> {
         for (at, bind) in argv::binds(plan) {
-            if let (BindSource::Directory(directory), Writes::Overlaid { hidden }) =
-                (&bind.source, &bind.writes)
-                && !hidden.is_empty()
-            {
-                hidden::make(&self.files().hidden(at), directory, hidden)?;
+            let (Writes::Overlaid(Overlay { layer, .. }) | Writes::RefusedAbove(layer)) = &bind.writes else {
+                continue;
+            };
+            if let (BindSource::Directory(directory), false) = (&bind.source, layer.is_empty()) {
+                layer::make(&self.files().layer(at), directory, layer)?;
             }
         }
-        self.volumes = argv::volumes(plan, self.files());
-        self.make_volumes().await?;
-        let mut line = argv::container(plan, self.files()).into_iter();
+        self.opened = Opened::of(plan, &self.run_dir.join(EMPTY))?;
+        self.volumes = mounts::volumes(plan, self.files());
+        let mut line = argv(plan, self.files()).into_iter();
         let command = Command::new(line.next().context("the command line is empty")?).args(line);
         let command = command.stdin(Stdio::Piped).stdout(Stdio::Piped).stderr(Stdio::Piped);
-        self.started = true;
         let mut run = self.cli.spawner.spawn(command)?;
         let writer = run.take_stdin().context("docker's stdin was piped above")?;
         let reader = run.take_stdout().context("docker's stdout was piped above")?;
         let stderr =
             Tail::follow(LAST_LINES, run.take_stderr().context("docker's stderr was piped above")?, None);
-        let machine = Box::new(Container::new(run, stderr));
+        let run = Arc::new(Mutex::new(run));
+        let machine = Box::new(Container::new(Arc::clone(&run), stderr));
+        self.run = Some(run);
         Ok(Launched { reader: Box::pin(reader), writer: Box::pin(writer), machine })
-    }
-
-    /// An overlay's two at once: each is a command of its own.
-    async fn make_volumes(&self) -> Result<()> {
-        let make = async |name: Option<&String>| match name {
-            Some(name) => self.cli.run(argv::volume(self.files(), name)).await.map(drop),
-            None => Ok(()),
-        };
-        for pair in self.volumes.chunks(2) {
-            tokio::try_join!(make(pair.first()), make(pair.get(1)))?;
-        }
-        Ok(())
     }
 
     /// Waits until the container is gone, which by itself it is when its agent has ended, and removes what it wrote.
     async fn remove(&mut self) -> Result<()> {
-        if self.started {
+        if let Some(run) = self.run.take() {
             let name = self.files().name();
-            // A container that is gone cannot be waited for: then that is the answer.
-            match timeout(END, self.cli.ask(&["wait", &name])).await {
-                Ok(_) => {}
-                Err(_) => tracing::warn!(name, "killed: the container did not end by itself"),
+            let mut run = run.lock().await;
+            match timeout(END, run.wait()).await {
+                // With `--rm` the command ends after the container's removal.
+                Ok(Ok(ExitStatus::Code(0))) => {}
+                // The agent has failed, or docker: nobody knows what is there.
+                Ok(_) => self.cli.remove(&["rm", "--force", "--volumes"], &[name]).await?,
+                Err(_) => {
+                    tracing::warn!(name, "killed: the container did not end by itself");
+                    self.cli.remove(&["rm", "--force", "--volumes"], &[name]).await?;
+                    run.kill();
+                }
             }
-            self.cli.remove(&["rm", "--force", "--volumes"], &[name]).await?;
-            self.started = false;
         }
         let volumes = std::mem::take(&mut self.volumes);
         self.cli.remove(&["volume", "rm", "--force"], &volumes).await
@@ -143,7 +157,7 @@ impl<'a> Docker<'a> {
 
 impl Runner for Docker<'_> {
     fn launch<'a>(&'a mut self, plan: &'a Plan) -> Eventually<'a, Result<Launched>> {
-        Box::pin(self.start(plan))
+        Box::pin(async move { self.start(plan) })
     }
 
     fn clean(&mut self) -> Eventually<'_, Result<()>> {

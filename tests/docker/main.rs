@@ -1,6 +1,8 @@
 //! Real builds in real containers: what a user runs, what it leaves, and what is said when it cannot be.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod cargo;
+mod commit;
 mod owners;
 #[path = "../it/skip.rs"]
 mod skip;
@@ -106,7 +108,9 @@ fn a_container_is_as_small_as_it_should_be() {
         // docker's default set with net_admin, without mknod.
         "CapBnd:\t00000000a00435fb",
         "cannot mount",
-        "/ /etc/hostname /etc/hosts /etc/resolv.conf /home/build /kiln-agent /run /var/cache/melange ",
+        "/ /etc/hostname /etc/hosts /etc/resolv.conf /home/build /kiln-agent /kiln-volumes/source/upper \
+         /kiln-volumes/source/work /run /var/cache/melange /var/cache/melange/cargo /var/cache/melange/cargo/git \
+         /var/cache/melange/cargo/registry ",
         "ls: cannot access '/var/run/docker.sock': No such file or directory",
     ];
     for line in expected {
@@ -180,7 +184,7 @@ fn a_plan_prints_the_whole_command_line() {
         .unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{}", said(&output));
-    for part in ["volume create", "run", "--pull never", "--network bridge", "dst=/var/cache/melange"] {
+    for part in ["run", "--pull never", "--network bridge", "dst=/var/cache/melange", "dst=/home/build"] {
         assert!(text.contains(part), "no {part:?} in {text}");
     }
 }

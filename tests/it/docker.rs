@@ -1,9 +1,9 @@
-//! Every change of docker's command lines shows up in a golden file, one switch a line.
+//! Every change of docker's command line shows up in a golden file, one switch a line.
 
-use std::{ffi::OsString, fmt::Write, fs, path::Path};
+use std::{collections::BTreeMap, ffi::OsString, fmt::Write, fs, path::Path};
 
 use kiln::{
-    plan::{Bind, BindSource, Network, Plan, Platform, Resources, Writes},
+    plan::{Bind, BindSource, Layer, Network, Overlay, Parted, Plan, Platform, Resources, Upper, Writes},
     runner::docker::{Files, argv},
 };
 use kiln_protocol::World;
@@ -15,8 +15,22 @@ fn bind(source: &str, target: &str, writes: Writes) -> Bind {
     Bind { source, target: target.into(), writes }
 }
 
-fn overlaid(hidden: &[&str]) -> Writes {
-    Writes::Overlaid { hidden: hidden.iter().map(|path| (*path).to_owned()).collect() }
+fn overlaid(layer: Layer, upper: Upper) -> Writes {
+    Writes::Overlaid(Overlay { layer, volumes: "/kiln-volumes/o".into(), upper })
+}
+
+fn hiding(paths: &[&str]) -> Layer {
+    Layer { hidden: paths.iter().map(|path| (*path).to_owned()).collect(), parted: None }
+}
+
+fn parted() -> Layer {
+    let shown = vec!["registry".into(), "git".into()];
+    Layer { hidden: Vec::new(), parted: Some(Parted { directory: "cargo".into(), shown }) }
+}
+
+fn below(path: &str, writes: Writes) -> Bind {
+    let source = BindSource::Below { directory: "/cache".into(), path: path.into() };
+    Bind { source, target: format!("/var/cache/melange/{path}"), writes }
 }
 
 fn plan(binds: Vec<Bind>) -> Plan {
@@ -42,8 +56,14 @@ fn lines(argv: &[OsString]) -> String {
 #[test]
 fn command_lines_are_the_golden_ones() {
     let usual = plan(vec![
-        bind("/src/hello", "/home/build", overlaid(&[])),
+        bind("/src/hello", "/home/build", overlaid(Layer::default(), Upper::Discarded)),
         bind("/cache", "/var/cache/melange", Writes::Through),
+        Bind {
+            source: BindSource::Scratch,
+            target: "/var/cache/melange/cargo".into(),
+            writes: Writes::Through,
+        },
+        below("cargo/registry", Writes::Through),
     ]);
     let alone = Plan {
         network: Network::Off,
@@ -52,20 +72,33 @@ fn command_lines_are_the_golden_ones() {
         ..plan(Vec::new())
     };
     let odd = plan(vec![
-        bind("/srv/a, \"b\"/größe:x\\y", "/home/build", overlaid(&["target", "a b"])),
+        bind(
+            "/srv/a, \"b\"/größe:x\\y",
+            "/home/build",
+            overlaid(hiding(&["target", "a b"]), Upper::Discarded),
+        ),
         bind("/srv/c,d \"e\"", "/var/cache/melange", Writes::Refused),
     ]);
-    let discard = plan(vec![bind("/cache", "/var/cache/melange", overlaid(&[]))]);
-    for (name, plan) in [("usual", usual), ("alone", alone), ("odd-paths", odd), ("discard", discard)] {
+    let commit = plan(vec![bind("/cache", "/var/cache/melange", overlaid(parted(), Upper::Read))]);
+    let ro = plan(vec![
+        bind("/cache", "/var/cache/melange", Writes::RefusedAbove(parted())),
+        below("cargo/registry", Writes::Refused),
+        below("cargo/git", Writes::Refused),
+    ]);
+    let opened = BTreeMap::from([(2, "/proc/7/fd/9".into())]);
+    for (name, plan) in
+        [("usual", usual), ("alone", alone), ("odd-paths", odd), ("commit", commit), ("ro", ro)]
+    {
         let files = Files {
             docker: Path::new("/usr/bin/docker"),
             root: Path::new("/var/lib/docker"),
             image: "sha256:0123",
             agent: Path::new("/home/u/.cache/kiln/agents/a"),
             run_dir: Path::new("/home/u/.cache/kiln/run/42-abc"),
+            opened: &opened,
         };
         let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/docker-{name}.args"));
-        let made: String = argv(&plan, files).iter().map(|line| lines(line)).collect();
+        let made = lines(&argv(&plan, files));
         if std::env::var_os("KILN_UPDATE_GOLDEN").is_some() {
             fs::write(&golden, &made).expect("the golden file can be written");
         }

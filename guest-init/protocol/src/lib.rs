@@ -87,7 +87,7 @@ pub enum ToGuest {
     /// below it, also where the overlay was mounted with `userxattr`. The overlay's other xattrs are not sent, and a file
     /// whose content lies in a lower layer (`metacopy`, `redirect_dir`) is refused.
     ExportUpper {
-        /// The `target` of a [`Mount::Overlay`] of the world, as it stands there.
+        /// The `target` of a [`Mount::Overlay`] or [`Mount::Upper`] of the world, as it stands there.
         target: String,
     },
     /// End all processes, do what [`World::closing`] says, flush, and end: power off the microVM, exit in a container or sandbox.

@@ -173,6 +173,14 @@ pub enum Mount {
         /// The directory that becomes `/`.
         path: String,
     },
+    /// Nothing is mounted: what is written to the overlay that somebody else has mounted on `target` lies at `path`, for
+    /// [`super::ToGuest::ExportUpper`].
+    Upper {
+        /// Where the overlay is mounted.
+        target: String,
+        /// Its upper directory.
+        path: String,
+    },
 }
 
 /// A static IPv4 configuration of the first network card.

@@ -45,10 +45,9 @@ pub fn argv(plan: &Plan, files: Files<'_>) -> Vec<OsString> {
     for bind in binds {
         let Bind { source, target, writes } = bind;
         let switch = match writes {
-            Writes::Refused => "--ro-bind",
             Writes::Through => "--bind",
             // The agent lays overlays over what it only reads.
-            Writes::Overlaid { .. } => "--ro-bind",
+            Writes::Refused | Writes::RefusedAbove(_) | Writes::Overlaid(_) => "--ro-bind",
         };
         line.extend([OsString::from(switch), path(source, files).into(), target.into()]);
     }
@@ -62,6 +61,8 @@ fn path(source: &BindSource, files: Files<'_>) -> PathBuf {
         BindSource::Root => files.root.into(),
         BindSource::Scratch => files.scratch.into(),
         BindSource::Directory(path) => path.clone(),
+        // Only containers are given those.
+        BindSource::Below { directory, path } => directory.join(path),
     }
 }
 

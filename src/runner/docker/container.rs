@@ -1,6 +1,9 @@
 //! A running container, seen as the `docker run` that is attached to it.
 
+use std::sync::Arc;
+
 use anyhow::Result;
+use tokio::sync::Mutex;
 
 use crate::{
     process::{Child, ExitStatus, Tail},
@@ -10,19 +13,23 @@ use crate::{
 /// What `docker run` exits with when it could not start the container at all.
 const NOT_STARTED: i32 = 125;
 
-/// Dropped, the command is killed: dockerd then closes the agent's stdin, on which the agent ends, and the container with it.
+/// The attached command. It ends when the container has been removed, so it is not killed with the conversation but waited
+/// for by [`Docker::clean`](super::Docker): the end of the channel ends the agent, and the container with it.
+pub(super) type Attached = Arc<Mutex<Child>>;
+
+/// What the conversation holds of it.
 pub(super) struct Container {
-    run: Child,
+    run: Attached,
     stderr: Tail,
 }
 
 impl Container {
-    pub(super) fn new(run: Child, stderr: Tail) -> Self {
+    pub(super) fn new(run: Attached, stderr: Tail) -> Self {
         Self { run, stderr }
     }
 
     async fn end(&mut self) -> Ended {
-        let status = self.run.wait().await;
+        let status = self.run.lock().await.wait().await;
         // A reader that panicked has kept what it had read.
         let last_words = self.stderr.last_lines().await.unwrap_or_else(|_| self.stderr.lines());
         let (how, orderly) = how(status);
@@ -43,9 +50,8 @@ impl Machine for Container {
         Box::pin(self.end())
     }
 
-    fn kill(&mut self) {
-        self.run.kill();
-    }
+    /// Nothing is lost by waiting for what the end of the channel does: whoever kills drops the channel next.
+    fn kill(&mut self) {}
 
     fn last_words(&self) -> Vec<String> {
         self.stderr.lines()

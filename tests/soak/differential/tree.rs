@@ -90,8 +90,6 @@ pub(crate) fn of_directory(root: &Path) -> Vec<String> {
             }
         }
     }
-    // Wanted (README, "Docker"): a container's CARGO_HOME is not parted, so that its halves are not made beforehand.
-    lines.retain(|line| !line.starts_with("cargo ") && !line.starts_with("cargo/"));
     lines.sort();
     lines
 }

@@ -1,0 +1,202 @@
+//! The world of a container: its binds are at their final places, and the agent only makes directories and changes owners.
+//!
+//! docker makes the root itself, and the overlays, too (`dockerd`'s local volume driver), so that the container needs no
+//! privilege. What overlays are written to lies in volumes below [`VOLUMES`], read-only and for the agent alone.
+//!
+//! What lies on the host belongs to who runs kiln, and there is no translation: where that is not the step's user, the agent
+//! gives source (in its overlay) and cache to the step's user at the start, and what is in the cache back at the end.
+
+use kiln_protocol::{Closing, Mount, World};
+
+use super::{
+    Bind, BindSource, CACHE, CacheMode, CachePlan, CacheWrites, Layer, Network, Owner, Parted, WORKSPACE,
+    bind::{Overlay, Upper, Writes, bind},
+    cargo,
+    sandbox::{self, AGENT},
+    world::{self, Parts, RESOLVER},
+};
+
+/// Below it lie the volumes of overlays.
+const VOLUMES: &str = "/kiln-volumes";
+
+/// What of the host is in a container. Its root is the image, imported into docker by the runner.
+pub(super) fn binds(parts: &Parts<'_>) -> Vec<Bind> {
+    let mut binds = vec![bind(BindSource::Agent, AGENT, Writes::Refused)];
+    if let Some(source) = parts.source {
+        let layer = Layer { hidden: parts.hidden.clone(), parted: None };
+        let writes = overlaid(layer, "source", Upper::Discarded);
+        binds.push(bind(BindSource::Directory(source.into()), WORKSPACE, writes));
+    }
+    if let Some(cache) = parts.cache {
+        binds.extend(cache_binds(cache));
+    }
+    binds
+}
+
+fn overlaid(layer: Layer, name: &str, upper: Upper) -> Writes {
+    Writes::Overlaid(Overlay { layer, volumes: format!("{VOLUMES}/{name}"), upper })
+}
+
+/// The cache, and in it Cargo's directory: a fresh one with two of the cache's in it, or in an overlay one in which only
+/// those two can be seen (a commit keeps nothing else of it anyway).
+fn cache_binds(cache: &CachePlan) -> Vec<Bind> {
+    let CachePlan { directory, mode, share: _, sharing: _ } = cache;
+    let shown = cargo::KEPT.map(str::to_owned).to_vec();
+    let layer = Layer { hidden: Vec::new(), parted: Some(Parted { directory: cargo::HOME.into(), shown }) };
+    let (whole, writes) = match (mode.writes(), mode) {
+        (CacheWrites::Through, _) => (Writes::Through, Writes::Through),
+        (CacheWrites::Refused, _) => (Writes::RefusedAbove(layer), Writes::Refused),
+        (CacheWrites::Overlay, mode) => {
+            let upper = if *mode == CacheMode::Commit { Upper::Read } else { Upper::Discarded };
+            let writes = overlaid(layer, "cache", upper);
+            return vec![bind(BindSource::Directory(directory.clone()), CACHE, writes)];
+        }
+    };
+    let home = format!("{CACHE}/{}", cargo::HOME);
+    let kept = cargo::KEPT.map(|name| {
+        let source =
+            BindSource::Below { directory: directory.clone(), path: format!("{}/{name}", cargo::HOME) };
+        bind(source, format!("{home}/{name}"), writes.clone())
+    });
+    let mut binds = vec![
+        bind(BindSource::Directory(directory.clone()), CACHE, whole),
+        bind(BindSource::Scratch, home, Writes::Through),
+    ];
+    binds.extend(kept);
+    binds
+}
+
+/// The world of a container. With a network, `/etc/resolv.conf` is the one that docker makes: it knows where its own
+/// resolver is.
+pub(super) fn world(parts: Parts<'_>) -> World {
+    let owner = parts.owner;
+    let (uid, gid) = (owner.inside, owner.inside);
+    let mut mounts = vec![Mount::Directory { path: WORKSPACE.into(), mode: 0o755, uid, gid }];
+    if binds(&parts).iter().any(|bind| matches!(bind.writes, Writes::Overlaid(_))) {
+        mounts.push(Mount::Directory { path: VOLUMES.into(), mode: 0o700, uid: 0, gid: 0 });
+    }
+    if parts.source.is_some() {
+        mounts.extend(given(WORKSPACE, owner));
+    }
+    let mut closing = Vec::new();
+    if let Some(cache) = parts.cache {
+        mounts.extend(cache_mounts(cache, owner));
+        if cache.mode.writes() == CacheWrites::Through {
+            // What is bound into another volume lies on another file system than that.
+            closing.extend(whole_cache().map(|path| Closing::Chown { path, uid: owner.uid, gid: owner.gid }));
+        }
+    }
+    mounts.extend(world::output(parts.package, owner));
+    let files = match parts.network {
+        Network::On => Vec::new(),
+        Network::Off => vec![world::file(RESOLVER, String::new())],
+    };
+    sandbox::world(parts, mounts, files, closing)
+}
+
+fn cache_mounts(cache: &CachePlan, owner: Owner) -> Vec<Mount> {
+    let directory =
+        |path: String| Mount::Directory { path, mode: 0o755, uid: owner.inside, gid: owner.inside };
+    let home = format!("{CACHE}/{}", cargo::HOME);
+    match cache.mode.writes() {
+        CacheWrites::Overlay => {
+            let mut mounts = vec![directory(CACHE.into())];
+            mounts.extend(given(CACHE, owner));
+            mounts.extend(cargo::kept(&home, owner));
+            if cache.mode == CacheMode::Commit {
+                let path = format!("{VOLUMES}/cache/upper");
+                mounts.push(Mount::Upper { target: CACHE.into(), path });
+            }
+            mounts
+        }
+        CacheWrites::Through => {
+            let mut mounts: Vec<Mount> = whole_cache().flat_map(|path| given(&path, owner)).collect();
+            mounts.push(directory(home.clone()));
+            mounts.extend(cargo::locks(&home));
+            mounts
+        }
+        CacheWrites::Refused => vec![directory(home)],
+    }
+}
+
+/// The cache, and what of it lies below a volume.
+fn whole_cache() -> impl Iterator<Item = String> {
+    let below = cargo::KEPT.map(|name| format!("{CACHE}/{}/{name}", cargo::HOME));
+    std::iter::once(CACHE.to_owned()).chain(below)
+}
+
+fn given(path: &str, owner: Owner) -> Option<Mount> {
+    let (uid, gid) = (owner.inside, owner.inside);
+    (owner.uid != uid).then(|| Mount::Chown { path: path.into(), uid, gid })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{CacheShare, CacheSharing};
+
+    fn cache(mode: CacheMode) -> CachePlan {
+        CachePlan { directory: "/c".into(), mode, share: CacheShare::Bind, sharing: CacheSharing::Shared }
+    }
+
+    fn parts<'a>(cache: &'a CachePlan, inside: u32) -> Parts<'a> {
+        Parts {
+            source: Some(std::path::Path::new("/s")),
+            hidden: vec!["packages".into()],
+            cache: Some(cache),
+            owner: Owner { inside, uid: 0, gid: 0 },
+            network: Network::Off,
+            identities: Vec::new(),
+            package: "p",
+            capabilities: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn the_cache_and_what_is_bound_into_it_are_given_and_given_back() {
+        let cache = cache(CacheMode::Rw);
+        let paths = [CACHE.to_owned(), format!("{CACHE}/cargo/registry"), format!("{CACHE}/cargo/git")];
+        let given_back = |path: &String| Closing::Chown { path: path.clone(), uid: 0, gid: 0 };
+        let world = world(parts(&cache, 1000));
+        assert_eq!(world.closing, paths.iter().map(given_back).collect::<Vec<_>>());
+        for path in paths {
+            assert!(world.mounts.contains(&Mount::Chown { path, uid: 1000, gid: 1000 }));
+        }
+    }
+
+    #[test]
+    fn cargos_directory_is_never_the_caches_whole_one() {
+        for (mode, expected) in [
+            (CacheMode::Rw, vec!["", "/cargo", "/cargo/registry", "/cargo/git"]),
+            (CacheMode::Ro, vec!["", "/cargo", "/cargo/registry", "/cargo/git"]),
+            (CacheMode::Discard, vec![""]),
+            (CacheMode::Commit, vec![""]),
+        ] {
+            let cache = cache(mode);
+            let binds = binds(&parts(&cache, 0));
+            let targets: Vec<&str> =
+                binds.iter().filter_map(|bind| bind.target.strip_prefix(CACHE)).collect();
+            assert_eq!(targets, expected, "{mode:?}");
+            let parted =
+                |layer: &Layer| layer.parted.as_ref().is_some_and(|parted| parted.directory == "cargo");
+            let is_parted = match &binds[2].writes {
+                Writes::Overlaid(overlay) => parted(&overlay.layer),
+                Writes::RefusedAbove(layer) => parted(layer),
+                Writes::Through => binds[3].source == BindSource::Scratch,
+                Writes::Refused => false,
+            };
+            assert!(is_parted, "{mode:?}: {binds:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_commit_takes_out_of_an_overlay_is_there_to_be_read() {
+        for (mode, expected) in [(CacheMode::Commit, Upper::Read), (CacheMode::Discard, Upper::Discarded)] {
+            let cache = cache(mode);
+            let Writes::Overlaid(overlay) = &binds(&parts(&cache, 0))[2].writes else { panic!("{mode:?}") };
+            assert_eq!(overlay.upper, expected);
+            let read = Mount::Upper { target: CACHE.into(), path: format!("{}/upper", overlay.volumes) };
+            assert_eq!(world(parts(&cache, 0)).mounts.contains(&read), expected == Upper::Read);
+        }
+    }
+}

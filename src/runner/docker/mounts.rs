@@ -1,0 +1,154 @@
+//! The values of `--mount`: how each bind of the plan gets into the container.
+//!
+//! What a build writes into an overlay lies in two volumes of dockerd's own (its upper and work directories), so that nobody needs
+//! root to remove them. The overlay itself is a volume without a name: dockerd mounts it, hence the container needs no right to
+//! mount, and removes it with the container. The two are made with the container as well, since it mounts them: no command of
+//! their own is spent on them.
+
+use std::{
+    ffi::{OsStr, OsString},
+    os::unix::ffi::{OsStrExt, OsStringExt},
+    path::{Path, PathBuf},
+};
+
+use super::argv::{Files, binds};
+use crate::plan::{Bind, BindSource, Layer, Overlay, Plan, Upper, Writes};
+
+/// What a merged directory costs nothing with: a change of owner copies no data, a rename of a directory no tree. What is
+/// thrown away needs no flush.
+const DISCARDED: &str = "metacopy=on,redirect_dir=on,volatile";
+/// What is written can be read by itself, and by root of a container, who sees no `trusted` xattrs.
+const READ: &str = "userxattr,volatile";
+/// The directories of an overlay that need a volume.
+const PARTS: [&str; 2] = ["upper", "work"];
+
+/// The names of all volumes that have one.
+pub(super) fn volumes(plan: &Plan, files: Files<'_>) -> Vec<String> {
+    let overlaid = binds(plan).filter(|(_, bind)| matches!(bind.writes, Writes::Overlaid(_)));
+    overlaid.flat_map(|(at, _)| PARTS.map(|part| volume(files, at, part))).collect()
+}
+
+fn volume(files: Files<'_>, at: usize, part: &str) -> String {
+    format!("{}-{at}-{part}", files.name())
+}
+
+/// The values for a bind: one, or three for an overlay with its volumes.
+pub(super) fn of(files: Files<'_>, at: usize, bind: &Bind) -> Vec<OsString> {
+    let Bind { source, target, writes } = bind;
+    let source = match source {
+        BindSource::Agent => files.agent,
+        BindSource::Directory(path) => path,
+        BindSource::Scratch => {
+            return vec![csv([plain("type=volume"), plain("volume-nocopy"), at_target(target)])];
+        }
+        BindSource::Below { directory, path } => {
+            let directory = files.opened.get(&at).cloned().unwrap_or_else(|| directory.join(path));
+            return vec![opened(&directory, target, writes)];
+        }
+        // A container's root is the image: a plan for docker has no such bind.
+        BindSource::Root => Path::new("/var/empty"),
+    };
+    match writes {
+        Writes::Through => {
+            vec![csv([plain("type=bind"), joined("src=", source.as_os_str()), at_target(target)])]
+        }
+        Writes::Refused => {
+            let bind = [plain("type=bind"), joined("src=", source.as_os_str()), at_target(target)];
+            vec![csv(bind.into_iter().chain([plain("readonly")]))]
+        }
+        // Without an upper directory it cannot be written.
+        Writes::RefusedAbove(layer) => {
+            vec![local("overlay", "overlay", &lower(files, at, layer, source), target)]
+        }
+        Writes::Overlaid(overlay) => overlaid(files, at, overlay, source, target),
+    }
+}
+
+/// A directory that is open. `--mount type=bind` would have it resolved to a name again, which might lead elsewhere by then;
+/// a volume is mounted from what it is told.
+fn opened(directory: &Path, target: &str, writes: &Writes) -> OsString {
+    let options = if *writes == Writes::Through { "bind" } else { "bind,ro" };
+    local("none", directory, OsStr::new(options), target)
+}
+
+fn overlaid(files: Files<'_>, at: usize, overlay: &Overlay, source: &Path, target: &str) -> Vec<OsString> {
+    let Overlay { layer, volumes, upper } = overlay;
+    let mut options = lower(files, at, layer, source);
+    for part in PARTS {
+        options.push(format!(",{part}dir="));
+        options.push(escaped(&files.volume_directory(&volume(files, at, part))));
+    }
+    options.push(",");
+    options.push(match upper {
+        Upper::Discarded => DISCARDED,
+        Upper::Read => READ,
+    });
+    let named = |part| {
+        csv([
+            plain("type=volume"),
+            joined("src=", OsStr::new(&volume(files, at, part))),
+            joined("volume-label=", &files.label()),
+            plain("volume-nocopy"),
+            at_target(&format!("{volumes}/{part}")),
+            plain("readonly"),
+        ])
+    };
+    PARTS.into_iter().map(named).chain([local("overlay", "overlay", &options, target)]).collect()
+}
+
+/// A volume without a name that dockerd mounts as `mount -t fstype -o options device` does.
+fn local(fstype: &str, device: impl AsRef<OsStr>, options: &OsStr, target: &str) -> OsString {
+    csv([
+        plain("type=volume"),
+        plain("volume-driver=local"),
+        plain("volume-nocopy"),
+        joined("volume-opt=type=", OsStr::new(fstype)),
+        joined("volume-opt=device=", device.as_ref()),
+        joined("volume-opt=o=", options),
+        at_target(target),
+    ])
+}
+
+/// An overlay's lower directories, as the option that names them.
+fn lower(files: Files<'_>, at: usize, layer: &Layer, source: &Path) -> OsString {
+    let layer = (!layer.is_empty()).then(|| files.layer(at));
+    let directories: Vec<OsString> =
+        layer.iter().map(PathBuf::as_path).chain([source]).map(escaped).collect();
+    joined("lowerdir=", &directories.join(OsStr::new(":")))
+}
+
+fn plain(field: &str) -> OsString {
+    field.into()
+}
+
+fn at_target(target: &str) -> OsString {
+    joined("dst=", OsStr::new(target))
+}
+
+fn joined(name: &str, value: &OsStr) -> OsString {
+    let mut text = OsString::from(name);
+    text.push(value);
+    text
+}
+
+/// A path in overlay's options, where a comma ends an option and a colon a layer.
+fn escaped(path: &Path) -> OsString {
+    let bytes = path.as_os_str().as_bytes().iter();
+    let escape =
+        |&byte: &u8| if matches!(byte, b'\\' | b',' | b':') { vec![b'\\', byte] } else { vec![byte] };
+    OsString::from_vec(bytes.flat_map(escape).collect())
+}
+
+/// A field with a comma, a quote or a line break stands in quotes.
+fn csv(fields: impl IntoIterator<Item = OsString>) -> OsString {
+    let quoted = |field: OsString| {
+        let bytes = field.as_bytes();
+        if !bytes.iter().any(|byte| b",\"\n\r".contains(byte)) {
+            return field;
+        }
+        let doubled =
+            bytes.iter().flat_map(|&byte| std::iter::repeat_n(byte, if byte == b'"' { 2 } else { 1 }));
+        OsString::from_vec([b"\"", doubled.collect::<Vec<u8>>().as_slice(), b"\""].concat())
+    };
+    fields.into_iter().map(quoted).collect::<Vec<_>>().join(OsStr::new(","))
+}

@@ -1,0 +1,88 @@
+//! `--cache-mode commit` in a container: what a build wrote is merged when it has succeeded, and nothing otherwise.
+
+use std::{
+    fs,
+    os::unix::fs::{MetadataExt, PermissionsExt},
+    path::Path,
+};
+
+use crate::world::{Place, daemon, said};
+
+/// Adds, changes, renames and deletes; replaces a whole directory, and changes a mode.
+const STEP: &str = "cd /var/cache/melange/dir
+test \"$(stat -c %u . old whole/a | sort -u)\" = $(id -u)
+echo more >> old
+rm gone
+mv moved elsewhere
+rm -r whole && mkdir whole && echo fresh > whole/only
+chmod 755 mode
+mkdir ../new && echo x > ../new/file && ln ../new/file ../new/hard && ln -s file ../new/link";
+
+fn prepare(place: &Place) {
+    for name in ["old", "gone", "moved", "mode", "same", "whole/a", "whole/b"] {
+        place.write(&format!("cache/dir/{name}"), &format!("{name}\n"));
+    }
+}
+
+fn tree(directory: &Path, below: &Path, found: &mut Vec<String>) {
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        let metadata = path.symlink_metadata().unwrap();
+        let name = path.strip_prefix(below).unwrap().display().to_string();
+        assert_eq!(metadata.uid(), nix::unistd::geteuid().as_raw(), "{name}");
+        if metadata.is_dir() {
+            tree(&path, below, found);
+        } else if metadata.is_symlink() {
+            found.push(format!("{name} -> {}", fs::read_link(&path).unwrap().display()));
+        } else {
+            let mode = metadata.permissions().mode() & 0o777;
+            found.push(format!("{name} {mode:o} {}", fs::read_to_string(&path).unwrap().trim_end()));
+        }
+    }
+}
+
+fn cache(place: &Place) -> Vec<String> {
+    let (root, mut found) = (place.project().join("cache"), Vec::new());
+    tree(&root, &root, &mut found);
+    found.sort();
+    found
+}
+
+#[test]
+fn what_a_build_wrote_is_there_when_it_has_succeeded_and_only_then() {
+    let Some(_) = daemon() else { return };
+    for run_as in ["root", "build"] {
+        let place = Place::new();
+        prepare(&place);
+        let before = cache(&place);
+        let failed = place.build(run_as, &[STEP, "exit 3"], &["--cache-mode", "commit"]);
+        assert_eq!(failed.status.code(), Some(5), "{}", said(&failed));
+        assert_eq!(cache(&place), before);
+        let output = place.build(run_as, &[STEP], &["--cache-mode", "commit"]);
+        assert!(output.status.success() && said(&output).contains("kept"), "{}", said(&output));
+        let expected = [
+            "dir/elsewhere 644 moved",
+            "dir/mode 755 mode",
+            "dir/old 644 old\nmore",
+            "dir/same 644 same",
+            "dir/whole/only 644 fresh",
+            "new/file 644 x",
+            "new/hard 644 x",
+            "new/link -> file",
+        ];
+        assert_eq!(cache(&place), expected, "{run_as}: {}", said(&output));
+        assert_eq!(place.left(), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn what_is_not_other_than_before_is_not_new() {
+    let Some(_) = daemon() else { return };
+    let place = Place::new();
+    prepare(&place);
+    let inode = fs::metadata(place.project().join("cache/dir/same")).unwrap().ino();
+    let step = "cd /var/cache/melange/dir && cp -p same copy && mv copy same && cat old";
+    let output = place.build("build", &[step], &["--cache-mode", "commit"]);
+    assert!(output.status.success() && said(&output).contains("nothing new"), "{}", said(&output));
+    assert_eq!(fs::metadata(place.project().join("cache/dir/same")).unwrap().ino(), inode);
+}
