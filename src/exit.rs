@@ -84,6 +84,11 @@ pub fn way_out_of(error: &anyhow::Error) -> Option<&str> {
     failure_of(error).map(|failure| failure.way_out.as_str()).filter(|text| !text.is_empty())
 }
 
+/// An error with what the user can do about it, unless it says so already.
+pub fn explained(error: anyhow::Error, failure: impl FnOnce() -> Failure) -> anyhow::Error {
+    if failure_of(&error).is_some() { error } else { error.context(failure()) }
+}
+
 fn failure_of(error: &anyhow::Error) -> Option<&Failure> {
     // `downcast_ref` sees a failure that was attached as context, too; the chain sees one that is a source.
     error
@@ -106,6 +111,16 @@ mod tests {
             Err::<(), _>(std::io::Error::other("gone")).context(failure).context("start").unwrap_err();
         assert_eq!(code_of(&above), Code::Host);
         assert_eq!(way_out_of(&above), Some("apt-get install qemu-system-x86"));
+    }
+
+    #[test]
+    fn what_has_a_way_out_gets_no_other_one() {
+        let inner = anyhow::Error::new(Failure::host("no qemu", "apt-get install qemu-system-x86"));
+        let cache = || Failure::new(Code::Cache, "the cache is full", "make room");
+        assert_eq!(code_of(&explained(inner, cache)), Code::Host);
+        let error = explained(anyhow::anyhow!("ENOSPC"), cache);
+        assert_eq!((code_of(&error), way_out_of(&error)), (Code::Cache, Some("make room")));
+        assert_eq!(format!("{error:#}"), "the cache is full: ENOSPC");
     }
 
     #[test]

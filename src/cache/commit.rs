@@ -5,14 +5,15 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result};
 
 use super::{
-    journal::Journal,
+    journal::{Journal, Record},
     lease::Lease,
+    lock::LockFile,
     merge::Merge,
     stage::{Gain, Staged},
     staging::{self, Staging},
     summary,
 };
-use crate::exit::{Code, Failure};
+use crate::exit::{Code, Failure, explained};
 
 /// What a commit kept.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -29,13 +30,30 @@ pub struct Kept {
 /// A cache failure (7). Before the decision nothing is kept; after it the next start finishes.
 pub fn commit(lease: &Lease, staged: Staged) -> Result<Kept> {
     let Staged { mut staging, record, gains } = staged;
-    let _turn = lease.commit_lock()?;
-    Journal::of(lease)?.decide(&record).context("decide a commit of the cache")?;
+    let _turn = decide(lease, &record).map_err(|error| explained(error, || undecided(lease)))?;
     staging.decided();
     drop(staging);
     let waiting = complete(lease).with_context(|| failed(lease))?;
-    summary::add(lease, &gains)?;
+    if let Err(error) = summary::add(lease, &gains) {
+        // It never claims to be exact; `kiln cache report` counts.
+        tracing::warn!(%error, "the summary of the cache was not brought up to date");
+    }
     Ok(Kept { gains, waiting })
+}
+
+/// The moment from which on it will be kept; gives the lock under which commits take turns.
+fn decide(lease: &Lease, record: &Record) -> Result<LockFile> {
+    let turn = lease.commit_lock()?;
+    Journal::of(lease)?.decide(record).context("decide a commit of the cache")?;
+    Ok(turn)
+}
+
+fn undecided(lease: &Lease) -> Failure {
+    Failure::new(
+        Code::Cache,
+        format!("what the build wrote was not kept in the cache {}", lease.directory.display()),
+        format!("see that there is room for kiln's own directory {}", lease.home.root().display()),
+    )
 }
 
 fn failed(lease: &Lease) -> Failure {
@@ -51,6 +69,7 @@ fn failed(lease: &Lease) -> Failure {
 
 /// Finishes what is decided, and removes what never was; says how much still waits. Cheap when there is nothing to do.
 pub(super) fn recover(lease: &Lease) -> Result<u64> {
+    staging::sweep_locks(lease)?;
     let nothing_staged =
         lease.place.stat(staging::DIRECTORY).context("look for .kiln in the cache")?.is_none();
     let journal = Journal::of(lease)?;

@@ -58,6 +58,8 @@ impl Desk {
         let path = self.directory.join("path");
         fs::write(&path, cache.as_os_str().as_encoded_bytes())
             .with_context(|| format!("write {}", path.display()))?;
+        // The records of those that were killed go.
+        self.holders()?;
         Record::write(&self.directory.join("holders"), who)
     }
 
@@ -92,16 +94,15 @@ impl Desk {
         let Ok(listing) = fs::read_dir(self.directory.join("holders")) else { return Ok(words) };
         for entry in listing.flatten() {
             let lock = LockFile::open(&entry.path())?;
-            let mut text = String::new();
-            // A record that is just being made is empty, and its lock may not be held yet.
-            if lock.file().take(WORDS).read_to_string(&mut text).is_err() || text.is_empty() {
+            if !lock.is_held()? {
+                // best effort: another reader may have removed it. One that is just being made is made again.
+                let _ = fs::remove_file(entry.path());
                 continue;
             }
-            if lock.is_held()? {
+            let mut text = String::new();
+            // Held, and not yet written.
+            if lock.file().take(WORDS).read_to_string(&mut text).is_ok() && !text.is_empty() {
                 words.push(text);
-            } else {
-                // best effort: another reader may have removed it.
-                let _ = fs::remove_file(entry.path());
             }
         }
         words.sort();
@@ -119,8 +120,7 @@ impl Record {
         let named =
             tempfile::Builder::new().prefix("holder-").tempfile_in(holders).context("note the lease")?;
         let (_, path) = named.keep().context("note the lease")?;
-        let lock = LockFile::open(&path)?;
-        lock.try_lock(Strength::Exclusive)?;
+        let lock = LockFile::hold(&path)?;
         write!(&mut lock.file(), "pid {} ({who})", std::process::id()).context("note the lease")?;
         Ok(Self(lock))
     }

@@ -91,7 +91,11 @@ impl Journal {
         let written = file.write_all(&Sha256::digest(&body)).and_then(|()| file.write_all(&body));
         written.and_then(|()| file.sync_all()).with_context(|| format!("write {}", path.display()))?;
         fs::rename(&path, self.path(number)).context("put a record into the journal")?;
-        sync(&self.directory)?;
+        if let Err(error) = sync(&self.directory) {
+            // best effort: who says that nothing was kept must leave nothing that says otherwise.
+            let _ = fs::remove_file(self.path(number));
+            return Err(error);
+        }
         Ok(number)
     }
 

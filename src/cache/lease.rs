@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     event::{Event, Sink},
-    exit::{Code, Failure},
+    exit::{Code, Failure, explained},
     home::Home,
 };
 
@@ -86,13 +86,16 @@ impl Lease {
         let Ok(waited) = tokio::time::timeout(limit, waiting).await else {
             return Err(timed_out(home, &request)?.into());
         };
-        Self::with_lock(home, &request, waited.context("the wait for the cache panicked")??)
+        let lock = waited.context("the wait for the cache panicked")?;
+        lock.and_then(|lock| Self::with_lock(home, &request, lock))
+            .map_err(|error| explained(error, || unusable(home, &request.directory)))
     }
 
     /// Takes the lease if that is possible at once.
     pub fn try_acquire(home: &Home, request: &Request) -> Result<Option<Self>> {
-        let desk = Desk::open(home, &request.directory)?;
-        desk.try_lock(request.strength)?.map(|lock| Self::with_lock(home, request, lock)).transpose()
+        let lock = Desk::open(home, &request.directory).and_then(|desk| desk.try_lock(request.strength));
+        lock.and_then(|lock| lock.map(|lock| Self::with_lock(home, request, lock)).transpose())
+            .map_err(|error| explained(error, || unusable(home, &request.directory)))
     }
 
     fn with_lock(home: &Home, request: &Request, lock: LockFile) -> Result<Self> {
@@ -132,7 +135,8 @@ impl Lease {
 
     /// The end of the use: what waited for the last lease is merged, if this is it.
     pub fn finish(&self) -> Result<()> {
-        super::commit::recover(self).map(drop)
+        let done = super::commit::recover(self).map(drop);
+        done.map_err(|error| explained(error, || unusable(&self.home, &self.directory)))
     }
 
     /// The lock under which commits take turns.
@@ -166,6 +170,17 @@ pub fn private(home: &Home, request: &Request) -> Result<Lease> {
     }
     let what = format!("{MOST_PRIVATE} builds use the cache {} at once", request.directory.display());
     Err(Failure::new(Code::Cache, what, "wait for one of them to end").into())
+}
+
+fn unusable(home: &Home, directory: &Path) -> Failure {
+    Failure::new(
+        Code::Cache,
+        format!("the cache {} cannot be used", directory.display()),
+        format!(
+            "see that it and kiln's own directory {} can be written and have room, or name another one with --cache-dir",
+            home.root().display()
+        ),
+    )
 }
 
 fn timed_out(home: &Home, request: &Request) -> Result<Failure> {

@@ -6,7 +6,7 @@
 use std::{
     fs::File,
     io,
-    os::fd::AsFd,
+    os::{fd::AsFd, unix::fs::MetadataExt},
     path::{Path, PathBuf},
 };
 
@@ -45,6 +45,19 @@ impl LockFile {
     pub(super) fn open(path: &Path) -> Result<Self> {
         let file = File::options().create(true).truncate(false).read(true).write(true).open(path);
         Ok(Self { file: file.with_context(|| format!("open {}", path.display()))?, path: path.to_owned() })
+    }
+
+    /// Opens and locks a file that says by its lock that its maker lives. Those that are not locked others remove, perhaps
+    /// between the two calls here: then it is made again.
+    pub(super) fn hold(path: &Path) -> Result<Self> {
+        loop {
+            let lock = Self::open(path)?;
+            let metadata =
+                |lock: &Self| lock.file.metadata().with_context(|| format!("look at {}", path.display()));
+            if lock.try_lock(Strength::Exclusive)? == Got::Yes && metadata(&lock)?.nlink() > 0 {
+                return Ok(lock);
+            }
+        }
     }
 
     /// Locks it if that is possible at once; what was held before stays held if not.
@@ -131,6 +144,22 @@ mod tests {
         drop(b);
         assert_eq!(a.try_lock(Strength::Exclusive).expect("tried"), Got::Yes);
         assert_eq!(c.try_lock(Strength::Shared).expect("tried"), Got::No);
+    }
+
+    #[test]
+    fn what_was_removed_before_it_was_locked_is_made_again() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("lock");
+        let early = LockFile::open(&path).expect("opened");
+        std::fs::remove_file(&path).expect("removed");
+        assert_eq!(
+            early.try_lock(Strength::Exclusive).expect("tried"),
+            Got::Yes,
+            "of a file that has no name"
+        );
+        let held = LockFile::hold(&path).expect("held");
+        assert!(LockFile::open(&path).expect("opened").is_held().expect("asked"));
+        assert_eq!(held.path(), path);
     }
 
     #[test]

@@ -25,7 +25,7 @@ use super::{
 use crate::{
     ecosystem,
     event::Amount,
-    exit::{Code, Failure},
+    exit::{Code, Failure, explained},
     package::{self, Entry, Kind, Reader, Time},
 };
 
@@ -97,7 +97,11 @@ pub enum Outcome {
 /// # Errors
 /// A cache failure (7) for a stream that is refused, or a cache that cannot be written. Nothing is left.
 pub fn stage(lease: &Lease, stream: impl Read, limit: CommitLimit) -> Result<Outcome> {
-    let staging = Staging::make(lease).with_context(|| unwritable(lease))?;
+    take(lease, stream, limit).map_err(|error| explained(error, || full(lease)))
+}
+
+fn take(lease: &Lease, stream: impl Read, limit: CommitLimit) -> Result<Outcome> {
+    let staging = Staging::make(lease)?;
     let mut stager = Stager {
         cache: &lease.place,
         tree: staging.tree(),
@@ -133,11 +137,12 @@ pub fn stage(lease: &Lease, stream: impl Read, limit: CommitLimit) -> Result<Out
     Ok(Outcome::Staged(Box::new(Staged { staging, record, gains })))
 }
 
-fn unwritable(lease: &Lease) -> Failure {
+fn full(lease: &Lease) -> Failure {
     Failure::new(
         Code::Cache,
-        format!("nothing can be written in the cache {}", lease.directory.display()),
-        "make it writable, name another one with --cache-dir, or use --cache-mode discard",
+        format!("what the build wrote cannot be put into the cache {}", lease.directory.display()),
+        "nothing was kept and nothing changed; make it writable and make room on its file system, name another \
+         one with --cache-dir, or use --cache-mode discard",
     )
 }
 

@@ -11,13 +11,7 @@ use std::{
 
 use anyhow::{Context, Result};
 
-use super::{
-    lease::Lease,
-    lock::{LockFile, Strength},
-    place::Place,
-    remove,
-    stage::Flush,
-};
+use super::{lease::Lease, lock::LockFile, place::Place, remove, stage::Flush};
 
 /// The directory of the cache for what is on its way into it.
 pub(super) const DIRECTORY: &[u8] = b".kiln";
@@ -54,8 +48,7 @@ impl Staging {
         let random = RandomState::new().hash_one("a fresh random key makes this a random number");
         let name = format!("{}{random:016x}", prefix(lease)?);
         let locks = lease.home.dir(LOCKS)?;
-        let lock = LockFile::open(&locks.join(&name))?;
-        lock.try_lock(Strength::Exclusive)?;
+        let lock = LockFile::hold(&locks.join(&name))?;
         // Who leaves last removes it, perhaps at this moment.
         let parent = loop {
             let parent = lease.place.make(DIRECTORY).context("make .kiln in the cache")?;
@@ -157,6 +150,19 @@ fn sync_tree(place: &Place) -> Result<()> {
 fn prefix(lease: &Lease) -> Result<String> {
     let home = fs::metadata(lease.home.root()).context("look at kiln's home")?;
     Ok(format!("{:x}-{:x}-", home.dev(), home.ino()))
+}
+
+/// Removes the locks of makers that died, in whichever cache they worked: what has no lock is an orphan.
+pub(super) fn sweep_locks(lease: &Lease) -> Result<()> {
+    let locks = lease.home.dir(LOCKS)?;
+    let listing = fs::read_dir(&locks).with_context(|| format!("read {}", locks.display()))?;
+    for entry in listing.flatten() {
+        if !LockFile::open(&entry.path())?.is_held()? {
+            // best effort: its maker, or another one who looks, may have removed it.
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+    Ok(())
 }
 
 /// Removes what makers that died have left; says how many. Those in `kept` are named by the journal.

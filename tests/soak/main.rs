@@ -7,6 +7,7 @@
 //! [`leftovers`] count what is left of it.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod commit;
 mod differential;
 mod docker;
 mod ecosystems;

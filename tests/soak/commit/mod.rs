@@ -1,0 +1,235 @@
+//! A commit that is killed, or refused something, at each of its system calls in turn; and its recovery likewise.
+//!
+//! After it the next start finds all of the commit in the cache or nothing of it, all where kiln had said so; every file
+//! whole; no record, lock or staging directory left. Who held a lease meanwhile saw nothing of what it may have been
+//! reading change.
+
+mod scene;
+mod tracee;
+
+use kiln::{
+    cache::{CommitLimit, Outcome, Strength, commit, stage, verify},
+    exit::{Code, code_of, way_out_of},
+};
+use nix::errno::Errno;
+
+use self::{
+    scene::{Scene, Seen, Size},
+    tracee::{Act, CAN_FAIL, End, run, say, traced},
+};
+use crate::{lot::Lot, skip::skip};
+
+/// How many system calls are tried outside the soak, of the hundreds that each suite has.
+const FEW: usize = 12;
+/// What the victim says when its commit has returned.
+const KEPT: &str = "kept";
+
+/// Who else uses the cache when a commit is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Company {
+    Alone,
+    /// Another build reads it: deletions and replacements wait.
+    Reader,
+}
+
+/// The victim of the tests below: one build's end.
+#[test]
+#[ignore = "not a test of its own"]
+fn committer() {
+    traced(|scene| match commits(scene) {
+        Ok(()) => {}
+        Err(error) => say(&told(&error)),
+    });
+}
+
+fn commits(scene: &Scene) -> anyhow::Result<()> {
+    let lease = scene.lease(Strength::Shared)?.expect("nobody holds it alone");
+    let staged = stage(&lease, &scene.stream()[..], CommitLimit::default())?;
+    let Outcome::Staged(staged) = staged else { panic!("there is something new") };
+    commit(&lease, *staged)?;
+    say(KEPT);
+    lease.finish()
+}
+
+/// The victim of others: the next start.
+#[test]
+#[ignore = "not a test of its own"]
+fn recoverer() {
+    traced(|scene| match scene.lease(Strength::Shared) {
+        Ok(lease) => drop(lease.expect("nobody holds it alone")),
+        Err(error) => say(&told(&error)),
+    });
+}
+
+/// An error as the user sees it: exit code, way out, text.
+fn told(error: &anyhow::Error) -> String {
+    format!("error {} ({}): {error:#}", code_of(error) as u8, way_out_of(error).unwrap_or_default())
+}
+
+fn committer_on(scene: &Scene, act: impl FnMut(tracee::Call) -> Act) -> End {
+    run("commit::committer", scene, act)
+}
+
+fn recoverer_on(scene: &Scene, act: impl FnMut(tracee::Call) -> Act) -> End {
+    run("commit::recoverer", scene, act)
+}
+
+/// What a cache looks like before and after, and which system calls there are.
+struct Undisturbed {
+    before: Seen,
+    after: Seen,
+    /// How many.
+    calls: usize,
+    /// The first of them at which the commit is decided.
+    decided: usize,
+    /// Those that a file system answers.
+    about_files: Vec<usize>,
+}
+
+impl Undisturbed {
+    fn watch(size: Size) -> Self {
+        let scene = Scene::new(size);
+        let before = scene.seen();
+        let (mut decided, mut about_files) = (None, Vec::new());
+        let end = committer_on(&scene, |call| {
+            if decided.is_none() && scene.is_decided() {
+                decided = Some(call.number);
+            }
+            if CAN_FAIL && call.is_about_files() {
+                about_files.push(call.number);
+            }
+            Act::Go
+        });
+        assert_eq!(end.said, [KEPT]);
+        let after = scene.seen();
+        assert!(before.keys().any(|path| !after.contains_key(path)), "something is deleted");
+        assert_eq!(scene.left(), [""; 0]);
+        Self { before, after, calls: end.calls, decided: decided.expect("it is decided"), about_files }
+    }
+
+    /// What is there after the next start: all or nothing, and nothing else.
+    fn judge(&self, scene: &Scene, kept: bool, doing: &str) {
+        let lease = scene.lease(Strength::Exclusive).unwrap();
+        let lease = lease.unwrap_or_else(|| panic!("{doing}: a stale lock"));
+        let damage = verify(&lease).unwrap();
+        assert_eq!(damage.wrong, [""; 0], "{doing}");
+        drop(lease);
+        let seen = scene.seen();
+        let (nothing, all) = (seen == self.before, seen == self.after);
+        assert!(all || (nothing && !kept), "{doing}; kept: {kept}\n{}", difference(&seen, self));
+        assert_eq!(scene.left(), [""; 0], "{doing}");
+    }
+}
+
+fn difference(seen: &Seen, Undisturbed { before, after, .. }: &Undisturbed) -> String {
+    let paths = seen.keys().chain(before.keys()).chain(after.keys());
+    let mut lines: Vec<String> = paths
+        .map(|path| {
+            let [was, is, is_to_be] =
+                [before, seen, after].map(|all| all.get(path).map_or("nothing", |what| what));
+            format!("{}: was {was}, is {is}, is to be {is_to_be}", path.display())
+        })
+        .collect();
+    lines.sort();
+    lines.dedup();
+    lines.join("\n")
+}
+
+fn is_kept(end: &End) -> bool {
+    end.said.iter().any(|said| said == KEPT)
+}
+
+#[test]
+fn a_commit_that_is_killed_at_any_system_call_is_all_or_nothing() {
+    for (size, company) in
+        [(Size::Few, Company::Alone), (Size::Few, Company::Reader), (Size::Many, Company::Alone)]
+    {
+        let whole = Undisturbed::watch(size);
+        let (lot, cases) = Lot::of("commit kills", (1..=whole.calls).collect(), FEW);
+        let mut kept = 0;
+        for at in &cases {
+            let doing = format!("{size:?}, {company:?}, killed at system call {at} of {}", whole.calls);
+            let scene = Scene::new(size);
+            let reader = match company {
+                Company::Alone => None,
+                Company::Reader => Some(scene.lease(Strength::Shared).unwrap().unwrap()),
+            };
+            let end = committer_on(&scene, |call| if call.number == *at { Act::Kill } else { Act::Go });
+            // Somebody else's lease may leave a commit less to do, or more.
+            assert!(end.killed || company == Company::Reader, "{doing}");
+            if let Some(reader) = reader {
+                undisturbed(&scene, &whole.before, &doing);
+                drop(reader);
+            }
+            kept += usize::from(is_kept(&end));
+            whole.judge(&scene, is_kept(&end), &doing);
+        }
+        lot.say(&format!("{size:?}, {company:?}: {} killed, {kept} after kiln said \"kept\"", cases.len()));
+    }
+}
+
+/// The files and links that a reader had before it are still as they were; something may have been added to directories.
+fn undisturbed(scene: &Scene, before: &Seen, doing: &str) {
+    let seen = scene.seen();
+    for (path, what) in before.iter().filter(|(_, what)| !what.starts_with("directory")) {
+        assert_eq!(seen.get(path), Some(what), "{doing}: {}", path.display());
+    }
+}
+
+#[test]
+fn a_recovery_of_a_commit_that_is_killed_at_any_system_call_is_finished_by_the_next() {
+    for size in [Size::Few, Size::Many] {
+        let whole = Undisturbed::watch(size);
+        let decided = || {
+            let scene = Scene::new(size);
+            committer_on(&scene, |call| if call.number == whole.decided { Act::Kill } else { Act::Go });
+            assert!(scene.is_decided());
+            scene
+        };
+        let undisturbed = recoverer_on(&decided(), |_| Act::Go);
+        assert_eq!(undisturbed.said, [""; 0]);
+        let (lot, cases) = Lot::of("commit recoveries", (1..=undisturbed.calls).collect(), FEW);
+        for at in &cases {
+            let scene = decided();
+            let end = recoverer_on(&scene, |call| if call.number == *at { Act::Kill } else { Act::Go });
+            let doing = format!("{size:?}: recovery killed at system call {at} of {}", undisturbed.calls);
+            assert!(end.killed, "{doing}");
+            whole.judge(&scene, true, &doing);
+        }
+        lot.say(&format!("{size:?}: {} recoveries killed", cases.len()));
+    }
+}
+
+#[test]
+fn a_commit_that_is_refused_any_system_call_says_what_to_do_and_loses_nothing() {
+    if !CAN_FAIL {
+        return skip("system calls can be made to fail on x86-64 only");
+    }
+    let errors = [Errno::ENOSPC, Errno::EIO, Errno::EDQUOT];
+    for size in [Size::Few, Size::Many] {
+        let whole = Undisturbed::watch(size);
+        let (lot, cases) = Lot::of("commit errors", whole.about_files.clone(), FEW);
+        let mut failed = 0;
+        for at in &cases {
+            let scene = Scene::new(size);
+            let errno = errors[at % errors.len()];
+            let end =
+                committer_on(&scene, |call| if call.number == *at { Act::Fail(errno) } else { Act::Go });
+            let doing = format!("{size:?}: {errno} at system call {at}: {:?}", end.said);
+            let error = end.said.iter().find(|said| said.starts_with("error "));
+            if let Some(error) = error {
+                failed += 1;
+                tells_what_to_do(error, &doing);
+            }
+            whole.judge(&scene, is_kept(&end), &doing);
+        }
+        lot.say(&format!("{size:?}: {} calls refused, {failed} commits failed", cases.len()));
+    }
+}
+
+/// An error of the cache or of kiln's own directory, with a way out and what the system said.
+fn tells_what_to_do(error: &str, doing: &str) {
+    let ours = [Code::Cache, Code::Host].map(|code| format!("error {} (", code as u8));
+    assert!(ours.iter().any(|start| error.starts_with(start)), "{doing}");
+    assert!(!error.contains(" (): "), "{doing}: no way out");
+}

@@ -1,0 +1,233 @@
+//! A small cache, and the stream of a build that changed everything in it that can be changed.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    os::unix::fs::{MetadataExt, PermissionsExt, symlink},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use kiln::{
+    cache::{Lease, Request, Strength},
+    home::Home,
+};
+use sha2::{Digest, Sha256};
+use tar::{Builder, EntryType, Header};
+
+/// More files than are flushed one by one.
+const MANY: usize = 70;
+/// In every time that the stream names.
+const TIME: u64 = 1_000_000_000;
+/// How large a file of the larger scene is.
+const BYTES: usize = 100;
+
+/// How much a build adds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Size {
+    /// Few files: each is flushed by itself.
+    Few,
+    /// So many that the file system is flushed at once.
+    Many,
+}
+
+/// All that can be seen of a cache: by path, what it is, its mode, and what is in it.
+pub(super) type Seen = BTreeMap<PathBuf, String>;
+
+/// A directory with a cache and a home of kiln.
+pub(super) struct Scene {
+    root: PathBuf,
+    size: Size,
+    _own: Option<tempfile::TempDir>,
+}
+
+impl Scene {
+    /// A new one, in memory where that is possible: it is made some thousand times.
+    pub(super) fn new(size: Size) -> Self {
+        let memory = Path::new("/dev/shm");
+        let parent = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
+        let own = tempfile::Builder::new().prefix("kiln-soak-").tempdir_in(parent).unwrap();
+        let scene = Self { root: own.path().to_owned(), size, _own: Some(own) };
+        fs::create_dir(scene.cache()).unwrap();
+        fs::write(scene.root.join("many"), (size == Size::Many).to_string()).unwrap();
+        scene.fill();
+        scene
+    }
+
+    /// One that another process has made.
+    pub(super) fn of(root: PathBuf) -> Self {
+        let size = match fs::read_to_string(root.join("many")).unwrap().as_str() {
+            "true" => Size::Many,
+            _ => Size::Few,
+        };
+        Self { root, size, _own: None }
+    }
+
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub(super) fn cache(&self) -> PathBuf {
+        self.root.join("cache")
+    }
+
+    fn home(&self) -> Home {
+        Home::at(self.root.join("home"))
+    }
+
+    /// Takes the lease as the next start of kiln does.
+    pub(super) fn lease(&self, strength: Strength) -> anyhow::Result<Option<Lease>> {
+        let request =
+            Request { directory: self.cache(), strength, who: "a test".into(), limit: Duration::ZERO };
+        Lease::try_acquire(&self.home(), &request)
+    }
+
+    fn fill(&self) {
+        for (path, content) in [
+            ("go/mod@v1/a.go", "package mod"),
+            ("list", "old"),
+            ("gone", "old"),
+            ("gone-tree/x/y", "old"),
+            ("opaque/old", "old"),
+            ("opaque/both", "old"),
+            ("same", "same"),
+            ("kind", "a file"),
+            (&source("old"), "old"),
+        ] {
+            let path = self.cache().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, content).unwrap();
+        }
+        symlink("same", self.cache().join("link")).unwrap();
+        let module = self.cache().join("go/mod@v1");
+        fs::set_permissions(module, fs::Permissions::from_mode(0o555)).unwrap();
+    }
+
+    /// What the build's overlay holds when it has succeeded.
+    pub(super) fn stream(&self) -> Vec<u8> {
+        let mut upper = Upper(Builder::new(Vec::new()));
+        upper.directory("go", 0o755);
+        upper.directory("go/mod@v1", 0o555);
+        upper.file("go/mod@v1/b.go", "package mod");
+        upper.directory("go/mod@v2", 0o555);
+        upper.file("go/mod@v2/a.go", "package mod, the second");
+        upper.directory("go/mod@v2/sub", 0o555);
+        upper.file("go/mod@v2/sub/.done", "");
+        upper.link(EntryType::Link, "go/mod@v2/sub/c.go", "go/mod@v2/a.go");
+        upper.file("list", "new");
+        upper.file("same", "same");
+        upper.whiteout("gone");
+        upper.whiteout("gone-tree");
+        upper.opaque("opaque");
+        upper.file("opaque/both", "new");
+        upper.file("opaque/new", "new");
+        upper.directory("kind", 0o755);
+        upper.file("kind/file", "in a directory now");
+        upper.link(EntryType::Symlink, "link", "list");
+        upper.file(&source("new"), "new");
+        if self.size == Size::Many {
+            upper.directory("many", 0o755);
+            for number in 0..MANY {
+                upper.directory(&format!("many/{number}"), 0o755);
+                upper.file(&format!("many/{number}/file"), &"x".repeat(BYTES));
+            }
+        }
+        upper.0.into_inner().unwrap()
+    }
+
+    /// The cache as it is; what kiln has on its way into it counts as well.
+    pub(super) fn seen(&self) -> Seen {
+        let mut seen = Seen::new();
+        let mut open = vec![self.cache()];
+        while let Some(directory) = open.pop() {
+            for entry in fs::read_dir(directory).unwrap() {
+                let path = entry.unwrap().path();
+                let metadata = path.symlink_metadata().unwrap();
+                let mode = metadata.mode();
+                let what = if metadata.is_dir() {
+                    open.push(path.clone());
+                    format!("directory {mode:o}")
+                } else if metadata.is_symlink() {
+                    format!("link to {}", fs::read_link(&path).unwrap().display())
+                } else {
+                    format!("file {mode:o} {:?}", fs::read_to_string(&path).unwrap())
+                };
+                seen.insert(path.strip_prefix(self.cache()).unwrap().to_owned(), what);
+            }
+        }
+        seen
+    }
+
+    /// Whether a commit is decided and not complete.
+    pub(super) fn is_decided(&self) -> bool {
+        self.records().iter().any(|name| name.parse::<u64>().is_ok())
+    }
+
+    fn records(&self) -> Vec<String> {
+        let caches = fs::read_dir(self.root.join("home/journals")).into_iter().flatten().flatten();
+        caches.flat_map(|cache| names(&cache.path())).collect()
+    }
+
+    /// What a kiln that ended leaves in its home, beside what it keeps on purpose.
+    pub(super) fn left(&self) -> Vec<String> {
+        let holders = fs::read_dir(self.root.join("home/leases")).unwrap().flatten();
+        let holders = holders.flat_map(|cache| names(&cache.path().join("holders")));
+        holders.chain(self.records()).chain(names(&self.root.join("home/staging"))).collect()
+    }
+}
+
+fn names(directory: &Path) -> Vec<String> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+}
+
+/// The name of a source by its content.
+fn source(content: &str) -> String {
+    let digest = Sha256::digest(content);
+    digest.iter().fold("sha256:".to_owned(), |name, byte| name + &format!("{byte:02x}"))
+}
+
+/// Writes what an overlay holds, as the agent does.
+struct Upper(Builder<Vec<u8>>);
+
+impl Upper {
+    fn entry(&mut self, kind: EntryType, path: &str, mode: u32, content: &str) {
+        let mut header = header(kind, mode);
+        header.set_size(content.len() as u64);
+        self.0.append_data(&mut header, path, content.as_bytes()).unwrap();
+    }
+
+    fn directory(&mut self, path: &str, mode: u32) {
+        self.entry(EntryType::Directory, path, mode, "");
+    }
+
+    fn opaque(&mut self, path: &str) {
+        self.0.append_pax_extensions([("SCHILY.xattr.trusted.overlay.opaque", b"y".as_slice())]).unwrap();
+        self.directory(path, 0o755);
+    }
+
+    fn file(&mut self, path: &str, content: &str) {
+        self.entry(EntryType::Regular, path, 0o644, content);
+    }
+
+    fn link(&mut self, kind: EntryType, path: &str, target: &str) {
+        self.0.append_link(&mut header(kind, 0o777), path, target).unwrap();
+    }
+
+    fn whiteout(&mut self, path: &str) {
+        self.entry(EntryType::Char, path, 0, "");
+    }
+}
+
+fn header(kind: EntryType, mode: u32) -> Header {
+    let mut header = Header::new_ustar();
+    header.set_entry_type(kind);
+    header.set_mode(mode);
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_mtime(TIME);
+    header.set_size(0);
+    header.set_device_major(0).unwrap();
+    header.set_device_minor(0).unwrap();
+    header
+}
