@@ -20,6 +20,7 @@ mod tail;
 mod terminal;
 
 use std::{
+    os::fd::BorrowedFd,
     path::Path,
     sync::Arc,
     thread::{self, ThreadId},
@@ -36,7 +37,7 @@ pub use self::{
     child::{Child, ExitStatus},
     command::{Command, Stdio},
     exec::watch,
-    link::REAPER_ARGUMENT,
+    link::{MARKER_VARIABLE, REAPER_ARGUMENT},
     namespace::{IdMap, IdRange, user_namespaces_usable},
     reaper::reaper_main,
     removal::remove,
@@ -122,6 +123,11 @@ impl Spawner {
     /// What has a terminal's modes given back, should kiln end without doing so.
     pub fn terminals(&self) -> Terminals {
         Terminals { link: Arc::clone(&self.link) }
+    }
+
+    /// Has `fd` stay open until nothing of this run is left, whoever is killed: a lock that it has is held for so long.
+    pub fn hold(&self, fd: BorrowedFd<'_>) {
+        self.link.hold(fd);
     }
 
     /// Ends what is left and waits until the reaper has swept: after this, nothing of this run is there any more.

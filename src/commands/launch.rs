@@ -12,7 +12,7 @@
 use std::{
     fs::Permissions,
     io::Write,
-    os::unix::fs::PermissionsExt,
+    os::{fd::AsFd, unix::fs::PermissionsExt},
     path::{Path, PathBuf},
 };
 
@@ -60,6 +60,10 @@ impl<'a> Launch<'a> {
         sink: &mut dyn Sink,
     ) -> Result<Box<dyn Runner + 'a>> {
         let Prepared { plan, store, backend } = prepared;
+        if let Some(lease) = self.lease {
+            // A sandbox and a container hold nothing of kiln's: should it be killed, the reaper sees to their end.
+            self.spawner.hold(lease.share()?.as_fd());
+        }
         match backend {
             Backend::Qemu(parts) => Ok(Box::new(self.qemu(plan, parts, image).await?)),
             Backend::Docker(found) => Ok(Box::new(self.docker(found, image, sink).await?)),

@@ -1,4 +1,4 @@
-//! kiln's end of the socket to the reaper: what to end, what to remove, what to give back, and what no longer.
+//! kiln's end of the socket to the reaper: what to end, remove, hold and give back, and what no longer.
 //!
 //! Before it: [`super::Spawner`]. After it: [`super::reaper`]. A reaper that was killed is worth a warning, not a failed build.
 #![expect(unsafe_code, reason = "a message sent between fork and exec")]
@@ -33,7 +33,7 @@ use tracing::warn;
 pub const REAPER_ARGUMENT: &str = "__reaper";
 
 /// The variable in the environment of all that descends from a run; its value tells runs apart.
-pub(super) const MARKER_VARIABLE: &str = "KILN_RUN_ID";
+pub const MARKER_VARIABLE: &str = "KILN_RUN_ID";
 
 /// How long a message may wait for a reaper that does not read, and kiln for its answer: it only stores numbers, so it is
 /// stopped or swapped out.
@@ -55,13 +55,15 @@ pub(super) enum Kind {
     Terminal = b't',
     /// kiln has seen to the terminal itself.
     Released = b'f',
+    /// The descriptor that comes with this stays open until all of this run has ended.
+    Hold = b'h',
 }
 
 impl Kind {
     pub(super) fn of(byte: u8) -> Option<Self> {
-        [Self::Session, Self::Reaped, Self::Remove, Self::Keep, Self::Terminal, Self::Released]
-            .into_iter()
-            .find(|&kind| kind as u8 == byte)
+        let paths_and_pids = [Self::Session, Self::Reaped, Self::Remove, Self::Keep];
+        let descriptors = [Self::Terminal, Self::Released, Self::Hold];
+        paths_and_pids.into_iter().chain(descriptors).find(|&kind| kind as u8 == byte)
     }
 }
 
@@ -106,17 +108,29 @@ impl Link {
         self.tell(Kind::Keep, path.as_os_str().as_bytes());
     }
 
+    /// Has the reaper keep a copy of `fd`.
+    pub(super) fn hold(&self, fd: BorrowedFd<'_>) {
+        if let Err(error) = self.hand(Kind::Hold, fd) {
+            warn!(%error, "the reaper does not listen: should kiln be killed, a lock may be free too soon");
+        }
+    }
+
     /// Has the reaper note the modes of a terminal that are about to change.
     pub(super) fn restore_at_end(&self, terminal: BorrowedFd<'_>) {
-        let (kind, descriptors) = ([Kind::Terminal as u8], [terminal.as_raw_fd()]);
-        let control = [ControlMessage::ScmRights(&descriptors)];
-        let socket = self.socket.as_raw_fd();
-        let sent = sendmsg::<()>(socket, &[IoSlice::new(&kind)], &control, MsgFlags::MSG_NOSIGNAL, None);
-        match sent.and_then(|_| recv(socket, &mut [0], MsgFlags::empty())) {
+        let sent = self.hand(Kind::Terminal, terminal);
+        match sent.and_then(|_| recv(self.socket.as_raw_fd(), &mut [0], MsgFlags::empty())) {
             Ok(1..) => {}
             Ok(0) => warn!("there is no reaper: should kiln be killed, the terminal stays in raw mode"),
             Err(error) => warn!(%error, "should kiln be killed, the terminal stays in raw mode"),
         }
+    }
+
+    /// Sends a descriptor.
+    fn hand(&self, kind: Kind, fd: BorrowedFd<'_>) -> nix::Result<usize> {
+        let (kind, descriptors) = ([kind as u8], [fd.as_raw_fd()]);
+        let control = [ControlMessage::ScmRights(&descriptors)];
+        let socket = self.socket.as_raw_fd();
+        sendmsg::<()>(socket, &[IoSlice::new(&kind)], &control, MsgFlags::MSG_NOSIGNAL, None)
     }
 
     /// The terminal is as it was.

@@ -85,6 +85,8 @@ struct Estate {
     paths: Vec<PathBuf>,
     /// One that kiln has in raw mode.
     terminal: Option<Noted>,
+    /// Locks on what the run uses: they end with the reaper, when nobody uses it any more.
+    held: Vec<OwnedFd>,
 }
 
 /// One child of kiln. While its leader or any member lives, the kernel gives its number to nobody else.
@@ -160,6 +162,7 @@ impl Estate {
             Some(Kind::Keep) => self.paths.retain(|kept| *kept != path()),
             Some(Kind::Terminal) => self.terminal = descriptor.and_then(Noted::of),
             Some(Kind::Released) => self.terminal = None,
+            Some(Kind::Hold) => self.held.extend(descriptor),
             None => {}
         }
     }

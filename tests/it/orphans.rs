@@ -6,12 +6,19 @@
 use std::{
     fs,
     io::{BufRead, BufReader, Read},
+    os::fd::AsFd,
     path::PathBuf,
     process::{Child, Command, Stdio},
 };
 
 use nix::{
-    sys::{prctl::set_child_subreaper, wait::waitpid},
+    fcntl::{FcntlArg, fcntl},
+    libc,
+    sys::{
+        prctl::set_child_subreaper,
+        signal::{Signal, kill},
+        wait::waitpid,
+    },
     unistd::Pid,
 };
 
@@ -19,6 +26,8 @@ use crate::process::{sh, spawner};
 
 /// Where the driver is told what to have removed at the end.
 const LEFT_BEHIND: &str = "KILN_TEST_LEFT_BEHIND";
+/// The file below it that the driver locks, and has held for as long as anything of it lives.
+const LOCK: &str = "lock";
 
 /// Grandchildren of every kind: in the group, in a session of their own, and a daemon whose parents are gone.
 const FAMILY: &str = "sleep 4321 & setsid sleep 4321 & (setsid sh -c 'sleep 4321 & setsid sleep 4321 &' &) ; echo started; wait";
@@ -29,6 +38,13 @@ const FAMILY: &str = "sleep 4321 & setsid sleep 4321 & (setsid sh -c 'sleep 4321
 async fn driver() {
     let spawner = spawner();
     let _guard = std::env::var_os(LEFT_BEHIND).map(|path| spawner.remove_at_end(&PathBuf::from(path)));
+    if let Some(path) = std::env::var_os(LEFT_BEHIND).map(|path| PathBuf::from(path).join(LOCK))
+        && path.exists()
+    {
+        let file = fs::File::options().write(true).open(path).unwrap();
+        assert!(lock(&file));
+        spawner.hold(file.as_fd());
+    }
     let mut children = Vec::new();
     loop {
         children.push(spawner.spawn(sh(FAMILY).stdout(kiln::process::Stdio::Inherit)).unwrap());
@@ -87,6 +103,39 @@ fn a_killed_program_leaves_neither_process_nor_file() {
         waitpid(Pid::from_raw(reaper.cast_signed()), None).unwrap();
         assert!(!left_behind.exists(), "killed after {moment} children");
     }
+}
+
+/// Locks a file, unless another one has it.
+fn lock(file: &fs::File) -> bool {
+    let whole = libc::flock {
+        l_type: libc::F_WRLCK.try_into().unwrap(),
+        l_whence: libc::SEEK_SET.try_into().unwrap(),
+        l_start: 0,
+        l_len: 0,
+        l_pid: 0,
+    };
+    fcntl(file, FcntlArg::F_OFD_SETLK(&whole)).is_ok()
+}
+
+#[test]
+fn what_is_to_be_held_is_held_until_nothing_of_the_program_lives() {
+    set_child_subreaper(true).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join(LOCK);
+    fs::write(&path, "").unwrap();
+    let mut driver = drive(&dir.path().to_owned());
+    let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines().map(Result::unwrap);
+    assert!(lines.any(|line| line.contains("started")));
+    let file = fs::File::options().write(true).open(&path).unwrap();
+    let reaper = Pid::from_raw(reaper_of(driver.id()).expect("the driver has a reaper").cast_signed());
+    // One that is slow to end what the driver leaves.
+    kill(reaper, Signal::SIGSTOP).unwrap();
+    driver.kill().unwrap();
+    driver.wait().unwrap();
+    assert!(!lock(&file), "it is free while something of the driver lives");
+    kill(reaper, Signal::SIGCONT).unwrap();
+    waitpid(reaper, None).unwrap();
+    assert!(lock(&file), "it is stale");
 }
 
 #[test]

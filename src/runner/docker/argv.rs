@@ -8,7 +8,10 @@ use std::{
 };
 
 use super::mounts;
-use crate::plan::{Bind, BindSource, DEFAULT_CAPABILITIES, HOSTNAME, Network, Plan, Platform};
+use crate::{
+    plan::{Bind, BindSource, DEFAULT_CAPABILITIES, HOSTNAME, Network, Plan, Platform},
+    process::MARKER_VARIABLE,
+};
 
 /// The label of everything that belongs to a run: the run's directory, which is locked for as long as the run lives.
 pub(super) const RUN_LABEL: &str = "kiln.run";
@@ -92,6 +95,8 @@ pub fn argv(plan: &Plan, files: Files<'_>) -> Vec<OsString> {
     for mount in binds(plan).flat_map(|(at, bind)| mounts::of(files, at, bind)) {
         line.opt("--mount", mount);
     }
+    // The value is that of the command's own environment: by it the reaper finds the agent, which gives it to no step.
+    line.opt("--env", MARKER_VARIABLE);
     line.opt("--user", "0:0");
     line.opt("--workdir", "/");
     line.opt("--entrypoint", agent_target(plan));
