@@ -15,6 +15,7 @@ mod gifts;
 mod mask;
 mod mend;
 mod output;
+mod reads;
 
 use std::{
     path::PathBuf,
@@ -32,7 +33,7 @@ pub use gifts::Gifts;
 pub use mask::SHORTEST as SHORTEST_MASKED;
 
 use crate::{
-    cache::{self, CommitLimit, Lease, Outcome, Staged, Writes},
+    cache::{self, CommitLimit, Lease, Outcome, Reused, Staged, Writes},
     event::{Event, Phase, Sink, Status, StepName},
     exit::{Code, Failure},
     package::{self, Artifact, Limits},
@@ -74,6 +75,8 @@ pub struct Engine<'a> {
     pub commit: Option<Commit>,
     /// What became of the build's writes into the cache, filled at the end.
     pub writes: Writes,
+    /// What the build has read of what the cache held, filled at the end.
+    pub reused: Reused,
     /// Where the time went, filled as the build goes on.
     pub phases: Vec<Phase>,
     /// Who gets a shell in the place of a step that failed.
@@ -170,6 +173,7 @@ impl Engine<'_> {
         }
         self.phase("steps", clock);
         self.export(talk).await?;
+        self.ask_for_reads(talk).await?;
         self.phase("artifacts", clock);
         let Some(commit) = self.commit.clone() else { return Ok(None) };
         let staged = self.stage(talk, commit).await?;

@@ -235,7 +235,7 @@ pub struct CacheReport {
     pub why: String,
     /// Whether the amounts were counted for this report; else they are those that commits have kept.
     pub exact: bool,
-    /// Why `reused` is null, where it is.
+    /// Why `reused` is null, or less than all, where it is.
     pub reused_why: Option<String>,
     /// Directory by directory; sorted by name.
     pub directories: Vec<CacheDirectory>,

@@ -89,7 +89,7 @@ fn writable_shares(mountinfo: &str) -> Vec<String> {
 }
 
 /// The kernel writes space, tab, newline and backslash as `\ooo`.
-fn unescape(path: &str) -> String {
+pub(crate) fn unescape(path: &str) -> String {
     [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")]
         .iter()
         .fold(path.to_owned(), |path, (escaped, plain)| path.replace(escaped, plain))

@@ -36,6 +36,7 @@ mod pivot;
 mod place;
 mod port;
 mod processes;
+mod reads;
 mod reap;
 mod root;
 mod secrets;

@@ -27,6 +27,7 @@ use crate::{
     place::Place,
     port::{Peer, Port},
     processes,
+    reads::Reader,
     reap::{self, Reaped},
     secrets, stdio, trust,
     upper::Uppers,
@@ -72,8 +73,9 @@ fn converse(place: Place, port: &mut Option<Port>, closing: &mut Vec<Closing>) -
     let signals = SignalFd::with_flags(&signals, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)
         .context("make a descriptor for signals")?;
     match prepare(port, closing)? {
-        Some(Prepared { capabilities, uppers }) => {
-            Session { port, signals, capabilities, uppers, taps: Taps::default(), work: Work::None }.run()
+        Some(Prepared { capabilities, uppers, reads }) => {
+            Session { port, signals, capabilities, uppers, reads, taps: Taps::default(), work: Work::None }
+                .run()
         }
         None => Ok(()),
     }
@@ -83,6 +85,7 @@ fn converse(place: Place, port: &mut Option<Port>, closing: &mut Vec<Closing>) -
 struct Prepared {
     capabilities: exec::Capabilities,
     uppers: Uppers,
+    reads: Reader,
 }
 
 /// Waits for `Prepare` and does it; nothing when the host ends it all.
@@ -91,10 +94,10 @@ fn prepare(port: &mut Port, closing: &mut Vec<Closing>) -> Result<Option<Prepare
         match port.request()? {
             Some(ToGuest::Prepare(world)) => {
                 let capabilities = exec::Capabilities::new(world.capabilities.as_deref());
-                let world::Made { phases, uppers } = world::make(&world)?;
+                let world::Made { phases, uppers, reads } = world::make(&world)?;
                 *closing = world.closing;
                 port.send(&FromGuest::Ready { phases })?;
-                return Ok(Some(Prepared { capabilities, uppers }));
+                return Ok(Some(Prepared { capabilities, uppers, reads }));
             }
             Some(ToGuest::Shutdown) => return Ok(None),
             Some(
@@ -104,6 +107,7 @@ fn prepare(port: &mut Port, closing: &mut Vec<Closing>) -> Result<Option<Prepare
                 | ToGuest::Cancel
                 | ToGuest::Export { .. }
                 | ToGuest::ExportUpper { .. }
+                | ToGuest::Reads
                 | ToGuest::Trust(_)
                 | ToGuest::Secrets(_),
             ) => {
@@ -126,6 +130,7 @@ struct Session<'p> {
     signals: SignalFd,
     capabilities: exec::Capabilities,
     uppers: Uppers,
+    reads: Reader,
     taps: Taps,
     work: Work,
 }
@@ -158,6 +163,7 @@ impl Session<'_> {
             self.taps.forward(self.port)?;
             self.answer_an_ended_step()?;
             self.continue_the_export()?;
+            self.reads.take();
         }
     }
 
@@ -173,6 +179,7 @@ impl Session<'_> {
         if let Work::Step(Running { input, .. }) = &self.work {
             fds.extend(input.waits_for().map(|stdin| PollFd::new(stdin, PollFlags::POLLOUT)));
         }
+        fds.extend(self.reads.waits_for().map(|group| PollFd::new(group, PollFlags::POLLIN)));
         if self.port.has_room() {
             fds.extend(self.taps.pipes().map(|pipe| PollFd::new(pipe, PollFlags::POLLIN)));
         }
@@ -249,6 +256,10 @@ impl Session<'_> {
                 running.input.resize(rows, columns)?
             }
             (ToGuest::Export { root }, Work::None) => self.work = Work::Export(Box::new(Export::of(&root)?)),
+            (ToGuest::Reads, Work::None) => {
+                let reads = self.reads.answer();
+                self.port.send(&FromGuest::Reads(reads))?;
+            }
             (ToGuest::ExportUpper { target }, Work::None) => {
                 processes::kill_all()?;
                 self.work = Work::Quiet(target);
@@ -259,6 +270,7 @@ impl Session<'_> {
                 ToGuest::Run(_)
                 | ToGuest::Export { .. }
                 | ToGuest::ExportUpper { .. }
+                | ToGuest::Reads
                 | ToGuest::Trust(_)
                 | ToGuest::Secrets(_),
                 Work::Step(_) | Work::Quiet(_) | Work::Export(_),

@@ -10,7 +10,9 @@ use nix::unistd::sethostname;
 
 use crate::{
     chown::{self, SetId},
-    clock, file, identity, idmap, modules, mount, network, overlay, pivot, root,
+    clock, file, identity, idmap, modules, mount, network, overlay, pivot,
+    reads::Reader,
+    root,
     upper::Uppers,
     whiteout,
 };
@@ -21,6 +23,8 @@ pub(crate) struct Made {
     pub(crate) phases: Vec<(String, u64)>,
     /// Where its overlays are written to.
     pub(crate) uppers: Uppers,
+    /// What steps will read of it.
+    pub(crate) reads: Reader,
 }
 
 /// Makes everything, in the order of the fields.
@@ -36,6 +40,7 @@ pub(crate) fn make(world: &World) -> Result<Made> {
         files,
         // Dropped by each step, not by the agent.
         capabilities: _,
+        counted,
         // Done by `end`.
         closing: _,
     } = world;
@@ -58,7 +63,10 @@ pub(crate) fn make(world: &World) -> Result<Made> {
     identity::add(identities)?;
     files.iter().try_for_each(file::write)?;
     phases.end("files");
-    Ok(Made { phases: phases.done, uppers })
+    // Last: what the agent has made is no step's.
+    let reads = Reader::of(counted.as_deref());
+    phases.end("reads");
+    Ok(Made { phases: phases.done, uppers, reads })
 }
 
 struct Phases {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     commit::Kept,
+    reused::Reused,
     stage::Gain,
     summary::{self, Amounts, Held},
 };
@@ -35,14 +36,12 @@ pub fn written(home: &Home, plan: &CachePlan, held: Option<&Held>) -> anyhow::Re
     Ok(Writes::Through(before.zip(after)))
 }
 
-/// Where reuse could be measured, nobody measures it.
-const NOT_MEASURED: &str = "what a build reads of the cache is not measured: neither share tells the host";
-
 /// The report of a build.
 pub fn report(
     plan: Option<&CachePlan>,
     held: Option<&Held>,
     writes: &Writes,
+    reused: &Reused,
     succeeded: bool,
 ) -> CacheReport {
     let Some(plan) = plan else {
@@ -61,8 +60,8 @@ pub fn report(
         persisted,
         why,
         exact: held.is_some_and(|held| held.exact),
-        reused_why: Some(NOT_MEASURED.into()),
-        directories: directories(held, writes),
+        reused_why: reused.why(),
+        directories: directories(held, writes, reused),
     }
 }
 
@@ -95,7 +94,7 @@ fn verdict(plan: &CachePlan, writes: &Writes, succeeded: bool) -> (bool, String)
     (persisted, why.into())
 }
 
-fn directories(held: Option<&Held>, writes: &Writes) -> Vec<CacheDirectory> {
+fn directories(held: Option<&Held>, writes: &Writes, reused: &Reused) -> Vec<CacheDirectory> {
     let (before, new) = match writes {
         Writes::Committed(kept) => (held.map(|held| held.amounts.clone()), Some(gains(&kept.gains))),
         Writes::Unchanged => (held.map(|held| held.amounts.clone()), Some(Amounts::new())),
@@ -104,13 +103,14 @@ fn directories(held: Option<&Held>, writes: &Writes) -> Vec<CacheDirectory> {
             (held.map(|held| held.amounts.clone()), None)
         }
     };
-    let names: BTreeSet<&String> =
-        before.iter().flat_map(BTreeMap::keys).chain(new.iter().flat_map(BTreeMap::keys)).collect();
+    let reused = reused.amounts();
+    let known = [before.as_ref(), new.as_ref(), reused];
+    let names: BTreeSet<&String> = known.into_iter().flatten().flat_map(BTreeMap::keys).collect();
     let row = |name: &String| CacheDirectory {
         name: name.clone(),
         before: before.as_ref().map(|amounts| amounts.get(name).copied().unwrap_or_default()),
         new: new.as_ref().map(|amounts| amounts.get(name).copied().unwrap_or_default()),
-        reused: None,
+        reused: reused.map(|amounts| amounts.get(name).copied().unwrap_or_default()),
     };
     names.into_iter().map(row).collect()
 }

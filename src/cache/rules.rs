@@ -72,7 +72,7 @@ pub(super) fn kind(path: &[u8], is_directory: bool) -> String {
 }
 
 /// Files directly in the cache directory: `fetch` keeps sources there, by their hash.
-pub(super) const SOURCES: &str = "sources";
+pub const SOURCES: &str = "sources";
 
 #[cfg(test)]
 mod tests {

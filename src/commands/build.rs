@@ -18,7 +18,7 @@ use super::{
     recipe, signals, unsupported, wishes,
 };
 use crate::{
-    cache::{self, CommitLimit, Held, Lease, Writes},
+    cache::{self, CommitLimit, Held, Lease, Reused, Writes},
     cli::BuildArgs,
     console::{Console, Outlet},
     engine::{self, Commit, Engine, Interrupts},
@@ -156,6 +156,13 @@ struct Build<'a> {
     phases: &'a mut Vec<Phase>,
 }
 
+/// What a build has made of the cache, and what that was before.
+struct Use {
+    held: Option<Held>,
+    writes: Writes,
+    reused: Reused,
+}
+
 impl Build<'_> {
     async fn run(&mut self, args: &BuildArgs) -> Result<Code> {
         let clock = Instant::now();
@@ -247,6 +254,7 @@ impl Build<'_> {
             limits: Limits::default(),
             commit: lease.clone().filter(|_| committed).map(|lease| Commit { lease, limit }),
             writes: Writes::Lost,
+            reused: Reused::default(),
             phases: Vec::new(),
             console: self.console.as_mut().map(|console| console as &mut dyn engine::Console),
             keep: self.keep.then(|| self.run_dir.path().join(WORKSPACE_FILE)),
@@ -256,26 +264,23 @@ impl Build<'_> {
         let cleaned = runner.clean().await;
         self.phases.append(&mut engine.phases);
         let writes = std::mem::replace(&mut engine.writes, Writes::Lost);
+        let reused = std::mem::take(&mut engine.reused);
         drop(runner);
-        self.report_cache(plan, held, writes, result.is_ok())?;
+        let use_made = Use { held, writes, reused };
+        self.report_cache(plan, use_made, result.is_ok())?;
         if let Some(lease) = lease {
             lease.finish()?;
         }
         result.and(cleaned)
     }
 
-    fn report_cache(
-        &mut self,
-        plan: &Plan,
-        held: Option<Held>,
-        writes: Writes,
-        succeeded: bool,
-    ) -> Result<()> {
+    fn report_cache(&mut self, plan: &Plan, use_made: Use, succeeded: bool) -> Result<()> {
+        let Use { held, writes, reused } = use_made;
         let writes = match &plan.cache {
             Some(cache) if cache.mode == CacheMode::Rw => cache::written(&self.home, cache, held.as_ref())?,
             Some(_) | None => writes,
         };
-        let report = cache::report(plan.cache.as_ref(), held.as_ref(), &writes, succeeded);
+        let report = cache::report(plan.cache.as_ref(), held.as_ref(), &writes, &reused, succeeded);
         self.sink.emit(Event::Cache(report));
         Ok(())
     }

@@ -16,7 +16,7 @@ use super::{
     recipe, signals, wishes,
 };
 use crate::{
-    cache::Writes,
+    cache::{Reused, Writes},
     cli::{MachineArgs, RecipeArgs, RunArgs, ShellArgs},
     compile::Recipe,
     console::{Console, Outlet},
@@ -169,6 +169,7 @@ impl Guest<'_> {
             gifts,
             commit: None,
             writes: Writes::Lost,
+            reused: Reused::default(),
             limits: Limits::default(),
             phases: Vec::new(),
             console: None,

@@ -81,6 +81,7 @@ pub(super) fn unexpected(message: &FromGuest, when: &str, talk: &Conversation) -
         | FromGuest::Ended { .. }
         | FromGuest::Refused { .. }
         | FromGuest::Data(_)
+        | FromGuest::Reads(_)
         | FromGuest::Exported { .. } => anyhow!("the agent sent {} {when}", name(message)),
     }
 }
@@ -94,6 +95,7 @@ fn name(message: &FromGuest) -> &'static str {
         FromGuest::Ended { .. } => "Ended",
         FromGuest::Refused { .. } => "Refused",
         FromGuest::Data(_) => "Data",
+        FromGuest::Reads(_) => "Reads",
         FromGuest::Exported { .. } => "Exported",
         FromGuest::Failed { .. } => "Failed",
     }
@@ -105,6 +107,6 @@ fn words(lines: &[String]) -> String {
 }
 
 /// What a guest wrote, without what would move a cursor.
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

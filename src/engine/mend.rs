@@ -30,6 +30,10 @@ impl Engine<'_> {
         if self.mended(talk, planned).await? {
             return Ok(());
         }
+        // The failure of the step is what the user must see; what is not known then has its reason already.
+        if self.ask_for_reads(talk).await.is_err() {
+            return Err(error);
+        }
         if let Some(path) = &self.keep
             && let Err(why) = keep(talk, path, self.limits.bytes).await
         {

@@ -174,6 +174,7 @@ pub(super) fn world(
         network: None,
         identities: parts.identities,
         files,
+        counted: world::counted(parts.cache),
         capabilities: Some(parts.capabilities),
         closing,
     }

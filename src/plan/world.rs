@@ -72,6 +72,7 @@ pub(super) fn microvm(modules: Vec<String>, slirp: &Slirp, parts: Parts<'_>) -> 
         identities,
         files: vec![file(RESOLVER, resolver), hosts()],
         capabilities: Some(capabilities),
+        counted: counted(cache),
         closing: Vec::new(),
     }
 }
@@ -81,6 +82,11 @@ pub(super) fn output(package: &str, owner: Owner) -> impl Iterator<Item = Mount>
     [OUTPUT.to_owned(), format!("{OUTPUT}/{package}")]
         .map(|path| Mount::Directory { path, mode: 0o755, uid: owner.inside, gid: owner.inside })
         .into_iter()
+}
+
+/// Where reads are counted: in the cache, as steps see it.
+pub(super) fn counted(cache: Option<&CachePlan>) -> Option<String> {
+    cache.map(|_| CACHE.to_owned())
 }
 
 fn root() -> Vec<Mount> {

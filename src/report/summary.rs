@@ -112,7 +112,7 @@ fn slowest(times: &[(String, Duration)]) -> String {
 
 /// `cache (commit): held 412 MiB, used 40.0 MiB, new 38.0 MiB (pip 30.0 MiB, gomodcache 8.0 MiB), kept`.
 fn cache(report: &CacheReport) -> String {
-    let CacheReport { mode, persisted, why, exact: _, reused_why: _, directories } = report;
+    let CacheReport { mode, persisted, why, exact: _, reused_why, directories } = report;
     let before: Option<u64> = directories.iter().map(|one| one.before.map(|amount| amount.bytes)).sum();
     let mut parts: Vec<String> = before
         .filter(|_| mode != "none")
@@ -121,7 +121,8 @@ fn cache(report: &CacheReport) -> String {
         .collect();
     let reused: Option<u64> = directories.iter().map(|one| one.reused.map(|amount| amount.bytes)).sum();
     if let Some(bytes) = reused.filter(|_| !directories.is_empty()) {
-        parts.push(format!("used {}", words::size(bytes)));
+        let bound = if reused_why.is_some() { "at least " } else { "" };
+        parts.push(format!("used {bound}{}", words::size(bytes)));
     }
     let mut new: Vec<(u64, &str)> = directories
         .iter()

@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::Result;
-use kiln_protocol::{ExitStatus, FromGuest, Stream, ToGuest, VERSION, frame};
+use kiln_protocol::{Counted, ExitStatus, FromGuest, Reads, Stream, ToGuest, VERSION, frame};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
     sync::watch,
@@ -42,6 +42,8 @@ pub struct Fake {
     pub archive: Vec<u8>,
     /// The tar stream of the export of an upper directory.
     pub upper: Vec<u8>,
+    /// What steps have read.
+    pub reads: Counted,
     /// Whether it never says that it is ready.
     pub never_ready: bool,
     /// Whether the machine was killed, seen from outside.
@@ -117,6 +119,9 @@ impl Agent {
                 | ToGuest::Resize { .. } => {}
                 ToGuest::Export { .. } => self.export(self.script.archive.clone()).await?,
                 ToGuest::ExportUpper { .. } => self.export(self.script.upper.clone()).await?,
+                ToGuest::Reads => {
+                    self.say(&FromGuest::Reads(Reads::Counted(self.script.reads.clone()))).await?
+                }
                 ToGuest::Shutdown => return Ok(true),
             }
         }

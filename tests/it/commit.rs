@@ -3,7 +3,7 @@
 use std::{collections::HashMap, fs, sync::Arc, time::Duration};
 
 use kiln::{
-    cache::{CommitLimit, Lease, Request, Strength, Writes},
+    cache::{CommitLimit, Lease, Request, Reused, Strength, Writes},
     engine::{Commit, Engine, Gifts, Interrupts},
     event::Event,
     home::Home,
@@ -68,6 +68,7 @@ async fn build(fake: &mut Fake, limit: CommitLimit) -> (tempfile::TempDir, anyho
         limits: Limits::default(),
         commit: Some(Commit { lease, limit }),
         writes: Writes::Lost,
+        reused: Reused::default(),
         console: None,
         keep: None,
         again: String::new(),

@@ -3,7 +3,7 @@
 use std::{path::Path, sync::atomic::Ordering, time::Duration};
 
 use kiln::{
-    cache::Writes,
+    cache::{Reused, Writes},
     engine::{Engine, Gifts, Interrupt, Interrupts},
     event::{Data, Event, Status},
     exit::{Code, code_of},
@@ -75,6 +75,7 @@ async fn run_with(plan: &Plan, mut fake: Fake, signal: watch::Receiver<Option<In
         limits: Limits::default(),
         commit: None,
         writes: Writes::Lost,
+        reused: Reused::default(),
         phases: Vec::new(),
         console: None,
         keep: None,

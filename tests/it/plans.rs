@@ -36,6 +36,7 @@ pub(crate) fn plain() -> Plan {
             identities: Vec::new(),
             files: Vec::new(),
             capabilities: None,
+            counted: None,
             closing: Vec::new(),
         },
         supplies: Supplies::default(),

@@ -42,6 +42,17 @@ fn scratch(project: &Path) -> PathBuf {
 
 /// A build of these steps in the project.
 fn build(directory: &Path, run_as: &str, steps: &[&str], arguments: &[&str]) -> Output {
+    build_saying("plain", directory, run_as, steps, arguments)
+}
+
+/// The same, with this `--progress`.
+fn build_saying(
+    progress: &str,
+    directory: &Path,
+    run_as: &str,
+    steps: &[&str],
+    arguments: &[&str],
+) -> Output {
     let mut text = format!(
         "package:\n  name: sample\n  version: 1.10\n  epoch: 3\nenvironment:\n  accounts:\n    run-as: {run_as}\npipeline:\n"
     );
@@ -52,7 +63,7 @@ fn build(directory: &Path, run_as: &str, steps: &[&str], arguments: &[&str]) -> 
     fs::write(directory.join("input"), "from-the-host\n").expect("written");
     let mut command = Command::new(env!("CARGO_BIN_EXE_kiln"));
     command.current_dir(directory).env("QEMU_DISKS_PATH", scratch(directory));
-    command.args(["build", "--runner", "bubblewrap", "--progress", "plain", "--cache-dir", "cache"]);
+    command.args(["build", "--runner", "bubblewrap", "--progress", progress, "--cache-dir", "cache"]);
     command.args(arguments).arg("file.yaml").stdin(Stdio::null());
     command.output().expect("kiln can be started")
 }
@@ -103,6 +114,43 @@ fn what_is_discarded_is_not_kept() {
     assert!(output.status.success(), "{}", said(&output));
     assert!(!project.join("cache/kept").exists());
     assert_clean(&project);
+}
+
+#[test]
+fn what_is_read_of_the_cache_is_reported_or_why_it_is_not_known() {
+    if !has_bwrap() {
+        return;
+    }
+    let (_directory, project) = project();
+    for name in ["pip/used", "pip/unused", "npm/used"] {
+        let path = project.join("cache").join(name);
+        fs::create_dir_all(path.parent().expect("it has one")).expect("made");
+        fs::write(path, vec![b'x'; 1000]).expect("written");
+    }
+    let reads = "cd /var/cache/melange; echo new > pip/new; cat pip/used pip/new npm/used > /dev/null";
+    for mode in ["rw", "discard"] {
+        let output = build_saying("json", &project, "root", &[reads], &["--cache-mode", mode]);
+        assert!(output.status.success(), "{}", said(&output));
+        let events = String::from_utf8(output.stdout).expect("JSON");
+        let cache = events.lines().find(|line| line.contains(r#""event":"cache""#)).expect("it is reported");
+        let expected = if nix::unistd::geteuid().is_root() {
+            [r#""reused_why":null"#, r#""name":"npm""#, r#""reused":{"entries":1,"bytes":1000}"#]
+        } else {
+            // The kernel tells nobody but its root.
+            [r#""reused_why":"what the build read of the cache is not known: "#, "EPERM", r#""reused":null"#]
+        };
+        for part in expected {
+            assert!(cache.contains(part), "{mode}: {part}: {cache}");
+        }
+        // The failure of a step does not hide what it used.
+        let output =
+            build(&project, "root", &["cat /var/cache/melange/pip/used; exit 1"], &["--cache-mode", mode]);
+        assert!(
+            !nix::unistd::geteuid().is_root() || said(&output).contains("used 1000 B"),
+            "{}",
+            said(&output)
+        );
+    }
 }
 
 /// Each line fails the step when it succeeds.

@@ -79,6 +79,7 @@ fn said(output: &Output) -> String {
 
 /// Reads the source and the cache, writes both, and leaves a file in the package.
 const WORK: &str = "test \"$(cat input)\" = from-the-host
+cat /var/cache/melange/pip/used /var/cache/melange/pip/used > twice
 echo changed > input
 cat /var/cache/melange/kept 2>/dev/null || echo nothing is kept
 echo kept > /var/cache/melange/kept
@@ -88,12 +89,18 @@ cp input ${{targets.destdir}}/usr/bin/sample";
 fn build(run_as: &str, virtiofs: bool) -> (tempfile::TempDir, Output) {
     let directory = project(run_as, &[WORK]);
     fs::write(directory.path().join("input"), "from-the-host\n").expect("written");
+    fs::create_dir_all(directory.path().join("cache/pip")).expect("made");
+    for (name, size) in [("used", 1000), ("unused", 30)] {
+        fs::write(directory.path().join("cache/pip").join(name), vec![b'x'; size]).expect("written");
+    }
     let mut command = kiln(directory.path());
     if virtiofs {
         command.env("QEMU_USE_VIRTIOFS", "1");
     }
     let output = command.output().expect("kiln can be started");
     assert!(output.status.success(), "{}", said(&output));
+    // What the build has read of the cache, once, and not what it wrote there.
+    assert!(said(&output).contains("used 1000 B, "), "{}", said(&output));
     (directory, output)
 }
 
@@ -107,7 +114,9 @@ fn by_9p_a_build_leaves_its_package_and_nothing_else() {
             fs::read_to_string(directory.path().join("input")).expect("it is there"),
             "from-the-host\n"
         );
-        assert_eq!(fs::read_dir(directory.path().join("cache")).expect("it was made").count(), 0);
+        let cache = fs::read_dir(directory.path().join("cache")).expect("it was made");
+        let names: Vec<_> = cache.map(|entry| entry.expect("listed").file_name()).collect();
+        assert_eq!(names, ["pip"]);
         assert!(said(&output).contains("writes are discarded"), "{}", said(&output));
     }
 }

@@ -17,6 +17,8 @@
 //! Cancel                  ->  (ends the running step and all it started)
 //! Export                  ->
 //!                         <-  Data*, Exported | Failed
+//! Reads                   ->
+//!                         <-  Reads
 //! ExportUpper             ->  (ends what steps have left running)
 //!                         <-  Data*, Exported | Failed
 //! Shutdown                ->  (the agent ends, and its world with it)
@@ -29,17 +31,19 @@
 mod bytes;
 pub mod frame;
 mod gift;
+mod reads;
 mod step;
 mod world;
 
 use serde::{Deserialize, Serialize};
 
 pub use gift::{SECRETS, Secret, Secrets, Trust};
+pub use reads::{Completeness, Counted, CountedDirectory, MAX_COUNTED, Reads};
 pub use step::{ExitStatus, Stdin, Step, Stream, Terminal, User};
 pub use world::{Access, BootFile, Closing, Identity, Mount, Network, TextFile, World};
 
 /// The version of this protocol. Host and agent are built together; a mismatch means a stale initramfs.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 
 /// The name of the virtio-serial port that carries the protocol (`/sys/class/virtio-ports/*/name`).
 pub const PORT_NAME: &str = "kiln.agent";
@@ -80,6 +84,8 @@ pub enum ToGuest {
         /// The directory whose children become the top-level entries of the stream.
         root: String,
     },
+    /// Say what steps have read of what [`World::counted`] names; answered by [`FromGuest::Reads`], when no step runs.
+    Reads,
     /// Send what was written to an overlay as one tar stream, in the form of [`ToGuest::Export`]: the upper directory as
     /// it is. Everything that steps have left running is ended first, so that nothing changes meanwhile.
     ///
@@ -151,6 +157,8 @@ pub enum FromGuest {
         /// How many bytes of [`FromGuest::Data`] were sent.
         bytes: u64,
     },
+    /// The answer to [`ToGuest::Reads`].
+    Reads(Reads),
     /// The agent itself could not do what it was asked; it ends after this.
     Failed {
         /// A sentence: what, where, why.

@@ -34,6 +34,8 @@ pub struct World {
     pub files: Vec<TextFile>,
     /// The capabilities that steps may have (numbers of `linux/capability.h`): the bounding set; `None` leaves it alone.
     pub capabilities: Option<Vec<u8>>,
+    /// A directory: what steps read of the files below it that are there when the world stands is counted ([`crate::Reads`]).
+    pub counted: Option<String>,
     /// What the agent does when all processes have ended and before it ends itself, however the conversation ended.
     pub closing: Vec<Closing>,
 }

@@ -158,6 +158,7 @@ pub(crate) fn empty_world() -> World {
         identities: Vec::new(),
         files: Vec::new(),
         capabilities: None,
+        counted: None,
         closing: Vec::new(),
     }
 }

@@ -4,6 +4,7 @@ mod agent;
 mod archive;
 mod export;
 mod process;
+mod reads;
 mod steps;
 mod terminal;
 mod upper;

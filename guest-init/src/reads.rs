@@ -1,0 +1,221 @@
+//! Counts what steps read of a directory: the regular files that were there before them, each once.
+//!
+//! The kernel tells of each file that was closed after it had been opened for reading only (fanotify(7)), on the mounts
+//! of the directory; nobody waits for us, and what a step does it cannot see. A file counts when its inode has not been
+//! changed since the world stood: what steps have made or written has a newer change time, which nobody can set back.
+//! So neither an overlay's layers nor the kind of the share matter.
+//!
+//! Each event is a file that the kernel opens for us, which costs a share as much as the step's own opening. So a file
+//! that was looked at once is not told of again.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    fs,
+    os::{
+        fd::{AsFd, AsRawFd, BorrowedFd},
+        unix::ffi::OsStrExt,
+    },
+    path::{Component, Path, PathBuf},
+};
+
+use anyhow::{Context, Result, ensure};
+use kiln_protocol::{Completeness, Counted, CountedDirectory, MAX_COUNTED, Reads};
+use nix::{
+    errno::Errno,
+    fcntl::AT_FDCWD,
+    sys::{
+        fanotify::{EventFFlags, Fanotify, FanotifyEvent, InitFlags, MarkFlags, MaskFlags},
+        stat::{SFlag, fstat},
+    },
+    time::{ClockId, clock_gettime},
+};
+
+use crate::end::unescape;
+
+/// More files are not remembered: some ten MiB of memory.
+const MOST_FILES: usize = 400_000;
+
+/// So often the queue is looked at for an answer: it holds no more than 16384 events (fanotify(7)), of which each look takes
+/// 170. Whoever goes on reading meanwhile is not waited for.
+const LOOKS: usize = 100;
+
+/// The events that are asked for: the end of a use that was no writing. What is read by mmap(2) is told of, too.
+const EVENTS: MaskFlags = MaskFlags::FAN_CLOSE_NOWRITE;
+
+/// The longest name of a directory that is told, in characters.
+const NAME: usize = 255;
+
+/// What is known of reads.
+pub(crate) enum Reader {
+    /// Nobody asked.
+    Unasked,
+    /// They cannot be counted: a sentence.
+    Unable(String),
+    /// They are counted.
+    Counts(Box<Count>),
+}
+
+/// A count under way.
+pub(crate) struct Count {
+    group: Fanotify,
+    directory: PathBuf,
+    /// When it began, by the clock of change times.
+    since: (i64, i64),
+    /// Device and inode of what has been counted.
+    seen: HashSet<(u64, u64)>,
+    /// Files and bytes by the first component of the path.
+    counted: BTreeMap<Vec<u8>, (u64, u64)>,
+    completeness: Completeness,
+}
+
+impl Reader {
+    /// Begins to count below a directory that is mounted.
+    pub(crate) fn of(directory: Option<&str>) -> Self {
+        match directory.map(Count::begin) {
+            None => Self::Unasked,
+            Some(Ok(count)) => Self::Counts(Box::new(count)),
+            Some(Err(error)) => Self::Unable(format!("{error:#}")),
+        }
+    }
+
+    /// What to wait for before [`Self::take`].
+    pub(crate) fn waits_for(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Self::Unasked | Self::Unable(_) => None,
+            Self::Counts(count) => Some(count.group.as_fd()),
+        }
+    }
+
+    /// Looks at some of what has been read.
+    pub(crate) fn take(&mut self) {
+        if let Self::Counts(count) = self {
+            count.look();
+        }
+    }
+
+    /// What has been read until now.
+    pub(crate) fn answer(&mut self) -> Reads {
+        match self {
+            Self::Unasked => Reads::Unknown("nobody asked for it before the steps".into()),
+            Self::Unable(why) => Reads::Unknown(why.clone()),
+            Self::Counts(count) => {
+                let waits = (0..LOOKS).all(|_| count.look() == Queue::HeldSome);
+                if waits {
+                    count.completeness = Completeness::AtLeast;
+                }
+                Reads::Counted(count.told())
+            }
+        }
+    }
+}
+
+/// What a look at the queue has found.
+#[derive(PartialEq, Eq)]
+enum Queue {
+    HeldSome,
+    WasEmpty,
+}
+
+impl Count {
+    fn begin(directory: &str) -> Result<Self> {
+        // Not waiting: a fifo or a device that a step opened is opened for us as well.
+        let flags = InitFlags::FAN_CLASS_NOTIF
+            | InitFlags::FAN_CLOEXEC
+            | InitFlags::FAN_NONBLOCK
+            | InitFlags::FAN_UNLIMITED_MARKS;
+        let opened = EventFFlags::O_RDONLY
+            | EventFFlags::O_LARGEFILE
+            | EventFFlags::O_CLOEXEC
+            | EventFFlags::O_NONBLOCK;
+        let group = Fanotify::init(flags, opened).context("ask the kernel to tell of reads (fanotify)")?;
+        let directory = fs::canonicalize(directory).with_context(|| format!("examine {directory}"))?;
+        let mounts = mounts_of(&directory)?;
+        ensure!(!mounts.is_empty(), "{} is no mount, and reads are told of by mount", directory.display());
+        for target in mounts {
+            group
+                .mark(MarkFlags::FAN_MARK_ADD | MarkFlags::FAN_MARK_MOUNT, EVENTS, AT_FDCWD, Some(&target))
+                .with_context(|| format!("ask the kernel to tell of reads below {}", target.display()))?;
+        }
+        // After everything that the agent itself may have changed, by the clock of the kernel's own stamps.
+        let now = clock_gettime(ClockId::CLOCK_REALTIME_COARSE).context("read the clock")?;
+        Ok(Self {
+            group,
+            directory,
+            since: (now.tv_sec(), now.tv_nsec()),
+            seen: HashSet::new(),
+            counted: BTreeMap::new(),
+            completeness: Completeness::All,
+        })
+    }
+
+    fn look(&mut self) -> Queue {
+        match self.group.read_events() {
+            Ok(events) => events.iter().for_each(|event| self.note(event)),
+            Err(Errno::EAGAIN) => return Queue::WasEmpty,
+            // The event of a file that cannot be opened any more, which is gone with the error: no count of it.
+            Err(_) => {}
+        }
+        Queue::HeldSome
+    }
+
+    fn note(&mut self, event: &FanotifyEvent) {
+        let Some(file) = event.fd() else {
+            // The queue was full.
+            self.completeness = Completeness::AtLeast;
+            return;
+        };
+        // best effort: kernels before 5.19 cannot do it, and tell of the file again.
+        let _ = self.group.mark(
+            MarkFlags::FAN_MARK_ADD
+                | MarkFlags::FAN_MARK_IGNORED_MASK
+                | MarkFlags::FAN_MARK_IGNORED_SURV_MODIFY
+                | MarkFlags::FAN_MARK_EVICTABLE,
+            EVENTS,
+            file,
+            None::<&Path>,
+        );
+        let Ok(stat) = fstat(file) else { return };
+        let is_file = SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG;
+        let untouched = (stat.st_ctime, stat.st_ctime_nsec) < self.since;
+        let inode = (stat.st_dev, stat.st_ino);
+        if !is_file || !untouched || self.seen.contains(&inode) {
+            return;
+        }
+        let Some(name) = self.first_component(file) else { return };
+        let known = self.counted.contains_key(&name);
+        if self.seen.len() >= MOST_FILES || (!known && self.counted.len() >= MAX_COUNTED) {
+            self.completeness = Completeness::AtLeast;
+            return;
+        }
+        self.seen.insert(inode);
+        let (files, bytes) = self.counted.entry(name).or_default();
+        *files += 1;
+        *bytes = bytes.saturating_add(u64::try_from(stat.st_size).unwrap_or_default());
+    }
+
+    /// Of the path of an open file: below the directory, and empty where it lies in the directory itself.
+    fn first_component(&self, file: BorrowedFd<'_>) -> Option<Vec<u8>> {
+        let path = fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).ok()?;
+        let mut components = path.strip_prefix(&self.directory).ok()?.components();
+        let Some(Component::Normal(first)) = components.next() else { return None };
+        let lies_deeper = components.next().is_some();
+        Some(if lies_deeper { first.as_bytes().to_vec() } else { Vec::new() })
+    }
+
+    fn told(&self) -> Counted {
+        let directories = self.counted.iter().map(|(name, &(files, bytes))| CountedDirectory {
+            name: String::from_utf8_lossy(name).chars().take(NAME).collect(),
+            files,
+            bytes,
+        });
+        Counted { directories: directories.collect(), completeness: self.completeness }
+    }
+}
+
+/// The mount on which a directory lies where it is one, and those below it.
+fn mounts_of(directory: &Path) -> Result<Vec<PathBuf>> {
+    let mountinfo = fs::read_to_string("/proc/self/mountinfo").context("read /proc/self/mountinfo")?;
+    let targets = mountinfo.lines().filter_map(|line| line.split(' ').nth(4));
+    let below = targets.map(|target| PathBuf::from(unescape(target))).filter(|t| t.starts_with(directory));
+    Ok(below.collect())
+}

@@ -1,0 +1,99 @@
+//! What the build has read of what the cache held: the agent's count, as far as it can be believed.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use kiln_protocol::{Completeness, Counted, CountedDirectory, FromGuest, MAX_COUNTED, Reads, ToGuest};
+use tokio::time::Instant;
+
+use super::{
+    Engine,
+    conversation::{Conversation, Wake},
+    failure,
+};
+use crate::{
+    cache::{Amounts, Reused, SOURCES},
+    event::Amount,
+    exit::{Code, Failure},
+};
+
+/// How long the agent may take for what it has not looked at yet: 17,000 files, each opened over a share.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// No number is taken to be larger: as many bytes as JSON's readers tell apart, and their sum is no overflow.
+const MOST: u64 = 1 << 53;
+
+/// The longest name of a directory, in bytes: more than a file system has.
+const NAME: usize = 1024;
+
+const WHEN: &str = "while it was asked what the build has read";
+
+impl Engine<'_> {
+    /// Asks the agent, where there is a cache.
+    pub(super) async fn ask_for_reads(&mut self, talk: &mut Conversation) -> Result<()> {
+        if self.plan.world.counted.is_none() {
+            return Ok(());
+        }
+        talk.say(&ToGuest::Reads).await?;
+        let deadline = Some(Instant::now() + PATIENCE);
+        loop {
+            match talk.wake(deadline).await? {
+                Wake::Message(FromGuest::Reads(reads)) => {
+                    self.reused = believed(reads);
+                    return Ok(());
+                }
+                // What a step left running may still write.
+                Wake::Message(FromGuest::Output { .. }) => {}
+                Wake::Message(other) => return Err(failure::unexpected(&other, WHEN, talk)),
+                Wake::Ended(ended) => return Err(failure::died(&ended, WHEN, talk)),
+                Wake::Interrupted(signal) => return Err(signal.failure().into()),
+                Wake::Deadline => {
+                    let what = format!("the agent did not say within {PATIENCE:?} what the build has read");
+                    return Err(Failure::new(Code::Timeout, what, "look at the guest's console").into());
+                }
+            }
+        }
+    }
+}
+
+/// The agent's word, with names that are names and numbers that can be added up.
+fn believed(reads: Reads) -> Reused {
+    let Counted { directories, completeness } = match reads {
+        Reads::Unknown(why) => return Reused::Unknown(failure::printable(&why)),
+        Reads::Counted(counted) => counted,
+    };
+    let amount = |CountedDirectory { name, files, bytes }: CountedDirectory| {
+        let name = if name.is_empty() { SOURCES.to_owned() } else { failure::printable(&name) };
+        (name, Amount { entries: files.min(MOST), bytes: bytes.min(MOST) })
+    };
+    let named = |directory: &CountedDirectory| directory.name.len() <= NAME;
+    let amounts: Amounts = directories.into_iter().filter(named).take(MAX_COUNTED).map(amount).collect();
+    match completeness {
+        Completeness::All => Reused::Exactly(amounts),
+        Completeness::AtLeast => Reused::AtLeast(amounts),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn directory(name: &str, files: u64, bytes: u64) -> CountedDirectory {
+        CountedDirectory { name: name.into(), files, bytes }
+    }
+
+    #[test]
+    fn a_hostile_count_is_made_harmless() {
+        let mut directories: Vec<_> = (0..1000).map(|n| directory(&format!("{n:04}"), 1, 1)).collect();
+        directories.insert(0, directory("", 2, 3));
+        directories.insert(1, directory("a\u{1b}[2J", u64::MAX, u64::MAX));
+        directories.insert(2, directory(&"x".repeat(NAME + 1), 1, 1));
+        let counted = Counted { directories, completeness: Completeness::AtLeast };
+        let Reused::AtLeast(amounts) = believed(Reads::Counted(counted)) else { panic!("it was counted") };
+        assert_eq!(amounts.len(), MAX_COUNTED);
+        assert_eq!(amounts["sources"], Amount { entries: 2, bytes: 3 });
+        assert_eq!(amounts["a [2J"], Amount { entries: MOST, bytes: MOST });
+        assert!(amounts.values().map(|amount| amount.bytes).sum::<u64>() >= MOST);
+        assert_eq!(believed(Reads::Unknown("no\nroot".into())), Reused::Unknown("no root".into()));
+    }
+}
