@@ -17,6 +17,15 @@ pub enum Access {
     ReadWrite,
 }
 
+/// What the guest may keep of what it has seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Caching {
+    /// What it may not use without asking again after a second: others change the directory, too.
+    Shared,
+    /// Everything, and its own writes until the file is closed: nobody else uses the directory meanwhile.
+    Alone,
+}
+
 /// How the daemon is confined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sandbox {
@@ -34,6 +43,8 @@ pub struct Directory {
     pub path: PathBuf,
     /// What the guest may do.
     pub access: Access,
+    /// What it may keep.
+    pub caching: Caching,
     /// Whom the files belong to inside: uid and gid are the same number (0 or 1000).
     pub inside: u32,
 }

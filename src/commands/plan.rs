@@ -21,7 +21,7 @@ use crate::{
     exit::Code,
     home::Home,
     host,
-    plan::{CachePlan, Machine, Plan, PlannedStep, Platform, Resources, Sandbox},
+    plan::{CachePlan, CacheSharing, Machine, Plan, PlannedStep, Platform, Resources, Sandbox},
     process::Spawner,
     report,
     runner::{
@@ -195,7 +195,13 @@ pub(super) fn served(plan: &Plan) -> Option<(share::Directory, share::Owner)> {
         crate::plan::CacheWrites::Through => share::Access::ReadWrite,
         crate::plan::CacheWrites::Overlay | crate::plan::CacheWrites::Refused => share::Access::ReadOnly,
     };
-    let directory = share::Directory { path: cache.directory.clone(), access, inside: plan.owner.inside };
+    let caching = match cache.sharing {
+        CacheSharing::Shared => share::Caching::Shared,
+        // The lease excludes all others.
+        CacheSharing::Locked | CacheSharing::Private => share::Caching::Alone,
+    };
+    let path = cache.directory.clone();
+    let directory = share::Directory { path, access, caching, inside: plan.owner.inside };
     Some((directory, share::Owner { uid: plan.owner.uid, gid: plan.owner.gid }))
 }
 

@@ -4,7 +4,7 @@
 
 use std::ffi::{OsStr, OsString};
 
-use super::{Access, Directory, Owner, Sandbox};
+use super::{Access, Caching, Directory, Owner, Sandbox};
 use crate::{
     exit::Failure,
     host::virtiofsd::{Kind, Virtiofsd},
@@ -42,7 +42,7 @@ pub fn arguments(
 
 fn rust(
     kind: Kind,
-    Directory { path, access, inside }: &Directory,
+    Directory { path, access, caching, inside }: &Directory,
     owner: Owner,
     sandbox: Sandbox,
 ) -> Vec<OsString> {
@@ -51,12 +51,15 @@ fn rust(
         format!("--fd={LISTENER}").into(),
         opt("--shared-dir=", path.as_os_str()),
         opt("--sandbox=", sandbox_name(sandbox)),
-        // Others may write to the directory at the same time, on the host or from another guest.
-        "--cache=auto".into(),
         // Threads pay for deep queues only, and builds have none.
         "--thread-pool-size=0".into(),
         // Extended attributes stay off: a guest must not set capabilities on files of the host.
     ];
+    match caching {
+        // Others may write to the directory at the same time, on the host or from another guest.
+        Caching::Shared => arguments.push("--cache=auto".into()),
+        Caching::Alone => arguments.extend(["--cache=always".into(), "--writeback".into()]),
+    }
     if owner.uid != 0 {
         // Opening by handle takes CAP_DAC_READ_SEARCH; trying costs calls for each file.
         arguments.push("--inode-file-handles=never".into());
@@ -78,8 +81,8 @@ fn rust(
     arguments
 }
 
-fn c(Directory { path, access: _, inside: _ }: &Directory, sandbox: Sandbox) -> Vec<OsString> {
-    vec![
+fn c(Directory { path, access: _, caching, inside: _ }: &Directory, sandbox: Sandbox) -> Vec<OsString> {
+    let mut arguments = vec![
         format!("--fd={LISTENER}").into(),
         "-f".into(),
         "-o".into(),
@@ -87,10 +90,14 @@ fn c(Directory { path, access: _, inside: _ }: &Directory, sandbox: Sandbox) -> 
         "-o".into(),
         opt("sandbox=", sandbox_name(sandbox)),
         "-o".into(),
-        "cache=auto".into(),
-        "-o".into(),
         "no_xattr".into(),
-    ]
+    ];
+    let policy: &[&str] = match caching {
+        Caching::Shared => &["cache=auto"],
+        Caching::Alone => &["cache=always", "writeback"],
+    };
+    arguments.extend(policy.iter().flat_map(|option| ["-o".into(), option.into()]));
+    arguments
 }
 
 fn sandbox_name(sandbox: Sandbox) -> &'static OsStr {
@@ -128,9 +135,9 @@ mod tests {
     const NEW: Kind = Kind::Rust { version: (1, 14, 0) };
     const OLD: Kind = Kind::Rust { version: (1, 10, 1) };
 
-    fn lines(kind: Kind, path: &str, access: Access, inside: u32, owner: Owner) -> String {
+    fn lines(kind: Kind, path: &str, access: Access, caching: Caching, inside: u32, owner: Owner) -> String {
         let daemon = Virtiofsd { path: "/usr/libexec/virtiofsd".into(), kind };
-        let directory = Directory { path: path.into(), access, inside };
+        let directory = Directory { path: path.into(), access, caching, inside };
         let arguments = arguments(&daemon, &directory, owner, Sandbox::Namespace).unwrap();
         arguments.into_iter().map(|argument| argument.into_string().unwrap() + "\n").collect()
     }
@@ -138,15 +145,15 @@ mod tests {
     #[test]
     fn the_rust_daemon_makes_all_files_the_users_outside_and_the_steps_inside() {
         assert_eq!(
-            lines(NEW, "/a b,c/ä", Access::ReadOnly, 1000, USER),
-            "--fd=3\n--shared-dir=/a b,c/ä\n--sandbox=namespace\n--cache=auto\n--thread-pool-size=0\n\
+            lines(NEW, "/a b,c/ä", Access::ReadOnly, Caching::Shared, 1000, USER),
+            "--fd=3\n--shared-dir=/a b,c/ä\n--sandbox=namespace\n--thread-pool-size=0\n--cache=auto\n\
              --inode-file-handles=never\n--translate-uid=squash-guest:0:1234:4294967295\n\
              --translate-uid=squash-host:0:1000:4294967295\n--translate-gid=squash-guest:0:100:4294967295\n\
              --translate-gid=squash-host:0:1000:4294967295\n--readonly\n"
         );
         assert_eq!(
-            lines(NEW, "/c", Access::ReadWrite, 0, ROOT),
-            "--fd=3\n--shared-dir=/c\n--sandbox=namespace\n--cache=auto\n--thread-pool-size=0\n\
+            lines(NEW, "/c", Access::ReadWrite, Caching::Alone, 0, ROOT),
+            "--fd=3\n--shared-dir=/c\n--sandbox=namespace\n--thread-pool-size=0\n--cache=always\n--writeback\n\
              --translate-uid=squash-guest:0:0:4294967295\n--translate-uid=squash-host:0:0:4294967295\n\
              --translate-gid=squash-guest:0:0:4294967295\n--translate-gid=squash-host:0:0:4294967295\n"
         );
@@ -155,8 +162,8 @@ mod tests {
     #[test]
     fn an_older_one_maps_the_one_user() {
         assert_eq!(
-            lines(OLD, "/c", Access::ReadWrite, 1000, USER),
-            "--fd=3\n--shared-dir=/c\n--sandbox=namespace\n--cache=auto\n--thread-pool-size=0\n\
+            lines(OLD, "/c", Access::ReadWrite, Caching::Shared, 1000, USER),
+            "--fd=3\n--shared-dir=/c\n--sandbox=namespace\n--thread-pool-size=0\n--cache=auto\n\
              --inode-file-handles=never\n--uid-map=:1000:1234:1:\n--gid-map=:1000:100:1:\n"
         );
     }
@@ -164,11 +171,16 @@ mod tests {
     #[test]
     fn the_c_daemon_has_its_commas_escaped_and_no_read_only() {
         assert_eq!(
-            lines(Kind::C, "/a,b\\c", Access::ReadWrite, 1000, ROOT),
-            "--fd=3\n-f\n-o\nsource=/a\\,b\\\\c\n-o\nsandbox=namespace\n-o\ncache=auto\n-o\nno_xattr\n"
+            lines(Kind::C, "/a,b\\c", Access::ReadWrite, Caching::Shared, 1000, ROOT),
+            "--fd=3\n-f\n-o\nsource=/a\\,b\\\\c\n-o\nsandbox=namespace\n-o\nno_xattr\n-o\ncache=auto\n"
+        );
+        assert!(
+            lines(Kind::C, "/c", Access::ReadWrite, Caching::Alone, 0, ROOT)
+                .ends_with("-o\ncache=always\n-o\nwriteback\n")
         );
         let daemon = Virtiofsd { path: "/v".into(), kind: Kind::C };
-        let directory = Directory { path: "/c".into(), access: Access::ReadOnly, inside: 0 };
+        let (access, caching) = (Access::ReadOnly, Caching::Shared);
+        let directory = Directory { path: "/c".into(), access, caching, inside: 0 };
         assert!(
             arguments(&daemon, &directory, ROOT, Sandbox::Namespace).unwrap_err().what.contains("read-only")
         );

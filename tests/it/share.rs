@@ -14,7 +14,7 @@ use kiln::{
     home::Home,
     host::virtiofsd::{self, Kind, Service, Virtiofsd},
     process::{ExitStatus, Spawner},
-    share::{Access, Directory, Owner, spawned::Server},
+    share::{Access, Caching, Directory, Owner, spawned::Server},
 };
 use nix::unistd::{getegid, geteuid};
 
@@ -43,7 +43,8 @@ async fn daemons(spawner: &Spawner) -> Vec<Virtiofsd> {
 }
 
 fn start(spawner: &Spawner, run: &Path, daemon: &Virtiofsd, path: PathBuf) -> (Server, UnixStream) {
-    let directory = Directory { path, access: Access::ReadWrite, inside: 1000 };
+    let (access, caching) = (Access::ReadWrite, Caching::Alone);
+    let directory = Directory { path, access, caching, inside: 1000 };
     let owner = Owner { uid: geteuid().as_raw(), gid: getegid().as_raw() };
     let (server, connected) = Server::start(spawner, run, daemon, &directory, owner, None).unwrap();
     (server, connected.into())
