@@ -22,3 +22,4 @@ mod prunes;
 mod sandboxes;
 #[path = "../it/skip.rs"]
 mod skip;
+mod sources;

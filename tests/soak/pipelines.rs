@@ -16,7 +16,7 @@ const FEW: usize = 2;
 const FAILS: &str = "# Must fail in a step with: ";
 
 /// One root for the files that need little: an image each would take longer than the builds.
-const SMALL: &str =
+pub(crate) const SMALL: &str =
     "busybox,git,patch,python3,python3-build,python3-installer,python3-setuptools,python3-venv,wget";
 
 /// One for what is compiled.
