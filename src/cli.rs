@@ -186,6 +186,9 @@ pub struct UpdateCacheArgs {
     /// The directory to fill, made if it is missing: the one that builds are given.
     #[arg(long, value_name = "DIR", default_value = "./melange-cache/")]
     pub cache_dir: String,
+    /// How long to wait for builds that use the cache and exclude others.
+    #[arg(long, value_name = "DURATION", default_value = "1h")]
+    pub cache_wait: String,
     /// How events are shown.
     #[arg(long, value_enum, default_value = "auto")]
     pub progress: ProgressChoice,

@@ -85,7 +85,7 @@ fn run(command: Command) -> Result<u8> {
         Command::Build(args) => on_runtime(build::run(&args, &env)),
         Command::Plan(args) => on_runtime(plan::run(&args, &env)),
         Command::Compile(args) => recipe::print(&args),
-        Command::UpdateCache(args) => on_runtime(update_cache::run(&args)),
+        Command::UpdateCache(args) => on_runtime(update_cache::run(&args, &env)),
         Command::Doctor(args) => on_runtime(doctor::run(&args, &env)),
         Command::Cache { command } => cache::run(command, &env),
         Command::Image { command } => on_runtime(image::run(command, &env)),

@@ -4,19 +4,24 @@ use std::{fs, path::Path, rc::Rc};
 
 use anyhow::{Context, Result};
 
-use super::{recipe, signals};
+use super::{recipe, signals, wishes};
 use crate::{
+    cache::{Lease, Request, Strength},
     cli::UpdateCacheArgs,
+    env::Env,
     event::{Event, Sink},
     exit::{Code, Failure},
+    home::Home,
     process::Spawner,
     report::{Outlets, Reporter},
     sources,
 };
 
 /// Fills the cache for all files.
-pub(super) async fn run(args: &UpdateCacheArgs) -> Result<Code> {
+pub(super) async fn run(args: &UpdateCacheArgs, env: &Env) -> Result<Code> {
     let mut reporter = Reporter::new(super::progress(args.progress), Outlets::of_process());
+    let limit = wishes::cache_wait(&args.cache_wait)?;
+    let home = Home::find(env)?;
     let mut wanted = Vec::new();
     for file in files(args)? {
         let Some(recipe) = recipe::load(&file, &args.recipe, &mut reporter)? else { continue };
@@ -31,7 +36,15 @@ pub(super) async fn run(args: &UpdateCacheArgs) -> Result<Code> {
     let cache = fs::canonicalize(cache).with_context(|| format!("examine {}", cache.display()))?;
     let count = wanted.len();
     let spawner = Rc::new(Spawner::start()?);
-    let filled = signals::abortable(sources::fill(wanted, &cache, &spawner, &mut reporter)).await;
+    let filled = signals::abortable(async {
+        // A build that excludes others keeps what it has seen of the directory.
+        let (directory, who) = (cache.clone(), "kiln update-cache".to_owned());
+        let request = Request { directory, strength: Strength::Shared, who, limit };
+        let lease = Lease::acquire(&home, request, &mut reporter).await?;
+        sources::fill(wanted, &cache, &spawner, &mut reporter).await?;
+        lease.finish()
+    })
+    .await;
     if filled.is_ok() {
         let text = match count {
             1 => format!("1 source is in {}", cache.display()),

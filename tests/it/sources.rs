@@ -5,8 +5,14 @@ use std::{
     io::{BufRead, BufReader, Write},
     net::{TcpListener, TcpStream},
     path::Path,
-    process::{Command, Output},
-    sync::{Arc, Mutex},
+    process::{Command, Output, Stdio},
+    sync::{Arc, Condvar, Mutex},
+    time::Duration,
+};
+
+use kiln::{
+    cache::{Lease, Request, Strength},
+    home::Home,
 };
 
 use sha2::{Digest, Sha256};
@@ -120,6 +126,126 @@ fn a_file_goes_on_where_it_broke_off_and_is_kept_when_it_is_proven() {
     assert!(kiln(directory.path(), &["update-cache"]).status.success());
     assert_eq!(hex(&fs::read(&kept).unwrap()), hash);
     assert_eq!(fs::read_dir(directory.path().join("melange-cache")).unwrap().count(), 1);
+}
+
+#[test]
+fn what_a_killed_kiln_has_fetched_is_not_fetched_again() {
+    if !has("curl") {
+        return skip("curl is not installed");
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let content: Vec<u8> = (0..600_000_u32).map(|n| (n % 249) as u8).collect();
+    let (server, hash) = (Server::start(content.clone()), hex(&content));
+    let uri = format!("{}/file.txt", server.address);
+    build_file(
+        directory.path(),
+        &format!("pipeline:\n- uses: fetch\n  with: {{uri: \"{uri}\", expected-sha256: \"{hash}\"}}\n"),
+    );
+    let mut kiln = Command::new(env!("CARGO_BIN_EXE_kiln"))
+        .args(["update-cache", "--progress", "plain"])
+        .current_dir(directory.path())
+        .env_remove("HTTP_PROXY")
+        .env_remove("http_proxy")
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // Half of it is there, and the next try is about to begin.
+    let mut lines = BufReader::new(kiln.stderr.take().unwrap()).lines().map(|line| line.unwrap());
+    assert!(lines.any(|line| line.ends_with("again in 1 s")));
+    kiln.kill().unwrap();
+    kiln.wait().unwrap();
+
+    let output = self::kiln(directory.path(), &["update-cache"]);
+
+    assert!(output.status.success(), "{}", said(&output));
+    assert_eq!(server.ranges(), ["", "300000-"]);
+    let cache = directory.path().join("melange-cache");
+    assert_eq!(hex(&fs::read(cache.join(format!("sha256:{hash}"))).unwrap()), hash);
+    assert_eq!(fs::read_dir(cache).unwrap().count(), 1);
+}
+
+/// Answers nobody before this many wait at once.
+const AT_ONCE: usize = 3;
+
+/// A server of files that bear their own names, which has its clients wait for each other.
+fn patient_server() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let waiting = Arc::new((Mutex::new(0), Condvar::new()));
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (stream, waiting) = (stream.unwrap(), Arc::clone(&waiting));
+            std::thread::spawn(move || answer_together(stream, &waiting));
+        }
+    });
+    address
+}
+
+fn answer_together(mut stream: TcpStream, (count, changed): &(Mutex<usize>, Condvar)) {
+    let lines = BufReader::new(stream.try_clone().unwrap()).lines().map(|line| line.unwrap());
+    let head: Vec<String> = lines.take_while(|line| !line.is_empty()).collect();
+    let path = head[0].split(' ').nth(1).unwrap();
+    *count.lock().unwrap() += 1;
+    changed.notify_all();
+    let enough =
+        changed.wait_timeout_while(count.lock().unwrap(), Duration::from_secs(60), |count| *count < AT_ONCE);
+    let status = if enough.unwrap().1.timed_out() { "404 Not Found" } else { "200 OK" };
+    let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", path.len());
+    stream.write_all(head.as_bytes()).unwrap();
+    stream.write_all(path.as_bytes()).unwrap();
+}
+
+#[test]
+fn the_sources_of_several_builds_are_fetched_at_once() {
+    if !has("curl") {
+        return skip("curl is not installed");
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let server = patient_server();
+    let fetch = |path: &str| {
+        let hash = hex(path.as_bytes());
+        format!("- uses: fetch\n  with: {{uri: \"{server}{path}\", expected-sha256: \"{hash}\"}}\n")
+    };
+    // One of them is wanted by both.
+    for (file, paths) in [("one.yaml", ["/a", "/b"]), ("two.yaml", ["/b", "/c"])] {
+        build_file(directory.path(), &format!("pipeline:\n{}", paths.map(fetch).concat()));
+        fs::rename(directory.path().join("melange.yaml"), directory.path().join(file)).unwrap();
+    }
+    let output = kiln(directory.path(), &["update-cache", "one.yaml", "two.yaml", "--progress", "plain"]);
+    assert!(output.status.success(), "{}", said(&output));
+    for part in ["/a: fetched 2 bytes", "/b: fetched 2 bytes", "/c: fetched 2 bytes", "3 sources are in "] {
+        assert!(said(&output).contains(part), "{part}: {}", said(&output));
+    }
+}
+
+#[test]
+fn a_cache_that_a_build_has_alone_is_waited_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let (cache, home) = (directory.path().join("melange-cache"), Home::at(directory.path().join("home")));
+    fs::create_dir(&cache).unwrap();
+    build_file(directory.path(), "pipeline:\n- runs: true\n");
+    let request = |strength| Request {
+        directory: fs::canonicalize(&cache).unwrap(),
+        strength,
+        who: "hello, mode rw".into(),
+        limit: Duration::ZERO,
+    };
+    let update = || {
+        Command::new(env!("CARGO_BIN_EXE_kiln"))
+            .args(["update-cache", "--cache-wait", "1ms", "--progress", "plain"])
+            .current_dir(directory.path())
+            .env("KILN_HOME", directory.path().join("home"))
+            .output()
+            .unwrap()
+    };
+    let lease = Lease::try_acquire(&home, &request(Strength::Exclusive)).unwrap().unwrap();
+    let output = update();
+    assert_eq!(output.status.code(), Some(6), "{}", said(&output));
+    assert!(said(&output).contains("(hello, mode rw)"), "{}", said(&output));
+    drop(lease);
+    let _lease = Lease::try_acquire(&home, &request(Strength::Shared)).unwrap().unwrap();
+    let output = update();
+    assert!(output.status.success(), "{}", said(&output));
 }
 
 #[test]
