@@ -5,6 +5,7 @@
 
 pub mod accelerator;
 pub mod bubblewrap;
+pub mod cgroup;
 pub mod docker;
 pub mod qemu;
 pub mod virtiofsd;

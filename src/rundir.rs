@@ -33,6 +33,9 @@ const KEPT: &str = "kept";
 /// The link in a run's directory to its scratch directory elsewhere, where it has one.
 pub const SCRATCH_LINK: &str = "scratch";
 
+/// What links in a run's directory to its control groups begin with, where it has some.
+pub const CGROUP_LINK: &str = "cgroup";
+
 /// The file in a run's directory that is locked for as long as the run lives.
 const LOCK: &str = "lock";
 
@@ -109,8 +112,8 @@ pub fn sweep(home: &Home) -> Result<Vec<PathBuf>> {
         let is_dir =
             entry.file_type().with_context(|| format!("look at {}", entry.path().display()))?.is_dir();
         if is_dir && is_abandoned(&entry.path())? {
-            if let Ok(scratch) = fs::read_link(entry.path().join(SCRATCH_LINK)) {
-                process::remove(&scratch).with_context(|| format!("remove {}", scratch.display()))?;
+            for path in linked(&entry.path()) {
+                process::remove(&path).with_context(|| format!("remove {}", path.display()))?;
             }
             match fs::remove_dir_all(entry.path()) {
                 // Its reaper, which is at it as well, was quicker.
@@ -121,6 +124,13 @@ pub fn sweep(home: &Home) -> Result<Vec<PathBuf>> {
         }
     }
     Ok(swept)
+}
+
+/// What a run wrote down that it has elsewhere: groups first, since what is left in them uses the rest.
+fn linked(run: &Path) -> Vec<PathBuf> {
+    let cgroups =
+        (0..).map(|at| run.join(format!("{CGROUP_LINK}-{at}"))).map_while(|link| fs::read_link(link).ok());
+    cgroups.chain(fs::read_link(run.join(SCRATCH_LINK))).collect()
 }
 
 /// Whether the run with this directory, wherever that lies, has ended: it is gone, or nobody locks it. One that this user

@@ -10,7 +10,7 @@ use nix::unistd::sethostname;
 
 use crate::{
     chown::{self, SetId},
-    clock, file, identity, idmap, modules, mount, network, overlay, pivot,
+    clock, file, identity, idmap, limit, modules, mount, network, overlay, pivot,
     reads::Reader,
     root,
     upper::Uppers,
@@ -41,6 +41,7 @@ pub(crate) fn make(world: &World) -> Result<Made> {
         // Dropped by each step, not by the agent.
         capabilities: _,
         counted,
+        limits,
         // Done by `end`.
         closing: _,
     } = world;
@@ -63,6 +64,7 @@ pub(crate) fn make(world: &World) -> Result<Made> {
     identity::add(identities)?;
     files.iter().try_for_each(file::write)?;
     phases.end("files");
+    limits.iter().try_for_each(limit::set)?;
     // Last: what the agent has made is no step's.
     let reads = Reader::of(counted.as_deref());
     phases.end("reads");

@@ -31,7 +31,7 @@ use crate::{
     home::Home,
     host,
     image::{Image, Key, Tree, scratch_disk},
-    plan::{Plan, Platform},
+    plan::{Cgroup, Plan, Platform},
     process::Spawner,
     rundir,
     runner::{Runner, bubblewrap, docker, qemu},
@@ -76,18 +76,23 @@ impl<'a> Launch<'a> {
                         (tree.path.clone(), Some(tree))
                     }
                 };
-                Ok(Box::new(self.bubblewrap(found, root, tree)?))
+                Ok(Box::new(self.bubblewrap(plan, found, root, tree)?))
             }
         }
     }
 
     fn bubblewrap(
         &self,
+        plan: &Plan,
         found: &host::bubblewrap::Bubblewrap,
         root: PathBuf,
         tree: Option<Tree>,
     ) -> Result<bubblewrap::Bubblewrap<'a>> {
         let directory = rundir::scratch_dir(self.env);
+        let groups: &[Cgroup] = match &plan.platform {
+            Platform::Bubblewrap(sandbox) => &sandbox.groups,
+            Platform::Qemu(_) | Platform::Docker(_) => &[],
+        };
         Ok(bubblewrap::Bubblewrap {
             spawner: self.spawner,
             bwrap: found.path.clone(),
@@ -95,6 +100,7 @@ impl<'a> Launch<'a> {
             root,
             tree,
             scratch: bubblewrap::Scratch::make(directory, self.run_dir, self.spawner)?,
+            groups: bubblewrap::Groups::make(groups, self.run_dir, self.spawner)?,
         })
     }
 

@@ -8,6 +8,7 @@ use std::{
 };
 
 use anyhow::Result;
+use kiln_protocol::Limit;
 
 use super::{
     again, launch,
@@ -21,7 +22,7 @@ use crate::{
     exit::Code,
     home::Home,
     host,
-    plan::{CachePlan, CacheSharing, Machine, Plan, PlannedStep, Platform, Resources, Sandbox},
+    plan::{CachePlan, CacheSharing, Cgroup, Machine, Plan, PlannedStep, Platform, Resources, Sandbox},
     process::Spawner,
     report,
     runner::{
@@ -75,6 +76,7 @@ fn describe(prepared: &Prepared, notes: &[String]) -> Result<String> {
     writeln!(text, "runner       {}", plan.runner().name())?;
     let Resources { cpus, memory_mib } = plan.resources;
     writeln!(text, "resources    {cpus} cpus, {memory_mib} MiB of memory, network {:?}", plan.network)?;
+    writeln!(text, "limits       {}", limits(plan))?;
     match backend {
         Backend::Qemu(parts) => text += &describe_machine(plan, parts)?,
         Backend::Bubblewrap(found) => writeln!(text, "sandbox      as {:?}", found.ids)?,
@@ -93,6 +95,12 @@ fn describe(prepared: &Prepared, notes: &[String]) -> Result<String> {
     for note in notes {
         writeln!(text, "note         {note}")?;
     }
+    if let Platform::Bubblewrap(Sandbox { groups, .. }) = &plan.platform {
+        for Cgroup { parent, files } in groups {
+            let files: Vec<String> = files.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            writeln!(text, "cgroup       below {}: {}", parent.display(), files.join(", "))?;
+        }
+    }
     if let Platform::Docker(binds) | Platform::Bubblewrap(Sandbox { binds, .. }) = &plan.platform {
         writeln!(text, "\nbinds:")?;
         for bind in binds {
@@ -107,6 +115,16 @@ fn describe(prepared: &Prepared, notes: &[String]) -> Result<String> {
         text += &describe_step(step, &|value| super::supplies::without_passwords(&plan.supplies, value));
     }
     Ok(text)
+}
+
+/// Soft and hard limit of what is limited.
+fn limits(plan: &Plan) -> String {
+    let limited = plan.world.limits.iter().filter(|limit| limit.soft.is_some());
+    let number = |limit: Option<u64>| limit.map_or("unlimited".into(), |limit| limit.to_string());
+    let words = limited.map(|Limit { resource, soft, hard }| {
+        format!("{} {}:{}", format!("{resource:?}").to_lowercase(), number(*soft), number(*hard))
+    });
+    words.collect::<Vec<_>>().join(", ")
 }
 
 /// What only a microVM has.

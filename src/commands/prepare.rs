@@ -14,7 +14,7 @@ use crate::{
     event::{Event, Sink},
     exit::Failure,
     home::Home,
-    host::{self, Host, bubblewrap::Bubblewrap, docker::Docker},
+    host::{self, Host, bubblewrap::Bubblewrap, cgroup::Cgroups, docker::Docker},
     image::{Store, locate},
     plan::{
         self, AcceleratorWish, CacheWrites, Facts, ImageRecipe, ImageReference, Plan, PlatformFacts,
@@ -75,7 +75,8 @@ pub(super) async fn prepare(question: Question<'_>, sink: &mut dyn Sink) -> Resu
             let found = host::bubblewrap::find(env, question.spawner, &host).await?;
             let root = if found.mounts_images { RootForm::Image } else { RootForm::Tree };
             let resolver = fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
-            let platform = PlatformFacts::Bubblewrap { resolver, ids: found.ids, root };
+            let platform =
+                PlatformFacts::Bubblewrap { resolver, ids: found.ids, root, cgroups: Cgroups::find() };
             let facts = Facts { host, platform, image, shell };
             let plan = plan::resolve(recipe, wishes, facts)?;
             check_scratch(&plan, env)?;

@@ -7,9 +7,11 @@ mod bind;
 mod cache;
 mod capability;
 mod cargo;
+mod cgroup;
 mod container;
 mod image;
 mod interactive;
+mod limits;
 mod packages;
 mod quantity;
 mod resolve;
@@ -32,6 +34,7 @@ pub use crate::host::bubblewrap::{Ids, prefix as user_namespace};
 pub use bind::{Bind, BindSource, Layer, Overlay, Parted, Upper, Writes};
 pub use cache::{CacheMode, CachePlan, CacheShare, CacheSharing, CacheWrites};
 pub use capability::name as capability_name;
+pub use cgroup::Cgroup;
 pub use image::{
     FORMS as IMAGE_FORMS, ImageRecipe, Reference as ImageReference, Source as ImageSource,
     unsupported as unsupported_image,

@@ -7,12 +7,13 @@ use kiln_protocol::{Identity, Stdin, Step, TextFile, User};
 use super::{
     Accelerator, ArtifactPlan, CacheMode, CacheModeWish, CachePlan, CacheShare, CacheSharing, CacheWrites,
     Ids, ImageRecipe, Machine, Owner, PackageId, Plan, PlannedStep, Platform, Resources, RootForm,
-    RunnerKind, Sandbox, Supplies, VirtiofsWish, Wishes, container, parse_bytes, sandbox, steps, world,
+    RunnerKind, Sandbox, Supplies, VirtiofsWish, Wishes, cgroup, container, parse_bytes, sandbox, steps,
+    world,
 };
 use crate::{
     compile::{PackageSteps, Recipe, Run},
     exit::Failure,
-    host::Host,
+    host::{Host, cgroup::Cgroups},
 };
 
 /// The default memory: enough for most builds, and never more than half of the host.
@@ -65,6 +66,8 @@ pub enum PlatformFacts {
         ids: Ids,
         /// What the image's root comes as.
         root: RootForm,
+        /// Where its limits can be set.
+        cgroups: Cgroups,
     },
 }
 
@@ -102,11 +105,12 @@ pub fn resolve(recipe: &Recipe, wishes: &Wishes, facts: Facts) -> Result<Plan, F
             (Platform::Qemu(machine), world)
         }
         PlatformFacts::Docker => (Platform::Docker(container::binds(&parts)), container::world(parts)),
-        PlatformFacts::Bubblewrap { resolver, ids, root } => {
-            notes.extend(sandbox::notes(wishes.network));
+        PlatformFacts::Bubblewrap { resolver, ids, root, cgroups } => {
+            notes.extend(sandbox::notes(wishes.network, &cgroups));
+            let groups = cgroup::groups(&cgroups, resources);
             let binds = sandbox::binds(&parts, root);
             let world = sandbox::namespaces(parts, resolver, ids, root);
-            (Platform::Bubblewrap(Sandbox { binds, ids, root }), world)
+            (Platform::Bubblewrap(Sandbox { binds, ids, root, groups }), world)
         }
     };
     world.files.extend(tool_files(recipe));

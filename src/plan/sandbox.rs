@@ -11,10 +11,13 @@ use kiln_protocol::{Access, Closing, Mount, World};
 use serde::Serialize;
 
 use super::{
-    Bind, BindSource, CacheWrites, Ids, Network, WORKSPACE, Writes,
+    Bind, BindSource, CacheWrites, Cgroup, Ids, Network, WORKSPACE, Writes,
     bind::bind,
+    cgroup,
+    limits::LIMITS,
     world::{self, LOWER, OverlayOptions, Parts, RESOLVER, ROOT, SCRATCH, SHARES},
 };
+use crate::host::cgroup::Cgroups;
 
 /// Where the agent's own program lies until it has changed the root; in a container it stays there.
 pub(super) const AGENT: &str = "/kiln-agent";
@@ -53,6 +56,8 @@ pub struct Sandbox {
     pub ids: Ids,
     /// What the image's root comes as.
     pub root: RootForm,
+    /// What limits it.
+    pub groups: Vec<Cgroup>,
 }
 
 /// What happens to `run-as` without a range of ids.
@@ -60,8 +65,8 @@ pub(super) const ONE_USER: &str =
     "run-as: without a range in /etc/subuid a sandbox has one user: steps run as root inside";
 
 /// What a sandbox does not do for its user.
-pub(super) fn notes(network: Network) -> Vec<String> {
-    let mut notes = vec!["bubblewrap: memory and processors are the host's, without a limit".to_owned()];
+pub(super) fn notes(network: Network, found: &Cgroups) -> Vec<String> {
+    let mut notes: Vec<String> = cgroup::note(found).into_iter().collect();
     if network == Network::On {
         notes.push(
             "bubblewrap: the network is the host's, its loopback included (--network off has none)".into(),
@@ -176,6 +181,7 @@ pub(super) fn world(
         files,
         counted: world::counted(parts.cache),
         capabilities: Some(parts.capabilities),
+        limits: LIMITS.to_vec(),
         closing,
     }
 }

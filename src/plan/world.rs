@@ -9,7 +9,7 @@ use kiln_protocol::{Access, Identity, Mount, Network as GuestNetwork, TextFile, 
 
 use super::{
     BUILD_ID, CACHE, CACHE_TAG, CachePlan, CacheShare, CacheWrites, Network, OUTPUT, Owner, ROOT_SERIAL,
-    SCRATCH_SERIAL, SOURCE_TAG, Slirp, WORKSPACE, cargo,
+    SCRATCH_SERIAL, SOURCE_TAG, Slirp, WORKSPACE, cargo, limits::LIMITS,
 };
 
 /// Where the parts are mounted before the root is made of them.
@@ -73,6 +73,7 @@ pub(super) fn microvm(modules: Vec<String>, slirp: &Slirp, parts: Parts<'_>) -> 
         files: vec![file(RESOLVER, resolver), hosts()],
         capabilities: Some(capabilities),
         counted: counted(cache),
+        limits: LIMITS.to_vec(),
         closing: Vec::new(),
     }
 }

@@ -61,6 +61,7 @@ pub struct Command {
     stderr: Stdio,
     fds: Vec<(OwnedFd, RawFd)>,
     ids: Option<IdMap>,
+    cgroups: Vec<OwnedFd>,
 }
 
 impl Command {
@@ -77,6 +78,7 @@ impl Command {
             stderr: Stdio::Null,
             fds: Vec::new(),
             ids: None,
+            cgroups: Vec::new(),
         }
     }
 
@@ -160,6 +162,13 @@ impl Command {
         self
     }
 
+    /// It runs in these control groups: a `cgroup.procs` of each, open for writing.
+    #[must_use]
+    pub fn cgroups(mut self, cgroups: Vec<OwnedFd>) -> Self {
+        self.cgroups = cgroups;
+        self
+    }
+
     /// Program and arguments, as they will be.
     pub fn argv(&self) -> Vec<&OsStr> {
         std::iter::once(&self.program).chain(&self.args).map(OsString::as_os_str).collect()
@@ -172,9 +181,10 @@ impl Command {
 
     pub(super) fn spawn(self, link: &Arc<Link>) -> Result<Child> {
         let name = self.program_name();
-        let Self { program, args, env, clear_env, current_dir, stdin, stdout, stderr, fds, ids } = self;
+        let Self { program, args, env, clear_env, current_dir, stdin, stdout, stderr, fds, ids, cgroups } =
+            self;
         let reserved = reserve(&fds)?;
-        let exec = Exec::new(link.as_fd().as_raw_fd(), fds, ids);
+        let exec = Exec::new(link.as_fd().as_raw_fd(), fds, ids, cgroups);
         let mut command = std::process::Command::new(&program);
         if clear_env {
             command.env_clear();

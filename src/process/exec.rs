@@ -32,13 +32,19 @@ pub(super) struct Exec {
     /// Room for the numbers at which descriptors wait while their final ones are filled.
     waiting: Vec<RawFd>,
     namespace: Option<Entry>,
+    cgroups: Vec<OwnedFd>,
 }
 
 impl Exec {
-    pub(super) fn new(reaper: RawFd, fds: Vec<(OwnedFd, RawFd)>, ids: Option<IdMap>) -> Self {
+    pub(super) fn new(
+        reaper: RawFd,
+        fds: Vec<(OwnedFd, RawFd)>,
+        ids: Option<IdMap>,
+        cgroups: Vec<OwnedFd>,
+    ) -> Self {
         let waiting = vec![-1; fds.len()];
         let parent = nix::unistd::getpid().as_raw();
-        Self { parent, reaper, fds, waiting, namespace: ids.map(Entry::new) }
+        Self { parent, reaper, fds, waiting, namespace: ids.map(Entry::new), cgroups }
     }
 
     fn run(&mut self) -> Result<()> {
@@ -46,6 +52,10 @@ impl Exec {
         check(unsafe { libc::setsid() })?;
         // First, while nothing of this child can have forked: from here on the reaper finds all that comes of it.
         link::register_self(self.reaper);
+        for group in &self.cgroups {
+            // SAFETY: writes one byte of a literal; 0 is the process that writes it (cgroups(7)).
+            check(unsafe { libc::write(group.as_raw_fd(), c"0".as_ptr().cast(), 1) as libc::c_int })?;
+        }
         if let Some(entry) = &self.namespace {
             entry.enter()?;
         }

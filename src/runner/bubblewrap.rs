@@ -1,10 +1,11 @@
 //! The sandbox: bwrap, with the agent as its first process and the wire on its stdin and stdout.
 //!
 //! Before it: the plan, the image (its file, or its tree), the agent's program. After it: `engine`, which speaks to the agent.
-//! Everything lies in namespaces that end with their processes; the one thing with a name is the run's scratch directory,
-//! which [`Scratch`] removes, the reaper where kiln was killed, the next start after a power cut.
+//! Everything lies in namespaces that end with their processes; what has a name is the run's scratch directory and
+//! its control groups, which [`Scratch`] and [`Groups`] remove, the reaper where kiln was killed, the next start after a power cut.
 
 mod argv;
+mod group;
 mod sandbox;
 mod scratch;
 
@@ -13,6 +14,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 
 pub use argv::{Files, argv};
+pub use group::Groups;
 pub use scratch::Scratch;
 
 use self::sandbox::Sandboxed;
@@ -40,15 +42,18 @@ pub struct Bubblewrap<'a> {
     pub tree: Option<Tree>,
     /// Where the build writes.
     pub scratch: Scratch,
+    /// What limits it.
+    pub groups: Groups,
 }
 
 impl Bubblewrap<'_> {
     fn start(&self, plan: &Plan) -> Result<Launched> {
-        let Self { spawner, bwrap, agent, root, tree: _, scratch } = self;
+        let Self { spawner, bwrap, agent, root, tree: _, scratch, groups } = self;
         let line = argv(plan, Files { bwrap, agent, root, scratch: scratch.path() });
         let (program, arguments) = line.split_first().context("the plan is not one for a sandbox")?;
         let command = Command::new(program).args(arguments);
         let command = command.stdin(Stdio::Piped).stdout(Stdio::Piped).stderr(Stdio::Piped);
+        let command = command.cgroups(groups.entrances()?);
         let mut bwrap = spawner.spawn(command)?;
         let writer = bwrap.take_stdin().context("bwrap's stdin was piped above")?;
         let reader = bwrap.take_stdout().context("bwrap's stdout was piped above")?;
@@ -64,6 +69,6 @@ impl Runner for Bubblewrap<'_> {
     }
 
     fn clean(&mut self) -> Eventually<'_, Result<()>> {
-        Box::pin(async move { self.scratch.remove() })
+        Box::pin(async move { self.groups.remove().and(self.scratch.remove()) })
     }
 }

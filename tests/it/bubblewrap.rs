@@ -22,6 +22,7 @@ fn sandbox(ids: Ids, cache: Writes) -> Platform {
         ],
         ids,
         root: RootForm::Tree,
+        groups: Vec::new(),
     })
 }
 

@@ -37,6 +37,7 @@ pub(crate) fn plain() -> Plan {
             files: Vec::new(),
             capabilities: None,
             counted: None,
+            limits: Vec::new(),
             closing: Vec::new(),
         },
         supplies: Supplies::default(),

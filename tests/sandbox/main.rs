@@ -10,6 +10,8 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
+use kiln::host::cgroup::{Cgroups, Parent};
+
 /// Says why a test does not run here, and fails where everything must.
 fn skip(why: &str) {
     assert!(std::env::var_os("KILN_REQUIRE_ALL").is_none_or(|all| all != "1"), "skipped: {why}");
@@ -61,11 +63,31 @@ fn build_saying(
     }
     fs::write(directory.join("file.yaml"), text).expect("the build file can be written");
     fs::write(directory.join("input"), "from-the-host\n").expect("written");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_kiln"));
+    // What kiln is started with is not what steps get.
+    let mut command = Command::new("prlimit");
+    command.args(["--nofile=300:", "--core=4096:"]).arg(env!("CARGO_BIN_EXE_kiln"));
     command.current_dir(directory).env("QEMU_DISKS_PATH", scratch(directory));
     command.args(["build", "--runner", "bubblewrap", "--progress", progress, "--cache-dir", "cache"]);
     command.args(arguments).arg("file.yaml").stdin(Stdio::null());
-    command.output().expect("kiln can be started")
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let kiln = command.spawn().expect("kiln can be started");
+    // prlimit becomes kiln.
+    let pid = kiln.id();
+    let output = kiln.wait_with_output().expect("kiln can be waited for");
+    assert_eq!(groups_of(pid), Vec::<PathBuf>::new(), "control groups are left");
+    output
+}
+
+/// The control groups of a kiln's sandboxes.
+fn groups_of(pid: u32) -> Vec<PathBuf> {
+    let Cgroups { memory, cpu } = Cgroups::find();
+    let parents = [memory, cpu].into_iter().flatten();
+    let groups = parents.flat_map(|Parent { path, .. }| fs::read_dir(path).expect("it can be listed"));
+    let groups = groups.map(|entry| entry.expect("it can be listed").path());
+    let prefix = format!("kiln-{pid}-");
+    groups
+        .filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&prefix)))
+        .collect()
 }
 
 fn said(output: &Output) -> String {
@@ -176,6 +198,37 @@ fn root_inside_is_not_root_of_the_machine() {
     let lines: Vec<&str> = ESCAPES.lines().collect();
     let output = build(&project, "root", &lines, &["--network", "off"]);
     assert!(output.status.success(), "{}", said(&output));
+}
+
+#[test]
+fn steps_have_the_limits_of_every_backend() {
+    if !has_bwrap() {
+        return;
+    }
+    let (_directory, project) = project();
+    let lines = "test \"$(ulimit -S -n)\" = 1024
+test \"$(ulimit -S -c)\" = 0
+test \"$(ulimit -H -n)\" = 16384";
+    let lines: Vec<&str> = lines.lines().collect();
+    let output = build(&project, "root", &lines, &[]);
+    assert!(output.status.success(), "{}", said(&output));
+}
+
+#[test]
+fn memory_is_limited_where_a_control_group_can_be_made() {
+    if !has_bwrap() {
+        return;
+    }
+    if Cgroups::find().memory.is_none() {
+        return skip("this user may make no control group for memory");
+    }
+    let (_directory, project) = project();
+    let takes = |mib| format!("perl -e '$taken = \"x\" x ({mib} << 20); print length $taken'");
+    let output = build(&project, "root", &[&takes(100), &takes(400)], &["--memory", "256Mi"]);
+    assert_eq!(output.status.code(), Some(5), "{}", said(&output));
+    let text = said(&output);
+    assert!(text.contains("104857600") && text.contains("exited with status 137"), "{text}");
+    assert!(!text.contains("419430400"), "{text}");
 }
 
 #[test]

@@ -2,11 +2,13 @@
 
 use std::{
     fs,
+    path::PathBuf,
     process::Stdio,
     thread,
     time::{Duration, Instant},
 };
 
+use kiln::host::cgroup::{Cgroups, Parent};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -121,7 +123,20 @@ fn run(signal: Signal, lot: &mut Lot, whole: Duration) -> Option<String> {
         let gone = family::pidfd(pid).map_or(true, |pidfd| family::ended(&pidfd, deadline));
         assert!(gone, "{done}; process {pid} is left in the sandbox");
     }
+    assert_eq!(groups_of(child.id()), Vec::<PathBuf>::new(), "{done}; control groups are left");
     Some(done)
+}
+
+/// The control groups of a kiln's sandboxes.
+fn groups_of(kiln: u32) -> Vec<PathBuf> {
+    let Cgroups { memory, cpu } = Cgroups::find();
+    let parents = [memory, cpu].into_iter().flatten();
+    let groups = parents.flat_map(|Parent { path, .. }| fs::read_dir(path).unwrap());
+    let of_kiln = format!("kiln-{kiln}-");
+    groups
+        .map(|group| group.unwrap().path())
+        .filter(|group| group.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&of_kiln)))
+        .collect()
 }
 
 /// The processes of a sandbox that has something of the place mounted: their environment and arguments do not name it.

@@ -31,6 +31,7 @@
 mod bytes;
 pub mod frame;
 mod gift;
+mod limit;
 mod reads;
 mod step;
 mod world;
@@ -38,12 +39,13 @@ mod world;
 use serde::{Deserialize, Serialize};
 
 pub use gift::{SECRETS, Secret, Secrets, Trust};
+pub use limit::{Limit, Resource};
 pub use reads::{Completeness, Counted, CountedDirectory, MAX_COUNTED, Reads};
 pub use step::{ExitStatus, Stdin, Step, Stream, Terminal, User};
 pub use world::{Access, BootFile, Closing, Identity, Mount, Network, TextFile, World};
 
 /// The version of this protocol. Host and agent are built together; a mismatch means a stale initramfs.
-pub const VERSION: u32 = 4;
+pub const VERSION: u32 = 5;
 
 /// The name of the virtio-serial port that carries the protocol (`/sys/class/virtio-ports/*/name`).
 pub const PORT_NAME: &str = "kiln.agent";

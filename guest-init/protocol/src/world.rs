@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::Limit;
+
 /// What the initramfs tells the agent before it can be spoken to; it lies at [`super::BOOT_FILE`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BootFile {
@@ -36,6 +38,8 @@ pub struct World {
     pub capabilities: Option<Vec<u8>>,
     /// A directory: what steps read of the files below it that are there when the world stands is counted ([`crate::Reads`]).
     pub counted: Option<String>,
+    /// What each process of a step may use up. Where the agent may not raise a limit, the one that it was started with stays.
+    pub limits: Vec<Limit>,
     /// What the agent does when all processes have ended and before it ends itself, however the conversation ended.
     pub closing: Vec<Closing>,
 }

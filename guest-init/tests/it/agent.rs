@@ -159,6 +159,7 @@ pub(crate) fn empty_world() -> World {
         files: Vec::new(),
         capabilities: None,
         counted: None,
+        limits: Vec::new(),
         closing: Vec::new(),
     }
 }

@@ -1,6 +1,6 @@
 //! What `Prepare` makes, in namespaces of its own.
 
-use kiln_protocol::{Access, FromGuest, Identity, Mount, TextFile, ToGuest, User, World};
+use kiln_protocol::{Access, FromGuest, Identity, Limit, Mount, Resource, TextFile, ToGuest, User, World};
 
 use crate::agent::{Agent, empty_world, is_root, sh, skip};
 
@@ -75,6 +75,40 @@ CapBnd:\t0000000000000021\n1\n";
     assert_eq!(seen, expected);
     let who = agent.run(kiln_protocol::Step { user: User::Name("build".into()), ..sh(2, "id -u") });
     assert_eq!(who.stdout, b"1000\n");
+}
+
+/// An agent whose world has these limits and nothing else.
+fn limited(command: &mut std::process::Command, limits: Vec<Limit>) -> Agent {
+    let mut agent = Agent::unprepared(command);
+    agent.send(&ToGuest::Prepare(World { limits, ..empty_world() }));
+    assert!(matches!(agent.hear(), Some(FromGuest::Ready { .. })));
+    agent
+}
+
+#[test]
+fn steps_have_the_limits_of_the_world() {
+    let limit = |resource, soft, hard| Limit { resource, soft: Some(soft), hard: Some(hard) };
+    let limits = vec![
+        limit(Resource::Nofile, 100, 200),
+        limit(Resource::Core, 0, 4096),
+        limit(Resource::Stack, 1 << 20, 2 << 20),
+    ];
+    let mut agent = limited(&mut std::process::Command::new(env!("CARGO_BIN_EXE_guest-init")), limits);
+    let shown = "ulimit -S -n; ulimit -H -n; ulimit -S -c; ulimit -H -c; ulimit -S -s; ulimit -H -s";
+    assert_eq!(agent.output_of(shown), "100\n200\n0\n8\n1024\n2048\n");
+}
+
+#[test]
+fn what_may_not_be_raised_stays() {
+    if !is_root() {
+        return skip("only root can give up the right to raise limits");
+    }
+    let mut command = std::process::Command::new("prlimit");
+    command.args(["--nofile=50:70", "setpriv", "--bounding-set=-sys_resource", "--inh-caps=-sys_resource"]);
+    command.arg(env!("CARGO_BIN_EXE_guest-init"));
+    let limits = vec![Limit { resource: Resource::Nofile, soft: Some(1024), hard: None }];
+    let mut agent = limited(&mut command, limits);
+    assert_eq!(agent.output_of("ulimit -S -n; ulimit -H -n"), "70\n70\n");
 }
 
 #[test]

@@ -75,9 +75,17 @@ pub(crate) fn usable(lot: &Lot) -> Vec<Backend> {
         .collect()
 }
 
-/// The program under test.
-pub(crate) fn kiln(directory: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_kiln"));
+/// The program under test, started by the command `under`, if there is one.
+pub(crate) fn kiln(directory: &Path, under: &[String]) -> Command {
+    let kiln = env!("CARGO_BIN_EXE_kiln");
+    let mut command = match under.split_first() {
+        Some((program, arguments)) => {
+            let mut command = Command::new(program);
+            command.args(arguments).arg(kiln);
+            command
+        }
+        None => Command::new(kiln),
+    };
     command.current_dir(directory).stdin(std::process::Stdio::null());
     command
 }

@@ -1,7 +1,7 @@
 //! A build file of the corpus; its first lines are comments: what it shows, then directives.
 //!
 //! `exit: N` is the exit code it must have (0), `args: …` more arguments of `kiln build`, `source: none` leaves
-//! `--source-dir` out, `times: compared` compares the times of files as well.
+//! `--source-dir` out, `times: compared` compares the times of files as well, `under: COMMAND…` is what starts kiln.
 
 use std::{fs, path::Path};
 
@@ -14,6 +14,8 @@ pub(crate) struct Case {
     pub(crate) text: String,
     /// kiln's exit code.
     pub(crate) exit: i32,
+    /// What starts kiln, if it is not the test.
+    pub(crate) under: Vec<String>,
     /// More arguments.
     pub(crate) args: Vec<String>,
     /// Whether it has a source directory.
@@ -30,6 +32,7 @@ impl Case {
             name: path.file_stem().unwrap().to_string_lossy().into_owned(),
             text: text.clone(),
             exit: 0,
+            under: Vec::new(),
             args: Vec::new(),
             has_source: true,
             compares_times: false,
@@ -37,7 +40,8 @@ impl Case {
         for line in text.lines().map_while(|line| line.strip_prefix("# ")).skip(1) {
             match line.split_once(": ") {
                 Some(("exit", code)) => case.exit = code.parse().unwrap(),
-                Some(("args", args)) => case.args = args.split(' ').map(str::to_owned).collect(),
+                Some(("under", command)) => case.under = words(command),
+                Some(("args", args)) => case.args = words(args),
                 Some(("source", "none")) => case.has_source = false,
                 Some(("times", "compared")) => case.compares_times = true,
                 _ => panic!("{}: unknown directive {line:?}", path.display()),
@@ -45,4 +49,8 @@ impl Case {
         }
         case
     }
+}
+
+fn words(text: &str) -> Vec<String> {
+    text.split(' ').map(str::to_owned).collect()
 }

@@ -38,7 +38,7 @@ pub(crate) fn of(case: &Case, backend: Backend) -> Outcome {
     fs::write(path.join("file.yaml"), &case.text).unwrap();
     make_source(&path.join("source"));
     make_cache(&path.join("cache"));
-    let mut command = backend::kiln(path);
+    let mut command = backend::kiln(path, &case.under);
     command.args(["build", "--progress", "json", "--image", IMAGE, "--cache-dir", "cache"]);
     backend.choose(&mut command);
     if case.has_source {

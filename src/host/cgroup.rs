@@ -1,0 +1,212 @@
+//! Where this process may make a control group for what it starts, and what that can limit there.
+//!
+//! Of the unified hierarchy (cgroups(7), version 2) the nearest group above this process counts that passes controllers on
+//! and that this user may write: only there a process can be moved to another group. Of the old hierarchies the own group.
+//! After it: the plan's facts, and `doctor`. It must not make a group.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use nix::unistd::{AccessFlags, access};
+use serde::Serialize;
+
+/// What can limit a build, for memory and processors each: `None` where nothing can.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Cgroups {
+    /// Memory, and with it swap.
+    pub memory: Option<Parent>,
+    /// The time of processors.
+    pub cpu: Option<Parent>,
+}
+
+/// The group below which one is made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Parent {
+    /// Its directory.
+    pub path: PathBuf,
+    /// Which files it has.
+    pub version: Version,
+}
+
+/// Of control groups.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Version {
+    /// A hierarchy for each controller.
+    V1,
+    /// One for all.
+    V2,
+}
+
+/// What makes a group possible for an ordinary user.
+pub const WAY_OUT: &str =
+    "Run kiln as root, or with a group of its own: systemd-run --user --scope -p Delegate=yes kiln build …";
+
+impl Cgroups {
+    /// Looks.
+    pub fn find() -> Self {
+        Self::below(Path::new("/"))
+    }
+
+    /// What is seen below `root`.
+    fn below(root: &Path) -> Self {
+        let read = |path: &str| fs::read_to_string(root.join(path)).unwrap_or_default();
+        let (groups, mounts) = (read("proc/self/cgroup"), read("proc/self/mountinfo"));
+        let hierarchies: Vec<Hierarchy> =
+            mounts.lines().filter_map(|line| Hierarchy::of(line, &groups, root)).collect();
+        let unified = hierarchies.iter().find(|hierarchy| hierarchy.version == Version::V2);
+        let passing = unified.map(Hierarchy::passing).unwrap_or_default();
+        let parent = |name: &str| {
+            passing.iter().find(|(_, controllers)| controllers.iter().any(|own| own == name)).map_or_else(
+                || hierarchies.iter().find_map(|hierarchy| hierarchy.old(name)),
+                |(path, _)| Some(Parent { path: path.clone(), version: Version::V2 }),
+            )
+        };
+        Self { memory: parent("memory"), cpu: parent("cpu") }
+    }
+}
+
+/// A mounted hierarchy, and this process's group in it.
+struct Hierarchy {
+    version: Version,
+    controllers: Vec<String>,
+    mount: PathBuf,
+    group: PathBuf,
+}
+
+impl Hierarchy {
+    /// From a line of proc_pid_mountinfo(5) and the lines of `/proc/self/cgroup`.
+    fn of(line: &str, groups: &str, root: &Path) -> Option<Self> {
+        let (mount, filesystem) = line.split_once(" - ")?;
+        let mut mount = mount.split(' ').skip(3);
+        let (shown, mount) = (mount.next()?, mount.next()?);
+        let mut filesystem = filesystem.split(' ');
+        let version = match filesystem.next()? {
+            "cgroup2" => Version::V2,
+            "cgroup" => Version::V1,
+            _ => return None,
+        };
+        let options = filesystem.nth(1)?;
+        let path = groups.lines().find_map(|line| {
+            let mut fields = line.splitn(3, ':').skip(1);
+            let (controllers, path) = (fields.next()?, fields.next()?);
+            let ours = match version {
+                Version::V2 => controllers.is_empty(),
+                Version::V1 => {
+                    !controllers.is_empty()
+                        && controllers.split(',').all(|name| options.split(',').any(|own| own == name))
+                }
+            };
+            ours.then_some(path)
+        })?;
+        // What is mounted may be a part of the hierarchy only.
+        let path = Path::new(path).strip_prefix(shown).ok()?;
+        let mount = root.join(mount.trim_start_matches('/'));
+        let controllers = options.split(',').map(str::to_owned).collect();
+        let group = if path.as_os_str().is_empty() { mount.clone() } else { mount.join(path) };
+        Some(Self { version, controllers, group, mount })
+    }
+
+    /// The groups from this process's own one upwards that may be written and pass controllers on, with these.
+    fn passing(&self) -> Vec<(PathBuf, Vec<String>)> {
+        let above = self.group.ancestors().take_while(|group| group.starts_with(&self.mount));
+        // Whoever may not move a process out of a group may not move it out of one above, either.
+        let ours = above.take_while(|group| may_write(group) && may_write(&group.join("cgroup.procs")));
+        let passed = |group: &Path| {
+            let text = fs::read_to_string(group.join("cgroup.subtree_control")).unwrap_or_default();
+            text.split_ascii_whitespace().map(str::to_owned).collect()
+        };
+        ours.map(|group| (group.to_owned(), passed(group))).collect()
+    }
+
+    /// The own group of an old hierarchy.
+    fn old(&self, controller: &str) -> Option<Parent> {
+        let ours = self.version == Version::V1 && self.controllers.iter().any(|own| own == controller);
+        let path = &self.group;
+        (ours && may_write(path) && may_write(&path.join("cgroup.procs")))
+            .then(|| Parent { path: path.clone(), version: Version::V1 })
+    }
+}
+
+fn may_write(path: &Path) -> bool {
+    access(path, AccessFlags::W_OK).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A machine with these files.
+    fn machine(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let root = tempfile::tempdir().unwrap();
+        for (path, content) in files {
+            let path = root.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, content).unwrap();
+        }
+        root
+    }
+
+    fn found(root: &Path) -> (Option<String>, Option<String>) {
+        let Cgroups { memory, cpu } = Cgroups::below(root);
+        let text = |parent: Option<Parent>| {
+            let Parent { path, version } = parent?;
+            Some(format!("{version:?} {}", path.strip_prefix(root).unwrap().display()))
+        };
+        (text(memory), text(cpu))
+    }
+
+    const V2: (&str, &str) = (
+        "proc/self/mountinfo",
+        "30 20 0:26 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate\n",
+    );
+
+    #[test]
+    fn the_nearest_group_that_passes_a_controller_on_is_taken() {
+        let root = machine(&[
+            V2,
+            ("proc/self/cgroup", "0::/app.slice/run.scope\n"),
+            ("sys/fs/cgroup/app.slice/run.scope/cgroup.procs", ""),
+            ("sys/fs/cgroup/app.slice/run.scope/cgroup.subtree_control", "\n"),
+            ("sys/fs/cgroup/app.slice/cgroup.procs", ""),
+            ("sys/fs/cgroup/app.slice/cgroup.subtree_control", "memory pids\n"),
+            ("sys/fs/cgroup/cgroup.procs", ""),
+            ("sys/fs/cgroup/cgroup.subtree_control", "cpu memory pids\n"),
+        ]);
+        let expected = (Some("V2 sys/fs/cgroup/app.slice".into()), Some("V2 sys/fs/cgroup".into()));
+        assert_eq!(found(root.path()), expected);
+    }
+
+    #[test]
+    fn above_a_group_that_may_not_be_written_there_is_none() {
+        let root = machine(&[
+            V2,
+            ("proc/self/cgroup", "0::/session.scope\n"),
+            ("sys/fs/cgroup/session.scope/cgroup.subtree_control", "\n"),
+            ("sys/fs/cgroup/cgroup.procs", ""),
+            ("sys/fs/cgroup/cgroup.subtree_control", "cpu memory\n"),
+        ]);
+        assert_eq!(found(root.path()), (None, None));
+    }
+
+    #[test]
+    fn of_old_hierarchies_the_own_group_is_taken() {
+        let root = machine(&[
+            (
+                "proc/self/mountinfo",
+                "31 20 0:27 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n\
+                 32 20 0:28 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct\n\
+                 33 20 0:29 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n",
+            ),
+            ("proc/self/cgroup", "4:memory:/a\n2:cpu,cpuacct:/\n0::/\n"),
+            ("sys/fs/cgroup/memory/a/cgroup.procs", ""),
+            ("sys/fs/cgroup/cpu,cpuacct/cgroup.procs", ""),
+            ("sys/fs/cgroup/unified/cgroup.procs", ""),
+        ]);
+        let expected =
+            (Some("V1 sys/fs/cgroup/memory/a".into()), Some("V1 sys/fs/cgroup/cpu,cpuacct".into()));
+        assert_eq!(found(root.path()), expected);
+    }
+}

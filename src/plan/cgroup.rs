@@ -1,0 +1,119 @@
+//! The limits of a sandbox: control groups that its runner makes, and what it writes into their files.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use super::Resources;
+use crate::host::cgroup::{Cgroups, Parent, Version, WAY_OUT};
+
+/// In which processor time is counted, in microseconds: the kernel's default.
+const PERIOD_US: u64 = 100_000;
+
+/// A control group for one run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Cgroup {
+    /// The directory in which it is made.
+    pub parent: PathBuf,
+    /// Names of its files, and what is written to them, in this order. One that this kernel does not have is passed over:
+    /// not all count swap.
+    pub files: Vec<(&'static str, String)>,
+}
+
+/// The groups that give a sandbox its limits, as far as this host lets them be made.
+pub(super) fn groups(found: &Cgroups, resources: Resources) -> Vec<Cgroup> {
+    let Cgroups { memory, cpu } = found;
+    let mut groups: Vec<Cgroup> = Vec::new();
+    let parts = [
+        memory.as_ref().map(|parent| (parent, memory_files(parent, resources.memory_mib << 20))),
+        cpu.as_ref().map(|parent| (parent, cpu_files(parent, u64::from(resources.cpus) * PERIOD_US))),
+    ];
+    for (Parent { path, version: _ }, files) in parts.into_iter().flatten() {
+        match groups.iter_mut().find(|group| group.parent == *path) {
+            Some(group) => group.files.extend(files),
+            None => groups.push(Cgroup { parent: path.clone(), files }),
+        }
+    }
+    groups
+}
+
+/// No swap, as in a microVM.
+fn memory_files(Parent { path: _, version }: &Parent, bytes: u64) -> Vec<(&'static str, String)> {
+    match version {
+        Version::V1 => vec![
+            ("memory.limit_in_bytes", bytes.to_string()),
+            ("memory.memsw.limit_in_bytes", bytes.to_string()),
+        ],
+        Version::V2 => vec![("memory.max", bytes.to_string()), ("memory.swap.max", "0".into())],
+    }
+}
+
+fn cpu_files(Parent { path: _, version }: &Parent, quota_us: u64) -> Vec<(&'static str, String)> {
+    match version {
+        Version::V1 => {
+            vec![("cpu.cfs_period_us", PERIOD_US.to_string()), ("cpu.cfs_quota_us", quota_us.to_string())]
+        }
+        Version::V2 => vec![("cpu.max", format!("{quota_us} {PERIOD_US}"))],
+    }
+}
+
+/// What is not limited, for the user; nothing where all is.
+pub(super) fn note(found: &Cgroups) -> Option<String> {
+    let what = match (&found.memory, &found.cpu) {
+        (Some(_), Some(_)) => return None,
+        (None, None) => "memory and processors are",
+        (None, Some(_)) => "memory is",
+        (Some(_), None) => "processors are",
+    };
+    Some(format!("bubblewrap: {what} not limited: this user may make no control group for it. {WAY_OUT}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RESOURCES: Resources = Resources { cpus: 2, memory_mib: 512 };
+
+    fn parent(path: &str, version: Version) -> Option<Parent> {
+        Some(Parent { path: path.into(), version })
+    }
+
+    fn lines(found: &Cgroups) -> Vec<String> {
+        let groups = groups(found, RESOURCES);
+        groups.iter().map(|Cgroup { parent, files }| format!("{} {files:?}", parent.display())).collect()
+    }
+
+    #[test]
+    fn one_group_limits_all_where_one_hierarchy_does() {
+        let both = Cgroups { memory: parent("/g", Version::V2), cpu: parent("/g", Version::V2) };
+        assert_eq!(
+            lines(&both),
+            [r#"/g [("memory.max", "536870912"), ("memory.swap.max", "0"), ("cpu.max", "200000 100000")]"#]
+        );
+        assert_eq!(note(&both), None);
+    }
+
+    #[test]
+    fn old_hierarchies_have_a_group_each() {
+        let each = Cgroups { memory: parent("/m", Version::V1), cpu: parent("/c", Version::V1) };
+        assert_eq!(
+            lines(&each),
+            [
+                r#"/m [("memory.limit_in_bytes", "536870912"), ("memory.memsw.limit_in_bytes", "536870912")]"#,
+                r#"/c [("cpu.cfs_period_us", "100000"), ("cpu.cfs_quota_us", "200000")]"#,
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_not_limited_is_said() {
+        let memory = Cgroups { memory: parent("/g", Version::V2), cpu: None };
+        assert!(note(&memory).is_some_and(|text| text.contains("processors are not limited")));
+        let none = note(&Cgroups::default()).unwrap();
+        assert!(
+            none.contains("memory and processors are not limited") && none.contains("systemd-run"),
+            "{none}"
+        );
+        assert!(lines(&Cgroups::default()).is_empty());
+    }
+}

@@ -1,0 +1,72 @@
+//! The control groups of one run: made before the sandbox, of which they hold every process, and removed after it.
+
+use std::{
+    fs::{self, DirBuilder, File},
+    io::{ErrorKind, Write},
+    os::{fd::OwnedFd, unix::fs::symlink},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result};
+
+use crate::{
+    plan::Cgroup,
+    process::{self, RemovalAtEnd, Spawner},
+    rundir::CGROUP_LINK,
+};
+
+/// The groups. Dropped, they stay for the reaper.
+pub struct Groups {
+    paths: Vec<(PathBuf, RemovalAtEnd)>,
+}
+
+impl Groups {
+    /// Makes them, and links to them in the run's directory, by which the next start finds them if nobody else was left to
+    /// remove them.
+    ///
+    /// # Errors
+    /// When one cannot be made, or a limit not be set.
+    pub fn make(groups: &[Cgroup], run_dir: &Path, spawner: &Spawner) -> Result<Self> {
+        let run = run_dir.file_name().context("a run's directory has a name")?.to_string_lossy();
+        let mut paths = Vec::new();
+        for (at, Cgroup { parent, files }) in groups.iter().enumerate() {
+            let path = parent.join(format!("kiln-{run}"));
+            // Both know of it before it exists.
+            symlink(&path, run_dir.join(format!("{CGROUP_LINK}-{at}")))
+                .context("write down a control group")?;
+            paths.push((path.clone(), spawner.remove_at_end(&path)));
+            let context = || format!("make the control group {}", path.display());
+            DirBuilder::new().create(&path).with_context(context)?;
+            files.iter().try_for_each(|(name, value)| write(&path.join(name), value))?;
+        }
+        Ok(Self { paths })
+    }
+
+    /// What a process writes to, to move there.
+    pub(super) fn entrances(&self) -> Result<Vec<OwnedFd>> {
+        let entrance = |(path, _): &(PathBuf, RemovalAtEnd)| {
+            let path = path.join("cgroup.procs");
+            let file = File::options().write(true).open(&path);
+            Ok(file.with_context(|| format!("open {}", path.display()))?.into())
+        };
+        self.paths.iter().map(entrance).collect()
+    }
+
+    /// Ends what is left in them, and removes them.
+    pub(super) fn remove(&mut self) -> Result<()> {
+        for (path, removal) in self.paths.drain(..) {
+            process::remove(&path).with_context(|| format!("remove {}", path.display()))?;
+            removal.forget(&path);
+        }
+        Ok(())
+    }
+}
+
+fn write(path: &Path, value: &str) -> Result<()> {
+    let written =
+        fs::OpenOptions::new().write(true).open(path).and_then(|mut f| f.write_all(value.as_bytes()));
+    match written {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        written => written.with_context(|| format!("write {value} to {}", path.display())),
+    }
+}
