@@ -188,8 +188,7 @@ impl Engine<'_> {
     }
 
     async fn prepare(&mut self, talk: &mut Conversation) -> Result<()> {
-        let limit = self.plan.boot_timeout;
-        let deadline = Some(Instant::now() + limit);
+        let deadline = Some(Instant::now() + self.plan.boot_timeout);
         let mut phases = Vec::new();
         // The agent reads it once it is there: no round trip is spent on waiting for Hello.
         talk.say(&ToGuest::Prepare(launch_world(self.plan)?)).await?;
@@ -219,7 +218,7 @@ impl Engine<'_> {
                 }
                 Wake::Ended(ended) => return Err(failure::died(&ended, "before it was ready", talk)),
                 Wake::Interrupted(signal) => return Err(signal.failure().into()),
-                Wake::Deadline => return Err(failure::boot_timeout(limit, talk)),
+                Wake::Deadline => return Err(failure::boot_timeout(self.plan, talk)),
             }
         }
     }

@@ -13,7 +13,7 @@ pub mod virtiofsd;
 use std::{
     env::consts::ARCH,
     fs,
-    os::unix::fs::PermissionsExt,
+    os::unix::fs::{MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
     thread::available_parallelism,
 };
@@ -67,6 +67,17 @@ fn tsc_khz() -> Option<u32> {
     let khz = line.trim_start_matches([' ', '\t', ':']).parse::<f64>().ok()? * 1000.0;
     // In range, so the cast loses the fraction only.
     (khz >= 1.0 && khz < f64::from(u32::MAX)).then_some(khz as u32)
+}
+
+/// The directory of [`Home`](crate::home::Home) for what was found out about files.
+const MEMOS: &str = "memos";
+
+/// What changes with a file: no program can set its change time back.
+fn identity(path: &Path) -> Option<[i64; 5]> {
+    let metadata = fs::metadata(path).ok()?;
+    let (device, inode, size) = (metadata.dev(), metadata.ino(), metadata.size());
+    let whole = [device, inode, size].map(|number| number.cast_signed());
+    Some([whole[0], whole[1], whole[2], metadata.ctime(), metadata.ctime_nsec()])
 }
 
 /// Where a program is in `$PATH`.

@@ -67,7 +67,7 @@ pub(super) async fn prepare(question: Question<'_>, sink: &mut dyn Sink) -> Resu
             (plan, Backend::Qemu(Box::new(parts)))
         }
         RunnerKind::Docker => {
-            let docker = host::docker::find(env, question.spawner).await?;
+            let docker = host::docker::find_once(env, home, question.spawner).await?;
             let facts = Facts { host, platform: PlatformFacts::Docker, image, shell };
             (plan::resolve(recipe, wishes, facts)?, Backend::Docker(docker))
         }

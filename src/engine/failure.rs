@@ -8,7 +8,7 @@ use kiln_protocol::{ExitStatus, FromGuest};
 use super::conversation::Conversation;
 use crate::{
     exit::{Code, Failure},
-    plan::PlannedStep,
+    plan::{Plan, PlannedStep, Platform},
     runner::Ended,
 };
 
@@ -52,9 +52,13 @@ pub(super) fn timed_out(name: &str, limit: Duration, whole: bool) -> Error {
 }
 
 /// The guest never became ready.
-pub(super) fn boot_timeout(limit: Duration, talk: &Conversation) -> Error {
-    let what = format!("the guest was not ready within {limit:?}{}", words(&talk.last_words()));
-    Failure::new(Code::Timeout, what, "raise --boot-timeout, or try --accel tcg").into()
+pub(super) fn boot_timeout(plan: &Plan, talk: &Conversation) -> Error {
+    let what = format!("the guest was not ready within {:?}{}", plan.boot_timeout, words(&talk.last_words()));
+    let way_out = match plan.platform {
+        Platform::Qemu(_) => "raise --boot-timeout, or try --accel tcg",
+        Platform::Docker(_) | Platform::Bubblewrap(_) => "raise --boot-timeout",
+    };
+    Failure::new(Code::Timeout, what, way_out).into()
 }
 
 /// A part of the machine ended too early.

@@ -2,13 +2,17 @@
 //!
 //! Asked by the command itself, which knows `DOCKER_HOST`, contexts and sockets. After it: the plan's facts, and `doctor`.
 
+mod memo;
+
 use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use anyhow::{Context, Result};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+
+pub use memo::find_once;
 
 use super::find_program;
 use crate::{
@@ -21,7 +25,7 @@ use crate::{
 const ANSWER: Duration = Duration::from_secs(30);
 
 /// The command, and what its daemon says of itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Docker {
     /// The command.
     pub path: PathBuf,
@@ -52,6 +56,16 @@ struct Info {
 /// # Errors
 /// A host failure where there is no command, no daemon that answers, or one in which kiln cannot build.
 pub async fn find(env: &Env, spawner: &Spawner) -> Result<Docker> {
+    ask(env, spawner).await.map(|found| found.docker)
+}
+
+/// A daemon, and where it listens.
+struct Found {
+    docker: Docker,
+    endpoint: String,
+}
+
+async fn ask(env: &Env, spawner: &Spawner) -> Result<Found> {
     let path = find_program(env, "docker").ok_or_else(|| {
         Failure::host("docker is not installed", "images/setup.sh docker (apt-get install docker.io)")
     })?;
@@ -60,12 +74,13 @@ pub async fn find(env: &Env, spawner: &Spawner) -> Result<Docker> {
         spawner.output(command(&["context", "inspect", "--format", "{{.Endpoints.docker.Host}}"]), ANSWER),
         spawner.output(command(&["info", "--format", "{{json .}}"]), ANSWER),
     )?;
-    reachable(String::from_utf8_lossy(&endpoint.stdout).trim())?;
+    let endpoint = String::from_utf8_lossy(&endpoint.stdout).trim().to_owned();
+    reachable(&endpoint)?;
     if !info.status.success() {
         return Err(unreachable(String::from_utf8_lossy(&info.stderr).trim()).into());
     }
     let info: Info = serde_json::from_slice(&info.stdout).context("understand docker info")?;
-    Ok(of_info(&path, info)?)
+    Ok(Found { docker: of_info(&path, info)?, endpoint })
 }
 
 /// A daemon elsewhere sees neither source nor cache.

@@ -4,8 +4,7 @@
 
 use std::{
     ffi::OsStr,
-    fs,
-    os::unix::{ffi::OsStrExt, fs::MetadataExt},
+    os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -14,7 +13,7 @@ use anyhow::{Context, Result};
 
 use serde::{Deserialize, Serialize};
 
-use super::find_program;
+use super::{MEMOS, find_program, identity};
 use crate::{
     env::Env,
     exit::Failure,
@@ -27,9 +26,6 @@ pub(super) const VERSION_LIMIT: Duration = Duration::from_secs(20);
 
 /// Firmware that starts a PVH kernel on `microvm`, best first: both do, qboot does little else.
 const FIRMWARE: [&str; 2] = ["qboot.rom", "bios-microvm.bin"];
-
-/// The directory of [`Home`] for what was found out about files.
-const MEMOS: &str = "memos";
 
 /// QEMU, as found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,14 +100,6 @@ impl Qemu {
     }
 }
 
-/// What changes with a file: no program can set its change time back.
-fn identity(path: &Path) -> Option<[i64; 5]> {
-    let metadata = fs::metadata(path).ok()?;
-    let (device, inode, size) = (metadata.dev(), metadata.ino(), metadata.size());
-    let whole = [device, inode, size].map(|number| number.cast_signed());
-    Some([whole[0], whole[1], whole[2], metadata.ctime(), metadata.ctime_nsec()])
-}
-
 fn missing(program: &str, arch: &str) -> Failure {
     let package = match arch {
         "x86_64" | "i386" => "qemu-system-x86",
@@ -142,6 +130,8 @@ pub(super) fn parse_version(text: &str) -> Option<(u32, u32, u32)> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

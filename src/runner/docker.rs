@@ -29,6 +29,7 @@ use self::{
     cli::Cli,
     container::{Attached, Container},
     opened::Opened,
+    sweep::Sweep,
 };
 use super::{Eventually, Launched, Runner};
 use crate::{
@@ -56,6 +57,7 @@ pub struct Docker<'a> {
     opened: Opened,
     volumes: Vec<String>,
     run: Option<Attached>,
+    sweep: Option<Sweep>,
 }
 
 /// What a container is made from.
@@ -73,27 +75,24 @@ pub struct Parts<'a> {
 }
 
 impl<'a> Docker<'a> {
-    /// Sweeps what dead runs left, and sees to it that docker has the image.
+    /// Sees to it that docker has the image.
     ///
     /// # Errors
     /// When dockerd refuses.
     pub async fn new(parts: Parts<'a>, image: &Image, sink: &mut dyn Sink) -> Result<Self> {
         let Parts { spawner, docker, root, agent, run_dir } = parts;
         let cli = Cli { spawner, docker };
-        let (swept, image) = tokio::join!(sweep::sweep(&cli), image::ensure(&cli, image, sink));
-        match swept? {
-            0 => {}
-            count => tracing::debug!(count, "swept what killed runs had left"),
-        }
+        let image = image::ensure(&cli, image, sink).await?;
         Ok(Self {
             cli,
             root,
-            image: image?,
+            image,
             agent,
             run_dir,
             opened: Opened::default(),
             volumes: Vec::new(),
             run: None,
+            sweep: None,
         })
     }
 
@@ -130,6 +129,7 @@ impl<'a> Docker<'a> {
         let run = Arc::new(Mutex::new(run));
         let machine = Box::new(Container::new(Arc::clone(&run), stderr));
         self.run = Some(run);
+        self.sweep = Some(Sweep::begin(&self.cli)?);
         Ok(Launched { reader: Box::pin(reader), writer: Box::pin(writer), machine })
     }
 
@@ -151,7 +151,12 @@ impl<'a> Docker<'a> {
             }
         }
         let volumes = std::mem::take(&mut self.volumes);
-        self.cli.remove(&["volume", "rm", "--force"], &volumes).await
+        self.cli.remove(&["volume", "rm", "--force"], &volumes).await?;
+        if let Some(sweep) = self.sweep.take() {
+            let count = sweep.finish(&self.cli).await?;
+            tracing::debug!(count, "swept what killed runs had left");
+        }
+        Ok(())
     }
 }
 

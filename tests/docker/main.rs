@@ -3,7 +3,11 @@
 
 mod cargo;
 mod commit;
+mod interactive;
 mod owners;
+#[path = "../sandbox/pty.rs"]
+mod pty;
+mod secrets;
 #[path = "../it/skip.rs"]
 mod skip;
 mod world;

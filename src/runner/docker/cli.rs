@@ -1,12 +1,12 @@
 //! The `docker` command: asked for one thing at a time, its errors told as they are.
 
-use std::{ffi::OsString, path::PathBuf, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 use anyhow::Result;
 
 use crate::{
     exit::Failure,
-    process::{Command, Spawner},
+    process::{Begun, Command, Spawner},
 };
 
 /// Nothing that is asked here takes a daemon long; one that is busy removes containers one by one.
@@ -19,24 +19,37 @@ pub(super) struct Cli<'a> {
     pub(super) docker: PathBuf,
 }
 
-impl Cli<'_> {
-    /// What it prints.
-    pub(super) async fn ask(&self, arguments: &[&str]) -> Result<String> {
-        let words = std::iter::once(self.docker.clone().into_os_string());
-        self.run(words.chain(arguments.iter().map(OsString::from)).collect()).await
-    }
+/// A question whose answer is taken later.
+#[derive(Debug)]
+pub(super) struct Asked {
+    said: String,
+    begun: Begun,
+}
 
-    /// What a whole command line, program included, prints.
-    pub(super) async fn run(&self, argv: Vec<OsString>) -> Result<String> {
-        let said = argv.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ");
-        let mut argv = argv.into_iter();
-        let command = Command::new(argv.next().unwrap_or_default()).args(argv);
-        let output = self.spawner.output(command, ANSWER).await?;
+impl Asked {
+    /// What docker prints.
+    pub(super) async fn answer(self) -> Result<String> {
+        let Self { said, begun } = self;
+        let output = begun.finish(ANSWER).await?;
         if output.status.success() {
             return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
         }
         let why = String::from_utf8_lossy(&output.stderr);
         Err(Failure::host(format!("{said}: {}", why.trim()), "kiln doctor looks at the daemon").into())
+    }
+}
+
+impl Cli<'_> {
+    /// Asks, without waiting for the answer.
+    pub(super) fn begin(&self, arguments: &[&str]) -> Result<Asked> {
+        let said = format!("docker {}", arguments.join(" "));
+        let begun = self.spawner.begin(Command::new(&self.docker).args(arguments))?;
+        Ok(Asked { said, begun })
+    }
+
+    /// What it prints.
+    pub(super) async fn ask(&self, arguments: &[&str]) -> Result<String> {
+        self.begin(arguments)?.answer().await
     }
 
     /// Removes things, together; those that are gone already are no error.

@@ -10,22 +10,52 @@ use std::{
 
 use anyhow::Result;
 
-use super::{argv::RUN_LABEL, cli::Cli};
+use super::{
+    argv::RUN_LABEL,
+    cli::{Asked, Cli},
+};
 use crate::rundir;
 
-/// Removes it; says how much it was.
-pub(super) async fn sweep(cli: &Cli<'_>) -> Result<usize> {
-    let label = format!("label={RUN_LABEL}");
-    let format = |name: &str| format!("{{{{.{name}}}}}\t{{{{.Label {RUN_LABEL:?}}}}}");
-    let (of_containers, of_volumes) = (format("ID"), format("Name"));
-    let containers = ["ps", "--all", "--no-trunc", "--filter", &label, "--format", &of_containers];
-    let volumes = ["volume", "ls", "--filter", &label, "--format", &of_volumes];
-    let (containers, volumes) = tokio::try_join!(cli.ask(&containers), cli.ask(&volumes))?;
-    let (containers, volumes) = (abandoned(&containers), abandoned(&volumes));
-    // First what uses them.
-    cli.remove(&["rm", "--force", "--volumes"], &containers).await?;
-    cli.remove(&["volume", "rm"], &volumes).await?;
-    Ok(containers.len() + volumes.len())
+/// The lists of all that belongs to runs, asked for while a container starts: nobody waits for them until it has ended.
+#[derive(Debug)]
+pub(super) struct Sweep {
+    containers: Asked,
+    volumes: Asked,
+}
+
+impl Sweep {
+    /// Asks for the lists.
+    pub(super) fn begin(cli: &Cli<'_>) -> Result<Self> {
+        let label = format!("label={RUN_LABEL}");
+        let format = |name: &str| format!("{{{{.{name}}}}}\t{{{{.Label {RUN_LABEL:?}}}}}");
+        let (of_containers, of_volumes) = (format("ID"), format("Name"));
+        Ok(Self {
+            containers: cli.begin(&[
+                "ps",
+                "--all",
+                "--no-trunc",
+                "--filter",
+                &label,
+                "--format",
+                &of_containers,
+            ])?,
+            volumes: cli.begin(&["volume", "ls", "--filter", &label, "--format", &of_volumes])?,
+        })
+    }
+
+    /// Removes what dead runs have left; says how much it was.
+    pub(super) async fn finish(self, cli: &Cli<'_>) -> Result<usize> {
+        let Self { containers, volumes } = self;
+        let (containers, volumes) = tokio::try_join!(containers.answer(), volumes.answer())?;
+        let (containers, volumes) = (abandoned(&containers), abandoned(&volumes));
+        // First what uses them.
+        cli.remove(&["rm", "--force", "--volumes"], &containers).await?;
+        if let Err(error) = cli.remove(&["volume", "rm"], &volumes).await {
+            // A container that dockerd is just removing still has it: the next build's sweep finds it.
+            tracing::debug!(error = %format!("{error:#}"), "a volume stays");
+        }
+        Ok(containers.len() + volumes.len())
+    }
 }
 
 /// The names in a list of `name TAB run directory` whose run is dead.
