@@ -3,7 +3,8 @@
 //! The kernel tells of each file that was closed after it had been opened for reading only (fanotify(7)), on the mounts
 //! of the directory; nobody waits for us, and what a step does it cannot see. A file counts when its inode has not been
 //! changed since the world stood: what steps have made or written has a newer change time, which nobody can set back.
-//! So neither an overlay's layers nor the kind of the share matter.
+//! So neither an overlay's layers nor the kind of the share matter. What is told is never more than was read; less, where a
+//! step reads in a mount namespace that it made for itself.
 //!
 //! Each event is a file that the kernel opens for us, which costs a share as much as the step's own opening. So a file
 //! that was looked at once is not told of again.

@@ -56,6 +56,8 @@ impl Plan {
     pub fn without_steps(mut self) -> Self {
         self.steps.clear();
         self.artifacts.clear();
+        // Nobody reports on the cache.
+        self.world.counted = None;
         self.world
             .mounts
             .retain(|mount| !matches!(mount, Mount::Directory { path, .. } if path.starts_with(OUTPUT)));

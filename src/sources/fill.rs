@@ -1,6 +1,6 @@
 //! All sources into the cache, several at once, and what could not be had in one error.
 
-use std::{collections::BTreeMap, path::Path, rc::Rc};
+use std::{cell::Cell, collections::BTreeMap, path::Path, rc::Rc};
 
 use anyhow::{Context, Result};
 use tokio::{
@@ -36,6 +36,10 @@ struct Place {
     cache: Rc<Path>,
     spawner: Rc<Spawner>,
     words: mpsc::UnboundedSender<Word>,
+    /// How many sources there are.
+    total: usize,
+    /// How many of them are done with, had or not.
+    done: Rc<Cell<usize>>,
 }
 
 /// Fetches what `cache` does not have.
@@ -50,7 +54,8 @@ pub async fn fill(
 ) -> Result<()> {
     let total = sources.len();
     let (words, mut heard) = mpsc::unbounded_channel();
-    let place = Place { cache: cache.into(), spawner: Rc::clone(spawner), words };
+    let done = Rc::new(Cell::new(0));
+    let place = Place { cache: cache.into(), spawner: Rc::clone(spawner), words, total, done };
     let slots = Rc::new(Semaphore::new(AT_ONCE));
     // Children belong to this thread, and so do the tasks; dropped, they end their children.
     let local = LocalSet::new();
@@ -108,6 +113,8 @@ impl Place {
             }
             Task::Repository(wanted) => {
                 for git in wanted {
+                    // git says nothing while it fetches, which may take minutes.
+                    self.note(format!("{}: looks for what is wanted of it", git.repository));
                     let done = git::fetch(&git, &self.cache, &self.spawner).await;
                     let done = done.map(|said| {
                         said.iter().for_each(|line| self.note(format!("{}: {line}", git.repository)));
@@ -120,8 +127,10 @@ impl Place {
     }
 
     fn end(&self, source: &str, done: Result<String>) {
+        let Self { total, done: count, .. } = self;
+        count.set(count.get() + 1);
         match done.with_context(|| source.to_owned()) {
-            Ok(text) => self.note(format!("{source}: {text}")),
+            Ok(text) => self.note(format!("[{}/{total}] {source}: {text}", count.get())),
             Err(error) => self.say(Word::Failed(format!("{error:#}"))),
         }
     }

@@ -213,7 +213,8 @@ fn the_sources_of_several_builds_are_fetched_at_once() {
     }
     let output = kiln(directory.path(), &["update-cache", "one.yaml", "two.yaml", "--progress", "plain"]);
     assert!(output.status.success(), "{}", said(&output));
-    for part in ["/a: fetched 2 bytes", "/b: fetched 2 bytes", "/c: fetched 2 bytes", "3 sources are in "] {
+    let parts = ["[1/3] ", "[3/3] ", "/a: fetched 2 bytes", "/b: fetched 2 bytes", "/c: fetched 2 bytes"];
+    for part in parts.into_iter().chain(["3 sources are in "]) {
         assert!(said(&output).contains(part), "{part}: {}", said(&output));
     }
 }
