@@ -11,6 +11,9 @@ use crate::agent::{Agent, empty_world, is_root, sh, skip};
 /// Longer than a tick of the kernel's clock: a file of the tick in which the count begins may be a step's.
 const TICK: Duration = Duration::from_millis(20);
 
+/// More files than the agent looks at in one go.
+const MANY: usize = 100;
+
 /// A directory that holds something, and where it is seen.
 struct Cache {
     scratch: tempfile::TempDir,
@@ -22,7 +25,9 @@ impl Cache {
         // /dev/shm is a tmpfs: an overlay's upper directory does not lie on every file system.
         let scratch = tempfile::tempdir_in("/dev/shm").expect("a directory");
         let cache = Self { scratch, target: tempfile::tempdir().expect("a directory") };
-        for (path, size) in [("pip/a", 10), ("pip/deep/b", 200), ("npm/c", 3000), ("npm/d", 1), ("top", 7)] {
+        let few = [("pip/a", 10), ("pip/deep/b", 200), ("npm/c", 3000), ("npm/d", 1), ("top", 7)];
+        let few = few.map(|(path, size)| (path.to_owned(), size));
+        for (path, size) in few.into_iter().chain((0..MANY).map(|n| (format!("many/{n}"), 2))) {
             let path = cache.scratch.path().join("lower").join(path);
             fs::create_dir_all(path.parent().expect("it has one")).expect("made");
             fs::write(path, vec![b'x'; size]).expect("written");
@@ -101,8 +106,9 @@ fn what_was_there_and_is_read_counts_once_and_nothing_else_does() {
             cache.target()
         ));
         assert_eq!(reads(&mut agent), counted(&[("", 1, 7), ("pip", 1, 10)]));
-        agent.output_of(&format!("cat {}/npm/c >/dev/null", cache.target()));
-        assert_eq!(reads(&mut agent), counted(&[("", 1, 7), ("npm", 1, 3000), ("pip", 1, 10)]));
+        agent.output_of(&format!("cd {}; cat npm/c many/* >/dev/null", cache.target()));
+        let expected = [("", 1, 7), ("many", 100, 200), ("npm", 1, 3000), ("pip", 1, 10)];
+        assert_eq!(reads(&mut agent), counted(&expected));
     }
 }
 
