@@ -2,7 +2,8 @@
 //! virtme-ng's `-- true` with that kernel. Whole commands, side by side; a sample that fails ends it.
 //!
 //! `cargo bench --bench boot -- --runs 5`. virtme-ng is installed from PyPI into the target directory; it needs busybox-static,
-//! and the kernel's modules in /lib/modules (a link to those of the store will do). `--no-vng` leaves it out.
+//! udev (without it the guest finds no port for its exit status, and vng always ends with 255), and the kernel's modules in
+//! /lib/modules (a link to those of the store will do). `--no-vng` leaves it out.
 
 mod measure;
 
