@@ -102,6 +102,8 @@ pub(super) fn arguments(
         "--dpkgopt=path-exclude=/usr/share/info/*",
         "--dpkgopt=path-exclude=/usr/share/doc/*",
         "--dpkgopt=path-include=/usr/share/doc/*/copyright",
+        // The root is thrown away when its image is made, and what a crash leaves is made anew: no package is worth waiting for.
+        "--dpkgopt=force-unsafe-io",
         // Packages with alternatives (openjdk) link manuals into these and fail where they are missing.
         r#"--essential-hook=for n in 1 2 3 4 5 6 7 8; do mkdir -p "$1/usr/share/man/man$n"; done"#,
         // Their InRelease files say what the root was made from; they are removed after that.
@@ -162,6 +164,7 @@ mod tests {
             "--dpkgopt=path-exclude=/usr/share/info/*",
             "--dpkgopt=path-exclude=/usr/share/doc/*",
             "--dpkgopt=path-include=/usr/share/doc/*/copyright",
+            "--dpkgopt=force-unsafe-io",
             r#"--essential-hook=for n in 1 2 3 4 5 6 7 8; do mkdir -p "$1/usr/share/man/man$n"; done"#,
             "--skip=cleanup/apt/lists",
             "bookworm",
