@@ -145,7 +145,7 @@ fn a_killed_reaper_does_not_disturb() {
     let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines().map(Result::unwrap);
     assert!(lines.any(|line| line.contains("started")));
     let reaper = reaper_of(driver.id()).expect("the driver has a reaper");
-    assert!(Command::new("kill").args(["-9", &reaper.to_string()]).status().unwrap().success());
+    kill(Pid::from_raw(reaper.cast_signed()), Signal::SIGKILL).unwrap();
     assert_eq!(lines.by_ref().filter(|line| line.contains("started")).take(5).count(), 5);
     let pid = driver.id();
     driver.kill().unwrap();
@@ -156,16 +156,19 @@ fn a_killed_reaper_does_not_disturb() {
         if left.is_empty() {
             break;
         }
-        // Best effort: some die by themselves meanwhile.
-        let _ = Command::new("kill").arg("-9").args(left).stderr(Stdio::null()).status();
+        for pid in left {
+            // best effort: some die by themselves meanwhile.
+            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        }
     }
 }
 
 /// All processes that carry the run id of `parent`'s children.
-fn descendants_of(parent: u32) -> Vec<String> {
+fn descendants_of(parent: u32) -> Vec<i32> {
     let carries = format!("KILN_RUN_ID={parent}-");
-    let pids =
-        fs::read_dir("/proc").unwrap().filter_map(|entry| entry.unwrap().file_name().into_string().ok());
+    let pids = fs::read_dir("/proc")
+        .unwrap()
+        .filter_map(|entry| entry.unwrap().file_name().to_str()?.parse::<i32>().ok());
     pids.filter(|pid| {
         let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
         environment.split(|&byte| byte == 0).any(|variable| variable.starts_with(carries.as_bytes()))

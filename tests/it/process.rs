@@ -219,12 +219,16 @@ async fn all_rights_of_a_namespace_let_it_write_and_give_away() {
     assert_eq!(fs::metadata(dir.path().join("new")).unwrap().uid(), 1234);
 }
 
+/// Where the next test has put a kiln for the one that it runs.
+const REACHABLE: &str = "KILN_TEST_REACHABLE";
+
 /// Run by the next test, as another user.
 #[tokio::test]
 #[ignore = "not a test of its own"]
 async fn as_an_ordinary_user() {
     let dir = tempfile::tempdir().unwrap();
-    files_change_owner(&spawner(), dir.path()).await;
+    let kiln = std::env::var_os(REACHABLE).unwrap();
+    files_change_owner(&Spawner::start_with(Path::new(&kiln)).unwrap(), dir.path()).await;
 }
 
 #[tokio::test]
@@ -232,11 +236,17 @@ async fn an_ordinary_user_can_have_one_id_mapped() {
     if !geteuid().is_root() {
         return skip("the tests run as an ordinary user already");
     }
-    let me = std::env::current_exe().unwrap();
+    // Root's working tree may lie where nobody else can reach it.
+    let reachable = tempfile::tempdir_in("/tmp").unwrap();
+    fs::set_permissions(reachable.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let (me, kiln) = (reachable.path().join("tests"), reachable.path().join("kiln"));
+    fs::copy(std::env::current_exe().unwrap(), &me).unwrap();
+    fs::copy(env!("CARGO_BIN_EXE_kiln"), &kiln).unwrap();
     let command = Command::new("setpriv")
         .args(["--reuid", "65534", "--regid", "65534", "--clear-groups"])
         .arg(me)
         .args(["--exact", "process::as_an_ordinary_user", "--ignored", "--nocapture"])
+        .env(REACHABLE, kiln)
         .env("TMPDIR", "/tmp");
     let text = stdout(&spawner(), command).await;
     assert!(text.contains("1 passed"), "{text}");

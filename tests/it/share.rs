@@ -5,7 +5,6 @@ use std::{
     io::{Read, Write},
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
-    process::Command,
     time::Duration,
 };
 
@@ -16,7 +15,10 @@ use kiln::{
     process::{ExitStatus, Spawner},
     share::{Access, Caching, Directory, Owner, spawned::Server},
 };
-use nix::unistd::{getegid, geteuid};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::{Pid, getegid, geteuid},
+};
 
 use crate::{process::spawner, skip::skip};
 
@@ -78,7 +80,7 @@ async fn a_killed_daemon_is_told_and_takes_its_other_half_along() {
         let (mut server, mut connected) = start(&spawner, run.path(), &daemon, run.path().into());
         connected.write_all(&GET_FEATURES).unwrap();
         connected.read_exact(&mut [0; 20]).unwrap();
-        assert!(Command::new("kill").args(["-9", &server.id().to_string()]).status().unwrap().success());
+        kill(Pid::from_raw(server.id().cast_signed()), Signal::SIGKILL).unwrap();
         assert_eq!(server.died().await.unwrap().status, ExitStatus::Signal(9), "{daemon:?}");
         // The half that serves held the connection: it is closed, or reset, once that is gone.
         assert!(matches!(connected.read(&mut [0; 1]), Ok(0) | Err(_)), "{daemon:?}");
