@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 mod cache;
 
-pub use cache::{CacheCommand, PruneArgs};
+pub use cache::{CacheCommand, ExportArgs, ImportArgs, PruneArgs};
 
 /// Builds packages from source, each build in a microVM of its own, with a cache that every build can use.
 #[derive(Debug, Parser)]

@@ -40,6 +40,8 @@ pub struct Ecosystem {
     /// Which files make one entry and go together, as patterns that name it (`unit`); what none of them fits is an entry
     /// by itself.
     pub units: &'static [&'static str],
+    /// What a process of it that was killed leaves half-written, as patterns; while it runs these are its own.
+    pub unfinished: &'static [&'static str],
 }
 
 /// What is removed together.
@@ -123,6 +125,15 @@ pub fn unit(path: &Path) -> Unit {
         Some(unit::Unit { components, name }) => Unit { name, components: skipped + components },
         None => Unit { name: all[skipped..].join("/"), components: all.len() },
     }
+}
+
+/// Whether a path is something that was begun and, when nobody uses the cache, never finished.
+pub fn is_unfinished(path: &Path) -> bool {
+    let (patterns, path) = match of(path) {
+        Some((ecosystem, rest)) => (ecosystem.unfinished, rest),
+        None => (table::OTHERS_UNFINISHED, path),
+    };
+    patterns.iter().any(|pattern| pattern::covers(pattern, path))
 }
 
 /// The ecosystem of that name.
@@ -243,6 +254,23 @@ mod tests {
                 let unit = unit(Path::new(path));
                 assert_eq!((unit.name.as_str(), unit.components), (name, *components), "{path}");
             }
+        }
+    }
+
+    #[test]
+    fn what_was_never_finished_is_known_by_its_name() {
+        for (path, unfinished) in [
+            (".fetch.A1b2C3", true),
+            ("git/00/.new.Xyz/HEAD", true),
+            ("git/00/full/HEAD", false),
+            ("npm/_cacache/tmp/x", true),
+            ("npm/_cacache/content-v2/sha512/00/11/22", false),
+            ("gomodcache/cache/download/a/@v/v1.zip123.tmp", true),
+            ("gomodcache/a@v1/x.tmp", false),
+            ("m2repository/a/1/a-1.jar.part", true),
+            ("own/x.tmp", false),
+        ] {
+            assert_eq!(is_unfinished(Path::new(path)), unfinished, "{path}");
         }
     }
 

@@ -25,6 +25,8 @@ const JOURNALS: &str = "journals";
 const DIGEST: usize = 32;
 /// What is being written has this ending.
 const NEW: &str = "new";
+/// The ending of a record that was put aside, before its number.
+const DAMAGED: &str = "damaged-";
 
 /// What is left to do of a commit, besides what lies in its staging directory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -117,9 +119,24 @@ impl Journal {
 
     /// A damaged record is put aside, so that it is neither followed nor lost.
     pub(super) fn put_aside(&self, number: u64) -> Result<PathBuf> {
-        let aside = self.directory.with_extension(format!("damaged-{number}"));
+        let aside = self.directory.with_extension(format!("{DAMAGED}{number}"));
         fs::rename(self.path(number), &aside).context("put a damaged record aside")?;
         Ok(aside)
+    }
+
+    /// The records that were put aside.
+    pub(super) fn damaged(&self) -> Result<Vec<PathBuf>> {
+        let all = self.directory.parent().context("a journal lies in the home")?;
+        let own = self.directory.file_name().context("a journal has a name")?.to_string_lossy().into_owned();
+        let mut found = Vec::new();
+        for entry in fs::read_dir(all).with_context(|| format!("read {}", all.display()))? {
+            let entry = entry.with_context(|| format!("read {}", all.display()))?;
+            if entry.file_name().to_string_lossy().starts_with(&format!("{own}.{DAMAGED}")) {
+                found.push(entry.path());
+            }
+        }
+        found.sort();
+        Ok(found)
     }
 
     fn path(&self, number: u64) -> PathBuf {

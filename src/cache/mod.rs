@@ -33,6 +33,7 @@
 
 mod commit;
 mod desk;
+mod export;
 mod journal;
 mod lease;
 mod lock;
@@ -60,6 +61,7 @@ use crate::exit::{Code, Failure};
 
 pub use commit::{Kept, commit};
 pub use desk::known;
+pub use export::{Chosen, export, import};
 pub use lease::{Lease, Request, private};
 pub use lock::Strength;
 pub use prune::{Entry, Pruned, Wanted, named, prune, would_prune};
@@ -68,7 +70,7 @@ pub use reused::Reused;
 pub use rules::SOURCES;
 pub use stage::{CommitLimit, Gain, Outcome, Staged, stage};
 pub use summary::{Amounts, Held, held, renew};
-pub use verify::{Damage, verify};
+pub use verify::{Fault, Verdict, verify};
 
 /// The directory that `--cache-dir` names, absolute and existing; `None` for "".
 ///

@@ -24,8 +24,12 @@ use nix::{
         stat::{FileStat, Mode, SFlag, fchmod, fstatat, futimens, mkdirat},
         time::TimeSpec,
     },
-    unistd::{UnlinkatFlags, fsync, linkat, symlinkat, syncfs, unlinkat},
+    unistd::{UnlinkatFlags, fchownat, fsync, linkat, symlinkat, syncfs, unlinkat},
 };
+use xattr::FileExt as _;
+
+/// How the names of extended attributes begin that users may set (xattr(7)).
+pub(super) const USER_ATTRIBUTE: &[u8] = b"user.";
 
 /// An open directory.
 #[derive(Debug)]
@@ -121,7 +125,20 @@ impl Place {
 
     /// The regular file at a path below, for reading; `None` where there is none.
     pub(super) fn file(&self, path: &[u8]) -> io::Result<Option<File>> {
-        match self.open_below(path, OFlag::O_RDONLY | OFlag::O_NONBLOCK, 0) {
+        self.open_file(path, OFlag::empty())
+    }
+
+    /// The same, for looking after it: reading is no use of it, where that can be asked for.
+    pub(super) fn file_unused(&self, path: &[u8]) -> io::Result<Option<File>> {
+        match self.open_file(path, OFlag::O_NOATIME) {
+            // The file is somebody else's.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => self.file(path),
+            result => result,
+        }
+    }
+
+    fn open_file(&self, path: &[u8], more: OFlag) -> io::Result<Option<File>> {
+        match self.open_below(path, OFlag::O_RDONLY | OFlag::O_NONBLOCK | more, 0) {
             Ok(fd) => {
                 let file = File::from(fd);
                 Ok(file.metadata()?.is_file().then_some(file))
@@ -219,6 +236,12 @@ impl Place {
         set_time(&self.fd, seconds, nanos)
     }
 
+    /// Gives what has this name to a user and a group.
+    pub(super) fn give(&self, name: &[u8], (user, group): (u32, u32)) -> io::Result<()> {
+        let ids = (Some(user.into()), Some(group.into()));
+        Ok(fchownat(&self.fd, name, ids.0, ids.1, AtFlags::AT_SYMLINK_NOFOLLOW)?)
+    }
+
     /// Makes its names durable.
     pub(super) fn sync(&self) -> io::Result<()> {
         Ok(fsync(&self.fd)?)
@@ -233,6 +256,23 @@ impl Place {
 /// Sets a file's time of change.
 pub(super) fn set_time(file: impl AsFd, seconds: i64, nanos: u32) -> io::Result<()> {
     Ok(futimens(file, &TimeSpec::UTIME_OMIT, &TimeSpec::new(seconds, i64::from(nanos)))?)
+}
+
+/// A file's extended attributes that belong to users, by name: those that are kept.
+pub(super) fn user_attributes(file: &File) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
+    let names = match file.list_xattr() {
+        // The file system has none.
+        Err(error) if error.raw_os_error() == Some(Errno::EOPNOTSUPP as i32) => return Ok(Vec::new()),
+        names => names?,
+    };
+    let mut found = Vec::new();
+    for name in names.filter(|name| name.as_bytes().starts_with(USER_ATTRIBUTE)) {
+        if let Some(value) = file.get_xattr(&name)? {
+            found.push((name.as_bytes().to_vec(), value));
+        }
+    }
+    found.sort();
+    Ok(found)
 }
 
 /// A path's directory and its last name.

@@ -81,6 +81,15 @@ pub(super) enum Flush {
     All,
 }
 
+/// Where a stream comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// The upper directory of an overlay, with marks for what is gone.
+    Upper,
+    /// An archive of entries.
+    Archive,
+}
+
 /// What became of a stream.
 #[derive(Debug)]
 pub enum Outcome {
@@ -97,10 +106,20 @@ pub enum Outcome {
 /// # Errors
 /// A cache failure (7) for a stream that is refused, or a cache that cannot be written. Nothing is left.
 pub fn stage(lease: &Lease, stream: impl Read, limit: CommitLimit) -> Result<Outcome> {
-    take(lease, stream, limit).map_err(|error| explained(error, || full(lease)))
+    stage_from(lease, stream, limit, Origin::Upper)
 }
 
-fn take(lease: &Lease, stream: impl Read, limit: CommitLimit) -> Result<Outcome> {
+/// The same, from wherever.
+pub(super) fn stage_from(
+    lease: &Lease,
+    stream: impl Read,
+    limit: CommitLimit,
+    origin: Origin,
+) -> Result<Outcome> {
+    take(lease, stream, limit, origin).map_err(|error| explained(error, || full(lease)))
+}
+
+fn take(lease: &Lease, stream: impl Read, limit: CommitLimit, origin: Origin) -> Result<Outcome> {
     let staging = Staging::make(lease)?;
     let mut stager = Stager {
         cache: &lease.place,
@@ -121,6 +140,7 @@ fn take(lease: &Lease, stream: impl Read, limit: CommitLimit) -> Result<Outcome>
         bytes: 0,
         changes: 0,
         limit,
+        origin,
         buffer: vec![0; PIECE],
         other: vec![0; PIECE],
     };
@@ -149,7 +169,7 @@ fn full(lease: &Lease) -> Failure {
 fn refuse(path: &[u8], why: &str) -> anyhow::Error {
     Failure::new(
         Code::Cache,
-        format!("what the build wrote into the cache is refused: {}: {why}", shown(path)),
+        format!("what was to go into the cache is refused: {}: {why}", shown(path)),
         "nothing was kept; look at what the build does in /var/cache/melange",
     )
     .into()
@@ -178,6 +198,7 @@ struct Stager<'a> {
     /// How many entries are other than what is there.
     changes: u64,
     limit: CommitLimit,
+    origin: Origin,
     buffer: Vec<u8>,
     other: Vec<u8>,
 }
@@ -233,6 +254,7 @@ impl Stager<'_> {
             Kind::File { size } => self.file(entry, name, *size, reader),
             Kind::Symlink { target } => self.symlink(path, name, target).with_context(doing),
             Kind::HardLink { target } => self.hard_link(path, name, target),
+            Kind::Whiteout if self.origin == Origin::Archive => Err(refuse(path, "it is a character device")),
             Kind::Whiteout => self.whiteout(path, name).with_context(doing),
             Kind::Fifo => Ok(()),
         }
@@ -290,7 +312,7 @@ fn ancestors(path: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// What the reader of packages refuses is here a matter of the cache.
 fn of_cache(error: anyhow::Error) -> anyhow::Error {
-    let what = format!("what the build wrote into the cache is refused: {error:#}");
+    let what = format!("what was to go into the cache is refused: {error:#}");
     Failure::new(Code::Cache, what, "nothing was kept; look at what the build does in /var/cache/melange")
         .into()
 }

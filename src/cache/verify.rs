@@ -1,68 +1,187 @@
-//! Whether a cache is whole: files whose names are their hashes are read and compared.
+//! Whether a cache is whole: what is named after its content, or has its checksum beside it, is read and compared; what was
+//! left half-written, is in the way or belongs to somebody else is found.
+//!
+//! ```text
+//! walk --content (is it what it says?), state (whose, what kind, is it finished?)--> faults --mend (an exclusive lease)--> gone
+//! ```
+//!
+//! What earlier commits left has been finished when the lease was taken. Mending removes an entry whole, so that its tool
+//! fetches it again. git is not asked: objects and packs bear their hashes, while its own `fsck` walks all of a history,
+//! in repositories whose settings a guest may have written.
 
-use std::io::Read;
+mod cargo;
+mod content;
+mod git;
+mod go;
+mod state;
+mod zip;
 
-use anyhow::{Context, Result};
-use sha2::{Digest, Sha256, Sha512};
-
-use super::{
-    lease::Lease,
-    lock::Strength,
-    place::{Place, What, what},
+use std::{
+    ffi::OsStr,
+    ops::ControlFlow,
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
 };
 
-/// In pieces of this size a file is read.
-const PIECE: usize = 256 << 10;
+use anyhow::{Context, Result};
+
+use self::{
+    content::Content,
+    state::{Owners, State},
+};
+use super::{
+    journal::Journal,
+    lease::Lease,
+    lock::Strength,
+    place::{What, split},
+    prune, remove,
+    stage::is_below,
+    walk::{Found, walk},
+};
+
+/// What is wrong with something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// Where it lies in the cache.
+    pub path: Vec<u8>,
+    /// In words.
+    pub why: String,
+    /// Whether that is over.
+    pub mended: bool,
+    remedy: Remedy,
+}
+
+/// What mends a fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Remedy {
+    /// The entry that it belongs to goes.
+    Entry,
+    /// It goes, and nothing else.
+    Itself,
+    /// It is given to the owner of the cache.
+    Owner,
+    /// Set-id bits go.
+    Mode,
+}
 
 /// What was found.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Damage {
-    /// How many files were compared.
+pub struct Verdict {
+    /// How many files were compared with what their names or their neighbours say.
     pub compared: u64,
-    /// Those that are not what their names say.
-    pub wrong: Vec<String>,
-    /// How many of them were removed.
-    pub removed: u64,
+    /// What is wrong.
+    pub faults: Vec<Fault>,
+    /// What a tool or a build began and did not finish: no harm, but of no use. Said only when nobody else uses the cache.
+    pub leftovers: Vec<Fault>,
+    /// How many commits are decided and wait for other users of the cache.
+    pub waiting: usize,
+    /// Records of the journal that were damaged and are not followed.
+    pub damaged_records: Vec<PathBuf>,
 }
 
-/// Compares `sha256:<hex>` and `sha512:<hex>` with their content; under an exclusive lease the damaged ones are removed.
-/// What earlier commits left has been finished when the lease was taken.
-pub fn verify(lease: &Lease) -> Result<Damage> {
-    let mut damage = Damage::default();
-    for name in lease.place.names().context("list the cache")? {
-        let Ok(text) = String::from_utf8(name) else { continue };
-        let is_file = lease.place.stat(text.as_bytes())?.is_some_and(|stat| what(&stat) == What::File);
-        if !is_file {
-            continue;
+impl Verdict {
+    /// How many faults are left.
+    pub fn unmended(&self) -> usize {
+        self.faults.iter().filter(|fault| !fault.mended).count()
+    }
+}
+
+/// Looks at everything. Under an exclusive lease what is wrong is mended.
+pub fn verify(lease: &Lease) -> Result<Verdict> {
+    let mut verdict = Verdict::default();
+    let owners = Owners::of(&lease.place)?;
+    let look = |found: &Found<'_>| {
+        look(lease, &owners, found, &mut verdict)?;
+        Ok(ControlFlow::Continue(()))
+    };
+    walk(&lease.place, look).context("look through the cache")?;
+    let journal = Journal::of(lease)?;
+    verdict.waiting = journal.pending()?.len();
+    verdict.damaged_records = journal.damaged()?;
+    if lease.strength() == Strength::Exclusive {
+        mend(lease, &owners, &mut verdict)?;
+    } else if !lease.alone(Ok)? {
+        // What others are writing at this moment looks like that.
+        verdict.leftovers.clear();
+    }
+    Ok(verdict)
+}
+
+fn look(lease: &Lease, owners: &Owners, found: &Found<'_>, verdict: &mut Verdict) -> Result<()> {
+    let fault = |why: String, remedy| Fault { path: found.path.to_vec(), why, mended: false, remedy };
+    for state in state::of(found, owners) {
+        match state {
+            // Said once for all that lies below.
+            State::Unfinished
+                if verdict.leftovers.last().is_some_and(|last| is_below(found.path, &last.path)) =>
+            {
+                return Ok(());
+            }
+            State::Unfinished => {
+                verdict.leftovers.push(fault("it was never finished".into(), Remedy::Itself));
+                return Ok(());
+            }
+            State::Strange => {
+                let why = "it is a device, a fifo or a socket".into();
+                verdict.faults.push(fault(why, Remedy::Itself));
+            }
+            State::Foreign(uid) => {
+                verdict.faults.push(fault(format!("it belongs to user {uid}"), Remedy::Owner));
+            }
+            State::SetId => verdict.faults.push(fault("it has a set-id bit".into(), Remedy::Mode)),
         }
-        let same = match text.split_once(':') {
-            Some(("sha256", hex)) => digest::<Sha256>(&lease.place, &text)? == hex,
-            Some(("sha512", hex)) => digest::<Sha512>(&lease.place, &text)? == hex,
-            Some(_) | None => continue,
+    }
+    if found.what != What::File {
+        return Ok(());
+    }
+    let Ok(path) = std::str::from_utf8(found.path) else { return Ok(()) };
+    match content::of(&lease.place, path).with_context(|| format!("verify {path:?}"))? {
+        Content::Unknown => {}
+        Content::Right => verdict.compared += 1,
+        Content::Wrong(why) => {
+            verdict.compared += 1;
+            verdict.faults.push(fault(why, Remedy::Entry));
+        }
+    }
+    Ok(())
+}
+
+fn mend(lease: &Lease, owners: &Owners, verdict: &mut Verdict) -> Result<()> {
+    let damaged = |fault: &&Fault| fault.remedy == Remedy::Entry;
+    let paths: Vec<&[u8]> = verdict.faults.iter().filter(damaged).map(|fault| &*fault.path).collect();
+    if !paths.is_empty() {
+        let mut entries = prune::entries(&lease.place)?;
+        entries.retain(|entry| entry.paths.iter().any(|root| paths.iter().any(|path| is_below(path, root))));
+        prune::remove(lease, &entries).context("remove what is damaged")?;
+    }
+    for fault in verdict.faults.iter_mut().chain(&mut verdict.leftovers) {
+        let shown = Path::new(OsStr::from_bytes(&fault.path)).display();
+        let mended = one(lease, owners, fault);
+        fault.mended = match mended {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::warn!(path = %shown, error = %format!("{error:#}"), "cannot be mended");
+                false
+            }
         };
-        damage.compared += 1;
-        if same {
-            continue;
-        }
-        if lease.strength() == Strength::Exclusive {
-            lease.place.unlink(text.as_bytes()).with_context(|| format!("remove {text}"))?;
-            damage.removed += 1;
-        }
-        damage.wrong.push(text);
     }
-    Ok(damage)
+    for record in &verdict.damaged_records {
+        std::fs::remove_file(record).with_context(|| format!("remove {}", record.display()))?;
+    }
+    Ok(())
 }
 
-fn digest<D: Digest>(place: &Place, name: &str) -> Result<String> {
-    let Some(mut file) = place.file(name.as_bytes())? else { return Ok(String::new()) };
-    let mut hash = D::new();
-    let mut piece = vec![0; PIECE];
-    loop {
-        let length = file.read(&mut piece).with_context(|| format!("read {name}"))?;
-        if length == 0 {
-            break;
+fn one(lease: &Lease, owners: &Owners, fault: &Fault) -> Result<()> {
+    let (directory, name) = split(&fault.path);
+    let Some(parent) = lease.place.dir(directory)? else { return Ok(()) };
+    match fault.remedy {
+        // Done for all at once.
+        Remedy::Entry => Ok(()),
+        Remedy::Itself => {
+            remove::writable(&parent)?;
+            Ok(remove::tree(&parent, name)?)
         }
-        hash.update(&piece[..length]);
+        Remedy::Owner => owners.give(&parent, name),
+        Remedy::Mode => state::clear_set_id(&parent, name),
     }
-    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }

@@ -17,6 +17,9 @@ const DEEPEST: usize = MAX_DEPTH * 2;
 
 /// Something in the cache.
 pub(super) struct Found<'a> {
+    /// The directory that it lies in.
+    pub place: &'a Place,
+    pub name: &'a [u8],
     /// From the top of the cache.
     pub path: &'a [u8],
     pub stat: FileStat,
@@ -57,7 +60,7 @@ pub(super) fn walk(
         if whole == staging::DIRECTORY {
             continue;
         }
-        let found = Found { path: &whole, stat, what: what(&stat) };
+        let found = Found { place, name: &name, path: &whole, stat, what: what(&stat) };
         if visit(&found)?.is_break() {
             return Ok(Seen::Part);
         }

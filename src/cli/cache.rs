@@ -21,14 +21,26 @@ pub enum CacheCommand {
     /// Remove what was not used for long, in whole entries (a module with its archive, a repository), the least recently
     /// used first.
     Prune(PruneArgs),
-    /// Finish what earlier commits left, and compare files that are named after their content with it; 7 if any differs.
+    /// Write a cache, or parts of it, into an archive for another machine.
+    Export(ExportArgs),
+    /// Put the entries of such an archive into a cache, as a commit does: all of them or, where one is refused, none.
+    Import(ImportArgs),
+    /// Finish what earlier commits left, and look for what is damaged, strange, or somebody else's; 7 if there is any.
+    #[command(
+        after_help = "Compared are sources of fetch, npm's contents, Go's archives and what was unpacked from them, Cargo's \
+crates (with the index), Maven's artifacts (with the .sha1 beside them), objects and packs of git. --repair removes damaged \
+entries whole, so that their tools fetch them again."
+    )]
     Verify {
         /// The cache.
         #[arg(long, value_name = "DIR", default_value = "./melange-cache/")]
         cache_dir: PathBuf,
-        /// Remove what is damaged, when nobody else uses the cache.
+        /// Mend what is wrong, and remove what was never finished, when nobody else uses the cache.
         #[arg(long)]
         repair: bool,
+        /// Print one JSON document.
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -57,4 +69,37 @@ pub struct PruneArgs {
     /// Print one JSON document.
     #[arg(long)]
     pub json: bool,
+}
+
+/// `kiln cache export`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "The same entries give the same bytes. Locks, logs and programs, which no commit keeps either, are left \
+out. Builds may go on."
+)]
+pub struct ExportArgs {
+    /// The archive (.tar.zst), which appears when it is whole; - for stdout.
+    pub file: PathBuf,
+    /// What of it: tools (go, cargo, …), sources, or paths in the cache [default: all].
+    pub parts: Vec<String>,
+    /// The cache.
+    #[arg(long, value_name = "DIR", default_value = "./melange-cache/")]
+    pub cache_dir: PathBuf,
+}
+
+/// `kiln cache import`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "What is there and the same is left alone. Where both have a file and names say the content, the one that is \
+there stays, else the one of the archive wins; it waits for builds that may be reading the old one."
+)]
+pub struct ImportArgs {
+    /// The archive; - for stdin.
+    pub file: PathBuf,
+    /// The cache, made if it is missing.
+    #[arg(long, value_name = "DIR", default_value = "./melange-cache/")]
+    pub cache_dir: String,
+    /// The most that is taken, as SIZE or SIZE,ENTRIES.
+    #[arg(long, value_name = "LIMIT", default_value = "16Gi,1048576")]
+    pub limit: String,
 }

@@ -169,7 +169,7 @@ impl Build<'_> {
         let file = recipe::file(args.file.as_deref())?;
         let Some(recipe) = recipe::load(&file, &args.recipe, self.sink)? else { return Ok(Code::Success) };
         let mut wishes = wishes::wishes(&args.machine, self.env, &file)?;
-        let commit_limit = wishes::commit_limit(&args.machine.cache_commit_limit)?;
+        let commit_limit = wishes::commit_limit(&args.machine.cache_commit_limit, "--cache-commit-limit")?;
         let asking = lease::Asking { home: &self.home, sink: self.sink, interrupts: self.interrupts.clone() };
         let lease = asking.acquire(&recipe.package.name, &mut wishes, &args.machine).await?;
         offline::check(&recipe, &wishes)?;

@@ -1,13 +1,15 @@
 //! `kiln cache`: who uses which cache, what one holds, whether it is whole, and less of it.
 
+mod archive;
 mod prune;
+mod verify;
 
 use std::{fs, path::Path, time::Duration};
 
 use anyhow::{Context, Result};
 
 use crate::{
-    cache::{self, Damage, Lease, Request, Strength},
+    cache::{self, Lease, Request, Strength},
     cli::CacheCommand,
     env::Env,
     exit::{Code, Failure},
@@ -21,8 +23,10 @@ pub(super) fn run(command: CacheCommand, env: &Env) -> Result<Code> {
     match command {
         CacheCommand::Ls => list(&home),
         CacheCommand::Report { cache_dir, json } => count(&home, &cache_dir, json),
+        CacheCommand::Export(args) => archive::export(&home, &args),
+        CacheCommand::Import(args) => archive::import(&home, &args),
         CacheCommand::Prune(args) => prune::run(&home, &args),
-        CacheCommand::Verify { cache_dir, repair } => verify(&home, &cache_dir, repair),
+        CacheCommand::Verify { cache_dir, repair, json } => verify::run(&home, &cache_dir, repair, json),
     }
 }
 
@@ -54,24 +58,6 @@ fn count(home: &Home, directory: &Path, json: bool) -> Result<Code> {
         text += &format!("{name:<16} {:>9} entries  {:>15} bytes\n", amount.entries, amount.bytes);
     }
     report::print(&text)
-}
-
-fn verify(home: &Home, directory: &Path, repair: bool) -> Result<Code> {
-    let strength = if repair { Strength::Exclusive } else { Strength::Shared };
-    let lease = lease(home, directory, strength)?;
-    let Damage { compared, wrong, removed } = cache::verify(&lease)?;
-    let still = wrong.len() - usize::try_from(removed).unwrap_or(wrong.len());
-    let mut text = format!("{compared} files compared, {} damaged, {removed} removed\n", wrong.len());
-    for name in &wrong {
-        text += &format!("damaged: {name}\n");
-    }
-    report::print(&text)?;
-    if still == 0 {
-        return Ok(Code::Success);
-    }
-    let what =
-        format!("{still} files of the cache {} are not what their names say", lease.directory().display());
-    Err(Failure::new(Code::Cache, what, "kiln cache verify --repair removes them").into())
 }
 
 fn lease(home: &Home, directory: &Path, strength: Strength) -> Result<Lease> {

@@ -89,17 +89,17 @@ pub(super) fn cache_wait(text: &str) -> Result<Duration, Failure> {
 }
 
 /// `--cache-commit-limit`: `SIZE[,ENTRIES]`.
-pub(super) fn commit_limit(text: &str) -> Result<CommitLimit, Failure> {
+pub(super) fn commit_limit(text: &str, option: &str) -> Result<CommitLimit, Failure> {
     let default = CommitLimit::default();
     let (size, entries) = match text.split_once(',') {
         Some((size, entries)) => (size, entries.trim().parse().ok()),
         None => (text, Some(default.entries)),
     };
     let entries = entries.ok_or_else(|| {
-        let what = format!("--cache-commit-limit: {text:?} has no number of entries after its comma");
+        let what = format!("{option}: {text:?} has no number of entries after its comma");
         Failure::usage(what, "write a size, or a size and a number: 8Gi,200000")
     })?;
-    Ok(CommitLimit { bytes: parse_bytes(size, "--cache-commit-limit")?.0, entries })
+    Ok(CommitLimit { bytes: parse_bytes(size, option)?.0, entries })
 }
 
 fn runner(name: &str) -> Result<RunnerKind, Failure> {
@@ -243,10 +243,10 @@ mod tests {
     #[test]
     fn a_commit_limit_is_a_size_and_perhaps_a_number() {
         let limit = |bytes, entries| Ok(CommitLimit { bytes, entries });
-        assert_eq!(commit_limit("8Gi"), limit(8 << 30, 1 << 20));
-        assert_eq!(commit_limit("1Mi,20"), limit(1 << 20, 20));
+        assert_eq!(commit_limit("8Gi", "--x"), limit(8 << 30, 1 << 20));
+        assert_eq!(commit_limit("1Mi,20", "--x"), limit(1 << 20, 20));
         for text in ["", "many", "1Gi,", "1Gi,x"] {
-            assert!(commit_limit(text).is_err(), "{text}");
+            assert!(commit_limit(text, "--x").is_err(), "{text}");
         }
     }
 

@@ -19,10 +19,14 @@ const NOTHING: Ecosystem = Ecosystem {
     lock: Lock::Files,
     entry: "file",
     units: &[],
+    unfinished: &[],
 };
 
 /// Where no ecosystem is: repositories of `git-checkout`, each by itself, sources, and directories as wholes.
 pub(super) const OTHERS: &[&str] = &["git/*/*/", "git/*", "*/"];
+
+/// What `fetch` and `git-checkout` make before they give it its name.
+pub(super) const OTHERS_UNFINISHED: &[&str] = &[".fetch.*", "git/*/.new.*"];
 
 /// All of them; those of every build first.
 pub const ECOSYSTEMS: &[Ecosystem] = &[
@@ -50,6 +54,7 @@ const GO: Ecosystem = Ecosystem {
         "cache/vcs/*/",
         "**/*@*/",
     ],
+    unfinished: &["cache/download/**/@v/*.tmp", "cache/download/**/@v/*.partial"],
     ..NOTHING
 };
 
@@ -62,6 +67,7 @@ const UV: Ecosystem = Ecosystem {
     rewritten: &["CACHEDIR.TAG", ".gitignore", ".git", "simple-v*", "interpreter-v*"],
     entry: "unpacked wheel",
     units: &["archive-v0/*/", "git-v0/db/*/", "git-v0/checkouts/*/*/"],
+    unfinished: &[".tmp*"],
     ..NOTHING
 };
 
@@ -103,6 +109,7 @@ const NPM: Ecosystem = Ecosystem {
     rewritten: &["_cacache/index-v5"],
     lock: Lock::Rename,
     entry: "content by its hash",
+    unfinished: &["_cacache/tmp/*"],
     ..NOTHING
 };
 
@@ -137,6 +144,7 @@ const MAVEN: Ecosystem = Ecosystem {
     lock: Lock::None,
     entry: "artifact",
     units: &["**/?"],
+    unfinished: &["**/*.part", "**/*.tmp"],
     ..NOTHING
 };
 
@@ -171,6 +179,7 @@ const SCCACHE: Ecosystem = Ecosystem {
     junk: &["**/*.tmp", "**/.sccachetmp*"],
     lock: Lock::Rename,
     entry: "object file",
+    unfinished: &["**/*.tmp", "**/.sccachetmp*"],
     ..NOTHING
 };
 
@@ -218,6 +227,7 @@ const PNPM: Ecosystem = Ecosystem {
     junk: &["store/*/tmp", "store/*/projects"],
     lock: Lock::Rename,
     entry: "file by its hash",
+    unfinished: &["store/*/tmp/*"],
     ..NOTHING
 };
 
@@ -290,5 +300,6 @@ const BAZEL: Ecosystem = Ecosystem {
     lock: Lock::Rename,
     entry: "file by its hash",
     units: &["repository/content_addressable/*/*/", "bazelisk/downloads/*/*/"],
+    unfinished: &["disk/tmp/*", "repository/tmp/*"],
     ..NOTHING
 };

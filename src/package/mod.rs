@@ -23,5 +23,7 @@ mod writer;
 pub use archive::{Artifact, BUILD_ID, Package, collect};
 pub use entry::{Entry, Kind, Time};
 pub use limits::Limits;
+pub(crate) use place::Directory;
 pub use reader::Reader;
 pub(crate) use tree::check_path;
+pub(crate) use writer::Writer;

@@ -19,12 +19,12 @@ use nix::{
 };
 
 /// A directory that files are put into.
-pub(super) struct Directory {
+pub(crate) struct Directory {
     fd: Rc<OwnedFd>,
 }
 
 /// A file that is being written. Dropped, it is gone.
-pub(super) struct Staged {
+pub(crate) struct Staged {
     file: File,
     directory: Rc<OwnedFd>,
     name: Name,
@@ -43,14 +43,14 @@ enum Name {
 
 impl Directory {
     /// Opens a directory; makes it, and those above it, if it is missing.
-    pub(super) fn open(path: &Path) -> io::Result<Self> {
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
         std::fs::create_dir_all(path)?;
         let fd = open(path, OFlag::O_DIRECTORY | OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
         Ok(Self { fd: Rc::new(fd) })
     }
 
     /// Starts a file.
-    pub(super) fn stage(&self) -> io::Result<Staged> {
+    pub(crate) fn stage(&self) -> io::Result<Staged> {
         let flags = OFlag::O_TMPFILE | OFlag::O_RDWR | OFlag::O_CLOEXEC;
         match openat(&*self.fd, ".", flags, file_mode()) {
             Ok(fd) => Ok(self.staged(fd, Name::Unnamed)),
@@ -72,19 +72,19 @@ impl Directory {
     }
 
     /// Makes the names of published files durable.
-    pub(super) fn sync(&self) -> io::Result<()> {
+    pub(crate) fn sync(&self) -> io::Result<()> {
         Ok(fsync(&*self.fd)?)
     }
 }
 
 impl Staged {
     /// The file to write to.
-    pub(super) fn file(&self) -> &File {
+    pub(crate) fn file(&self) -> &File {
         &self.file
     }
 
     /// Gives the file its name, in place of what bears it. Its content should have been synced.
-    pub(super) fn publish(mut self, name: &str) -> io::Result<()> {
+    pub(crate) fn publish(mut self, name: &str) -> io::Result<()> {
         if self.name == Name::Unnamed {
             let hidden = hidden_name();
             let itself = format!("/proc/self/fd/{}", self.file.as_raw_fd());

@@ -190,7 +190,7 @@ impl<R: Read> Reader<R> {
         let length = loop {
             match self.stream.read(buffer) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                result => break result.context("receive what the build made")?,
+                result => break result.context("read the stream")?,
             }
         };
         self.bytes += length as u64;

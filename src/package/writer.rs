@@ -12,19 +12,19 @@ use super::{
 const BLOCK: u64 = 512;
 
 /// An archive that is being written.
-pub(super) struct Writer<W> {
+pub(crate) struct Writer<W> {
     out: W,
     /// Zeros that the current entry still needs.
     padding: u64,
 }
 
 impl<W: Write> Writer<W> {
-    pub(super) fn new(out: W) -> Self {
+    pub(crate) fn new(out: W) -> Self {
         Self { out, padding: 0 }
     }
 
     /// Starts an entry; the content of a file is written with [`Self::content`] after it.
-    pub(super) fn entry(&mut self, entry: &Entry) -> Result<()> {
+    pub(crate) fn entry(&mut self, entry: &Entry) -> Result<()> {
         self.pad()?;
         let mut records = Vec::new();
         let mut header = header(entry, &mut records);
@@ -40,12 +40,12 @@ impl<W: Write> Writer<W> {
     }
 
     /// The next piece of the current entry's content. Its pieces must add up to the entry's size.
-    pub(super) fn content(&mut self, piece: &[u8]) -> Result<()> {
+    pub(crate) fn content(&mut self, piece: &[u8]) -> Result<()> {
         self.out.write_all(piece)
     }
 
     /// Ends the archive.
-    pub(super) fn finish(mut self) -> Result<W> {
+    pub(crate) fn finish(mut self) -> Result<W> {
         self.pad()?;
         self.out.write_all(&[0; 2 * BLOCK as usize])?;
         Ok(self.out)

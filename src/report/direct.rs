@@ -1,11 +1,11 @@
 //! What a command prints that has no events: its data on stdout, an error on stderr.
 
-use std::io::{ErrorKind, Write, stderr, stdout};
+use std::io::{ErrorKind, IsTerminal, Write, stderr, stdout};
 
 use anyhow::{Context, Error, Result};
 
 use super::clean::{Colour, clean};
-use crate::exit::{Code, way_out_of};
+use crate::exit::{Code, Failure, way_out_of};
 
 /// Prints data to stdout. A reader that has gone away (`kiln plan | head`) is no error.
 ///
@@ -17,6 +17,18 @@ pub fn print(text: &str) -> Result<Code> {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error).context("write to stdout"),
         Ok(()) | Err(_) => Ok(Code::Success),
     }
+}
+
+/// Where data goes that is no text, if somebody asked for that.
+///
+/// # Errors
+/// A usage failure where that is a terminal.
+pub fn data() -> Result<impl Write> {
+    if stdout().is_terminal() {
+        let what = "an archive is nothing for a terminal";
+        return Err(Failure::usage(what, "name a file, or send the output elsewhere").into());
+    }
+    Ok(stdout().lock())
 }
 
 /// Prints an error and its way out to stderr.

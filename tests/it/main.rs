@@ -19,3 +19,5 @@ mod prune;
 mod share;
 mod skip;
 mod sources;
+mod transfer;
+mod verify;

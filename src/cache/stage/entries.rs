@@ -13,10 +13,10 @@ use anyhow::{Context, Result};
 use nix::sys::stat::FileStat;
 use xattr::FileExt as _;
 
-use super::{FLUSH_EACH, Stager, kept, of_cache, refuse};
+use super::{FLUSH_EACH, Origin, Stager, kept, of_cache, refuse};
 use crate::{
     cache::{
-        place::{What, bytes, permissions, set_time, shown, split, what},
+        place::{USER_ATTRIBUTE, What, bytes, permissions, set_time, shown, split, user_attributes, what},
         rules,
     },
     ecosystem,
@@ -32,7 +32,8 @@ impl Stager<'_> {
         let Entry { path, mode, mtime, xattrs, .. } = entry;
         self.here().staged.make_new(name)?;
         let existing = self.cached(name)?.filter(|stat| what(stat) == What::Directory);
-        let opaque = xattrs.iter().any(|(key, value)| key == OPAQUE && value == b"y");
+        let opaque =
+            self.origin == Origin::Upper && xattrs.iter().any(|(key, value)| key == OPAQUE && value == b"y");
         match existing {
             Some(stat) if !opaque => {
                 // It stays as it is; where its owner cannot write, a merge has to ask for it and give it back.
@@ -68,16 +69,15 @@ impl Stager<'_> {
         let Entry { path, mode, mtime, xattrs, .. } = entry;
         let doing = || format!("stage {}", shown(path));
         let mode = (mode & 0o777) | 0o400;
-        let users: Vec<_> = xattrs.iter().filter(|(key, _)| key.starts_with(b"user.")).collect();
+        let users: Vec<_> = xattrs.iter().filter(|(key, _)| key.starts_with(USER_ATTRIBUTE)).collect();
         let before = self.cached(name).with_context(doing)?;
         let same_so_far = match (&before, &self.here().cached) {
             (Some(stat), Some(cached))
                 if what(stat) == What::File
                     && u64::try_from(stat.st_size) == Ok(size)
-                    && permissions(stat) == mode
-                    && users.is_empty() =>
+                    && permissions(stat) == mode =>
             {
-                cached.file(name).with_context(doing)?
+                cached.file(name).with_context(doing)?.filter(|file| has(file, &users))
             }
             _ => None,
         };
@@ -200,4 +200,9 @@ impl Stager<'_> {
 fn add(amount: &mut Amount, bytes: u64) {
     amount.entries += 1;
     amount.bytes += bytes;
+}
+
+/// Whether a file has these attributes and no others; where it is not asked for any, its own are no matter.
+fn has(file: &File, wanted: &[&(Vec<u8>, Vec<u8>)]) -> bool {
+    wanted.is_empty() || user_attributes(file).is_ok_and(|own| own.iter().eq(wanted.iter().copied()))
 }

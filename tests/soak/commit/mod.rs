@@ -112,7 +112,7 @@ impl Undisturbed {
         let lease = scene.lease(Strength::Exclusive).unwrap();
         let lease = lease.unwrap_or_else(|| panic!("{doing}: a stale lock"));
         let damage = verify(&lease).unwrap();
-        assert_eq!(damage.wrong, [""; 0], "{doing}");
+        assert_eq!(damage.faults, [], "{doing}");
         drop(lease);
         let seen = scene.seen();
         let (nothing, all) = (seen == self.before, seen == self.after);

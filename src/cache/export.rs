@@ -1,0 +1,181 @@
+//! A cache as an archive (tar.zst), for another machine, and back.
+//!
+//! Out: a walk in the order of names, so that the same entries are the same bytes. In: the way of a commit ([`stage`],
+//! then [`super::commit`]), with the same limits and the same distrust; marks of an overlay mean nothing there.
+
+use std::{
+    collections::HashMap,
+    ffi::OsStr,
+    io::{BufReader, Read, Write},
+    ops::ControlFlow,
+    os::unix::{ffi::OsStrExt, fs::MetadataExt},
+    path::Path,
+};
+
+use anyhow::{Context, Result, ensure};
+use nix::sys::stat::FileStat;
+use zstd::stream::{read::Decoder, write::Encoder};
+
+use super::{
+    lease::Lease,
+    place::{What, bytes, permissions, shown, user_attributes},
+    rules,
+    stage::{CommitLimit, Origin, Outcome, is_below, stage_from},
+    walk::{Found, walk},
+};
+use crate::{
+    ecosystem,
+    event::Amount,
+    package::{Entry, Kind, Time, Writer},
+};
+
+/// zstd's default: faster than most disks, half of the size.
+const LEVEL: i32 = 3;
+/// In pieces of this size content is copied.
+const PIECE: usize = 256 << 10;
+
+/// What of a cache.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Chosen {
+    /// Everything.
+    All,
+    /// These paths, with all below them.
+    Named(Vec<Vec<u8>>),
+}
+
+impl Chosen {
+    fn has(&self, path: &[u8], what: What) -> bool {
+        let Self::Named(names) = self else { return true };
+        let source = what != What::Directory && !path.contains(&b'/');
+        names.iter().any(|name| {
+            is_below(path, name)
+                // On the way to it.
+                || (what == What::Directory && is_below(name, path))
+                || (source && name == rules::SOURCES.as_bytes())
+        })
+    }
+}
+
+/// Writes the archive; says how many files and links it holds, and their bytes.
+pub fn export(lease: &Lease, chosen: &Chosen, out: impl Write) -> Result<Amount> {
+    let mut encoder = Encoder::new(out, LEVEL).context("start the compressor")?;
+    encoder.include_checksum(true).context("start the compressor")?;
+    let mut export = Export {
+        writer: Writer::new(encoder),
+        links: HashMap::new(),
+        amount: Amount::default(),
+        buffer: vec![0; PIECE],
+    };
+    let each = |found: &Found<'_>| {
+        let path = Path::new(OsStr::from_bytes(found.path));
+        let junk = ecosystem::kind(path) == ecosystem::Kind::Junk || ecosystem::is_unfinished(path);
+        if !junk && chosen.has(found.path, found.what) {
+            export.add(found).with_context(|| format!("export {}", shown(found.path)))?;
+        }
+        Ok(ControlFlow::Continue(()))
+    };
+    walk(&lease.place, each)?;
+    let Export { writer, amount, .. } = export;
+    let encoder = writer.finish().context("write the archive")?;
+    encoder.finish().and_then(|mut out| out.flush()).context("write the archive")?;
+    Ok(amount)
+}
+
+/// Stages what an archive holds; [`super::commit`] puts it into the cache.
+pub fn import(lease: &Lease, archive: impl Read, limit: CommitLimit) -> Result<Outcome> {
+    let stream = Decoder::with_buffer(BufReader::new(archive)).context("start the decompressor")?;
+    stage_from(lease, stream, limit, Origin::Archive)
+}
+
+struct Export<W: Write> {
+    writer: Writer<W>,
+    /// Where files of several names stand, by device and inode.
+    links: HashMap<(u64, u64), Vec<u8>>,
+    amount: Amount,
+    buffer: Vec<u8>,
+}
+
+impl<W: Write> Export<W> {
+    fn add(&mut self, found: &Found<'_>) -> Result<()> {
+        let kind = match found.what {
+            What::Directory => Kind::Directory,
+            What::File => return self.file(found),
+            What::Symlink => {
+                let target = found.place.read_link(found.name)?;
+                self.count(bytes(&target).len() as u64);
+                Kind::Symlink { target: bytes(&target).to_vec() }
+            }
+            What::Other => return Ok(()),
+        };
+        Ok(self.writer.entry(&entry(found.path, &found.stat, kind))?)
+    }
+
+    fn file(&mut self, found: &Found<'_>) -> Result<()> {
+        // What goes meanwhile is left out.
+        let Some(mut file) = found.place.file_unused(found.name)? else { return Ok(()) };
+        let metadata = file.metadata()?;
+        if metadata.nlink() > 1 {
+            let key = (metadata.dev(), metadata.ino());
+            if let Some(target) = self.links.get(&key) {
+                let kind = Kind::HardLink { target: target.clone() };
+                let entry = entry(found.path, &found.stat, kind);
+                self.count(0);
+                return Ok(self.writer.entry(&entry)?);
+            }
+            self.links.insert(key, found.path.to_vec());
+        }
+        let size = metadata.len();
+        let mut entry = entry(found.path, &nix::sys::stat::fstat(&file)?, Kind::File { size });
+        entry.xattrs = user_attributes(&file)?;
+        self.count(size);
+        self.writer.entry(&entry)?;
+        let mut left = size;
+        while left > 0 {
+            let most = usize::try_from(left).unwrap_or(usize::MAX).min(self.buffer.len());
+            let length = file.read(&mut self.buffer[..most])?;
+            ensure!(length > 0, "it became shorter while it was read");
+            self.writer.content(&self.buffer[..length])?;
+            left -= length as u64;
+        }
+        Ok(())
+    }
+
+    fn count(&mut self, bytes: u64) {
+        self.amount.entries += 1;
+        self.amount.bytes += bytes;
+    }
+}
+
+fn entry(path: &[u8], stat: &FileStat, kind: Kind) -> Entry {
+    let nanos = u32::try_from(stat.st_mtime_nsec).unwrap_or(0);
+    Entry {
+        path: path.to_vec(),
+        kind,
+        mode: permissions(stat) & 0o777,
+        uid: 0,
+        gid: 0,
+        mtime: Time { seconds: stat.st_mtime, nanos },
+        xattrs: Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_comes_with_the_directories_above_it() {
+        let chosen = Chosen::Named(vec![b"cargo/registry".to_vec(), b"sources".to_vec()]);
+        for (path, what, has) in [
+            ("cargo", What::Directory, true),
+            ("cargo/registry/cache/x", What::File, true),
+            ("cargo/git", What::Directory, false),
+            ("cargo", What::File, true),
+            ("sha256:00", What::File, true),
+            ("pip", What::Directory, false),
+            ("pip/x", What::File, false),
+        ] {
+            assert_eq!(chosen.has(path.as_bytes(), what), has, "{path}");
+        }
+    }
+}

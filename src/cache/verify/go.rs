@@ -1,0 +1,139 @@
+//! Go's modules: `.ziphash` says what the archive holds, and what was unpacked from it (`dirhash.Hash1`,
+//! golang.org/x/mod/sumdb/dirhash): a line `hash  name` for each file, sorted by name, hashed once more.
+
+use std::io;
+
+use anyhow::{Context, Result};
+use sha2::{Digest, Sha256};
+
+use super::{
+    content::{Content, hash, hex, text},
+    zip,
+};
+use crate::{
+    cache::place::{Place, What, join, what},
+    event::base64,
+};
+
+/// Files of a module by name, and their hashes.
+type Lines = Vec<(Vec<u8>, Vec<u8>)>;
+
+/// Deeper is no module.
+const DEEPEST: usize = 64;
+
+/// Checks the archive and the tree that a `.ziphash` is about.
+pub(super) fn check(cache: &Place, path: &str) -> Result<Content> {
+    let Some(stem) = path.strip_suffix(".ziphash") else { return Ok(Content::Unknown) };
+    // A cache may be Go's alone.
+    let (root, inside) = match stem.strip_prefix("gomodcache/") {
+        Some(inside) => ("gomodcache/", inside),
+        None => ("", stem),
+    };
+    let Some(inside) = inside.strip_prefix("cache/download/") else { return Ok(Content::Unknown) };
+    let Some((module, version)) = inside.split_once("/@v/") else { return Ok(Content::Unknown) };
+    let Some(should) = text(cache, path)?.filter(|text| text.starts_with("h1:")) else {
+        return Ok(Content::Wrong("it holds no hash".into()));
+    };
+    let should = should.trim_end();
+    if let Some(file) = cache.file_unused(format!("{stem}.zip").as_bytes()).context("open the archive")? {
+        match zip::hashes(&file) {
+            Ok(lines) => {
+                if of(lines) != should {
+                    return Ok(Content::Wrong("its archive holds something else".into()));
+                }
+            }
+            Err(error) => return Ok(Content::Wrong(format!("its archive cannot be read: {error:#}"))),
+        }
+    }
+    // What Go marks like that it will unpack again.
+    if cache.file(format!("{stem}.partial").as_bytes())?.is_some() {
+        return Ok(Content::Right);
+    }
+    let Some(tree) = cache.dir(format!("{root}{module}@{version}").as_bytes())? else {
+        return Ok(Content::Right);
+    };
+    let prefix = format!("{}@{}", unescaped(module), unescaped(version));
+    let mut lines = Lines::new();
+    let plain = collect(&tree, prefix.as_bytes(), &mut lines, DEEPEST).context("read what was unpacked")?;
+    Ok(if plain && of(lines) == should {
+        Content::Right
+    } else {
+        Content::Wrong("what was unpacked is something else".into())
+    })
+}
+
+fn of(mut lines: Lines) -> String {
+    lines.sort();
+    let mut all = Sha256::new();
+    for (name, hash) in lines {
+        all.update(hex(&hash).as_bytes());
+        all.update(b"  ");
+        all.update(&name);
+        all.update(b"\n");
+    }
+    format!("h1:{}", base64(&all.finalize()))
+}
+
+/// Upper case, which not every file system knows, is written as `!` and lower case.
+fn unescaped(text: &str) -> String {
+    let mut upper = false;
+    let mut plain = String::new();
+    for char in text.chars() {
+        match char {
+            '!' => upper = true,
+            char if upper => {
+                plain.push(char.to_ascii_uppercase());
+                upper = false;
+            }
+            char => plain.push(char),
+        }
+    }
+    plain
+}
+
+/// Hashes all files below; false for what no module holds.
+fn collect(place: &Place, prefix: &[u8], lines: &mut Lines, depth: usize) -> io::Result<bool> {
+    for name in place.names()? {
+        let Some(stat) = place.stat(&name)? else { continue };
+        let whole = join(prefix, &name);
+        match what(&stat) {
+            What::Directory if depth > 0 => {
+                let Some(below) = place.dir(&name)? else { continue };
+                if !collect(&below, &whole, lines, depth - 1)? {
+                    return Ok(false);
+                }
+            }
+            What::File => {
+                let Some(file) = place.file_unused(&name)? else { continue };
+                lines.push((whole, hash::<Sha256>(file)?));
+            }
+            What::Directory | What::Symlink | What::Other => return Ok(false),
+        }
+    }
+    Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hash_is_that_of_go() {
+        // golang.org/x/mod/sumdb/dirhash, hash_test.go: h1 of the lines of abc ("data for abc") and def ("data for def").
+        let line = |name: &str| {
+            let content = format!("data for {name}");
+            (name.as_bytes().to_vec(), Sha256::digest(content.as_bytes()).to_vec())
+        };
+        let mut text = String::new();
+        for (name, hash) in [line("abc"), line("def")] {
+            text += &format!("{}  {}\n", hex(&hash), String::from_utf8_lossy(&name));
+        }
+        let whole = format!("h1:{}", base64(&Sha256::digest(text.as_bytes())));
+        assert_eq!(of(vec![line("def"), line("abc")]), whole);
+    }
+
+    #[test]
+    fn upper_case_comes_back() {
+        assert_eq!(unescaped("github.com/!burnt!sushi/toml"), "github.com/BurntSushi/toml");
+    }
+}

@@ -1,0 +1,94 @@
+//! `kiln cache export` and `kiln cache import`.
+
+use std::{
+    fs::File,
+    io::{self, Read},
+    path::Path,
+};
+
+use anyhow::{Context, Result};
+
+use super::lease;
+use crate::{
+    cache::{self, Chosen, Kept, Lease, Outcome, Strength},
+    cli::{ExportArgs, ImportArgs},
+    commands::wishes,
+    event::Amount,
+    exit::{Code, Failure},
+    home::Home,
+    package::Directory,
+    report,
+};
+
+/// Stands for stdin and stdout.
+const STANDARD: &str = "-";
+
+/// Writes the archive.
+pub(super) fn export(home: &Home, args: &ExportArgs) -> Result<Code> {
+    let ExportArgs { file, parts, cache_dir } = args;
+    let lease = lease(home, cache_dir, Strength::Shared)?;
+    let chosen = match &parts[..] {
+        [] => Chosen::All,
+        words => Chosen::Named(
+            words.iter().map(|word| cache::named(&lease, word, "export")).collect::<Result<_>>()?,
+        ),
+    };
+    if file == Path::new(STANDARD) {
+        cache::export(&lease, &chosen, report::data()?)?;
+        return Ok(Code::Success);
+    }
+    let written = write(&lease, &chosen, file).with_context(|| {
+        Failure::new(Code::Cache, format!("{} cannot be written", file.display()), "nothing of it is left")
+    })?;
+    let Amount { entries, bytes } = written;
+    report::print(&format!(
+        "{} holds {entries} files and links, {bytes} bytes before packing\n",
+        file.display()
+    ))
+}
+
+/// The file appears when all of it is written.
+fn write(lease: &Lease, chosen: &Chosen, file: &Path) -> Result<Amount> {
+    let name = file.file_name().and_then(|name| name.to_str()).context("its name cannot be used")?;
+    let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let directory = Directory::open(parent)?;
+    let staged = directory.stage()?;
+    let amount = cache::export(lease, chosen, staged.file())?;
+    staged.file().sync_all()?;
+    staged.publish(name)?;
+    directory.sync()?;
+    Ok(amount)
+}
+
+/// Puts the archive's entries into the cache.
+pub(super) fn import(home: &Home, args: &ImportArgs) -> Result<Code> {
+    let ImportArgs { file, cache_dir, limit } = args;
+    let limit = wishes::commit_limit(limit, "--limit")?;
+    let shown = if file == Path::new(STANDARD) { "stdin".into() } else { file.display().to_string() };
+    let failed = |why: String| {
+        Failure::new(Code::Cache, format!("{shown} cannot be imported{why}"), "nothing of it is in the cache")
+    };
+    let archive: Box<dyn Read> = match file == Path::new(STANDARD) {
+        true => Box::new(io::stdin().lock()),
+        false => Box::new(File::open(file).with_context(|| failed(String::new()))?),
+    };
+    let directory = cache::directory(cache_dir)?
+        .ok_or_else(|| Failure::usage("--cache-dir \"\" names no directory to fill", "name one"))?;
+    let lease = lease(home, &directory, Strength::Shared)?;
+    match cache::import(&lease, archive, limit).with_context(|| failed(String::new()))? {
+        Outcome::Unchanged => report::print("the cache has all of it\n"),
+        Outcome::TooMuch(why) => Err(failed(format!(": {why}; --limit allows more")).into()),
+        Outcome::Staged(staged) => print(&cache::commit(&lease, *staged)?),
+    }
+}
+
+fn print(Kept { gains, waiting }: &Kept) -> Result<Code> {
+    let mut text = String::new();
+    for (kind, gain) in gains {
+        text += &format!("{kind:<16} {:>9} new  {:>15} bytes\n", gain.new.entries, gain.new.bytes);
+    }
+    if *waiting > 0 {
+        text += &format!("{waiting} replacements wait until nobody else uses the cache\n");
+    }
+    report::print(&text)
+}

@@ -1,0 +1,67 @@
+//! `kiln cache verify`: what is wrong with a cache, and what was mended.
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use super::lease;
+use crate::{
+    cache::{self, Fault, Lease, Strength, Verdict},
+    exit::{Code, Failure},
+    home::Home,
+    report,
+};
+
+/// Looks, and mends.
+pub(super) fn run(home: &Home, directory: &Path, repair: bool, json: bool) -> Result<Code> {
+    let strength = if repair { Strength::Exclusive } else { Strength::Shared };
+    let lease = lease(home, directory, strength)?;
+    let verdict = cache::verify(&lease)?;
+    report::print(&if json { document(&lease, &verdict)? } else { text(&verdict) })?;
+    let unmended = verdict.unmended();
+    if unmended == 0 {
+        return Ok(Code::Success);
+    }
+    let what = format!("{unmended} faults of the cache {} are not mended", lease.directory().display());
+    let way_out = match repair {
+        true => "the log names the reasons; what belongs to another user only root can give away",
+        false => "kiln cache verify --repair mends them",
+    };
+    Err(Failure::new(Code::Cache, what, way_out).into())
+}
+
+fn text(verdict: &Verdict) -> String {
+    let Verdict { compared, faults, leftovers, waiting, damaged_records } = verdict;
+    let mut text = String::new();
+    for (what, list) in [("wrong", faults), ("left over", leftovers)] {
+        for Fault { path, why, mended, .. } in list {
+            let mended = if *mended { " (mended)" } else { "" };
+            text += &format!("{what}: {}: {why}{mended}\n", String::from_utf8_lossy(path));
+        }
+    }
+    for record in damaged_records {
+        text += &format!("left over: {}: a damaged record of the journal\n", record.display());
+    }
+    if *waiting > 0 {
+        text += &format!("{waiting} commits wait until nobody else uses the cache\n");
+    }
+    let mended = faults.len() - verdict.unmended();
+    text + &format!("{compared} files compared, {} faults, {mended} mended\n", faults.len())
+}
+
+fn document(lease: &Lease, verdict: &Verdict) -> Result<String> {
+    let Verdict { compared, faults, leftovers, waiting, damaged_records } = verdict;
+    let rows = |list: &[Fault]| -> Vec<serde_json::Value> {
+        let row = |Fault { path, why, mended, .. }: &Fault| serde_json::json!({"path": String::from_utf8_lossy(path), "why": why, "mended": mended});
+        list.iter().map(row).collect()
+    };
+    let document = serde_json::json!({
+        "cache_dir": lease.directory(),
+        "compared": compared,
+        "faults": rows(faults),
+        "leftovers": rows(leftovers),
+        "waiting": waiting,
+        "damaged_records": damaged_records,
+    });
+    Ok(format!("{}\n", serde_json::to_string_pretty(&document)?))
+}

@@ -1,0 +1,178 @@
+//! What is wrong with a cache is found, and mended by removing entries whole.
+
+use std::{
+    fs::{self, Permissions},
+    io::Write,
+    os::unix::fs::{PermissionsExt, chown},
+    path::Path,
+    process::Command,
+};
+
+use flate2::{Compression, write::ZlibEncoder};
+use kiln::cache::{Strength, verify};
+use sha1::{Digest, Sha1};
+use sha2::{Sha256, Sha512};
+
+use crate::cache::Bench;
+
+/// A module's archive, and what unpacks from it: as in the unit tests.
+const ZIP: &[u8] = include_bytes!("../../src/cache/verify/module.zip");
+const DOWNLOAD: &str = "gomodcache/cache/download/m/@v/v1";
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn bytes(bench: &Bench, path: &str, content: &[u8]) {
+    bench.write(path, "");
+    fs::write(bench.cache().join(path), content).unwrap();
+}
+
+/// The paths that are compared, all of them right.
+fn filled() -> (Bench, Vec<String>) {
+    let bench = Bench::new();
+    let mut compared = Vec::new();
+    let mut add = |path: String, content: &[u8]| {
+        bytes(&bench, &path, content);
+        compared.push(path);
+    };
+    add(format!("sha256:{}", hex(&Sha256::digest(b"a source"))), b"a source");
+    let sha512 = hex(&Sha512::digest(b"content"));
+    let content =
+        format!("npm/_cacache/content-v2/sha512/{}/{}/{}", &sha512[..2], &sha512[2..4], &sha512[4..]);
+    add(content, b"content");
+    add("m2repository/org/a/1/a-1.jar".into(), b"a jar");
+    let cksum = hex(&Sha256::digest(b"a crate"));
+    add("cargo/registry/cache/i-1/some-name-1.0.2-rc.1.crate".into(), b"a crate");
+    let mut object = ZlibEncoder::new(Vec::new(), Compression::default());
+    object.write_all(b"blob 1\0x").unwrap();
+    let name = hex(&Sha1::digest(b"blob 1\0x"));
+    add(format!("git/00/full/objects/{}/{}", &name[..2], &name[2..]), &object.finish().unwrap());
+    let pack = [&b"PACK and so on"[..], &Sha1::digest(b"PACK and so on")].concat();
+    add(format!("git/00/full/objects/pack/pack-{name}.pack"), &pack);
+    let files = [("m@v1/a.go", "package m\n".repeat(20)), ("m@v1/b", "stored".to_owned())];
+    let lines: String = files
+        .iter()
+        .map(|(name, text)| format!("{}  {name}\n", hex(&Sha256::digest(text.as_bytes()))))
+        .collect();
+    let hash = kiln::event::base64(&Sha256::digest(lines.as_bytes()));
+    add(format!("{DOWNLOAD}.ziphash"), format!("h1:{hash}").as_bytes());
+    bytes(&bench, &format!("{DOWNLOAD}.zip"), ZIP);
+    for (name, text) in files {
+        bench.write(&format!("gomodcache/{name}"), &text);
+    }
+    bench.write("m2repository/org/a/1/a-1.jar.sha1", &format!("{}  a-1.jar\n", hex(&Sha1::digest(b"a jar"))));
+    let head =
+        "\u{3}\u{2}\0\0\0etag: x\x001.0.1\0{\"name\":\"some-name\",\"vers\":\"1.0.1\",\"cksum\":\"00\"}\0";
+    let release =
+        format!("1.0.2-rc.1\0{{\"name\":\"some-name\",\"vers\":\"1.0.2-rc.1\",\"cksum\":\"{cksum}\"}}\0");
+    bench.write("cargo/registry/index/i-1/.cache/so/me/some-name", &(head.to_owned() + &release));
+    (bench, compared)
+}
+
+#[test]
+fn damage_of_every_kind_is_found_and_the_whole_entry_goes() {
+    let (bench, compared) = filled();
+    let verdict = verify(&bench.lease()).unwrap();
+    assert_eq!((verdict.faults, verdict.compared), (Vec::new(), compared.len() as u64));
+
+    for path in &compared {
+        let file = bench.cache().join(path);
+        let mut content = fs::read(&file).unwrap();
+        content[2] ^= 1;
+        fs::write(&file, content).unwrap();
+    }
+    let found = verify(&bench.lease()).unwrap();
+    let mut names: Vec<&[u8]> = found.faults.iter().map(|fault| &*fault.path).collect();
+    names.sort_unstable();
+    let mut expected: Vec<&[u8]> = compared.iter().map(String::as_bytes).collect();
+    expected.sort_unstable();
+    assert_eq!(names, expected);
+    assert_eq!(found.unmended(), compared.len());
+
+    let mended = verify(&bench.try_lease(Strength::Exclusive).unwrap()).unwrap();
+    assert_eq!((mended.faults.len(), mended.unmended()), (compared.len(), 0));
+    for path in compared.iter().map(String::as_str).chain([
+        "git/00/full",
+        "gomodcache/cache/download",
+        "gomodcache/m@v1",
+        "m2repository/org/a/1",
+    ]) {
+        assert!(!bench.has(path), "{path}");
+    }
+    assert!(bench.has("cargo/registry/index/i-1/.cache/so/me/some-name"));
+    assert_eq!(verify(&bench.lease()).unwrap().faults, []);
+    bench.is_clean();
+}
+
+#[test]
+fn a_module_is_what_its_hash_says_in_the_archive_and_unpacked() {
+    for damage in ["gomodcache/m@v1/b", &format!("{DOWNLOAD}.zip")] {
+        let (bench, _) = filled();
+        bench.write(damage, "damage");
+        let found = verify(&bench.lease()).unwrap();
+        assert_eq!(found.faults.len(), 1, "{damage}");
+        assert_eq!(found.faults[0].path, format!("{DOWNLOAD}.ziphash").as_bytes());
+        // What Go itself knows to be incomplete is no damage.
+        bench.write(&format!("{DOWNLOAD}.partial"), "");
+        let known = verify(&bench.lease()).unwrap().faults.is_empty();
+        assert_eq!(known, damage.ends_with('b'), "{damage}");
+    }
+}
+
+#[test]
+fn what_is_strange_is_mended_and_what_was_never_finished_goes_when_nobody_works_on_it() {
+    let bench = Bench::new();
+    for path in ["own/program", "own/stays", ".fetch.abc", "git/00/.new.x/HEAD", "npm/_cacache/tmp/1"] {
+        bench.write(path, "x");
+    }
+    fs::set_permissions(bench.cache().join("own/program"), Permissions::from_mode(0o4755)).unwrap();
+    nix::unistd::mkfifo(&bench.cache().join("own/fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let root = nix::unistd::geteuid().is_root();
+    if root {
+        chown(bench.cache().join("own/stays"), Some(12_345), Some(12_345)).unwrap();
+    }
+    let faults = if root { 3 } else { 2 };
+    let other = bench.lease();
+    let found = verify(&bench.lease()).unwrap();
+    assert_eq!((found.faults.len(), found.leftovers.len()), (faults, 0));
+    drop(other);
+    assert_eq!(verify(&bench.lease()).unwrap().leftovers.len(), 3);
+
+    let mended = verify(&bench.try_lease(Strength::Exclusive).unwrap()).unwrap();
+    assert_eq!((mended.unmended(), mended.leftovers.len()), (0, 3));
+    for (path, there) in [
+        ("own/fifo", false),
+        ("own/program", true),
+        ("own/stays", true),
+        (".fetch.abc", false),
+        ("git/00/.new.x", false),
+        ("npm/_cacache/tmp/1", false),
+    ] {
+        assert_eq!(bench.has(path), there, "{path}");
+    }
+    let again = verify(&bench.lease()).unwrap();
+    assert_eq!((again.faults, again.leftovers), (Vec::new(), Vec::new()));
+}
+
+#[test]
+fn the_command_ends_with_7_until_it_is_mended_and_says_it_in_json() {
+    let bench = Bench::new();
+    bench.write("sha512:00", "x");
+    let run = |arguments: &[&str]| {
+        let mut kiln = Command::new(env!("CARGO_BIN_EXE_kiln"));
+        kiln.args(["cache", "verify", "--cache-dir"]).arg(bench.cache()).args(arguments);
+        let output = kiln.env("KILN_HOME", bench.home().root()).output().unwrap();
+        (
+            output.status.code(),
+            serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap_or_default(),
+        )
+    };
+    let (code, said) = run(&["--json"]);
+    let fault = serde_json::json!({"path": "sha512:00", "why": "its name says otherwise", "mended": false});
+    assert_eq!((code, &said["faults"]), (Some(7), &serde_json::json!([fault])));
+    let (code, said) = run(&["--json", "--repair"]);
+    assert_eq!((code, &said["faults"][0]["mended"]), (Some(0), &serde_json::json!(true)));
+    assert_eq!(run(&[]).0, Some(0));
+    assert!(Path::new(&bench.cache()).is_dir() && !bench.has("sha512:00"));
+}
