@@ -3,10 +3,11 @@
 //! Before it: the environment. After it: the stores, each in a directory below. Nothing that a guest can write lies here.
 
 use std::{
-    fs::{self, DirBuilder},
+    fs::{self, DirBuilder, File},
     io::Write,
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
+    time::{Duration, SystemTime},
 };
 
 use anyhow::{Context, Result};
@@ -94,6 +95,38 @@ impl Home {
     }
 }
 
+/// What is chosen is soon opened: nothing goes that was used so recently.
+const IN_USE: Duration = Duration::from_secs(60 * 60);
+
+/// Notes that a file of the home, which is made once and can be made again, is used now.
+pub fn used(path: &Path) {
+    // best effort: a home may be another user's, who notes their own uses.
+    let _ = File::open(path).and_then(|file| file.set_modified(SystemTime::now()));
+}
+
+/// Removes the least recently used entries of a directory that `may_go`, all but the last `most`.
+pub fn bound(directory: &Path, most: usize, may_go: impl Fn(&Path) -> bool) -> Result<()> {
+    let doing = || format!("read {}", directory.display());
+    let mut entries = Vec::new();
+    for entry in fs::read_dir(directory).with_context(doing)? {
+        let path = entry.with_context(doing)?.path();
+        // What another kiln has just removed is nobody's business.
+        if let Ok(used) = fs::metadata(&path).and_then(|metadata| metadata.modified()) {
+            entries.push((used, path));
+        }
+    }
+    entries.sort_unstable();
+    entries.truncate(entries.len().saturating_sub(most));
+    let unused = |used: SystemTime| SystemTime::now().duration_since(used).is_ok_and(|age| age >= IN_USE);
+    for (_, path) in entries.into_iter().filter(|(used, path)| unused(*used) && may_go(path)) {
+        let removed = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+        if let Err(error) = removed {
+            tracing::debug!(?path, %error, "an old file of the home stays");
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,5 +166,25 @@ mod tests {
         home.write("verdicts", "a", b"second").unwrap();
         assert_eq!(home.read("verdicts", "a").unwrap().unwrap(), b"second");
         assert_eq!(fs::read_dir(home.dir("verdicts").unwrap()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn the_least_recently_used_go_but_nothing_that_is_used_now() {
+        let dir = tempfile::tempdir().unwrap();
+        let make = |name: &str, hours: u64| {
+            let path = dir.path().join(name);
+            let time = SystemTime::now() - Duration::from_secs(hours * 3600);
+            File::create(&path).unwrap().set_modified(time).unwrap();
+            path
+        };
+        let paths = [("a", 4), ("b", 3), ("c", 2), ("d", 0)].map(|(name, hours)| make(name, hours));
+        let there = || paths.iter().filter(|path| path.exists()).count();
+        used(&paths[0]);
+        bound(dir.path(), 3, |_| true).unwrap();
+        assert!(!paths[1].exists() && there() == 3);
+        bound(dir.path(), 0, |path| path != paths[2]).unwrap();
+        assert_eq!(there(), 3, "one may not go, two are in use");
+        bound(dir.path(), 0, |_| true).unwrap();
+        assert_eq!(there(), 2);
     }
 }

@@ -20,7 +20,7 @@ use tracing::warn;
 use crate::{
     env::Env,
     exit::Failure,
-    home::Home,
+    home::{self, Home},
     process::{self, RemovalAtEnd, Spawner},
 };
 
@@ -29,6 +29,9 @@ const RUNS: &str = "run";
 
 /// The directory of [`Home`] where those lie that were to be kept.
 const KEPT: &str = "kept";
+
+/// So many of them stay, as many as there are logs of builds.
+const MOST_KEPT: usize = 20;
 
 /// The link in a run's directory to its scratch directory elsewhere, where it has one.
 pub const SCRATCH_LINK: &str = "scratch";
@@ -87,6 +90,7 @@ impl RunDir {
             .context("make the directory of kept runs")?;
         let target = self.kept.join(self.path.file_name().expect("it was made with a name"));
         fs::rename(&self.path, &target).with_context(|| format!("keep {}", self.path.display()))?;
+        home::bound(&self.kept, MOST_KEPT, is_dead)?;
         Ok(target)
     }
 }

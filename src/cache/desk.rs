@@ -15,7 +15,7 @@ use super::lock::{Got, LockFile, Strength};
 use crate::home::Home;
 
 /// The directory of [`Home`] with one directory for each cache.
-const LEASES: &str = "leases";
+pub(super) const LEASES: &str = "leases";
 /// At most so much of a holder's own words is read.
 const WORDS: u64 = 512;
 
@@ -44,7 +44,18 @@ impl Desk {
         Ok(Self { key, directory })
     }
 
+    /// That of a cache which may be gone.
+    pub(super) fn named(home: &Home, key: &str) -> Result<Self> {
+        Ok(Self { key: Key(key.to_owned()), directory: home.dir(LEASES)?.join(key) })
+    }
+
+    /// Closes it for ever; whoever calls holds the lock, alone.
+    pub(super) fn remove(&self) -> Result<()> {
+        fs::remove_dir_all(&self.directory).with_context(|| format!("remove {}", self.directory.display()))
+    }
+
     fn files(&self) -> Result<(LockFile, LockFile)> {
+        fs::create_dir_all(&self.directory).with_context(|| format!("make {}", self.directory.display()))?;
         Ok((LockFile::open(&self.directory.join("turn"))?, LockFile::open(&self.directory.join("lock"))?))
     }
 
@@ -71,21 +82,29 @@ impl Desk {
     }
 
     pub(super) fn try_lock(&self, strength: Strength) -> Result<Option<LockFile>> {
-        let (turn, lock) = self.files()?;
-        // Who waits has the turn, and later ones must not get past them.
-        if turn.try_lock(Strength::Exclusive)? == Got::No {
-            return Ok(None);
+        loop {
+            let (turn, lock) = self.files()?;
+            // Who waits has the turn, and later ones must not get past them.
+            if turn.try_lock(Strength::Exclusive)? == Got::No || lock.try_lock(strength)? == Got::No {
+                return Ok(None);
+            }
+            if lock.is_current() {
+                return Ok(Some(lock));
+            }
         }
-        Ok((lock.try_lock(strength)? == Got::Yes).then_some(lock))
     }
 
     /// First come, first served: a stream of shared holders cannot keep an exclusive one out for ever.
     pub(super) fn wait(&self, strength: Strength) -> Result<LockFile> {
-        let (turn, lock) = self.files()?;
-        turn.lock(Strength::Exclusive)?;
-        lock.lock(strength)?;
-        turn.unlock()?;
-        Ok(lock)
+        loop {
+            let (turn, lock) = self.files()?;
+            turn.lock(Strength::Exclusive)?;
+            lock.lock(strength)?;
+            turn.unlock()?;
+            if lock.is_current() {
+                return Ok(lock);
+            }
+        }
     }
 
     /// What the living holders say of themselves; the records of others are removed.

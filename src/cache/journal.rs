@@ -20,7 +20,7 @@ use super::{
 };
 
 /// The directory of the home with one directory for each cache.
-const JOURNALS: &str = "journals";
+pub(super) const JOURNALS: &str = "journals";
 /// A digest stands before the record.
 const DIGEST: usize = 32;
 /// What is being written has this ending.

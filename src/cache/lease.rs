@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// The directory of [`Home`] with the directories of those that came second, for each cache.
-const PRIVATE: &str = "private";
+pub(super) const PRIVATE: &str = "private";
 /// More builds than that on one cache, each with a directory of its own, are a mistake.
 const MOST_PRIVATE: usize = 256;
 

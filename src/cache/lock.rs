@@ -4,7 +4,7 @@
 //! lock can be made an exclusive one without being given up in between.
 
 use std::{
-    fs::File,
+    fs::{self, File, Metadata},
     io,
     os::{fd::AsFd, unix::fs::MetadataExt},
     path::{Path, PathBuf},
@@ -87,6 +87,12 @@ impl LockFile {
         set(&self.file, FcntlArg::F_OFD_GETLK(&mut asked))
             .with_context(|| format!("ask for the lock of {}", self.path.display()))?;
         Ok(i32::from(asked.l_type) != libc::F_UNLCK)
+    }
+
+    /// Whether it is still the one that others find under its name: a sweep may have removed it before it was locked.
+    pub(super) fn is_current(&self) -> bool {
+        let same = |there: Metadata, own: Metadata| (there.dev(), there.ino()) == (own.dev(), own.ino());
+        fs::metadata(&self.path).is_ok_and(|there| self.file.metadata().is_ok_and(|own| same(there, own)))
     }
 
     /// The same lock, for a child: it ends with the last descriptor.

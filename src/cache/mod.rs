@@ -47,6 +47,7 @@ mod rules;
 mod stage;
 mod staging;
 mod summary;
+mod sweep;
 mod verify;
 mod walk;
 
@@ -70,6 +71,7 @@ pub use reused::Reused;
 pub use rules::SOURCES;
 pub use stage::{CommitLimit, Gain, Outcome, Staged, stage};
 pub use summary::{Amounts, Held, held, renew};
+pub use sweep::{sweep, sweep_private};
 pub use verify::{Fault, Verdict, verify};
 
 /// The directory that `--cache-dir` names, absolute and existing; `None` for "".

@@ -20,7 +20,7 @@ const TREE: &[u8] = b"tree";
 /// In it, what was taken out of the cache.
 const TRASH: &[u8] = b"trash";
 /// In the home, the locks of those that are being filled.
-const LOCKS: &str = "staging";
+pub(super) const LOCKS: &str = "staging";
 
 /// One of them. Dropped before its commit is decided, it is removed.
 #[derive(Debug)]

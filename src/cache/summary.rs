@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{event::Amount, home::Home};
 
-const SUMMARIES: &str = "summaries";
+pub(super) const SUMMARIES: &str = "summaries";
 /// A cache without a summary is counted for a report only up to here: some ten milliseconds.
 const QUICK: u64 = 5_000;
 

@@ -28,7 +28,7 @@ use crate::{
     env::Env,
     event::Sink,
     guest,
-    home::Home,
+    home::{self, Home},
     host,
     image::{Image, Key, Tree, scratch_disk},
     plan::{Cgroup, Plan, Platform},
@@ -150,11 +150,15 @@ impl<'a> Launch<'a> {
     }
 }
 
+/// So many agents are kept: one for each version of kiln that is used in turn.
+const MOST_AGENTS: usize = 8;
+
 /// The agent's program as a file that can be bound: one for each content, for all runs.
 pub(super) fn agent(home: &Home) -> Result<PathBuf> {
     let directory = home.dir("agents")?;
     let path = directory.join(Key::from(Sha256::new_with_prefix(guest::AGENT)).as_str());
     if path.exists() {
+        home::used(&path);
         return Ok(path);
     }
     let context = || format!("write {}", path.display());
@@ -163,5 +167,6 @@ pub(super) fn agent(home: &Home) -> Result<PathBuf> {
     file.as_file().set_permissions(Permissions::from_mode(0o755)).with_context(context)?;
     // Two that make it at once make the same: the last rename wins.
     file.into_temp_path().persist(&path).with_context(context)?;
+    home::bound(&directory, MOST_AGENTS, |_| true)?;
     Ok(path)
 }

@@ -28,6 +28,9 @@ impl Asking<'_> {
         args: &MachineArgs,
     ) -> Result<Option<Lease>> {
         let Some(plan) = plan::cache_plan(wishes)? else { return Ok(None) };
+        if let Err(error) = cache::sweep(self.home) {
+            tracing::debug!(error = %format!("{error:#}"), "what is left of caches that are gone stays");
+        }
         let who = format!("{}, mode {}", name, plan.mode.name());
         let limit = wishes::cache_wait(&args.cache_wait)?;
         let request = |directory, strength| Request { directory, strength, who: who.clone(), limit };

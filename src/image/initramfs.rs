@@ -20,9 +20,16 @@ use super::{
     modules::{Feature, Module, ModuleSet},
     slim::slim,
 };
+use crate::home;
 
 /// Part of the key: to be raised when the layout of the archive changes.
 const LAYOUT: &[u8] = b"kiln initramfs 3";
+
+/// So many are kept: one for each kernel and version of kiln that is used in turn.
+const MOST: usize = 8;
+
+/// How their names end.
+const ENDING: &str = "cpio";
 
 /// The initramfs for `agent` (the bytes of the static program) and the modules of `features`, which it can load from
 /// [`Module::guest_path`]; those of [`Feature::Channel`] it loads by itself. Kept below `directory`.
@@ -31,8 +38,9 @@ pub fn ensure(directory: &Path, agent: &[u8], modules: &ModuleSet, features: &[F
         channel: modules.load_order(&[Feature::Channel]),
         all: modules.load_order(&[&[Feature::Channel], features].concat()),
     };
-    let path = directory.join(format!("{}.cpio", key(agent, &modules.all)?));
+    let path = directory.join(format!("{}.{ENDING}", key(agent, &modules.all)?));
     if path.exists() {
+        home::used(&path);
         return Ok(path);
     }
     let archive = pack(agent, &modules)?;
@@ -43,6 +51,7 @@ pub fn ensure(directory: &Path, agent: &[u8], modules: &ModuleSet, features: &[F
     file.as_file().sync_all().context("write the initramfs")?;
     // Two that make it at once make the same bytes: the last rename wins, and nobody sees half of it.
     file.persist(&path).with_context(|| format!("keep {}", path.display()))?;
+    home::bound(directory, MOST, |path| path.extension().is_some_and(|ending| ending == ENDING))?;
     Ok(path)
 }
 

@@ -8,7 +8,9 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use kiln::cache::{Strength, Wanted, held, named, prune, renew, would_prune};
+use kiln::cache::{
+    Request, Strength, Wanted, held, named, private, prune, renew, sweep, sweep_private, would_prune,
+};
 
 use crate::cache::Bench;
 
@@ -130,4 +132,40 @@ fn nothing_goes_while_a_build_uses_the_cache_or_when_it_is_only_asked() {
     {
         assert_eq!(kiln(&bench, wrong).status.code(), Some(2), "{wrong:?}");
     }
+}
+
+#[test]
+fn of_caches_that_are_gone_nothing_is_kept() {
+    let bench = Bench::new();
+    let home = bench.home();
+    let names = |below: &str| fs::read_dir(home.root().join(below)).map_or(0, |listing| listing.count());
+    let lease = |directory: &Path| {
+        let request = Request {
+            directory: directory.to_owned(),
+            strength: Strength::Exclusive,
+            who: "a test".into(),
+            limit: Duration::ZERO,
+        };
+        private(&home, &request).unwrap()
+    };
+    let other = bench.cache().with_extension("other");
+    fs::create_dir(&other).unwrap();
+    let (first, second) = (lease(&other), lease(&other));
+    let own = second.directory().to_owned();
+    assert_ne!(own, other);
+    fs::write(own.join("x"), "x").unwrap();
+    drop(bench.lease());
+    renew(&home, &other).unwrap();
+    assert_eq!((names("leases"), names("journals"), names("summaries")), (3, 3, 1));
+    fs::remove_dir(&other).unwrap();
+    assert_eq!(sweep(&home).unwrap(), 0, "it is in use, wherever it is");
+    drop(first);
+    assert_eq!(sweep(&home).unwrap(), 1);
+    assert_eq!((names("leases"), names("journals"), names("summaries")), (2, 2, 0));
+
+    assert_eq!(sweep_private(&home).unwrap(), [] as [std::path::PathBuf; 0], "a build has it");
+    drop(second);
+    assert_eq!(sweep_private(&home).unwrap(), [own]);
+    assert_eq!((sweep(&home).unwrap(), names("leases"), names("private")), (1, 1, 0));
+    assert!(bench.try_lease(Strength::Exclusive).is_some(), "the others are as they were");
 }

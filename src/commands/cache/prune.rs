@@ -29,7 +29,11 @@ pub(super) fn run(home: &Home, args: &PruneArgs) -> Result<Code> {
     let wanted = Wanted { most_bytes, unused_for, keep };
     let pruned = match args.dry_run {
         true => cache::would_prune(&lease, &wanted, now)?,
-        false => cache::prune(&lease, &wanted, now)?,
+        false => {
+            cache::sweep(home)?;
+            cache::sweep_private(home)?;
+            cache::prune(&lease, &wanted, now)?
+        }
     };
     let text =
         if args.json { json(&lease, &pruned, args.dry_run)? } else { text(&pruned, args.dry_run, now) };

@@ -1,0 +1,112 @@
+//! What kiln's home keeps of caches that are gone: leases, empty journals, summaries, and what builds that came second had
+//! of them for themselves.
+//!
+//! A cache is gone when there is nothing at the path of its last lease, or another directory. It may have been moved: then
+//! its journal says so as long as something in it is to be done, and no more than a summary is lost.
+
+use std::{
+    ffi::OsString,
+    fs,
+    io::{self, ErrorKind},
+    os::unix::{ffi::OsStringExt, fs::MetadataExt},
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime},
+};
+
+use anyhow::{Context, Result};
+
+use super::{
+    desk::{Desk, LEASES},
+    journal::JOURNALS,
+    lease::PRIVATE,
+    lock::{LockFile, Strength},
+    staging::LOCKS,
+    summary::SUMMARIES,
+};
+use crate::{home::Home, process};
+
+/// The lock of a staging directory is taken at once when it is made; after so long nobody is about to.
+const ABANDONED: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Forgets caches that are gone; says how many. Costs a look at each cache that is known.
+pub fn sweep(home: &Home) -> Result<usize> {
+    let leases = home.dir(LEASES)?;
+    let mut swept = 0;
+    for key in names(&leases)? {
+        if is_gone(&leases.join(&key), &key) && forget(home, &key)? {
+            swept += 1;
+        }
+    }
+    let locks = home.dir(LOCKS)?;
+    for name in names(&locks)? {
+        let path = locks.join(&name);
+        let unused = fs::metadata(&path)
+            .and_then(|metadata| metadata.modified())
+            .map(|made| SystemTime::now().duration_since(made).is_ok_and(|age| age >= ABANDONED));
+        if unused.unwrap_or(false) && !LockFile::open(&path)?.is_held()? {
+            gone(fs::remove_file(&path)).with_context(|| format!("remove {}", path.display()))?;
+        }
+    }
+    Ok(swept)
+}
+
+/// Removes what builds that came second had of caches that are gone, where no build has it now; says what.
+pub fn sweep_private(home: &Home) -> Result<Vec<PathBuf>> {
+    let (all, leases) = (home.dir(PRIVATE)?, home.dir(LEASES)?);
+    let mut removed = Vec::new();
+    for key in names(&all)? {
+        let own = all.join(&key);
+        if leases.join(&key).exists() {
+            continue;
+        }
+        for number in names(&own)? {
+            let directory = own.join(number);
+            let Some(_lock) = Desk::open(home, &directory)?.try_lock(Strength::Exclusive)? else { continue };
+            process::remove(&directory).with_context(|| format!("remove {}", directory.display()))?;
+            removed.push(directory);
+        }
+        // best effort: one that is in use is still there.
+        let _ = fs::remove_dir(own);
+    }
+    Ok(removed)
+}
+
+fn names(directory: &Path) -> Result<Vec<String>> {
+    let doing = || format!("read {}", directory.display());
+    let mut names = Vec::new();
+    for entry in fs::read_dir(directory).with_context(doing)? {
+        names.push(entry.with_context(doing)?.file_name().to_string_lossy().into_owned());
+    }
+    Ok(names)
+}
+
+/// Whether the cache that a lease was for is certainly no longer where it was.
+fn is_gone(lease: &Path, key: &str) -> bool {
+    let Ok(bytes) = fs::read(lease.join("path")) else { return false };
+    match fs::metadata(PathBuf::from(OsString::from_vec(bytes))) {
+        Ok(there) => format!("{:x}-{:x}", there.dev(), there.ino()) != key,
+        Err(error) => matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory),
+    }
+}
+
+/// Forgets one, unless somebody has a lease of it or its journal is not empty.
+fn forget(home: &Home, key: &str) -> Result<bool> {
+    let desk = Desk::named(home, key)?;
+    let Some(_lock) = desk.try_lock(Strength::Exclusive)? else { return Ok(false) };
+    let journal = home.root().join(JOURNALS).join(key);
+    match fs::remove_dir(&journal) {
+        Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty => return Ok(false),
+        result => gone(result).with_context(|| format!("remove {}", journal.display()))?,
+    }
+    home.remove(SUMMARIES, key)?;
+    // Last, with the locks in it: who waits for them finds that they are no longer the ones.
+    desk.remove()?;
+    Ok(true)
+}
+
+fn gone(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        result => result,
+    }
+}
