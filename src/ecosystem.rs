@@ -244,7 +244,14 @@ mod tests {
                 "00/11/22/33",
                 &[("pip/wheels/00/11/22/33/x.whl", 6), ("pip/wheels/00/11/22/33/origin.json", 6)],
             ),
-            ("x", &[("uv/archive-v0/x/a/b.py", 3)]),
+            ("0/x", &[("uv/archive-v0/x/a/b.py", 3)]),
+            (
+                "11/docopt/0.6.2",
+                &[
+                    ("uv/sdists-v11/pypi/docopt/0.6.2/r/src/a.py", 5),
+                    ("uv/sdists-v11/pypi/docopt/0.6.2/revision.http", 5),
+                ],
+            ),
             ("00/full", &[("git/00/full/objects/pack/p.pack", 3)]),
             ("sha256:00", &[("sha256:00", 1)]),
             ("stray", &[("git/stray", 2)]),

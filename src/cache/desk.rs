@@ -88,7 +88,7 @@ impl Desk {
             if turn.try_lock(Strength::Exclusive)? == Got::No || lock.try_lock(strength)? == Got::No {
                 return Ok(None);
             }
-            if lock.is_current() {
+            if lock.is_current()? {
                 return Ok(Some(lock));
             }
         }
@@ -101,7 +101,7 @@ impl Desk {
             turn.lock(Strength::Exclusive)?;
             lock.lock(strength)?;
             turn.unlock()?;
-            if lock.is_current() {
+            if lock.is_current()? {
                 return Ok(lock);
             }
         }

@@ -4,7 +4,7 @@
 //! lock can be made an exclusive one without being given up in between.
 
 use std::{
-    fs::{self, File, Metadata},
+    fs::File,
     io,
     os::{fd::AsFd, unix::fs::MetadataExt},
     path::{Path, PathBuf},
@@ -52,9 +52,7 @@ impl LockFile {
     pub(super) fn hold(path: &Path) -> Result<Self> {
         loop {
             let lock = Self::open(path)?;
-            let metadata =
-                |lock: &Self| lock.file.metadata().with_context(|| format!("look at {}", path.display()));
-            if lock.try_lock(Strength::Exclusive)? == Got::Yes && metadata(&lock)?.nlink() > 0 {
+            if lock.try_lock(Strength::Exclusive)? == Got::Yes && lock.is_current()? {
                 return Ok(lock);
             }
         }
@@ -89,10 +87,10 @@ impl LockFile {
         Ok(i32::from(asked.l_type) != libc::F_UNLCK)
     }
 
-    /// Whether it is still the one that others find under its name: a sweep may have removed it before it was locked.
-    pub(super) fn is_current(&self) -> bool {
-        let same = |there: Metadata, own: Metadata| (there.dev(), there.ino()) == (own.dev(), own.ino());
-        fs::metadata(&self.path).is_ok_and(|there| self.file.metadata().is_ok_and(|own| same(there, own)))
+    /// Whether it is still the one that others find under its name: it may have been removed before it was locked.
+    pub(super) fn is_current(&self) -> Result<bool> {
+        let metadata = self.file.metadata();
+        Ok(metadata.with_context(|| format!("look at {}", self.path.display()))?.nlink() > 0)
     }
 
     /// The same lock, for a child: it ends with the last descriptor.

@@ -8,6 +8,8 @@
 //! renames into the trash of a staging directory, finished by the next lease if kiln dies in between.
 //! Used is an entry when one of its files was read or written; a file system without access times knows only the latter.
 
+mod npm;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     ffi::OsStr,
@@ -58,6 +60,17 @@ pub struct Entry {
     pub used: SystemTime,
     /// Where it lies.
     pub(super) paths: BTreeSet<Vec<u8>>,
+}
+
+impl Entry {
+    /// Takes another one in: the two are one.
+    fn absorb(&mut self, other: Self) {
+        let Self { kind: _, name: _, amount, used, paths } = other;
+        self.amount.entries += amount.entries;
+        self.amount.bytes += amount.bytes;
+        self.used = self.used.max(used);
+        self.paths.extend(paths);
+    }
 }
 
 /// What a prune did, or would do.
@@ -124,7 +137,7 @@ pub(super) fn entries(cache: &Place) -> Result<Vec<Entry>> {
         Ok(ControlFlow::Continue(()))
     };
     walk(cache, each).context("look through the cache")?;
-    Ok(entries.into_values().collect())
+    npm::join(cache, entries.into_values().collect())
 }
 
 fn add(entries: &mut BTreeMap<(String, String), Entry>, found: &Found<'_>) {

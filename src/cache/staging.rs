@@ -20,7 +20,7 @@ const TREE: &[u8] = b"tree";
 /// In it, what was taken out of the cache.
 const TRASH: &[u8] = b"trash";
 /// In the home, the locks of those that are being filled.
-pub(super) const LOCKS: &str = "staging";
+const LOCKS: &str = "staging";
 
 /// One of them. Dropped before its commit is decided, it is removed.
 #[derive(Debug)]
@@ -163,6 +163,17 @@ pub(super) fn sweep_locks(lease: &Lease) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// What another home has staged: not ours to judge.
+pub(super) fn foreign(lease: &Lease) -> Result<Vec<Vec<u8>>> {
+    let Some(parent) = lease.place.dir(DIRECTORY).context("open .kiln in the cache")? else {
+        return Ok(Vec::new());
+    };
+    let own = prefix(lease)?;
+    let mut names = parent.names().context("list .kiln in the cache")?;
+    names.retain(|name| !name.starts_with(own.as_bytes()));
+    Ok(names)
 }
 
 /// Removes what makers that died have left; says how many. Those in `kept` are named by the journal.

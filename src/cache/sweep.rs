@@ -10,7 +10,6 @@ use std::{
     io::{self, ErrorKind},
     os::unix::{ffi::OsStringExt, fs::MetadataExt},
     path::{Path, PathBuf},
-    time::{Duration, SystemTime},
 };
 
 use anyhow::{Context, Result};
@@ -19,14 +18,10 @@ use super::{
     desk::{Desk, LEASES},
     journal::JOURNALS,
     lease::PRIVATE,
-    lock::{LockFile, Strength},
-    staging::LOCKS,
+    lock::Strength,
     summary::SUMMARIES,
 };
 use crate::{home::Home, process};
-
-/// The lock of a staging directory is taken at once when it is made; after so long nobody is about to.
-const ABANDONED: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Forgets caches that are gone; says how many. Costs a look at each cache that is known.
 pub fn sweep(home: &Home) -> Result<usize> {
@@ -35,16 +30,6 @@ pub fn sweep(home: &Home) -> Result<usize> {
     for key in names(&leases)? {
         if is_gone(&leases.join(&key), &key) && forget(home, &key)? {
             swept += 1;
-        }
-    }
-    let locks = home.dir(LOCKS)?;
-    for name in names(&locks)? {
-        let path = locks.join(&name);
-        let unused = fs::metadata(&path)
-            .and_then(|metadata| metadata.modified())
-            .map(|made| SystemTime::now().duration_since(made).is_ok_and(|age| age >= ABANDONED));
-        if unused.unwrap_or(false) && !LockFile::open(&path)?.is_held()? {
-            gone(fs::remove_file(&path)).with_context(|| format!("remove {}", path.display()))?;
         }
     }
     Ok(swept)

@@ -33,9 +33,10 @@ use super::{
     journal::Journal,
     lease::Lease,
     lock::Strength,
-    place::{What, split},
+    place::{What, join, split},
     prune, remove,
     stage::is_below,
+    staging,
     walk::{Found, walk},
 };
 
@@ -62,6 +63,8 @@ enum Remedy {
     Owner,
     /// Set-id bits go.
     Mode,
+    /// Whoever knows that nobody needs it removes it.
+    Nobody,
 }
 
 /// What was found.
@@ -95,6 +98,11 @@ pub fn verify(lease: &Lease) -> Result<Verdict> {
         Ok(ControlFlow::Continue(()))
     };
     walk(&lease.place, look).context("look through the cache")?;
+    for name in staging::foreign(lease)? {
+        let why = "it is of a kiln with another home, and of no use when that is gone".into();
+        let path = join(staging::DIRECTORY, &name);
+        verdict.leftovers.push(Fault { path, why, mended: false, remedy: Remedy::Nobody });
+    }
     let journal = Journal::of(lease)?;
     verdict.waiting = journal.pending()?.len();
     verdict.damaged_records = journal.damaged()?;
@@ -158,7 +166,7 @@ fn mend(lease: &Lease, owners: &Owners, verdict: &mut Verdict) -> Result<()> {
         let shown = Path::new(OsStr::from_bytes(&fault.path)).display();
         let mended = one(lease, owners, fault);
         fault.mended = match mended {
-            Ok(()) => true,
+            Ok(()) => fault.remedy != Remedy::Nobody,
             Err(error) => {
                 tracing::warn!(path = %shown, error = %format!("{error:#}"), "cannot be mended");
                 false
@@ -176,7 +184,7 @@ fn one(lease: &Lease, owners: &Owners, fault: &Fault) -> Result<()> {
     let Some(parent) = lease.place.dir(directory)? else { return Ok(()) };
     match fault.remedy {
         // Done for all at once.
-        Remedy::Entry => Ok(()),
+        Remedy::Entry | Remedy::Nobody => Ok(()),
         Remedy::Itself => {
             remove::writable(&parent)?;
             Ok(remove::tree(&parent, name)?)

@@ -2,13 +2,17 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::{ArgGroup, Args, Subcommand};
 
 /// `kiln cache …`.
 #[derive(Debug, Subcommand)]
 pub enum CacheCommand {
     /// List the cache directories that builds have used, and who uses them now.
-    Ls,
+    Ls {
+        /// Print one JSON document.
+        #[arg(long)]
+        json: bool,
+    },
     /// Count what a cache holds, by kind of directory.
     Report {
         /// The cache.
@@ -47,6 +51,7 @@ entries whole, so that their tools fetch them again."
 /// `kiln cache prune`.
 #[derive(Debug, Args)]
 #[command(
+    group = ArgGroup::new("which").required(true).multiple(true),
     after_help = "Used is an entry when one of its files was read or written. While a build uses the cache nothing is \
 removed, and the command ends with 7. A removal that was interrupted is finished by the next build or kiln cache command."
 )]
@@ -55,10 +60,10 @@ pub struct PruneArgs {
     #[arg(long, value_name = "DIR", default_value = "./melange-cache/")]
     pub cache_dir: PathBuf,
     /// Remove entries until the cache holds at most so much (4Gi; 0 for nothing).
-    #[arg(long, value_name = "SIZE", required_unless_present = "older_than")]
+    #[arg(long, value_name = "SIZE", group = "which")]
     pub max_size: Option<String>,
     /// Remove entries that were not used for so long (90m, 720h).
-    #[arg(long, value_name = "AGE")]
+    #[arg(long, value_name = "AGE", group = "which")]
     pub older_than: Option<String>,
     /// Leave these alone: tools (go, cargo, …), sources, or paths in the cache.
     #[arg(long, value_name = "NAME", value_delimiter = ',')]

@@ -21,7 +21,7 @@ use crate::{
 pub(super) fn run(command: CacheCommand, env: &Env) -> Result<Code> {
     let home = Home::find(env)?;
     match command {
-        CacheCommand::Ls => list(&home),
+        CacheCommand::Ls { json } => list(&home, json),
         CacheCommand::Report { cache_dir, json } => count(&home, &cache_dir, json),
         CacheCommand::Export(args) => archive::export(&home, &args),
         CacheCommand::Import(args) => archive::import(&home, &args),
@@ -30,9 +30,17 @@ pub(super) fn run(command: CacheCommand, env: &Env) -> Result<Code> {
     }
 }
 
-fn list(home: &Home) -> Result<Code> {
+fn list(home: &Home, json: bool) -> Result<Code> {
+    let known = cache::known(home)?;
+    if json {
+        let mut rows = Vec::new();
+        for (directory, holders) in known {
+            rows.push(serde_json::json!({"cache_dir": directory, "used_by": holders}));
+        }
+        return report::print(&format!("{}\n", serde_json::to_string_pretty(&rows)?));
+    }
     let mut text = String::new();
-    for (directory, holders) in cache::known(home)? {
+    for (directory, holders) in known {
         let users = if holders.is_empty() { "not in use".into() } else { holders.join("; ") };
         text += &format!("{}  {users}\n", directory.display());
     }

@@ -66,7 +66,14 @@ const UV: Ecosystem = Ecosystem {
     junk: &["**/.lock", "**/*.lock", "builds-v0", ".tmp*"],
     rewritten: &["CACHEDIR.TAG", ".gitignore", ".git", "simple-v*", "interpreter-v*"],
     entry: "unpacked wheel",
-    units: &["archive-v0/*/", "git-v0/db/*/", "git-v0/checkouts/*/*/"],
+    units: &[
+        "archive-v*/*/",
+        "sdists-v*/pypi/*/*/",
+        "sdists-v*/index/*/*/*/",
+        "sdists-v*/*/*/",
+        "git-v*/db/*/",
+        "git-v*/checkouts/*/*/",
+    ],
     unfinished: &[".tmp*"],
     ..NOTHING
 };
@@ -108,6 +115,7 @@ const NPM: Ecosystem = Ecosystem {
     // A use of what is there is a line more.
     rewritten: &["_cacache/index-v5"],
     lock: Lock::Rename,
+    // What the index names by its hash goes with it.
     entry: "content by its hash",
     unfinished: &["_cacache/tmp/*"],
     ..NOTHING

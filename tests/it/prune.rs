@@ -96,6 +96,32 @@ fn entries_go_whole_the_least_recently_used_first_and_the_summary_knows() {
 }
 
 #[test]
+fn what_npms_index_names_goes_with_it() {
+    let bench = Bench::new();
+    let content = |n: u8| format!("npm/_cacache/content-v2/sha512/{n:02x}/00/{}", "00".repeat(62));
+    let integrity = |n: u8| {
+        let bytes: Vec<u8> = [n].into_iter().chain([0; 63]).collect();
+        format!("sha512-{}", kiln::event::base64(&bytes))
+    };
+    let bucket = |n: u8| format!("npm/_cacache/index-v5/{n:02x}/00/x");
+    // The second bucket names two contents; nothing is left of what the last one names.
+    for (n, named) in [(1, vec![1]), (2, vec![2, 3]), (4, vec![9])] {
+        let line = |n: &u8| format!("\n0011\t{{\"key\":\"k\",\"integrity\":\"{}\"}}", integrity(*n));
+        bench.write(&bucket(n), &named.iter().map(line).collect::<String>());
+        age(&bench.cache().join(bucket(n)), 20);
+    }
+    for n in [1, 2, 3, 5] {
+        bench.write(&content(n), "x");
+        age(&bench.cache().join(content(n)), if n == 3 { 1 } else { 20 });
+    }
+    let lease = bench.try_lease(Strength::Exclusive).unwrap();
+    let old = Wanted { unused_for: Some(Duration::from_secs(10 * 3600)), ..Wanted::default() };
+    assert_eq!(prune(&lease, &old, SystemTime::now()).unwrap().removed.len(), 3);
+    let all = [bucket(1), content(1), bucket(2), content(2), content(3), bucket(4), content(5)];
+    assert_eq!(all.map(|path| bench.has(&path)), [false, false, true, true, true, false, false]);
+}
+
+#[test]
 fn a_name_that_means_nothing_is_an_error_and_links_are_not_followed() {
     let bench = filled();
     std::os::unix::fs::symlink("..", bench.cache().join("up")).unwrap();
