@@ -39,6 +39,9 @@ impl Merge<'_> {
     /// Does what can be done now, and makes it durable.
     pub(super) fn run(&mut self) -> Result<()> {
         let record = self.record;
+        if record.deletions.len() > FLUSH_EACH {
+            self.touched = FLUSH_EACH + 1;
+        }
         for path in &record.deletions {
             self.delete(path).with_context(|| format!("remove {} from the cache", shown(path)))?;
         }

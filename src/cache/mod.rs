@@ -27,6 +27,9 @@
 //! **Conflicts.** A build has seen the cache as it was when its lease began. What another commit has put there since is
 //! never deleted by it; what both have written is decided by the table of [`rules`].
 //!
+//! **Care.** A prune and a repair are commits that only delete, under an exclusive lease; an import is a commit
+//! of an archive.
+//!
 //! **Trust.** The stream comes from a guest, and in mode `rw` a guest writes into the directory itself, `.kiln` included:
 //! all access goes through [`place`], sizes, depth and numbers are bounded, set-id bits and devices are not kept, and the
 //! names that recovery follows are those of the journal, which no guest can reach.

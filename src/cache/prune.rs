@@ -33,8 +33,8 @@ use super::{
 };
 use crate::{ecosystem, event::Amount, exit::Failure};
 
-/// So many entries are decided at once: a record of the journal is a few MiB at most.
-const AT_ONCE: usize = 4096;
+/// So many entries are decided at once: each record costs some flushes, and is some MiB.
+const AT_ONCE: usize = 1 << 16;
 
 /// What is to go.
 #[derive(Debug, Clone, Default)]

@@ -63,6 +63,7 @@ fn count(home: &Home, directory: &Path, json: bool) -> Result<Code> {
     }
     let mut text = String::new();
     for (name, amount) in &amounts {
+        let name = report::name(name);
         text += &format!("{name:<16} {:>9} entries  {:>15} bytes\n", amount.entries, amount.bytes);
     }
     report::print(&text)

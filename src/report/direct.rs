@@ -19,6 +19,11 @@ pub fn print(text: &str) -> Result<Code> {
     }
 }
 
+/// A name that a guest may have given, fit for a line of a terminal.
+pub fn name(name: &str) -> String {
+    clean(&name.replace(['\r', '\n'], "\u{fffd}"), Colour::Drop)
+}
+
 /// Where data goes that is no text, if somebody asked for that.
 ///
 /// # Errors

@@ -29,7 +29,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub use direct::{data, error, print};
+pub use direct::{data, error, name, print};
 pub use logs::Logs;
 pub use terminal::Terminal;
 

@@ -5,7 +5,7 @@ use std::{
     io::Write,
     os::unix::fs::{PermissionsExt, chown},
     path::Path,
-    process::Command,
+    process::{Command, Output},
 };
 
 use flate2::{Compression, write::ZlibEncoder};
@@ -161,9 +161,23 @@ fn what_is_strange_is_mended_and_what_was_never_finished_goes_when_nobody_works_
     );
 }
 
+fn run(bench: &Bench, arguments: &[&str]) -> Output {
+    let mut kiln = Command::new(env!("CARGO_BIN_EXE_kiln"));
+    kiln.args(["cache", "verify", "--cache-dir"]).arg(bench.cache()).args(arguments);
+    kiln.env("KILN_HOME", bench.home().root()).output().unwrap()
+}
+
 #[test]
 fn the_command_ends_with_7_until_it_is_mended_and_says_it_in_json() {
     let bench = Bench::new();
+    // A guest may name files as it likes.
+    bench.write("sha256:\u{1b}[2J\n", "x");
+    let hostile = run(&bench, &[]);
+    assert!(
+        !hostile.stdout.contains(&0x1b) && hostile.stdout.ends_with(b"1 faults, 0 mended\n"),
+        "{hostile:?}"
+    );
+    assert_eq!(run(&bench, &["--repair"]).status.code(), Some(0));
     bench.write("sha512:00", "x");
     let run = |arguments: &[&str]| {
         let mut kiln = Command::new(env!("CARGO_BIN_EXE_kiln"));

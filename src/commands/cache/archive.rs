@@ -85,6 +85,7 @@ pub(super) fn import(home: &Home, args: &ImportArgs) -> Result<Code> {
 fn print(Kept { gains, waiting }: &Kept) -> Result<Code> {
     let mut text = String::new();
     for (kind, gain) in gains {
+        let kind = report::name(kind);
         text += &format!("{kind:<16} {:>9} new  {:>15} bytes\n", gain.new.entries, gain.new.bytes);
     }
     if *waiting > 0 {

@@ -72,10 +72,12 @@ fn text(Pruned { removed, left }: &Pruned, dry_run: bool, now: SystemTime) -> St
     let mut text = String::new();
     for Entry { kind, name, amount, used, .. } in removed {
         let hours = now.duration_since(*used).unwrap_or(Duration::ZERO).as_secs() / 3600;
+        let (kind, name) = (report::name(kind), report::name(name));
         text += &format!("{verb} {kind}  {name}  {} bytes, unused for {hours} h\n", amount.bytes);
     }
     let kinds = by_kind(removed);
     for (kind, (entries, amount)) in &kinds {
+        let kind = report::name(kind);
         text += &format!("{kind:<16} {entries:>9} entries  {:>15} bytes\n", amount.bytes);
     }
     let freed: u64 = kinds.values().map(|(_, amount)| amount.bytes).sum();

@@ -36,7 +36,7 @@ fn text(verdict: &Verdict) -> String {
     for (what, list) in [("wrong", faults), ("left over", leftovers)] {
         for Fault { path, why, mended, .. } in list {
             let mended = if *mended { " (mended)" } else { "" };
-            text += &format!("{what}: {}: {why}{mended}\n", String::from_utf8_lossy(path));
+            text += &format!("{what}: {}: {why}{mended}\n", report::name(&String::from_utf8_lossy(path)));
         }
     }
     for record in damaged_records {
