@@ -4,7 +4,7 @@ use std::{
     fs,
     os::unix::fs::{MetadataExt, PermissionsExt, symlink},
     path::Path,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use kiln::{
@@ -104,6 +104,17 @@ impl Bench {
         Lease::try_acquire(&self.home(), &request).unwrap()
     }
 
+    /// The lease of all, which a process that another test is just starting may still hold: it has all descriptors until it
+    /// is another program.
+    pub(crate) fn alone(&self) -> Lease {
+        let mut lease = None;
+        eventually(|| {
+            lease = self.try_lease(Strength::Exclusive);
+            lease.is_some()
+        });
+        lease.unwrap()
+    }
+
     pub(crate) fn lease(&self) -> Lease {
         self.try_lease(Strength::Shared).unwrap()
     }
@@ -128,6 +139,15 @@ impl Bench {
         for journal in fs::read_dir(self.scratch.path().join("home/journals")).unwrap().flatten() {
             assert_eq!(fs::read_dir(journal.path()).unwrap().count(), 0);
         }
+    }
+}
+
+/// Waits for what other tests may delay.
+pub(crate) fn eventually(mut happens: impl FnMut() -> bool) {
+    let hangs = Instant::now() + Duration::from_secs(60);
+    while !happens() {
+        assert!(Instant::now() < hangs, "it never happens");
+        std::thread::yield_now();
     }
 }
 

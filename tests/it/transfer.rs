@@ -241,6 +241,6 @@ fn the_commands_speak_of_files_and_streams() {
     ] {
         assert_eq!(kiln(&to, arguments).status.code(), Some(code), "{arguments:?}");
     }
-    let _alone = to.try_lease(kiln::cache::Strength::Exclusive).unwrap();
+    let _alone = to.alone();
     assert_eq!(kiln(&to, &["import", name]).status.code(), Some(7));
 }
