@@ -13,16 +13,16 @@ use crate::{lot::Lot, place::Place};
 /// How many are killed in the soak.
 const ALL: usize = 300;
 /// How many are killed otherwise.
-const FEW: usize = 6;
+const FEW: usize = 2;
 
 /// So many modules, each of them in three places.
-const MODULES: usize = 200;
+const MODULES: usize = 100;
 
 fn parts(cache: &Path, n: usize) -> [std::path::PathBuf; 3] {
     let download = cache.join("gomodcache/cache/download/m/@v");
     [
         download.join(format!("v{n}.zip")),
-        download.join(format!("v{n}.ziphash")),
+        download.join(format!("v{n}.mod")),
         cache.join(format!("gomodcache/m@v{n}/a.go")),
     ]
 }

@@ -4,6 +4,7 @@
 //! whole; no record, lock or staging directory left. Who held a lease meanwhile saw nothing of what it may have been
 //! reading change.
 
+mod prune;
 mod scene;
 mod tracee;
 
