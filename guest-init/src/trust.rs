@@ -62,12 +62,18 @@ fn add(path: &Path, bundle: &str) -> Result<()> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
         Err(error) => return Err(error).with_context(|| format!("read {}", path.display())),
     };
-    let known: HashSet<String> = blocks(&held).map(content).collect();
+    let known: HashSet<&str> = blocks(&held).collect();
+    let missing: Vec<&str> = blocks(bundle).filter(|block| !known.contains(block)).collect();
+    if missing.is_empty() {
+        // As a rule: most bundles are the distribution's own, as it broke their lines.
+        return Ok(());
+    }
+    let known: HashSet<String> = known.into_iter().map(content).collect();
     let mut text = held.clone();
     if !text.is_empty() && !text.ends_with('\n') {
         text.push('\n');
     }
-    for block in blocks(bundle).filter(|block| !known.contains(&content(block))) {
+    for block in missing.into_iter().filter(|block| !known.contains(&content(block))) {
         text += block;
         text.push('\n');
     }

@@ -66,7 +66,11 @@ impl Table {
     /// Those in the sessions of `leaders`, those that carry `marker`, and all their descendants; never the caller.
     pub(super) fn victims(&self, leaders: &HashSet<i32>, marker: &[u8]) -> Vec<Process> {
         let own = i32::try_from(std::process::id()).expect("process ids are below 2^22");
-        let is_root = |process: &&Process| leaders.contains(&process.session) || process.carries(marker);
+        // Nothing of this run is older than its reaper, and of a thousand processes few are younger.
+        let born = Process::read(own).map_or(0, |own| own.start);
+        let is_root = |process: &&Process| {
+            leaders.contains(&process.session) || (process.start >= born && process.carries(marker))
+        };
         let roots = self.processes.iter().filter(is_root).map(|process| process.pid);
         let mut pids: HashSet<i32> = roots.collect();
         loop {
