@@ -4,13 +4,14 @@ use std::{
     fs::{self, File, Permissions},
     os::unix::fs::{MetadataExt, PermissionsExt},
     path::Path,
+    process::{Command, Stdio},
 };
 
 use nix::unistd::geteuid;
 
 use crate::{leftovers::Leftovers, lot::Lot, place::Place, skip::skip};
 
-/// How many of the eight run outside the soak.
+/// How many of the twelve run outside the soak.
 const FEW: usize = 2;
 
 /// What nobody but its owner can read or write, in source and cache; and a file of the package.
@@ -33,6 +34,10 @@ const STEP: &str = r#"
 enum Share {
     NineP,
     Virtiofs,
+    /// The directory itself, in a sandbox of a user with a range of ids.
+    Range,
+    /// In a sandbox of a user without one, in which there is one user.
+    Sole,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,9 +54,11 @@ struct Cell {
 }
 
 fn cells() -> Vec<Cell> {
-    let shares = [Share::NineP, Share::Virtiofs].into_iter();
-    shares
+    let guests = [Share::NineP, Share::Virtiofs].into_iter();
+    let sandboxes = [Share::Range, Share::Sole].map(|share| (share, Who::OrdinaryUser));
+    guests
         .flat_map(|share| [Who::Root, Who::OrdinaryUser].map(|who| (share, who)))
+        .chain(sandboxes)
         .flat_map(|(share, who)| ["root", "build"].map(|run_as| Cell { share, who, run_as }))
         .collect()
 }
@@ -78,26 +85,69 @@ fn build(cell: Cell) {
     fs::create_dir(project.join("cache")).unwrap();
     place.give_to_user(&project.join("cache"));
     private(&place, &project.join("cache/private"));
+    let inside = if cell.share == Share::Sole { "root" } else { cell.run_as };
     let text = format!(
         "package:\n  name: sample\n  version: \"1.10\"\n  epoch: 3\nenvironment:\n  accounts:\n    run-as: {}\npipeline:\n  - runs: |{}",
         cell.run_as,
-        STEP.replace("RUN_AS", cell.run_as)
+        STEP.replace("RUN_AS", inside)
     );
     fs::write(project.join("file.yaml"), text).unwrap();
-    let mut kiln = place.kiln();
-    kiln.args(["build", "--accel", "tcg", "--memory", "1Gi", "--cpu", "2", "--progress", "plain"]).args([
-        "--cache-dir",
-        "cache",
-        "file.yaml",
-    ]);
-    if cell.share == Share::Virtiofs {
-        kiln.env("QEMU_USE_VIRTIOFS", "1");
-    }
+    let mut kiln = command(cell, &place);
+    kiln.args(["--progress", "plain", "--cache-dir", "cache", "file.yaml"]);
     let output = kiln.output().unwrap();
     assert!(output.status.success(), "{cell:?}: {}", String::from_utf8_lossy(&output.stderr));
     outside(cell, &place);
     let left = Leftovers::count(&place, Vec::new());
     assert!(left.processes().is_empty(), "{cell:?}: {left}");
+}
+
+fn command(cell: Cell, place: &Place) -> Command {
+    let mut kiln = place.kiln();
+    match cell.share {
+        Share::NineP | Share::Virtiofs => {
+            kiln.args(["build", "--accel", "tcg", "--memory", "1Gi", "--cpu", "2"]);
+        }
+        Share::Range | Share::Sole => {
+            kiln.args(["build", "--runner", "bubblewrap"]);
+        }
+    }
+    match cell.share {
+        Share::NineP => kiln,
+        Share::Virtiofs => {
+            kiln.env("QEMU_USE_VIRTIOFS", "1");
+            kiln
+        }
+        Share::Range => with_range(&kiln, place, "100000:65536"),
+        Share::Sole => with_range(&kiln, place, "100000:0"),
+    }
+}
+
+/// The command where its user has a name, and this range of ids: seen by it alone.
+fn with_range(kiln: &Command, place: &Place, range: &str) -> Command {
+    let uid = place.uid();
+    let users = fs::read_to_string("/etc/passwd").unwrap();
+    let user = format!("{users}kiln-soak:x:{uid}:{uid}::{}:/bin/sh\n", place.root().display());
+    let mut script = String::new();
+    for (name, text) in [
+        ("passwd", user),
+        ("subuid", format!("kiln-soak:{range}\n")),
+        ("subgid", format!("kiln-soak:{range}\n")),
+    ] {
+        let file = place.root().join(name);
+        fs::write(&file, text).unwrap();
+        script += &format!("mount --bind {} /etc/{name} && ", file.display());
+    }
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-c"]).arg(script + "exec \"$@\"").arg("sh");
+    command.arg(kiln.get_program()).args(kiln.get_args()).stdin(Stdio::null());
+    command.current_dir(place.project());
+    for (name, value) in kiln.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    command
 }
 
 /// A directory that only its owner can enter, with two files.
@@ -120,7 +170,7 @@ fn outside(cell: Cell, place: &Place) {
     let written = project.join("cache/private/directory/file");
     match cell.share {
         Share::NineP => assert_eq!((kept("cache").as_str(), written.exists()), ("kept\n", false), "{cell:?}"),
-        Share::Virtiofs => {
+        Share::Virtiofs | Share::Range | Share::Sole => {
             assert_eq!(kept("cache"), "changed\n", "{cell:?}");
             assert_eq!(fs::read_to_string(&written).unwrap(), "new\n", "{cell:?}");
             assert!(!project.join("cache/private/old").exists(), "{cell:?}");

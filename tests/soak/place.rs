@@ -66,13 +66,19 @@ impl Place {
                 assert!(copy("--sparse=auto").success(), "{name} cannot be copied");
             }
         }
-        // What only root can read.
-        for record in
-            fs::read_dir(home.join("images")).unwrap().map(|entry| entry.unwrap().path().join("image.json"))
-        {
-            if let Ok(text) = fs::read(&record) {
-                fs::remove_file(&record).unwrap();
-                fs::write(&record, text).unwrap();
+        for entry in fs::read_dir(home.join("images")).unwrap().map(|entry| entry.unwrap().path()) {
+            if entry.is_dir() {
+                // A tree is unpacked into it.
+                place.give_to_user(&entry);
+                // What only root can read.
+                let record = entry.join("image.json");
+                if let Ok(text) = fs::read(&record) {
+                    fs::remove_file(&record).unwrap();
+                    fs::write(&record, text).unwrap();
+                }
+            } else {
+                // A lock, which is made anew by whoever wants it.
+                fs::remove_file(&entry).unwrap();
             }
         }
         fs::copy(env!("CARGO_BIN_EXE_kiln"), place.root().join("kiln")).unwrap();
