@@ -3,6 +3,8 @@
 //! Before it: the command line, and the kernel that builds would boot. After it: whoever prints the lines. It changes nothing
 //! but the accelerator's verdict, and each of its probes has a deadline.
 
+mod isolation;
+
 use std::{
     fmt::Write,
     path::{Path, PathBuf},
@@ -14,6 +16,8 @@ use kiln_protocol::Access;
 use nix::sys::statvfs::statvfs;
 use serde::Serialize;
 
+pub use isolation::Isolation;
+
 use crate::{
     cli::DoctorArgs,
     env::Env,
@@ -22,6 +26,7 @@ use crate::{
     host::{
         Host,
         accelerator::{self, Wish},
+        bubblewrap::allow_namespaces,
         docker::{self, Docker},
         find_program,
         qemu::Qemu,
@@ -62,16 +67,19 @@ pub struct Finding {
     pub detail: String,
     /// What mends it.
     pub mend: Option<String>,
+    /// Of a backend: what it keeps apart.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub isolation: Option<Isolation>,
 }
 
 impl Finding {
     fn ok(name: &'static str, detail: impl Into<String>) -> Self {
-        Self { name, state: State::Ok, detail: detail.into(), mend: None }
+        Self { name, state: State::Ok, detail: detail.into(), mend: None, isolation: None }
     }
 
     fn gap(name: &'static str, state: State, detail: impl Into<String>, mend: &str) -> Self {
         let mend = (!mend.is_empty()).then(|| mend.into());
-        Self { name, state, detail: detail.into(), mend }
+        Self { name, state, detail: detail.into(), mend, isolation: None }
     }
 
     fn of_error(name: &'static str, state: State, error: &anyhow::Error) -> Self {
@@ -110,8 +118,14 @@ pub async fn examine(examination: &Examination<'_>, kernel: Result<PathBuf>) -> 
     for tool in tools(host.uid) {
         findings.push(tool.look(env, spawner).await);
     }
-    findings.push(docker_finding(env, spawner).await);
+    let docker = docker::find(env, spawner).await;
+    findings.push(docker_finding(&docker));
     findings.push(namespaces_finding(host.uid));
+    if qemu.is_ok() {
+        findings.push(isolation::qemu(findings.iter().any(|f| f.name == "kvm" && f.state == State::Ok)));
+    }
+    findings.extend(docker.iter().map(isolation::docker));
+    findings.extend(isolation::bubblewrap(examination).await);
     findings.push(space_finding("space for images", home.root()));
     findings.push(space_finding("space for scratch disks", scratch_dir(env)));
     findings
@@ -126,7 +140,8 @@ pub fn can_build(findings: &[Finding]) -> bool {
 pub fn as_text(findings: &[Finding]) -> String {
     let width = findings.iter().map(|finding| finding.name.len()).max().unwrap_or(0);
     let mut text = String::new();
-    for Finding { name, state, detail, mend } in findings {
+    // What is isolated stands in the detail.
+    for Finding { name, state, detail, mend, isolation: _ } in findings {
         let state = match state {
             State::Ok => "ok",
             State::Warning => "warning",
@@ -185,22 +200,11 @@ async fn virtiofsd_finding(Examination { env, home, host, spawner }: &Examinatio
     }
 }
 
-/// Whether `--runner docker` works here, and what keeps a container apart from this host.
-async fn docker_finding(env: &Env, spawner: &Spawner) -> Finding {
-    match docker::find(env, spawner).await {
-        Ok(Docker { version, driver, security, .. }) => {
-            let confined = match security.as_slice() {
-                [] => "nothing but namespaces and capabilities".to_owned(),
-                all => format!("namespaces, capabilities, {}", all.join(", ")),
-            };
-            Finding::ok(
-                "docker",
-                format!(
-                    "daemon {version} ({driver}); containers are confined by {confined}; the kernel is shared"
-                ),
-            )
-        }
-        Err(error) => Finding::of_error("docker", State::Warning, &error),
+/// Whether `--runner docker` works here.
+fn docker_finding(docker: &Result<Docker>) -> Finding {
+    match docker {
+        Ok(Docker { version, driver, .. }) => Finding::ok("docker", format!("daemon {version} ({driver})")),
+        Err(error) => Finding::of_error("docker", State::Warning, error),
     }
 }
 
@@ -260,8 +264,13 @@ fn namespaces_finding(uid: u32) -> Finding {
         Ok(()) => Finding::ok(name, "can be made"),
         Err(why) if uid == 0 => Finding::gap(name, State::Warning, why, ""),
         Err(why) => {
-            let mend = "sysctl -w kernel.apparmor_restrict_unprivileged_userns=0";
-            Finding::gap(name, State::Warning, format!("{why}; virtiofs and bubblewrap need them"), mend)
+            let mend = allow_namespaces(Path::new("/proc/sys"));
+            Finding::gap(
+                name,
+                State::Warning,
+                format!("{why}; QEMU, virtiofs and bubblewrap need them"),
+                &mend,
+            )
         }
     }
 }

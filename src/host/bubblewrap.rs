@@ -57,17 +57,20 @@ pub async fn find(env: &Env, spawner: &Spawner, host: &Host) -> Result<Bubblewra
     if geteuid().is_root() && owns_machine(&fs::read_to_string("/proc/self/uid_map").unwrap_or_default()) {
         return Ok(Bubblewrap { path, ids: Ids::Root, mounts_images: knows_erofs(spawner).await });
     }
-    let ids = if has_range(host) { Ids::Range } else { Ids::Sole };
-    let mut trial = prefix(ids, 0);
-    trial.push("true".into());
-    let said = match spawner.output(Command::new(trial[0].clone()).args(&trial[1..]), ANSWER).await {
-        Ok(output) if output.status.success() => {
-            return Ok(Bubblewrap { path, ids, mounts_images: false });
-        }
-        Ok(output) => String::from_utf8_lossy(&output.stderr).trim().to_owned(),
-        Err(error) => format!("{error:#}"),
-    };
-    Err(forbidden(&said, Path::new("/proc/sys/kernel")).into())
+    let mut said = String::new();
+    // A range that newuidmap refuses is none.
+    for ids in [Ids::Range, Ids::Sole].into_iter().skip(usize::from(!has_range(host))) {
+        let mut trial = prefix(ids, 0);
+        trial.push("true".into());
+        said = match spawner.output(Command::new(trial[0].clone()).args(&trial[1..]), ANSWER).await {
+            Ok(output) if output.status.success() => {
+                return Ok(Bubblewrap { path, ids, mounts_images: false });
+            }
+            Ok(output) => String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+            Err(error) => format!("{error:#}"),
+        };
+    }
+    Err(forbidden(&said, Path::new("/proc/sys")).into())
 }
 
 /// What goes before bwrap: the user namespace in which it and the agent are root, and the step's user is who runs kiln.
@@ -121,18 +124,53 @@ fn is_range_of(line: &str, user: &str, uid: u32) -> bool {
 
 /// Why, and what allows it, from what the kernel's settings say.
 fn forbidden(said: &str, settings: &Path) -> Failure {
-    let setting = |name: &str| {
-        fs::read_to_string(settings.join(name)).map(|text| text.trim().to_owned()).unwrap_or_default()
-    };
-    let way_out = if setting("apparmor_restrict_unprivileged_userns") == "1" {
-        "Run kiln as root, or allow user namespaces: sysctl -w kernel.apparmor_restrict_unprivileged_userns=0"
-    } else if setting("unprivileged_userns_clone") == "0" {
-        "Run kiln as root, or allow user namespaces: sysctl -w kernel.unprivileged_userns_clone=1"
-    } else {
-        "Run kiln as root, or allow user namespaces: sysctl -w user.max_user_namespaces=10000"
-    };
+    let way_out = format!("Run kiln as root, or allow user namespaces: {}", allow_namespaces(settings));
     Failure::host(format!("this user cannot make a user namespace for bwrap: {said}"), way_out)
 }
+
+/// The command that allows user namespaces to ordinary users, by the setting below `settings` (`/proc/sys`) that forbids
+/// them; all of them where none says so.
+pub fn allow_namespaces(settings: &Path) -> String {
+    let forbids = |Setting { file, value, .. }: &&Setting| {
+        fs::read_to_string(settings.join(file)).is_ok_and(|text| text.trim() == *value)
+    };
+    let command = |Setting { file, allows, whose, .. }: &Setting| {
+        format!("sysctl -w {}={allows} ({whose})", file.replace('/', "."))
+    };
+    match SETTINGS.iter().find(forbids) {
+        Some(setting) => command(setting),
+        None => format!(
+            "{}; in a container, start that with --security-opt seccomp=unconfined",
+            SETTINGS.iter().map(command).collect::<Vec<_>>().join(", or ")
+        ),
+    }
+}
+
+/// A file below `/proc/sys` that may forbid user namespaces.
+struct Setting {
+    file: &'static str,
+    /// What it holds then.
+    value: &'static str,
+    /// What it has to hold.
+    allows: &'static str,
+    whose: &'static str,
+}
+
+const SETTINGS: [Setting; 3] = [
+    Setting {
+        file: "kernel/apparmor_restrict_unprivileged_userns",
+        value: "1",
+        allows: "0",
+        whose: "AppArmor's rule, on Ubuntu since 24.04",
+    },
+    Setting {
+        file: "kernel/unprivileged_userns_clone",
+        value: "0",
+        allows: "1",
+        whose: "Debian's own switch",
+    },
+    Setting { file: "user/max_user_namespaces", value: "0", allows: "10000", whose: "the kernel's limit" },
+];
 
 #[cfg(test)]
 mod tests {
@@ -154,16 +192,26 @@ mod tests {
 
     #[test]
     fn what_forbids_namespaces_is_named_with_what_allows_them() {
-        for (file, value, way_out) in [
-            ("apparmor_restrict_unprivileged_userns", "1", "apparmor_restrict_unprivileged_userns=0"),
-            ("unprivileged_userns_clone", "0", "unprivileged_userns_clone=1"),
-            ("other", "0", "max_user_namespaces"),
+        for (file, value, command) in [
+            (
+                "kernel/apparmor_restrict_unprivileged_userns",
+                "1",
+                "kernel.apparmor_restrict_unprivileged_userns=0",
+            ),
+            ("kernel/unprivileged_userns_clone", "0", "kernel.unprivileged_userns_clone=1"),
+            ("user/max_user_namespaces", "0", "user.max_user_namespaces=10000"),
         ] {
             let settings = tempfile::tempdir().unwrap();
+            fs::create_dir(settings.path().join("kernel")).unwrap();
+            fs::create_dir(settings.path().join("user")).unwrap();
             fs::write(settings.path().join(file), format!("{value}\n")).unwrap();
             let failure = forbidden("unshare: Operation not permitted", settings.path());
-            assert!(failure.way_out.contains(way_out), "{}", failure.way_out);
+            let way_out = format!("Run kiln as root, or allow user namespaces: sysctl -w {command} (");
+            assert!(failure.way_out.starts_with(&way_out), "{}", failure.way_out);
+            assert_eq!(failure.way_out.matches("sysctl").count(), 1, "{}", failure.way_out);
             assert!(failure.what.contains("not permitted"), "{}", failure.what);
+            fs::write(settings.path().join(file), "2\n").unwrap();
+            assert_eq!(allow_namespaces(settings.path()).matches("sysctl").count(), 3);
         }
     }
 

@@ -22,7 +22,10 @@ use super::{
 };
 use crate::{
     exit::Failure,
-    host::virtiofsd::{Kind, Virtiofsd},
+    host::{
+        bubblewrap::allow_namespaces,
+        virtiofsd::{Kind, Virtiofsd},
+    },
     process::{Child, Command, ExitStatus, IdMap, Spawner, Stdio, Tail, user_namespaces_usable},
 };
 
@@ -41,8 +44,8 @@ pub fn sandbox() -> Result<Sandbox> {
         return Ok(if namespace { Sandbox::Namespace } else { Sandbox::Chroot });
     }
     user_namespaces_usable().map(|()| Sandbox::Namespace).map_err(|why| {
-        let way_out = "sysctl -w kernel.apparmor_restrict_unprivileged_userns=0 (Ubuntu), kernel.unprivileged_userns_clone=1 \
-                       (older Debian), or leave virtiofs off.";
+        let allow = allow_namespaces(Path::new("/proc/sys"));
+        let way_out = format!("Leave virtiofs off, or allow user namespaces: {allow}");
         Failure::host(format!("virtiofsd cannot be confined: {why}"), way_out).into()
     })
 }

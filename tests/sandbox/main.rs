@@ -232,6 +232,32 @@ fn memory_is_limited_where_a_control_group_can_be_made() {
 }
 
 #[test]
+fn where_no_user_namespace_can_be_made_the_error_names_what_allows_them() {
+    if !has_bwrap() {
+        return;
+    }
+    let (_directory, project) = project();
+    fs::write(
+        project.join("file.yaml"),
+        "package: {name: a, version: '1', epoch: 0}\npipeline: [{runs: 'true'}]\n",
+    )
+    .expect("written");
+    // The setting is that of a namespace of its own: nothing of this host is changed.
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-root-user", "sh", "-c"]);
+    command.args(["echo 0 > /proc/sys/user/max_user_namespaces && exec \"$@\"", "sh"]);
+    command.args([env!("CARGO_BIN_EXE_kiln"), "build", "--runner", "bubblewrap", "--progress", "plain"]);
+    command.current_dir(&project).arg("file.yaml").stdin(Stdio::null());
+    let output = command.output().expect("unshare can be started");
+    let text = said(&output);
+    assert_eq!(output.status.code(), Some(4), "{text}");
+    assert!(text.contains("error: this user cannot make a user namespace for bwrap: unshare: "), "{text}");
+    let way_out = "way out: Run kiln as root, or allow user namespaces: \
+                   sysctl -w user.max_user_namespaces=10000 (the kernel's limit)\n";
+    assert!(text.contains(way_out), "{text}");
+}
+
+#[test]
 fn a_failed_step_gives_its_status_and_leaves_nothing() {
     if !has_bwrap() {
         return;

@@ -1,0 +1,162 @@
+//! What each backend keeps apart from this host, here and for this user, and what a build shares with it: for whoever has to
+//! choose one.
+//!
+//! Before it: the findings on the programs themselves. A sandbox is tried out; nothing else is started.
+
+use anyhow::Result;
+use serde::Serialize;
+
+use super::{Examination, Finding, State};
+use crate::host::{
+    bubblewrap::{self, Bubblewrap, Ids},
+    cgroup::{Cgroups, WAY_OUT},
+    docker::Docker,
+};
+
+/// What a build has for itself, and what it shares.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Isolation {
+    /// Its own: a build that wants out has to get through these.
+    pub own: Vec<String>,
+    /// The host's: what a build sees, reaches or uses up.
+    pub shared: Vec<String>,
+}
+
+impl Isolation {
+    fn new(own: &[&str], shared: &[&str]) -> Self {
+        let list = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect();
+        Self { own: list(own), shared: list(shared) }
+    }
+
+    fn finding(self, name: &'static str) -> Finding {
+        let Self { own, shared } = &self;
+        let detail =
+            format!("a build's own: {}; shared with the host: {}", own.join(", "), shared.join(", "));
+        Finding { isolation: Some(self), ..Finding::ok(name, detail) }
+    }
+}
+
+/// What every backend gives of the host.
+const GIVEN: &str = "source (read-only) and cache (as --cache-mode says)";
+
+/// A microVM's.
+pub(super) fn qemu(with_kvm: bool) -> Finding {
+    let own = [
+        "kernel",
+        "processes",
+        "users",
+        "devices",
+        "memory and processors (limited)",
+        "network (not the host's loopback)",
+        "a seccomp filter around QEMU",
+    ];
+    let mut isolation = Isolation::new(&own, &[GIVEN]);
+    if !with_kvm {
+        let weak =
+            "under TCG what holds a guest is QEMU's translator, which its developers do not call a boundary";
+        isolation.shared.push(weak.into());
+    }
+    isolation.finding("isolation of qemu")
+}
+
+/// A container's.
+pub(super) fn docker(docker: &Docker) -> Finding {
+    let own = [
+        "mounts",
+        "processes",
+        "host name",
+        "devices",
+        "memory and processors (limited)",
+        "network (docker's bridge)",
+        "docker's capabilities",
+    ];
+    let mut isolation = Isolation::new(&own, &["kernel", "root inside is root of this machine", GIVEN]);
+    isolation.own.extend(docker.security.iter().cloned());
+    isolation.finding("isolation of docker")
+}
+
+/// A sandbox's, found out by making what it is made of.
+pub(super) async fn bubblewrap(Examination { env, host, spawner, .. }: &Examination<'_>) -> Option<Finding> {
+    // That it is not installed says another finding.
+    crate::host::find_program(env, "bwrap")?;
+    let found = bubblewrap::find(env, spawner, host).await;
+    Some(of_sandbox(&found, &Cgroups::find()))
+}
+
+fn of_sandbox(found: &Result<Bubblewrap>, cgroups: &Cgroups) -> Finding {
+    let name = "isolation of bubblewrap";
+    let Bubblewrap { ids, .. } = match found {
+        Ok(found) => found,
+        Err(error) => return Finding::of_error(name, State::Warning, error),
+    };
+    let own = ["mounts", "processes", "host name", "devices", "docker's capabilities, no set-id programs"];
+    let mut isolation = Isolation::new(
+        &own,
+        &["kernel (no seccomp filter)", "network, its loopback included (--network off has none)", GIVEN],
+    );
+    match ids {
+        Ids::Root => isolation.shared.push("root inside is root of this machine".into()),
+        Ids::Range => isolation.own.push("users (a range of /etc/subuid)".into()),
+        Ids::Sole => {
+            isolation
+                .own
+                .push("users (one: without a range in /etc/subuid every step is root inside)".into());
+        }
+    }
+    let limited = [(&cgroups.memory, "memory"), (&cgroups.cpu, "processors")];
+    for (parent, what) in limited {
+        match parent {
+            Some(_) => isolation.own.push(format!("{what} (limited)")),
+            None => isolation.shared.push(format!("{what} (no limit)")),
+        }
+    }
+    let unlimited = limited.iter().any(|(parent, _)| parent.is_none());
+    let mend = unlimited.then(|| WAY_OUT.to_owned());
+    Finding { mend, ..isolation.finding(name) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::cgroup::{Parent, Version};
+
+    fn sandbox(ids: Ids, cgroups: &Cgroups) -> Finding {
+        of_sandbox(&Ok(Bubblewrap { path: "/usr/bin/bwrap".into(), ids, mounts_images: false }), cgroups)
+    }
+
+    #[test]
+    fn what_is_limited_is_a_builds_own_and_what_is_not_is_shared() {
+        let memory = Some(Parent { path: "/g".into(), version: Version::V2 });
+        let Finding { isolation, mend, .. } = sandbox(Ids::Range, &Cgroups { memory, cpu: None });
+        let Isolation { own, shared } = isolation.unwrap();
+        assert!(
+            own.contains(&"memory (limited)".into())
+                && own.contains(&"users (a range of /etc/subuid)".into())
+        );
+        assert_eq!(shared.last().map(String::as_str), Some("processors (no limit)"));
+        assert!(mend.is_some_and(|mend| mend.contains("systemd-run")));
+    }
+
+    #[test]
+    fn root_inside_is_told_to_be_root_outside() {
+        let own = Some(Parent { path: "/g".into(), version: Version::V2 });
+        let Finding { isolation, mend, detail, .. } =
+            sandbox(Ids::Root, &Cgroups { memory: own.clone(), cpu: own });
+        assert!(isolation.unwrap().shared.contains(&"root inside is root of this machine".into()));
+        assert_eq!(mend, None);
+        assert!(detail.contains("shared with the host: kernel (no seccomp filter), network"), "{detail}");
+    }
+
+    #[test]
+    fn a_sandbox_that_cannot_be_made_isolates_nothing() {
+        let failure = crate::exit::Failure::host("no user namespace", "sysctl");
+        let finding = of_sandbox(&Err(failure.into()), &Cgroups::default());
+        assert_eq!((finding.state, finding.isolation), (State::Warning, None));
+    }
+
+    #[test]
+    fn without_kvm_a_microvm_is_told_to_be_weaker() {
+        let shared = |with_kvm| qemu(with_kvm).isolation.unwrap().shared.len();
+        assert_eq!((shared(true), shared(false)), (1, 2));
+    }
+}
