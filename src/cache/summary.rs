@@ -16,7 +16,7 @@ use super::{
     stage::Gain,
     walk::{Seen, walk},
 };
-use crate::{event::Amount, home::Home};
+use crate::{event::Amount, home::Home, plan::CacheWrites};
 
 pub(super) const SUMMARIES: &str = "summaries";
 /// A cache without a summary is counted for a report only up to here: some ten milliseconds.
@@ -40,13 +40,22 @@ struct Stored {
 }
 
 /// What the cache holds, without counting much; `None` where that is not known.
-pub fn held(home: &Home, directory: &Path) -> Result<Option<Held>> {
-    let key = Key::of(directory)?;
-    if let Some(amounts) = load(home, &key)? {
-        return Ok(Some(Held { amounts, exact: false }));
-    }
-    let place = Place::open(directory).with_context(|| format!("open {}", directory.display()))?;
-    Ok(count(&place, QUICK)?.map(|amounts| Held { amounts, exact: true }))
+///
+/// Where a build's writes go through, only the difference of two counts says what is new: a summary comes second.
+pub fn held(home: &Home, directory: &Path, writes: CacheWrites) -> Result<Option<Held>> {
+    let kept = || {
+        let amounts = load(home, &Key::of(directory)?)?;
+        anyhow::Ok(amounts.map(|amounts| Held { amounts, exact: false }))
+    };
+    let counted = || {
+        let place = Place::open(directory).with_context(|| format!("open {}", directory.display()))?;
+        anyhow::Ok(count(&place, QUICK)?.map(|amounts| Held { amounts, exact: true }))
+    };
+    let (first, second): (&dyn Fn() -> _, &dyn Fn() -> _) = match writes {
+        CacheWrites::Through => (&counted, &kept),
+        CacheWrites::Overlay | CacheWrites::Refused => (&kept, &counted),
+    };
+    first()?.map_or_else(second, |held| Ok(Some(held)))
 }
 
 /// After writes that went straight through: what the cache holds now, if counting it is quick. What was kept is wrong now.

@@ -231,7 +231,7 @@ impl Build<'_> {
         self.phases.push(Phase { name: "image".into(), duration: clock.elapsed() });
         let plan = &prepared.plan;
         let held = match &plan.cache {
-            Some(cache) => cache::held(&self.home, &cache.directory)?,
+            Some(cache) => cache::held(&self.home, &cache.directory, cache.mode.writes())?,
             None => None,
         };
         let console_log = self.sink.logs.as_ref().map(Logs::console);
