@@ -1,17 +1,14 @@
-//! What the host trusts: its bundle of certificates, found, read and put into the forms that a guest's tools want.
+//! What the host trusts: its bundle of certificates, found and read.
 //!
 //! Before it: `--host-certs` and the environment. After it: `engine` gives it to the agent. It is no part of a plan, but
 //! where it comes from is.
-
-mod jks;
-mod pem;
 
 use std::{
     fs,
     path::{Path, PathBuf},
 };
 
-use kiln_protocol::Trust;
+use kiln_protocol::{Trust, pem};
 
 use crate::{env::Env, exit::Failure};
 
@@ -51,8 +48,7 @@ pub fn load(path: &Path) -> Result<Trust, Failure> {
     if blocks.is_empty() {
         return Err(refuse("holds no certificate".into()));
     }
-    let bundle = blocks.iter().map(|block| format!("{}\n", block.text)).collect();
-    Ok(Trust { bundle, truststore: jks::truststore(blocks.iter().map(|block| block.der.as_slice())) })
+    Ok(Trust { bundle: blocks.iter().map(|block| format!("{}\n", block.text)).collect() })
 }
 
 #[cfg(test)]

@@ -25,6 +25,7 @@ mod identity;
 mod idmap;
 mod image;
 mod input;
+mod jks;
 mod limit;
 mod log;
 mod modules;

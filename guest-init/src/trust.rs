@@ -1,4 +1,4 @@
-//! Certificates that the host trusts become the guest's: its bundle gets what it lacks, Java its own store.
+//! Certificates that the host trusts become the guest's: its bundle and the stores of its Java get what they lack.
 //!
 //! Nothing of the host's is kept: these files belong to the root, which is thrown away.
 
@@ -9,7 +9,9 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use kiln_protocol::Trust;
+use kiln_protocol::{Trust, pem};
+
+use crate::jks::Store;
 
 /// Where distributions keep the bundle. The first is made where it is missing; the others are added to where they exist.
 const BUNDLES: [&str; 4] = [
@@ -18,7 +20,7 @@ const BUNDLES: [&str; 4] = [
     "etc/ssl/ca-bundle.pem",
     "etc/ssl/cert.pem",
 ];
-/// Where distributions keep Java's store; their JDKs link to it.
+/// Where distributions keep Java's store; their JDKs link to it, so it is made where it is missing.
 const JAVA: &str = "etc/ssl/certs/java/cacerts";
 /// Below it lie JDKs, and in each, perhaps, a store of its own.
 const JDKS: &str = "usr/lib/jvm";
@@ -35,7 +37,7 @@ pub(crate) fn install(trust: &Trust) -> Result<()> {
 }
 
 fn below(root: &Path, trust: &Trust) -> Result<()> {
-    let Trust { bundle, truststore } = trust;
+    let Trust { bundle } = trust;
     let mut done = HashSet::new();
     for (at, path) in BUNDLES.iter().map(|path| root.join(path)).enumerate() {
         // Two names of one file are one bundle.
@@ -44,10 +46,44 @@ fn below(root: &Path, trust: &Trust) -> Result<()> {
             add(&path, bundle)?;
         }
     }
-    for path in [real(&root.join(JAVA))].into_iter().chain(stores_of_jdks(root)) {
-        replace(&path, truststore)?;
+    let stores = stores(root);
+    // It takes a machine without KVM a while to decode them all.
+    if stores.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    // By now it holds the host's as well.
+    let own = read(&real(&root.join(BUNDLES[0])))?;
+    let (of_host, own) = (certificates(bundle), certificates(&String::from_utf8_lossy(&own)));
+    stores.iter().try_for_each(|path| add_to_store(path, &of_host, &own))
+}
+
+/// What can be read of a bundle: a damaged one is somebody else's affair, and was not the host's.
+fn certificates(bundle: &str) -> Vec<Vec<u8>> {
+    let blocks = blocks(bundle).flat_map(|block| pem::certificates(block).unwrap_or_default());
+    blocks.map(|block| block.der).collect()
+}
+
+/// Adds to a store the host's certificates. Where there is none, or one in another format (JDKs from 18 on have PKCS #12), it
+/// becomes one of what the guest's bundle holds.
+fn add_to_store(path: &Path, of_host: &[Vec<u8>], of_bundle: &[Vec<u8>]) -> Result<()> {
+    let held = read(path)?;
+    let (mut store, added) = match Store::read(&held) {
+        Some(store) => (store, of_host),
+        None => (Store::default(), of_bundle),
+    };
+    for (at, der) in added.iter().enumerate() {
+        store.add(&format!("kiln-{at}"), der);
+    }
+    let bytes = store.write();
+    if bytes == held { Ok(()) } else { replace(path, &bytes) }
+}
+
+/// All of a file; nothing where there is none.
+fn read(path: &Path) -> Result<Vec<u8>> {
+    match fs::read(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        read => read.with_context(|| format!("read {}", path.display())),
+    }
 }
 
 /// The file that a name leads to; the name where it leads to none.
@@ -57,11 +93,7 @@ fn real(path: &Path) -> PathBuf {
 
 /// Adds to a bundle what it does not hold.
 fn add(path: &Path, bundle: &str) -> Result<()> {
-    let held = match fs::read(path) {
-        Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
-        Err(error) => return Err(error).with_context(|| format!("read {}", path.display())),
-    };
+    let held = String::from_utf8_lossy(&read(path)?).into_owned();
     let known: HashSet<&str> = blocks(&held).collect();
     let missing: Vec<&str> = blocks(bundle).filter(|block| !known.contains(block)).collect();
     if missing.is_empty() {
@@ -98,11 +130,13 @@ fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     fs::write(path, bytes).with_context(context)
 }
 
-/// Stores that JDKs keep for themselves; a link leads to the distribution's.
-fn stores_of_jdks(root: &Path) -> Vec<PathBuf> {
+/// The stores of the Java that is there: the distribution's, and those that JDKs keep for themselves; a link leads to the
+/// distribution's.
+fn stores(root: &Path) -> Vec<PathBuf> {
     let Ok(jdks) = fs::read_dir(root.join(JDKS)) else { return Vec::new() };
-    let stores = jdks.flatten().map(|jdk| jdk.path().join(OF_A_JDK));
-    stores.filter(|store| fs::symlink_metadata(store).is_ok_and(|metadata| metadata.is_file())).collect()
+    let of_jdks = jdks.flatten().map(|jdk| jdk.path().join(OF_A_JDK));
+    let own = of_jdks.filter(|store| fs::symlink_metadata(store).is_ok_and(|metadata| metadata.is_file()));
+    [real(&root.join(JAVA))].into_iter().chain(own).collect()
 }
 
 #[cfg(test)]
@@ -116,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bundle_gets_what_it_lacks_once_and_java_gets_a_store() {
+    fn a_bundle_and_javas_stores_get_what_they_lack_once() {
         let root = tempfile::tempdir().expect("a directory");
         let at = |path: &str| root.path().join(path);
         fs::create_dir_all(at("etc/ssl/certs")).expect("made");
@@ -124,17 +158,26 @@ mod tests {
         fs::create_dir_all(at("usr/lib/jvm/linked/lib/security")).expect("made");
         fs::write(at(BUNDLES[0]), format!("# theirs\n{}", block("AA"))).expect("written");
         symlink("certs/ca-certificates.crt", at("etc/ssl/cert.pem")).expect("linked");
-        fs::write(at("usr/lib/jvm/own/lib/security/cacerts"), "old").expect("written");
+        let mut theirs = Store::default();
+        theirs.add("theirs", b"their own");
+        theirs.add("both", &[0]);
+        fs::write(at("usr/lib/jvm/own/lib/security/cacerts"), theirs.write()).expect("written");
         symlink("/nowhere", at("usr/lib/jvm/linked/lib/security/cacerts")).expect("linked");
         let bundle = format!("{}\n# ours\n{}\n", block("A\nA"), block("BB"));
-        let trust = Trust { bundle, truststore: b"store".to_vec() };
+        let trust = Trust { bundle };
         for _ in 0..2 {
             below(root.path(), &trust).expect("installed");
             let text = fs::read_to_string(at(BUNDLES[0])).expect("read");
             assert_eq!(text, format!("# theirs\n{}\n{}\n", block("AA"), block("BB")));
         }
-        assert_eq!(fs::read(at(JAVA)).expect("read"), b"store");
-        assert_eq!(fs::read(at("usr/lib/jvm/own/lib/security/cacerts")).expect("read"), b"store");
+        let store = |path: &str| Store::read(&fs::read(at(path)).expect("read")).expect("a store");
+        let mut all = Store::default();
+        // AA, and BB.
+        all.add("kiln-0", &[0]);
+        all.add("kiln-1", &[4]);
+        assert_eq!(store(JAVA), all);
+        theirs.add("kiln-1", &[4]);
+        assert_eq!(store("usr/lib/jvm/own/lib/security/cacerts"), theirs);
         assert!(!at(BUNDLES[1]).exists());
     }
 }

@@ -8,11 +8,8 @@ use serde::{Deserialize, Serialize};
 /// Certificates that the host trusts, and the guest shall.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trust {
-    /// PEM blocks, one after the other; added to the guest's own bundle.
+    /// PEM blocks, one after the other; added to the guest's own bundle, and to the stores of its Java.
     pub bundle: String,
-    /// The same certificates as a Java truststore (JKS); it replaces the guest's.
-    #[serde(with = "crate::bytes")]
-    pub truststore: Vec<u8>,
 }
 
 /// Secrets, for the steps' user alone.
@@ -41,7 +38,7 @@ pub const SECRETS: &str = "/run/secrets";
 
 impl fmt::Debug for Trust {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Trust({} bytes, {} bytes for Java)", self.bundle.len(), self.truststore.len())
+        write!(f, "Trust({} bytes)", self.bundle.len())
     }
 }
 

@@ -32,6 +32,7 @@ mod bytes;
 pub mod frame;
 mod gift;
 mod limit;
+pub mod pem;
 mod reads;
 mod step;
 mod world;

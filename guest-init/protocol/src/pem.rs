@@ -1,21 +1,22 @@
-//! Certificates in PEM (RFC 7468), with whatever text between them.
+//! Certificates in PEM (RFC 7468), with whatever text between them: what [`Trust`](crate::Trust) holds, read the same on both sides.
 
 const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
 const END: &str = "-----END CERTIFICATE-----";
 
 /// One certificate.
-pub(super) struct Block {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Block {
     /// From `BEGIN` to `END`.
-    pub(super) text: String,
+    pub text: String,
     /// What is encoded.
-    pub(super) der: Vec<u8>,
+    pub der: Vec<u8>,
 }
 
 /// All certificates of a text.
 ///
 /// # Errors
 /// What is wrong, as a predicate of the file.
-pub(super) fn certificates(text: &str) -> Result<Vec<Block>, String> {
+pub fn certificates(text: &str) -> Result<Vec<Block>, String> {
     let mut blocks = Vec::new();
     let mut rest = text;
     while let Some(start) = rest.find(BEGIN) {
