@@ -4,6 +4,7 @@
 //! before they are read, and an answer that does not belong here is an error that names it.
 
 use std::{
+    collections::VecDeque,
     io::{self, ErrorKind},
     pin::Pin,
 };
@@ -19,6 +20,8 @@ pub type Writer = Pin<Box<dyn AsyncWrite + Send>>;
 
 /// The bytes taken from the channel in one read: two of the largest frames.
 const READ_BYTES: usize = 128 * 1024;
+/// Bytes that may wait to be sent: above it nothing more is taken from whoever has time.
+const QUEUE: usize = 256 * 1024;
 
 /// A conversation with an agent.
 pub struct Session {
@@ -26,12 +29,29 @@ pub struct Session {
     writer: Writer,
     decoder: frame::Decoder,
     buffer: Vec<u8>,
+    /// To be written while somebody hears.
+    queue: VecDeque<u8>,
 }
 
 impl Session {
     /// A conversation over a channel on which nothing has been said yet.
     pub fn new(reader: Reader, writer: Writer) -> Self {
-        Self { reader, writer, decoder: frame::Decoder::default(), buffer: vec![0; READ_BYTES] }
+        let (decoder, buffer) = (frame::Decoder::default(), vec![0; READ_BYTES]);
+        Self { reader, writer, decoder, buffer, queue: VecDeque::new() }
+    }
+
+    /// Whether more may be put into the queue.
+    pub fn has_room(&self) -> bool {
+        self.queue.len() < QUEUE
+    }
+
+    /// Puts a message into the queue; it is sent while one hears, and before the next thing that is said.
+    ///
+    /// # Errors
+    /// When the message is too large for a frame.
+    pub fn queue(&mut self, message: &ToGuest) -> Result<()> {
+        self.queue.extend(encode(message)?);
+        Ok(())
     }
 
     /// Says one thing.
@@ -39,9 +59,11 @@ impl Session {
     /// # Errors
     /// When the message is too large for a frame, or the channel breaks.
     pub async fn say(&mut self, message: &ToGuest) -> Result<()> {
-        let bytes = frame::encode(message, frame::MAX_REQUEST).context("encode a request to the agent")?;
+        self.queue(message)?;
         let written = async {
-            self.writer.write_all(&bytes).await?;
+            while !self.queue.is_empty() {
+                write_some(&mut self.writer, &mut self.queue).await?;
+            }
             self.writer.flush().await
         };
         match written.await {
@@ -68,14 +90,39 @@ impl Session {
                 Some(message) => return Ok(Some(message)),
                 None => {}
             }
-            // `read` is cancel-safe: when this future is dropped, nothing has been taken from the channel.
-            match self.reader.read(&mut self.buffer).await {
+            let Self { reader, writer, buffer, queue, .. } = self;
+            // Both are cancel-safe: when this future is dropped, nothing has been taken from the channel or from the queue.
+            let read = tokio::select! {
+                read = reader.read(buffer) => read,
+                written = write_some(writer, queue), if !queue.is_empty() => match written {
+                    Ok(()) => continue,
+                    // As in `say`.
+                    Err(error) if gone(&error) => { queue.clear(); continue }
+                    Err(error) => return Err(error).context("write to the agent"),
+                },
+            };
+            match read {
                 Ok(0) => return Ok(None),
                 Ok(count) => self.decoder.push(&self.buffer[..count]),
                 // QEMU was killed before it had read all that was said: that, too, is an end.
                 Err(error) if gone(&error) => return Ok(None),
                 Err(error) => return Err(error).context("read from the agent"),
             }
+        }
+    }
+}
+
+fn encode(message: &ToGuest) -> Result<Vec<u8>> {
+    frame::encode(message, frame::MAX_REQUEST).context("encode a request to the agent")
+}
+
+/// Writes as much of the queue as the channel takes at once.
+async fn write_some(writer: &mut Writer, queue: &mut VecDeque<u8>) -> io::Result<()> {
+    match writer.write(queue.as_slices().0).await? {
+        0 => Err(ErrorKind::BrokenPipe.into()),
+        count => {
+            queue.drain(..count);
+            Ok(())
         }
     }
 }

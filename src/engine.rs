@@ -16,6 +16,7 @@ mod mask;
 mod mend;
 mod output;
 mod reads;
+mod relay;
 
 use std::{
     path::PathBuf,
@@ -38,7 +39,7 @@ use crate::{
     exit::{Code, Failure},
     package::{self, Artifact, Limits},
     plan::{Plan, PlannedStep, Platform},
-    runner::Runner,
+    runner::{Launched, Runner},
 };
 use attend::Attendance;
 use conversation::{Conversation, Wake};
@@ -104,7 +105,7 @@ impl Engine<'_> {
     pub async fn run(&mut self, runner: &mut dyn Runner) -> Result<()> {
         let mut clock = Instant::now();
         let launched = runner.launch(self.plan).await?;
-        let mut talk = Conversation::new(launched, self.interrupts.clone());
+        let mut talk = self.conversation(launched);
         let result = self.work(&mut talk, &mut clock).await;
         match &result {
             // A guest that wrote too much may still be sending.
@@ -133,13 +134,18 @@ impl Engine<'_> {
         console: &mut dyn Console,
     ) -> Result<ExitStatus> {
         let launched = runner.launch(self.plan).await?;
-        let mut talk = Conversation::new(launched, self.interrupts.clone());
+        let mut talk = self.conversation(launched);
         let result = self.command(&mut talk, step, console).await;
         match &result {
             Ok(_) => self.shut_down(&mut talk).await?,
             Err(_) => talk.kill(),
         }
         result
+    }
+
+    fn conversation(&self, launched: Launched) -> Conversation {
+        let ports = self.plan.supplies.relayed(self.plan.runner());
+        Conversation::new(launched, self.interrupts.clone(), ports)
     }
 
     async fn command(

@@ -40,6 +40,7 @@ mod port;
 mod processes;
 mod reads;
 mod reap;
+mod relay;
 mod root;
 mod secrets;
 mod session;

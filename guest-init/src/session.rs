@@ -29,6 +29,7 @@ use crate::{
     processes,
     reads::Reader,
     reap::{self, Reaped},
+    relay::Relay,
     secrets, stdio, trust,
     upper::Uppers,
     work::{Phase, Running, Work},
@@ -74,8 +75,8 @@ fn converse(place: Place, port: &mut Option<Port>, closing: &mut Vec<Closing>) -
         .context("make a descriptor for signals")?;
     match prepare(port, closing)? {
         Some(Prepared { capabilities, uppers, reads }) => {
-            Session { port, signals, capabilities, uppers, reads, taps: Taps::default(), work: Work::None }
-                .run()
+            let (taps, relay) = (Taps::default(), Relay::default());
+            Session { port, signals, capabilities, uppers, reads, taps, relay, work: Work::None }.run()
         }
         None => Ok(()),
     }
@@ -109,7 +110,9 @@ fn prepare(port: &mut Port, closing: &mut Vec<Closing>) -> Result<Option<Prepare
                 | ToGuest::ExportUpper { .. }
                 | ToGuest::Reads
                 | ToGuest::Trust(_)
-                | ToGuest::Secrets(_),
+                | ToGuest::Secrets(_)
+                | ToGuest::Relay(_)
+                | ToGuest::Passage(_),
             ) => {
                 bail!("a request came before the world was prepared")
             }
@@ -132,6 +135,7 @@ struct Session<'p> {
     uppers: Uppers,
     reads: Reader,
     taps: Taps,
+    relay: Relay,
     work: Work,
 }
 
@@ -160,6 +164,7 @@ impl Session<'_> {
             }
             self.keep_the_deadline()?;
             self.feed_the_step()?;
+            self.relay.forward(self.port)?;
             self.taps.forward(self.port)?;
             self.answer_an_ended_step()?;
             self.continue_the_export()?;
@@ -182,6 +187,7 @@ impl Session<'_> {
         fds.extend(self.reads.waits_for().map(|group| PollFd::new(group, PollFlags::POLLIN)));
         if self.port.has_room() {
             fds.extend(self.taps.pipes().map(|pipe| PollFd::new(pipe, PollFlags::POLLIN)));
+            fds.extend(self.relay.waits_for());
         }
         match poll(&mut fds, self.time_left()) {
             Ok(_) | Err(nix::errno::Errno::EINTR) => Ok(()),
@@ -245,6 +251,8 @@ impl Session<'_> {
             (ToGuest::Cancel, Work::Quiet(_) | Work::Export(_)) => bail!("the export was cancelled"),
             (ToGuest::Trust(given), Work::None) => trust::install(&given)?,
             (ToGuest::Secrets(given), Work::None) => secrets::write(&given)?,
+            (ToGuest::Relay(ports), Work::None) => self.relay.listen(&ports)?,
+            (ToGuest::Passage(passage), _) => self.relay.take(passage)?,
             (ToGuest::Run(step), Work::None) => self.start(&step)?,
             // What comes for a step that has just ended is nobody's.
             (
@@ -272,7 +280,8 @@ impl Session<'_> {
                 | ToGuest::ExportUpper { .. }
                 | ToGuest::Reads
                 | ToGuest::Trust(_)
-                | ToGuest::Secrets(_),
+                | ToGuest::Secrets(_)
+                | ToGuest::Relay(_),
                 Work::Step(_) | Work::Quiet(_) | Work::Export(_),
             ) => {
                 bail!("a request came while another was being answered")

@@ -89,7 +89,7 @@ fn describe(prepared: &Prepared, notes: &[String]) -> Result<String> {
         plan.source.as_deref().map_or("(empty)".into(), |path| path.display().to_string())
     )?;
     writeln!(text, "cache        {}", cache(plan.cache.as_ref()))?;
-    text += &super::supplies::describe(&plan.supplies);
+    text += &super::supplies::describe(&plan.supplies, plan.runner());
     writeln!(text, "run as       uid {} inside, uid {} outside", plan.owner.inside, plan.owner.uid)?;
     writeln!(text, "output       {}", plan.out_dir.display())?;
     for note in notes {

@@ -8,7 +8,7 @@ use crate::{
     env::Env,
     event::{Event, Sink},
     exit::Failure,
-    plan::{Proxies, Slirp, Supplies},
+    plan::{Proxies, RunnerKind, Slirp, Supplies},
     secret, trust,
 };
 
@@ -94,13 +94,16 @@ pub(super) fn load(supplies: &Supplies, env: &Env, sink: &mut dyn Sink) -> Resul
 }
 
 /// For `kiln plan`: lines of where everything comes from.
-pub(super) fn describe(supplies: &Supplies) -> String {
+pub(super) fn describe(supplies: &Supplies, runner: RunnerKind) -> String {
     let Supplies { certificates, proxies, secrets } = supplies;
     let mut text = String::new();
     let certificates =
         certificates.as_ref().map_or("(the guest's own)".into(), |path| path.display().to_string());
     text += &format!("certificates {certificates}\n");
     text += &format!("proxies      {proxies}\n");
+    for port in supplies.relayed(runner) {
+        text += &format!("relay        port {port} of the build's loopback leads to that of this host's\n");
+    }
     for source in secrets {
         text += &format!("secret       {} from {}\n", source.id, source.from);
     }

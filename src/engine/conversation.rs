@@ -9,6 +9,7 @@ use tokio::{
     time::{Instant, sleep_until, timeout},
 };
 
+use super::relay::Relays;
 use crate::{
     agent::Session,
     exit::{Code, Failure},
@@ -81,6 +82,7 @@ pub(super) struct Conversation {
     session: Session,
     machine: Box<dyn Machine>,
     interrupts: Interrupts,
+    relays: Relays,
     state: State,
 }
 
@@ -92,9 +94,11 @@ enum State {
 }
 
 impl Conversation {
-    pub(super) fn new(launched: Launched, interrupts: Interrupts) -> Self {
+    /// With an agent that relays these ports.
+    pub(super) fn new(launched: Launched, interrupts: Interrupts, ports: Vec<u16>) -> Self {
         let Launched { reader, writer, machine } = launched;
-        Self { session: Session::new(reader, writer), machine, interrupts, state: State::Running }
+        let (session, relays) = (Session::new(reader, writer), Relays::new(ports));
+        Self { session, machine, interrupts, relays, state: State::Running }
     }
 
     /// Says one thing to the agent.
@@ -104,29 +108,41 @@ impl Conversation {
             .with_context(|| format!("the agent has read nothing for {} s", SAY_LIMIT.as_secs()))?
     }
 
-    /// Waits for whatever comes first. Messages come before an end, so that nothing is lost that was said.
+    /// Waits for whatever comes first, and meanwhile passes on what is relayed. Messages come before an end, so that nothing
+    /// is lost that was said. May be dropped while it waits.
     pub(super) async fn wake(&mut self, deadline: Option<Instant>) -> Result<Wake> {
-        let Self { session, machine, interrupts, state } = self;
-        let due = async {
-            match deadline {
-                Some(at) => sleep_until(at).await,
-                None => std::future::pending().await,
+        loop {
+            let Self { session, machine, interrupts, relays, state } = self;
+            let due = async {
+                match deadline {
+                    Some(at) => sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            let heard = tokio::select! {
+                biased;
+                signal = interrupts.next(), if *state == State::Running => {
+                    *state = State::Interrupted;
+                    return Ok(Wake::Interrupted(signal));
+                }
+                () = due => return Ok(Wake::Deadline),
+                request = relays.next(), if session.has_room() => {
+                    session.queue(&request)?;
+                    continue;
+                }
+                heard = session.hear() => heard,
+                ended = machine.ended() => return Ok(Wake::Ended(ended)),
+            };
+            match heard? {
+                Some(message) => {
+                    let (message, answer) = relays.take(message);
+                    answer.iter().try_for_each(|answer| session.queue(answer))?;
+                    if let Some(message) = message {
+                        return Ok(Wake::Message(message));
+                    }
+                }
+                None => return self.closed().await,
             }
-        };
-        let heard = tokio::select! {
-            biased;
-            signal = interrupts.next(), if *state == State::Running => {
-                *state = State::Interrupted;
-                return Ok(Wake::Interrupted(signal));
-            }
-            () = due => return Ok(Wake::Deadline),
-            heard = session.hear() => heard,
-            ended = machine.ended() => return Ok(Wake::Ended(ended)),
-        };
-        match heard {
-            Ok(Some(message)) => Ok(Wake::Message(message)),
-            Ok(None) => self.closed().await,
-            Err(error) => Err(error),
         }
     }
 

@@ -86,7 +86,9 @@ pub(super) fn unexpected(message: &FromGuest, when: &str, talk: &Conversation) -
         | FromGuest::Refused { .. }
         | FromGuest::Data(_)
         | FromGuest::Reads(_)
-        | FromGuest::Exported { .. } => anyhow!("the agent sent {} {when}", name(message)),
+        | FromGuest::Exported { .. }
+        | FromGuest::Opened { .. }
+        | FromGuest::Passage(_) => anyhow!("the agent sent {} {when}", name(message)),
     }
 }
 
@@ -102,6 +104,8 @@ fn name(message: &FromGuest) -> &'static str {
         FromGuest::Reads(_) => "Reads",
         FromGuest::Exported { .. } => "Exported",
         FromGuest::Failed { .. } => "Failed",
+        FromGuest::Opened { .. } => "Opened",
+        FromGuest::Passage(_) => "Passage",
     }
 }
 

@@ -29,6 +29,10 @@ impl Gifts {
             let secrets = Secrets { uid: owner, gid: owner, secrets: self.secrets.clone() };
             talk.say(&ToGuest::Secrets(secrets)).await?;
         }
+        let ports = plan.supplies.relayed(plan.runner());
+        if !ports.is_empty() {
+            talk.say(&ToGuest::Relay(ports)).await?;
+        }
         Ok(())
     }
 

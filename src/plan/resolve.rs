@@ -114,6 +114,7 @@ pub fn resolve(recipe: &Recipe, wishes: &Wishes, facts: Facts) -> Result<Plan, F
         }
     };
     world.files.extend(tool_files(recipe));
+    world.files.extend(supplies.files());
     Ok(Plan {
         artifacts: artifacts(recipe, &package),
         arch: recipe.arch.apk().to_owned(),

@@ -1,8 +1,9 @@
 //! What a build gets of the host besides files to build from: certificates, proxies, secrets. The plan knows where they
 //! come from; their contents are read when it starts, and given to the agent.
 
-use std::{fmt, path::PathBuf};
+use std::{collections::BTreeSet, fmt, net::IpAddr, path::PathBuf};
 
+use kiln_protocol::TextFile;
 use serde::Serialize;
 
 use super::RunnerKind;
@@ -12,6 +13,12 @@ const BUNDLE: &str = "/etc/ssl/certs/ca-certificates.crt";
 /// What tells them: OpenSSL and uv, Node, pip's own bundle, Python's requests.
 const BUNDLE_VARIABLES: [&str; 4] =
     ["SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS", "PIP_CERT", "REQUESTS_CA_BUNDLE"];
+
+/// What every `mvn` reads when it starts.
+const MAVEN_RC: &str = "/etc/mavenrc";
+/// Maven reads no variable for proxies. What Java is told instead is made of the variables where Maven runs, so that a build
+/// file's own win, and no password stands in a plan.
+const MAVEN_PROXIES: &str = include_str!("mavenrc.sh");
 
 /// All of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -69,24 +76,48 @@ impl Supplies {
     /// Those that a build in this backend can use; what it cannot is noted, with a way out.
     pub(super) fn reachable(&self, runner: RunnerKind, notes: &mut Vec<String>) -> Self {
         let mut supplies = self.clone();
-        if runner == RunnerKind::Bubblewrap {
-            // A sandbox has the host's network, its loopback too.
+        if shares_loopback(runner) {
             return supplies;
         }
-        let Proxies { http, https, all, none_for: _ } = &mut supplies.proxies;
-        for (name, proxy) in [("HTTP_PROXY", http), ("HTTPS_PROXY", https), ("ALL_PROXY", all)] {
-            if is_loopback(proxy) {
-                notes.push(format!(
-                    "proxy: {name} names this host's own loopback, which the build does not reach: it is not passed; \
-                     have the proxy listen on an address of the network too, and name that"
-                ));
-                proxy.clear();
+        for (name, proxy) in supplies.proxies.each_mut() {
+            match Loopback::of(proxy) {
+                None => {}
+                // Where the agent listens.
+                Some(Loopback { host, port: Some(_) }) if RELAYED_HOSTS.contains(&host) => {
+                    // The last one: a user may be called so.
+                    let (start, end) = proxy.rsplit_once(host).unwrap_or((proxy, ""));
+                    *proxy = format!("{start}127.0.0.1{end}");
+                }
+                Some(_) => {
+                    notes.push(format!(
+                        "proxy: {name} names a place of this host's loopback that is not relayed: it is not passed; \
+                         write 127.0.0.1 and its port"
+                    ));
+                    proxy.clear();
+                }
             }
         }
         if self.proxies != Proxies::default() && supplies.proxies.is_empty() {
             supplies.proxies.none_for.clear();
         }
         supplies
+    }
+
+    /// The ports of the build's loopback that lead to the same ports of this host's, so that its proxies are reached there,
+    /// and nothing else.
+    pub fn relayed(&self, runner: RunnerKind) -> Vec<u16> {
+        if shares_loopback(runner) {
+            return Vec::new();
+        }
+        let Proxies { http, https, all, none_for: _ } = &self.proxies;
+        let ports = [http, https, all].into_iter().filter_map(|proxy| Loopback::of(proxy)?.port);
+        ports.collect::<BTreeSet<u16>>().into_iter().collect()
+    }
+
+    /// Files that say what a tool reads of no variable.
+    pub(super) fn files(&self) -> Option<TextFile> {
+        let there = !self.proxies.is_empty();
+        there.then(|| TextFile { path: MAVEN_RC.into(), text: MAVEN_PROXIES.into(), mode: 0o644 })
     }
 
     /// The variables that lead tools to it; the build file's own win.
@@ -105,6 +136,11 @@ impl Supplies {
 }
 
 impl Proxies {
+    fn each_mut(&mut self) -> [(&'static str, &mut String); 3] {
+        let Self { http, https, all, none_for: _ } = self;
+        [("HTTP_PROXY", http), ("HTTPS_PROXY", https), ("ALL_PROXY", all)]
+    }
+
     /// Whether there is one.
     pub fn is_empty(&self) -> bool {
         [&self.http, &self.https, &self.all].iter().all(|proxy| proxy.is_empty())
@@ -123,19 +159,40 @@ fn password(url: &str) -> Option<&str> {
     Some(user.split_once(':')?.1).filter(|password| !password.is_empty())
 }
 
-/// Whether a proxy is on this host's loopback.
-fn is_loopback(url: &str) -> bool {
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let authority = rest.split('/').next().unwrap_or_default();
-    let place = authority.rsplit_once('@').map_or(authority, |(_, place)| place);
-    let host = match place.strip_prefix('[') {
-        Some(address) => address.split(']').next().unwrap_or_default(),
-        None => place.split(':').next().unwrap_or_default(),
-    };
-    host == "localhost"
-        || host
-            .parse::<std::net::IpAddr>()
-            .is_ok_and(|address| address.is_loopback() || address.is_unspecified())
+/// Whether a build's loopback is the host's.
+fn shares_loopback(runner: RunnerKind) -> bool {
+    match runner {
+        RunnerKind::Bubblewrap => true,
+        RunnerKind::Qemu | RunnerKind::Docker => false,
+    }
+}
+
+/// A place on this host's loopback.
+#[derive(Debug, PartialEq, Eq)]
+struct Loopback<'u> {
+    /// As the URL has it.
+    host: &'u str,
+    /// If the URL has one: tools do not agree on what is meant by none.
+    port: Option<u16>,
+}
+
+/// As which it is relayed: the port of 127.0.0.1, or of `::1` where that refuses.
+const RELAYED_HOSTS: [&str; 5] = ["localhost", "127.0.0.1", "0.0.0.0", "[::1]", "[::]"];
+
+impl<'u> Loopback<'u> {
+    /// The place of a proxy, if it is there.
+    fn of(url: &'u str) -> Option<Self> {
+        let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+        let authority = rest.split('/').next().unwrap_or_default();
+        let place = authority.rsplit_once('@').map_or(authority, |(_, place)| place);
+        let (host, port) = match place.rsplit_once(':') {
+            Some((host, port)) if !port.ends_with(']') => (host, port.parse().ok()),
+            Some(_) | None => (place, None),
+        };
+        let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+        let is_here = address.is_ok_and(|address| address.is_loopback() || address.is_unspecified());
+        (is_here || host == "localhost").then_some(Self { host, port })
+    }
 }
 
 /// Without passwords.
@@ -180,22 +237,47 @@ mod tests {
         assert_eq!(names, ["HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy"]);
     }
 
+    fn with_https(url: &str) -> Supplies {
+        let proxies = Proxies { https: url.into(), none_for: "x".into(), ..Proxies::default() };
+        Supplies { proxies, ..Supplies::default() }
+    }
+
     #[test]
-    fn a_proxy_on_loopback_is_passed_to_sandboxes_alone() {
-        let loopback =
-            ["http://localhost:3128", "127.0.0.1:3128", "http://u:p@[::1]:80/", "socks5://0.0.0.0:1"];
-        for url in loopback {
-            let proxies = Proxies { https: url.into(), none_for: "x".into(), ..Proxies::default() };
-            let supplies = Supplies { proxies, ..Supplies::default() };
-            let mut notes = Vec::new();
-            assert!(supplies.reachable(RunnerKind::Qemu, &mut notes).variables().is_empty(), "{url}");
-            assert_eq!(notes.len(), 1, "{url}");
+    fn a_proxy_on_loopback_is_relayed_where_loopback_is_not_the_hosts() {
+        for (url, inside, port) in [
+            ("http://localhost:3128", "http://127.0.0.1:3128", 3128),
+            ("127.0.0.1:3128", "127.0.0.1:3128", 3128),
+            ("http://u:p@[::1]:80/", "http://u:p@127.0.0.1:80/", 80),
+            ("socks5://0.0.0.0:1", "socks5://127.0.0.1:1", 1),
+        ] {
+            let (supplies, mut notes) = (with_https(url), Vec::new());
+            for runner in [RunnerKind::Qemu, RunnerKind::Docker] {
+                let reachable = supplies.reachable(runner, &mut notes);
+                assert_eq!(reachable.proxies.https, inside);
+                assert_eq!(reachable.relayed(runner), [port], "{url}");
+            }
             assert_eq!(supplies.reachable(RunnerKind::Bubblewrap, &mut notes), supplies);
+            assert!(supplies.relayed(RunnerKind::Bubblewrap).is_empty());
+            assert!(notes.is_empty(), "{notes:?}");
         }
-        for url in
-            ["", "http://proxy.example:3128", "http://localhost.example", "http://localhost:x@10.0.0.1:80"]
+    }
+
+    #[test]
+    fn a_place_of_loopback_that_cannot_be_relayed_is_not_passed() {
+        for url in ["http://localhost", "http://[::1]", "http://127.0.0.2:3128", "http://localhost:x"] {
+            let mut notes = Vec::new();
+            let reachable = with_https(url).reachable(RunnerKind::Qemu, &mut notes);
+            assert!(reachable.variables().is_empty() && notes.len() == 1, "{url}: {notes:?}");
+        }
+    }
+
+    #[test]
+    fn a_proxy_elsewhere_is_passed_as_it_is() {
+        for url in ["http://proxy.example:3128", "http://localhost.example", "http://localhost:x@10.0.0.1:80"]
         {
-            assert!(!is_loopback(url), "{url}");
+            let supplies = with_https(url);
+            assert_eq!(supplies.reachable(RunnerKind::Qemu, &mut Vec::new()), supplies);
+            assert!(supplies.relayed(RunnerKind::Qemu).is_empty(), "{url}");
         }
     }
 

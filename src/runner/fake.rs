@@ -115,6 +115,8 @@ impl Agent {
                 ToGuest::Cancel
                 | ToGuest::Trust(_)
                 | ToGuest::Secrets(_)
+                | ToGuest::Relay(_)
+                | ToGuest::Passage(_)
                 | ToGuest::Input { .. }
                 | ToGuest::Resize { .. } => {}
                 ToGuest::Export { .. } => self.export(self.script.archive.clone()).await?,

@@ -9,11 +9,13 @@
 //!                             Hello { version }
 //! Prepare(World)          ->
 //!                         <-  Ready { phases } | Failed
-//! Trust, Secrets          ->  (no answer)
+//! Trust, Secrets, Relay   ->  (no answer)
 //! Run(Step)               ->
 //!                         <-  Output*, Ended { status } | Refused
 //! Input*, Resize          ->  (a step with a pipe or a terminal; never more than the window)
 //!                         <-  Consumed*
+//!                         <-  Opened, Passage*
+//! Passage*                ->  (a connection that is relayed: at any time, until an export)
 //! Cancel                  ->  (ends the running step and all it started)
 //! Export                  ->
 //!                         <-  Data*, Exported | Failed
@@ -34,6 +36,7 @@ mod gift;
 mod limit;
 pub mod pem;
 mod reads;
+mod relay;
 mod step;
 mod world;
 
@@ -42,6 +45,7 @@ use serde::{Deserialize, Serialize};
 pub use gift::{SECRETS, Secret, Secrets, Trust};
 pub use limit::{Limit, Resource};
 pub use reads::{Completeness, Counted, CountedDirectory, MAX_COUNTED, Reads};
+pub use relay::{Passage, Piece, RELAY_WINDOW, RELAYED};
 pub use step::{ExitStatus, Stdin, Step, Stream, Terminal, User};
 pub use world::{Access, BootFile, Closing, Identity, Mount, Network, TextFile, World};
 
@@ -101,6 +105,10 @@ pub enum ToGuest {
     },
     /// End all processes, do what [`World::closing`] says, flush, and end: power off the microVM, exit in a container or sandbox.
     Shutdown,
+    /// Listen on these ports of loopback, and pass on what is connected; before the first step, not answered.
+    Relay(Vec<u16>),
+    /// What the host's end of a relayed connection sends.
+    Passage(Passage),
 }
 
 /// What the agent says.
@@ -167,4 +175,13 @@ pub enum FromGuest {
         /// A sentence: what, where, why.
         why: String,
     },
+    /// A process has connected to a port of [`ToGuest::Relay`].
+    Opened {
+        /// A number that no open connection has.
+        connection: u32,
+        /// The port.
+        port: u16,
+    },
+    /// What the guest's end of a relayed connection sends.
+    Passage(Passage),
 }

@@ -5,6 +5,7 @@ mod archive;
 mod export;
 mod process;
 mod reads;
+mod relay;
 mod steps;
 mod terminal;
 mod upper;

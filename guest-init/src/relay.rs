@@ -1,0 +1,206 @@
+//! Ports of loopback whose connections lead to the same ports of the host's, through the channel.
+//!
+//! Nothing here blocks. A connection costs the memory of its window, and no more than [`RELAYED`] are taken at once.
+
+use std::{
+    collections::VecDeque,
+    io::{self, ErrorKind, Read, Write},
+    net::{Ipv4Addr, Shutdown, TcpListener, TcpStream},
+    os::fd::{AsFd, BorrowedFd},
+};
+
+use anyhow::{Context, Result, ensure};
+use kiln_protocol::{FromGuest, Passage, Piece, RELAY_WINDOW, RELAYED, frame::MAX_DATA};
+use nix::poll::{PollFd, PollFlags};
+
+use crate::port::Port;
+
+/// All ports and connections.
+#[derive(Default)]
+pub(crate) struct Relay {
+    doors: Vec<Door>,
+    connections: Vec<Connection>,
+    next: u32,
+}
+
+/// A port that is listened on.
+struct Door {
+    port: u16,
+    listener: TcpListener,
+}
+
+/// A connection that a process has made.
+struct Connection {
+    id: u32,
+    stream: TcpStream,
+    /// From the host, not written yet.
+    queue: VecDeque<u8>,
+    /// How many bytes more the host takes.
+    credit: usize,
+    /// What the process sends.
+    inward: Way,
+    /// What it is sent.
+    outward: Way,
+}
+
+/// One direction of a connection.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Open,
+    /// No more will come, but not all that came has been handed on.
+    Ending,
+    Ended,
+}
+
+impl Relay {
+    /// Begins to listen.
+    pub(crate) fn listen(&mut self, ports: &[u16]) -> Result<()> {
+        for &port in ports {
+            let context = || format!("listen on port {port} of loopback");
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).with_context(context)?;
+            listener.set_nonblocking(true).with_context(context)?;
+            self.doors.push(Door { port, listener });
+        }
+        Ok(())
+    }
+
+    /// Takes what the host has sent; what comes for a connection that is gone is nobody's.
+    pub(crate) fn take(&mut self, Passage { connection, piece }: Passage) -> Result<()> {
+        let Some(at) = self.connections.iter().position(|open| open.id == connection) else { return Ok(()) };
+        let open = &mut self.connections[at];
+        match piece {
+            Piece::Bytes(bytes) if bytes.is_empty() => open.outward = Way::Ending,
+            Piece::Bytes(bytes) => {
+                ensure!(open.queue.len() + bytes.len() <= RELAY_WINDOW, "more came than a window takes");
+                open.queue.extend(bytes);
+            }
+            Piece::Taken(count) => open.credit = (open.credit + count as usize).min(RELAY_WINDOW),
+            Piece::Broken => drop(self.connections.swap_remove(at)),
+        }
+        Ok(())
+    }
+
+    /// What to wait for. A connection that nothing can be done for is left out: poll would tell of its end at once, again
+    /// and again.
+    pub(crate) fn waits_for(&self) -> impl Iterator<Item = PollFd<'_>> {
+        let room = self.connections.len() < RELAYED;
+        let doors = self.doors.iter().filter(move |_| room);
+        let doors = doors.map(|door| PollFd::new(door.listener.as_fd(), PollFlags::POLLIN));
+        doors.chain(self.connections.iter().filter_map(|open| {
+            let events = open.events();
+            let fd: BorrowedFd<'_> = open.stream.as_fd();
+            (!events.is_empty()).then(|| PollFd::new(fd, events))
+        }))
+    }
+
+    /// Takes new connections, and moves a piece of each in both directions.
+    pub(crate) fn forward(&mut self, port: &mut Port) -> Result<()> {
+        if !port.has_room() {
+            return Ok(());
+        }
+        self.accept(port)?;
+        let mut kept = Vec::with_capacity(self.connections.len());
+        for mut open in std::mem::take(&mut self.connections) {
+            match open.forward(port)? {
+                Ok(()) if open.is_over() => {}
+                Ok(()) => kept.push(open),
+                // Whoever was connected has gone, or the kernel will not have it: the host need not know why.
+                Err(_) => port.send(&passage(open.id, Piece::Broken))?,
+            }
+        }
+        self.connections = kept;
+        Ok(())
+    }
+
+    fn accept(&mut self, port: &mut Port) -> Result<()> {
+        for door in &self.doors {
+            while self.connections.len() < RELAYED {
+                // What went wrong with one that wanted to connect is its own affair.
+                let Ok((stream, _)) = door.listener.accept() else { break };
+                stream.set_nonblocking(true).context("make a connection non-blocking")?;
+                let id = self.next;
+                self.next = self.next.wrapping_add(1);
+                port.send(&FromGuest::Opened { connection: id, port: door.port })?;
+                self.connections.push(Connection {
+                    id,
+                    stream,
+                    queue: VecDeque::new(),
+                    credit: RELAY_WINDOW,
+                    inward: Way::Open,
+                    outward: Way::Open,
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn passage(connection: u32, piece: Piece) -> FromGuest {
+    FromGuest::Passage(Passage { connection, piece })
+}
+
+impl Connection {
+    fn events(&self) -> PollFlags {
+        let mut events = PollFlags::empty();
+        events.set(PollFlags::POLLIN, self.inward == Way::Open && self.credit > 0);
+        events.set(PollFlags::POLLOUT, !self.queue.is_empty());
+        events
+    }
+
+    fn is_over(&self) -> bool {
+        (self.inward, self.outward) == (Way::Ended, Way::Ended)
+    }
+
+    /// The outer error is the channel's, the inner one the connection's.
+    fn forward(&mut self, port: &mut Port) -> Result<io::Result<()>> {
+        match self.write() {
+            Ok(0) => {}
+            // No more than a window, which fits.
+            Ok(count) => port.send(&passage(self.id, Piece::Taken(count as u32)))?,
+            Err(error) => return Ok(Err(error)),
+        }
+        match self.read() {
+            Ok(None) => Ok(Ok(())),
+            Ok(Some(bytes)) => port.send(&passage(self.id, Piece::Bytes(bytes))).map(Ok),
+            Err(error) => Ok(Err(error)),
+        }
+    }
+
+    /// Writes what the process takes now; the answer is how much that was.
+    fn write(&mut self) -> io::Result<usize> {
+        let before = self.queue.len();
+        while !self.queue.is_empty() {
+            match self.stream.write(self.queue.as_slices().0) {
+                Ok(count) => drop(self.queue.drain(..count)),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        if self.queue.is_empty() && self.outward == Way::Ending {
+            self.stream.shutdown(Shutdown::Write)?;
+            self.outward = Way::Ended;
+        }
+        Ok(before - self.queue.len())
+    }
+
+    /// Reads a piece, as far as the host takes it; an empty one is the end.
+    fn read(&mut self) -> io::Result<Option<Vec<u8>>> {
+        if self.inward != Way::Open || self.credit == 0 {
+            return Ok(None);
+        }
+        let mut bytes = vec![0; self.credit.min(MAX_DATA)];
+        match self.stream.read(&mut bytes) {
+            Ok(count) => {
+                bytes.truncate(count);
+                self.credit -= count;
+                if count == 0 {
+                    self.inward = Way::Ended;
+                }
+                Ok(Some(bytes))
+            }
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}

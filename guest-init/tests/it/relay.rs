@@ -1,0 +1,116 @@
+//! Connections to a port that is relayed.
+
+use kiln_protocol::{ExitStatus, FromGuest, Passage, Piece, RELAY_WINDOW, Step, Stream, ToGuest};
+
+use crate::agent::{Agent, empty_world, is_root, sh, skip};
+
+const PORT: u16 = 3128;
+
+/// An agent whose loopback is its own.
+fn agent() -> Option<Agent> {
+    if !is_root() {
+        skip("a network of its own needs root");
+        return None;
+    }
+    let mut agent = Agent::start_alone(empty_world());
+    agent.send(&ToGuest::Relay(vec![PORT]));
+    Some(agent)
+}
+
+fn bash(index: u32, script: &str) -> Step {
+    Step { argv: ["bash", "-c", script].map(str::to_owned).to_vec(), ..sh(index, "") }
+}
+
+fn passage(connection: u32, piece: Piece) -> ToGuest {
+    ToGuest::Passage(Passage { connection, piece })
+}
+
+/// What was heard until the step ended and its connection had.
+#[derive(Default)]
+struct Heard {
+    written: Vec<u8>,
+    passed: Vec<u8>,
+    taken: u32,
+    ended: bool,
+}
+
+fn hear(agent: &mut Agent, connection: u32) -> Heard {
+    let mut heard = Heard::default();
+    let mut status = None;
+    while status.is_none() || !heard.ended {
+        match agent.hear() {
+            Some(FromGuest::Output { stream: Stream::Stdout, bytes, .. }) => heard.written.extend(bytes),
+            Some(FromGuest::Ended { status: ended, .. }) => status = Some(ended),
+            Some(FromGuest::Passage(Passage { connection: of, piece })) if of == connection => match piece {
+                Piece::Bytes(bytes) => {
+                    heard.ended |= bytes.is_empty();
+                    agent.send(&passage(connection, Piece::Taken(bytes.len() as u32)));
+                    heard.passed.extend(bytes);
+                }
+                Piece::Taken(count) => heard.taken += count,
+                Piece::Broken => heard.ended = true,
+            },
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(status, Some(ExitStatus::Code(0)));
+    heard
+}
+
+fn opened(agent: &mut Agent) -> u32 {
+    match agent.hear() {
+        Some(FromGuest::Opened { connection, port: PORT }) => connection,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn both_directions_pass_and_end() {
+    let Some(mut agent) = agent() else { return };
+    agent.send(&ToGuest::Run(bash(1, "exec 3<>/dev/tcp/127.0.0.1/3128; echo hello >&3; cat <&3")));
+    let connection = opened(&mut agent);
+    agent.send(&passage(connection, Piece::Bytes(b"world\n".to_vec())));
+    agent.send(&passage(connection, Piece::Bytes(Vec::new())));
+    let Heard { written, passed, taken, .. } = hear(&mut agent, connection);
+    assert_eq!(
+        (written.as_slice(), passed.as_slice(), taken),
+        (b"world\n".as_slice(), b"hello\n".as_slice(), 6)
+    );
+}
+
+#[test]
+fn no_more_than_a_window_leaves_before_it_was_taken() {
+    let Some(mut agent) = agent() else { return };
+    let count = 2 * RELAY_WINDOW;
+    let script = format!("head -c {count} /dev/zero > /dev/tcp/127.0.0.1/3128");
+    agent.send(&ToGuest::Run(bash(1, &script)));
+    let connection = opened(&mut agent);
+    let mut untaken = 0;
+    while untaken < RELAY_WINDOW {
+        match agent.hear() {
+            Some(FromGuest::Passage(Passage { piece: Piece::Bytes(bytes), .. })) => untaken += bytes.len(),
+            other => panic!("{other:?}"),
+        }
+    }
+    // The kernel holds some of the rest; the agent goes on only when it is told.
+    agent.send(&passage(connection, Piece::Taken(untaken as u32)));
+    let heard = hear(&mut agent, connection);
+    assert_eq!((untaken, untaken + heard.passed.len()), (RELAY_WINDOW, count));
+}
+
+#[test]
+fn what_the_host_breaks_ends_in_the_step() {
+    let Some(mut agent) = agent() else { return };
+    agent.send(&ToGuest::Run(bash(1, "exec 3<>/dev/tcp/127.0.0.1/3128; cat <&3; echo over")));
+    let connection = opened(&mut agent);
+    agent.send(&passage(connection, Piece::Broken));
+    match (agent.hear(), agent.hear()) {
+        (Some(FromGuest::Output { bytes, .. }), Some(FromGuest::Ended { .. })) => {
+            assert_eq!(bytes, b"over\n")
+        }
+        other => panic!("{other:?}"),
+    }
+    // Others are served as before.
+    agent.send(&ToGuest::Run(bash(2, "exec 3<>/dev/tcp/127.0.0.1/3128")));
+    assert_ne!(opened(&mut agent), connection);
+}
