@@ -5,11 +5,16 @@ mod cargo;
 mod commit;
 mod interactive;
 mod owners;
+#[path = "../it/proxy.rs"]
+mod proxy;
 #[path = "../sandbox/pty.rs"]
 mod pty;
 mod secrets;
 #[path = "../it/skip.rs"]
 mod skip;
+#[path = "../it/supplied.rs"]
+mod supplied;
+mod supplies;
 mod world;
 
 use std::{

@@ -1,7 +1,12 @@
 //! Real builds in real sandboxes: what a user runs, what it leaves, and what it must not reach.
 
 mod interactive;
+#[path = "../it/proxy.rs"]
+mod proxy;
 mod pty;
+#[path = "../it/supplied.rs"]
+mod supplied;
+mod supplies;
 
 use std::{
     fs,
@@ -55,6 +60,17 @@ fn build_saying(
     steps: &[&str],
     arguments: &[&str],
 ) -> Output {
+    let mut command = command(directory, run_as, steps, arguments);
+    command.args(["--progress", progress]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let kiln = command.spawn().expect("kiln can be started");
+    // prlimit becomes kiln.
+    let pid = kiln.id();
+    let output = kiln.wait_with_output().expect("kiln can be waited for");
+    assert_eq!(groups_of(pid), Vec::<PathBuf>::new(), "control groups are left");
+    output
+}
+
+fn command(directory: &Path, run_as: &str, steps: &[&str], arguments: &[&str]) -> Command {
     let mut text = format!(
         "package:\n  name: sample\n  version: 1.10\n  epoch: 3\nenvironment:\n  accounts:\n    run-as: {run_as}\npipeline:\n"
     );
@@ -67,15 +83,9 @@ fn build_saying(
     let mut command = Command::new("prlimit");
     command.args(["--nofile=300:", "--core=4096:"]).arg(env!("CARGO_BIN_EXE_kiln"));
     command.current_dir(directory).env("QEMU_DISKS_PATH", scratch(directory));
-    command.args(["build", "--runner", "bubblewrap", "--progress", progress, "--cache-dir", "cache"]);
+    command.args(["build", "--runner", "bubblewrap", "--cache-dir", "cache"]);
     command.args(arguments).arg("file.yaml").stdin(Stdio::null());
-    command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    let kiln = command.spawn().expect("kiln can be started");
-    // prlimit becomes kiln.
-    let pid = kiln.id();
-    let output = kiln.wait_with_output().expect("kiln can be waited for");
-    assert_eq!(groups_of(pid), Vec::<PathBuf>::new(), "control groups are left");
-    output
+    command
 }
 
 /// The control groups of a kiln's sandboxes.

@@ -23,18 +23,33 @@ pub(crate) struct Lot {
 
 impl Lot {
     /// The one of a suite, and its cases: all of them in the soak, else `few`, drawn and printed.
-    pub(crate) fn of<T>(suite: &'static str, mut cases: Vec<T>, few: usize) -> (Self, Vec<T>) {
+    pub(crate) fn of<T>(suite: &'static str, cases: Vec<T>, few: usize) -> (Self, Vec<T>) {
+        Self::choosing(suite, cases, |drawn| drawn.into_iter().take(few).collect())
+    }
+
+    /// As [`Self::of`]; the few are chosen of the cases in the order in which they were drawn.
+    pub(crate) fn choosing<T>(
+        suite: &'static str,
+        mut cases: Vec<T>,
+        few: impl FnOnce(Vec<T>) -> Vec<T>,
+    ) -> (Self, Vec<T>) {
         let seed =
             number(SEED).unwrap_or_else(|| RandomState::new().hash_one("a number like no other") >> 40);
         let whole = cases.len();
-        let all = if env::var_os(ALL).is_some_and(|value| value == "1") { whole } else { few };
-        let count = number(COUNT).map_or(all, |count| usize::try_from(count).unwrap()).min(whole);
         let mut lot = Self { suite, state: seed };
         for at in (1..whole).rev() {
             cases.swap(at, usize::try_from(lot.below(at as u64 + 1)).unwrap());
         }
-        cases.truncate(count);
-        lot.say(&format!("{count} of {whole} cases; {SEED}={seed} {COUNT}={count} repeats them"));
+        let all = env::var_os(ALL).is_some_and(|value| value == "1");
+        let (cases, again) = match number(COUNT) {
+            Some(count) => {
+                cases.truncate(usize::try_from(count).unwrap());
+                (cases, format!(" {COUNT}={count}"))
+            }
+            None if all => (cases, format!(" {ALL}=1")),
+            None => (few(cases), String::new()),
+        };
+        lot.say(&format!("{} of {whole} cases; {SEED}={seed}{again} repeats them", cases.len()));
         (lot, cases)
     }
 

@@ -18,6 +18,8 @@ mod lot;
 mod ownership;
 mod pipelines;
 mod place;
+#[path = "../it/proxy.rs"]
+mod proxy;
 mod prunes;
 mod sandboxes;
 #[path = "../it/skip.rs"]

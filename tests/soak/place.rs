@@ -114,6 +114,14 @@ impl Place {
         self.root().join("project")
     }
 
+    /// A directory of the project that whoever runs kiln may write into.
+    pub(crate) fn directory(&self, name: &str) -> PathBuf {
+        let directory = self.project().join(name);
+        fs::create_dir(&directory).unwrap();
+        self.give_to_user(&directory);
+        directory
+    }
+
     /// The value of [`MARK`].
     pub(crate) fn mark(&self) -> String {
         self.root().file_name().unwrap().to_string_lossy().into_owned()

@@ -3,6 +3,10 @@
 mod cargo;
 mod ecosystems;
 mod overrides;
+#[path = "../it/proxy.rs"]
+mod proxy;
+#[path = "../it/supplied.rs"]
+mod supplied;
 mod supplies;
 
 use std::{

@@ -2,37 +2,57 @@
 //! cache, then, in a fresh guest without a network, from the cache alone.
 //!
 //! pip asks its index for versions even then: its second build has a network, and must use the wheels that the first built.
+//!
+//! `cargo test` runs ten cells, drawn by the seed and named: each package manager once where no machine is emulated, two more
+//! of those, and one microVM.
 
+mod held;
 mod project;
+mod told;
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    path::Path,
-    process::{Command, Output},
+use std::{collections::BTreeSet, process::Command};
+
+use kiln::ecosystem;
+use nix::unistd::geteuid;
+
+use self::{
+    held::Held,
+    project::{NAMES, Network, Project},
+    told::Told,
 };
+use crate::{lot::Lot, place::Place, proxy::Proxy, skip::skip};
 
-use kiln::ecosystem::{self, Kind};
-use serde_json::Value;
-
-use self::project::{NAMES, Network, Project};
-use crate::{lot::Lot, place::Place};
-
-/// So many cells are drawn where not all are run.
-const FEW: usize = 2;
 /// One root for all seven, made once.
 const IMAGE: &str = "debian:bookworm+build-essential,ca-certificates,cargo-web,composer,curl,git,golang-go,maven,nodejs,npm,openjdk-17-jdk-headless,openssl,php-cli,php-mbstring,php-zip,python3,python3-pip,python3-setuptools,python3-wheel,rustc-web,unzip,zip";
+/// Besides one of each, so many cells without a machine are drawn where not all are run.
+const MORE: usize = 2;
+/// What pip downloads in the first build and not in the second: the larger of its two archives, roughly. The pages of the
+/// index come both times.
+const ARCHIVE: u64 = 20_000;
 
 /// A way to run a build and to keep what it writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Backend {
     NineP,
     Virtiofs,
+    Docker,
     Bubblewrap,
 }
 
 impl Backend {
-    const ALL: [Self; 3] = [Self::NineP, Self::Virtiofs, Self::Bubblewrap];
+    const ALL: [Self; 4] = [Self::NineP, Self::Virtiofs, Self::Docker, Self::Bubblewrap];
+
+    fn is_machine(self) -> bool {
+        match self {
+            Self::NineP | Self::Virtiofs => true,
+            Self::Docker | Self::Bubblewrap => false,
+        }
+    }
+
+    /// Whether the guest's network cards are its own.
+    fn has_own_network(self) -> bool {
+        self != Self::Bubblewrap
+    }
 
     fn choose(self, command: &mut Command) {
         match self {
@@ -44,6 +64,9 @@ impl Backend {
                 command.args(["--runner", "qemu", "--accel", "tcg", "--memory", "3Gi"]);
                 command.args(["--virtiofsd", "spawned"]);
             }
+            Self::Docker => {
+                command.args(["--runner", "docker"]);
+            }
             Self::Bubblewrap => {
                 command.args(["--runner", "bubblewrap"]);
             }
@@ -51,101 +74,138 @@ impl Backend {
     }
 }
 
+/// A package manager in a backend.
+type Cell = (&'static str, Backend);
+
 #[test]
 fn a_second_build_needs_no_registry() {
     let cells = Backend::ALL.iter().flat_map(|backend| NAMES.map(|name| (name, *backend))).collect();
-    let (lot, cells) = Lot::of("ecosystems", cells, FEW);
+    let (lot, cells) = Lot::choosing("ecosystems", cells, few);
     for (name, backend) in wanted(cells) {
         lot.say(&format!("{name} in {backend:?}"));
-        build_twice(name, backend);
+        build_twice(name, backend, &Place::new());
     }
 }
 
-/// `KILN_ECOSYSTEMS=go,pip` and `KILN_BACKENDS=Bubblewrap` name some of them.
-fn wanted(cells: Vec<(&'static str, Backend)>) -> Vec<(&'static str, Backend)> {
+#[test]
+fn what_an_ordinary_users_builds_keep_belongs_to_that_user() {
+    let (lot, names) = Lot::of("ecosystems of an ordinary user", NAMES.to_vec(), 1);
+    if !geteuid().is_root() {
+        return skip("only root can run kiln as another user");
+    }
+    // The sandbox's root is unpacked once for all of them.
+    let place = Place::of_ordinary_user();
+    for name in names {
+        lot.say(&format!("{name} in Bubblewrap"));
+        build_twice(name, Backend::Bubblewrap, &place);
+    }
+}
+
+#[test]
+fn registries_are_reached_through_a_proxy_of_this_hosts_loopback() {
+    // The one of Composer lies in the guest.
+    let names = NAMES.iter().filter(|name| **name != "composer");
+    let backends = [Backend::Virtiofs, Backend::Docker, Backend::Bubblewrap];
+    let cells = names.flat_map(|name| backends.map(|backend| (*name, backend))).collect();
+    let one =
+        |drawn: Vec<Cell>| drawn.into_iter().find(|(_, backend)| !backend.is_machine()).into_iter().collect();
+    let (lot, cells) = Lot::choosing("proxies of ecosystems", cells, one);
+    for (name, backend) in wanted(cells) {
+        lot.say(&format!("{name} in {backend:?}"));
+        let (place, proxy) = (Place::new(), Proxy::start());
+        let project = Project::new(name, &place.directory(name));
+        project.for_the_first();
+        build(&place, &project, backend, Way::Through(&proxy));
+        assert!(!proxy.asked().is_empty(), "{name} in {backend:?} did not use the proxy");
+    }
+}
+
+/// Ten of all cells, which come in the order in which they were drawn. Maven takes a machine without KVM minutes.
+fn few(drawn: Vec<Cell>) -> Vec<Cell> {
+    let (machines, others): (Vec<Cell>, _) = drawn.into_iter().partition(|(_, backend)| backend.is_machine());
+    let mut seen = BTreeSet::new();
+    let (mut few, rest): (Vec<Cell>, Vec<Cell>) =
+        others.into_iter().partition(|(name, _)| seen.insert(*name));
+    few.extend(rest.into_iter().take(MORE));
+    few.extend(machines.into_iter().find(|(name, _)| *name != "maven"));
+    few
+}
+
+/// Those that can run here, of those that `KILN_ECOSYSTEMS=go,pip` and `KILN_BACKENDS=Bubblewrap` name.
+fn wanted(cells: Vec<Cell>) -> Vec<Cell> {
     let wanted = |variable: &str, name: &str| {
         std::env::var(variable).ok().is_none_or(|list| list.split(',').any(|word| word == name))
     };
-    cells
-        .into_iter()
-        .filter(|(name, backend)| {
-            wanted("KILN_ECOSYSTEMS", name) && wanted("KILN_BACKENDS", &format!("{backend:?}"))
-        })
-        .collect()
+    let both = |(name, backend): &Cell| {
+        wanted("KILN_ECOSYSTEMS", name) && wanted("KILN_BACKENDS", &format!("{backend:?}"))
+    };
+    cells.into_iter().filter(both).filter(|(_, backend)| is_there(*backend)).collect()
 }
 
-fn build_twice(name: &'static str, backend: Backend) {
-    let place = Place::new();
-    let project = Project::new(name, &place.project());
-    project.for_the_first();
-    let first = build(&place, backend, Network::On);
+fn is_there(backend: Backend) -> bool {
+    let answers = || Command::new("docker").arg("info").output().is_ok_and(|output| output.status.success());
+    if backend == Backend::Docker && !answers() {
+        skip("no docker daemon answers");
+        return false;
+    }
+    true
+}
+
+fn build_twice(name: &'static str, backend: Backend, place: &Place) {
+    let cell = format!("{name} in {backend:?}");
     let directory = ecosystem::named(name).unwrap().directory;
-    assert_eq!(of_directory(&first, directory)["before"]["entries"], 0, "{name} in {backend:?}");
-    let filled = kept(&place.project().join("cache"));
-    assert!(filled.keys().any(|path| path.starts_with(directory)), "{name} in {backend:?} left nothing");
+    let project = Project::new(name, &place.directory(name));
+    project.for_the_first();
+    let first = build(place, &project, backend, Way::Direct);
+    assert_eq!(first.of_directory(directory).before.entries, 0, "{cell}");
+    let filled = Held::of(&project.cache(), place.uid());
+    assert!(filled.entries(directory) > 0, "{cell} left nothing");
 
     project.for_the_second();
-    let second = build(&place, backend, project.network());
-    assert!(of_directory(&second, directory)["before"]["bytes"].as_u64() > Some(0), "{name} in {backend:?}");
-    let after = kept(&place.project().join("cache"));
-    let anew: Vec<_> = after.iter().filter(|(path, size)| filled.get(*path) != Some(*size)).collect();
-    assert!(anew.is_empty(), "{name} in {backend:?} made anew: {anew:?}");
-    let said = said(&second);
+    let way = if project.network() == Network::On { Way::Direct } else { Way::Not };
+    let second = build(place, &project, backend, way);
+    let after = Held::of(&project.cache(), place.uid());
+    let made_anew = after.made_anew(&filled);
+    assert!(made_anew.is_empty(), "{cell} made anew: {made_anew:?}");
+    let row = second.of_directory(directory);
+    assert!(row.before.bytes > 0, "{cell}: {row:?}");
+    assert!(row.new.bytes <= after.rewritten(&filled, directory), "{cell}: {row:?}");
+    assert!(row.reused.as_ref().is_none_or(|reused| reused.entries > 0), "{cell}: {row:?}");
+    let said = second.said();
     for word in project.must_not_say() {
-        assert!(!said.contains(word), "{name} in {backend:?} said {word:?}\n{said}");
+        assert!(!said.contains(word), "{cell} said {word:?}\n{said}");
+    }
+    if project.network() == Network::On && backend.has_own_network() {
+        let (first, second) = (first.received(), second.received());
+        assert!(second + ARCHIVE <= first, "{cell} received {first} bytes, then {second}");
     }
 }
 
-fn build(place: &Place, backend: Backend, network: Network) -> Output {
+/// How a build reaches registries.
+enum Way<'p> {
+    Direct,
+    Through(&'p Proxy),
+    Not,
+}
+
+fn build(place: &Place, project: &Project, backend: Backend, way: Way<'_>) -> Told {
     let mut command = place.kiln();
+    command.current_dir(project.directory());
     command.args(["build", "file.yaml", "--image", IMAGE, "--progress", "json", "--source-dir", "source"]);
     command.args(["--cache-dir", "cache", "--step-timeout", "20m", "--env-file", "variables"]);
-    command.args(["--network", if network == Network::On { "on" } else { "off" }]);
-    backend.choose(&mut command);
-    let output = command.output().unwrap();
-    assert!(
-        output.status.success(),
-        "{command:?}\n{}{}",
-        said(&output),
-        String::from_utf8_lossy(&output.stderr)
-    );
-    output
-}
-
-fn events(output: &Output) -> Vec<Value> {
-    String::from_utf8_lossy(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-}
-
-/// What the steps printed.
-fn said(output: &Output) -> String {
-    events(output).iter().filter_map(|event| event["text"].as_str()).collect()
-}
-
-/// What the report says of a directory.
-fn of_directory(output: &Output, name: &str) -> Value {
-    let events = events(output);
-    let report = events.iter().find(|event| event["event"] == "cache").unwrap();
-    assert_eq!(report["persisted"], true, "{report}");
-    let directories = report["directories"].as_array().unwrap();
-    directories
-        .iter()
-        .find(|directory| directory["name"] == name)
-        .unwrap_or_else(|| panic!("{report}"))
-        .clone()
-}
-
-/// The entries of a cache and their sizes: neither junk, nor what every build writes anew.
-fn kept(cache: &Path) -> BTreeMap<String, u64> {
-    let mut found = BTreeMap::new();
-    let mut open = vec![cache.to_owned()];
-    while let Some(path) = open.pop() {
-        let metadata = fs::symlink_metadata(&path).unwrap();
-        let inside = path.strip_prefix(cache).unwrap();
-        if metadata.is_dir() {
-            open.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
-        } else if ecosystem::kind(inside) == Kind::Kept {
-            found.insert(inside.to_string_lossy().into_owned(), metadata.len());
+    match way {
+        Way::Direct => {}
+        Way::Through(proxy) => {
+            command.env("HTTPS_PROXY", proxy.url());
+        }
+        Way::Not => {
+            command.args(["--network", "off"]);
         }
     }
-    found
+    backend.choose(&mut command);
+    let output = command.output().unwrap();
+    let told = Told::new(&output);
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}\n{}{error}\n{}", told.said(), told.failure());
+    told
 }

@@ -1,0 +1,109 @@
+//! What tests give builds of the host's: an authority for certificates, a secret; and where they look for what a secret has
+//! left. Included by the tests of each backend.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+fn openssl(directory: &Path, arguments: &str) {
+    let output = Command::new("openssl")
+        .args(arguments.split(' '))
+        .current_dir(directory)
+        .stdin(Stdio::null())
+        .output()
+        .expect("openssl can be started");
+    assert!(output.status.success(), "openssl {arguments}\n{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// `ca.pem` in a directory, and in its `source/` the certificate of a server that it signed. Gives the first.
+pub(crate) fn authority(directory: &Path) -> PathBuf {
+    fs::create_dir_all(directory.join("source")).expect("made");
+    openssl(
+        directory,
+        "req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -days 2 -subj /CN=kiln-test",
+    );
+    openssl(
+        directory,
+        "req -newkey rsa:2048 -nodes -keyout source/key.pem -out server.csr -subj /CN=localhost",
+    );
+    fs::write(directory.join("ext"), "subjectAltName=DNS:localhost").expect("written");
+    openssl(
+        directory,
+        "x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile ext -out source/cert.pem",
+    );
+    directory.join("ca.pem")
+}
+
+/// A step that starts a server with that certificate on port 8443, which answers `/www/answer`.
+pub(crate) const SERVE: &str = "mkdir -p www && echo the-answer > www/answer
+setsid openssl s_server -accept 8443 -cert cert.pem -key key.pem -WWW -quiet >/dev/null 2>&1 &
+for n in $(seq 100); do (exec 3<>/dev/tcp/127.0.0.1/8443) 2>/dev/null && exit 0; sleep 0.1; done
+exit 1";
+
+/// A step that fetches it with what every root has.
+pub(crate) const FETCH: &str = r"printf 'GET /www/answer HTTP/1.0\r\n\r\n' > request
+openssl s_client -connect localhost:8443 -verify_return_error -quiet -ign_eof < request > got
+grep -x the-answer got";
+
+/// A secret.
+pub(crate) const SECRET: &str = "correct-horse-battery-staple-7361";
+
+/// A step, run as `build`, that uses it and says it in every way that is masked. It is given as `token` and as `from-variable`.
+pub(crate) const USE_SECRET: &str = r#"set -x
+test "$(stat -c '%U %a' /run/secrets/token)" = 'build 400'
+test "$(stat -f -c %T /run/secrets)" = tmpfs
+cat /run/secrets/token
+cat /run/secrets/token >&2
+head -c 10 /run/secrets/token; sleep 0.3; tail -c +11 /run/secrets/token
+base64 /run/secrets/token
+(echo -n user:; cat /run/secrets/token) | base64
+test "$(cat /run/secrets/token)" = "$(cat /run/secrets/from-variable)"
+env | sort
+echo kept > /var/cache/melange/kept
+mkdir -p ${{targets.destdir}}/usr && echo made > ${{targets.destdir}}/usr/made"#;
+
+/// Gives the secret to a build: as a file below `directory`, and as a variable.
+pub(crate) fn give_secret(command: &mut Command, directory: &Path) {
+    let file = directory.join("token");
+    fs::write(&file, format!("{SECRET}\n")).expect("written");
+    let from_file = format!("id=token,src={}", file.display());
+    command.args(["--secret", &from_file, "--secret", "id=from-variable,env=THE_TOKEN"]);
+    command.env("THE_TOKEN", SECRET);
+}
+
+/// All in which the secret could be found: as it is, and in the three ways in which base64 can cut it.
+pub(crate) fn needles() -> [String; 4] {
+    let base64 = kiln::event::base64(SECRET.as_bytes());
+    [SECRET.into(), base64[..20].into(), "Y29ycmVjdC1ob3JzZ".into(), "jb3JyZWN0LWhvcnNl".into()]
+}
+
+/// Files below `directory` that hold the secret, as they are or in an archive that `zstd` opens.
+pub(crate) fn holds_secret(directory: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut open = vec![directory.to_owned()];
+    while let Some(path) = open.pop() {
+        let Ok(metadata) = fs::symlink_metadata(&path) else { continue };
+        if metadata.is_dir() {
+            open.extend(fs::read_dir(&path).into_iter().flatten().map(|entry| entry.expect("listed").path()));
+        } else if metadata.is_file() {
+            // Another test's may be gone by now.
+            let Ok(bytes) = fs::read(&path) else { continue };
+            let packed = path.extension().is_some_and(|ending| ending == "zst");
+            let bytes = if packed { zstd::decode_all(bytes.as_slice()).expect("zstd") } else { bytes };
+            let holds =
+                |needle: &String| bytes.windows(needle.len()).any(|window| window == needle.as_bytes());
+            if needles().iter().any(holds) {
+                found.push(path);
+            }
+        }
+    }
+    found
+}
+
+/// A step that asks a proxy, as its variable names it, for a tunnel, and prints what comes.
+pub(crate) const ASK_PROXY: &str = r#"place=${https_proxy#http://}
+exec 3<>"/dev/tcp/${place%:*}/${place##*:}"
+printf 'CONNECT far.away.test:443 HTTP/1.1\r\n\r\n' >&3
+cat <&3"#;

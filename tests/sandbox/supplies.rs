@@ -1,0 +1,69 @@
+//! What a sandbox gets of the host's besides files to build from: certificates, a proxy, secrets.
+
+use std::{fs, os::unix::fs::symlink, path::PathBuf};
+
+use super::{
+    command, has_bwrap, project,
+    proxy::Proxy,
+    said,
+    supplied::{ASK_PROXY, FETCH, SERVE, USE_SECRET, authority, give_secret, holds_secret, needles},
+};
+
+#[test]
+fn an_authority_is_trusted_when_it_is_given_and_only_then() {
+    if !has_bwrap() {
+        return;
+    }
+    let (_directory, project) = project();
+    let ca = authority(&project);
+    let ca = ca.to_str().expect("UTF-8");
+    let build = |certificates: &str| {
+        let more = ["--source-dir", "source", "--network", "off", "--host-certs", certificates];
+        command(&project, "root", &[SERVE, FETCH], &more).output().expect("kiln can be started")
+    };
+    let output = build(ca);
+    assert!(output.status.success(), "{}", said(&output));
+    let output = build("off");
+    assert_eq!(output.status.code(), Some(5), "{}", said(&output));
+    assert!(said(&output).contains("verify"), "{}", said(&output));
+}
+
+#[test]
+fn a_proxy_on_loopback_is_reached_directly() {
+    if !has_bwrap() {
+        return;
+    }
+    let ((_directory, project), proxy) = (project(), Proxy::start());
+    let mut command = command(&project, "build", &[ASK_PROXY], &[]);
+    let output = command.env("HTTPS_PROXY", proxy.url()).output().expect("kiln can be started");
+    assert!(output.status.success(), "{}", said(&output));
+    assert!(said(&output).contains("hello through the proxy\n"), "{}", said(&output));
+    assert_eq!(proxy.asked(), ["far.away.test:443"]);
+}
+
+#[test]
+fn a_secret_reaches_the_steps_user_and_nothing_else() {
+    if !has_bwrap() {
+        return;
+    }
+    let (directory, project) = project();
+    let home = directory.path().join("home");
+    fs::create_dir(&home).expect("made");
+    let everybodys = kiln::home::Home::find(&kiln::env::Env::of_process()).expect("there is one");
+    for name in ["images", "memos"] {
+        symlink(everybodys.dir(name).expect("it can be made"), home.join(name)).expect("linked");
+    }
+    let elsewhere = tempfile::tempdir().expect("a directory can be made");
+    let mut command = command(&project, "build", &[USE_SECRET], &["--log-level", "trace"]);
+    give_secret(&mut command, elsewhere.path());
+    let output = command.env("KILN_HOME", &home).output().expect("kiln can be started");
+    assert!(output.status.success(), "{}", said(&output));
+    assert!(project.join("cache/kept").is_file());
+    for needle in needles() {
+        assert!(!said(&output).contains(&needle), "{needle}");
+    }
+    assert!(said(&output).contains("***"), "{}", said(&output));
+    for place in [project.clone(), super::scratch(&project), home.join("logs"), home.join("run")] {
+        assert_eq!(holds_secret(&place), Vec::<PathBuf>::new());
+    }
+}

@@ -1,0 +1,69 @@
+//! What a cache holds, file by file, and what a build made of it.
+
+use std::{
+    collections::{BTreeMap, hash_map::DefaultHasher},
+    fs,
+    hash::{Hash, Hasher},
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
+
+use kiln::ecosystem::{self, Kind};
+
+/// A file or link.
+#[derive(PartialEq, Eq)]
+struct Entry {
+    bytes: u64,
+    content: u64,
+}
+
+/// All of a cache.
+pub(super) struct Held(BTreeMap<PathBuf, Entry>);
+
+impl Held {
+    /// Reads all of it; everything belongs to `uid`.
+    pub(super) fn of(cache: &Path, uid: u32) -> Self {
+        let mut found = BTreeMap::new();
+        let mut open = vec![cache.to_owned()];
+        while let Some(path) = open.pop() {
+            let metadata = fs::symlink_metadata(&path).unwrap();
+            assert_eq!(metadata.uid(), uid, "{}", path.display());
+            if metadata.is_dir() {
+                open.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+                continue;
+            }
+            let mut hasher = DefaultHasher::new();
+            if metadata.is_symlink() {
+                fs::read_link(&path).unwrap().hash(&mut hasher);
+            } else {
+                fs::read(&path).unwrap().hash(&mut hasher);
+            }
+            let inside = path.strip_prefix(cache).unwrap().to_owned();
+            found.insert(inside, Entry { bytes: metadata.len(), content: hasher.finish() });
+        }
+        Self(found)
+    }
+
+    /// The entries worth keeping below a directory: how many.
+    pub(super) fn entries(&self, directory: &str) -> usize {
+        let entries = self.0.keys().filter(|path| path.starts_with(directory));
+        entries.filter(|path| ecosystem::kind(path) == Kind::Kept).count()
+    }
+
+    /// What is not as it was before, of those that a build which needs nothing new leaves alone.
+    pub(super) fn made_anew<'h>(&'h self, before: &'h Self) -> Vec<&'h Path> {
+        let changed = self.changed(before).map(|(path, _)| path);
+        changed.filter(|path| ecosystem::kind(path) == Kind::Kept).collect()
+    }
+
+    /// Bytes of what every build writes again, and of junk.
+    pub(super) fn rewritten(&self, before: &Self, directory: &str) -> u64 {
+        let changed = self.changed(before).filter(|(path, _)| path.starts_with(directory));
+        changed.filter(|(path, _)| ecosystem::kind(path) != Kind::Kept).map(|(_, entry)| entry.bytes).sum()
+    }
+
+    fn changed<'h>(&'h self, before: &'h Self) -> impl Iterator<Item = (&'h Path, &'h Entry)> {
+        let other = |(path, entry): &(&PathBuf, &Entry)| before.0.get(*path) != Some(*entry);
+        self.0.iter().filter(other).map(|(path, entry)| (path.as_path(), entry))
+    }
+}

@@ -1,0 +1,69 @@
+//! What a build told: its events, the text of its steps, the report on its cache.
+
+use std::process::Output;
+
+use serde_json::Value;
+
+/// The events of a build.
+pub(super) struct Told(Vec<Value>);
+
+/// What the report says of a directory.
+#[derive(Debug)]
+pub(super) struct Row {
+    /// What it held.
+    pub(super) before: Amount,
+    /// What came to it.
+    pub(super) new: Amount,
+    /// What of it was used, where that is measured.
+    pub(super) reused: Option<Amount>,
+}
+
+/// Entries and bytes.
+#[derive(Debug, Default)]
+pub(super) struct Amount {
+    pub(super) entries: u64,
+    pub(super) bytes: u64,
+}
+
+impl Told {
+    pub(super) fn new(output: &Output) -> Self {
+        let text = String::from_utf8_lossy(&output.stdout);
+        Self(text.lines().map(|line| serde_json::from_str(line).unwrap()).collect())
+    }
+
+    /// Why it failed.
+    pub(super) fn failure(&self) -> String {
+        let finished = self.0.iter().find(|event| event["event"] == "finished");
+        finished.map(Value::to_string).unwrap_or_default()
+    }
+
+    /// What the steps printed.
+    pub(super) fn said(&self) -> String {
+        self.0.iter().filter_map(|event| event["text"].as_str()).collect()
+    }
+
+    /// Bytes that the guest received, as its last step counted them.
+    pub(super) fn received(&self) -> u64 {
+        let said = self.said();
+        let line = said.lines().find_map(|line| line.strip_prefix(super::project::RECEIVED));
+        line.unwrap_or_else(|| panic!("nothing was counted\n{said}")).trim().parse().unwrap()
+    }
+
+    /// What the report says of a directory of the cache; the writes were kept.
+    pub(super) fn of_directory(&self, name: &str) -> Row {
+        let report = self.0.iter().find(|event| event["event"] == "cache").unwrap();
+        assert_eq!(report["persisted"], true, "{report}");
+        let rows = report["directories"].as_array().unwrap();
+        let row = rows.iter().find(|row| row["name"] == name).unwrap_or_else(|| panic!("{report}"));
+        let [before, new, reused] = ["before", "new", "reused"].map(|column| amount(&row[column]));
+        Row {
+            before: before.unwrap_or_else(|| panic!("{report}")),
+            new: new.unwrap_or_else(|| panic!("{report}")),
+            reused,
+        }
+    }
+}
+
+fn amount(column: &Value) -> Option<Amount> {
+    Some(Amount { entries: column["entries"].as_u64()?, bytes: column["bytes"].as_u64()? })
+}
