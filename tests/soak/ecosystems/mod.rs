@@ -7,6 +7,7 @@
 //! of those, and one microVM.
 
 mod held;
+mod own;
 mod project;
 mod told;
 
@@ -54,22 +55,23 @@ impl Backend {
         self != Self::Bubblewrap
     }
 
+    /// Names it on a command line.
     fn choose(self, command: &mut Command) {
-        match self {
-            Self::NineP => {
-                command.args(["--runner", "qemu", "--accel", "tcg", "--memory", "3Gi"]);
-                command.args(["--cache-mode", "commit"]);
-            }
+        command.args(match self {
+            Self::NineP => ["--runner", "qemu", "--accel", "tcg", "--memory", "3Gi"].as_slice(),
             Self::Virtiofs => {
-                command.args(["--runner", "qemu", "--accel", "tcg", "--memory", "3Gi"]);
-                command.args(["--virtiofsd", "spawned"]);
+                &["--runner", "qemu", "--accel", "tcg", "--memory", "3Gi", "--virtiofsd", "spawned"]
             }
-            Self::Docker => {
-                command.args(["--runner", "docker"]);
-            }
-            Self::Bubblewrap => {
-                command.args(["--runner", "bubblewrap"]);
-            }
+            Self::Docker => &["--runner", "docker"],
+            Self::Bubblewrap => &["--runner", "bubblewrap"],
+        });
+    }
+
+    /// The mode in which what it writes into the cache is kept.
+    fn keeping(self) -> &'static str {
+        match self {
+            Self::NineP => "commit",
+            Self::Virtiofs | Self::Docker | Self::Bubblewrap => "auto",
         }
     }
 }
@@ -188,11 +190,16 @@ enum Way<'p> {
     Not,
 }
 
+/// A build that keeps what it writes into the cache.
 fn build(place: &Place, project: &Project, backend: Backend, way: Way<'_>) -> Told {
+    run(place, project, backend, way, &["--cache-dir", "cache", "--cache-mode", backend.keeping()])
+}
+
+fn run(place: &Place, project: &Project, backend: Backend, way: Way<'_>, cache: &[&str]) -> Told {
     let mut command = place.kiln();
     command.current_dir(project.directory());
     command.args(["build", "file.yaml", "--image", IMAGE, "--progress", "json", "--source-dir", "source"]);
-    command.args(["--cache-dir", "cache", "--step-timeout", "20m", "--env-file", "variables"]);
+    command.args(["--step-timeout", "20m", "--env-file", "variables"]).args(cache);
     match way {
         Way::Direct => {}
         Way::Through(proxy) => {

@@ -65,6 +65,12 @@ impl Project {
         self.write(&self.build_file(), "UV_OFFLINE=1\nCARGO_NET_OFFLINE=true\nCOMPOSER_DISABLE_NETWORK=1\n");
     }
 
+    /// Writes a build file that names Go's module cache.
+    pub(super) fn with_module_cache(&self, path: &str) {
+        let environment = format!("      - go\n  environment:\n    GOMODCACHE: {path}\n");
+        self.write(&self.build_file().replacen("      - go\n", &environment, 1), "");
+    }
+
     /// Whether the second build has a network.
     pub(super) fn network(&self) -> Network {
         if self.name == "pip" { Network::On } else { Network::Off }
