@@ -1,6 +1,6 @@
 //! A cache as an archive (tar.zst), for another machine, and back.
 //!
-//! Out: a walk in the order of names, so that the same entries are the same bytes. In: the way of a commit ([`stage`],
+//! Out: a walk in the order of names, so that the same entries are the same bytes. In: the way of a commit (`stage`,
 //! then [`super::commit`]), with the same limits and the same distrust; marks of an overlay mean nothing there.
 
 use std::{

@@ -68,7 +68,7 @@ pub use desk::known;
 pub use export::{Chosen, export, import};
 pub use lease::{Lease, Request, private};
 pub use lock::Strength;
-pub use prune::{Entry, Pruned, Wanted, named, prune, would_prune};
+pub use prune::{Entry, Inventory, Pruned, Wanted, inventory, named, prune, would_prune};
 pub use report::{Writes, report, written};
 pub use reused::Reused;
 pub use rules::SOURCES;

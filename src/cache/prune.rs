@@ -102,6 +102,34 @@ pub fn named(lease: &Lease, word: &str, option: &str) -> Result<Vec<u8>> {
     Err(Failure::usage(what, "kiln cache report names what there is").into())
 }
 
+/// What there is of one kind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inventory {
+    /// How many things that are removed as wholes.
+    pub units: u64,
+    /// What one of them is.
+    pub unit: &'static str,
+    /// When one of them was used last.
+    pub used: SystemTime,
+}
+
+/// What there is, by kind of directory.
+pub fn inventory(lease: &Lease) -> Result<BTreeMap<String, Inventory>> {
+    let mut kinds = BTreeMap::new();
+    for Entry { kind, used, .. } in entries(&lease.place)? {
+        let unit = match ecosystem::of(Path::new(&kind)) {
+            Some((ecosystem, _)) => ecosystem.entry,
+            None if kind == "git" => "repository",
+            None if kind == rules::SOURCES => "source",
+            None => "directory",
+        };
+        let sum = kinds.entry(kind).or_insert(Inventory { units: 0, unit, used });
+        sum.units += 1;
+        sum.used = sum.used.max(used);
+    }
+    Ok(kinds)
+}
+
 /// Says what would go.
 pub fn would_prune(lease: &Lease, wanted: &Wanted, now: SystemTime) -> Result<Pruned> {
     let all = entries(&lease.place)?;

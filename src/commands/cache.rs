@@ -2,6 +2,7 @@
 
 mod archive;
 mod prune;
+mod report;
 mod verify;
 
 use std::{fs, path::Path, time::Duration};
@@ -14,7 +15,7 @@ use crate::{
     env::Env,
     exit::{Code, Failure},
     home::Home,
-    report,
+    report::print,
 };
 
 /// Does one of them.
@@ -22,7 +23,7 @@ pub(super) fn run(command: CacheCommand, env: &Env) -> Result<Code> {
     let home = Home::find(env)?;
     match command {
         CacheCommand::Ls { json } => list(&home, json),
-        CacheCommand::Report { cache_dir, json } => count(&home, &cache_dir, json),
+        CacheCommand::Report { cache_dir, json } => report::run(&home, &cache_dir, json),
         CacheCommand::Export(args) => archive::export(&home, &args),
         CacheCommand::Import(args) => archive::import(&home, &args),
         CacheCommand::Prune(args) => prune::run(&home, &args),
@@ -37,36 +38,14 @@ fn list(home: &Home, json: bool) -> Result<Code> {
         for (directory, holders) in known {
             rows.push(serde_json::json!({"cache_dir": directory, "used_by": holders}));
         }
-        return report::print(&format!("{}\n", serde_json::to_string_pretty(&rows)?));
+        return print(&format!("{}\n", serde_json::to_string_pretty(&rows)?));
     }
     let mut text = String::new();
     for (directory, holders) in known {
         let users = if holders.is_empty() { "not in use".into() } else { holders.join("; ") };
         text += &format!("{}  {users}\n", directory.display());
     }
-    report::print(&text)
-}
-
-fn count(home: &Home, directory: &Path, json: bool) -> Result<Code> {
-    let lease = lease(home, directory, Strength::Shared)?;
-    let amounts = cache::renew(home, lease.directory())?;
-    if json {
-        let rows: serde_json::Map<_, _> = amounts
-            .iter()
-            .map(|(name, amount)| {
-                (name.clone(), serde_json::json!({"entries": amount.entries, "bytes": amount.bytes}))
-            })
-            .collect();
-        let document =
-            serde_json::json!({"cache_dir": lease.directory(), "exact": true, "directories": rows});
-        return report::print(&format!("{}\n", serde_json::to_string_pretty(&document)?));
-    }
-    let mut text = String::new();
-    for (name, amount) in &amounts {
-        let name = report::name(name);
-        text += &format!("{name:<16} {:>9} entries  {:>15} bytes\n", amount.entries, amount.bytes);
-    }
-    report::print(&text)
+    print(&text)
 }
 
 fn lease(home: &Home, directory: &Path, strength: Strength) -> Result<Lease> {

@@ -99,6 +99,23 @@ fn entries_go_whole_the_least_recently_used_first_and_the_summary_knows() {
 }
 
 #[test]
+fn a_report_counts_files_and_what_goes_together() {
+    let bench = filled();
+    let report = |arguments: &[&str]| {
+        let mut kiln = Command::new(env!("CARGO_BIN_EXE_kiln"));
+        kiln.args(["cache", "report", "--cache-dir"]).arg(bench.cache()).args(arguments);
+        kiln.env("KILN_HOME", bench.home().root()).output().unwrap().stdout
+    };
+    let said: serde_json::Value = serde_json::from_slice(&report(&["--json"])).unwrap();
+    let go = &said["directories"]["gomodcache"];
+    assert_eq!((&go["entries"], &go["units"], &go["unit"]), (&5.into(), &1.into(), &"module version".into()));
+    assert_eq!(said["directories"]["git"]["unit"], "repository");
+    let text = String::from_utf8(report(&[])).unwrap();
+    let line = text.lines().find(|line| line.starts_with("gomodcache")).unwrap();
+    assert!(line.ends_with("50 bytes        1 x module version, used 30 h ago"), "{text}");
+}
+
+#[test]
 fn what_npms_index_names_goes_with_it() {
     let bench = Bench::new();
     let content = |n: u8| format!("npm/_cacache/content-v2/sha512/{n:02x}/00/{}", "00".repeat(62));
