@@ -85,7 +85,8 @@ pub(super) fn recover(lease: &Lease) -> Result<u64> {
 
 /// The staging directories that the journal names.
 fn names(journal: &Journal) -> Result<Vec<String>> {
-    journal.pending()?.into_iter().map(|number| Ok(journal.read(number)?.staging)).collect()
+    let records = journal.pending()?.into_iter().filter_map(|number| journal.read(number).transpose());
+    records.map(|record| record.map(|record| record.staging)).collect()
 }
 
 /// Merges all that is decided, in order; under the lock of commits.
@@ -101,13 +102,10 @@ fn complete(lease: &Lease) -> Result<u64> {
 }
 
 fn one(lease: &Lease, journal: &Journal, number: u64, alone: bool) -> Result<u64> {
-    let record = match journal.read(number) {
-        Ok(record) => record,
-        Err(error) => {
-            let aside = journal.put_aside(number)?;
-            tracing::warn!(%error, ?aside, "a damaged record of the cache's journal was put aside");
-            return Ok(0);
-        }
+    let Some(record) = journal.read(number)? else {
+        let aside = journal.put_aside(number)?;
+        tracing::warn!(?aside, "a damaged record of the cache's journal was put aside");
+        return Ok(0);
     };
     // Without its staging directory all of it is in its place, or somebody has deleted it.
     let Some(staging) = Staging::open(lease, &record.staging)? else {

@@ -10,7 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -101,14 +101,15 @@ impl Journal {
         Ok(number)
     }
 
-    /// Reads a record.
-    pub(super) fn read(&self, number: u64) -> Result<Record> {
+    /// Reads a record; `None` for one that is damaged. One that cannot be read now is not damaged.
+    pub(super) fn read(&self, number: u64) -> Result<Option<Record>> {
         let path = self.path(number);
         let bytes = fs::read(&path).with_context(|| format!("read {}", path.display()))?;
-        let (digest, body) =
-            bytes.split_at_checked(DIGEST).context("a record of the journal is too short")?;
-        ensure!(digest == &Sha256::digest(body)[..], "the record {} is damaged", path.display());
-        postcard::from_bytes(body).with_context(|| format!("decode {}", path.display()))
+        let Some((digest, body)) = bytes.split_at_checked(DIGEST) else { return Ok(None) };
+        if digest != &Sha256::digest(body)[..] {
+            return Ok(None);
+        }
+        Ok(postcard::from_bytes(body).ok())
     }
 
     /// All of the commit is in its place, and durable.
