@@ -41,6 +41,7 @@ mod journal;
 mod lease;
 mod lock;
 mod merge;
+mod mounts;
 mod place;
 mod prune;
 mod remove;

@@ -5,6 +5,8 @@
 //! way down, so that [`super::merge`] finds by walking what goes where. This file reads the stream; [`entries`] stages.
 
 mod entries;
+mod limit;
+mod refusals;
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -16,34 +18,21 @@ use std::{
 use anyhow::{Context, Result};
 use nix::sys::stat::FileStat;
 
+pub use self::limit::CommitLimit;
+use self::refusals::{full, mounted, of_cache, refuse};
 use super::{
     journal,
     lease::Lease,
+    mounts::Mounts,
     place::{Place, shown, split},
     staging::Staging,
 };
 use crate::{
     ecosystem,
     event::Amount,
-    exit::{Code, Failure, explained},
+    exit::explained,
     package::{self, Entry, Kind, Reader, Time},
 };
-
-/// How much a build may add to the cache.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CommitLimit {
-    /// Bytes of files.
-    pub bytes: u64,
-    /// Files, links, directories and deletions.
-    pub entries: u64,
-}
-
-impl Default for CommitLimit {
-    /// 16 GiB and a million entries: ten times the largest dependency trees.
-    fn default() -> Self {
-        Self { bytes: 16 << 30, entries: 1 << 20 }
-    }
-}
 
 /// No path of the cache is deeper: a merge holds two descriptors for each level.
 pub(super) const MAX_DEPTH: usize = 128;
@@ -123,6 +112,7 @@ fn take(lease: &Lease, stream: impl Read, limit: CommitLimit, origin: Origin) ->
     let staging = Staging::make(lease)?;
     let mut stager = Stager {
         cache: &lease.place,
+        mounts: Mounts::below(&lease.directory)?,
         tree: staging.tree(),
         here: None,
         open: Vec::new(),
@@ -157,24 +147,6 @@ fn take(lease: &Lease, stream: impl Read, limit: CommitLimit, origin: Origin) ->
     Ok(Outcome::Staged(Box::new(Staged { staging, record, gains })))
 }
 
-fn full(lease: &Lease) -> Failure {
-    Failure::new(
-        Code::Cache,
-        format!("what the build wrote cannot be put into the cache {}", lease.directory.display()),
-        "nothing was kept and nothing changed; make it writable and make room on its file system, name another \
-         one with --cache-dir, or use --cache-mode discard",
-    )
-}
-
-fn refuse(path: &[u8], why: &str) -> anyhow::Error {
-    Failure::new(
-        Code::Cache,
-        format!("what was to go into the cache is refused: {}: {why}", shown(path)),
-        "nothing was kept; look at what the build does in /var/cache/melange",
-    )
-    .into()
-}
-
 /// The directory that entries are being put into: staged, and the one in the cache, if there is one.
 struct Here {
     path: Vec<u8>,
@@ -184,6 +156,7 @@ struct Here {
 
 struct Stager<'a> {
     cache: &'a Place,
+    mounts: Mounts,
     tree: &'a Place,
     here: Option<Here>,
     /// New directories whose time is set when nothing more comes into them.
@@ -246,6 +219,7 @@ impl Stager<'_> {
         if kept(path) == ecosystem::Kind::Junk {
             return Ok(());
         }
+        self.can_be_renamed(entry)?;
         let (directory, name) = split(path);
         self.enter(directory)?;
         let doing = || format!("stage {}", shown(path));
@@ -257,6 +231,17 @@ impl Stager<'_> {
             Kind::Whiteout if self.origin == Origin::Archive => Err(refuse(path, "it is a character device")),
             Kind::Whiteout => self.whiteout(path, name).with_context(doing),
             Kind::Fifo => Ok(()),
+        }
+    }
+
+    /// Refuses what would be decided and then impossible.
+    fn can_be_renamed(&self, entry: &Entry) -> Result<()> {
+        let Entry { path, kind, .. } = entry;
+        let replaces = *kind != Kind::Directory || self.is_opaque(entry);
+        let within = || replaces.then(|| self.mounts.within(path)).flatten();
+        match self.mounts.around(path).or_else(within) {
+            None => Ok(()),
+            Some(mount) => Err(mounted(path, mount)),
         }
     }
 
@@ -308,11 +293,4 @@ fn kept(path: &[u8]) -> ecosystem::Kind {
 fn ancestors(path: &[u8]) -> impl Iterator<Item = &[u8]> {
     let cut = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| &path[..at]);
     cut.chain(std::iter::once(path))
-}
-
-/// What the reader of packages refuses is here a matter of the cache.
-fn of_cache(error: anyhow::Error) -> anyhow::Error {
-    let what = format!("what was to go into the cache is refused: {error:#}");
-    Failure::new(Code::Cache, what, "nothing was kept; look at what the build does in /var/cache/melange")
-        .into()
 }

@@ -13,7 +13,13 @@ use kiln::{
     exit::{Code, code_of},
     home::Home,
 };
+use nix::{
+    mount::{MsFlags, mount},
+    sched::{CloneFlags, unshare},
+};
 use tar::{EntryType, Header};
+
+use crate::skip::skip;
 
 /// The stream of an upper directory.
 #[derive(Default)]
@@ -355,4 +361,38 @@ fn leases_exclude_each_other_as_asked() {
     assert!(bench.try_lease(Strength::Shared).is_none());
     drop(held_by_a_daemon);
     assert!(bench.try_lease(Strength::Shared).is_some());
+}
+
+#[test]
+fn what_lies_in_another_mount_is_refused_before_anything_is_decided() {
+    if !nix::unistd::geteuid().is_root() {
+        return skip("only root can mount something below a cache");
+    }
+    let bench = Bench::new();
+    for path in ["pip/volume", "pip/beside"] {
+        fs::create_dir_all(bench.cache().join(path)).unwrap();
+    }
+    // Of this thread alone: it goes with it.
+    unshare(CloneFlags::CLONE_NEWNS).unwrap();
+    let none = None::<&str>;
+    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).unwrap();
+    // The same file system, and another mount.
+    let volume = bench.cache().join("pip/volume");
+    mount(Some(&volume), &volume, none, MsFlags::MS_BIND, none).unwrap();
+    let pip = || Upper::default().dir("pip/", 0o755);
+    for upper in [
+        pip().dir("pip/volume/", 0o755).file("pip/volume/x", "x"),
+        pip().whiteout("pip/volume"),
+        Upper::default().whiteout("pip"),
+        Upper::default().opaque("pip/"),
+    ] {
+        let error = stage(&bench.lease(), &upper.end()[..], CommitLimit::default()).unwrap_err();
+        assert_eq!(code_of(&error), Code::Cache, "{error:#}");
+        assert!(format!("{error:#}").contains("\"pip/volume\" in it is a mount of its own"), "{error:#}");
+        bench.is_clean();
+    }
+    let beside = pip().dir("pip/volume/", 0o755).dir("pip/beside/", 0o755).file("pip/beside/x", "x");
+    committed(&bench.lease(), &beside.end());
+    assert_eq!(bench.read("pip/beside/x"), "x");
+    bench.is_clean();
 }

@@ -13,7 +13,10 @@ use anyhow::{Context, Result};
 use nix::sys::stat::FileStat;
 use xattr::FileExt as _;
 
-use super::{FLUSH_EACH, Origin, Stager, kept, of_cache, refuse};
+use super::{
+    FLUSH_EACH, Origin, Stager, kept,
+    refusals::{of_cache, refuse},
+};
 use crate::{
     cache::{
         place::{USER_ATTRIBUTE, What, bytes, permissions, set_time, shown, split, user_attributes, what},
@@ -29,11 +32,10 @@ const OPAQUE: &[u8] = b"trusted.overlay.opaque";
 
 impl Stager<'_> {
     pub(super) fn directory(&mut self, entry: &Entry, name: &[u8]) -> Result<()> {
-        let Entry { path, mode, mtime, xattrs, .. } = entry;
+        let Entry { path, mode, mtime, .. } = entry;
         self.here().staged.make_new(name)?;
         let existing = self.cached(name)?.filter(|stat| what(stat) == What::Directory);
-        let opaque =
-            self.origin == Origin::Upper && xattrs.iter().any(|(key, value)| key == OPAQUE && value == b"y");
+        let opaque = self.is_opaque(entry);
         match existing {
             Some(stat) if !opaque => {
                 // It stays as it is; where its owner cannot write, a merge has to ask for it and give it back.
@@ -182,6 +184,11 @@ impl Stager<'_> {
             self.changes += 1;
         }
         Ok(())
+    }
+
+    /// Whether a directory hides what was below it; in an archive nothing is hidden.
+    pub(super) fn is_opaque(&self, entry: &Entry) -> bool {
+        self.origin == Origin::Upper && entry.xattrs.iter().any(|(key, value)| key == OPAQUE && value == b"y")
     }
 
     fn gain(&mut self, path: &[u8], bytes: u64, before: Option<FileStat>) {

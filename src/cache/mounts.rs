@@ -1,0 +1,92 @@
+//! What else is mounted below a cache: a commit renames, and nothing can be renamed into another mount.
+//!
+//! [`super::stage`] asks before anything is decided, so that a commit is never half possible. The kernel's own list is read:
+//! a directory bound onto itself has the same device, and is another mount all the same.
+
+use std::{fs, os::unix::ffi::OsStrExt, path::Path};
+
+use anyhow::{Context, Result};
+
+/// Of the thread that asks: it may be in a mount namespace of its own (proc_pid_mountinfo(5)).
+const LIST: &str = "/proc/thread-self/mountinfo";
+
+/// Paths of mounts, relative to the cache.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Mounts(Vec<Vec<u8>>);
+
+impl Mounts {
+    /// Those below `cache`, which is absolute and has no links in it.
+    pub(super) fn below(cache: &Path) -> Result<Self> {
+        let list = fs::read(LIST).with_context(|| format!("read {LIST}"))?;
+        Ok(Self::parse(&list, cache.as_os_str().as_bytes()))
+    }
+
+    fn parse(list: &[u8], cache: &[u8]) -> Self {
+        let points =
+            list.split(|&byte| byte == b'\n').filter_map(|line| line.split(|&byte| byte == b' ').nth(4));
+        let relative = |point: Vec<u8>| {
+            let rest = point.strip_prefix(cache)?.strip_prefix(b"/")?;
+            (!rest.is_empty()).then(|| rest.to_vec())
+        };
+        Self(points.map(unescaped).filter_map(relative).collect())
+    }
+
+    /// The mount that keeps an entry at `path` from being renamed into its place.
+    pub(super) fn around(&self, path: &[u8]) -> Option<&[u8]> {
+        self.find(|mount| super::stage::is_below(path, mount) && path != mount)
+    }
+
+    /// The mount that keeps what is at `path` from being replaced or removed.
+    pub(super) fn within(&self, path: &[u8]) -> Option<&[u8]> {
+        self.find(|mount| super::stage::is_below(mount, path))
+    }
+
+    fn find(&self, is_it: impl Fn(&[u8]) -> bool) -> Option<&[u8]> {
+        self.0.iter().map(Vec::as_slice).find(|mount| is_it(mount))
+    }
+}
+
+/// Space, tab, line break and backslash are written as three octal digits.
+fn unescaped(text: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut rest = text;
+    while let Some((&byte, after)) = rest.split_first() {
+        let octal = after.get(..3).and_then(|digits| std::str::from_utf8(digits).ok());
+        match octal.and_then(|digits| u8::from_str_radix(digits, 8).ok()).filter(|_| byte == b'\\') {
+            Some(escaped) => {
+                bytes.push(escaped);
+                rest = &after[3..];
+            }
+            None => {
+                bytes.push(byte);
+                rest = after;
+            }
+        }
+    }
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mounts_below_are_found_whatever_they_are_called() {
+        let list = b"22 1 8:1 / / rw - ext4 /dev/a rw\n\
+            30 22 8:2 / /a\\040b/cache rw shared:1 - ext4 /dev/b rw\n\
+            31 30 8:1 /x /a\\040b/cache/pip/in\\134ner rw - ext4 /dev/a rw\n\
+            32 22 8:1 / /a\\040b/cache-2/pip rw - ext4 /dev/a rw\n";
+        let mounts = Mounts::parse(list, b"/a b/cache");
+        assert_eq!(mounts, Mounts(vec![b"pip/in\\ner".to_vec()]));
+        for (path, around, within) in [
+            ("pip", false, true),
+            ("pip/in\\ner", false, true),
+            ("pip/in\\ner/x", true, false),
+            ("pip/inner", false, false),
+            ("uv", false, false),
+        ] {
+            let path = path.as_bytes();
+            assert_eq!((mounts.around(path).is_some(), mounts.within(path).is_some()), (around, within));
+        }
+    }
+}
