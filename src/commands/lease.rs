@@ -6,10 +6,11 @@ use super::wishes;
 use crate::{
     cache::{self, Lease, Request, Strength},
     cli::MachineArgs,
+    ecosystem::{self, Lock},
     engine::Interrupts,
     event::{Event, Sink},
     home::Home,
-    plan::{self, CacheSharing, Wishes},
+    plan::{self, CachePlan, CacheSharing, CacheWrites, Wishes},
 };
 
 /// Who asks for it.
@@ -33,6 +34,9 @@ impl Asking<'_> {
         }
         let who = format!("{}, mode {}", name, plan.mode.name());
         let limit = wishes::cache_wait(&args.cache_wait)?;
+        if let Some(text) = warning(&plan) {
+            self.sink.emit(Event::Note { text });
+        }
         let request = |directory, strength| Request { directory, strength, who: who.clone(), limit };
         let lease = match plan.sharing {
             CacheSharing::Shared => request(plan.directory, Strength::Shared),
@@ -55,6 +59,42 @@ impl Asking<'_> {
         tokio::select! {
             lease = Lease::acquire(home, lease, sink) => lease.map(Some),
             error = interrupts.refuse() => Err(error),
+        }
+    }
+}
+
+/// What is said to those who let builds write one directory at the same time: not every tool is safe there.
+fn warning(plan: &CachePlan) -> Option<String> {
+    if plan.sharing != CacheSharing::Shared || plan.mode.writes() != CacheWrites::Through {
+        return None;
+    }
+    let careless: Vec<&str> =
+        ecosystem::always().filter(|tool| tool.lock == Lock::None).map(|tool| tool.name).collect();
+    Some(format!(
+        "builds that write this cache at the same time can spoil what {} keep there, which take no locks: \
+         --cache-sharing locked, or --cache-mode commit, is safe",
+        careless.join(", ")
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{CacheMode, CacheShare};
+
+    #[test]
+    fn who_lets_builds_write_at_the_same_time_is_told_whose_directories_they_can_spoil() {
+        let plan =
+            |mode, sharing| CachePlan { directory: "/c".into(), mode, share: CacheShare::Bind, sharing };
+        let text = warning(&plan(CacheMode::Rw, CacheSharing::Shared)).expect("a warning");
+        assert!(text.contains("what composer, npm, maven keep"), "{text}");
+        for (mode, sharing) in [
+            (CacheMode::Rw, CacheSharing::Locked),
+            (CacheMode::Rw, CacheSharing::Private),
+            (CacheMode::Commit, CacheSharing::Shared),
+            (CacheMode::Discard, CacheSharing::Shared),
+        ] {
+            assert_eq!(warning(&plan(mode, sharing)), None, "{mode:?}, {sharing:?}");
         }
     }
 }

@@ -114,7 +114,8 @@ const NPM: Ecosystem = Ecosystem {
     junk: &["_cacache/tmp", "_logs", "_npx", "_update-notifier-last-checked"],
     // A use of what is there is a line more.
     rewritten: &["_cacache/index-v5"],
-    lock: Lock::Rename,
+    // Content is renamed into its place, but the index is appended to.
+    lock: Lock::None,
     // What the index names by its hash goes with it.
     entry: "content by its hash",
     unfinished: &["_cacache/tmp/*"],

@@ -8,6 +8,8 @@ mod pty;
 mod supplied;
 mod supplies;
 
+mod sharing;
+
 use std::{
     fs,
     os::unix::fs::MetadataExt,

@@ -1,0 +1,122 @@
+//! Builds that use one cache at the same time: who waits is told for whom and how long, and who need not wait goes on.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Read},
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use kiln::{
+    cache::{Lease, Request, Strength},
+    env::Env,
+    home::Home,
+};
+
+use crate::{has_bwrap, project};
+
+const BUILD: &str = "package:\n  name: sample\n  version: 1.10\n  epoch: 3\npipeline:\n  - runs: echo kept > /var/cache/melange/kept\n";
+
+/// A project whose cache another build has for itself.
+struct Place {
+    _directory: tempfile::TempDir,
+    project: PathBuf,
+    lease: Option<Lease>,
+}
+
+impl Place {
+    fn new() -> Self {
+        let (directory, project) = project();
+        let home = project.with_file_name("home");
+        fs::create_dir(&home).expect("made");
+        let shared = Home::find(&Env::of_process()).expect("found");
+        for name in ["images", "memos"] {
+            symlink(shared.dir(name).expect("made"), home.join(name)).expect("linked");
+        }
+        fs::create_dir(project.join("cache")).expect("made");
+        fs::write(project.join("file.yaml"), BUILD).expect("written");
+        let request = Request {
+            directory: fs::canonicalize(project.join("cache")).expect("there"),
+            strength: Strength::Exclusive,
+            who: "another-1.0-r0, mode rw".into(),
+            limit: Duration::ZERO,
+        };
+        let lease = Lease::try_acquire(&Home::at(&home), &request).expect("tried");
+        Self { _directory: directory, project, lease }
+    }
+
+    fn kiln(&self, arguments: &[&str]) -> Command {
+        let mut kiln = Command::new(env!("CARGO_BIN_EXE_kiln"));
+        kiln.current_dir(&self.project)
+            .env("KILN_HOME", self.project.with_file_name("home"))
+            .env("QEMU_DISKS_PATH", self.project.with_file_name("scratch"))
+            .args(["build", "--runner", "bubblewrap", "--progress", "plain", "--cache-dir", "cache"])
+            .args(arguments)
+            .arg("file.yaml")
+            .stdin(Stdio::null())
+            .stderr(Stdio::piped());
+        kiln
+    }
+
+    fn kept(&self) -> bool {
+        self.project.join("cache/kept").exists()
+    }
+}
+
+#[test]
+fn who_waits_too_long_is_told_who_has_the_cache() {
+    if !has_bwrap() {
+        return;
+    }
+    let place = Place::new();
+    let output =
+        place.kiln(&["--cache-mode", "rw", "--cache-wait", "1s"]).output().expect("it can be started");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(6), "{said}");
+    let who = format!("pid {} (another-1.0-r0, mode rw)", std::process::id());
+    for part in ["waits, at most 1s, for the cache", &who, "was not free within 1s", "raise --cache-wait"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    assert!(!place.kept());
+}
+
+#[test]
+fn who_waits_goes_on_when_the_cache_is_free() {
+    if !has_bwrap() {
+        return;
+    }
+    for arguments in [&["--cache-mode", "rw"][..], &["--cache-mode", "commit", "--cache-sharing", "locked"]] {
+        let mut place = Place::new();
+        let mut kiln = place.kiln(arguments).spawn().expect("it can be started");
+        let mut said = BufReader::new(kiln.stderr.take().expect("it was piped"));
+        let mut line = String::new();
+        while !line.contains("waits, at most 3600s, for the cache") {
+            line.clear();
+            assert_ne!(said.read_line(&mut line).expect("read"), 0, "{arguments:?}: it has not waited");
+        }
+        assert!(!place.kept());
+        drop(place.lease.take());
+        let mut rest = String::new();
+        said.read_to_string(&mut rest).expect("read");
+        assert!(kiln.wait().expect("it ends").success(), "{arguments:?}: {rest}");
+        assert!(place.kept(), "{arguments:?}: {rest}");
+    }
+}
+
+#[test]
+fn who_has_a_directory_of_its_own_does_not_wait() {
+    if !has_bwrap() {
+        return;
+    }
+    let place = Place::new();
+    let arguments = ["--cache-mode", "rw", "--cache-sharing", "private"];
+    let output = place.kiln(&arguments).output().expect("it can be started");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    assert!(!place.kept());
+    let (_, own) = said.split_once("this build has one of its own, ").expect("it says where");
+    let own = Path::new(own.lines().next().expect("a line").trim());
+    assert_eq!(fs::read_to_string(own.join("kept")).expect("kept there"), "kept\n");
+}
