@@ -101,6 +101,21 @@ pub(crate) fn pidfd(pid: i32) -> rustix::io::Result<OwnedFd> {
     pidfd_open(Pid::from_raw(pid).unwrap(), PidfdFlags::empty())
 }
 
+/// All that descends from `pid`, but for its reaper.
+pub(crate) fn descendants(pid: i32) -> Vec<i32> {
+    let pids =
+        fs::read_dir("/proc").unwrap().filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok());
+    let all: Vec<Member> = pids.filter_map(|pid| look_at(pid).map(|(member, _)| member)).collect();
+    let mut found = vec![pid];
+    let mut at = 0;
+    while let Some(&parent) = found.get(at) {
+        let is_child = |member: &&Member| member.parent == parent && !member.arguments.contains(" __reaper ");
+        found.extend(all.iter().filter(is_child).map(|member| member.pid));
+        at += 1;
+    }
+    found.split_off(1)
+}
+
 fn look_at(pid: i32) -> Option<(Member, Vec<u8>)> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let mut words = stat.rsplit_once(')')?.1.split_whitespace();
