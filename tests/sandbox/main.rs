@@ -8,6 +8,7 @@ mod pty;
 mod supplied;
 mod supplies;
 
+mod room;
 mod sharing;
 
 use std::{

@@ -1,0 +1,40 @@
+//! A cache whose file system has no room for what a build wrote.
+
+use std::fs;
+
+use nix::{
+    mount::{MsFlags, mount},
+    sched::{CloneFlags, unshare},
+    unistd::geteuid,
+};
+
+use crate::{assert_clean, build, has_bwrap, project, said, skip};
+
+#[test]
+fn a_cache_that_is_full_fails_the_build_and_stays_as_it_was() {
+    if !has_bwrap() {
+        return;
+    }
+    if !geteuid().is_root() {
+        return skip("only root can mount a small file system");
+    }
+    let (_directory, project) = project();
+    let cache = project.join("cache");
+    fs::create_dir(&cache).expect("made");
+    // Of this thread and of what it starts: it goes with them.
+    unshare(CloneFlags::CLONE_NEWNS).expect("a mount namespace");
+    let none = None::<&str>;
+    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).expect("nobody else sees it");
+    mount(Some("none"), &cache, Some("tmpfs"), MsFlags::empty(), Some("size=1m")).expect("mounted");
+    fs::write(cache.join("there"), "x").expect("written");
+    let step = "echo small > /var/cache/melange/small; head -c 3000000 /dev/zero > /var/cache/melange/large";
+    let output = build(&project, "root", &[step], &["--cache-mode", "commit"]);
+    assert_eq!(output.status.code(), Some(7), "{}", said(&output));
+    for part in ["cannot be put into the cache", "No space left on device", "make room on its file system"] {
+        assert!(said(&output).contains(part), "{part}: {}", said(&output));
+    }
+    let names: Vec<_> =
+        fs::read_dir(&cache).expect("listed").map(|entry| entry.expect("listed").file_name()).collect();
+    assert_eq!(names, ["there"]);
+    assert_clean(&project);
+}
