@@ -30,9 +30,13 @@ enum Backend {
 }
 
 impl Backend {
-    /// All of them in the soak, else those that start at once.
+    /// All of them in the soak, else those that start at once; `KILN_BACKENDS=NineP,Docker` names some.
     fn chosen() -> Vec<Self> {
         let all = [Self::NineP, Self::Virtiofs, Self::Docker, Self::Bubblewrap];
+        if let Ok(names) = std::env::var("KILN_BACKENDS") {
+            let named = |backend: &Self| names.split(',').any(|name| name == format!("{backend:?}"));
+            return all.into_iter().filter(named).collect();
+        }
         let whole = std::env::var_os("KILN_SOAK").is_some_and(|value| value == "1");
         all[if whole { 0 } else { 2 }..].to_vec()
     }
@@ -219,12 +223,10 @@ fn twice(backend: Backend) -> String {
     let entry = place.project().join("cache").join(format!("sha256:{first}"));
     let whole = fs::read(&entry).unwrap();
     fs::write(&entry, "something else").unwrap();
-    let output = build(&place, backend, "off");
-    assert!(said(&output).contains("is damaged, fetching it anew"), "{backend:?}:\n{}", said(&output));
-    assert_eq!(output.status.code(), Some(5), "{backend:?}:\n{}", said(&output));
     fs::rename(&kept, &served).unwrap();
     let output = build(&place, backend, "on");
     assert!(output.status.success(), "{backend:?}, with a damaged entry:\n{}", said(&output));
+    assert!(said(&output).contains("is damaged, fetching it anew"), "{backend:?}:\n{}", said(&output));
     assert!(fs::read(&entry).unwrap() == whole, "{backend:?}: the entry was not mended");
     format!("{backend:?}: without a network, {used}; a damaged entry is mended")
 }
