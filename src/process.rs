@@ -70,37 +70,6 @@ pub struct Output {
     pub stderr: Vec<u8>,
 }
 
-/// A program that runs and whose output nobody has taken yet. Dropped, it is killed.
-#[derive(Debug)]
-pub struct Begun {
-    name: String,
-    child: Child,
-}
-
-impl Begun {
-    /// Takes what it prints until its end; one that takes longer than `limit` is killed.
-    pub async fn finish(self, limit: Duration) -> Result<Output> {
-        let Self { name, mut child } = self;
-        let stdout = child.take_stdout().expect("stdout was piped at its start");
-        let stderr = child.take_stderr().expect("stderr was piped at its start");
-        let all = async {
-            // The pipes may be held by what the program left behind: its end ends them, since it ends its session.
-            let (stdout, stderr, status) =
-                tokio::try_join!(read_all(stdout, &name), read_end(stderr), child.wait())?;
-            anyhow::Ok(Output { status, stdout, stderr })
-        };
-        match timeout(limit, all).await {
-            Ok(output) => output.with_context(|| format!("run {name}")),
-            Err(_) => Err(Failure::new(
-                Code::Timeout,
-                format!("{name} did not end within {} s", limit.as_secs_f64()),
-                "Run it by hand to see what it waits for.",
-            )
-            .into()),
-        }
-    }
-}
-
 impl Spawner {
     /// Starts the reaper, which is this program once more. To be called once, in the main thread.
     pub fn start() -> Result<Self> {
@@ -124,14 +93,25 @@ impl Spawner {
 
     /// Runs a program to its end and takes what it prints; one that takes longer than `limit` is killed.
     pub async fn output(&self, command: Command, limit: Duration) -> Result<Output> {
-        self.begin(command)?.finish(limit).await
-    }
-
-    /// Starts a program whose output is taken later; until then it may wait, if it prints more than a pipe holds.
-    pub fn begin(&self, command: Command) -> Result<Begun> {
         let name = command.program_name();
-        let child = self.spawn(command.stdout(Stdio::Piped).stderr(Stdio::Piped))?;
-        Ok(Begun { name, child })
+        let mut child = self.spawn(command.stdout(Stdio::Piped).stderr(Stdio::Piped))?;
+        let stdout = child.take_stdout().expect("stdout was piped above");
+        let stderr = child.take_stderr().expect("stderr was piped above");
+        let all = async {
+            // The pipes may be held by what the program left behind: its end ends them, since it ends its session.
+            let (stdout, stderr, status) =
+                tokio::try_join!(read_all(stdout, &name), read_end(stderr), child.wait())?;
+            anyhow::Ok(Output { status, stdout, stderr })
+        };
+        match timeout(limit, all).await {
+            Ok(output) => output.with_context(|| format!("run {name}")),
+            Err(_) => Err(Failure::new(
+                Code::Timeout,
+                format!("{name} did not end within {} s", limit.as_secs_f64()),
+                "Run it by hand to see what it waits for.",
+            )
+            .into()),
+        }
     }
 
     /// Has `path` removed, with all below it, should kiln end without doing so.

@@ -121,7 +121,7 @@ async fn prune_docker(env: &Env, spawner: &Spawner, removed: &[Image]) -> Result
         return Ok(0);
     }
     match host::docker::find(env, spawner).await {
-        Ok(found) => docker::prune(spawner, found.path, removed).await,
+        Ok(found) => docker::prune(found.endpoint, removed).await,
         Err(error) => {
             tracing::debug!(error = %format!("{error:#}"), "docker is not asked for copies");
             Ok(0)

@@ -113,6 +113,7 @@ impl<'a> Launch<'a> {
         let parts = docker::Parts {
             spawner: self.spawner,
             docker: found.path.clone(),
+            endpoint: found.endpoint.clone(),
             root: found.root.clone(),
             agent: agent(self.home)?,
             run_dir: self.run_dir.to_owned(),

@@ -24,11 +24,16 @@ use crate::{
 /// A daemon answers within milliseconds; one that is being started may take a while.
 const ANSWER: Duration = Duration::from_secs(30);
 
+/// Where a daemon listens if nothing else is said.
+const DEFAULT_ENDPOINT: &str = "unix:///var/run/docker.sock";
+
 /// The command, and what its daemon says of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Docker {
     /// The command.
     pub path: PathBuf,
+    /// Where the daemon listens: `unix://PATH` or `tcp://HOST:PORT`.
+    pub endpoint: String,
     /// The version of the daemon.
     pub version: String,
     /// The daemon's own directory: its volumes lie below.
@@ -56,16 +61,6 @@ struct Info {
 /// # Errors
 /// A host failure where there is no command, no daemon that answers, or one in which kiln cannot build.
 pub async fn find(env: &Env, spawner: &Spawner) -> Result<Docker> {
-    ask(env, spawner).await.map(|found| found.docker)
-}
-
-/// A daemon, and where it listens.
-struct Found {
-    docker: Docker,
-    endpoint: String,
-}
-
-async fn ask(env: &Env, spawner: &Spawner) -> Result<Found> {
     let path = find_program(env, "docker").ok_or_else(|| {
         Failure::host("docker is not installed", "images/setup.sh docker (apt-get install docker.io)")
     })?;
@@ -74,19 +69,21 @@ async fn ask(env: &Env, spawner: &Spawner) -> Result<Found> {
         spawner.output(command(&["context", "inspect", "--format", "{{.Endpoints.docker.Host}}"]), ANSWER),
         spawner.output(command(&["info", "--format", "{{json .}}"]), ANSWER),
     )?;
-    let endpoint = String::from_utf8_lossy(&endpoint.stdout).trim().to_owned();
+    let endpoint = match String::from_utf8_lossy(&endpoint.stdout).trim() {
+        "" => DEFAULT_ENDPOINT.to_owned(),
+        endpoint => endpoint.to_owned(),
+    };
     reachable(&endpoint)?;
     if !info.status.success() {
         return Err(unreachable(String::from_utf8_lossy(&info.stderr).trim()).into());
     }
     let info: Info = serde_json::from_slice(&info.stdout).context("understand docker info")?;
-    Ok(Found { docker: of_info(&path, info)?, endpoint })
+    Ok(of_info(&path, endpoint, info)?)
 }
 
 /// A daemon elsewhere sees neither source nor cache.
 fn reachable(endpoint: &str) -> Result<(), Failure> {
-    let local = endpoint.is_empty()
-        || endpoint.starts_with("unix://")
+    let local = endpoint.starts_with("unix://")
         || ["tcp://localhost:", "tcp://127.", "tcp://[::1]:"].iter().any(|host| endpoint.starts_with(host));
     if local {
         return Ok(());
@@ -108,7 +105,7 @@ fn unreachable(said: &str) -> Failure {
     Failure::host(format!("no docker daemon answers: {said}"), way_out)
 }
 
-fn of_info(path: &Path, info: Info) -> Result<Docker, Failure> {
+fn of_info(path: &Path, endpoint: String, info: Info) -> Result<Docker, Failure> {
     let Info { server_version, docker_root_dir, driver, os_type, security_options } = info;
     if os_type != "linux" {
         return Err(Failure::host(
@@ -130,7 +127,8 @@ fn of_info(path: &Path, info: Info) -> Result<Docker, Failure> {
             ));
         }
     }
-    Ok(Docker { path: path.to_owned(), version: server_version, root: docker_root_dir, driver, security })
+    let (path, version, root) = (path.to_owned(), server_version, docker_root_dir);
+    Ok(Docker { path, endpoint, version, root, driver, security })
 }
 
 #[cfg(test)]
@@ -139,7 +137,7 @@ mod tests {
 
     #[test]
     fn a_daemon_elsewhere_is_refused_by_its_address() {
-        for endpoint in ["", "unix:///var/run/docker.sock", "tcp://127.0.0.1:2375", "tcp://localhost:2375"] {
+        for endpoint in ["unix:///var/run/docker.sock", "tcp://127.0.0.1:2375", "tcp://localhost:2375"] {
             assert_eq!(reachable(endpoint), Ok(()), "{endpoint}");
         }
         for endpoint in
@@ -154,14 +152,19 @@ mod tests {
     fn what_the_daemon_says_is_understood() {
         let text = r#"{"ServerVersion":"20.10.24","DockerRootDir":"/var/lib/docker","Driver":"overlay2","OSType":"linux",
             "SecurityOptions":["name=apparmor","name=seccomp,profile=default"],"More":1}"#;
-        let docker = of_info(Path::new("/usr/bin/docker"), serde_json::from_str(text).expect("JSON"));
+        let docker = of_info(
+            Path::new("/usr/bin/docker"),
+            DEFAULT_ENDPOINT.into(),
+            serde_json::from_str(text).expect("JSON"),
+        );
         let docker = docker.expect("usable");
         assert_eq!(docker.security, ["apparmor", "seccomp"]);
         assert_eq!(docker.root, Path::new("/var/lib/docker"));
         let rootless = text.replace("name=apparmor", "name=rootless");
-        let refused = of_info(Path::new("docker"), serde_json::from_str(&rootless).expect("JSON"));
+        let refused =
+            of_info(Path::new("docker"), String::new(), serde_json::from_str(&rootless).expect("JSON"));
         assert!(refused.expect_err("refused").what.contains("rootless"));
-        assert!(of_info(Path::new("docker"), Info::default()).is_err());
+        assert!(of_info(Path::new("docker"), String::new(), Info::default()).is_err());
     }
 
     #[test]

@@ -8,8 +8,8 @@
 //! Nothing of the host is in the container but the plan's binds. Everything bears the run's label: what a killed run leaves
 //! (dockerd knows nothing of kiln's death but that nobody is attached any more) the next one sweeps.
 
+mod api;
 mod argv;
-mod cli;
 mod container;
 mod image;
 mod layer;
@@ -26,10 +26,9 @@ pub use argv::{Files, argv};
 pub use image::prune;
 
 use self::{
-    cli::Cli,
+    api::{Api, Kind, Removal},
     container::{Attached, Container},
     opened::Opened,
-    sweep::Sweep,
 };
 use super::{Eventually, Launched, Runner};
 use crate::{
@@ -57,7 +56,13 @@ pub struct Docker<'a> {
     opened: Opened,
     volumes: Vec<String>,
     run: Option<Attached>,
-    sweep: Option<Sweep>,
+}
+
+/// The command, who starts it, and the daemon that it speaks to.
+struct Cli<'a> {
+    spawner: &'a Spawner,
+    docker: PathBuf,
+    api: Api,
 }
 
 /// What a container is made from.
@@ -66,6 +71,8 @@ pub struct Parts<'a> {
     pub spawner: &'a Spawner,
     /// The command.
     pub docker: PathBuf,
+    /// Where dockerd listens: `unix://PATH` or `tcp://HOST:PORT`.
+    pub endpoint: String,
     /// dockerd's own directory.
     pub root: PathBuf,
     /// The agent's program.
@@ -75,14 +82,15 @@ pub struct Parts<'a> {
 }
 
 impl<'a> Docker<'a> {
-    /// Sees to it that docker has the image.
+    /// Sweeps what dead runs left, and sees to it that docker has the image.
     ///
     /// # Errors
     /// When dockerd refuses.
     pub async fn new(parts: Parts<'a>, image: &Image, sink: &mut dyn Sink) -> Result<Self> {
-        let Parts { spawner, docker, root, agent, run_dir } = parts;
-        let cli = Cli { spawner, docker };
-        let image = image::ensure(&cli, image, sink).await?;
+        let Parts { spawner, docker, endpoint, root, agent, run_dir } = parts;
+        let cli = Cli { spawner, docker, api: Api { endpoint } };
+        let (swept, image) = tokio::try_join!(sweep::sweep(&cli.api), image::ensure(&cli, image, sink))?;
+        tracing::debug!(swept, "looked for what killed runs had left");
         Ok(Self {
             cli,
             root,
@@ -92,7 +100,6 @@ impl<'a> Docker<'a> {
             opened: Opened::default(),
             volumes: Vec::new(),
             run: None,
-            sweep: None,
         })
     }
 
@@ -129,32 +136,25 @@ impl<'a> Docker<'a> {
         let run = Arc::new(Mutex::new(run));
         let machine = Box::new(Container::new(Arc::clone(&run), stderr));
         self.run = Some(run);
-        self.sweep = Some(Sweep::begin(&self.cli)?);
         Ok(Launched { reader: Box::pin(reader), writer: Box::pin(writer), machine })
     }
 
     /// Waits until the container is gone, which by itself it is when its agent has ended, and removes what it wrote.
     async fn remove(&mut self) -> Result<()> {
+        let name = self.files().name();
         if let Some(run) = self.run.take() {
-            let name = self.files().name();
             let mut run = run.lock().await;
-            match timeout(END, run.wait()).await {
-                // With `--rm` the command ends after the container's removal.
-                Ok(Ok(ExitStatus::Code(0))) => {}
-                // The agent has failed, or docker: nobody knows what is there.
-                Ok(_) => self.cli.remove(&["rm", "--force", "--volumes"], &[name]).await?,
-                Err(_) => {
-                    tracing::warn!(name, "killed: the container did not end by itself");
-                    self.cli.remove(&["rm", "--force", "--volumes"], &[name]).await?;
-                    run.kill();
-                }
+            // With `--rm` the command ends after the container's removal. Otherwise the agent has failed, or docker, and
+            // nobody knows what is there.
+            if !matches!(timeout(END, run.wait()).await, Ok(Ok(ExitStatus::Code(0)))) {
+                self.cli.api.remove(Kind::Container, &name).await?;
+                run.kill();
             }
         }
-        let volumes = std::mem::take(&mut self.volumes);
-        self.cli.remove(&["volume", "rm", "--force"], &volumes).await?;
-        if let Some(sweep) = self.sweep.take() {
-            let count = sweep.finish(&self.cli).await?;
-            tracing::debug!(count, "swept what killed runs had left");
+        for volume in std::mem::take(&mut self.volumes) {
+            if self.cli.api.remove(Kind::Volume, &volume).await? == Removal::Used {
+                tracing::warn!(volume, "a container still has it: the next start removes it");
+            }
         }
         Ok(())
     }

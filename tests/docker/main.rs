@@ -181,6 +181,30 @@ fn a_daemon_that_cannot_be_used_is_named_with_the_way_out() {
 }
 
 #[test]
+fn who_may_not_speak_to_the_daemon_or_has_no_docker_is_told_what_helps() {
+    let Some(_) = daemon() else { return };
+    let place = Place::new();
+    let nothing = place.command("root", &["true"], &[]).env("PATH", "/nowhere").output().unwrap();
+    assert_eq!(nothing.status.code(), Some(4), "{}", said(&nothing));
+    assert!(said(&nothing).contains("docker is not installed"), "{}", said(&nothing));
+    assert!(said(&nothing).contains("images/setup.sh docker"), "{}", said(&nothing));
+    if !nix::unistd::geteuid().is_root() {
+        return skip::skip("only root can become a user who is not in the group of docker");
+    }
+    let kiln = place.command("root", &["true"], &[]);
+    let home = place.root().join("a-home-of-theirs");
+    fs::create_dir(&home).unwrap();
+    owners::give(place.root(), owners::ORDINARY);
+    let mut command = Command::new("setpriv");
+    command.args([format!("--reuid={0}", owners::ORDINARY), format!("--regid={0}", owners::ORDINARY)]);
+    command.arg("--clear-groups").arg(kiln.get_program()).args(kiln.get_args());
+    let output = command.current_dir(place.project()).env("KILN_HOME", home).output().unwrap();
+    assert_eq!(output.status.code(), Some(4), "{}", said(&output));
+    assert!(said(&output).contains("permission denied"), "{}", said(&output));
+    assert!(said(&output).contains("usermod -aG docker"), "{}", said(&output));
+}
+
+#[test]
 fn a_plan_prints_the_whole_command_line() {
     let Some(_) = daemon() else { return };
     let place = Place::new();

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// A user who is neither root nor has the number of `build`.
-const ORDINARY: u32 = 4321;
+pub(crate) const ORDINARY: u32 = 4321;
 
 /// Reads and changes what is there, in the source and in the cache; makes more.
 const STEP: &str = "echo more >> input && cat input
@@ -21,7 +21,7 @@ echo more >> /var/cache/melange/dir/old && mv /var/cache/melange/dir/old /var/ca
 mkdir -p /var/cache/melange/new && echo x > /var/cache/melange/new/file && ln -s file /var/cache/melange/new/link
 stat -c %u input /var/cache/melange /var/cache/melange/dir | sort -u";
 
-fn give(path: &Path, uid: u32) {
+pub(crate) fn give(path: &Path, uid: u32) {
     nix::unistd::fchownat(
         nix::fcntl::AT_FDCWD,
         path,
@@ -51,38 +51,43 @@ fn inside_files_are_the_steps_users_and_outside_the_invoking_users() {
     }
     let docker =
         nix::unistd::Group::from_name("docker").unwrap().expect("the package of docker makes the group");
-    for outside in [0, ORDINARY] {
-        for (run_as, inside) in [("root", "0"), ("build", "1000")] {
-            let place = Place::new();
-            place.write("cache/dir/old", "old\n");
-            let mut command = place.command(run_as, &[STEP], &[]);
-            if outside != 0 {
-                give(place.root(), outside);
-                copy_images(&place, outside);
-                let kiln = command.get_program().to_owned();
-                let arguments: Vec<_> = command.get_args().map(ToOwned::to_owned).collect();
-                command = std::process::Command::new("setpriv");
-                command.current_dir(place.project()).env("KILN_HOME", place.home());
-                command.args([
-                    format!("--reuid={outside}"),
-                    format!("--regid={outside}"),
-                    format!("--groups={}", docker.gid),
-                ]);
-                command.arg("--").arg(kiln).args(arguments);
-            }
-            let output = command.output().unwrap();
-            let case = format!("uid {outside}, run-as {run_as}: {}", said(&output));
-            assert!(output.status.success(), "{case}");
-            assert!(said(&output).lines().any(|line| line.ends_with(&format!("] {inside}"))), "{case}");
-            let mut found = Vec::new();
-            owners(&place.project().join("cache"), &mut found);
-            assert!(
-                found.len() == 9 && found.iter().all(|owner| *owner == (outside, outside)),
-                "{found:?} {case}"
-            );
-            assert_eq!(fs::read_to_string(place.project().join("cache/dir/moved")).unwrap(), "old\nmore\n");
-            assert_eq!(place.left(), Vec::<String>::new());
+    let build = kiln::plan::BUILD_ID;
+    for (outside, run_as, inside) in [
+        (0, "root", "0"),
+        (0, "build", "1000"),
+        (ORDINARY, "root", "0"),
+        (ORDINARY, "build", "1000"),
+        (build, "build", "1000"),
+    ] {
+        let place = Place::new();
+        place.write("cache/dir/old", "old\n");
+        let mut command = place.command(run_as, &[STEP], &[]);
+        if outside != 0 {
+            give(place.root(), outside);
+            copy_images(&place, outside);
+            let kiln = command.get_program().to_owned();
+            let arguments: Vec<_> = command.get_args().map(ToOwned::to_owned).collect();
+            command = std::process::Command::new("setpriv");
+            command.current_dir(place.project()).env("KILN_HOME", place.home());
+            command.args([
+                format!("--reuid={outside}"),
+                format!("--regid={outside}"),
+                format!("--groups={}", docker.gid),
+            ]);
+            command.arg("--").arg(kiln).args(arguments);
         }
+        let output = command.output().unwrap();
+        let case = format!("uid {outside}, run-as {run_as}: {}", said(&output));
+        assert!(output.status.success(), "{case}");
+        assert!(said(&output).lines().any(|line| line.ends_with(&format!("] {inside}"))), "{case}");
+        let mut found = Vec::new();
+        owners(&place.project().join("cache"), &mut found);
+        assert!(
+            found.len() == 9 && found.iter().all(|owner| *owner == (outside, outside)),
+            "{found:?} {case}"
+        );
+        assert_eq!(fs::read_to_string(place.project().join("cache/dir/moved")).unwrap(), "old\nmore\n");
+        assert_eq!(place.left(), Vec::<String>::new());
     }
 }
 

@@ -3,15 +3,12 @@
 //! A daemon makes its socket anew when it starts, so what it said holds while command, settings and socket are those that
 //! they were, and somebody listens at the socket. One that is spoken to otherwise is asked each time.
 
-use std::{
-    os::unix::net::UnixStream,
-    path::{Path, PathBuf},
-};
+use std::{os::unix::net::UnixStream, path::Path};
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use super::{Docker, Found, ask};
+use super::{Docker, find};
 use crate::{
     env::Env,
     home::Home,
@@ -37,12 +34,11 @@ struct Circumstances {
     command: Option<[i64; 5]>,
     variables: Vec<Option<String>>,
     settings: Option<[i64; 5]>,
-    endpoint: PathBuf,
     socket: Option<[i64; 5]>,
 }
 
 impl Circumstances {
-    fn now(env: &Env, command: &Path, endpoint: &Path) -> Self {
+    fn now(env: &Env, command: &Path, socket: &Path) -> Self {
         let settings = env.path("DOCKER_CONFIG").map(Path::to_owned);
         let settings = settings.or_else(|| env.path("HOME").map(|home| home.join(".docker")));
         let value = |name| env.get(name).map(|value| value.to_string_lossy().into_owned());
@@ -50,8 +46,7 @@ impl Circumstances {
             command: identity(command),
             variables: VARIABLES.map(value).to_vec(),
             settings: settings.and_then(|settings| identity(&settings.join("config.json"))),
-            endpoint: endpoint.to_owned(),
-            socket: identity(endpoint),
+            socket: identity(socket),
         }
     }
 }
@@ -67,8 +62,8 @@ pub async fn find_once(env: &Env, home: &Home, spawner: &Spawner) -> Result<Dock
     if let Some(memo) = memo.filter(|memo| Some(&memo.docker.path) == command.as_ref() && holds(memo, env)) {
         return Ok(memo.docker);
     }
-    let Found { docker, endpoint } = ask(env, spawner).await?;
-    if let Some(socket) = endpoint.strip_prefix("unix://") {
+    let docker = find(env, spawner).await?;
+    if let Some(socket) = docker.endpoint.strip_prefix("unix://") {
         let circumstances = Circumstances::now(env, &docker.path, Path::new(socket));
         let memo = Memo { circumstances, docker: docker.clone() };
         home.write(MEMOS, NAME, &serde_json::to_vec(&memo).context("write a memo")?)?;
@@ -79,9 +74,8 @@ pub async fn find_once(env: &Env, home: &Home, spawner: &Spawner) -> Result<Dock
 /// Whether nothing has changed, and somebody listens.
 fn holds(memo: &Memo, env: &Env) -> bool {
     let Memo { circumstances, docker } = memo;
-    *circumstances == Circumstances::now(env, &docker.path, &circumstances.endpoint)
-        && circumstances.socket.is_some()
-        && UnixStream::connect(&circumstances.endpoint).is_ok()
+    let Some(socket) = docker.endpoint.strip_prefix("unix://").map(Path::new) else { return false };
+    *circumstances == Circumstances::now(env, &docker.path, socket) && UnixStream::connect(socket).is_ok()
 }
 
 #[cfg(test)]
@@ -98,6 +92,7 @@ mod tests {
         let env: Env = [("HOME", place.path().to_str().expect("UTF-8"))].into_iter().collect();
         let docker = Docker {
             path: "/bin/true".into(),
+            endpoint: format!("unix://{}", socket.display()),
             version: "1".into(),
             root: "/d".into(),
             driver: "overlay2".into(),

@@ -92,6 +92,10 @@ pub fn argv(plan: &Plan, files: Files<'_>) -> Vec<OsString> {
     }
     // As in a microVM, where it is memory, too.
     line.opt("--tmpfs", "/run:rw,nosuid,nodev,exec,mode=755");
+    for (_, Bind { target, .. }) in binds(plan).filter(|(_, bind)| bind.source == BindSource::Scratch) {
+        // Memory: a volume costs a start some milliseconds, and little lies there.
+        line.opt("--tmpfs", format!("{target}:rw,suid,nodev,exec,mode=755"));
+    }
     for mount in binds(plan).flat_map(|(at, bind)| mounts::of(files, at, bind)) {
         line.opt("--mount", mount);
     }

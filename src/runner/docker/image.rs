@@ -3,17 +3,20 @@
 //! They have no name: names are docker's one name space, over which builds would fight. Who removes an image of the store
 //! removes docker's copy with it ([`prune`]).
 
-use std::{io, path::PathBuf, time::Duration};
+use std::{io, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use tokio::time::timeout;
 
-use super::cli::Cli;
+use super::{
+    Cli,
+    api::{Api, Kind, Removal},
+};
 use crate::{
     event::{Event, Sink},
     exit::Failure,
     image::{Image, archive},
-    process::{Command, Spawner, Stdio},
+    process::{Command, Stdio},
 };
 
 /// The label of an image: the store's key, and when that was made (a refreshed image keeps its key).
@@ -27,25 +30,24 @@ fn content(image: &Image) -> String {
 }
 
 /// The id of docker's copy, if there is one.
-pub(super) async fn find(cli: &Cli<'_>, image: &Image) -> Result<Option<String>> {
-    let label = format!("label={LABEL}={}", content(image));
-    let found = cli.ask(&["image", "ls", "--all", "--quiet", "--no-trunc", "--filter", &label]).await?;
-    Ok(found.lines().next().map(str::to_owned))
+pub(super) async fn find(api: &Api, image: &Image) -> Result<Option<String>> {
+    let found = api.labelled(Kind::Image, &format!("{LABEL}={}", content(image))).await?;
+    Ok(found.into_iter().next().map(|found| found.id))
 }
 
 /// The id of docker's copy, made where there is none. Only one process makes it; others wait for it.
 pub(super) async fn ensure(cli: &Cli<'_>, image: &Image, sink: &mut dyn Sink) -> Result<String> {
-    if let Some(id) = find(cli, image).await? {
+    if let Some(id) = find(&cli.api, image).await? {
         return Ok(id);
     }
     let _lock = image.lock().await?;
-    if let Some(id) = find(cli, image).await? {
+    if let Some(id) = find(&cli.api, image).await? {
         return Ok(id);
     }
     sink.emit(Event::Note { text: "import the image into docker, once".into() });
     let id = import(cli, image).await?;
     // What it was before it was made anew.
-    remove(cli, |old| key_of(old) == image.key.as_str() && old != content(image)).await?;
+    remove(&cli.api, |old| key_of(old) == image.key.as_str() && old != content(image)).await?;
     Ok(id)
 }
 
@@ -53,9 +55,9 @@ pub(super) async fn ensure(cli: &Cli<'_>, image: &Image, sink: &mut dyn Sink) ->
 ///
 /// # Errors
 /// When no daemon answers. One that a container uses stays.
-pub async fn prune(spawner: &Spawner, docker: PathBuf, removed: &[Image]) -> Result<usize> {
-    let cli = Cli { spawner, docker };
-    remove(&cli, |old| removed.iter().any(|image| key_of(old) == image.key.as_str())).await
+pub async fn prune(endpoint: String, removed: &[Image]) -> Result<usize> {
+    let api = Api { endpoint };
+    remove(&api, |old| removed.iter().any(|image| key_of(old) == image.key.as_str())).await
 }
 
 fn key_of(content: &str) -> &str {
@@ -90,20 +92,12 @@ async fn import(cli: &Cli<'_>, image: &Image) -> Result<String> {
 }
 
 /// Removes those whose label is `unwanted`; one that a container uses stays.
-async fn remove(cli: &Cli<'_>, unwanted: impl Fn(&str) -> bool) -> Result<usize> {
-    let filter = format!("label={LABEL}");
-    let ids = cli.ask(&["image", "ls", "--all", "--quiet", "--no-trunc", "--filter", &filter]).await?;
+async fn remove(api: &Api, unwanted: impl Fn(&str) -> bool) -> Result<usize> {
     let mut removed = 0;
-    for id in ids.lines() {
-        let format = format!("{{{{index .Config.Labels {LABEL:?}}}}}");
-        // Somebody else may have removed it since.
-        let Ok(label) = cli.ask(&["image", "inspect", "--format", &format, id]).await else { continue };
-        if !unwanted(label.trim()) {
-            continue;
-        }
-        match cli.ask(&["image", "rm", id]).await {
-            Ok(_) => removed += 1,
-            Err(error) => tracing::debug!(id, error = %format!("{error:#}"), "the image stays"),
+    for image in api.labelled(Kind::Image, LABEL).await?.iter().filter(|image| unwanted(&image.label)) {
+        match api.remove(Kind::Image, &image.id).await? {
+            Removal::Gone => removed += 1,
+            Removal::Used => tracing::debug!(id = image.id, "the image is used, and stays"),
         }
     }
     Ok(removed)

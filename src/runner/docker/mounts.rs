@@ -38,15 +38,12 @@ pub(super) fn of(files: Files<'_>, at: usize, bind: &Bind) -> Vec<OsString> {
     let source = match source {
         BindSource::Agent => files.agent,
         BindSource::Directory(path) => path,
-        BindSource::Scratch => {
-            return vec![csv([plain("type=volume"), plain("volume-nocopy"), at_target(target)])];
-        }
         BindSource::Below { directory, path } => {
             let directory = files.opened.get(&at).cloned().unwrap_or_else(|| directory.join(path));
             return vec![opened(&directory, target, writes)];
         }
-        // A container's root is the image: a plan for docker has no such bind.
-        BindSource::Root => Path::new("/var/empty"),
+        // The command line has another switch for memory, and the image for a root.
+        BindSource::Scratch | BindSource::Root => return Vec::new(),
     };
     match writes {
         Writes::Through => {

@@ -3,68 +3,40 @@
 //! Everything bears a label with its run's directory. That is locked for as long as the run lives; a directory that is gone or not locked belongs to
 //! a dead run. One that this user may not look at is somebody else's, and left alone.
 
-use std::{
-    collections::BTreeSet,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeSet, path::Path};
 
 use anyhow::Result;
 
 use super::{
+    api::{Api, Kind, Labelled, Removal},
     argv::RUN_LABEL,
-    cli::{Asked, Cli},
 };
 use crate::rundir;
 
-/// The lists of all that belongs to runs, asked for while a container starts: nobody waits for them until it has ended.
-#[derive(Debug)]
-pub(super) struct Sweep {
-    containers: Asked,
-    volumes: Asked,
-}
-
-impl Sweep {
-    /// Asks for the lists.
-    pub(super) fn begin(cli: &Cli<'_>) -> Result<Self> {
-        let label = format!("label={RUN_LABEL}");
-        let format = |name: &str| format!("{{{{.{name}}}}}\t{{{{.Label {RUN_LABEL:?}}}}}");
-        let (of_containers, of_volumes) = (format("ID"), format("Name"));
-        Ok(Self {
-            containers: cli.begin(&[
-                "ps",
-                "--all",
-                "--no-trunc",
-                "--filter",
-                &label,
-                "--format",
-                &of_containers,
-            ])?,
-            volumes: cli.begin(&["volume", "ls", "--filter", &label, "--format", &of_volumes])?,
-        })
-    }
-
-    /// Removes what dead runs have left; says how much it was.
-    pub(super) async fn finish(self, cli: &Cli<'_>) -> Result<usize> {
-        let Self { containers, volumes } = self;
-        let (containers, volumes) = tokio::try_join!(containers.answer(), volumes.answer())?;
-        let (containers, volumes) = (abandoned(&containers), abandoned(&volumes));
-        // First what uses them.
-        cli.remove(&["rm", "--force", "--volumes"], &containers).await?;
-        if let Err(error) = cli.remove(&["volume", "rm"], &volumes).await {
-            // A container that dockerd is just removing still has it: the next build's sweep finds it.
-            tracing::debug!(error = %format!("{error:#}"), "a volume stays");
+/// Removes it; says how much it was.
+pub(super) async fn sweep(api: &Api) -> Result<usize> {
+    let (containers, volumes) =
+        tokio::try_join!(api.labelled(Kind::Container, RUN_LABEL), api.labelled(Kind::Volume, RUN_LABEL))?;
+    let mut swept = 0;
+    // First what uses them. A volume that is still used belongs to a container that is just being removed: the next
+    // start's sweep finds it.
+    for (kind, things) in [(Kind::Container, containers), (Kind::Volume, volumes)] {
+        for id in abandoned(&things) {
+            match api.remove(kind, id).await? {
+                Removal::Gone => swept += 1,
+                Removal::Used => {}
+            }
         }
-        Ok(containers.len() + volumes.len())
     }
+    Ok(swept)
 }
 
-/// The names in a list of `name TAB run directory` whose run is dead.
-fn abandoned(list: &str) -> Vec<String> {
-    let pairs: Vec<(&str, PathBuf)> =
-        list.lines().filter_map(|line| line.split_once('\t')).map(|(name, run)| (name, run.into())).collect();
-    let runs: BTreeSet<&Path> = pairs.iter().map(|(_, run)| run.as_path()).collect();
+/// Those whose run is dead.
+fn abandoned(things: &[Labelled]) -> Vec<&str> {
+    let runs: BTreeSet<&Path> = things.iter().map(|thing| Path::new(&thing.label)).collect();
     let dead: BTreeSet<&Path> = runs.into_iter().filter(|run| rundir::is_dead(run)).collect();
-    pairs.iter().filter(|(_, run)| dead.contains(run.as_path())).map(|(name, _)| (*name).to_owned()).collect()
+    let of_dead = things.iter().filter(|thing| dead.contains(Path::new(&thing.label)));
+    of_dead.map(|thing| thing.id.as_str()).collect()
 }
 
 #[cfg(test)]
@@ -79,8 +51,9 @@ mod tests {
         let lock = std::fs::File::create(living.join("lock")).expect("made");
         let _held =
             nix::fcntl::Flock::lock(lock, nix::fcntl::FlockArg::LockExclusiveNonblock).expect("locked");
-        let list =
-            format!("one\t{}\ntwo\t{}\nthree\t\n", living.display(), work.path().join("gone").display());
-        assert_eq!(abandoned(&list), ["two"]);
+        let thing = |id: &str, run: &str| Labelled { id: id.into(), label: run.into() };
+        let gone = work.path().join("gone").display().to_string();
+        let things = [thing("one", &living.display().to_string()), thing("two", &gone), thing("three", "")];
+        assert_eq!(abandoned(&things), ["two"]);
     }
 }

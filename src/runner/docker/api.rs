@@ -1,0 +1,263 @@
+//! The daemon's own interface (HTTP over its socket), for lists and removals: a command takes ten times as long to say the same.
+//!
+//! Spoken as HTTP/1.0, so that an answer ends with its connection. What a command does better is left to it: `docker run` and
+//! `docker import` hold streams.
+
+use std::{io, time::Duration};
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, de::DeserializeOwned};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::{TcpStream, UnixStream},
+    time::timeout,
+};
+
+use crate::exit::{Code, Failure};
+
+/// Nothing that is asked here takes a daemon long; one that is busy removes containers one by one.
+const ANSWER: Duration = Duration::from_secs(60);
+/// Far more than the list of all containers of a machine.
+const ANSWER_BYTES: u64 = 64 << 20;
+
+/// A daemon.
+#[derive(Debug, Clone)]
+pub(super) struct Api {
+    /// `unix://PATH` or `tcp://HOST:PORT`.
+    pub(super) endpoint: String,
+}
+
+/// What there are lists of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Container,
+    Image,
+    Volume,
+}
+
+impl Kind {
+    fn list(self) -> &'static str {
+        match self {
+            Self::Container => "/containers/json?all=1&filters=",
+            Self::Image => "/images/json?all=1&filters=",
+            Self::Volume => "/volumes?filters=",
+        }
+    }
+
+    fn thing(self, id: &str) -> String {
+        match self {
+            // Its nameless volumes go with it.
+            Self::Container => format!("/containers/{id}?force=1&v=1"),
+            Self::Image => format!("/images/{id}"),
+            Self::Volume => format!("/volumes/{id}"),
+        }
+    }
+}
+
+/// A thing with a label.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Labelled {
+    pub(super) id: String,
+    pub(super) label: String,
+}
+
+/// As lists have it; volumes have a name for an id.
+#[derive(Debug, Deserialize)]
+struct Listed {
+    #[serde(rename = "Id", alias = "Name")]
+    id: String,
+    #[serde(rename = "Labels")]
+    labels: Option<std::collections::BTreeMap<String, String>>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Volumes {
+    #[serde(rename = "Volumes")]
+    volumes: Option<Vec<Listed>>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Complaint {
+    message: String,
+}
+
+/// What came of a removal.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Removal {
+    /// It is gone, or somebody else removes it.
+    Gone,
+    /// It is in use.
+    Used,
+}
+
+impl Api {
+    /// All that bears the label `name`, or `name=value`.
+    pub(super) async fn labelled(&self, kind: Kind, label: &str) -> Result<Vec<Labelled>> {
+        let name = label.split('=').next().unwrap_or_default();
+        let filters = serde_json::json!({ "label": [label] }).to_string();
+        let path = format!("{}{}", kind.list(), escaped(&filters));
+        let listed = match kind {
+            Kind::Container | Kind::Image => self.read::<Vec<Listed>>(&path).await?,
+            Kind::Volume => self.read::<Volumes>(&path).await?.volumes.unwrap_or_default(),
+        };
+        let labelled = |Listed { id, labels }: Listed| {
+            let label = labels?.remove(name)?;
+            Some(Labelled { id, label })
+        };
+        Ok(listed.into_iter().filter_map(labelled).collect())
+    }
+
+    /// Removes a thing.
+    pub(super) async fn remove(&self, kind: Kind, id: &str) -> Result<Removal> {
+        let Answer { status, body } = self.exchange("DELETE", &kind.thing(id)).await?;
+        match status {
+            200..=299 | 404 => Ok(Removal::Gone),
+            // One that is being removed already is a container; what it holds is used until then.
+            409 if kind == Kind::Container => Ok(Removal::Gone),
+            409 => Ok(Removal::Used),
+            _ => Err(refused(&format!("remove {id}"), &body).into()),
+        }
+    }
+
+    async fn read<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
+        let Answer { status, body } = self.exchange("GET", path).await?;
+        if status != 200 {
+            return Err(refused(path, &body).into());
+        }
+        serde_json::from_slice(&body).with_context(|| format!("understand docker's answer to {path}"))
+    }
+
+    async fn exchange(&self, method: &str, path: &str) -> Result<Answer> {
+        let request = format!("{method} {path} HTTP/1.0\r\nHost: docker\r\n\r\n");
+        let answer = async {
+            match self.endpoint.strip_prefix("unix://") {
+                Some(socket) => talk(UnixStream::connect(socket).await?, &request).await,
+                None => {
+                    let address = self.endpoint.strip_prefix("tcp://").unwrap_or(&self.endpoint);
+                    talk(TcpStream::connect(address).await?, &request).await
+                }
+            }
+        };
+        let answer = timeout(ANSWER, answer).await.map_err(|_| {
+            let what =
+                format!("the docker daemon did not answer {method} {path} within {} s", ANSWER.as_secs());
+            Failure::new(Code::Timeout, what, "look at what it is busy with: docker info")
+        })?;
+        let answer = answer.map_err(|error| self.unreachable(&error))?;
+        Answer::parse(&answer).with_context(|| format!("understand docker's answer to {path}"))
+    }
+
+    fn unreachable(&self, error: &io::Error) -> Failure {
+        Failure::host(
+            format!("no docker daemon answers at {}: {error}", self.endpoint),
+            "kiln doctor looks at the daemon",
+        )
+    }
+}
+
+async fn talk(mut stream: impl AsyncRead + AsyncWrite + Unpin, request: &str) -> io::Result<Vec<u8>> {
+    let mut answer = Vec::new();
+    stream.write_all(request.as_bytes()).await?;
+    stream.take(ANSWER_BYTES).read_to_end(&mut answer).await?;
+    Ok(answer)
+}
+
+struct Answer {
+    status: u16,
+    body: Vec<u8>,
+}
+
+impl Answer {
+    fn parse(bytes: &[u8]) -> Result<Self> {
+        const END: &[u8] = b"\r\n\r\n";
+        let end =
+            bytes.windows(END.len()).position(|window| window == END).context("it has no end of headers")?;
+        let line =
+            String::from_utf8_lossy(bytes[..end].split(|&byte| byte == b'\r').next().unwrap_or_default());
+        let status = line.split(' ').nth(1).and_then(|status| status.parse().ok());
+        Ok(Self { status: status.context("it has no status")?, body: bytes[end + END.len()..].to_vec() })
+    }
+}
+
+fn refused(what: &str, body: &[u8]) -> Failure {
+    let said = serde_json::from_slice::<Complaint>(body).map(|complaint| complaint.message);
+    let said = said.unwrap_or_else(|_| String::from_utf8_lossy(body).trim().to_owned());
+    Failure::host(format!("docker: {what}: {said}"), "kiln doctor looks at the daemon")
+}
+
+/// As a value in a URL's query (RFC 3986): all but unreserved characters.
+fn escaped(text: &str) -> String {
+    let escape = |byte: u8| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
+        _ => format!("%{byte:02X}"),
+    };
+    text.bytes().map(escape).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{Read, Write},
+        os::unix::net::UnixListener,
+        thread,
+    };
+
+    use super::*;
+
+    /// A daemon that gives these answers, one after the other; gives what it was asked.
+    fn daemon(answers: &'static [&'static str]) -> (tempfile::TempDir, Api, thread::JoinHandle<Vec<String>>) {
+        let place = tempfile::tempdir().expect("a directory");
+        let socket = place.path().join("socket");
+        let listener = UnixListener::bind(&socket).expect("bound");
+        let serve = move |answer: &&str| {
+            let (mut stream, _) = listener.accept().expect("somebody asks");
+            let mut asked = [0; 1024];
+            let length = stream.read(&mut asked).expect("read");
+            stream.write_all(answer.as_bytes()).expect("written");
+            String::from_utf8_lossy(&asked[..length]).lines().next().unwrap_or_default().to_owned()
+        };
+        let asked = thread::spawn(move || answers.iter().map(serve).collect());
+        let api = Api { endpoint: format!("unix://{}", socket.display()) };
+        (place, api, asked)
+    }
+
+    #[tokio::test]
+    async fn lists_and_removals_are_asked_as_docker_takes_them() {
+        let (_place, api, asked) = daemon(&[
+            "HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n[{\"Id\":\"i\",\"Labels\":{\"k\":\"v\"}},{\"Id\":\"o\",\"Labels\":null}]",
+            "HTTP/1.0 200 OK\r\n\r\n{\"Volumes\":[{\"Name\":\"n\",\"Labels\":{\"k\":\"w\"}}],\"Warnings\":null}",
+            "HTTP/1.0 204 No Content\r\n\r\n",
+            "HTTP/1.0 409 Conflict\r\n\r\n{\"message\":\"volume is in use\"}",
+            "HTTP/1.0 500 Internal Server Error\r\n\r\n{\"message\":\"no space left\"}",
+        ]);
+        let images = api.labelled(Kind::Image, "k=v").await.expect("a list");
+        assert_eq!(images, [Labelled { id: "i".into(), label: "v".into() }]);
+        let volumes = api.labelled(Kind::Volume, "k").await.expect("a list");
+        assert_eq!(volumes, [Labelled { id: "n".into(), label: "w".into() }]);
+        assert_eq!(api.remove(Kind::Container, "c").await.expect("removed"), Removal::Gone);
+        assert_eq!(api.remove(Kind::Volume, "n").await.expect("asked"), Removal::Used);
+        let error = api.remove(Kind::Volume, "n").await.expect_err("it is full");
+        assert!(format!("{error:#}").contains("no space left"), "{error:#}");
+        assert_eq!(
+            asked.join().expect("it served all"),
+            [
+                "GET /images/json?all=1&filters=%7B%22label%22%3A%5B%22k%3Dv%22%5D%7D HTTP/1.0",
+                "GET /volumes?filters=%7B%22label%22%3A%5B%22k%22%5D%7D HTTP/1.0",
+                "DELETE /containers/c?force=1&v=1 HTTP/1.0",
+                "DELETE /volumes/n HTTP/1.0",
+                "DELETE /volumes/n HTTP/1.0",
+            ]
+        );
+    }
+
+    #[tokio::test]
+    async fn a_daemon_that_is_gone_or_talks_nonsense_is_an_error() {
+        let (place, api, asked) = daemon(&["nonsense"]);
+        assert!(api.labelled(Kind::Image, "k").await.is_err());
+        asked.join().expect("it served");
+        drop(place);
+        let error = api.labelled(Kind::Image, "k").await.expect_err("nobody listens");
+        assert_eq!(crate::exit::code_of(&error), Code::Host);
+        assert!(format!("{error:#}").contains("no docker daemon answers at unix://"), "{error:#}");
+    }
+}
