@@ -131,7 +131,10 @@ fn cache(report: &CacheReport) -> String {
         })
         .collect();
     new.sort_by_key(|&(bytes, name)| (std::cmp::Reverse(bytes), name));
-    if new.is_empty() {
+    let uncounted = *persisted && !directories.is_empty() && directories.iter().all(|one| one.new.is_none());
+    if uncounted {
+        parts.push("what is new was not counted".into());
+    } else if new.is_empty() {
         parts.push("nothing new".into());
     } else {
         let total = words::size(new.iter().map(|(bytes, _)| bytes).sum());

@@ -229,6 +229,19 @@ hello-1.0-r0: success in 1m10s
 }
 
 #[test]
+fn what_nobody_counted_is_not_called_nothing() {
+    let mut events = succeeded();
+    for event in &mut events {
+        if let Event::Cache(report) = event {
+            report.directories.iter_mut().for_each(|directory| directory.new = None);
+        }
+    }
+    let text = Stage::new(Progress::Auto, None).all(events);
+    let line = "cache (commit): held 412 MiB, used 42.0 MiB, what is new was not counted, kept\n";
+    assert!(text.contains(line), "{text}");
+}
+
+#[test]
 fn plain_tells_a_failure_with_the_last_lines_and_the_way_out() {
     let text = Stage::new(Progress::Plain, Some((true, true))).all(failed());
     let lines =

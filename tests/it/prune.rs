@@ -112,7 +112,7 @@ fn a_report_counts_files_and_what_goes_together() {
     assert_eq!(said["directories"]["git"]["unit"], "repository");
     let text = String::from_utf8(report(&[])).unwrap();
     let line = text.lines().find(|line| line.starts_with("gomodcache")).unwrap();
-    assert!(line.ends_with("50 bytes        1 x module version, used 30 h ago"), "{text}");
+    assert!(line.ends_with("50 bytes        1 wholes, such as a module version; used 30 h ago"), "{text}");
 }
 
 #[test]

@@ -52,7 +52,10 @@ fn text(verdict: &Verdict) -> String {
 fn document(lease: &Lease, verdict: &Verdict) -> Result<String> {
     let Verdict { compared, faults, leftovers, waiting, damaged_records } = verdict;
     let rows = |list: &[Fault]| -> Vec<serde_json::Value> {
-        let row = |Fault { path, why, mended, .. }: &Fault| serde_json::json!({"path": String::from_utf8_lossy(path), "why": why, "mended": mended});
+        let row = |Fault { path, why, mended, .. }: &Fault| {
+            let path = String::from_utf8_lossy(path);
+            serde_json::json!({"path": path, "why": why, "mended": mended})
+        };
         list.iter().map(row).collect()
     };
     let document = serde_json::json!({
