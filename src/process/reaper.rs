@@ -46,6 +46,10 @@ const DEATH_LIMIT: Duration = Duration::from_secs(10);
 /// since each round kills the one that forks.
 const ROUNDS: usize = 200;
 
+/// How long kiln may take, in milliseconds, to say that a child has been reaped whose end the reaper sees as well. Only
+/// then it looks by itself who is left, at all processes of the machine.
+const REAPING_MS: u8 = 100;
+
 /// The longest message: a path and its kind.
 const MESSAGE_BYTES: usize = 1 + nix::libc::PATH_MAX as usize;
 
@@ -92,14 +96,25 @@ struct Estate {
 /// One child of kiln. While its leader or any member lives, the kernel gives its number to nobody else.
 #[derive(Debug)]
 struct Session {
-    leader: i32,
+    id: i32,
     pidfd: OwnedFd,
-    leader_lives: bool,
+    leader: LeaderState,
+}
+
+/// How the leader of a session stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum LeaderState {
+    /// It lives.
+    Lives,
+    /// It has ended, and kiln may be about to say so.
+    Ended,
+    /// It has ended, and others of its session were there when that was looked at.
+    Outlived,
 }
 
 impl Estate {
     fn leaders(&self) -> HashSet<i32> {
-        self.sessions.iter().map(|session| session.leader).collect()
+        self.sessions.iter().map(|session| session.id).collect()
     }
 
     /// Takes messages until kiln ends.
@@ -126,28 +141,37 @@ impl Estate {
 
     /// Waits for a message, which it says is there, or for the end of a leader.
     fn wait(&mut self, socket: &impl AsFd) -> Result<bool> {
-        let living = self.sessions.iter().filter(|session| session.leader_lives);
+        let living = self.sessions.iter().filter(|session| session.leader == LeaderState::Lives);
         let fds = std::iter::once(socket.as_fd()).chain(living.map(|session| session.pidfd.as_fd()));
         let mut fds: Vec<PollFd<'_>> = fds.map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
-        match poll(&mut fds, PollTimeout::NONE) {
-            Ok(_) | Err(Errno::EINTR) => {}
-            Err(error) => return Err(error).context("wait for kiln"),
+        let doubtful = self.sessions.iter().any(|session| session.leader == LeaderState::Ended);
+        let limit = if doubtful { PollTimeout::from(REAPING_MS) } else { PollTimeout::NONE };
+        let count = match poll(&mut fds, limit) {
+            Err(Errno::EINTR) => return Ok(false),
+            count => count.context("wait for kiln")?,
+        };
+        let mut ready = fds.iter().map(|fd| fd.any().unwrap_or(false));
+        let message = ready.next().expect("the socket is the first");
+        let ended: Vec<bool> = ready.collect();
+        let living = self.sessions.iter_mut().filter(|session| session.leader == LeaderState::Lives);
+        for (session, _) in living.zip(ended).filter(|(_, ended)| *ended) {
+            session.leader = LeaderState::Ended;
         }
-        let ready: Vec<bool> = fds.iter().map(|fd| fd.any().unwrap_or(false)).collect();
-        if ready[1..].contains(&true) {
-            let mut ready = ready[1..].iter();
-            for session in self.sessions.iter_mut().filter(|session| session.leader_lives) {
-                session.leader_lives = !ready.next().expect("one for each leader that lived");
-            }
+        if count == 0 {
             self.drop_empty_sessions()?;
         }
-        Ok(ready[0])
+        Ok(message)
     }
 
     /// A child that could not exec is never said to be reaped; its number may become a stranger's once nobody has it.
     fn drop_empty_sessions(&mut self) -> Result<()> {
         let table = Table::read()?;
-        self.sessions.retain(|session| session.leader_lives || table.has_session(session.leader));
+        self.sessions.retain(|session| session.leader == LeaderState::Lives || table.has_session(session.id));
+        for session in &mut self.sessions {
+            if session.leader == LeaderState::Ended {
+                session.leader = LeaderState::Outlived;
+            }
+        }
         Ok(())
     }
 
@@ -157,7 +181,7 @@ impl Estate {
         let path = || PathBuf::from(OsStr::from_bytes(rest));
         match Kind::of(kind) {
             Some(Kind::Session) => self.sessions.extend(pid().and_then(Session::of)),
-            Some(Kind::Reaped) => self.sessions.retain(|session| Some(session.leader) != pid()),
+            Some(Kind::Reaped) => self.sessions.retain(|session| Some(session.id) != pid()),
             Some(Kind::Remove) => self.paths.push(path()),
             Some(Kind::Keep) => self.paths.retain(|kept| *kept != path()),
             Some(Kind::Terminal) => self.terminal = descriptor.and_then(Noted::of),
@@ -192,7 +216,7 @@ fn receive(socket: RawFd, message: &mut [u8]) -> nix::Result<(usize, Option<Owne
 impl Session {
     /// `None` when it has ended already.
     fn of(leader: i32) -> Option<Self> {
-        pidfd_open(leader).ok().map(|pidfd| Self { leader, pidfd, leader_lives: true })
+        pidfd_open(leader).ok().map(|pidfd| Self { id: leader, pidfd, leader: LeaderState::Lives })
     }
 }
 

@@ -2,9 +2,16 @@
 //!
 //! Only the reaper asks. It reads and decides; it must not kill.
 
-use std::{collections::HashSet, fs};
+use std::{
+    collections::HashSet,
+    fs::{self, File},
+    io::Read,
+};
 
 use anyhow::{Context, Result};
+
+/// More than a process's `stat` has: 52 fields, a name of 64 bytes.
+const STAT_BYTES: usize = 2048;
 
 /// One process (proc_pid_stat(5)).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,8 +26,11 @@ pub(super) struct Process {
 
 impl Process {
     pub(super) fn read(pid: i32) -> Option<Self> {
-        let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
-        Self::parse(pid, &String::from_utf8_lossy(&stat))
+        // One read has it all; a file without a size would be read in many.
+        let mut stat = [0; STAT_BYTES];
+        let length =
+            File::open(format!("/proc/{pid}/stat")).and_then(|mut file| file.read(&mut stat)).ok()?;
+        Self::parse(pid, &String::from_utf8_lossy(&stat[..length]))
     }
 
     fn parse(pid: i32, stat: &str) -> Option<Self> {
