@@ -40,13 +40,12 @@ impl Lot {
         for at in (1..whole).rev() {
             cases.swap(at, usize::try_from(lot.below(at as u64 + 1)).unwrap());
         }
-        let all = env::var_os(ALL).is_some_and(|value| value == "1");
         let (cases, again) = match number(COUNT) {
             Some(count) => {
                 cases.truncate(usize::try_from(count).unwrap());
                 (cases, format!(" {COUNT}={count}"))
             }
-            None if all => (cases, format!(" {ALL}=1")),
+            None if takes_all() => (cases, format!(" {ALL}=1")),
             None => (few(cases), String::new()),
         };
         lot.say(&format!("{} of {whole} cases; {SEED}={seed}{again} repeats them", cases.len()));
@@ -73,6 +72,11 @@ impl Lot {
     pub(crate) fn moment(&mut self, Range { start, end }: Range<Duration>) -> Duration {
         start + Duration::from_micros(self.below((end - start).as_micros() as u64 + 1))
     }
+}
+
+/// Whether this is the soak.
+pub(crate) fn takes_all() -> bool {
+    env::var_os(ALL).is_some_and(|value| value == "1")
 }
 
 fn number(variable: &str) -> Option<u64> {
