@@ -4,6 +4,7 @@
 mod argv;
 mod bubblewrap;
 mod cache;
+mod cgroup;
 mod commit;
 mod docker;
 mod doctor;
