@@ -265,6 +265,7 @@ impl Build<'_> {
         self.phases.append(&mut engine.phases);
         let writes = std::mem::replace(&mut engine.writes, Writes::Lost);
         let reused = std::mem::take(&mut engine.reused);
+        runner.remarks().into_iter().for_each(|text| self.sink.emit(Event::Note { text }));
         drop(runner);
         let use_made = Use { held, writes, reused };
         self.report_cache(plan, use_made, result.is_ok())?;

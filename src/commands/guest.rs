@@ -178,6 +178,7 @@ impl Guest<'_> {
         };
         let result = engine.attend(runner.as_mut(), step, &mut console).await;
         let cleaned = runner.clean().await;
+        runner.remarks().into_iter().for_each(|text| sink.emit(Event::Note { text }));
         drop(runner);
         if let Some(lease) = lease {
             lease.finish()?;

@@ -101,6 +101,7 @@ impl<'a> Launch<'a> {
             tree,
             scratch: bubblewrap::Scratch::make(directory, self.run_dir, self.spawner)?,
             groups: bubblewrap::Groups::make(groups, self.run_dir, self.spawner)?,
+            ended_for_memory: 0,
         })
     }
 

@@ -44,11 +44,13 @@ pub struct Bubblewrap<'a> {
     pub scratch: Scratch,
     /// What limits it.
     pub groups: Groups,
+    /// How many of its processes wanted more memory than they may have; known at the end.
+    pub ended_for_memory: u64,
 }
 
 impl Bubblewrap<'_> {
     fn start(&self, plan: &Plan) -> Result<Launched> {
-        let Self { spawner, bwrap, agent, root, tree: _, scratch, groups } = self;
+        let Self { spawner, bwrap, agent, root, tree: _, scratch, groups, ended_for_memory: _ } = self;
         let line = argv(plan, Files { bwrap, agent, root, scratch: scratch.path() });
         let (program, arguments) = line.split_first().context("the plan is not one for a sandbox")?;
         let command = Command::new(program).args(arguments);
@@ -69,6 +71,18 @@ impl Runner for Bubblewrap<'_> {
     }
 
     fn clean(&mut self) -> Eventually<'_, Result<()>> {
-        Box::pin(async move { self.groups.remove().and(self.scratch.remove()) })
+        Box::pin(async move {
+            self.ended_for_memory = self.groups.ended_for_memory();
+            self.groups.remove().and(self.scratch.remove())
+        })
+    }
+
+    fn remarks(&self) -> Vec<String> {
+        let remark = format!(
+            "the memory that this build may use was not enough, and the kernel ended {} of its processes: \
+             package.resources.memory, or --memory, gives it more",
+            self.ended_for_memory
+        );
+        Some(remark).filter(|_| self.ended_for_memory > 0).into_iter().collect()
     }
 }

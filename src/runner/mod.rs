@@ -28,6 +28,11 @@ pub trait Runner {
     fn clean(&mut self) -> Eventually<'_, Result<()>> {
         Box::pin(async { Ok(()) })
     }
+
+    /// What the user should know of how it went, once all is cleaned: nothing, as a rule.
+    fn remarks(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// What was launched.

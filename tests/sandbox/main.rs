@@ -242,6 +242,7 @@ fn memory_is_limited_where_a_control_group_can_be_made() {
     let text = said(&output);
     assert!(text.contains("104857600") && text.contains("exited with status 137"), "{text}");
     assert!(!text.contains("419430400"), "{text}");
+    assert!(text.contains("the kernel ended 1 of its processes: package.resources.memory"), "{text}");
 }
 
 #[test]

@@ -52,6 +52,15 @@ impl Groups {
         self.paths.iter().map(entrance).collect()
     }
 
+    /// How many processes the kernel has ended because they had used up the memory of their group.
+    pub(super) fn ended_for_memory(&self) -> u64 {
+        // The second is that of the old hierarchy.
+        let files = ["memory.events", "memory.oom_control"];
+        let texts =
+            self.paths.iter().flat_map(|(path, _)| files.map(|name| fs::read_to_string(path.join(name))));
+        texts.flatten().filter_map(|text| oom_kills(&text)).sum()
+    }
+
     /// Ends what is left in them, and removes them.
     pub(super) fn remove(&mut self) -> Result<()> {
         for (path, removal) in self.paths.drain(..) {
@@ -60,6 +69,11 @@ impl Groups {
         }
         Ok(())
     }
+}
+
+/// `oom_kill N` on a line of its own.
+fn oom_kills(text: &str) -> Option<u64> {
+    text.lines().find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok())
 }
 
 fn write(path: &Path, value: &str) -> Result<()> {
