@@ -7,6 +7,7 @@ mod interactive;
 mod owners;
 #[path = "../it/proxy.rs"]
 mod proxy;
+#[expect(dead_code, reason = "the tests of sandboxes use the rest")]
 #[path = "../sandbox/pty.rs"]
 mod pty;
 mod secrets;

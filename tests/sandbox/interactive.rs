@@ -53,7 +53,7 @@ fn a_shell_in_a_failed_steps_place_is_a_terminal_and_exit_0_goes_on() {
     person.resizes(50, 132);
     person.types("until test \"$(stty size)\" = '50 132'; do read -t 0.1; done; echo is=$(stty size)\n");
     person.sees("is=50 132\r\n");
-    // The step's lines are in the history: the last of them comes back with the arrow up.
+    // The step's line is in the history, and this one.
     person.types("history | grep -c made-by-hand | sed s/^/lines=/\n");
     person.sees("lines=2\r\n");
     person.types("echo something >made-by-hand; exit 0\n");
@@ -92,6 +92,7 @@ fn a_killed_kiln_leaves_its_terminal_as_it_was() {
     person.types("echo $((6 * 7)) answers\n");
     person.sees("42 answers");
     assert!(!person.is_usable(), "every key goes to the guest");
+    assert!(!agents_below(Pid::from_raw(person.pid())).is_empty());
     assert!(person.kills(), "the terminal stays in raw mode");
 }
 

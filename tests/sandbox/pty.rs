@@ -106,6 +106,11 @@ impl Person {
         modes.local_flags.contains(LocalFlags::ICANON | LocalFlags::ECHO | LocalFlags::ISIG)
     }
 
+    /// The number of the program.
+    pub(crate) fn pid(&self) -> i32 {
+        self.child.id().cast_signed()
+    }
+
     /// Reads something; false when nobody has the other end any more.
     #[track_caller]
     fn reads(&mut self, deadline: Instant) -> bool {

@@ -2,9 +2,13 @@
 
 mod cargo;
 mod ecosystems;
+mod interactive;
 mod overrides;
 #[path = "../it/proxy.rs"]
 mod proxy;
+#[expect(dead_code, reason = "the tests of sandboxes use the rest")]
+#[path = "../sandbox/pty.rs"]
+mod pty;
 #[path = "../it/supplied.rs"]
 mod supplied;
 mod supplies;
