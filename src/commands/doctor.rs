@@ -4,6 +4,7 @@
 //! but the accelerator's verdict, and each of its probes has a deadline.
 
 mod isolation;
+mod rights;
 
 use std::{
     fmt::Write,
@@ -13,7 +14,6 @@ use std::{
 
 use anyhow::Result;
 use kiln_protocol::Access;
-use nix::sys::statvfs::statvfs;
 use serde::Serialize;
 
 pub use isolation::Isolation;
@@ -35,14 +35,10 @@ use crate::{
     image::Kernel,
     process::{Command, Spawner, user_namespaces_usable},
     report,
-    rundir::scratch_dir,
 };
 
 /// For a program that prints its version.
 const VERSION_LIMIT: Duration = Duration::from_secs(20);
-
-/// Below this an image of a compiler, and its making, do not fit.
-const SPACE_MIB: u64 = 4096;
 
 /// How one thing stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -100,18 +96,20 @@ pub struct Examination<'a> {
     pub spawner: &'a Spawner,
 }
 
-/// Looks at everything; `kernel` is the uncompressed kernel that builds would boot, or why there is none.
-pub async fn examine(examination: &Examination<'_>, kernel: Result<PathBuf>) -> Vec<Finding> {
+/// Looks at everything; `kernel` is the one that builds would boot, or why there is none.
+pub async fn examine(examination: &Examination<'_>, kernel: Result<Kernel>) -> Vec<Finding> {
     let Examination { env, home, host, spawner } = examination;
     let qemu = Qemu::find(env, spawner, &host.arch).await;
     let mut findings = vec![qemu_finding(&qemu)];
     findings.extend(firmware_finding(&qemu));
     findings.push(match &kernel {
-        Ok(path) => Finding::ok("kernel", path.display().to_string()),
+        Ok(Kernel { version, vmlinux, modules: _ }) => {
+            Finding::ok("kernel", format!("{version} ({})", vmlinux.display()))
+        }
         Err(error) => Finding::of_error("kernel", State::Missing, error),
     });
     findings.push(match (&qemu, &kernel) {
-        (Ok(qemu), Ok(kernel)) => accelerator_finding(home, spawner, qemu, kernel).await,
+        (Ok(qemu), Ok(kernel)) => accelerator_finding(home, spawner, qemu, &kernel.vmlinux).await,
         _ => Finding::gap("kvm", State::Warning, "not probed: that takes QEMU and a kernel", ""),
     });
     findings.push(virtiofsd_finding(examination).await);
@@ -126,8 +124,7 @@ pub async fn examine(examination: &Examination<'_>, kernel: Result<PathBuf>) -> 
     }
     findings.extend(docker.iter().map(isolation::docker));
     findings.extend(isolation::bubblewrap(examination).await);
-    findings.push(space_finding("space for images", home.root()));
-    findings.push(space_finding("space for scratch disks", scratch_dir(env)));
+    findings.extend(rights::findings(env, home, host));
     findings
 }
 
@@ -178,26 +175,38 @@ async fn accelerator_finding(home: &Home, spawner: &Spawner, qemu: &Qemu, kernel
     match accelerator::choose(Wish::Auto, home, spawner, qemu, kernel).await.map(|verdict| verdict.why) {
         Ok(None) => Finding::ok("kvm", "a kernel starts with it"),
         Ok(Some(why)) => {
-            let mend =
-                if why.contains("cannot be opened") { "usermod -aG kvm $USER, then log in anew" } else { "" };
+            let mend = match &why {
+                why if why.contains("cannot be opened") => "usermod -aG kvm $USER, then log in anew",
+                why if why.contains("there is no") => {
+                    "modprobe kvm_intel || modprobe kvm_amd (in a virtual machine: allow nested ones on its host)"
+                }
+                // One that is there and does not work is its host's affair.
+                _ => "",
+            };
             Finding::gap("kvm", State::Warning, format!("builds run under TCG: {why}"), mend)
         }
         Err(error) => Finding::of_error("kvm", State::Warning, &error),
     }
 }
 
+/// Which daemon is taken, and what else is there.
 async fn virtiofsd_finding(Examination { env, home, host, spawner }: &Examination<'_>) -> Finding {
     let service = Service { uid: host.uid, access: Access::ReadWrite };
-    match virtiofsd::find(env, home, spawner, service).await {
-        Ok(found) => {
-            let kind = match found.virtiofsd.kind {
-                Kind::Rust { version: (major, minor, patch) } => format!("{major}.{minor}.{patch}"),
-                Kind::C => "QEMU's old C daemon".into(),
-            };
-            Finding::ok("virtiofsd", format!("{} ({kind})", found.virtiofsd.path.display()))
-        }
-        Err(error) => Finding::of_error("virtiofsd", State::Warning, &error),
-    }
+    let all = match virtiofsd::find(env, home, spawner, service).await {
+        Ok(_) => virtiofsd::survey(env, home, spawner, service).await,
+        Err(error) => Err(error),
+    };
+    let mut all = match all {
+        Ok(all) => all,
+        Err(error) => return Finding::of_error("virtiofsd", State::Warning, &error),
+    };
+    all.sort_by_key(|(_, kind)| kind.is_err());
+    let each = |(path, kind): &(PathBuf, Result<Kind, String>)| match kind {
+        Ok(kind) => format!("{} ({kind})", path.display()),
+        Err(why) => format!("{} {why}", path.display()),
+    };
+    let all: Vec<String> = all.iter().map(each).collect();
+    Finding::ok("virtiofsd", all.join(", then "))
 }
 
 /// Whether `--runner docker` works here.
@@ -249,6 +258,8 @@ fn tools(uid: u32) -> Vec<Tool> {
         tool("mkfs.erofs", "--version", State::Missing, "images are made with it", "erofs-utils"),
         tool("mmdebstrap", "--version", State::Missing, "Debian images are made with it", "mmdebstrap"),
         tool("bwrap", "--version", State::Warning, "--runner bubblewrap needs it", "bubblewrap"),
+        tool("curl", "--version", State::Warning, "kiln update-cache needs it for fetch", "curl"),
+        tool("git", "--version", State::Warning, "kiln update-cache needs it for git-checkout", "git"),
     ];
     if uid != 0 {
         let purpose = "an ordinary user makes images with it";
@@ -275,35 +286,12 @@ fn namespaces_finding(uid: u32) -> Finding {
     }
 }
 
-fn space_finding(name: &'static str, dir: &Path) -> Finding {
-    // The directory itself may not have been made yet.
-    let existing = dir.ancestors().find(|dir| dir.exists()).unwrap_or(Path::new("/"));
-    match statvfs(existing) {
-        Ok(space) => {
-            let mib = space.blocks_available().saturating_mul(space.fragment_size()) >> 20;
-            let detail = format!("{mib} MiB free in {}", dir.display());
-            match mib >= SPACE_MIB {
-                true => Finding::ok(name, detail),
-                false => Finding::gap(
-                    name,
-                    State::Warning,
-                    detail,
-                    "Set KILN_HOME or QEMU_DISKS_PATH to a larger disk.",
-                ),
-            }
-        }
-        Err(error) => {
-            Finding::gap(name, State::Warning, format!("{}: {}", existing.display(), error.desc()), "")
-        }
-    }
-}
-
 /// Examines this host, and prints what was found.
 pub(super) async fn run(args: &DoctorArgs, env: &Env) -> Result<Code> {
     let home = Home::find(env)?;
     let host = Host::probe();
     let spawner = Spawner::start()?;
-    let kernel = Kernel::find(&home, env).map(|kernel| kernel.vmlinux);
+    let kernel = Kernel::find(&home, env);
     let findings = examine(&Examination { env, home: &home, host: &host, spawner: &spawner }, kernel).await;
     spawner.finish()?;
     report::print(&if args.json { as_json(&findings) + "\n" } else { as_text(&findings) })?;
@@ -344,11 +332,5 @@ mod tests {
             as_json(&findings()[1..]),
             r#"{"can_build":true,"findings":[{"name":"docker","state":"warning","detail":"not installed","mend":"apt-get install docker.io"}]}"#
         );
-    }
-
-    #[test]
-    fn space_is_asked_of_what_is_there() {
-        let finding = space_finding("space", Path::new("/no/such/directory"));
-        assert!(finding.detail.ends_with("MiB free in /no/such/directory"), "{finding:?}");
     }
 }

@@ -105,7 +105,8 @@ fn lists_erofs(filesystems: &str) -> bool {
     filesystems.lines().any(|line| line.trim() == "erofs")
 }
 
-fn has_range(host: &Host) -> bool {
+/// Whether this user has a range of ids to give to a namespace, and the programs that do so.
+pub fn has_range(host: &Host) -> bool {
     let has = |file: &str| {
         let text = fs::read_to_string(file).unwrap_or_default();
         text.lines().any(|line| is_range_of(line, &host.user, host.uid))

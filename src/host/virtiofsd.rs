@@ -2,7 +2,10 @@
 //!
 //! After it: [`crate::share`], which starts it. The Rust daemon serves everybody; QEMU's old C daemon (up to QEMU 7.2) root only.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
 
 use anyhow::Result;
 use kiln_protocol::Access;
@@ -51,6 +54,15 @@ pub enum Kind {
     C,
 }
 
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Rust { version: (major, minor, patch) } => write!(f, "{major}.{minor}.{patch}"),
+            Self::C => f.write_str("QEMU's old C daemon"),
+        }
+    }
+}
+
 impl Kind {
     /// Whether it can make all files the invoking user's outside and the step's user's inside, whoever they are.
     pub fn translates_ids(self) -> bool {
@@ -91,6 +103,24 @@ pub async fn find(env: &Env, home: &Home, spawner: &Spawner, service: Service) -
         "apt-get install virtiofsd (Debian 13, Ubuntu 24.04), or cargo install virtiofsd and name its directory in QEMU_VIRTIOFS_PATH.",
     )
     .into())
+}
+
+/// Every daemon that is there, in the order in which they are looked at: which it is, or why it cannot serve.
+///
+/// # Errors
+/// As [`find`], for a `QEMU_VIRTIOFS_PATH` without one.
+pub async fn survey(
+    env: &Env,
+    home: &Home,
+    spawner: &Spawner,
+    service: Service,
+) -> Result<Vec<(PathBuf, Result<Kind, String>)>> {
+    let mut all = Vec::new();
+    for path in candidates(env, home)?.into_iter().filter(|path| path.exists()) {
+        let kind = examine(&path, spawner, service).await;
+        all.push((path, kind));
+    }
+    Ok(all)
 }
 
 fn candidates(env: &Env, home: &Home) -> Result<Vec<PathBuf>, Failure> {

@@ -24,7 +24,7 @@ async fn without_any_program_every_gap_has_its_mend() {
         assert_eq!(finding.state, State::Missing, "{finding:?}");
         assert!(finding.mend.is_some(), "{finding:?}");
     }
-    assert!(findings.iter().any(|finding| finding.name == "space for images"));
+    assert!(findings.iter().any(|finding| finding.name == "images and state"));
 }
 
 #[tokio::test]
@@ -72,4 +72,72 @@ async fn what_each_backend_isolates_is_told_as_text_and_as_json() {
         let line = text.lines().find(|line| line.contains(name)).unwrap();
         assert!(line.contains("a build's own: ") && line.contains("; shared with the host: "), "{line}");
     }
+}
+
+/// What a person and a program read of a machine that has nothing.
+#[test]
+fn the_program_says_so_in_text_and_as_json_and_ends_with_4() {
+    let dir = tempfile::tempdir().unwrap();
+    let doctor = |arguments: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_kiln"));
+        command
+            .arg("doctor")
+            .args(arguments)
+            .env_clear()
+            .env("PATH", dir.path())
+            .env("KILN_HOME", dir.path());
+        command.env("QEMU_DISKS_PATH", "/no/such").env("QEMU_VIRTIOFS_PATH", dir.path());
+        command.env("QEMU_KERNEL_IMAGE", "/no/kernel");
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(4), "{output:?}");
+        assert_eq!(output.stderr, b"", "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let text = doctor(&[]);
+    for line in [
+        "missing  qemu              qemu-system-x86_64 is in no directory of $PATH\n                           \
+         -> apt-get install qemu-system-x86\n",
+        "missing  kernel            QEMU_KERNEL_IMAGE: /no/kernel: No such file or directory",
+        "warning  kvm               not probed",
+        "warning  virtiofsd         QEMU_VIRTIOFS_PATH names ",
+        "missing  mkfs.erofs        not installed; images are made with it\n",
+        "missing  mmdebstrap        not installed; Debian images are made with it\n",
+        "warning  bwrap             not installed; --runner bubblewrap needs it\n",
+        "warning  docker            docker is not installed\n",
+        "missing  scratch files     /no/such: this user cannot write in /no/such: No such file or directory\n",
+        "-> Set QEMU_DISKS_PATH to a directory that this user can write, on a disk with space.\n",
+    ] {
+        assert!(text.contains(line), "{line}\n{text}");
+    }
+    let json: serde_json::Value = serde_json::from_str(&doctor(&["--json"])).unwrap();
+    assert_eq!(json["can_build"], false);
+    let findings = json["findings"].as_array().unwrap();
+    assert_eq!(findings.len(), text.lines().filter(|line| !line.starts_with("  ")).count());
+    // What is missing has its mend, each of them.
+    for finding in findings.iter().filter(|finding| finding["state"] == "missing") {
+        assert!(finding["mend"].as_str().is_some_and(|mend| !mend.is_empty()), "{finding}");
+    }
+}
+
+#[tokio::test]
+async fn every_virtiofsd_is_named_the_one_that_is_taken_first() {
+    let spawner = spawner();
+    let dir = tempfile::tempdir().unwrap();
+    for (place, version) in [("named", "1.13.1"), ("home/bin", "1.9.0")] {
+        let program = dir.path().join(place).join("virtiofsd");
+        std::fs::create_dir_all(program.parent().unwrap()).unwrap();
+        std::fs::write(&program, format!("#!/bin/sh\necho virtiofsd {version}\n")).unwrap();
+        std::fs::set_permissions(program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    }
+    let env: Env = [("PATH", dir.path().to_owned()), ("QEMU_VIRTIOFS_PATH", dir.path().join("named"))]
+        .into_iter()
+        .collect();
+    let (home, host) = (Home::at(dir.path().join("home")), Host::probe());
+    let examination = Examination { env: &env, home: &home, host: &host, spawner: &spawner };
+    let findings = examine(&examination, Err(anyhow::anyhow!("no kernel"))).await;
+    let finding = findings.iter().find(|finding| finding.name == "virtiofsd").unwrap();
+    let detail = finding.detail.replace(&*dir.path().to_string_lossy(), "DIR");
+    assert_eq!(finding.state, State::Ok, "{finding:?}");
+    assert!(detail.starts_with("DIR/named/virtiofsd (1.13.1)"), "{detail}");
+    assert!(detail.ends_with("DIR/home/bin/virtiofsd is version 1.9, older than 1.10"), "{detail}");
 }
