@@ -1,19 +1,15 @@
 //! `kiln build`: the whole line, from a build file to packages.
 
-use std::{
-    cell::RefCell,
-    env,
-    rc::Rc,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{env, sync::Arc, time::Instant};
 
 use anyhow::Result;
 
 use super::{
     again,
     launch::Launch,
-    lease, offline,
+    lease,
+    live::Live,
+    offline,
     prepare::{self, Prepared, Question},
     recipe, signals, unsupported, wishes,
 };
@@ -29,45 +25,36 @@ use crate::{
     package::Limits,
     plan::{CacheMode, Plan},
     process::Spawner,
-    report::{Logs, Outlets, Reporter},
+    report::Logs,
     rundir::{self, RunDir},
 };
 
 /// The workspace of a step that failed, in the directory of its run.
 const WORKSPACE_FILE: &str = "workspace.tar";
 
-/// How often the live display is drawn.
-const TICK: Duration = Duration::from_millis(100);
-
 /// Builds; returns the code to exit with, after all was reported.
 pub(super) async fn run(args: &BuildArgs, env: &Env) -> Result<Code> {
     let started = Instant::now();
-    let reporter =
-        Rc::new(RefCell::new(Reporter::new(super::progress(args.progress), Outlets::of_process())));
-    let mut sink = Shown { reporter: Rc::clone(&reporter), logs: None, held: Vec::new() };
+    let live = Live::new(args.progress);
+    let mut sink = Shown { live: live.clone(), logs: None, held: Vec::new() };
     for text in unsupported::notes(&args.unsupported) {
         sink.emit(Event::Note { text });
     }
     let spawner = Spawner::start()?;
     let mut phases = Vec::new();
-    let result = {
-        let work = signals::guard(async |interrupts| {
-            let home = Home::find(env)?;
-            rundir::sweep(&home)?;
-            let run_dir = RunDir::create(&home, &spawner)?;
-            let console = args.interactive.then(|| console(&spawner)).transpose()?;
-            let (spawner, sink, phases) = (&spawner, &mut sink, &mut phases);
-            let keep = args.keep_on_failure;
-            let mut build = Build { env, home, spawner, run_dir, interrupts, console, keep, sink, phases };
-            let result = build.run(args).await;
-            build.keep_what_was_left(args)?;
-            result
-        });
-        tokio::select! {
-            result = work => result,
-            never = ticking(&reporter) => never,
-        }
-    };
+    let work = signals::guard(async |interrupts| {
+        let home = Home::find(env)?;
+        rundir::sweep(&home)?;
+        let run_dir = RunDir::create(&home, &spawner)?;
+        let console = args.interactive.then(|| console(&spawner)).transpose()?;
+        let (spawner, sink, phases) = (&spawner, &mut sink, &mut phases);
+        let keep = args.keep_on_failure;
+        let mut build = Build { env, home, spawner, run_dir, interrupts, console, keep, sink, phases };
+        let result = build.run(args).await;
+        build.keep_what_was_left(args)?;
+        result
+    });
+    let result = live.during(work).await;
     let code = result.as_ref().map_or_else(code_of, |code| *code);
     sink.emit(Event::Finished {
         outcome: outcome(code),
@@ -92,15 +79,6 @@ fn console(spawner: &Spawner) -> Result<Console> {
     )
 }
 
-/// Draws the display as time passes.
-async fn ticking<T>(reporter: &RefCell<Reporter>) -> T {
-    let mut interval = tokio::time::interval(TICK);
-    loop {
-        interval.tick().await;
-        reporter.borrow_mut().tick();
-    }
-}
-
 fn outcome(code: Code) -> Outcome {
     match code {
         Code::Success => Outcome::Success,
@@ -118,7 +96,7 @@ fn outcome(code: Code) -> Outcome {
 
 /// Events on their way to the reporter and, once there are any, the log files; what came before goes into them as well.
 struct Shown {
-    reporter: Rc<RefCell<Reporter>>,
+    live: Live,
     logs: Option<Logs>,
     held: Vec<Event>,
 }
@@ -138,7 +116,7 @@ impl Sink for Shown {
             Some(logs) => logs.emit(event.clone()),
             None => self.held.push(event.clone()),
         }
-        self.reporter.borrow_mut().emit(event);
+        self.live.emit(event);
     }
 }
 

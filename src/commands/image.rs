@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::Result;
 
+use super::live::Live;
 use crate::{
     cli::{ImageCommand, ProgressChoice},
     env::Env,
@@ -15,7 +16,7 @@ use crate::{
     manifest::duration,
     plan::{ImageRecipe, ImageReference},
     process::Spawner,
-    report::{self, Outlets, Reporter},
+    report,
     runner::docker,
 };
 
@@ -62,17 +63,19 @@ async fn build(store: &Store, image: &str, refresh: bool, progress: ProgressChoi
     let (source, packages) = locate(ImageReference::parse(image)?)?;
     let recipe = ImageRecipe::new(source, packages, Vec::new(), "amd64")?;
     let spawner = Spawner::start()?;
-    let mut reporter = Reporter::new(super::progress(progress), Outlets::of_process());
-    let made = super::signals::abortable(async {
+    let mut live = Live::new(progress);
+    let mut sink = live.clone();
+    let making = super::signals::abortable(async {
         if refresh {
-            store.refresh(&recipe, &spawner, &mut reporter).await
+            store.refresh(&recipe, &spawner, &mut sink).await
         } else {
-            store.ensure(&recipe, &spawner, &mut reporter).await
+            store.ensure(&recipe, &spawner, &mut sink).await
         }
-    })
-    .await;
+    });
+    let made = live.during(making).await;
+    live.end();
     if let Ok(image) = &made {
-        reporter.emit(Event::Note {
+        live.emit(Event::Note {
             text: format!("{recipe} is {} ({} MiB)", image.path.display(), image.bytes >> 20),
         });
     }

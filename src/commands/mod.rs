@@ -11,6 +11,7 @@ mod guest;
 mod image;
 mod launch;
 mod lease;
+mod live;
 mod offline;
 mod plan;
 mod prepare;

@@ -86,6 +86,8 @@ pub struct Reporter(Box<dyn Display + Send>);
 trait Display: Sink {
     /// Time has passed.
     fn tick(&mut self) {}
+    /// No more events come, though none has said that all is over.
+    fn end(&mut self) {}
 }
 
 impl Reporter {
@@ -111,6 +113,11 @@ impl Reporter {
     /// Draws the live display anew; to be called some ten times a second while a build runs.
     pub fn tick(&mut self) {
         self.0.tick();
+    }
+
+    /// Takes the live display away, for commands whose end is no event.
+    pub fn end(&mut self) {
+        self.0.end();
     }
 }
 

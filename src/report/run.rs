@@ -31,6 +31,8 @@ pub(super) struct Run {
     steps: usize,
     /// What is being done, and since when.
     pub activity: Option<(String, Duration)>,
+    /// Whether somebody has said what is being done.
+    begun: bool,
     lines: Lines,
     past: Past,
 }
@@ -48,8 +50,17 @@ pub(super) struct Past {
 }
 
 impl Run {
+    /// The command works on something, though no event has said on what.
+    pub(super) fn has_begun(&mut self) {
+        if !self.begun {
+            self.begun = true;
+            self.activity = Some(("looking at this host".into(), Duration::ZERO));
+        }
+    }
+
     /// Takes an event that happens `now`.
     pub(super) fn take(&mut self, event: &Event, now: Duration) -> Vec<Said> {
+        self.begun |= matches!(event, Event::Plan { .. } | Event::Image { .. } | Event::Finished { .. });
         match event {
             Event::Plan { package, arch, runner, steps, image, cache_dir } => {
                 (self.past.package, self.runner, self.steps) = (package.clone(), runner.clone(), *steps);
@@ -68,7 +79,11 @@ impl Run {
             Event::Note { text } => text.lines().map(|text| Said::Line(text.into())).collect(),
             Event::Boot { phases } => {
                 self.activity = Some(("starting the first step".into(), now));
-                line(format!("the guest is ready: {}", phrase(phases)))
+                // A sandbox has no clock of its own to be set, and says that it took no time.
+                let long = |phase: &&Phase| phase.duration >= Duration::from_millis(1);
+                let phases: Vec<Phase> = phases.iter().filter(long).cloned().collect();
+                let took = if phases.is_empty() { String::new() } else { format!(": {}", phrase(&phases)) };
+                line(format!("the guest is ready{took}"))
             }
             Event::StepStarted { step } => {
                 self.past.last_lines.clear();
@@ -123,13 +138,11 @@ impl Run {
         }
     }
 
-    /// The line that says which build this is.
-    pub(super) fn heading(&self) -> String {
+    /// The line that says which build this is, if it is one, and known.
+    pub(super) fn heading(&self) -> Option<String> {
         let Self { runner, accelerator, past: Past { package, .. }, .. } = self;
-        match accelerator {
-            Some(accelerator) => format!("{package}, {runner} ({accelerator})"),
-            None => format!("{package}, {runner}"),
-        }
+        let accelerator = accelerator.as_ref().map(|name| format!(" ({name})")).unwrap_or_default();
+        (!package.is_empty()).then(|| format!("{package}, {runner}{accelerator}"))
     }
 
     fn label(&self, step: &StepName) -> String {

@@ -338,6 +338,21 @@ fn tty_leaves_nothing_at_the_bottom_when_all_is_over() {
 }
 
 #[test]
+fn tty_says_soon_that_something_is_done_and_takes_it_away() {
+    let mut stage = Stage::new(Progress::Tty, Some((false, true)));
+    assert_eq!(stage.tick(200), "", "what is over at once is not drawn");
+    assert_eq!(stage.tick(300), "⠧ 300ms looking at this host");
+    let image = |state| Event::Image { image: "/root".into(), state };
+    let making = stage.emit(1000, image(ImageState::Making));
+    let line = "image /root is being made; this takes minutes, once\n";
+    assert_eq!(making, format!("\r\u{1b}[J{line}⠼ 0ms making the image"));
+    assert_eq!(stage.emit(1100, image(ImageState::Made)).lines().count(), 2);
+    stage.reporter.end();
+    assert_eq!(stage.stderr.take(), "\r\u{1b}[J");
+    assert_eq!(stage.tick(9000), "");
+}
+
+#[test]
 fn tty_takes_broken_lines_away_after_the_terminal_became_narrower() {
     let mut stage = Stage::new(Progress::Tty, Some((false, true)));
     stage.emit(0, plan());

@@ -17,6 +17,9 @@ use crate::event::{Event, Sink, Status};
 /// A picture of the spinner lasts so long.
 const SPIN: Duration = Duration::from_millis(100);
 
+/// So long nothing is drawn at the start: an error of the command line leaves no trace of a display.
+const PATIENCE: Duration = Duration::from_millis(300);
+
 /// The live display.
 pub(super) struct Tty {
     out: Out,
@@ -51,15 +54,19 @@ impl Tty {
             text.push('\n');
         }
         self.drawn = bottom.iter().map(|line| width(line)).collect();
-        if let [activity, heading] = &bottom[..] {
-            text.push_str(&format!("{activity}\n{}", self.paint(Look::Dim, heading)));
+        match &bottom[..] {
+            [activity, heading] => {
+                text.push_str(&format!("{activity}\n{}", self.paint(Look::Dim, heading)));
+            }
+            [activity] => text.push_str(activity),
+            _ => {}
         }
         if !text.is_empty() {
             self.out.write(&text);
         }
     }
 
-    /// What is being done, and in which build; never as wide as the terminal, which would wrap.
+    /// What is being done, and in which build, if it is one; never as wide as the terminal, which would wrap.
     fn bottom(&self, now: Duration, columns: usize) -> Vec<String> {
         let Some((activity, since)) = &self.run.activity else { return Vec::new() };
         let pictures =
@@ -67,12 +74,13 @@ impl Tty {
         let picture = pictures[(now.as_millis() / SPIN.as_millis()) as usize % pictures.len()];
         let time = words::duration(now.saturating_sub(*since));
         let activity = self.text(activity, Colour::Drop);
-        let heading = self.text(&self.run.heading(), Colour::Drop);
         let total = words::duration(now);
-        vec![
-            clip(&format!("{picture} {time} {activity}"), columns - 1),
-            clip(&format!("  {total} {heading}"), columns - 1),
-        ]
+        let heading = self.run.heading().map(|text| format!("  {total} {}", self.text(&text, Colour::Drop)));
+        [Some(format!("{picture} {time} {activity}")), heading]
+            .into_iter()
+            .flatten()
+            .map(|line| clip(&line, columns - 1))
+            .collect()
     }
 
     fn lines(&self, said: Said) -> Vec<String> {
@@ -170,6 +178,15 @@ impl Sink for Tty {
 
 impl Display for Tty {
     fn tick(&mut self) {
+        let now = (self.clock)();
+        if now >= PATIENCE {
+            self.run.has_begun();
+        }
+        self.frame(&[], now);
+    }
+
+    fn end(&mut self) {
+        self.run.activity = None;
         self.frame(&[], (self.clock)());
     }
 }
