@@ -11,6 +11,23 @@ mod cache;
 
 pub use cache::{CacheCommand, ExportArgs, ImportArgs, PruneArgs};
 
+/// The variables that builds, and guests of other commands, depend on; flags win.
+const ENVIRONMENT: &str = "\
+Environment:
+  KILN_HOME            where images, kernels and logs lie
+                       [default: $XDG_CACHE_HOME/kiln, else ~/.cache/kiln]
+  QEMU_USE_VIRTIOFS    1: the cache comes by virtiofs, and what builds write into it is kept
+  QEMU_VIRTIOFS_PATH   the directory in which virtiofsd is looked for first
+  QEMU_KERNEL_IMAGE    the guest's kernel, and with QEMU_KERNEL_MODULES the directory of its modules
+  QEMU_KERNEL_CMDLINE  more arguments for it
+  QEMU_DISKS_PATH      where scratch files lie [default: $TMPDIR, else /var/tmp]
+  QEMU_NET_CIDR        the guest's network [default: 10.0.2.0/24]
+  QEMU_DNS_SEARCH      the domains that it searches, with commas between them [default: the host's]
+  SOURCE_DATE_EPOCH    the time that packages bear, in seconds since 1970
+  SSL_CERT_FILE        the certificates of this host; see --host-certs
+  DOCKER_HOST          the daemon of --runner docker, as the docker command takes it
+  NO_COLOR             no colours";
+
 /// Builds packages from source, each build in a microVM of its own, with a cache that every build can use.
 #[derive(Debug, Parser)]
 #[command(name = "kiln", version, max_term_width = 110, disable_help_subcommand = true)]
@@ -44,7 +61,7 @@ pub enum Command {
     UpdateCache(Box<UpdateCacheArgs>),
     /// Examine this host: what is there, what is missing, and the command that mends it.
     Doctor(DoctorArgs),
-    /// The store of root images.
+    /// List, make and remove root images.
     Image {
         /// What to do with it.
         #[command(subcommand)]
@@ -196,6 +213,7 @@ pub struct UpdateCacheArgs {
 
 /// What and where a build is.
 #[derive(Debug, Args)]
+#[command(after_help = ENVIRONMENT)]
 pub struct BuildArgs {
     /// The build file [default: .melange.yaml, .melange.yml, melange.yaml or melange.yml].
     pub file: Option<PathBuf>,
@@ -211,12 +229,12 @@ pub struct BuildArgs {
     /// Keep the workspace of a step that fails, and say where.
     #[arg(long)]
     pub keep_on_failure: bool,
-    /// What has no effect.
-    #[command(flatten)]
-    pub unsupported: UnsupportedArgs,
     /// How events are shown.
     #[arg(long, value_enum, default_value = "auto")]
     pub progress: ProgressChoice,
+    /// What has no effect. Last, since its heading is that of all that follow.
+    #[command(flatten)]
+    pub unsupported: UnsupportedArgs,
 }
 
 /// In what a build runs.
@@ -447,6 +465,7 @@ pub struct CompileArgs {
 
 /// `kiln doctor`.
 #[derive(Debug, Args)]
+#[command(after_help = "Exits with 4 if a build in a microVM could not run.")]
 pub struct DoctorArgs {
     /// Print one JSON document.
     #[arg(long)]
