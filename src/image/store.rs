@@ -193,9 +193,11 @@ impl Store {
         let attempt = Attempt::new(self, key)?;
         let (image, details) = (attempt.file("root.erofs")?, attempt.file("details")?);
         let staging = &attempt.staging;
-        let at_end = spawner.remove_at_end(staging);
+        // Both go with a kiln that is killed; what a power cut leaves, the next one sweeps.
+        let left = [staging.clone(), attempt.directory.path().to_owned()];
+        let at_end = left.each_ref().map(|path| spawner.remove_at_end(path));
         Job { recipe, image: &image, details: &details, staging, spawner }.run(sink).await?;
-        at_end.forget(staging);
+        at_end.iter().zip(&left).for_each(|(at_end, path)| at_end.forget(path));
         attempt.keep(recipe, &image, &self.images.join(key.as_str()))?;
         let image = self.read(key)?.context("an image that was just made is gone")?;
         tell(sink, recipe, ImageState::Made);

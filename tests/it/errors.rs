@@ -19,12 +19,12 @@ const BUILT_IN: &str = "kernel/virtio_mmio.ko\nkernel/virtio_console.ko\nkernel/
     kernel/overlay.ko\nkernel/ext4.ko\nkernel/9p.ko\nkernel/9pnet_virtio.ko\nkernel/virtiofs.ko\n";
 
 /// A machine on which there is nothing but what a test puts there: an empty `$PATH`, an empty home of kiln, a project.
-struct Bare {
+pub(crate) struct Bare {
     root: tempfile::TempDir,
 }
 
 impl Bare {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let root = tempfile::Builder::new().prefix("kiln-errors-").tempdir().unwrap();
         for directory in ["bin", "home", "project"] {
             fs::create_dir(root.path().join(directory)).unwrap();
@@ -34,7 +34,7 @@ impl Bare {
         bare
     }
 
-    fn at(&self, path: &str) -> PathBuf {
+    pub(crate) fn at(&self, path: &str) -> PathBuf {
         self.root.path().join(path)
     }
 
@@ -46,7 +46,7 @@ impl Bare {
     }
 
     /// A program that is a shell script.
-    fn program(&self, name: &str, script: &str) {
+    pub(crate) fn program(&self, name: &str, script: &str) {
         let path = self.write(&format!("bin/{name}"), format!("#!/bin/sh\n{script}\n"));
         fs::set_permissions(path, PermissionsExt::from_mode(0o755)).unwrap();
     }
@@ -86,7 +86,7 @@ impl Bare {
         command
     }
 
-    fn kiln(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn kiln(&self, arguments: &[&str]) -> Command {
         let mut command = self.command(env!("CARGO_BIN_EXE_kiln"));
         command.args(arguments);
         command
@@ -118,7 +118,7 @@ impl Bare {
     }
 
     #[track_caller]
-    fn said(&self, output: &Output, code: i32) -> String {
+    pub(crate) fn said(&self, output: &Output, code: i32) -> String {
         let said = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(code), "{said}");
         said.replace(&*self.root.path().to_string_lossy(), "ROOT")

@@ -14,6 +14,7 @@ mod explain;
 mod help;
 mod host;
 mod injection;
+mod making;
 mod orphans;
 mod plans;
 mod process;

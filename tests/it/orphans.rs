@@ -65,7 +65,7 @@ fn drive(left_behind: &PathBuf) -> Child {
 }
 
 /// The reaper of `parent`.
-fn reaper_of(parent: u32) -> Option<u32> {
+pub(crate) fn reaper_of(parent: u32) -> Option<u32> {
     let pids = fs::read_dir("/proc")
         .unwrap()
         .filter_map(|entry| entry.unwrap().file_name().to_str()?.parse::<u32>().ok());
