@@ -69,3 +69,24 @@ fn every_variable_that_a_build_reads_is_in_its_help() {
         assert!(help.contains(variable), "{variable}");
     }
 }
+
+#[test]
+fn completions_are_scripts_that_know_every_command() {
+    let script = |shell: &str| {
+        let mut kiln = std::process::Command::new(env!("CARGO_BIN_EXE_kiln"));
+        let output = kiln.args(["completion", shell]).output().unwrap();
+        assert!(output.status.success(), "{shell}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let text = script(shell);
+        for command in Cli::command().get_subcommands() {
+            assert!(text.contains(command.get_name()), "{shell} does not know {}", command.get_name());
+        }
+    }
+    let path = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(&path, script("bash")).unwrap();
+    let complete = format!("source '{}'; complete -p kiln", path.path().display());
+    let output = std::process::Command::new("bash").args(["--norc", "-ec", &complete]).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+}
