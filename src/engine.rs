@@ -268,13 +268,9 @@ impl Engine<'_> {
                 Wake::Deadline => {
                     self.cancel(talk, &mut output).await?;
                     self.finish_step(&name, ExitStatus::TimedOut, Duration::ZERO);
-                    let limit =
-                        whole.filter(|(at, _)| Instant::now() >= *at).map_or(own, |(_, limit)| Some(limit));
-                    return Err(failure::timed_out(
-                        &planned.name,
-                        limit.unwrap_or_default(),
-                        whole.is_some(),
-                    ));
+                    let whole = whole.filter(|(at, _)| Instant::now() >= *at).map(|(_, limit)| limit);
+                    let limit = whole.or(own).unwrap_or_default();
+                    return Err(failure::timed_out(&planned.name, limit, whole.is_some()));
                 }
             }
         };

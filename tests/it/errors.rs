@@ -205,6 +205,12 @@ fn what_cannot_be_understood_is_an_error_of_usage() {
             "error: --cache-dir: ROOT/project/file is not a directory\nway out: name a directory, or \"\" for no cache\n",
         ),
         (
+            bare.kiln(&["build", "-i", "file.yaml"]),
+            2,
+            "error: -i: stdin is not a terminal\nway out: run it in a terminal, or leave -i out; --keep-on-failure keeps \
+             the workspace\n",
+        ),
+        (
             bare.kiln(&["build", "--step-timeout", "soon", "file.yaml"]),
             2,
             "error: --step-timeout: \"soon\" is not a duration\nway out: write a duration such as 90s, 10m or 1h30m\n",
@@ -353,17 +359,41 @@ fn overlays_cannot_lie_in_what_they_are_laid_over() {
     );
 }
 
-#[test]
-fn a_step_that_fails_gives_its_status_its_last_lines_and_the_way_to_a_shell() {
+/// A project on a machine that has what a sandbox needs, and everybody's images.
+fn with_sandboxes() -> Option<Bare> {
     let bare = Bare::new();
     if !bare.real("bwrap") {
-        return;
+        return None;
     }
     for name in ["mkfs.erofs", "mmdebstrap"] {
         assert!(bare.real(name), "{name} is needed for a root");
     }
     let everybodys = Home::find(&Env::of_process()).unwrap();
     symlink(everybodys.dir("images").unwrap(), bare.at("home/images")).unwrap();
+    Some(bare)
+}
+
+#[test]
+fn a_step_that_takes_too_long_says_which_limit_it_was() {
+    let Some(bare) = with_sandboxes() else { return };
+    bare.write("project/file.yaml", GOOD.replace("echo made", "sleep 1000"));
+    for (flag, whose) in [("--step-timeout", "the step"), ("--timeout", "the build")] {
+        let arguments = ["build", "--runner", "bubblewrap", "--cache-dir", "", flag, "1s", "file.yaml"];
+        let mut command = bare.kiln(&arguments);
+        command.env("PATH", std::env::var_os("PATH").unwrap());
+        assert_eq!(
+            bare.error_of(command, 6),
+            format!(
+                "error: step \"one\" was ended: {whose} may take 1s\n\
+                 way out: raise {flag}, or the timeout of the build file\n"
+            )
+        );
+    }
+}
+
+#[test]
+fn a_step_that_fails_gives_its_status_its_last_lines_and_the_way_to_a_shell() {
+    let Some(bare) = with_sandboxes() else { return };
     let lines = "for n in $(seq 30); do echo line $n; done; echo not found >&2; exit 3";
     let steps = format!("- name: compile\n  runs: {lines}\n- runs: echo never\n");
     bare.write("project/a b.yaml", GOOD.replace("- name: one\n  runs: echo made\n", &steps));
