@@ -67,3 +67,32 @@ fn is_raw(modes: &Termios) -> bool {
     !modes.local_flags.intersects(LocalFlags::ICANON | LocalFlags::ISIG)
         && !modes.output_flags.contains(OutputFlags::OPOST)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+
+    use nix::{pty::openpty, sys::termios::cfmakeraw};
+
+    use super::*;
+
+    #[test]
+    fn modes_are_given_back_from_raw_mode_and_those_of_others_stay() {
+        let pty = openpty(None, None).unwrap();
+        let before = tcgetattr(&pty.slave).unwrap();
+        // As an editor of lines sets them.
+        let edits = |modes: &mut Termios| modes.local_flags.remove(LocalFlags::ICANON | LocalFlags::ECHO);
+        for (change, is_given_back) in [(cfmakeraw as fn(&mut Termios), true), (edits, false)] {
+            tcsetattr(&pty.slave, SetArg::TCSANOW, &before).unwrap();
+            let noted = Noted::of(pty.slave.try_clone().unwrap()).unwrap();
+            let mut modes = before.clone();
+            change(&mut modes);
+            tcsetattr(&pty.slave, SetArg::TCSANOW, &modes).unwrap();
+            noted.restore();
+            let now = tcgetattr(&pty.slave).unwrap();
+            let expected = if is_given_back { &before } else { &modes };
+            assert_eq!((now.local_flags, now.output_flags), (expected.local_flags, expected.output_flags));
+        }
+        assert!(Noted::of(File::open("/dev/null").unwrap().into()).is_none(), "no terminal");
+    }
+}
