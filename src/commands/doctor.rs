@@ -241,14 +241,19 @@ impl Tool {
             Ok(said) => {
                 let said = [said.stdout, said.stderr].concat();
                 let said = String::from_utf8_lossy(&said);
-                Finding::ok(
-                    program,
-                    format!("{} ({})", path.display(), said.lines().next().unwrap_or("no version")),
-                )
+                Finding::ok(program, format!("{} ({})", path.display(), up_to_version(&said)))
             }
             Err(error) => Finding::of_error(program, without, &error),
         }
     }
+}
+
+/// `curl 7.88.1 (x86_64-pc-linux-gnu) …` without what follows the number.
+fn up_to_version(said: &str) -> String {
+    let line = said.lines().next().unwrap_or("no version");
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let number = words.iter().position(|word| word.starts_with(|c: char| c.is_ascii_digit()));
+    words[..number.map_or(words.len(), |at| at + 1)].join(" ")
 }
 
 fn tools(uid: u32) -> Vec<Tool> {
@@ -324,6 +329,21 @@ mod tests {
             "ok       qemu    /usr/bin/qemu-system-x86_64 7.2.22\n\
              warning  docker  not installed\n                 -> apt-get install docker.io\n"
         );
+    }
+
+    #[test]
+    fn what_follows_a_version_is_left_out() {
+        for (said, version) in [
+            (
+                "curl 7.88.1 (x86_64-pc-linux-gnu) libcurl/7.88.1 zlib/1.2.13\nRelease-Date: x\n",
+                "curl 7.88.1",
+            ),
+            ("git version 2.39.5\n", "git version 2.39.5"),
+            ("hello\n", "hello"),
+            ("", "no version"),
+        ] {
+            assert_eq!(up_to_version(said), version);
+        }
     }
 
     #[test]
