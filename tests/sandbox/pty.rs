@@ -3,17 +3,18 @@
 use std::{
     fs::File,
     io::Write,
-    os::fd::{AsFd, OwnedFd},
+    os::{fd::AsFd, unix::fs::OpenOptionsExt},
     process::{Child, Command, ExitStatus, Stdio},
     time::{Duration, Instant},
 };
 
 use nix::{
     errno::Errno,
+    fcntl::OFlag,
     poll::{PollFd, PollFlags, PollTimeout, poll},
-    pty::{Winsize, openpty},
+    pty::{PtyMaster, grantpt, posix_openpt, ptsname_r, unlockpt},
     sys::termios::{LocalFlags, tcgetattr},
-    unistd::{read, ttyname},
+    unistd::read,
 };
 
 /// Longer than anything takes here, on a busy machine too: what is not seen by then never comes.
@@ -21,7 +22,7 @@ const HANG: Duration = Duration::from_secs(300);
 
 /// A terminal, and the program that it controls.
 pub(crate) struct Person {
-    master: File,
+    master: PtyMaster,
     child: Child,
     /// The terminal's name, for stty(1).
     name: String,
@@ -33,10 +34,14 @@ pub(crate) struct Person {
 impl Person {
     /// Starts `command` at a terminal of 30 lines of 100 columns, whose session it leads.
     pub(crate) fn at(command: &Command) -> Self {
-        let size = Winsize { ws_row: 30, ws_col: 100, ws_xpixel: 0, ws_ypixel: 0 };
-        let pty = openpty(&size, None).expect("a pseudo-terminal can be opened");
-        let name = ttyname(&pty.slave).expect("it has a name").to_string_lossy().into_owned();
-        let end = |slave: &OwnedFd| Stdio::from(slave.try_clone().expect("a descriptor can be copied"));
+        // Nobody else may inherit the master: the terminal would live on with them.
+        let flags = OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+        let master = posix_openpt(flags).expect("a pseudo-terminal can be opened");
+        grantpt(&master).and_then(|()| unlockpt(&master)).expect("it can be used");
+        let name = ptsname_r(&master).expect("it has a name");
+        let slave = File::options().read(true).write(true).custom_flags(OFlag::O_NOCTTY.bits()).open(&name);
+        let slave = slave.expect("its other end can be opened");
+        let end = || Stdio::from(slave.try_clone().expect("a descriptor can be copied"));
         let mut leader = Command::new("setsid");
         leader.arg("--ctty").arg(command.get_program()).args(command.get_args());
         if let Some(directory) = command.get_current_dir() {
@@ -49,9 +54,10 @@ impl Person {
             };
         }
         leader.env("TERM", "xterm-256color");
-        leader.stdin(end(&pty.slave)).stdout(end(&pty.slave)).stderr(end(&pty.slave));
+        leader.stdin(end()).stdout(end()).stderr(end());
+        set_size(&name, 30, 100);
         let child = leader.spawn().expect("setsid can be started");
-        Self { master: pty.master.into(), child, name, shown: String::new(), seen: 0 }
+        Self { master, child, name, shown: String::new(), seen: 0 }
     }
 
     /// Presses keys.
@@ -61,10 +67,7 @@ impl Person {
 
     /// Makes the window another size.
     pub(crate) fn resizes(&self, rows: u16, columns: u16) {
-        let size =
-            [("rows", rows), ("cols", columns)].map(|(what, number)| [what.to_owned(), number.to_string()]);
-        let status = Command::new("stty").args(["-F", &self.name]).args(size.concat()).status();
-        assert!(status.expect("stty can be started").success());
+        set_size(&self.name, rows, columns);
     }
 
     /// Reads on until `text` is shown; what was shown before it.
@@ -129,4 +132,10 @@ impl Person {
             Err(error) => panic!("the terminal cannot be read: {error}"),
         }
     }
+}
+
+fn set_size(terminal: &str, rows: u16, columns: u16) {
+    let (rows, columns) = (rows.to_string(), columns.to_string());
+    let status = Command::new("stty").args(["-F", terminal, "rows", &rows, "cols", &columns]).status();
+    assert!(status.expect("stty can be started").success());
 }
