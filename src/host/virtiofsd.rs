@@ -100,7 +100,7 @@ pub async fn find(env: &Env, home: &Home, spawner: &Spawner, service: Service) -
     }
     Err(Failure::host(
         format!("no virtiofsd can be used ({})", passed_over.join("; ")),
-        "apt-get install virtiofsd (Debian 13, Ubuntu 24.04), or cargo install virtiofsd and name its directory in QEMU_VIRTIOFS_PATH.",
+        "apt-get install virtiofsd (Debian 13, Ubuntu 24.04), or images/setup.sh virtiofsd, or name the directory of another in QEMU_VIRTIOFS_PATH.",
     )
     .into())
 }

@@ -293,8 +293,8 @@ fn without_a_virtiofsd_every_place_that_was_looked_at_is_named() {
             bare.error_of(command, 4),
             "error: no virtiofsd can be used (/usr/libexec/virtiofsd: is not there; /usr/lib/qemu/virtiofsd: is not there; \
              $PATH/virtiofsd: is not there; ROOT/home/bin/virtiofsd: is not there)\n\
-             way out: apt-get install virtiofsd (Debian 13, Ubuntu 24.04), or cargo install virtiofsd and name its directory in \
-             QEMU_VIRTIOFS_PATH.\n"
+             way out: apt-get install virtiofsd (Debian 13, Ubuntu 24.04), or images/setup.sh virtiofsd, or name the directory of \
+             another in QEMU_VIRTIOFS_PATH.\n"
         );
     }
     let mut named = bare.kiln(&arguments);
