@@ -14,63 +14,29 @@ use std::{
 use nix::unistd::geteuid;
 use serde_json::Value;
 
-use crate::{lot::Lot, pipelines::SMALL, place::Place, skip::skip};
+use crate::{
+    differential::backend::{self, Backend},
+    lot::Lot,
+    pipelines::SMALL,
+    place::Place,
+    skip::skip,
+};
 
 /// How many run where not all do.
 const FEW: usize = 1;
 
-/// A way to run a build and to keep what it writes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Backend {
-    /// By 9p, in mode commit.
-    NineP,
-    Virtiofs,
-    Docker,
-    Bubblewrap,
+/// All of them in the soak, else those that start at once.
+fn backends() -> Vec<Backend> {
+    let whole = std::env::var_os("KILN_SOAK").is_some_and(|value| value == "1");
+    if whole { Backend::ALL.to_vec() } else { vec![Backend::Docker, Backend::Bubblewrap] }
 }
 
-impl Backend {
-    /// All of them in the soak, else those that start at once; `KILN_BACKENDS=NineP,Docker` names some.
-    fn chosen() -> Vec<Self> {
-        let all = [Self::NineP, Self::Virtiofs, Self::Docker, Self::Bubblewrap];
-        if let Ok(names) = std::env::var("KILN_BACKENDS") {
-            let named = |backend: &Self| names.split(',').any(|name| name == format!("{backend:?}"));
-            return all.into_iter().filter(named).collect();
-        }
-        let whole = std::env::var_os("KILN_SOAK").is_some_and(|value| value == "1");
-        all[if whole { 0 } else { 2 }..].to_vec()
-    }
-
-    fn arguments(self) -> &'static [&'static str] {
-        match self {
-            Self::NineP => &["qemu", "--accel", "tcg", "--memory", "1Gi", "--cache-mode", "commit"],
-            Self::Virtiofs => &["qemu", "--accel", "tcg", "--memory", "1Gi", "--virtiofsd", "spawned"],
-            Self::Docker => &["docker"],
-            Self::Bubblewrap => &["bubblewrap"],
-        }
-    }
-
-    /// Whether the kernel tells what is read of the cache.
-    fn measures_reads(self) -> bool {
-        match self {
-            Self::NineP | Self::Virtiofs => true,
-            Self::Docker => false,
-            Self::Bubblewrap => geteuid().is_root(),
-        }
-    }
-
-    /// The program without which it cannot run here.
-    fn lacks(self) -> Option<&'static str> {
-        let answers = |program: &str, argument: &str| {
-            Command::new(program).arg(argument).output().is_ok_and(|output| output.status.success())
-        };
-        match self {
-            Self::NineP | Self::Virtiofs => {
-                (!answers("qemu-system-x86_64", "--version")).then_some("QEMU is not installed")
-            }
-            Self::Docker => (!answers("docker", "info")).then_some("no docker daemon answers"),
-            Self::Bubblewrap => (!answers("bwrap", "--version")).then_some("bwrap is not installed"),
-        }
+/// Whether the kernel tells what is read of the cache.
+fn measures_reads(backend: Backend) -> bool {
+    match backend {
+        Backend::NineP | Backend::Virtiofs => true,
+        Backend::Docker => false,
+        Backend::Bubblewrap => geteuid().is_root(),
     }
 }
 
@@ -193,15 +159,13 @@ pipeline:
 
 #[test]
 fn sources_come_from_the_cache_when_there_is_no_network() {
-    let (lot, backends) = Lot::of("sources", Backend::chosen(), FEW);
+    let (lot, backends) = Lot::of("sources", backends(), FEW);
     if Command::new("git").arg("--version").output().is_err() {
         return skip("git is not installed");
     }
-    for backend in backends {
-        match backend.lacks() {
-            Some(why) => skip(why),
-            None => lot.say(&twice(backend)),
-        }
+    let usable = backend::usable(&lot);
+    for backend in backends.into_iter().filter(|backend| usable.contains(backend)) {
+        lot.say(&twice(backend));
     }
 }
 
@@ -261,7 +225,12 @@ fn build(place: &Place, backend: Backend, network: &str) -> Output {
     let mut kiln = place.kiln();
     kiln.args(["build", "file.yaml", "--progress", "json", "--cache-dir", "cache", "--image"]);
     kiln.arg(format!("debian:bookworm+{SMALL}")).args(["--network", network, "--pipeline-dir", "pipelines"]);
-    kiln.arg("--runner").args(backend.arguments()).output().unwrap()
+    backend.choose(&mut kiln);
+    if backend == Backend::NineP {
+        // What the others do by themselves.
+        kiln.args(["--cache-mode", "commit"]);
+    }
+    kiln.output().unwrap()
 }
 
 /// What the second build has used of the cache, in words; a wrong report fails.
@@ -269,7 +238,7 @@ fn used(backend: Backend, output: &Output) -> String {
     let events = String::from_utf8_lossy(&output.stdout);
     let events = events.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     let report = events.into_iter().find(|event| event["event"] == "cache").unwrap();
-    if !backend.measures_reads() {
+    if !measures_reads(backend) {
         assert!(report["reused_why"].as_str().unwrap().contains("EPERM"), "{report}");
         return "used what nobody could measure".into();
     }

@@ -18,7 +18,8 @@ pub(crate) enum Backend {
 }
 
 impl Backend {
-    const ALL: [Self; 4] = [Self::NineP, Self::Virtiofs, Self::Docker, Self::Bubblewrap];
+    /// All of them.
+    pub(crate) const ALL: [Self; 4] = [Self::NineP, Self::Virtiofs, Self::Docker, Self::Bubblewrap];
 
     /// Adds to a `kiln build` what chooses this backend.
     pub(crate) fn choose(self, command: &mut Command) {

@@ -2,7 +2,7 @@
 //! in a container and in a sandbox. Each file of `cases/` is built in all of them; exit code, events, output by step and
 //! stream, the trees of the packages and the cache afterwards must be equal, and the exit code the one that the case names.
 
-mod backend;
+pub(crate) mod backend;
 mod case;
 mod outcome;
 mod tree;
