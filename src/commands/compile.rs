@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
     io::Write,
     path::{Path, PathBuf},
     sync::{
@@ -20,7 +19,7 @@ use crate::{
     compile::{self, Arch, Libc, Recipe, env_file, explain::Explanation},
     ecosystem::Ecosystem,
     exit::Failure,
-    manifest::{self, Diagnostic, Diagnostics, Map, Source},
+    manifest::{self, Diagnostic, Diagnostics, Map, Source, file},
     pipelines::Library,
 };
 
@@ -90,22 +89,13 @@ impl Options {
     }
 }
 
-fn read(path: &Path) -> Result<Source, Diagnostics> {
-    let unreadable = |error| {
-        let fault = Source::new(path, "")
-            .diagnostic(manifest::Position::default(), format!("cannot be read: {error}"));
-        Diagnostics::from(fault)
-    };
-    fs::read_to_string(path).map(|text| Source::new(path, &text)).map_err(unreadable)
-}
-
 fn vars_file(path: &Path) -> Result<Map, Diagnostics> {
-    let source = read(path)?;
+    let source = Source::new(path, &file::read(path)?);
     manifest::parse_map(&source.text, &source)
 }
 
 fn env_file(path: &Path) -> Result<BTreeMap<String, String>, Diagnostics> {
-    Ok(env_file::parse(&read(path)?)?)
+    Ok(env_file::parse(&Source::new(path, &file::read(path)?))?)
 }
 
 /// Compiles and prints: a single file as a bare object, several as one object a line, in the order of the command line.

@@ -6,6 +6,7 @@
 mod diagnostic;
 pub mod duration;
 mod environment;
+pub(crate) mod file;
 mod package;
 mod scalar;
 mod step;
@@ -15,7 +16,7 @@ mod update;
 mod walk;
 pub mod yaml;
 
-use std::{fs, path::Path};
+use std::path::Path;
 
 pub(crate) use self::walk::nearest;
 pub use self::{
@@ -74,8 +75,9 @@ pub struct Manifest {
 pub fn parse(text: &str, file: &Path) -> Result<Manifest, Diagnostics> {
     let source = Source::new(file, text);
     let Document { root, repeated } = yaml::read(text, &source)?;
-    let Some(node) = root else {
-        return Err(source.diagnostic(Position::default(), "is empty").into());
+    let Some(node) = root.filter(|node| !node.is_null()) else {
+        let fault = source.diagnostic(Position::default(), "is empty");
+        return Err(fault.hint("a build file has at least `package`, with a name and a version").into());
     };
     let mut report = Report::new(&source, UnknownKeys::Refuse, repeated);
     let manifest = sections(&node, &source, &mut report);
@@ -94,9 +96,7 @@ pub fn parse(text: &str, file: &Path) -> Result<Manifest, Diagnostics> {
 /// # Errors
 /// A file that cannot be read, or is not UTF-8; all faults of its text.
 pub fn load(path: &Path) -> Result<Manifest, Diagnostics> {
-    let unreadable =
-        |error| Source::new(path, "").diagnostic(Position::default(), format!("cannot be read: {error}"));
-    parse(&fs::read_to_string(path).map_err(unreadable)?, path)
+    parse(&file::read(path)?, path)
 }
 
 /// Reads a pipeline definition: a step with inputs. Keys that no step has are passed over, as in melange.

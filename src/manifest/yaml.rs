@@ -115,10 +115,9 @@ const MAX_REPEATED: usize = 50;
 /// What is not YAML, nests deeper than [`MAX_DEPTH`], or explodes by aliases; the first such fault.
 pub fn read<'a>(text: &'a str, source: &Source) -> Result<Document<'a>, Diagnostic> {
     if text.len() > MAX_BYTES {
-        return Err(source.diagnostic(
-            Position::default(),
-            format!("is {} bytes long, the limit is {MAX_BYTES}", text.len()),
-        ));
+        return Err(
+            source.diagnostic(Position::default(), format!("is too long: the limit is {MAX_BYTES} bytes"))
+        );
     }
     let mut builder = Builder {
         source,

@@ -6,14 +6,14 @@ mod built_in;
 
 use std::{
     collections::HashMap,
-    fs, io,
+    io,
     path::{Path, PathBuf},
     sync::{Arc, RwLock},
 };
 
 use crate::{
     compile::{Definition, PipelineSource},
-    manifest::{self, Diagnostics, Position, Source},
+    manifest::{self, Diagnostics, Source, file},
 };
 
 /// Where a distribution puts definitions, looked up after the directories that the user names.
@@ -38,14 +38,10 @@ impl Library {
     fn read(&self, name: &str) -> Found {
         for directory in &self.directories {
             let path = directory.join(format!("{name}.yaml"));
-            match fs::read_to_string(&path) {
-                Ok(text) => return parse(&text, &path, false).map(Some),
+            match file::bytes(&path) {
+                Ok(bytes) => return parse(&file::text(&path, bytes)?, &path, false).map(Some),
                 Err(error) if absent(&error) => {}
-                Err(error) => {
-                    let fault = Source::new(&path, "")
-                        .diagnostic(Position::default(), format!("cannot be read: {error}"));
-                    return Err(fault.into());
-                }
+                Err(error) => return Err(file::unreadable(&path, &error).into()),
             }
         }
         let text = built_in::DEFINITIONS.iter().find(|(known, _)| *known == name).map(|(_, text)| text);
@@ -88,6 +84,8 @@ impl PipelineSource for Library {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::compile::{self, Arch, Options, Recipe};
 
