@@ -7,11 +7,12 @@ use anyhow::{Context, Result};
 use super::{compile, explain};
 use crate::{
     cli::{CompileArgs, RecipeArgs},
-    compile::{Arch, Libc, Recipe, serves},
+    compile::{Arch, Libc, Recipe, is_valid_version, serves},
     ecosystem::{self, Ecosystem, Scope},
     event::{Event, Sink},
     exit::{Code, Failure},
-    manifest, report,
+    manifest::{self, Diagnostics, Source, Text},
+    report,
 };
 
 /// What melange looks for where no file is named.
@@ -132,8 +133,20 @@ pub(super) fn load(file: &Path, args: &RecipeArgs, sink: &mut dyn Sink) -> Resul
     for warning in &recipe.warnings {
         sink.emit(Event::Note { text: warning.to_string() });
     }
+    check_version(&recipe.package.version, &manifest.source)?;
     recipe.check_assertions()?;
     Ok(Some(recipe))
+}
+
+/// A version that no package can have is found before it is built.
+fn check_version(version: &Text, source: &Source) -> Result<(), Failure> {
+    if is_valid_version(version) {
+        return Ok(());
+    }
+    let message = format!("`{version}` is not a version that apk can read");
+    let hint =
+        "numbers with dots, then perhaps a letter or suffixes, such as 1.2.3, 9e, 1.2_rc1, 0_git20240101";
+    Err(Diagnostics::from(source.diagnostic(version.position, message).hint(hint)).into())
 }
 
 /// Why the recipe of a build file is what it is, for the first architecture that it is for; `None` where there is none.

@@ -29,6 +29,7 @@ mod steps;
 mod substitute;
 mod uses;
 mod variables;
+mod version;
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -38,6 +39,7 @@ pub use self::{
     shell::SecondOpinion,
     source::{Definition, InvalidName, PipelineSource, valid_name},
     steps::WORKSPACE,
+    version::is_valid_version,
 };
 use self::{faults::Faults, literal::Literal, substitute::Scope, uses::Expander};
 use crate::{
