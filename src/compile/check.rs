@@ -2,8 +2,11 @@
 
 use std::collections::HashMap;
 
-use super::faults::Faults;
-use crate::manifest::{Capability, Cpe, Dependencies, Package, Position, Source, Step, Subpackage, Text};
+use super::{faults::Faults, substitute};
+use crate::manifest::{
+    Capability, Cpe, Dependencies, Manifest, Map, Package, Position, Source, Step, Subpackage, Test, Text,
+    nearest,
+};
 
 /// Capabilities that files may have.
 const FILE_CAPABILITIES: [&str; 5] =
@@ -36,6 +39,49 @@ pub(crate) fn all(
     }
 }
 
+/// Steps of tests, of which melange demands less: what has no effect there is a warning.
+pub(crate) fn tests<'t>(tests: impl Iterator<Item = &'t Test>, source: &Source, faults: &mut Faults) {
+    tests.for_each(|test| test_steps(&test.pipeline, source, faults));
+}
+
+fn test_steps(steps: &[Step], source: &Source, faults: &mut Faults) {
+    for step in steps {
+        if step.uses.is_empty() && step.with.is_some() {
+            faults.warn(source.diagnostic(step.at, "`with` has no effect: the step has no `uses`"));
+        }
+        if !step.uses.is_empty() && !step.runs.is_empty() {
+            let message = format!("`runs` is written beside `uses: {}`: both run", step.uses);
+            faults.warn(source.diagnostic(step.runs.position, message));
+        }
+        left_in(&step.environment, source, faults);
+        test_steps(&step.pipeline, source, faults);
+    }
+}
+
+/// References that the first pass has left in variables of a step: no other looks there, and the step gets their text.
+fn left_in(environment: &Map, source: &Source, faults: &mut Faults) {
+    for (name, value) in environment {
+        if let Some(variable) = substitute::names(value).first() {
+            let message = format!("`{name}` keeps `{variable}` as text, it does not get its value");
+            let hint = "in `environment`, as in melange, package.*, vars.* and range.* have values, written without blanks";
+            faults.warn(source.diagnostic(value.position, message).hint(hint));
+        }
+    }
+}
+
+/// `--build-option`s that the file does not have: melange passes over them in silence.
+pub(crate) fn build_options(asked: &[String], manifest: &Manifest, faults: &mut Faults) {
+    let known: Vec<&str> = manifest.options.0.keys().map(Text::as_str).collect();
+    for name in asked.iter().filter(|name| !known.contains(&name.as_str())) {
+        let message = format!("--build-option {name} changes nothing: the file has no such option");
+        let warning = manifest.source.diagnostic(Position::default(), message);
+        faults.warn(match nearest(name, &known) {
+            Some(near) => warning.hint(format!("did you mean `{near}`?")),
+            None => warning,
+        });
+    }
+}
+
 struct Check<'c> {
     source: &'c Source,
     faults: &'c mut Faults,
@@ -57,6 +103,21 @@ impl Check<'_> {
             self.capability(capability);
         }
         self.cpe(&package.cpe, package.at);
+        for path in package.copyright.iter().map(|copyright| &copyright.license_path) {
+            self.license_path(path);
+        }
+    }
+
+    /// It is read from the workspace, and from nowhere else.
+    fn license_path(&mut self, path: &Text) {
+        let depth = path.split('/').try_fold(0_usize, |depth, part| match part {
+            "" | "." => Some(depth),
+            ".." => depth.checked_sub(1),
+            _ => Some(depth + 1),
+        });
+        if depth.is_none() {
+            self.fault(path.position, format!("the license-path `{path}` leads out of the workspace"));
+        }
     }
 
     fn name(&mut self, what: &str, name: &Text, at: Position) {
@@ -89,6 +150,7 @@ impl Check<'_> {
                 let message = format!("a step has `uses: {}` or `runs`, not both", step.uses);
                 self.fault(step.runs.position, message);
             }
+            left_in(&step.environment, self.source, self.faults);
             self.steps(&step.pipeline);
         }
     }

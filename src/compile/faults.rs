@@ -20,6 +20,11 @@ impl Faults {
         }
     }
 
+    /// Whether no more are collected: what else is wrong need not be put into words.
+    pub(crate) fn is_full(&self) -> bool {
+        self.faults.len() >= MAX_FAULTS
+    }
+
     pub(crate) fn warn(&mut self, warning: Diagnostic) {
         if self.warnings.len() < MAX_FAULTS {
             self.warnings.push(warning);
@@ -28,15 +33,29 @@ impl Faults {
 
     /// The text with every variable of the scope replaced; where it cannot be, faults, and the text as it was.
     pub(crate) fn strict(&mut self, source: &Source, text: &Text, scope: &Scope<'_>) -> Text {
-        match substitute::strict(text, |name| scope.look_up(name).map(Into::into)) {
+        match substitute::strict(scope.spend(text), |name| scope.look_up(name).map(Into::into)) {
             Ok(None) => text.clone(),
             Ok(Some(value)) => text.with_value(value),
             Err(faults) => {
-                for fault in faults {
-                    self.push(reference(source, text, &fault, scope));
-                }
+                self.references(source, text, &faults, scope);
                 text.clone()
             }
+        }
+    }
+
+    /// What is wrong with the references of a text.
+    pub(crate) fn references(
+        &mut self,
+        source: &Source,
+        text: &Text,
+        found: &[substitute::Fault],
+        scope: &Scope<'_>,
+    ) {
+        for fault in found {
+            if self.is_full() {
+                return;
+            }
+            self.push(reference(source, text, fault, scope));
         }
     }
 
@@ -86,7 +105,9 @@ fn undefined_hint(name: &str, scope: &Scope<'_>) -> Option<String> {
         return Some(format!("did you mean `${{{{{near}}}}}`?"));
     }
     let hint = match name.split_once('.').map(|(family, _)| family) {
-        Some("range") => "`range.key` and `range.value` exist in a subpackage with `range` only",
+        Some("range") => {
+            "`range.key` and `range.value` exist in a subpackage with `range` only, written without blanks: `${{range.key}}`"
+        }
         Some("inputs") => "`inputs` exist inside of a pipeline definition only",
         Some("subpkg") => "`subpkg.name` exists in subpackages only",
         Some("vars") => "variables are set under `vars`, by `var-transforms` or with `--vars-file`",

@@ -48,7 +48,9 @@ impl<'b> Binding<'b> {
         }
         self.check(&values, faults);
         for input in pending {
-            self.fault(&input, caller, &values, faults);
+            if !faults.is_full() {
+                self.fault(&input, caller, &values, faults);
+            }
             // One fault for it is enough: what uses it sees an empty one.
             values.insert(input.name, String::new());
         }
@@ -68,22 +70,24 @@ impl<'b> Binding<'b> {
         given.chain(self.inputs.iter().filter_map(default)).collect()
     }
 
-    fn value(
+    fn value<'v>(
         &self,
         input: &Pending<'_>,
-        caller: &Scope<'_>,
-        values: &BTreeMap<&str, String>,
+        caller: &'v Scope<'_>,
+        values: &'v BTreeMap<&str, String>,
     ) -> Result<String, Vec<substitute::Fault>> {
-        let resolved = substitute::strict(input.raw, |name| {
+        let counted = |value: &'v String| Cow::from(caller.spend(value));
+        // Counted at each try: inputs that wait for each other are tried more than once.
+        let resolved = substitute::strict(caller.spend(input.raw), |name| {
             let outside = || caller.look_up(name).map(Cow::from);
             let sibling = name.strip_prefix("inputs.").filter(|name| self.knows(name));
             match sibling {
                 None => outside(),
                 // `x: ${{inputs.x}}` hands on what the caller has.
                 Some(sibling) if input.given || sibling == input.name => {
-                    outside().or_else(|| values.get(sibling).map(Cow::from))
+                    outside().or_else(|| values.get(sibling).map(counted))
                 }
-                Some(sibling) => values.get(sibling).map(Cow::from),
+                Some(sibling) => values.get(sibling).map(counted),
             }
         })?;
         Ok(resolved.unwrap_or_else(|| input.raw.to_string()))

@@ -18,7 +18,13 @@ pub(crate) struct Literal<'s> {
 
 impl Literal<'_> {
     pub(crate) fn text(&self, text: &Text) -> Text {
-        substitute::literal(text, self.scope).map_or_else(|| text.clone(), |value| text.with_value(value))
+        // Every text of a file comes by here, once for each item of a range: what it costs is counted.
+        let counted = self.scope.spend(text);
+        match substitute::literal(counted, self.scope) {
+            Some(value) => text.with_value(value),
+            None if self.scope.is_spent() => text.with_value(""),
+            None => text.clone(),
+        }
     }
 
     fn texts(&self, texts: &[Text]) -> Vec<Text> {

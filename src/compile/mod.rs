@@ -31,7 +31,7 @@ mod uses;
 mod variables;
 mod version;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 pub use self::{
     arch::{Arch, Libc},
@@ -44,7 +44,7 @@ pub use self::{
 use self::{faults::Faults, literal::Literal, substitute::Scope, uses::Expander};
 use crate::{
     ecosystem::Ecosystem,
-    manifest::{self, Diagnostics, Environment, Manifest, Map, Source, Text},
+    manifest::{self, Diagnostics, Environment, Manifest, Map, Position, Source, Text},
 };
 
 /// What a recipe is compiled for.
@@ -107,8 +107,17 @@ pub fn compile(
         return Err(manifest.source.diagnostic(at, message).into());
     }
     draft.strict(&manifest.source, &first, &mut faults);
-    check::all(&draft.package, &draft.pipeline, &draft.subpackages, &manifest.source, &mut faults);
-    draft.finish(manifest, options, &first, vars, definitions, faults)
+    draft.check(manifest, options, &mut faults);
+    let recipe = draft.finish(manifest, options, &first, vars, definitions, faults);
+    if first.is_spent() {
+        // What was made is not whole, nor are its faults.
+        let message = format!("becomes more than {} MiB of text", substitute::MAX_BYTES >> 20);
+        let fault = manifest.source.diagnostic(Position::default(), message);
+        return Err(fault
+            .hint("are there variables made of others many times over, or a wide `range`?")
+            .into());
+    }
+    recipe
 }
 
 /// Whether a package is built for an architecture: melange's `target-architecture`, empty or `all` for every one.
@@ -170,6 +179,15 @@ impl Draft {
         }
     }
 
+    /// What melange demands beyond types, and what it passes over in silence.
+    fn check(&self, manifest: &Manifest, options: &Options<'_>, faults: &mut Faults) {
+        let source = &manifest.source;
+        check::all(&self.package, &self.pipeline, &self.subpackages, source, faults);
+        let tests = self.subpackages.iter().filter_map(|sub| sub.test.as_ref()).chain(&self.test);
+        check::tests(tests, source, faults);
+        check::build_options(&options.build_options, manifest, faults);
+    }
+
     /// The strict pass over steps, and what comes of it.
     fn finish(
         mut self,
@@ -226,7 +244,7 @@ fn build_options(
         if let Some(option) = manifest.options.0.get(name.as_str()) {
             let list = &option.environment.contents.packages;
             packages.extend(list.add.iter().map(|text| literal.text(text)));
-            let remove: Vec<Text> = list.remove.iter().map(|text| literal.text(text)).collect();
+            let remove: HashSet<Text> = list.remove.iter().map(|text| literal.text(text)).collect();
             packages.retain(|package| !remove.contains(package));
         }
     }
@@ -243,6 +261,9 @@ fn subpackages(manifest: &Manifest, literal: &Literal<'_>, faults: &mut Faults) 
             continue;
         }
         let Some(items) = tables.get(written.range.as_str()) else {
+            if faults.is_full() {
+                continue;
+            }
             let message = format!("no table of `data` is called `{}`", written.range);
             let fault = manifest.source.diagnostic(written.range.position, message);
             let names: Vec<&str> = tables.keys().copied().collect();
@@ -253,6 +274,9 @@ fn subpackages(manifest: &Manifest, literal: &Literal<'_>, faults: &mut Faults) 
             continue;
         };
         for (key, value) in *items {
+            if literal.scope.is_spent() {
+                break;
+            }
             let mut scope = Scope::over(literal.scope);
             scope.set("range.key", key.as_str());
             scope.set("range.value", value.as_str());
@@ -328,5 +352,7 @@ fn finish_test(
     Test { environment, steps }
 }
 
+#[cfg(test)]
+mod limits;
 #[cfg(test)]
 mod tests;

@@ -5,7 +5,7 @@
 
 use std::{iter::Peekable, str::Chars};
 
-use regex::Regex;
+use regex::{Captures, Regex};
 
 /// A pattern of Go's `regexp`.
 ///
@@ -18,6 +18,54 @@ pub(crate) fn go(pattern: &str) -> Result<Regex, String> {
         }
         other => other.to_string(),
     })
+}
+
+/// Go's `ReplaceAllString`, part by part, for as long as the receiver wants more: a pattern that matches often and a long
+/// replacement make more than any memory holds.
+pub(crate) fn replace_all(pattern: &Regex, text: &str, template: &str, mut put: impl FnMut(&str) -> bool) {
+    let mut done = 0;
+    for found in pattern.captures_iter(text) {
+        let Some(whole) = found.get(0) else { continue };
+        if !put(&text[done..whole.start()]) || !expand(&found, template, &mut put) {
+            return;
+        }
+        done = whole.end();
+    }
+    put(&text[done..]);
+}
+
+/// `$1`, `$name`, `${name}` and `$$` of a replacement; any other `$` is itself. Whether more is wanted.
+fn expand(found: &Captures<'_>, mut template: &str, put: &mut impl FnMut(&str) -> bool) -> bool {
+    while let Some((before, after)) = template.split_once('$') {
+        let (part, rest) = match (after.strip_prefix('$'), group_name(after)) {
+            (Some(rest), _) => ("$", rest),
+            (None, Some((name, rest))) => (group(found, name), rest),
+            (None, None) => ("$", after),
+        };
+        if !put(before) || !put(part) {
+            return false;
+        }
+        template = rest;
+    }
+    put(template)
+}
+
+/// The longest name at the start of a text, in braces or not, and what follows it.
+fn group_name(text: &str) -> Option<(&str, &str)> {
+    let braced = text.strip_prefix('{');
+    let inside = braced.unwrap_or(text);
+    let end = inside.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(inside.len());
+    let (name, rest) = inside.split_at(end);
+    let rest = if braced.is_some() { rest.strip_prefix('}')? } else { rest };
+    (!name.is_empty()).then_some((name, rest))
+}
+
+/// What a group has matched; nothing where there is no such group.
+fn group<'t>(found: &Captures<'t>, name: &str) -> &'t str {
+    let numbered = name == "0" || !name.starts_with('0') && name.bytes().all(|byte| byte.is_ascii_digit());
+    let group =
+        if numbered { name.parse().ok().and_then(|number| found.get(number)) } else { found.name(name) };
+    group.map_or("", |group| group.as_str())
 }
 
 fn translate(pattern: &str) -> String {
@@ -163,9 +211,55 @@ mod tests {
             ("1.10.0", r"(\d+)\.(\d+)\.0+$", "$1.$2", "1.10"),
             ("20240101", r"^(\d{4})(\d{2})(\d{2})$", "$1-$2-$3", "2024-01-01"),
         ] {
-            let pattern = go(pattern).unwrap_or_else(|error| panic!("{pattern}: {error}"));
-            assert_eq!(pattern.replace_all(text, replacement), wanted, "{pattern} on {text}");
+            assert_eq!(replaced(text, pattern, replacement), wanted, "{pattern} on {text}");
         }
+    }
+
+    fn replaced(text: &str, pattern: &str, replacement: &str) -> String {
+        let pattern = go(pattern).unwrap_or_else(|error| panic!("{pattern}: {error}"));
+        let mut out = String::new();
+        replace_all(&pattern, text, replacement, |part| {
+            out.push_str(part);
+            true
+        });
+        out
+    }
+
+    #[test]
+    fn a_replacement_is_read_as_go_reads_it() {
+        for (replacement, wanted) in [
+            ("$1", "b"),
+            ("${1}x", "bx"),
+            ("$1x", ""),
+            ("$01", ""),
+            ("$0", "abc"),
+            ("$name", "c"),
+            ("${name}", "c"),
+            ("$names", ""),
+            ("$é", ""),
+            ("$$1", "$1"),
+            ("$", "$"),
+            ("a$-b", "a$-b"),
+            ("${", "${"),
+            ("${}", "${}"),
+            ("${1", "${1"),
+            ("${a-b}", "${a-b}"),
+            ("${{vars.x}}", "${{vars.x}}"),
+            ("$2$9", "c"),
+            ("$99999999999999999999", ""),
+        ] {
+            assert_eq!(replaced("abc", "a(b)(?P<name>c)", replacement), wanted, "{replacement}");
+        }
+    }
+
+    #[test]
+    fn replacing_ends_when_nobody_wants_more() {
+        let mut parts = 0;
+        replace_all(&go("").expect("valid"), &"x".repeat(1000), "y", |_| {
+            parts += 1;
+            parts < 10
+        });
+        assert_eq!(parts, 10);
     }
 
     #[test]

@@ -2,29 +2,64 @@
 //!
 //! Neither looks into what it has put in, and a plain `$` or `${x}` is the shell's.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    cell::Cell,
+    collections::{BTreeMap, HashMap},
+    rc::Rc,
+};
+
+/// How many bytes of text one file may become. The largest known one becomes a few MiB; a file of a kilobyte whose variables
+/// double each other would fill every memory.
+pub(crate) const MAX_BYTES: usize = 64 << 20;
+/// What a text costs beside its bytes: that of many empty ones is finite as well.
+const OVERHEAD: usize = 32;
 
 /// Variables by name (`package.name`, not `${{package.name}}`), over those of an outer scope.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Scope<'o> {
     own: HashMap<String, String>,
     outer: Option<&'o Scope<'o>>,
+    /// How much text may still be made of the file: shared with all scopes over this one.
+    left: Rc<Cell<usize>>,
+}
+
+impl Default for Scope<'_> {
+    fn default() -> Self {
+        Self { own: HashMap::new(), outer: None, left: Rc::new(Cell::new(MAX_BYTES)) }
+    }
 }
 
 impl<'o> Scope<'o> {
     /// A scope over another.
     pub(crate) fn over(outer: &'o Scope<'o>) -> Self {
-        Self { own: HashMap::new(), outer: Some(outer) }
+        Self { own: HashMap::new(), outer: Some(outer), left: Rc::clone(&outer.left) }
+    }
+
+    /// Counts a text that is about to be copied; where the file has become too large, an empty one takes its place.
+    pub(crate) fn spend<'t>(&self, text: &'t str) -> &'t str {
+        let left = self.left.get().checked_sub(text.len() + OVERHEAD);
+        self.left.set(left.unwrap_or(0));
+        if left.is_some() { text } else { "" }
+    }
+
+    /// Whether the file has become too large: what was made of it is not whole.
+    pub(crate) fn is_spent(&self) -> bool {
+        self.left.get() == 0
     }
 
     pub(crate) fn set(&mut self, name: impl Into<String>, value: impl Into<String>) {
         self.own.insert(name.into(), value.into());
     }
 
+    /// The value of a variable, counted as a copy.
     pub(crate) fn look_up(&self, name: &str) -> Option<&str> {
-        match self.own.get(name) {
-            Some(value) => Some(value),
-            None => self.outer.and_then(|outer| outer.look_up(name)),
+        let mut scope = self;
+        loop {
+            match (scope.own.get(name), scope.outer) {
+                (Some(value), _) => return Some(self.spend(value)),
+                (None, Some(outer)) => scope = outer,
+                (None, None) => return None,
+            }
         }
     }
 
@@ -44,7 +79,7 @@ impl<'o> Scope<'o> {
     pub(crate) fn nearest(&self, name: &str) -> Option<String> {
         let mut names: Vec<&str> = Vec::new();
         let mut scope = Some(self);
-        while let Some(Scope { own, outer }) = scope {
+        while let Some(Scope { own, outer, left: _ }) = scope {
             names.extend(own.keys().map(String::as_str));
             scope = *outer;
         }
@@ -218,6 +253,19 @@ mod tests {
             let got = strict(text, |name| scope.look_up(name).map(Into::into));
             assert_eq!(got, wanted.map(|text| text.map(str::to_owned)), "{text}");
         }
+    }
+
+    #[test]
+    fn what_was_spent_is_spent_for_all_scopes() {
+        let outer = scope();
+        let inner = Scope::over(&outer);
+        let large = "x".repeat(MAX_BYTES / 2);
+        assert_eq!(inner.spend(&large).len(), large.len());
+        assert!(!outer.is_spent());
+        assert_eq!(outer.look_up("a"), Some("1"));
+        assert_eq!(outer.spend(&large), "");
+        assert!(inner.is_spent());
+        assert_eq!(inner.look_up("a"), Some(""));
     }
 
     #[test]

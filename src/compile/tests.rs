@@ -54,7 +54,7 @@ fn definitions() -> Definitions {
     ]))
 }
 
-fn try_compile(text: &str, options: &Options<'_>) -> Result<Recipe, Vec<String>> {
+pub(super) fn try_compile(text: &str, options: &Options<'_>) -> Result<Recipe, Vec<String>> {
     let shown = |faults: Diagnostics| {
         faults.0.iter().map(|f| format!("{}: {}", f.line, f.message)).collect::<Vec<_>>()
     };
@@ -67,7 +67,7 @@ fn recipe(text: &str) -> Recipe {
 }
 
 /// A build file of a package `p`, version 1.2.3, epoch 4, and more lines.
-fn file(more: &str) -> String {
+pub(super) fn file(more: &str) -> String {
     format!("package: {{name: p, version: 1.2.3, epoch: 4, description: d}}\n{more}")
 }
 
@@ -456,10 +456,12 @@ fn faults_of_build_files() {
         ("vars: {a: '${{package.version}}'}", &["2: variable `package.version` is not defined"]),
         (
             "vars: {a: '${{vars.b}}', b: '${{vars.a}}'}",
-            &[
-                "2: these variables use each other in a circle",
-                "2: these variables use each other in a circle",
-            ],
+            &["2: this variable is made of itself, or of one that is"],
+        ),
+        // What uses a variable that has a fault has none of its own.
+        (
+            "vars: {a: '${{build.arch}}', b: '${{vars.a}}'}\npipeline: [{runs: 'echo ${{vars.b}}'}]",
+            &["2: variable `build.arch` is not defined"],
         ),
         (
             "var-transforms: [{from: '${{nope}}', match: a, replace: b, to: c}]",
@@ -510,6 +512,10 @@ fn faults_of_the_package_itself() {
             "1: the capabilities of `/x` need a `reason`",
         ),
         (
+            "package: {name: p, version: 1, copyright: [{license-path: a/../../b}]}\n",
+            "1: the license-path `a/../../b` leads out of the workspace",
+        ),
+        (
             "package: {name: p, version: 1, target-architecture: [aarch64]}\n",
             "1: target-architecture does not name x86_64: nothing to build",
         ),
@@ -542,6 +548,33 @@ fn what_bash_accepts_is_a_warning() {
     for (opinion, warnings) in [(Always(true), Some(1)), (Always(false), None)] {
         let options = Options { opinion: &opinion, ..Options::new(Arch::X86_64) };
         assert_eq!(try_compile(&text, &options).ok().map(|recipe| recipe.warnings.len()), warnings);
+    }
+}
+
+#[test]
+fn what_has_no_effect_is_a_warning() {
+    for (more, wanted) in [
+        ("test: {pipeline: [{with: {a: b}, runs: x}]}", "2: `with` has no effect: the step has no `uses`"),
+        (
+            "subpackages: [{name: q, test: {pipeline: [{pipeline: [{with: {a: b}}]}]}}]",
+            "2: `with` has no effect: the step has no `uses`",
+        ),
+        ("test: {pipeline: [{uses: odd, runs: x}]}", "2: `runs` is written beside `uses: odd`: both run"),
+        (
+            "pipeline: [{environment: {A: '${{build.arch}}'}, runs: x}]",
+            "2: `A` keeps `build.arch` as text, it does not get its value",
+        ),
+        ("pipeline: [{environment: {A: '${{package.name}} $x'}, runs: x}]", ""),
+        ("options: {fast: {}}", "0: --build-option fats changes nothing: the file has no such option"),
+        ("options: {fats: {}}", ""),
+    ] {
+        let options = Options { build_options: vec!["fats".into()], ..Options::new(Arch::X86_64) };
+        let warnings = try_compile(&file(more), &options).expect(more).warnings;
+        let warnings: Vec<String> =
+            warnings.iter().map(|it| format!("{}: {}", it.line, it.message)).collect();
+        let known = more.contains("options");
+        let warnings = warnings.into_iter().filter(|it| known || !it.contains("--build-option"));
+        assert_eq!(warnings.collect::<Vec<_>>().join("|"), wanted, "{more}");
     }
 }
 

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use super::{
     condition,
-    faults::{self, Faults},
+    faults::Faults,
     inputs::Binding,
     recipe::{self, Condition, Origin},
     shell::{Fragment, shape_of},
@@ -127,6 +127,9 @@ impl<'c> Expander<'c> {
     }
 
     fn unknown(&mut self, step: &Step, source: &Source) {
+        if self.faults.is_full() {
+            return;
+        }
         let fault = source
             .diagnostic(step.uses.position, format!("no pipeline definition is called `{}`", step.uses));
         self.faults.push(match nearest(&step.uses, &self.definitions.known()) {
@@ -144,6 +147,9 @@ impl<'c> Expander<'c> {
         let inputs = definition.map_or(&step.inputs, |definition| &definition.step.inputs);
         if definition.is_some() {
             for name in given.keys().filter(|name| !inputs.contains_key(name.as_str())) {
+                if self.faults.is_full() {
+                    break;
+                }
                 let message = format!("the definition `{}` has no input `{name}`", step.uses);
                 let fault = place.source.diagnostic(name.position, message);
                 let known: Vec<&str> = inputs.keys().map(Text::as_str).collect();
@@ -318,9 +324,7 @@ pub(crate) fn decide(text: &Text, source: &Source, scope: &Scope<'_>, faults: &m
         Ok(None) => text.clone(),
         Ok(Some(value)) => text.with_value(value),
         Err(found) => {
-            for fault in found {
-                faults.push(faults::reference(source, text, &fault, scope));
-            }
+            faults.references(source, text, &found, scope);
             return Condition::Fails(text.clone());
         }
     };

@@ -1,7 +1,10 @@
 //! The variables of a build file: those of the first pass (`package`, `vars`, transforms) and those of the second (targets,
 //! architecture, options).
 
-use std::{borrow::Cow, collections::HashMap};
+use std::{
+    borrow::Cow,
+    collections::{HashMap, HashSet},
+};
 
 use super::{
     Options,
@@ -35,9 +38,7 @@ pub(crate) fn merged(manifest: &Manifest, options: &Options) -> Map {
 pub(crate) fn first_pass(manifest: &Manifest, vars: &Map, faults: &mut Faults) -> Scope<'static> {
     let source = &manifest.source;
     let mut scope = Scope::default();
-    for (name, value) in resolve(vars, source, faults) {
-        scope.set(format!("vars.{name}"), value);
-    }
+    resolve(vars, source, &mut scope, faults);
     let Package { name, version, description, epoch, .. } = &manifest.package;
     let plain = |text: &Text| substitute::literal(text, &scope).unwrap_or_else(|| text.to_string());
     let (name, version, description) = (plain(name), plain(version), plain(description));
@@ -50,33 +51,43 @@ pub(crate) fn first_pass(manifest: &Manifest, vars: &Map, faults: &mut Faults) -
     scope
 }
 
-/// `vars` may use each other, in any order, and nothing else.
-fn resolve(vars: &Map, source: &Source, faults: &mut Faults) -> HashMap<String, String> {
-    let mut known = HashMap::with_capacity(vars.len());
-    let mut waiting: Vec<(&Text, &Text)> = vars.iter().collect();
-    // Each round resolves at least one, or is the last: as many rounds as the longest chain.
-    while !waiting.is_empty() {
-        let before = waiting.len();
-        waiting.retain(|(name, value)| {
-            let look_up =
-                |other: &str| own(other).and_then(|other| known.get(other)).map(|v: &String| Cow::from(v));
-            match substitute::strict(value, look_up) {
-                Ok(resolved) => {
-                    let resolved = resolved.unwrap_or_else(|| value.to_string());
-                    known.insert(name.to_string(), resolved);
-                    false
-                }
-                Err(_) => true,
-            }
-        });
-        if waiting.len() == before {
-            for (_, value) in waiting {
-                unresolved(value, vars, source, faults);
-            }
-            break;
+/// `vars` may use each other, in any order, and nothing else. Each is looked at once, when all that it uses are known.
+fn resolve(vars: &Map, source: &Source, scope: &mut Scope<'static>, faults: &mut Faults) {
+    let mut users: HashMap<&str, Vec<(&Text, &Text)>> = HashMap::new();
+    let mut missing: HashMap<&str, usize> = HashMap::with_capacity(vars.len());
+    let mut ready = Vec::new();
+    for (name, value) in vars {
+        let names = substitute::names(value).into_iter().filter_map(own);
+        let used: HashSet<&str> = names.filter(|used| vars.contains_key(*used)).collect();
+        if used.is_empty() {
+            ready.push((name, value));
+        }
+        missing.insert(name, used.len());
+        for used in used {
+            users.entry(used).or_default().push((name, value));
         }
     }
-    known
+    while let Some((name, value)) = ready.pop() {
+        missing.remove(name.as_str());
+        let look_up = |other: &str| own(other).and_then(|_| scope.look_up(other)).map(Cow::from);
+        let resolved = substitute::strict(scope.spend(value), look_up);
+        // With its fault said it is known: what uses it has none of its own.
+        let resolved = resolved.unwrap_or_else(|_| {
+            unresolved(value, vars, source, faults);
+            None
+        });
+        scope.set(format!("vars.{name}"), resolved.unwrap_or_else(|| value.to_string()));
+        for (user, value) in users.remove(name.as_str()).unwrap_or_default() {
+            let Some(left) = missing.get_mut(user.as_str()) else { continue };
+            *left -= 1;
+            if *left == 0 {
+                ready.push((user, value));
+            }
+        }
+    }
+    for value in missing.keys().filter_map(|name| vars.get(*name)) {
+        faults.push(source.diagnostic(value.position, "this variable is made of itself, or of one that is"));
+    }
 }
 
 fn own(name: &str) -> Option<&str> {
@@ -84,21 +95,21 @@ fn own(name: &str) -> Option<&str> {
 }
 
 fn unresolved(value: &Text, vars: &Map, source: &Source, faults: &mut Faults) {
+    if faults.is_full() {
+        return;
+    }
     let mut scope = Scope::default();
     for name in vars.keys() {
         scope.set(format!("vars.{name}"), "");
     }
-    match substitute::strict(value, |name| scope.look_up(name).map(Into::into)) {
-        Err(found) => {
-            for fault in found {
-                let fault = faults::reference(source, value, &fault, &scope);
-                let hint = fault.hint.clone().unwrap_or_else(|| {
-                    "`vars` can use other `vars` only; `var-transforms` can start from `package.*`".into()
-                });
-                faults.push(fault.hint(hint));
-            }
-        }
-        Ok(_) => faults.push(source.diagnostic(value.position, "these variables use each other in a circle")),
+    for fault in
+        substitute::strict(value, |name| scope.look_up(name).map(Into::into)).err().unwrap_or_default()
+    {
+        let fault = faults::reference(source, value, &fault, &scope);
+        let hint = fault.hint.clone().unwrap_or_else(|| {
+            "`vars` can use other `vars` only; `var-transforms` can start from `package.*`".into()
+        });
+        faults.push(fault.hint(hint));
     }
 }
 
@@ -107,7 +118,11 @@ fn transform(manifest: &Manifest, scope: &mut Scope<'static>, faults: &mut Fault
         let from = faults.strict(&manifest.source, &transform.from, scope);
         match regex::go(&transform.pattern) {
             Ok(pattern) => {
-                let to = pattern.replace_all(&from, transform.replace.as_str()).into_owned();
+                let mut to = String::new();
+                regex::replace_all(&pattern, &from, &transform.replace, |part| {
+                    to.push_str(scope.spend(part));
+                    !scope.is_spent()
+                });
                 scope.set(format!("vars.{}", transform.to), to);
             }
             Err(error) => faults.push(

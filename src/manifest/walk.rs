@@ -214,6 +214,9 @@ impl<'n, 'a, 'r, 's> Fields<'n, 'a, 'r, 's> {
     }
 }
 
+/// Among how many names the nearest is looked for: people have fewer.
+const MAX_CANDIDATES: usize = 2000;
+
 /// The known name that differs least, if it differs little.
 pub(crate) fn nearest<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
     let plain = |text: &str| text.to_lowercase().replace('_', "-");
@@ -221,6 +224,7 @@ pub(crate) fn nearest<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
     let limit = 1 + name.len() / 4;
     known
         .iter()
+        .take(MAX_CANDIDATES)
         .map(|candidate| (distance(&name, &plain(candidate)), *candidate))
         .filter(|(edits, _)| *edits <= limit)
         .min_by_key(|(edits, _)| *edits)
