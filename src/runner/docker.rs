@@ -17,10 +17,10 @@ mod mounts;
 mod opened;
 mod sweep;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{os::fd::AsFd, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
-use tokio::{sync::Mutex, time::timeout};
+use tokio::{net::unix::pipe::Receiver, sync::Mutex, time::timeout};
 
 pub use argv::{Files, argv};
 pub use image::prune;
@@ -56,6 +56,16 @@ pub struct Docker<'a> {
     opened: Opened,
     volumes: Vec<String>,
     run: Option<Attached>,
+    /// The command's stdout once more: it must not break when the conversation ends.
+    rest: Option<Receiver>,
+    dead: Dead,
+}
+
+/// Whether there was something of dead runs at the start: some of it may only be free at the end.
+#[derive(Debug, PartialEq, Eq)]
+enum Dead {
+    Found,
+    None,
 }
 
 /// The command, who starts it, and the daemon that it speaks to.
@@ -89,8 +99,7 @@ impl<'a> Docker<'a> {
     pub async fn new(parts: Parts<'a>, image: &Image, sink: &mut dyn Sink) -> Result<Self> {
         let Parts { spawner, docker, endpoint, root, agent, run_dir } = parts;
         let cli = Cli { spawner, docker, api: Api { endpoint } };
-        let (swept, image) = tokio::try_join!(sweep::sweep(&cli.api), image::ensure(&cli, image, sink))?;
-        tracing::debug!(swept, "looked for what killed runs had left");
+        let (found, image) = tokio::try_join!(sweep::sweep(&cli.api), image::ensure(&cli, image, sink))?;
         Ok(Self {
             cli,
             root,
@@ -100,6 +109,8 @@ impl<'a> Docker<'a> {
             opened: Opened::default(),
             volumes: Vec::new(),
             run: None,
+            rest: None,
+            dead: if found > 0 { Dead::Found } else { Dead::None },
         })
     }
 
@@ -131,6 +142,8 @@ impl<'a> Docker<'a> {
         let mut run = self.cli.spawner.spawn(command)?;
         let writer = run.take_stdin().context("docker's stdin was piped above")?;
         let reader = run.take_stdout().context("docker's stdout was piped above")?;
+        let rest = reader.as_fd().try_clone_to_owned().context("copy a descriptor of docker's stdout")?;
+        self.rest = Some(Receiver::from_owned_fd(rest).context("watch docker's stdout")?);
         let stderr =
             Tail::follow(LAST_LINES, run.take_stderr().context("docker's stderr was piped above")?, None);
         let run = Arc::new(Mutex::new(run));
@@ -144,9 +157,10 @@ impl<'a> Docker<'a> {
         let name = self.files().name();
         if let Some(run) = self.run.take() {
             let mut run = run.lock().await;
-            // With `--rm` the command ends after the container's removal. Otherwise the agent has failed, or docker, and
-            // nobody knows what is there.
-            if !matches!(timeout(END, run.wait()).await, Ok(Ok(ExitStatus::Code(0)))) {
+            // With `--rm` the command ends after the container's removal, if somebody takes what it still prints. Otherwise
+            // the agent has failed, or docker, and nobody knows what is there.
+            let end = async { tokio::join!(run.wait(), drain(self.rest.take())).0 };
+            if !matches!(timeout(END, end).await, Ok(Ok(ExitStatus::Code(0)))) {
                 self.cli.api.remove(Kind::Container, &name).await?;
                 run.kill();
             }
@@ -156,7 +170,18 @@ impl<'a> Docker<'a> {
                 tracing::warn!(volume, "a container still has it: the next start removes it");
             }
         }
+        if self.dead == Dead::Found {
+            sweep::sweep(&self.cli.api).await?;
+        }
         Ok(())
+    }
+}
+
+/// Reads to the end, and forgets.
+async fn drain(rest: Option<Receiver>) {
+    if let Some(mut rest) = rest {
+        // Best effort: what ends with an error has ended, too.
+        drop(tokio::io::copy(&mut rest, &mut tokio::io::sink()).await);
     }
 }
 

@@ -8,27 +8,26 @@ use std::{collections::BTreeSet, path::Path};
 use anyhow::Result;
 
 use super::{
-    api::{Api, Kind, Labelled, Removal},
+    api::{Api, Kind, Labelled},
     argv::RUN_LABEL,
 };
 use crate::rundir;
 
-/// Removes it; says how much it was.
+/// Removes it; says how much there was. Not all of it need be gone: what belongs to a container that dockerd is just removing
+/// is used until that is done.
 pub(super) async fn sweep(api: &Api) -> Result<usize> {
     let (containers, volumes) =
         tokio::try_join!(api.labelled(Kind::Container, RUN_LABEL), api.labelled(Kind::Volume, RUN_LABEL))?;
-    let mut swept = 0;
-    // First what uses them. A volume that is still used belongs to a container that is just being removed: the next
-    // start's sweep finds it.
+    let mut found = 0;
+    // First what uses them.
     for (kind, things) in [(Kind::Container, containers), (Kind::Volume, volumes)] {
         for id in abandoned(&things) {
-            match api.remove(kind, id).await? {
-                Removal::Gone => swept += 1,
-                Removal::Used => {}
-            }
+            let removal = api.remove(kind, id).await?;
+            tracing::debug!(id, ?removal, "of a dead run");
+            found += 1;
         }
     }
-    Ok(swept)
+    Ok(found)
 }
 
 /// Those whose run is dead.
