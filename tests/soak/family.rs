@@ -3,6 +3,7 @@
 use std::{
     fs,
     os::{fd::OwnedFd, unix::ffi::OsStrExt},
+    path::Path,
     time::{Duration, Instant},
 };
 
@@ -101,6 +102,19 @@ pub(crate) fn pidfd(pid: i32) -> rustix::io::Result<OwnedFd> {
     pidfd_open(Pid::from_raw(pid).unwrap(), PidfdFlags::empty())
 }
 
+/// Those that have something below `directory` open.
+pub(crate) fn with_open(directory: &Path) -> Vec<Member> {
+    let pids =
+        fs::read_dir("/proc").unwrap().filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok());
+    let has_it = |pid: &i32| {
+        let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+        descriptors
+            .filter_map(|entry| fs::read_link(entry.path()).ok())
+            .any(|path| path.starts_with(directory))
+    };
+    pids.filter(has_it).filter_map(|pid| look_at(pid).map(|(member, _)| member)).collect()
+}
+
 /// All that descends from `pid`, but for its reaper.
 pub(crate) fn descendants(pid: i32) -> Vec<i32> {
     let pids =
@@ -125,7 +139,10 @@ fn look_at(pid: i32) -> Option<(Member, Vec<u8>)> {
     let start = words.nth(17)?.parse().ok()?;
     let arguments = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
     let text = String::from_utf8_lossy(&arguments).trim_end_matches('\0').replace('\0', " ");
-    (!matches!(state, "Z" | "X")).then_some((Member { pid, parent, start, arguments: text }, arguments))
+    // The first thread may be a zombie while others still close what they have open.
+    let threads = || fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count);
+    let gone = state == "X" || (state == "Z" && threads() < 2);
+    (!gone).then_some((Member { pid, parent, start, arguments: text }, arguments))
 }
 
 /// The run that a process belongs to (see `src/process/link.rs`).

@@ -122,7 +122,8 @@ impl Crowd {
     /// Another kiln looks: it need not wait for anybody, and finds nothing wrong; then nothing is left of those before.
     fn next_start(&self) {
         let verified = self.place.kiln().args(["cache", "verify", "--cache-dir", "cache"]).output().unwrap();
-        assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stderr));
+        let said = [verified.stdout, verified.stderr].concat();
+        assert!(verified.status.success(), "{}", String::from_utf8_lossy(&said));
         let home = self.place.root().join("home");
         let request = Request {
             directory: fs::canonicalize(self.cache()).unwrap(),
@@ -130,7 +131,9 @@ impl Crowd {
             who: "a test".into(),
             limit: Duration::ZERO,
         };
-        let lease = Lease::try_acquire(&Home::at(&home), &request).unwrap().expect("a stale lock");
+        let lease = Lease::try_acquire(&Home::at(&home), &request).unwrap();
+        let lease = lease
+            .unwrap_or_else(|| panic!("the lock is held: {:?}", family::with_open(&home.join("leases"))));
         assert_eq!(verify(&lease).unwrap().faults, []);
         drop(lease);
         for directory in ["leases/*/holders", "journals/*", "staging"] {

@@ -13,8 +13,8 @@ use sha2::{Digest, Sha256};
 
 /// How many files an entry has.
 const FILES: usize = 4;
-/// How large each is.
-const BYTES: usize = 20_000;
+/// How many lines one has that all write.
+const LINES: usize = 2_000;
 
 /// What every step does first: it looks whether all that others have put there is whole.
 pub(super) const LOOK: &str = "cd /var/cache/melange
@@ -26,7 +26,8 @@ whole() {
 whole
 ";
 
-/// What a step does that may write; NAME is the build's own.
+/// What a step does that may write; NAME is the build's own. The end of any process that it starts, other than by itself,
+/// is the end of the step.
 pub(super) const WORK: &str = "test -f old/NAME/kept
 mkdir -p own part.NAME gomodcache/cache/download/same/@v
 for n in 1 2 3 4; do head -c 20000 /dev/urandom > part.NAME/$n; done
@@ -34,11 +35,15 @@ for n in 1 2 3 4; do head -c 20000 /dev/urandom > part.NAME/$n; done
 mv part.NAME own/NAME
 for n in 1 2 3 4; do
   test -e gomodcache/cache/download/same/@v/$n.zip ||
-    head -c 20000 <(yes NAME) > gomodcache/cache/download/same/@v/$n.zip
+    printf 'NAME\\n%.0s' {1..2000} > gomodcache/cache/download/same/@v/$n.zip
 done
-head -c 20000 <(yes NAME) > new.NAME && mv new.NAME list
-printf NAME > new.NAME && mv new.NAME sha256:$(printf NAME | sha256sum | cut -d' ' -f1)
-printf same > new.NAME && mv new.NAME sha256:$(printf same | sha256sum | cut -d' ' -f1)
+printf 'NAME\\n%.0s' {1..2000} > new.NAME
+mv new.NAME list
+for source in NAME same; do
+  sum=$(printf $source | sha256sum)
+  printf $source > new.NAME
+  mv new.NAME sha256:${sum%% *}
+done
 rm -r old/NAME
 whole
 ";
@@ -106,8 +111,7 @@ impl Shelf {
             let text = fs::read_to_string(&path).unwrap();
             let name = text.lines().next().unwrap_or_default().to_owned();
             assert!(names.contains(&name), "{}: {name}", path.display());
-            let whole = format!("{name}\n").repeat(BYTES);
-            assert!(text.len() == BYTES && whole.starts_with(&text), "{} is not whole", path.display());
+            assert!(text == format!("{name}\n").repeat(LINES), "{} is not whole", path.display());
             by_file.insert(path, name);
         }
         // It appeared as one directory: all of its files are one build's.
