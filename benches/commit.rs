@@ -18,7 +18,7 @@ use std::{
 };
 
 use kiln::{
-    cache::{CommitLimit, Lease, Outcome, Request, Strength, commit, stage},
+    cache::{CommitLimit, Lease, Outcome, Request, Strength, commit, renew, stage},
     home::Home,
 };
 use measure::{Series, report, runs};
@@ -58,6 +58,10 @@ impl Cache {
                 fs::write(directory.join(file.to_string()), "").expect("a file can be written");
             }
         }
+        // Both homes know what it holds, as if commits had filled it: else each looks at up to 5,000 files, whatever the size.
+        renew(&self.home, &self.directory).expect("it can be counted");
+        let mut report = Command::new(env!("CARGO_BIN_EXE_kiln"));
+        run(report.args(["cache", "report", "--cache-dir"]).arg(&self.directory).stdout(Stdio::null()));
     }
 
     /// From the lease of a build to its end, with what `write` writes in between.
