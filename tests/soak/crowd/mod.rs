@@ -18,6 +18,7 @@ use std::{
 
 use kiln::{
     cache::{Lease, Request, Strength, verify},
+    event::Event,
     home::Home,
 };
 use nix::unistd::geteuid;
@@ -47,6 +48,9 @@ const ROUNDS: usize = 20;
 const FEW_ROUNDS: usize = 1;
 /// Every so manieth round is shared with the other backends.
 const MIXED: usize = 4;
+
+/// How long a daemon whose kiln is dead may take to close what it has open: the lease is its own for so long.
+const DEATH: Duration = Duration::from_secs(20);
 
 /// A cache, and what is known of those that used it.
 struct Crowd {
@@ -119,7 +123,7 @@ impl Crowd {
         }
     }
 
-    /// Another kiln looks: it need not wait for anybody, and finds nothing wrong; then nothing is left of those before.
+    /// Another kiln looks: it has to wait for none but a daemon that is just dying, and finds nothing wrong; then nothing is left of those before.
     fn next_start(&self) {
         let verified = self.place.kiln().args(["cache", "verify", "--cache-dir", "cache"]).output().unwrap();
         let said = [verified.stdout, verified.stderr].concat();
@@ -129,11 +133,14 @@ impl Crowd {
             directory: fs::canonicalize(self.cache()).unwrap(),
             strength: Strength::Exclusive,
             who: "a test".into(),
-            limit: Duration::ZERO,
+            limit: DEATH,
         };
-        let lease = Lease::try_acquire(&Home::at(&home), &request).unwrap();
-        let lease = lease
-            .unwrap_or_else(|| panic!("the lock is held: {:?}", family::with_open(&home.join("leases"))));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let home_of_kiln = Home::at(&home);
+        let lease = runtime.block_on(Lease::acquire(&home_of_kiln, request, &mut |_: Event| {}));
+        let lease = lease.unwrap_or_else(|error| {
+            panic!("a stale lock: {error:#}: {:?}", family::with_open(&home.join("leases")))
+        });
         assert_eq!(verify(&lease).unwrap().faults, []);
         drop(lease);
         for directory in ["leases/*/holders", "journals/*", "staging"] {
