@@ -110,8 +110,7 @@ impl Undisturbed {
 
     /// What is there after the next start: all or nothing, and nothing else.
     fn judge(&self, scene: &Scene, kept: bool, doing: &str) {
-        let lease = scene.lease(Strength::Exclusive).unwrap();
-        let lease = lease.unwrap_or_else(|| panic!("{doing}: a stale lock"));
+        let lease = scene.alone(doing);
         let damage = verify(&lease).unwrap();
         assert_eq!(damage.faults, [], "{doing}");
         drop(lease);

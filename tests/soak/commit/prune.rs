@@ -50,8 +50,7 @@ fn a_prune_that_is_killed_at_any_system_call_is_all_or_nothing() {
         let end = pruner_on(&scene, |call| if call.number == *at { Act::Kill } else { Act::Go });
         let doing = format!("killed at system call {at} of {}", whole.calls);
         assert!(end.killed, "{doing}");
-        let lease = scene.lease(Strength::Exclusive).unwrap();
-        let lease = lease.unwrap_or_else(|| panic!("{doing}: a stale lock"));
+        let lease = scene.alone(&doing);
         assert_eq!(verify(&lease).unwrap().faults, [], "{doing}");
         drop(lease);
         let left = files(&scene);

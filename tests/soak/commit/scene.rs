@@ -5,7 +5,8 @@ use std::{
     fs,
     os::unix::fs::{MetadataExt, PermissionsExt, symlink},
     path::{Path, PathBuf},
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 
 use kiln::{
@@ -80,6 +81,19 @@ impl Scene {
         let request =
             Request { directory: self.cache(), strength, who: "a test".into(), limit: Duration::ZERO };
         Lease::try_acquire(&self.home(), &request)
+    }
+
+    /// Takes the lease alone, as the next start does that needs it so. A child that another test is just starting has this
+    /// process's locks until its program runs, and is waited for.
+    pub(super) fn alone(&self, doing: &str) -> Lease {
+        let hangs = Instant::now() + Duration::from_secs(60);
+        loop {
+            if let Some(lease) = self.lease(Strength::Exclusive).unwrap() {
+                return lease;
+            }
+            assert!(Instant::now() < hangs, "{doing}: a stale lock");
+            thread::yield_now();
+        }
     }
 
     fn fill(&self) {
