@@ -42,10 +42,13 @@ impl Groups {
         Ok(Self { paths })
     }
 
-    /// What a process writes to, to move there.
+    /// What a process with one thread writes to, to move there.
     pub(super) fn entrances(&self) -> Result<Vec<OwnedFd>> {
         let entrance = |(path, _): &(PathBuf, RemovalAtEnd)| {
-            let path = path.join("cgroup.procs");
+            // The old hierarchy can move the writing thread alone; for whole processes the kernel waits until nobody on the
+            // machine forks or ends (10 ms and more).
+            let name = if path.join("tasks").exists() { "tasks" } else { "cgroup.procs" };
+            let path = path.join(name);
             let file = File::options().write(true).open(&path);
             Ok(file.with_context(|| format!("open {}", path.display()))?.into())
         };
