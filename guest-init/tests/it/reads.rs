@@ -1,6 +1,6 @@
 //! What steps have read of a directory, counted by the agent.
 
-use std::{fs, process::Command, thread, time::Duration};
+use std::{fs, os::unix::fs::symlink, process::Command, thread, time::Duration};
 
 use kiln_protocol::{
     Access, Completeness, Counted, CountedDirectory, FromGuest, Mount, Reads, ToGuest, World,
@@ -110,6 +110,22 @@ fn what_was_there_and_is_read_counts_once_and_nothing_else_does() {
         let expected = [("", 1, 7), ("many", 100, 200), ("npm", 1, 3000), ("pip", 1, 10)];
         assert_eq!(reads(&mut agent), counted(&expected));
     }
+}
+
+#[test]
+fn where_nothing_was_there_nothing_is_counted() {
+    if !is_root() {
+        return skip("mounting needs root");
+    }
+    let cache = Cache::new();
+    let empty = tempfile::tempdir().expect("a directory");
+    fs::create_dir_all(empty.path().join("deep/er")).expect("made");
+    symlink(cache.path("lower/top"), empty.path().join("link")).expect("linked");
+    let source = empty.path().to_string_lossy().into_owned();
+    let mut agent =
+        cache.agent(vec![Mount::Bind { source, target: cache.target(), access: Access::ReadWrite }]);
+    agent.output_of(&format!("cd {}; echo new >new; cat new link >/dev/null", cache.target()));
+    assert_eq!(reads(&mut agent), counted(&[]));
 }
 
 #[test]
