@@ -6,7 +6,7 @@
 
 use std::{
     fs::{self, File},
-    io::Write,
+    io::{ErrorKind, Write},
     path::{Path, PathBuf},
 };
 
@@ -56,7 +56,11 @@ impl Journal {
     fn open(journals: &Path, key: &Key) -> Result<Self> {
         let directory = journals.join(&key.0);
         if !directory.is_dir() {
-            fs::create_dir(&directory).with_context(|| format!("make {}", directory.display()))?;
+            match fs::create_dir(&directory) {
+                // Another build that came at the same time has made it.
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                made => made.with_context(|| format!("make {}", directory.display()))?,
+            }
             sync(journals)?;
         }
         Ok(Self { directory })
@@ -149,4 +153,29 @@ fn sync(directory: &Path) -> Result<()> {
     File::open(directory)
         .and_then(|directory| directory.sync_all())
         .with_context(|| format!("flush {}", directory.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Barrier, thread};
+
+    use super::*;
+
+    #[test]
+    fn builds_that_come_at_once_open_one_journal() {
+        for _ in 0..50 {
+            let journals = tempfile::tempdir().unwrap();
+            let start = Barrier::new(8);
+            let open = || {
+                start.wait();
+                Journal::open(journals.path(), &Key("a-cache".into())).map(|journal| journal.directory)
+            };
+            thread::scope(|scope| {
+                let opened: Vec<_> = (0..8).map(|_| scope.spawn(open)).collect();
+                for one in opened {
+                    assert_eq!(one.join().unwrap().unwrap(), journals.path().join("a-cache"));
+                }
+            });
+        }
+    }
 }
