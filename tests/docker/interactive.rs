@@ -46,7 +46,7 @@ fn a_shell_in_a_failed_steps_place_is_a_terminal_and_its_end_decides() {
     person.types("history | grep -c made-by-hand | sed s/^/lines=/\n");
     person.sees("lines=2\r\n");
     // Ctrl-C is the container's, and ends what runs there.
-    person.types("echo sleeps; sleep 1000\n");
+    person.types("sh -c 'echo sleeps; exec sleep 1000'\n");
     person.sees("sleeps\r\n");
     person.types("\u{3}");
     person.types("echo something >made-by-hand; exit 0\n");

@@ -108,8 +108,8 @@ fn a_shell_of_a_build_file_has_its_surroundings_and_gives_its_status() {
         Person::at(&kiln(&project, &["shell", "--runner", "bubblewrap", "--cache-dir", "", "file.yaml"]));
     person.types("echo at=$PWD colour=$COLOUR input=$(cat input)\n");
     person.sees("at=/home/build colour=green input=from the host\r\n");
-    // Ctrl-C is the guest's, and ends what runs there.
-    person.types("echo sleeps; sleep 1000\n");
+    // Ctrl-C is the guest's, and ends what runs there: the foreground's, which has said something.
+    person.types("sh -c 'echo sleeps; exec sleep 1000'\n");
     person.sees("sleeps\r\n");
     person.types("\u{3}");
     person.types("exit $((40 + 2))\n");
