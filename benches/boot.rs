@@ -5,15 +5,17 @@
 //! udev (without it the guest finds no port for its exit status, and vng always ends with 255), and the kernel's modules in
 //! /lib/modules (a link to those of the store will do). `--no-vng` leaves it out.
 
+#[path = "measure/command.rs"]
+mod command;
 mod measure;
 
 use std::{
     env, fs,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
-    time::Instant,
+    process::Command,
 };
 
+use command::sample;
 use kiln::{
     env::Env,
     home::Home,
@@ -136,24 +138,6 @@ fn bzimage(home: &Home) -> PathBuf {
         .collect();
     found.sort();
     found.pop().expect("images/setup.sh has put a kernel into the store")
-}
-
-/// Runs a command to its end and gives its wall time.
-///
-/// # Panics
-/// When it fails: a sample that failed measures nothing.
-fn sample(command: &mut Command) -> f64 {
-    let started = Instant::now();
-    let output = command.stdin(Stdio::null()).output().expect("the command can be started");
-    let took = started.elapsed().as_secs_f64();
-    assert!(
-        output.status.success(),
-        "{command:?} failed ({}):\n{}\n{}",
-        output.status,
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
-    took
 }
 
 fn main() {

@@ -4,15 +4,17 @@
 //! `cargo bench --bench bubblewrap -- --runs 20`, as root (which mounts the image); fails when the build takes more than
 //! [`BOUND`] longer.
 
+#[path = "measure/command.rs"]
+mod command;
 mod measure;
 
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
-    time::Instant,
+    process::Command,
 };
 
+use command::{run, sample};
 use measure::{Series, report, runs};
 
 /// How much longer than the bare sandbox the build may take, in seconds, by the medians.
@@ -65,29 +67,6 @@ fn bare(root: &Path) -> Command {
     bwrap.arg("--ro-bind").arg(root).arg("/");
     bwrap.args(["--proc", "/proc", "--ro-bind", "/sys", "/sys", "--dev", "/dev", "--", "/bin/true"]);
     bwrap
-}
-
-/// Runs a command to its end; what it printed.
-///
-/// # Panics
-/// When it fails: a sample that failed measures nothing.
-fn run(command: &mut Command) -> String {
-    let output = command.stdin(Stdio::null()).output().expect("the command can be started");
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    assert!(
-        output.status.success(),
-        "{command:?} failed ({}):\n{}\n{}",
-        output.status,
-        text(&output.stdout),
-        text(&output.stderr)
-    );
-    text(&output.stdout)
-}
-
-fn sample(command: &mut Command) -> f64 {
-    let started = Instant::now();
-    run(command);
-    started.elapsed().as_secs_f64()
 }
 
 fn main() {

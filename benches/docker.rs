@@ -6,15 +6,13 @@
 //! Both have docker's default network. The build has a source directory and a cache besides (an overlay, and three bind
 //! mounts), runs its step as its own user, and writes a package; the bare container has none of that.
 
+#[path = "measure/command.rs"]
+mod command;
 mod measure;
 
-use std::{
-    fs,
-    path::Path,
-    process::{Command, Stdio},
-    time::Instant,
-};
+use std::{fs, path::Path, process::Command};
 
+use command::sample;
 use kiln::{env::Env, home::Home, image::Store};
 use measure::{Series, report, runs};
 
@@ -48,23 +46,6 @@ fn imported() -> String {
     let id = String::from_utf8(output.stdout).expect("ids are ASCII").trim().to_owned();
     assert!(!id.is_empty(), "docker has no image with {label}");
     id
-}
-
-/// Runs a command to its end and gives its wall time.
-///
-/// # Panics
-/// When it fails: a sample that failed measures nothing.
-fn sample(command: &mut Command) -> f64 {
-    let started = Instant::now();
-    let output = command.stdin(Stdio::null()).output().expect("the command can be started");
-    let took = started.elapsed().as_secs_f64();
-    assert!(
-        output.status.success(),
-        "{command:?} failed ({}):\n{}",
-        output.status,
-        String::from_utf8_lossy(&output.stderr)
-    );
-    took
 }
 
 fn main() {
