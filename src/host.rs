@@ -121,7 +121,8 @@ fn limit_files(line: &str) -> Vec<String> {
 mod tests {
     use super::*;
 
-    fn machine(files: &[(&str, &str)]) -> tempfile::TempDir {
+    /// A machine with these files.
+    pub(super) fn machine(files: &[(&str, &str)]) -> tempfile::TempDir {
         let root = tempfile::tempdir().unwrap();
         for (path, content) in files {
             let path = root.path().join(path);

@@ -137,17 +137,7 @@ fn may_write(path: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// A machine with these files.
-    fn machine(files: &[(&str, &str)]) -> tempfile::TempDir {
-        let root = tempfile::tempdir().unwrap();
-        for (path, content) in files {
-            let path = root.path().join(path);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, content).unwrap();
-        }
-        root
-    }
+    use crate::host::tests::machine;
 
     fn found(root: &Path) -> (Option<String>, Option<String>) {
         let Cgroups { memory, cpu } = Cgroups::below(root);

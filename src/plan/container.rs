@@ -133,24 +133,7 @@ fn given(path: &str, owner: Owner) -> Option<Mount> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{CacheShare, CacheSharing};
-
-    fn cache(mode: CacheMode) -> CachePlan {
-        CachePlan { directory: "/c".into(), mode, share: CacheShare::Bind, sharing: CacheSharing::Shared }
-    }
-
-    fn parts<'a>(cache: &'a CachePlan, inside: u32) -> Parts<'a> {
-        Parts {
-            source: Some(std::path::Path::new("/s")),
-            hidden: vec!["packages".into()],
-            cache: Some(cache),
-            owner: Owner { inside, uid: 0, gid: 0 },
-            network: Network::Off,
-            identities: Vec::new(),
-            package: "p",
-            capabilities: Vec::new(),
-        }
-    }
+    use crate::plan::fixtures::{cache, parts};
 
     #[test]
     fn the_cache_and_what_is_bound_into_it_are_given_and_given_back() {

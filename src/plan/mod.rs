@@ -9,6 +9,8 @@ mod capability;
 mod cargo;
 mod cgroup;
 mod container;
+#[cfg(test)]
+mod fixtures;
 mod image;
 mod interactive;
 mod limits;

@@ -189,25 +189,10 @@ pub(super) fn world(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{CacheMode, CachePlan, CacheShare, CacheSharing, Owner};
-
-    fn cache(mode: CacheMode) -> CachePlan {
-        let sharing = CacheSharing::Shared;
-        CachePlan { directory: "/c".into(), mode, share: CacheShare::Bind, sharing }
-    }
-
-    fn parts<'a>(cache: &'a CachePlan, inside: u32) -> Parts<'a> {
-        Parts {
-            source: Some(std::path::Path::new("/s")),
-            hidden: vec!["packages".into()],
-            cache: Some(cache),
-            owner: Owner { inside, uid: 0, gid: 0 },
-            network: Network::Off,
-            identities: Vec::new(),
-            package: "p",
-            capabilities: Vec::new(),
-        }
-    }
+    use crate::plan::{
+        CacheMode,
+        fixtures::{cache, parts},
+    };
 
     fn lines(binds: &[Bind]) -> Vec<String> {
         binds

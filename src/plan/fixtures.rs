@@ -1,0 +1,24 @@
+//! What the tests of containers and sandboxes plan with.
+
+use std::path::Path;
+
+use super::{CacheMode, CachePlan, CacheShare, CacheSharing, Network, Owner, world::Parts};
+
+/// A cache that is bound.
+pub(super) fn cache(mode: CacheMode) -> CachePlan {
+    CachePlan { directory: "/c".into(), mode, share: CacheShare::Bind, sharing: CacheSharing::Shared }
+}
+
+/// A source and that cache, without a network.
+pub(super) fn parts<'a>(cache: &'a CachePlan, inside: u32) -> Parts<'a> {
+    Parts {
+        source: Some(Path::new("/s")),
+        hidden: vec!["packages".into()],
+        cache: Some(cache),
+        owner: Owner { inside, uid: 0, gid: 0 },
+        network: Network::Off,
+        identities: Vec::new(),
+        package: "p",
+        capabilities: Vec::new(),
+    }
+}
