@@ -4,7 +4,7 @@ use std::{
     fs,
     os::unix::fs::{MetadataExt, PermissionsExt, symlink},
     path::Path,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use kiln::{
@@ -19,7 +19,7 @@ use nix::{
 };
 use tar::{EntryType, Header};
 
-use crate::skip::skip;
+use crate::{patience::comes_true, skip::skip};
 
 /// The stream of an upper directory.
 #[derive(Default)]
@@ -149,12 +149,8 @@ impl Bench {
 }
 
 /// Waits for what other tests may delay.
-pub(crate) fn eventually(mut happens: impl FnMut() -> bool) {
-    let hangs = Instant::now() + Duration::from_secs(60);
-    while !happens() {
-        assert!(Instant::now() < hangs, "it never happens");
-        std::thread::yield_now();
-    }
+pub(crate) fn eventually(happens: impl FnMut() -> bool) {
+    assert!(comes_true(happens), "it never happens");
 }
 
 fn committed(lease: &Lease, upper: &[u8]) -> Kept {

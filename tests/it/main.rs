@@ -16,6 +16,7 @@ mod host;
 mod injection;
 mod making;
 mod orphans;
+mod patience;
 mod plans;
 mod process;
 mod prune;

@@ -51,8 +51,6 @@ fn a_shell_in_a_failed_steps_place_is_a_terminal_and_exit_0_goes_on() {
     person.types("echo at=$PWD colour=$COLOUR term=$TERM size=$(stty size)\n");
     person.sees("at=/home/build/sub colour=green term=xterm-256color size=30 100\r\n");
     person.resizes(50, 132);
-    person.types("until test \"$(stty size)\" = '50 132'; do read -t 0.1; done; echo is=$(stty size)\n");
-    person.sees("is=50 132\r\n");
     // The step's line is in the history, and this one.
     person.types("history | grep -c made-by-hand | sed s/^/lines=/\n");
     person.sees("lines=2\r\n");

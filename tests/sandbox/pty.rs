@@ -65,9 +65,15 @@ impl Person {
         self.master.write_all(keys.as_bytes()).expect("the terminal takes what is typed");
     }
 
-    /// Makes the window another size.
-    pub(crate) fn resizes(&self, rows: u16, columns: u16) {
+    /// Makes the window another size, and has the shell at it say so.
+    #[track_caller]
+    pub(crate) fn resizes(&mut self, rows: u16, columns: u16) {
         set_size(&self.name, rows, columns);
+        let size = format!("{rows} {columns}");
+        self.types(&format!(
+            "until test \"$(stty size)\" = '{size}'; do read -t 0.1; done; echo is=$(stty size)\n"
+        ));
+        self.sees(&format!("is={size}\r\n"));
     }
 
     /// Reads on until `text` is shown; what was shown before it.

@@ -17,6 +17,8 @@ mod kills;
 mod leftovers;
 mod lot;
 mod ownership;
+#[path = "../it/patience.rs"]
+mod patience;
 mod pipelines;
 mod place;
 #[path = "../it/proxy.rs"]

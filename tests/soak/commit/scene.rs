@@ -5,8 +5,7 @@ use std::{
     fs,
     os::unix::fs::{MetadataExt, PermissionsExt, symlink},
     path::{Path, PathBuf},
-    thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use kiln::{
@@ -15,6 +14,8 @@ use kiln::{
 };
 use sha2::{Digest, Sha256};
 use tar::{Builder, EntryType, Header};
+
+use crate::patience::comes_true;
 
 /// More files than are flushed one by one.
 const MANY: usize = 70;
@@ -86,14 +87,13 @@ impl Scene {
     /// Takes the lease alone, as the next start does that needs it so. A child that another test is just starting has this
     /// process's locks until its program runs, and is waited for.
     pub(super) fn alone(&self, doing: &str) -> Lease {
-        let hangs = Instant::now() + Duration::from_secs(60);
-        loop {
-            if let Some(lease) = self.lease(Strength::Exclusive).unwrap() {
-                return lease;
-            }
-            assert!(Instant::now() < hangs, "{doing}: a stale lock");
-            thread::yield_now();
-        }
+        let mut lease = None;
+        let free = comes_true(|| {
+            lease = self.lease(Strength::Exclusive).unwrap();
+            lease.is_some()
+        });
+        assert!(free, "{doing}: a stale lock");
+        lease.unwrap()
     }
 
     fn fill(&self) {

@@ -1,0 +1,23 @@
+//! What happens in its own time.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+/// Longer than anything takes that other tests may delay.
+const HANGS: Duration = Duration::from_secs(60);
+
+/// Waits for what other tests may delay; whether it came true.
+pub(crate) fn comes_true(mut happens: impl FnMut() -> bool) -> bool {
+    let hangs = Instant::now() + HANGS;
+    loop {
+        if happens() {
+            return true;
+        }
+        if Instant::now() >= hangs {
+            return false;
+        }
+        thread::yield_now();
+    }
+}
