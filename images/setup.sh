@@ -21,7 +21,7 @@ install() {
 
 tools() {
   local wanted=(qemu-system-x86 erofs-utils mmdebstrap debian-archive-keyring bubblewrap fakeroot uidmap e2fsprogs kmod
-    bash coreutils tar xz-utils zstd gcc libc6-dev make pkg-config libcap-ng-dev libseccomp-dev ca-certificates)
+    bash coreutils tar xz-utils zstd gcc libc6-dev make pkg-config libcap-ng-dev libseccomp-dev ca-certificates curl git)
   install "${wanted[@]}"
   if command -v rustup >/dev/null && ! rustup target list --installed | grep -q "^$(uname -m)-unknown-linux-musl"; then
     say 'adds the Rust target for static programs'
@@ -57,6 +57,11 @@ virtiofsd() {
   for place in "$home/bin/virtiofsd" /usr/libexec/virtiofsd; do
     if "$place" --version 2>/dev/null | grep -q '^virtiofsd 1\.'; then return; fi
   done
+  # Debian 13 and Ubuntu 24.04 have one that serves everybody.
+  if ! command -v cargo >/dev/null; then
+    install virtiofsd
+    return
+  fi
   say "builds virtiofsd 1.14.0 into $home/bin; cargo checks what it downloads"
   cargo install --quiet --locked --root "$home" --version 1.14.0 virtiofsd
 }
@@ -73,9 +78,10 @@ docker() {
   timeout 60 sh -c 'until docker info >/dev/null 2>&1; do sleep 0.2; done'
 }
 
-for part in "${@:-all}"; do
+if [ $# = 0 ]; then set -- tools kernel virtiofsd; fi
+for part in "$@"; do
   case $part in
-    all) tools && kernel && virtiofsd ;;
+    # Not in a list of && or ||, in which bash goes on after an error.
     tools | kernel | virtiofsd | docker) "$part" ;;
     *) say "unknown part: $part (tools, kernel, virtiofsd, docker)" >&2 && exit 2 ;;
   esac

@@ -467,6 +467,9 @@ pub struct CompileArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "Exits with 4 if a build in a microVM could not run.")]
 pub struct DoctorArgs {
+    /// Set up what is missing: tools (apt-get, by sudo where kiln is not root), a kernel and a virtiofsd in kiln's own directory.
+    #[arg(long)]
+    pub fix: bool,
     /// Print one JSON document.
     #[arg(long)]
     pub json: bool,

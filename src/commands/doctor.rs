@@ -1,8 +1,9 @@
 //! `kiln doctor`: what this host can do, what it lacks, and the command that mends it.
 //!
 //! Before it: the command line, and the kernel that builds would boot. After it: whoever prints the lines. It changes nothing
-//! but the accelerator's verdict, and each of its probes has a deadline.
+//! but the accelerator's verdict unless it is to mend what it can ([`fix`]), and each of its probes has a deadline.
 
+mod fix;
 mod isolation;
 mod rights;
 
@@ -291,13 +292,18 @@ fn namespaces_finding(uid: u32) -> Finding {
     }
 }
 
-/// Examines this host, and prints what was found.
+/// Examines this host, mends what is to be mended, and prints what was found.
 pub(super) async fn run(args: &DoctorArgs, env: &Env) -> Result<Code> {
     let home = Home::find(env)?;
     let host = Host::probe();
     let spawner = Spawner::start()?;
-    let kernel = Kernel::find(&home, env);
-    let findings = examine(&Examination { env, home: &home, host: &host, spawner: &spawner }, kernel).await;
+    let examination = Examination { env, home: &home, host: &host, spawner: &spawner };
+    let mut findings = examine(&examination, Kernel::find(&home, env)).await;
+    let parts = fix::parts(&findings);
+    if args.fix && !parts.is_empty() {
+        fix::set_up(&spawner, &parts).await?;
+        findings = examine(&examination, Kernel::find(&home, env)).await;
+    }
     spawner.finish()?;
     report::print(&if args.json { as_json(&findings) + "\n" } else { as_text(&findings) })?;
     Ok(if can_build(&findings) { Code::Success } else { Code::Host })

@@ -141,3 +141,46 @@ async fn every_virtiofsd_is_named_the_one_that_is_taken_first() {
     assert!(detail.starts_with("DIR/named/virtiofsd (1.13.1)"), "{detail}");
     assert!(detail.ends_with("DIR/home/bin/virtiofsd is version 1.9, older than 1.10"), "{detail}");
 }
+
+/// With `--fix` what can be installed is installed and looked at again; what fails is an error that says what to do.
+#[test]
+fn with_fix_what_is_missing_is_set_up_and_looked_at_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let (bin, home) = (dir.path().join("bin"), dir.path().join("home"));
+    let executable = |path: &std::path::Path, text: &str| {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+        std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    };
+    for (name, text) in [
+        ("dpkg-query", "exit 1"),
+        ("id", "echo 0"),
+        ("grep", "exit 1"),
+        (
+            "apt-get",
+            "[ \"$1\" = update ] || printf '#!/bin/sh\\necho mkfs.erofs 1.5\\n' > \"${0%/*}/mkfs.erofs\"; \
+             /bin/chmod -f 755 \"${0%/*}/mkfs.erofs\" || :",
+        ),
+    ] {
+        executable(&bin.join(name), &format!("#!/bin/sh\n{text}\n"));
+    }
+    executable(&home.join("bin/virtiofsd"), "#!/bin/sh\necho virtiofsd 1.14.0\n");
+    executable(&home.join("kernels/none/vmlinuz"), "");
+    std::os::unix::fs::symlink("/bin/bash", bin.join("bash")).unwrap();
+    let doctor = || {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_kiln"));
+        command.args(["doctor", "--fix"]).env_clear().env("PATH", &bin).env("KILN_HOME", &home);
+        let output = command.output().unwrap();
+        let [out, err] = [output.stdout, output.stderr].map(|said| String::from_utf8(said).unwrap());
+        (output.status.code(), out, err)
+    };
+    let (code, out, err) = doctor();
+    assert!(err.starts_with("setup: installs qemu-system-x86 "), "{err}");
+    assert!(out.contains("mkfs.erofs 1.5)") && out.contains("missing  qemu "), "{out}\n{err}");
+    assert_eq!(code, Some(4), "QEMU is missing still");
+    executable(&bin.join("apt-get"), "#!/bin/sh\necho no network >&2\nexit 100\n");
+    let (code, out, err) = doctor();
+    assert_eq!((code, out.as_str()), (Some(4), ""));
+    let said = "no network\nkiln: setting up tools, kernel failed (exit status 100)";
+    assert!(err.contains(said) && err.contains("start kiln doctor --fix again"), "{err}");
+}

@@ -1,0 +1,70 @@
+//! `kiln doctor --fix`: sets up what was found missing, as far as `images/setup.sh` can, which the binary carries.
+//!
+//! Before it: the findings. After it: another look. What it does not set up (a docker daemon, rights, space) keeps the command
+//! that mends it.
+
+use std::{collections::BTreeSet, io, os::fd::AsFd};
+
+use anyhow::{Context, Result};
+
+use super::{Finding, State};
+use crate::{
+    exit::Failure,
+    process::{Command, ExitStatus, Spawner, Stdio},
+};
+
+/// The script, which says what it does, asks nothing and does nothing twice.
+const SETUP: &str = include_str!("../../../images/setup.sh");
+
+/// The parts of the script that mend what was found, in the order in which they need each other.
+pub(super) fn parts(findings: &[Finding]) -> Vec<&'static str> {
+    let part = |finding: &Finding| match (finding.state, finding.name) {
+        (State::Ok, _) => None,
+        (_, "qemu" | "mkfs.erofs" | "mmdebstrap" | "bwrap" | "curl" | "git" | "newuidmap" | "fakeroot") => {
+            Some((0, "tools"))
+        }
+        (_, "kernel") => Some((1, "kernel")),
+        (_, "virtiofsd") => Some((2, "virtiofsd")),
+        _ => None,
+    };
+    let parts: BTreeSet<(u8, &str)> = findings.iter().filter_map(part).collect();
+    parts.into_iter().map(|(_, part)| part).collect()
+}
+
+/// Sets them up; what is done is told on stderr.
+///
+/// # Errors
+/// A host failure (4) when that does not succeed.
+pub(super) async fn set_up(spawner: &Spawner, parts: &[&str]) -> Result<()> {
+    let told = io::stderr().as_fd().try_clone_to_owned().context("copy the descriptor of stderr")?;
+    let script = Command::new("bash").args(["-c", SETUP, "setup"]).args(parts);
+    let mut setup = spawner.spawn(script.stdout(Stdio::File(told)).stderr(Stdio::Inherit))?;
+    match setup.wait().await? {
+        ExitStatus::Code(0) => Ok(()),
+        status => Err(Failure::host(
+            format!("setting up {} failed ({status})", parts.join(", ")),
+            "mend what is said above, and start kiln doctor --fix again: it goes on where it stopped",
+        )
+        .into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_gap_that_can_be_set_up_has_its_part_and_each_part_is_named_once() {
+        let gap = |name| Finding::gap(name, State::Warning, "", "");
+        let findings = [gap("virtiofsd"), gap("docker"), gap("git"), gap("kernel"), gap("qemu"), gap("kvm")];
+        assert_eq!(parts(&findings), ["tools", "kernel", "virtiofsd"]);
+        assert_eq!(parts(&[Finding::ok("qemu", ""), gap("scratch files")]), [""; 0]);
+    }
+
+    #[test]
+    fn the_script_has_every_part() {
+        for part in ["tools", "kernel", "virtiofsd"] {
+            assert!(SETUP.contains(&format!("\n{part}() {{\n")), "{part}");
+        }
+    }
+}
