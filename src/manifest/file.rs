@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{self, Read},
+    io::{self, ErrorKind, Read},
     path::Path,
 };
 
@@ -29,7 +29,16 @@ pub(crate) fn bytes(path: &Path) -> io::Result<Vec<u8>> {
 
 /// The fault of a file that cannot be read.
 pub(crate) fn unreadable(path: &Path, error: &io::Error) -> Diagnostic {
-    Source::new(path, "").diagnostic(Position::default(), format!("cannot be read: {error}"))
+    let fault = Source::new(path, "").diagnostic(Position::default(), format!("cannot be read: {error}"));
+    match error.kind() {
+        ErrorKind::NotFound if path.is_relative() => {
+            fault.hint("name a file that is there, from the current directory")
+        }
+        ErrorKind::NotFound => fault.hint("name a file that is there"),
+        ErrorKind::IsADirectory => fault.hint("name a file in it"),
+        ErrorKind::PermissionDenied => fault.hint("let this user read it"),
+        _ => fault,
+    }
 }
 
 /// The text that the bytes of a file are.
@@ -79,6 +88,9 @@ mod tests {
     #[test]
     fn a_file_that_is_none_says_why() {
         let fault = read(Path::new("/")).expect_err("it is a directory");
-        assert_eq!(fault.to_string(), "/: cannot be read: Is a directory (os error 21)");
+        assert_eq!(
+            fault.to_string(),
+            "/: cannot be read: Is a directory (os error 21)\n  = name a file in it"
+        );
     }
 }

@@ -172,7 +172,8 @@ fn a_build_file_that_is_not_there_is_named() {
     let bare = Bare::new();
     assert_eq!(
         bare.error_of(bare.kiln(&["build", "absent.yaml"]), 3),
-        "error: absent.yaml: cannot be read: No such file or directory (os error 2)\n"
+        "error: absent.yaml: cannot be read: No such file or directory (os error 2)\n         \
+         = name a file that is there, from the current directory\n"
     );
     assert_eq!(
         bare.error_of(bare.kiln(&["build"]), 2),
