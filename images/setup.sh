@@ -57,10 +57,11 @@ virtiofsd() {
   for place in "$home/bin/virtiofsd" /usr/libexec/virtiofsd; do
     if "$place" --version 2>/dev/null | grep -q '^virtiofsd 1\.'; then return; fi
   done
-  # Debian 13 and Ubuntu 24.04 have one that serves everybody.
   if ! command -v cargo >/dev/null; then
-    install virtiofsd
-    return
+    # Debian 13 and Ubuntu 24.04 have one that serves everybody.
+    if apt-cache show virtiofsd >/dev/null 2>&1; then install virtiofsd && return; fi
+    say 'there is no package of virtiofsd here; it is built with cargo, which is missing: install Rust' >&2
+    return 1
   fi
   say "builds virtiofsd 1.14.0 into $home/bin; cargo checks what it downloads"
   cargo install --quiet --locked --root "$home" --version 1.14.0 virtiofsd

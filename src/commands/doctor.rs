@@ -300,12 +300,14 @@ pub(super) async fn run(args: &DoctorArgs, env: &Env) -> Result<Code> {
     let examination = Examination { env, home: &home, host: &host, spawner: &spawner };
     let mut findings = examine(&examination, Kernel::find(&home, env)).await;
     let parts = fix::parts(&findings);
+    let mut mended = Ok(());
     if args.fix && !parts.is_empty() {
-        fix::set_up(&spawner, &parts).await?;
+        mended = fix::set_up(&spawner, &parts).await;
         findings = examine(&examination, Kernel::find(&home, env)).await;
     }
     spawner.finish()?;
     report::print(&if args.json { as_json(&findings) + "\n" } else { as_text(&findings) })?;
+    mended?;
     Ok(if can_build(&findings) { Code::Success } else { Code::Host })
 }
 
