@@ -9,13 +9,15 @@ use std::{
 };
 
 /// What the agent is made of, besides this file.
-const SOURCES: [&str; 6] = [
+const SOURCES: [&str; 8] = [
     "Cargo.lock",
     "Cargo.toml",
     "guest-init/Cargo.toml",
     "guest-init/src",
     "guest-init/protocol/Cargo.toml",
     "guest-init/protocol/src",
+    "guest-init/reads/Cargo.toml",
+    "guest-init/reads/src",
 ];
 
 /// Variables through which the build that runs us (a check by clippy, a cross build, coverage) would change the agent's.

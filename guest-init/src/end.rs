@@ -9,6 +9,7 @@ use nix::{
 };
 
 use kiln_protocol::Closing;
+use kiln_reads::unescape;
 
 use crate::{
     chown::{self, SetId},
@@ -86,13 +87,6 @@ fn writable_shares(mountinfo: &str) -> Vec<String> {
         (matches!(kind, "9p" | "virtiofs") && writable).then(|| unescape(target))
     };
     mountinfo.lines().filter_map(share).collect()
-}
-
-/// The kernel writes space, tab, newline and backslash as `\ooo`.
-pub(crate) fn unescape(path: &str) -> String {
-    [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")]
-        .iter()
-        .fold(path.to_owned(), |path, (escaped, plain)| path.replace(escaped, plain))
 }
 
 #[cfg(test)]

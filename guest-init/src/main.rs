@@ -38,7 +38,6 @@ mod pivot;
 mod place;
 mod port;
 mod processes;
-mod reads;
 mod reap;
 mod relay;
 mod root;

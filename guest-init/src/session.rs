@@ -10,6 +10,7 @@ use std::{
 
 use anyhow::{Context, Result, anyhow, bail};
 use kiln_protocol::{Closing, ExitStatus, FromGuest, Step, ToGuest};
+use kiln_reads::Reader;
 use nix::{
     poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::{
@@ -27,7 +28,6 @@ use crate::{
     place::Place,
     port::{Peer, Port},
     processes,
-    reads::Reader,
     reap::{self, Reaped},
     relay::Relay,
     secrets, stdio, trust,

@@ -2,17 +2,21 @@
 //!
 //! Before it: a channel and nothing else. After it: [`exec`](crate::exec) in what it made. It runs once, and blocks.
 
-use std::time::Instant;
+use std::{
+    fs::{self, File},
+    os::fd::AsFd,
+    path::Path,
+    time::Instant,
+};
 
 use anyhow::{Context, Result};
 use kiln_protocol::{Mount, World};
+use kiln_reads::{Directory, Reader};
 use nix::unistd::sethostname;
 
 use crate::{
     chown::{self, SetId},
-    clock, file, identity, idmap, limit, modules, mount, network, overlay, pivot,
-    reads::Reader,
-    root,
+    clock, file, identity, idmap, limit, modules, mount, network, overlay, pivot, root,
     upper::Uppers,
     whiteout,
 };
@@ -66,9 +70,16 @@ pub(crate) fn make(world: &World) -> Result<Made> {
     phases.end("files");
     limits.iter().try_for_each(limit::set)?;
     // Last: what the agent has made is no step's.
-    let reads = Reader::of(counted.as_deref());
+    let reads = counted.as_deref().map_or(Reader::Unasked, |directory| Reader::of(own(directory)));
     phases.end("reads");
     Ok(Made { phases: phases.done, uppers, reads })
+}
+
+/// A directory of this world.
+fn own(directory: &str) -> Result<Directory> {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").context("read /proc/self/mountinfo")?;
+    let root = File::open("/").context("open /")?;
+    Directory::of(root.as_fd(), Path::new(directory), &mounts)
 }
 
 struct Phases {

@@ -1,5 +1,7 @@
 //! Counts what steps read of a directory: the regular files that were there before them, each once.
 //!
+//! Before it: a world that stands ([`Directory`]), the agent's own or, for kiln as root, a container's. After it: [`Reads`].
+//!
 //! The kernel tells of each file that was closed after it had been opened for reading only (fanotify(7)), on the mounts
 //! of the directory; nobody waits for us, and what a step does it cannot see. A file counts when its inode has not been
 //! changed since the world stood: what steps have made or written has a newer change time, which nobody can set back.
@@ -7,28 +9,29 @@
 //! step reads in a mount namespace that it made for itself.
 //!
 //! Each event is a file that the kernel opens for us, which costs a share as much as the step's own opening. So a file
-//! that was looked at once is not told of again, and few are looked at between two other things that the agent does.
+//! that was looked at once is not told of again, and few are looked at between two other things that whoever counts does.
 #![expect(
     unsafe_code,
     reason = "nix reads events by the hundred, and all of their files are opened before it returns"
 )]
 // UNSAFETY: descriptors that an event names become owned.
 
+mod directory;
+mod mountinfo;
+
 use std::{
     collections::{BTreeMap, HashSet},
-    fs,
     os::{
-        fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
+        fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd},
         unix::ffi::OsStrExt,
     },
     path::{Component, Path, PathBuf},
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use kiln_protocol::{Completeness, Counted, CountedDirectory, MAX_COUNTED, Reads};
 use nix::{
     errno::Errno,
-    fcntl::AT_FDCWD,
     sys::{
         fanotify::{EventFFlags, Fanotify, InitFlags, MarkFlags, MaskFlags},
         stat::{SFlag, fstat},
@@ -37,7 +40,7 @@ use nix::{
     unistd::read,
 };
 
-use crate::end::unescape;
+pub use self::{directory::Directory, mountinfo::unescape};
 
 /// More files are not remembered: some ten MiB of memory.
 const MOST_FILES: usize = 400_000;
@@ -62,7 +65,7 @@ const EVENTS: MaskFlags = MaskFlags::FAN_CLOSE_NOWRITE;
 const NAME: usize = 255;
 
 /// What is known of reads.
-pub(crate) enum Reader {
+pub enum Reader {
     /// Nobody asked.
     Unasked,
     /// There is nothing that could be read.
@@ -74,7 +77,7 @@ pub(crate) enum Reader {
 }
 
 /// A count under way.
-pub(crate) struct Count {
+pub struct Count {
     group: Fanotify,
     directory: PathBuf,
     /// When it began, by the clock of change times.
@@ -87,21 +90,17 @@ pub(crate) struct Count {
 }
 
 impl Reader {
-    /// Begins to count below a directory that is mounted.
-    pub(crate) fn of(directory: Option<&str>) -> Self {
-        let Some(directory) = directory else { return Self::Unasked };
-        // To stop listening takes the kernel ten milliseconds and more: not for an empty directory.
-        if !holds_a_file(Path::new(directory)) {
-            return Self::NothingThere;
-        }
-        match Count::begin(directory) {
-            Ok(count) => Self::Counts(Box::new(count)),
+    /// Begins to count in a directory, if it is one that can be looked at.
+    pub fn of(directory: Result<Directory>) -> Self {
+        match directory.and_then(Count::begin) {
+            Ok(Some(count)) => Self::Counts(Box::new(count)),
+            Ok(None) => Self::NothingThere,
             Err(error) => Self::Unable(format!("{error:#}")),
         }
     }
 
     /// What to wait for before [`Self::take`].
-    pub(crate) fn waits_for(&self) -> Option<BorrowedFd<'_>> {
+    pub fn waits_for(&self) -> Option<BorrowedFd<'_>> {
         match self {
             Self::Unasked | Self::NothingThere | Self::Unable(_) => None,
             Self::Counts(count) => Some(count.group.as_fd()),
@@ -109,14 +108,14 @@ impl Reader {
     }
 
     /// Looks at some of what has been read.
-    pub(crate) fn take(&mut self) {
+    pub fn take(&mut self) {
         if let Self::Counts(count) = self {
             count.look();
         }
     }
 
     /// What has been read until now.
-    pub(crate) fn answer(&mut self) -> Reads {
+    pub fn answer(&mut self) -> Reads {
         match self {
             Self::Unasked => Reads::Unknown("nobody asked for it before the steps".into()),
             Self::NothingThere => Reads::Counted(Counted::default()),
@@ -140,7 +139,12 @@ enum Queue {
 }
 
 impl Count {
-    fn begin(directory: &str) -> Result<Self> {
+    /// Nothing where there is no file that could be read.
+    fn begin(directory: Directory) -> Result<Option<Self>> {
+        // To stop listening takes the kernel ten milliseconds and more: not for an empty directory.
+        if !directory.holds_a_file() {
+            return Ok(None);
+        }
         // Not waiting: a fifo or a device that a step opened is opened for us as well.
         let flags = InitFlags::FAN_CLASS_NOTIF
             | InitFlags::FAN_CLOEXEC
@@ -151,24 +155,23 @@ impl Count {
             | EventFFlags::O_CLOEXEC
             | EventFFlags::O_NONBLOCK;
         let group = Fanotify::init(flags, opened).context("ask the kernel to tell of reads (fanotify)")?;
-        let directory = fs::canonicalize(directory).with_context(|| format!("examine {directory}"))?;
-        let mounts = mounts_of(&directory)?;
-        ensure!(!mounts.is_empty(), "{} is no mount, and reads are told of by mount", directory.display());
-        for target in mounts {
+        for mount in directory.mounts() {
             group
-                .mark(MarkFlags::FAN_MARK_ADD | MarkFlags::FAN_MARK_MOUNT, EVENTS, AT_FDCWD, Some(&target))
-                .with_context(|| format!("ask the kernel to tell of reads below {}", target.display()))?;
+                .mark(MarkFlags::FAN_MARK_ADD | MarkFlags::FAN_MARK_MOUNT, EVENTS, mount, Some("."))
+                .with_context(|| {
+                    format!("ask the kernel to tell of reads below {}", directory.path.display())
+                })?;
         }
-        // After everything that the agent itself may have changed, by the clock of the kernel's own stamps.
+        // After everything that was changed to make the world, by the clock of the kernel's own stamps.
         let now = clock_gettime(ClockId::CLOCK_REALTIME_COARSE).context("read the clock")?;
-        Ok(Self {
+        Ok(Some(Self {
             group,
-            directory,
+            directory: directory.path,
             since: (now.tv_sec(), now.tv_nsec()),
             seen: HashSet::new(),
             counted: BTreeMap::new(),
             completeness: Completeness::All,
-        })
+        }))
     }
 
     fn look(&mut self) -> Queue {
@@ -219,7 +222,7 @@ impl Count {
 
     /// Of the path of an open file: below the directory, and empty where it lies in the directory itself.
     fn first_component(&self, file: BorrowedFd<'_>) -> Option<Vec<u8>> {
-        let path = fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).ok()?;
+        let path = directory::name(file).ok()?;
         let mut components = path.strip_prefix(&self.directory).ok()?.components();
         let Some(Component::Normal(first)) = components.next() else { return None };
         let lies_deeper = components.next().is_some();
@@ -242,21 +245,4 @@ fn opened(event: &[u8]) -> Option<OwnedFd> {
     let number = i32::from_ne_bytes(number);
     // SAFETY: the kernel has opened it for whoever reads the event, and each event is read once.
     (number >= 0).then(|| unsafe { OwnedFd::from_raw_fd(number) })
-}
-
-/// Whether there is a regular file below a directory, as far as can be seen. Links are not followed.
-fn holds_a_file(directory: &Path) -> bool {
-    let Ok(entries) = fs::read_dir(directory) else { return true };
-    entries.into_iter().any(|entry| match entry.and_then(|entry| Ok((entry.file_type()?, entry.path()))) {
-        Ok((kind, path)) => kind.is_file() || (kind.is_dir() && holds_a_file(&path)),
-        Err(_) => true,
-    })
-}
-
-/// The mount on which a directory lies where it is one, and those below it.
-fn mounts_of(directory: &Path) -> Result<Vec<PathBuf>> {
-    let mountinfo = fs::read_to_string("/proc/self/mountinfo").context("read /proc/self/mountinfo")?;
-    let targets = mountinfo.lines().filter_map(|line| line.split(' ').nth(4));
-    let below = targets.map(|target| PathBuf::from(unescape(target))).filter(|t| t.starts_with(directory));
-    Ok(below.collect())
 }

@@ -1,0 +1,103 @@
+//! A directory in a mount namespace, ours or another, and the mounts that it is made of.
+//!
+//! What is opened here may be somebody else's world: no path leads out of its root, and nothing is opened that could block.
+
+use std::{
+    ffi::CStr,
+    fs,
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result, ensure};
+use nix::{
+    dir::{Dir, Type},
+    fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, openat2},
+    sys::stat::{Mode, SFlag, fstatat},
+};
+
+use crate::mountinfo;
+
+const DIRECTORY: OFlag = OFlag::O_PATH.union(OFlag::O_DIRECTORY).union(OFlag::O_CLOEXEC);
+const LISTED: OFlag =
+    OFlag::O_RDONLY.union(OFlag::O_DIRECTORY).union(OFlag::O_NOFOLLOW).union(OFlag::O_CLOEXEC);
+
+/// So many entries are looked at for a file, and so deep: where none is found until then, there may be one.
+const LOOKS: usize = 1000;
+const DEPTH: usize = 16;
+
+/// A directory that is a mount.
+pub struct Directory {
+    /// As the kernel calls it to us: what its files are called begins so.
+    pub(crate) path: PathBuf,
+    directory: OwnedFd,
+    /// The mount of the directory, and those below it.
+    mounts: Vec<OwnedFd>,
+}
+
+impl Directory {
+    /// The directory at `path` of the world whose root is `root`; `mounts` is the `mountinfo` of a process of it.
+    ///
+    /// # Errors
+    /// When it cannot be opened, or is no mount.
+    pub fn of(root: BorrowedFd<'_>, path: &Path, mounts: &str) -> Result<Self> {
+        let directory = open(root, path)?;
+        let (whole, top) = (name(directory.as_fd())?, name(root)?);
+        let inside = Path::new("/").join(whole.strip_prefix(&top).unwrap_or(&whole));
+        let below = mountinfo::targets(mounts).filter(|target| target.starts_with(&inside));
+        let mounts = below.map(|target| open(root, &target)).collect::<Result<Vec<_>>>()?;
+        ensure!(!mounts.is_empty(), "{} is no mount, and reads are told of by mount", path.display());
+        Ok(Self { path: whole, directory, mounts })
+    }
+
+    pub(crate) fn mounts(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.mounts.iter().map(AsFd::as_fd)
+    }
+
+    /// Whether there is a regular file, as far as can be seen: not below links.
+    pub(crate) fn holds_a_file(&self) -> bool {
+        let mut looks = LOOKS;
+        holds_a_file(self.directory.as_fd(), c".", &mut looks, DEPTH)
+    }
+}
+
+/// A directory of a world, wherever in that world links lead.
+fn open(root: BorrowedFd<'_>, path: &Path) -> Result<OwnedFd> {
+    let how = OpenHow::new()
+        .flags(DIRECTORY)
+        .resolve(ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS);
+    openat2(root, path, how).with_context(|| format!("open {}", path.display()))
+}
+
+/// What the kernel calls an open file.
+pub(crate) fn name(file: BorrowedFd<'_>) -> Result<PathBuf> {
+    let link = format!("/proc/self/fd/{}", file.as_raw_fd());
+    fs::read_link(&link).with_context(|| format!("read {link}"))
+}
+
+/// Whether there is a file in a directory or below it; what cannot be looked at may be one.
+fn holds_a_file(parent: BorrowedFd<'_>, name: &CStr, looks: &mut usize, depth: usize) -> bool {
+    let Ok(mut directory) = Dir::openat(parent, name, LISTED, Mode::empty()) else { return true };
+    let mut below = Vec::new();
+    for entry in directory.iter() {
+        let Ok(entry) = entry else { return true };
+        match (entry.file_name().to_bytes(), entry.file_type()) {
+            (b"." | b"..", _) => {}
+            (_, None | Some(Type::Directory | Type::File)) if *looks == 0 => return true,
+            (_, Some(Type::File)) => return true,
+            (_, None | Some(Type::Directory)) => below.push(entry.file_name().to_owned()),
+            (_, Some(_)) => {}
+        }
+        *looks = looks.saturating_sub(1);
+    }
+    below.iter().any(|name| match kind(directory.as_fd(), name) {
+        Some(SFlag::S_IFDIR) => depth == 0 || holds_a_file(directory.as_fd(), name, looks, depth - 1),
+        Some(kind) => kind == SFlag::S_IFREG,
+        None => true,
+    })
+}
+
+fn kind(parent: BorrowedFd<'_>, name: &CStr) -> Option<SFlag> {
+    let stat = fstatat(parent, name, AtFlags::AT_SYMLINK_NOFOLLOW).ok()?;
+    Some(SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT)
+}
