@@ -167,6 +167,7 @@ impl Engine<'_> {
         let mut deadline = self.plan.timeout.map(|limit| (Instant::now() + limit, limit));
         self.prepare(talk).await?;
         self.gifts.give(self.plan, talk).await?;
+        self.listen(talk).await;
         self.phase("boot", clock);
         for planned in &self.plan.steps {
             let status = self.step(talk, planned, deadline).await?;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use kiln_protocol::{FromGuest, ToGuest};
+use kiln_protocol::{FromGuest, Reads, ToGuest};
 use tokio::{
     sync::watch,
     time::{Instant, sleep_until, timeout},
@@ -155,6 +155,24 @@ impl Conversation {
             orderly: false,
             last_words: self.machine.last_words(),
         })))
+    }
+
+    /// As [`Machine::listen`].
+    pub(super) async fn listen(&mut self) {
+        self.machine.listen().await;
+    }
+
+    /// As [`Machine::reads`]; a signal ends the wait.
+    pub(super) async fn reads(&mut self) -> Result<Option<Reads>> {
+        let Self { machine, interrupts, state, .. } = self;
+        tokio::select! {
+            biased;
+            signal = interrupts.next(), if *state == State::Running => {
+                *state = State::Interrupted;
+                Err(signal.failure().into())
+            }
+            reads = machine.reads() => Ok(reads),
+        }
     }
 
     pub(super) fn kill(&mut self) {

@@ -1,4 +1,5 @@
-//! What the build has read of what the cache held: the agent's count, as far as it can be believed.
+//! What the build has read of what the cache held: the count of whoever can see it, kiln's own (a container) or the agent's,
+//! as far as that can be believed.
 
 use std::time::Duration;
 
@@ -29,8 +30,19 @@ const NAME: usize = 1024;
 const WHEN: &str = "while it was asked what the build has read";
 
 impl Engine<'_> {
-    /// Asks the agent, where there is a cache.
+    /// Begins to count, where there is a cache and that is not the agent's part.
+    pub(super) async fn listen(&self, talk: &mut Conversation) {
+        if self.plan.cache.is_some() {
+            talk.listen().await;
+        }
+    }
+
+    /// Asks whoever has counted, where there is a cache.
     pub(super) async fn ask_for_reads(&mut self, talk: &mut Conversation) -> Result<()> {
+        if let Some(reads) = talk.reads().await? {
+            self.reused = believed(reads);
+            return Ok(());
+        }
         if self.plan.world.counted.is_none() {
             return Ok(());
         }

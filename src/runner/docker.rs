@@ -15,6 +15,7 @@ mod image;
 mod layer;
 mod mounts;
 mod opened;
+mod reads;
 mod sweep;
 
 use std::{os::fd::AsFd, path::PathBuf, sync::Arc, time::Duration};
@@ -147,7 +148,8 @@ impl<'a> Docker<'a> {
         let stderr =
             Tail::follow(LAST_LINES, run.take_stderr().context("docker's stderr was piped above")?, None);
         let run = Arc::new(Mutex::new(run));
-        let machine = Box::new(Container::new(Arc::clone(&run), stderr));
+        let machine =
+            Box::new(Container::new(Arc::clone(&run), stderr, self.cli.api.clone(), self.files().name()));
         self.run = Some(run);
         Ok(Launched { reader: Box::pin(reader), writer: Box::pin(writer), machine })
     }

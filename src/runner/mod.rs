@@ -10,6 +10,7 @@ pub mod qemu;
 use std::{future::Future, pin::Pin};
 
 use anyhow::Result;
+use kiln_protocol::Reads;
 
 use crate::{
     agent::{Reader, Writer},
@@ -53,6 +54,16 @@ pub trait Machine {
     fn kill(&mut self);
     /// The last lines that the guest's kernel or the container wrote, oldest first.
     fn last_words(&self) -> Vec<String>;
+
+    /// Begins to count what steps read of the cache where that is seen from outside; the world stands, and no step has run.
+    fn listen(&mut self) -> Eventually<'_, ()> {
+        Box::pin(async {})
+    }
+
+    /// What has been counted since then, once; nothing where it is the agent who counts.
+    fn reads(&mut self) -> Eventually<'_, Option<Reads>> {
+        Box::pin(async { None })
+    }
 }
 
 /// How a part of a machine ended.

@@ -10,6 +10,7 @@ mod proxy;
 #[expect(dead_code, reason = "the tests of sandboxes use the rest")]
 #[path = "../sandbox/pty.rs"]
 mod pty;
+mod reads;
 mod secrets;
 #[path = "../it/skip.rs"]
 mod skip;

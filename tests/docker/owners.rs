@@ -5,6 +5,7 @@ use std::{
     fs,
     os::unix::fs::{MetadataExt, chown},
     path::Path,
+    process::Command,
 };
 
 use crate::{
@@ -49,8 +50,6 @@ fn inside_files_are_the_steps_users_and_outside_the_invoking_users() {
     if !nix::unistd::geteuid().is_root() {
         return skip("only root can become another user");
     }
-    let docker =
-        nix::unistd::Group::from_name("docker").unwrap().expect("the package of docker makes the group");
     let build = kiln::plan::BUILD_ID;
     for (outside, run_as, inside) in [
         (0, "root", "0"),
@@ -63,18 +62,7 @@ fn inside_files_are_the_steps_users_and_outside_the_invoking_users() {
         place.write("cache/dir/old", "old\n");
         let mut command = place.command(run_as, &[STEP], &[]);
         if outside != 0 {
-            give(place.root(), outside);
-            copy_images(&place, outside);
-            let kiln = command.get_program().to_owned();
-            let arguments: Vec<_> = command.get_args().map(ToOwned::to_owned).collect();
-            command = std::process::Command::new("setpriv");
-            command.current_dir(place.project()).env("KILN_HOME", place.home());
-            command.args([
-                format!("--reuid={outside}"),
-                format!("--regid={outside}"),
-                format!("--groups={}", docker.gid),
-            ]);
-            command.arg("--").arg(kiln).args(arguments);
+            command = by_member(&place, &command, outside);
         }
         let output = command.output().unwrap();
         let case = format!("uid {outside}, run-as {run_as}: {}", said(&output));
@@ -89,6 +77,19 @@ fn inside_files_are_the_steps_users_and_outside_the_invoking_users() {
         assert_eq!(fs::read_to_string(place.project().join("cache/dir/moved")).unwrap(), "old\nmore\n");
         assert_eq!(place.left(), Vec::<String>::new());
     }
+}
+
+/// The command as a user who is in docker's group, and to whom the place is given.
+pub(crate) fn by_member(place: &Place, kiln: &Command, uid: u32) -> Command {
+    let docker =
+        nix::unistd::Group::from_name("docker").unwrap().expect("the package of docker makes the group");
+    give(place.root(), uid);
+    copy_images(place, uid);
+    let mut command = Command::new("setpriv");
+    command.current_dir(place.project()).env("KILN_HOME", place.home());
+    command.args([format!("--reuid={uid}"), format!("--regid={uid}"), format!("--groups={}", docker.gid)]);
+    command.arg("--").arg(kiln.get_program()).args(kiln.get_args());
+    command
 }
 
 /// The other user may not enter root's home: the newest image as links, in a store of their own.

@@ -107,8 +107,10 @@ impl Place {
         self.project_of(run_as, steps);
         let mut command = Command::new(env!("CARGO_BIN_EXE_kiln"));
         command.current_dir(self.project()).env("KILN_HOME", self.home()).env_remove("QEMU_USE_VIRTIOFS");
-        command.args(["build", "--runner", "docker", "--progress", "plain", "--cache-dir"]);
-        command.arg(&*self.cache.borrow());
+        command.args(["build", "--runner", "docker", "--cache-dir"]).arg(&*self.cache.borrow());
+        if !more.contains(&"--progress") {
+            command.args(["--progress", "plain"]);
+        }
         command.args(more).arg("file.yaml").stdin(Stdio::null());
         command
     }

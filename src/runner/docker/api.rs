@@ -81,6 +81,28 @@ struct Complaint {
     message: String,
 }
 
+/// A container's first process, as the daemon names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct FirstProcess {
+    /// The container's id.
+    pub(super) container: String,
+    /// Its number in the daemon's pid namespace; 0 where there is none any more.
+    pub(super) pid: u32,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Inspected {
+    id: String,
+    state: State,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct State {
+    pid: u32,
+}
+
 /// What came of a removal.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Removal {
@@ -105,6 +127,13 @@ impl Api {
             Some(Labelled { id, label })
         };
         Ok(listed.into_iter().filter_map(labelled).collect())
+    }
+
+    /// The first process of a container.
+    pub(super) async fn first_process(&self, container: &str) -> Result<FirstProcess> {
+        let Inspected { id, state: State { pid } } =
+            self.read(&format!("/containers/{container}/json")).await?;
+        Ok(FirstProcess { container: id, pid })
     }
 
     /// Removes a thing.

@@ -3,9 +3,12 @@
 use std::sync::Arc;
 
 use anyhow::Result;
+use kiln_protocol::Reads;
 use tokio::sync::Mutex;
 
+use super::{api::Api, reads::Listener};
 use crate::{
+    plan::CACHE,
     process::{Child, ExitStatus, Tail},
     runner::{Ended, Eventually, Machine},
 };
@@ -21,11 +24,14 @@ pub(super) type Attached = Arc<Mutex<Child>>;
 pub(super) struct Container {
     run: Attached,
     stderr: Tail,
+    api: Api,
+    name: String,
+    listener: Option<Listener>,
 }
 
 impl Container {
-    pub(super) fn new(run: Attached, stderr: Tail) -> Self {
-        Self { run, stderr }
+    pub(super) fn new(run: Attached, stderr: Tail, api: Api, name: String) -> Self {
+        Self { run, stderr, api, name, listener: None }
     }
 
     async fn end(&mut self) -> Ended {
@@ -55,5 +61,21 @@ impl Machine for Container {
 
     fn last_words(&self) -> Vec<String> {
         self.stderr.lines()
+    }
+
+    fn listen(&mut self) -> Eventually<'_, ()> {
+        Box::pin(async {
+            self.listener = Some(Listener::begin(&self.api, &self.name, CACHE).await);
+        })
+    }
+
+    fn reads(&mut self) -> Eventually<'_, Option<Reads>> {
+        let listener = self.listener.take();
+        Box::pin(async {
+            match listener {
+                Some(listener) => Some(listener.end().await),
+                None => None,
+            }
+        })
     }
 }

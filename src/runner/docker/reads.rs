@@ -1,0 +1,173 @@
+//! What steps read of the cache, counted from outside: a container has no right to ask the kernel for it, root of its host has.
+//!
+//! Before it: a container whose world stands. After it: a count, or the reason why there is none. All that looks into the
+//! container is a thread of its own: kiln does not wait for a file of the guest's. A process is the container's first one if
+//! its control groups bear the container's id: a number that somebody else has by now, or that of another machine, is not.
+
+use std::{
+    fs::File,
+    io::Read,
+    os::fd::{AsFd, OwnedFd},
+    path::Path,
+    thread,
+    time::Duration,
+};
+
+use anyhow::{Context, Result, ensure};
+use kiln_protocol::Reads;
+use kiln_reads::{Directory, Reader};
+use nix::{
+    fcntl::{OFlag, open, openat},
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    sys::stat::Mode,
+    time::{ClockId, clock_getres},
+    unistd::{Uid, pipe2},
+};
+use tokio::{
+    sync::oneshot,
+    time::{sleep, timeout},
+};
+
+use super::api::{Api, FirstProcess};
+
+/// A handful of system calls.
+const BEGIN: Duration = Duration::from_secs(5);
+/// For 16384 files at most that have not been looked at, of the host's own file systems.
+const ANSWER: Duration = Duration::from_secs(20);
+
+/// More than the kernel says of any process, or of a container's mounts.
+const LONGEST: u64 = 1 << 20;
+
+/// The shortest id of a container that is one.
+const SHORTEST_ID: usize = 12;
+
+const PROCESS: OFlag = OFlag::O_PATH.union(OFlag::O_DIRECTORY).union(OFlag::O_CLOEXEC);
+
+/// Whoever counts.
+#[derive(Debug)]
+pub(super) enum Listener {
+    /// Nobody, for the reason in this sentence.
+    Unable(String),
+    /// A thread.
+    Listens {
+        /// Its end asks for the answer.
+        stop: OwnedFd,
+        answer: oneshot::Receiver<Reads>,
+    },
+}
+
+impl Listener {
+    /// Begins to count what is read below `directory` in a container.
+    pub(super) async fn begin(api: &Api, container: &str, directory: &str) -> Self {
+        if !Uid::effective().is_root() {
+            return Self::Unable(
+                "a container may not ask the kernel what its steps read; kiln as root could".into(),
+            );
+        }
+        let begun = async {
+            // What the agent has changed in this tick of the kernel's clock could not be told from what steps change.
+            let (process, ()) = tokio::join!(api.first_process(container), sleep(tick()?));
+            Self::listen(process?, directory).await
+        };
+        begun.await.unwrap_or_else(|error| Self::Unable(format!("{error:#}")))
+    }
+
+    async fn listen(process: FirstProcess, directory: &str) -> Result<Self> {
+        let (stopped, stop) = pipe2(OFlag::O_CLOEXEC).context("make a pipe")?;
+        let (begins, begun) = oneshot::channel();
+        let (answers, answer) = oneshot::channel();
+        let directory = directory.to_owned();
+        let count = move || {
+            let mut reader = Reader::of(inside(&process, Path::new(&directory)));
+            // Who has given up does not hear it.
+            if begins.send(()).is_ok() {
+                drop(answers.send(attend(&mut reader, &stopped)));
+            }
+        };
+        thread::Builder::new().name("reads".into()).spawn(count).context("start a thread")?;
+        let begun = timeout(BEGIN, begun).await;
+        begun.with_context(|| {
+            format!("the container could not be looked into within {} s", BEGIN.as_secs())
+        })??;
+        Ok(Self::Listens { stop, answer })
+    }
+
+    /// What has been read.
+    pub(super) async fn end(self) -> Reads {
+        let (stop, answer) = match self {
+            Self::Unable(why) => return Reads::Unknown(why),
+            Self::Listens { stop, answer } => (stop, answer),
+        };
+        drop(stop);
+        match timeout(ANSWER, answer).await {
+            Ok(Ok(reads)) => reads,
+            Ok(Err(_)) => Reads::Unknown("the thread that counts has panicked".into()),
+            Err(_) => {
+                Reads::Unknown(format!("what was read could not be looked at within {} s", ANSWER.as_secs()))
+            }
+        }
+    }
+}
+
+/// How finely change times are told apart.
+fn tick() -> Result<Duration> {
+    let tick = clock_getres(ClockId::CLOCK_REALTIME_COARSE).context("ask for the tick of the clock")?;
+    Ok(tick.into())
+}
+
+/// Takes what comes, until nobody holds the other end of `stopped`.
+fn attend(reader: &mut Reader, stopped: &OwnedFd) -> Reads {
+    loop {
+        let mut fds = vec![PollFd::new(stopped.as_fd(), PollFlags::POLLIN)];
+        fds.extend(reader.waits_for().map(|group| PollFd::new(group, PollFlags::POLLIN)));
+        // An error is an interruption, or no memory: it is tried again.
+        if poll(&mut fds, PollTimeout::NONE).is_ok() && fds[0].any() == Some(true) {
+            return reader.answer();
+        }
+        reader.take();
+    }
+}
+
+/// The directory as the steps of a container see it.
+fn inside(process: &FirstProcess, directory: &Path) -> Result<Directory> {
+    let FirstProcess { container, pid } = process;
+    let foreign = || {
+        format!(
+            "process {pid}, which docker calls the container's first, is none of it here: the daemon is in another pid \
+             namespace, or on another machine"
+        )
+    };
+    // What is opened below it is of this process or of none.
+    let process = open(Path::new(&format!("/proc/{pid}")), PROCESS, Mode::empty()).with_context(foreign)?;
+    let groups = text(&process, "cgroup")?;
+    ensure!(container.len() >= SHORTEST_ID && groups.contains(container.as_str()), foreign());
+    let mounts = text(&process, "mountinfo")?;
+    let root = openat(&process, "root", PROCESS, Mode::empty()).context("open the container's root")?;
+    Directory::of(root.as_fd(), directory, &mounts)
+}
+
+/// What the kernel says of a process.
+fn text(process: &OwnedFd, name: &str) -> Result<String> {
+    let context = || format!("read the container's {name}");
+    let file =
+        openat(process, name, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()).with_context(context)?;
+    let mut bytes = Vec::new();
+    File::from(file).take(LONGEST).read_to_end(&mut bytes).with_context(context)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_that_is_none_of_the_container_is_not_looked_into() {
+        for (container, pid) in
+            [("0123456789abcdef", std::process::id()), ("", std::process::id()), ("0123456789abcdef", 0)]
+        {
+            let process = FirstProcess { container: container.into(), pid };
+            let Err(refused) = inside(&process, Path::new("/")) else { panic!("{process:?}") };
+            assert!(format!("{refused:#}").contains("is none of it here"), "{refused:#}");
+        }
+    }
+}
