@@ -17,8 +17,14 @@ mod mounts;
 mod opened;
 mod reads;
 mod sweep;
+mod view;
 
-use std::{os::fd::AsFd, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    os::fd::AsFd,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::{Context, Result};
 use tokio::{net::unix::pipe::Receiver, sync::Mutex, time::timeout};
@@ -30,6 +36,7 @@ use self::{
     api::{Api, Kind, Removal},
     container::{Attached, Container},
     opened::Opened,
+    view::View,
 };
 use super::{Eventually, Launched, Runner};
 use crate::{
@@ -135,7 +142,9 @@ impl<'a> Docker<'a> {
                 layer::make(&self.files().layer(at), directory, layer)?;
             }
         }
-        self.opened = Opened::of(plan, &self.run_dir.join(EMPTY))?;
+        let view = View::of(&self.cli.api.endpoint)?;
+        self.paths(plan).try_for_each(|path| view.check(path))?;
+        self.opened = Opened::of(plan, &self.run_dir.join(EMPTY), &view)?;
         self.volumes = mounts::volumes(plan, self.files());
         let mut line = argv(plan, self.files()).into_iter();
         let command = Command::new(line.next().context("the command line is empty")?).args(line);
@@ -152,6 +161,15 @@ impl<'a> Docker<'a> {
             Box::new(Container::new(Arc::clone(&run), stderr, self.cli.api.clone(), self.files().name()));
         self.run = Some(run);
         Ok(Launched { reader: Box::pin(reader), writer: Box::pin(writer), machine })
+    }
+
+    /// What dockerd is told of the host by its path.
+    fn paths<'p>(&'p self, plan: &'p Plan) -> impl Iterator<Item = &'p Path> {
+        let sources = argv::binds(plan).filter_map(|(_, bind)| match &bind.source {
+            BindSource::Directory(path) | BindSource::Below { directory: path, .. } => Some(path.as_path()),
+            BindSource::Agent | BindSource::Scratch | BindSource::Root => None,
+        });
+        [self.agent.as_path(), &self.run_dir].into_iter().chain(sources)
     }
 
     /// Waits until the container is gone, which by itself it is when its agent has ended, and removes what it wrote.

@@ -4,6 +4,7 @@
 mod cargo;
 mod commit;
 mod interactive;
+mod namespace;
 mod owners;
 #[path = "../it/proxy.rs"]
 mod proxy;

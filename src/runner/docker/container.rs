@@ -16,6 +16,10 @@ use crate::{
 /// What `docker run` exits with when it could not start the container at all.
 const NOT_STARTED: i32 = 125;
 
+/// Said where kiln may not look which mount namespace is the daemon's.
+const ANOTHER_NAMESPACE: &str = "could not start the container: the daemon is in another mount namespace than kiln, which \
+    kiln run by root finds a way around, and which --cache-mode discard and commit do not mind";
+
 /// The attached command. It ends when the container has been removed, so it is not killed with the conversation but waited
 /// for by [`Docker::clean`](super::Docker): the end of the channel ends the agent, and the container with it.
 pub(super) type Attached = Arc<Mutex<Child>>;
@@ -38,17 +42,25 @@ impl Container {
         let status = self.run.lock().await.wait().await;
         // A reader that panicked has kept what it had read.
         let last_words = self.stderr.last_lines().await.unwrap_or_else(|_| self.stderr.lines());
-        let (how, orderly) = how(status);
+        let (how, orderly) = how(status, &last_words);
         Ended { part: "docker".into(), how, orderly, last_words }
     }
 }
 
-fn how(status: Result<ExitStatus>) -> (String, bool) {
+fn how(status: Result<ExitStatus>, said: &[String]) -> (String, bool) {
     match status {
+        Ok(ExitStatus::Code(NOT_STARTED)) if said.iter().any(|line| is_of_another_namespace(line)) => {
+            (ANOTHER_NAMESPACE.into(), false)
+        }
         Ok(ExitStatus::Code(NOT_STARTED)) => ("could not start the container".into(), false),
         Ok(status) => (format!("ended ({status})"), status.success()),
         Err(error) => (format!("cannot be waited for: {error:#}"), false),
     }
+}
+
+/// Whether dockerd refused to mount a directory that kiln has opened, as mount(2) does with one of another mount namespace.
+fn is_of_another_namespace(line: &str) -> bool {
+    line.contains(&format!("mount /proc/{}/fd/", std::process::id())) && line.contains("invalid argument")
 }
 
 impl Machine for Container {

@@ -16,11 +16,11 @@ use std::{
 use anyhow::{Context, Result};
 use nix::{
     errno::Errno,
-    fcntl::{OFlag, open, openat},
+    fcntl::{OFlag, openat},
     sys::stat::{Mode, mkdirat},
 };
 
-use super::argv::binds;
+use super::{argv::binds, view::View};
 use crate::{
     exit::{Code, Failure},
     plan::{Bind, BindSource, Plan, Writes},
@@ -43,12 +43,13 @@ pub(super) struct Opened {
 
 impl Opened {
     /// Opens them, makes what is missing, and `empty`, which stands for what is missing and may not be made.
-    pub(super) fn of(plan: &Plan, empty: &Path) -> Result<Self> {
+    pub(super) fn of(plan: &Plan, empty: &Path, view: &View) -> Result<Self> {
         let (mut paths, mut held) = (BTreeMap::new(), Vec::new());
         for (at, Bind { source, writes, .. }) in binds(plan) {
             let BindSource::Below { directory, path } = source else { continue };
             let whole = directory.join(path);
-            let made = below(directory, Path::new(path), *writes == Writes::Through).with_context(|| {
+            let start = view.open(directory).with_context(|| format!("open {}", directory.display()))?;
+            let made = below(start, Path::new(path), *writes == Writes::Through).with_context(|| {
                 Failure::new(
                     Code::Cache,
                     format!("{} cannot be opened as a directory", whole.display()),
@@ -82,9 +83,8 @@ fn told(fd: &OwnedFd, path: PathBuf) -> PathBuf {
     }
 }
 
-/// The directory at `path` below `directory`; nothing where it is missing and not made.
-fn below(directory: &Path, path: &Path, make: bool) -> nix::Result<Option<OwnedFd>> {
-    let mut reached = open(directory, DIRECTORY, Mode::empty())?;
+/// The directory at `path` below an open one; nothing where it is missing and not made.
+fn below(mut reached: OwnedFd, path: &Path, make: bool) -> nix::Result<Option<OwnedFd>> {
     for part in path.components() {
         let Component::Normal(name) = part else { return Err(Errno::EINVAL) };
         if make {
@@ -109,19 +109,20 @@ mod tests {
     #[test]
     fn no_link_is_followed_and_only_what_may_be_made_is() {
         let work = tempfile::tempdir().expect("a directory");
+        let start = || View::Ours.open(work.path()).expect("opened");
         let path = Path::new("cargo/registry");
-        assert!(below(work.path(), path, false).expect("looked").is_none());
+        assert!(below(start(), path, false).expect("looked").is_none());
         assert!(!work.path().join("cargo").exists());
-        assert!(below(work.path(), path, true).expect("made").is_some());
-        assert!(below(work.path(), path, false).expect("looked").is_some());
+        assert!(below(start(), path, true).expect("made").is_some());
+        assert!(below(start(), path, false).expect("looked").is_some());
         for (place, link) in [("cargo/git", "/etc"), ("other", "cargo")] {
             std::os::unix::fs::symlink(link, work.path().join(place)).expect("linked");
         }
         for path in ["cargo/git", "other/registry"] {
             for make in [false, true] {
-                assert!(below(work.path(), Path::new(path), make).is_err(), "{path} {make}");
+                assert!(below(start(), Path::new(path), make).is_err(), "{path} {make}");
             }
         }
-        assert!(below(work.path(), Path::new("../x"), true).is_err());
+        assert!(below(start(), Path::new("../x"), true).is_err());
     }
 }
