@@ -9,10 +9,11 @@ mod shelf;
 use std::{
     collections::BTreeSet,
     fs,
+    num::NonZero,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    thread,
+    thread::{self, available_parallelism},
     time::{Duration, Instant},
 };
 
@@ -36,7 +37,7 @@ use crate::{
 
 /// How many builds are killed in the soak: mostly in sandboxes, which are quick to start.
 const KILLS: [(Backend, usize); 4] =
-    [(Backend::Bubblewrap, 264), (Backend::Docker, 12), (Backend::NineP, 12), (Backend::Virtiofs, 12)];
+    [(Backend::Bubblewrap, 180), (Backend::Docker, 40), (Backend::NineP, 40), (Backend::Virtiofs, 40)];
 /// How many are killed otherwise.
 const FEW_KILLS: usize = 6;
 /// How many use the cache at once when they are killed: few enough that most of their time is not spent waiting.
@@ -197,11 +198,17 @@ fn whoever_is_killed_the_cache_is_whole() {
 
 fn killed(backend: Backend, cases: &[Victim], lot: &mut Lot) {
     let mut crowd = Crowd::of(Place::new());
-    // The first one makes what is made once.
-    let first = crowd.start(backend, Mode::Commit);
-    let first = crowd.judge(vec![first]);
-    assert!(first[0].succeeded, "{}", first[0]);
-    let (mut kills, mut whole) = (0, Duration::from_millis(500));
+    // The first one makes what is made once; what the second takes tells how long a crowd may take.
+    let mut whole = Duration::ZERO;
+    let crowded = (TOGETHER / available_parallelism().map_or(1, NonZero::get)).max(1) as u32;
+    for _ in 0..2 {
+        let started = Instant::now();
+        let alone = crowd.start(backend, Mode::Commit);
+        let alone = crowd.judge(vec![alone]);
+        assert!(alone[0].succeeded, "{}", alone[0]);
+        whole = started.elapsed() * crowded;
+    }
+    let mut kills = 0;
     while kills < cases.len() {
         let started = Instant::now();
         let mut running: Vec<Running> = (0..TOGETHER).map(|_| crowd.start(backend, Mode::Commit)).collect();
