@@ -7,6 +7,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use kiln_protocol::Given;
 
 /// Bits that a change of owner takes away.
 const SET_ID: u32 = 0o6000;
@@ -24,13 +25,14 @@ pub(crate) enum SetId {
 #[derive(Clone, Copy)]
 struct Gift {
     owner: (u32, u32),
+    given: Given,
     set_id: SetId,
 }
 
-/// Gives `path` and everything below it that does not belong to (uid, gid) to it; links are not followed, other file
+/// Gives `path` and everything below it, or its directories alone, that does not belong to (uid, gid) to it; links are not followed, other file
 /// systems not entered.
-pub(crate) fn all_below(path: &str, owner: (u32, u32), set_id: SetId) -> Result<()> {
-    let gift = Gift { owner, set_id };
+pub(crate) fn all_below(path: &str, owner: (u32, u32), given: Given, set_id: SetId) -> Result<()> {
+    let gift = Gift { owner, given, set_id };
     let path = Path::new(path);
     let metadata = fs::symlink_metadata(path).with_context(|| format!("look at {}", path.display()))?;
     give(path, &metadata, gift)?;
@@ -55,8 +57,9 @@ fn children(directory: &Path, device: u64, gift: Gift) -> Result<()> {
 }
 
 fn give(path: &Path, metadata: &fs::Metadata, gift: Gift) -> Result<()> {
-    let Gift { owner: (uid, gid), set_id } = gift;
-    if (metadata.uid(), metadata.gid()) == (uid, gid) {
+    let Gift { owner: (uid, gid), given, set_id } = gift;
+    let passed_over = given == Given::Directories && !metadata.is_dir();
+    if passed_over || (metadata.uid(), metadata.gid()) == (uid, gid) {
         return Ok(());
     }
     lchown(path, Some(uid), Some(gid)).with_context(|| format!("give {} to {uid}:{gid}", path.display()))?;

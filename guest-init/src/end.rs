@@ -8,7 +8,7 @@ use nix::{
     unistd::syncfs,
 };
 
-use kiln_protocol::Closing;
+use kiln_protocol::{Closing, Given};
 use kiln_reads::unescape;
 
 use crate::{
@@ -45,7 +45,7 @@ pub(crate) fn end(place: Place, result: Result<()>, closing: &[Closing]) -> Exit
 
 fn close(closing: &[Closing]) -> Result<()> {
     closing.iter().try_for_each(|Closing::Chown { path, uid, gid }| {
-        chown::all_below(path, (*uid, *gid), SetId::Dropped)
+        chown::all_below(path, (*uid, *gid), Given::Everything, SetId::Dropped)
     })
 }
 

@@ -110,7 +110,7 @@ fn make_mount(mount: &Mount, uppers: &mut Uppers) -> Result<()> {
         Mount::Bind { source, target, access } => mount::bind(source, target, *access),
         Mount::Symlink { path, target } => mount::symlink(path, target),
         Mount::Whiteouts { directory, like, paths } => whiteout::make(directory, like, paths),
-        Mount::Chown { path, uid, gid } => chown::all_below(path, (*uid, *gid), SetId::Kept),
+        Mount::Chown { path, uid, gid, given } => chown::all_below(path, (*uid, *gid), *given, SetId::Kept),
         Mount::Root { path } => root::enter(path),
         Mount::Pivot { path } => pivot::enter(path),
         Mount::Upper { target, path } => uppers.keep(target, path),

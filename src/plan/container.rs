@@ -6,7 +6,7 @@
 //! What lies on the host belongs to who runs kiln, and there is no translation: where that is not the step's user, the agent
 //! gives source (in its overlay) and cache to the step's user at the start, and what is in the cache back at the end.
 
-use kiln_protocol::{Closing, Mount, World};
+use kiln_protocol::{Closing, Given, Mount, World};
 
 use super::{
     Bind, BindSource, CACHE, CacheMode, CachePlan, CacheWrites, Layer, Network, Owner, Parted, WORKSPACE,
@@ -76,7 +76,7 @@ pub(super) fn world(parts: Parts<'_>) -> World {
         mounts.push(Mount::Directory { path: VOLUMES.into(), mode: 0o700, uid: 0, gid: 0 });
     }
     if parts.source.is_some() {
-        mounts.extend(given(WORKSPACE, owner));
+        mounts.extend(given(WORKSPACE, owner, Given::Everything));
     }
     let mut closing = Vec::new();
     if let Some(cache) = parts.cache {
@@ -102,7 +102,7 @@ fn cache_mounts(cache: &CachePlan, owner: Owner) -> Vec<Mount> {
     match cache.mode.writes() {
         CacheWrites::Overlay => {
             let mut mounts = vec![directory(CACHE.into())];
-            mounts.extend(given(CACHE, owner));
+            mounts.extend(given(CACHE, owner, given_of_cache(cache.mode, owner)));
             mounts.extend(cargo::kept(&home, owner));
             if cache.mode == CacheMode::Commit {
                 let path = format!("{VOLUMES}/cache/upper");
@@ -111,7 +111,8 @@ fn cache_mounts(cache: &CachePlan, owner: Owner) -> Vec<Mount> {
             mounts
         }
         CacheWrites::Through => {
-            let mut mounts: Vec<Mount> = whole_cache().flat_map(|path| given(&path, owner)).collect();
+            let whole = whole_cache().flat_map(|path| given(&path, owner, Given::Everything));
+            let mut mounts: Vec<Mount> = whole.collect();
             mounts.push(directory(home.clone()));
             mounts.extend(cargo::locks(&home));
             mounts
@@ -126,9 +127,27 @@ fn whole_cache() -> impl Iterator<Item = String> {
     std::iter::once(CACHE.to_owned()).chain(below)
 }
 
-fn given(path: &str, owner: Owner) -> Option<Mount> {
+fn given(path: &str, owner: Owner, given: Given) -> Option<Mount> {
     let (uid, gid) = (owner.inside, owner.inside);
-    (owner.uid != uid).then(|| Mount::Chown { path: path.into(), uid, gid })
+    (owner.uid != uid).then(|| Mount::Chown { path: path.into(), uid, gid, given })
+}
+
+/// What of the cache is given to the step's user. Where a commit reads an overlay by itself, a file with another owner is a
+/// whole copy of it: root, who may read and write all files, gets the directories, whose owner tools look at.
+fn given_of_cache(mode: CacheMode, owner: Owner) -> Given {
+    if mode == CacheMode::Commit && owner.inside == 0 { Given::Directories } else { Given::Everything }
+}
+
+/// What a build costs more than one would think.
+pub(super) fn note(cache: Option<&CachePlan>, owner: Owner) -> Option<String> {
+    let cache = cache.filter(|cache| cache.mode == CacheMode::Commit && owner.uid != owner.inside)?;
+    (given_of_cache(cache.mode, owner) == Given::Everything).then(|| {
+        format!(
+            "the container copies the whole cache: its files belong to uid {}, the steps are uid {}'s, and what a commit reads \
+             must not lean on what lies below (--cache-mode rw does not copy)",
+            owner.uid, owner.inside
+        )
+    })
 }
 
 #[cfg(test)]
@@ -144,7 +163,12 @@ mod tests {
         let world = world(parts(&cache, 1000));
         assert_eq!(world.closing, paths.iter().map(given_back).collect::<Vec<_>>());
         for path in paths {
-            assert!(world.mounts.contains(&Mount::Chown { path, uid: 1000, gid: 1000 }));
+            assert!(world.mounts.contains(&Mount::Chown {
+                path,
+                uid: 1000,
+                gid: 1000,
+                given: Given::Everything
+            }));
         }
     }
 
@@ -181,6 +205,26 @@ mod tests {
             assert_eq!(overlay.upper, expected);
             let read = Mount::Upper { target: CACHE.into(), path: format!("{}/upper", overlay.volumes) };
             assert_eq!(world(parts(&cache, 0)).mounts.contains(&read), expected == Upper::Read);
+        }
+    }
+
+    #[test]
+    fn a_commit_copies_the_cache_only_where_a_user_needs_it_and_says_so() {
+        let cache = cache(CacheMode::Commit);
+        for (uid, inside, expected) in [
+            (0, 0, None),
+            (0, 1000, Some(Given::Everything)),
+            (1000, 0, Some(Given::Directories)),
+            (1000, 1000, None),
+        ] {
+            let owner = Owner { inside, uid, gid: uid };
+            let world = world(Parts { owner, ..parts(&cache, inside) });
+            let given = world.mounts.iter().find_map(|mount| match mount {
+                Mount::Chown { path, given, .. } if path == CACHE => Some(*given),
+                _ => None,
+            });
+            assert_eq!(given, expected, "{uid} {inside}");
+            assert_eq!(note(Some(&cache), owner).is_some(), expected == Some(Given::Everything));
         }
     }
 }

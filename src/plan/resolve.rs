@@ -104,7 +104,10 @@ pub fn resolve(recipe: &Recipe, wishes: &Wishes, facts: Facts) -> Result<Plan, F
             let world = world::microvm(modules, &wishes.slirp, parts);
             (Platform::Qemu(machine), world)
         }
-        PlatformFacts::Docker => (Platform::Docker(container::binds(&parts)), container::world(parts)),
+        PlatformFacts::Docker => {
+            notes.extend(container::note(parts.cache, owner));
+            (Platform::Docker(container::binds(&parts)), container::world(parts))
+        }
         PlatformFacts::Bubblewrap { resolver, ids, root, cgroups } => {
             notes.extend(sandbox::notes(wishes.network, &cgroups));
             let groups = cgroup::groups(&cgroups, resources);

@@ -6,7 +6,11 @@ use std::{
     path::Path,
 };
 
-use crate::world::{Place, daemon, said};
+use crate::{
+    owners::{self, ORDINARY},
+    skip::skip,
+    world::{Place, daemon, said},
+};
 
 /// Adds, changes, renames and deletes; replaces a whole directory, and changes a mode.
 const STEP: &str = "cd /var/cache/melange/dir
@@ -24,14 +28,14 @@ fn prepare(place: &Place) {
     }
 }
 
-fn tree(directory: &Path, below: &Path, found: &mut Vec<String>) {
+fn tree(directory: &Path, below: &Path, owner: u32, found: &mut Vec<String>) {
     for entry in fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
         let metadata = path.symlink_metadata().unwrap();
         let name = path.strip_prefix(below).unwrap().display().to_string();
-        assert_eq!(metadata.uid(), nix::unistd::geteuid().as_raw(), "{name}");
+        assert_eq!(metadata.uid(), owner, "{name}");
         if metadata.is_dir() {
-            tree(&path, below, found);
+            tree(&path, below, owner, found);
         } else if metadata.is_symlink() {
             found.push(format!("{name} -> {}", fs::read_link(&path).unwrap().display()));
         } else {
@@ -42,8 +46,12 @@ fn tree(directory: &Path, below: &Path, found: &mut Vec<String>) {
 }
 
 fn cache(place: &Place) -> Vec<String> {
+    cache_of(place, nix::unistd::geteuid().as_raw())
+}
+
+fn cache_of(place: &Place, owner: u32) -> Vec<String> {
     let (root, mut found) = (place.project().join("cache"), Vec::new());
-    tree(&root, &root, &mut found);
+    tree(&root, &root, owner, &mut found);
     found.sort();
     found
 }
@@ -85,4 +93,33 @@ fn what_is_not_other_than_before_is_not_new() {
     let output = place.build("build", &[step], &["--cache-mode", "commit"]);
     assert!(output.status.success() && said(&output).contains("nothing new"), "{}", said(&output));
     assert_eq!(fs::metadata(place.project().join("cache/dir/same")).unwrap().ino(), inode);
+}
+
+#[test]
+fn root_of_a_container_needs_no_copy_of_an_ordinary_users_files() {
+    let Some(_) = daemon() else { return };
+    if !nix::unistd::geteuid().is_root() {
+        return skip("only root can become another user");
+    }
+    let place = Place::new();
+    prepare(&place);
+    let step = "cd /var/cache/melange/dir && stat -c '%n %u' . whole old | tr '\\n' ' '
+echo more >> old && rm gone && mv whole/a whole/c && echo x > new";
+    let kiln = place.command("root", &[step], &["--cache-mode", "commit"]);
+    let output = owners::by_member(&place, &kiln, ORDINARY).output().unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+    // An overlay shows of a file that it has not copied whose it is below.
+    assert!(said(&output).contains(&format!("] . 0 whole 0 old {ORDINARY}")), "{}", said(&output));
+    assert!(said(&output).contains("new 19 B (dir 19 B), kept"), "{}", said(&output));
+    let expected = [
+        "dir/mode 644 mode",
+        "dir/moved 644 moved",
+        "dir/new 644 x",
+        "dir/old 644 old\nmore",
+        "dir/same 644 same",
+        "dir/whole/b 644 whole/b",
+        "dir/whole/c 644 whole/a",
+    ];
+    assert_eq!(cache_of(&place, ORDINARY), expected);
+    assert_eq!(place.left(), Vec::<String>::new());
 }

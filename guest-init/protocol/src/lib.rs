@@ -47,10 +47,10 @@ pub use limit::{Limit, Resource};
 pub use reads::{Completeness, Counted, CountedDirectory, MAX_COUNTED, Reads};
 pub use relay::{Passage, Piece, RELAY_WINDOW, RELAYED};
 pub use step::{ExitStatus, Stdin, Step, Stream, Terminal, User};
-pub use world::{Access, BootFile, Closing, Identity, Mount, Network, TextFile, World};
+pub use world::{Access, BootFile, Closing, Given, Identity, Mount, Network, TextFile, World};
 
 /// The version of this protocol. Host and agent are built together; a mismatch means a stale initramfs.
-pub const VERSION: u32 = 5;
+pub const VERSION: u32 = 6;
 
 /// The name of the virtio-serial port that carries the protocol (`/sys/class/virtio-ports/*/name`).
 pub const PORT_NAME: &str = "kiln.agent";

@@ -69,6 +69,15 @@ pub enum Access {
     ReadWrite,
 }
 
+/// What of a tree is given to a user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Given {
+    /// Everything.
+    Everything,
+    /// Directories alone: for root, who may read and write every file. In an overlay a file with another owner is a copy.
+    Directories,
+}
+
 /// One thing to mount or make. Targets are made (0755, with parents) where they are missing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Mount {
@@ -166,6 +175,8 @@ pub enum Mount {
         uid: u32,
         /// Group.
         gid: u32,
+        /// What of it.
+        given: Given,
     },
     /// Mount /proc, /sys, /dev (with pts, shm, mqueue, fd links), /run and /tmp below `path`, then make `path` the
     /// root (move and chroot, as `switch_root` does); the initramfs is emptied.

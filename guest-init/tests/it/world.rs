@@ -1,6 +1,8 @@
 //! What `Prepare` makes, in namespaces of its own.
 
-use kiln_protocol::{Access, FromGuest, Identity, Limit, Mount, Resource, TextFile, ToGuest, User, World};
+use kiln_protocol::{
+    Access, FromGuest, Given, Identity, Limit, Mount, Resource, TextFile, ToGuest, User, World,
+};
 
 use crate::agent::{Agent, empty_world, is_root, sh, skip};
 
@@ -44,7 +46,9 @@ fn a_world_is_made_in_the_order_of_its_fields() {
                 target: format!("{target}/ro"),
                 access: Access::ReadOnly,
             },
-            Mount::Chown { path: format!("{target}/a"), uid: 8, gid: 9 },
+            Mount::Chown { path: format!("{target}/a"), uid: 8, gid: 9, given: Given::Everything },
+            Mount::Symlink { path: format!("{target}/a/c"), target: "file".into() },
+            Mount::Chown { path: format!("{target}/a"), uid: 10, gid: 11, given: Given::Directories },
         ],
         hostname: Some("kiln-test".into()),
         identities: vec![Identity {
@@ -64,12 +68,12 @@ fn a_world_is_made_in_the_order_of_its_fields() {
     };
     let mut agent = Agent::start_alone(world);
     let seen = agent.output_of(&format!(
-        "cd {target}; stat -c '%n %a %u %g' . a a/b; readlink link; cat file; echo; cat /proc/sys/kernel/hostname; \
+        "cd {target}; stat -c '%n %a %u %g' . a a/b; stat -c '%u %g' a/c; readlink link; cat file; echo; cat /proc/sys/kernel/hostname; \
          cat /etc/passwd /etc/group /etc/a/hosts; stat -c %a /etc/a/hosts; touch ro/x 2>/dev/null || echo read-only; \
          grep CapBnd /proc/self/status; grep -q 127.0.0.1 /proc/net/fib_trie && echo the loopback is up"
     ));
     let expected = "\
-. 755 1000 1001\na 755 8 9\na/b 1770 8 9\n../else where\nbelow\nkiln-test\n\
+. 755 1000 1001\na 755 10 11\na/b 1770 10 11\n0 0\n../else where\nbelow\nkiln-test\n\
 build:x:1000:1000:build:/home/build:/bin/sh\nbuild:x:1000:\n127.0.0.1 localhost\n640\nread-only\n\
 CapBnd:\t0000000000000021\nthe loopback is up\n";
     assert_eq!(seen, expected);
