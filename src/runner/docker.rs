@@ -36,6 +36,7 @@ use self::{
     api::{Api, Kind, Removal},
     container::{Attached, Container},
     opened::Opened,
+    sweep::Patience,
     view::View,
 };
 use super::{Eventually, Launched, Runner};
@@ -66,14 +67,6 @@ pub struct Docker<'a> {
     run: Option<Attached>,
     /// The command's stdout once more: it must not break when the conversation ends.
     rest: Option<Receiver>,
-    dead: Dead,
-}
-
-/// Whether there was something of dead runs at the start: some of it may only be free at the end.
-#[derive(Debug, PartialEq, Eq)]
-enum Dead {
-    Found,
-    None,
 }
 
 /// The command, who starts it, and the daemon that it speaks to.
@@ -107,7 +100,8 @@ impl<'a> Docker<'a> {
     pub async fn new(parts: Parts<'a>, image: &Image, sink: &mut dyn Sink) -> Result<Self> {
         let Parts { spawner, docker, endpoint, root, agent, run_dir } = parts;
         let cli = Cli { spawner, docker, api: Api { endpoint } };
-        let (found, image) = tokio::try_join!(sweep::sweep(&cli.api), image::ensure(&cli, image, sink))?;
+        let sweep = sweep::sweep(&cli.api, Patience::None);
+        let ((), image) = tokio::try_join!(sweep, image::ensure(&cli, image, sink))?;
         Ok(Self {
             cli,
             root,
@@ -118,7 +112,6 @@ impl<'a> Docker<'a> {
             volumes: Vec::new(),
             run: None,
             rest: None,
-            dead: if found > 0 { Dead::Found } else { Dead::None },
         })
     }
 
@@ -172,26 +165,32 @@ impl<'a> Docker<'a> {
         [self.agent.as_path(), &self.run_dir].into_iter().chain(sources)
     }
 
-    /// Waits until the container is gone, which by itself it is when its agent has ended, and removes what it wrote.
+    /// Removes what the run has left in docker, and meanwhile what others had.
     async fn remove(&mut self) -> Result<()> {
-        let name = self.files().name();
-        if let Some(run) = self.run.take() {
-            let mut run = run.lock().await;
-            // With `--rm` the command ends after the container's removal, if somebody takes what it still prints. Otherwise
-            // the agent has failed, or docker, and nobody knows what is there.
-            let end = async { tokio::join!(run.wait(), drain(self.rest.take())).0 };
-            if !matches!(timeout(END, end).await, Ok(Ok(ExitStatus::Code(0)))) {
-                self.cli.api.remove(Kind::Container, &name).await?;
-                run.kill();
-            }
-        }
+        let (run, rest) = (self.run.take(), self.rest.take());
+        let (ended, swept) = tokio::join!(self.end(run, rest), sweep::sweep(&self.cli.api, Patience::Some));
+        ended?;
         for volume in std::mem::take(&mut self.volumes) {
             if self.cli.api.remove(Kind::Volume, &volume).await? == Removal::Used {
                 tracing::warn!(volume, "a container still has it: the next start removes it");
             }
         }
-        if self.dead == Dead::Found {
-            sweep::sweep(&self.cli.api).await?;
+        swept
+    }
+
+    /// Waits until the container is gone, which by itself it is when its agent has ended.
+    async fn end(&self, run: Option<Attached>, rest: Option<Receiver>) -> Result<()> {
+        let Some(run) = run else { return Ok(()) };
+        let mut run = run.lock().await;
+        // With `--rm` the command ends after the container's removal, if somebody takes what it still prints. Otherwise
+        // the agent has failed, or docker, and nobody knows what is there.
+        let end = async { tokio::join!(run.wait(), drain(rest)).0 };
+        if !matches!(timeout(END, end).await, Ok(Ok(ExitStatus::Code(0)))) {
+            let name = self.files().name();
+            if self.cli.api.remove(Kind::Container, &name).await? == Removal::UnderWay {
+                self.cli.api.removed(&name, END).await?;
+            }
+            run.kill();
         }
         Ok(())
     }

@@ -6,6 +6,8 @@ mod commit;
 mod interactive;
 mod namespace;
 mod owners;
+#[path = "../it/patience.rs"]
+mod patience;
 #[path = "../it/proxy.rs"]
 mod proxy;
 #[expect(dead_code, reason = "the tests of sandboxes use the rest")]
@@ -18,6 +20,7 @@ mod skip;
 #[path = "../it/supplied.rs"]
 mod supplied;
 mod supplies;
+mod sweep;
 mod world;
 
 use std::{

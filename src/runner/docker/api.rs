@@ -106,8 +106,10 @@ struct State {
 /// What came of a removal.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Removal {
-    /// It is gone, or somebody else removes it.
+    /// It is gone.
     Gone,
+    /// Somebody else is removing it; what it holds is used until then.
+    UnderWay,
     /// It is in use.
     Used,
 }
@@ -141,11 +143,17 @@ impl Api {
         let Answer { status, body } = self.exchange("DELETE", &kind.thing(id)).await?;
         match status {
             200..=299 | 404 => Ok(Removal::Gone),
-            // One that is being removed already is a container; what it holds is used until then.
-            409 if kind == Kind::Container => Ok(Removal::Gone),
+            409 if kind == Kind::Container => Ok(Removal::UnderWay),
             409 => Ok(Removal::Used),
             _ => Err(refused(&format!("remove {id}"), &body).into()),
         }
+    }
+
+    /// Waits until a container is removed, for so long.
+    pub(super) async fn removed(&self, container: &str, limit: Duration) -> Result<()> {
+        let path = format!("/containers/{container}/wait?condition=removed");
+        // One that is gone is unknown, and whoever does not get it done is asked again another time.
+        timeout(limit, self.exchange("POST", &path)).await.map_or(Ok(()), |answer| answer.map(drop))
     }
 
     async fn read<T: DeserializeOwned>(&self, path: &str) -> Result<T> {

@@ -97,7 +97,9 @@ async fn remove(api: &Api, unwanted: impl Fn(&str) -> bool) -> Result<usize> {
     for image in api.labelled(Kind::Image, LABEL).await?.iter().filter(|image| unwanted(&image.label)) {
         match api.remove(Kind::Image, &image.id).await? {
             Removal::Gone => removed += 1,
-            Removal::Used => tracing::debug!(id = image.id, "the image is used, and stays"),
+            Removal::Used | Removal::UnderWay => {
+                tracing::debug!(id = image.id, "the image is used, and stays")
+            }
         }
     }
     Ok(removed)

@@ -40,7 +40,7 @@ pub(super) fn of(files: Files<'_>, at: usize, bind: &Bind) -> Vec<OsString> {
         BindSource::Directory(path) => path,
         BindSource::Below { directory, path } => {
             let directory = files.opened.get(&at).cloned().unwrap_or_else(|| directory.join(path));
-            return vec![opened(&directory, target, writes)];
+            return vec![opened(files, &directory, target, writes)];
         }
         // The command line has another switch for memory, and the image for a root.
         BindSource::Scratch | BindSource::Root => return Vec::new(),
@@ -55,7 +55,7 @@ pub(super) fn of(files: Files<'_>, at: usize, bind: &Bind) -> Vec<OsString> {
         }
         // Without an upper directory it cannot be written.
         Writes::RefusedAbove(layer) => {
-            vec![local("overlay", "overlay", &lower(files, at, layer, source), target)]
+            vec![local(files, "overlay", "overlay", &lower(files, at, layer, source), target)]
         }
         Writes::Overlaid(overlay) => overlaid(files, at, overlay, source, target),
     }
@@ -63,9 +63,9 @@ pub(super) fn of(files: Files<'_>, at: usize, bind: &Bind) -> Vec<OsString> {
 
 /// A directory that is open. `--mount type=bind` would have it resolved to a name again, which might lead elsewhere by then;
 /// a volume is mounted from what it is told.
-fn opened(directory: &Path, target: &str, writes: &Writes) -> OsString {
+fn opened(files: Files<'_>, directory: &Path, target: &str, writes: &Writes) -> OsString {
     let options = if *writes == Writes::Through { "bind" } else { "bind,ro" };
-    local("none", directory, OsStr::new(options), target)
+    local(files, "none", directory, OsStr::new(options), target)
 }
 
 fn overlaid(files: Files<'_>, at: usize, overlay: &Overlay, source: &Path, target: &str) -> Vec<OsString> {
@@ -90,13 +90,21 @@ fn overlaid(files: Files<'_>, at: usize, overlay: &Overlay, source: &Path, targe
             plain("readonly"),
         ])
     };
-    PARTS.into_iter().map(named).chain([local("overlay", "overlay", &options, target)]).collect()
+    PARTS.into_iter().map(named).chain([local(files, "overlay", "overlay", &options, target)]).collect()
 }
 
-/// A volume without a name that dockerd mounts as `mount -t fstype -o options device` does.
-fn local(fstype: &str, device: impl AsRef<OsStr>, options: &OsStr, target: &str) -> OsString {
+/// A volume without a name that dockerd mounts as `mount -t fstype -o options device` does. It bears the label for the case
+/// that its container is never made.
+fn local(
+    files: Files<'_>,
+    fstype: &str,
+    device: impl AsRef<OsStr>,
+    options: &OsStr,
+    target: &str,
+) -> OsString {
     csv([
         plain("type=volume"),
+        joined("volume-label=", &files.label()),
         plain("volume-driver=local"),
         plain("volume-nocopy"),
         joined("volume-opt=type=", OsStr::new(fstype)),
