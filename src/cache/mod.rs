@@ -37,6 +37,7 @@
 mod commit;
 mod desk;
 mod export;
+mod fit;
 mod journal;
 mod lease;
 mod lock;
@@ -67,6 +68,7 @@ use crate::exit::{Code, Failure};
 pub use commit::{Kept, commit};
 pub use desk::known;
 pub use export::{Chosen, export, import};
+pub use fit::{apart, writable};
 pub use lease::{Lease, Request, private};
 pub use lock::Strength;
 pub use prune::{Entry, Inventory, Pruned, Wanted, inventory, named, prune, would_prune};

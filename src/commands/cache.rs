@@ -5,7 +5,11 @@ mod prune;
 mod report;
 mod verify;
 
-use std::{fs, path::Path, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::{Context, Result};
 
@@ -15,7 +19,7 @@ use crate::{
     env::Env,
     exit::{Code, Failure},
     home::Home,
-    report::print,
+    report::{name, print},
 };
 
 /// Does one of them.
@@ -36,14 +40,14 @@ fn list(home: &Home, json: bool) -> Result<Code> {
     if json {
         let mut rows = Vec::new();
         for (directory, holders) in known {
-            rows.push(serde_json::json!({"cache_dir": directory, "used_by": holders}));
+            rows.push(serde_json::json!({"cache_dir": directory.to_string_lossy(), "used_by": holders}));
         }
         return print(&format!("{}\n", serde_json::to_string_pretty(&rows)?));
     }
     let mut text = String::new();
     for (directory, holders) in known {
         let users = if holders.is_empty() { "not in use".into() } else { holders.join("; ") };
-        text += &format!("{}  {users}\n", directory.display());
+        text += &format!("{}  {}\n", name(&directory.to_string_lossy()), name(&users));
     }
     print(&text)
 }
@@ -53,6 +57,7 @@ fn lease(home: &Home, directory: &Path, strength: Strength) -> Result<Lease> {
     let directory = fs::canonicalize(directory).with_context(|| {
         Failure::new(Code::Cache, format!("there is no cache {shown}"), "name it with --cache-dir")
     })?;
+    cache::apart(home, &directory)?;
     let who = "kiln cache".into();
     let request = Request { directory, strength, who, limit: Duration::ZERO };
     Lease::try_acquire(home, &request)?.ok_or_else(|| {
@@ -60,4 +65,16 @@ fn lease(home: &Home, directory: &Path, strength: Strength) -> Result<Lease> {
         Failure::new(Code::Cache, what, "kiln cache ls says by whom; try again when that build has ended")
             .into()
     })
+}
+
+/// The caches that lie in one, or around it: to be held, alone, by whoever removes something from it.
+///
+/// # Errors
+/// A cache failure (7) when one is in use.
+fn nested(home: &Home, directory: &Path) -> Result<Vec<Lease>> {
+    let known = cache::known(home)?.into_iter().map(|(other, _)| other);
+    let nested = |other: &PathBuf| {
+        other != directory && (other.starts_with(directory) || directory.starts_with(other))
+    };
+    known.filter(nested).map(|other| lease(home, &other, Strength::Exclusive)).collect()
 }

@@ -10,7 +10,7 @@ use crate::{
     engine::Interrupts,
     event::{Event, Sink},
     home::Home,
-    plan::{self, CachePlan, CacheSharing, CacheWrites, Wishes},
+    plan::{self, CacheMode, CachePlan, CacheSharing, CacheWrites, Wishes},
 };
 
 /// Who asks for it.
@@ -29,6 +29,10 @@ impl Asking<'_> {
         args: &MachineArgs,
     ) -> Result<Option<Lease>> {
         let Some(plan) = plan::cache_plan(wishes)? else { return Ok(None) };
+        cache::apart(self.home, &plan.directory)?;
+        if matches!(plan.mode, CacheMode::Rw | CacheMode::Commit) {
+            cache::writable(&plan.directory)?;
+        }
         if let Err(error) = cache::sweep(self.home) {
             tracing::debug!(error = %format!("{error:#}"), "what is left of caches that are gone stays");
         }
@@ -80,7 +84,7 @@ fn warning(plan: &CachePlan) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{CacheMode, CacheShare};
+    use crate::plan::CacheShare;
 
     #[test]
     fn who_lets_builds_write_at_the_same_time_is_told_whose_directories_they_can_spoil() {

@@ -47,7 +47,11 @@ pub fn parse_bytes(text: &str, what: &str) -> Result<Bytes, Failure> {
         Ok(whole) => whole.checked_mul(factor).ok_or_else(wrong)?,
         Err(_) => fraction(number, factor).ok_or_else(wrong)?,
     };
-    if bytes < SMALLEST { Err(wrong()) } else { Ok(Bytes(bytes)) }
+    if bytes < SMALLEST {
+        let what = format!("{what}: {text:?} is less than 1Mi, the least that makes sense");
+        return Err(Failure::usage(what, "write a number with a unit, such as 512Mi or 4Gi"));
+    }
+    Ok(Bytes(bytes))
 }
 
 /// `1.5` of `factor`, exactly as far as a byte.
@@ -82,9 +86,13 @@ mod tests {
 
     #[test]
     fn refuses_what_is_no_size_and_names_the_flag() {
-        for text in ["", "Gi", "4X", "-1Gi", "4096", "1.Gi", "99999999999Ti", "1e3Gi", "."] {
+        for text in ["", "Gi", "4X", "-1Gi", "1.Gi", "99999999999Ti", "1e3Gi", "."] {
             let error = parse_bytes(text, "--disk").expect_err(text);
             assert_eq!(error.what, format!("--disk: {text:?} is not a size"));
+        }
+        for text in ["4096", "1Ki", "0"] {
+            let error = parse_bytes(text, "--disk").expect_err(text);
+            assert_eq!(error.what, format!("--disk: {text:?} is less than 1Mi, the least that makes sense"));
         }
     }
 }

@@ -11,6 +11,7 @@ mod doctor;
 mod engine;
 mod errors;
 mod explain;
+mod fit;
 mod help;
 mod host;
 mod injection;

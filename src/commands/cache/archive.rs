@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use super::lease;
 use crate::{
@@ -51,6 +51,7 @@ pub(super) fn export(home: &Home, args: &ExportArgs) -> Result<Code> {
 fn write(lease: &Lease, chosen: &Chosen, file: &Path) -> Result<Amount> {
     let name = file.file_name().and_then(|name| name.to_str()).context("its name cannot be used")?;
     let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    ensure!(parent.is_dir(), "{} is no directory", parent.display());
     let directory = Directory::open(parent)?;
     let staged = directory.stage()?;
     let amount = cache::export(lease, chosen, staged.file())?;

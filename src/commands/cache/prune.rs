@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::Result;
 
-use super::lease;
+use super::{lease, nested};
 use crate::{
     cache::{self, Entry, Lease, Pruned, Strength, Wanted},
     cli::PruneArgs,
@@ -30,6 +30,7 @@ pub(super) fn run(home: &Home, args: &PruneArgs) -> Result<Code> {
     let pruned = match args.dry_run {
         true => cache::would_prune(&lease, &wanted, now)?,
         false => {
+            let _nested = nested(home, lease.directory())?;
             cache::sweep(home)?;
             cache::sweep_private(home)?;
             cache::prune(&lease, &wanted, now)?
@@ -96,7 +97,7 @@ fn json(lease: &Lease, Pruned { removed, left }: &Pruned, dry_run: bool) -> Resu
         .collect();
     let freed: u64 = removed.iter().map(|entry| entry.amount.bytes).sum();
     let document = serde_json::json!({
-        "cache_dir": lease.directory(),
+        "cache_dir": lease.directory().to_string_lossy(),
         "dry_run": dry_run,
         "removed": rows,
         "freed_bytes": freed,

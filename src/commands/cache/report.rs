@@ -25,8 +25,7 @@ pub(super) fn run(home: &Home, directory: &Path, json: bool) -> Result<Code> {
     if json {
         let rows: serde_json::Map<_, _> =
             rows.map(|(name, amount, has)| (name.clone(), row(amount, has))).collect();
-        let document =
-            serde_json::json!({"cache_dir": lease.directory(), "exact": true, "directories": rows});
+        let document = serde_json::json!({"cache_dir": lease.directory().to_string_lossy(), "exact": true, "directories": rows});
         return report::print(&format!("{}\n", serde_json::to_string_pretty(&document)?));
     }
     let now = SystemTime::now();

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::lease;
+use super::{lease, nested};
 use crate::{
     cache::{self, Fault, Lease, Strength, Verdict},
     exit::{Code, Failure},
@@ -16,6 +16,7 @@ use crate::{
 pub(super) fn run(home: &Home, directory: &Path, repair: bool, json: bool) -> Result<Code> {
     let strength = if repair { Strength::Exclusive } else { Strength::Shared };
     let lease = lease(home, directory, strength)?;
+    let _nested = if repair { nested(home, lease.directory())? } else { Vec::new() };
     let verdict = cache::verify(&lease)?;
     report::print(&if json { document(&lease, &verdict)? } else { text(&verdict) })?;
     let unmended = verdict.unmended();
@@ -59,12 +60,12 @@ fn document(lease: &Lease, verdict: &Verdict) -> Result<String> {
         list.iter().map(row).collect()
     };
     let document = serde_json::json!({
-        "cache_dir": lease.directory(),
+        "cache_dir": lease.directory().to_string_lossy(),
         "compared": compared,
         "faults": rows(faults),
         "leftovers": rows(leftovers),
         "waiting": waiting,
-        "damaged_records": damaged_records,
+        "damaged_records": damaged_records.iter().map(|path| path.to_string_lossy()).collect::<Vec<_>>(),
     });
     Ok(format!("{}\n", serde_json::to_string_pretty(&document)?))
 }
