@@ -84,8 +84,8 @@ impl Desk {
     pub(super) fn try_lock(&self, strength: Strength) -> Result<Option<LockFile>> {
         loop {
             let (turn, lock) = self.files()?;
-            // Who waits has the turn, and later ones must not get past them.
-            if turn.try_lock(Strength::Exclusive)? == Got::No || lock.try_lock(strength)? == Got::No {
+            // Who waits has the turn, and later ones must not get past them. To take it, only to look, would turn others away.
+            if turn.is_held()? || lock.try_lock(strength)? == Got::No {
                 return Ok(None);
             }
             if lock.is_current()? {
@@ -168,4 +168,24 @@ pub fn known(home: &Home) -> Result<Vec<(PathBuf, Vec<String>)>> {
     }
     found.sort();
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn who_shares_a_cache_is_in_nobodys_way() {
+        let (home, cache) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let home = Home::at(home.path());
+        let enter = || {
+            for _ in 0..200 {
+                let desk = Desk::open(&home, cache.path()).unwrap();
+                assert!(desk.try_lock(Strength::Shared).unwrap().is_some());
+            }
+        };
+        thread::scope(|scope| (0..8).for_each(|_| drop(scope.spawn(enter))));
+    }
 }
