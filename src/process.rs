@@ -11,6 +11,7 @@ mod ask;
 mod child;
 mod command;
 mod exec;
+mod idmapped;
 mod link;
 mod namespace;
 mod reaper;
@@ -37,6 +38,7 @@ pub use self::{
     child::{Child, ExitStatus},
     command::{Command, Stdio},
     exec::watch,
+    idmapped::idmapped,
     link::{MARKER_VARIABLE, REAPER_ARGUMENT},
     namespace::{IdMap, IdRange, user_namespaces_usable},
     reaper::reaper_main,

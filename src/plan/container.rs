@@ -138,13 +138,13 @@ fn given_of_cache(mode: CacheMode, owner: Owner) -> Given {
     if mode == CacheMode::Commit && owner.inside == 0 { Given::Directories } else { Given::Everything }
 }
 
-/// What a build costs more than one would think.
+/// What an ordinary user's build costs more than one would think; for root's the runner may find a way.
 pub(super) fn note(cache: Option<&CachePlan>, owner: Owner) -> Option<String> {
     let cache = cache.filter(|cache| cache.mode == CacheMode::Commit && owner.uid != owner.inside)?;
-    (given_of_cache(cache.mode, owner) == Given::Everything).then(|| {
+    (owner.uid != 0 && given_of_cache(cache.mode, owner) == Given::Everything).then(|| {
         format!(
-            "the container copies the whole cache: its files belong to uid {}, the steps are uid {}'s, and what a commit reads \
-             must not lean on what lies below (--cache-mode rw does not copy)",
+            "the container copies the whole cache: its files are uid {}'s, the steps uid {}'s, and what a commit reads must not \
+             lean on what lies below (--cache-mode rw does not copy)",
             owner.uid, owner.inside
         )
     })
@@ -214,6 +214,7 @@ mod tests {
         for (uid, inside, expected) in [
             (0, 0, None),
             (0, 1000, Some(Given::Everything)),
+            (4321, 1000, Some(Given::Everything)),
             (1000, 0, Some(Given::Directories)),
             (1000, 1000, None),
         ] {
@@ -224,7 +225,7 @@ mod tests {
                 _ => None,
             });
             assert_eq!(given, expected, "{uid} {inside}");
-            assert_eq!(note(Some(&cache), owner).is_some(), expected == Some(Given::Everything));
+            assert_eq!(note(Some(&cache), owner).is_some(), uid == 4321);
         }
     }
 }

@@ -10,8 +10,9 @@
 
 use std::{
     ffi::CString,
-    fs,
-    io::{Error, Result},
+    fs::{self, File},
+    io::{Error, Read, Result, pipe},
+    os::fd::AsRawFd,
 };
 
 use anyhow::Context;
@@ -267,6 +268,33 @@ fn keep_over_exec(wanted: u64) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// A user namespace with this map, and no process in it.
+pub(super) fn user_namespace(map: IdMap) -> Result<File> {
+    let entry = Entry::new(map);
+    let (mut is_made, made) = pipe()?;
+    let (is_seen, seen) = pipe()?;
+    // SAFETY: a fork without the handlers of libc; the child makes system calls only, and ends by _exit.
+    let child = unsafe { libc::syscall(libc::SYS_clone, libc::c_long::from(libc::SIGCHLD), 0, 0, 0, 0) };
+    let child = check(libc::c_int::try_from(child).expect("a process id or -1"))?;
+    if child == 0 {
+        let entered = entry.enter();
+        let mut byte = [u8::from(entered.is_err())];
+        // SAFETY: the descriptors are this process's own copies; the byte is there. Whoever waits for it, or is gone, closes
+        // the other pipe.
+        unsafe {
+            libc::close(seen.as_raw_fd());
+            libc::write(made.as_raw_fd(), byte.as_ptr().cast(), 1);
+            libc::read(is_seen.as_raw_fd(), byte.as_mut_ptr().cast(), 1);
+            libc::_exit(entered.err().map_or(0, |error| error.raw_os_error().unwrap_or(libc::EINVAL)))
+        }
+    }
+    drop((made, is_seen));
+    let namespace = is_made.read(&mut [0]).and_then(|_| File::open(format!("/proc/{child}/ns/user")));
+    drop(seen);
+    wait_for(child)?;
+    namespace
 }
 
 /// Whether this user may make user namespaces here, found out by making one; else why not.

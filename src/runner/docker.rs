@@ -209,6 +209,13 @@ impl Runner for Docker<'_> {
         Box::pin(async move { self.start(plan) })
     }
 
+    fn remarks(&self) -> Vec<String> {
+        let copied = self.opened.copied.iter();
+        copied
+            .map(|why| format!("the container has copied the whole cache, since its owners could not be translated: {why}"))
+            .collect()
+    }
+
     fn clean(&mut self) -> Eventually<'_, Result<()>> {
         Box::pin(self.remove())
     }

@@ -7,6 +7,7 @@ use std::{
 };
 
 use crate::{
+    namespace,
     owners::{self, ORDINARY},
     skip::skip,
     world::{Place, daemon, said},
@@ -122,4 +123,28 @@ echo more >> old && rm gone && mv whole/a whole/c && echo x > new";
     ];
     assert_eq!(cache_of(&place, ORDINARY), expected);
     assert_eq!(place.left(), Vec::<String>::new());
+}
+
+#[test]
+fn a_users_steps_see_roots_files_as_theirs_without_a_copy_or_it_is_said() {
+    let Some(_) = daemon() else { return };
+    if !nix::unistd::geteuid().is_root() {
+        return skip("only root may translate owners");
+    }
+    for here in [true, false] {
+        let place = Place::new();
+        prepare(&place);
+        let outside = fs::metadata(place.project().join("cache/dir/old")).unwrap();
+        let step = "cd /var/cache/melange/dir && stat -c 'old %u %.9Z' old && echo more >> same";
+        let kiln = place.command("build", &[step], &["--cache-mode", "commit"]);
+        // A daemon in another mount namespace gets nothing translated.
+        let output = if here { { kiln }.output().unwrap() } else { namespace::apart(&place, "", &kiln) };
+        assert!(output.status.success() && said(&output).contains("] old 1000 "), "{}", said(&output));
+        // Whoever gives a file away changes it.
+        let unchanged = format!("] old 1000 {}.{:09}\n", outside.ctime(), outside.ctime_nsec());
+        let copied = said(&output).contains("has copied the whole cache");
+        assert!(said(&output).contains(&unchanged) != copied && (here || copied), "{}", said(&output));
+        assert_eq!(fs::read_to_string(place.project().join("cache/dir/same")).unwrap(), "same\nmore\n");
+        assert_eq!(place.left(), Vec::<String>::new());
+    }
 }

@@ -15,7 +15,7 @@ use crate::{
 const WRITE: &str = "echo x > /var/cache/melange/top; echo x > /var/cache/melange/cargo/registry/crate";
 
 /// Runs a command in a mount namespace of its own, after a script.
-fn apart(place: &Place, script: &str, kiln: &Command) -> Output {
+pub(crate) fn apart(place: &Place, script: &str, kiln: &Command) -> Output {
     let mut command = Command::new("unshare");
     command.args(["--mount", "sh", "-ec", &format!("{script}\nexec \"$@\""), "sh"]);
     command.arg(kiln.get_program()).args(kiln.get_args());

@@ -37,7 +37,7 @@ pub(super) fn of(files: Files<'_>, at: usize, bind: &Bind) -> Vec<OsString> {
     let Bind { source, target, writes } = bind;
     let source = match source {
         BindSource::Agent => files.agent,
-        BindSource::Directory(path) => path,
+        BindSource::Directory(path) => files.opened.get(&at).unwrap_or(path),
         BindSource::Below { directory, path } => {
             let directory = files.opened.get(&at).cloned().unwrap_or_else(|| directory.join(path));
             return vec![opened(files, &directory, target, writes)];

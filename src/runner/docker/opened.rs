@@ -1,7 +1,7 @@
 //! Directories in one that builds write to: opened without following a link, and kept open until docker has mounted them.
 //!
 //! A build may leave a link where Cargo's directory was, or put one there while another build starts. What dockerd is told to
-//! mount is therefore not a name but the descriptor.
+//! mount is therefore not a name but the descriptor. Nor has a layer a name whose owners are translated.
 
 use std::{
     collections::BTreeMap,
@@ -13,17 +13,19 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use nix::{
     errno::Errno,
     fcntl::{OFlag, openat},
     sys::stat::{Mode, mkdirat},
+    unistd::Uid,
 };
 
 use super::{argv::binds, view::View};
 use crate::{
     exit::{Code, Failure},
-    plan::{Bind, BindSource, Plan, Writes},
+    plan::{Bind, BindSource, Owner, Plan, Upper, Writes},
+    process::{IdMap, idmapped},
 };
 
 const DIRECTORY: OFlag = OFlag::O_PATH.union(OFlag::O_DIRECTORY).union(OFlag::O_CLOEXEC);
@@ -37,6 +39,8 @@ const FIRST_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
 pub(super) struct Opened {
     /// As what dockerd is told of them, by the number of their bind.
     pub(super) paths: BTreeMap<usize, PathBuf>,
+    /// Why the cache is copied, where it is and need not be.
+    pub(super) copied: Option<String>,
     /// What those paths lead through.
     _held: Vec<OwnedFd>,
 }
@@ -44,8 +48,20 @@ pub(super) struct Opened {
 impl Opened {
     /// Opens them, makes what is missing, and `empty`, which stands for what is missing and may not be made.
     pub(super) fn of(plan: &Plan, empty: &Path, view: &View) -> Result<Self> {
-        let (mut paths, mut held) = (BTreeMap::new(), Vec::new());
+        let (mut paths, mut held, mut copied) = (BTreeMap::new(), Vec::new(), None);
         for (at, Bind { source, writes, .. }) in binds(plan) {
+            if let (BindSource::Directory(lower), Writes::Overlaid(overlay)) = (source, writes)
+                && let Some(shown) = shown(lower, empty, view, plan.owner)
+            {
+                match shown {
+                    Ok((path, fd)) => {
+                        paths.insert(at, path);
+                        held.push(fd);
+                    }
+                    Err(why) if overlay.upper == Upper::Read => copied = Some(format!("{why:#}")),
+                    Err(why) => tracing::debug!(?lower, %why, "the agent gives it to the step's user"),
+                }
+            }
             let BindSource::Below { directory, path } = source else { continue };
             let whole = directory.join(path);
             let start = view.open(directory).with_context(|| format!("open {}", directory.display()))?;
@@ -69,18 +85,38 @@ impl Opened {
             };
             paths.insert(at, told);
         }
-        Ok(Self { paths, _held: held })
+        Ok(Self { paths, copied, _held: held })
     }
 }
 
-/// The descriptor's name in /proc, where dockerd, which is root of this machine, sees the same processes.
-fn told(fd: &OwnedFd, path: PathBuf) -> PathBuf {
-    let namespace = fs::metadata("/proc/self/ns/pid").map(|namespace| namespace.ino());
-    match namespace {
-        Ok(FIRST_PID_NAMESPACE) => format!("/proc/{}/fd/{}", std::process::id(), fd.as_raw_fd()).into(),
-        // What it was a moment ago is the best that can be said.
-        Ok(_) | Err(_) => path,
+/// A layer whose files, root's, are shown as the step's user's, so that nobody has to give them to anybody; nothing where they
+/// are that, or where kiln is not root. The agent looks at the files nevertheless, and finds nothing to do.
+fn shown(lower: &Path, empty: &Path, view: &View, owner: Owner) -> Option<Result<(PathBuf, OwnedFd)>> {
+    if !Uid::effective().is_root() || owner.uid == owner.inside {
+        return None;
     }
+    Some((|| {
+        ensure!(matches!(view, View::Ours), "the docker daemon is in another mount namespace");
+        let directory = view.open(lower).with_context(|| format!("open {}", lower.display()))?;
+        fs::create_dir_all(empty).with_context(|| format!("make {}", empty.display()))?;
+        let below = view.open(empty).with_context(|| format!("open {}", empty.display()))?;
+        let fd = idmapped(&directory, IdMap::swap(owner.inside, owner.inside)?, &below)?;
+        let path = name(&fd).context("the docker daemon is in another pid namespace")?;
+        Ok((path, fd))
+    })())
+}
+
+/// What dockerd is told of a directory that is open at `path`.
+fn told(fd: &OwnedFd, path: PathBuf) -> PathBuf {
+    // What it was a moment ago is the best that can be said otherwise.
+    name(fd).unwrap_or(path)
+}
+
+/// The descriptor's name in /proc, where dockerd, which is root of this machine, sees the same processes.
+fn name(fd: &OwnedFd) -> Option<PathBuf> {
+    let namespace = fs::metadata("/proc/self/ns/pid").ok()?.ino();
+    let path = format!("/proc/{}/fd/{}", std::process::id(), fd.as_raw_fd());
+    (namespace == FIRST_PID_NAMESPACE).then(|| path.into())
 }
 
 /// The directory at `path` below an open one; nothing where it is missing and not made.

@@ -1,0 +1,84 @@
+//! A directory with two users in each other's place: a copy of its mount that is mounted nowhere and cannot be written to, for
+//! whoever makes a layer of it (mount_setattr(2)).
+#![expect(unsafe_code, reason = "system calls that nix does not have")]
+// UNSAFETY: calls on numbers, an empty literal and memory that outlives them.
+
+use std::{
+    io::Result,
+    os::fd::{AsFd, AsRawFd, OwnedFd},
+};
+
+use anyhow::Context;
+use nix::libc;
+
+use super::{
+    exec::{check, own},
+    namespace::{IdMap, user_namespace},
+};
+
+/// `struct mount_attr`.
+#[repr(C)]
+struct MountAttr {
+    set: u64,
+    clear: u64,
+    propagation: u64,
+    userns_fd: u64,
+}
+
+/// `FSCONFIG_SET_STRING` and `FSCONFIG_CMD_CREATE` of `linux/mount.h`, and `FSOPEN_CLOEXEC`.
+const SET_STRING: libc::c_uint = 1;
+const CREATE: libc::c_uint = 6;
+const CLOEXEC: libc::c_uint = 1;
+
+/// What is at `directory`, with the ids of `map`, as an overlay can take it for a layer `below` another directory. Takes root
+/// of the machine, a file system that can do it, and a kernel whose overlays take what is mounted nowhere (from 6.15 on).
+///
+/// # Errors
+/// Where one of them is missing.
+pub fn idmapped(directory: impl AsFd, map: IdMap, below: impl AsFd) -> anyhow::Result<OwnedFd> {
+    let names = user_namespace(map).context("make a user namespace")?;
+    let tree = copy(directory.as_fd().as_raw_fd()).context("take a copy of the mount")?;
+    let attr = MountAttr {
+        set: libc::MOUNT_ATTR_IDMAP | libc::MOUNT_ATTR_RDONLY,
+        clear: 0,
+        propagation: 0,
+        userns_fd: names.as_raw_fd().unsigned_abs().into(),
+    };
+    set(&tree, &attr).context("translate the owners of its files")?;
+    try_as_layer(&tree, below).context("have an overlay take what is mounted nowhere for a layer")?;
+    Ok(tree)
+}
+
+/// Makes an overlay that nobody mounts, and whose end is that of its descriptor.
+fn try_as_layer(tree: &OwnedFd, below: impl AsFd) -> Result<()> {
+    let lower = format!("/proc/self/fd/{}:/proc/self/fd/{}\0", below.as_fd().as_raw_fd(), tree.as_raw_fd());
+    // SAFETY: the name is a literal that ends in a zero byte.
+    let overlay = unsafe { libc::syscall(libc::SYS_fsopen, c"overlay".as_ptr(), CLOEXEC) };
+    let overlay = check(libc::c_int::try_from(overlay).expect("a descriptor or -1")).map(own)?;
+    let at = overlay.as_raw_fd();
+    // SAFETY: both strings end in a zero byte and outlive the call.
+    let set =
+        unsafe { libc::syscall(libc::SYS_fsconfig, at, SET_STRING, c"lowerdir".as_ptr(), lower.as_ptr(), 0) };
+    check(libc::c_int::try_from(set).expect("0 or -1"))?;
+    let none = std::ptr::null::<libc::c_char>();
+    // SAFETY: this command takes neither name nor value.
+    let made = unsafe { libc::syscall(libc::SYS_fsconfig, at, CREATE, none, none, 0) };
+    check(libc::c_int::try_from(made).expect("0 or -1")).map(drop)
+}
+
+fn copy(directory: libc::c_int) -> Result<OwnedFd> {
+    let flags = libc::OPEN_TREE_CLONE | libc::OPEN_TREE_CLOEXEC | libc::AT_EMPTY_PATH as libc::c_uint;
+    // SAFETY: an empty path means the descriptor itself, which the caller holds.
+    let tree = unsafe { libc::syscall(libc::SYS_open_tree, directory, c"".as_ptr(), flags) };
+    check(libc::c_int::try_from(tree).expect("a descriptor or -1")).map(own)
+}
+
+fn set(tree: &OwnedFd, attr: &MountAttr) -> Result<()> {
+    let (tree, size) = (tree.as_raw_fd(), size_of::<MountAttr>());
+    let attr: *const MountAttr = attr;
+    // SAFETY: an empty path means the descriptor itself; the struct is as large as is said and outlives the call.
+    let done = unsafe {
+        libc::syscall(libc::SYS_mount_setattr, tree, c"".as_ptr(), libc::AT_EMPTY_PATH, attr, size)
+    };
+    check(libc::c_int::try_from(done).expect("0 or -1")).map(drop)
+}
