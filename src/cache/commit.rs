@@ -77,6 +77,7 @@ pub(super) fn recover(lease: &Lease) -> Result<u64> {
         return Ok(0);
     }
     let _turn = lease.commit_lock()?;
+    journal.sweep()?;
     let waiting = complete(lease).with_context(|| failed(lease))?;
     let kept = names(&journal)?;
     staging::remove_orphans(lease, &kept)?;

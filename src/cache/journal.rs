@@ -66,19 +66,30 @@ impl Journal {
         Ok(Self { directory })
     }
 
-    /// The numbers of all decided commits, in order. What was being written when its writer died is removed.
+    /// The numbers of all decided commits, in order. Only looks: another kiln may be deciding at this moment.
     pub(super) fn pending(&self) -> Result<Vec<u64>> {
-        let mut numbers = Vec::new();
-        let listing = fs::read_dir(&self.directory);
-        for entry in listing.with_context(|| format!("read {}", self.directory.display()))? {
-            let entry = entry.with_context(|| format!("read {}", self.directory.display()))?;
-            match entry.file_name().to_string_lossy().parse() {
-                Ok(number) => numbers.push(number),
-                Err(_) => fs::remove_file(entry.path()).context("remove an unfinished record")?,
-            }
-        }
+        let mut numbers: Vec<u64> = self.names()?.iter().filter_map(|name| name.parse().ok()).collect();
         numbers.sort_unstable();
         Ok(numbers)
+    }
+
+    fn names(&self) -> Result<Vec<String>> {
+        let doing = || format!("read {}", self.directory.display());
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&self.directory).with_context(doing)? {
+            names.push(entry.with_context(doing)?.file_name().to_string_lossy().into_owned());
+        }
+        Ok(names)
+    }
+
+    /// Removes what was being written when its writer died; under the lock of commits, where nobody else writes.
+    pub(super) fn sweep(&self) -> Result<()> {
+        match fs::remove_file(self.directory.join(NEW)) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                Err(error).context("remove an unfinished record")
+            }
+            Ok(()) | Err(_) => Ok(()),
+        }
     }
 
     /// Whether no commit is on its way.
@@ -160,6 +171,18 @@ mod tests {
     use std::{sync::Barrier, thread};
 
     use super::*;
+
+    #[test]
+    fn who_looks_leaves_a_record_that_is_being_written() {
+        let journals = tempfile::tempdir().unwrap();
+        let journal = Journal::open(journals.path(), &Key("a-cache".into())).unwrap();
+        let new = journal.directory.join(NEW);
+        fs::write(&new, "half").unwrap();
+        assert_eq!(journal.pending().unwrap(), [0; 0]);
+        assert!(new.exists() && !journal.is_empty().unwrap());
+        journal.sweep().unwrap();
+        assert!(!new.exists() && journal.is_empty().unwrap());
+    }
 
     #[test]
     fn builds_that_come_at_once_open_one_journal() {
