@@ -105,11 +105,19 @@ impl Place {
 
     /// The directory of this name, made if it is missing.
     pub(super) fn make(&self, name: &[u8]) -> io::Result<Self> {
-        match mkdirat(&self.fd, name, Mode::S_IRWXU) {
-            Ok(()) | Err(Errno::EEXIST) => {}
-            Err(error) => return Err(error.into()),
+        loop {
+            match mkdirat(&self.fd, name, Mode::S_IRWXU) {
+                Ok(()) | Err(Errno::EEXIST) => {}
+                Err(error) => return Err(error.into()),
+            }
+            match self.open_below(name, OFlag::O_RDONLY | OFlag::O_DIRECTORY, 0) {
+                Ok(fd) => return Ok(Self { fd }),
+                // Who found it empty has removed it in between.
+                Err(Errno::ENOENT) => {}
+                Err(Errno::ELOOP) => return Err(Errno::ENOTDIR.into()),
+                Err(error) => return Err(error.into()),
+            }
         }
-        self.dir(name)?.ok_or_else(|| Errno::ENOTDIR.into())
     }
 
     /// A new directory (0700).
@@ -300,7 +308,12 @@ pub(super) fn bytes(target: &OsString) -> &[u8] {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, os::unix::fs::symlink};
+    use std::{
+        fs,
+        os::unix::fs::symlink,
+        sync::atomic::{AtomicBool, Ordering},
+        thread,
+    };
 
     use super::*;
 
@@ -318,6 +331,27 @@ mod tests {
         assert!(place.file(b"up/secret").expect("looked").is_none());
         assert!(place.dir(b"..").is_err());
         assert!(place.file(b"../secret").is_err());
+    }
+
+    #[test]
+    fn a_directory_is_made_although_another_removes_it_all_the_time() {
+        let root = tempfile::tempdir().expect("a directory");
+        let (maker, other) =
+            (Place::open(root.path()).expect("opened"), Place::open(root.path()).expect("opened"));
+        let made = AtomicBool::new(false);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                while !made.load(Ordering::Relaxed) {
+                    other.make_new(b"d").ok();
+                    other.remove_empty(b"d").expect("removed");
+                }
+            });
+            let all = (0..20_000).try_for_each(|_| maker.make(b"d").map(drop));
+            made.store(true, Ordering::Relaxed);
+            all.expect("made");
+        });
+        symlink(".", root.path().join("link")).expect("linked");
+        assert!(maker.make(b"link").is_err());
     }
 
     #[test]
