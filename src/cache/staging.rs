@@ -105,6 +105,8 @@ impl Staging {
                 sync_tree(&self.tree)?;
                 self.top.sync()?;
                 self.parent.sync()?;
+                // It may be this commit that made `.kiln`.
+                self.cache.sync()?;
             }
         }
         Ok(())
