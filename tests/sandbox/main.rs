@@ -157,22 +157,32 @@ fn what_is_read_of_the_cache_is_reported_or_why_it_is_not_known() {
         return;
     }
     let (_directory, project) = project();
-    for name in ["pip/used", "pip/unused", "npm/used"] {
+    for name in ["pip/used", "pip/unused", "pip/stamped", "pip/changed", "npm/used"] {
         let path = project.join("cache").join(name);
         fs::create_dir_all(path.parent().expect("it has one")).expect("made");
         fs::write(path, vec![b'x'; 1000]).expect("written");
     }
-    let reads = "cd /var/cache/melange; echo new > pip/new; cat pip/used pip/new npm/used > /dev/null";
+    // Some tools stamp what they use; what has an old time of its own is not older for that.
+    let reads = "cd /var/cache/melange
+perl -e 'utime(time, (stat(\"pip/used\"))[9], \"pip/stamped\")'
+cp --preserve=timestamps pip/used pip/copied
+echo more >> pip/changed; touch --reference pip/used pip/changed
+echo new > pip/new
+cat pip/used pip/stamped pip/copied pip/changed pip/new npm/used > /dev/null";
     for mode in ["rw", "discard"] {
         let output = build_saying("json", &project, "root", &[reads], &["--cache-mode", mode]);
         assert!(output.status.success(), "{}", said(&output));
         let events = String::from_utf8(output.stdout).expect("JSON");
         let cache = events.lines().find(|line| line.contains(r#""event":"cache""#)).expect("it is reported");
-        let expected = if nix::unistd::geteuid().is_root() {
-            [r#""reused_why":null"#, r#""name":"npm""#, r#""reused":{"entries":1,"bytes":1000}"#]
+        let expected: &[&str] = if nix::unistd::geteuid().is_root() {
+            &[
+                r#""reused_why":null"#,
+                r#""reused":{"entries":1,"bytes":1000}},{"name":"pip""#,
+                r#""reused":{"entries":2,"bytes":2000}}]"#,
+            ]
         } else {
             // The kernel tells nobody but its root.
-            [r#""reused_why":"what the build read of the cache is not known: "#, "EPERM", r#""reused":null"#]
+            &[r#""reused_why":"what the build read of the cache is not known: "#, "EPERM", r#""reused":null"#]
         };
         for part in expected {
             assert!(cache.contains(part), "{mode}: {part}: {cache}");

@@ -54,6 +54,11 @@ impl Directory {
         self.mounts.iter().map(AsFd::as_fd)
     }
 
+    /// A directory below it.
+    pub(crate) fn open(&self, path: &Path) -> Result<OwnedFd> {
+        open(self.directory.as_fd(), if path.as_os_str().is_empty() { Path::new(".") } else { path })
+    }
+
     /// Whether there is a regular file, as far as can be seen: not below links.
     pub(crate) fn holds_a_file(&self) -> bool {
         let mut looks = LOOKS;
