@@ -56,10 +56,19 @@ impl Held {
         changed.filter(|path| ecosystem::kind(path) == Kind::Kept).collect()
     }
 
-    /// Bytes of what every build writes again, and of junk.
-    pub(super) fn rewritten(&self, before: &Self, directory: &str) -> u64 {
-        let changed = self.changed(before).filter(|(path, _)| path.starts_with(directory));
-        changed.filter(|(path, _)| ecosystem::kind(path) != Kind::Kept).map(|(_, entry)| entry.bytes).sum()
+    /// Bytes of what every build may write again below a directory: whoever reads more has used an entry.
+    pub(super) fn bytes_of_no_entry(&self, directory: &str) -> u64 {
+        let others = self.0.iter().filter(|(path, _)| path.starts_with(directory));
+        others
+            .filter(|(path, _)| ecosystem::kind(path) == Kind::Rewritten)
+            .map(|(_, entry)| entry.bytes)
+            .sum()
+    }
+
+    /// Bytes of what is not as it was before, below these paths.
+    pub(super) fn rewritten(&self, before: &Self, paths: &[&str]) -> u64 {
+        let below = |path: &Path| paths.iter().any(|directory| path.starts_with(directory));
+        self.changed(before).filter(|(path, _)| below(path)).map(|(_, entry)| entry.bytes).sum()
     }
 
     fn changed<'h>(&'h self, before: &'h Self) -> impl Iterator<Item = (&'h Path, &'h Entry)> {

@@ -19,7 +19,7 @@ use nix::unistd::geteuid;
 use self::{
     held::Held,
     project::{NAMES, Network, Project},
-    told::Told,
+    told::{Row, Told},
 };
 use crate::{lot::Lot, place::Place, proxy::Proxy, skip::skip};
 
@@ -30,6 +30,9 @@ const MORE: usize = 2;
 /// What pip downloads in the first build and not in the second: the larger of its two archives, roughly. The pages of the
 /// index come both times.
 const ARCHIVE: u64 = 20_000;
+
+/// No package is so small; what a network says of itself is smaller.
+const CHATTER: u64 = 4_000;
 
 /// A way to run a build and to keep what it writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,6 +70,15 @@ impl Backend {
         });
     }
 
+    /// Whether reads are counted, for whoever runs kiln in a place.
+    fn counting(self, place: &Place) -> Counting {
+        match self {
+            Self::NineP | Self::Virtiofs => Counting::Exact,
+            Self::Docker | Self::Bubblewrap if place.uid() == 0 => Counting::Exact,
+            Self::Docker | Self::Bubblewrap => Counting::Impossible("fanotify"),
+        }
+    }
+
     /// The mode in which what it writes into the cache is kept.
     fn keeping(self) -> &'static str {
         match self {
@@ -74,6 +86,15 @@ impl Backend {
             Self::Virtiofs | Self::Docker | Self::Bubblewrap => "auto",
         }
     }
+}
+
+/// What the report can say of what steps read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Counting {
+    /// All of it.
+    Exact,
+    /// Nothing, and these words stand in the reason.
+    Impossible(&'static str),
 }
 
 /// A package manager in a backend.
@@ -117,8 +138,13 @@ fn registries_are_reached_through_a_proxy_of_this_hosts_loopback() {
         let (place, proxy) = (Place::new(), Proxy::start());
         let project = Project::new(name, &place.directory(name));
         project.for_the_first();
-        build(&place, &project, backend, Way::Through(&proxy));
+        project.count_received();
+        let told = build(&place, &project, backend, Way::Through(&proxy));
         assert!(!proxy.asked().is_empty(), "{name} in {backend:?} did not use the proxy");
+        if backend.has_own_network() {
+            let received = told.received();
+            assert!(received < CHATTER, "{name} in {backend:?} received {received} bytes past the proxy");
+        }
     }
 }
 
@@ -159,7 +185,10 @@ fn build_twice(name: &'static str, backend: Backend, place: &Place) {
     let project = Project::new(name, &place.directory(name));
     project.for_the_first();
     let first = build(place, &project, backend, Way::Direct);
-    assert_eq!(first.of_directory(directory).before.entries, 0, "{cell}");
+    let row = first.of_directory(directory);
+    assert_eq!(row.before.entries, 0, "{cell}: {row:?}");
+    // An empty cache needs no counting.
+    assert_eq!(row.reused.as_ref().map(|reused| reused.entries), Some(0), "{cell}: {row:?}");
     let filled = Held::of(&project.cache(), place.uid());
     assert!(filled.entries(directory) > 0, "{cell} left nothing");
 
@@ -171,8 +200,8 @@ fn build_twice(name: &'static str, backend: Backend, place: &Place) {
     assert!(made_anew.is_empty(), "{cell} made anew: {made_anew:?}");
     let row = second.of_directory(directory);
     assert!(row.before.bytes > 0, "{cell}: {row:?}");
-    assert!(row.new.bytes <= after.rewritten(&filled, directory), "{cell}: {row:?}");
-    assert!(row.reused.as_ref().is_none_or(|reused| reused.entries > 0), "{cell}: {row:?}");
+    assert!(row.new.bytes <= after.rewritten(&filled, project.rewritten()), "{cell}: {row:?}");
+    assert_hits(&cell, &second, backend.counting(place), &row, filled.bytes_of_no_entry(directory));
     let said = second.said();
     for word in project.must_not_say() {
         assert!(!said.contains(word), "{cell} said {word:?}\n{said}");
@@ -180,6 +209,19 @@ fn build_twice(name: &'static str, backend: Backend, place: &Place) {
     if project.network() == Network::On && backend.has_own_network() {
         let (first, second) = (first.received(), second.received());
         assert!(second + ARCHIVE <= first, "{cell} received {first} bytes, then {second}");
+    }
+}
+
+/// The report shows that entries were used, or says why it cannot. `others`: the bytes of all that is read besides.
+fn assert_hits(cell: &str, told: &Told, counting: Counting, row: &Row, others: u64) {
+    let why = told.reused_why();
+    match (counting, &row.reused, &why) {
+        (Counting::Exact, Some(reused), None) => {
+            assert!(reused.bytes > others, "{cell} used no entry: {row:?}");
+            assert!(reused.entries <= row.before.entries, "{cell}: {row:?}");
+        }
+        (Counting::Impossible(reason), None, Some(why)) => assert!(why.contains(reason), "{cell}: {why}"),
+        (Counting::Exact | Counting::Impossible(_), _, _) => panic!("{cell}: {row:?}, {why:?}"),
     }
 }
 

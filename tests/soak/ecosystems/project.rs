@@ -65,6 +65,15 @@ impl Project {
         self.write(&self.build_file(), "UV_OFFLINE=1\nCARGO_NET_OFFLINE=true\nCOMPOSER_DISABLE_NETWORK=1\n");
     }
 
+    /// Has the build's last step count what it received.
+    pub(super) fn count_received(&self) {
+        let file = self.directory.join("file.yaml");
+        let text = fs::read_to_string(&file).unwrap();
+        if !text.ends_with(COUNT_RECEIVED) {
+            fs::write(file, text + COUNT_RECEIVED).unwrap();
+        }
+    }
+
     /// Writes a build file that names Go's module cache.
     pub(super) fn with_module_cache(&self, path: &str) {
         let environment = format!("      - go\n  environment:\n    GOMODCACHE: {path}\n");
@@ -74,6 +83,15 @@ impl Project {
     /// Whether the second build has a network.
     pub(super) fn network(&self) -> Network {
         if self.name == "pip" { Network::On } else { Network::Off }
+    }
+
+    /// What of the cache even a build that needs nothing new may write again: its report may call that new, and nothing else.
+    pub(super) fn rewritten(&self) -> &'static [&'static str] {
+        match self.name {
+            // A log of each run, and a line in the index for each use.
+            "npm" => &["npm/_logs", "npm/_cacache/index-v5"],
+            _ => &[],
+        }
     }
 
     /// What the second build prints only if it did not use the cache.
@@ -96,7 +114,7 @@ impl Project {
     }
 }
 
-/// What the line of [`Told::received`](super::told::Told::received) begins with.
+/// What stands before the number of [`Told::received`](super::told::Told::received).
 pub(super) const RECEIVED: &str = "received bytes:";
 
 /// The last step of what needs a network to the end.

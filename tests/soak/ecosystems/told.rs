@@ -45,13 +45,19 @@ impl Told {
     /// Bytes that the guest received, as its last step counted them.
     pub(super) fn received(&self) -> u64 {
         let said = self.said();
-        let line = said.lines().find_map(|line| line.strip_prefix(super::project::RECEIVED));
+        // Maven's colours end at the beginning of somebody else's line.
+        let line = said.lines().find_map(|line| Some(line.split_once(super::project::RECEIVED)?.1));
         line.unwrap_or_else(|| panic!("nothing was counted\n{said}")).trim().parse().unwrap()
+    }
+
+    /// Why the report does not say, or not wholly, what was used.
+    pub(super) fn reused_why(&self) -> Option<String> {
+        self.report()["reused_why"].as_str().map(str::to_owned)
     }
 
     /// What the report says of a directory of the cache; the writes were kept.
     pub(super) fn of_directory(&self, name: &str) -> Row {
-        let report = self.0.iter().find(|event| event["event"] == "cache").unwrap();
+        let report = self.report();
         assert_eq!(report["persisted"], true, "{report}");
         let rows = report["directories"].as_array().unwrap();
         let row = rows.iter().find(|row| row["name"] == name).unwrap_or_else(|| panic!("{report}"));
@@ -61,6 +67,10 @@ impl Told {
             new: new.unwrap_or_else(|| panic!("{report}")),
             reused,
         }
+    }
+
+    fn report(&self) -> &Value {
+        self.0.iter().find(|event| event["event"] == "cache").unwrap()
     }
 }
 
