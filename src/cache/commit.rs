@@ -69,14 +69,25 @@ fn failed(lease: &Lease) -> Failure {
 
 /// Finishes what is decided, and removes what never was; says how much still waits. Cheap when there is nothing to do.
 pub(super) fn recover(lease: &Lease) -> Result<u64> {
-    staging::sweep_locks(lease)?;
-    let nothing_staged =
-        lease.place.stat(staging::DIRECTORY).context("look for .kiln in the cache")?.is_none();
-    let journal = Journal::of(lease)?;
-    if nothing_staged && journal.is_empty()? {
+    if is_clean(lease)? {
         return Ok(0);
     }
-    let _turn = lease.commit_lock()?;
+    recover_in_turn(lease, &lease.commit_lock()?)
+}
+
+/// Whether nothing is under way into the cache, nor was when somebody died.
+fn is_clean(lease: &Lease) -> Result<bool> {
+    staging::sweep_locks(lease)?;
+    let staged = lease.place.stat(staging::DIRECTORY).context("look for .kiln in the cache")?;
+    Ok(staged.is_none() && Journal::of(lease)?.is_empty()?)
+}
+
+/// The same for whoever has the lock of commits.
+pub(super) fn recover_in_turn(lease: &Lease, _turn: &LockFile) -> Result<u64> {
+    if is_clean(lease)? {
+        return Ok(0);
+    }
+    let journal = Journal::of(lease)?;
     journal.sweep()?;
     let waiting = complete(lease).with_context(|| failed(lease))?;
     let kept = names(&journal)?;

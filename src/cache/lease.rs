@@ -7,11 +7,12 @@ use std::{
     fs,
     os::fd::OwnedFd,
     path::{Path, PathBuf},
+    thread,
     time::Duration,
 };
 
 use anyhow::{Context, Result};
-use nix::time::{ClockId, clock_gettime};
+use nix::time::{ClockId, clock_getres, clock_gettime};
 
 use super::{
     desk::{Desk, Key, Record},
@@ -53,7 +54,7 @@ pub struct Lease {
     _record: Record,
     lock: LockFile,
     strength: Strength,
-    /// What was changed after this moment the holder may not have seen.
+    /// What was changed at this moment or later the holder may not have seen.
     pub(super) started: Stamp,
 }
 
@@ -103,8 +104,7 @@ impl Lease {
         let place = Place::open(directory).with_context(|| format!("open {}", directory.display()))?;
         let desk = Desk::open(home, directory)?;
         let record = desk.enter(directory, who)?;
-        let now = clock_gettime(ClockId::CLOCK_REALTIME).context("read the clock")?;
-        let lease = Self {
+        let mut lease = Self {
             directory: directory.clone(),
             key: desk.key().clone(),
             home: home.clone(),
@@ -112,9 +112,14 @@ impl Lease {
             _record: record,
             lock,
             strength: *strength,
-            started: (now.tv_sec(), now.tv_nsec()),
+            started: now()?,
         };
-        super::commit::recover(&lease)?;
+        // While no commit is under way: the holder sees all of each that came before, and nothing of those that come.
+        let turn = lease.commit_lock()?;
+        super::commit::recover_in_turn(&lease, &turn)?;
+        tick()?;
+        lease.started = now()?;
+        drop(turn);
         Ok(lease)
     }
 
@@ -153,6 +158,21 @@ impl Lease {
         }
         result
     }
+}
+
+/// By the clock of file systems, which give a file the time of the last tick, some milliseconds ago: by a finer one, what
+/// changes right after this moment could bear an earlier time.
+const CLOCK: ClockId = ClockId::CLOCK_REALTIME_COARSE;
+
+fn now() -> Result<Stamp> {
+    let now = clock_gettime(CLOCK).context("read the clock")?;
+    Ok((now.tv_sec(), now.tv_nsec()))
+}
+
+/// Waits for the next tick: what has been changed before it bears an earlier time than what is changed from then on.
+fn tick() -> Result<()> {
+    thread::sleep(clock_getres(CLOCK).context("ask for the resolution of the clock")?.into());
+    Ok(())
 }
 
 /// The directory alone, or, where another has it, the first free one of those that kiln keeps for that case.

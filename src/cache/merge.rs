@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use super::{
     journal::Record,
     place::{Place, Placed, What, join, shown, split, what},
-    remove,
+    remove, renew,
     rules::{self, Rule},
     stage::MAX_DEPTH,
     staging::Staging,
@@ -121,7 +121,7 @@ impl Merge<'_> {
             // Nothing of ours: a guest that writes straight into the cache has been here.
             return Ok(());
         }
-        let Some(theirs) = to.stat(name)? else { return self.put(entry) };
+        let Some(theirs) = to.stat(name)? else { return self.put(entry, depth) };
         let both = kind == What::Directory && what(&theirs) == What::Directory;
         if both && !self.record.opaque.iter().any(|opaque| opaque == path) {
             return self.descend(entry, depth);
@@ -136,13 +136,14 @@ impl Merge<'_> {
         }
         if kind != What::Directory && what(&theirs) != What::Directory {
             remove::writable(to)?;
+            renew::renew(from, name, depth)?;
             from.move_over(name, to, name)?;
             self.touched += 1;
             return Ok(());
         }
         self.take_out(to, name)?;
         match to.stat(name)? {
-            None => self.put(entry),
+            None => self.put(entry, depth),
             // What came later than the build began stays, and ours goes around it.
             Some(left) if kind == What::Directory && what(&left) == What::Directory => {
                 self.descend(entry, depth)
@@ -151,9 +152,10 @@ impl Merge<'_> {
         }
     }
 
-    fn put(&mut self, entry: &Staged<'_>) -> Result<()> {
+    fn put(&mut self, entry: &Staged<'_>, depth: usize) -> Result<()> {
         let Staged { from, to, name, .. } = *entry;
         remove::writable(to)?;
+        renew::renew(from, name, depth)?;
         if from.move_new(name, to, name)? == Placed::Done {
             self.touched += 1;
         }

@@ -24,8 +24,9 @@
 //! another lease is held only new names appear: deletions and replacements wait, decided and durable, in journal and
 //! staging directory, for the first moment at which somebody is alone with the cache.
 //!
-//! **Conflicts.** A build has seen the cache as it was when its lease began. What another commit has put there since is
-//! never deleted by it; what both have written is decided by the table of [`rules`].
+//! **Conflicts.** A build has seen the cache as it was when its lease began, a moment at which no commit is under way. What
+//! another commit has put there since is never deleted by it: all that a merge moves is new from that moment on ([`renew`]),
+//! however long ago it was staged. What both have written is decided by the table of [`rules`].
 //!
 //! **Care.** A prune and a repair are commits that only delete, under an exclusive lease; an import is a commit
 //! of an archive.
@@ -46,6 +47,7 @@ mod mounts;
 mod place;
 mod prune;
 mod remove;
+mod renew;
 mod report;
 mod reused;
 mod rules;

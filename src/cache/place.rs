@@ -250,6 +250,11 @@ impl Place {
         Ok(fchownat(&self.fd, name, ids.0, ids.1, AtFlags::AT_SYMLINK_NOFOLLOW)?)
     }
 
+    /// Renews the time of the last change of what has this name (`st_ctime`), and nothing else of it.
+    pub(super) fn touch(&self, name: &[u8]) -> io::Result<()> {
+        Ok(fchownat(&self.fd, name, None, None, AtFlags::AT_SYMLINK_NOFOLLOW)?)
+    }
+
     /// Makes its names durable.
     pub(super) fn sync(&self) -> io::Result<()> {
         Ok(fsync(&self.fd)?)

@@ -74,7 +74,7 @@ pub(super) fn writable(place: &Place) -> io::Result<()> {
     if mode & 0o700 == 0o700 { Ok(()) } else { place.set_mode(mode | 0o700) }
 }
 
-/// Whether anything in a tree was changed at or after `since`. What is too deep to see counts as changed.
+/// Whether anything in a tree was changed, or put there ([`super::renew`]), at or after `since`. What is too deep to see counts as changed.
 pub(super) fn changed_since(parent: &Place, name: &[u8], since: Stamp, depth: usize) -> io::Result<bool> {
     let Some(stat) = parent.stat(name)? else { return Ok(false) };
     if what(&stat) != What::Directory {

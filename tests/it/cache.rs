@@ -219,7 +219,6 @@ fn whiteouts_remove_even_when_all_are_links_of_one_inode() {
         bench.write(path, "1");
     }
     fs::set_permissions(bench.cache().join("go/tree/x"), fs::Permissions::from_mode(0o555)).unwrap();
-    std::thread::sleep(Duration::from_millis(20));
     let upper = Upper::default()
         .dir("go/", 0o755)
         .whiteout("go/a")
@@ -240,7 +239,6 @@ fn an_opaque_directory_hides_what_was_there() {
     let bench = Bench::new();
     bench.write("d/old/x", "1");
     bench.write("d/both", "1");
-    std::thread::sleep(Duration::from_millis(20));
     committed(&bench.lease(), &Upper::default().opaque("d/").file("d/both", "2").dir("d/new/", 0o755).end());
     assert!(!bench.has("d/old") && bench.has("d/new"));
     assert_eq!(bench.read("d/both"), "2");
@@ -255,7 +253,6 @@ fn kinds_may_change_and_no_link_is_followed() {
     fs::write(bench.scratch.path().join("outside"), "1").unwrap();
     symlink("../../outside", bench.cache().join("a/link")).unwrap();
     symlink("..", bench.cache().join("up")).unwrap();
-    std::thread::sleep(Duration::from_millis(20));
     let upper = Upper::default()
         .dir("a/", 0o755)
         .file("a/dir", "a file now")
@@ -279,7 +276,6 @@ fn what_another_build_may_be_reading_waits_for_it() {
     let bench = Bench::new();
     bench.write("x/replaced", "old");
     bench.write("x/deleted", "old");
-    std::thread::sleep(Duration::from_millis(20));
     let (reader, writer) = (bench.lease(), bench.lease());
     let upper = Upper::default()
         .dir("x/", 0o755)
@@ -301,7 +297,6 @@ fn what_another_build_may_be_reading_waits_for_it() {
 fn what_another_commit_has_put_there_meanwhile_is_not_lost() {
     let bench = Bench::new();
     bench.write("d/seen", "1");
-    std::thread::sleep(Duration::from_millis(20));
     let (one, other) = (bench.lease(), bench.lease());
     let sums = Upper::default().file("sha256:00", "first").dir("d/", 0o755).file("d/unseen", "1");
     committed(&other, &sums.file("list", "first").end());
@@ -311,6 +306,42 @@ fn what_another_commit_has_put_there_meanwhile_is_not_lost() {
     drop(one);
     assert!(!bench.has("d/seen") && bench.has("d/unseen"));
     assert_eq!((bench.read("sha256:00"), bench.read("list")), ("first".into(), "second".into()));
+    bench.is_clean();
+}
+
+#[test]
+fn what_was_staged_before_a_build_began_and_put_there_after_it_is_not_lost() {
+    let bench = Bench::new();
+    let content = "npm/_cacache/content-v2/00";
+    bench.write("d/seen", "1");
+    let one = bench.lease();
+    let upper = Upper::default()
+        .dir("d/", 0o755)
+        .dir("d/new/", 0o555)
+        .dir("d/new/deep/", 0o755)
+        .file("d/new/deep/unseen", "1")
+        .symlink("d/new/link", "nowhere")
+        .dir("npm/", 0o755)
+        .dir("npm/_cacache/", 0o755)
+        .dir("npm/_cacache/content-v2/", 0o755)
+        .file(content, "first");
+    let Outcome::Staged(staged) = stage(&one, &upper.end()[..], CommitLimit::default()).unwrap() else {
+        panic!("there is something new")
+    };
+    let other = bench.lease();
+    commit(&one, *staged).unwrap();
+    drop(one);
+    let upper = Upper::default()
+        .whiteout("d")
+        .dir("npm/", 0o755)
+        .dir("npm/_cacache/", 0o755)
+        .dir("npm/_cacache/content-v2/", 0o755)
+        .file(content, "second");
+    committed(&other, &upper.end());
+    drop(other);
+    assert!(!bench.has("d/seen") && bench.has("d/new/deep/unseen") && bench.has("d/new/link"));
+    assert_eq!(bench.read(content), "first");
+    assert_eq!(bench.cache().join(content).metadata().unwrap().mtime(), 1_000_000_000);
     bench.is_clean();
 }
 
