@@ -4,8 +4,9 @@
 
 use std::{
     fs::{self, DirBuilder, File},
+    hash::{BuildHasher, RandomState},
     io::Write,
-    os::unix::fs::DirBuilderExt,
+    os::unix::fs::{DirBuilderExt, MetadataExt},
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
@@ -13,6 +14,9 @@ use std::{
 use anyhow::{Context, Result};
 
 use crate::{env::Env, exit::Failure};
+
+/// The file with the word of [`Home::identity`].
+const IDENTITY: &str = "identity";
 
 /// The directory of kiln's state.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,6 +64,29 @@ impl Home {
             )
         })?;
         Ok(dir)
+    }
+
+    /// A word for this home and no other. Not its device and inode: a device may have another number after the next start
+    /// of the host. A copy of a home is another one.
+    pub fn identity(&self) -> Result<String> {
+        let root = self.dir("")?;
+        let inode = fs::metadata(&root).with_context(|| format!("look at {}", root.display()))?.ino();
+        let begin = format!("{inode:x}-");
+        let known = || anyhow::Ok(self.read("", IDENTITY)?.and_then(|text| String::from_utf8(text).ok()));
+        let is_own = |text: &String| text.strip_prefix(&begin).is_some_and(|rest| rest.len() == 16);
+        if let Some(own) = known()?.filter(is_own) {
+            return Ok(own);
+        }
+        let random = RandomState::new().hash_one("a fresh random key makes this a random number");
+        let path = root.join(IDENTITY);
+        let doing = || format!("write {}", path.display());
+        let mut file = tempfile::NamedTempFile::new_in(&root).with_context(doing)?;
+        write!(file, "{begin}{random:016x}").with_context(doing)?;
+        file.as_file().sync_all().with_context(doing)?;
+        file.persist(&path).with_context(doing)?;
+        File::open(&root).and_then(|root| root.sync_all()).with_context(doing)?;
+        // Another kiln may have come at the same time: what is read counts.
+        known()?.filter(is_own).with_context(|| format!("{} is not what was written", path.display()))
     }
 
     /// Writes a file of a directory below so that readers see all of it or none.
@@ -166,6 +193,20 @@ mod tests {
         home.write("verdicts", "a", b"second").unwrap();
         assert_eq!(home.read("verdicts", "a").unwrap().unwrap(), b"second");
         assert_eq!(fs::read_dir(home.dir("verdicts").unwrap()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_home_is_the_same_ever_after_and_a_copy_is_another() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::at(dir.path().join("home"));
+        let identity = home.identity().unwrap();
+        assert_eq!(home.identity().unwrap(), identity);
+        let copy = Home::at(dir.path().join("copy"));
+        fs::copy(home.root().join(IDENTITY), copy.dir("").unwrap().join(IDENTITY)).unwrap();
+        assert_ne!(copy.identity().unwrap(), identity);
+        assert_eq!(copy.identity().unwrap(), copy.identity().unwrap());
+        fs::write(home.root().join(IDENTITY), "").unwrap();
+        assert_ne!(home.identity().unwrap(), identity, "one that was lost is made anew");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use super::{
     lease::Lease,
     lock::LockFile,
     merge::Merge,
+    renumbered,
     stage::{Gain, Staged},
     staging::{self, Staging},
     summary,
@@ -89,6 +90,7 @@ pub(super) fn recover_in_turn(lease: &Lease, _turn: &LockFile) -> Result<u64> {
     }
     let journal = Journal::of(lease)?;
     journal.sweep()?;
+    renumbered::adopt(lease, &journal)?;
     let waiting = complete(lease).with_context(|| failed(lease))?;
     let kept = names(&journal)?;
     staging::remove_orphans(lease, &kept)?;

@@ -53,6 +53,11 @@ impl Journal {
         Self::open(&lease.home.dir(JOURNALS)?, &lease.key)
     }
 
+    /// One that is there.
+    pub(super) fn at(directory: PathBuf) -> Self {
+        Self { directory }
+    }
+
     fn open(journals: &Path, key: &Key) -> Result<Self> {
         let directory = journals.join(&key.0);
         if !directory.is_dir() {

@@ -85,6 +85,8 @@ impl Merge<'_> {
         remove::writable(parent)?;
         if remove::changed_since(parent, name, self.record.started, MAX_DEPTH)? {
             remove::older(parent, name, self.record.started, MAX_DEPTH)?;
+            // In directories that nobody has noted.
+            self.touched += FLUSH_EACH;
             return Ok(());
         }
         if let Some(place) = parent.dir(name)? {

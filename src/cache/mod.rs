@@ -24,6 +24,9 @@
 //! another lease is held only new names appear: deletions and replacements wait, decided and durable, in journal and
 //! staging directory, for the first moment at which somebody is alone with the cache.
 //!
+//! A key is good until the host is started anew, when devices may get other numbers: then the records are found by what
+//! they have staged ([`renumbered`]). Nothing here relies on the order in which a file system writes what was not flushed.
+//!
 //! **Conflicts.** A build has seen the cache as it was when its lease began, a moment at which no commit is under way. What
 //! another commit has put there since is never deleted by it: all that a merge moves is new from that moment on ([`renew`]),
 //! however long ago it was staged. What both have written is decided by the table of [`rules`].
@@ -48,6 +51,7 @@ mod place;
 mod prune;
 mod remove;
 mod renew;
+mod renumbered;
 mod report;
 mod reused;
 mod rules;
@@ -59,7 +63,7 @@ mod verify;
 mod walk;
 
 use std::{
-    fs,
+    fs, io,
     path::{Path, PathBuf, absolute},
 };
 
@@ -99,10 +103,20 @@ pub fn directory(written: &str) -> anyhow::Result<Option<PathBuf>> {
         )
         .into());
     }
-    fs::create_dir_all(&path).with_context(|| unusable(&path))?;
+    make(&path).with_context(|| unusable(&path))?;
     let path = fs::canonicalize(&path).with_context(|| unusable(&path))?;
     fs::read_dir(&path).with_context(|| unusable(&path))?;
     Ok(Some(path))
+}
+
+/// Makes the directory, with those above it, so that a power cut leaves it there: what is kept in it is durable.
+fn make(path: &Path) -> io::Result<()> {
+    let missing = path.ancestors().take_while(|above| !above.exists()).count();
+    fs::create_dir_all(path)?;
+    for parent in path.ancestors().skip(1).take(missing) {
+        fs::File::open(parent)?.sync_all()?;
+    }
+    Ok(())
 }
 
 fn unusable(path: &Path) -> Failure {

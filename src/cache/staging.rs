@@ -6,7 +6,6 @@
 use std::{
     fs,
     hash::{BuildHasher, RandomState},
-    os::unix::fs::MetadataExt,
 };
 
 use anyhow::{Context, Result};
@@ -150,8 +149,14 @@ fn sync_tree(place: &Place) -> Result<()> {
 
 /// How the names of this home's staging directories begin.
 fn prefix(lease: &Lease) -> Result<String> {
-    let home = fs::metadata(lease.home.root()).context("look at kiln's home")?;
-    Ok(format!("{:x}-{:x}-", home.dev(), home.ino()))
+    Ok(format!("{}-", lease.home.identity()?))
+}
+
+/// Whether the cache has one of this name.
+pub(super) fn is_there(lease: &Lease, name: &str) -> Result<bool> {
+    let parent = lease.place.dir(DIRECTORY).context("open .kiln in the cache")?;
+    let found = parent.map(|parent| parent.dir(name.as_bytes())).transpose().context("look into .kiln")?;
+    Ok(found.flatten().is_some())
 }
 
 /// Removes the locks of makers that died, in whichever cache they worked: what has no lock is an orphan.

@@ -56,7 +56,7 @@ pub fn sweep_private(home: &Home) -> Result<Vec<PathBuf>> {
     Ok(removed)
 }
 
-fn names(directory: &Path) -> Result<Vec<String>> {
+pub(super) fn names(directory: &Path) -> Result<Vec<String>> {
     let doing = || format!("read {}", directory.display());
     let mut names = Vec::new();
     for entry in fs::read_dir(directory).with_context(doing)? {
@@ -66,7 +66,7 @@ fn names(directory: &Path) -> Result<Vec<String>> {
 }
 
 /// Whether the cache that a lease was for is certainly no longer where it was.
-fn is_gone(lease: &Path, key: &str) -> bool {
+pub(super) fn is_gone(lease: &Path, key: &str) -> bool {
     let Ok(bytes) = fs::read(lease.join("path")) else { return false };
     match fs::metadata(PathBuf::from(OsString::from_vec(bytes))) {
         Ok(there) => format!("{:x}-{:x}", there.dev(), there.ino()) != key,
@@ -75,7 +75,7 @@ fn is_gone(lease: &Path, key: &str) -> bool {
 }
 
 /// Forgets one, unless somebody has a lease of it or its journal is not empty.
-fn forget(home: &Home, key: &str) -> Result<bool> {
+pub(super) fn forget(home: &Home, key: &str) -> Result<bool> {
     let desk = Desk::named(home, key)?;
     let Some(_lock) = desk.try_lock(Strength::Exclusive)? else { return Ok(false) };
     let journal = home.root().join(JOURNALS).join(key);

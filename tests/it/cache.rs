@@ -293,6 +293,46 @@ fn what_another_build_may_be_reading_waits_for_it() {
     bench.is_clean();
 }
 
+/// A cache in which the replacement and the deletion of two files are decided, and have waited for a build that was killed.
+fn waiting() -> Bench {
+    let bench = Bench::new();
+    bench.write("replaced", "old");
+    bench.write("deleted", "old");
+    std::thread::sleep(Duration::from_millis(20));
+    let (_reader, writer) = (bench.lease(), bench.lease());
+    let upper = Upper::default().whiteout("deleted").file("replaced", "new");
+    assert_eq!(committed(&writer, &upper.end()).waiting, 2);
+    bench
+}
+
+#[test]
+fn what_was_decided_is_done_when_the_device_has_another_number() {
+    let bench = waiting();
+    let metadata = bench.cache().metadata().unwrap();
+    let key = |device: u64| format!("{device:x}-{:x}", metadata.ino());
+    // What a host finds that has given the device of the cache another number at its start.
+    for directory in ["journals", "leases"] {
+        let directory = bench.home().dir(directory).unwrap();
+        let [new, old] = [metadata.dev(), metadata.dev() + 1].map(|device| directory.join(key(device)));
+        fs::rename(new, old).unwrap();
+    }
+    drop(bench.alone());
+    assert_eq!((bench.read("replaced"), bench.has("deleted")), ("new".into(), false));
+    bench.is_clean();
+    assert_eq!(fs::read_dir(bench.home().dir("leases").unwrap()).unwrap().count(), 1);
+}
+
+#[test]
+fn what_a_recovery_has_put_there_its_build_has_seen() {
+    let bench = waiting();
+    let lease = bench.alone();
+    assert_eq!(bench.read("replaced"), "new");
+    committed(&lease, &Upper::default().whiteout("replaced").end());
+    assert!(!bench.has("replaced"));
+    drop(lease);
+    bench.is_clean();
+}
+
 #[test]
 fn what_another_commit_has_put_there_meanwhile_is_not_lost() {
     let bench = Bench::new();

@@ -9,9 +9,10 @@ use crate::{
 
 /// Files that a home, a scratch directory or a project may have after a run, as names of a path below the place; a
 /// directory that is listed is not looked into.
-const EXPECTED: [&str; 12] = [
+const EXPECTED: [&str; 13] = [
     "home/agents",
     "home/accelerator",
+    "home/identity",
     "home/leases",
     "home/logs",
     "home/run/lock",

@@ -1,0 +1,54 @@
+//! The records of a cache that had another key before the host was started anew.
+//!
+//! A key is a device number and an inode. The former is given at each start of the host, in the order in which disks are
+//! found; of some file systems (btrfs, NFS) it is any free one. What was decided under the old key is still to be done, and
+//! what is staged says which cache it was for: nobody else has a directory of that name.
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use super::{
+    desk::{Desk, LEASES},
+    journal::{JOURNALS, Journal},
+    lease::Lease,
+    lock::Strength,
+    staging, sweep,
+};
+
+/// Takes over the records of other keys, which are no cache's any more, whose staging directories lie in this cache. Under
+/// the lock of commits.
+pub(super) fn adopt(lease: &Lease, journal: &Journal) -> Result<()> {
+    let (journals, leases) = (lease.home.dir(JOURNALS)?, lease.home.dir(LEASES)?);
+    for key in sweep::names(&journals)? {
+        let other = journals.join(&key);
+        // Records that were put aside lie beside the directories.
+        if key == lease.key.0 || !other.is_dir() || is_in_use(&leases.join(&key), &key) {
+            continue;
+        }
+        let Some(lock) = Desk::named(&lease.home, &key)?.try_lock(Strength::Exclusive)? else { continue };
+        let old = Journal::at(other);
+        old.sweep()?;
+        for number in old.pending()? {
+            let Some(record) = old.read(number)? else { continue };
+            if !staging::is_there(lease, &record.staging)? {
+                continue;
+            }
+            tracing::info!(
+                key,
+                number,
+                "takes over a commit of this cache under another number of its device"
+            );
+            journal.decide(&record)?;
+            old.complete(number)?;
+        }
+        drop(lock);
+        sweep::forget(&lease.home, &key)?;
+    }
+    Ok(())
+}
+
+/// Whether a cache has this key now. Where that was is not flushed with the record: a power cut may have left nothing of it.
+fn is_in_use(lease: &Path, key: &str) -> bool {
+    lease.join("path").exists() && !sweep::is_gone(lease, key)
+}
