@@ -21,6 +21,7 @@ mod ownership;
 mod patience;
 mod pipelines;
 mod place;
+mod powercuts;
 #[path = "../it/proxy.rs"]
 mod proxy;
 mod prunes;

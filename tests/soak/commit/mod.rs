@@ -5,7 +5,7 @@
 //! reading change.
 
 mod prune;
-mod scene;
+pub(crate) mod scene;
 mod tracee;
 
 use kiln::{

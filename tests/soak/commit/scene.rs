@@ -34,7 +34,7 @@ pub(super) enum Size {
 }
 
 /// All that can be seen of a cache: by path, what it is, its mode, and what is in it.
-pub(super) type Seen = BTreeMap<PathBuf, String>;
+pub(crate) type Seen = BTreeMap<PathBuf, String>;
 
 /// A directory with a cache and a home of kiln.
 pub(super) struct Scene {
@@ -119,7 +119,7 @@ impl Scene {
 
     /// What the build's overlay holds when it has succeeded.
     pub(super) fn stream(&self) -> Vec<u8> {
-        let mut upper = Upper(Builder::new(Vec::new()));
+        let mut upper = Upper::default();
         upper.directory("go", 0o755);
         upper.directory("go/mod@v1", 0o555);
         upper.file("go/mod@v1/b.go", "package mod");
@@ -146,48 +146,58 @@ impl Scene {
                 upper.file(&format!("many/{number}/file"), &"x".repeat(BYTES));
             }
         }
-        upper.0.into_inner().unwrap()
+        upper.finish()
     }
 
-    /// The cache as it is; what kiln has on its way into it counts as well.
     pub(super) fn seen(&self) -> Seen {
-        let mut seen = Seen::new();
-        let mut open = vec![self.cache()];
-        while let Some(directory) = open.pop() {
-            for entry in fs::read_dir(directory).unwrap() {
-                let path = entry.unwrap().path();
-                let metadata = path.symlink_metadata().unwrap();
-                let mode = metadata.mode();
-                let what = if metadata.is_dir() {
-                    open.push(path.clone());
-                    format!("directory {mode:o}")
-                } else if metadata.is_symlink() {
-                    format!("link to {}", fs::read_link(&path).unwrap().display())
-                } else {
-                    format!("file {mode:o} {:?}", fs::read_to_string(&path).unwrap())
-                };
-                seen.insert(path.strip_prefix(self.cache()).unwrap().to_owned(), what);
-            }
-        }
-        seen
+        seen(&self.cache())
     }
 
     /// Whether a commit is decided and not complete.
     pub(super) fn is_decided(&self) -> bool {
-        self.records().iter().any(|name| name.parse::<u64>().is_ok())
+        records(&self.root.join("home")).iter().any(|name| name.parse::<u64>().is_ok())
     }
 
-    fn records(&self) -> Vec<String> {
-        let caches = fs::read_dir(self.root.join("home/journals")).into_iter().flatten().flatten();
-        caches.flat_map(|cache| names(&cache.path())).collect()
-    }
-
-    /// What a kiln that ended leaves in its home, beside what it keeps on purpose.
+    /// What is left in its home.
     pub(super) fn left(&self) -> Vec<String> {
-        let holders = fs::read_dir(self.root.join("home/leases")).unwrap().flatten();
-        let holders = holders.flat_map(|cache| names(&cache.path().join("holders")));
-        holders.chain(self.records()).chain(names(&self.root.join("home/staging"))).collect()
+        left(&self.root.join("home"))
     }
+}
+
+/// A cache as it is; what kiln has on its way into it counts as well.
+pub(crate) fn seen(cache: &Path) -> Seen {
+    let mut seen = Seen::new();
+    let mut open = vec![cache.to_owned()];
+    while let Some(directory) = open.pop() {
+        for entry in fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            let metadata = path.symlink_metadata().unwrap();
+            let mode = metadata.mode();
+            let what = if metadata.is_dir() {
+                open.push(path.clone());
+                format!("directory {mode:o}")
+            } else if metadata.is_symlink() {
+                format!("link to {}", fs::read_link(&path).unwrap().display())
+            } else {
+                format!("file {mode:o} {:?}", fs::read_to_string(&path).unwrap())
+            };
+            seen.insert(path.strip_prefix(cache).unwrap().to_owned(), what);
+        }
+    }
+    seen
+}
+
+/// What a kiln that ended leaves in its home, beside what it keeps on purpose.
+pub(crate) fn left(home: &Path) -> Vec<String> {
+    let holders = fs::read_dir(home.join("leases")).unwrap().flatten();
+    let holders = holders.flat_map(|cache| names(&cache.path().join("holders")));
+    holders.chain(records(home)).chain(names(&home.join("staging"))).collect()
+}
+
+/// The records of all journals.
+fn records(home: &Path) -> Vec<String> {
+    let caches = fs::read_dir(home.join("journals")).into_iter().flatten().flatten();
+    caches.flat_map(|cache| names(&cache.path())).collect()
 }
 
 fn names(directory: &Path) -> Vec<String> {
@@ -196,39 +206,50 @@ fn names(directory: &Path) -> Vec<String> {
 }
 
 /// The name of a source by its content.
-fn source(content: &str) -> String {
+pub(crate) fn source(content: &str) -> String {
     let digest = Sha256::digest(content);
     digest.iter().fold("sha256:".to_owned(), |name, byte| name + &format!("{byte:02x}"))
 }
 
 /// Writes what an overlay holds, as the agent does.
-struct Upper(Builder<Vec<u8>>);
+pub(crate) struct Upper(Builder<Vec<u8>>);
+
+impl Default for Upper {
+    fn default() -> Self {
+        Self(Builder::new(Vec::new()))
+    }
+}
 
 impl Upper {
+    /// All of it.
+    pub(crate) fn finish(self) -> Vec<u8> {
+        self.0.into_inner().unwrap()
+    }
+
     fn entry(&mut self, kind: EntryType, path: &str, mode: u32, content: &str) {
         let mut header = header(kind, mode);
         header.set_size(content.len() as u64);
         self.0.append_data(&mut header, path, content.as_bytes()).unwrap();
     }
 
-    fn directory(&mut self, path: &str, mode: u32) {
+    pub(crate) fn directory(&mut self, path: &str, mode: u32) {
         self.entry(EntryType::Directory, path, mode, "");
     }
 
-    fn opaque(&mut self, path: &str) {
+    pub(crate) fn opaque(&mut self, path: &str) {
         self.0.append_pax_extensions([("SCHILY.xattr.trusted.overlay.opaque", b"y".as_slice())]).unwrap();
         self.directory(path, 0o755);
     }
 
-    fn file(&mut self, path: &str, content: &str) {
+    pub(crate) fn file(&mut self, path: &str, content: &str) {
         self.entry(EntryType::Regular, path, 0o644, content);
     }
 
-    fn link(&mut self, kind: EntryType, path: &str, target: &str) {
+    pub(crate) fn link(&mut self, kind: EntryType, path: &str, target: &str) {
         self.0.append_link(&mut header(kind, 0o777), path, target).unwrap();
     }
 
-    fn whiteout(&mut self, path: &str) {
+    pub(crate) fn whiteout(&mut self, path: &str) {
         self.entry(EntryType::Char, path, 0, "");
     }
 }
