@@ -13,7 +13,7 @@ use std::{
 };
 
 use anyhow::{Context, Error, Result, ensure};
-use kiln_protocol::frame::MAX_DATA;
+use kiln_protocol::{LINKED, frame::MAX_DATA};
 use nix::{
     dir::Dir,
     fcntl::{AtFlags, OFlag, openat, readlinkat},
@@ -180,7 +180,10 @@ impl Export {
             SFlag::from_bits_truncate(stat.st_mode).contains(SFlag::S_IFREG),
             "it changed while it was exported"
         );
-        let attributes = attributes::of(&file, self.form)?;
+        let mut attributes = attributes::of(&file, self.form)?;
+        if self.form == Form::Upper && stat.st_nlink > 1 {
+            attributes.push((LINKED.as_bytes().to_vec(), b"y".to_vec()));
+        }
         let content = Content::new(file, path.to_vec(), stat);
         let kind = Kind::File { size: content.size() };
         self.header(path, kind, &stat, attributes);

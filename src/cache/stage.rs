@@ -2,11 +2,15 @@
 //!
 //! Before it: the engine, with the agent's stream, which is hostile. After it: [`super::commit`]. Nothing in the cache is
 //! changed here. What is the same as what is there is left out; directories that exist are mirrored as empty ones on the
-//! way down, so that [`super::merge`] finds by walking what goes where. This file reads the stream; [`entries`] stages.
+//! way down, so that [`super::merge`] finds by walking what goes where. This file reads the stream; [`entries`] stages, and
+//! [`links`] gives one more name to what came before.
 
+mod buffers;
 mod entries;
 mod limit;
+mod links;
 mod refusals;
+mod seen;
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -19,7 +23,11 @@ use anyhow::{Context, Result};
 use nix::sys::stat::FileStat;
 
 pub use self::limit::CommitLimit;
-use self::refusals::{full, mounted, of_cache, refuse};
+use self::{
+    buffers::Buffers,
+    refusals::{full, mounted, of_cache, refuse},
+    seen::Seen,
+};
 use super::{
     journal,
     lease::Lease,
@@ -113,10 +121,11 @@ fn take(lease: &Lease, stream: impl Read, limit: CommitLimit, origin: Origin) ->
     let mut stager = Stager {
         cache: &lease.place,
         mounts: Mounts::below(&lease.directory)?,
+        staging: &staging,
         tree: staging.tree(),
         here: None,
         open: Vec::new(),
-        whiteouts: HashSet::new(),
+        seen: Seen::default(),
         opaque: HashSet::new(),
         record: journal::Record {
             staging: staging.name().to_owned(),
@@ -131,11 +140,11 @@ fn take(lease: &Lease, stream: impl Read, limit: CommitLimit, origin: Origin) ->
         changes: 0,
         limit,
         origin,
-        buffer: vec![0; PIECE],
-        other: vec![0; PIECE],
+        buffers: Buffers::new(),
     };
     let over = stager.read(stream)?;
     let Stager { record, gains, entries, changes, .. } = stager;
+    staging.clear_aside()?;
     if let Some(over) = over {
         return Ok(Outcome::TooMuch(over));
     }
@@ -157,12 +166,12 @@ struct Here {
 struct Stager<'a> {
     cache: &'a Place,
     mounts: Mounts,
+    staging: &'a Staging,
     tree: &'a Place,
     here: Option<Here>,
     /// New directories whose time is set when nothing more comes into them.
     open: Vec<(Vec<u8>, Time)>,
-    /// What earlier entries said is gone, whether the cache has it or not.
-    whiteouts: HashSet<Vec<u8>>,
+    seen: Seen,
     opaque: HashSet<Vec<u8>>,
     record: journal::Record,
     gains: BTreeMap<String, Gain>,
@@ -172,8 +181,7 @@ struct Stager<'a> {
     changes: u64,
     limit: CommitLimit,
     origin: Origin,
-    buffer: Vec<u8>,
-    other: Vec<u8>,
+    buffers: Buffers,
 }
 
 impl Stager<'_> {
@@ -212,12 +220,11 @@ impl Stager<'_> {
             return Err(refuse(path, &format!("it lies deeper than {MAX_DEPTH} directories")));
         }
         // The build saw another commit's staging directory, if it saw one at all.
-        let ours = super::staging::DIRECTORY;
-        if path.starts_with(ours) && matches!(path.get(ours.len()), None | Some(b'/')) {
+        if is_below(path, super::staging::DIRECTORY) {
             return Ok(());
         }
         if kept(path) == ecosystem::Kind::Junk {
-            return Ok(());
+            return self.junk(entry, reader);
         }
         self.can_be_renamed(entry)?;
         let (directory, name) = split(path);

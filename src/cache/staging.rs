@@ -18,6 +18,8 @@ pub(super) const DIRECTORY: &[u8] = b".kiln";
 const TREE: &[u8] = b"tree";
 /// In it, what was taken out of the cache.
 const TRASH: &[u8] = b"trash";
+/// In it, content whose first name is of no use and whose other names may be.
+const ASIDE: &[u8] = b"aside";
 /// In the home, the locks of those that are being filled.
 const LOCKS: &str = "staging";
 
@@ -94,6 +96,16 @@ impl Staging {
     /// Where things go that are taken out of the cache.
     pub(super) fn trash(&self) -> Result<Place> {
         self.top.make(TRASH).context("make a directory for what is removed")
+    }
+
+    /// Where content waits for a name under which it is kept.
+    pub(super) fn aside(&self) -> Result<Place> {
+        self.top.make(ASIDE).context("make a directory for what may be kept")
+    }
+
+    /// Nothing more is coming: what got no name goes.
+    pub(super) fn clear_aside(&self) -> Result<()> {
+        remove::tree(&self.top, ASIDE).context("remove what is not kept")
     }
 
     /// Makes it and all in it durable; files have been flushed already where each is.

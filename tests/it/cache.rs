@@ -51,11 +51,21 @@ impl Upper {
         self.raw(EntryType::Directory, path, mode, "", b"")
     }
 
+    /// Gives an extended attribute to the entry that follows.
+    pub(crate) fn attribute(self, name: &[u8], value: &str) -> Self {
+        let rest = [b" SCHILY.xattr.", name, b"=", value.as_bytes(), b"\n"].concat();
+        // The length counts its own two digits.
+        let record = [(rest.len() + 2).to_string().as_bytes(), &rest].concat();
+        self.raw(EntryType::XHeader, "pax", 0o644, "", &record)
+    }
+
     pub(crate) fn opaque(self, path: &str) -> Self {
-        let record = b"32 SCHILY.xattr.trusted.overlay.opaque=y\n";
-        let length = record.len();
-        let record = [length.to_string().as_bytes(), &record[2..]].concat();
-        self.raw(EntryType::XHeader, "pax", 0o644, "", &record).dir(path, 0o755)
+        self.attribute(b"trusted.overlay.opaque", "y").dir(path, 0o755)
+    }
+
+    /// A file that has more names.
+    pub(crate) fn linked(self, path: &str, content: &str) -> Self {
+        self.attribute(b"trusted.kiln.linked", "y").file(path, content)
     }
 
     pub(crate) fn file(self, path: &str, content: &str) -> Self {
@@ -131,7 +141,7 @@ impl Bench {
         fs::write(path, content).unwrap();
     }
 
-    fn read(&self, path: &str) -> String {
+    pub(crate) fn read(&self, path: &str) -> String {
         fs::read_to_string(self.cache().join(path)).unwrap()
     }
 
@@ -153,7 +163,7 @@ pub(crate) fn eventually(happens: impl FnMut() -> bool) {
     assert!(comes_true(happens), "it never happens");
 }
 
-fn committed(lease: &Lease, upper: &[u8]) -> Kept {
+pub(crate) fn committed(lease: &Lease, upper: &[u8]) -> Kept {
     match stage(lease, upper, CommitLimit::default()).unwrap() {
         Outcome::Staged(staged) => commit(lease, *staged).unwrap(),
         other => panic!("{other:?}"),

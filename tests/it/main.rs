@@ -24,5 +24,6 @@ mod prune;
 mod share;
 mod skip;
 mod sources;
+mod staged;
 mod transfer;
 mod verify;

@@ -52,6 +52,9 @@ pub use world::{Access, BootFile, Closing, Given, Identity, Mount, Network, Text
 /// The version of this protocol. Host and agent are built together; a mismatch means a stale initramfs.
 pub const VERSION: u32 = 6;
 
+/// In the stream of an upper directory, the extended attribute of a file that has more than one name.
+pub const LINKED: &str = "trusted.kiln.linked";
+
 /// The name of the virtio-serial port that carries the protocol (`/sys/class/virtio-ports/*/name`).
 pub const PORT_NAME: &str = "kiln.agent";
 
@@ -97,7 +100,8 @@ pub enum ToGuest {
     /// it is. Everything that steps have left running is ended first, so that nothing changes meanwhile.
     ///
     /// A character device 0:0 is a whiteout; the xattr `trusted.overlay.opaque=y` marks a directory that hides what lies
-    /// below it, also where the overlay was mounted with `userxattr`. The overlay's other xattrs are not sent, and a file
+    /// below it, also where the overlay was mounted with `userxattr`; the xattr [`LINKED`] marks the first of a file's
+    /// several names, some of which may lie elsewhere. The overlay's other xattrs are not sent, and a file
     /// whose content lies in a lower layer (`metacopy`, `redirect_dir`) is refused.
     ExportUpper {
         /// The `target` of a [`Mount::Overlay`] or [`Mount::Upper`] of the world, as it stands there.

@@ -1,6 +1,6 @@
 //! What was written to an overlay, as the host gets it: from a directory that no path leads to any more.
 
-use kiln_protocol::{Access, ExitStatus, FromGuest, Mount, ToGuest, World};
+use kiln_protocol::{Access, ExitStatus, FromGuest, LINKED, Mount, ToGuest, World};
 use tar::EntryType;
 
 use crate::{
@@ -95,6 +95,10 @@ fn whiteouts_and_opaque_directories_have_one_form() {
         assert_eq!(entry(&seen, b"changed/file").content, b"old\nnew\n");
         assert_eq!(entry(&seen, b"fresh").mode, 0o555);
         assert_eq!(entry(&seen, b"fresh/b").link.as_deref(), Some(b"fresh/a".as_slice()));
+        for (path, linked) in [(&b"fresh/a"[..], true), (b"fresh/b", false), (b"changed/file", false)] {
+            let mark = format!("SCHILY.xattr.{LINKED}");
+            assert_eq!(entry(&seen, path).pax.contains_key(&mark), linked, "{options}: {path:?}");
+        }
         let marked = seen.iter().flat_map(|(_, seen)| seen.pax.keys()).filter(|key| key.contains("overlay"));
         assert_eq!(marked.count(), 1, "{options}: {seen:?}");
     }

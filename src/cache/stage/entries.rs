@@ -3,28 +3,21 @@
 //! [`super`] reads the stream and has entered the directory that an entry lies in. Content is compared as it comes: what is
 //! the same is never written.
 
-use std::{
-    fs::File,
-    io::{self, Read, Write},
-    os::unix::fs::FileExt,
-};
+use std::{ffi::OsStr, fs::File, io::Read, os::unix::ffi::OsStrExt};
 
 use anyhow::{Context, Result};
-use nix::sys::stat::FileStat;
+use nix::sys::stat::{FileStat, Mode, fchmod};
 use xattr::FileExt as _;
 
-use super::{
-    FLUSH_EACH, Origin, Stager, kept,
-    refusals::{of_cache, refuse},
-};
+use super::{FLUSH_EACH, Origin, Stager, kept, refusals::refuse, seen::Was};
 use crate::{
     cache::{
-        place::{USER_ATTRIBUTE, What, bytes, permissions, set_time, shown, split, user_attributes, what},
+        place::{USER_ATTRIBUTE, What, bytes, permissions, set_time, shown, user_attributes, what},
         rules,
     },
     ecosystem,
     event::Amount,
-    package::{self, Entry, Reader},
+    package::{Entry, Reader},
 };
 
 /// How an opaque directory is marked.
@@ -68,10 +61,9 @@ impl Stager<'_> {
         size: u64,
         reader: &mut Reader<R>,
     ) -> Result<()> {
-        let Entry { path, mode, mtime, xattrs, .. } = entry;
+        let Entry { path, .. } = entry;
         let doing = || format!("stage {}", shown(path));
-        let mode = (mode & 0o777) | 0o400;
-        let users: Vec<_> = xattrs.iter().filter(|(key, _)| key.starts_with(USER_ATTRIBUTE)).collect();
+        let (mode, users) = (mode(entry), users(entry));
         let before = self.cached(name).with_context(doing)?;
         let same_so_far = match (&before, &self.here().cached) {
             (Some(stat), Some(cached))
@@ -83,56 +75,32 @@ impl Stager<'_> {
             }
             _ => None,
         };
-        let Some(file) = self.content(name, same_so_far, reader).with_context(doing)? else { return Ok(()) };
-        for (key, value) in users {
-            let key = std::ffi::OsStr::new(std::str::from_utf8(key).unwrap_or("user.unnamed"));
-            match file.set_xattr(key, value) {
-                // A file system that keeps none loses nothing that a package manager needs.
-                Err(error) if error.raw_os_error() == Some(nix::libc::EOPNOTSUPP) => {}
-                result => result.with_context(doing)?,
-            }
-        }
-        nix::sys::stat::fchmod(&file, nix::sys::stat::Mode::from_bits_truncate(mode)).with_context(doing)?;
-        set_time(&file, mtime.seconds, mtime.nanos).with_context(doing)?;
-        if self.entries <= FLUSH_EACH {
-            file.sync_all().with_context(doing)?;
-        }
+        let Self { here, buffers, .. } = self;
+        let staged = &here.as_ref().expect("a directory was entered before").staged;
+        let Some(file) = buffers.take(staged, name, same_so_far, reader).with_context(doing)? else {
+            self.seen.add(path, Was::Same);
+            return Ok(());
+        };
+        self.finish(&file, entry).with_context(doing)?;
         self.gain(path, size, before);
         Ok(())
     }
 
-    /// Reads the content; `None` when it is that of `same`, else the file that holds it.
-    fn content<R: Read>(
-        &mut self,
-        name: &[u8],
-        mut same: Option<File>,
-        reader: &mut Reader<R>,
-    ) -> Result<Option<File>> {
-        let mut out = match &same {
-            None => Some(self.here().staged.create(name)?),
-            Some(_) => None,
-        };
-        let mut offset = 0;
-        loop {
-            let length = reader.read_body(&mut self.buffer).map_err(of_cache)?;
-            if length == 0 {
-                return Ok(out);
+    /// Makes a file whose content has been written what its entry says.
+    pub(super) fn finish(&self, file: &File, entry: &Entry) -> Result<()> {
+        for (key, value) in users(entry) {
+            match file.set_xattr(OsStr::from_bytes(key), value) {
+                // A file system that keeps none loses nothing that a package manager needs.
+                Err(error) if error.raw_os_error() == Some(nix::libc::EOPNOTSUPP) => {}
+                result => result?,
             }
-            if let Some(cached) = &same {
-                let equal = cached.read_exact_at(&mut self.other[..length], offset).is_ok()
-                    && self.other[..length] == self.buffer[..length];
-                if !equal {
-                    let file = self.here().staged.create(name)?;
-                    io::copy(&mut Read::take(cached, offset), &mut &file)?;
-                    out = Some(file);
-                    same = None;
-                }
-            }
-            if let Some(mut file) = out.as_ref() {
-                file.write_all(&self.buffer[..length])?;
-            }
-            offset += length as u64;
         }
+        fchmod(file, Mode::from_bits_truncate(mode(entry)))?;
+        set_time(file, entry.mtime.seconds, entry.mtime.nanos)?;
+        if self.entries <= FLUSH_EACH {
+            file.sync_all()?;
+        }
+        Ok(())
     }
 
     pub(super) fn symlink(&mut self, path: &[u8], name: &[u8], target: &[u8]) -> Result<()> {
@@ -144,6 +112,7 @@ impl Stager<'_> {
             && what(stat) == What::Symlink
             && bytes(&cached.read_link(name)?) == target
         {
+            self.seen.add(path, Was::Same);
             return Ok(());
         }
         self.here().staged.symlink(target, name)?;
@@ -151,34 +120,8 @@ impl Stager<'_> {
         Ok(())
     }
 
-    /// One more name of an earlier entry, which is staged, or unchanged in the cache, or a whiteout.
-    pub(super) fn hard_link(&mut self, path: &[u8], name: &[u8], target: &[u8]) -> Result<()> {
-        package::check_path(target).map_err(|why| refuse(path, &format!("what it links to: {why}")))?;
-        let doing = || format!("stage {}", shown(path));
-        // All whiteouts of an overlay may be names of one inode.
-        if self.whiteouts.contains(target) {
-            return self.whiteout(path, name).with_context(doing);
-        }
-        let (directory, last) = split(target);
-        for root in [self.tree, self.cache] {
-            let Some(from) = root.dir(directory).with_context(doing)? else { continue };
-            let Some(stat) = from.stat(last).with_context(doing)? else { continue };
-            if !matches!(what(&stat), What::File | What::Symlink) {
-                continue;
-            }
-            let before = self.cached(name).with_context(doing)?;
-            if before.is_some_and(|before| (before.st_dev, before.st_ino) == (stat.st_dev, stat.st_ino)) {
-                return Ok(());
-            }
-            self.here().staged.link(&from, last, name).with_context(doing)?;
-            self.gain(path, 0, before);
-            return Ok(());
-        }
-        Err(refuse(path, "it is a hard link to nothing that came before"))
-    }
-
     pub(super) fn whiteout(&mut self, path: &[u8], name: &[u8]) -> Result<()> {
-        self.whiteouts.insert(path.to_vec());
+        self.seen.add(path, Was::Gone);
         if self.cached(name)?.is_some() {
             self.record.deletions.push(path.to_vec());
             self.changes += 1;
@@ -191,7 +134,7 @@ impl Stager<'_> {
         self.origin == Origin::Upper && entry.xattrs.iter().any(|(key, value)| key == OPAQUE && value == b"y")
     }
 
-    fn gain(&mut self, path: &[u8], bytes: u64, before: Option<FileStat>) {
+    pub(super) fn gain(&mut self, path: &[u8], bytes: u64, before: Option<FileStat>) {
         self.changes += 1;
         if kept(path) == ecosystem::Kind::Rewritten {
             return;
@@ -207,6 +150,16 @@ impl Stager<'_> {
 fn add(amount: &mut Amount, bytes: u64) {
     amount.entries += 1;
     amount.bytes += bytes;
+}
+
+/// The permission bits that a file is given: no set-id bits, and its owner can read it.
+fn mode(entry: &Entry) -> u32 {
+    (entry.mode & 0o777) | 0o400
+}
+
+/// The attributes that are kept.
+fn users(entry: &Entry) -> Vec<&(Vec<u8>, Vec<u8>)> {
+    entry.xattrs.iter().filter(|(key, _)| key.starts_with(USER_ATTRIBUTE)).collect()
 }
 
 /// Whether a file has these attributes and no others; where it is not asked for any, its own are no matter.

@@ -1,0 +1,59 @@
+//! Content on its way from the stream into a file, compared with what the cache has: what is the same is never written.
+
+use std::{
+    fs::File,
+    io::{self, Read, Write},
+    os::unix::fs::FileExt,
+};
+
+use anyhow::Result;
+
+use super::{PIECE, refusals::of_cache};
+use crate::{cache::place::Place, package::Reader};
+
+/// What is read at once, and what it is compared with.
+pub(super) struct Buffers {
+    stream: Vec<u8>,
+    cached: Vec<u8>,
+}
+
+impl Buffers {
+    pub(super) fn new() -> Self {
+        Self { stream: vec![0; PIECE], cached: vec![0; PIECE] }
+    }
+
+    /// Reads the content; `None` when it is that of `same`, else the file in `place` that holds it.
+    pub(super) fn take<R: Read>(
+        &mut self,
+        place: &Place,
+        name: &[u8],
+        mut same: Option<File>,
+        reader: &mut Reader<R>,
+    ) -> Result<Option<File>> {
+        let mut out = match &same {
+            None => Some(place.create(name)?),
+            Some(_) => None,
+        };
+        let mut offset = 0;
+        loop {
+            let length = reader.read_body(&mut self.stream).map_err(of_cache)?;
+            if length == 0 {
+                return Ok(out);
+            }
+            if let Some(cached) = &same {
+                let equal = cached.read_exact_at(&mut self.cached[..length], offset).is_ok()
+                    && self.cached[..length] == self.stream[..length];
+                if !equal {
+                    let file = place.create(name)?;
+                    io::copy(&mut Read::take(cached, offset), &mut &file)?;
+                    out = Some(file);
+                    same = None;
+                }
+            }
+            if let Some(mut file) = out.as_ref() {
+                file.write_all(&self.stream[..length])?;
+            }
+            offset += length as u64;
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! Hard links of the stream: one more name for what this stream has brought, or has found to be the same in the cache.
+//!
+//! Nothing else of the cache is a target: a build may have written another content under a name that is not kept (a lock, a
+//! log), and what the cache has there is somebody else's. So that such content is not lost, a file that has several names
+//! ([`LINKED`]) and whose first one is not kept waits aside for the others.
+
+use std::{
+    fs::File,
+    io::{self, Read},
+    os::unix::fs::FileExt,
+};
+
+use anyhow::{Context, Result};
+use kiln_protocol::LINKED;
+use nix::sys::stat::FileStat;
+
+use super::{Origin, Stager, refusals::refuse, seen::Was};
+use crate::{
+    cache::{
+        place::{Place, What, permissions, shown, split, user_attributes, what},
+        stage::is_below,
+        staging,
+    },
+    package::{self, Entry, Kind, Reader},
+};
+
+/// What a hard link refers to.
+struct Target {
+    place: Place,
+    name: Vec<u8>,
+    stat: FileStat,
+    /// What the first link to it adds.
+    bytes: u64,
+}
+
+impl Stager<'_> {
+    /// What is not kept. Its content is, if it may have a name that is.
+    pub(super) fn junk<R: Read>(&mut self, entry: &Entry, reader: &mut Reader<R>) -> Result<()> {
+        let marked = |(key, _): &(Vec<u8>, Vec<u8>)| key == LINKED.as_bytes();
+        if self.origin == Origin::Archive
+            || !matches!(entry.kind, Kind::File { .. })
+            || !entry.xattrs.iter().any(marked)
+        {
+            return Ok(());
+        }
+        let number = u32::try_from(self.seen.count()).context("there are fewer entries than 2^32")?;
+        let doing = || format!("stage {}", shown(&entry.path));
+        let aside = self.staging.aside()?;
+        let content = self.buffers.take(&aside, number.to_string().as_bytes(), None, reader);
+        let file = content.with_context(doing)?.context("nothing was compared, so it was written")?;
+        self.finish(&file, entry).with_context(doing)?;
+        self.seen.add(&entry.path, Was::Aside(number));
+        Ok(())
+    }
+
+    /// One more name of an earlier entry, which is staged, or unchanged in the cache, or not kept, or a whiteout.
+    pub(super) fn hard_link(&mut self, path: &[u8], name: &[u8], target: &[u8]) -> Result<()> {
+        package::check_path(target).map_err(|why| refuse(path, &format!("what it links to: {why}")))?;
+        if is_below(target, staging::DIRECTORY) {
+            return Err(refuse(path, "it is a hard link to what no build may see"));
+        }
+        let doing = || format!("stage {}", shown(path));
+        // All whiteouts of an overlay may be names of one inode.
+        if self.seen.of(target) == Some(Was::Gone) {
+            return self.whiteout(path, name).with_context(doing);
+        }
+        let Some(target) = self.target(target).with_context(doing)? else {
+            return Err(refuse(path, "it is a hard link to nothing that came before"));
+        };
+        let before = self.cached(name).with_context(doing)?;
+        if let Some(stat) = &before
+            && self.has_same(name, stat, &target).with_context(doing)?
+        {
+            self.seen.add(path, Was::Same);
+            return Ok(());
+        }
+        self.here().staged.link(&target.place, &target.name, name).with_context(doing)?;
+        self.gain(path, target.bytes, before);
+        Ok(())
+    }
+
+    fn target(&self, path: &[u8]) -> Result<Option<Target>> {
+        let (directory, name) = split(path);
+        if let Some(place) = self.tree.dir(directory)?
+            && let Some(target) = Target::at(place, name)?
+        {
+            return Ok(Some(target));
+        }
+        match self.seen.of(path) {
+            None | Some(Was::Gone) => Ok(None),
+            Some(Was::Same) => match self.cache.dir(directory)? {
+                Some(place) => Target::at(place, name),
+                None => Ok(None),
+            },
+            Some(Was::Aside(number)) => {
+                let target = Target::at(self.staging.aside()?, number.to_string().as_bytes())?;
+                // It is counted under the first name that is kept.
+                let bytes = |stat: &FileStat| if stat.st_nlink == 1 { stat.st_size } else { 0 };
+                let counted = |target: Target| Target { bytes: size(bytes(&target.stat)), ..target };
+                Ok(target.map(counted))
+            }
+        }
+    }
+
+    /// Whether the cache has under `name` what a link to `target` would put there.
+    fn has_same(&self, name: &[u8], stat: &FileStat, target: &Target) -> Result<bool> {
+        if (stat.st_dev, stat.st_ino) == (target.stat.st_dev, target.stat.st_ino) {
+            return Ok(true);
+        }
+        let alike = what(stat) == What::File
+            && what(&target.stat) == What::File
+            && stat.st_size == target.stat.st_size
+            && permissions(stat) == permissions(&target.stat);
+        let Some(cached) = self.here().cached.as_ref().filter(|_| alike) else { return Ok(false) };
+        let (Some(one), Some(other)) = (cached.file(name)?, target.place.file(&target.name)?) else {
+            return Ok(false);
+        };
+        Ok(user_attributes(&one)? == user_attributes(&other)? && equal(&one, &other)?)
+    }
+}
+
+impl Target {
+    fn at(place: Place, name: &[u8]) -> Result<Option<Self>> {
+        let stat = place.stat(name)?.filter(|stat| matches!(what(stat), What::File | What::Symlink));
+        Ok(stat.map(|stat| Self { place, name: name.to_vec(), stat, bytes: 0 }))
+    }
+}
+
+fn size(bytes: i64) -> u64 {
+    u64::try_from(bytes).unwrap_or(0)
+}
+
+/// Whether two files hold the same.
+fn equal(one: &File, other: &File) -> io::Result<bool> {
+    let (mut left, mut right) = (vec![0; super::PIECE], vec![0; super::PIECE]);
+    let mut offset = 0;
+    loop {
+        let length = one.read_at(&mut left, offset)?;
+        match other.read_exact_at(&mut right[..length], offset) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(false),
+            read => read?,
+        }
+        if left[..length] != right[..length] {
+            return Ok(false);
+        }
+        if length == 0 {
+            return Ok(true);
+        }
+        offset += length as u64;
+    }
+}

@@ -1,0 +1,84 @@
+//! What odd and hostile builds write: what of it is staged, and what never gets in.
+
+use std::{fs, os::unix::fs::MetadataExt};
+
+use kiln::{
+    cache::{CommitLimit, Outcome, stage},
+    event::Amount,
+    exit::{Code, code_of},
+};
+
+use crate::cache::{Bench, Upper, committed};
+
+/// Two names, the first of which is not kept.
+fn junk_first(content: &str) -> Upper {
+    Upper::default()
+        .dir("uv/", 0o755)
+        .linked("uv/.lock", content)
+        .dir("uv/archive-v0/", 0o755)
+        .dir("uv/archive-v0/x/", 0o755)
+        .hard_link("uv/archive-v0/x/f", "uv/.lock")
+        .hard_link("uv/archive-v0/x/g", "uv/.lock")
+}
+
+#[test]
+fn a_link_to_what_is_not_kept_brings_the_builds_content_and_never_the_caches() {
+    for stale in [true, false] {
+        let bench = Bench::new();
+        if stale {
+            bench.write("uv/.lock", "stale");
+        }
+        let kept = committed(&bench.lease(), &junk_first("fresh").end());
+        assert_eq!(kept.gains["uv"].new, Amount { entries: 2, bytes: 5 });
+        let inode = |path: &str| bench.cache().join(path).metadata().unwrap().ino();
+        for path in ["uv/archive-v0/x/f", "uv/archive-v0/x/g"] {
+            assert_eq!(bench.read(path), "fresh");
+            assert_eq!(inode(path), inode("uv/archive-v0/x/f"));
+        }
+        assert_eq!(bench.has("uv/.lock"), stale);
+        // Once more, it is no change.
+        let again = stage(&bench.lease(), &junk_first("fresh").end()[..], CommitLimit::default()).unwrap();
+        assert!(matches!(again, Outcome::Unchanged), "{again:?}");
+        bench.is_clean();
+    }
+}
+
+#[test]
+fn a_link_leads_only_to_what_this_build_has_brought() {
+    let fill = |bench: &Bench| {
+        bench.write("own/stays", "x");
+        bench.write("uv/.lock", "stale");
+        bench.write(".kiln/0-0-1/tree/half", "x");
+    };
+    for (target, upper) in [
+        ("own/stays", Upper::default()),
+        ("uv/.lock", Upper::default().dir("uv/", 0o755).file("uv/.lock", "without other names")),
+        (".kiln/0-0-1/tree/half", Upper::default().dir(".kiln/", 0o700).linked(".kiln/half", "x")),
+        (".kiln/half", Upper::default().dir(".kiln/", 0o700).linked(".kiln/half", "x")),
+    ] {
+        let bench = Bench::new();
+        fill(&bench);
+        let upper = upper.hard_link("x", target).end();
+        let error = stage(&bench.lease(), &upper[..], CommitLimit::default()).unwrap_err();
+        assert_eq!(code_of(&error), Code::Cache, "{target}: {error:#}");
+        assert!(format!("{error:#}").contains("it is a hard link to"), "{target}: {error:#}");
+        assert!(!bench.has("x"));
+    }
+    let bench = Bench::new();
+    fill(&bench);
+    committed(
+        &bench.lease(),
+        &Upper::default().dir("own/", 0o755).file("own/stays", "x").hard_link("x", "own/stays").end(),
+    );
+}
+
+#[test]
+fn a_link_to_what_is_the_same_in_the_cache_is_one_to_that() {
+    let bench = Bench::new();
+    committed(&bench.lease(), &Upper::default().dir("own/", 0o755).file("own/same", "x").end());
+    let upper = Upper::default().dir("own/", 0o755).file("own/same", "x").hard_link("own/z", "own/same");
+    let kept = committed(&bench.lease(), &upper.end());
+    assert_eq!(kept.gains["own"].new, Amount { entries: 1, bytes: 0 });
+    assert_eq!(fs::metadata(bench.cache().join("own/z")).unwrap().nlink(), 2);
+    bench.is_clean();
+}
