@@ -5,7 +5,7 @@
 use std::{
     collections::VecDeque,
     io::{self, ErrorKind, Read, Write},
-    net::{Ipv4Addr, Shutdown, TcpListener, TcpStream},
+    net::{Ipv4Addr, Ipv6Addr, Shutdown, TcpListener, TcpStream},
     os::fd::{AsFd, BorrowedFd},
 };
 
@@ -53,13 +53,18 @@ enum Way {
 }
 
 impl Relay {
-    /// Begins to listen.
+    /// Begins to listen: a name of loopback may stand for either address.
     pub(crate) fn listen(&mut self, ports: &[u16]) -> Result<()> {
         for &port in ports {
+            ensure!(port != 0, "port 0 of loopback is none to listen on");
             let context = || format!("listen on port {port} of loopback");
-            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).with_context(context)?;
-            listener.set_nonblocking(true).with_context(context)?;
-            self.doors.push(Door { port, listener });
+            let usual = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).with_context(context)?;
+            // Not every kernel has IPv6, nor every container; whoever is refused there tries the other address.
+            let other = TcpListener::bind((Ipv6Addr::LOCALHOST, port)).ok();
+            for listener in [usual].into_iter().chain(other) {
+                listener.set_nonblocking(true).with_context(context)?;
+                self.doors.push(Door { port, listener });
+            }
         }
         Ok(())
     }
@@ -202,5 +207,28 @@ impl Connection {
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_addresses_of_loopback_are_listened_on() {
+        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+        let port = free.local_addr().expect("it has one").port();
+        drop(free);
+        let has_ipv6 = TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok();
+        let mut relay = Relay::default();
+        relay.listen(&[port]).expect("it is free");
+        TcpStream::connect((Ipv4Addr::LOCALHOST, port)).expect("listened on");
+        assert_eq!(TcpStream::connect((Ipv6Addr::LOCALHOST, port)).is_ok(), has_ipv6);
+        assert_eq!(relay.waits_for().count(), 1 + usize::from(has_ipv6));
+    }
+
+    #[test]
+    fn port_0_is_refused() {
+        assert!(Relay::default().listen(&[0]).is_err());
     }
 }

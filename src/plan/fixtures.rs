@@ -20,5 +20,6 @@ pub(super) fn parts<'a>(cache: &'a CachePlan, inside: u32) -> Parts<'a> {
         identities: Vec::new(),
         package: "p",
         capabilities: Vec::new(),
+        names: Default::default(),
     }
 }

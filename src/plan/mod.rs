@@ -14,6 +14,7 @@ mod fixtures;
 mod image;
 mod interactive;
 mod limits;
+mod loopback;
 mod packages;
 mod quantity;
 mod resolve;

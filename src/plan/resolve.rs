@@ -97,6 +97,7 @@ pub fn resolve(recipe: &Recipe, wishes: &Wishes, facts: Facts) -> Result<Plan, F
         identities: identities(recipe),
         package: &package.name,
         capabilities: capabilities(recipe)?,
+        names: supplies.names(),
     };
     let (platform, mut world) = match facts.platform {
         PlatformFacts::Qemu { accelerator, modules } => {

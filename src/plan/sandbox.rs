@@ -167,7 +167,7 @@ pub(super) fn world(
     mut files: Vec<kiln_protocol::TextFile>,
     closing: Vec<Closing>,
 ) -> World {
-    files.push(world::hosts());
+    files.push(world::hosts(&parts.names));
     World {
         // Clock, random pool, modules and network cards are the host's.
         clock_ns: None,

@@ -1,12 +1,12 @@
 //! What a build gets of the host besides files to build from: certificates, proxies, secrets. The plan knows where they
 //! come from; their contents are read when it starts, and given to the agent.
 
-use std::{collections::BTreeSet, fmt, net::IpAddr, path::PathBuf};
+use std::{collections::BTreeSet, fmt, path::PathBuf};
 
 use kiln_protocol::TextFile;
 use serde::Serialize;
 
-use super::RunnerKind;
+use super::{RunnerKind, loopback::Loopback};
 
 /// Where a guest keeps its bundle, for tools that must be told.
 const BUNDLE: &str = "/etc/ssl/certs/ca-certificates.crt";
@@ -76,25 +76,18 @@ impl Supplies {
     /// Those that a build in this backend can use; what it cannot is noted, with a way out.
     pub(super) fn reachable(&self, runner: RunnerKind, notes: &mut Vec<String>) -> Self {
         let mut supplies = self.clone();
-        if shares_loopback(runner) {
-            return supplies;
-        }
         for (name, proxy) in supplies.proxies.each_mut() {
-            match Loopback::of(proxy) {
-                None => {}
-                // Where the agent listens.
-                Some(Loopback { host, port: Some(_) }) if RELAYED_HOSTS.contains(&host) => {
-                    // The last one: a user may be called so.
-                    let (start, end) = proxy.rsplit_once(host).unwrap_or((proxy, ""));
-                    *proxy = format!("{start}127.0.0.1{end}");
-                }
-                Some(_) => {
-                    notes.push(format!(
-                        "proxy: {name} names a place of this host's loopback that is not relayed: it is not passed; \
-                         write 127.0.0.1 and its port"
-                    ));
-                    proxy.clear();
-                }
+            let Some(here) = Loopback::of(proxy) else { continue };
+            if shares_loopback(runner) {
+                *proxy = here.shared().unwrap_or_else(|| proxy.clone());
+            } else if let Some(relayed) = here.relayed() {
+                *proxy = relayed;
+            } else {
+                notes.push(format!(
+                    "proxy: {name} names a place of this host's loopback that is not relayed: it is not passed; \
+                     write 127.0.0.1 and its port"
+                ));
+                proxy.clear();
             }
         }
         if self.proxies != Proxies::default() && supplies.proxies.is_empty() {
@@ -109,9 +102,15 @@ impl Supplies {
         if shares_loopback(runner) {
             return Vec::new();
         }
-        let Proxies { http, https, all, none_for: _ } = &self.proxies;
-        let ports = [http, https, all].into_iter().filter_map(|proxy| Loopback::of(proxy)?.port);
+        let ports = self.proxies.on_loopback().filter_map(|here| here.port);
         ports.collect::<BTreeSet<u16>>().into_iter().collect()
+    }
+
+    /// Names of its loopback that a build must know besides those that every one does.
+    pub(super) fn names(&self) -> BTreeSet<String> {
+        let places: Vec<Loopback<'_>> = self.proxies.on_loopback().collect();
+        let names = places.iter().filter_map(Loopback::name).filter(|name| *name != "localhost");
+        names.map(str::to_owned).collect()
     }
 
     /// Files that say what a tool reads of no variable.
@@ -141,6 +140,10 @@ impl Proxies {
         [("HTTP_PROXY", http), ("HTTPS_PROXY", https), ("ALL_PROXY", all)]
     }
 
+    fn on_loopback(&self) -> impl Iterator<Item = Loopback<'_>> {
+        [&self.http, &self.https, &self.all].into_iter().filter_map(|proxy| Loopback::of(proxy))
+    }
+
     /// Whether there is one.
     pub fn is_empty(&self) -> bool {
         [&self.http, &self.https, &self.all].iter().all(|proxy| proxy.is_empty())
@@ -164,34 +167,6 @@ fn shares_loopback(runner: RunnerKind) -> bool {
     match runner {
         RunnerKind::Bubblewrap => true,
         RunnerKind::Qemu | RunnerKind::Docker => false,
-    }
-}
-
-/// A place on this host's loopback.
-#[derive(Debug, PartialEq, Eq)]
-struct Loopback<'u> {
-    /// As the URL has it.
-    host: &'u str,
-    /// If the URL has one: tools do not agree on what is meant by none.
-    port: Option<u16>,
-}
-
-/// As which it is relayed: the port of 127.0.0.1, or of `::1` where that refuses.
-const RELAYED_HOSTS: [&str; 5] = ["localhost", "127.0.0.1", "0.0.0.0", "[::1]", "[::]"];
-
-impl<'u> Loopback<'u> {
-    /// The place of a proxy, if it is there.
-    fn of(url: &'u str) -> Option<Self> {
-        let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-        let authority = rest.split('/').next().unwrap_or_default();
-        let place = authority.rsplit_once('@').map_or(authority, |(_, place)| place);
-        let (host, port) = match place.rsplit_once(':') {
-            Some((host, port)) if !port.ends_with(']') => (host, port.parse().ok()),
-            Some(_) | None => (place, None),
-        };
-        let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-        let is_here = address.is_ok_and(|address| address.is_loopback() || address.is_unspecified());
-        (is_here || host == "localhost").then_some(Self { host, port })
     }
 }
 
@@ -244,27 +219,30 @@ mod tests {
 
     #[test]
     fn a_proxy_on_loopback_is_relayed_where_loopback_is_not_the_hosts() {
-        for (url, inside, port) in [
-            ("http://localhost:3128", "http://127.0.0.1:3128", 3128),
-            ("127.0.0.1:3128", "127.0.0.1:3128", 3128),
-            ("http://u:p@[::1]:80/", "http://u:p@127.0.0.1:80/", 80),
-            ("socks5://0.0.0.0:1", "socks5://127.0.0.1:1", 1),
-        ] {
-            let (supplies, mut notes) = (with_https(url), Vec::new());
-            for runner in [RunnerKind::Qemu, RunnerKind::Docker] {
-                let reachable = supplies.reachable(runner, &mut notes);
-                assert_eq!(reachable.proxies.https, inside);
-                assert_eq!(reachable.relayed(runner), [port], "{url}");
-            }
-            assert_eq!(supplies.reachable(RunnerKind::Bubblewrap, &mut notes), supplies);
-            assert!(supplies.relayed(RunnerKind::Bubblewrap).is_empty());
-            assert!(notes.is_empty(), "{notes:?}");
+        let (supplies, mut notes) = (with_https("https://u:p@[::1]:80/"), Vec::new());
+        for runner in [RunnerKind::Qemu, RunnerKind::Docker] {
+            let reachable = supplies.reachable(runner, &mut notes);
+            assert_eq!(reachable.proxies.https, "https://u:p@127.0.0.1:80/");
+            assert_eq!(reachable.relayed(runner), [80]);
         }
+        assert_eq!(supplies.reachable(RunnerKind::Bubblewrap, &mut notes), supplies);
+        assert!(supplies.relayed(RunnerKind::Bubblewrap).is_empty());
+        assert!(notes.is_empty(), "{notes:?}");
+    }
+
+    #[test]
+    fn a_name_of_loopback_is_kept_and_known_in_every_build() {
+        for runner in [RunnerKind::Qemu, RunnerKind::Docker, RunnerKind::Bubblewrap] {
+            let reachable = with_https("https://A.LOCALHOST.:3128").reachable(runner, &mut Vec::new());
+            assert_eq!(reachable.proxies.https, "https://a.localhost:3128");
+            assert_eq!(reachable.names().into_iter().collect::<Vec<_>>(), ["a.localhost"]);
+        }
+        assert!(with_https("http://localhost:3128").names().is_empty());
     }
 
     #[test]
     fn a_place_of_loopback_that_cannot_be_relayed_is_not_passed() {
-        for url in ["http://localhost", "http://[::1]", "http://127.0.0.2:3128", "http://localhost:x"] {
+        for url in ["http://localhost", "http://127.0.0.2:3128", "http://localhost:0"] {
             let mut notes = Vec::new();
             let reachable = with_https(url).reachable(RunnerKind::Qemu, &mut notes);
             assert!(reachable.variables().is_empty() && notes.len() == 1, "{url}: {notes:?}");
@@ -273,12 +251,9 @@ mod tests {
 
     #[test]
     fn a_proxy_elsewhere_is_passed_as_it_is() {
-        for url in ["http://proxy.example:3128", "http://localhost.example", "http://localhost:x@10.0.0.1:80"]
-        {
-            let supplies = with_https(url);
-            assert_eq!(supplies.reachable(RunnerKind::Qemu, &mut Vec::new()), supplies);
-            assert!(supplies.relayed(RunnerKind::Qemu).is_empty(), "{url}");
-        }
+        let supplies = with_https("http://proxy.example:3128");
+        assert_eq!(supplies.reachable(RunnerKind::Qemu, &mut Vec::new()), supplies);
+        assert!(supplies.relayed(RunnerKind::Qemu).is_empty());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! The root is a read-only erofs with an overlay on the scratch disk; source and cache are shares. Until `Mount::Root`
 //! paths are those of the initramfs, so that neither lower nor upper directories can be seen by a step.
 
-use std::path::Path;
+use std::{collections::BTreeSet, path::Path};
 
 use kiln_protocol::{Access, Identity, Mount, Network as GuestNetwork, TextFile, World};
 
@@ -48,11 +48,13 @@ pub(super) struct Parts<'a> {
     pub identities: Vec<Identity>,
     pub package: &'a str,
     pub capabilities: Vec<u8>,
+    /// Of loopback, besides `localhost`.
+    pub names: BTreeSet<String>,
 }
 
 /// The world of a microVM. The clock and entropy are set when it is launched.
 pub(super) fn microvm(modules: Vec<String>, slirp: &Slirp, parts: Parts<'_>) -> World {
-    let Parts { source, hidden, cache, owner, network, identities, package, capabilities } = parts;
+    let Parts { source, hidden, cache, owner, network, identities, package, capabilities, names } = parts;
     let mut mounts = root();
     mounts.extend(workspace(source.is_some(), hidden, owner));
     mounts.extend(cache.into_iter().flat_map(|cache| cache_mounts(cache, owner)));
@@ -70,7 +72,7 @@ pub(super) fn microvm(modules: Vec<String>, slirp: &Slirp, parts: Parts<'_>) -> 
         hostname: Some(HOSTNAME.into()),
         network: guest_network(network, slirp),
         identities,
-        files: vec![file(RESOLVER, resolver), hosts()],
+        files: vec![file(RESOLVER, resolver), hosts(&names)],
         capabilities: Some(capabilities),
         counted: counted(cache),
         limits: LIMITS.to_vec(),
@@ -230,8 +232,9 @@ pub(super) fn file(path: &str, text: String) -> TextFile {
 }
 
 /// `/etc/hosts`, the same in every backend.
-pub(super) fn hosts() -> TextFile {
-    file("/etc/hosts", format!("127.0.0.1\tlocalhost {HOSTNAME}\n::1\tlocalhost\n"))
+pub(super) fn hosts(names: &BTreeSet<String>) -> TextFile {
+    let more: String = names.iter().flat_map(|name| [" ", name]).collect();
+    file("/etc/hosts", format!("127.0.0.1\tlocalhost {HOSTNAME}{more}\n::1\tlocalhost{more}\n"))
 }
 
 /// The user `build`, which exists in every guest.

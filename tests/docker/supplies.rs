@@ -27,7 +27,7 @@ fn an_authority_is_trusted_when_it_is_given_and_only_then() {
 fn a_proxy_on_loopback_is_reached_and_no_other_port_is() {
     let Some(_) = daemon() else { return };
     let (place, proxy, other) = (Place::new(), Proxy::start(), Proxy::start());
-    let other = other.url().replace("http://127.0.0.1:", "");
+    let other = other.url().replace("http://localhost:", "");
     let closed = format!("! (exec 3<>/dev/tcp/127.0.0.1/{other}) 2>/dev/null");
     let mut command = place.command("build", &[ASK_PROXY, &closed], &[]);
     let output = command.env("HTTPS_PROXY", proxy.url()).output().unwrap();

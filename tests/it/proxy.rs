@@ -29,9 +29,9 @@ impl Proxy {
         proxy
     }
 
-    /// Its address, for the environment.
+    /// Its address, for the environment. A proxy may have a certificate for this name.
     pub(crate) fn url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+        format!("http://localhost:{}", self.port)
     }
 
     /// Where tunnels were asked to lead, `host:port`, in order.

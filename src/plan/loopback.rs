@@ -1,0 +1,213 @@
+//! Proxies on this host's loopback: which URLs name one, and as what a build names it.
+//!
+//! Before it: the environment's URLs. After it: `supplies` passes what can be reached. A name is left as it is, since a proxy
+//! that speaks TLS has a certificate of its name: the guest's `/etc/hosts` has it, too.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// Names that hosts give their loopback; `*.localhost` are more of them (RFC 6761 §6.3).
+const NAMES: [&str; 7] = [
+    "localhost",
+    "localhost.localdomain",
+    "localhost4",
+    "localhost6",
+    "localhost6.localdomain6",
+    "ip6-localhost",
+    "ip6-loopback",
+];
+
+/// A proxy of this host's loopback.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Loopback<'u> {
+    /// What comes before its host in the URL: a scheme, a user.
+    before: &'u str,
+    host: Host,
+    /// What comes after it.
+    after: &'u str,
+    /// If the URL has one that can be connected to: tools do not agree on what is meant by none.
+    pub(super) port: Option<u16>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Host {
+    /// As `/etc/hosts` has it.
+    Name(String),
+    /// `127.0.0.1`, or what a connection to it reaches as well.
+    Usual,
+    /// Another one: what listens there need not listen on the usual one.
+    Other,
+}
+
+impl<'u> Loopback<'u> {
+    /// The proxy that a URL names, if it is there.
+    pub(super) fn of(url: &'u str) -> Option<Self> {
+        let start = url.find("://").map_or(0, |at| at + "://".len());
+        let end = url[start..].find(['/', '?', '#']).map_or(url.len(), |at| start + at);
+        let start = url[start..end].rfind('@').map_or(start, |at| start + at + 1);
+        let place = &url[start..end];
+        let (name, port) = match place.rsplit_once(':') {
+            Some((name, port)) if !port.ends_with(']') => (name, number(port)),
+            Some(_) | None => (place, None),
+        };
+        let host = host(name)?;
+        Some(Self { before: &url[..start], host, after: &url[start + name.len()..], port })
+    }
+
+    /// The URL as a build has it whose loopback is the host's.
+    pub(super) fn shared(&self) -> Option<String> {
+        self.name().map(|name| self.with(name))
+    }
+
+    /// The URL as a build has it whose loopback leads to the host's, port by port; none where nothing does.
+    pub(super) fn relayed(&self) -> Option<String> {
+        self.port?;
+        match &self.host {
+            Host::Name(name) => Some(self.with(name)),
+            // Not every guest has an `::1`.
+            Host::Usual => Some(self.with(&Ipv4Addr::LOCALHOST.to_string())),
+            Host::Other => None,
+        }
+    }
+
+    /// Its name, which a build's `/etc/hosts` must have.
+    pub(super) fn name(&self) -> Option<&str> {
+        match &self.host {
+            Host::Name(name) => Some(name),
+            Host::Usual | Host::Other => None,
+        }
+    }
+
+    fn with(&self, host: &str) -> String {
+        format!("{}{host}{}", self.before, self.after)
+    }
+}
+
+/// A port that something can listen on.
+fn number(port: &str) -> Option<u16> {
+    let digits = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+    port.parse().ok().filter(|&port| digits && port != 0)
+}
+
+fn host(name: &str) -> Option<Host> {
+    if let Some(address) = address(name) {
+        let usual = address == Ipv4Addr::LOCALHOST || address == Ipv6Addr::LOCALHOST;
+        return match address {
+            _ if usual || address.is_unspecified() => Some(Host::Usual),
+            _ if address.is_loopback() => Some(Host::Other),
+            _ => None,
+        };
+    }
+    // Resolvers know neither case nor a final dot, but some tools do.
+    let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
+    if NAMES.contains(&name.as_str()) {
+        return Some(Host::Name(name));
+    }
+    let label = name.strip_suffix(".localhost")?;
+    let plain = label.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+    Some(if plain && !label.is_empty() { Host::Name(name) } else { Host::Other })
+}
+
+/// An address as URLs have it.
+fn address(text: &str) -> Option<IpAddr> {
+    let Some(inside) = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) else {
+        return ipv4(text).map(IpAddr::V4);
+    };
+    // Without its zone.
+    let address: Ipv6Addr = inside.split('%').next()?.parse().ok()?;
+    Some(address.to_canonical())
+}
+
+/// An address as `inet_aton` takes it: `127.1` and `0x7f000001` are `127.0.0.1`.
+fn ipv4(text: &str) -> Option<Ipv4Addr> {
+    let parts: Vec<u32> = text.split('.').map(part).collect::<Option<_>>()?;
+    let (&last, first) = parts.split_last()?;
+    let shift = 8 * (4_u32.checked_sub(u32::try_from(first.len()).ok()?)?);
+    // The last part stands for all bytes that are left.
+    if shift == 0 || u64::from(last) >= 1 << shift || first.iter().any(|&byte| byte > 0xff) {
+        return None;
+    }
+    let bits = first.iter().zip((0..=24).rev().step_by(8)).fold(last, |bits, (&byte, at)| bits | byte << at);
+    Some(Ipv4Addr::from_bits(bits))
+}
+
+/// A number as C writes it.
+fn part(text: &str) -> Option<u32> {
+    let (digits, radix) = match text.strip_prefix('0') {
+        Some(rest) if rest.starts_with(['x', 'X']) => (&rest[1..], 16),
+        Some(rest) if !rest.is_empty() => (rest, 8),
+        Some(_) | None => (text, 10),
+    };
+    // `from_str_radix` would take a sign.
+    let plain = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    u32::from_str_radix(digits, radix).ok().filter(|_| plain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_spelling_of_loopback_is_known() {
+        for (url, relayed) in [
+            ("http://localhost:3128", Some("http://localhost:3128")),
+            ("https://localhost:3128", Some("https://localhost:3128")),
+            ("https://LOCALHOST:3128/", Some("https://localhost:3128/")),
+            ("http://localhost.:3128", Some("http://localhost:3128")),
+            ("ip6-localhost:3128", Some("ip6-localhost:3128")),
+            ("http://Proxy.localhost:80", Some("http://proxy.localhost:80")),
+            ("http://localhost:3128?localhost", Some("http://localhost:3128?localhost")),
+            ("http://localhost:3128#a/b@c", Some("http://localhost:3128#a/b@c")),
+            ("127.0.0.1:3128", Some("127.0.0.1:3128")),
+            ("http://127.1:3128", Some("http://127.0.0.1:3128")),
+            ("http://0x7f000001:3128", Some("http://127.0.0.1:3128")),
+            ("http://0177.0.0.01:3128", Some("http://127.0.0.1:3128")),
+            ("http://0:3128", Some("http://127.0.0.1:3128")),
+            ("http://localhost:p@[::1]:80/", Some("http://localhost:p@127.0.0.1:80/")),
+            ("http://[::ffff:127.0.0.1]:80", Some("http://127.0.0.1:80")),
+            ("http://[::1%lo]:80", Some("http://127.0.0.1:80")),
+            ("http://[::]:80", Some("http://127.0.0.1:80")),
+            ("socks5://0.0.0.0:1", Some("socks5://127.0.0.1:1")),
+            ("http://localhost", None),
+            ("http://[::1]", None),
+            ("http://127.0.0.2:3128", None),
+            ("http://127.0.0.2:3128", None),
+            ("http://a b.localhost:3128", None),
+            ("http://localhost:x", None),
+            ("http://localhost:+80", None),
+            ("http://localhost:0", None),
+            ("http://localhost:", None),
+        ] {
+            let here = Loopback::of(url).unwrap_or_else(|| panic!("{url} is loopback"));
+            assert_eq!(here.relayed().as_deref(), relayed, "{url}");
+        }
+    }
+
+    #[test]
+    fn what_is_elsewhere_is_not_taken_for_loopback() {
+        for url in [
+            "",
+            "http://",
+            "http://:3128",
+            "http://proxy.example:3128",
+            "http://localhost.example:3128",
+            "http://mylocalhost:3128",
+            "http://localhost:x@10.0.0.1:80",
+            "http://10.0.0.1:80?@localhost",
+            "http://128.1:80",
+            "http://127.0.0.0.1:80",
+            "http://127.16777216:80",
+            "http://256.0.0.1:80",
+            "http://127.0.0.:80",
+            "http://[fe80::1%eth0]:80",
+        ] {
+            assert_eq!(Loopback::of(url), None, "{url}");
+        }
+    }
+
+    #[test]
+    fn only_names_are_spelled_anew_where_loopback_is_the_hosts() {
+        let shared = |url| Loopback::of(url).and_then(|here| here.shared());
+        assert_eq!(shared("http://u@LocalHost.:0"), Some("http://u@localhost:0".into()));
+        assert_eq!(shared("http://[::1]:80"), None);
+    }
+}
