@@ -349,8 +349,8 @@ impl Engine<'_> {
                 self.writes = Writes::TooMuch(why);
                 Ok(None)
             }
-            (Ok(()), Ok(Outcome::Unchanged)) => {
-                self.writes = Writes::Unchanged;
+            (Ok(()), Ok(Outcome::Unchanged(left_out))) => {
+                self.writes = Writes::Unchanged(left_out);
                 Ok(None)
             }
             (Ok(()), Ok(Outcome::Staged(staged))) => Ok(Some(staged)),

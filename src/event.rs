@@ -237,6 +237,8 @@ pub struct CacheReport {
     pub exact: bool,
     /// Why `reused` is null, or less than all, where it is.
     pub reused_why: Option<String>,
+    /// What of the build's writes was not kept while all else was, and why.
+    pub left_out: Option<String>,
     /// Directory by directory; sorted by name.
     pub directories: Vec<CacheDirectory>,
 }

@@ -10,7 +10,7 @@ use super::{
     lock::LockFile,
     merge::Merge,
     renumbered,
-    stage::{Gain, Staged},
+    stage::{Gain, LeftOut, Staged},
     staging::{self, Staging},
     summary,
 };
@@ -23,6 +23,8 @@ pub struct Kept {
     pub gains: BTreeMap<String, Gain>,
     /// How many replacements and deletions, of this and of earlier commits, wait until nobody else uses the cache.
     pub waiting: u64,
+    /// What was not kept.
+    pub left_out: LeftOut,
 }
 
 /// Decides and merges. When this returns, what was staged is durable, and will be in its place whatever happens.
@@ -30,7 +32,7 @@ pub struct Kept {
 /// # Errors
 /// A cache failure (7). Before the decision nothing is kept; after it the next start finishes.
 pub fn commit(lease: &Lease, staged: Staged) -> Result<Kept> {
-    let Staged { mut staging, record, gains } = staged;
+    let Staged { mut staging, record, gains, left_out } = staged;
     let _turn = decide(lease, &record).map_err(|error| explained(error, || undecided(lease)))?;
     staging.decided();
     drop(staging);
@@ -39,7 +41,7 @@ pub fn commit(lease: &Lease, staged: Staged) -> Result<Kept> {
         // It never claims to be exact; `kiln cache report` counts.
         tracing::warn!(%error, "the summary of the cache was not brought up to date");
     }
-    Ok(Kept { gains, waiting })
+    Ok(Kept { gains, waiting, left_out })
 }
 
 /// The moment from which on it will be kept; gives the lock under which commits take turns.

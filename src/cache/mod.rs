@@ -42,6 +42,7 @@ mod commit;
 mod desk;
 mod export;
 mod fit;
+mod hashed;
 mod journal;
 mod lease;
 mod lock;
@@ -81,7 +82,7 @@ pub use prune::{Entry, Inventory, Pruned, Wanted, inventory, named, prune, would
 pub use report::{Writes, report, written};
 pub use reused::Reused;
 pub use rules::SOURCES;
-pub use stage::{CommitLimit, Gain, Outcome, Staged, stage};
+pub use stage::{CommitLimit, Gain, LeftOut, Outcome, Staged, stage};
 pub use summary::{Amounts, Held, held, renew};
 pub use sweep::{sweep, sweep_private};
 pub use verify::{Fault, Verdict, verify};

@@ -27,7 +27,7 @@ use super::{
     lease::Lease,
     place::{Place, What, split},
     rules,
-    stage::{Flush, Gain, Staged, is_below},
+    stage::{Flush, Gain, LeftOut, Staged, is_below},
     staging::Staging,
     walk::{Found, walk},
 };
@@ -247,7 +247,7 @@ pub(super) fn remove(lease: &Lease, entries: &[Entry]) -> Result<()> {
             opaque: Vec::new(),
             modes: Vec::new(),
         };
-        commit(lease, Staged { staging, record, gains })?;
+        commit(lease, Staged { staging, record, gains, left_out: LeftOut::default() })?;
         for path in &deletions {
             remove_empty_above(&lease.place, path);
         }

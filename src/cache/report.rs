@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{
     commit::Kept,
     reused::Reused,
-    stage::Gain,
+    stage::{Gain, LeftOut},
     summary::{self, Amounts, Held},
 };
 use crate::{
@@ -21,8 +21,8 @@ pub enum Writes {
     Lost,
     /// They were committed.
     Committed(Kept),
-    /// There was nothing to commit.
-    Unchanged,
+    /// There was nothing to commit but what was left out.
+    Unchanged(LeftOut),
     /// They were more than the limit allows.
     TooMuch(String),
     /// They went straight through; what the directory held before and holds now, where that is known.
@@ -51,6 +51,7 @@ pub fn report(
             why: "there is no cache directory".into(),
             exact: true,
             reused_why: None,
+            left_out: None,
             directories: Vec::new(),
         };
     };
@@ -61,7 +62,16 @@ pub fn report(
         why,
         exact: held.is_some_and(|held| held.exact),
         reused_why: reused.why(),
+        left_out: left_out(writes),
         directories: directories(held, writes, reused),
+    }
+}
+
+fn left_out(writes: &Writes) -> Option<String> {
+    match writes {
+        Writes::Committed(kept) => kept.left_out.words(),
+        Writes::Unchanged(left_out) => left_out.words(),
+        Writes::Lost | Writes::TooMuch(_) | Writes::Through(_) => None,
     }
 }
 
@@ -76,7 +86,7 @@ fn verdict(plan: &CachePlan, writes: &Writes, succeeded: bool) -> (bool, String)
             );
             return (true, why);
         }
-        (CacheMode::Commit, Writes::Unchanged) => (true, "the build wrote nothing new"),
+        (CacheMode::Commit, Writes::Unchanged(_)) => (true, "the build wrote nothing new"),
         (CacheMode::Commit, Writes::TooMuch(why)) => {
             return (false, format!("{why}; --cache-commit-limit allows more"));
         }
@@ -97,7 +107,7 @@ fn verdict(plan: &CachePlan, writes: &Writes, succeeded: bool) -> (bool, String)
 fn directories(held: Option<&Held>, writes: &Writes, reused: &Reused) -> Vec<CacheDirectory> {
     let (before, new) = match writes {
         Writes::Committed(kept) => (held.map(|held| held.amounts.clone()), Some(gains(&kept.gains))),
-        Writes::Unchanged => (held.map(|held| held.amounts.clone()), Some(Amounts::new())),
+        Writes::Unchanged(_) => (held.map(|held| held.amounts.clone()), Some(Amounts::new())),
         Writes::Through(Some((before, after))) => (Some(before.clone()), Some(grown(before, after))),
         Writes::Through(None) | Writes::Lost | Writes::TooMuch(_) => {
             (held.map(|held| held.amounts.clone()), None)

@@ -3,7 +3,8 @@
 //! A conflict is a path that a build wants to replace and that another commit has put there since the build began. Where
 //! the name stands for the content, what is there is as good as what comes: it stays ([`Rule::First`]), and a reader's file
 //! is not pulled away. Where a tool keeps a database, an index or a list, the newer one knows no less about what its own
-//! build stored: it wins ([`Rule::Last`]). Both are whole files; neither is ever mixed.
+//! build stored: it wins ([`Rule::Last`]). So does what is named by its hash (sources, npm's content): what comes has been
+//! checked ([`super::hashed`]), what is there may be damaged. Both are whole files; neither is ever mixed.
 
 /// What becomes of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,8 +39,6 @@ const TABLE: &[Row] = &[
     row("pip/wheels/", "", Rule::First),
     // Composer: archives bear their commit.
     row("composer/files/", "", Rule::First),
-    // npm: content by its hash, lists of it by key.
-    row("npm/_cacache/content-v2/", "", Rule::First),
     // Cargo: crates bear their version, what is unpacked from them too; databases and indexes change.
     row("cargo/registry/cache/", "", Rule::First),
     row("cargo/registry/src/", "", Rule::First),
@@ -51,9 +50,6 @@ const TABLE: &[Row] = &[
     // git: objects and packs bear their hash; references move.
     row("git/", ".pack", Rule::First),
     row("git/", ".idx", Rule::First),
-    // Sources, by their hash.
-    row("sha256:", "", Rule::First),
-    row("sha512:", "", Rule::First),
 ];
 
 /// The rule for a path of the cache.
@@ -88,7 +84,7 @@ mod tests {
             ("npm/_cacache/index-v5/00/11", Rule::Last),
             ("m2repository/a/b/1/b-1.jar", Rule::First),
             ("m2repository/a/b/1/_remote.repositories", Rule::Last),
-            ("sha256:00", Rule::First),
+            ("sha256:00", Rule::Last),
             ("anything", Rule::Last),
         ] {
             assert_eq!(rule(path.as_bytes()), expected, "{path}");

@@ -7,6 +7,7 @@
 
 mod buffers;
 mod entries;
+mod left_out;
 mod limit;
 mod links;
 mod refusals;
@@ -22,12 +23,12 @@ use std::{
 use anyhow::{Context, Result};
 use nix::sys::stat::FileStat;
 
-pub use self::limit::CommitLimit;
 use self::{
     buffers::Buffers,
     refusals::{full, mounted, of_cache, refuse},
     seen::Seen,
 };
+pub use self::{left_out::LeftOut, limit::CommitLimit};
 use super::{
     journal,
     lease::Lease,
@@ -67,6 +68,8 @@ pub struct Staged {
     pub(super) record: journal::Record,
     /// By kind of directory.
     pub gains: BTreeMap<String, Gain>,
+    /// What is not staged.
+    pub left_out: LeftOut,
 }
 
 /// How things are made durable.
@@ -92,8 +95,8 @@ pub(super) enum Origin {
 pub enum Outcome {
     /// It is staged.
     Staged(Box<Staged>),
-    /// Nothing in it is other than what the cache holds.
-    Unchanged,
+    /// Nothing in it is other than what the cache holds, but for what was left out.
+    Unchanged(LeftOut),
     /// It is more than the limit allows; why, in words.
     TooMuch(String),
 }
@@ -138,22 +141,23 @@ fn take(lease: &Lease, stream: impl Read, limit: CommitLimit, origin: Origin) ->
         entries: 0,
         bytes: 0,
         changes: 0,
+        left_out: LeftOut::default(),
         limit,
         origin,
         buffers: Buffers::new(),
     };
     let over = stager.read(stream)?;
-    let Stager { record, gains, entries, changes, .. } = stager;
+    let Stager { record, gains, entries, changes, left_out, .. } = stager;
     staging.clear_aside()?;
     if let Some(over) = over {
         return Ok(Outcome::TooMuch(over));
     }
     if changes == 0 {
-        return Ok(Outcome::Unchanged);
+        return Ok(Outcome::Unchanged(left_out));
     }
     let flush = if entries <= FLUSH_EACH { Flush::Each } else { Flush::All };
     staging.sync(flush).context("make the new entries durable")?;
-    Ok(Outcome::Staged(Box::new(Staged { staging, record, gains })))
+    Ok(Outcome::Staged(Box::new(Staged { staging, record, gains, left_out })))
 }
 
 /// The directory that entries are being put into: staged, and the one in the cache, if there is one.
@@ -179,6 +183,7 @@ struct Stager<'a> {
     bytes: u64,
     /// How many entries are other than what is there.
     changes: u64,
+    left_out: LeftOut,
     limit: CommitLimit,
     origin: Origin,
     buffers: Buffers,
@@ -226,15 +231,16 @@ impl Stager<'_> {
         if kept(path) == ecosystem::Kind::Junk {
             return self.junk(entry, reader);
         }
+        let Some(should) = self.believed(entry) else { return Ok(()) };
         self.can_be_renamed(entry)?;
         let (directory, name) = split(path);
         self.enter(directory)?;
         let doing = || format!("stage {}", shown(path));
         match &entry.kind {
             Kind::Directory => self.directory(entry, name).with_context(doing),
-            Kind::File { size } => self.file(entry, name, *size, reader),
+            Kind::File { size } => self.file(entry, name, *size, should, reader),
             Kind::Symlink { target } => self.symlink(path, name, target).with_context(doing),
-            Kind::HardLink { target } => self.hard_link(path, name, target),
+            Kind::HardLink { target } => self.hard_link(path, name, target, should),
             Kind::Whiteout if self.origin == Origin::Archive => Err(refuse(path, "it is a character device")),
             Kind::Whiteout => self.whiteout(path, name).with_context(doing),
             Kind::Fifo => Ok(()),

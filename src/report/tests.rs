@@ -149,6 +149,7 @@ fn succeeded() -> Vec<Event> {
             why: "the build succeeded".into(),
             exact: true,
             reused_why: None,
+            left_out: None,
             directories,
         }),
         Event::Artifact {
@@ -182,6 +183,7 @@ fn failed() -> Vec<Event> {
             why: "the build failed".into(),
             exact: true,
             reused_why: None,
+            left_out: None,
             directories: Vec::new(),
         }),
         Event::Finished {

@@ -215,7 +215,7 @@ fn an_unchanged_copy_is_no_change() {
     committed(&bench.lease(), &upper().end());
     let before = bench.cache().join("composer/x.zip").metadata().unwrap();
     let again = stage(&bench.lease(), &upper().end()[..], CommitLimit::default()).unwrap();
-    assert!(matches!(again, Outcome::Unchanged), "{again:?}");
+    assert!(matches!(again, Outcome::Unchanged(_)), "{again:?}");
     committed(&bench.lease(), &upper().file("composer/y", "y").end());
     let after = bench.cache().join("composer/x.zip").metadata().unwrap();
     assert_eq!((before.ino(), before.ctime_nsec()), (after.ino(), after.ctime_nsec()));
@@ -348,21 +348,22 @@ fn what_another_commit_has_put_there_meanwhile_is_not_lost() {
     let bench = Bench::new();
     bench.write("d/seen", "1");
     let (one, other) = (bench.lease(), bench.lease());
-    let sums = Upper::default().file("sha256:00", "first").dir("d/", 0o755).file("d/unseen", "1");
-    committed(&other, &sums.file("list", "first").end());
+    let wheels = || Upper::default().dir("pip/", 0o755).dir("pip/wheels/", 0o755);
+    let first = wheels().file("pip/wheels/w", "first").dir("d/", 0o755).file("d/unseen", "1");
+    committed(&other, &first.file("list", "first").end());
     drop(other);
-    let upper = Upper::default().whiteout("d").file("list", "second").file("sha256:00", "second");
+    let upper = wheels().file("pip/wheels/w", "second").whiteout("d").file("list", "second");
     committed(&one, &upper.end());
     drop(one);
     assert!(!bench.has("d/seen") && bench.has("d/unseen"));
-    assert_eq!((bench.read("sha256:00"), bench.read("list")), ("first".into(), "second".into()));
+    assert_eq!((bench.read("pip/wheels/w"), bench.read("list")), ("first".into(), "second".into()));
     bench.is_clean();
 }
 
 #[test]
 fn what_was_staged_before_a_build_began_and_put_there_after_it_is_not_lost() {
     let bench = Bench::new();
-    let content = "npm/_cacache/content-v2/00";
+    let content = "composer/files/00";
     bench.write("d/seen", "1");
     let one = bench.lease();
     let upper = Upper::default()
@@ -371,9 +372,8 @@ fn what_was_staged_before_a_build_began_and_put_there_after_it_is_not_lost() {
         .dir("d/new/deep/", 0o755)
         .file("d/new/deep/unseen", "1")
         .symlink("d/new/link", "nowhere")
-        .dir("npm/", 0o755)
-        .dir("npm/_cacache/", 0o755)
-        .dir("npm/_cacache/content-v2/", 0o755)
+        .dir("composer/", 0o755)
+        .dir("composer/files/", 0o755)
         .file(content, "first");
     let Outcome::Staged(staged) = stage(&one, &upper.end()[..], CommitLimit::default()).unwrap() else {
         panic!("there is something new")
@@ -383,9 +383,8 @@ fn what_was_staged_before_a_build_began_and_put_there_after_it_is_not_lost() {
     drop(one);
     let upper = Upper::default()
         .whiteout("d")
-        .dir("npm/", 0o755)
-        .dir("npm/_cacache/", 0o755)
-        .dir("npm/_cacache/content-v2/", 0o755)
+        .dir("composer/", 0o755)
+        .dir("composer/files/", 0o755)
         .file(content, "second");
     committed(&other, &upper.end());
     drop(other);

@@ -3,10 +3,12 @@
 use std::{fs, os::unix::fs::MetadataExt};
 
 use kiln::{
-    cache::{CommitLimit, Outcome, stage},
+    cache::{CommitLimit, Outcome, import, stage},
     event::Amount,
     exit::{Code, code_of},
 };
+use sha1::{Digest, Sha1};
+use sha2::Sha256;
 
 use crate::cache::{Bench, Upper, committed};
 
@@ -38,7 +40,7 @@ fn a_link_to_what_is_not_kept_brings_the_builds_content_and_never_the_caches() {
         assert_eq!(bench.has("uv/.lock"), stale);
         // Once more, it is no change.
         let again = stage(&bench.lease(), &junk_first("fresh").end()[..], CommitLimit::default()).unwrap();
-        assert!(matches!(again, Outcome::Unchanged), "{again:?}");
+        assert!(matches!(again, Outcome::Unchanged(_)), "{again:?}");
         bench.is_clean();
     }
 }
@@ -81,4 +83,70 @@ fn a_link_to_what_is_the_same_in_the_cache_is_one_to_that() {
     assert_eq!(kept.gains["own"].new, Amount { entries: 1, bytes: 0 });
     assert_eq!(fs::metadata(bench.cache().join("own/z")).unwrap().nlink(), 2);
     bench.is_clean();
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Names of "right" by its hashes: of a source, and of npm.
+fn names_of_right() -> [String; 2] {
+    let sha1 = hex(&Sha1::digest("right"));
+    let npm = format!("npm/_cacache/content-v2/sha1/{}/{}/{}", &sha1[..2], &sha1[2..4], &sha1[4..]);
+    [format!("sha256:{}", hex(&Sha256::digest("right"))), npm]
+}
+
+/// All directories above a path.
+fn above(path: &str) -> Upper {
+    path.match_indices('/').fold(Upper::default(), |upper, (at, _)| upper.dir(&path[..=at], 0o755))
+}
+
+#[test]
+fn nothing_gets_in_under_a_hash_that_is_not_its_own_and_all_else_does() {
+    for name in names_of_right() {
+        for poison in [
+            above(&name).file(&name, "wrong"),
+            above(&name).linked(&name, "wrong").file("x", "x").hard_link("z", &name),
+            above(&name).file("a", "wrong").hard_link(&name, "a"),
+            above(&name).symlink(&name, "/etc/passwd"),
+        ] {
+            let bench = Bench::new();
+            let kept = committed(&bench.lease(), &poison.dir("own/", 0o755).file("own/work", "done").end());
+            let left_out = kept.left_out.words().unwrap();
+            assert_eq!(left_out, format!("{name:?} (its name says otherwise)"));
+            assert!(!bench.has(&name) && bench.has("own/work"), "{name}");
+            assert!(!bench.has("z") || bench.read("z") == "wrong");
+            bench.is_clean();
+        }
+        let bench = Bench::new();
+        let right = above(&name).file("a", "right").hard_link(&name, "a").end();
+        assert_eq!(committed(&bench.lease(), &right).left_out.words(), None);
+        assert_eq!(bench.read(&name), "right");
+        let wrong = zstd::encode_all(&above(&name).file(&name, "wrong").end()[..], 1).unwrap();
+        let Outcome::Unchanged(left_out) =
+            import(&bench.lease(), &wrong[..], CommitLimit::default()).unwrap()
+        else {
+            panic!("it is poison")
+        };
+        assert!(left_out.words().is_some());
+        assert_eq!(bench.read(&name), "right");
+    }
+    let bench = Bench::new();
+    let directory = Upper::default().dir("sha256:00/", 0o755).file("sha256:00/x", "x").file("y", "y").end();
+    committed(&bench.lease(), &directory);
+    assert!(!bench.has("sha256:00") && bench.has("y"));
+}
+
+#[test]
+fn what_a_hash_names_is_healed_by_the_right_content_whoever_came_first() {
+    for name in names_of_right() {
+        let bench = Bench::new();
+        let one = bench.lease();
+        // Straight into the cache, after the build began.
+        bench.write(&name, "wrong");
+        committed(&one, &above(&name).file(&name, "right").end());
+        drop(one);
+        assert_eq!(bench.read(&name), "right");
+        bench.is_clean();
+    }
 }

@@ -9,7 +9,10 @@ use std::{
 use anyhow::Result;
 
 use super::{PIECE, refusals::of_cache};
-use crate::{cache::place::Place, package::Reader};
+use crate::{
+    cache::{hashed::Checksum, place::Place},
+    package::Reader,
+};
 
 /// What is read at once, and what it is compared with.
 pub(super) struct Buffers {
@@ -28,6 +31,7 @@ impl Buffers {
         place: &Place,
         name: &[u8],
         mut same: Option<File>,
+        mut checksum: Option<&mut Checksum>,
         reader: &mut Reader<R>,
     ) -> Result<Option<File>> {
         let mut out = match &same {
@@ -39,6 +43,9 @@ impl Buffers {
             let length = reader.read_body(&mut self.stream).map_err(of_cache)?;
             if length == 0 {
                 return Ok(out);
+            }
+            if let Some(checksum) = &mut checksum {
+                checksum.update(&self.stream[..length]);
             }
             if let Some(cached) = &same {
                 let equal = cached.read_exact_at(&mut self.cached[..length], offset).is_ok()

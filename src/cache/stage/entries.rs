@@ -12,18 +12,37 @@ use xattr::FileExt as _;
 use super::{FLUSH_EACH, Origin, Stager, kept, refusals::refuse, seen::Was};
 use crate::{
     cache::{
+        hashed::{self, Claim, Should},
         place::{USER_ATTRIBUTE, What, bytes, permissions, set_time, shown, user_attributes, what},
         rules,
     },
     ecosystem,
     event::Amount,
-    package::{Entry, Reader},
+    package::{Entry, Kind, Reader},
 };
 
 /// How an opaque directory is marked.
 const OPAQUE: &[u8] = b"trusted.overlay.opaque";
 
+/// Why something is left out that is named by a hash.
+pub(super) const NOT_ITS_NAME: &str = "its name says otherwise";
+
 impl Stager<'_> {
+    /// What the content of an entry should be, if its name says so; `None` for what is left out, as its name cannot be true.
+    pub(super) fn believed(&mut self, entry: &Entry) -> Option<Option<Should>> {
+        let Entry { path, kind, .. } = entry;
+        let believed = match (hashed::claim(path), kind) {
+            (_, Kind::Directory) => (!hashed::is_taken_by_directory(path)).then_some(None),
+            (Claim::Nothing, _) | (Claim::Hash(_), Kind::Whiteout) => Some(None),
+            (Claim::Hash(should), Kind::File { .. } | Kind::HardLink { .. }) => Some(Some(should)),
+            (Claim::Hash(_), Kind::Symlink { .. } | Kind::Fifo) | (Claim::Impossible, _) => None,
+        };
+        if believed.is_none() {
+            self.leave_out(path, NOT_ITS_NAME);
+        }
+        believed
+    }
+
     pub(super) fn directory(&mut self, entry: &Entry, name: &[u8]) -> Result<()> {
         let Entry { path, mode, mtime, .. } = entry;
         self.here().staged.make_new(name)?;
@@ -59,6 +78,7 @@ impl Stager<'_> {
         entry: &Entry,
         name: &[u8],
         size: u64,
+        should: Option<Should>,
         reader: &mut Reader<R>,
     ) -> Result<()> {
         let Entry { path, .. } = entry;
@@ -77,10 +97,17 @@ impl Stager<'_> {
         };
         let Self { here, buffers, .. } = self;
         let staged = &here.as_ref().expect("a directory was entered before").staged;
-        let Some(file) = buffers.take(staged, name, same_so_far, reader).with_context(doing)? else {
+        let mut checksum = should.map(Should::begin);
+        let taken = buffers.take(staged, name, same_so_far, checksum.as_mut(), reader);
+        let Some(file) = taken.with_context(doing)? else {
             self.seen.add(path, Was::Same);
             return Ok(());
         };
+        if checksum.is_some_and(|checksum| !checksum.holds()) {
+            self.finish(&file, entry).with_context(doing)?;
+            self.leave_out(path, NOT_ITS_NAME);
+            return self.put_aside(entry, name).with_context(doing);
+        }
         self.finish(&file, entry).with_context(doing)?;
         self.gain(path, size, before);
         Ok(())

@@ -14,9 +14,10 @@ use anyhow::{Context, Result};
 use kiln_protocol::LINKED;
 use nix::sys::stat::FileStat;
 
-use super::{Origin, Stager, refusals::refuse, seen::Was};
+use super::{Origin, Stager, entries::NOT_ITS_NAME, refusals::refuse, seen::Was};
 use crate::{
     cache::{
+        hashed::Should,
         place::{Place, What, permissions, shown, split, user_attributes, what},
         stage::is_below,
         staging,
@@ -36,37 +37,79 @@ struct Target {
 impl Stager<'_> {
     /// What is not kept. Its content is, if it may have a name that is.
     pub(super) fn junk<R: Read>(&mut self, entry: &Entry, reader: &mut Reader<R>) -> Result<()> {
-        let marked = |(key, _): &(Vec<u8>, Vec<u8>)| key == LINKED.as_bytes();
-        if self.origin == Origin::Archive
-            || !matches!(entry.kind, Kind::File { .. })
-            || !entry.xattrs.iter().any(marked)
-        {
+        if !self.has_more_names(entry) {
             return Ok(());
         }
-        let number = u32::try_from(self.seen.count()).context("there are fewer entries than 2^32")?;
-        let doing = || format!("stage {}", shown(&entry.path));
+        let (number, doing) = (self.number(), || format!("stage {}", shown(&entry.path)));
         let aside = self.staging.aside()?;
-        let content = self.buffers.take(&aside, number.to_string().as_bytes(), None, reader);
+        let content = self.buffers.take(&aside, number.to_string().as_bytes(), None, None, reader);
         let file = content.with_context(doing)?.context("nothing was compared, so it was written")?;
         self.finish(&file, entry).with_context(doing)?;
         self.seen.add(&entry.path, Was::Aside(number));
         Ok(())
     }
 
+    /// The same of what has been staged, under `name`.
+    pub(super) fn put_aside(&mut self, entry: &Entry, name: &[u8]) -> Result<()> {
+        let staged = &self.here().staged;
+        if !self.has_more_names(entry) {
+            return Ok(staged.unlink(name)?);
+        }
+        let number = self.number();
+        staged.move_over(name, &self.staging.aside()?, number.to_string().as_bytes())?;
+        self.seen.add(&entry.path, Was::Aside(number));
+        Ok(())
+    }
+
+    fn has_more_names(&self, entry: &Entry) -> bool {
+        let marked = |(key, _): &(Vec<u8>, Vec<u8>)| key == LINKED.as_bytes();
+        self.origin == Origin::Upper
+            && matches!(entry.kind, Kind::File { .. })
+            && entry.xattrs.iter().any(marked)
+    }
+
+    /// One that nothing has that lies aside.
+    fn number(&self) -> u64 {
+        self.entries
+    }
+
+    /// Says that it is not kept, while all else is.
+    pub(super) fn leave_out(&mut self, path: &[u8], why: &str) {
+        self.left_out.add(path, why);
+        self.seen.add(path, Was::LeftOut);
+    }
+
     /// One more name of an earlier entry, which is staged, or unchanged in the cache, or not kept, or a whiteout.
-    pub(super) fn hard_link(&mut self, path: &[u8], name: &[u8], target: &[u8]) -> Result<()> {
+    pub(super) fn hard_link(
+        &mut self,
+        path: &[u8],
+        name: &[u8],
+        target: &[u8],
+        should: Option<Should>,
+    ) -> Result<()> {
         package::check_path(target).map_err(|why| refuse(path, &format!("what it links to: {why}")))?;
         if is_below(target, staging::DIRECTORY) {
             return Err(refuse(path, "it is a hard link to what no build may see"));
         }
         let doing = || format!("stage {}", shown(path));
         // All whiteouts of an overlay may be names of one inode.
-        if self.seen.of(target) == Some(Was::Gone) {
-            return self.whiteout(path, name).with_context(doing);
+        match self.seen.of(target) {
+            Some(Was::Gone) => return self.whiteout(path, name).with_context(doing),
+            Some(Was::LeftOut) => {
+                self.leave_out(path, "what it links to is left out");
+                return Ok(());
+            }
+            Some(Was::Same | Was::Aside(_)) | None => {}
         }
         let Some(target) = self.target(target).with_context(doing)? else {
             return Err(refuse(path, "it is a hard link to nothing that came before"));
         };
+        if let Some(should) = should
+            && !target.holds(should).with_context(doing)?
+        {
+            self.leave_out(path, NOT_ITS_NAME);
+            return Ok(());
+        }
         let before = self.cached(name).with_context(doing)?;
         if let Some(stat) = &before
             && self.has_same(name, stat, &target).with_context(doing)?
@@ -87,7 +130,7 @@ impl Stager<'_> {
             return Ok(Some(target));
         }
         match self.seen.of(path) {
-            None | Some(Was::Gone) => Ok(None),
+            None | Some(Was::Gone | Was::LeftOut) => Ok(None),
             Some(Was::Same) => match self.cache.dir(directory)? {
                 Some(place) => Target::at(place, name),
                 None => Ok(None),
@@ -123,6 +166,10 @@ impl Target {
     fn at(place: Place, name: &[u8]) -> Result<Option<Self>> {
         let stat = place.stat(name)?.filter(|stat| matches!(what(stat), What::File | What::Symlink));
         Ok(stat.map(|stat| Self { place, name: name.to_vec(), stat, bytes: 0 }))
+    }
+
+    fn holds(&self, should: Should) -> io::Result<bool> {
+        self.place.file(&self.name)?.map_or(Ok(false), |file| should.fits(file))
     }
 }
 

@@ -17,8 +17,10 @@ pub(super) enum Was {
     Gone,
     /// The cache has the same.
     Same,
+    /// It is left out.
+    LeftOut,
     /// It is not kept, and its content lies aside under this number.
-    Aside(u32),
+    Aside(u64),
 }
 
 /// All of them.
@@ -32,10 +34,6 @@ impl Seen {
 
     pub(super) fn of(&self, path: &[u8]) -> Option<Was> {
         self.0.get(&name(path)).copied()
-    }
-
-    pub(super) fn count(&self) -> usize {
-        self.0.len()
     }
 }
 

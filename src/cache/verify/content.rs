@@ -4,10 +4,13 @@ use std::io::{self, Read};
 
 use anyhow::{Context, Result};
 use sha1::Sha1;
-use sha2::{Digest, Sha256, Sha512};
+use sha2::Digest;
 
 use super::{cargo, git, go};
-use crate::cache::place::Place;
+use crate::cache::{
+    hashed::{self, Claim},
+    place::Place,
+};
 
 /// In pieces of this size a file is read.
 const PIECE: usize = 256 << 10;
@@ -38,7 +41,7 @@ impl Content {
 
 /// Says what of a file, whose path is given from the top of the cache.
 pub(super) fn of(cache: &Place, path: &str) -> Result<Content> {
-    for rule in [source, npm, maven, go::check, cargo::check, git::check] {
+    for rule in [named, maven, go::check, cargo::check, git::check] {
         let content = rule(cache, path)?;
         if content != Content::Unknown {
             return Ok(content);
@@ -47,27 +50,18 @@ pub(super) fn of(cache: &Place, path: &str) -> Result<Content> {
     Ok(Content::Unknown)
 }
 
-/// What `fetch` has proven, at the top of the cache.
-fn source(cache: &Place, path: &str) -> Result<Content> {
-    let name = "its name";
-    Ok(match path.split_once(':') {
-        Some(("sha256", hex)) => Content::compare(hex, &digest::<Sha256>(cache, path)?, name),
-        Some(("sha512", hex)) => Content::compare(hex, &digest::<Sha512>(cache, path)?, name),
-        Some(_) | None => Content::Unknown,
-    })
-}
-
-/// npm keeps content below its own hash, cut into three.
-fn npm(cache: &Place, path: &str) -> Result<Content> {
-    let Some(rest) = path.strip_prefix("npm/_cacache/content-v2/") else { return Ok(Content::Unknown) };
-    let Some((algorithm, hex)) = rest.split_once('/') else { return Ok(Content::Unknown) };
-    let is = match algorithm {
-        "sha1" => digest::<Sha1>(cache, path)?,
-        "sha256" => digest::<Sha256>(cache, path)?,
-        "sha512" => digest::<Sha512>(cache, path)?,
-        _ => return Ok(Content::Unknown),
+/// What bears its hash as its name.
+fn named(cache: &Place, path: &str) -> Result<Content> {
+    let right = match hashed::claim(path.as_bytes()) {
+        Claim::Nothing => return Ok(Content::Unknown),
+        Claim::Impossible => false,
+        Claim::Hash(should) => match cache.file_unused(path.as_bytes()).context("open it")? {
+            // It has gone meanwhile.
+            None => return Ok(Content::Unknown),
+            Some(file) => should.fits(file).context("read it")?,
+        },
     };
-    Ok(Content::compare(&hex.replace('/', ""), &is, "its name"))
+    Ok(if right { Content::Right } else { Content::Wrong("its name says otherwise".into()) })
 }
 
 /// Maven keeps what the repository said beside each artifact.

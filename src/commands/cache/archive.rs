@@ -77,13 +77,16 @@ pub(super) fn import(home: &Home, args: &ImportArgs) -> Result<Code> {
         .ok_or_else(|| Failure::usage("--cache-dir \"\" names no directory to fill", "name one"))?;
     let lease = lease(home, &directory, Strength::Shared)?;
     match cache::import(&lease, archive, limit).with_context(|| failed(String::new()))? {
-        Outcome::Unchanged => report::print("the cache has all of it\n"),
+        Outcome::Unchanged(left_out) => match left_out.words() {
+            None => report::print("the cache has all of it\n"),
+            Some(words) => report::print(&format!("nothing is new but what is left out: {words}\n")),
+        },
         Outcome::TooMuch(why) => Err(failed(format!(": {why}; --limit allows more")).into()),
         Outcome::Staged(staged) => print(&cache::commit(&lease, *staged)?),
     }
 }
 
-fn print(Kept { gains, waiting }: &Kept) -> Result<Code> {
+fn print(Kept { gains, waiting, left_out }: &Kept) -> Result<Code> {
     let mut text = String::new();
     for (kind, gain) in gains {
         let kind = report::name(kind);
@@ -91,6 +94,9 @@ fn print(Kept { gains, waiting }: &Kept) -> Result<Code> {
     }
     if *waiting > 0 {
         text += &format!("{waiting} replacements wait until nobody else uses the cache\n");
+    }
+    if let Some(words) = left_out.words() {
+        text += &format!("left out: {words}\n");
     }
     report::print(&text)
 }
