@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result};
 
 use super::{
-    journal::{Journal, Record},
+    broken::{self, Broken},
+    intruders,
+    journal::{Journal, Reading, Record},
     lease::Lease,
     lock::LockFile,
     merge::Merge,
@@ -33,10 +35,13 @@ pub struct Kept {
 /// A cache failure (7). Before the decision nothing is kept; after it the next start finishes.
 pub fn commit(lease: &Lease, staged: Staged) -> Result<Kept> {
     let Staged { mut staging, record, gains, left_out } = staged;
-    let _turn = decide(lease, &record).map_err(|error| explained(error, || undecided(lease)))?;
+    let (_turn, number) = decide(lease, &record).map_err(|error| explained(error, || undecided(lease)))?;
     staging.decided();
     drop(staging);
-    let waiting = complete(lease).with_context(|| failed(lease))?;
+    let Completed { waiting, broken } = complete(lease).with_context(|| failed(lease))?;
+    if let Some(broken) = broken.into_iter().find(|broken| broken.number == number) {
+        return Err(broken.failure(lease).into());
+    }
     if let Err(error) = summary::add(lease, &gains) {
         // It never claims to be exact; `kiln cache report` counts.
         tracing::warn!(%error, "the summary of the cache was not brought up to date");
@@ -45,10 +50,10 @@ pub fn commit(lease: &Lease, staged: Staged) -> Result<Kept> {
 }
 
 /// The moment from which on it will be kept; gives the lock under which commits take turns.
-fn decide(lease: &Lease, record: &Record) -> Result<LockFile> {
+fn decide(lease: &Lease, record: &Record) -> Result<(LockFile, u64)> {
     let turn = lease.commit_lock()?;
-    Journal::of(lease)?.decide(record).context("decide a commit of the cache")?;
-    Ok(turn)
+    let number = Journal::of(lease)?.decide(record).context("decide a commit of the cache")?;
+    Ok((turn, number))
 }
 
 fn undecided(lease: &Lease) -> Failure {
@@ -92,41 +97,52 @@ pub(super) fn recover_in_turn(lease: &Lease, _turn: &LockFile) -> Result<u64> {
     }
     let journal = Journal::of(lease)?;
     journal.sweep()?;
+    intruders::open_up(lease)?;
     renumbered::adopt(lease, &journal)?;
-    let waiting = complete(lease).with_context(|| failed(lease))?;
-    let kept = names(&journal)?;
-    staging::remove_orphans(lease, &kept)?;
+    let Completed { waiting, broken } = complete(lease).with_context(|| failed(lease))?;
+    for one in &broken {
+        tracing::warn!("{}: {}", one.failure(lease), one.way_out());
+    }
+    broken::remove_orphans(lease, &journal)?;
     Ok(waiting)
 }
 
-/// The staging directories that the journal names.
-fn names(journal: &Journal) -> Result<Vec<String>> {
-    let records = journal.pending()?.into_iter().filter_map(|number| journal.read(number).transpose());
-    records.map(|record| record.map(|record| record.staging)).collect()
+/// What came of the decided commits.
+struct Completed {
+    waiting: u64,
+    broken: Vec<Broken>,
 }
 
 /// Merges all that is decided, in order; under the lock of commits.
-fn complete(lease: &Lease) -> Result<u64> {
+fn complete(lease: &Lease) -> Result<Completed> {
     let journal = Journal::of(lease)?;
     lease.alone(|alone| {
-        let mut waiting = 0;
+        let (mut waiting, mut broken) = (0, Vec::new());
         for number in journal.pending()? {
-            waiting += one(lease, &journal, number, alone)?;
+            match one(lease, &journal, number, alone)? {
+                One::Waits(count) => waiting += count,
+                One::Broken(one) => broken.push(one),
+            }
         }
-        Ok(waiting)
+        Ok(Completed { waiting, broken })
     })
 }
 
-fn one(lease: &Lease, journal: &Journal, number: u64, alone: bool) -> Result<u64> {
-    let Some(record) = journal.read(number)? else {
-        let aside = journal.put_aside(number)?;
-        tracing::warn!(?aside, "a damaged record of the cache's journal was put aside");
-        return Ok(0);
+/// What came of one of them.
+enum One {
+    /// All of it is in its place but so many entries.
+    Waits(u64),
+    Broken(Broken),
+}
+
+fn one(lease: &Lease, journal: &Journal, number: u64, alone: bool) -> Result<One> {
+    let record = match journal.read(number)? {
+        None => return Ok(One::Waits(0)),
+        Some(Reading::Unreadable(why)) => return Ok(One::Broken(Broken { number, why })),
+        Some(Reading::Whole(record)) => record,
     };
-    // Without its staging directory all of it is in its place, or somebody has deleted it.
     let Some(staging) = Staging::open(lease, &record.staging)? else {
-        journal.complete(number)?;
-        return Ok(0);
+        return Ok(One::Broken(Broken { number, why: broken::LOST }));
     };
     let mut merge = Merge {
         cache: &lease.place,
@@ -143,5 +159,5 @@ fn one(lease: &Lease, journal: &Journal, number: u64, alone: bool) -> Result<u64
         journal.complete(number)?;
         staging.remove()?;
     }
-    Ok(waiting)
+    Ok(One::Waits(waiting))
 }

@@ -21,12 +21,12 @@ use super::{
 
 /// The directory of the home with one directory for each cache.
 pub(super) const JOURNALS: &str = "journals";
-/// A digest stands before the record.
+/// The first byte of a record. Of what another version has written nothing is known but that it matters.
+const VERSION: u8 = 1;
+/// A digest of what comes after it.
 const DIGEST: usize = 32;
 /// What is being written has this ending.
 const NEW: &str = "new";
-/// The ending of a record that was put aside, before its number.
-const DAMAGED: &str = "damaged-";
 
 /// What is left to do of a commit, besides what lies in its staging directory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,6 +41,14 @@ pub(super) struct Record {
     pub opaque: Vec<Vec<u8>>,
     /// Directories that their owner cannot write to, and what their mode is to be.
     pub modes: Vec<(Vec<u8>, u32)>,
+}
+
+/// What a record turns out to be.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Reading {
+    Whole(Record),
+    /// It is neither followed nor forgotten; why, in words.
+    Unreadable(&'static str),
 }
 
 /// The journal of one cache.
@@ -106,12 +114,13 @@ impl Journal {
 
     /// Decides a commit; to be called under the lock of commits, with all that it stages durable.
     pub(super) fn decide(&self, record: &Record) -> Result<u64> {
-        let number = self.pending()?.last().map_or(1, |last| last + 1);
-        let body = postcard::to_stdvec(record).context("encode a record of the journal")?;
+        let number = self.next()?;
+        let bytes = encode(record)?;
         let path = self.directory.join(NEW);
         let mut file = File::create(&path).with_context(|| format!("write {}", path.display()))?;
-        let written = file.write_all(&Sha256::digest(&body)).and_then(|()| file.write_all(&body));
-        written.and_then(|()| file.sync_all()).with_context(|| format!("write {}", path.display()))?;
+        file.write_all(&bytes)
+            .and_then(|()| file.sync_all())
+            .with_context(|| format!("write {}", path.display()))?;
         fs::rename(&path, self.path(number)).context("put a record into the journal")?;
         if let Err(error) = sync(&self.directory) {
             // best effort: who says that nothing was kept must leave nothing that says otherwise.
@@ -121,15 +130,26 @@ impl Journal {
         Ok(number)
     }
 
-    /// Reads a record; `None` for one that is damaged. One that cannot be read now is not damaged.
-    pub(super) fn read(&self, number: u64) -> Result<Option<Record>> {
+    fn next(&self) -> Result<u64> {
+        Ok(self.pending()?.last().map_or(1, |last| last + 1))
+    }
+
+    /// Makes a record of another journal one of this, as it is.
+    pub(super) fn take_over(&self, other: &Self, number: u64) -> Result<()> {
+        fs::rename(other.path(number), self.path(self.next()?))
+            .context("take over a record of the journal")?;
+        sync(&self.directory)?;
+        sync(&other.directory)
+    }
+
+    /// Reads a record; `None` for one that is complete by now. One that cannot be read now is not damaged.
+    pub(super) fn read(&self, number: u64) -> Result<Option<Reading>> {
         let path = self.path(number);
-        let bytes = fs::read(&path).with_context(|| format!("read {}", path.display()))?;
-        let Some((digest, body)) = bytes.split_at_checked(DIGEST) else { return Ok(None) };
-        if digest != &Sha256::digest(body)[..] {
-            return Ok(None);
+        match fs::read(&path) {
+            Ok(bytes) => Ok(Some(decode(&bytes))),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error).with_context(|| format!("read {}", path.display())),
         }
-        Ok(postcard::from_bytes(body).ok())
     }
 
     /// All of the commit is in its place, and durable.
@@ -138,30 +158,28 @@ impl Journal {
         sync(&self.directory)
     }
 
-    /// A damaged record is put aside, so that it is neither followed nor lost.
-    pub(super) fn put_aside(&self, number: u64) -> Result<PathBuf> {
-        let aside = self.directory.with_extension(format!("{DAMAGED}{number}"));
-        fs::rename(self.path(number), &aside).context("put a damaged record aside")?;
-        Ok(aside)
-    }
-
-    /// The records that were put aside.
-    pub(super) fn damaged(&self) -> Result<Vec<PathBuf>> {
-        let all = self.directory.parent().context("a journal lies in the home")?;
-        let own = self.directory.file_name().context("a journal has a name")?.to_string_lossy().into_owned();
-        let mut found = Vec::new();
-        for entry in fs::read_dir(all).with_context(|| format!("read {}", all.display()))? {
-            let entry = entry.with_context(|| format!("read {}", all.display()))?;
-            if entry.file_name().to_string_lossy().starts_with(&format!("{own}.{DAMAGED}")) {
-                found.push(entry.path());
-            }
-        }
-        found.sort();
-        Ok(found)
-    }
-
-    fn path(&self, number: u64) -> PathBuf {
+    /// The file of a record.
+    pub(super) fn path(&self, number: u64) -> PathBuf {
         self.directory.join(format!("{number:012}"))
+    }
+}
+
+fn encode(record: &Record) -> Result<Vec<u8>> {
+    let body = postcard::to_stdvec(record).context("encode a record of the journal")?;
+    Ok([&[VERSION], &Sha256::digest(&body)[..], &body].concat())
+}
+
+fn decode(bytes: &[u8]) -> Reading {
+    let damaged = Reading::Unreadable("it is damaged");
+    let Some((version, rest)) = bytes.split_first() else { return damaged };
+    if *version != VERSION {
+        return Reading::Unreadable("another version of kiln wrote it, or it is damaged");
+    }
+    match rest.split_at_checked(DIGEST) {
+        Some((digest, body)) if digest == &Sha256::digest(body)[..] => {
+            postcard::from_bytes(body).map_or(damaged, Reading::Whole)
+        }
+        Some(_) | None => damaged,
     }
 }
 
@@ -187,6 +205,25 @@ mod tests {
         assert!(new.exists() && !journal.is_empty().unwrap());
         journal.sweep().unwrap();
         assert!(!new.exists() && journal.is_empty().unwrap());
+    }
+
+    #[test]
+    fn a_record_is_read_as_it_was_written_or_not_at_all() {
+        let record = Record {
+            staging: "a-b-c".into(),
+            started: (1, 2),
+            deletions: vec![b"gone".to_vec()],
+            opaque: Vec::new(),
+            modes: vec![(b"d".to_vec(), 0o555)],
+        };
+        let bytes = encode(&record).unwrap();
+        assert_eq!(decode(&bytes), Reading::Whole(record));
+        for at in 0..bytes.len() {
+            let mut other = bytes.clone();
+            other[at] ^= 1;
+            assert!(matches!(decode(&other), Reading::Unreadable(_)), "byte {at} is another");
+            assert!(matches!(decode(&bytes[..at]), Reading::Unreadable(_)), "cut at {at}");
+        }
     }
 
     #[test]

@@ -19,6 +19,9 @@
 //! | decided | a record in the journal names it | the commit | merged by the next lease |
 //! | merged | the entries are in their place, flushed | all | the record is forgotten, the rest removed |
 //!
+//! A decided commit that cannot be finished, because somebody has been at `.kiln` or the journal, is [`broken`]: it is said
+//! until it is given up.
+//!
 //! kiln says "kept" after the third. The merge ([`merge`]) renames what is staged, so that doing it again does what is left:
 //! nothing is edited in place, a new directory appears with all it holds, and an entry is replaced by one rename. While
 //! another lease is held only new names appear: deletions and replacements wait, decided and durable, in journal and
@@ -38,11 +41,13 @@
 //! all access goes through [`place`], sizes, depth and numbers are bounded, set-id bits and devices are not kept, and the
 //! names that recovery follows are those of the journal, which no guest can reach.
 
+mod broken;
 mod commit;
 mod desk;
 mod export;
 mod fit;
 mod hashed;
+mod intruders;
 mod journal;
 mod lease;
 mod lock;

@@ -8,7 +8,7 @@ use std::{
     fs::File,
     io,
     os::{
-        fd::{AsFd, OwnedFd},
+        fd::{AsFd, AsRawFd, OwnedFd},
         unix::ffi::OsStrExt,
     },
     path::Path,
@@ -18,10 +18,11 @@ use nix::{
     dir::Dir,
     errno::Errno,
     fcntl::{
-        AtFlags, OFlag, OpenHow, RenameFlags, ResolveFlag, open, openat2, readlinkat, renameat, renameat2,
+        AT_FDCWD, AtFlags, OFlag, OpenHow, RenameFlags, ResolveFlag, open, openat2, readlinkat, renameat,
+        renameat2,
     },
     sys::{
-        stat::{FileStat, Mode, SFlag, fchmod, fstatat, futimens, mkdirat},
+        stat::{FchmodatFlags, FileStat, Mode, SFlag, fchmod, fchmodat, fstatat, futimens, mkdirat},
         time::TimeSpec,
     },
     unistd::{UnlinkatFlags, fchownat, fsync, linkat, symlinkat, syncfs, unlinkat},
@@ -237,6 +238,14 @@ impl Place {
     /// Sets its permission bits.
     pub(super) fn set_mode(&self, mode: u32) -> io::Result<()> {
         Ok(fchmod(&self.fd, Mode::from_bits_truncate(mode))?)
+    }
+
+    /// Sets the permission bits of a directory in it, which need not be readable.
+    pub(super) fn set_mode_of(&self, name: &[u8], mode: u32) -> io::Result<()> {
+        let fd = self.open_below(name, OFlag::O_PATH | OFlag::O_DIRECTORY, 0)?;
+        // Of what was opened, whatever bears the name by now.
+        let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
+        Ok(fchmodat(AT_FDCWD, path.as_str(), Mode::from_bits_truncate(mode), FchmodatFlags::FollowSymlink)?)
     }
 
     /// Sets its time of change.

@@ -27,7 +27,7 @@ const OPEN: usize = 64;
 
 /// Empties the directory `name`; false when something was moved up into it and another round is needed.
 fn empty(parent: &Place, name: &[u8], lifted: &mut u64) -> io::Result<bool> {
-    let Some(top) = parent.dir(name)? else { return Ok(true) };
+    let Some(top) = opened(parent, name)? else { return Ok(true) };
     writable(&top)?;
     let mut stack: Vec<(Place, Vec<Vec<u8>>, Vec<u8>)> = Vec::new();
     let names = top.names()?;
@@ -45,7 +45,7 @@ fn empty(parent: &Place, name: &[u8], lifted: &mut u64) -> io::Result<bool> {
         match place.stat(&next)?.map(|stat| what(&stat)) {
             None => {}
             Some(What::Directory) => {
-                let Some(below) = place.dir(&next)? else { continue };
+                let Some(below) = opened(place, &next)? else { continue };
                 writable(&below)?;
                 if stack.len() < OPEN {
                     let names = below.names()?;
@@ -66,6 +66,17 @@ fn empty(parent: &Place, name: &[u8], lifted: &mut u64) -> io::Result<bool> {
         }
     }
     Ok(*lifted == before)
+}
+
+/// A directory that goes, although its owner may not even read it.
+fn opened(parent: &Place, name: &[u8]) -> io::Result<Option<Place>> {
+    match parent.dir(name) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            parent.set_mode_of(name, 0o700)?;
+            parent.dir(name)
+        }
+        result => result,
+    }
 }
 
 /// Go's directories cannot be written by their owner; root need not ask.
@@ -129,6 +140,20 @@ mod tests {
         }
         tree(&top, b"deep").expect("removed");
         assert_eq!(top.names().expect("listed"), [b"stays".to_vec()]);
+    }
+
+    #[test]
+    fn what_cannot_be_read_goes_as_well() {
+        let dir = tempfile::tempdir().expect("a directory");
+        fs::create_dir_all(dir.path().join("a/b/c")).expect("made");
+        for name in ["a/b", "a"] {
+            fs::set_permissions(dir.path().join(name), fs::Permissions::from_mode(0o000)).expect("set");
+        }
+        let place = Place::open(dir.path()).expect("opened");
+        assert!(opened(&place, b"a").expect("opened").is_some());
+        place.set_mode_of(b"a", 0).expect("set");
+        tree(&place, b"a").expect("removed");
+        assert_eq!(fs::read_dir(dir.path()).expect("listed").count(), 0);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use anyhow::Result;
 
 use super::{
     desk::{Desk, LEASES},
-    journal::{JOURNALS, Journal},
+    journal::{JOURNALS, Journal, Reading},
     lease::Lease,
     lock::Strength,
     staging, sweep,
@@ -22,7 +22,6 @@ pub(super) fn adopt(lease: &Lease, journal: &Journal) -> Result<()> {
     let (journals, leases) = (lease.home.dir(JOURNALS)?, lease.home.dir(LEASES)?);
     for key in sweep::names(&journals)? {
         let other = journals.join(&key);
-        // Records that were put aside lie beside the directories.
         if key == lease.key.0 || !other.is_dir() || is_in_use(&leases.join(&key), &key) {
             continue;
         }
@@ -30,22 +29,29 @@ pub(super) fn adopt(lease: &Lease, journal: &Journal) -> Result<()> {
         let old = Journal::at(other);
         old.sweep()?;
         for number in old.pending()? {
-            let Some(record) = old.read(number)? else { continue };
-            if !staging::is_there(lease, &record.staging)? {
-                continue;
+            let is_ours = match old.read(number)? {
+                None => false,
+                Some(Reading::Whole(record)) => staging::is_there(lease, &record.staging)?,
+                // What it names it does not say.
+                Some(Reading::Unreadable(_)) => inode(&key) == inode(&lease.key.0),
+            };
+            if is_ours {
+                tracing::info!(
+                    key,
+                    number,
+                    "takes over a commit: the device of the cache has another number"
+                );
+                journal.take_over(&old, number)?;
             }
-            tracing::info!(
-                key,
-                number,
-                "takes over a commit of this cache under another number of its device"
-            );
-            journal.decide(&record)?;
-            old.complete(number)?;
         }
         drop(lock);
         sweep::forget(&lease.home, &key)?;
     }
     Ok(())
+}
+
+fn inode(key: &str) -> Option<&str> {
+    key.split_once('-').map(|(_, inode)| inode)
 }
 
 /// Whether a cache has this key now. Where that was is not flushed with the record: a power cut may have left nothing of it.

@@ -10,7 +10,14 @@ use std::{
 
 use anyhow::{Context, Result};
 
-use super::{lease::Lease, lock::LockFile, place::Place, remove, stage::Flush};
+use super::{
+    intruders,
+    lease::Lease,
+    lock::LockFile,
+    place::{Place, join, shown},
+    remove,
+    stage::Flush,
+};
 
 /// The directory of the cache for what is on its way into it.
 pub(super) const DIRECTORY: &[u8] = b".kiln";
@@ -52,17 +59,19 @@ impl Staging {
         let lock = LockFile::hold(&locks.join(&name))?;
         // Who leaves last removes it, perhaps at this moment.
         let parent = loop {
-            let parent = lease.place.make(DIRECTORY).context("make .kiln in the cache")?;
+            let parent = intruders::make(lease)?;
             match parent.make_new(name.as_bytes()) {
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
                 result => break result.map(|()| parent).context("make a staging directory")?,
             }
         };
+        let top = parent.dir(name.as_bytes()).context("open a staging directory")?;
+        top.context("a staging directory is gone")?.make_new(TREE).context("make a staging directory")?;
         let made = Self::open_in(lease, parent, &name, Some(lock), Fate::Undecided)?;
         made.context("a staging directory is gone")
     }
 
-    /// Opens one that the journal names; `None` when it is gone.
+    /// Opens one that the journal names; `None` when it, or its tree, is gone.
     pub(super) fn open(lease: &Lease, name: &str) -> Result<Option<Self>> {
         let Some(parent) = lease.place.dir(DIRECTORY).context("open .kiln in the cache")? else {
             return Ok(None);
@@ -80,7 +89,7 @@ impl Staging {
         let Some(top) = parent.dir(name.as_bytes()).context("open a staging directory")? else {
             return Ok(None);
         };
-        let tree = top.make(TREE).context("make a staging directory")?;
+        let Some(tree) = top.dir(TREE).context("open a staging directory")? else { return Ok(None) };
         let cache = lease.place.dir(b"").context("open the cache")?.context("the cache is gone")?;
         Ok(Some(Self { name: name.to_owned(), cache, parent, top, tree, lock, fate }))
     }
@@ -160,15 +169,8 @@ fn sync_tree(place: &Place) -> Result<()> {
 }
 
 /// How the names of this home's staging directories begin.
-fn prefix(lease: &Lease) -> Result<String> {
+pub(super) fn prefix(lease: &Lease) -> Result<String> {
     Ok(format!("{}-", lease.home.identity()?))
-}
-
-/// Whether the cache has one of this name.
-pub(super) fn is_there(lease: &Lease, name: &str) -> Result<bool> {
-    let parent = lease.place.dir(DIRECTORY).context("open .kiln in the cache")?;
-    let found = parent.map(|parent| parent.dir(name.as_bytes())).transpose().context("look into .kiln")?;
-    Ok(found.flatten().is_some())
 }
 
 /// Removes the locks of makers that died, in whichever cache they worked: what has no lock is an orphan.
@@ -184,23 +186,17 @@ pub(super) fn sweep_locks(lease: &Lease) -> Result<()> {
     Ok(())
 }
 
-/// What another home has staged: not ours to judge.
-pub(super) fn foreign(lease: &Lease) -> Result<Vec<Vec<u8>>> {
-    let Some(parent) = lease.place.dir(DIRECTORY).context("open .kiln in the cache")? else {
-        return Ok(Vec::new());
-    };
-    let own = prefix(lease)?;
-    let mut names = parent.names().context("list .kiln in the cache")?;
-    names.retain(|name| !name.starts_with(own.as_bytes()));
-    Ok(names)
+/// Whether the cache has one of this name, with its tree.
+pub(super) fn is_there(lease: &Lease, name: &str) -> Result<bool> {
+    let path = [DIRECTORY, name.as_bytes(), TREE].join(&b'/');
+    Ok(lease.place.dir(&path).with_context(|| format!("open {}", shown(&path)))?.is_some())
 }
 
-/// Removes what makers that died have left; says how many. Those in `kept` are named by the journal.
-pub(super) fn remove_orphans(lease: &Lease, kept: &[String]) -> Result<u64> {
-    let Some(parent) = lease.place.dir(DIRECTORY).context("open .kiln in the cache")? else { return Ok(0) };
+/// Removes what makers that died have left. Those in `kept` are named by the journal.
+pub(super) fn remove_orphans(lease: &Lease, kept: &[String]) -> Result<()> {
+    let Some(parent) = lease.place.dir(DIRECTORY).context("open .kiln in the cache")? else { return Ok(()) };
     let prefix = prefix(lease)?;
     let locks = lease.home.dir(LOCKS)?;
-    let mut removed = 0;
     for name in parent.names().context("list .kiln in the cache")? {
         let text = String::from_utf8_lossy(&name).into_owned();
         if !text.starts_with(&prefix) || kept.contains(&text) {
@@ -210,11 +206,12 @@ pub(super) fn remove_orphans(lease: &Lease, kept: &[String]) -> Result<u64> {
         if lock.exists() && LockFile::open(&lock)?.is_held()? {
             continue;
         }
-        remove::tree(&parent, &name).context("remove an abandoned staging directory")?;
+        if let Err(error) = remove::tree(&parent, &name) {
+            // It is in nobody's way; a guest may have made it so.
+            tracing::warn!(%error, "{} in the cache cannot be removed", shown(&join(DIRECTORY, &name)));
+        }
         // best effort: it may have gone with its maker.
         let _ = fs::remove_file(&lock);
-        removed += 1;
     }
-    lease.place.remove_empty(DIRECTORY).context("remove .kiln from the cache")?;
-    Ok(removed)
+    lease.place.remove_empty(DIRECTORY).context("remove .kiln from the cache")
 }

@@ -19,8 +19,8 @@ mod zip;
 use std::{
     ffi::OsStr,
     ops::ControlFlow,
-    os::unix::ffi::OsStrExt,
-    path::{Path, PathBuf},
+    os::unix::ffi::{OsStrExt, OsStringExt},
+    path::Path,
 };
 
 use anyhow::{Context, Result};
@@ -30,20 +30,21 @@ use self::{
     state::{Owners, State},
 };
 use super::{
+    broken::{self, Broken},
+    intruders::{self, Intruder},
     journal::Journal,
     lease::Lease,
     lock::Strength,
-    place::{What, join, split},
+    place::{What, split},
     prune, remove,
     stage::is_below,
-    staging,
     walk::{Found, walk},
 };
 
 /// What is wrong with something.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
-    /// Where it lies in the cache.
+    /// Where it lies: in the cache, but for records.
     pub path: Vec<u8>,
     /// In words.
     pub why: String,
@@ -63,6 +64,8 @@ enum Remedy {
     Owner,
     /// Set-id bits go.
     Mode,
+    /// The commit is given up.
+    Record,
     /// Whoever knows that nobody needs it removes it.
     Nobody,
 }
@@ -78,14 +81,14 @@ pub struct Verdict {
     pub leftovers: Vec<Fault>,
     /// How many commits are decided and wait for other users of the cache.
     pub waiting: usize,
-    /// Records of the journal that were damaged and are not followed.
-    pub damaged_records: Vec<PathBuf>,
+    /// Commits that were decided and cannot be finished, by their records in kiln's home.
+    pub records: Vec<Fault>,
 }
 
 impl Verdict {
     /// How many faults are left.
     pub fn unmended(&self) -> usize {
-        self.faults.iter().filter(|fault| !fault.mended).count()
+        self.faults.iter().chain(&self.records).filter(|fault| !fault.mended).count()
     }
 }
 
@@ -98,14 +101,7 @@ pub fn verify(lease: &Lease) -> Result<Verdict> {
         Ok(ControlFlow::Continue(()))
     };
     walk(&lease.place, look).context("look through the cache")?;
-    for name in staging::foreign(lease)? {
-        let why = "it is of a kiln with another home, and of no use when that is gone".into();
-        let path = join(staging::DIRECTORY, &name);
-        verdict.leftovers.push(Fault { path, why, mended: false, remedy: Remedy::Nobody });
-    }
-    let journal = Journal::of(lease)?;
-    verdict.waiting = journal.pending()?.len();
-    verdict.damaged_records = journal.damaged()?;
+    staged(lease, &mut verdict)?;
     if lease.strength() == Strength::Exclusive {
         mend(lease, &owners, &mut verdict)?;
     } else if !lease.alone(Ok)? {
@@ -113,6 +109,31 @@ pub fn verify(lease: &Lease) -> Result<Verdict> {
         verdict.leftovers.clear();
     }
     Ok(verdict)
+}
+
+/// What lies in `.kiln`, and the journal that speaks of it.
+fn staged(lease: &Lease, verdict: &mut Verdict) -> Result<()> {
+    let fault = |path, why: &str, remedy| Fault { path, why: why.into(), mended: false, remedy };
+    for intruder in intruders::of(lease)? {
+        match intruder {
+            Intruder::Strange(path) => {
+                verdict.faults.push(fault(path, "kiln puts no such thing there", Remedy::Itself));
+            }
+            Intruder::Foreign(path) => {
+                let why = "it is of a kiln with another home, and of no use when that is gone";
+                verdict.leftovers.push(fault(path, why, Remedy::Nobody));
+            }
+        }
+    }
+    let journal = Journal::of(lease)?;
+    // Meanwhile none of them is finished.
+    let _turn = lease.commit_lock()?;
+    for (Broken { why, .. }, record) in broken::of(lease, &journal)? {
+        let why = format!("a commit that cannot be finished: {why}");
+        verdict.records.push(fault(record.into_os_string().into_vec(), &why, Remedy::Record));
+    }
+    verdict.waiting = journal.pending()?.len() - verdict.records.len();
+    Ok(())
 }
 
 fn look(lease: &Lease, owners: &Owners, found: &Found<'_>, verdict: &mut Verdict) -> Result<()> {
@@ -173,8 +194,10 @@ fn mend(lease: &Lease, owners: &Owners, verdict: &mut Verdict) -> Result<()> {
             }
         };
     }
-    for record in &verdict.damaged_records {
-        std::fs::remove_file(record).with_context(|| format!("remove {}", record.display()))?;
+    if !verdict.records.is_empty() {
+        let _turn = lease.commit_lock()?;
+        broken::give_up(lease, &Journal::of(lease)?)?;
+        verdict.records.iter_mut().for_each(|record| record.mended = true);
     }
     Ok(())
 }
@@ -184,7 +207,7 @@ fn one(lease: &Lease, owners: &Owners, fault: &Fault) -> Result<()> {
     let Some(parent) = lease.place.dir(directory)? else { return Ok(()) };
     match fault.remedy {
         // Done for all at once.
-        Remedy::Entry | Remedy::Nobody => Ok(()),
+        Remedy::Entry | Remedy::Nobody | Remedy::Record => Ok(()),
         Remedy::Itself => {
             remove::writable(&parent)?;
             Ok(remove::tree(&parent, name)?)

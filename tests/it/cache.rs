@@ -149,6 +149,17 @@ impl Bench {
         self.cache().join(path).symlink_metadata().is_ok()
     }
 
+    /// What a host finds that has given the device of the cache another number at its start.
+    pub(crate) fn renumber(&self) {
+        let metadata = self.cache().metadata().unwrap();
+        let key = |device: u64| format!("{device:x}-{:x}", metadata.ino());
+        for directory in ["journals", "leases"] {
+            let directory = self.home().dir(directory).unwrap();
+            let [new, old] = [metadata.dev(), metadata.dev() + 1].map(|device| directory.join(key(device)));
+            fs::rename(new, old).unwrap();
+        }
+    }
+
     /// Nothing is left but what was asked for.
     pub(crate) fn is_clean(&self) {
         assert!(!self.has(".kiln"));
@@ -304,11 +315,10 @@ fn what_another_build_may_be_reading_waits_for_it() {
 }
 
 /// A cache in which the replacement and the deletion of two files are decided, and have waited for a build that was killed.
-fn waiting() -> Bench {
+pub(crate) fn waiting() -> Bench {
     let bench = Bench::new();
     bench.write("replaced", "old");
     bench.write("deleted", "old");
-    std::thread::sleep(Duration::from_millis(20));
     let (_reader, writer) = (bench.lease(), bench.lease());
     let upper = Upper::default().whiteout("deleted").file("replaced", "new");
     assert_eq!(committed(&writer, &upper.end()).waiting, 2);
@@ -318,14 +328,7 @@ fn waiting() -> Bench {
 #[test]
 fn what_was_decided_is_done_when_the_device_has_another_number() {
     let bench = waiting();
-    let metadata = bench.cache().metadata().unwrap();
-    let key = |device: u64| format!("{device:x}-{:x}", metadata.ino());
-    // What a host finds that has given the device of the cache another number at its start.
-    for directory in ["journals", "leases"] {
-        let directory = bench.home().dir(directory).unwrap();
-        let [new, old] = [metadata.dev(), metadata.dev() + 1].map(|device| directory.join(key(device)));
-        fs::rename(new, old).unwrap();
-    }
+    bench.renumber();
     drop(bench.alone());
     assert_eq!((bench.read("replaced"), bench.has("deleted")), ("new".into(), false));
     bench.is_clean();

@@ -32,26 +32,24 @@ pub(super) fn run(home: &Home, directory: &Path, repair: bool, json: bool) -> Re
 }
 
 fn text(verdict: &Verdict) -> String {
-    let Verdict { compared, faults, leftovers, waiting, damaged_records } = verdict;
+    let Verdict { compared, faults, leftovers, waiting, records } = verdict;
     let mut text = String::new();
-    for (what, list) in [("wrong", faults), ("left over", leftovers)] {
+    for (what, list) in [("wrong", faults), ("wrong", records), ("left over", leftovers)] {
         for Fault { path, why, mended, .. } in list {
             let mended = if *mended { " (mended)" } else { "" };
             text += &format!("{what}: {}: {why}{mended}\n", report::name(&String::from_utf8_lossy(path)));
         }
     }
-    for record in damaged_records {
-        text += &format!("left over: {}: a damaged record of the journal\n", record.display());
-    }
     if *waiting > 0 {
         text += &format!("{waiting} commits wait until nobody else uses the cache\n");
     }
-    let mended = faults.len() - verdict.unmended();
-    text + &format!("{compared} files compared, {} faults, {mended} mended\n", faults.len())
+    let faults = faults.len() + records.len();
+    let mended = faults - verdict.unmended();
+    text + &format!("{compared} files compared, {faults} faults, {mended} mended\n")
 }
 
 fn document(lease: &Lease, verdict: &Verdict) -> Result<String> {
-    let Verdict { compared, faults, leftovers, waiting, damaged_records } = verdict;
+    let Verdict { compared, faults, leftovers, waiting, records } = verdict;
     let rows = |list: &[Fault]| -> Vec<serde_json::Value> {
         let row = |Fault { path, why, mended, .. }: &Fault| {
             let path = String::from_utf8_lossy(path);
@@ -65,7 +63,7 @@ fn document(lease: &Lease, verdict: &Verdict) -> Result<String> {
         "faults": rows(faults),
         "leftovers": rows(leftovers),
         "waiting": waiting,
-        "damaged_records": damaged_records.iter().map(|path| path.to_string_lossy()).collect::<Vec<_>>(),
+        "damaged_records": rows(records),
     });
     Ok(format!("{}\n", serde_json::to_string_pretty(&document)?))
 }

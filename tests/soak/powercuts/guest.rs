@@ -155,7 +155,7 @@ fn look(place: &Place) -> u64 {
     let lease = place.lease(Strength::Shared);
     let verdict = verify(&lease).unwrap();
     assert_eq!((&*verdict.faults, &*verdict.leftovers, verdict.waiting), (&[][..], &[][..], 0));
-    assert!(verdict.damaged_records.is_empty(), "{verdict:?}");
+    assert!(verdict.records.is_empty(), "{verdict:?}");
     drop(lease);
     let seen = scene::seen(&place.cache);
     let number = story::number(&place.cache);
