@@ -81,7 +81,7 @@ impl Home {
         let path = root.join(IDENTITY);
         let doing = || format!("write {}", path.display());
         let mut file = tempfile::NamedTempFile::new_in(&root).with_context(doing)?;
-        write!(file, "{begin}{random:016x}").with_context(doing)?;
+        file.write_all(format!("{begin}{random:016x}").as_bytes()).with_context(doing)?;
         file.as_file().sync_all().with_context(doing)?;
         file.persist(&path).with_context(doing)?;
         File::open(&root).and_then(|root| root.sync_all()).with_context(doing)?;

@@ -4,6 +4,7 @@
 //! is not counted. Nothing of kiln knows that it is being watched.
 
 use std::{
+    fs::{self, File},
     io::{BufRead, BufReader, Read},
     process::{Command, Stdio},
 };
@@ -48,14 +49,19 @@ pub(super) struct End {
     pub(super) killed: bool,
 }
 
-/// Runs the ignored test `name` on a scene; `act` is asked at each system call, which are counted from 1.
+/// Runs the ignored test `name` on a scene; `act` is asked at each system call, which are counted from 1. How many there are
+/// need not be the same each time.
+///
+/// # Panics
+/// When the tracee does: whatever it is told, it ends in order.
 pub(super) fn run(name: &str, scene: &Scene, mut act: impl FnMut(Call) -> Act) -> End {
+    let told = scene.root().join("stderr");
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", name, "--ignored", "--nocapture", "--test-threads=1"])
         .env(SCENE, scene.root())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .stderr(Stdio::null())
+        .stderr(File::create(&told).unwrap())
         .spawn()
         .unwrap();
     let mut output = BufReader::new(child.stdout.take().unwrap());
@@ -86,7 +92,9 @@ pub(super) fn run(name: &str, scene: &Scene, mut act: impl FnMut(Call) -> Act) -
     }
     let mut text = String::new();
     output.read_to_string(&mut text).unwrap();
-    child.wait().unwrap();
+    let status = child.wait().unwrap();
+    let told = fs::read_to_string(told).unwrap();
+    assert!(end.killed || status.success(), "{name}: {status}, {text}{told}");
     let lines = text.as_bytes().lines().map(Result::unwrap);
     end.said = lines.filter_map(|line| line.split_once(SAYS).map(|(_, said)| said.to_owned())).collect();
     end
@@ -202,6 +210,7 @@ pub(super) fn traced(work: impl FnOnce(&Scene)) {
 /// In the tracee: tells the tracer.
 pub(super) fn say(text: &str) {
     let line = format!("\n{SAYS}{text}\n");
-    // One system call, past the buffers of libtest: said or not.
-    nix::unistd::write(std::io::stdout(), line.as_bytes()).unwrap();
+    // One system call, past the buffers of libtest: said or not. It may be the one that is refused, once.
+    let say = || nix::unistd::write(std::io::stdout(), line.as_bytes());
+    say().or_else(|_| say()).unwrap();
 }
