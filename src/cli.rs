@@ -286,7 +286,8 @@ pub struct MachineArgs {
     /// Whether steps get HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY of this environment.
     #[arg(long, value_enum, default_value = "auto")]
     pub proxy: ProxyChoice,
-    /// A secret for the steps, at /run/secrets/ID in memory: id=ID,src=FILE or id=ID,env=VARIABLE. Masked in output.
+    /// A secret for the steps, at /run/secrets/ID in memory: id=ID,src=FILE or id=ID,env=VARIABLE. Masked in output,
+    /// a shell's too.
     #[arg(long, value_name = "id=ID,src=FILE")]
     pub secret: Vec<String>,
     /// Memory of the guest [default: 4Gi, at most half of the host's].

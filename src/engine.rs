@@ -160,7 +160,9 @@ impl Engine<'_> {
         let deadline = limit.map(|limit| (Instant::now() + limit + STEP_GRACE, limit));
         let mut output = Output::new(self.plan, self.gifts.mask(self.plan));
         let mut attendance = Attendance { talk, console, sink: self.sink, output: &mut output };
-        attendance.run(step, deadline).await.map(|(status, _)| status)
+        let ended = attendance.run(step, deadline).await;
+        output.finish(self.sink);
+        ended.map(|(status, _)| status)
     }
 
     async fn work(&mut self, talk: &mut Conversation, clock: &mut Instant) -> Result<Option<Box<Staged>>> {

@@ -1,7 +1,7 @@
 //! A step with somebody at the other end: a person at a terminal, or a pipe.
 //!
 //! What is typed goes in while what is written comes out; neither waits for the other. The agent takes a window of input
-//! at a time, so that what a step does not read stays where it came from.
+//! at a time, so that what a step does not read stays where it came from. Secrets are masked here as in every output.
 
 use std::time::Duration;
 
@@ -91,8 +91,26 @@ impl Attendance<'_> {
         self.talk.say(&ToGuest::Run(step)).await?;
         self.console.begin()?;
         let ended = self.converse(index, deadline).await;
+        // What was held back belongs to the step: it is shown while its terminal is still its own.
+        let shown = self.show_rest(index);
         self.console.finish();
-        ended
+        let ended = ended?;
+        shown?;
+        Ok(ended)
+    }
+
+    /// Shows what the step wrote, without secrets; what earlier steps have left running still writes is an event.
+    fn wrote(&mut self, index: u32, step: u32, stream: Stream, bytes: &[u8]) -> Result<()> {
+        if step != index {
+            return self.output.push(self.sink, step, stream, bytes);
+        }
+        let shown = self.output.masked(step, stream, bytes);
+        if shown.is_empty() { Ok(()) } else { self.console.show(stream, &shown) }
+    }
+
+    fn show_rest(&mut self, index: u32) -> Result<()> {
+        let rest = self.output.rest(index);
+        rest.into_iter().try_for_each(|(stream, shown)| self.console.show(stream, &shown))
     }
 
     async fn converse(
@@ -115,11 +133,7 @@ impl Attendance<'_> {
                     self.talk.say(&request).await?;
                 }
                 Happened::Guest(Wake::Message(FromGuest::Output { step, stream, bytes })) => {
-                    if step == index {
-                        self.console.show(stream, &bytes)?;
-                    } else {
-                        self.output.push(self.sink, step, stream, &bytes)?;
-                    }
+                    self.wrote(index, step, stream, &bytes)?;
                 }
                 // The end of a terminal's input is a byte of its own, and the agent may lie.
                 Happened::Guest(Wake::Message(FromGuest::Consumed { step, bytes })) if step == index => {
@@ -130,35 +144,40 @@ impl Attendance<'_> {
                 {
                     return Ok((status, Duration::from_micros(duration_us)));
                 }
-                Happened::Guest(other) => return Err(self.mishap(other, deadline).await?),
+                Happened::Guest(other) => return Err(self.mishap(index, other, deadline).await?),
             }
         }
     }
 
-    async fn mishap(&mut self, wake: Wake, deadline: Option<(Instant, Duration)>) -> Result<anyhow::Error> {
+    async fn mishap(
+        &mut self,
+        index: u32,
+        wake: Wake,
+        deadline: Option<(Instant, Duration)>,
+    ) -> Result<anyhow::Error> {
         Ok(match wake {
             Wake::Message(FromGuest::Refused { why, .. }) => failure::refused("shell", &why),
             Wake::Message(other) => failure::unexpected(&other, "while a command ran", self.talk),
             Wake::Ended(ended) => failure::died(&ended, "while a command ran", self.talk),
             Wake::Interrupted(signal) => {
-                self.cancel().await?;
+                self.cancel(index).await?;
                 signal.failure().into()
             }
             Wake::Deadline => {
-                self.cancel().await?;
+                self.cancel(index).await?;
                 failure::timed_out("command", deadline.map(|(_, limit)| limit).unwrap_or_default(), true)
             }
         })
     }
 
     /// Tells the agent to end it all, and shows what it still wrote; the machine is killed next.
-    async fn cancel(&mut self) -> Result<()> {
+    async fn cancel(&mut self, index: u32) -> Result<()> {
         let deadline = Some(Instant::now() + CANCEL_GRACE);
         self.talk.say(&ToGuest::Cancel).await?;
         loop {
             match self.talk.wake(deadline).await? {
-                Wake::Message(FromGuest::Output { stream, bytes, .. }) => {
-                    self.console.show(stream, &bytes)?
+                Wake::Message(FromGuest::Output { step, stream, bytes }) => {
+                    self.wrote(index, step, stream, &bytes)?
                 }
                 Wake::Message(FromGuest::Consumed { .. }) => {}
                 Wake::Message(_) | Wake::Ended(_) | Wake::Interrupted(_) | Wake::Deadline => return Ok(()),

@@ -52,6 +52,12 @@ impl Mask {
         held.into_iter().map(|(of, text)| (of, self.masked(&text, Followed::No).0)).collect()
     }
 
+    /// What was held back of one step.
+    pub(super) fn finish_step(&mut self, step: u32) -> Vec<(Stream, Vec<u8>)> {
+        let held: Vec<_> = self.held.extract_if(|(of, _), _| *of == step).collect();
+        held.into_iter().map(|((_, stream), text)| (stream, self.masked(&text, Followed::No).0)).collect()
+    }
+
     /// The text without secrets, up to where one may have begun; and the rest.
     fn masked<'t>(&self, text: &'t [u8], followed: Followed) -> (Vec<u8>, &'t [u8]) {
         let mut shown = Vec::with_capacity(text.len());

@@ -44,6 +44,16 @@ impl Output {
         Ok(())
     }
 
+    /// What can be shown now of what arrived for a step whose output is no event.
+    pub(super) fn masked(&mut self, step: u32, stream: Stream, bytes: &[u8]) -> Vec<u8> {
+        self.mask.push(step, stream, bytes)
+    }
+
+    /// What was held back of that step's output.
+    pub(super) fn rest(&mut self, step: u32) -> Vec<(Stream, Vec<u8>)> {
+        self.mask.finish_step(step)
+    }
+
     /// Emits what was held back.
     pub(super) fn finish(&mut self, sink: &mut dyn Sink) {
         for ((step, stream), shown) in self.mask.finish() {

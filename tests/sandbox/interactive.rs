@@ -148,6 +148,53 @@ fn a_command_gives_its_status_its_streams_and_reads_what_it_is_given() {
     assert_clean(&project);
 }
 
+/// The file of a secret beside the project, as an option of kiln.
+fn secret(project: &std::path::Path) -> String {
+    let file = project.with_file_name("token");
+    fs::write(&file, "correct-horse-battery-staple-7361\n").expect("written");
+    format!("--secret=id=token,src={}", file.display())
+}
+
+#[test]
+fn a_command_shows_no_secret() {
+    if !has_bwrap() {
+        return;
+    }
+    let (_directory, project) = project();
+    let secret = secret(&project);
+    let script = "cat /run/secrets/token; cat /run/secrets/token >&2; printf 'user:correct-horse-'";
+    let arguments = ["run", "--runner", "bubblewrap", &secret, "--", "bash", "-c", script];
+    let output = kiln(&project, &arguments).output().expect("kiln can be started");
+    let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(said(&output.stdout).starts_with("***\nuser:"), "{output:?}");
+    assert_eq!(said(&output.stderr), "***\n");
+    assert!(output.status.success());
+}
+
+#[test]
+fn a_shell_shows_no_secret_and_holds_no_prompt_back() {
+    if !has_bwrap() {
+        return;
+    }
+    let (_directory, project) = project();
+    let secret = secret(&project);
+    let mut person = Person::at(&kiln(&project, &["shell", "--runner", "bubblewrap", &secret]));
+    person.types("stty -echo; cat /run/secrets/token; echo is-it\n");
+    person.sees("***\r\nis-it\r\n");
+    person.types("exit\n");
+    let (shown, status) = person.waits();
+    assert!(status.success() && !shown.contains("correct-horse-battery"), "{shown}");
+
+    let mut build = failing_build(&project);
+    let mut person = Person::at(build.arg(&secret));
+    person.sees("a shell in the place of step 1/2 look");
+    person.types("stty -echo; cat /run/secrets/token; echo is-it\n");
+    person.sees("***\r\nis-it\r\n");
+    person.types("exit 1\n");
+    let (shown, _) = person.waits();
+    assert!(!shown.contains("correct-horse-battery"), "{shown}");
+}
+
 #[test]
 fn a_workspace_that_is_kept_is_that_of_the_failed_step() {
     if !has_bwrap() {
