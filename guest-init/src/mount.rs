@@ -113,6 +113,16 @@ pub(crate) fn bind(source: &str, target: &str, access: Access) -> Result<()> {
     Ok(())
 }
 
+/// An empty directory over another one, if that is there: it can be neither looked into nor renamed nor removed.
+pub(crate) fn cover(path: &str) -> Result<()> {
+    if !fs::symlink_metadata(path).is_ok_and(|there| there.is_dir()) {
+        return Ok(());
+    }
+    let flags = MsFlags::MS_RDONLY | MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    mount(Some("tmpfs"), path, Some("tmpfs"), flags, Some("mode=0555,size=4k,nr_inodes=1"))
+        .with_context(|| format!("cover {path}"))
+}
+
 /// A symbolic link, if nothing is there.
 pub(crate) fn symlink(path: &str, target: &str) -> Result<()> {
     if Path::new(path).symlink_metadata().is_ok() {

@@ -26,7 +26,9 @@ pub(crate) fn make(directory: &str, like: &str, paths: &[String]) -> Result<()> 
 fn hide(directory: &Path, like: &Path, path: &Path) -> Result<()> {
     let plain = path.components().all(|part| matches!(part, Component::Normal(_)));
     ensure!(plain, "the path leads out of its tree");
-    if fs::symlink_metadata(like.join(path)).is_err() {
+    // In a directory that is there, what comes later is hidden as well.
+    let parent = path.parent().unwrap_or(Path::new(""));
+    if !fs::symlink_metadata(like.join(parent)).is_ok_and(|there| there.is_dir()) {
         return Ok(());
     }
     let parents: Vec<&Path> =

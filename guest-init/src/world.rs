@@ -107,6 +107,7 @@ fn make_mount(mount: &Mount, uppers: &mut Uppers) -> Result<()> {
             uppers.keep(target, upper)
         }
         Mount::Swap { path, outside, inside } => idmap::swap(path, *outside, *inside),
+        Mount::Cover { path } => mount::cover(path),
         Mount::Bind { source, target, access } => mount::bind(source, target, *access),
         Mount::Symlink { path, target } => mount::symlink(path, target),
         Mount::Whiteouts { directory, like, paths } => whiteout::make(directory, like, paths),

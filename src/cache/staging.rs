@@ -18,9 +18,10 @@ use super::{
     remove,
     stage::Flush,
 };
+use crate::plan::STAGING;
 
 /// The directory of the cache for what is on its way into it.
-pub(super) const DIRECTORY: &[u8] = b".kiln";
+pub(super) const DIRECTORY: &[u8] = STAGING.as_bytes();
 /// In it, the tree.
 const TREE: &[u8] = b"tree";
 /// In it, what was taken out of the cache.

@@ -4,6 +4,9 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+/// The directory in a cache in which commits are staged. No build sees it, so that none reads half an entry.
+pub const STAGING: &str = ".kiln";
+
 /// What becomes of what a build writes into the cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]

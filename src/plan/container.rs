@@ -9,7 +9,8 @@
 use kiln_protocol::{Closing, Given, Mount, World};
 
 use super::{
-    Bind, BindSource, CACHE, CacheMode, CachePlan, CacheWrites, Layer, Network, Owner, Parted, WORKSPACE,
+    Bind, BindSource, CACHE, CacheMode, CachePlan, CacheWrites, Layer, Network, Owner, Parted, STAGING,
+    WORKSPACE,
     bind::{Overlay, Upper, Writes, bind},
     cargo,
     sandbox::{self, AGENT},
@@ -42,7 +43,8 @@ fn overlaid(layer: Layer, name: &str, upper: Upper) -> Writes {
 fn cache_binds(cache: &CachePlan) -> Vec<Bind> {
     let CachePlan { directory, mode, share: _, sharing: _ } = cache;
     let shown = cargo::KEPT.map(str::to_owned).to_vec();
-    let layer = Layer { hidden: Vec::new(), parted: Some(Parted { directory: cargo::HOME.into(), shown }) };
+    let hidden = vec![STAGING.to_owned()];
+    let layer = Layer { hidden, parted: Some(Parted { directory: cargo::HOME.into(), shown }) };
     let (whole, writes) = match (mode.writes(), mode) {
         (CacheWrites::Through, _) => (Writes::Through, Writes::Through),
         (CacheWrites::Refused, _) => (Writes::RefusedAbove(layer), Writes::Refused),

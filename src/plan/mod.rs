@@ -35,7 +35,7 @@ pub use crate::ecosystem::CACHE;
 pub use crate::host::accelerator::{Accelerator, Wish as AcceleratorWish};
 pub use crate::host::bubblewrap::{Ids, prefix as user_namespace};
 pub use bind::{Bind, BindSource, Layer, Overlay, Parted, Upper, Writes};
-pub use cache::{CacheMode, CachePlan, CacheShare, CacheSharing, CacheWrites};
+pub use cache::{CacheMode, CachePlan, CacheShare, CacheSharing, CacheWrites, STAGING};
 pub use capability::name as capability_name;
 pub use cgroup::Cgroup;
 pub use image::{

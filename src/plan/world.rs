@@ -9,7 +9,7 @@ use kiln_protocol::{Access, Identity, Mount, Network as GuestNetwork, TextFile, 
 
 use super::{
     BUILD_ID, CACHE, CACHE_TAG, CachePlan, CacheShare, CacheWrites, Network, OUTPUT, Owner, ROOT_SERIAL,
-    SCRATCH_SERIAL, SOURCE_TAG, Slirp, WORKSPACE, cargo, limits::LIMITS,
+    SCRATCH_SERIAL, SOURCE_TAG, STAGING, Slirp, WORKSPACE, cargo, limits::LIMITS,
 };
 
 /// Where the parts are mounted before the root is made of them.
@@ -165,11 +165,18 @@ pub(super) fn cache_over(
         |target: &str| overlay(&[share], "cache", target, (owner.inside, owner.inside), options.alone);
     let bind = |source: &str, access| Mount::Bind { source: source.into(), target: target.clone(), access };
     let merged = format!("{SHARES}/merged");
+    // What others commit meanwhile is nobody's to see. In the upper directory, where a commit passes it over.
+    let hidden = || Mount::Whiteouts {
+        directory: format!("{SCRATCH}/cache/upper"),
+        like: share.into(),
+        paths: vec![STAGING.into()],
+    };
+    let covered = Mount::Cover { path: format!("{target}/{STAGING}") };
     let (mut mounts, writable) = match writes {
-        CacheWrites::Overlay => (vec![layered(&target)], &target),
-        CacheWrites::Through => (vec![bind(share, Access::ReadWrite)], &target),
+        CacheWrites::Overlay => (vec![hidden(), layered(&target)], &target),
+        CacheWrites::Through => (vec![bind(share, Access::ReadWrite), covered], &target),
         // The agent may make what is missing in a layer of its own; steps see it read-only.
-        CacheWrites::Refused => (vec![layered(&merged), bind(&merged, Access::ReadOnly)], &merged),
+        CacheWrites::Refused => (vec![hidden(), layered(&merged), bind(&merged, Access::ReadOnly)], &merged),
     };
     mounts.extend(cargo::home(&cargo::Cache { writable, mounted: &target, writes }, owner));
     mounts

@@ -152,6 +152,25 @@ fn what_is_discarded_is_not_kept() {
 }
 
 #[test]
+fn what_is_staged_in_the_cache_can_be_neither_seen_nor_moved() {
+    if !has_bwrap() {
+        return;
+    }
+    let steps = "cd /var/cache/melange\ntest -z \"$(ls -A .kiln || :)\"\n! mv .kiln moved\nrm -rf .kiln || :\necho x > own || :";
+    for mode in ["discard", "commit", "rw", "ro"] {
+        let (_directory, project) = project();
+        // Another home's, that no lease of this one takes for its own.
+        let staged = project.join("cache/.kiln/0-0-1/tree/half");
+        fs::create_dir_all(staged.parent().expect("it has one")).expect("made");
+        fs::write(&staged, "half").expect("written");
+        let output = build(&project, "root", &[steps], &["--cache-mode", mode]);
+        assert!(output.status.success(), "{mode}: {}", said(&output));
+        assert_eq!(fs::read_to_string(staged).expect("it is there"), "half", "{mode}");
+        assert!(!project.join("cache/moved").exists(), "{mode}");
+    }
+}
+
+#[test]
 fn what_is_read_of_the_cache_is_reported_or_why_it_is_not_known() {
     if !has_bwrap() {
         return;

@@ -150,14 +150,21 @@ pub enum Mount {
         /// Read-only or not.
         access: Access,
     },
-    /// A directory that hides, as the topmost lower one of an overlay: a whiteout at each of these relative paths.
+    /// A directory that hides, as the topmost lower one of an overlay or as its upper one: a whiteout at each of these relative
+    /// paths.
     Whiteouts {
         /// The directory; made if it is missing.
         directory: String,
         /// The tree in which it hides: directories on the way get their owner, mode and times from there.
         like: String,
-        /// What is hidden; a directory with all below it. What is not in `like` is passed over.
+        /// What is hidden, now or when it comes; a directory with all below it. Where `like` has not the directory that it
+        /// lies in, it is passed over.
         paths: Vec<String>,
+    },
+    /// An empty directory that cannot be written, over the directory at `path`, if there is one.
+    Cover {
+        /// Where.
+        path: String,
     },
     /// A symbolic link at `path`, if nothing is there.
     Symlink {

@@ -24,14 +24,16 @@ pub(super) fn make(directory: &Path, like: &Path, layer: &Layer) -> Result<()> {
     parted.iter().try_for_each(|parted| part(directory, like, parted))
 }
 
-/// Hides one path, if there is something.
+/// Hides one path, if there is the directory that it lies in.
 fn hide(layer: &Path, like: &Path, path: &Path) -> Result<()> {
     ensure!(
         path.components().all(|part| matches!(part, Component::Normal(_))),
         "{} leads out",
         path.display()
     );
-    if fs::symlink_metadata(like.join(path)).is_err() {
+    // In a directory that is there, what comes later is hidden as well.
+    let parent = path.parent().unwrap_or(Path::new(""));
+    if !fs::symlink_metadata(like.join(parent)).is_ok_and(|there| there.is_dir()) {
         return Ok(());
     }
     let mut parents: Vec<&Path> = path.ancestors().skip(1).filter(|at| !at.as_os_str().is_empty()).collect();
@@ -113,8 +115,8 @@ mod tests {
         fs::set_permissions(like.join("a"), Permissions::from_mode(0o750)).expect("set");
         let hides =
             |paths: &[&str]| Layer { hidden: paths.iter().map(|p| (*p).into()).collect(), parted: None };
-        make(&layer, &like, &hides(&["a/b/c", "not/there"])).expect("made");
-        assert!(is_whiteout(&layer.join("a/b/c")));
+        make(&layer, &like, &hides(&["a/b/c", "a/later", "not/there"])).expect("made");
+        assert!(is_whiteout(&layer.join("a/b/c")) && is_whiteout(&layer.join("a/later")));
         assert_eq!(fs::metadata(layer.join("a")).expect("there").permissions().mode() & 0o7777, 0o750);
         assert!(!layer.join("not").exists());
         assert!(make(&layer, &like, &hides(&["../out"])).is_err());
