@@ -246,7 +246,14 @@ impl Engine<'_> {
         talk.say(&ToGuest::Run(planned.step.clone())).await?;
         let mut output = Output::new(self.plan, self.gifts.mask(self.plan));
         let (status, duration) = loop {
-            match talk.wake(deadline).await? {
+            let wake = tokio::select! {
+                wake = talk.wake(deadline) => wake?,
+                () = output.moment() => {
+                    output.pause(self.sink, None)?;
+                    continue;
+                }
+            };
+            match wake {
                 Wake::Message(FromGuest::Output { step, stream, bytes }) => {
                     output.push(self.sink, step, stream, &bytes)?
                 }

@@ -90,7 +90,7 @@ pub(super) fn load(supplies: &Supplies, env: &Env, sink: &mut dyn Sink) -> Resul
         let text = format!("secret {}: too short to be masked in output", secret.id);
         sink.emit(Event::Note { text });
     }
-    Ok(Gifts { trust, secrets })
+    Ok(Gifts::new(trust, secrets))
 }
 
 /// For `kiln plan`: lines of where everything comes from.

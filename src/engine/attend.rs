@@ -78,6 +78,8 @@ pub(super) struct Attendance<'a> {
 enum Happened {
     Guest(Wake),
     Typed(Typed),
+    /// For a moment.
+    Nothing,
 }
 
 impl Attendance<'_> {
@@ -92,7 +94,7 @@ impl Attendance<'_> {
         self.console.begin()?;
         let ended = self.converse(index, deadline).await;
         // What was held back belongs to the step: it is shown while its terminal is still its own.
-        let shown = self.show_rest(index);
+        let shown = self.output.rest(self.sink, index).and_then(|rest| self.show(rest));
         self.console.finish();
         let ended = ended?;
         shown?;
@@ -108,9 +110,8 @@ impl Attendance<'_> {
         if shown.is_empty() { Ok(()) } else { self.console.show(stream, &shown) }
     }
 
-    fn show_rest(&mut self, index: u32) -> Result<()> {
-        let rest = self.output.rest(index);
-        rest.into_iter().try_for_each(|(stream, shown)| self.console.show(stream, &shown))
+    fn show(&mut self, pieces: Vec<(Stream, Vec<u8>)>) -> Result<()> {
+        pieces.into_iter().try_for_each(|(stream, shown)| self.console.show(stream, &shown))
     }
 
     async fn converse(
@@ -123,8 +124,13 @@ impl Attendance<'_> {
             let happened = tokio::select! {
                 wake = self.talk.wake(deadline.map(|(at, _)| at)) => Happened::Guest(wake?),
                 typed = self.console.next(window) => Happened::Typed(typed?),
+                () = self.output.moment() => Happened::Nothing,
             };
             match happened {
+                Happened::Nothing => {
+                    let pieces = self.output.pause(self.sink, Some(index))?;
+                    self.show(pieces)?;
+                }
                 Happened::Typed(typed) => {
                     let request = request(typed);
                     if let ToGuest::Input { bytes } = &request {

@@ -1,153 +1,270 @@
-//! Secrets in what steps write, on its way to events: each is replaced by [`SHOWN`], across the pieces in which output
-//! arrives, as it is and in base64.
+//! Secrets in what steps write, on its way to events and consoles: each is replaced by [`SHOWN`], across the pieces in
+//! which output arrives, as it is and as tools encode it, whatever lines it is wrapped to.
 //!
-//! What could be the beginning of a secret is held back until more comes, or the step ends.
+//! What could be the beginning of a secret is held back until more comes, nothing comes for a while, or the step ends.
 
-use std::collections::HashMap;
+mod forms;
+mod index;
 
-use kiln_protocol::{Secret, Stream};
+use std::{collections::HashMap, sync::Arc};
+
+use kiln_protocol::Stream;
+
+use self::index::Index;
 
 /// What is shown in a secret's place.
 const SHOWN: &[u8] = b"***";
 /// A shorter piece of text says nothing: masking it would make output unreadable, and point at it.
 pub const SHORTEST: usize = 4;
-/// `base64` breaks its lines here.
-const LINE: usize = 76;
+/// So much of a secret's beginning is not shown, when it is all that came.
+const TOO_MUCH: usize = 8;
+/// More line breaks than these are an empty line, which nothing is wrapped across.
+const MOST_BREAKS: usize = 2;
 
 /// What must not be shown.
-#[derive(Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Mask {
-    /// Longest first, so that of two that begin at one place the longer one is taken.
-    patterns: Vec<Vec<u8>>,
-    held: HashMap<(u32, Stream), Vec<u8>>,
+    index: Arc<Index>,
+    streams: HashMap<(u32, Stream), Held>,
+}
+
+/// What is known of a stream's end.
+#[derive(Clone, Debug, Default)]
+struct Held {
+    /// With which a secret may begin, and line breaks.
+    text: Vec<u8>,
+    /// So much of it was shown nevertheless, or masked.
+    done: usize,
+    /// So many of its letters belong to a secret that has come.
+    masked: usize,
+    /// The letter before the text belongs to one.
+    follows: bool,
+    last: Last,
+    /// Whether it need not wait for more than a moment.
+    may_go: bool,
+}
+
+/// What was shown last.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Last {
+    #[default]
+    Text,
+    Mask,
+}
+
+/// What comes after the bytes at hand.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Next {
+    /// Perhaps more.
+    More,
+    /// Perhaps more, but not at once.
+    Pause,
+    Nothing,
 }
 
 impl Mask {
     /// A mask of secrets, and of other texts that are none of a step's business to show.
     pub(super) fn new<'s>(secrets: impl Iterator<Item = &'s [u8]>) -> Self {
-        let mut patterns: Vec<Vec<u8>> = secrets.flat_map(forms).collect();
-        patterns.retain(|pattern| pattern.len() >= SHORTEST);
-        patterns.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
-        patterns.dedup();
-        Self { patterns, held: HashMap::new() }
+        Self { index: Arc::new(Index::new(forms::all(secrets))), streams: HashMap::new() }
     }
 
     /// What of the output up to these bytes can be shown now.
     pub(super) fn push(&mut self, step: u32, stream: Stream, bytes: &[u8]) -> Vec<u8> {
-        if self.patterns.is_empty() {
+        if self.index.is_empty() {
             return bytes.to_vec();
         }
-        let mut text = self.held.remove(&(step, stream)).unwrap_or_default();
-        text.extend(bytes);
-        let (shown, rest) = self.masked(&text, Followed::Perhaps);
-        if !rest.is_empty() {
-            self.held.insert((step, stream), rest.to_vec());
-        }
-        shown
+        let held = self.streams.entry((step, stream)).or_default();
+        held.advance(&self.index, bytes, Next::More)
+    }
+
+    /// Whether something waits that shall be shown when nothing comes for a moment.
+    pub(super) fn waits(&self) -> bool {
+        self.streams.values().any(|held| held.may_go)
+    }
+
+    /// What of it can be shown: nothing has come.
+    pub(super) fn pause(&mut self) -> Vec<((u32, Stream), Vec<u8>)> {
+        let waiting = self.streams.iter_mut().filter(|(_, held)| held.may_go);
+        waiting.map(|(of, held)| (*of, held.advance(&self.index, &[], Next::Pause))).collect()
     }
 
     /// What was held back: nothing more comes.
     pub(super) fn finish(&mut self) -> Vec<((u32, Stream), Vec<u8>)> {
-        let held = std::mem::take(&mut self.held);
-        held.into_iter().map(|(of, text)| (of, self.masked(&text, Followed::No).0)).collect()
+        let mut streams: Vec<_> = self.streams.drain().collect();
+        // So that the same output is the same events.
+        streams.sort_by_key(|((step, stream), _)| (*step, *stream == Stream::Stderr));
+        let end = |(of, mut held): (_, Held)| (of, held.advance(&self.index, &[], Next::Nothing));
+        streams.into_iter().map(end).filter(|(_, shown)| !shown.is_empty()).collect()
     }
+}
 
-    /// What was held back of one step.
-    pub(super) fn finish_step(&mut self, step: u32) -> Vec<(Stream, Vec<u8>)> {
-        let held: Vec<_> = self.held.extract_if(|(of, _), _| *of == step).collect();
-        held.into_iter().map(|((_, stream), text)| (stream, self.masked(&text, Followed::No).0)).collect()
-    }
-
-    /// The text without secrets, up to where one may have begun; and the rest.
-    fn masked<'t>(&self, text: &'t [u8], followed: Followed) -> (Vec<u8>, &'t [u8]) {
-        let mut shown = Vec::with_capacity(text.len());
-        let mut at = 0;
-        while at < text.len() {
-            let rest = &text[at..];
-            // A longer one that may still come wins over a shorter one that is there.
-            let whole = self.patterns.iter().find(|pattern| rest.starts_with(pattern));
-            let longer = |pattern: &Vec<u8>| pattern.len() > rest.len() && pattern.starts_with(rest);
-            if followed == Followed::Perhaps && self.patterns.iter().any(longer) {
-                return (shown, rest);
+impl Held {
+    /// Takes what comes, and gives what can be shown.
+    fn advance(&mut self, index: &Index, bytes: &[u8], next: Next) -> Vec<u8> {
+        let Self { mut text, done, masked, follows, last, may_go: _ } = std::mem::take(self);
+        text.extend(bytes);
+        let letters = Letters::of(&text);
+        let mut masked = letters.masked(index, masked);
+        let end = letters.bytes.len();
+        let follows_at =
+            |at: usize, masked: &[bool]| at.checked_sub(1).map_or(follows, |before| masked[before]);
+        let begun = index.begun(&letters.bytes);
+        let start = begun.as_ref().map_or(end, |begun| begun.start);
+        // What is masked already need not wait.
+        let certain = (start..end).find(|&at| !masked[at]).unwrap_or(end);
+        let mut limit = certain;
+        let mut may_go = false;
+        if let Some(begun) = begun.filter(|_| limit < end) {
+            let waiting = Waiting {
+                len: end - start,
+                follows: follows_at(start, &masked),
+                line_ended: text.last().copied().is_some_and(is_break),
+                is_head: begun.is_head,
+                shortest: begun.shortest,
+            };
+            may_go = waiting.may_go();
+            if next == Next::Nothing && waiting.is_too_much() {
+                masked[start..].fill(true);
             }
-            match whole {
-                Some(pattern) => {
-                    shown.extend(SHOWN);
-                    at += pattern.len();
-                }
-                None => {
-                    shown.push(text[at]);
-                    at += 1;
-                }
+            let goes = match next {
+                Next::Nothing => true,
+                Next::Pause => may_go,
+                Next::More => waiting.goes_at_once(),
+            };
+            if goes {
+                (limit, may_go) = (end, false);
             }
         }
-        (shown, &[])
+        let limit = letters.place(limit);
+        let (shown, last) = letters.show(&text, done..limit, &masked, last);
+        let kept = letters.place(start);
+        *self = Self {
+            follows: follows_at(start, &masked),
+            done: limit.saturating_sub(kept),
+            masked: certain - start,
+            text: text.split_off(kept),
+            last,
+            may_go,
+        };
+        shown
     }
 }
 
-/// Whether more of a stream may come.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Followed {
-    Perhaps,
-    No,
+/// The end of a text with which a secret may begin.
+struct Waiting {
+    len: usize,
+    follows: bool,
+    line_ended: bool,
+    is_head: bool,
+    shortest: usize,
 }
 
-/// How a secret may appear: whole, line by line, in base64 wherever it begins in a group of three bytes.
-fn forms(secret: &[u8]) -> Vec<Vec<u8>> {
-    let secret = secret.trim_ascii_end();
-    let mut forms = vec![secret.to_vec()];
-    let lines = secret.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii);
-    forms.extend(lines.map(<[u8]>::to_vec));
-    for before in 0..3 {
-        let encoded = inside(secret, before);
-        forms.push(encoded.iter().map(|&digit| url_safe(digit)).collect());
-        if before == 0 {
-            // Not the last line: what is left of the secret there may be a few digits only.
-            let lines = encoded.chunks(LINE).filter(|line| line.len() == LINE || encoded.len() < LINE);
-            forms.extend(lines.map(<[u8]>::to_vec));
+impl Waiting {
+    /// A few bytes, at the end of a line or in the middle of no secret: what shows them waits for nothing, and if they are
+    /// one, the rest of it is masked.
+    fn goes_at_once(&self) -> bool {
+        self.len < SHORTEST && !self.follows && (self.line_ended || !self.is_head)
+    }
+
+    /// So little that it says nothing, after a moment.
+    fn may_go(&self) -> bool {
+        !self.is_too_much() && self.len * 4 <= self.shortest.max(SHORTEST)
+    }
+
+    fn is_too_much(&self) -> bool {
+        self.len >= TOO_MUCH || self.len * 2 > self.shortest || (self.follows && !self.line_ended)
+    }
+}
+
+/// Whether a byte is a part of a line break.
+fn is_break(byte: u8) -> bool {
+    matches!(byte, b'\n' | b'\r')
+}
+
+/// A text without line breaks, but for empty lines.
+struct Letters {
+    bytes: Vec<u8>,
+    /// Where each is in the text; at the end, the text's length.
+    places: Vec<usize>,
+}
+
+impl Letters {
+    fn of(text: &[u8]) -> Self {
+        let (mut bytes, mut places) = (Vec::with_capacity(text.len()), Vec::with_capacity(text.len() + 1));
+        let mut breaks = 0;
+        for (place, &byte) in text.iter().enumerate() {
+            breaks = if is_break(byte) { breaks + 1 } else { 0 };
+            if breaks == 0 || breaks == MOST_BREAKS + 1 {
+                bytes.push(byte);
+                places.push(place);
+            }
         }
-        forms.push(encoded);
+        places.push(text.len());
+        Self { bytes, places }
     }
-    forms
-}
 
-/// The digits of base64 that depend on the secret alone, when `before` bytes of something else stand before it.
-fn inside(secret: &[u8], before: usize) -> Vec<u8> {
-    let mut bytes = vec![0; before];
-    bytes.extend(secret);
-    let text = crate::event::base64(&bytes);
-    // Six bits a digit: those that hold a bit of what stands before are left out, and those that a byte after it fills.
-    let first = (before * 8).div_ceil(6);
-    let last = bytes.len() * 8 / 6;
-    text.as_bytes().get(first..last).unwrap_or_default().to_vec()
-}
-
-fn url_safe(digit: u8) -> u8 {
-    match digit {
-        b'+' => b'-',
-        b'/' => b'_',
-        other => other,
+    fn place(&self, letter: usize) -> usize {
+        self.places[letter]
     }
-}
 
-/// The values of secrets, for a mask.
-pub(super) fn values(secrets: &[Secret]) -> impl Iterator<Item = &[u8]> {
-    secrets.iter().map(|secret| secret.value.as_slice())
+    /// Which of them belong to secrets; the first ones do.
+    fn masked(&self, index: &Index, first: usize) -> Vec<bool> {
+        let mut end = first;
+        let masked = |at: usize| {
+            if let Some(len) = index.longest_at(&self.bytes[at..]) {
+                end = end.max(at + len);
+            }
+            at < end
+        };
+        (0..self.bytes.len()).map(masked).collect()
+    }
+
+    /// A part of the text as it is shown.
+    fn show(
+        &self,
+        text: &[u8],
+        part: std::ops::Range<usize>,
+        masked: &[bool],
+        mut last: Last,
+    ) -> (Vec<u8>, Last) {
+        let mut shown = Vec::with_capacity(part.len());
+        let mut letter = self.places.partition_point(|&place| place < part.start);
+        for place in part {
+            let is_masked = self.places[letter] == place && masked[letter];
+            letter += usize::from(self.places[letter] == place);
+            match (is_masked, last) {
+                (true, Last::Mask) => {}
+                (true, Last::Text) => shown.extend(SHOWN),
+                (false, _) => shown.push(text[place]),
+            }
+            last = if is_masked { Last::Mask } else { Last::Text };
+        }
+        (shown, last)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn mask(secrets: &[&[u8]]) -> Mask {
+        Mask::new(secrets.iter().copied())
+    }
+
     /// All that is shown of these pieces.
-    fn shown(secret: &str, pieces: &[&str]) -> String {
-        let mut mask = Mask::new([secret.as_bytes()].into_iter());
+    fn shown_of(secret: &[u8], pieces: &[&[u8]]) -> String {
+        let mut mask = mask(&[secret]);
         let mut out = Vec::new();
         for piece in pieces {
-            out.extend(mask.push(0, Stream::Stdout, piece.as_bytes()));
+            out.extend(mask.push(0, Stream::Stdout, piece));
         }
         out.extend(mask.finish().into_iter().flat_map(|(_, bytes)| bytes));
-        String::from_utf8(out).expect("it was text")
+        String::from_utf8_lossy(&out).into_owned()
+    }
+
+    fn shown(secret: &str, pieces: &[&str]) -> String {
+        let pieces: Vec<&[u8]> = pieces.iter().map(|piece| piece.as_bytes()).collect();
+        shown_of(secret.as_bytes(), &pieces)
     }
 
     #[test]
@@ -162,18 +279,70 @@ mod tests {
         assert_eq!(shown("hunter22\n", &letters), "a *** b hunter2 ***");
     }
 
+    /// Bytes that look like nothing else.
+    fn token(len: usize) -> Vec<u8> {
+        let mut state = 0x2545_F491_4F6C_DD1D_u64;
+        let letters = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+/";
+        let mut next = || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            letters[(state >> 32) as usize % letters.len()]
+        };
+        (0..len).map(|_| next()).collect()
+    }
+
+    fn wrapped(text: &str, width: usize, line_break: &str) -> String {
+        let width = if width == 0 { text.len() } else { width };
+        let lines = text.as_bytes().chunks(width).map(String::from_utf8_lossy);
+        lines.map(|line| format!("{line}{line_break}")).collect()
+    }
+
     #[test]
-    fn base64_is_masked_whatever_stands_around_it() {
-        for before in ["", "u", "u:", "us:"] {
-            for after in ["", "\n", "!?"] {
-                let text = crate::event::base64(format!("{before}correct horse{after}").as_bytes());
-                let shown = shown("correct horse", &[&text]);
-                assert!(
-                    shown.contains("***") && shown.len() <= 11 + 3,
-                    "{before:?} {after:?}: {text} {shown}"
-                );
+    fn base64_is_masked_whatever_its_length_offset_lines_and_frames() {
+        for len in [10, 33, 57, 58, 96, 500] {
+            let secret = token(len);
+            for before in ["", "u", "u:", "us:", "user:"] {
+                for after in ["", "\n", "!?"] {
+                    let whole = [before.as_bytes(), &secret, after.as_bytes()].concat();
+                    let encoded = crate::event::base64(&whole);
+                    let hidden = (before.len() * 8).div_ceil(6)..(before.len() + len) * 8 / 6;
+                    for (width, line_break) in [(0, "\n"), (64, "\n"), (76, "\n"), (76, "\r\n"), (5, "\n")] {
+                        for frame in [1, 7, 64, 4096] {
+                            let text = wrapped(&encoded, width, line_break);
+                            let pieces: Vec<&[u8]> = text.as_bytes().chunks(frame).collect();
+                            let shown = shown_of(&secret, &pieces);
+                            let case = format!("{len} {before} {after:?} {width} {frame}: {shown}");
+                            let left: String =
+                                shown.replace("***", "").chars().filter(|c| !c.is_whitespace()).collect();
+                            // A few digits at the end of a line are not waited for.
+                            let most = encoded.len() - hidden.len() + SHORTEST - 1;
+                            assert!(left.len() <= most, "{case}");
+                            assert!(left.starts_with(&encoded[..hidden.start]), "{case}");
+                        }
+                    }
+                }
             }
         }
+    }
+
+    #[test]
+    fn lines_are_kept_and_a_secret_in_many_is_masked_in_each() {
+        assert_eq!(shown("hunter22", &["hunter22\nhunter22\n"]), "***\n***\n");
+        assert_eq!(shown("hunter22", &["hunter\n22 and\n"]), "***\n*** and\n");
+        let pem = "-----BEGIN KEY-----\nabcdefgh\nxy\n-----END KEY-----\n";
+        assert_eq!(shown(pem, &[pem, "after\n"]), "***\n***\n***\n***\nafter\n");
+        assert_eq!(shown(pem, &[&pem.replace('\n', "\r\n")]), "***\r\n***\r\n***\r\n***\r\n");
+        assert_eq!(shown("hunter22", &["hunter\n\n\n22\n"]), "hunter\n\n\n22\n");
+    }
+
+    #[test]
+    fn a_part_of_a_large_secret_is_masked() {
+        let secret = String::from_utf8(token(500)).expect("text");
+        assert_eq!(shown(&secret, &[&secret[..300], "\n"]), "***\n");
+        let shown = shown(&secret, &["> ", &secret[10..400], "\n"]);
+        assert!(shown.starts_with("> ") && shown.ends_with("***\n"), "{shown}");
+        assert!(shown.len() <= "> ***\n".len() + index::WIDTH, "{shown}");
     }
 
     #[test]
@@ -184,10 +353,66 @@ mod tests {
     }
 
     #[test]
+    fn secrets_that_overlap_are_masked_both() {
+        let mut mask = mask(&[b"abcdef", b"defghi"]);
+        assert_eq!(mask.push(0, Stream::Stdout, b" abcdefghi abcdefgx\n"), b" *** ***gx\n");
+    }
+
+    #[test]
     fn streams_do_not_mix() {
-        let mut mask = Mask::new([b"hunter22".as_slice()].into_iter());
+        let mut mask = mask(&[b"hunter22"]);
         assert_eq!(mask.push(0, Stream::Stdout, b"hunt"), b"");
         assert_eq!(mask.push(0, Stream::Stderr, b"er22"), b"er22");
         assert_eq!(mask.push(0, Stream::Stdout, b"er22"), b"***");
+    }
+
+    #[test]
+    fn a_long_beginning_of_a_secret_is_not_shown_when_nothing_follows() {
+        for (text, expected) in [
+            ("correct", "correct"),
+            ("correct-h", "***"),
+            ("correct-horse-batter", "***"),
+            ("correct-horse\n", "***\n"),
+        ] {
+            assert_eq!(shown("correct-horse-battery-staple", &[text]), expected);
+        }
+        assert_eq!(shown("hunter22", &["hunt"]), "hunt");
+        assert_eq!(shown("hunter22", &["hunter2"]), "***");
+    }
+
+    #[test]
+    fn a_prompt_is_shown_after_a_moment_and_a_secret_after_it_is_not() {
+        let mut mask = mask(&[b"$ hunter22-and-more"]);
+        let stream = Stream::Stdout;
+        assert_eq!(mask.push(0, stream, b"guest:/# "), b"guest:/# ");
+        assert!(!mask.waits());
+        assert_eq!(mask.push(0, stream, b"name? $ "), b"name? ");
+        assert!(mask.waits());
+        assert_eq!(mask.pause(), [((0, stream), b"$ ".to_vec())]);
+        assert!(!mask.waits());
+        assert_eq!(mask.push(0, stream, b"hunter22-and-mo"), b"");
+        assert!(!mask.waits(), "it is no prompt");
+        assert_eq!(mask.push(0, stream, b"re\n"), b"***\n");
+    }
+
+    #[test]
+    fn a_line_is_not_held_back_for_its_last_letters() {
+        let mut mask = mask(&[b"dogma-and-cats"]);
+        assert_eq!(mask.push(0, Stream::Stdout, b"found\ngood dog\n"), b"found\ngood dog\n");
+        assert_eq!(mask.push(0, Stream::Stdout, b"ma-and-cats\n"), b"***\n");
+    }
+
+    #[test]
+    fn a_large_secret_of_many_lines_costs_little() {
+        let lines: Vec<u8> = (0..40_000).flat_map(|n| format!("key-{n:08}\n").into_bytes()).collect();
+        let mut mask = mask(&[&lines]);
+        let output = b"an ordinary line of output, and key-00031415 in it\n".repeat(4_000);
+        let mut shown = Vec::new();
+        for frame in output.chunks(100) {
+            shown.extend(mask.push(0, Stream::Stdout, frame));
+            assert!(mask.streams.values().all(|held| held.text.len() <= 3 * index::WIDTH));
+        }
+        shown.extend(mask.finish().into_iter().flat_map(|(_, bytes)| bytes));
+        assert_eq!(shown, b"an ordinary line of output, and *** in it\n".repeat(4_000));
     }
 }

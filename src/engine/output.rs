@@ -3,17 +3,24 @@
 use std::{
     collections::HashMap,
     io::{self, Read},
+    time::Duration,
 };
 
 use anyhow::{Error, Result, anyhow};
 use kiln_protocol::Stream;
-use tokio::sync::mpsc::{Receiver, Sender};
+use tokio::{
+    sync::mpsc::{Receiver, Sender},
+    time::sleep,
+};
 
 use super::mask::Mask;
 use crate::{
     event::{self, Event, Sink, StepName, Utf8Splitter},
     plan::Plan,
 };
+
+/// What waits so long at a prompt seems to come at once, and a secret's pieces are mostly closer to each other.
+const MOMENT: Duration = Duration::from_millis(50);
 
 /// Turns a step's pieces of bytes into events whose text is never cut inside a character.
 pub(super) struct Output {
@@ -35,13 +42,8 @@ impl Output {
         stream: Stream,
         bytes: &[u8],
     ) -> Result<()> {
-        let name = self.name(step)?;
         let shown = self.mask.push(step, stream, bytes);
-        let splitter = self.open.entry((step, stream)).or_default();
-        if let Some(data) = splitter.push(&shown) {
-            sink.emit(Event::Output { step: name.clone(), stream: named(stream), data });
-        }
-        Ok(())
+        self.emit(sink, step, stream, &shown)
     }
 
     /// What can be shown now of what arrived for a step whose output is no event.
@@ -49,17 +51,55 @@ impl Output {
         self.mask.push(step, stream, bytes)
     }
 
-    /// What was held back of that step's output.
-    pub(super) fn rest(&mut self, step: u32) -> Vec<(Stream, Vec<u8>)> {
-        self.mask.finish_step(step)
+    /// Emits what is shown of a step.
+    fn emit(&mut self, sink: &mut dyn Sink, step: u32, stream: Stream, shown: &[u8]) -> Result<()> {
+        let name = self.name(step)?;
+        if let Some(data) = self.open.entry((step, stream)).or_default().push(shown) {
+            sink.emit(Event::Output { step: name, stream: named(stream), data });
+        }
+        Ok(())
+    }
+
+    /// Resolves when something was held back for [`MOMENT`] that is better shown; never, where nothing is. May be dropped.
+    pub(super) async fn moment(&self) {
+        if self.mask.waits() { sleep(MOMENT).await } else { std::future::pending().await }
+    }
+
+    /// After that moment: emits it, but for that of a step whose output is no event, which it gives.
+    pub(super) fn pause(&mut self, sink: &mut dyn Sink, but: Option<u32>) -> Result<Vec<(Stream, Vec<u8>)>> {
+        let held = self.mask.pause();
+        self.emit_but(sink, held, but)
+    }
+
+    /// The same at the end of that step.
+    pub(super) fn rest(&mut self, sink: &mut dyn Sink, step: u32) -> Result<Vec<(Stream, Vec<u8>)>> {
+        let held = self.mask.finish();
+        self.emit_but(sink, held, Some(step))
+    }
+
+    fn emit_but(
+        &mut self,
+        sink: &mut dyn Sink,
+        held: Vec<((u32, Stream), Vec<u8>)>,
+        but: Option<u32>,
+    ) -> Result<Vec<(Stream, Vec<u8>)>> {
+        let mut others = Vec::new();
+        for ((step, stream), shown) in held {
+            if but == Some(step) {
+                others.push((stream, shown));
+            } else {
+                self.emit(sink, step, stream, &shown)?;
+            }
+        }
+        Ok(others)
     }
 
     /// Emits what was held back.
     pub(super) fn finish(&mut self, sink: &mut dyn Sink) {
         for ((step, stream), shown) in self.mask.finish() {
-            let Ok(name) = self.name(step) else { continue };
-            if let Some(data) = self.open.entry((step, stream)).or_default().push(&shown) {
-                sink.emit(Event::Output { step: name, stream: named(stream), data });
+            // Of a step that does not exist nothing was taken.
+            if let Err(error) = self.emit(sink, step, stream, &shown) {
+                tracing::debug!(%error, "the rest of a stream");
             }
         }
         let mut open: Vec<_> = self.open.drain().collect();

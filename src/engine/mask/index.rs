@@ -1,0 +1,194 @@
+//! Pieces of forms, and where they are in a text.
+//!
+//! A form is cut into pieces of at most [`WIDTH`] bytes that cover it, and each is looked for on its own: so a text need
+//! never be held back for longer than that, however large a secret is, and what costs memory is the text of the forms and
+//! a few bytes for each piece. They are kept in order; a place that begins as none of them does costs one look.
+
+use super::SHORTEST;
+
+/// The most bytes of a piece.
+pub(super) const WIDTH: usize = 32;
+/// Places in the filter, as a power of two.
+const FILTER_BITS: u32 = 20;
+
+/// Pieces to be looked for.
+#[derive(Debug, Default)]
+pub(super) struct Index {
+    /// All forms, one after the other.
+    text: Vec<u8>,
+    /// By their bytes.
+    pieces: Vec<Piece>,
+    /// Those with which a form begins, by their bytes.
+    heads: Vec<Piece>,
+    /// A bit for each piece, at the hash of its first bytes.
+    filter: Vec<u64>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Piece {
+    start: u32,
+    len: u8,
+    /// The longest one with which this one begins.
+    shorter: Option<u32>,
+}
+
+impl Index {
+    /// Of forms that have no line breaks and are not too short.
+    pub(super) fn new(forms: impl IntoIterator<Item = Vec<u8>>) -> Self {
+        let mut index = Self::default();
+        for form in forms {
+            let begin = index.text.len();
+            index.text.extend(&form);
+            for start in starts(form.len()) {
+                // Secrets are a few hundred KiB, and so are their forms but for a factor.
+                let at = u32::try_from(begin + start).unwrap_or(u32::MAX);
+                let piece = Piece { start: at, len: WIDTH.min(form.len()) as u8, shorter: None };
+                index.pieces.push(piece);
+                if start == 0 {
+                    index.heads.push(piece);
+                }
+            }
+        }
+        index.put_in_order();
+        index
+    }
+
+    fn put_in_order(&mut self) {
+        let Self { text, pieces, heads, filter } = self;
+        for list in [&mut *pieces, heads] {
+            list.sort_unstable_by(|a, b| a.bytes(text).cmp(b.bytes(text)));
+            list.dedup_by(|a, b| a.bytes(text) == b.bytes(text));
+        }
+        if !pieces.is_empty() {
+            *filter = vec![0; 1 << (FILTER_BITS - 6)];
+        }
+        let mut prefixes: Vec<u32> = Vec::new();
+        for at in 0..pieces.len() {
+            let bytes = pieces[at].bytes(text);
+            while prefixes.last().is_some_and(|&last| !bytes.starts_with(pieces[last as usize].bytes(text))) {
+                prefixes.pop();
+            }
+            let place = hash(bytes);
+            filter[place / 64] |= 1 << (place % 64);
+            pieces[at].shorter = prefixes.last().copied();
+            prefixes.push(u32::try_from(at).unwrap_or(u32::MAX));
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.pieces.is_empty()
+    }
+
+    /// How long the longest piece is with which `text` begins.
+    pub(super) fn longest_at(&self, text: &[u8]) -> Option<usize> {
+        if text.len() < SHORTEST {
+            return None;
+        }
+        let place = hash(text);
+        if self.filter[place / 64] & 1 << (place % 64) == 0 {
+            return None;
+        }
+        let head = &text[..text.len().min(WIDTH)];
+        // Whatever `head` begins with is at or before this one, and this one begins with it as well.
+        let after = self.pieces.partition_point(|piece| piece.bytes(&self.text) <= head);
+        let mut piece = self.pieces.get(after.checked_sub(1)?)?;
+        let same = piece.bytes(&self.text).iter().zip(head).take_while(|(a, b)| a == b).count();
+        while usize::from(piece.len) > same {
+            piece = self.pieces.get(piece.shorter? as usize)?;
+        }
+        Some(usize::from(piece.len))
+    }
+
+    /// What could be a piece's beginning at the end of `text`.
+    pub(super) fn begun(&self, text: &[u8]) -> Option<Begun> {
+        let from = text.len().saturating_sub(WIDTH - 1);
+        (from..text.len()).find_map(|start| {
+            let begin = &text[start..];
+            let shortest = self.after(&self.pieces, begin).map(|piece| piece.len).min()?;
+            let is_head = self.after(&self.heads, begin).next().is_some();
+            Some(Begun { start, is_head, shortest: usize::from(shortest) })
+        })
+    }
+
+    /// The pieces of a list that begin with these bytes and have more.
+    fn after<'i>(&'i self, list: &'i [Piece], begin: &'i [u8]) -> impl Iterator<Item = &'i Piece> {
+        let first = list.partition_point(|piece| piece.bytes(&self.text) <= begin);
+        // A few are enough to know their lengths.
+        list[first..].iter().take(1000).take_while(move |piece| piece.bytes(&self.text).starts_with(begin))
+    }
+}
+
+/// The end of a text with which a piece begins.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Begun {
+    /// Where.
+    pub(super) start: usize,
+    /// Whether a whole form begins so.
+    pub(super) is_head: bool,
+    /// How long the shortest piece is that does.
+    pub(super) shortest: usize,
+}
+
+impl Piece {
+    fn bytes(self, text: &[u8]) -> &[u8] {
+        &text[self.start as usize..][..usize::from(self.len)]
+    }
+}
+
+/// Where the pieces of a form begin: the last one ends where the form does.
+fn starts(len: usize) -> impl Iterator<Item = usize> {
+    let last = len.saturating_sub(WIDTH);
+    (0..last).step_by(WIDTH).chain([last])
+}
+
+fn hash(bytes: &[u8]) -> usize {
+    let mut key = [0; SHORTEST];
+    key.copy_from_slice(&bytes[..SHORTEST]);
+    (u32::from_le_bytes(key).wrapping_mul(0x9E37_79B1) >> (32 - FILTER_BITS)) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn index(forms: &[&str]) -> Index {
+        Index::new(forms.iter().map(|form| form.as_bytes().to_vec()))
+    }
+
+    #[test]
+    fn the_longest_piece_is_found() {
+        let index = index(&["abcd", "abcdef", "abcdefgh", "abce", "zzzz"]);
+        for (text, found) in [
+            ("abcd", Some(4)),
+            ("abcdeX", Some(4)),
+            ("abcdefgX", Some(6)),
+            ("abcdefghi", Some(8)),
+            ("abcf", None),
+            ("abc", None),
+            ("zzzzz", Some(4)),
+        ] {
+            assert_eq!(index.longest_at(text.as_bytes()), found, "{text}");
+        }
+    }
+
+    #[test]
+    fn pieces_cover_a_form_and_none_is_larger_than_another() {
+        for len in [4, 31, 32, 33, 64, 65, 500] {
+            let mut covered = 0;
+            for start in starts(len) {
+                assert!(start <= covered, "{len}");
+                covered = start + WIDTH.min(len);
+            }
+            assert_eq!(covered, len);
+        }
+    }
+
+    #[test]
+    fn what_a_piece_begins_with_is_found_at_the_end() {
+        let index = index(&["abcd", "bcdefghi"]);
+        let begun = |text: &str| index.begun(text.as_bytes());
+        assert_eq!(begun("xabc"), Some(Begun { start: 1, is_head: true, shortest: 4 }));
+        assert_eq!(begun("abcd"), Some(Begun { start: 1, is_head: true, shortest: 8 }));
+        assert_eq!(begun("abcx"), None);
+    }
+}
