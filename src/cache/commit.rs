@@ -35,10 +35,10 @@ pub struct Kept {
 /// A cache failure (7). Before the decision nothing is kept; after it the next start finishes.
 pub fn commit(lease: &Lease, staged: Staged) -> Result<Kept> {
     let Staged { mut staging, record, gains, left_out } = staged;
-    let (_turn, number) = decide(lease, &record).map_err(|error| explained(error, || undecided(lease)))?;
+    let (turn, number) = decide(lease, &record).map_err(|error| explained(error, || undecided(lease)))?;
     staging.decided();
     drop(staging);
-    let Completed { waiting, broken } = complete(lease).with_context(|| failed(lease))?;
+    let Completed { waiting, broken } = complete(lease, &turn).with_context(|| failed(lease))?;
     if let Some(broken) = broken.into_iter().find(|broken| broken.number == number) {
         return Err(broken.failure(lease).into());
     }
@@ -91,7 +91,7 @@ fn is_clean(lease: &Lease) -> Result<bool> {
 }
 
 /// The same for whoever has the lock of commits.
-pub(super) fn recover_in_turn(lease: &Lease, _turn: &LockFile) -> Result<u64> {
+pub(super) fn recover_in_turn(lease: &Lease, turn: &LockFile) -> Result<u64> {
     if is_clean(lease)? {
         return Ok(0);
     }
@@ -99,7 +99,7 @@ pub(super) fn recover_in_turn(lease: &Lease, _turn: &LockFile) -> Result<u64> {
     journal.sweep()?;
     intruders::open_up(lease)?;
     renumbered::adopt(lease, &journal)?;
-    let Completed { waiting, broken } = complete(lease).with_context(|| failed(lease))?;
+    let Completed { waiting, broken } = complete(lease, turn).with_context(|| failed(lease))?;
     for one in &broken {
         tracing::warn!("{}: {}", one.failure(lease), one.way_out());
     }
@@ -114,9 +114,9 @@ struct Completed {
 }
 
 /// Merges all that is decided, in order; under the lock of commits.
-fn complete(lease: &Lease) -> Result<Completed> {
+fn complete(lease: &Lease, turn: &LockFile) -> Result<Completed> {
     let journal = Journal::of(lease)?;
-    lease.alone(|alone| {
+    let completed = lease.alone(|alone| {
         let (mut waiting, mut broken) = (0, Vec::new());
         for number in journal.pending()? {
             match one(lease, &journal, number, alone)? {
@@ -125,7 +125,10 @@ fn complete(lease: &Lease) -> Result<Completed> {
             }
         }
         Ok(Completed { waiting, broken })
-    })
+    })?;
+    // Whoever begins at this moment waits for the next one.
+    turn.touch()?;
+    Ok(completed)
 }
 
 /// What came of one of them.
