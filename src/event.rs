@@ -265,6 +265,15 @@ pub struct Amount {
     pub bytes: u64,
 }
 
+impl Amount {
+    /// Both together.
+    pub fn plus(self, other: Self) -> Self {
+        let (entries, bytes) =
+            (self.entries.saturating_add(other.entries), self.bytes.saturating_add(other.bytes));
+        Self { entries, bytes }
+    }
+}
+
 /// How the command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]

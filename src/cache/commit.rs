@@ -1,7 +1,5 @@
 //! The end of a commit: decided in the journal, merged, and forgotten; and the same for those whose kiln died in between.
 
-use std::collections::BTreeMap;
-
 use anyhow::{Context, Result};
 
 use super::{
@@ -12,17 +10,18 @@ use super::{
     lock::LockFile,
     merge::Merge,
     renumbered,
-    stage::{Gain, LeftOut, Staged},
+    stage::{LeftOut, Staged},
     staging::{self, Staging},
-    summary,
+    summary::{self, Amounts},
+    tally::{self, Tally},
 };
 use crate::exit::{Code, Failure, explained};
 
 /// What a commit kept.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Kept {
-    /// By kind of directory.
-    pub gains: BTreeMap<String, Gain>,
+    /// What is new, by kind of directory.
+    pub gains: Amounts,
     /// How many replacements and deletions, of this and of earlier commits, wait until nobody else uses the cache.
     pub waiting: u64,
     /// What was not kept.
@@ -34,17 +33,17 @@ pub struct Kept {
 /// # Errors
 /// A cache failure (7). Before the decision nothing is kept; after it the next start finishes.
 pub fn commit(lease: &Lease, staged: Staged) -> Result<Kept> {
-    let Staged { mut staging, record, gains, left_out } = staged;
+    let Staged { mut staging, record, mut gains, left_out } = staged;
     let (turn, number) = decide(lease, &record).map_err(|error| explained(error, || undecided(lease)))?;
     staging.decided();
     drop(staging);
-    let Completed { waiting, broken } = complete(lease, &turn).with_context(|| failed(lease))?;
+    let Completed { waiting, broken, tallies } = complete(lease, &turn).with_context(|| failed(lease))?;
     if let Some(broken) = broken.into_iter().find(|broken| broken.number == number) {
         return Err(broken.failure(lease).into());
     }
-    if let Err(error) = summary::add(lease, &gains) {
-        // It never claims to be exact; `kiln cache report` counts.
-        tracing::warn!(%error, "the summary of the cache was not brought up to date");
+    if let Some((_, tally)) = tallies.iter().find(|(of, _)| *of == number) {
+        tally::less(&mut gains, &tally.dropped);
+        gains.retain(|_, amount| amount.entries > 0);
     }
     Ok(Kept { gains, waiting, left_out })
 }
@@ -99,7 +98,7 @@ pub(super) fn recover_in_turn(lease: &Lease, turn: &LockFile) -> Result<u64> {
     journal.sweep()?;
     intruders::open_up(lease)?;
     renumbered::adopt(lease, &journal)?;
-    let Completed { waiting, broken } = complete(lease, turn).with_context(|| failed(lease))?;
+    let Completed { waiting, broken, tallies: _ } = complete(lease, turn).with_context(|| failed(lease))?;
     for one in &broken {
         tracing::warn!("{}: {}", one.failure(lease), one.way_out());
     }
@@ -111,20 +110,30 @@ pub(super) fn recover_in_turn(lease: &Lease, turn: &LockFile) -> Result<u64> {
 struct Completed {
     waiting: u64,
     broken: Vec<Broken>,
+    /// What each of them made of the amounts, by its number.
+    tallies: Vec<(u64, Tally)>,
 }
 
 /// Merges all that is decided, in order; under the lock of commits.
 fn complete(lease: &Lease, turn: &LockFile) -> Result<Completed> {
     let journal = Journal::of(lease)?;
     let completed = lease.alone(|alone| {
-        let (mut waiting, mut broken) = (0, Vec::new());
+        let (mut waiting, mut broken, mut tallies) = (0, Vec::new(), Vec::new());
         for number in journal.pending()? {
             match one(lease, &journal, number, alone)? {
-                One::Waits(count) => waiting += count,
+                One::Forgotten => {}
+                One::Merged { waiting: count, tally } => {
+                    waiting += count;
+                    tallies.push((number, tally));
+                }
                 One::Broken(one) => broken.push(one),
             }
         }
-        Ok(Completed { waiting, broken })
+        if let Err(error) = summary::add(lease, tallies.iter().map(|(_, tally)| tally)) {
+            // It never claims to be exact; `kiln cache report` counts.
+            tracing::warn!(%error, "the summary of the cache was not brought up to date");
+        }
+        Ok(Completed { waiting, broken, tallies })
     })?;
     // Whoever begins at this moment waits for the next one.
     turn.touch()?;
@@ -133,14 +142,19 @@ fn complete(lease: &Lease, turn: &LockFile) -> Result<Completed> {
 
 /// What came of one of them.
 enum One {
+    /// Its record is gone.
+    Forgotten,
     /// All of it is in its place but so many entries.
-    Waits(u64),
+    Merged {
+        waiting: u64,
+        tally: Tally,
+    },
     Broken(Broken),
 }
 
 fn one(lease: &Lease, journal: &Journal, number: u64, alone: bool) -> Result<One> {
     let record = match journal.read(number)? {
-        None => return Ok(One::Waits(0)),
+        None => return Ok(One::Forgotten),
         Some(Reading::Unreadable(why)) => return Ok(One::Broken(Broken { number, why })),
         Some(Reading::Whole(record)) => record,
     };
@@ -155,12 +169,13 @@ fn one(lease: &Lease, journal: &Journal, number: u64, alone: bool) -> Result<One
         waiting: 0,
         touched: 0,
         thrown: 0,
+        tally: Tally::default(),
     };
     merge.run()?;
-    let waiting = merge.waiting;
+    let Merge { waiting, tally, .. } = merge;
     if waiting == 0 {
         journal.complete(number)?;
         staging.remove()?;
     }
-    Ok(One::Waits(waiting))
+    Ok(One::Merged { waiting, tally })
 }

@@ -13,8 +13,10 @@ use super::{
     place::{Place, Placed, What, join, shown, split, what},
     remove, renew,
     rules::{self, Rule},
+    same,
     stage::MAX_DEPTH,
     staging::Staging,
+    tally::{self, Tally},
 };
 
 /// Up to so many directories are flushed one by one; beyond, the file system is flushed once.
@@ -33,6 +35,8 @@ pub(super) struct Merge<'a> {
     pub touched: usize,
     /// Names for what is thrown away.
     pub thrown: u64,
+    /// What all of it makes of the amounts.
+    pub tally: Tally,
 }
 
 impl Merge<'_> {
@@ -76,15 +80,18 @@ impl Merge<'_> {
             self.waiting += 1;
             return Ok(());
         }
-        self.take_out(&parent, name)?;
+        self.take_out(&parent, name, path)?;
         self.touched(&parent)
     }
 
     /// Removes what the build has seen; what came later stays.
-    fn take_out(&mut self, parent: &Place, name: &[u8]) -> Result<()> {
+    fn take_out(&mut self, parent: &Place, name: &[u8], path: &[u8]) -> Result<()> {
+        let Some(stat) = parent.stat(name)? else { return Ok(()) };
+        let kind = what(&stat);
         remove::writable(parent)?;
         if remove::changed_since(parent, name, self.record.started, MAX_DEPTH)? {
-            remove::older(parent, name, self.record.started, MAX_DEPTH)?;
+            let gone = remove::older(parent, name, self.record.started, MAX_DEPTH)?;
+            tally::count(&mut self.tally.removed, path, kind, gone);
             // In directories that nobody has noted.
             self.touched += FLUSH_EACH;
             return Ok(());
@@ -93,6 +100,7 @@ impl Merge<'_> {
             // A directory that moves has its `..` written.
             remove::writable(&place)?;
         }
+        tally::count(&mut self.tally.removed, path, kind, tally::weigh(parent, name, MAX_DEPTH)?);
         let trash = self.staging.trash()?;
         loop {
             self.thrown += 1;
@@ -128,40 +136,57 @@ impl Merge<'_> {
         if both && !self.record.opaque.iter().any(|opaque| opaque == path) {
             return self.descend(entry, depth);
         }
+        if kind == What::File && what(&theirs) == What::File && same::holds_same(from, to, name)? {
+            // A commit of the same build somewhere else: there is nothing to wait for.
+            self.dropped(entry, depth)?;
+            return Ok(from.unlink(name)?);
+        }
         if !self.alone {
             self.waiting += 1;
             return Ok(());
         }
         let newer = remove::changed_since(to, name, self.record.started, MAX_DEPTH)?;
         if newer && rules::rule(path) == Rule::First {
-            return Ok(());
+            return self.dropped(entry, depth);
         }
         if kind != What::Directory && what(&theirs) != What::Directory {
             remove::writable(to)?;
-            renew::renew(from, name, depth)?;
+            let new = renew::renew(from, name, depth)?;
             from.move_over(name, to, name)?;
+            tally::count(&mut self.tally.added, path, kind, new);
+            tally::count(&mut self.tally.removed, path, kind, tally::of(theirs.st_size));
             self.touched += 1;
             return Ok(());
         }
-        self.take_out(to, name)?;
+        self.take_out(to, name, path)?;
         match to.stat(name)? {
             None => self.put(entry, depth),
             // What came later than the build began stays, and ours goes around it.
             Some(left) if kind == What::Directory && what(&left) == What::Directory => {
                 self.descend(entry, depth)
             }
-            Some(_) => Ok(()),
+            Some(_) => self.dropped(entry, depth),
         }
     }
 
+    /// It stays out.
+    fn dropped(&mut self, entry: &Staged<'_>, depth: usize) -> Result<()> {
+        let Staged { from, to: _, name, path, kind } = *entry;
+        tally::count(&mut self.tally.dropped, path, kind, tally::weigh(from, name, depth)?);
+        Ok(())
+    }
+
     fn put(&mut self, entry: &Staged<'_>, depth: usize) -> Result<()> {
-        let Staged { from, to, name, .. } = *entry;
+        let Staged { from, to, name, path, kind } = *entry;
         remove::writable(to)?;
-        renew::renew(from, name, depth)?;
+        let new = renew::renew(from, name, depth)?;
         if from.move_new(name, to, name)? == Placed::Done {
             self.touched += 1;
+            tally::count(&mut self.tally.added, path, kind, new);
+        } else {
+            // Somebody who takes no lease was faster: what is there stays.
+            self.dropped(entry, depth)?;
         }
-        // Else somebody who takes no lease was faster: what is there stays.
         Ok(())
     }
 

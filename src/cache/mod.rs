@@ -61,10 +61,12 @@ mod renumbered;
 mod report;
 mod reused;
 mod rules;
+mod same;
 mod stage;
 mod staging;
 mod summary;
 mod sweep;
+mod tally;
 mod verify;
 mod walk;
 
@@ -87,7 +89,7 @@ pub use prune::{Entry, Inventory, Pruned, Wanted, inventory, named, prune, would
 pub use report::{Writes, report, written};
 pub use reused::Reused;
 pub use rules::SOURCES;
-pub use stage::{CommitLimit, Gain, LeftOut, Outcome, Staged, stage};
+pub use stage::{CommitLimit, LeftOut, Outcome, Staged, stage};
 pub use summary::{Amounts, Held, held, renew};
 pub use sweep::{sweep, sweep_private};
 pub use verify::{Fault, Verdict, verify};

@@ -27,8 +27,9 @@ use super::{
     lease::Lease,
     place::{Place, What, split},
     rules,
-    stage::{Flush, Gain, LeftOut, Staged, is_below},
+    stage::{Flush, LeftOut, Staged, is_below},
     staging::Staging,
+    summary::Amounts,
     walk::{Found, walk},
 };
 use crate::{ecosystem, event::Amount, exit::Failure};
@@ -232,13 +233,9 @@ pub(super) fn remove(lease: &Lease, entries: &[Entry]) -> Result<()> {
     for some in entries.chunks(AT_ONCE) {
         let staging = Staging::make(lease)?;
         staging.sync(Flush::Each).context("prepare the removal")?;
-        let mut gains: BTreeMap<String, Gain> = BTreeMap::new();
         let mut deletions = Vec::new();
-        for Entry { kind, name: _, amount, used: _, paths } in some {
-            let replaced = &mut gains.entry(kind.clone()).or_default().replaced;
-            replaced.entries += amount.entries;
-            replaced.bytes += amount.bytes;
-            deletions.extend(paths.iter().cloned());
+        for entry in some {
+            deletions.extend(entry.paths.iter().cloned());
         }
         let record = journal::Record {
             staging: staging.name().to_owned(),
@@ -247,7 +244,7 @@ pub(super) fn remove(lease: &Lease, entries: &[Entry]) -> Result<()> {
             opaque: Vec::new(),
             modes: Vec::new(),
         };
-        commit(lease, Staged { staging, record, gains, left_out: LeftOut::default() })?;
+        commit(lease, Staged { staging, record, gains: Amounts::new(), left_out: LeftOut::default() })?;
         for path in &deletions {
             remove_empty_above(&lease.place, path);
         }

@@ -5,7 +5,9 @@ use std::io;
 use super::{
     lease::Stamp,
     place::{Place, Placed, What, what},
+    tally,
 };
+use crate::event::Amount;
 
 /// Removes `name` and all below it. Holds one descriptor at a time for each level of what is left, at most [`OPEN`].
 pub(super) fn tree(parent: &Place, name: &[u8]) -> io::Result<()> {
@@ -104,22 +106,27 @@ pub(super) fn changed_since(parent: &Place, name: &[u8], since: Stamp, depth: us
     Ok(false)
 }
 
-/// Removes what was not changed since then, and directories that become empty so.
-pub(super) fn older(parent: &Place, name: &[u8], since: Stamp, depth: usize) -> io::Result<()> {
-    let Some(stat) = parent.stat(name)? else { return Ok(()) };
+/// Removes what was not changed since then, and directories that become empty so; says how many files and links.
+pub(super) fn older(parent: &Place, name: &[u8], since: Stamp, depth: usize) -> io::Result<Amount> {
+    let mut removed = Amount::default();
+    let Some(stat) = parent.stat(name)? else { return Ok(removed) };
     if what(&stat) != What::Directory {
-        let old = (stat.st_ctime, stat.st_ctime_nsec) < since;
-        return if old { parent.unlink(name) } else { Ok(()) };
+        if (stat.st_ctime, stat.st_ctime_nsec) < since {
+            parent.unlink(name)?;
+            removed = tally::of(stat.st_size);
+        }
+        return Ok(removed);
     }
-    let Some(place) = parent.dir(name)? else { return Ok(()) };
+    let Some(place) = parent.dir(name)? else { return Ok(removed) };
     if depth == 0 {
-        return Ok(());
+        return Ok(removed);
     }
     writable(&place)?;
     for name in place.names()? {
-        older(&place, &name, since, depth - 1)?;
+        removed = removed.plus(older(&place, &name, since, depth - 1)?);
     }
-    parent.remove_empty(name)
+    parent.remove_empty(name)?;
+    Ok(removed)
 }
 
 #[cfg(test)]

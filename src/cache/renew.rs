@@ -7,21 +7,28 @@
 
 use std::io;
 
-use super::place::{Place, What, what};
+use super::{
+    place::{Place, What, what},
+    tally,
+};
+use crate::event::Amount;
 
 /// Renews `name` and all below it. Under the lock of commits, right before it moves: no build begins in between.
-pub(super) fn renew(parent: &Place, name: &[u8], depth: usize) -> io::Result<()> {
-    let Some(stat) = parent.stat(name)? else { return Ok(()) };
+/// Says how many files and links these are.
+pub(super) fn renew(parent: &Place, name: &[u8], depth: usize) -> io::Result<Amount> {
+    let Some(stat) = parent.stat(name)? else { return Ok(Amount::default()) };
     if what(&stat) != What::Directory {
-        return parent.touch(name);
+        parent.touch(name)?;
+        return Ok(tally::of(stat.st_size));
     }
     // Nothing that kiln stages is deeper, and a directory's own time is not asked for.
     if depth == 0 {
-        return Ok(());
+        return Ok(Amount::default());
     }
-    let Some(place) = parent.dir(name)? else { return Ok(()) };
+    let Some(place) = parent.dir(name)? else { return Ok(Amount::default()) };
+    let mut amount = Amount::default();
     for name in place.names()? {
-        renew(&place, &name, depth - 1)?;
+        amount = amount.plus(renew(&place, &name, depth - 1)?);
     }
-    Ok(())
+    Ok(amount)
 }

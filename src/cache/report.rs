@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{
     commit::Kept,
     reused::Reused,
-    stage::{Gain, LeftOut},
+    stage::LeftOut,
     summary::{self, Amounts, Held},
 };
 use crate::{
@@ -106,7 +106,7 @@ fn verdict(plan: &CachePlan, writes: &Writes, succeeded: bool) -> (bool, String)
 
 fn directories(held: Option<&Held>, writes: &Writes, reused: &Reused) -> Vec<CacheDirectory> {
     let (before, new) = match writes {
-        Writes::Committed(kept) => (held.map(|held| held.amounts.clone()), Some(gains(&kept.gains))),
+        Writes::Committed(kept) => (held.map(|held| held.amounts.clone()), Some(kept.gains.clone())),
         Writes::Unchanged(_) => (held.map(|held| held.amounts.clone()), Some(Amounts::new())),
         Writes::Through(Some((before, after))) => (Some(before.clone()), Some(grown(before, after))),
         Writes::Through(None) | Writes::Lost | Writes::TooMuch(_) => {
@@ -123,10 +123,6 @@ fn directories(held: Option<&Held>, writes: &Writes, reused: &Reused) -> Vec<Cac
         reused: reused.map(|amounts| amounts.get(name).copied().unwrap_or_default()),
     };
     names.into_iter().map(row).collect()
-}
-
-fn gains(gains: &BTreeMap<String, Gain>) -> Amounts {
-    gains.iter().map(|(name, gain)| (name.clone(), gain.new)).collect()
 }
 
 fn grown(before: &Amounts, after: &Amounts) -> Amounts {

@@ -14,7 +14,7 @@ mod refusals;
 mod seen;
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::HashSet,
     io::{self, Read},
     os::unix::ffi::OsStrExt,
     path::Path,
@@ -35,10 +35,10 @@ use super::{
     mounts::Mounts,
     place::{Place, shown, split},
     staging::Staging,
+    summary::Amounts,
 };
 use crate::{
     ecosystem,
-    event::Amount,
     exit::explained,
     package::{self, Entry, Kind, Reader, Time},
 };
@@ -52,22 +52,13 @@ const HEADER_BYTES: u64 = 256 << 10;
 /// In pieces of this size content is compared and written.
 const PIECE: usize = 256 << 10;
 
-/// What one kind of directory gained.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Gain {
-    /// Files and links that are new or other than before.
-    pub new: Amount,
-    /// What was there before in the place of those that are other.
-    pub replaced: Amount,
-}
-
 /// A staged commit: nothing of it is in the cache yet. Dropped, it is gone.
 #[derive(Debug)]
 pub struct Staged {
     pub(super) staging: Staging,
     pub(super) record: journal::Record,
-    /// By kind of directory.
-    pub gains: BTreeMap<String, Gain>,
+    /// Files and links that are new or other than before, by kind of directory.
+    pub gains: Amounts,
     /// What is not staged.
     pub left_out: LeftOut,
 }
@@ -137,7 +128,7 @@ fn take(lease: &Lease, stream: impl Read, limit: CommitLimit, origin: Origin) ->
             opaque: Vec::new(),
             modes: Vec::new(),
         },
-        gains: BTreeMap::new(),
+        gains: Amounts::new(),
         entries: 0,
         bytes: 0,
         changes: 0,
@@ -178,7 +169,7 @@ struct Stager<'a> {
     seen: Seen,
     opaque: HashSet<Vec<u8>>,
     record: journal::Record,
-    gains: BTreeMap<String, Gain>,
+    gains: Amounts,
     entries: u64,
     bytes: u64,
     /// How many entries are other than what is there.

@@ -3,7 +3,7 @@
 //! `<home>/summaries/<key>`. A commit adds what it added; `kiln cache report` counts and writes what it found. A cache that
 //! others write into as well is not exactly what its summary says.
 
-use std::{collections::BTreeMap, ops::ControlFlow, path::Path};
+use std::{collections::BTreeMap, fs, ops::ControlFlow, path::Path, time::UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
@@ -13,7 +13,7 @@ use super::{
     lease::Lease,
     place::{Place, What},
     rules,
-    stage::Gain,
+    tally::Tally,
     walk::{Seen, walk},
 };
 use crate::{event::Amount, home::Home, plan::CacheWrites};
@@ -34,8 +34,13 @@ pub struct Held {
     pub exact: bool,
 }
 
+/// Seconds and nanoseconds since the epoch.
+type Born = (u64, u32);
+
 #[derive(Serialize, Deserialize)]
 struct Stored {
+    /// When the directory was made, where its file system knows: a later one may have its number.
+    born: Option<Born>,
     entries: BTreeMap<String, (u64, u64)>,
 }
 
@@ -44,7 +49,7 @@ struct Stored {
 /// Where a build's writes go through, only the difference of two counts says what is new: a summary comes second.
 pub fn held(home: &Home, directory: &Path, writes: CacheWrites) -> Result<Option<Held>> {
     let kept = || {
-        let amounts = load(home, &Key::of(directory)?)?;
+        let amounts = load(home, directory, &Key::of(directory)?)?;
         anyhow::Ok(amounts.map(|amounts| Held { amounts, exact: false }))
     };
     let counted = || {
@@ -64,7 +69,7 @@ pub(super) fn after_writes(home: &Home, directory: &Path) -> Result<Option<Amoun
     let place = Place::open(directory).with_context(|| format!("open {}", directory.display()))?;
     let counted = count(&place, QUICK)?;
     match &counted {
-        Some(amounts) => store(home, &key, amounts)?,
+        Some(amounts) => store(home, directory, &key, amounts)?,
         None => home.remove(SUMMARIES, &key.0)?,
     }
     Ok(counted)
@@ -75,41 +80,50 @@ pub fn renew(home: &Home, directory: &Path) -> Result<Amounts> {
     let key = Key::of(directory)?;
     let place = Place::open(directory).with_context(|| format!("open {}", directory.display()))?;
     let amounts = count(&place, u64::MAX)?.unwrap_or_default();
-    store(home, &key, &amounts)?;
+    store(home, directory, &key, &amounts)?;
     Ok(amounts)
 }
 
-/// A commit has added this. Under the lock of commits.
-pub(super) fn add(lease: &Lease, gains: &BTreeMap<String, Gain>) -> Result<()> {
-    let Some(mut amounts) = load(&lease.home, &lease.key)? else {
+/// Commits have changed so much. Under the lock of commits.
+pub(super) fn add<'t>(lease: &Lease, tallies: impl Iterator<Item = &'t Tally>) -> Result<()> {
+    let tallies: Vec<&Tally> = tallies.filter(|tally| !tally.is_empty()).collect();
+    if tallies.is_empty() {
+        return Ok(());
+    }
+    let Some(mut amounts) = load(&lease.home, &lease.directory, &lease.key)? else {
         // The first commit into a small cache begins the summary; a large one waits for `kiln cache report`.
         if let Some(amounts) = count(&lease.place, QUICK)? {
-            store(&lease.home, &lease.key, &amounts)?;
+            store(&lease.home, &lease.directory, &lease.key, &amounts)?;
         }
         return Ok(());
     };
-    for (name, Gain { new, replaced }) in gains {
-        let amount = amounts.entry(name.clone()).or_default();
-        amount.entries = (amount.entries + new.entries).saturating_sub(replaced.entries);
-        amount.bytes = (amount.bytes + new.bytes).saturating_sub(replaced.bytes);
-    }
-    store(&lease.home, &lease.key, &amounts)
+    tallies.iter().for_each(|tally| tally.onto(&mut amounts));
+    store(&lease.home, &lease.directory, &lease.key, &amounts)
 }
 
-fn load(home: &Home, key: &Key) -> Result<Option<Amounts>> {
+fn load(home: &Home, directory: &Path, key: &Key) -> Result<Option<Amounts>> {
     let Some(bytes) = home.read(SUMMARIES, &key.0)? else { return Ok(None) };
-    // A summary that cannot be read is none.
+    // A summary that cannot be read is none, nor is that of another directory, which is gone.
     let stored: Option<Stored> = serde_json::from_slice(&bytes).ok();
-    Ok(stored.map(|stored| {
+    let born = born(directory)?;
+    Ok(stored.filter(|stored| stored.born == born).map(|stored| {
         let amount = |(name, (entries, bytes))| (name, Amount { entries, bytes });
         stored.entries.into_iter().map(amount).collect()
     }))
 }
 
-fn store(home: &Home, key: &Key, amounts: &Amounts) -> Result<()> {
+fn born(directory: &Path) -> Result<Option<Born>> {
+    let metadata = fs::metadata(directory).with_context(|| format!("look at {}", directory.display()))?;
+    // Not every file system knows, nor has a time before the epoch a meaning.
+    let since = metadata.created().ok().and_then(|created| created.duration_since(UNIX_EPOCH).ok());
+    Ok(since.map(|since| (since.as_secs(), since.subsec_nanos())))
+}
+
+fn store(home: &Home, directory: &Path, key: &Key, amounts: &Amounts) -> Result<()> {
     let entries =
         amounts.iter().map(|(name, amount)| (name.clone(), (amount.entries, amount.bytes))).collect();
-    let text = serde_json::to_vec(&Stored { entries }).context("encode the summary of the cache")?;
+    let text = serde_json::to_vec(&Stored { born: born(directory)?, entries })
+        .context("encode the summary of the cache")?;
     home.write(SUMMARIES, &key.0, &text)
 }
 

@@ -92,7 +92,7 @@ async fn a_build_that_succeeds_keeps_what_it_wrote() {
     let (scratch, result, writes) = build(&mut fake(), CommitLimit::default()).await;
     result.unwrap();
     let Writes::Committed(kept) = writes else { panic!("{writes:?}") };
-    assert_eq!(kept.gains["pip"].new.entries, 1);
+    assert_eq!(kept.gains["pip"].entries, 1);
     assert_eq!(fs::read(scratch.path().join("cache/pip/x")).unwrap(), b"new");
 }
 

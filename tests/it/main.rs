@@ -26,5 +26,6 @@ mod share;
 mod skip;
 mod sources;
 mod staged;
+mod totals;
 mod transfer;
 mod verify;

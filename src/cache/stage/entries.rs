@@ -6,7 +6,7 @@
 use std::{ffi::OsStr, fs::File, io::Read, os::unix::ffi::OsStrExt};
 
 use anyhow::{Context, Result};
-use nix::sys::stat::{FileStat, Mode, fchmod};
+use nix::sys::stat::{Mode, fchmod};
 use xattr::FileExt as _;
 
 use super::{FLUSH_EACH, Origin, Stager, kept, refusals::refuse, seen::Was};
@@ -109,7 +109,7 @@ impl Stager<'_> {
             return self.put_aside(entry, name).with_context(doing);
         }
         self.finish(&file, entry).with_context(doing)?;
-        self.gain(path, size, before);
+        self.gain(path, size);
         Ok(())
     }
 
@@ -143,7 +143,7 @@ impl Stager<'_> {
             return Ok(());
         }
         self.here().staged.symlink(target, name)?;
-        self.gain(path, target.len() as u64, before);
+        self.gain(path, target.len() as u64);
         Ok(())
     }
 
@@ -161,22 +161,14 @@ impl Stager<'_> {
         self.origin == Origin::Upper && entry.xattrs.iter().any(|(key, value)| key == OPAQUE && value == b"y")
     }
 
-    pub(super) fn gain(&mut self, path: &[u8], bytes: u64, before: Option<FileStat>) {
+    pub(super) fn gain(&mut self, path: &[u8], bytes: u64) {
         self.changes += 1;
         if kept(path) == ecosystem::Kind::Rewritten {
             return;
         }
         let gain = self.gains.entry(rules::kind(path, false)).or_default();
-        add(&mut gain.new, bytes);
-        if let Some(stat) = before.filter(|stat| what(stat) != What::Directory) {
-            add(&mut gain.replaced, u64::try_from(stat.st_size).unwrap_or(0));
-        }
+        *gain = gain.plus(Amount { entries: 1, bytes });
     }
-}
-
-fn add(amount: &mut Amount, bytes: u64) {
-    amount.entries += 1;
-    amount.bytes += bytes;
 }
 
 /// The permission bits that a file is given: no set-id bits, and its owner can read it.

@@ -4,11 +4,7 @@
 //! log), and what the cache has there is somebody else's. So that such content is not lost, a file that has several names
 //! ([`LINKED`]) and whose first one is not kept waits aside for the others.
 
-use std::{
-    fs::File,
-    io::{self, Read},
-    os::unix::fs::FileExt,
-};
+use std::io::{self, Read};
 
 use anyhow::{Context, Result};
 use kiln_protocol::LINKED;
@@ -18,7 +14,8 @@ use super::{Origin, Stager, entries::NOT_ITS_NAME, refusals::refuse, seen::Was};
 use crate::{
     cache::{
         hashed::Should,
-        place::{Place, What, permissions, shown, split, user_attributes, what},
+        place::{Place, What, shown, split, what},
+        same,
         stage::is_below,
         staging,
     },
@@ -118,7 +115,7 @@ impl Stager<'_> {
             return Ok(());
         }
         self.here().staged.link(&target.place, &target.name, name).with_context(doing)?;
-        self.gain(path, target.bytes, before);
+        self.gain(path, target.bytes);
         Ok(())
     }
 
@@ -150,15 +147,13 @@ impl Stager<'_> {
         if (stat.st_dev, stat.st_ino) == (target.stat.st_dev, target.stat.st_ino) {
             return Ok(true);
         }
-        let alike = what(stat) == What::File
-            && what(&target.stat) == What::File
-            && stat.st_size == target.stat.st_size
-            && permissions(stat) == permissions(&target.stat);
-        let Some(cached) = self.here().cached.as_ref().filter(|_| alike) else { return Ok(false) };
-        let (Some(one), Some(other)) = (cached.file(name)?, target.place.file(&target.name)?) else {
+        let Some(cached) = self.here().cached.as_ref().filter(|_| stat.st_size == target.stat.st_size) else {
             return Ok(false);
         };
-        Ok(user_attributes(&one)? == user_attributes(&other)? && equal(&one, &other)?)
+        match (cached.file(name)?, target.place.file(&target.name)?) {
+            (Some(one), Some(other)) => Ok(same::same(&one, &other)?),
+            (None, _) | (_, None) => Ok(false),
+        }
     }
 }
 
@@ -175,24 +170,4 @@ impl Target {
 
 fn size(bytes: i64) -> u64 {
     u64::try_from(bytes).unwrap_or(0)
-}
-
-/// Whether two files hold the same.
-fn equal(one: &File, other: &File) -> io::Result<bool> {
-    let (mut left, mut right) = (vec![0; super::PIECE], vec![0; super::PIECE]);
-    let mut offset = 0;
-    loop {
-        let length = one.read_at(&mut left, offset)?;
-        match other.read_exact_at(&mut right[..length], offset) {
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(false),
-            read => read?,
-        }
-        if left[..length] != right[..length] {
-            return Ok(false);
-        }
-        if length == 0 {
-            return Ok(true);
-        }
-        offset += length as u64;
-    }
 }

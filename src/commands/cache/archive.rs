@@ -90,7 +90,7 @@ fn print(Kept { gains, waiting, left_out }: &Kept) -> Result<Code> {
     let mut text = String::new();
     for (kind, gain) in gains {
         let kind = report::name(kind);
-        text += &format!("{kind:<16} {:>9} new  {:>15} bytes\n", gain.new.entries, gain.new.bytes);
+        text += &format!("{kind:<16} {:>9} new  {:>15} bytes\n", gain.entries, gain.bytes);
     }
     if *waiting > 0 {
         text += &format!("{waiting} replacements wait until nobody else uses the cache\n");

@@ -1,0 +1,78 @@
+//! What a merge makes of the amounts of a cache, counted entry by entry as it happens: what was staged is not always what
+//! gets in, and what another merge could not finish is nobody's gain but the one's that does.
+
+use std::io;
+
+use super::{
+    place::{Place, What, what},
+    rules,
+    summary::Amounts,
+};
+use crate::event::Amount;
+
+/// By kind of directory.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Tally {
+    /// What was put there.
+    pub added: Amounts,
+    /// What went.
+    pub removed: Amounts,
+    /// What was staged and stayed out: another commit had been faster.
+    pub dropped: Amounts,
+}
+
+impl Tally {
+    /// Whether nothing was changed.
+    pub(super) fn is_empty(&self) -> bool {
+        let Self { added, removed, dropped: _ } = self;
+        added.is_empty() && removed.is_empty()
+    }
+
+    /// Brings amounts up to date.
+    pub(super) fn onto(&self, amounts: &mut Amounts) {
+        let Self { added, removed, dropped: _ } = self;
+        for (kind, amount) in added {
+            let sum = amounts.entry(kind.clone()).or_default();
+            *sum = sum.plus(*amount);
+        }
+        less(amounts, removed);
+    }
+}
+
+/// Counts something of a path.
+pub(super) fn count(amounts: &mut Amounts, path: &[u8], kind: What, amount: Amount) {
+    if amount.entries > 0 {
+        let sum = amounts.entry(rules::kind(path, kind == What::Directory)).or_default();
+        *sum = sum.plus(amount);
+    }
+}
+
+/// Takes amounts away, where there are any.
+pub(super) fn less(amounts: &mut Amounts, away: &Amounts) {
+    for (kind, Amount { entries, bytes }) in away {
+        if let Some(amount) = amounts.get_mut(kind) {
+            amount.entries = amount.entries.saturating_sub(*entries);
+            amount.bytes = amount.bytes.saturating_sub(*bytes);
+        }
+    }
+}
+
+/// All files and links of a tree.
+pub(super) fn weigh(parent: &Place, name: &[u8], depth: usize) -> io::Result<Amount> {
+    let Some(stat) = parent.stat(name)? else { return Ok(Amount::default()) };
+    if what(&stat) != What::Directory {
+        return Ok(of(stat.st_size));
+    }
+    let (Some(place), Some(depth)) = (parent.dir(name)?, depth.checked_sub(1)) else {
+        return Ok(Amount::default());
+    };
+    place
+        .names()?
+        .into_iter()
+        .try_fold(Amount::default(), |sum, name| Ok(sum.plus(weigh(&place, &name, depth)?)))
+}
+
+/// One file or link of this size.
+pub(super) fn of(size: i64) -> Amount {
+    Amount { entries: 1, bytes: u64::try_from(size).unwrap_or(0) }
+}
