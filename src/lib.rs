@@ -27,6 +27,7 @@ pub mod guest;
 pub mod home;
 pub mod host;
 pub mod image;
+pub mod input;
 pub mod manifest;
 pub mod package;
 pub mod pipelines;

@@ -2,18 +2,19 @@
 //!
 //! Before it: `cli`. After it: the plan, which knows only where it comes from, and `engine`, which gives it to the agent.
 
-use std::{fs, path::PathBuf};
+use std::path::PathBuf;
 
 use kiln_protocol::Secret;
 
 use crate::{
     env::Env,
     exit::Failure,
+    input,
     plan::{SecretFrom, SecretSource},
 };
 
 /// As BuildKit has it: a secret is a small thing.
-const MOST_BYTES: u64 = 500 * 1024;
+const MOST_BYTES: usize = 500 * 1024;
 /// The way out of a mistake.
 const FORMS: &str = "write id=NAME,src=FILE or id=NAME,env=VARIABLE";
 
@@ -68,13 +69,12 @@ pub fn load(source: &SecretSource, env: &Env) -> Result<Secret, Failure> {
             value.as_encoded_bytes().to_vec()
         }
         SecretFrom::File(path) => {
-            let unreadable = |error| refuse(format!("cannot be read: {error}"));
-            if fs::metadata(path).map_err(unreadable)?.len() > MOST_BYTES {
-                return Err(refuse(format!("is larger than {} KiB", MOST_BYTES / 1024)));
-            }
-            fs::read(path).map_err(unreadable)?
+            input::read(path, MOST_BYTES).map_err(|error| refuse(format!("cannot be read: {error}")))?
         }
     };
+    if value.len() > MOST_BYTES {
+        return Err(refuse(format!("is larger than {} KiB", MOST_BYTES / 1024)));
+    }
     Ok(Secret { id: id.clone(), value })
 }
 
@@ -105,6 +105,18 @@ mod tests {
             assert_eq!(failure.code, crate::exit::Code::Usage, "{text}");
             assert!(!failure.what.contains("hunter2"), "{}", failure.what);
         }
+    }
+
+    #[test]
+    fn no_source_may_be_too_large_or_without_an_end() {
+        let large = "x".repeat(MOST_BYTES + 1);
+        let env: Env = [("LARGE", &*large), ("ALL", &large[1..])].into_iter().collect();
+        let load = |text: &str| load(&parse(text).expect("valid"), &env);
+        for text in ["id=a,env=LARGE", "id=a,src=/dev/zero"] {
+            let failure = load(text).expect_err("too large");
+            assert!(failure.what.ends_with("is larger than 500 KiB"), "{}", failure.what);
+        }
+        assert_eq!(load("id=a,env=ALL").map(|secret| secret.value.len()), Ok(MOST_BYTES));
     }
 
     #[test]

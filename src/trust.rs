@@ -3,14 +3,11 @@
 //! Before it: `--host-certs` and the environment. After it: `engine` gives it to the agent. It is no part of a plan, but
 //! where it comes from is.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use kiln_protocol::{Trust, pem};
 
-use crate::{env::Env, exit::Failure};
+use crate::{env::Env, exit::Failure, input};
 
 /// Where distributions keep the bundle.
 const BUNDLES: [&str; 4] = [
@@ -20,7 +17,7 @@ const BUNDLES: [&str; 4] = [
     "/etc/ssl/cert.pem",
 ];
 /// More than any bundle has: the agent takes no larger request.
-const MOST_BYTES: u64 = 4 << 20;
+const MOST_BYTES: usize = 4 << 20;
 
 /// The host's own bundle: what `SSL_CERT_FILE` names, else the system's; none, where there is none.
 pub fn find(env: &Env) -> Option<PathBuf> {
@@ -39,11 +36,11 @@ pub fn load(path: &Path) -> Result<Trust, Failure> {
             "name a file of PEM certificates, or say --host-certs off",
         )
     };
-    let size = fs::metadata(path).map_err(|error| refuse(format!("cannot be read: {error}")))?.len();
-    if size > MOST_BYTES {
+    let bytes =
+        input::read_again(path, MOST_BYTES).map_err(|error| refuse(format!("cannot be read: {error}")))?;
+    if bytes.len() > MOST_BYTES {
         return Err(refuse(format!("is larger than {} MiB", MOST_BYTES >> 20)));
     }
-    let bytes = fs::read(path).map_err(|error| refuse(format!("cannot be read: {error}")))?;
     let blocks = pem::certificates(&String::from_utf8_lossy(&bytes)).map_err(&refuse)?;
     if blocks.is_empty() {
         return Err(refuse("holds no certificate".into()));
@@ -53,6 +50,8 @@ pub fn load(path: &Path) -> Result<Trust, Failure> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
@@ -69,6 +68,9 @@ mod tests {
             assert!(failure.what.ends_with(why), "{}", failure.what);
         }
         assert!(load(&directory.path().join("missing")).is_err());
+        // It is read twice.
+        let what = load(Path::new("/dev/zero")).expect_err("refused").what;
+        assert!(what.ends_with("cannot be read: it is no regular file"), "{what}");
     }
 
     #[test]

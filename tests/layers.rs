@@ -24,7 +24,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("home", &["env", "exit"]),
     ("host", &["env", "exit", "home", "process"]),
     ("image", &["env", "event", "exit", "home", "host", "plan", "process", "rundir"]),
-    ("manifest", &["exit"]),
+    ("input", &[]),
+    ("manifest", &["exit", "input"]),
     ("package", &["event", "exit", "plan"]),
     ("pipelines", &["compile", "manifest"]),
     ("plan", &["compile", "ecosystem", "exit", "host", "manifest"]),
@@ -32,10 +33,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("report", &["event", "exit"]),
     ("rundir", &["env", "exit", "home", "process"]),
     ("runner", &["agent", "cache", "event", "exit", "image", "plan", "process", "rundir", "share"]),
-    ("secret", &["env", "exit", "plan"]),
+    ("secret", &["env", "exit", "input", "plan"]),
     ("sources", &["compile", "event", "exit", "process"]),
     ("share", &["exit", "host", "plan", "process", "rundir"]),
-    ("trust", &["env", "exit"]),
+    ("trust", &["env", "exit", "input"]),
 ];
 
 /// Stands for "anything".

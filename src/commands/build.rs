@@ -222,7 +222,7 @@ impl Build<'_> {
             console_log: console_log.as_deref(),
         };
         let mut runner = launch.runner(&prepared, &image, self.sink).await?;
-        let gifts = super::supplies::load(&plan.supplies, self.env, self.sink)?;
+        let gifts = super::supplies::load(&plan.supplies, self.env, self.sink, &mut self.interrupts).await?;
         let committed = plan.cache.as_ref().is_some_and(|cache| cache.mode == CacheMode::Commit);
         let mut engine = Engine {
             plan,

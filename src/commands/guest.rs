@@ -161,7 +161,7 @@ impl Guest<'_> {
             Launch { env, home, spawner, run_dir: run_dir.path(), lease: lease.as_ref(), console_log: None };
         let mut runner = launch.runner(&prepared, &image, &mut sink).await?;
         let step = plan::command(&recipe, &wishes, &prepared.plan, &shell, wanted, console.stdin());
-        let gifts = super::supplies::load(&prepared.plan.supplies, env, &mut sink)?;
+        let gifts = super::supplies::load(&prepared.plan.supplies, env, &mut sink, &mut interrupts).await?;
         let mut engine = Engine {
             plan: &prepared.plan,
             sink: &mut sink,

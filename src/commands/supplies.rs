@@ -1,10 +1,13 @@
 //! `--host-certs`, `--proxy`, `--secret`: from the command line and the environment to what a build is given.
 
-use anyhow::Result;
+use std::thread;
+
+use anyhow::{Context, Result};
+use tokio::sync::oneshot;
 
 use crate::{
     cli::{MachineArgs, ProxyChoice, Switch},
-    engine::{Gifts, SHORTEST_MASKED},
+    engine::{Gifts, Interrupts, SHORTEST_MASKED},
     env::Env,
     event::{Event, Sink},
     exit::Failure,
@@ -81,15 +84,33 @@ fn proxies(env: &Env) -> Result<Proxies> {
     Ok(Proxies { none_for: either("no")?, ..proxies })
 }
 
-/// Reads what the plan names.
-pub(super) fn load(supplies: &Supplies, env: &Env, sink: &mut dyn Sink) -> Result<Gifts> {
-    let Supplies { certificates, proxies: _, secrets } = supplies;
-    let trust = certificates.as_deref().map(trust::load).transpose()?;
-    let secrets = secrets.iter().map(|source| secret::load(source, env)).collect::<Result<Vec<_>, _>>()?;
-    for secret in secrets.iter().filter(|secret| secret.value.trim_ascii().len() < SHORTEST_MASKED) {
+/// Reads what the plan names. A secret may come through a pipe that somebody has yet to write to: a signal ends the wait.
+pub(super) async fn load(
+    supplies: &Supplies,
+    env: &Env,
+    sink: &mut dyn Sink,
+    interrupts: &mut Interrupts,
+) -> Result<Gifts> {
+    let (sender, gifts) = oneshot::channel();
+    let (supplies, env) = (supplies.clone(), env.clone());
+    // A thread that nobody waits for: it ends with kiln.
+    thread::spawn(move || sender.send(read(&supplies, &env)));
+    let gifts = tokio::select! {
+        biased;
+        error = interrupts.refuse() => return Err(error),
+        gifts = gifts => gifts.context("the reader of secrets panicked")??,
+    };
+    for secret in gifts.secrets.iter().filter(|secret| secret.value.trim_ascii().len() < SHORTEST_MASKED) {
         let text = format!("secret {}: too short to be masked in output", secret.id);
         sink.emit(Event::Note { text });
     }
+    Ok(gifts)
+}
+
+fn read(supplies: &Supplies, env: &Env) -> Result<Gifts, Failure> {
+    let Supplies { certificates, proxies: _, secrets } = supplies;
+    let trust = certificates.as_deref().map(trust::load).transpose()?;
+    let secrets = secrets.iter().map(|source| secret::load(source, env)).collect::<Result<Vec<_>, _>>()?;
     Ok(Gifts::new(trust, secrets))
 }
 

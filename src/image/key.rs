@@ -13,7 +13,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use sha2::{Digest, Sha256};
 
 /// A SHA-256 in lower-case hexadecimal digits; the name of an entry.
@@ -60,6 +60,8 @@ impl fmt::Display for Key {
 /// unchanged file of some gigabytes is read once.
 pub(super) fn of_file(path: &Path, memos: &Path) -> Result<Key> {
     let context = || format!("read {}", path.display());
+    // Opening a pipe waits for who writes to it.
+    ensure!(fs::metadata(path).with_context(context)?.is_file(), "{} is no regular file", path.display());
     let mut file = File::open(path).with_context(context)?;
     let metadata = file.metadata().with_context(context)?;
     let memo = memos.join(Key::of(identity(&metadata)).as_str());

@@ -36,8 +36,10 @@ fn locate_path(path: &Path) -> Result<Source, Failure> {
         return Ok(Source::Directory(path));
     }
     let mut head = Vec::new();
-    fs::File::open(&path).and_then(|file| file.take(512).read_to_end(&mut head)).map_err(unreadable)?;
-    if metadata.is_file() && is_tar(&head) {
+    if metadata.is_file() {
+        fs::File::open(&path).and_then(|file| file.take(512).read_to_end(&mut head)).map_err(unreadable)?;
+    }
+    if is_tar(&head) {
         return Ok(Source::Tar(path));
     }
     Err(Failure::host(format!("image {text} is neither a directory nor a tar archive"), FORMS))

@@ -1,8 +1,7 @@
 //! A file of the user → its text: UTF-8, and no more of it than a build file may have.
 
 use std::{
-    fs::File,
-    io::{self, ErrorKind, Read},
+    io::{self, ErrorKind},
     path::Path,
 };
 
@@ -11,6 +10,7 @@ use super::{
     text::Position,
     yaml::MAX_BYTES,
 };
+use crate::input;
 
 /// Reads a build file, a definition or a file of variables.
 ///
@@ -22,9 +22,7 @@ pub(crate) fn read(path: &Path) -> Result<String, Diagnostic> {
 
 /// The bytes of a file; of one without an end just enough to see that it is too long.
 pub(crate) fn bytes(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(path)?.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes)?;
-    Ok(bytes)
+    input::read(path, MAX_BYTES)
 }
 
 /// The fault of a file that cannot be read.

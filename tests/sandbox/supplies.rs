@@ -1,6 +1,16 @@
 //! What a sandbox gets of the host's besides files to build from: certificates, a proxy, secrets.
 
-use std::{fs, os::unix::fs::symlink, path::PathBuf};
+use std::{
+    fs, io::Write, os::unix::fs::symlink, path::PathBuf, process::Stdio, sync::mpsc, thread, time::Duration,
+};
+
+use nix::{
+    sys::{
+        signal::{Signal, kill},
+        stat::Mode,
+    },
+    unistd::{Pid, mkfifo},
+};
 
 use super::{
     command, has_bwrap, project,
@@ -8,6 +18,9 @@ use super::{
     said,
     supplied::{ASK_PROXY, FETCH, SERVE, USE_SECRET, authority, give_secret, holds_secret, needles},
 };
+
+/// Longer than a build that is ended takes here, on a busy machine too, and less than kiln waits for a pipe.
+const HANG: Duration = Duration::from_secs(50);
 
 #[test]
 fn an_authority_is_trusted_when_it_is_given_and_only_then() {
@@ -67,4 +80,39 @@ fn a_secret_reaches_the_steps_user_and_nothing_else() {
     for place in [project.clone(), super::scratch(&project), home.join("logs"), home.join("run")] {
         assert_eq!(holds_secret(&place), Vec::<PathBuf>::new());
     }
+}
+
+#[test]
+fn a_pipe_is_waited_for_and_a_signal_ends_the_wait() {
+    if !has_bwrap() {
+        return;
+    }
+    let (directory, project) = project();
+    let pipe = directory.path().join("pipe");
+    mkfifo(&pipe, Mode::S_IRWXU).expect("made");
+    let start = || {
+        let secret = format!("--secret=id=token,src={}", pipe.display());
+        let mut command = command(&project, "build", &["cat /run/secrets/token"], &[&secret]);
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        // It opens once kiln does.
+        (child.expect("kiln can be started"), fs::File::options().write(true).open(&pipe).expect("opened"))
+    };
+    let (child, mut writer) = start();
+    writer.write_all(b"hunter22\n").expect("it is read");
+    drop(writer);
+    let output = child.wait_with_output().expect("it ends");
+    assert!(output.status.success() && said(&output).contains("***"), "{}", said(&output));
+    for (signal, code) in [(Signal::SIGINT, 130), (Signal::SIGTERM, 143)] {
+        let (child, writer) = start();
+        kill(Pid::from_raw(child.id().cast_signed()), signal).expect("it is there");
+        let (ended, end) = mpsc::channel();
+        let waiting = thread::spawn(move || ended.send(child.wait_with_output().expect("it ends")));
+        // Whoever is deaf to the signal waits for the writer's end.
+        let output = end.recv_timeout(HANG);
+        drop(writer);
+        waiting.join().expect("it ended").expect("it is taken");
+        let output = output.expect("the signal is heeded");
+        assert_eq!(output.status.code(), Some(code), "{}", said(&output));
+    }
+    super::assert_clean(&project);
 }

@@ -1,0 +1,133 @@
+//! A file that the user names -> its bytes: no more of them than it may have, and no longer than a person waits.
+//!
+//! A pipe is a file as well (`<(pass show token)`), and one that nobody writes to must not hold kiln for ever: [`PATIENCE`]
+//! ends the wait. What has no end is read to the limit only.
+
+use std::{
+    fs::File,
+    io::{self, ErrorKind, Read},
+    os::{fd::AsFd, unix::fs::OpenOptionsExt},
+    path::Path,
+    time::Duration,
+};
+
+use nix::{
+    libc,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+};
+
+/// How long a pipe may give nothing: a program that asks a person first may be behind it.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Reads a file, or a pipe to its end: at most `most` bytes and one more, which says that there are too many.
+///
+/// # Errors
+/// What opening and reading give; `TimedOut` for a pipe that gives nothing.
+pub fn read(path: &Path, most: usize) -> io::Result<Vec<u8>> {
+    read_within(path, most, PATIENCE)
+}
+
+/// The same of a file that is read more than once, so that a pipe will not do.
+///
+/// # Errors
+/// As [`read`], and `InvalidInput` for what is no regular file.
+pub fn read_again(path: &Path, most: usize) -> io::Result<Vec<u8>> {
+    let file = open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(ErrorKind::InvalidInput, "it is no regular file"));
+    }
+    bounded(file, most)
+}
+
+fn read_within(path: &Path, most: usize, patience: Duration) -> io::Result<Vec<u8>> {
+    let file = open(path)?;
+    if file.metadata()?.is_file() {
+        return bounded(file, most);
+    }
+    let mut bytes = Vec::new();
+    let mut piece = vec![0; 64 << 10];
+    while bytes.len() <= most {
+        await_bytes(&file, patience)?;
+        let count = match (&file).read(&mut piece) {
+            Ok(0) => break,
+            Ok(count) => count.min(most + 1 - bytes.len()),
+            // Somebody else has read it.
+            Err(error) if error.kind() == ErrorKind::WouldBlock => continue,
+            Err(error) => return Err(error),
+        };
+        bytes.extend_from_slice(&piece[..count]);
+    }
+    Ok(bytes)
+}
+
+/// Without waiting for a pipe's other end.
+fn open(path: &Path) -> io::Result<File> {
+    File::options().read(true).custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC | libc::O_NOCTTY).open(path)
+}
+
+fn bounded(file: File, most: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file.take(most as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Waits for bytes, or for the end.
+fn await_bytes(file: &File, patience: Duration) -> io::Result<()> {
+    let left = PollTimeout::try_from(patience).map_err(|_| io::Error::from(ErrorKind::InvalidInput))?;
+    match poll(&mut [PollFd::new(file.as_fd(), PollFlags::POLLIN)], left) {
+        Ok(0) => {
+            let why = format!("nothing came from it for {} s", patience.as_secs());
+            Err(io::Error::new(ErrorKind::TimedOut, why))
+        }
+        Ok(_) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, io::Write, thread};
+
+    use nix::{sys::stat::Mode, unistd::mkfifo};
+
+    use super::*;
+
+    const MOST: usize = 100_000;
+
+    #[test]
+    fn no_more_is_read_than_may_be() {
+        assert_eq!(read(Path::new("/dev/zero"), MOST).expect("read").len(), MOST + 1);
+        let file = tempfile::NamedTempFile::new().expect("made");
+        fs::write(file.path(), vec![1; MOST]).expect("written");
+        assert_eq!(read(file.path(), MOST).expect("read").len(), MOST);
+        assert_eq!(read(file.path(), MOST - 10).expect("read").len(), MOST - 9);
+        assert_eq!(read(Path::new("/"), MOST).expect_err("refused").kind(), ErrorKind::IsADirectory);
+    }
+
+    #[test]
+    fn a_pipe_is_read_to_its_end_and_one_without_a_writer_is_not_waited_for_long() {
+        let directory = tempfile::tempdir().expect("made");
+        let path = directory.path().join("pipe");
+        mkfifo(&path, Mode::S_IRWXU).expect("made");
+        let waited = read_within(&path, MOST, Duration::from_millis(10)).expect_err("nobody writes");
+        assert_eq!(waited.kind(), ErrorKind::TimedOut);
+        let writer = thread::spawn({
+            let path = path.clone();
+            move || {
+                let mut pipe = File::options().write(true).open(path).expect("opened");
+                (0..9).for_each(|n| pipe.write_all(&vec![n; 10_000]).expect("it is read"));
+            }
+        });
+        let bytes = read(&path, MOST).expect("read");
+        writer.join().expect("it ended");
+        assert_eq!((bytes.len(), bytes.last()), (90_000, Some(&8)));
+    }
+
+    #[test]
+    fn what_must_be_read_again_is_a_regular_file() {
+        for path in ["/dev/null", "/dev/zero"] {
+            let refused = read_again(Path::new(path), MOST).expect_err("refused");
+            assert_eq!(refused.kind(), ErrorKind::InvalidInput, "{path}");
+        }
+    }
+}
