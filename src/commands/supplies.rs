@@ -1,8 +1,9 @@
 //! `--host-certs`, `--proxy`, `--secret`: from the command line and the environment to what a build is given.
 
-use std::thread;
+use std::{collections::BTreeSet, thread};
 
 use anyhow::{Context, Result};
+use kiln_protocol::Secret;
 use tokio::sync::oneshot;
 
 use crate::{
@@ -92,7 +93,7 @@ pub(super) async fn load(
     interrupts: &mut Interrupts,
 ) -> Result<Gifts> {
     let (sender, gifts) = oneshot::channel();
-    let (supplies, env) = (supplies.clone(), env.clone());
+    let (supplies, env, proxies) = (supplies.clone(), env.clone(), supplies.proxies.clone());
     // A thread that nobody waits for: it ends with kiln.
     thread::spawn(move || sender.send(read(&supplies, &env)));
     let gifts = tokio::select! {
@@ -100,11 +101,18 @@ pub(super) async fn load(
         error = interrupts.refuse() => return Err(error),
         gifts = gifts => gifts.context("the reader of secrets panicked")??,
     };
-    for secret in gifts.secrets.iter().filter(|secret| secret.value.trim_ascii().len() < SHORTEST_MASKED) {
-        let text = format!("secret {}: too short to be masked in output", secret.id);
+    for text in unmasked(&gifts, &proxies) {
         sink.emit(Event::Note { text });
     }
     Ok(gifts)
+}
+
+/// A line for each secret that output can show.
+fn unmasked(gifts: &Gifts, proxies: &Proxies) -> BTreeSet<String> {
+    let secrets = gifts.secrets.iter().map(|Secret { id, value }| (format!("secret {id}"), value.clone()));
+    let passwords = proxies.secrets().map(|(name, secret)| (format!("the password of {name}"), secret));
+    let short = secrets.chain(passwords).filter(|(_, value)| value.trim_ascii().len() < SHORTEST_MASKED);
+    short.map(|(what, _)| format!("{what}: too short to be masked in output")).collect()
 }
 
 fn read(supplies: &Supplies, env: &Env) -> Result<Gifts, Failure> {
@@ -133,12 +141,31 @@ pub(super) fn describe(supplies: &Supplies, runner: RunnerKind) -> String {
 
 /// A value of a variable, as it may be shown.
 pub(super) fn without_passwords(supplies: &Supplies, value: &str) -> String {
-    supplies.proxies.passwords().fold(value.to_owned(), |text, password| text.replace(password, "***"))
+    let Supplies { proxies, .. } = supplies;
+    proxies.hidden(value).unwrap_or_else(|| {
+        let secrets = proxies.secrets().filter_map(|(_, secret)| String::from_utf8(secret).ok());
+        let long = secrets.filter(|secret| secret.len() >= SHORTEST_MASKED);
+        long.fold(value.to_owned(), |text, secret| text.replace(&secret, "***"))
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_too_short_to_be_masked_is_named() {
+        let proxies = Proxies {
+            http: "http://u:p%40@proxy".into(),
+            https: "http://u:long@proxy".into(),
+            ..Proxies::default()
+        };
+        let secret = |id: &str, value: &str| Secret { id: id.into(), value: value.into() };
+        let gifts = Gifts::new(None, vec![secret("a", "abc\n"), secret("b", "abcd\n")]);
+        let notes: Vec<String> = unmasked(&gifts, &proxies).into_iter().collect();
+        let expected = ["secret a", "the password of HTTP_PROXY"];
+        assert_eq!(notes, expected.map(|what| format!("{what}: too short to be masked in output")));
+    }
 
     #[test]
     fn the_last_search_line_counts() {

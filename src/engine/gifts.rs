@@ -6,7 +6,7 @@ use anyhow::Result;
 use kiln_protocol::{Secret, Secrets, ToGuest, Trust};
 
 use super::{conversation::Conversation, mask::Mask};
-use crate::plan::Plan;
+use crate::{event::base64, plan::Plan};
 
 /// The contents of the plan's supplies.
 #[derive(Debug, Default)]
@@ -45,8 +45,13 @@ impl Gifts {
     /// What no output of a step may show.
     pub(super) fn mask(&self, plan: &Plan) -> Mask {
         let make = || {
-            let passwords = plan.supplies.proxies.passwords().map(str::as_bytes);
-            Mask::new(self.secrets.iter().map(|secret| secret.value.as_slice()).chain(passwords))
+            let proxies = &plan.supplies.proxies;
+            let passwords = proxies.secrets().map(|(_, secret)| secret);
+            // The user alone is none: masked is what it is sent as.
+            let logins = proxies.logins().map(|login| base64(&login).trim_end_matches('=').into());
+            let others: Vec<Vec<u8>> = passwords.chain(logins).collect();
+            let secrets = self.secrets.iter().map(|secret| secret.value.as_slice());
+            Mask::new(secrets.chain(others.iter().map(Vec::as_slice)))
         };
         self.mask.get_or_init(make).clone()
     }

@@ -22,6 +22,7 @@ mod sandbox;
 mod slirp;
 mod steps;
 mod supplies;
+mod userinfo;
 mod wishes;
 mod world;
 

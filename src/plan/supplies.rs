@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, fmt, path::PathBuf};
 use kiln_protocol::TextFile;
 use serde::Serialize;
 
-use super::{RunnerKind, loopback::Loopback};
+use super::{RunnerKind, loopback::Loopback, userinfo::Userinfo};
 
 /// Where a guest keeps its bundle, for tools that must be told.
 const BUNDLE: &str = "/etc/ssl/certs/ca-certificates.crt";
@@ -149,17 +149,31 @@ impl Proxies {
         [&self.http, &self.https, &self.all].iter().all(|proxy| proxy.is_empty())
     }
 
-    /// Passwords in them: no output may show one.
-    pub fn passwords(&self) -> impl Iterator<Item = &str> {
-        [&self.http, &self.https, &self.all].into_iter().filter_map(|url| password(url))
+    fn userinfos(&self) -> impl Iterator<Item = (&'static str, Userinfo<'_>)> {
+        let Self { http, https, all, none_for: _ } = self;
+        let named = [("HTTP_PROXY", http), ("HTTPS_PROXY", https), ("ALL_PROXY", all)];
+        named.into_iter().filter_map(|(name, url)| Some((name, Userinfo::of(url)?)))
+    }
+
+    /// Passwords and tokens in them, with the variable: no output may show one.
+    pub fn secrets(&self) -> impl Iterator<Item = (&'static str, Vec<u8>)> {
+        self.userinfos().flat_map(|(name, userinfo)| userinfo.secrets().map(|secret| (name, secret)))
+    }
+
+    /// Users with their passwords, as proxies are told of them in base64.
+    pub fn logins(&self) -> impl Iterator<Item = Vec<u8>> {
+        self.userinfos().map(|(_, userinfo)| userinfo.login())
+    }
+
+    /// A variable's value, if it is one of them, without what is secret.
+    pub fn hidden(&self, value: &str) -> Option<String> {
+        let Self { http, https, all, none_for: _ } = self;
+        [http, https, all].iter().any(|url| *url == value).then(|| hidden(value))
     }
 }
 
-/// The password of `scheme://user:password@host`.
-fn password(url: &str) -> Option<&str> {
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let (user, _) = rest.split('/').next()?.rsplit_once('@')?;
-    Some(user.split_once(':')?.1).filter(|password| !password.is_empty())
+fn hidden(url: &str) -> String {
+    Userinfo::of(url).map_or_else(|| url.to_owned(), |userinfo| userinfo.hidden())
 }
 
 /// Whether a build's loopback is the host's.
@@ -184,8 +198,7 @@ impl fmt::Display for Proxies {
         let named = [("http", http), ("https", https), ("all", all), ("not for", none_for)];
         let mut words = Vec::new();
         for (name, value) in named.into_iter().filter(|(_, value)| !value.is_empty()) {
-            let shown = password(value).map_or(value.clone(), |secret| value.replacen(secret, "***", 1));
-            words.push(format!("{name} {shown}"));
+            words.push(format!("{name} {}", hidden(value)));
         }
         if words.is_empty() { f.write_str("(none)") } else { f.write_str(&words.join(", ")) }
     }
@@ -206,7 +219,7 @@ mod tests {
             format!("{proxies:?}"),
             "https http://user:***@proxy.example:3128/, not for localhost,.example"
         );
-        assert_eq!(proxies.passwords().collect::<Vec<_>>(), ["pass word"]);
+        assert!(proxies.secrets().all(|secret| secret == ("HTTPS_PROXY", b"pass word".to_vec())));
         let supplies = Supplies { proxies, ..Supplies::default() };
         let names: Vec<String> = supplies.variables().into_iter().map(|(name, _)| name).collect();
         assert_eq!(names, ["HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy"]);

@@ -1,7 +1,14 @@
 //! What a sandbox gets of the host's besides files to build from: certificates, a proxy, secrets.
 
 use std::{
-    fs, io::Write, os::unix::fs::symlink, path::PathBuf, process::Stdio, sync::mpsc, thread, time::Duration,
+    fs,
+    io::Write,
+    os::unix::fs::symlink,
+    path::PathBuf,
+    process::{Command, Stdio},
+    sync::mpsc,
+    thread,
+    time::Duration,
 };
 
 use nix::{
@@ -80,6 +87,39 @@ fn a_secret_reaches_the_steps_user_and_nothing_else() {
     for place in [project.clone(), super::scratch(&project), home.join("logs"), home.join("run")] {
         assert_eq!(holds_secret(&place), Vec::<PathBuf>::new());
     }
+}
+
+#[test]
+fn a_proxys_password_is_shown_in_no_form() {
+    if !has_bwrap() {
+        return;
+    }
+    let (_directory, project) = project();
+    // Lines of output begin with the step, in which it does not stand.
+    let step = "part=ss; echo url=$HTTP_PROXY token=$HTTPS_PROXY
+echo is=pa/${part}w0rd; printf u:pa/${part}w0rd | base64";
+    for progress in ["plain", "json"] {
+        let mut build = command(&project, "build", &[step], &["--progress", progress]);
+        build
+            .env("HTTP_PROXY", "http://u:pa/ssw%30rd@proxy.test:3128")
+            .env("HTTPS_PROXY", "tok-3n@proxy.test");
+        let output = build.env("ALL_PROXY", "http://u:p@proxy.test").output().expect("kiln can be started");
+        let text = said(&output);
+        assert!(output.status.success(), "{text}");
+        for line in ["url=http://u:***@proxy.test:3128", "is=***", " token=***@proxy.test"] {
+            assert!(text.contains(line), "{line}: {text}");
+        }
+        assert!(text.contains("the password of ALL_PROXY: too short to be masked in output"), "{text}");
+        let secrets = ["ssw0rd", "ssw%30rd", "tok-3n", "dTpwYS9zc3cwcmQ"];
+        assert!(secrets.iter().all(|secret| !text.contains(secret)), "{text}");
+    }
+    let mut plan = Command::new(env!("CARGO_BIN_EXE_kiln"));
+    plan.args(["plan", "--runner", "bubblewrap", "--cache-dir", "", "file.yaml"]).current_dir(&project);
+    plan.env("HTTP_PROXY", "http://u:pa/ssw%30rd@proxy.test:3128").env("HTTPS_PROXY", "tok-3n@proxy.test");
+    let output = plan.output().expect("kiln can be started");
+    let text = said(&output);
+    assert!(output.status.success() && text.contains("http://u:***@proxy.test:3128"), "{text}");
+    assert!(!text.contains("ssw%30rd") && !text.contains("tok-3n"), "{text}");
 }
 
 #[test]
