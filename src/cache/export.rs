@@ -20,7 +20,7 @@ use super::{
     lease::Lease,
     place::{What, bytes, permissions, shown, user_attributes},
     rules,
-    stage::{CommitLimit, Origin, Outcome, is_below, stage_from},
+    stage::{CommitLimit, LeftOut, Origin, Outcome, is_below, stage_from, too_deep},
     walk::{Found, walk},
 };
 use crate::{
@@ -66,15 +66,24 @@ pub fn export(lease: &Lease, chosen: &Chosen, out: impl Write) -> Result<Amount>
         amount: Amount::default(),
         buffer: vec![0; PIECE],
     };
+    let mut left_out = LeftOut::default();
     let each = |found: &Found<'_>| {
         let path = Path::new(OsStr::from_bytes(found.path));
         let junk = ecosystem::kind(path) == ecosystem::Kind::Junk || ecosystem::is_unfinished(path);
         if !junk && chosen.has(found.path, found.what) {
+            // What an import would not take.
+            if let Some(why) = too_deep(found.path) {
+                left_out.add(found.path, &why);
+                return Ok(ControlFlow::Continue(()));
+            }
             export.add(found).with_context(|| format!("export {}", shown(found.path)))?;
         }
         Ok(ControlFlow::Continue(()))
     };
     walk(&lease.place, each)?;
+    if let Some(words) = left_out.words() {
+        tracing::warn!("the archive leaves out {words}");
+    }
     let Export { writer, amount, .. } = export;
     let encoder = writer.finish().context("write the archive")?;
     encoder.finish().and_then(|mut out| out.flush()).context("write the archive")?;

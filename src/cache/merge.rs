@@ -89,7 +89,7 @@ impl Merge<'_> {
         let Some(stat) = parent.stat(name)? else { return Ok(()) };
         let kind = what(&stat);
         remove::writable(parent)?;
-        if remove::changed_since(parent, name, self.record.started, MAX_DEPTH)? {
+        if remove::changed_since(parent, name, self.record.started)? {
             let gone = remove::older(parent, name, self.record.started, MAX_DEPTH)?;
             tally::count(&mut self.tally.removed, path, kind, gone);
             // In directories that nobody has noted.
@@ -100,7 +100,7 @@ impl Merge<'_> {
             // A directory that moves has its `..` written.
             remove::writable(&place)?;
         }
-        tally::count(&mut self.tally.removed, path, kind, tally::weigh(parent, name, MAX_DEPTH)?);
+        tally::count(&mut self.tally.removed, path, kind, tally::weigh(parent, name)?);
         let trash = self.staging.trash()?;
         loop {
             self.thrown += 1;
@@ -138,16 +138,16 @@ impl Merge<'_> {
         }
         if kind == What::File && what(&theirs) == What::File && same::holds_same(from, to, name)? {
             // A commit of the same build somewhere else: there is nothing to wait for.
-            self.dropped(entry, depth)?;
+            self.dropped(entry)?;
             return Ok(from.unlink(name)?);
         }
         if !self.alone {
             self.waiting += 1;
             return Ok(());
         }
-        let newer = remove::changed_since(to, name, self.record.started, MAX_DEPTH)?;
+        let newer = remove::changed_since(to, name, self.record.started)?;
         if newer && rules::rule(path) == Rule::First {
-            return self.dropped(entry, depth);
+            return self.dropped(entry);
         }
         if kind != What::Directory && what(&theirs) != What::Directory {
             remove::writable(to)?;
@@ -165,14 +165,14 @@ impl Merge<'_> {
             Some(left) if kind == What::Directory && what(&left) == What::Directory => {
                 self.descend(entry, depth)
             }
-            Some(_) => self.dropped(entry, depth),
+            Some(_) => self.dropped(entry),
         }
     }
 
     /// It stays out.
-    fn dropped(&mut self, entry: &Staged<'_>, depth: usize) -> Result<()> {
+    fn dropped(&mut self, entry: &Staged<'_>) -> Result<()> {
         let Staged { from, to: _, name, path, kind } = *entry;
-        tally::count(&mut self.tally.dropped, path, kind, tally::weigh(from, name, depth)?);
+        tally::count(&mut self.tally.dropped, path, kind, tally::weigh(from, name)?);
         Ok(())
     }
 
@@ -185,7 +185,7 @@ impl Merge<'_> {
             tally::count(&mut self.tally.added, path, kind, new);
         } else {
             // Somebody who takes no lease was faster: what is there stays.
-            self.dropped(entry, depth)?;
+            self.dropped(entry)?;
         }
         Ok(())
     }

@@ -99,7 +99,8 @@ impl Place {
         let path = if path.is_empty() { b"." } else { path };
         match self.open_below(path, OFlag::O_RDONLY | OFlag::O_DIRECTORY, 0) {
             Ok(fd) => Ok(Some(Self { fd })),
-            Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => Ok(None),
+            // Nothing has a name that is too long to be asked for.
+            Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP | Errno::ENAMETOOLONG) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
@@ -152,7 +153,9 @@ impl Place {
                 let file = File::from(fd);
                 Ok(file.metadata()?.is_file().then_some(file))
             }
-            Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP | Errno::ENXIO) => Ok(None),
+            Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP | Errno::ENXIO | Errno::ENAMETOOLONG) => {
+                Ok(None)
+            }
             Err(error) => Err(error.into()),
         }
     }

@@ -24,7 +24,7 @@ use anyhow::{Context, Result};
 use super::{
     commit::commit,
     journal,
-    lease::Lease,
+    lease::{self, Lease},
     place::{Place, What, split},
     rules,
     stage::{Flush, LeftOut, Staged, is_below},
@@ -230,6 +230,8 @@ fn touches(Entry { kind, paths, .. }: &Entry, keep: &[Vec<u8>]) -> bool {
 
 /// Removes entries: each at once, or, if kiln dies, by the next lease. The lease is exclusive.
 pub(super) fn remove(lease: &Lease, entries: &[Entry]) -> Result<()> {
+    // Nobody has put anything there since the lease began, and what came right before has been seen as well.
+    let started = lease::after_all()?;
     for some in entries.chunks(AT_ONCE) {
         let staging = Staging::make(lease)?;
         staging.sync(Flush::Each).context("prepare the removal")?;
@@ -239,7 +241,7 @@ pub(super) fn remove(lease: &Lease, entries: &[Entry]) -> Result<()> {
         }
         let record = journal::Record {
             staging: staging.name().to_owned(),
-            started: lease.started,
+            started,
             deletions: deletions.clone(),
             opaque: Vec::new(),
             modes: Vec::new(),

@@ -1,11 +1,14 @@
 //! Removes trees, whatever they are: no recursion that a deep tree could break, no link followed.
 
-use std::io;
+use std::{io, ops::ControlFlow};
+
+use anyhow::Result;
 
 use super::{
     lease::Stamp,
     place::{Place, Placed, What, what},
     tally,
+    walk::{Seen, walk},
 };
 use crate::event::Amount;
 
@@ -88,22 +91,19 @@ pub(super) fn writable(place: &Place) -> io::Result<()> {
 }
 
 /// Whether anything in a tree was changed, or put there ([`super::renew`]), at or after `since`. What is too deep to see counts as changed.
-pub(super) fn changed_since(parent: &Place, name: &[u8], since: Stamp, depth: usize) -> io::Result<bool> {
+pub(super) fn changed_since(parent: &Place, name: &[u8], since: Stamp) -> Result<bool> {
     let Some(stat) = parent.stat(name)? else { return Ok(false) };
     if what(&stat) != What::Directory {
         return Ok((stat.st_ctime, stat.st_ctime_nsec) >= since);
     }
-    // A directory's own time says that something below it was removed or added; the additions are seen themselves.
     let Some(place) = parent.dir(name)? else { return Ok(false) };
-    if depth == 0 {
-        return Ok(true);
-    }
-    for name in place.names()? {
-        if changed_since(&place, &name, since, depth - 1)? {
-            return Ok(true);
-        }
-    }
-    Ok(false)
+    // A directory's own time says that something below it was removed or added; the additions are seen themselves.
+    let seen = walk(&place, |found| {
+        let later = (found.stat.st_ctime, found.stat.st_ctime_nsec) >= since;
+        let changed = if found.what == What::Directory { found.unseen } else { later };
+        Ok(if changed { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+    })?;
+    Ok(seen == Seen::Part)
 }
 
 /// Removes what was not changed since then, and directories that become empty so; says how many files and links.

@@ -45,6 +45,8 @@ use crate::{
 
 /// No path of the cache is deeper: a merge holds two descriptors for each level.
 pub(super) const MAX_DEPTH: usize = 128;
+/// No path of the cache is longer, as the kernel counts (PATH_MAX, with its NUL).
+const MAX_PATH: usize = 4096;
 /// Up to so many entries each file is flushed by itself; beyond, one flush of the file system costs less.
 const FLUSH_EACH: u64 = 64;
 /// At most so much of one extended header of the stream is taken.
@@ -211,10 +213,11 @@ impl Stager<'_> {
 
     fn entry<R: Read>(&mut self, entry: &Entry, reader: &mut Reader<R>) -> Result<()> {
         let path = &entry.path;
-        package::check_path(path).map_err(|why| refuse(path, &why))?;
-        if path.split(|&byte| byte == b'/').count() > MAX_DEPTH {
-            return Err(refuse(path, &format!("it lies deeper than {MAX_DEPTH} directories")));
+        if let Some(why) = too_deep(path) {
+            self.leave_out(path, &why);
+            return self.junk(entry, reader);
         }
+        package::check_path(path).map_err(|why| refuse(path, &why))?;
         // The build saw another commit's staging directory, if it saw one at all.
         if is_below(path, super::staging::DIRECTORY) {
             return Ok(());
@@ -286,6 +289,15 @@ impl Stager<'_> {
 /// Whether `path` is `directory` or lies below it.
 pub(super) fn is_below(path: &[u8], directory: &[u8]) -> bool {
     path.strip_prefix(directory).is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
+}
+
+/// Why no commit, import or export takes something that lies where it lies.
+pub(super) fn too_deep(path: &[u8]) -> Option<String> {
+    if path.len() >= MAX_PATH {
+        return Some(format!("its path is longer than {} bytes", MAX_PATH - 1));
+    }
+    let depth = path.split(|&byte| byte == b'/').count();
+    (depth > MAX_DEPTH).then(|| format!("it lies deeper than {MAX_DEPTH} directories"))
 }
 
 /// What a path is to the tool whose directory it lies in.

@@ -1,12 +1,15 @@
 //! What a merge makes of the amounts of a cache, counted entry by entry as it happens: what was staged is not always what
 //! gets in, and what another merge could not finish is nobody's gain but the one's that does.
 
-use std::io;
+use std::ops::ControlFlow;
+
+use anyhow::Result;
 
 use super::{
     place::{Place, What, what},
     rules,
     summary::Amounts,
+    walk::walk,
 };
 use crate::event::Amount;
 
@@ -58,18 +61,20 @@ pub(super) fn less(amounts: &mut Amounts, away: &Amounts) {
 }
 
 /// All files and links of a tree.
-pub(super) fn weigh(parent: &Place, name: &[u8], depth: usize) -> io::Result<Amount> {
+pub(super) fn weigh(parent: &Place, name: &[u8]) -> Result<Amount> {
     let Some(stat) = parent.stat(name)? else { return Ok(Amount::default()) };
     if what(&stat) != What::Directory {
         return Ok(of(stat.st_size));
     }
-    let (Some(place), Some(depth)) = (parent.dir(name)?, depth.checked_sub(1)) else {
-        return Ok(Amount::default());
-    };
-    place
-        .names()?
-        .into_iter()
-        .try_fold(Amount::default(), |sum, name| Ok(sum.plus(weigh(&place, &name, depth)?)))
+    let mut sum = Amount::default();
+    let Some(place) = parent.dir(name)? else { return Ok(sum) };
+    walk(&place, |found| {
+        if found.what != What::Directory {
+            sum = sum.plus(of(found.stat.st_size));
+        }
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(sum)
 }
 
 /// One file or link of this size.

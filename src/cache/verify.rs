@@ -160,6 +160,10 @@ fn look(lease: &Lease, owners: &Owners, found: &Found<'_>, verdict: &mut Verdict
             State::SetId => verdict.faults.push(fault("it has a set-id bit".into(), Remedy::Mode)),
         }
     }
+    if found.unseen {
+        let why = "what it holds lies too deep to be looked at".into();
+        verdict.faults.push(fault(why, Remedy::Itself));
+    }
     if found.what != What::File {
         return Ok(());
     }

@@ -1,19 +1,22 @@
 //! A walk over all of a cache, in the order of its names: what a summary counts, a prune weighs, an export writes and a
 //! verification looks at. The staging directory is not part of it, and no link is followed.
 
-use std::ops::ControlFlow;
+use std::{io, ops::ControlFlow};
 
 use anyhow::{Context, Result};
 use nix::sys::stat::FileStat;
 
 use super::{
     place::{Place, What, join, shown, what},
-    stage::MAX_DEPTH,
     staging,
 };
 
-/// Deeper than anything that a commit puts there; what builds that write straight into the cache make below is left alone.
-const DEEPEST: usize = MAX_DEPTH * 2;
+/// So many directories on the way down are open at once; those above are opened again when the walk comes back.
+const OPEN: usize = 64;
+/// No deeper than this: ten times as deep as a path can be named. Only a build that writes straight into the cache gets there.
+const DEEPEST: usize = 20_000;
+/// A path is opened in pieces that are shorter than the longest that the kernel takes (PATH_MAX).
+const PIECE: usize = 4_000;
 
 /// Something in the cache.
 pub(super) struct Found<'a> {
@@ -24,11 +27,14 @@ pub(super) struct Found<'a> {
     pub path: &'a [u8],
     pub stat: FileStat,
     pub what: What,
+    /// Whether it is a directory whose content is not shown: it lies too deep.
+    pub unseen: bool,
 }
 
 /// A directory on the way down, and what of it has not been visited.
 struct Open {
-    place: Place,
+    /// None where it has been closed for those below.
+    place: Option<Place>,
     path: Vec<u8>,
     names: std::vec::IntoIter<Vec<u8>>,
 }
@@ -48,37 +54,64 @@ pub(super) fn walk(
 ) -> Result<Seen> {
     let mut stack = Vec::new();
     stack.extend(open(cache, b"", b"")?);
-    while let Some(Open { place, path, names }) = stack.last_mut() {
+    loop {
+        let depth = stack.len();
+        let Some(Open { place, path, names }) = stack.last_mut() else { return Ok(Seen::All) };
         let Some(name) = names.next() else {
             stack.pop();
             continue;
         };
-        let Some(stat) = place.stat(&name).with_context(|| format!("look at {}", shown(&name)))? else {
+        if place.is_none() {
+            *place = reopen(cache, path).with_context(|| format!("open {}", shown(path)))?;
+        }
+        let Some(here) = place.as_ref() else {
+            stack.pop();
+            continue;
+        };
+        let Some(stat) = here.stat(&name).with_context(|| format!("look at {}", shown(&name)))? else {
             continue;
         };
         let whole = join(path, &name);
         if whole == staging::DIRECTORY {
             continue;
         }
-        let found = Found { place, name: &name, path: &whole, stat, what: what(&stat) };
+        let what = what(&stat);
+        let unseen = what == What::Directory && depth >= DEEPEST;
+        let found = Found { place: here, name: &name, path: &whole, stat, what, unseen };
         if visit(&found)?.is_break() {
             return Ok(Seen::Part);
         }
-        if found.what == What::Directory {
-            let below = open(place, &name, &whole)?;
-            if stack.len() < DEEPEST {
-                stack.extend(below);
+        if what == What::Directory && !unseen {
+            let below = open(here, &name, &whole)?;
+            stack.extend(below);
+            if let Some(above) = stack.len().checked_sub(OPEN + 1) {
+                stack[above].place = None;
             }
         }
     }
-    Ok(Seen::All)
 }
 
 fn open(above: &Place, name: &[u8], path: &[u8]) -> Result<Option<Open>> {
     let doing = || format!("list {}", shown(path));
     let Some(place) = above.dir(name).with_context(doing)? else { return Ok(None) };
     let names = place.names().with_context(doing)?.into_iter();
-    Ok(Some(Open { place, path: path.to_vec(), names }))
+    Ok(Some(Open { place: Some(place), path: path.to_vec(), names }))
+}
+
+/// Opens a directory by its path, however long that is.
+fn reopen(cache: &Place, mut path: &[u8]) -> io::Result<Option<Place>> {
+    let mut place = cache.dir(b"")?;
+    while let (Some(here), false) = (&place, path.is_empty()) {
+        // A name has at most 255 bytes.
+        let cut = match path.get(..PIECE) {
+            None => path.len(),
+            Some(piece) => piece.iter().rposition(|&byte| byte == b'/').unwrap_or(path.len()),
+        };
+        let next = here.dir(&path[..cut])?;
+        path = path.get(cut + 1..).unwrap_or_default();
+        place = next;
+    }
+    Ok(place)
 }
 
 #[cfg(test)]
@@ -104,5 +137,28 @@ mod tests {
         });
         assert_eq!(seen, ["a", "b", "b/a", "b/c", "b/c/d", "b/up"]);
         assert_eq!(end.expect("walked"), Seen::Part);
+    }
+
+    #[test]
+    fn depth_hides_nothing() {
+        let root = tempfile::tempdir().expect("a directory");
+        let top = Place::open(root.path()).expect("opened");
+        let mut place = top.dir(b"").expect("looked").expect("it is there");
+        // Deeper than descriptors would last, and longer than a path may be.
+        let (depth, name) = (700, [b'd'; 20]);
+        for _ in 0..depth {
+            place.create(b"file").expect("made");
+            place = place.make(&name).expect("made");
+        }
+        let (mut files, mut longest, mut unseen) = (0, 0, 0);
+        let end = walk(&top, |found| {
+            files += usize::from(found.what == What::File);
+            unseen += usize::from(found.unseen);
+            longest = longest.max(found.path.len());
+            Ok(ControlFlow::Continue(()))
+        });
+        assert_eq!(end.expect("walked"), Seen::All);
+        assert_eq!((files, longest, unseen), (depth, depth * 21 - 1, 0));
+        super::super::remove::tree(&top, &name).expect("removed");
     }
 }

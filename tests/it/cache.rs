@@ -23,12 +23,24 @@ use crate::{patience::comes_true, skip::skip};
 
 /// The stream of an upper directory.
 #[derive(Default)]
-pub(crate) struct Upper(Vec<u8>);
+pub(crate) struct Upper {
+    stream: Vec<u8>,
+    /// Of the extended header of the entry that follows.
+    records: Vec<u8>,
+}
 
 impl Upper {
     fn raw(mut self, kind: EntryType, path: &str, mode: u32, link: &str, content: &[u8]) -> Self {
         let mut header = Header::new_ustar();
-        header.as_old_mut().name[..path.len()].copy_from_slice(path.as_bytes());
+        let name = &path[..path.len().min(100)];
+        if name != path {
+            self = self.record(&[b"path=", path.as_bytes()].concat());
+        }
+        let records = std::mem::take(&mut self.records);
+        if !records.is_empty() {
+            self = self.raw(EntryType::XHeader, "pax", 0o644, "", &records);
+        }
+        header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
         header.as_old_mut().linkname[..link.len()].copy_from_slice(link.as_bytes());
         header.set_entry_type(kind);
         header.set_mode(mode);
@@ -41,9 +53,9 @@ impl Upper {
             header.set_device_minor(0).unwrap();
         }
         header.set_cksum();
-        self.0.extend_from_slice(header.as_bytes());
-        self.0.extend_from_slice(content);
-        self.0.resize(self.0.len().next_multiple_of(512), 0);
+        self.stream.extend_from_slice(header.as_bytes());
+        self.stream.extend_from_slice(content);
+        self.stream.resize(self.stream.len().next_multiple_of(512), 0);
         self
     }
 
@@ -53,10 +65,16 @@ impl Upper {
 
     /// Gives an extended attribute to the entry that follows.
     pub(crate) fn attribute(self, name: &[u8], value: &str) -> Self {
-        let rest = [b" SCHILY.xattr.", name, b"=", value.as_bytes(), b"\n"].concat();
-        // The length counts its own two digits.
-        let record = [(rest.len() + 2).to_string().as_bytes(), &rest].concat();
-        self.raw(EntryType::XHeader, "pax", 0o644, "", &record)
+        self.record(&[b"SCHILY.xattr.", name, b"=", value.as_bytes()].concat())
+    }
+
+    /// A record for the entry that follows.
+    fn record(mut self, record: &[u8]) -> Self {
+        let rest = [b" ", record, b"\n"].concat();
+        // The length counts its own digits.
+        let length = (rest.len()..).find(|length| length - length.to_string().len() == rest.len()).unwrap();
+        self.records.extend([length.to_string().as_bytes(), &rest].concat());
+        self
     }
 
     pub(crate) fn opaque(self, path: &str) -> Self {
@@ -77,6 +95,10 @@ impl Upper {
     }
 
     pub(crate) fn hard_link(self, path: &str, target: &str) -> Self {
+        if target.len() > 100 {
+            let record = [b"linkpath=", target.as_bytes()].concat();
+            return self.record(&record).raw(EntryType::Link, path, 0o644, "", b"");
+        }
         self.raw(EntryType::Link, path, 0o644, target, b"")
     }
 
@@ -85,8 +107,8 @@ impl Upper {
     }
 
     pub(crate) fn end(mut self) -> Vec<u8> {
-        self.0.resize(self.0.len() + 1024, 0);
-        self.0
+        self.stream.resize(self.stream.len() + 1024, 0);
+        self.stream
     }
 }
 
@@ -408,7 +430,7 @@ fn what_is_refused_leaves_nothing() {
         ("no directory that came before", Upper::default().file(&format!("{deep}x"), "x").end()),
         ("hard link to nothing", Upper::default().hard_link("h", "nothing").end()),
         ("character device", Upper::default().raw(EntryType::Block, "b", 0o644, "", b"").end()),
-        ("cut off", Upper::default().file("x", "x").0),
+        ("cut off", Upper::default().file("x", "x").stream),
     ];
     for (why, stream) in streams {
         let error = stage(&bench.lease(), &stream[..], CommitLimit::default()).unwrap_err();

@@ -7,6 +7,7 @@ mod bubblewrap;
 mod cache;
 mod cgroup;
 mod commit;
+mod depth;
 mod docker;
 mod doctor;
 mod engine;

@@ -15,7 +15,7 @@ pub struct LeftOut {
 }
 
 impl LeftOut {
-    pub(super) fn add(&mut self, path: &[u8], why: &str) {
+    pub(in crate::cache) fn add(&mut self, path: &[u8], why: &str) {
         if self.named.len() < NAMED {
             self.named.push(format!("{} ({why})", shown(path)));
         } else {
