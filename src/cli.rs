@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 mod cache;
 
-pub use cache::{CacheCommand, ExportArgs, ImportArgs, PruneArgs};
+pub use cache::{CacheArgs, CacheCommand, ExportArgs, ImportArgs, PruneArgs};
 
 /// The variables that builds, and guests of other commands, depend on; flags win.
 const ENVIRONMENT: &str = "\

@@ -16,6 +16,8 @@ use crate::home::Home;
 
 /// The directory of [`Home`] with one directory for each cache.
 pub(super) const LEASES: &str = "leases";
+/// Who holds a lock of which no holder is known: what a build that was killed has started and is yet to end.
+const DAEMON: &str = "a daemon of a build that has ended";
 /// At most so much of a holder's own words is read.
 const WORDS: u64 = 512;
 
@@ -107,6 +109,22 @@ impl Desk {
         }
     }
 
+    /// Who uses the cache: the holders, or what holds the lock when none of them lives any more.
+    pub(super) fn users(&self) -> Result<Vec<String>> {
+        let holders = self.holders()?;
+        let (_, lock) = self.files()?;
+        if holders.is_empty() && lock.is_held()? {
+            return Ok(vec![DAEMON.to_owned()]);
+        }
+        Ok(holders)
+    }
+
+    /// The same in words for whoever was not let in.
+    pub(super) fn used_by(&self) -> Result<String> {
+        let users = self.users()?;
+        Ok(if users.is_empty() { "somebody who has just left".into() } else { users.join("; ") })
+    }
+
     /// What the living holders say of themselves; the records of others are removed.
     pub(super) fn holders(&self) -> Result<Vec<String>> {
         let mut words = Vec::new();
@@ -162,8 +180,8 @@ pub fn known(home: &Home) -> Result<Vec<(PathBuf, Vec<String>)>> {
         let path = PathBuf::from(std::ffi::OsString::from_vec(bytes));
         // Another directory may have taken its name.
         if Key::of(&path).is_ok_and(|key| entry.file_name().to_string_lossy() == key.0) {
-            let holders = Desk::open(home, &path)?.holders()?;
-            found.push((path, holders));
+            let users = Desk::open(home, &path)?.users()?;
+            found.push((path, users));
         }
     }
     found.sort();

@@ -72,9 +72,7 @@ impl Lease {
         }
         let desk = Desk::open(home, &request.directory)?;
         let limit = request.limit;
-        let holders = desk.holders()?;
-        let who =
-            if holders.is_empty() { "a daemon of a build that has ended".into() } else { holders.join("; ") };
+        let who = desk.used_by()?;
         sink.emit(Event::Note {
             text: format!(
                 "waits, at most {limit:?}, for the cache {}, which is used by {who}",
@@ -213,7 +211,7 @@ fn unusable(home: &Home, directory: &Path) -> Failure {
 }
 
 fn timed_out(home: &Home, request: &Request) -> Result<Failure> {
-    let holders = Desk::open(home, &request.directory)?.holders()?.join("; ");
+    let holders = Desk::open(home, &request.directory)?.used_by()?;
     Ok(Failure::new(
         Code::Timeout,
         format!(
@@ -221,6 +219,6 @@ fn timed_out(home: &Home, request: &Request) -> Result<Failure> {
             request.directory.display(),
             request.limit
         ),
-        "wait for that build, raise --cache-wait, or use --cache-mode commit, which lets builds run at once",
+        "wait for that build, or raise --cache-wait; builds in --cache-mode commit run at once",
     ))
 }

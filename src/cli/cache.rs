@@ -15,9 +15,9 @@ pub enum CacheCommand {
     },
     /// Count what a cache holds, by kind of directory.
     Report {
-        /// The cache.
-        #[arg(long, value_name = "DIR", default_value = "./melange-cache/")]
-        cache_dir: PathBuf,
+        /// Which cache.
+        #[command(flatten)]
+        cache: CacheArgs,
         /// Print one JSON document.
         #[arg(long)]
         json: bool,
@@ -36,9 +36,9 @@ crates (with the index), Maven's artifacts (with the .sha1 beside them), objects
 entries whole, so that their tools fetch them again."
     )]
     Verify {
-        /// The cache.
-        #[arg(long, value_name = "DIR", default_value = "./melange-cache/")]
-        cache_dir: PathBuf,
+        /// Which cache.
+        #[command(flatten)]
+        cache: CacheArgs,
         /// Mend what is wrong, and remove what was never finished, when nobody else uses the cache.
         #[arg(long)]
         repair: bool,
@@ -48,17 +48,28 @@ entries whole, so that their tools fetch them again."
     },
 }
 
+/// Which cache, and how long it is waited for.
+#[derive(Debug, Args)]
+pub struct CacheArgs {
+    /// The cache.
+    #[arg(long, value_name = "DIR", default_value = "./melange-cache/")]
+    pub cache_dir: PathBuf,
+    /// How long to wait for builds that use the cache and exclude this command; builds that come later wait behind it.
+    #[arg(long, value_name = "DURATION", default_value = "0s")]
+    pub cache_wait: String,
+}
+
 /// `kiln cache prune`.
 #[derive(Debug, Args)]
 #[command(
     group = ArgGroup::new("which").required(true).multiple(true),
     after_help = "Used is an entry when one of its files was read or written. While a build uses the cache nothing is \
-removed, and the command ends with 7. A removal that was interrupted is finished by the next build or kiln cache command."
+removed, and the command ends with 7 (with --cache-wait 6, after that time). A removal that was interrupted is finished by the next build or kiln cache command."
 )]
 pub struct PruneArgs {
-    /// The cache.
-    #[arg(long, value_name = "DIR", default_value = "./melange-cache/")]
-    pub cache_dir: PathBuf,
+    /// Which cache.
+    #[command(flatten)]
+    pub cache: CacheArgs,
     /// Remove entries until the cache holds at most so much (4Gi; 0 for nothing).
     #[arg(long, value_name = "SIZE", group = "which")]
     pub max_size: Option<String>,
@@ -87,9 +98,9 @@ pub struct ExportArgs {
     pub file: PathBuf,
     /// What of it: tools (go, cargo, …), sources, or paths in the cache [default: all].
     pub parts: Vec<String>,
-    /// The cache.
-    #[arg(long, value_name = "DIR", default_value = "./melange-cache/")]
-    pub cache_dir: PathBuf,
+    /// Which cache.
+    #[command(flatten)]
+    pub cache: CacheArgs,
 }
 
 /// `kiln cache import`.
@@ -104,6 +115,9 @@ pub struct ImportArgs {
     /// The cache, made if it is missing.
     #[arg(long, value_name = "DIR", default_value = "./melange-cache/")]
     pub cache_dir: String,
+    /// How long to wait for a build that has the cache alone; builds that come later wait behind it.
+    #[arg(long, value_name = "DURATION", default_value = "0s")]
+    pub cache_wait: String,
     /// The most that is taken, as SIZE or SIZE,ENTRIES.
     #[arg(long, value_name = "LIMIT", default_value = "16Gi,1048576")]
     pub limit: String,

@@ -15,11 +15,12 @@ use anyhow::{Context, Result};
 
 use crate::{
     cache::{self, Lease, Request, Strength},
-    cli::CacheCommand,
+    cli::{CacheArgs, CacheCommand, ProgressChoice},
+    commands::wishes,
     env::Env,
     exit::{Code, Failure},
     home::Home,
-    report::{name, print},
+    report::{Outlets, Reporter, name, print},
 };
 
 /// Does one of them.
@@ -27,11 +28,11 @@ pub(super) fn run(command: CacheCommand, env: &Env) -> Result<Code> {
     let home = Home::find(env)?;
     match command {
         CacheCommand::Ls { json } => list(&home, json),
-        CacheCommand::Report { cache_dir, json } => report::run(&home, &cache_dir, json),
+        CacheCommand::Report { cache, json } => report::run(&home, &cache, json),
         CacheCommand::Export(args) => archive::export(&home, &args),
         CacheCommand::Import(args) => archive::import(&home, &args),
         CacheCommand::Prune(args) => prune::run(&home, &args),
-        CacheCommand::Verify { cache_dir, repair, json } => verify::run(&home, &cache_dir, repair, json),
+        CacheCommand::Verify { cache, repair, json } => verify::run(&home, &cache, repair, json),
     }
 }
 
@@ -52,29 +53,37 @@ fn list(home: &Home, json: bool) -> Result<Code> {
     print(&text)
 }
 
-fn lease(home: &Home, directory: &Path, strength: Strength) -> Result<Lease> {
+fn lease(home: &Home, args: &CacheArgs, strength: Strength) -> Result<Lease> {
+    lease_of(home, &args.cache_dir, strength, wishes::cache_wait(&args.cache_wait)?)
+}
+
+fn lease_of(home: &Home, directory: &Path, strength: Strength, limit: Duration) -> Result<Lease> {
     let shown = directory.display();
     let directory = fs::canonicalize(directory).with_context(|| {
         Failure::new(Code::Cache, format!("there is no cache {shown}"), "name it with --cache-dir")
     })?;
     cache::apart(home, &directory)?;
     let who = "kiln cache".into();
-    let request = Request { directory, strength, who, limit: Duration::ZERO };
+    let request = Request { directory, strength, who, limit };
+    if !limit.is_zero() {
+        let mut reporter = Reporter::new(super::progress(ProgressChoice::Plain), Outlets::of_process());
+        return super::on_runtime(Lease::acquire(home, request, &mut reporter));
+    }
     Lease::try_acquire(home, &request)?.ok_or_else(|| {
         let what = format!("the cache {} is in use", request.directory.display());
-        Failure::new(Code::Cache, what, "kiln cache ls says by whom; try again when that build has ended")
-            .into()
+        let way_out = "kiln cache ls says by whom; --cache-wait 1h waits until that build has ended";
+        Failure::new(Code::Cache, what, way_out).into()
     })
 }
 
 /// The caches that lie in one, or around it: to be held, alone, by whoever removes something from it.
 ///
 /// # Errors
-/// A cache failure (7) when one is in use.
+/// A cache failure (7) when one is in use: who waited for it, holding the other, could have others wait for ever.
 fn nested(home: &Home, directory: &Path) -> Result<Vec<Lease>> {
     let known = cache::known(home)?.into_iter().map(|(other, _)| other);
     let nested = |other: &PathBuf| {
         other != directory && (other.starts_with(directory) || directory.starts_with(other))
     };
-    known.filter(nested).map(|other| lease(home, &other, Strength::Exclusive)).collect()
+    known.filter(nested).map(|other| lease_of(home, &other, Strength::Exclusive, Duration::ZERO)).collect()
 }

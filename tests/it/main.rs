@@ -30,3 +30,4 @@ mod staged;
 mod totals;
 mod transfer;
 mod verify;
+mod waits;

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 
-use super::lease;
+use super::{lease, lease_of};
 use crate::{
     cache::{self, Chosen, Kept, Lease, Outcome, Strength},
     cli::{ExportArgs, ImportArgs},
@@ -25,8 +25,8 @@ const STANDARD: &str = "-";
 
 /// Writes the archive.
 pub(super) fn export(home: &Home, args: &ExportArgs) -> Result<Code> {
-    let ExportArgs { file, parts, cache_dir } = args;
-    let lease = lease(home, cache_dir, Strength::Shared)?;
+    let ExportArgs { file, parts, cache } = args;
+    let lease = lease(home, cache, Strength::Shared)?;
     let chosen = match &parts[..] {
         [] => Chosen::All,
         words => Chosen::Named(
@@ -63,7 +63,8 @@ fn write(lease: &Lease, chosen: &Chosen, file: &Path) -> Result<Amount> {
 
 /// Puts the archive's entries into the cache.
 pub(super) fn import(home: &Home, args: &ImportArgs) -> Result<Code> {
-    let ImportArgs { file, cache_dir, limit } = args;
+    let ImportArgs { file, cache_dir, cache_wait, limit } = args;
+    let wait = wishes::cache_wait(cache_wait)?;
     let limit = wishes::commit_limit(limit, "--limit")?;
     let shown = if file == Path::new(STANDARD) { "stdin".into() } else { file.display().to_string() };
     let failed = |why: String| {
@@ -75,7 +76,7 @@ pub(super) fn import(home: &Home, args: &ImportArgs) -> Result<Code> {
     };
     let directory = cache::directory(cache_dir)?
         .ok_or_else(|| Failure::usage("--cache-dir \"\" names no directory to fill", "name one"))?;
-    let lease = lease(home, &directory, Strength::Shared)?;
+    let lease = lease_of(home, &directory, Strength::Shared, wait)?;
     match cache::import(&lease, archive, limit).with_context(|| failed(String::new()))? {
         Outcome::Unchanged(left_out) => match left_out.words() {
             None => report::print("the cache has all of it\n"),

@@ -24,7 +24,7 @@ pub(super) fn run(home: &Home, args: &PruneArgs) -> Result<Code> {
     let now = SystemTime::now();
     let strength = if args.dry_run { Strength::Shared } else { Strength::Exclusive };
     let (most_bytes, unused_for) = (most(args)?, age(args)?);
-    let lease = lease(home, &args.cache_dir, strength)?;
+    let lease = lease(home, &args.cache, strength)?;
     let keep = args.keep.iter().map(|word| cache::named(&lease, word, "--keep")).collect::<Result<_>>()?;
     let wanted = Wanted { most_bytes, unused_for, keep };
     let pruned = match args.dry_run {

@@ -1,15 +1,13 @@
 //! `kiln cache report`: what a cache holds, counted.
 
-use std::{
-    path::Path,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
 
 use super::lease;
 use crate::{
     cache::{self, Inventory, Strength},
+    cli::CacheArgs,
     event::Amount,
     exit::Code,
     home::Home,
@@ -17,8 +15,8 @@ use crate::{
 };
 
 /// Counts all, and keeps the sums for the reports of builds.
-pub(super) fn run(home: &Home, directory: &Path, json: bool) -> Result<Code> {
-    let lease = lease(home, directory, Strength::Shared)?;
+pub(super) fn run(home: &Home, cache: &CacheArgs, json: bool) -> Result<Code> {
+    let lease = lease(home, cache, Strength::Shared)?;
     let amounts = cache::renew(home, lease.directory())?;
     let inventory = cache::inventory(&lease)?;
     let rows = amounts.iter().map(|(name, amount)| (name, *amount, inventory.get(name)));

@@ -1,21 +1,20 @@
 //! `kiln cache verify`: what is wrong with a cache, and what was mended.
 
-use std::path::Path;
-
 use anyhow::Result;
 
 use super::{lease, nested};
 use crate::{
     cache::{self, Fault, Lease, Strength, Verdict},
+    cli::CacheArgs,
     exit::{Code, Failure},
     home::Home,
     report,
 };
 
 /// Looks, and mends.
-pub(super) fn run(home: &Home, directory: &Path, repair: bool, json: bool) -> Result<Code> {
+pub(super) fn run(home: &Home, cache: &CacheArgs, repair: bool, json: bool) -> Result<Code> {
     let strength = if repair { Strength::Exclusive } else { Strength::Shared };
-    let lease = lease(home, directory, strength)?;
+    let lease = lease(home, cache, strength)?;
     let _nested = if repair { nested(home, lease.directory())? } else { Vec::new() };
     let verdict = cache::verify(&lease)?;
     report::print(&if json { document(&lease, &verdict)? } else { text(&verdict) })?;
