@@ -104,7 +104,7 @@ echo is=pa/${part}w0rd; printf u:pa/${part}w0rd | base64";
             .env("HTTP_PROXY", "http://u:pa/ssw%30rd@proxy.test:3128")
             .env("HTTPS_PROXY", "tok-3n@proxy.test");
         let output = build.env("ALL_PROXY", "http://u:p@proxy.test").output().expect("kiln can be started");
-        let text = said(&output);
+        let text = said(&output) + &String::from_utf8_lossy(&output.stdout);
         assert!(output.status.success(), "{text}");
         for line in ["url=http://u:***@proxy.test:3128", "is=***", " token=***@proxy.test"] {
             assert!(text.contains(line), "{line}: {text}");
@@ -117,7 +117,7 @@ echo is=pa/${part}w0rd; printf u:pa/${part}w0rd | base64";
     plan.args(["plan", "--runner", "bubblewrap", "--cache-dir", "", "file.yaml"]).current_dir(&project);
     plan.env("HTTP_PROXY", "http://u:pa/ssw%30rd@proxy.test:3128").env("HTTPS_PROXY", "tok-3n@proxy.test");
     let output = plan.output().expect("kiln can be started");
-    let text = said(&output);
+    let text = said(&output) + &String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && text.contains("http://u:***@proxy.test:3128"), "{text}");
     assert!(!text.contains("ssw%30rd") && !text.contains("tok-3n"), "{text}");
 }
