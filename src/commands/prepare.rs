@@ -83,8 +83,9 @@ pub(super) async fn prepare(question: Question<'_>, sink: &mut dyn Sink) -> Resu
             (plan, Backend::Bubblewrap(found))
         }
     };
-    for text in &plan.notes {
-        sink.emit(Event::Note { text: text.clone() });
+    let hidden = super::supplies::hidden(&plan.supplies, plan.source.as_deref());
+    for text in plan.notes.iter().cloned().chain(hidden) {
+        sink.emit(Event::Note { text });
     }
     Ok(Prepared { plan, store: Store::open(home, env)?, backend })
 }

@@ -1,4 +1,4 @@
-//! What of the source directory a build does not see: `.melangeignore`, and kiln's own output and cache below it.
+//! What of the source directory a build does not see: `.melangeignore`, and kiln's own output, cache and secrets below it.
 
 use std::{
     fs,
@@ -13,10 +13,10 @@ use crate::exit::Failure;
 /// The file of patterns, in gitignore's syntax.
 const IGNORE_FILE: &str = ".melangeignore";
 
-/// Paths relative to `source` that are hidden from the build; a hidden directory stands for all below it.
-pub(super) fn hidden(source: &Path, outputs: &[&Path], cache: Option<&Path>) -> Result<Vec<PathBuf>> {
-    let mut hidden: Vec<PathBuf> =
-        outputs.iter().copied().chain(cache).filter_map(|path| below(source, path)).collect();
+/// Paths relative to `source` that are hidden from the build: those of `ours`, and of patterns; a hidden directory stands
+/// for all below it.
+pub(super) fn hidden<'p>(source: &Path, ours: impl IntoIterator<Item = &'p Path>) -> Result<Vec<PathBuf>> {
+    let mut hidden: Vec<PathBuf> = ours.into_iter().filter_map(|path| below(source, path)).collect();
     let patterns = source.join(IGNORE_FILE);
     if patterns.is_file() {
         let mut builder = GitignoreBuilder::new(source);
@@ -32,7 +32,7 @@ pub(super) fn hidden(source: &Path, outputs: &[&Path], cache: Option<&Path>) -> 
 }
 
 /// `path` relative to `source`, if it lies below it (and is not the source itself, which cannot be hidden).
-fn below(source: &Path, path: &Path) -> Option<PathBuf> {
+pub(super) fn below(source: &Path, path: &Path) -> Option<PathBuf> {
     // What does not exist yet is found by its nearest existing ancestor, so that a link cannot mislead.
     let (known, rest) = path.ancestors().find_map(|ancestor| {
         let known = fs::canonicalize(ancestor).ok()?;
@@ -78,7 +78,7 @@ mod tests {
         let tree = tree(&["a.o", "src/b.o", "src/keep.o", "build/x", "docs/y"]);
         fs::write(tree.path().join(IGNORE_FILE), "*.o\n!keep.o\n/build/\n# docs\n").expect("written");
         let source = fs::canonicalize(tree.path()).expect("it exists");
-        let hidden = hidden(&source, &[], None).expect("readable");
+        let hidden = hidden(&source, []).expect("readable");
         assert_eq!(hidden, ["a.o", "build", "src/b.o"].map(PathBuf::from));
     }
 
@@ -86,9 +86,15 @@ mod tests {
     fn output_and_cache_below_the_source_are_hidden_even_before_they_exist() {
         let tree = tree(&["melange.yaml", "melange-cache/x"]);
         let source = fs::canonicalize(tree.path()).expect("it exists");
-        let found = hidden(&source, &[&source.join("packages")], Some(&source.join("melange-cache")));
+        let found = hidden(&source, [&*source.join("packages"), &*source.join("melange-cache")]);
         assert_eq!(found.expect("readable"), ["melange-cache", "packages"].map(PathBuf::from));
-        let outside = hidden(&source.join("melange-cache"), &[&source], None);
+        let outside = hidden(&source.join("melange-cache"), [&*source]);
         assert_eq!(outside.expect("readable"), Vec::<PathBuf>::new());
+        // A link to a secret is none, what it leads to is.
+        std::os::unix::fs::symlink("melange.yaml", source.join("link")).expect("linked");
+        assert_eq!(
+            hidden(&source, [&*source.join("link")]).expect("readable"),
+            [PathBuf::from("melange.yaml")]
+        );
     }
 }

@@ -1,11 +1,16 @@
 //! `--host-certs`, `--proxy`, `--secret`: from the command line and the environment to what a build is given.
 
-use std::{collections::BTreeSet, thread};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    thread,
+};
 
 use anyhow::{Context, Result};
 use kiln_protocol::Secret;
 use tokio::sync::oneshot;
 
+use super::source;
 use crate::{
     cli::{MachineArgs, ProxyChoice, Switch},
     engine::{Gifts, Interrupts, SHORTEST_MASKED},
@@ -120,6 +125,14 @@ fn read(supplies: &Supplies, env: &Env) -> Result<Gifts, Failure> {
     let trust = certificates.as_deref().map(trust::load).transpose()?;
     let secrets = secrets.iter().map(|source| secret::load(source, env)).collect::<Result<Vec<_>, _>>()?;
     Ok(Gifts::new(trust, secrets))
+}
+
+/// A line for each file of the source that is a secret.
+pub(super) fn hidden(supplies: &Supplies, source: Option<&Path>) -> Vec<String> {
+    let below = |path| source::below(source?, path);
+    let say =
+        |path: PathBuf| format!("{}: not in the build's copy of the source, as a secret", path.display());
+    supplies.secret_files().filter_map(below).map(say).collect()
 }
 
 /// For `kiln plan`: lines of where everything comes from.

@@ -35,8 +35,12 @@ pub(super) fn wishes(args: &MachineArgs, env: &Env, file: &Path) -> Result<Wishe
     let out_dir = absolute(&args.out_dir).context("resolve --out-dir")?;
     let cache_dir = cache::directory(&args.cache_dir)?;
     let source = source(args, file)?;
+    let supplies = super::supplies::supplies(args, env)?;
     let hidden = match &source {
-        Some(source) => source::hidden(source, &[&out_dir], cache_dir.as_deref())?,
+        Some(source) => {
+            let ours = [&*out_dir].into_iter().chain(cache_dir.as_deref()).chain(supplies.secret_files());
+            source::hidden(source, ours)?
+        }
         None => Vec::new(),
     };
     Ok(Wishes {
@@ -72,7 +76,7 @@ pub(super) fn wishes(args: &MachineArgs, env: &Env, file: &Path) -> Result<Wishe
         step_timeout: time_limit("--step-timeout", args.step_timeout.as_deref())?,
         timeout: time_limit("--timeout", args.timeout.as_deref())?,
         source_date_epoch: source_date_epoch(args, env)?,
-        supplies: super::supplies::supplies(args, env)?,
+        supplies,
         slirp: super::supplies::slirp(env)?,
         kernel_arguments: env.text("QEMU_KERNEL_CMDLINE")?.unwrap_or_default(),
     })

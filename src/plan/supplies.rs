@@ -1,7 +1,11 @@
 //! What a build gets of the host besides files to build from: certificates, proxies, secrets. The plan knows where they
 //! come from; their contents are read when it starts, and given to the agent.
 
-use std::{collections::BTreeSet, fmt, path::PathBuf};
+use std::{
+    collections::BTreeSet,
+    fmt,
+    path::{Path, PathBuf},
+};
 
 use kiln_protocol::TextFile;
 use serde::Serialize;
@@ -111,6 +115,14 @@ impl Supplies {
         let places: Vec<Loopback<'_>> = self.proxies.on_loopback().collect();
         let names = places.iter().filter_map(Loopback::name).filter(|name| *name != "localhost");
         names.map(str::to_owned).collect()
+    }
+
+    /// Files of the host that are secrets: no build sees one of them in its source.
+    pub fn secret_files(&self) -> impl Iterator<Item = &Path> {
+        self.secrets.iter().filter_map(|secret| match &secret.from {
+            SecretFrom::File(path) => Some(path.as_path()),
+            SecretFrom::Variable(_) => None,
+        })
     }
 
     /// Files that say what a tool reads of no variable.

@@ -123,6 +123,28 @@ echo is=pa/${part}w0rd; printf u:pa/${part}w0rd | base64";
 }
 
 #[test]
+fn a_secret_in_the_source_is_in_no_copy_of_it() {
+    if !has_bwrap() {
+        return;
+    }
+    let (_directory, project) = project();
+    fs::create_dir(project.join("keys")).expect("made");
+    fs::write(project.join("keys/token"), "hunter22-and-more\n").expect("written");
+    let step = "test -s /run/secrets/token && test -d keys && test ! -e keys/token && exit 3; exit 4";
+    let more = ["--secret", "id=token,src=keys/token", "--progress", "plain", "--keep-on-failure"];
+    let output = command(&project, "build", &[step], &more).output();
+    let text = said(&output.expect("kiln can be started"));
+    assert!(text.contains("keys/token: not in the build's copy of the source, as a secret"), "{text}");
+    assert!(text.contains("exited with status 3"), "{text}");
+    let kept = text.lines().find_map(|line| line.strip_prefix("the workspace of the failed step is kept: "));
+    let kept = PathBuf::from(kept.unwrap_or_else(|| panic!("{text}")));
+    let tar = fs::read(&kept).expect("it is there");
+    assert!(!tar.windows(8).any(|window| window == b"hunter22"));
+    assert!(tar.windows(5).any(|window| window == b"keys/"));
+    fs::remove_dir_all(kept.parent().expect("it is in a directory of its own")).expect("removed");
+}
+
+#[test]
 fn a_pipe_is_waited_for_and_a_signal_ends_the_wait() {
     if !has_bwrap() {
         return;
