@@ -107,7 +107,7 @@ struct Export<W: Write> {
 impl<W: Write> Export<W> {
     fn add(&mut self, found: &Found<'_>) -> Result<()> {
         let kind = match found.what {
-            What::Directory => Kind::Directory,
+            What::Directory => return self.directory(found),
             What::File => return self.file(found),
             What::Symlink => {
                 let target = found.place.read_link(found.name)?;
@@ -117,6 +117,14 @@ impl<W: Write> Export<W> {
             What::Other => return Ok(()),
         };
         Ok(self.writer.entry(&entry(found.path, &found.stat, kind))?)
+    }
+
+    fn directory(&mut self, found: &Found<'_>) -> Result<()> {
+        let mut entry = entry(found.path, &found.stat, Kind::Directory);
+        if let Some(place) = found.place.dir(found.name)? {
+            entry.xattrs = user_attributes(&place.handle()?)?;
+        }
+        Ok(self.writer.entry(&entry)?)
     }
 
     fn file(&mut self, found: &Found<'_>) -> Result<()> {

@@ -22,7 +22,10 @@ use nix::{
         renameat2,
     },
     sys::{
-        stat::{FchmodatFlags, FileStat, Mode, SFlag, fchmod, fchmodat, fstatat, futimens, mkdirat},
+        stat::{
+            FchmodatFlags, FileStat, Mode, SFlag, UtimensatFlags, fchmod, fchmodat, fstatat, futimens,
+            mkdirat, utimensat,
+        },
         time::TimeSpec,
     },
     unistd::{UnlinkatFlags, fchownat, fsync, linkat, symlinkat, syncfs, unlinkat},
@@ -254,6 +257,17 @@ impl Place {
     /// Sets its time of change.
     pub(super) fn set_time(&self, seconds: i64, nanos: u32) -> io::Result<()> {
         set_time(&self.fd, seconds, nanos)
+    }
+
+    /// Sets the time of change of a link of this name, not of what it leads to.
+    pub(super) fn set_link_time(&self, name: &[u8], seconds: i64, nanos: u32) -> io::Result<()> {
+        let time = TimeSpec::new(seconds, i64::from(nanos));
+        Ok(utimensat(&self.fd, name, &TimeSpec::UTIME_OMIT, &time, UtimensatFlags::NoFollowSymlink)?)
+    }
+
+    /// Itself, for its attributes.
+    pub(super) fn handle(&self) -> io::Result<File> {
+        Ok(self.fd.try_clone()?.into())
     }
 
     /// Gives what has this name to a user and a group.

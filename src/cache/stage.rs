@@ -233,7 +233,7 @@ impl Stager<'_> {
         match &entry.kind {
             Kind::Directory => self.directory(entry, name).with_context(doing),
             Kind::File { size } => self.file(entry, name, *size, should, reader),
-            Kind::Symlink { target } => self.symlink(path, name, target).with_context(doing),
+            Kind::Symlink { target } => self.symlink(entry, name, target).with_context(doing),
             Kind::HardLink { target } => self.hard_link(path, name, target, should),
             Kind::Whiteout if self.origin == Origin::Archive => Err(refuse(path, "it is a character device")),
             Kind::Whiteout => self.whiteout(path, name).with_context(doing),

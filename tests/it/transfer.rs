@@ -13,6 +13,13 @@ use kiln::{
     cache::{Chosen, CommitLimit, Kept, Outcome, commit, export, import},
     exit::{Code, code_of},
 };
+use nix::{
+    fcntl::AT_FDCWD,
+    sys::{
+        stat::{UtimensatFlags, utimensat},
+        time::TimeSpec,
+    },
+};
 use proptest::prelude::*;
 
 use crate::cache::{Bench, Upper};
@@ -52,10 +59,9 @@ fn picture(root: &Path) -> Picture {
             let mode = metadata.mode() & 0o777;
             let seen = if metadata.is_dir() {
                 open.push(path.clone());
-                ("directory".to_owned(), mode, time, None, None)
+                ("directory".to_owned(), mode, time, xattr::get(&path, "user.note").unwrap_or(None), None)
             } else if metadata.is_symlink() {
-                // Nobody reads the time of a link.
-                (format!("link {:?}", fs::read_link(&path).unwrap()), 0, (0, 0), None, None)
+                (format!("link {:?}", fs::read_link(&path).unwrap()), 0, time, None, None)
             } else {
                 let content = format!("file {:?}", fs::read(&path).unwrap());
                 (content, mode, time, xattr::get(&path, "user.note").unwrap_or(None), first)
@@ -79,25 +85,38 @@ enum Thing {
     Directory {
         mode: u32,
         seconds: u64,
+        note: Option<Vec<u8>>,
     },
-    Symlink(String),
+    Symlink {
+        target: String,
+        seconds: i64,
+    },
     /// One more name of an earlier file.
     Link(usize),
 }
 
 fn thing() -> impl Strategy<Value = Thing> {
     let content = prop::collection::vec(any::<u8>(), 0..2000);
-    let note = prop::option::of(prop::collection::vec(any::<u8>(), 1..40));
+    let note = || prop::option::of(prop::collection::vec(any::<u8>(), 1..40));
     let mode = prop::sample::select(vec![0o400_u32, 0o444, 0o600, 0o644, 0o755]);
     let directory = prop::sample::select(vec![0o500_u32, 0o555, 0o700, 0o755]);
     prop_oneof![
-        3 => (content, mode, 0..4_000_000_000_u64, 0..1_000_000_000_u32, note).prop_map(
+        3 => (content, mode, 0..4_000_000_000_u64, 0..1_000_000_000_u32, note()).prop_map(
             |(content, mode, seconds, nanos, note)| Thing::File { content, mode, seconds, nanos, note }
         ),
-        2 => (directory, 0..4_000_000_000_u64).prop_map(|(mode, seconds)| Thing::Directory { mode, seconds }),
-        1 => "[a-z./]{1,150}".prop_map(Thing::Symlink),
+        2 => (directory, 0..4_000_000_000_u64, note())
+            .prop_map(|(mode, seconds, note)| Thing::Directory { mode, seconds, note }),
+        1 => ("[a-z./]{1,150}", 0..4_000_000_000_i64)
+            .prop_map(|(target, seconds)| Thing::Symlink { target, seconds }),
         1 => any::<usize>().prop_map(Thing::Link),
     ]
+}
+
+fn annotate(path: &Path, note: Option<&[u8]>) {
+    if let Some(note) = note {
+        // Where the file system has none, there is none to be kept.
+        let _ = xattr::set(path, "user.note", note);
+    }
 }
 
 /// Makes them, each in one of the directories before it. Modes and times of directories come last, since they would be in
@@ -111,21 +130,23 @@ fn make(root: &Path, things: &[(usize, String, Thing)]) {
         match thing {
             Thing::File { content, mode, seconds, nanos, note } => {
                 fs::write(&path, content).unwrap();
-                if let Some(note) = note {
-                    // Where the file system has none, there is none to be kept.
-                    let _ = xattr::set(&path, "user.note", note);
-                }
+                annotate(&path, note.as_deref());
                 let time = UNIX_EPOCH + Duration::new(*seconds, *nanos);
                 File::open(&path).unwrap().set_times(FileTimes::new().set_modified(time)).unwrap();
                 fs::set_permissions(&path, Permissions::from_mode(*mode)).unwrap();
                 files.push(path);
             }
-            Thing::Directory { mode, seconds } => {
+            Thing::Directory { mode, seconds, note } => {
                 fs::create_dir(&path).unwrap();
+                annotate(&path, note.as_deref());
                 directories.push(path.clone());
                 later.push((path, *mode, *seconds));
             }
-            Thing::Symlink(target) => symlink(target, &path).unwrap(),
+            Thing::Symlink { target, seconds } => {
+                symlink(target, &path).unwrap();
+                let time = TimeSpec::new(*seconds, 0);
+                utimensat(AT_FDCWD, &path, &time, &time, UtimensatFlags::NoFollowSymlink).unwrap();
+            }
             Thing::Link(which) if !files.is_empty() => {
                 fs::hard_link(&files[which % files.len()], &path).unwrap()
             }

@@ -3,7 +3,12 @@
 //! [`super`] reads the stream and has entered the directory that an entry lies in. Content is compared as it comes: what is
 //! the same is never written.
 
-use std::{ffi::OsStr, fs::File, io::Read, os::unix::ffi::OsStrExt};
+use std::{
+    ffi::OsStr,
+    fs::File,
+    io::{self, Read},
+    os::unix::ffi::OsStrExt,
+};
 
 use anyhow::{Context, Result};
 use nix::sys::stat::{Mode, fchmod};
@@ -66,6 +71,7 @@ impl Stager<'_> {
         let wanted = (mode & 0o777) | 0o500;
         let place = self.here().staged.dir(name)?.context("a staged directory is gone")?;
         place.set_mode(wanted | 0o700)?;
+        set_attributes(&place.handle()?, entry)?;
         if wanted & 0o200 == 0 {
             self.record.modes.push((path.clone(), wanted));
         }
@@ -115,13 +121,7 @@ impl Stager<'_> {
 
     /// Makes a file whose content has been written what its entry says.
     pub(super) fn finish(&self, file: &File, entry: &Entry) -> Result<()> {
-        for (key, value) in users(entry) {
-            match file.set_xattr(OsStr::from_bytes(key), value) {
-                // A file system that keeps none loses nothing that a package manager needs.
-                Err(error) if error.raw_os_error() == Some(nix::libc::EOPNOTSUPP) => {}
-                result => result?,
-            }
-        }
+        set_attributes(file, entry)?;
         fchmod(file, Mode::from_bits_truncate(mode(entry)))?;
         set_time(file, entry.mtime.seconds, entry.mtime.nanos)?;
         if self.entries <= FLUSH_EACH {
@@ -130,7 +130,8 @@ impl Stager<'_> {
         Ok(())
     }
 
-    pub(super) fn symlink(&mut self, path: &[u8], name: &[u8], target: &[u8]) -> Result<()> {
+    pub(super) fn symlink(&mut self, entry: &Entry, name: &[u8], target: &[u8]) -> Result<()> {
+        let Entry { path, mtime, .. } = entry;
         if target.is_empty() || target.len() > 4095 || target.contains(&0) {
             return Err(refuse(path, "its target is none"));
         }
@@ -142,7 +143,9 @@ impl Stager<'_> {
             self.seen.add(path, Was::Same);
             return Ok(());
         }
-        self.here().staged.symlink(target, name)?;
+        let staged = &self.here().staged;
+        staged.symlink(target, name)?;
+        staged.set_link_time(name, mtime.seconds, mtime.nanos)?;
         self.gain(path, target.len() as u64);
         Ok(())
     }
@@ -179,6 +182,18 @@ fn mode(entry: &Entry) -> u32 {
 /// The attributes that are kept.
 fn users(entry: &Entry) -> Vec<&(Vec<u8>, Vec<u8>)> {
     entry.xattrs.iter().filter(|(key, _)| key.starts_with(USER_ATTRIBUTE)).collect()
+}
+
+/// Gives a file or directory the attributes of its entry.
+fn set_attributes(file: &File, entry: &Entry) -> io::Result<()> {
+    for (key, value) in users(entry) {
+        match file.set_xattr(OsStr::from_bytes(key), value) {
+            // A file system that keeps none loses nothing that a package manager needs.
+            Err(error) if error.raw_os_error() == Some(nix::libc::EOPNOTSUPP) => {}
+            result => result?,
+        }
+    }
+    Ok(())
 }
 
 /// Whether a file has these attributes and no others; where it is not asked for any, its own are no matter.
