@@ -8,6 +8,7 @@ mod pty;
 mod supplied;
 mod supplies;
 
+mod overrides;
 mod room;
 mod sharing;
 

@@ -21,6 +21,9 @@ fn a_hosts_own_module_cache_is_used_and_stays_as_it_is() {
         (Backend::Bubblewrap, "ro"),
         (Backend::Bubblewrap, "discard"),
         (Backend::Docker, "ro"),
+        (Backend::Docker, "discard"),
+        (Backend::Virtiofs, "ro"),
+        (Backend::Virtiofs, "discard"),
         // What 9p does when nobody says otherwise.
         (Backend::NineP, "auto"),
     ];
