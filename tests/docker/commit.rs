@@ -136,9 +136,9 @@ fn a_users_steps_see_roots_files_as_theirs_without_a_copy_or_it_is_said() {
         prepare(&place);
         let outside = fs::metadata(place.project().join("cache/dir/old")).unwrap();
         let step = "cd /var/cache/melange/dir && stat -c 'old %u %.9Z' old && echo more >> same";
-        let kiln = place.command("build", &[step], &["--cache-mode", "commit"]);
+        let mut kiln = place.command("build", &[step], &["--cache-mode", "commit"]);
         // A daemon in another mount namespace gets nothing translated.
-        let output = if here { { kiln }.output().unwrap() } else { namespace::apart(&place, "", &kiln) };
+        let output = if here { kiln.output().unwrap() } else { namespace::apart(&place, "", &kiln) };
         assert!(output.status.success() && said(&output).contains("] old 1000 "), "{}", said(&output));
         // Whoever gives a file away changes it.
         let unchanged = format!("] old 1000 {}.{:09}\n", outside.ctime(), outside.ctime_nsec());
