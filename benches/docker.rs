@@ -4,7 +4,8 @@
 //! `cargo bench --bench docker -- --runs 20`
 //!
 //! Both have docker's default network. The build has a source directory and a cache besides (an overlay, and three bind
-//! mounts), runs its step as its own user, and writes a package; the bare container has none of that.
+//! mounts; there is a file in the cache, so that it is counted what is read of it), runs its step as its own user, and writes a
+//! package; the bare container has none of that.
 
 #[path = "measure/command.rs"]
 mod command;
@@ -52,6 +53,10 @@ fn main() {
     let directory = tempfile::tempdir().expect("a directory can be made");
     let file = "package:\n  name: nothing\n  version: \"1\"\n  epoch: 0\npipeline:\n  - runs: \"true\"\n";
     fs::write(directory.path().join("true.yaml"), file).expect("the build file can be written");
+    let cache = directory.path().join("melange-cache");
+    fs::create_dir(&cache)
+        .and_then(|()| fs::write(cache.join("kept"), "x"))
+        .expect("the cache can be filled");
     // It makes the image, imports it, and finds out what is found out once.
     sample(&mut build(directory.path()));
     let id = imported();
