@@ -6,7 +6,7 @@ use super::{
     broken::{self, Broken},
     intruders,
     journal::{Journal, Reading, Record},
-    lease::Lease,
+    lease::{self, Lease},
     lock::LockFile,
     merge::Merge,
     renumbered,
@@ -34,10 +34,10 @@ pub struct Kept {
 /// A cache failure (7). Before the decision nothing is kept; after it the next start finishes.
 pub fn commit(lease: &Lease, staged: Staged) -> Result<Kept> {
     let Staged { mut staging, record, mut gains, left_out } = staged;
-    let (turn, number) = decide(lease, &record).map_err(|error| explained(error, || undecided(lease)))?;
+    let (_turn, number) = decide(lease, &record).map_err(|error| explained(error, || undecided(lease)))?;
     staging.decided();
     drop(staging);
-    let Completed { waiting, broken, tallies } = complete(lease, &turn).with_context(|| failed(lease))?;
+    let Completed { waiting, broken, tallies } = complete(lease).with_context(|| failed(lease))?;
     if let Some(broken) = broken.into_iter().find(|broken| broken.number == number) {
         return Err(broken.failure(lease).into());
     }
@@ -90,7 +90,7 @@ fn is_clean(lease: &Lease) -> Result<bool> {
 }
 
 /// The same for whoever has the lock of commits.
-pub(super) fn recover_in_turn(lease: &Lease, turn: &LockFile) -> Result<u64> {
+pub(super) fn recover_in_turn(lease: &Lease, _turn: &LockFile) -> Result<u64> {
     if is_clean(lease)? {
         return Ok(0);
     }
@@ -98,7 +98,7 @@ pub(super) fn recover_in_turn(lease: &Lease, turn: &LockFile) -> Result<u64> {
     journal.sweep()?;
     intruders::open_up(lease)?;
     renumbered::adopt(lease, &journal)?;
-    let Completed { waiting, broken, tallies: _ } = complete(lease, turn).with_context(|| failed(lease))?;
+    let Completed { waiting, broken, tallies: _ } = complete(lease).with_context(|| failed(lease))?;
     for one in &broken {
         tracing::warn!("{}: {}", one.failure(lease), one.way_out());
     }
@@ -115,11 +115,16 @@ struct Completed {
 }
 
 /// Merges all that is decided, in order; under the lock of commits.
-fn complete(lease: &Lease, turn: &LockFile) -> Result<Completed> {
+fn complete(lease: &Lease) -> Result<Completed> {
     let journal = Journal::of(lease)?;
-    let completed = lease.alone(|alone| {
+    lease.alone(|alone| {
         let (mut waiting, mut broken, mut tallies) = (0, Vec::new(), Vec::new());
-        for number in journal.pending()? {
+        let pending = journal.pending()?;
+        if !alone && !pending.is_empty() {
+            // What is put there must be newer than the beginning of all that do not see it.
+            lease::tick()?;
+        }
+        for number in pending {
             match one(lease, &journal, number, alone)? {
                 One::Forgotten => {}
                 One::Merged { waiting: count, tally } => {
@@ -134,10 +139,7 @@ fn complete(lease: &Lease, turn: &LockFile) -> Result<Completed> {
             tracing::warn!(%error, "the summary of the cache was not brought up to date");
         }
         Ok(Completed { waiting, broken, tallies })
-    })?;
-    // Whoever begins at this moment waits for the next one.
-    turn.touch()?;
-    Ok(completed)
+    })
 }
 
 /// What came of one of them.

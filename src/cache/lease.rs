@@ -54,7 +54,7 @@ pub struct Lease {
     _record: Record,
     lock: LockFile,
     strength: Strength,
-    /// What was changed at this moment or later the holder may not have seen.
+    /// What was changed later than this the holder may not have seen.
     pub(super) started: Stamp,
 }
 
@@ -116,10 +116,6 @@ impl Lease {
         let turn = lease.commit_lock()?;
         super::commit::recover_in_turn(&lease, &turn)?;
         lease.started = now()?;
-        if turn.touched()? >= lease.started {
-            tick()?;
-            lease.started = now()?;
-        }
         drop(turn);
         Ok(lease)
     }
@@ -161,18 +157,17 @@ impl Lease {
     }
 }
 
-/// By the clock of file systems, which give a file the time of the last tick, some milliseconds ago: by a finer one, what
-/// changes right after this moment could bear an earlier time.
-const CLOCK: ClockId = ClockId::CLOCK_REALTIME_COARSE;
-
+/// What has been changed before this moment bears an earlier time, or the same.
 fn now() -> Result<Stamp> {
-    let now = clock_gettime(CLOCK).context("read the clock")?;
+    let now = clock_gettime(ClockId::CLOCK_REALTIME).context("read the clock")?;
     Ok((now.tv_sec(), now.tv_nsec()))
 }
 
-/// Waits for the next tick: what has been changed before it bears an earlier time than what is changed from then on.
-fn tick() -> Result<()> {
-    thread::sleep(clock_getres(CLOCK).context("ask for the resolution of the clock")?.into());
+/// Waits until what is changed bears a later time than all that was changed, or began, before: file systems may give a file
+/// the time of the last tick, which is some milliseconds ago.
+pub(super) fn tick() -> Result<()> {
+    let tick = clock_getres(ClockId::CLOCK_REALTIME_COARSE).context("ask for the resolution of the clock")?;
+    thread::sleep(tick.into());
     Ok(())
 }
 

@@ -8,7 +8,6 @@ use std::{
     io,
     os::{fd::AsFd, unix::fs::MetadataExt},
     path::{Path, PathBuf},
-    time::SystemTime,
 };
 
 use anyhow::{Context, Result};
@@ -92,19 +91,6 @@ impl LockFile {
     pub(super) fn is_current(&self) -> Result<bool> {
         let metadata = self.file.metadata();
         Ok(metadata.with_context(|| format!("look at {}", self.path.display()))?.nlink() > 0)
-    }
-
-    /// Notes on it that what it guards has been changed.
-    pub(super) fn touch(&self) -> Result<()> {
-        let touched = self.file.set_modified(SystemTime::now());
-        touched.with_context(|| format!("touch {}", self.path.display()))
-    }
-
-    /// When that was last: the time that the file system gave it, seconds and nanoseconds.
-    pub(super) fn touched(&self) -> Result<(i64, i64)> {
-        let metadata = self.file.metadata();
-        let metadata = metadata.with_context(|| format!("look at {}", self.path.display()))?;
-        Ok((metadata.ctime(), metadata.ctime_nsec()))
     }
 
     /// The same lock, for a child: it ends with the last descriptor.

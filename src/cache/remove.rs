@@ -90,16 +90,16 @@ pub(super) fn writable(place: &Place) -> io::Result<()> {
     if mode & 0o700 == 0o700 { Ok(()) } else { place.set_mode(mode | 0o700) }
 }
 
-/// Whether anything in a tree was changed, or put there ([`super::renew`]), at or after `since`. What is too deep to see counts as changed.
+/// Whether anything in a tree was changed, or put there ([`super::renew`]), after `since`. What is too deep to see counts as changed.
 pub(super) fn changed_since(parent: &Place, name: &[u8], since: Stamp) -> Result<bool> {
     let Some(stat) = parent.stat(name)? else { return Ok(false) };
     if what(&stat) != What::Directory {
-        return Ok((stat.st_ctime, stat.st_ctime_nsec) >= since);
+        return Ok((stat.st_ctime, stat.st_ctime_nsec) > since);
     }
     let Some(place) = parent.dir(name)? else { return Ok(false) };
     // A directory's own time says that something below it was removed or added; the additions are seen themselves.
     let seen = walk(&place, |found| {
-        let later = (found.stat.st_ctime, found.stat.st_ctime_nsec) >= since;
+        let later = (found.stat.st_ctime, found.stat.st_ctime_nsec) > since;
         let changed = if found.what == What::Directory { found.unseen } else { later };
         Ok(if changed { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     })?;
@@ -111,7 +111,7 @@ pub(super) fn older(parent: &Place, name: &[u8], since: Stamp, depth: usize) -> 
     let mut removed = Amount::default();
     let Some(stat) = parent.stat(name)? else { return Ok(removed) };
     if what(&stat) != What::Directory {
-        if (stat.st_ctime, stat.st_ctime_nsec) < since {
+        if (stat.st_ctime, stat.st_ctime_nsec) <= since {
             parent.unlink(name)?;
             removed = tally::of(stat.st_size);
         }
