@@ -252,7 +252,7 @@ mod tests {
                     ("uv/sdists-v11/pypi/docopt/0.6.2/revision.http", 5),
                 ],
             ),
-            ("00/full", &[("git/00/full/objects/pack/p.pack", 3)]),
+            ("00", &[("git/00/objects/pack/p.pack", 2), ("git/00/all.refs", 2)]),
             ("sha256:00", &[("sha256:00", 1)]),
             ("stray", &[("git/stray", 2)]),
             ("own", &[("own/a/b", 1), ("own/c", 1)]),
@@ -268,8 +268,9 @@ mod tests {
     fn what_was_never_finished_is_known_by_its_name() {
         for (path, unfinished) in [
             (".fetch.A1b2C3", true),
-            ("git/00/.new.Xyz/HEAD", true),
-            ("git/00/full/HEAD", false),
+            ("git/00/.new.Xyz", true),
+            ("git/00/objects/pack/.new.Xyz", true),
+            ("git/00/all.refs", false),
             ("npm/_cacache/tmp/x", true),
             ("npm/_cacache/content-v2/sha512/00/11/22", false),
             ("gomodcache/cache/download/a/@v/v1.zip123.tmp", true),

@@ -34,7 +34,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("rundir", &["env", "exit", "home", "process"]),
     ("runner", &["agent", "cache", "event", "exit", "image", "plan", "process", "rundir", "share"]),
     ("secret", &["env", "exit", "input", "plan"]),
-    ("sources", &["compile", "event", "exit", "process"]),
+    ("sources", &["cache", "compile", "event", "exit", "process"]),
     ("share", &["exit", "host", "plan", "process", "rundir"]),
     ("trust", &["env", "exit", "input"]),
 ];

@@ -27,6 +27,8 @@ use crate::{
 
 /// The directory of [`Home`] with the directories of those that came second, for each cache.
 pub(super) const PRIVATE: &str = "private";
+/// The directory of [`Home`] for what is made on the way into a cache.
+const SCRATCH: &str = "scratch";
 /// More builds than that on one cache, each with a directory of its own, are a mistake.
 const MOST_PRIVATE: usize = 256;
 
@@ -123,6 +125,11 @@ impl Lease {
     /// The directory.
     pub fn directory(&self) -> &Path {
         &self.directory
+    }
+
+    /// A directory of kiln's own, where no guest can write.
+    pub fn scratch(&self) -> Result<PathBuf> {
+        self.home.dir(SCRATCH)
     }
 
     /// Whether it excludes all others.

@@ -41,6 +41,7 @@
 //! all access goes through [`place`], sizes, depth and numbers are bounded, set-id bits and devices are not kept, and the
 //! names that recovery follows are those of the journal, which no guest can reach.
 
+mod bring;
 mod broken;
 mod commit;
 mod desk;
@@ -79,6 +80,7 @@ use anyhow::Context;
 
 use crate::exit::{Code, Failure};
 
+pub use bring::{Change, Identity, bring, lend, lent};
 pub use commit::{Kept, commit};
 pub use desk::known;
 pub use export::{Chosen, export, import};

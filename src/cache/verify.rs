@@ -150,6 +150,15 @@ fn look(lease: &Lease, owners: &Owners, found: &Found<'_>, verdict: &mut Verdict
                 verdict.leftovers.push(fault("it was never finished".into(), Remedy::Itself));
                 return Ok(());
             }
+            // Git would obey settings and follow links, if it ever ran there.
+            State::Stray => {
+                if !verdict.faults.last().is_some_and(|last| is_below(found.path, &last.path)) {
+                    verdict
+                        .faults
+                        .push(fault("git-checkout puts no such thing there".into(), Remedy::Itself));
+                }
+                return Ok(());
+            }
             State::Strange => {
                 let why = "it is a device, a fifo or a socket".into();
                 verdict.faults.push(fault(why, Remedy::Itself));

@@ -1,12 +1,12 @@
 //! `kiln update-cache`: the sources of build files into the cache, before any build.
 
-use std::{fs, path::Path, rc::Rc};
+use std::rc::Rc;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use super::{recipe, signals, wishes};
 use crate::{
-    cache::{Lease, Request, Strength},
+    cache::{self, Lease, Request, Strength},
     cli::UpdateCacheArgs,
     env::Env,
     event::{Event, Sink},
@@ -31,17 +31,16 @@ pub(super) async fn run(args: &UpdateCacheArgs, env: &Env) -> Result<Code> {
             }
         }
     }
-    let cache = Path::new(&args.cache_dir);
-    fs::create_dir_all(cache).with_context(|| format!("make {}", cache.display()))?;
-    let cache = fs::canonicalize(cache).with_context(|| format!("examine {}", cache.display()))?;
+    let cache = cache::directory(&args.cache_dir)?
+        .ok_or_else(|| Failure::usage("--cache-dir \"\" names no directory to fill", "name one"))?;
     let count = wanted.len();
     let spawner = Rc::new(Spawner::start()?);
     let filled = signals::abortable(async {
         // A build that excludes others keeps what it has seen of the directory.
         let (directory, who) = (cache.clone(), "kiln update-cache".to_owned());
         let request = Request { directory, strength: Strength::Shared, who, limit };
-        let lease = Lease::acquire(&home, request, &mut reporter).await?;
-        sources::fill(wanted, &cache, &spawner, &mut reporter).await?;
+        let lease = Rc::new(Lease::acquire(&home, request, &mut reporter).await?);
+        sources::fill(wanted, &lease, &spawner, &mut reporter).await?;
         lease.finish()
     })
     .await;
@@ -59,8 +58,5 @@ pub(super) async fn run(args: &UpdateCacheArgs, env: &Env) -> Result<Code> {
 }
 
 fn files(args: &UpdateCacheArgs) -> Result<Vec<std::path::PathBuf>, Failure> {
-    if args.cache_dir.is_empty() {
-        return Err(Failure::usage("--cache-dir \"\" names no directory to fill", "name one"));
-    }
     if args.files.is_empty() { Ok(vec![recipe::file(None)?]) } else { Ok(args.files.clone()) }
 }

@@ -23,10 +23,10 @@ const NOTHING: Ecosystem = Ecosystem {
 };
 
 /// Where no ecosystem is: repositories of `git-checkout`, each by itself, sources, and directories as wholes.
-pub(super) const OTHERS: &[&str] = &["git/*/*/", "git/*", "*/"];
+pub(super) const OTHERS: &[&str] = &["git/*/", "git/*", "*/"];
 
 /// What `fetch` and `git-checkout` make before they give it its name.
-pub(super) const OTHERS_UNFINISHED: &[&str] = &[".fetch.*", "git/*/.new.*"];
+pub(super) const OTHERS_UNFINISHED: &[&str] = &[".fetch.*", "git/*/.new.*", "git/*/objects/pack/.new.*"];
 
 /// All of them; those of every build first.
 pub const ECOSYSTEMS: &[Ecosystem] = &[

@@ -5,23 +5,28 @@
 //! host does, and is there wherever sources are downloaded: no second TLS stack in kiln can say so.
 
 use std::{
+    collections::BTreeMap,
     fs::{self, File, Permissions},
-    io::{Read, Seek, SeekFrom, Write},
-    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    io::{ErrorKind, Read, Seek, SeekFrom, Write},
+    os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, bail, ensure};
 use nix::{
-    fcntl::{Flock, FlockArg},
+    errno::Errno,
+    fcntl::{AT_FDCWD, Flock, FlockArg, RenameFlags, renameat2},
     libc,
 };
 use sha2::{Digest, Sha256, Sha512};
 use tokio::io::AsyncReadExt;
 
 use super::{Algorithm, FileSource};
-use crate::process::{Command, ExitStatus, Spawner, Stdio};
+use crate::{
+    cache::{self, Change, Lease},
+    process::{Command, ExitStatus, Spawner, Stdio},
+};
 
 /// No source is larger; a server that never ends must not fill the disk.
 const MOST_BYTES: u64 = 64 << 30;
@@ -92,7 +97,7 @@ impl Hashes {
 /// Sees to it that the cache has `file`; `tell` is told how far it is.
 pub(super) async fn fetch(
     file: &FileSource,
-    cache: &Path,
+    lease: &Lease,
     spawner: &Spawner,
     tell: &dyn Fn(String),
 ) -> Result<Done> {
@@ -100,6 +105,7 @@ pub(super) async fn fetch(
         bail!("it has no expected hash, so that no cache can have it");
     };
     let name = format!("{}:{hash}", algorithm.name());
+    let cache = lease.directory();
     let (kept, part) = (cache.join(&name), cache.join(format!(".fetch.{name}.part")));
     if is_right(&kept, file)? {
         return Ok(Done::Present);
@@ -116,14 +122,25 @@ pub(super) async fn fetch(
         part.remove()?;
         return Err(error);
     }
-    part.keep_as(&kept)?;
+    if part.keep_as(&name, lease)? > 0 {
+        tell("what lies in its place is replaced when nobody else uses the cache".into());
+    }
     Ok(Done::Fetched(bytes))
 }
 
 /// Whether the cache has it; what is there and is another file will be replaced.
 fn is_right(path: &Path, file: &FileSource) -> Result<bool> {
     let opened = File::options().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path);
-    let Ok(mut kept) = opened else { return Ok(false) };
+    let mut kept = match opened {
+        // Nothing, a link, a socket.
+        Err(error)
+            if error.kind() == ErrorKind::NotFound
+                || error.raw_os_error().is_some_and(|error| [libc::ELOOP, libc::ENXIO].contains(&error)) =>
+        {
+            return Ok(false);
+        }
+        opened => opened.with_context(|| format!("open {}", path.display()))?,
+    };
     if !kept.metadata().with_context(|| format!("examine {}", path.display()))?.is_file() {
         return Ok(false);
     }
@@ -141,15 +158,20 @@ struct Part {
 impl Part {
     async fn open(path: PathBuf, tell: &dyn Fn(String)) -> Result<Self> {
         let context = || format!("write {}", path.display());
+        if fs::symlink_metadata(&path).is_ok_and(|there| !is_plain(&there)) {
+            // A build made it: what would be written to it would go elsewhere.
+            fs::remove_file(&path).with_context(context)?;
+        }
         loop {
             let file = File::options()
                 .read(true)
                 .write(true)
                 .create(true)
                 .mode(0o644)
-                .custom_flags(libc::O_NOFOLLOW)
+                .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
                 .open(&path)
                 .with_context(context)?;
+            ensure!(is_plain(&file.metadata()?), "{} is changed by somebody else", path.display());
             let file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
                 Ok(file) => file,
                 Err((file, _)) => {
@@ -237,15 +259,28 @@ impl Part {
         Ok((status, words.trim().trim_start_matches("curl: ").to_owned()))
     }
 
-    /// Gives it its name, for good.
-    fn keep_as(self, kept: &Path) -> Result<()> {
+    /// Gives it its name, for good; says how much of that waits. Another build may be reading what has the name already.
+    fn keep_as(self, name: &str, lease: &Lease) -> Result<u64> {
+        let directory = lease.directory();
+        let kept = directory.join(name);
         let Self { path, file } = self;
         let context = || format!("keep {}", kept.display());
         file.set_permissions(Permissions::from_mode(0o644)).with_context(context)?;
         file.sync_all().with_context(context)?;
-        fs::rename(&path, kept).with_context(context)?;
-        let directory = kept.parent().unwrap_or(Path::new("/"));
-        File::open(directory).and_then(|directory| directory.sync_all()).with_context(context)
+        match renameat2(AT_FDCWD, &path, AT_FDCWD, &kept, RenameFlags::RENAME_NOREPLACE) {
+            Ok(()) => {
+                File::open(directory).and_then(|directory| directory.sync_all()).with_context(context)?;
+                Ok(0)
+            }
+            // Or the file system cannot say whether something is there.
+            Err(Errno::EEXIST | Errno::EINVAL) => {
+                let changes = BTreeMap::from([(PathBuf::from(name), Change::File(path.clone()))]);
+                let waiting = cache::bring(lease, &changes)?.waiting;
+                fs::remove_file(&path).with_context(context)?;
+                Ok(waiting)
+            }
+            Err(error) => Err(error).with_context(context),
+        }
     }
 
     fn remove(self) -> Result<()> {
@@ -253,7 +288,11 @@ impl Part {
     }
 }
 
+/// Whether it is a file of no other name; another kiln may be taking this one.
+fn is_plain(metadata: &fs::Metadata) -> bool {
+    metadata.is_file() && metadata.nlink() <= 1
+}
+
 fn same(there: &fs::Metadata, file: &File) -> bool {
-    use std::os::unix::fs::MetadataExt;
     file.metadata().is_ok_and(|held| (held.dev(), held.ino()) == (there.dev(), there.ino()))
 }

@@ -1,6 +1,6 @@
 //! All sources into the cache, several at once, and what could not be had in one error.
 
-use std::{cell::Cell, collections::BTreeMap, path::Path, rc::Rc};
+use std::{cell::Cell, collections::BTreeMap, rc::Rc};
 
 use anyhow::{Context, Result};
 use tokio::{
@@ -10,6 +10,7 @@ use tokio::{
 
 use super::{FileSource, GitSource, Source, download, git};
 use crate::{
+    cache::Lease,
     event::{Event, Sink},
     exit::Failure,
     process::Spawner,
@@ -33,7 +34,9 @@ enum Word {
 /// What every task needs.
 #[derive(Clone)]
 struct Place {
-    cache: Rc<Path>,
+    lease: Rc<Lease>,
+    /// Where there are repositories.
+    copies: Option<Rc<git::Copies>>,
     spawner: Rc<Spawner>,
     words: mpsc::UnboundedSender<Word>,
     /// How many sources there are.
@@ -42,20 +45,23 @@ struct Place {
     done: Rc<Cell<usize>>,
 }
 
-/// Fetches what `cache` does not have.
+/// Fetches what the cache does not have.
 ///
 /// # Errors
 /// A [`Failure`] that lists every source that could not be had; the others are in the cache.
 pub async fn fill(
     sources: Vec<Source>,
-    cache: &Path,
+    lease: &Rc<Lease>,
     spawner: &Rc<Spawner>,
     sink: &mut dyn Sink,
 ) -> Result<()> {
     let total = sources.len();
     let (words, mut heard) = mpsc::unbounded_channel();
     let done = Rc::new(Cell::new(0));
-    let place = Place { cache: cache.into(), spawner: Rc::clone(spawner), words, total, done };
+    let repositories = sources.iter().any(|source| matches!(source, Source::Git(_)));
+    let copies = if repositories { Some(Rc::new(git::Copies::of(lease, spawner)?)) } else { None };
+    let (lease, spawner) = (Rc::clone(lease), Rc::clone(spawner));
+    let place = Place { lease, copies: copies.clone(), spawner, words, total, done };
     let slots = Rc::new(Semaphore::new(AT_ONCE));
     // Children belong to this thread, and so do the tasks; dropped, they end their children.
     let local = LocalSet::new();
@@ -77,6 +83,10 @@ pub async fn fill(
         }
     };
     local.run_until(listen).await;
+    drop(local);
+    if let Some(copies) = copies.and_then(Rc::into_inner) {
+        copies.remove()?;
+    }
     if failed.is_empty() {
         return Ok(());
     }
@@ -104,7 +114,7 @@ impl Place {
         match task {
             Task::File(file) => {
                 let tell = |text| self.note(format!("{}: {text}", file.uri));
-                let done = download::fetch(&file, &self.cache, &self.spawner, &tell).await;
+                let done = download::fetch(&file, &self.lease, &self.spawner, &tell).await;
                 let done = done.map(|done| match done {
                     download::Done::Present => "is in the cache".to_owned(),
                     download::Done::Fetched(bytes) => format!("fetched {bytes} bytes"),
@@ -113,9 +123,11 @@ impl Place {
             }
             Task::Repository(wanted) => {
                 for git in wanted {
-                    // git says nothing while it fetches, which may take minutes.
+                    // git may say nothing for a while.
                     self.note(format!("{}: looks for what is wanted of it", git.repository));
-                    let done = git::fetch(&git, &self.cache, &self.spawner).await;
+                    let tell = |text| self.note(format!("{}: {text}", git.repository));
+                    let copies = self.copies.as_deref().expect("they are there where there are repositories");
+                    let done = git::fetch(&git, &self.lease, copies, &self.spawner, &tell).await;
                     let done = done.map(|said| {
                         said.iter().for_each(|line| self.note(format!("{}: {line}", git.repository)));
                         "is in the cache".to_owned()

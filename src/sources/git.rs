@@ -1,53 +1,225 @@
 //! One repository into the cache: the script of `git-checkout` itself, run on the host in a directory that is thrown away.
 //!
-//! So the copies that lie in the cache are those which a build would have made, submodules and cherry-picks included. The
-//! script takes its inputs as variables, so that nothing of a build file becomes shell; git is given no settings of the
-//! repository to obey but its own.
+//! So what lies in the cache is what a build would have put there, submodules and cherry-picks included. The script takes
+//! its inputs as variables, so that nothing of a build file becomes shell. It never sees the cache, in which a guest may have
+//! written what git would follow or obey: its cache is a directory of kiln's own, to which packs are lent, and from which
+//! what is new is brought in by a commit.
 
-use std::{path::Path, time::Duration};
+use std::{
+    cell::RefCell,
+    collections::BTreeMap,
+    env, fs,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result, bail};
+use tempfile::TempDir;
+use tokio::io::{AsyncRead, AsyncReadExt};
 
 use super::GitSource;
-use crate::process::{Command, Spawner};
+use crate::{
+    cache::{self, Change, Identity, Lease},
+    process::{Command, RemovalAtEnd, Spawner, Stdio},
+};
 
 /// Kernel-sized histories take minutes on slow lines; nothing takes longer than this.
 const LIMIT: Duration = Duration::from_secs(60 * 60);
+/// How often progress is told.
+const PROGRESS: Duration = Duration::from_secs(5);
+/// Of what the script says, no more is kept.
+const MOST_SAID: usize = 64 << 10;
 
-/// Fetches what `git` asks for into `cache`; the answer is what the script said.
-pub(super) async fn fetch(git: &GitSource, cache: &Path, spawner: &Spawner) -> Result<Vec<String>> {
-    let scratch =
-        tempfile::Builder::new().prefix("kiln-git-").tempdir().context("make a scratch directory")?;
-    let at_end = spawner.remove_at_end(scratch.path());
+/// A directory that is gone with it, whoever is killed.
+struct Scratch {
+    directory: TempDir,
+    at_end: RemovalAtEnd,
+}
+
+impl Scratch {
+    fn new(below: &Path, spawner: &Spawner) -> Result<Self> {
+        let directory = tempfile::Builder::new().prefix("kiln-git-").tempdir_in(below);
+        let directory =
+            directory.with_context(|| format!("make a scratch directory in {}", below.display()))?;
+        let at_end = spawner.remove_at_end(directory.path());
+        Ok(Self { directory, at_end })
+    }
+
+    fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    fn remove(self) -> Result<()> {
+        let Self { directory, at_end } = self;
+        let path = directory.path().to_owned();
+        directory.close().with_context(|| format!("remove {}", path.display()))?;
+        at_end.forget(&path);
+        Ok(())
+    }
+}
+
+/// What the cache has of repositories, where no guest can write.
+pub(super) struct Copies {
+    scratch: Scratch,
+    /// What the cache is known to have.
+    known: RefCell<BTreeMap<PathBuf, Identity>>,
+}
+
+impl Copies {
+    /// Made once for all repositories.
+    pub(super) fn of(lease: &Lease, spawner: &Spawner) -> Result<Self> {
+        let scratch = Scratch::new(&near(lease)?, spawner)?;
+        let known = RefCell::new(cache::lend(lease, scratch.path())?);
+        Ok(Self { scratch, known })
+    }
+
+    /// Brings what is new into the cache, and takes out what turned out to be damaged; says how much of it waits.
+    fn settle(&self, lease: &Lease) -> Result<u64> {
+        let found = cache::lent(self.scratch.path())?;
+        let mut known = self.known.borrow_mut();
+        let mut changes: BTreeMap<PathBuf, Change> = known
+            .keys()
+            .filter(|path| !found.contains_key(*path))
+            .map(|path| (path.clone(), Change::Gone))
+            .collect();
+        for (path, identity) in &found {
+            if known.get(path) != Some(identity) {
+                changes.insert(path.clone(), Change::File(self.scratch.path().join(path)));
+            }
+        }
+        let kept = if changes.is_empty() { cache::Kept::default() } else { cache::bring(lease, &changes)? };
+        *known = found;
+        Ok(kept.waiting)
+    }
+
+    /// The end of it.
+    pub(super) fn remove(self) -> Result<()> {
+        self.scratch.remove()
+    }
+}
+
+/// Where a file can have a second name beside the one in the cache, or the next best place.
+fn near(lease: &Lease) -> Result<PathBuf> {
+    let device = |path: &Path| fs::metadata(path).map(|metadata| metadata.dev());
+    let cache = lease.directory();
+    let wanted = device(cache).with_context(|| format!("look at {}", cache.display()))?;
+    let own = lease.scratch()?;
+    let found =
+        [env::temp_dir(), own.clone()].into_iter().find(|path| device(path).is_ok_and(|it| it == wanted));
+    Ok(found.unwrap_or(own))
+}
+
+/// Fetches what `git` asks for into the cache; the answer is what the script said. `tell` is told how far it is.
+pub(super) async fn fetch(
+    git: &GitSource,
+    lease: &Lease,
+    copies: &Copies,
+    spawner: &Spawner,
+    tell: &dyn Fn(String),
+) -> Result<Vec<String>> {
+    let scratch = Scratch::new(&env::temp_dir(), spawner)?;
     let settings = scratch.path().join("gitconfig");
-    // The script notes whose repositories it trusts. That belongs into no settings of the user's, which hold nevertheless.
-    let user = std::env::var_os("HOME").map(|home| Path::new(&home).join(".gitconfig"));
-    let include = user.filter(|path| path.is_file()).map_or(String::new(), |path| {
-        format!(
-            "[include]\n\tpath = \"{}\"\n",
-            path.to_string_lossy().replace('\\', "\\\\").replace('"', "\\\"")
-        )
-    });
-    std::fs::write(&settings, include).with_context(|| format!("write {}", settings.display()))?;
+    fs::write(&settings, users_settings()).with_context(|| format!("write {}", settings.display()))?;
     let script = format!("set -eo pipefail\n{}", git.script);
     let command = Command::new("bash")
         .args(["-c", &script])
         .current_dir(scratch.path())
         .envs(git.inputs.iter().map(|(name, value)| (name.as_str(), value.as_str())))
         .env("input_destination", "tree")
-        .env("kiln_cache", cache)
+        .env("kiln_cache", copies.scratch.path())
+        .env("kiln_progress", "--progress")
         .env("GIT_CONFIG_GLOBAL", &settings);
-    let output = spawner.output(command, LIMIT).await?;
-    let path = scratch.path().to_owned();
-    scratch.close().with_context(|| format!("remove {}", path.display()))?;
-    at_end.forget(&path);
-    let stdout = String::from_utf8_lossy(&output.stdout);
-    let said: Vec<String> = stdout.lines().map(str::to_owned).collect();
-    if output.status.success() {
-        return Ok(said);
+    let said = run(command, spawner, tell).await;
+    scratch.remove()?;
+    // What came is kept, whatever happened after it.
+    let waiting = copies.settle(lease)?;
+    let said = said?;
+    if waiting > 0 {
+        tell(format!("{waiting} replacements wait until nobody else uses the cache"));
     }
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    let reasons: Vec<&str> =
-        said.iter().rev().take(1).map(String::as_str).chain(stderr.lines().rev().take(2)).collect();
-    bail!("{}", reasons.join("; "))
+    Ok(said)
+}
+
+/// The script notes whose repositories it trusts. That belongs into no settings of the user's, which hold nevertheless.
+fn users_settings() -> String {
+    let user = env::var_os("HOME").map(|home| Path::new(&home).join(".gitconfig"));
+    user.filter(|path| path.is_file()).map_or(String::new(), |path| {
+        format!(
+            "[include]\n\tpath = \"{}\"\n",
+            path.to_string_lossy().replace('\\', "\\\\").replace('"', "\\\"")
+        )
+    })
+}
+
+async fn run(command: Command, spawner: &Spawner, tell: &dyn Fn(String)) -> Result<Vec<String>> {
+    let mut child = spawner.spawn(command.stdout(Stdio::Piped).stderr(Stdio::Piped))?;
+    let stdout = child.take_stdout().expect("stdout was piped above");
+    let stderr = child.take_stderr().expect("stderr was piped above");
+    let all = async {
+        let silent = |_: String| {};
+        let (said, complained, status) =
+            tokio::try_join!(lines(stdout, &silent), lines(stderr, tell), child.wait())?;
+        if status.success() {
+            return Ok(said);
+        }
+        let reasons: Vec<&str> =
+            said.iter().rev().take(1).chain(complained.iter().rev().take(2)).map(String::as_str).collect();
+        bail!("{}", reasons.join("; "))
+    };
+    match tokio::time::timeout(LIMIT, all).await {
+        Ok(said) => said,
+        Err(_) => bail!("git did not end within {} s", LIMIT.as_secs()),
+    }
+}
+
+/// The last lines of what comes. Those that git writes over each other are its progress, of which one is told now and then.
+async fn lines(mut from: impl AsyncRead + Unpin, tell: &dyn Fn(String)) -> Result<Vec<String>> {
+    let (mut text, mut piece, mut told) = (String::new(), vec![0; 4096], Instant::now());
+    loop {
+        let count = from.read(&mut piece).await.context("read what git says")?;
+        if count == 0 {
+            break;
+        }
+        text += &String::from_utf8_lossy(&piece[..count]);
+        if told.elapsed() >= PROGRESS
+            && let Some(progress) = text.rsplit(['\r', '\n']).skip(1).find(|line| is_progress(line))
+        {
+            told = Instant::now();
+            tell(progress.trim().to_owned());
+        }
+        if text.len() > 2 * MOST_SAID {
+            let cut = (text.len() - MOST_SAID..).find(|&at| text.is_char_boundary(at)).unwrap_or(0);
+            text.drain(..cut);
+        }
+    }
+    let whole = text.split(['\r', '\n']).filter(|line| !line.trim().is_empty() && !is_progress(line));
+    Ok(whole.map(str::to_owned).collect())
+}
+
+/// `Receiving objects:  45% (450/1000), 1.2 MiB | 1.0 MiB/s`
+fn is_progress(line: &str) -> bool {
+    line.split_once('%').is_some_and(|(before, after)| {
+        before.ends_with(|digit: char| digit.is_ascii_digit())
+            && before.contains(": ")
+            && after.starts_with(" (")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn progress_is_told_from_what_git_has_to_say() {
+        for line in [
+            "Receiving objects:  45% (450/1000), 1.2 MiB | 1.0 MiB/s",
+            "remote: Counting objects: 100% (3/3)",
+        ] {
+            assert!(is_progress(line), "{line}");
+        }
+        for line in ["fatal: 50% of it is missing", "remote: Total 3 (delta 0)", "100%"] {
+            assert!(!is_progress(line), "{line}");
+        }
+    }
 }

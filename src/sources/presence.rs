@@ -64,15 +64,15 @@ fn git_missing(git: &GitSource, cache: Option<&Path>) -> Option<String> {
     if let Some(why) = never {
         return Some(format!("{repository}: {why}"));
     }
-    let wanted = std::iter::once(format!("{commit}-{}", depth(git)));
+    let lists = ["all.refs".to_owned(), format!("{commit}-{}.refs", depth(git))];
     let kept = |cache: &Path| {
-        let copies = cache.join("git").join(key(repository));
-        copies.join("full").is_dir() || wanted.clone().all(|name| copies.join(name).is_dir())
+        let store = cache.join("git").join(key(repository));
+        lists.iter().any(|list| store.join(list).is_file())
     };
     (!cache.is_some_and(kept)).then(|| format!("{repository} (commit {commit})"))
 }
 
-/// The directory of a repository's copies.
+/// The directory of what was fetched from a repository.
 fn key(repository: &str) -> String {
     Sha256::digest(repository.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -27,7 +27,7 @@ const MODULE: [&str; 5] = [
 ];
 const CRATE: [&str; 2] =
     ["cargo/registry/cache/i/itoa-1.0.9.crate", "cargo/registry/src/i/itoa-1.0.9/src/lib.rs"];
-const MIRROR: [&str; 2] = ["git/00/full/HEAD", "git/00/full/objects/pack/pack-1.pack"];
+const MIRROR: [&str; 2] = ["git/00/all.refs", "git/00/objects/pack/pack-1.pack"];
 
 fn age(path: &Path, hours: u64) {
     let time = SystemTime::now() - Duration::from_secs(hours * 3600);

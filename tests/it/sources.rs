@@ -287,7 +287,7 @@ fn what_cannot_be_had_is_listed_in_one_error() {
         assert!(said.contains(part), "{part}: {said}");
     }
     assert!(directory.path().join(format!("filled/sha256:{right}")).is_file());
-    assert_eq!(fs::read_dir(directory.path().join("filled")).unwrap().count(), 2, "the other is git's");
+    assert_eq!(fs::read_dir(directory.path().join("filled")).unwrap().count(), 1);
 }
 
 #[test]
@@ -324,6 +324,145 @@ fn a_build_without_a_network_says_at_once_what_it_lacks() {
          {server}/x.git: it has no expected-commit"
     );
     assert!(said.contains(&expected), "{said}");
+}
+
+/// Settings of a repository that run a program.
+const HOSTILE: &str = "[core]
+\trepositoryformatversion = 1
+\tfsmonitor = touch @PWNED@; false
+\tsshCommand = touch @PWNED@; false
+\talternateRefsCommand = touch @PWNED@; false
+[extensions]
+\tpartialClone = origin
+[remote \"origin\"]
+\turl = /nowhere
+\tpromisor = true
+\tuploadpack = touch @PWNED@; false
+";
+
+/// What a guest can write into a cache so that git would run a program, in every directory of git's.
+fn plant(directory: &Path, pwned: &Path) {
+    let settings = HOSTILE.replace("@PWNED@", &pwned.display().to_string());
+    let below: Vec<_> = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
+    for place in [directory.to_owned(), directory.join(".git")] {
+        for part in ["objects", "refs", "hooks"] {
+            fs::create_dir_all(place.join(part)).unwrap();
+        }
+        fs::write(place.join("HEAD"), "ref: refs/heads/trunk\n").unwrap();
+        // Where a copy of a repository was before, its settings were known.
+        if !place.join("config").exists() {
+            fs::write(place.join("config"), &settings).unwrap();
+        }
+    }
+    for path in below.iter().filter(|path| path.is_dir()) {
+        plant(path, pwned);
+    }
+}
+
+#[test]
+fn nothing_that_lies_in_the_cache_runs_or_is_followed_when_it_is_filled() {
+    if !has("git") {
+        return skip("git is not installed");
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let base = directory.path();
+    let made = Command::new("sh").args(["-c", REPOSITORIES]).current_dir(base).output().unwrap();
+    assert!(made.status.success(), "{}", said(&made));
+    let commit = String::from_utf8(made.stdout).unwrap().lines().next().unwrap().to_owned();
+    let (url, pwned, victim) =
+        (format!("file://{}/main", base.display()), base.join("pwned"), base.join("victim"));
+    let checkout = |place: &str| {
+        format!(
+            "- uses: git-checkout\n  with: {{repository: \"{url}\", {place}, expected-commit: {commit}, max-retries: 0}}\n"
+        )
+    };
+    build_file(base, &format!("pipeline:\n{}", [checkout("tag: v1"), checkout("branch: trunk")].concat()));
+    let update = || {
+        let output = kiln(base, &["update-cache", "--cache-dir", "filled"]);
+        assert!(output.status.success(), "{}", said(&output));
+        assert!(!pwned.exists(), "{}", said(&output));
+        assert!(fs::read(victim.join("kept")).is_ok_and(|kept| kept == b"kept"));
+        assert_eq!(fs::read_dir(&victim).unwrap().count(), 1);
+        said(&output)
+    };
+    fs::create_dir(&victim).unwrap();
+    fs::write(victim.join("kept"), "kept").unwrap();
+    update();
+    let git = base.join("filled/git");
+    let store = fs::read_dir(&git).unwrap().next().unwrap().unwrap().path();
+
+    // Settings where git would look for them.
+    plant(&git, &pwned);
+    assert!(update().contains("is in the cache"));
+    let verify = |arguments: &[&str]| {
+        kiln(base, &[&["cache", "verify", "--cache-dir", "filled"], arguments].concat()).status.code()
+    };
+    assert_eq!([verify(&[]), verify(&["--repair"]), verify(&[])], [Some(7), Some(0), Some(0)]);
+    assert!(update().contains("is in the cache"), "what belongs there is still there");
+
+    // Links where directories should be.
+    for link in [&store, &git, &store.join("objects/pack")] {
+        if link.is_dir() {
+            fs::remove_dir_all(link).unwrap();
+        }
+        fs::create_dir_all(link.parent().unwrap()).unwrap();
+        std::os::unix::fs::symlink(&victim, link).unwrap();
+        update();
+        assert!(link.symlink_metadata().unwrap().is_dir(), "{}", link.display());
+    }
+    assert!(update().contains(&format!("{commit} is in the cache")));
+}
+
+#[test]
+fn what_another_build_may_be_reading_is_replaced_when_it_has_ended() {
+    if !has("curl") {
+        return skip("curl is not installed");
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let (cache, home) = (directory.path().join("melange-cache"), Home::at(directory.path().join("home")));
+    let content = b"content".to_vec();
+    let (server, hash) = (Server::start(content.clone()), hex(&content));
+    server.requests.lock().unwrap().push(String::new());
+    let step =
+        format!("- uses: fetch\n  with: {{uri: \"{}/file.txt\", expected-sha256: {hash}}}\n", server.address);
+    build_file(directory.path(), &format!("pipeline:\n{step}"));
+    let (kept, elsewhere) = (cache.join(format!("sha256:{hash}")), cache.join("elsewhere"));
+    fs::create_dir(&cache).unwrap();
+    fs::write(&kept, "damaged").unwrap();
+    // A second name for what is another entry's: nothing may be written to it.
+    fs::write(&elsewhere, "another").unwrap();
+    fs::hard_link(&elsewhere, cache.join(format!(".fetch.sha256:{hash}.part"))).unwrap();
+    let request = Request {
+        directory: fs::canonicalize(&cache).unwrap(),
+        strength: Strength::Shared,
+        who: "hello, mode commit".into(),
+        limit: Duration::ZERO,
+    };
+    let lease = Lease::try_acquire(&home, &request).unwrap().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_kiln"))
+        .args(["update-cache", "--progress", "plain"])
+        .current_dir(directory.path())
+        .env("KILN_HOME", home.root())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+    assert!(said(&output).contains("replaced when nobody else uses the cache"), "{}", said(&output));
+    assert_eq!(fs::read(&kept).unwrap(), b"damaged");
+    assert_eq!(fs::read(&elsewhere).unwrap(), b"another");
+    // A child that another test is just starting has this process's locks until its program runs.
+    eventually(|| {
+        lease.finish().unwrap();
+        fs::read(&kept).unwrap() == content
+    });
+}
+
+#[test]
+fn a_cache_that_is_a_file_is_an_error_of_the_cache() {
+    let directory = tempfile::tempdir().unwrap();
+    build_file(directory.path(), "pipeline:\n- runs: true\n");
+    let output = kiln(directory.path(), &["update-cache", "--cache-dir", "melange.yaml"]);
+    assert_eq!(output.status.code(), Some(7), "{}", said(&output));
+    assert!(said(&output).contains("melange.yaml is not a directory"), "{}", said(&output));
 }
 
 /// Repositories with a submodule, and a fix on another branch.

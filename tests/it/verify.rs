@@ -44,12 +44,13 @@ fn filled() -> (Bench, Vec<String>) {
     add("m2repository/org/a/1/a-1.jar".into(), b"a jar");
     let cksum = hex(&Sha256::digest(b"a crate"));
     add("cargo/registry/cache/i-1/some-name-1.0.2-rc.1.crate".into(), b"a crate");
+    let store = format!("git/{}", "0".repeat(64));
     let mut object = ZlibEncoder::new(Vec::new(), Compression::default());
     object.write_all(b"blob 1\0x").unwrap();
     let name = hex(&Sha1::digest(b"blob 1\0x"));
-    add(format!("git/00/full/objects/{}/{}", &name[..2], &name[2..]), &object.finish().unwrap());
+    add(format!("cargo/git/db/x-1/objects/{}/{}", &name[..2], &name[2..]), &object.finish().unwrap());
     let pack = [&b"PACK and so on"[..], &Sha1::digest(b"PACK and so on")].concat();
-    add(format!("git/00/full/objects/pack/pack-{name}.pack"), &pack);
+    add(format!("{store}/objects/pack/pack-{name}.pack"), &pack);
     let files = [("m@v1/a.go", "package m\n".repeat(20)), ("m@v1/b", "stored".to_owned())];
     let lines: String = files
         .iter()
@@ -93,7 +94,7 @@ fn damage_of_every_kind_is_found_and_the_whole_entry_goes() {
     let mended = verify(&bench.alone()).unwrap();
     assert_eq!((mended.faults.len(), mended.unmended()), (compared.len(), 0));
     for path in compared.iter().map(String::as_str).chain([
-        "git/00/full",
+        "cargo/git/db/x-1",
         "gomodcache/cache/download",
         "gomodcache/m@v1",
         "m2repository/org/a/1",
@@ -123,7 +124,8 @@ fn a_module_is_what_its_hash_says_in_the_archive_and_unpacked() {
 #[test]
 fn what_is_strange_is_mended_and_what_was_never_finished_goes_when_nobody_works_on_it() {
     let bench = Bench::new();
-    for path in ["own/program", "own/stays", ".fetch.abc", "git/00/.new.x/HEAD", "npm/_cacache/tmp/1"] {
+    let new = format!("git/{}/.new.x", "0".repeat(64));
+    for path in ["own/program", "own/stays", ".fetch.abc", &new, "npm/_cacache/tmp/1"] {
         bench.write(path, "x");
     }
     fs::set_permissions(bench.cache().join("own/program"), Permissions::from_mode(0o4755)).unwrap();
@@ -147,7 +149,7 @@ fn what_is_strange_is_mended_and_what_was_never_finished_goes_when_nobody_works_
         ("own/program", true),
         ("own/stays", true),
         (".fetch.abc", false),
-        ("git/00/.new.x", false),
+        (&new, false),
         ("npm/_cacache/tmp/1", false),
         (".kiln/0-0-1/tree/x", true),
     ] {

@@ -7,6 +7,7 @@ use nix::{sys::stat::fchmod, unistd::geteuid};
 
 use crate::{
     cache::{
+        bring,
         place::{Place, What, permissions},
         walk::Found,
     },
@@ -23,6 +24,8 @@ pub(super) enum State {
     Unfinished,
     /// Nothing that a cache can hold.
     Strange,
+    /// Where `git-checkout` keeps packs, it is none, nor anything that speaks of them.
+    Stray,
     /// It belongs to this user.
     Foreign(u32),
     /// It would run as its owner or group.
@@ -56,6 +59,9 @@ pub(super) fn of(found: &Found<'_>, owners: &Owners) -> Vec<State> {
     }
     if *what == What::Other {
         return vec![State::Strange];
+    }
+    if bring::is_stray(path, *what) {
+        return vec![State::Stray];
     }
     if stat.st_uid != owners.user && stat.st_uid != owners.owner.0 {
         states.push(State::Foreign(stat.st_uid));
