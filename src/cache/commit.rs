@@ -14,6 +14,7 @@ use super::{
     staging::{self, Staging},
     summary::{self, Amounts},
     tally::{self, Tally},
+    times,
 };
 use crate::exit::{Code, Failure, explained};
 
@@ -33,13 +34,17 @@ pub struct Kept {
 /// # Errors
 /// A cache failure (7). Before the decision nothing is kept; after it the next start finishes.
 pub fn commit(lease: &Lease, staged: Staged) -> Result<Kept> {
-    let Staged { mut staging, record, mut gains, left_out } = staged;
+    let Staged { mut staging, record, mut gains, left_out, times } = staged;
     let (_turn, number) = decide(lease, &record).map_err(|error| explained(error, || undecided(lease)))?;
     staging.decided();
     drop(staging);
     let Completed { waiting, broken, tallies } = complete(lease).with_context(|| failed(lease))?;
     if let Some(broken) = broken.into_iter().find(|broken| broken.number == number) {
         return Err(broken.failure(lease).into());
+    }
+    if let Err(error) = times::renew(lease, &times) {
+        // Whoever finds an old time fetches or compiles once more.
+        tracing::warn!(error = %format!("{error:#}"), "the times of what the build has used were not renewed");
     }
     if let Some((_, tally)) = tallies.iter().find(|(of, _)| *of == number) {
         tally::less(&mut gains, &tally.dropped);

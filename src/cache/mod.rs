@@ -68,6 +68,7 @@ mod staging;
 mod summary;
 mod sweep;
 mod tally;
+mod times;
 mod verify;
 mod walk;
 

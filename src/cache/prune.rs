@@ -246,7 +246,16 @@ pub(super) fn remove(lease: &Lease, entries: &[Entry]) -> Result<()> {
             opaque: Vec::new(),
             modes: Vec::new(),
         };
-        commit(lease, Staged { staging, record, gains: Amounts::new(), left_out: LeftOut::default() })?;
+        commit(
+            lease,
+            Staged {
+                staging,
+                record,
+                gains: Amounts::new(),
+                left_out: LeftOut::default(),
+                times: Vec::new(),
+            },
+        )?;
         for path in &deletions {
             remove_empty_above(&lease.place, path);
         }

@@ -51,6 +51,9 @@ const MAX_PATH: usize = 4096;
 const FLUSH_EACH: u64 = 64;
 /// At most so much of one extended header of the stream is taken.
 const HEADER_BYTES: u64 = 256 << 10;
+/// For each entry that a commit may have, so many bytes of names are remembered until it is done: those of deletions, of
+/// directories that need more than to be moved, of files that were used.
+const NAME: u64 = 128;
 /// In pieces of this size content is compared and written.
 const PIECE: usize = 256 << 10;
 
@@ -63,6 +66,8 @@ pub struct Staged {
     pub gains: Amounts,
     /// What is not staged.
     pub left_out: LeftOut,
+    /// Files whose content stays and whose time is later now.
+    pub(super) times: Vec<(Vec<u8>, Time)>,
 }
 
 /// How things are made durable.
@@ -135,22 +140,24 @@ fn take(lease: &Lease, stream: impl Read, limit: CommitLimit, origin: Origin) ->
         bytes: 0,
         changes: 0,
         left_out: LeftOut::default(),
+        times: Vec::new(),
+        names: 0,
         limit,
         origin,
         buffers: Buffers::new(),
     };
     let over = stager.read(stream)?;
-    let Stager { record, gains, entries, changes, left_out, .. } = stager;
+    let Stager { record, gains, entries, changes, left_out, times, .. } = stager;
     staging.clear_aside()?;
     if let Some(over) = over {
         return Ok(Outcome::TooMuch(over));
     }
-    if changes == 0 {
+    if changes == 0 && times.is_empty() {
         return Ok(Outcome::Unchanged(left_out));
     }
     let flush = if entries <= FLUSH_EACH { Flush::Each } else { Flush::All };
     staging.sync(flush).context("make the new entries durable")?;
-    Ok(Outcome::Staged(Box::new(Staged { staging, record, gains, left_out })))
+    Ok(Outcome::Staged(Box::new(Staged { staging, record, gains, left_out, times })))
 }
 
 /// The directory that entries are being put into: staged, and the one in the cache, if there is one.
@@ -177,6 +184,9 @@ struct Stager<'a> {
     /// How many entries are other than what is there.
     changes: u64,
     left_out: LeftOut,
+    times: Vec<(Vec<u8>, Time)>,
+    /// How many bytes of names are remembered.
+    names: u64,
     limit: CommitLimit,
     origin: Origin,
     buffers: Buffers,
@@ -206,6 +216,9 @@ impl Stager<'_> {
                 return Ok(Some(format!("more than {} MiB were written", limit.bytes >> 20)));
             }
             self.entry(&entry, &mut reader)?;
+            if self.names > limit.entries.saturating_mul(NAME) {
+                return Ok(Some("the names of what was deleted, made read-only or used are too long".into()));
+            }
         }
         self.leave(b"")?;
         Ok(None)
@@ -274,6 +287,12 @@ impl Stager<'_> {
             place.set_time(time.seconds, time.nanos).with_context(|| format!("stage {}", shown(&path)))?;
         }
         Ok(())
+    }
+
+    /// A name that is remembered until the end.
+    fn remembered(&mut self, path: &[u8]) -> Vec<u8> {
+        self.names += path.len() as u64;
+        path.to_vec()
     }
 
     fn here(&self) -> &Here {

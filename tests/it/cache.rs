@@ -68,6 +68,11 @@ impl Upper {
         self.record(&[b"SCHILY.xattr.", name, b"=", value.as_bytes()].concat())
     }
 
+    /// Gives another time to the entry that follows.
+    pub(crate) fn changed_at(self, seconds: u64) -> Self {
+        self.record(format!("mtime={seconds}").as_bytes())
+    }
+
     /// A record for the entry that follows.
     fn record(mut self, record: &[u8]) -> Self {
         let rest = [b" ", record, b"\n"].concat();

@@ -1,6 +1,12 @@
 //! What odd and hostile builds write: what of it is staged, and what never gets in.
 
-use std::{fs, os::unix::fs::MetadataExt};
+use std::{
+    ffi::OsStr,
+    fs::{self, File, FileTimes},
+    os::unix::{ffi::OsStrExt, fs::MetadataExt},
+    path::Path,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use kiln::{
     cache::{CommitLimit, Outcome, import, stage},
@@ -149,4 +155,74 @@ fn what_a_hash_names_is_healed_by_the_right_content_whoever_came_first() {
         assert_eq!(bench.read(&name), "right");
         bench.is_clean();
     }
+}
+
+#[test]
+fn what_a_tool_has_used_lives_longer_when_nobody_else_uses_the_cache() {
+    let bench = Bench::new();
+    bench.write("gocache/00/x-d", "compiled");
+    let path = bench.cache().join("gocache/00/x-d");
+    let seconds = |path: &Path| fs::metadata(path).unwrap().mtime();
+    let old = FileTimes::new().set_modified(UNIX_EPOCH + Duration::from_secs(5));
+    File::open(&path).unwrap().set_times(old).unwrap();
+    let used = || {
+        Upper::default().dir("gocache/", 0o755).dir("gocache/00/", 0o755).file("gocache/00/x-d", "compiled")
+    };
+
+    let other = bench.lease();
+    assert!(committed(&bench.lease(), &used().end()).gains.is_empty());
+    assert_eq!(seconds(&path), 5, "another build may be looking at it");
+    drop(other);
+    assert!(committed(&bench.alone(), &used().end()).gains.is_empty());
+    assert_eq!(seconds(&path), 1_000_000_000);
+    // A time that is earlier, or still to come, is none.
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    File::open(&path).unwrap().set_times(FileTimes::new().set_modified(SystemTime::now())).unwrap();
+    let again = stage(&bench.lease(), &used().end()[..], CommitLimit::default()).unwrap();
+    assert!(matches!(again, Outcome::Unchanged(_)), "{again:?}");
+    let future = Upper::default().dir("gocache/", 0o755).dir("gocache/00/", 0o755);
+    committed(&bench.alone(), &future.changed_at(1 << 33).file("gocache/00/x-d", "compiled").end());
+    assert!(seconds(&path).unsigned_abs() < now + 3600);
+    bench.is_clean();
+}
+
+#[test]
+fn times_of_links_and_attributes_of_directories_are_kept_with_names_of_any_bytes() {
+    let bench = Bench::new();
+    if xattr::set(bench.cache(), "user.probe", b"").is_err() {
+        return crate::skip::skip("the file system has no extended attributes of users");
+    }
+    let upper = Upper::default()
+        .attribute(b"user.note", "d")
+        .dir("own/", 0o755)
+        .symlink("own/link", "nowhere")
+        .attribute(b"user.\xff", "1")
+        .attribute(b"user.\xfe", "2")
+        .file("own/file", "x");
+    committed(&bench.lease(), &upper.end());
+    let own = bench.cache().join("own");
+    assert_eq!(xattr::get(&own, "user.note").unwrap().unwrap(), b"d");
+    assert_eq!(fs::symlink_metadata(own.join("link")).unwrap().mtime(), 1_000_000_000);
+    for (name, value) in [(&b"user.\xff"[..], b"1"), (b"user.\xfe", b"2")] {
+        assert_eq!(xattr::get(own.join("file"), OsStr::from_bytes(name)).unwrap().unwrap(), value);
+    }
+}
+
+#[test]
+fn what_is_remembered_of_a_stream_is_bounded_whatever_things_are_called() {
+    let bench = Bench::new();
+    let long = "n".repeat(99);
+    let limit = CommitLimit { entries: 10, ..CommitLimit::default() };
+    for (deep, fits) in [(4, true), (5, false)] {
+        let mut upper = Upper::default();
+        for level in 1..=deep {
+            upper = upper.dir(&format!("{long}/").repeat(level), 0o555);
+        }
+        let outcome = stage(&bench.lease(), &upper.end()[..], limit).unwrap();
+        assert_eq!(matches!(outcome, Outcome::Staged(_)), fits, "{deep}");
+    }
+    // What the cache does not have is remembered as a hash.
+    let gone = (0..9).fold(Upper::default(), |upper, n| upper.whiteout(&format!("{n}{}", "n".repeat(200))));
+    let outcome = stage(&bench.lease(), &gone.end()[..], limit).unwrap();
+    assert!(matches!(outcome, Outcome::Unchanged(_)), "{outcome:?}");
 }

@@ -19,7 +19,7 @@ use crate::{
     cache::{
         hashed::{self, Claim, Should},
         place::{USER_ATTRIBUTE, What, bytes, permissions, set_time, shown, user_attributes, what},
-        rules,
+        rules, times,
     },
     ecosystem,
     event::Amount,
@@ -57,13 +57,15 @@ impl Stager<'_> {
             Some(stat) if !opaque => {
                 // It stays as it is; where its owner cannot write, a merge has to ask for it and give it back.
                 if permissions(&stat) & 0o200 == 0 {
-                    self.record.modes.push((path.clone(), permissions(&stat) & 0o777));
+                    let path = self.remembered(path);
+                    self.record.modes.push((path, permissions(&stat) & 0o777));
                 }
                 return Ok(());
             }
             Some(_) => {
-                self.record.opaque.push(path.clone());
-                self.opaque.insert(path.clone());
+                let (hides, remembered) = (self.remembered(path), self.remembered(path));
+                self.record.opaque.push(hides);
+                self.opaque.insert(remembered);
             }
             None => {}
         }
@@ -73,7 +75,8 @@ impl Stager<'_> {
         place.set_mode(wanted | 0o700)?;
         set_attributes(&place.handle()?, entry)?;
         if wanted & 0o200 == 0 {
-            self.record.modes.push((path.clone(), wanted));
+            let path = self.remembered(path);
+            self.record.modes.push((path, wanted));
         }
         self.open.push((path.clone(), *mtime));
         Ok(())
@@ -107,6 +110,10 @@ impl Stager<'_> {
         let taken = buffers.take(staged, name, same_so_far, checksum.as_mut(), reader);
         let Some(file) = taken.with_context(doing)? else {
             self.seen.add(path, Was::Same);
+            if before.is_some_and(|stat| times::is_later(entry.mtime, &stat)) {
+                let path = self.remembered(path);
+                self.times.push((path, entry.mtime));
+            }
             return Ok(());
         };
         if checksum.is_some_and(|checksum| !checksum.holds()) {
@@ -153,7 +160,8 @@ impl Stager<'_> {
     pub(super) fn whiteout(&mut self, path: &[u8], name: &[u8]) -> Result<()> {
         self.seen.add(path, Was::Gone);
         if self.cached(name)?.is_some() {
-            self.record.deletions.push(path.to_vec());
+            let path = self.remembered(path);
+            self.record.deletions.push(path);
             self.changes += 1;
         }
         Ok(())
