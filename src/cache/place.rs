@@ -206,7 +206,8 @@ impl Place {
         match renameat2(&self.fd, name, &to.fd, target, RenameFlags::RENAME_NOREPLACE) {
             Ok(()) => Ok(Placed::Done),
             Err(Errno::EEXIST | Errno::ENOTEMPTY) => Ok(Placed::Taken),
-            // The file system does not know the flag; nobody but a commit adds names, and commits take turns.
+            // The file system does not know the flag. Commits take turns; of what a build writes straight into the cache at
+            // this moment either is whole.
             Err(Errno::EINVAL) => {
                 if to.stat(target)?.is_some() {
                     return Ok(Placed::Taken);

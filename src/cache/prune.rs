@@ -25,7 +25,7 @@ use super::{
     commit::commit,
     journal,
     lease::{self, Lease},
-    place::{Place, What, split},
+    place::{Place, What, permissions, shown, split},
     rules,
     stage::{Flush, LeftOut, Staged, is_below},
     staging::Staging,
@@ -239,12 +239,13 @@ pub(super) fn remove(lease: &Lease, entries: &[Entry]) -> Result<()> {
         for entry in some {
             deletions.extend(entry.paths.iter().cloned());
         }
+        let modes = read_only(&lease.place, &deletions)?;
         let record = journal::Record {
             staging: staging.name().to_owned(),
             started,
             deletions: deletions.clone(),
             opaque: Vec::new(),
-            modes: Vec::new(),
+            modes,
         };
         commit(
             lease,
@@ -261,6 +262,22 @@ pub(super) fn remove(lease: &Lease, entries: &[Entry]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The directories that something is removed from and that their owner cannot write to, with the modes that they get back.
+fn read_only(cache: &Place, deletions: &[Vec<u8>]) -> Result<Vec<(Vec<u8>, u32)>> {
+    let parents: BTreeSet<&[u8]> = deletions.iter().map(|path| split(path).0).collect();
+    let mut modes = Vec::new();
+    for parent in parents {
+        let Some(place) = cache.dir(parent).with_context(|| format!("open {}", shown(parent)))? else {
+            continue;
+        };
+        let mode = permissions(&place.itself()?);
+        if mode & 0o200 == 0 {
+            modes.push((parent.to_vec(), mode));
+        }
+    }
+    Ok(modes)
 }
 
 /// Directories that hold nothing any more; those at the top stay, since tools expect some of them.

@@ -81,9 +81,12 @@ fn verdict(plan: &CachePlan, writes: &Writes, succeeded: bool) -> (bool, String)
             (true, "the build succeeded, and its writes were merged")
         }
         (CacheMode::Commit, Writes::Committed(Kept { waiting, .. })) => {
-            let why = format!(
-                "merged; {waiting} replacements and deletions wait until no other build uses the cache"
-            );
+            let why = match waiting {
+                1 => "merged; one replacement or deletion waits until no other build uses the cache".into(),
+                _ => format!(
+                    "merged; {waiting} replacements and deletions wait until no other build uses the cache"
+                ),
+            };
             return (true, why);
         }
         (CacheMode::Commit, Writes::Unchanged(_)) => (true, "the build wrote nothing new"),

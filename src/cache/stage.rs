@@ -325,7 +325,7 @@ fn kept(path: &[u8]) -> ecosystem::Kind {
 }
 
 /// A path and all directories above it.
-fn ancestors(path: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub(super) fn ancestors(path: &[u8]) -> impl Iterator<Item = &[u8]> {
     let cut = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| &path[..at]);
     cut.chain(std::iter::once(path))
 }

@@ -17,6 +17,7 @@ mod state;
 mod zip;
 
 use std::{
+    collections::HashSet,
     ffi::OsStr,
     ops::ControlFlow,
     os::unix::ffi::{OsStrExt, OsStringExt},
@@ -35,9 +36,9 @@ use super::{
     journal::Journal,
     lease::Lease,
     lock::Strength,
-    place::{What, split},
+    place::{What, permissions, split},
     prune, remove,
-    stage::is_below,
+    stage::{ancestors, is_below},
     walk::{Found, walk},
 };
 
@@ -190,10 +191,12 @@ fn look(lease: &Lease, owners: &Owners, found: &Found<'_>, verdict: &mut Verdict
 
 fn mend(lease: &Lease, owners: &Owners, verdict: &mut Verdict) -> Result<()> {
     let damaged = |fault: &&Fault| fault.remedy == Remedy::Entry;
-    let paths: Vec<&[u8]> = verdict.faults.iter().filter(damaged).map(|fault| &*fault.path).collect();
-    if !paths.is_empty() {
+    let paths = verdict.faults.iter().filter(damaged).map(|fault| &*fault.path);
+    // All that what is damaged lies in: an entry whose root is one of them goes.
+    let around: HashSet<&[u8]> = paths.flat_map(ancestors).collect();
+    if !around.is_empty() {
         let mut entries = prune::entries(&lease.place)?;
-        entries.retain(|entry| entry.paths.iter().any(|root| paths.iter().any(|path| is_below(path, root))));
+        entries.retain(|entry| entry.paths.iter().any(|root| around.contains(&root[..])));
         prune::remove(lease, &entries).context("remove what is damaged")?;
     }
     for fault in verdict.faults.iter_mut().chain(&mut verdict.leftovers) {
@@ -222,8 +225,10 @@ fn one(lease: &Lease, owners: &Owners, fault: &Fault) -> Result<()> {
         // Done for all at once.
         Remedy::Entry | Remedy::Nobody | Remedy::Record => Ok(()),
         Remedy::Itself => {
+            let mode = permissions(&parent.itself()?);
             remove::writable(&parent)?;
-            Ok(remove::tree(&parent, name)?)
+            remove::tree(&parent, name)?;
+            Ok(parent.set_mode(mode)?)
         }
         Remedy::Owner => owners.give(&parent, name),
         Remedy::Mode => state::clear_set_id(&parent, name),

@@ -112,7 +112,7 @@ fn a_report_counts_files_and_what_goes_together() {
     assert_eq!(said["directories"]["git"]["unit"], "repository");
     let text = String::from_utf8(report(&[])).unwrap();
     let line = text.lines().find(|line| line.starts_with("gomodcache")).unwrap();
-    assert!(line.ends_with("50 bytes        1 wholes, such as a module version; used 30 h ago"), "{text}");
+    assert!(line.ends_with("50 bytes        1 wholes (module version); used 30 h ago"), "{text}");
 }
 
 #[test]
@@ -216,4 +216,17 @@ fn of_caches_that_are_gone_nothing_is_kept() {
     eventually(|| sweep(&home).unwrap() == 1);
     assert_eq!((names("leases"), names("private")), (1, 0));
     drop(bench.alone());
+}
+
+#[test]
+fn a_directory_that_something_is_removed_from_has_its_mode_again() {
+    let bench = filled();
+    let stays = "gomodcache/example.org/other@v1.0.0/a.go";
+    bench.write(stays, "0123456789");
+    let directory = bench.cache().join("gomodcache/example.org");
+    fs::set_permissions(&directory, Permissions::from_mode(0o555)).unwrap();
+    let old = Wanted { unused_for: Some(Duration::from_secs(15 * 3600)), ..Wanted::default() };
+    prune(&bench.alone(), &old, SystemTime::now()).unwrap();
+    assert_eq!((there(&bench, &MODULE), there(&bench, &[stays])), (0, 1));
+    assert_eq!(fs::metadata(&directory).unwrap().permissions().mode() & 0o7777, 0o555);
 }

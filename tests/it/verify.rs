@@ -134,6 +134,9 @@ fn what_is_strange_is_mended_and_what_was_never_finished_goes_when_nobody_works_
     if root {
         chown(bench.cache().join("own/stays"), Some(12_345), Some(12_345)).unwrap();
     }
+    let own = bench.cache().join("own");
+    let mode = || fs::metadata(&own).unwrap().permissions().mode() & 0o7777;
+    fs::set_permissions(&own, Permissions::from_mode(0o555)).unwrap();
     bench.write(".kiln/0-0-1/tree/x", "x");
     let faults = if root { 3 } else { 2 };
     let other = bench.lease();
@@ -144,6 +147,7 @@ fn what_is_strange_is_mended_and_what_was_never_finished_goes_when_nobody_works_
 
     let mended = verify(&bench.alone()).unwrap();
     assert_eq!((mended.unmended(), mended.leftovers.len()), (0, 4));
+    assert_eq!(mode(), 0o555, "what something was removed from has its mode again");
     for (path, there) in [
         ("own/fifo", false),
         ("own/program", true),

@@ -76,7 +76,11 @@ fn maven(cache: &Place, path: &str) -> Result<Content> {
     if should.len() != 40 || !should.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return Ok(Content::Unknown);
     }
-    Ok(Content::compare(should, &digest::<Sha1>(cache, path)?, "the .sha1 beside it"))
+    let Some(file) = cache.file_unused(path.as_bytes()).context("open it")? else {
+        return Ok(Content::Unknown);
+    };
+    let is = hex(&hash::<Sha1>(file).context("read it")?);
+    Ok(Content::compare(should, &is, "the .sha1 beside it"))
 }
 
 /// The text of a small file.
@@ -85,12 +89,6 @@ pub(super) fn text(cache: &Place, path: &str) -> Result<Option<String>> {
     let mut text = Vec::new();
     file.take(CHECKSUM_FILE).read_to_end(&mut text).with_context(|| format!("read {path:?}"))?;
     Ok(String::from_utf8(text).ok())
-}
-
-/// A file's hash, in hex.
-fn digest<D: Digest>(cache: &Place, path: &str) -> Result<String> {
-    let Some(file) = cache.file_unused(path.as_bytes()).context("open it")? else { return Ok(String::new()) };
-    Ok(hex(&hash::<D>(file).context("read it")?))
 }
 
 /// The hash of all that can be read.

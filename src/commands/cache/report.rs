@@ -45,7 +45,7 @@ fn line(name: &str, Amount { entries, bytes }: Amount, has: Option<&Inventory>, 
     let mut line = format!("{:<16} {entries:>9} entries  {bytes:>15} bytes", report::name(name));
     if let Some(Inventory { units, unit, used }) = has {
         let hours = now.duration_since(*used).unwrap_or(Duration::ZERO).as_secs() / 3600;
-        line += &format!("  {units:>7} wholes, such as a {unit}; used {hours} h ago");
+        line += &format!("  {units:>7} wholes ({unit}); used {hours} h ago");
     }
     line + "\n"
 }
