@@ -44,6 +44,11 @@ impl Held {
         Self(found)
     }
 
+    /// Whether it holds a file or link.
+    pub(super) fn has(&self, path: &Path) -> bool {
+        self.0.contains_key(path)
+    }
+
     /// The entries worth keeping below a directory: how many.
     pub(super) fn entries(&self, directory: &str) -> usize {
         let entries = self.0.keys().filter(|path| path.starts_with(directory));

@@ -9,6 +9,7 @@
 mod held;
 mod own;
 mod project;
+mod pruned;
 mod told;
 
 use std::{collections::BTreeSet, process::Command};
