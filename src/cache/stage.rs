@@ -226,16 +226,19 @@ impl Stager<'_> {
 
     fn entry<R: Read>(&mut self, entry: &Entry, reader: &mut Reader<R>) -> Result<()> {
         let path = &entry.path;
-        if let Some(why) = too_deep(path) {
-            self.leave_out(path, &why);
-            return self.junk(entry, reader);
-        }
-        package::check_path(path).map_err(|why| refuse(path, &why))?;
         // The build saw another commit's staging directory, if it saw one at all.
         if is_below(path, super::staging::DIRECTORY) {
             return Ok(());
         }
+        let deep = too_deep(path);
+        if deep.is_none() {
+            package::check_path(path).map_err(|why| refuse(path, &why))?;
+        }
         if kept(path) == ecosystem::Kind::Junk {
+            return self.junk(entry, reader);
+        }
+        if let Some(why) = deep {
+            self.leave_out(path, &why);
             return self.junk(entry, reader);
         }
         let Some(should) = self.believed(entry) else { return Ok(()) };

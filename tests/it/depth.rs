@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use kiln::cache::{Chosen, CommitLimit, Outcome, Wanted, export, import, prune, renew, verify};
+use kiln::cache::{Chosen, CommitLimit, Outcome, Wanted, export, import, prune, renew, stage, verify};
 
 use crate::cache::{Bench, Upper, committed};
 
@@ -11,6 +11,10 @@ fn deep(levels: usize) -> (String, String) {
     let directory = "d/".repeat(levels);
     let file = format!("{directory}file");
     (directory, file)
+}
+
+fn staged(bench: &Bench, upper: Upper) -> Outcome {
+    stage(&bench.lease(), &upper.end()[..], CommitLimit::default()).unwrap()
 }
 
 /// All directories on the way, with a file in each.
@@ -26,6 +30,11 @@ fn what_is_too_deep_for_a_commit_is_left_out_and_named() {
     let bench = Bench::new();
     let long = "n".repeat(250) + "/";
     let long = (1..=17).fold(tree(150), |upper, level| upper.dir(&long.repeat(level), 0o755));
+    // What is not kept anyway is not worth a word.
+    let junk = (1..=150).fold(Upper::default().dir("npm/", 0o755), |upper, level| {
+        upper.dir(&format!("npm/_logs/{}", "d/".repeat(level)), 0o755)
+    });
+    assert!(matches!(staged(&bench, junk), Outcome::Staged(staged) if staged.left_out.words().is_none()));
     let kept = committed(&bench.lease(), &long.dir("own/", 0o755).file("own/work", "done").end());
     let words = kept.left_out.words().unwrap();
     assert!(words.contains("it lies deeper than 128 directories"), "{words}");

@@ -110,7 +110,8 @@ impl Stager<'_> {
         let taken = buffers.take(staged, name, same_so_far, checksum.as_mut(), reader);
         let Some(file) = taken.with_context(doing)? else {
             self.seen.add(path, Was::Same);
-            if before.is_some_and(|stat| times::is_later(entry.mtime, &stat)) {
+            let is_later = before.is_some_and(|stat| times::is_later(entry.mtime, &stat));
+            if is_later && kept(path) != ecosystem::Kind::Rewritten {
                 let path = self.remembered(path);
                 self.times.push((path, entry.mtime));
             }
