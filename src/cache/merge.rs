@@ -150,13 +150,7 @@ impl Merge<'_> {
             return self.dropped(entry);
         }
         if kind != What::Directory && what(&theirs) != What::Directory {
-            remove::writable(to)?;
-            let new = renew::renew(from, name, depth)?;
-            from.move_over(name, to, name)?;
-            tally::count(&mut self.tally.added, path, kind, new);
-            tally::count(&mut self.tally.removed, path, kind, tally::of(theirs.st_size));
-            self.touched += 1;
-            return Ok(());
+            return self.replace(entry, theirs.st_size);
         }
         self.take_out(to, name, path)?;
         match to.stat(name)? {
@@ -167,6 +161,18 @@ impl Merge<'_> {
             }
             Some(_) => self.dropped(entry),
         }
+    }
+
+    /// In the place of a file or link of this size.
+    fn replace(&mut self, entry: &Staged<'_>, size: i64) -> Result<()> {
+        let Staged { from, to, name, path, kind } = *entry;
+        remove::writable(to)?;
+        let new = renew::renew(from, name, 0)?;
+        from.move_over(name, to, name)?;
+        tally::count(&mut self.tally.added, path, kind, new);
+        tally::count(&mut self.tally.removed, path, kind, tally::of(size));
+        self.touched += 1;
+        Ok(())
     }
 
     /// It stays out.

@@ -11,7 +11,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use nix::sys::stat::{Mode, fchmod};
+use nix::sys::stat::{FileStat, Mode, fchmod};
 use xattr::FileExt as _;
 
 use super::{FLUSH_EACH, Origin, Stager, kept, refusals::refuse, seen::Was};
@@ -92,18 +92,8 @@ impl Stager<'_> {
     ) -> Result<()> {
         let Entry { path, .. } = entry;
         let doing = || format!("stage {}", shown(path));
-        let (mode, users) = (mode(entry), users(entry));
         let before = self.cached(name).with_context(doing)?;
-        let same_so_far = match (&before, &self.here().cached) {
-            (Some(stat), Some(cached))
-                if what(stat) == What::File
-                    && u64::try_from(stat.st_size) == Ok(size)
-                    && permissions(stat) == mode =>
-            {
-                cached.file(name).with_context(doing)?.filter(|file| has(file, &users))
-            }
-            _ => None,
-        };
+        let same_so_far = self.alike(entry, name, size, before.as_ref()).with_context(doing)?;
         let Self { here, buffers, .. } = self;
         let staged = &here.as_ref().expect("a directory was entered before").staged;
         let mut checksum = should.map(Should::begin);
@@ -125,6 +115,25 @@ impl Stager<'_> {
         self.finish(&file, entry).with_context(doing)?;
         self.gain(path, size);
         Ok(())
+    }
+
+    /// The file in the cache that differs from an entry in its content or not at all.
+    fn alike(
+        &self,
+        entry: &Entry,
+        name: &[u8],
+        size: u64,
+        before: Option<&FileStat>,
+    ) -> io::Result<Option<File>> {
+        let is_alike = |stat: &&FileStat| {
+            what(stat) == What::File
+                && u64::try_from(stat.st_size) == Ok(size)
+                && permissions(stat) == mode(entry)
+        };
+        match (before.filter(is_alike), &self.here().cached) {
+            (Some(_), Some(cached)) => Ok(cached.file(name)?.filter(|file| has(file, &users(entry)))),
+            (None, _) | (_, None) => Ok(None),
+        }
     }
 
     /// Makes a file whose content has been written what its entry says.
