@@ -2,7 +2,7 @@
 
 use std::{
     io::{Read, Write},
-    net::{Ipv4Addr, Shutdown, TcpListener, TcpStream},
+    net::{Ipv4Addr, Ipv6Addr, Shutdown, TcpListener, TcpStream},
     sync::{Arc, Mutex},
     thread,
 };
@@ -17,15 +17,19 @@ impl Proxy {
     pub(crate) fn start() -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
         let port = listener.local_addr().expect("it has one").port();
-        let asked = Arc::default();
-        let proxy = Self { port, asked: Arc::clone(&asked) };
-        thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let asked = Arc::clone(&asked);
-                // A connection that breaks is the build's affair.
-                thread::spawn(move || serve(stream, &asked).ok());
-            }
-        });
+        let proxy = Self { port, asked: Arc::default() };
+        // Its name stands for both addresses, and Node tries one alone. Not every kernel has IPv6.
+        let other = TcpListener::bind((Ipv6Addr::LOCALHOST, port)).ok();
+        for listener in [listener].into_iter().chain(other) {
+            let asked = Arc::clone(&proxy.asked);
+            thread::spawn(move || {
+                for stream in listener.incoming().flatten() {
+                    let asked = Arc::clone(&asked);
+                    // A connection that breaks is the build's affair.
+                    thread::spawn(move || serve(stream, &asked).ok());
+                }
+            });
+        }
         proxy
     }
 
