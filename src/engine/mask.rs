@@ -135,7 +135,8 @@ impl Held {
                 (limit, may_go) = (end, false);
             }
         }
-        let limit = letters.place(limit);
+        // What was let go is not shown again.
+        let limit = letters.place(limit).max(done);
         let (shown, last) = letters.show(&text, done..limit, &masked, last);
         let kept = letters.place(start);
         *self = Self {
@@ -245,6 +246,8 @@ impl Letters {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn mask(secrets: &[&[u8]]) -> Mask {
@@ -400,6 +403,60 @@ mod tests {
         let mut mask = mask(&[b"dogma-and-cats"]);
         assert_eq!(mask.push(0, Stream::Stdout, b"found\ngood dog\n"), b"found\ngood dog\n");
         assert_eq!(mask.push(0, Stream::Stdout, b"ma-and-cats\n"), b"***\n");
+    }
+
+    #[test]
+    fn what_was_shown_at_once_is_not_shown_again() {
+        let mut mask = mask(&[b"hunter22"]);
+        assert_eq!(mask.push(0, Stream::Stdout, b"hu\n"), b"hu\n");
+        assert_eq!(mask.push(0, Stream::Stdout, b"n"), b"");
+        assert_eq!(mask.push(0, Stream::Stdout, b"x"), b"nx");
+    }
+
+    /// Whether all of `part` is in `whole`, in its order.
+    fn is_left_of(part: &[u8], whole: &[u8]) -> bool {
+        let mut rest = whole.iter();
+        part.iter().all(|byte| rest.any(|other| other == byte))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(1000) })]
+        #[test]
+        fn nothing_is_added_or_lost_and_no_secret_is_shown(
+            secrets in prop::collection::vec("[ab\n]{4,10}[abc]{4,60}", 1..3),
+            words in prop::collection::vec(("[abc\nxy]{0,9}", 0_usize..6), 0..8),
+            frames in prop::collection::vec((1_usize..40, any::<bool>()), 1..20),
+        ) {
+            let word = |(text, secret): &(String, usize)| {
+                format!("{text}{}", secrets.get(*secret).map_or("", String::as_str))
+            };
+            let text: String = words.iter().map(word).collect();
+            let mut mask = Mask::new(secrets.iter().map(String::as_bytes));
+            let (mut rest, mut shown, mut paused) = (text.as_bytes(), Vec::new(), false);
+            for &(frame, pauses) in frames.iter().cycle() {
+                let (piece, after) = rest.split_at(frame.min(rest.len()));
+                shown.extend(mask.push(0, Stream::Stdout, piece));
+                if pauses {
+                    paused = true;
+                    shown.extend(mask.pause().into_iter().flat_map(|(_, bytes)| bytes));
+                }
+                rest = after;
+                if rest.is_empty() {
+                    break;
+                }
+            }
+            shown.extend(mask.finish().into_iter().flat_map(|(_, bytes)| bytes));
+            let masked: Vec<u8> = shown.iter().copied().filter(|byte| *byte != b'*').collect();
+            prop_assert!(is_left_of(&masked, text.as_bytes()));
+            // Of what belongs to no secret at least these.
+            let foreign = |text: &[u8]| text.iter().filter(|byte| b"\nxy".contains(byte)).count();
+            prop_assert_eq!(foreign(&masked), foreign(text.as_bytes()));
+            let is_shown = |secret: &String| {
+                let secret = secret.trim_ascii_end().as_bytes();
+                shown.windows(secret.len()).any(|window| window == secret)
+            };
+            prop_assert!(paused || !secrets.iter().any(is_shown));
+        }
     }
 
     #[test]
