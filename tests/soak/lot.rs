@@ -79,6 +79,18 @@ pub(crate) fn takes_all() -> bool {
     env::var_os(ALL).is_some_and(|value| value == "1")
 }
 
+/// Those that `variable` names, with commas between them, or all; a word that names none of them is a mistake.
+pub(crate) fn named<T>(variable: &str, mut all: Vec<T>, name: impl Fn(&T) -> String) -> Vec<T> {
+    let Some(list) = env::var(variable).ok().filter(|list| !list.is_empty()) else { return all };
+    let words: Vec<&str> = list.split(',').map(str::trim).collect();
+    let known: Vec<String> = all.iter().map(&name).collect();
+    if let Some(unknown) = words.iter().find(|word| !known.iter().any(|name| name == *word)) {
+        panic!("{variable}: {unknown:?} is none of {}", known.join(", "));
+    }
+    all.retain(|one| words.contains(&name(one).as_str()));
+    all
+}
+
 fn number(variable: &str) -> Option<u64> {
     let text = env::var(variable).ok().filter(|text| !text.is_empty())?;
     Some(text.parse().unwrap_or_else(|_| panic!("{variable}={text} is no number")))

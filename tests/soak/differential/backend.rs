@@ -2,7 +2,7 @@
 
 use std::{path::Path, process::Command};
 
-use crate::lot::Lot;
+use crate::lot::{Lot, named};
 
 /// A way to run a build.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,13 +57,8 @@ impl Backend {
 
 /// Those that this host has; `KILN_BACKENDS=NineP,Docker` names some of them.
 pub(crate) fn usable(lot: &Lot) -> Vec<Backend> {
-    let named = std::env::var("KILN_BACKENDS").ok();
-    let wanted = |backend: &Backend| {
-        named.as_deref().is_none_or(|list| list.split(',').any(|name| name == format!("{backend:?}")))
-    };
-    Backend::ALL
+    named("KILN_BACKENDS", Backend::ALL.to_vec(), |backend| format!("{backend:?}"))
         .into_iter()
-        .filter(wanted)
         .filter(|backend| {
             let lacks = backend.lacks();
             if let Some(why) = lacks {

@@ -10,7 +10,7 @@ mod tree;
 use std::{fmt::Write, fs, path::Path, thread};
 
 use self::{backend::Backend, case::Case, outcome::Outcome};
-use crate::lot::{Lot, takes_all};
+use crate::lot::{Lot, named, takes_all};
 
 /// So many cases are drawn where not all are run, and each is built in one microVM, its share drawn, instead of two.
 const FEW: usize = 8;
@@ -46,10 +46,7 @@ fn cases() -> Vec<Case> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/soak/differential/cases");
     let mut paths: Vec<_> = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.sort();
-    let named = std::env::var("KILN_CASES").ok();
-    let wanted =
-        |case: &Case| named.as_deref().is_none_or(|list| list.split(',').any(|name| name == case.name));
-    paths.iter().map(|path| Case::load(path)).filter(wanted).collect()
+    named("KILN_CASES", paths.iter().map(|path| Case::load(path)).collect(), |case| case.name.clone())
 }
 
 /// Builds one case everywhere at once; what is wrong, as text.

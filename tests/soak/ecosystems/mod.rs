@@ -22,7 +22,12 @@ use self::{
     project::{NAMES, Network, Project},
     told::{Row, Told},
 };
-use crate::{lot::Lot, place::Place, proxy::Proxy, skip::skip};
+use crate::{
+    lot::{Lot, named},
+    place::Place,
+    proxy::Proxy,
+    skip::skip,
+};
 
 /// One root for all seven, made once.
 const IMAGE: &str = "debian:bookworm+build-essential,ca-certificates,cargo-web,composer,curl,git,golang-go,maven,nodejs,npm,openjdk-17-jdk-headless,openssl,php-cli,php-mbstring,php-zip,python3,python3-pip,python3-setuptools,python3-wheel,rustc-web,unzip,zip";
@@ -106,8 +111,8 @@ type Cell = (&'static str, Backend);
 #[test]
 fn a_second_build_needs_no_registry() {
     let cells = Backend::ALL.iter().flat_map(|backend| NAMES.map(|name| (name, *backend))).collect();
-    let (lot, cells) = Lot::choosing("ecosystems", cells, few);
-    for (name, backend) in wanted(cells) {
+    let (lot, cells) = Lot::choosing("ecosystems", wanted(cells), few);
+    for (name, backend) in cells {
         lot.say(&format!("{name} in {backend:?}"));
         build_twice(name, backend, &Place::new());
     }
@@ -118,13 +123,13 @@ fn what_an_ordinary_users_builds_keep_belongs_to_that_user() {
     let machines = [Backend::NineP, Backend::Virtiofs];
     let in_machines = IN_MACHINES.iter().flat_map(|name| machines.map(|backend| (*name, backend)));
     let cells = NAMES.map(|name| (name, Backend::Bubblewrap)).into_iter().chain(in_machines).collect();
-    let (lot, cells) = Lot::choosing("ecosystems of an ordinary user", cells, one_without_a_machine);
+    let (lot, cells) = Lot::choosing("ecosystems of an ordinary user", wanted(cells), one_without_a_machine);
     if !geteuid().is_root() {
         return skip("only root can run kiln as another user");
     }
     // The sandbox's root is unpacked once for all of them.
     let place = Place::of_ordinary_user();
-    for (name, backend) in wanted(cells) {
+    for (name, backend) in cells {
         lot.say(&format!("{name} in {backend:?}"));
         build_twice(name, backend, &place);
     }
@@ -136,8 +141,8 @@ fn registries_are_reached_through_a_proxy_of_this_hosts_loopback() {
     let names = NAMES.iter().filter(|name| **name != "composer");
     let backends = [Backend::Virtiofs, Backend::Docker, Backend::Bubblewrap];
     let cells = names.flat_map(|name| backends.map(|backend| (*name, backend))).collect();
-    let (lot, cells) = Lot::choosing("proxies of ecosystems", cells, one_without_a_machine);
-    for (name, backend) in wanted(cells) {
+    let (lot, cells) = Lot::choosing("proxies of ecosystems", wanted(cells), one_without_a_machine);
+    for (name, backend) in cells {
         lot.say(&format!("{name} in {backend:?}"));
         let (place, proxy) = (Place::new(), Proxy::start());
         let project = Project::new(name, &place.directory(name));
@@ -168,14 +173,12 @@ fn one_without_a_machine(drawn: Vec<Cell>) -> Vec<Cell> {
 }
 
 /// Those that can run here, of those that `KILN_ECOSYSTEMS=go,pip` and `KILN_BACKENDS=Bubblewrap` name.
-fn wanted(cells: Vec<Cell>) -> Vec<Cell> {
-    let wanted = |variable: &str, name: &str| {
-        std::env::var(variable).ok().is_none_or(|list| list.split(',').any(|word| word == name))
-    };
-    let both = |(name, backend): &Cell| {
-        wanted("KILN_ECOSYSTEMS", name) && wanted("KILN_BACKENDS", &format!("{backend:?}"))
-    };
-    cells.into_iter().filter(both).filter(|(_, backend)| is_there(*backend)).collect()
+fn wanted(mut cells: Vec<Cell>) -> Vec<Cell> {
+    let names = named("KILN_ECOSYSTEMS", NAMES.to_vec(), |name| (*name).to_owned());
+    let mut backends = named("KILN_BACKENDS", Backend::ALL.to_vec(), |backend| format!("{backend:?}"));
+    backends.retain(|backend| is_there(*backend));
+    cells.retain(|(name, backend)| names.contains(name) && backends.contains(backend));
+    cells
 }
 
 fn is_there(backend: Backend) -> bool {

@@ -23,8 +23,8 @@ use crate::{lot::Lot, place::Place};
 fn tools_fetch_what_was_pruned_and_leave_alone_what_stayed() {
     // Each fetches all of its packages: that is for the soak.
     let cells = NAMES.map(|name| (name, Backend::Bubblewrap)).to_vec();
-    let (lot, cells) = Lot::of("ecosystems after a prune", cells, 0);
-    for (name, backend) in wanted(cells) {
+    let (lot, cells) = Lot::of("ecosystems after a prune", wanted(cells), 0);
+    for (name, backend) in cells {
         let place = Place::new();
         let project = Project::new(name, &place.directory(name));
         project.for_the_first();
