@@ -148,6 +148,12 @@ impl Lease {
         done.map_err(|error| explained(error, || unusable(&self.home, &self.directory)))
     }
 
+    /// After writes that went straight through: removes what was made for them and has stayed empty, if this is the last lease.
+    pub fn remove_unused(&self) -> Result<()> {
+        let remove = || super::unused::remove(&self.place).context("remove empty directories of the cache");
+        self.alone(|alone| if alone { remove() } else { Ok(()) })
+    }
+
     /// The lock under which commits take turns.
     pub(super) fn commit_lock(&self) -> Result<LockFile> {
         Desk::commit_lock(&self.home, &self.key)

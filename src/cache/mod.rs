@@ -69,6 +69,7 @@ mod summary;
 mod sweep;
 mod tally;
 mod times;
+mod unused;
 mod verify;
 mod walk;
 

@@ -36,6 +36,7 @@ use super::{
     place::{Place, shown, split},
     staging::Staging,
     summary::Amounts,
+    unused,
 };
 use crate::{
     ecosystem,
@@ -147,7 +148,8 @@ fn take(lease: &Lease, stream: impl Read, limit: CommitLimit, origin: Origin) ->
         buffers: Buffers::new(),
     };
     let over = stager.read(stream)?;
-    let Stager { record, gains, entries, changes, left_out, times, .. } = stager;
+    let Stager { record, gains, entries, mut changes, left_out, times, .. } = stager;
+    changes -= unused::unstage(staging.tree(), &lease.place).context("look for what was not used")?;
     staging.clear_aside()?;
     if let Some(over) = over {
         return Ok(Outcome::TooMuch(over));

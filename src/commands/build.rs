@@ -248,7 +248,7 @@ impl Build<'_> {
         let use_made = Use { held, writes, reused };
         self.report_cache(plan, use_made, result.is_ok())?;
         if let Some(lease) = lease {
-            lease.finish()?;
+            lease::end(&lease, plan)?;
         }
         result.and(cleaned)
     }

@@ -181,7 +181,7 @@ impl Guest<'_> {
         runner.remarks().into_iter().for_each(|text| sink.emit(Event::Note { text }));
         drop(runner);
         if let Some(lease) = lease {
-            lease.finish()?;
+            lease::end(&lease, &prepared.plan)?;
         }
         result.and_then(|status| cleaned.map(|()| status))
     }

@@ -10,7 +10,7 @@ use crate::{
     engine::Interrupts,
     event::{Event, Sink},
     home::Home,
-    plan::{self, CacheMode, CachePlan, CacheSharing, CacheWrites, Wishes},
+    plan::{self, CacheMode, CachePlan, CacheSharing, CacheWrites, Plan, Wishes},
 };
 
 /// Who asks for it.
@@ -65,6 +65,18 @@ impl Asking<'_> {
             error = interrupts.refuse() => Err(error),
         }
     }
+}
+
+/// The end of a guest's use of the cache.
+pub(super) fn end(lease: &Lease, plan: &Plan) -> Result<()> {
+    let went_through = |cache: &CachePlan| cache.mode.writes() == CacheWrites::Through;
+    if plan.cache.as_ref().is_some_and(went_through)
+        && let Err(error) = lease.remove_unused()
+    {
+        // They are in nobody's way.
+        tracing::debug!(error = %format!("{error:#}"), "empty directories of the cache stay");
+    }
+    lease.finish()
 }
 
 /// What is said to those who let builds write one directory at the same time: not every tool is safe there.

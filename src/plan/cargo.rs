@@ -17,6 +17,9 @@ pub(super) const HOME: &str = "cargo";
 /// What of it is kept.
 pub(super) const KEPT: [&str; 2] = ["registry", "git"];
 
+/// What is made for it in every cache that a build may write; the innermost first.
+pub const CARGO_MADE: [&str; 3] = ["cargo/registry", "cargo/git", "cargo"];
+
 /// Cargo's locks lie beside what they protect. Builds that write to one directory must meet at them.
 const LOCKS: [&str; 2] = [".package-cache", ".package-cache-mutate"];
 

@@ -38,6 +38,7 @@ pub use crate::host::bubblewrap::{Ids, prefix as user_namespace};
 pub use bind::{Bind, BindSource, Layer, Overlay, Parted, Upper, Writes};
 pub use cache::{CacheMode, CachePlan, CacheShare, CacheSharing, CacheWrites, STAGING};
 pub use capability::name as capability_name;
+pub use cargo::CARGO_MADE;
 pub use cgroup::Cgroup;
 pub use image::{
     FORMS as IMAGE_FORMS, ImageRecipe, Reference as ImageReference, Source as ImageSource,

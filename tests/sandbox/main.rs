@@ -1,5 +1,6 @@
 //! Real builds in real sandboxes: what a user runs, what it leaves, and what it must not reach.
 
+mod cache;
 mod interactive;
 #[path = "../it/proxy.rs"]
 mod proxy;
