@@ -25,15 +25,16 @@ pub enum Writes {
     Unchanged(LeftOut),
     /// They were more than the limit allows.
     TooMuch(String),
-    /// They went straight through; what the directory held before and holds now, where that is known.
-    Through(Option<(Amounts, Amounts)>),
+    /// They went straight through; what is new, where that is known: not what no commit would keep, nor what every build
+    /// writes again.
+    Through(Option<Amounts>),
 }
 
 /// What became of writes that went straight through, as far as it can be told without counting a large cache.
 pub fn written(home: &Home, plan: &CachePlan, held: Option<&Held>) -> anyhow::Result<Writes> {
     let after = summary::after_writes(home, &plan.directory)?;
-    let before = held.filter(|held| held.exact).map(|held| held.amounts.clone());
-    Ok(Writes::Through(before.zip(after)))
+    let before = held.filter(|held| held.exact);
+    Ok(Writes::Through(before.zip(after).map(|(before, after)| grown(&before.worth, &after.worth))))
 }
 
 /// The report of a build.
@@ -108,21 +109,21 @@ fn verdict(plan: &CachePlan, writes: &Writes, succeeded: bool) -> (bool, String)
 }
 
 fn directories(held: Option<&Held>, writes: &Writes, reused: &Reused) -> Vec<CacheDirectory> {
-    let (before, new) = match writes {
-        Writes::Committed(kept) => (held.map(|held| held.amounts.clone()), Some(kept.gains.clone())),
-        Writes::Unchanged(_) => (held.map(|held| held.amounts.clone()), Some(Amounts::new())),
-        Writes::Through(Some((before, after))) => (Some(before.clone()), Some(grown(before, after))),
-        Writes::Through(None) | Writes::Lost | Writes::TooMuch(_) => {
-            (held.map(|held| held.amounts.clone()), None)
-        }
+    let before = held.map(|held| &held.amounts);
+    let none = Amounts::new();
+    let new = match writes {
+        Writes::Committed(kept) => Some(&kept.gains),
+        Writes::Unchanged(_) => Some(&none),
+        Writes::Through(new) => new.as_ref(),
+        Writes::Lost | Writes::TooMuch(_) => None,
     };
     let reused = reused.amounts();
-    let known = [before.as_ref(), new.as_ref(), reused];
+    let known = [before, new, reused];
     let names: BTreeSet<&String> = known.into_iter().flatten().flat_map(BTreeMap::keys).collect();
     let row = |name: &String| CacheDirectory {
         name: name.clone(),
-        before: before.as_ref().map(|amounts| amounts.get(name).copied().unwrap_or_default()),
-        new: new.as_ref().map(|amounts| amounts.get(name).copied().unwrap_or_default()),
+        before: before.map(|amounts| amounts.get(name).copied().unwrap_or_default()),
+        new: new.map(|amounts| amounts.get(name).copied().unwrap_or_default()),
         reused: reused.map(|amounts| amounts.get(name).copied().unwrap_or_default()),
     };
     names.into_iter().map(row).collect()

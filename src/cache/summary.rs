@@ -3,7 +3,10 @@
 //! `<home>/summaries/<key>`. A commit adds what it added; `kiln cache report` counts and writes what it found. A cache that
 //! others write into as well is not exactly what its summary says.
 
-use std::{collections::BTreeMap, fs, ops::ControlFlow, path::Path, time::UNIX_EPOCH};
+use std::{
+    collections::BTreeMap, ffi::OsStr, fs, ops::ControlFlow, os::unix::ffi::OsStrExt, path::Path,
+    time::UNIX_EPOCH,
+};
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
@@ -12,11 +15,10 @@ use super::{
     desk::Key,
     lease::Lease,
     place::{Place, What},
-    rules,
-    tally::Tally,
+    tally::{self, Tally},
     walk::{Seen, walk},
 };
-use crate::{event::Amount, home::Home, plan::CacheWrites};
+use crate::{ecosystem, event::Amount, home::Home, plan::CacheWrites};
 
 pub(super) const SUMMARIES: &str = "summaries";
 /// A cache without a summary is counted for a report only up to here: some ten milliseconds.
@@ -30,6 +32,8 @@ pub type Amounts = BTreeMap<String, Amount>;
 pub struct Held {
     /// By kind of directory.
     pub amounts: Amounts,
+    /// Of that, what a change of would be new; empty where it was not counted just now.
+    pub worth: Amounts,
     /// Whether it was counted just now.
     pub exact: bool,
 }
@@ -50,11 +54,11 @@ struct Stored {
 pub fn held(home: &Home, directory: &Path, writes: CacheWrites) -> Result<Option<Held>> {
     let kept = || {
         let amounts = load(home, directory, &Key::of(directory)?)?;
-        anyhow::Ok(amounts.map(|amounts| Held { amounts, exact: false }))
+        anyhow::Ok(amounts.map(|amounts| Held { amounts, worth: Amounts::new(), exact: false }))
     };
     let counted = || {
         let place = Place::open(directory).with_context(|| format!("open {}", directory.display()))?;
-        anyhow::Ok(count(&place, QUICK)?.map(|amounts| Held { amounts, exact: true }))
+        count(&place, QUICK)
     };
     let (first, second): (&dyn Fn() -> _, &dyn Fn() -> _) = match writes {
         CacheWrites::Through => (&counted, &kept),
@@ -64,12 +68,12 @@ pub fn held(home: &Home, directory: &Path, writes: CacheWrites) -> Result<Option
 }
 
 /// After writes that went straight through: what the cache holds now, if counting it is quick. What was kept is wrong now.
-pub(super) fn after_writes(home: &Home, directory: &Path) -> Result<Option<Amounts>> {
+pub(super) fn after_writes(home: &Home, directory: &Path) -> Result<Option<Held>> {
     let key = Key::of(directory)?;
     let place = Place::open(directory).with_context(|| format!("open {}", directory.display()))?;
     let counted = count(&place, QUICK)?;
     match &counted {
-        Some(amounts) => store(home, directory, &key, amounts)?,
+        Some(held) => store(home, directory, &key, &held.amounts)?,
         None => home.remove(SUMMARIES, &key.0)?,
     }
     Ok(counted)
@@ -79,7 +83,7 @@ pub(super) fn after_writes(home: &Home, directory: &Path) -> Result<Option<Amoun
 pub fn renew(home: &Home, directory: &Path) -> Result<Amounts> {
     let key = Key::of(directory)?;
     let place = Place::open(directory).with_context(|| format!("open {}", directory.display()))?;
-    let amounts = count(&place, u64::MAX)?.unwrap_or_default();
+    let amounts = count(&place, u64::MAX)?.unwrap_or_default().amounts;
     store(home, directory, &key, &amounts)?;
     Ok(amounts)
 }
@@ -92,8 +96,8 @@ pub(super) fn add<'t>(lease: &Lease, tallies: impl Iterator<Item = &'t Tally>) -
     }
     let Some(mut amounts) = load(&lease.home, &lease.directory, &lease.key)? else {
         // The first commit into a small cache begins the summary; a large one waits for `kiln cache report`.
-        if let Some(amounts) = count(&lease.place, QUICK)? {
-            store(&lease.home, &lease.directory, &lease.key, &amounts)?;
+        if let Some(held) = count(&lease.place, QUICK)? {
+            store(&lease.home, &lease.directory, &lease.key, &held.amounts)?;
         }
         return Ok(());
     };
@@ -128,8 +132,8 @@ fn store(home: &Home, directory: &Path, key: &Key, amounts: &Amounts) -> Result<
 }
 
 /// Counts files and links; `None` when there are more than `most` of them.
-pub(super) fn count(place: &Place, most: u64) -> Result<Option<Amounts>> {
-    let mut amounts = Amounts::new();
+fn count(place: &Place, most: u64) -> Result<Option<Held>> {
+    let mut held = Held { exact: true, ..Held::default() };
     let mut entries = 0;
     let counted = walk(place, |found| {
         if found.what == What::Directory {
@@ -139,10 +143,13 @@ pub(super) fn count(place: &Place, most: u64) -> Result<Option<Amounts>> {
         if entries > most {
             return Ok(ControlFlow::Break(()));
         }
-        let amount = amounts.entry(rules::kind(found.path, false)).or_default();
-        amount.entries += 1;
-        amount.bytes += u64::try_from(found.stat.st_size).unwrap_or(0);
+        let kind = ecosystem::kind(Path::new(OsStr::from_bytes(found.path)));
+        let amount = tally::of(found.stat.st_size);
+        tally::count(&mut held.amounts, found.path, found.what, amount);
+        if kind == ecosystem::Kind::Kept {
+            tally::count(&mut held.worth, found.path, found.what, amount);
+        }
         Ok(ControlFlow::Continue(()))
     });
-    Ok((counted.context("count the cache")? == Seen::All).then_some(amounts))
+    Ok((counted.context("count the cache")? == Seen::All).then_some(held))
 }

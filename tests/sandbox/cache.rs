@@ -1,8 +1,8 @@
-//! What a build leaves in its cache.
+//! What a build leaves in its cache, and what the report calls new.
 
 use std::{fs, path::Path};
 
-use super::{build, has_bwrap, project, said};
+use super::{build, build_saying, has_bwrap, project, said};
 
 /// Below the cache, sorted; directories end with a slash.
 fn all(cache: &Path) -> Vec<String> {
@@ -38,5 +38,37 @@ fn directories_of_cargo_are_there_only_once_cargo_has_put_something_there() {
         run("mkdir \"$CARGO_HOME/registry/cache\"; touch \"$CARGO_HOME/registry/cache/crate\"");
         let left = ["cargo/", "cargo/registry/", "cargo/registry/cache/", "cargo/registry/cache/crate"];
         assert_eq!(all(&cache), left, "{mode}");
+    }
+}
+
+/// An entry of npm, an index that every build writes again, and what no commit would keep.
+const WRITE: &str = "cd /var/cache/melange
+mkdir -p npm/_logs npm/_npx npm/_cacache/content-v2 npm/_cacache/index-v5 m2repository/a/1
+echo 1234 > npm/_cacache/content-v2/entry
+for junk in npm/_logs/log npm/_npx/program npm/_cacache/index-v5/line m2repository/a/1/a.jar.lastUpdated
+do echo $$ > $junk; done";
+
+#[test]
+fn what_no_commit_would_keep_is_not_called_new() {
+    if !has_bwrap() {
+        return;
+    }
+    let amount = |entries: u64, bytes: u64| serde_json::json!({ "entries": entries, "bytes": bytes });
+    for mode in ["rw", "commit"] {
+        let (_directory, project) = project();
+        let output = build_saying("json", &project, "root", &[WRITE], &["--cache-mode", mode]);
+        assert!(output.status.success(), "{mode}: {}", said(&output));
+        let lines = String::from_utf8_lossy(&output.stdout).into_owned();
+        let events = lines.lines().map(|line| serde_json::from_str(line).expect("JSON"));
+        let report =
+            events.into_iter().find(|event: &serde_json::Value| event["event"] == "cache").expect("a report");
+        let new = |name: &str| {
+            let rows = report["directories"].as_array().expect("directories").iter();
+            rows.filter(|row| row["name"] == name).map(|row| row["new"].clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(new("npm"), [amount(1, 5)], "{mode}: {report}");
+        assert!(new("m2repository").iter().all(|new| *new == amount(0, 0)), "{mode}: {report}");
+        // It is there for builds that run at the same time; a commit leaves it out.
+        assert_eq!(project.join("cache/npm/_logs/log").exists(), mode == "rw");
     }
 }
