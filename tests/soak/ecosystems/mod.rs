@@ -164,12 +164,25 @@ fn few(drawn: Vec<Cell>) -> Vec<Cell> {
     let (mut few, rest): (Vec<Cell>, Vec<Cell>) =
         others.into_iter().partition(|(name, _)| seen.insert(*name));
     few.extend(rest.into_iter().take(MORE));
-    few.extend(machines.into_iter().find(|(name, _)| *name != "maven"));
+    // Who has chosen Maven's machines alone wants one of them.
+    let slow = machines.first().filter(|_| few.is_empty()).copied();
+    few.extend(machines.into_iter().find(|(name, _)| *name != "maven").or(slow));
     few
 }
 
+/// One in a machine is drawn where others were not chosen.
 fn one_without_a_machine(drawn: Vec<Cell>) -> Vec<Cell> {
-    drawn.into_iter().find(|(_, backend)| !backend.is_machine()).into_iter().collect()
+    let without = drawn.iter().find(|(_, backend)| !backend.is_machine());
+    without.or(drawn.first()).copied().into_iter().collect()
+}
+
+#[test]
+fn where_something_was_chosen_something_is_drawn() {
+    for cell in [("maven", Backend::NineP), ("go", Backend::Virtiofs), ("go", Backend::Docker)] {
+        assert_eq!(few(vec![cell]), [cell]);
+        assert_eq!(one_without_a_machine(vec![cell]), [cell]);
+    }
+    assert_eq!(few(vec![("maven", Backend::NineP), ("go", Backend::NineP)]), [("go", Backend::NineP)]);
 }
 
 /// Those that can run here, of those that `KILN_ECOSYSTEMS=go,pip` and `KILN_BACKENDS=Bubblewrap` name.
