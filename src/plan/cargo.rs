@@ -4,10 +4,12 @@
 //! (`bin`, `.crates*`) in one directory. A program that one build installed must not be found by the next: in the guest
 //! the directory is a fresh one, and only the downloads' two directories are bound into it from the cache.
 
+use std::path::Path;
+
 use kiln_protocol::{Access, Mount};
 
 use super::{
-    CacheWrites, Owner,
+    CACHE, CacheWrites, Owner, PlannedStep,
     world::{SCRATCH, SHARES},
 };
 
@@ -70,4 +72,15 @@ pub(super) fn locks(home: &str) -> impl Iterator<Item = Mount> {
 pub(super) fn kept(home: &str, owner: Owner) -> impl Iterator<Item = Mount> {
     let (uid, gid) = (owner.inside, owner.inside);
     KEPT.iter().map(move |name| Mount::Missing { path: format!("{home}/{name}"), mode: 0o755, uid, gid })
+}
+
+/// What is said of a `CARGO_HOME` elsewhere in the cache, where a build file or an `--env-file` has put it.
+pub(super) fn note(steps: &[PlannedStep]) -> Option<String> {
+    let homes = steps.iter().flat_map(|planned| &planned.step.env).filter(|(name, _)| name == "CARGO_HOME");
+    let moved = |home: &Path| home.starts_with(CACHE) && !home.starts_with(Path::new(CACHE).join(HOME));
+    let (_, home) = homes.into_iter().find(|(_, home)| moved(Path::new(home)))?;
+    Some(format!(
+        "CARGO_HOME={home}: programs (bin), config.toml and credentials.toml there are shared with other builds that use this \
+         cache; in {CACHE}/{HOME}, the default, they are each build's own"
+    ))
 }

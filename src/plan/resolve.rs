@@ -7,8 +7,8 @@ use kiln_protocol::{Identity, Stdin, Step, TextFile, User};
 use super::{
     Accelerator, ArtifactPlan, CacheMode, CacheModeWish, CachePlan, CacheShare, CacheSharing, CacheWrites,
     Ids, ImageRecipe, Machine, Owner, PackageId, Plan, PlannedStep, Platform, Resources, RootForm,
-    RunnerKind, Sandbox, Supplies, VirtiofsWish, Wishes, cgroup, container, parse_bytes, sandbox, steps,
-    world,
+    RunnerKind, Sandbox, Supplies, VirtiofsWish, Wishes, cargo, cgroup, container, parse_bytes, sandbox,
+    steps, world,
 };
 use crate::{
     compile::{PackageSteps, Recipe, Run},
@@ -87,6 +87,7 @@ pub fn resolve(recipe: &Recipe, wishes: &Wishes, facts: Facts) -> Result<Plan, F
     let package = package_id(recipe);
     let supplies = wishes.supplies.reachable(wishes.runner, &mut notes);
     let steps = planned_steps(recipe, wishes, &supplies, &facts.shell);
+    notes.extend(cache.as_ref().and_then(|_| cargo::note(&steps)));
     let resources = resources(recipe, wishes, &facts.host, &mut notes)?;
     let parts = world::Parts {
         source: wishes.source.as_deref(),

@@ -41,6 +41,31 @@ fn directories_of_cargo_are_there_only_once_cargo_has_put_something_there() {
     }
 }
 
+#[test]
+fn who_moves_cargos_home_within_the_cache_is_told_what_that_means() {
+    if !has_bwrap() {
+        return;
+    }
+    let (directory, project) = project();
+    let variables = directory.path().join("variables");
+    fs::write(&variables, "CARGO_HOME=/var/cache/melange/mine/\n").expect("written");
+    let variables = variables.to_str().expect("UTF-8");
+    let write = "mkdir -p \"$CARGO_HOME\"; touch \"$CARGO_HOME/config.toml\"";
+    for (arguments, told, kept) in
+        [(&[][..], false, "cargo/config.toml"), (&["--env-file", variables], true, "mine/config.toml")]
+    {
+        let output = build(&project, "root", &[write], arguments);
+        assert!(output.status.success(), "{}", said(&output));
+        assert_eq!(
+            said(&output).contains("CARGO_HOME=/var/cache/melange/mine/: "),
+            told,
+            "{}",
+            said(&output)
+        );
+        assert_eq!(project.join("cache").join(kept).exists(), told);
+    }
+}
+
 /// An entry of npm, an index that every build writes again, and what no commit would keep.
 const WRITE: &str = "cd /var/cache/melange
 mkdir -p npm/_logs npm/_npx npm/_cacache/content-v2 npm/_cacache/index-v5 m2repository/a/1
