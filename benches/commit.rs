@@ -75,7 +75,7 @@ impl Cache {
         let lease = Lease::try_acquire(&self.home, &request).expect("a lease").expect("nobody holds it");
         let outcome = stage(&lease, stream, CommitLimit::default()).expect("staged");
         let Outcome::Staged(staged) = outcome else { panic!("there is something new") };
-        commit(&lease, *staged).expect("committed");
+        commit(&lease, *staged, lease.turn().expect("taken")).expect("committed");
         lease.finish().expect("ended");
     }
 }

@@ -352,7 +352,7 @@ impl Engine<'_> {
                 Ok(None)
             }
             (Err(error), _) if !output::is_refusal(&error) => Err(error),
-            (_, Err(error)) => Err(error),
+            (_, Err(error)) => Err(self.refused(error)),
             (Err(error), Ok(_)) => Err(error),
             (Ok(()), Ok(Outcome::TooMuch(why))) => {
                 self.writes = Writes::TooMuch(why);
@@ -367,10 +367,33 @@ impl Engine<'_> {
     }
 
     async fn merge(&mut self, staged: Box<Staged>, Commit { lease, limit: _ }: Commit) -> Result<()> {
-        let merged = tokio::task::spawn_blocking(move || cache::commit(&lease, *staged));
-        let kept = merged.await.context("the commit of the cache panicked")??;
-        self.writes = Writes::Committed(kept);
-        Ok(())
+        let queue = lease.queue()?;
+        let waiting = tokio::task::spawn_blocking(move || queue.turn());
+        let turn = tokio::select! {
+            turn = waiting => turn.context("the wait for the turn to commit panicked")?,
+            // What is staged goes with it.
+            error = self.interrupts.refuse() => return Err(error),
+        };
+        let merged = match turn {
+            Ok(turn) => {
+                let merged = tokio::task::spawn_blocking(move || cache::commit(&lease, *staged, turn));
+                merged.await.context("the commit of the cache panicked")?
+            }
+            Err(error) => Err(error),
+        };
+        match merged {
+            Ok(kept) => {
+                self.writes = Writes::Committed(kept);
+                Ok(())
+            }
+            Err(error) => Err(self.refused(error)),
+        }
+    }
+
+    /// The cache fails a build whose steps have all succeeded.
+    fn refused(&mut self, error: anyhow::Error) -> anyhow::Error {
+        self.writes = Writes::Refused(error.to_string());
+        error
     }
 
     async fn stream(

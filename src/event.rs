@@ -233,6 +233,8 @@ pub struct CacheReport {
     pub persisted: bool,
     /// Why, or why not.
     pub why: String,
+    /// How many replacements and deletions, of this and of earlier builds, wait until no other build uses the cache.
+    pub waiting: u64,
     /// Whether the amounts were counted for this report; else they are those that commits have kept.
     pub exact: bool,
     /// Why `reused` is null, or less than all, where it is.

@@ -68,7 +68,7 @@ pub fn bring(lease: &Lease, changes: &BTreeMap<PathBuf, Change>) -> Result<Kept>
     let kept = match outcome? {
         Outcome::Unchanged(left_out) => Kept { left_out, ..Kept::default() },
         Outcome::TooMuch(why) => bail!("{why}"),
-        Outcome::Staged(staged) => commit(lease, *staged)?,
+        Outcome::Staged(staged) => commit(lease, *staged, lease.turn()?)?,
     };
     match kept.left_out.words() {
         // A guest that writes to the cache has changed what was on its way.

@@ -7,7 +7,6 @@ use super::{
     intruders,
     journal::{Journal, Reading, Record},
     lease::{self, Lease},
-    lock::LockFile,
     merge::Merge,
     renumbered,
     stage::{LeftOut, Staged},
@@ -15,6 +14,7 @@ use super::{
     summary::{self, Amounts},
     tally::{self, Tally},
     times,
+    turn::Turn,
 };
 use crate::exit::{Code, Failure, explained};
 
@@ -29,13 +29,13 @@ pub struct Kept {
     pub left_out: LeftOut,
 }
 
-/// Decides and merges. When this returns, what was staged is durable, and will be in its place whatever happens.
+/// Decides and merges, when it has the turn. What this returns is durable, and will be in its place whatever happens.
 ///
 /// # Errors
 /// A cache failure (7). Before the decision nothing is kept; after it the next start finishes.
-pub fn commit(lease: &Lease, staged: Staged) -> Result<Kept> {
+pub fn commit(lease: &Lease, staged: Staged, turn: Turn) -> Result<Kept> {
     let Staged { mut staging, record, mut gains, left_out, times } = staged;
-    let (_turn, number) = decide(lease, &record).map_err(|error| explained(error, || undecided(lease)))?;
+    let number = decide(lease, &record, &turn).map_err(|error| explained(error, || undecided(lease)))?;
     staging.decided();
     drop(staging);
     let Completed { waiting, broken, tallies } = complete(lease).with_context(|| failed(lease))?;
@@ -53,11 +53,9 @@ pub fn commit(lease: &Lease, staged: Staged) -> Result<Kept> {
     Ok(Kept { gains, waiting, left_out })
 }
 
-/// The moment from which on it will be kept; gives the lock under which commits take turns.
-fn decide(lease: &Lease, record: &Record) -> Result<(LockFile, u64)> {
-    let turn = lease.commit_lock()?;
-    let number = Journal::of(lease)?.decide(record).context("decide a commit of the cache")?;
-    Ok((turn, number))
+/// The moment from which on it will be kept.
+fn decide(lease: &Lease, record: &Record, _turn: &Turn) -> Result<u64> {
+    Journal::of(lease)?.decide(record).context("decide a commit of the cache")
 }
 
 fn undecided(lease: &Lease) -> Failure {
@@ -72,19 +70,22 @@ fn failed(lease: &Lease) -> Failure {
     Failure::new(
         Code::Cache,
         format!(
-            "what the build wrote is safe, but not yet in its place in the cache {}",
+            "the commit is decided, but not all of it is in its place yet in the cache {}",
             lease.directory.display()
         ),
         "mend what is named; the next build, or kiln cache verify --repair, finishes it",
     )
 }
 
-/// Finishes what is decided, and removes what never was; says how much still waits. Cheap when there is nothing to do.
-pub(super) fn recover(lease: &Lease) -> Result<u64> {
-    if is_clean(lease)? {
-        return Ok(0);
+/// Finishes what is decided, and removes what never was, unless another one is at it, who is not the last then. Cheap when
+/// there is nothing to do.
+pub(super) fn recover(lease: &Lease) -> Result<()> {
+    if !is_clean(lease)?
+        && let Some(turn) = lease.queue()?.try_turn()?
+    {
+        recover_in_turn(lease, &turn)?;
     }
-    recover_in_turn(lease, &lease.commit_lock()?)
+    Ok(())
 }
 
 /// Whether nothing is under way into the cache, nor was when somebody died.
@@ -94,21 +95,20 @@ fn is_clean(lease: &Lease) -> Result<bool> {
     Ok(staged.is_none() && Journal::of(lease)?.is_empty()?)
 }
 
-/// The same for whoever has the lock of commits.
-pub(super) fn recover_in_turn(lease: &Lease, _turn: &LockFile) -> Result<u64> {
+/// The same for whoever has the turn.
+pub(super) fn recover_in_turn(lease: &Lease, _turn: &Turn) -> Result<()> {
     if is_clean(lease)? {
-        return Ok(0);
+        return Ok(());
     }
     let journal = Journal::of(lease)?;
     journal.sweep()?;
     intruders::open_up(lease)?;
     renumbered::adopt(lease, &journal)?;
-    let Completed { waiting, broken, tallies: _ } = complete(lease).with_context(|| failed(lease))?;
+    let Completed { waiting: _, broken, tallies: _ } = complete(lease).with_context(|| failed(lease))?;
     for one in &broken {
         tracing::warn!("{}: {}", one.failure(lease), one.way_out());
     }
-    broken::remove_orphans(lease, &journal)?;
-    Ok(waiting)
+    broken::remove_orphans(lease, &journal)
 }
 
 /// What came of the decided commits.

@@ -76,13 +76,6 @@ impl Desk {
         Record::write(&self.directory.join("holders"), who)
     }
 
-    /// The lock under which commits take turns, held.
-    pub(super) fn commit_lock(home: &Home, key: &Key) -> Result<LockFile> {
-        let lock = LockFile::open(&home.dir(LEASES)?.join(&key.0).join("commit"))?;
-        lock.lock(Strength::Exclusive)?;
-        Ok(lock)
-    }
-
     pub(super) fn try_lock(&self, strength: Strength) -> Result<Option<LockFile>> {
         loop {
             let (turn, lock) = self.files()?;

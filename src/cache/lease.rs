@@ -18,6 +18,7 @@ use super::{
     desk::{Desk, Key, Record},
     lock::{Got, LockFile, Strength},
     place::Place,
+    turn::{Queue, Turn},
 };
 use crate::{
     event::{Event, Sink},
@@ -56,6 +57,8 @@ pub struct Lease {
     _record: Record,
     lock: LockFile,
     strength: Strength,
+    /// How long its holder waits for others.
+    pub(super) patience: Duration,
     /// What was changed later than this the holder may not have seen.
     pub(super) started: Stamp,
 }
@@ -69,27 +72,30 @@ impl Lease {
     /// # Errors
     /// A time-out (6) that names who has it.
     pub async fn acquire(home: &Home, request: Request, sink: &mut dyn Sink) -> Result<Self> {
-        if let Some(lease) = Self::try_acquire(home, &request)? {
-            return Ok(lease);
-        }
-        let desk = Desk::open(home, &request.directory)?;
-        let limit = request.limit;
-        let who = desk.used_by()?;
-        sink.emit(Event::Note {
-            text: format!(
-                "waits, at most {limit:?}, for the cache {}, which is used by {who}",
-                request.directory.display()
-            ),
-        });
-        let strength = request.strength;
+        let failed = |error| explained(error, || unusable(home, &request.directory));
+        let at_once = Desk::open(home, &request.directory).and_then(|desk| desk.try_lock(request.strength));
+        let lock = match at_once.map_err(failed)? {
+            Some(lock) => lock,
+            None => Self::wait(home, &request, sink).await.map_err(failed)?,
+        };
+        // In a thread, as well: another commit may be under way, and a signal must be heard meanwhile.
+        let (owned, wanted) = (home.clone(), request.clone());
+        let begun = tokio::task::spawn_blocking(move || Self::with_lock(&owned, &wanted, lock));
+        begun.await.context("the beginning of the lease panicked")?.map_err(failed)
+    }
+
+    async fn wait(home: &Home, request: &Request, sink: &mut dyn Sink) -> Result<LockFile> {
+        let Request { directory, strength, who: _, limit } = request.clone();
+        let desk = Desk::open(home, &directory)?;
+        let (who, shown) = (desk.used_by()?, directory.display());
+        let text = format!("waits, at most {limit:?}, for the cache {shown}, which is used by {who}");
+        sink.emit(Event::Note { text });
         // Abandoned at the limit: the thread, and the lock should it get one, go with the program.
         let waiting = tokio::task::spawn_blocking(move || desk.wait(strength));
         let Ok(waited) = tokio::time::timeout(limit, waiting).await else {
-            return Err(timed_out(home, &request)?.into());
+            return Err(timed_out(home, request)?.into());
         };
-        let lock = waited.context("the wait for the cache panicked")?;
-        lock.and_then(|lock| Self::with_lock(home, &request, lock))
-            .map_err(|error| explained(error, || unusable(home, &request.directory)))
+        waited.context("the wait for the cache panicked")?
     }
 
     /// Takes the lease if that is possible at once.
@@ -100,7 +106,7 @@ impl Lease {
     }
 
     fn with_lock(home: &Home, request: &Request, lock: LockFile) -> Result<Self> {
-        let Request { directory, strength, who, limit: _ } = request;
+        let Request { directory, strength, who, limit } = request;
         let place = Place::open(directory).with_context(|| format!("open {}", directory.display()))?;
         let desk = Desk::open(home, directory)?;
         let record = desk.enter(directory, who)?;
@@ -112,10 +118,11 @@ impl Lease {
             _record: record,
             lock,
             strength: *strength,
+            patience: *limit,
             started: now()?,
         };
         // While no commit is under way: the holder sees all of each that came before, and nothing of those that come.
-        let turn = lease.commit_lock()?;
+        let turn = lease.turn()?;
         super::commit::recover_in_turn(&lease, &turn)?;
         lease.started = now()?;
         drop(turn);
@@ -144,8 +151,8 @@ impl Lease {
 
     /// The end of the use: what waited for the last lease is merged, if this is it.
     pub fn finish(&self) -> Result<()> {
-        let done = super::commit::recover(self).map(drop);
-        done.map_err(|error| explained(error, || unusable(&self.home, &self.directory)))
+        super::commit::recover(self)
+            .map_err(|error| explained(error, || unusable(&self.home, &self.directory)))
     }
 
     /// After writes that went straight through: removes what was made for them and has stayed empty, if this is the last lease.
@@ -154,9 +161,14 @@ impl Lease {
         self.alone(|alone| if alone { remove() } else { Ok(()) })
     }
 
-    /// The lock under which commits take turns.
-    pub(super) fn commit_lock(&self) -> Result<LockFile> {
-        Desk::commit_lock(&self.home, &self.key)
+    /// Where one waits for the turn to commit.
+    pub fn queue(&self) -> Result<Queue> {
+        Queue::of(self)
+    }
+
+    /// The turn to commit, waiting for it if need be.
+    pub fn turn(&self) -> Result<Turn> {
+        self.queue()?.turn()
     }
 
     /// Does `work`, which is told whether nobody else has a lease, and keeps it so meanwhile.

@@ -69,6 +69,7 @@ mod summary;
 mod sweep;
 mod tally;
 mod times;
+mod turn;
 mod unused;
 mod verify;
 mod walk;
@@ -96,6 +97,7 @@ pub use rules::SOURCES;
 pub use stage::{CommitLimit, LeftOut, Outcome, Staged, stage};
 pub use summary::{Amounts, Held, held, renew};
 pub use sweep::{sweep, sweep_private};
+pub use turn::{Queue, Turn};
 pub use verify::{Fault, Verdict, verify};
 
 /// The directory that `--cache-dir` names, absolute and existing; `None` for "".

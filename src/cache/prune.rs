@@ -247,16 +247,14 @@ pub(super) fn remove(lease: &Lease, entries: &[Entry]) -> Result<()> {
             opaque: Vec::new(),
             modes,
         };
-        commit(
-            lease,
-            Staged {
-                staging,
-                record,
-                gains: Amounts::new(),
-                left_out: LeftOut::default(),
-                times: Vec::new(),
-            },
-        )?;
+        let staged = Staged {
+            staging,
+            record,
+            gains: Amounts::new(),
+            left_out: LeftOut::default(),
+            times: Vec::new(),
+        };
+        commit(lease, staged, lease.turn()?)?;
         for path in &deletions {
             remove_empty_above(&lease.place, path);
         }

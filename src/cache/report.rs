@@ -25,6 +25,8 @@ pub enum Writes {
     Unchanged(LeftOut),
     /// They were more than the limit allows.
     TooMuch(String),
+    /// The cache could not take them, though all steps had succeeded; why, in words.
+    Refused(String),
     /// They went straight through; what is new, where that is known: not what no commit would keep, nor what every build
     /// writes again.
     Through(Option<Amounts>),
@@ -50,6 +52,7 @@ pub fn report(
             mode: "none".into(),
             persisted: false,
             why: "there is no cache directory".into(),
+            waiting: 0,
             exact: true,
             reused_why: None,
             left_out: None,
@@ -61,6 +64,7 @@ pub fn report(
         mode: plan.mode.name().into(),
         persisted,
         why,
+        waiting: waiting(writes),
         exact: held.is_some_and(|held| held.exact),
         reused_why: reused.why(),
         left_out: left_out(writes),
@@ -68,11 +72,22 @@ pub fn report(
     }
 }
 
+fn waiting(writes: &Writes) -> u64 {
+    match writes {
+        Writes::Committed(kept) => kept.waiting,
+        Writes::Unchanged(_)
+        | Writes::Lost
+        | Writes::TooMuch(_)
+        | Writes::Refused(_)
+        | Writes::Through(_) => 0,
+    }
+}
+
 fn left_out(writes: &Writes) -> Option<String> {
     match writes {
         Writes::Committed(kept) => kept.left_out.words(),
         Writes::Unchanged(left_out) => left_out.words(),
-        Writes::Lost | Writes::TooMuch(_) | Writes::Through(_) => None,
+        Writes::Lost | Writes::TooMuch(_) | Writes::Refused(_) | Writes::Through(_) => None,
     }
 }
 
@@ -82,17 +97,18 @@ fn verdict(plan: &CachePlan, writes: &Writes, succeeded: bool) -> (bool, String)
             (true, "the build succeeded, and its writes were merged")
         }
         (CacheMode::Commit, Writes::Committed(Kept { waiting, .. })) => {
-            let why = match waiting {
-                1 => "merged; one replacement or deletion waits until no other build uses the cache".into(),
-                _ => format!(
-                    "merged; {waiting} replacements and deletions wait until no other build uses the cache"
-                ),
+            let what = match waiting {
+                1 => "one replacement or deletion waits".into(),
+                _ => format!("{waiting} replacements and deletions wait"),
             };
-            return (true, why);
+            return (true, format!("{what} until no other build uses the cache"));
         }
         (CacheMode::Commit, Writes::Unchanged(_)) => (true, "the build wrote nothing new"),
         (CacheMode::Commit, Writes::TooMuch(why)) => {
             return (false, format!("{why}; --cache-commit-limit allows more"));
+        }
+        (CacheMode::Commit, Writes::Refused(why)) => {
+            return (false, format!("the steps succeeded, but {why}"));
         }
         (CacheMode::Commit, Writes::Lost | Writes::Through(_)) => (false, "the build did not succeed"),
         (CacheMode::Rw, _) if succeeded => (true, "writes go straight to the host's directory"),
@@ -115,7 +131,7 @@ fn directories(held: Option<&Held>, writes: &Writes, reused: &Reused) -> Vec<Cac
         Writes::Committed(kept) => Some(&kept.gains),
         Writes::Unchanged(_) => Some(&none),
         Writes::Through(new) => new.as_ref(),
-        Writes::Lost | Writes::TooMuch(_) => None,
+        Writes::Lost | Writes::TooMuch(_) | Writes::Refused(_) => None,
     };
     let reused = reused.amounts();
     let known = [before, new, reused];

@@ -128,7 +128,7 @@ fn staged(lease: &Lease, verdict: &mut Verdict) -> Result<()> {
     }
     let journal = Journal::of(lease)?;
     // Meanwhile none of them is finished.
-    let _turn = lease.commit_lock()?;
+    let _turn = lease.turn()?;
     for (Broken { why, .. }, record) in broken::of(lease, &journal)? {
         let why = format!("a commit that cannot be finished: {why}");
         verdict.records.push(fault(record.into_os_string().into_vec(), &why, Remedy::Record));
@@ -211,7 +211,7 @@ fn mend(lease: &Lease, owners: &Owners, verdict: &mut Verdict) -> Result<()> {
         };
     }
     if !verdict.records.is_empty() {
-        let _turn = lease.commit_lock()?;
+        let _turn = lease.turn()?;
         broken::give_up(lease, &Journal::of(lease)?)?;
         verdict.records.iter_mut().for_each(|record| record.mended = true);
     }

@@ -247,10 +247,8 @@ impl Build<'_> {
         drop(runner);
         let use_made = Use { held, writes, reused };
         self.report_cache(plan, use_made, result.is_ok())?;
-        if let Some(lease) = lease {
-            lease::end(&lease, plan)?;
-        }
-        result.and(cleaned)
+        let ended = lease.map_or(Ok(()), |lease| lease::end(&lease, plan));
+        result.and(cleaned).and(ended)
     }
 
     fn report_cache(&mut self, plan: &Plan, use_made: Use, succeeded: bool) -> Result<()> {

@@ -112,7 +112,7 @@ fn slowest(times: &[(String, Duration)]) -> String {
 
 /// `cache (commit): held 412 MiB, used 40.0 MiB, new 38.0 MiB (pip 30.0 MiB, gomodcache 8.0 MiB), kept`.
 fn cache(report: &CacheReport) -> String {
-    let CacheReport { mode, persisted, why, exact: _, reused_why, left_out, directories } = report;
+    let CacheReport { mode, persisted, why, waiting, exact: _, reused_why, left_out, directories } = report;
     let before: Option<u64> = directories.iter().map(|one| one.before.map(|amount| amount.bytes)).sum();
     let mut parts: Vec<String> = before
         .filter(|_| mode != "none")
@@ -142,7 +142,11 @@ fn cache(report: &CacheReport) -> String {
             new.iter().map(|(bytes, name)| format!("{name} {}", words::size(*bytes))).collect();
         parts.push(format!("new {total} ({})", each.join(", ")));
     }
-    parts.push(if *persisted { "kept".into() } else { format!("not kept: {why}") });
+    parts.push(match (persisted, waiting) {
+        (true, 0) => "kept".into(),
+        (true, _) => format!("kept, but {why}"),
+        (false, _) => format!("not kept: {why}"),
+    });
     parts.extend(left_out.as_ref().map(|left_out| format!("but not {left_out}")));
     format!("cache ({mode}): {}", parts.join(", "))
 }

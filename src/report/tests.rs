@@ -147,6 +147,7 @@ fn succeeded() -> Vec<Event> {
             mode: "commit".into(),
             persisted: true,
             why: "the build succeeded".into(),
+            waiting: 0,
             exact: true,
             reused_why: None,
             left_out: None,
@@ -181,6 +182,7 @@ fn failed() -> Vec<Event> {
             mode: "commit".into(),
             persisted: false,
             why: "the build failed".into(),
+            waiting: 0,
             exact: true,
             reused_why: None,
             left_out: None,
@@ -241,6 +243,19 @@ fn what_nobody_counted_is_not_called_nothing() {
     let text = Stage::new(Progress::Auto, None).all(events);
     let line = "cache (commit): held 412 MiB, used 42.0 MiB, what is new was not counted, kept\n";
     assert!(text.contains(line), "{text}");
+}
+
+#[test]
+fn what_waits_for_other_builds_is_not_just_called_kept() {
+    let mut events = succeeded();
+    for event in &mut events {
+        if let Event::Cache(report) = event {
+            report.waiting = 1;
+            report.why = "one deletion waits".into();
+        }
+    }
+    let text = Stage::new(Progress::Auto, None).all(events);
+    assert!(text.contains(", kept, but one deletion waits\n"), "{text}");
 }
 
 #[test]

@@ -203,7 +203,7 @@ pub(crate) fn eventually(happens: impl FnMut() -> bool) {
 
 pub(crate) fn committed(lease: &Lease, upper: &[u8]) -> Kept {
     match stage(lease, upper, CommitLimit::default()).unwrap() {
-        Outcome::Staged(staged) => commit(lease, *staged).unwrap(),
+        Outcome::Staged(staged) => commit(lease, *staged, lease.turn().unwrap()).unwrap(),
         other => panic!("{other:?}"),
     }
 }
@@ -409,7 +409,7 @@ fn what_was_staged_before_a_build_began_and_put_there_after_it_is_not_lost() {
         panic!("there is something new")
     };
     let other = bench.lease();
-    commit(&one, *staged).unwrap();
+    commit(&one, *staged, one.turn().unwrap()).unwrap();
     drop(one);
     let upper = Upper::default()
         .whiteout("d")

@@ -110,8 +110,10 @@ async fn a_build_that_fails_keeps_nothing() {
 #[tokio::test]
 async fn what_is_refused_fails_the_build_and_what_is_too_much_does_not() {
     let mut hostile = Fake { upper: Upper::default().file("../x", "x").end(), ..fake() };
-    let (scratch, result, _) = build(&mut hostile, CommitLimit::default()).await;
-    assert_eq!(kiln::exit::code_of(&result.unwrap_err()), kiln::exit::Code::Cache);
+    let (scratch, result, writes) = build(&mut hostile, CommitLimit::default()).await;
+    let error = result.unwrap_err();
+    assert_eq!(kiln::exit::code_of(&error), kiln::exit::Code::Cache);
+    assert_eq!(writes, Writes::Refused(error.to_string()));
     assert_eq!(fs::read_dir(scratch.path().join("cache")).unwrap().count(), 0);
     let (scratch, result, writes) = build(&mut fake(), CommitLimit { bytes: 1, entries: 1 }).await;
     result.unwrap();

@@ -15,6 +15,11 @@ use kiln::{
     home::Home,
 };
 
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+
 use crate::{has_bwrap, project};
 
 const BUILD: &str = "package:\n  name: sample\n  version: 1.10\n  epoch: 3\npipeline:\n  - runs: echo kept > /var/cache/melange/kept\n";
@@ -28,6 +33,10 @@ struct Place {
 
 impl Place {
     fn new() -> Self {
+        Self::beside(Strength::Exclusive)
+    }
+
+    fn beside(strength: Strength) -> Self {
         let (directory, project) = project();
         let home = project.with_file_name("home");
         fs::create_dir(&home).expect("made");
@@ -39,7 +48,7 @@ impl Place {
         fs::write(project.join("file.yaml"), BUILD).expect("written");
         let request = Request {
             directory: fs::canonicalize(project.join("cache")).expect("there"),
-            strength: Strength::Exclusive,
+            strength,
             who: "another-1.0-r0, mode rw".into(),
             limit: Duration::ZERO,
         };
@@ -91,11 +100,7 @@ fn who_waits_goes_on_when_the_cache_is_free() {
         let mut place = Place::new();
         let mut kiln = place.kiln(arguments).spawn().expect("it can be started");
         let mut said = BufReader::new(kiln.stderr.take().expect("it was piped"));
-        let mut line = String::new();
-        while !line.contains("waits, at most 3600s, for the cache") {
-            line.clear();
-            assert_ne!(said.read_line(&mut line).expect("read"), 0, "{arguments:?}: it has not waited");
-        }
+        wait_for(&mut said, "waits, at most 3600s, for the cache");
         assert!(!place.kept());
         drop(place.lease.take());
         let mut rest = String::new();
@@ -119,4 +124,49 @@ fn who_has_a_directory_of_its_own_does_not_wait() {
     let (_, own) = said.split_once("this build has one of its own, ").expect("it says where");
     let own = Path::new(own.lines().next().expect("a line").trim());
     assert_eq!(fs::read_to_string(own.join("kept")).expect("kept there"), "kept\n");
+}
+
+#[test]
+fn who_commits_waits_for_a_commit_and_is_heard_meanwhile() {
+    if !has_bwrap() {
+        return;
+    }
+    // Long enough for the turn to be taken while it runs.
+    let build = "package:\n  name: sample\n  version: 1.10\n  epoch: 3\npipeline:\n  - runs: echo kept > /var/cache/melange/kept; sleep 3\n";
+    for signal in [None, Some(Signal::SIGINT), Some(Signal::SIGTERM)] {
+        let place = Place::beside(Strength::Shared);
+        fs::write(place.project.join("file.yaml"), build).expect("written");
+        let mut kiln = place.kiln(&["--cache-mode", "commit"]).spawn().expect("it can be started");
+        let pid = Pid::from_raw(kiln.id().try_into().expect("a process"));
+        let mut said = BufReader::new(kiln.stderr.take().expect("it was piped"));
+        wait_for(&mut said, "] started");
+        let turn = place.lease.as_ref().expect("held").turn().expect("taken");
+        let line = wait_for(&mut said, "waits, at most 3600s, for a commit into the cache");
+        assert!(line.contains("(another-1.0-r0, mode rw)") && !line.contains("sample"), "{line}");
+        let held = signal.map(|signal| kill(pid, signal).map(|()| turn).expect("sent"));
+        let mut rest = String::new();
+        said.read_to_string(&mut rest).expect("read");
+        let code = kiln.wait().expect("it ends").code();
+        let wanted = match signal {
+            None => 0,
+            Some(Signal::SIGINT) => 130,
+            Some(_) => 143,
+        };
+        assert_eq!((code, place.kept()), (Some(wanted), signal.is_none()), "{rest}");
+        drop(held);
+        assert!(!place.project.join("cache/.kiln").exists(), "{rest}");
+    }
+}
+
+/// The line with these words.
+fn wait_for(said: &mut impl BufRead, words: &str) -> String {
+    let mut all = String::new();
+    loop {
+        let mut line = String::new();
+        assert_ne!(said.read_line(&mut line).expect("read"), 0, "it has not said {words:?}: {all}");
+        if line.contains(words) {
+            return line;
+        }
+        all += &line;
+    }
 }

@@ -49,7 +49,7 @@ fn commits(scene: &Scene) -> anyhow::Result<()> {
     let lease = scene.lease(Strength::Shared)?.expect("nobody holds it alone");
     let staged = stage(&lease, &scene.stream()[..], CommitLimit::default())?;
     let Outcome::Staged(staged) = staged else { panic!("there is something new") };
-    commit(&lease, *staged)?;
+    commit(&lease, *staged, lease.turn()?)?;
     say(KEPT);
     lease.finish()
 }

@@ -178,7 +178,7 @@ fn make(place: &Place, number: u64) {
     let reader = story::has_a_reader(number).then(|| place.lease(Strength::Shared));
     let staged = stage(&lease, &story::stream(number)[..], CommitLimit::default()).unwrap();
     let Outcome::Staged(staged) = staged else { panic!("there is something new") };
-    let kept = commit(&lease, *staged).unwrap();
+    let kept = commit(&lease, *staged, lease.turn().unwrap()).unwrap();
     assert_eq!(kept.waiting > 0, reader.is_some() && number > 1, "commit {number}: {kept:?}");
     say(&format!("kept {number}"));
     drop(reader);

@@ -1,0 +1,99 @@
+//! The turn of a commit: the lock under which what is decided is merged, one commit after the other.
+//!
+//! Before it: a lease, whose holder it is that waits. It is held for as long as a merge takes, and nothing else is.
+
+use std::{
+    path::PathBuf,
+    process,
+    sync::mpsc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result};
+
+use super::{
+    desk::{Desk, LEASES},
+    lease::Lease,
+    lock::{Got, LockFile, Strength},
+};
+use crate::{
+    exit::{Code, Failure},
+    home::Home,
+};
+
+/// Whatever `--cache-wait` says, so long is waited at least: a commit that has begun flushes to a disk, which may be slow.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Held, no other commit is decided or merged.
+#[derive(Debug)]
+pub struct Turn {
+    _lock: LockFile,
+}
+
+/// All that it takes to wait for a turn: for a thread that a signal abandons.
+#[derive(Debug)]
+pub struct Queue {
+    home: Home,
+    directory: PathBuf,
+    lock: PathBuf,
+    limit: Duration,
+}
+
+impl Queue {
+    pub(super) fn of(lease: &Lease) -> Result<Self> {
+        Ok(Self {
+            home: lease.home.clone(),
+            directory: lease.directory.clone(),
+            lock: lease.home.dir(LEASES)?.join(&lease.key.0).join("commit"),
+            limit: lease.patience.max(PATIENCE),
+        })
+    }
+
+    /// The turn, if it can be had at once.
+    pub(super) fn try_turn(&self) -> Result<Option<Turn>> {
+        let lock = LockFile::open(&self.lock)?;
+        Ok((lock.try_lock(Strength::Exclusive)? == Got::Yes).then_some(Turn { _lock: lock }))
+    }
+
+    /// Waits for it, and says so.
+    ///
+    /// # Errors
+    /// A time-out (6) that names who uses the cache.
+    pub fn turn(&self) -> Result<Turn> {
+        if let Some(turn) = self.try_turn()? {
+            return Ok(turn);
+        }
+        let (directory, limit) = (self.directory.display(), self.limit);
+        tracing::warn!(
+            "waits, at most {limit:?}, for a commit into the cache {directory}, which is used by {}",
+            self.users()?
+        );
+        let (lock, since) = (LockFile::open(&self.lock)?, Instant::now());
+        let (sender, receiver) = mpsc::channel();
+        // Abandoned at the limit: the lock goes with the channel, or with the program.
+        thread::spawn(move || drop(sender.send(lock.lock(Strength::Exclusive).map(|()| lock))));
+        let Ok(lock) = receiver.recv_timeout(limit) else { return Err(self.timed_out()?.into()) };
+        tracing::debug!(waited = ?since.elapsed(), "the turn to commit");
+        Ok(Turn { _lock: lock.context("wait for a commit into the cache")? })
+    }
+
+    fn users(&self) -> Result<String> {
+        let own = format!("pid {} (", process::id());
+        let mut users = Desk::open(&self.home, &self.directory)?.users()?;
+        users.retain(|who| !who.starts_with(&own));
+        Ok(if users.is_empty() { "somebody who has just left".into() } else { users.join("; ") })
+    }
+
+    fn timed_out(&self) -> Result<Failure> {
+        let (directory, limit) = (self.directory.display(), self.limit);
+        Ok(Failure::new(
+            Code::Timeout,
+            format!(
+                "a commit into the cache {directory} did not end within {limit:?}: it is used by {}",
+                self.users()?
+            ),
+            "see what keeps that build, or raise --cache-wait; nothing was changed",
+        ))
+    }
+}
