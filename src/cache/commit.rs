@@ -125,7 +125,7 @@ fn complete(lease: &Lease) -> Result<Completed> {
     lease.alone(|alone| {
         let (mut waiting, mut broken, mut tallies) = (0, Vec::new(), Vec::new());
         let pending = journal.pending()?;
-        if !alone && !pending.is_empty() {
+        if !alone && pending.iter().any(|number| journal.waiting(*number).is_none()) {
             // What is put there must be newer than the beginning of all that do not see it.
             lease::tick()?;
         }
@@ -168,6 +168,9 @@ fn one(lease: &Lease, journal: &Journal, number: u64, alone: bool) -> Result<One
     let Some(staging) = Staging::open(lease, &record.staging)? else {
         return Ok(One::Broken(Broken { number, why: broken::LOST }));
     };
+    if let (false, Some(waiting)) = (alone, journal.waiting(number)) {
+        return Ok(One::Merged { waiting, tally: Tally::default() });
+    }
     let mut merge = Merge {
         cache: &lease.place,
         staging: &staging,
@@ -183,6 +186,8 @@ fn one(lease: &Lease, journal: &Journal, number: u64, alone: bool) -> Result<One
     if waiting == 0 {
         journal.complete(number)?;
         staging.remove()?;
+    } else if let Err(error) = journal.waits(number, waiting) {
+        tracing::debug!(error = %format!("{error:#}"), "the next one looks for what is left to do");
     }
     Ok(One::Merged { waiting, tally })
 }

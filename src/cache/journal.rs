@@ -27,6 +27,8 @@ const VERSION: u8 = 1;
 const DIGEST: usize = 32;
 /// What is being written has this ending.
 const NEW: &str = "new";
+/// Beside a record of which only what waits for others is left to do: how much that is. Lost, it is found out anew.
+const WAITING: &str = "waiting";
 
 /// What is left to do of a commit, besides what lies in its staging directory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,14 +97,26 @@ impl Journal {
         Ok(names)
     }
 
-    /// Removes what was being written when its writer died; under the lock of commits, where nobody else writes.
+    /// Removes what was being written or removed when its writer died; in the turn of a commit, where nobody else writes.
     pub(super) fn sweep(&self) -> Result<()> {
-        match fs::remove_file(self.directory.join(NEW)) {
-            Err(error) if error.kind() != ErrorKind::NotFound => {
-                Err(error).context("remove an unfinished record")
+        absent(&self.directory.join(NEW))?;
+        for path in self.names()?.iter().map(|name| self.directory.join(name)) {
+            if path.extension().is_some_and(|ending| ending == WAITING) && !path.with_extension("").exists() {
+                absent(&path)?;
             }
-            Ok(()) | Err(_) => Ok(()),
         }
+        Ok(())
+    }
+
+    /// Notes that only what others may be reading is left to do: so many replacements and deletions.
+    pub(super) fn waits(&self, number: u64, count: u64) -> Result<()> {
+        let path = self.path(number).with_extension(WAITING);
+        fs::write(&path, count.to_string()).with_context(|| format!("write {}", path.display()))
+    }
+
+    /// How much of a commit is left to do, if that is known to be nothing but what waits for others.
+    pub(super) fn waiting(&self, number: u64) -> Option<u64> {
+        fs::read_to_string(self.path(number).with_extension(WAITING)).ok()?.parse().ok()
     }
 
     /// Whether no commit is on its way.
@@ -115,6 +129,8 @@ impl Journal {
     /// Decides a commit; to be called under the lock of commits, with all that it stages durable.
     pub(super) fn decide(&self, record: &Record) -> Result<u64> {
         let number = self.next()?;
+        // Of an earlier one that had the number.
+        absent(&self.path(number).with_extension(WAITING))?;
         let bytes = encode(record)?;
         let path = self.directory.join(NEW);
         let mut file = File::create(&path).with_context(|| format!("write {}", path.display()))?;
@@ -136,8 +152,10 @@ impl Journal {
 
     /// Makes a record of another journal one of this, as it is.
     pub(super) fn take_over(&self, other: &Self, number: u64) -> Result<()> {
-        fs::rename(other.path(number), self.path(self.next()?))
-            .context("take over a record of the journal")?;
+        absent(&other.path(number).with_extension(WAITING))?;
+        let own = self.path(self.next()?);
+        absent(&own.with_extension(WAITING))?;
+        fs::rename(other.path(number), own).context("take over a record of the journal")?;
         sync(&self.directory)?;
         sync(&other.directory)
     }
@@ -155,6 +173,7 @@ impl Journal {
     /// All of the commit is in its place, and durable.
     pub(super) fn complete(&self, number: u64) -> Result<()> {
         fs::remove_file(self.path(number)).context("remove a record from the journal")?;
+        absent(&self.path(number).with_extension(WAITING))?;
         sync(&self.directory)
     }
 
@@ -180,6 +199,15 @@ fn decode(bytes: &[u8]) -> Reading {
             postcard::from_bytes(body).map_or(damaged, Reading::Whole)
         }
         Some(_) | None => damaged,
+    }
+}
+
+fn absent(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("remove {}", path.display()))
+        }
+        Ok(()) | Err(_) => Ok(()),
     }
 }
 

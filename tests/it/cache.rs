@@ -341,6 +341,24 @@ fn what_another_build_may_be_reading_waits_for_it() {
     bench.is_clean();
 }
 
+#[test]
+fn what_only_waits_for_others_is_not_gone_through_by_each_build_that_comes() {
+    let bench = Bench::new();
+    bench.write("replaced", "old");
+    let (reader, writer) = (bench.lease(), bench.lease());
+    assert_eq!(committed(&writer, &Upper::default().file("replaced", "new").end()).waiting, 1);
+    // Somebody who takes no lease: whoever went through it would put it there.
+    fs::remove_file(bench.cache().join("replaced")).unwrap();
+    let later = bench.lease();
+    assert!(!bench.has("replaced"));
+    assert_eq!(committed(&later, &Upper::default().file("other", "1").end()).waiting, 1);
+    assert!(!bench.has("replaced") && bench.has("other"));
+    drop((reader, writer, later));
+    drop(bench.alone());
+    assert_eq!(bench.read("replaced"), "new");
+    bench.is_clean();
+}
+
 /// A cache in which the replacement and the deletion of two files are decided, and have waited for a build that was killed.
 pub(crate) fn waiting() -> Bench {
     let bench = Bench::new();
