@@ -27,18 +27,6 @@ pub fn read(path: &Path, most: usize) -> io::Result<Vec<u8>> {
     read_within(path, most, PATIENCE)
 }
 
-/// The same of a file that is read more than once, so that a pipe will not do.
-///
-/// # Errors
-/// As [`read`], and `InvalidInput` for what is no regular file.
-pub fn read_again(path: &Path, most: usize) -> io::Result<Vec<u8>> {
-    let file = open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::new(ErrorKind::InvalidInput, "it is no regular file"));
-    }
-    bounded(file, most)
-}
-
 fn read_within(path: &Path, most: usize, patience: Duration) -> io::Result<Vec<u8>> {
     let file = open(path)?;
     if file.metadata()?.is_file() {
@@ -121,13 +109,5 @@ mod tests {
         let bytes = read(&path, MOST).expect("read");
         writer.join().expect("it ended");
         assert_eq!((bytes.len(), bytes.last()), (90_000, Some(&8)));
-    }
-
-    #[test]
-    fn what_must_be_read_again_is_a_regular_file() {
-        for path in ["/dev/null", "/dev/zero"] {
-            let refused = read_again(Path::new(path), MOST).expect_err("refused");
-            assert_eq!(refused.kind(), ErrorKind::InvalidInput, "{path}");
-        }
     }
 }

@@ -5,7 +5,10 @@
 
 use std::path::{Path, PathBuf};
 
-use kiln_protocol::{Trust, pem};
+use kiln_protocol::{
+    Trust,
+    pem::{self, Fault},
+};
 
 use crate::{env::Env, exit::Failure, input};
 
@@ -19,16 +22,52 @@ const BUNDLES: [&str; 4] = [
 /// More than any bundle has: the agent takes no larger request.
 const MOST_BYTES: usize = 4 << 20;
 
-/// The host's own bundle: what `SSL_CERT_FILE` names, else the system's; none, where there is none.
-pub fn find(env: &Env) -> Option<PathBuf> {
-    let named = env.get("SSL_CERT_FILE").map(PathBuf::from);
-    named.into_iter().chain(BUNDLES.map(PathBuf::from)).find(|path| path.is_file())
+/// So many of what is left out are named.
+const NAMED: usize = 3;
+
+/// The host's own bundle: what `SSL_CERT_FILE` names, else the system's; none, where there is none that can be used. And in
+/// words what is not used of it: what the host has never ends a build.
+pub fn find(env: &Env) -> (Option<PathBuf>, Vec<String>) {
+    let mut remarks = Vec::new();
+    let named = env.path("SSL_CERT_FILE").map(PathBuf::from);
+    let systems = BUNDLES.iter().map(PathBuf::from).filter(|path| path.exists());
+    for path in named.iter().cloned().chain(systems) {
+        match usable(&path) {
+            Ok(faults) => {
+                let left_out =
+                    left_out(&faults).map(|words| format!("certificates: {} {words}", path.display()));
+                remarks.extend(left_out);
+                return (Some(path), remarks);
+            }
+            Err(why) => {
+                let by = if named.as_ref() == Some(&path) { "SSL_CERT_FILE: " } else { "" };
+                remarks.push(format!("certificates: {by}{} is not used: it {why}", path.display()));
+            }
+        }
+    }
+    (None, remarks)
 }
 
-/// Reads a bundle.
+fn usable(path: &Path) -> Result<Vec<Fault>, String> {
+    match path.metadata() {
+        Ok(metadata) if !metadata.is_file() => Err("is no regular file".into()),
+        Ok(_) => read(path).map(|(_, faults)| faults),
+        Err(error) => Err(format!("cannot be read: {error}")),
+    }
+}
+
+/// Reads the host's own bundle as far as it can be used.
 ///
 /// # Errors
-/// A usage error (2) for a file that cannot be read, is too large, or holds no certificate.
+/// None of its own: what has become of it since it was found leaves the guest's bundle as it is.
+pub fn load_hosts(path: &Path) -> Option<Trust> {
+    read(path).ok().map(|(trust, _)| trust)
+}
+
+/// Reads a bundle that the user names, be it a pipe. All of it must be right.
+///
+/// # Errors
+/// A usage error (2) for a file that cannot be read, is too large, holds no certificate, or something that is none.
 pub fn load(path: &Path) -> Result<Trust, Failure> {
     let refuse = |why: String| {
         Failure::usage(
@@ -36,16 +75,56 @@ pub fn load(path: &Path) -> Result<Trust, Failure> {
             "name a file of PEM certificates, or say --host-certs off",
         )
     };
-    let bytes =
-        input::read_again(path, MOST_BYTES).map_err(|error| refuse(format!("cannot be read: {error}")))?;
+    let (trust, faults) = read(path).map_err(refuse)?;
+    match left_out(&faults) {
+        Some(words) => Err(refuse(words)),
+        None => Ok(trust),
+    }
+}
+
+/// The certificates of a bundle, and what is none; or why it is none, as a predicate of the file.
+fn read(path: &Path) -> Result<(Trust, Vec<Fault>), String> {
+    let bytes = input::read(path, MOST_BYTES).map_err(|error| format!("cannot be read: {error}"))?;
     if bytes.len() > MOST_BYTES {
-        return Err(refuse(format!("is larger than {} MiB", MOST_BYTES >> 20)));
+        return Err(format!("is larger than {} MiB", MOST_BYTES >> 20));
     }
-    let blocks = pem::certificates(&String::from_utf8_lossy(&bytes)).map_err(&refuse)?;
+    let (mut blocks, mut faults) = pem::certificates(&String::from_utf8_lossy(&bytes));
+    blocks.retain(|block| {
+        let is_one = is_sequence(&block.der);
+        if !is_one {
+            faults.push(Fault { line: block.line, why: "it is no certificate" });
+        }
+        is_one
+    });
+    faults.sort_by_key(|fault| fault.line);
     if blocks.is_empty() {
-        return Err(refuse("holds no certificate".into()));
+        return Err(left_out(&faults).unwrap_or_else(|| "holds no certificate".into()));
     }
-    Ok(Trust { bundle: blocks.iter().map(|block| format!("{}\n", block.text)).collect() })
+    let bundle = blocks.iter().map(|block| format!("{}\n", block.text)).collect();
+    Ok((Trust { bundle }, faults))
+}
+
+/// As a predicate of the file; none where nothing is.
+fn left_out(faults: &[Fault]) -> Option<String> {
+    let named = faults.iter().take(NAMED).map(|Fault { line, why }| format!("line {line}: {why}"));
+    let more = faults.len().saturating_sub(NAMED);
+    let more = (more > 0).then(|| format!("{more} more"));
+    let words: Vec<String> = named.chain(more).collect();
+    (!words.is_empty()).then(|| format!("holds what is no certificate ({})", words.join("; ")))
+}
+
+/// Whether it is one DER sequence (X.690 §8.9), which all certificates are, and nothing besides.
+fn is_sequence(der: &[u8]) -> bool {
+    let [0x30, first, rest @ ..] = der else { return false };
+    if *first < 0x80 {
+        return rest.len() == usize::from(*first);
+    }
+    // The length is that of so many bytes; four are more than a bundle may have.
+    let count = usize::from(first & 0x7f);
+    let Some((length, content)) = rest.split_at_checked(count).filter(|_| (1..=4).contains(&count)) else {
+        return false;
+    };
+    length.iter().fold(0, |length, byte| length << 8 | usize::from(*byte)) == content.len()
 }
 
 #[cfg(test)]
@@ -54,29 +133,74 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn a_file_without_certificates_is_refused_and_says_the_way_out() {
+    /// A sequence of one byte.
+    const ONE: &str = "-----BEGIN CERTIFICATE-----\nMAEA\n-----END CERTIFICATE-----\n";
+    const DAMAGED: &str = "-----BEGIN CERTIFICATE-----\n!!\n-----END CERTIFICATE-----\n";
+    const SHORT: &str = "-----BEGIN CERTIFICATE-----\nMAIA\n-----END CERTIFICATE-----\n";
+
+    fn bundle(text: &str) -> (tempfile::TempDir, PathBuf) {
         let directory = tempfile::tempdir().expect("a directory can be made");
         let path = directory.path().join("bundle.pem");
+        fs::write(&path, text).expect("written");
+        (directory, path)
+    }
+
+    #[test]
+    fn a_named_file_must_be_right_in_all_of_it_and_the_error_says_the_way_out() {
         for (text, why) in [
-            ("", "holds no certificate"),
-            ("-----BEGIN CERTIFICATE-----\n!!\n-----END CERTIFICATE-----\n", "certificate 1 is not base64"),
+            ("".into(), "holds no certificate"),
+            (DAMAGED.into(), "holds what is no certificate (line 1: it is not base64)"),
+            (format!("{ONE}{SHORT}"), "holds what is no certificate (line 4: it is no certificate)"),
+            (
+                format!("{DAMAGED}{SHORT}{DAMAGED}{ONE}{DAMAGED}"),
+                "(line 1: it is not base64; line 4: it is no certificate; line 7: it is not base64; 1 more)",
+            ),
         ] {
-            fs::write(&path, text).expect("written");
+            let (_directory, path) = bundle(&text);
             let failure = load(&path).expect_err("refused");
             assert_eq!(failure.code, crate::exit::Code::Usage);
             assert!(failure.what.ends_with(why), "{}", failure.what);
         }
+        let (directory, path) = bundle(ONE);
+        assert_eq!(load(&path).expect("right").bundle, ONE);
         assert!(load(&directory.path().join("missing")).is_err());
-        // It is read twice.
         let what = load(Path::new("/dev/zero")).expect_err("refused").what;
-        assert!(what.ends_with("cannot be read: it is no regular file"), "{what}");
+        assert!(what.ends_with("is larger than 4 MiB"), "{what}");
     }
 
     #[test]
-    fn the_variable_wins_over_the_system() {
-        let file = tempfile::NamedTempFile::new().expect("a file can be made");
-        let env: Env = [("SSL_CERT_FILE", file.path())].into_iter().collect();
-        assert_eq!(find(&env).as_deref(), Some(file.path()));
+    fn what_the_host_has_is_used_as_far_as_it_can_be_and_the_rest_is_said() {
+        let hosts = |path: &Path| find(&[("SSL_CERT_FILE", path)].into_iter().collect());
+        let (directory, path) = bundle(ONE);
+        assert_eq!(hosts(&path), (Some(path), Vec::new()));
+        let (_directory, path) = bundle(&format!("{DAMAGED}{ONE}"));
+        let (found, remarks) = hosts(&path);
+        assert_eq!(found.as_ref(), Some(&path));
+        assert!(remarks.len() == 1 && remarks[0].ends_with("(line 1: it is not base64)"), "{remarks:?}");
+        assert_eq!(load_hosts(&path).expect("one can be used").bundle, ONE);
+        for path in [&bundle("").1, &bundle(DAMAGED).1, directory.path(), &directory.path().join("missing")] {
+            let (found, remarks) = hosts(path);
+            assert_ne!(found.as_deref(), Some(path));
+            assert!(
+                remarks[0].starts_with(&format!(
+                    "certificates: SSL_CERT_FILE: {} is not used: it ",
+                    path.display()
+                ))
+            );
+        }
+    }
+
+    #[test]
+    fn lengths_of_sequences_are_those_of_x_690() {
+        let long =
+            |length: &[u8], count| [&[0x30, 0x80 | length.len() as u8], length, &vec![0; count]].concat();
+        assert!(
+            is_sequence(&[0x30, 0]) && is_sequence(&long(&[0x80], 0x80)) && is_sequence(&long(&[1, 0], 256))
+        );
+        for der in
+            [&[][..], &[0x30], &[0x31, 0], &[0x30, 1], &[0x30, 0x80], &long(&[1, 0], 255), &long(&[0; 5], 0)]
+        {
+            assert!(!is_sequence(der), "{der:?}");
+        }
     }
 }

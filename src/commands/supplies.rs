@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeSet,
+    os::unix::fs::FileTypeExt,
     path::{Path, PathBuf},
     thread,
 };
@@ -17,7 +18,7 @@ use crate::{
     env::Env,
     event::{Event, Sink},
     exit::Failure,
-    plan::{Proxies, RunnerKind, Slirp, Supplies},
+    plan::{Certificates, Proxies, RunnerKind, Slirp, Supplies},
     secret, trust,
 };
 
@@ -30,20 +31,26 @@ pub(super) fn supplies(args: &MachineArgs, env: &Env) -> Result<Supplies> {
             return Err(Failure::usage(what, "give each secret an id of its own").into());
         }
     }
-    let certificates = match (args.host_certs.as_str(), args.network) {
-        ("off", _) | ("auto", Switch::Off) => None,
-        ("auto", Switch::On) => trust::find(env),
+    let (certificates, unused) = match (args.host_certs.as_str(), args.network) {
+        ("off", _) | ("auto", Switch::Off) => (None, Vec::new()),
+        ("auto", Switch::On) => {
+            let (found, unused) = trust::find(env);
+            (found.map(Certificates::Hosts), unused)
+        }
         (path, _) => {
             let path = std::path::absolute(path)?;
-            trust::load(&path)?;
-            Some(path)
+            // A pipe can be read once, and somebody may yet have to write to it.
+            if !path.metadata().is_ok_and(|metadata| metadata.file_type().is_fifo()) {
+                trust::load(&path)?;
+            }
+            (Some(Certificates::Named(path)), Vec::new())
         }
     };
     let proxies = match (args.proxy, args.network) {
         (ProxyChoice::Auto, Switch::On) => proxies(env)?,
         (ProxyChoice::Off, _) | (ProxyChoice::Auto, Switch::Off) => Proxies::default(),
     };
-    Ok(Supplies { certificates, proxies, secrets })
+    Ok(Supplies { certificates, unused, proxies, secrets })
 }
 
 /// The host's file of name servers and domains.
@@ -121,8 +128,12 @@ fn unmasked(gifts: &Gifts, proxies: &Proxies) -> BTreeSet<String> {
 }
 
 fn read(supplies: &Supplies, env: &Env) -> Result<Gifts, Failure> {
-    let Supplies { certificates, proxies: _, secrets } = supplies;
-    let trust = certificates.as_deref().map(trust::load).transpose()?;
+    let Supplies { certificates, unused: _, proxies: _, secrets } = supplies;
+    let trust = match certificates {
+        Some(Certificates::Hosts(path)) => trust::load_hosts(path),
+        Some(Certificates::Named(path)) => Some(trust::load(path)?),
+        None => None,
+    };
     let secrets = secrets.iter().map(|source| secret::load(source, env)).collect::<Result<Vec<_>, _>>()?;
     Ok(Gifts::new(trust, secrets))
 }
@@ -137,10 +148,10 @@ pub(super) fn hidden(supplies: &Supplies, source: Option<&Path>) -> Vec<String> 
 
 /// For `kiln plan`: lines of where everything comes from.
 pub(super) fn describe(supplies: &Supplies, runner: RunnerKind) -> String {
-    let Supplies { certificates, proxies, secrets } = supplies;
+    let Supplies { certificates, unused: _, proxies, secrets } = supplies;
     let mut text = String::new();
     let certificates =
-        certificates.as_ref().map_or("(the guest's own)".into(), |path| path.display().to_string());
+        certificates.as_ref().map_or("(the guest's own)".into(), |from| from.path().display().to_string());
     text += &format!("certificates {certificates}\n");
     text += &format!("proxies      {proxies}\n");
     for port in supplies.relayed(runner) {

@@ -50,7 +50,7 @@ pub use quantity::{Bytes, parse_bytes};
 pub use resolve::{DEFAULT_CAPABILITIES, Facts, PlatformFacts, TCG_SLOWNESS, cache_plan, resolve};
 pub use sandbox::{RootForm, Sandbox};
 pub use slirp::Slirp;
-pub use supplies::{Proxies, SecretFrom, SecretSource, Supplies};
+pub use supplies::{Certificates, Proxies, SecretFrom, SecretSource, Supplies};
 pub use wishes::{CacheModeWish, RunnerKind, VirtiofsWish, Wishes};
 pub use world::HOSTNAME;
 

@@ -28,11 +28,32 @@ const MAVEN_PROXIES: &str = include_str!("mavenrc.sh");
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Supplies {
     /// The host's bundle of certificates; `None` leaves the guest's alone.
-    pub certificates: Option<PathBuf>,
+    pub certificates: Option<Certificates>,
+    /// What of the host's certificates is not used, and why.
+    pub unused: Vec<String>,
     /// The host's proxies.
     pub proxies: Proxies,
     /// `--secret`.
     pub secrets: Vec<SecretSource>,
+}
+
+/// Where certificates come from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Certificates {
+    /// The host's own bundle: what can be used of it is.
+    Hosts(PathBuf),
+    /// A file that the user names: all of it must be right.
+    Named(PathBuf),
+}
+
+impl Certificates {
+    /// The file.
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Hosts(path) | Self::Named(path) => path,
+        }
+    }
 }
 
 /// Proxies, as the variables of the same names have them; empty where there is none.
@@ -80,6 +101,7 @@ impl Supplies {
     /// Those that a build in this backend can use; what it cannot is noted, with a way out.
     pub(super) fn reachable(&self, runner: RunnerKind, notes: &mut Vec<String>) -> Self {
         let mut supplies = self.clone();
+        notes.extend(self.unused.iter().cloned());
         for (name, proxy) in supplies.proxies.each_mut() {
             let Some(here) = Loopback::of(proxy) else { continue };
             if shares_loopback(runner) {
@@ -284,7 +306,8 @@ mod tests {
     #[test]
     fn certificates_are_pointed_to_only_where_there_are_some() {
         assert!(Supplies::default().variables().is_empty());
-        let supplies = Supplies { certificates: Some("/host.pem".into()), ..Supplies::default() };
+        let supplies =
+            Supplies { certificates: Some(Certificates::Hosts("/host.pem".into())), ..Supplies::default() };
         assert!(supplies.variables().iter().all(|(_, value)| value == BUNDLE));
     }
 }

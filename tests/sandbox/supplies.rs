@@ -43,6 +43,13 @@ fn an_authority_is_trusted_when_it_is_given_and_only_then() {
     };
     let output = build(ca);
     assert!(output.status.success(), "{}", said(&output));
+    let pipe = project.join("pipe");
+    mkfifo(&pipe, Mode::S_IRWXU).expect("made");
+    let output = thread::scope(|scope| {
+        scope.spawn(|| fs::write(&pipe, fs::read(ca).expect("read")).expect("it is read, once"));
+        build(pipe.to_str().expect("UTF-8"))
+    });
+    assert!(output.status.success(), "{}", said(&output));
     let output = build("off");
     assert_eq!(output.status.code(), Some(5), "{}", said(&output));
     assert!(said(&output).contains("verify"), "{}", said(&output));

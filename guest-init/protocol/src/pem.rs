@@ -1,33 +1,57 @@
 //! Certificates in PEM (RFC 7468), with whatever text between them: what [`Trust`](crate::Trust) holds, read the same on both sides.
 
+/// Begins whatever is encoded so.
+const MARK: &str = "-----BEGIN ";
+/// A certificate with what OpenSSL trusts it for.
+const TRUSTED: &str = "-----BEGIN TRUSTED CERTIFICATE-----";
 const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
 const END: &str = "-----END CERTIFICATE-----";
 
 /// One certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Block {
+    /// The line of its `BEGIN`, from 1.
+    pub line: usize,
     /// From `BEGIN` to `END`.
     pub text: String,
     /// What is encoded.
     pub der: Vec<u8>,
 }
 
-/// All certificates of a text.
-///
-/// # Errors
-/// What is wrong, as a predicate of the file.
-pub fn certificates(text: &str) -> Result<Vec<Block>, String> {
-    let mut blocks = Vec::new();
-    let mut rest = text;
-    while let Some(start) = rest.find(BEGIN) {
-        let number = blocks.len() + 1;
-        let end = rest[start..].find(END).ok_or_else(|| format!("ends inside certificate {number}"))?;
-        let body = &rest[start + BEGIN.len()..start + end];
-        let der = decode(body).ok_or_else(|| format!("is damaged: certificate {number} is not base64"))?;
-        blocks.push(Block { text: rest[start..start + end + END.len()].to_owned(), der });
-        rest = &rest[start + end + END.len()..];
+/// What stands where a certificate should, and is none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// The line of its `BEGIN`, from 1.
+    pub line: usize,
+    /// What is wrong with it.
+    pub why: &'static str,
+}
+
+/// All certificates of a text, and what is none.
+pub fn certificates(text: &str) -> (Vec<Block>, Vec<Fault>) {
+    let (mut blocks, mut faults) = (Vec::new(), Vec::new());
+    let (mut at, mut line) = (0, 1);
+    while let Some(start) = text[at..].find(MARK).map(|found| at + found) {
+        let label = &text[start..];
+        line += text[at..start].matches('\n').count();
+        at = start + MARK.len();
+        let fault = |why| Fault { line, why };
+        if label.starts_with(TRUSTED) {
+            faults.push(fault("an OpenSSL TRUSTED CERTIFICATE, which other tools cannot read"));
+        } else if label.starts_with(BEGIN) {
+            let body = &text[start + BEGIN.len()..];
+            let end = body.find(END).filter(|end| body.find(MARK).is_none_or(|next| *end < next));
+            match end.map(|end| (end, decode(&body[..end]))) {
+                None => faults.push(fault("it has no end")),
+                Some((_, None)) => faults.push(fault("it is not base64")),
+                Some((end, Some(der))) => {
+                    let text = label[..BEGIN.len() + end + END.len()].to_owned();
+                    blocks.push(Block { line, text, der });
+                }
+            }
+        }
     }
-    Ok(blocks)
+    (blocks, faults)
 }
 
 /// Base64 (RFC 4648 §4), white space aside; none for what is not.
@@ -65,7 +89,9 @@ mod tests {
     #[test]
     fn blocks_are_found_between_other_text() {
         let text = format!("# one\n{BEGIN}\nTWFu\nTWE=\n{END}\nnoise\n{BEGIN}\r\nTQ==\r\n{END}");
-        let blocks = certificates(&text).expect("both are whole");
+        let (blocks, faults) = certificates(&text);
+        assert_eq!(faults, []);
+        assert_eq!(blocks.iter().map(|block| block.line).collect::<Vec<_>>(), [2, 7]);
         assert_eq!(
             blocks.iter().map(|block| block.der.as_slice()).collect::<Vec<_>>(),
             [b"ManMa".as_slice(), b"M"]
@@ -74,8 +100,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_off_is_named() {
-        let text = format!("{BEGIN}\nTWFu\n");
-        assert_eq!(certificates(&text).err().as_deref(), Some("ends inside certificate 1"));
+    fn what_is_none_is_named_by_its_line_and_the_rest_is_found() {
+        let whole = format!("{BEGIN}\nTWFu\n{END}\n");
+        let key = "-----BEGIN PRIVATE KEY-----\nTWFu\n-----END PRIVATE KEY-----\n";
+        let trusted = format!("{TRUSTED}\nTWFu\n-----END TRUSTED CERTIFICATE-----\n");
+        let text = format!("{BEGIN}\nTWFu\n{whole}{key}{BEGIN}\n!!\n{END}\n{trusted}{whole}{BEGIN}\nTWFu\n");
+        let (blocks, faults) = certificates(&text);
+        assert_eq!(blocks.iter().map(|block| block.line).collect::<Vec<_>>(), [3, 15]);
+        let faults: Vec<_> = faults.iter().map(|fault| (fault.line, &fault.why[..9])).collect();
+        assert_eq!(faults, [(1, "it has no"), (9, "it is not"), (12, "an OpenSS"), (18, "it has no")]);
     }
 }
