@@ -19,6 +19,7 @@ mod host;
 mod injection;
 mod making;
 mod orphans;
+mod pages;
 mod patience;
 mod plans;
 mod process;

@@ -1,9 +1,10 @@
-//! A project of `examples/`, with what the test adds: a registry of its own for Composer, settings that need no mirror for
-//! Maven, variables that say that there is no network. The examples' build files are used as they are.
+//! A project of `examples/`, as it is, and what its page has a user do where a registry cannot be reached: Composer's own is
+//! one in the guest, Maven's mirror is none. Variables say that there is no network.
 
 use std::{
     fs,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 /// The examples, by the names of their ecosystems.
@@ -42,27 +43,31 @@ impl Project {
 
     /// Writes what the first build needs.
     pub(super) fn for_the_first(&self) {
-        let mut text = self.build_file();
-        match self.name {
-            "composer" => {
-                let serve = SERVE_COMPOSER.replace('\n', "\n      ");
-                text = text.replacen("pipeline:\n", &format!("pipeline:\n  - runs: |\n      {serve}\n\n"), 1);
-                let json = fs::read_to_string(self.source("composer.json")).unwrap();
-                fs::write(self.source("composer.json"), json.replacen('{', COMPOSER_REPOSITORY, 1)).unwrap();
-            }
-            "maven" => {
-                fs::create_dir(self.source(".mvn")).unwrap();
-                fs::write(self.source(".mvn/maven.config"), "--settings\n.mvn/settings.xml\n").unwrap();
-                fs::write(self.source(".mvn/settings.xml"), "<settings/>\n").unwrap();
-            }
-            _ => {}
+        let text = match self.name {
+            "composer" => fs::read_to_string(self.source("registry.yaml")).unwrap(),
+            _ => self.build_file(),
+        };
+        if self.name == "maven" {
+            self.follow("settings.xml");
         }
         self.write(&text, "");
     }
 
+    /// Does in the project what its page prints in the block with these words.
+    fn follow(&self, words: &str) {
+        let page = fs::read_to_string(self.source("README.md")).unwrap();
+        let blocks = page.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+        let block = blocks.into_iter().find(|block| block.contains(words)).unwrap();
+        let status = Command::new("sh").args(["-ec", block]).current_dir(self.source("")).status().unwrap();
+        assert!(status.success(), "{block}");
+    }
+
     /// Writes what the second build needs: nothing but the word that there is no network, for tools that want it.
     pub(super) fn for_the_second(&self) {
-        self.write(&self.build_file(), "UV_OFFLINE=1\nCARGO_NET_OFFLINE=true\nCOMPOSER_DISABLE_NETWORK=1\n");
+        self.write(
+            &self.build_file(),
+            "UV_OFFLINE=1\nCARGO_NET_OFFLINE=true\nCOMPOSER=registry.json\nCOMPOSER_DISABLE_NETWORK=1\n",
+        );
     }
 
     /// Has the build's last step count what it received.
@@ -83,15 +88,6 @@ impl Project {
     /// Whether the second build has a network.
     pub(super) fn network(&self) -> Network {
         if self.name == "pip" { Network::On } else { Network::Off }
-    }
-
-    /// What of the cache even a build that needs nothing new may write again: its report may call that new, and nothing else.
-    pub(super) fn rewritten(&self) -> &'static [&'static str] {
-        match self.name {
-            // A log of each run, and a line in the index for each use.
-            "npm" => &["npm/_logs", "npm/_cacache/index-v5"],
-            _ => &[],
-        }
     }
 
     /// What the second build prints only if it did not use the cache.
@@ -135,21 +131,3 @@ fn copy(from: &Path, to: &Path) {
         }
     }
 }
-
-/// Put at the beginning of composer.json.
-const COMPOSER_REPOSITORY: &str = r#"{
-    "repositories": [{"type": "composer", "url": "http://127.0.0.1:8099"}, {"packagist.org": false}],
-    "config": {"secure-http": false},"#;
-
-/// A registry with the one package of the example, made of what Debian's Composer comes with.
-const SERVE_COMPOSER: &str = r#"mkdir -p /tmp/registry
-cd /usr/share/php/Psr/Log
-zip --quiet --recurse-paths /tmp/registry/log.zip .
-cat > /tmp/registry/packages.json <<'END'
-{"packages": {"psr/log": {"1.1.4": {"name": "psr/log", "version": "1.1.4",
-  "dist": {"type": "zip", "url": "http://127.0.0.1:8099/log.zip"}, "autoload": {"psr-4": {"Psr\\Log\\": ""}}}}}}
-END
-cd /tmp/registry
-setsid php -S 127.0.0.1:8099 >/dev/null 2>&1 &
-for n in $(seq 100); do (exec 3<>/dev/tcp/127.0.0.1/8099) 2>/dev/null && exit 0; sleep 0.1; done
-exit 1"#;

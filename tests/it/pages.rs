@@ -1,0 +1,88 @@
+//! What the pages of `examples/` and the README say of package managers is what the table says.
+
+use std::{fs, path::Path};
+
+use clap::CommandFactory;
+use kiln::{
+    cli::Cli,
+    ecosystem::{CACHE, ECOSYSTEMS, Ecosystem, Kind, always, on_request},
+};
+
+fn text(path: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
+}
+
+/// The names of files, in code, of the paragraph that begins with this.
+fn names<'p>(page: &'p str, begin: &str) -> Vec<&'p str> {
+    let paragraph = page.split("\n\n").find(|paragraph| paragraph.starts_with(begin));
+    let code = paragraph.unwrap_or_else(|| panic!("no {begin}\n{page}")).split('`').skip(1).step_by(2);
+    // Options are no files.
+    code.filter(|word| !word.starts_with("--")).collect()
+}
+
+/// A pattern as a page writes it.
+fn shown(pattern: &str) -> &str {
+    pattern.strip_prefix("**/").unwrap_or(pattern)
+}
+
+fn check(ecosystem: &Ecosystem, page: &str) {
+    let Ecosystem { name, variables, directory, keeps, junk, rewritten, .. } = ecosystem;
+    for (variable, value) in *variables {
+        assert!(page.contains(&format!("`{variable}={value}`")), "{name}: {variable}");
+    }
+    assert!(page.contains(&format!("{CACHE}/{directory}`")), "{name}: {directory}");
+    let (kept, not_kept) = (names(page, "**Kept**"), names(page, "**Not kept**"));
+    let is_junk = |word: &&&str| ecosystem.kind(Path::new(word)) == Kind::Junk;
+    assert_eq!(kept.iter().filter(is_junk).count(), 0, "{name} is said to keep some of {kept:?}");
+    let said = not_kept.iter().filter(is_junk).count();
+    assert_eq!(said, not_kept.len(), "{name} is said not to keep some of {not_kept:?}");
+    for pattern in keeps.iter().chain(*rewritten) {
+        assert!(kept.contains(&shown(pattern)), "{name}: {pattern} is not among {kept:?}");
+    }
+    for pattern in *junk {
+        assert!(not_kept.contains(&shown(pattern)), "{name}: {pattern} is not among {not_kept:?}");
+    }
+}
+
+#[test]
+fn the_pages_of_examples_say_what_the_table_says() {
+    for ecosystem in always() {
+        check(ecosystem, &text(&format!("examples/{}/README.md", ecosystem.name)));
+    }
+}
+
+#[test]
+fn the_readme_names_all_of_the_table() {
+    let readme = text("README.md");
+    for ecosystem in always() {
+        assert!(readme.contains(&format!("](examples/{})", ecosystem.name)), "{}", ecosystem.name);
+    }
+    let list = readme.split_once("`--cache-also LIST` leads more tools to it:").unwrap().1;
+    let list = list.split_once(". ").unwrap().0.replace(" (with the package `ccache`)", "");
+    let mut command = Cli::command();
+    let build = command.find_subcommand_mut("build").unwrap();
+    let flag = build.get_arguments().find(|argument| argument.get_id() == "cache_also").unwrap();
+    let help = flag.get_help().unwrap().to_string();
+    let help = help.split_once(": ").unwrap().1;
+    let known: Vec<&str> = on_request().map(|ecosystem| ecosystem.name).collect();
+    for (place, list) in [("README", &*list), ("--help", help)] {
+        let said: Vec<&str> = list.split(',').map(str::trim).collect();
+        assert_eq!(said, known, "{place}");
+    }
+}
+
+#[test]
+fn a_page_that_differs_is_found() {
+    let npm = ECOSYSTEMS.iter().find(|ecosystem| ecosystem.name == "npm").unwrap();
+    let page = text("examples/npm/README.md");
+    for (from, to) in [
+        ("=/var/cache/melange/npm", "=/var/cache/melange/other"),
+        ("(`_cacache`)", "(`_cacache`, `_logs`)"),
+        ("(`_cacache`)", ""),
+        ("(`_npx`)", "(`_npx`, `_cacache/content-v2`)"),
+        ("(`_npx`)", ""),
+    ] {
+        let other = page.replace(from, to);
+        assert!(std::panic::catch_unwind(|| check(npm, &other)).is_err(), "{from} {to}");
+    }
+}
