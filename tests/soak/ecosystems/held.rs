@@ -57,7 +57,8 @@ impl Held {
 
     /// What is not as it was before, of those that a build which needs nothing new leaves alone.
     pub(super) fn made_anew<'h>(&'h self, before: &'h Self) -> Vec<&'h Path> {
-        let changed = self.changed(before).map(|(path, _)| path);
+        let changed = self.0.iter().filter(|(path, entry)| before.0.get(*path) != Some(*entry));
+        let changed = changed.map(|(path, _)| path.as_path());
         changed.filter(|path| ecosystem::kind(path) == Kind::Kept).collect()
     }
 
@@ -68,16 +69,5 @@ impl Held {
             .filter(|(path, _)| ecosystem::kind(path) == Kind::Rewritten)
             .map(|(_, entry)| entry.bytes)
             .sum()
-    }
-
-    /// Bytes of what is not as it was before, below these paths.
-    pub(super) fn rewritten(&self, before: &Self, paths: &[&str]) -> u64 {
-        let below = |path: &Path| paths.iter().any(|directory| path.starts_with(directory));
-        self.changed(before).filter(|(path, _)| below(path)).map(|(_, entry)| entry.bytes).sum()
-    }
-
-    fn changed<'h>(&'h self, before: &'h Self) -> impl Iterator<Item = (&'h Path, &'h Entry)> {
-        let other = |(path, entry): &(&PathBuf, &Entry)| before.0.get(*path) != Some(*entry);
-        self.0.iter().filter(other).map(|(path, entry)| (path.as_path(), entry))
     }
 }
