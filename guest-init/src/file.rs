@@ -2,19 +2,23 @@
 
 use std::{
     fs::{self, Permissions},
-    io::Write,
+    io::{self, Write},
     os::unix::fs::{OpenOptionsExt, PermissionsExt},
     path::Path,
 };
 
 use anyhow::{Context, Result};
-use kiln_protocol::TextFile;
+use kiln_protocol::{Held, TextFile};
 use nix::libc;
 
-/// Writes one file, replacing what is there; a symbolic link is replaced, not followed.
+/// Writes one file; a symbolic link in its place is replaced.
 pub(crate) fn write(file: &TextFile) -> Result<()> {
-    let TextFile { path, text, mode } = file;
+    let TextFile { path, text, held, mode } = file;
     let context = || format!("write {path}");
+    let before = match held {
+        Held::Goes => Vec::new(),
+        Held::Stays => lines(Path::new(path)).with_context(|| format!("read {path}"))?,
+    };
     if let Some(parent) = Path::new(path).parent() {
         fs::create_dir_all(parent).with_context(context)?;
     }
@@ -25,8 +29,20 @@ pub(crate) fn write(file: &TextFile) -> Result<()> {
     let mut options = fs::OpenOptions::new();
     options.write(true).create(true).truncate(true).custom_flags(libc::O_NOFOLLOW);
     let mut written = options.open(path).with_context(context)?;
-    written.write_all(text.as_bytes()).with_context(context)?;
+    written.write_all(&before).and_then(|()| written.write_all(text.as_bytes())).with_context(context)?;
     written.set_permissions(Permissions::from_mode(*mode)).with_context(context)
+}
+
+/// What a file holds, its last line whole; nothing where there is none.
+fn lines(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = match fs::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        read => read?,
+    };
+    if bytes.last().is_some_and(|&last| last != b'\n') {
+        bytes.push(b'\n');
+    }
+    Ok(bytes)
 }
 
 #[cfg(test)]
@@ -43,10 +59,18 @@ mod tests {
         fs::create_dir(directory.path().join("new")).expect("made");
         symlink(&target, &link).expect("linked");
         let path = link.to_string_lossy().into_owned();
-        for text in ["a longer text", "short"] {
-            write(&TextFile { path: path.clone(), text: text.into(), mode: 0o640 }).expect("written");
-            assert_eq!(fs::read_to_string(&link).expect("read"), text);
-        }
+        let put = |text: &str, held| {
+            write(&TextFile { path: path.clone(), text: text.into(), held, mode: 0o640 }).expect("written");
+            fs::read_to_string(&link).expect("read")
+        };
+        assert_eq!(put("a longer text", Held::Goes), "a longer text");
+        assert_eq!(put("short", Held::Goes), "short");
+        assert_eq!(put("more\n", Held::Stays), "short\nmore\n");
+        fs::remove_file(&link).expect("removed");
+        assert_eq!(put("first\n", Held::Stays), "first\n");
+        fs::remove_file(&link).expect("removed");
+        symlink(&target, &link).expect("linked");
+        assert_eq!(put("after", Held::Stays), "old\nafter");
         assert_eq!(fs::read_to_string(&target).expect("read"), "old");
         let metadata = fs::symlink_metadata(&link).expect("there");
         assert!(metadata.is_file());

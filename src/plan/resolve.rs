@@ -310,7 +310,7 @@ fn capabilities(recipe: &Recipe) -> Result<Vec<u8>, Failure> {
 /// What tools read of the cache instead of a variable.
 fn tool_files(recipe: &Recipe) -> impl Iterator<Item = TextFile> {
     let files = recipe.cache_also.iter().flat_map(|ecosystem| ecosystem.files);
-    files.map(|&(path, text)| TextFile { path: path.into(), text: text.into(), mode: 0o644 })
+    files.map(|&(path, text)| world::file(path, text.into()))
 }
 
 fn planned_steps(recipe: &Recipe, wishes: &Wishes, supplies: &Supplies, shell: &str) -> Vec<PlannedStep> {

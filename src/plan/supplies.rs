@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use kiln_protocol::TextFile;
+use kiln_protocol::{Held, TextFile};
 use serde::Serialize;
 
 use super::{RunnerKind, loopback::Loopback, userinfo::Userinfo};
@@ -150,7 +150,10 @@ impl Supplies {
     /// Files that say what a tool reads of no variable.
     pub(super) fn files(&self) -> Option<TextFile> {
         let there = !self.proxies.is_empty();
-        there.then(|| TextFile { path: MAVEN_RC.into(), text: MAVEN_PROXIES.into(), mode: 0o644 })
+        // What the image's own says comes first, and may have set MAVEN_OPTS.
+        let file =
+            || TextFile { path: MAVEN_RC.into(), text: MAVEN_PROXIES.into(), held: Held::Stays, mode: 0o644 };
+        there.then(file)
     }
 
     /// The variables that lead tools to it; the build file's own win.

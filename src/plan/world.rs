@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeSet, path::Path};
 
-use kiln_protocol::{Access, Identity, Mount, Network as GuestNetwork, TextFile, World};
+use kiln_protocol::{Access, Held, Identity, Mount, Network as GuestNetwork, TextFile, World};
 
 use super::{
     BUILD_ID, CACHE, CACHE_TAG, CachePlan, CacheShare, CacheWrites, Network, OUTPUT, Owner, ROOT_SERIAL,
@@ -235,7 +235,7 @@ pub const HOSTNAME: &str = "kiln";
 
 /// A file that everybody can read.
 pub(super) fn file(path: &str, text: String) -> TextFile {
-    TextFile { path: path.into(), text, mode: 0o644 }
+    TextFile { path: path.into(), text, held: Held::Goes, mode: 0o644 }
 }
 
 /// `/etc/hosts`, the same in every backend.

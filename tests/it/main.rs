@@ -18,6 +18,7 @@ mod help;
 mod host;
 mod injection;
 mod making;
+mod mavenrc;
 mod orphans;
 mod pages;
 mod patience;

@@ -238,10 +238,21 @@ pub struct Identity {
 /// A small file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TextFile {
-    /// Absolute; parents are made. A symbolic link there is replaced, not followed.
+    /// Absolute; parents are made. A symbolic link there is replaced; nothing is written through it.
     pub path: String,
     /// What it shall hold.
     pub text: String,
+    /// What becomes of what it holds.
+    pub held: Held,
     /// Permission bits.
     pub mode: u32,
+}
+
+/// What becomes of the content that a file has already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Held {
+    /// It goes.
+    Goes,
+    /// It stays, and the new one comes after it.
+    Stays,
 }

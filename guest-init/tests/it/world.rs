@@ -1,7 +1,7 @@
 //! What `Prepare` makes, in namespaces of its own.
 
 use kiln_protocol::{
-    Access, FromGuest, Given, Identity, Limit, Mount, Resource, TextFile, ToGuest, User, World,
+    Access, FromGuest, Given, Held, Identity, Limit, Mount, Resource, TextFile, ToGuest, User, World,
 };
 
 use crate::agent::{Agent, empty_world, is_root, sh, skip};
@@ -60,6 +60,7 @@ fn a_world_is_made_in_the_order_of_its_fields() {
         files: vec![TextFile {
             path: "/etc/a/hosts".into(),
             text: "127.0.0.1 localhost\n".into(),
+            held: Held::Goes,
             mode: 0o640,
         }],
         capabilities: Some(vec![0, 5]),
