@@ -160,7 +160,7 @@ pub enum VirtiofsdChoice {
 }
 
 /// Where the variables and steps of a build file come from.
-#[derive(Debug, Default, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub struct RecipeArgs {
     /// The architecture to build for [default: the host's].
     #[arg(long, value_name = "ARCH", value_delimiter = ',')]

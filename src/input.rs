@@ -1,22 +1,23 @@
 //! A file that the user names -> its bytes: no more of them than it may have, and no longer than a person waits.
 //!
 //! A pipe is a file as well (`<(pass show token)`), and one that nobody writes to must not hold kiln for ever: [`PATIENCE`]
-//! ends the wait. What has no end is read to the limit only.
+//! ends the wait. What has no end is read to the limit only. Who hears signals reads in another thread.
 
 use std::{
     fs::File,
     io::{self, ErrorKind, Read},
     os::{fd::AsFd, unix::fs::OpenOptionsExt},
     path::Path,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use nix::{
+    errno::Errno,
     libc,
     poll::{PollFd, PollFlags, PollTimeout, poll},
 };
 
-/// How long a pipe may give nothing: a program that asks a person first may be behind it.
+/// How long a pipe may take to end: a program that asks a person first may be behind it.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Reads a file, or a pipe to its end: at most `most` bytes and one more, which says that there are too many.
@@ -32,10 +33,14 @@ fn read_within(path: &Path, most: usize, patience: Duration) -> io::Result<Vec<u
     if file.metadata()?.is_file() {
         return bounded(file, most);
     }
+    let deadline = Instant::now() + patience;
     let mut bytes = Vec::new();
     let mut piece = vec![0; 64 << 10];
     while bytes.len() <= most {
-        await_bytes(&file, patience)?;
+        if !has_bytes(&file, deadline)? {
+            let why = format!("it did not end within {} s", patience.as_secs());
+            return Err(io::Error::new(ErrorKind::TimedOut, why));
+        }
         let count = match (&file).read(&mut piece) {
             Ok(0) => break,
             Ok(count) => count.min(most + 1 - bytes.len()),
@@ -59,16 +64,17 @@ fn bounded(file: File, most: usize) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Waits for bytes, or for the end.
-fn await_bytes(file: &File, patience: Duration) -> io::Result<()> {
-    let left = PollTimeout::try_from(patience).map_err(|_| io::Error::from(ErrorKind::InvalidInput))?;
-    match poll(&mut [PollFd::new(file.as_fd(), PollFlags::POLLIN)], left) {
-        Ok(0) => {
-            let why = format!("nothing came from it for {} s", patience.as_secs());
-            Err(io::Error::new(ErrorKind::TimedOut, why))
+/// Waits for bytes, or for the end: neither comes in time, perhaps.
+fn has_bytes(file: &File, deadline: Instant) -> io::Result<bool> {
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let left = PollTimeout::try_from(left).map_err(|_| io::Error::from(ErrorKind::InvalidInput))?;
+        match poll(&mut [PollFd::new(file.as_fd(), PollFlags::POLLIN)], left) {
+            Ok(count) => return Ok(count > 0 && Instant::now() < deadline),
+            // Another thread's signal, or a stop.
+            Err(Errno::EINTR) => {}
+            Err(error) => return Err(error.into()),
         }
-        Ok(_) => Ok(()),
-        Err(error) => Err(error.into()),
     }
 }
 
@@ -90,6 +96,17 @@ mod tests {
         assert_eq!(read(file.path(), MOST).expect("read").len(), MOST);
         assert_eq!(read(file.path(), MOST - 10).expect("read").len(), MOST - 9);
         assert_eq!(read(Path::new("/"), MOST).expect_err("refused").kind(), ErrorKind::IsADirectory);
+    }
+
+    #[test]
+    fn a_pipe_that_trickles_is_not_waited_for_longer_than_one_that_gives_nothing() {
+        let (reader, mut writer) = io::pipe().expect("made");
+        let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&reader));
+        let trickle = thread::spawn(move || while writer.write_all(b"x").is_ok() {});
+        let waited = read_within(Path::new(&path), usize::MAX - 1, Duration::from_millis(50));
+        assert_eq!(waited.expect_err("it has no end").kind(), ErrorKind::TimedOut);
+        drop(reader);
+        trickle.join().expect("it ended");
     }
 
     #[test]

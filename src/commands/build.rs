@@ -145,7 +145,8 @@ impl Build<'_> {
     async fn run(&mut self, args: &BuildArgs) -> Result<Code> {
         let clock = Instant::now();
         let file = recipe::file(args.file.as_deref())?;
-        let Some(recipe) = recipe::load(&file, &args.recipe, self.sink)? else { return Ok(Code::Success) };
+        let loaded = recipe::load_unless(&mut self.interrupts, &file, &args.recipe, self.sink).await?;
+        let Some(recipe) = loaded else { return Ok(Code::Success) };
         let mut wishes = wishes::wishes(&args.machine, self.env, &file)?;
         let commit_limit = wishes::commit_limit(&args.machine.cache_commit_limit, "--cache-commit-limit")?;
         let asking = lease::Asking { home: &self.home, sink: self.sink, interrupts: self.interrupts.clone() };

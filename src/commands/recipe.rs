@@ -9,6 +9,7 @@ use crate::{
     cli::{CompileArgs, RecipeArgs},
     compile::{Arch, Libc, Recipe, is_valid_version, serves},
     ecosystem::{self, Ecosystem, Scope},
+    engine::Interrupts,
     event::{Event, Sink},
     exit::{Code, Failure},
     manifest::{self, Diagnostics, Source, Text},
@@ -111,6 +112,29 @@ fn cache_also(names: &[String]) -> Result<Vec<&'static Ecosystem>, Failure> {
         }
     }
     Ok(also)
+}
+
+/// [`load`] where signals are heard: a build file may be a pipe that nobody writes to.
+pub(super) async fn load_unless(
+    interrupts: &mut Interrupts,
+    file: &Path,
+    args: &RecipeArgs,
+    sink: &mut dyn Sink,
+) -> Result<Option<Recipe>> {
+    let (file, args) = (file.to_owned(), args.clone());
+    let loading = tokio::task::spawn_blocking(move || {
+        let mut said = Vec::new();
+        let recipe = load(&file, &args, &mut |event| said.push(event));
+        (recipe, said)
+    });
+    let (recipe, said) = tokio::select! {
+        biased;
+        // The reader goes with kiln.
+        error = interrupts.refuse() => return Err(error),
+        loaded = loading => loaded.context("the reader of the build file panicked")?,
+    };
+    said.into_iter().for_each(|event| sink.emit(event));
+    recipe
 }
 
 /// The recipe of a build file; `None`, and a note, when it is for none of the architectures asked for.

@@ -5,7 +5,7 @@ use std::{
     io::Write,
     os::unix::fs::symlink,
     path::PathBuf,
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
     sync::mpsc,
     thread,
     time::Duration,
@@ -171,6 +171,43 @@ fn a_pipe_is_waited_for_and_a_signal_ends_the_wait() {
     drop(writer);
     let output = child.wait_with_output().expect("it ends");
     assert!(output.status.success() && said(&output).contains("***"), "{}", said(&output));
+    ended_by_signals(start);
+    super::assert_clean(&project);
+}
+
+#[test]
+fn a_signal_ends_the_wait_for_a_pipe_in_every_other_place_of_a_file() {
+    let (directory, project) = project();
+    let pipe = directory.path().join("pipe");
+    mkfifo(&pipe, Mode::S_IRWXU).expect("made");
+    let pipe = pipe.to_str().expect("UTF-8");
+    let file = "package:\n  name: sample\n  version: 1.0\n  epoch: 0\npipeline:\n  - runs: 'true'\n";
+    fs::write(project.join("file.yaml"), file).expect("written");
+    let places: [&[&str]; 4] = [
+        &[pipe],
+        &["file.yaml", "--env-file", pipe],
+        &["file.yaml", "--vars-file", pipe],
+        &["file.yaml", "--host-certs", pipe],
+    ];
+    // The bundle is read when the sandbox is about to start.
+    for arguments in &places[..if has_bwrap() { 4 } else { 3 }] {
+        ended_by_signals(|| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_kiln"));
+            command.args(["build", "--runner", "bubblewrap", "--cache-dir", ""]).args(*arguments);
+            command
+                .current_dir(&project)
+                .env("QEMU_DISKS_PATH", super::scratch(&project))
+                .stdin(Stdio::null());
+            let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+            let writer = fs::File::options().write(true).open(pipe).expect("opened");
+            (child.expect("kiln can be started"), writer)
+        });
+    }
+    super::assert_clean(&project);
+}
+
+/// What waits for the writer's end is ended by each signal, with its code.
+fn ended_by_signals(start: impl Fn() -> (Child, fs::File)) {
     for (signal, code) in [(Signal::SIGINT, 130), (Signal::SIGTERM, 143)] {
         let (child, writer) = start();
         kill(Pid::from_raw(child.id().cast_signed()), signal).expect("it is there");
@@ -183,5 +220,4 @@ fn a_pipe_is_waited_for_and_a_signal_ends_the_wait() {
         let output = output.expect("the signal is heeded");
         assert_eq!(output.status.code(), Some(code), "{}", said(&output));
     }
-    super::assert_clean(&project);
 }

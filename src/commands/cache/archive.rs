@@ -3,6 +3,7 @@
 use std::{
     fs::File,
     io::{self, Read},
+    os::unix::fs::FileTypeExt,
     path::Path,
 };
 
@@ -11,13 +12,13 @@ use anyhow::{Context, Result, ensure};
 use super::{lease, lease_of};
 use crate::{
     cache::{self, Chosen, Kept, Lease, Outcome, Strength},
-    cli::{ExportArgs, ImportArgs},
-    commands::wishes,
-    event::Amount,
+    cli::{ExportArgs, ImportArgs, ProgressChoice},
+    commands::{progress, wishes},
+    event::{Amount, Event, Sink},
     exit::{Code, Failure},
     home::Home,
     package::Directory,
-    report,
+    report::{self, Outlets, Reporter},
 };
 
 /// Stands for stdin and stdout.
@@ -70,6 +71,10 @@ pub(super) fn import(home: &Home, args: &ImportArgs) -> Result<Code> {
     let failed = |why: String| {
         Failure::new(Code::Cache, format!("{shown} cannot be imported{why}"), "nothing of it is in the cache")
     };
+    if file.metadata().is_ok_and(|metadata| metadata.file_type().is_fifo()) {
+        let text = format!("reads the pipe {shown} until whoever writes to it is done");
+        Reporter::new(progress(ProgressChoice::Plain), Outlets::of_process()).emit(Event::Note { text });
+    }
     let archive: Box<dyn Read> = match file == Path::new(STANDARD) {
         true => Box::new(io::stdin().lock()),
         false => Box::new(File::open(file).with_context(|| failed(String::new()))?),
