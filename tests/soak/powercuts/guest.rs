@@ -122,13 +122,13 @@ fn mounted(job: Job) -> Place {
         return Place::below("/cache", home);
     }
     // Above the directory that is looked at later: there is what is flushed.
-    for directory in ["/cache/none", "/cache/work", "/cache/cache", "/cache/home"] {
+    for directory in ["/cache/none", "/cache/scratch", "/cache/cache", "/cache/home"] {
         fs::create_dir(directory).unwrap();
     }
     let unflushed = |name: &str| {
         let target = format!("/unflushed/{name}");
         fs::create_dir(&target).unwrap();
-        let work = format!("/cache/work/{name}");
+        let work = format!("/cache/scratch/{name}");
         fs::create_dir(&work).unwrap();
         let options = format!("lowerdir=/cache/none,upperdir=/cache/{name},workdir={work},volatile");
         mount(Some("overlay"), &*target, Some("overlay"), MsFlags::empty(), Some(&*options)).unwrap();
