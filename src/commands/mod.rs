@@ -23,7 +23,10 @@ mod unsupported;
 mod update_cache;
 mod wishes;
 
-use std::{io, process::ExitCode};
+use std::{
+    io::{self, IsTerminal},
+    process::ExitCode,
+};
 
 use anyhow::{Context, Result};
 use clap::{CommandFactory, Parser};
@@ -66,14 +69,23 @@ fn gives_a_status_of_another() -> bool {
     std::env::args_os().nth(1).is_some_and(|first| first == "run" || first == "shell")
 }
 
-fn start_log(filter: &str) -> Result<()> {
-    let filter = tracing_subscriber::EnvFilter::try_new(filter).map_err(|error| {
+/// Levels of the log that are for users: they need neither the time nor kiln's own modules.
+const FOR_USERS: [&str; 2] = ["error", "warn"];
+
+fn start_log(level: &str) -> Result<()> {
+    let filter = tracing_subscriber::EnvFilter::try_new(level).map_err(|error| {
         crate::exit::Failure::usage(
-            format!("--log-level {filter}: {error}"),
+            format!("--log-level {level}: {error}"),
             "write error, warn, info or debug",
         )
     })?;
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+    let colour = io::stderr().is_terminal() && Env::of_process().get("NO_COLOR").is_none();
+    let printer = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(colour);
+    if FOR_USERS.contains(&level) {
+        printer.without_time().with_target(false).init();
+    } else {
+        printer.init();
+    }
     Ok(())
 }
 

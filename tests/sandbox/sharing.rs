@@ -141,7 +141,9 @@ fn who_commits_waits_for_a_commit_and_is_heard_meanwhile() {
         let mut said = BufReader::new(kiln.stderr.take().expect("it was piped"));
         wait_for(&mut said, "] started");
         let turn = place.lease.as_ref().expect("held").turn().expect("taken");
-        let line = wait_for(&mut said, "waits, at most 3600s, for a commit into the cache");
+        let words = " WARN waits, at most 3600s, for a commit into the cache ";
+        let line = wait_for(&mut said, words);
+        assert!(line.starts_with(words), "{line}");
         assert!(line.contains("(another-1.0-r0, mode rw)") && !line.contains("sample"), "{line}");
         let held = signal.map(|signal| kill(pid, signal).map(|()| turn).expect("sent"));
         let mut rest = String::new();

@@ -22,7 +22,8 @@ pub(super) fn run(home: &Home, cache: &CacheArgs, repair: bool, json: bool) -> R
     if unmended == 0 {
         return Ok(Code::Success);
     }
-    let what = format!("{unmended} faults of the cache {} are not mended", lease.directory().display());
+    let faults = if unmended == 1 { "1 fault is" } else { &format!("{unmended} faults are") };
+    let what = format!("{faults} not mended in the cache {}", lease.directory().display());
     let way_out = match repair {
         true => "the log names the reasons; what belongs to another user only root can give away",
         false => "kiln cache verify --repair mends them",
@@ -40,11 +41,14 @@ fn text(verdict: &Verdict) -> String {
         }
     }
     if *waiting > 0 {
-        text += &format!("{waiting} commits wait until nobody else uses the cache\n");
+        let commits = if *waiting == 1 { "1 commit waits" } else { &format!("{waiting} commits wait") };
+        text += &format!("{commits} until nobody else uses the cache\n");
     }
-    let faults = faults.len() + records.len();
-    let mended = faults - verdict.unmended();
-    text + &format!("{compared} files compared, {faults} faults, {mended} mended\n")
+    let count = faults.len() + records.len();
+    let mended = count - verdict.unmended();
+    let files = if *compared == 1 { "file" } else { "files" };
+    let faults = if count == 1 { "fault" } else { "faults" };
+    text + &format!("{compared} {files} compared, {count} {faults}, {mended} mended\n")
 }
 
 fn document(lease: &Lease, verdict: &Verdict) -> Result<String> {
