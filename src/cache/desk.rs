@@ -112,6 +112,13 @@ impl Desk {
         Ok(holders)
     }
 
+    /// Whether there are users, and all of them are called so.
+    pub(super) fn has_only(&self, names: &[&str]) -> Result<bool> {
+        let users = self.users()?;
+        let is_one = |user: &String| names.iter().any(|name| user.ends_with(&format!(" ({name})")));
+        Ok(!users.is_empty() && users.iter().all(is_one))
+    }
+
     /// The same in words for whoever was not let in.
     pub(super) fn used_by(&self) -> Result<String> {
         let users = self.users()?;

@@ -33,6 +33,11 @@ const SCRATCH: &str = "scratch";
 /// More builds than that on one cache, each with a directory of its own, are a mistake.
 const MOST_PRIVATE: usize = 256;
 
+/// Who asks for `kiln cache`. It is no build: a build that wants the cache for itself waits for it.
+pub const CARE: &str = "kiln cache";
+/// Who asks for `kiln update-cache`; the same.
+pub const UPDATE: &str = "kiln update-cache";
+
 /// What is asked for.
 #[derive(Debug, Clone)]
 pub struct Request {
@@ -202,10 +207,14 @@ pub(super) fn after_all() -> Result<Stamp> {
     now()
 }
 
-/// The directory alone, or, where another has it, the first free one of those that kiln keeps for that case.
-pub fn private(home: &Home, request: &Request) -> Result<Lease> {
+/// The directory alone, or, where another build has it, the first free one of those that kiln keeps for that case. Who is no
+/// build is waited for.
+pub async fn private(home: &Home, request: &Request, sink: &mut dyn Sink) -> Result<Lease> {
     if let Some(lease) = Lease::try_acquire(home, request)? {
         return Ok(lease);
+    }
+    if Desk::open(home, &request.directory)?.has_only(&[CARE, UPDATE])? {
+        return Lease::acquire(home, request.clone(), sink).await;
     }
     let own = home.dir(PRIVATE)?.join(Key::of(&request.directory)?.0);
     for number in 1..=MOST_PRIVATE {

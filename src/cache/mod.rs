@@ -88,7 +88,7 @@ pub use commit::{Kept, commit};
 pub use desk::known;
 pub use export::{Chosen, export, import};
 pub use fit::{apart, writable};
-pub use lease::{Lease, Request, private};
+pub use lease::{CARE, Lease, Request, UPDATE, private};
 pub use lock::Strength;
 pub use prune::{Entry, Inventory, Pruned, Wanted, inventory, named, prune, would_prune};
 pub use report::{Writes, report, written};

@@ -63,7 +63,7 @@ fn lease_of(home: &Home, directory: &Path, strength: Strength, limit: Duration) 
         Failure::new(Code::Cache, format!("there is no cache {shown}"), "name it with --cache-dir")
     })?;
     cache::apart(home, &directory)?;
-    let who = "kiln cache".into();
+    let who = cache::CARE.into();
     let request = Request { directory, strength, who, limit };
     if !limit.is_zero() {
         let mut reporter = Reporter::new(super::progress(ProgressChoice::Plain), Outlets::of_process());

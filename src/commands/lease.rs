@@ -41,29 +41,32 @@ impl Asking<'_> {
         if let Some(text) = warning(&plan) {
             self.sink.emit(Event::Note { text });
         }
-        let request = |directory, strength| Request { directory, strength, who: who.clone(), limit };
-        let lease = match plan.sharing {
-            CacheSharing::Shared => request(plan.directory, Strength::Shared),
-            CacheSharing::Locked => request(plan.directory, Strength::Exclusive),
-            CacheSharing::Private => {
-                let lease = cache::private(self.home, &request(plan.directory.clone(), Strength::Exclusive))?;
-                if lease.directory() != plan.directory {
-                    let text = format!(
-                        "the cache {} is in use: this build has one of its own, {}",
-                        plan.directory.display(),
-                        lease.directory().display()
-                    );
-                    self.sink.emit(Event::Note { text });
-                    wishes.cache_dir = Some(lease.directory().to_owned());
-                }
-                return Ok(Some(lease));
+        let strength = match plan.sharing {
+            CacheSharing::Shared => Strength::Shared,
+            CacheSharing::Locked | CacheSharing::Private => Strength::Exclusive,
+        };
+        let request = Request { directory: plan.directory.clone(), strength, who, limit };
+        let Self { home, sink, mut interrupts } = self;
+        let acquiring = async {
+            match plan.sharing {
+                CacheSharing::Shared | CacheSharing::Locked => Lease::acquire(home, request, sink).await,
+                CacheSharing::Private => cache::private(home, &request, sink).await,
             }
         };
-        let Self { home, sink, mut interrupts } = self;
-        tokio::select! {
-            lease = Lease::acquire(home, lease, sink) => lease.map(Some),
-            error = interrupts.refuse() => Err(error),
+        let lease = tokio::select! {
+            lease = acquiring => lease?,
+            error = interrupts.refuse() => return Err(error),
+        };
+        if lease.directory() != plan.directory {
+            let text = format!(
+                "the cache {} is in use: this build has one of its own, {}",
+                plan.directory.display(),
+                lease.directory().display()
+            );
+            sink.emit(Event::Note { text });
+            wishes.cache_dir = Some(lease.directory().to_owned());
         }
+        Ok(Some(lease))
     }
 }
 

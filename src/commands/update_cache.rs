@@ -37,7 +37,7 @@ pub(super) async fn run(args: &UpdateCacheArgs, env: &Env) -> Result<Code> {
     let spawner = Rc::new(Spawner::start()?);
     let filled = signals::abortable(async {
         // A build that excludes others keeps what it has seen of the directory.
-        let (directory, who) = (cache.clone(), "kiln update-cache".to_owned());
+        let (directory, who) = (cache.clone(), cache::UPDATE.to_owned());
         let request = Request { directory, strength: Strength::Shared, who, limit };
         let lease = Rc::new(Lease::acquire(&home, request, &mut reporter).await?);
         sources::fill(wanted, &lease, &spawner, &mut reporter).await?;

@@ -186,6 +186,7 @@ fn of_caches_that_are_gone_nothing_is_kept() {
     let bench = Bench::new();
     let home = bench.home();
     let names = |below: &str| fs::read_dir(home.root().join(below)).map_or(0, |listing| listing.count());
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let lease = |directory: &Path| {
         let request = Request {
             directory: directory.to_owned(),
@@ -193,7 +194,7 @@ fn of_caches_that_are_gone_nothing_is_kept() {
             who: "a test".into(),
             limit: Duration::ZERO,
         };
-        private(&home, &request).unwrap()
+        runtime.block_on(private(&home, &request, &mut |_| {})).unwrap()
     };
     let other = bench.cache().with_extension("other");
     fs::create_dir(&other).unwrap();

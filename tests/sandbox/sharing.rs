@@ -10,7 +10,7 @@ use std::{
 };
 
 use kiln::{
-    cache::{Lease, Request, Strength},
+    cache::{CARE, Lease, Request, Strength, UPDATE},
     env::Env,
     home::Home,
 };
@@ -37,6 +37,10 @@ impl Place {
     }
 
     fn beside(strength: Strength) -> Self {
+        Self::used_by("another-1.0-r0, mode rw", strength)
+    }
+
+    fn used_by(who: &str, strength: Strength) -> Self {
         let (directory, project) = project();
         let home = project.with_file_name("home");
         fs::create_dir(&home).expect("made");
@@ -49,7 +53,7 @@ impl Place {
         let request = Request {
             directory: fs::canonicalize(project.join("cache")).expect("there"),
             strength,
-            who: "another-1.0-r0, mode rw".into(),
+            who: who.into(),
             limit: Duration::ZERO,
         };
         let lease = Lease::try_acquire(&Home::at(&home), &request).expect("tried");
@@ -107,6 +111,24 @@ fn who_waits_goes_on_when_the_cache_is_free() {
         said.read_to_string(&mut rest).expect("read");
         assert!(kiln.wait().expect("it ends").success(), "{arguments:?}: {rest}");
         assert!(place.kept(), "{arguments:?}: {rest}");
+    }
+}
+
+#[test]
+fn who_wants_a_directory_of_its_own_waits_for_who_is_no_build() {
+    if !has_bwrap() {
+        return;
+    }
+    for who in [CARE, UPDATE] {
+        let mut place = Place::used_by(who, Strength::Shared);
+        let arguments = ["--cache-mode", "rw", "--cache-sharing", "private"];
+        let mut kiln = place.kiln(&arguments).spawn().expect("it can be started");
+        let mut said = BufReader::new(kiln.stderr.take().expect("it was piped"));
+        wait_for(&mut said, "waits, at most 3600s, for the cache");
+        drop(place.lease.take());
+        let mut rest = String::new();
+        said.read_to_string(&mut rest).expect("read");
+        assert!(kiln.wait().expect("it ends").success() && place.kept(), "{who}: {rest}");
     }
 }
 
