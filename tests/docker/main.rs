@@ -1,6 +1,8 @@
 //! Real builds in real containers: what a user runs, what it leaves, and what is said when it cannot be.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+#[path = "../it/authority.rs"]
+mod authority;
 mod cargo;
 mod commit;
 mod interactive;

@@ -1,8 +1,9 @@
 //! What a container gets of the host's besides files to build from and secrets: certificates, a proxy.
 
 use crate::{
+    authority::authority,
     proxy::Proxy,
-    supplied::{ASK_PROXY, FETCH, SERVE, authority},
+    supplied::{ASK_PROXY, FETCH, SERVE},
     world::{Place, daemon, said},
 };
 

@@ -1,42 +1,13 @@
-//! What tests give builds of the host's: an authority for certificates, a secret; and where they look for what a secret has
+//! What tests give builds of the host's besides an authority for certificates: a secret; and where they look for what it has
 //! left. Included by the tests of each backend.
 
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::Command,
 };
 
-fn openssl(directory: &Path, arguments: &str) {
-    let output = Command::new("openssl")
-        .args(arguments.split(' '))
-        .current_dir(directory)
-        .stdin(Stdio::null())
-        .output()
-        .expect("openssl can be started");
-    assert!(output.status.success(), "openssl {arguments}\n{}", String::from_utf8_lossy(&output.stderr));
-}
-
-/// `ca.pem` in a directory, and in its `source/` the certificate of a server that it signed. Gives the first.
-pub(crate) fn authority(directory: &Path) -> PathBuf {
-    fs::create_dir_all(directory.join("source")).expect("made");
-    openssl(
-        directory,
-        "req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -days 2 -subj /CN=kiln-test",
-    );
-    openssl(
-        directory,
-        "req -newkey rsa:2048 -nodes -keyout source/key.pem -out server.csr -subj /CN=localhost",
-    );
-    fs::write(directory.join("ext"), "subjectAltName=DNS:localhost").expect("written");
-    openssl(
-        directory,
-        "x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile ext -out source/cert.pem",
-    );
-    directory.join("ca.pem")
-}
-
-/// A step that starts a server with that certificate on port 8443, which answers `/www/answer`.
+/// A step that starts a server with an authority's certificate on port 8443, which answers `/www/answer`.
 pub(crate) const SERVE: &str = "mkdir -p www && echo the-answer > www/answer
 setsid openssl s_server -accept 8443 -cert cert.pem -key key.pem -WWW -quiet >/dev/null 2>&1 &
 for n in $(seq 100); do (exec 3<>/dev/tcp/127.0.0.1/8443) 2>/dev/null && exit 0; sleep 0.1; done

@@ -1,5 +1,7 @@
 //! Real builds in real sandboxes: what a user runs, what it leaves, and what it must not reach.
 
+#[path = "../it/authority.rs"]
+mod authority;
 mod cache;
 mod interactive;
 #[path = "../it/proxy.rs"]

@@ -7,6 +7,8 @@
 //! [`leftovers`] count what is left of it.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+#[path = "../it/authority.rs"]
+mod authority;
 mod commit;
 mod crowd;
 mod differential;

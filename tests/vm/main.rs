@@ -1,5 +1,7 @@
 //! Real builds in real microVMs, under TCG: what a user runs, and what it leaves.
 
+#[path = "../it/authority.rs"]
+mod authority;
 mod cargo;
 mod ecosystems;
 mod interactive;

@@ -5,9 +5,10 @@
 use std::{fs, path::PathBuf};
 
 use super::{
+    authority::authority,
     proxy::Proxy,
     said,
-    supplied::{ASK_PROXY, FETCH, SERVE, USE_SECRET, authority, give_secret, holds_secret, needles},
+    supplied::{ASK_PROXY, FETCH, SERVE, USE_SECRET, give_secret, holds_secret, needles},
     with_cache,
 };
 

@@ -6,6 +6,7 @@
 //! `cargo test` runs ten cells, drawn by the seed and named: each package manager once where no machine is emulated, two more
 //! of those, and one microVM.
 
+mod authority;
 mod held;
 mod own;
 mod project;

@@ -42,6 +42,12 @@ impl Told {
         self.0.iter().filter_map(|event| event["text"].as_str()).collect()
     }
 
+    /// What the step of this name printed.
+    pub(super) fn said_by(&self, name: &str) -> String {
+        let its = self.0.iter().filter(|event| event["step"]["name"] == name);
+        its.filter_map(|event| event["text"].as_str()).collect()
+    }
+
     /// Bytes that the guest received, as its last step counted them.
     pub(super) fn received(&self) -> u64 {
         let said = self.said();
