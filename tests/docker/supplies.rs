@@ -1,7 +1,15 @@
 //! What a container gets of the host's besides files to build from and secrets: certificates, a proxy.
 
+use std::{
+    io::{BufRead, BufReader},
+    net::{TcpListener, TcpStream},
+    path::Path,
+    process::{Child, Command, Stdio},
+};
+
 use crate::{
     authority::authority,
+    patience::comes_true,
     proxy::Proxy,
     supplied::{ASK_PROXY, FETCH, SERVE},
     world::{Place, daemon, said},
@@ -35,4 +43,56 @@ fn a_proxy_on_loopback_is_reached_and_no_other_port_is() {
     assert!(output.status.success(), "{}", said(&output));
     assert!(said(&output).contains("hello through the proxy\n"), "{}", said(&output));
     assert_eq!(proxy.asked(), ["far.away.test:443"]);
+}
+
+/// A proxy of this host's loopback that speaks TLS, with a certificate of the authority's; it ends with this.
+struct TlsProxy {
+    server: Child,
+    port: u16,
+}
+
+impl TlsProxy {
+    fn start(source: &Path) -> Self {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let server = Command::new("openssl")
+            .args(["s_server", "-accept", &format!("127.0.0.1:{port}"), "-quiet"])
+            .args(["-cert", "cert.pem", "-key", "key.pem"])
+            .current_dir(source)
+            // Its end would be the server's.
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        assert!(comes_true(|| TcpStream::connect(("127.0.0.1", port)).is_ok()));
+        Self { server, port }
+    }
+
+    /// The first line that it was sent.
+    fn asked(mut self) -> String {
+        self.server.kill().unwrap();
+        let mut asked = String::new();
+        BufReader::new(self.server.stdout.take().unwrap()).read_line(&mut asked).unwrap();
+        asked
+    }
+}
+
+impl Drop for TlsProxy {
+    fn drop(&mut self) {
+        self.server.kill().and_then(|()| self.server.wait()).unwrap();
+    }
+}
+
+#[test]
+fn a_proxy_on_loopback_that_speaks_tls_proves_its_name() {
+    let Some(_) = daemon() else { return };
+    let place = Place::new();
+    let ca = authority(&place.project());
+    let proxy = TlsProxy::start(&place.project().join("source"));
+    let ask = r"place=${https_proxy#https://}
+(printf 'CONNECT far.away.test:443 HTTP/1.1\r\n\r\n'; sleep 1) |
+  openssl s_client -connect $place -verify_return_error -verify_hostname ${place%:*} -quiet -no_ign_eof";
+    let mut command = place.command("build", &[ask], &["--host-certs", ca.to_str().unwrap()]);
+    let output = command.env("HTTPS_PROXY", format!("https://LocalHost:{}", proxy.port)).output().unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+    assert_eq!(proxy.asked(), "CONNECT far.away.test:443 HTTP/1.1\r\n", "{}", said(&output));
 }
