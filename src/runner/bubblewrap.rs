@@ -53,7 +53,7 @@ impl Bubblewrap<'_> {
         let Self { spawner, bwrap, agent, root, tree: _, scratch, groups, ended_for_memory: _ } = self;
         let line = argv(plan, Files { bwrap, agent, root, scratch: scratch.path() });
         let (program, arguments) = line.split_first().context("the plan is not one for a sandbox")?;
-        let command = Command::new(program).args(arguments);
+        let command = Command::new(program).args(arguments).clear_env();
         let command = command.stdin(Stdio::Piped).stdout(Stdio::Piped).stderr(Stdio::Piped);
         let command = command.cgroups(groups.entrances()?);
         let mut bwrap = spawner.spawn(command)?;

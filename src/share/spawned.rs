@@ -98,8 +98,12 @@ impl Server {
     ) -> Result<(Self, OwnedFd)> {
         let arguments = arguments(daemon, directory, owner, sandbox()?)?;
         let (listener, connected) = connection(run)?;
-        let mut command =
-            Command::new(&daemon.path).args(arguments).stderr(Stdio::Piped).fd(listener, LISTENER);
+        // It serves a guest that nobody trusts: tokens of the user's are not in its reach.
+        let mut command = Command::new(&daemon.path)
+            .args(arguments)
+            .clear_env()
+            .stderr(Stdio::Piped)
+            .fd(listener, LISTENER);
         // For as long as the daemon lives, nobody takes the directory to be free.
         if let Some(lease) = lease {
             command = command.fd(lease, LEASE);

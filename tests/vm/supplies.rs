@@ -2,13 +2,19 @@
 //!
 //! The server stands in the guest, started by a step, with a certificate of an authority that the test makes on the spot.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Stdio,
+    thread,
+    time::Duration,
+};
 
 use super::{
     authority::authority,
     proxy::Proxy,
     said,
-    supplied::{ASK_PROXY, FETCH, SERVE, USE_SECRET, give_secret, holds_secret, needles},
+    supplied::{ASK_PROXY, FETCH, SECRET, SERVE, USE_SECRET, give_secret, holds_secret, needles},
     with_cache,
 };
 
@@ -56,7 +62,24 @@ fn a_secret_reaches_the_steps_user_and_nothing_else() {
     let mut command = super::build_command(directory.path(), "cache", "json");
     command.args(["--virtiofsd", "spawned", "--log-level", "trace"]).env("KILN_HOME", home.path());
     give_secret(&mut command, elsewhere.path());
-    let output = command.output().expect("kiln can be started");
+    let build = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("kiln can be started");
+    let kiln = build.id().to_string();
+    let building = thread::spawn(move || build.wait_with_output().expect("it ends"));
+    // Of all that it starts, as long as it runs; its own environment is the user's.
+    let mut machines = 0;
+    while !building.is_finished() {
+        for process in children(&kiln) {
+            let held = |file| fs::read(process.join(file)).unwrap_or_default();
+            machines += usize::from(held("cmdline").windows(4).any(|window| window == b"qemu"));
+            for bytes in [held("cmdline"), held("environ")] {
+                let text = String::from_utf8_lossy(&bytes);
+                assert!(needles().iter().all(|needle| !text.contains(needle)), "{text}");
+            }
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    assert!(machines > 0, "no machine was looked at");
+    let output = building.join().expect("it ended");
     assert!(output.status.success(), "{}", said(&output));
     assert!(directory.path().join("cache/kept").is_file(), "{}", said(&output));
     for needle in needles() {
@@ -64,10 +87,20 @@ fn a_secret_reaches_the_steps_user_and_nothing_else() {
             assert!(!String::from_utf8_lossy(stream).contains(&needle), "{needle}");
         }
     }
-    for place in [directory.path().to_owned(), home.path().join("logs"), home.path().join("run")] {
+    // Links among them lead to what was made before, but for the machine's initramfs, which may be new.
+    let initramfs = fs::canonicalize(home.path().join("initramfs")).expect("there");
+    for place in [directory.path().to_owned(), home.path().to_owned(), initramfs] {
         assert_eq!(holds_secret(&place), Vec::<PathBuf>::new());
     }
+    fs::write(home.path().join("planted"), kiln::event::base64(SECRET.as_bytes())).expect("written");
+    assert_eq!(holds_secret(home.path()), [home.path().join("planted")]);
     assert!(String::from_utf8_lossy(&output.stdout).contains("***"), "{}", said(&output));
+}
+
+/// What a process has started, by its directory below `/proc`.
+fn children(pid: &str) -> Vec<PathBuf> {
+    let list = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    list.split_whitespace().map(|child| Path::new("/proc").join(child)).collect()
 }
 
 #[test]

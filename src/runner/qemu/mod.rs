@@ -69,6 +69,8 @@ impl Qemu<'_> {
         let scratch = self.scratch.take().context("the scratch disk was taken by an earlier launch")?;
         let mut command = Command::new(program)
             .args(line)
+            // It serves a guest that nobody trusts: tokens of the user's are not in its reach.
+            .clear_env()
             .stdin(Stdio::Null)
             .stdout(Stdio::Null)
             .stderr(Stdio::Piped)
