@@ -71,7 +71,7 @@ fn inside_files_are_the_steps_users_and_outside_the_invoking_users() {
         let mut found = Vec::new();
         owners(&place.project().join("cache"), &mut found);
         assert!(
-            found.len() == 9 && found.iter().all(|owner| *owner == (outside, outside)),
+            found.len() == 6 && found.iter().all(|owner| *owner == (outside, outside)),
             "{found:?} {case}"
         );
         assert_eq!(fs::read_to_string(place.project().join("cache/dir/moved")).unwrap(), "old\nmore\n");
