@@ -97,10 +97,11 @@ fn a_secret_reaches_the_steps_user_and_nothing_else() {
     assert!(String::from_utf8_lossy(&output.stdout).contains("***"), "{}", said(&output));
 }
 
-/// What a process has started, by its directory below `/proc`.
-fn children(pid: &str) -> Vec<PathBuf> {
-    let list = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-    list.split_whitespace().map(|child| Path::new("/proc").join(child)).collect()
+/// What kiln has started, by its directory below `/proc`: but for copies of itself that are yet to become another program.
+fn children(kiln: &str) -> Vec<PathBuf> {
+    let list = fs::read_to_string(format!("/proc/{kiln}/task/{kiln}/children")).unwrap_or_default();
+    let all = list.split_whitespace().map(|child| Path::new("/proc").join(child));
+    all.filter(|child| fs::read_link(child.join("exe")).is_ok_and(|exe| !exe.ends_with("kiln"))).collect()
 }
 
 #[test]
