@@ -3,6 +3,7 @@
 //! The server stands in the guest, started by a step, with a certificate of an authority that the test makes on the spot.
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
     process::Stdio,
@@ -65,20 +66,19 @@ fn a_secret_reaches_the_steps_user_and_nothing_else() {
     let build = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("kiln can be started");
     let kiln = build.id().to_string();
     let building = thread::spawn(move || build.wait_with_output().expect("it ends"));
-    // Of all that it starts, as long as it runs; its own environment is the user's.
-    let mut machines = 0;
+    // Of what serves the guest, as long as it runs; what kiln asks before has the user's environment.
+    let mut looked_at = BTreeSet::new();
     while !building.is_finished() {
-        for process in children(&kiln) {
-            let held = |file| fs::read(process.join(file)).unwrap_or_default();
-            machines += usize::from(held("cmdline").windows(4).any(|window| window == b"qemu"));
-            for bytes in [held("cmdline"), held("environ")] {
+        for (name, process) in servers(&kiln) {
+            for bytes in ["cmdline", "environ"].map(|file| fs::read(process.join(file)).unwrap_or_default()) {
                 let text = String::from_utf8_lossy(&bytes);
-                assert!(needles().iter().all(|needle| !text.contains(needle)), "{text}");
+                assert!(needles().iter().all(|needle| !text.contains(needle)), "{name} has it");
             }
+            looked_at.insert(name);
         }
         thread::sleep(Duration::from_millis(20));
     }
-    assert!(machines > 0, "no machine was looked at");
+    assert_eq!(looked_at.into_iter().collect::<Vec<_>>(), SERVERS);
     let output = building.join().expect("it ended");
     assert!(output.status.success(), "{}", said(&output));
     assert!(directory.path().join("cache/kept").is_file(), "{}", said(&output));
@@ -97,11 +97,22 @@ fn a_secret_reaches_the_steps_user_and_nothing_else() {
     assert!(String::from_utf8_lossy(&output.stdout).contains("***"), "{}", said(&output));
 }
 
-/// What kiln has started, by its directory below `/proc`: but for copies of itself that are yet to become another program.
-fn children(kiln: &str) -> Vec<PathBuf> {
+/// What serves a guest.
+const SERVERS: [&str; 2] = ["qemu-system-x86_64", "virtiofsd"];
+
+/// Those that kiln has started, by their directories below `/proc`.
+fn servers(kiln: &str) -> Vec<(&'static str, PathBuf)> {
     let list = fs::read_to_string(format!("/proc/{kiln}/task/{kiln}/children")).unwrap_or_default();
     let all = list.split_whitespace().map(|child| Path::new("/proc").join(child));
-    all.filter(|child| fs::read_link(child.join("exe")).is_ok_and(|exe| !exe.ends_with("kiln"))).collect()
+    let named = |child: PathBuf| {
+        // Before it is another program, it is a copy of kiln.
+        let exe = fs::read_link(child.join("exe")).ok()?;
+        let name = SERVERS.into_iter().find(|name| exe.ends_with(name))?;
+        // One that looks at itself (`--version`) does not serve.
+        let asked = fs::read(child.join("cmdline")).ok()?;
+        (!asked.ends_with(b"--version\0")).then_some((name, child))
+    };
+    all.filter_map(named).collect()
 }
 
 #[test]
