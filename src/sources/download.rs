@@ -39,7 +39,7 @@ const PIECE: usize = 256 * 1024;
 /// How often progress is told.
 const PROGRESS: Duration = Duration::from_secs(5);
 /// Seconds: for a connection, and without a single byte.
-const PATIENCE: &str = "30";
+pub(super) const PATIENCE: &str = "30";
 /// curl's exit status: the server cannot go on in the middle of a file.
 const NO_RANGES: i32 = 33;
 /// curl's exit status: the server refused (with `--fail`); in the middle of a file it may be that there is no more of it.

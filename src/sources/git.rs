@@ -18,7 +18,7 @@ use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-use super::GitSource;
+use super::{GitSource, download::PATIENCE};
 use crate::{
     cache::{self, Change, Identity, Lease},
     process::{Command, RemovalAtEnd, Spawner, Stdio},
@@ -129,12 +129,16 @@ pub(super) async fn fetch(
         .env("input_destination", "tree")
         .env("kiln_cache", copies.scratch.path())
         .env("kiln_progress", "--progress")
+        // A server that falls silent is given up, as it is for files.
+        .env("GIT_HTTP_LOW_SPEED_LIMIT", "1")
+        .env("GIT_HTTP_LOW_SPEED_TIME", PATIENCE)
         .env("GIT_CONFIG_GLOBAL", &settings);
     let said = run(command, spawner, tell).await;
-    scratch.remove()?;
-    // What came is kept, whatever happened after it.
+    // What came is kept, whatever happened after it; and why it failed says more than what its end left.
     let waiting = copies.settle(lease)?;
+    let removed = scratch.remove();
     let said = said?;
+    removed?;
     if waiting > 0 {
         tell(format!("{waiting} replacements wait until nobody else uses the cache"));
     }
