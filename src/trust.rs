@@ -27,17 +27,17 @@ const NAMED: usize = 3;
 
 /// The host's own bundle: what `SSL_CERT_FILE` names, else the system's; none, where there is none that can be used. And in
 /// words what is not used of it: what the host has never ends a build.
-pub fn find(env: &Env) -> (Option<PathBuf>, Vec<String>) {
+pub fn find(env: &Env) -> (Option<(PathBuf, Trust)>, Vec<String>) {
     let mut remarks = Vec::new();
     let named = env.path("SSL_CERT_FILE").map(PathBuf::from);
     let systems = BUNDLES.iter().map(PathBuf::from).filter(|path| path.exists());
     for path in named.iter().cloned().chain(systems) {
         match usable(&path) {
-            Ok(faults) => {
+            Ok((trust, faults)) => {
                 let left_out =
                     left_out(&faults).map(|words| format!("certificates: {} {words}", path.display()));
                 remarks.extend(left_out);
-                return (Some(path), remarks);
+                return (Some((path, trust)), remarks);
             }
             Err(why) => {
                 let by = if named.as_ref() == Some(&path) { "SSL_CERT_FILE: " } else { "" };
@@ -48,20 +48,12 @@ pub fn find(env: &Env) -> (Option<PathBuf>, Vec<String>) {
     (None, remarks)
 }
 
-fn usable(path: &Path) -> Result<Vec<Fault>, String> {
+fn usable(path: &Path) -> Result<(Trust, Vec<Fault>), String> {
     match path.metadata() {
         Ok(metadata) if !metadata.is_file() => Err("is no regular file".into()),
-        Ok(_) => read(path).map(|(_, faults)| faults),
+        Ok(_) => read(path),
         Err(error) => Err(format!("cannot be read: {error}")),
     }
-}
-
-/// Reads the host's own bundle as far as it can be used.
-///
-/// # Errors
-/// None of its own: what has become of it since it was found leaves the guest's bundle as it is.
-pub fn load_hosts(path: &Path) -> Option<Trust> {
-    read(path).ok().map(|(trust, _)| trust)
 }
 
 /// Reads a bundle that the user names, be it a pipe. All of it must be right.
@@ -170,17 +162,19 @@ mod tests {
 
     #[test]
     fn what_the_host_has_is_used_as_far_as_it_can_be_and_the_rest_is_said() {
-        let hosts = |path: &Path| find(&[("SSL_CERT_FILE", path)].into_iter().collect());
+        let hosts = |path: &Path| {
+            let (found, remarks) = find(&[("SSL_CERT_FILE", path)].into_iter().collect());
+            (found.map(|(path, trust)| (path, trust.bundle)), remarks)
+        };
         let (directory, path) = bundle(ONE);
-        assert_eq!(hosts(&path), (Some(path), Vec::new()));
+        assert_eq!(hosts(&path), (Some((path, ONE.into())), Vec::new()));
         let (_directory, path) = bundle(&format!("{DAMAGED}{ONE}"));
         let (found, remarks) = hosts(&path);
-        assert_eq!(found.as_ref(), Some(&path));
+        assert_eq!(found, Some((path, ONE.into())));
         assert!(remarks.len() == 1 && remarks[0].ends_with("(line 1: it is not base64)"), "{remarks:?}");
-        assert_eq!(load_hosts(&path).expect("one can be used").bundle, ONE);
         for path in [&bundle("").1, &bundle(DAMAGED).1, directory.path(), &directory.path().join("missing")] {
             let (found, remarks) = hosts(path);
-            assert_ne!(found.as_deref(), Some(path));
+            assert!(found.is_none_or(|(used, _)| used != path));
             assert!(
                 remarks[0].starts_with(&format!(
                     "certificates: SSL_CERT_FILE: {} is not used: it ",

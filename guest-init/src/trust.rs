@@ -100,7 +100,7 @@ fn add(path: &Path, bundle: &str) -> Result<()> {
         // As a rule: most bundles are the distribution's own, as it broke their lines.
         return Ok(());
     }
-    let known: HashSet<String> = known.into_iter().map(content).collect();
+    let known: HashSet<Vec<u8>> = known.into_iter().map(content).collect();
     let mut text = held.clone();
     if !text.is_empty() && !text.ends_with('\n') {
         text.push('\n');
@@ -118,8 +118,10 @@ fn blocks(bundle: &str) -> impl Iterator<Item = &str> {
 }
 
 /// What a certificate is, however its lines are broken.
-fn content(block: &str) -> String {
-    block.chars().filter(|c| !c.is_whitespace()).collect()
+fn content(block: &str) -> Vec<u8> {
+    let mut content = Vec::with_capacity(block.len());
+    content.extend(block.bytes().filter(|byte| !byte.is_ascii_whitespace()));
+    content
 }
 
 fn replace(path: &Path, bytes: &[u8]) -> Result<()> {

@@ -35,7 +35,7 @@ pub(super) fn supplies(args: &MachineArgs, env: &Env) -> Result<Supplies> {
         ("off", _) | ("auto", Switch::Off) => (None, Vec::new()),
         ("auto", Switch::On) => {
             let (found, unused) = trust::find(env);
-            (found.map(Certificates::Hosts), unused)
+            (found.map(|(path, trust)| Certificates::Hosts(path, trust)), unused)
         }
         (path, _) => {
             let path = std::path::absolute(path)?;
@@ -130,7 +130,7 @@ fn unmasked(gifts: &Gifts, proxies: &Proxies) -> BTreeSet<String> {
 fn read(supplies: &Supplies, env: &Env) -> Result<Gifts, Failure> {
     let Supplies { certificates, unused: _, proxies: _, secrets } = supplies;
     let trust = match certificates {
-        Some(Certificates::Hosts(path)) => trust::load_hosts(path),
+        Some(Certificates::Hosts(_, trust)) => Some(trust.clone()),
         Some(Certificates::Named(path)) => Some(trust::load(path)?),
         None => None,
     };

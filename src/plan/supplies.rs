@@ -1,5 +1,5 @@
 //! What a build gets of the host besides files to build from: certificates, proxies, secrets. The plan knows where they
-//! come from; their contents are read when it starts, and given to the agent.
+//! come from; their contents, but for the host's own certificates, are read when it starts, and given to the agent.
 
 use std::{
     collections::BTreeSet,
@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use kiln_protocol::{Held, TextFile};
+use kiln_protocol::{Held, TextFile, Trust};
 use serde::Serialize;
 
 use super::{RunnerKind, loopback::Loopback, userinfo::Userinfo};
@@ -41,8 +41,8 @@ pub struct Supplies {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Certificates {
-    /// The host's own bundle: what can be used of it is.
-    Hosts(PathBuf),
+    /// The host's own bundle, and what can be used of it.
+    Hosts(PathBuf, #[serde(skip)] Trust),
     /// A file that the user names: all of it must be right.
     Named(PathBuf),
 }
@@ -51,7 +51,7 @@ impl Certificates {
     /// The file.
     pub fn path(&self) -> &Path {
         match self {
-            Self::Hosts(path) | Self::Named(path) => path,
+            Self::Hosts(path, _) | Self::Named(path) => path,
         }
     }
 }
@@ -310,7 +310,7 @@ mod tests {
     fn certificates_are_pointed_to_only_where_there_are_some() {
         assert!(Supplies::default().variables().is_empty());
         let supplies =
-            Supplies { certificates: Some(Certificates::Hosts("/host.pem".into())), ..Supplies::default() };
+            Supplies { certificates: Some(Certificates::Named("/host.pem".into())), ..Supplies::default() };
         assert!(supplies.variables().iter().all(|(_, value)| value == BUNDLE));
     }
 }

@@ -56,31 +56,46 @@ pub fn certificates(text: &str) -> (Vec<Block>, Vec<Fault>) {
 
 /// Base64 (RFC 4648 §4), white space aside; none for what is not.
 fn decode(text: &str) -> Option<Vec<u8>> {
-    let digits: Vec<u8> = text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
-    let digits = digits.strip_suffix(b"==").or_else(|| digits.strip_suffix(b"=")).unwrap_or(&digits);
-    let (mut bits, mut count, mut out) = (0u32, 0, Vec::new());
-    for &digit in digits {
-        bits = bits << 6 | value(digit)?;
-        count += 6;
-        if count >= 8 {
-            count -= 8;
-            out.push((bits >> count) as u8);
+    let (mut bits, mut count, mut padding) = (0u32, 0, 0);
+    let mut out = Vec::with_capacity(text.len() / 4 * 3);
+    for byte in text.bytes() {
+        match VALUES[usize::from(byte)] {
+            BLANK => {}
+            PADDING => padding += 1,
+            value @ 0..64 if padding == 0 => {
+                bits = bits << 6 | u32::from(value);
+                count += 6;
+                if count >= 8 {
+                    count -= 8;
+                    out.push((bits >> count) as u8);
+                }
+            }
+            _ => return None,
         }
     }
-    (!out.is_empty()).then_some(out)
+    (!out.is_empty() && padding <= 2).then_some(out)
 }
 
-fn value(digit: u8) -> Option<u32> {
-    let value = match digit {
-        b'A'..=b'Z' => digit - b'A',
-        b'a'..=b'z' => digit - b'a' + 26,
-        b'0'..=b'9' => digit - b'0' + 52,
-        b'+' => 62,
-        b'/' => 63,
-        _ => return None,
-    };
-    Some(value.into())
-}
+/// Of a byte that is no digit but white space, a byte that fills up the last group, and any other.
+const BLANK: u8 = 64;
+const PADDING: u8 = 65;
+const NONE: u8 = 66;
+/// What each byte is worth.
+const VALUES: [u8; 256] = {
+    let digits = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut values = [NONE; 256];
+    let mut at = 0;
+    while at < digits.len() {
+        values[digits[at] as usize] = at as u8;
+        at += 1;
+    }
+    values[b'=' as usize] = PADDING;
+    values[b' ' as usize] = BLANK;
+    values[b'\t' as usize] = BLANK;
+    values[b'\n' as usize] = BLANK;
+    values[b'\r' as usize] = BLANK;
+    values
+};
 
 #[cfg(test)]
 mod tests {
