@@ -2,13 +2,7 @@
 //!
 //! Before it: a lease, whose holder it is that waits. It is held for as long as a merge takes, and nothing else is.
 
-use std::{
-    path::PathBuf,
-    process,
-    sync::mpsc,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{path::PathBuf, process, sync::mpsc, thread, time::Duration};
 
 use anyhow::{Context, Result};
 
@@ -24,6 +18,9 @@ use crate::{
 
 /// Whatever `--cache-wait` says, so long is waited at least: a commit that has begun flushes to a disk, which may be slow.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Whoever waits no longer than this need not say so: most commits are over by then.
+const SILENCE: Duration = Duration::from_secs(1);
 
 /// Held, no other commit is decided or merged.
 #[derive(Debug)]
@@ -56,7 +53,7 @@ impl Queue {
         Ok((lock.try_lock(Strength::Exclusive)? == Got::Yes).then_some(Turn { _lock: lock }))
     }
 
-    /// Waits for it, and says so.
+    /// Waits for it, and says so when it takes a while.
     ///
     /// # Errors
     /// A time-out (6) that names who uses the cache.
@@ -64,18 +61,29 @@ impl Queue {
         if let Some(turn) = self.try_turn()? {
             return Ok(turn);
         }
-        let (directory, limit) = (self.directory.display(), self.limit);
-        tracing::warn!(
-            "waits, at most {limit:?}, for a commit into the cache {directory}, which is used by {}",
-            self.users()?
-        );
-        let (lock, since) = (LockFile::open(&self.lock)?, Instant::now());
+        let lock = LockFile::open(&self.lock)?;
         let (sender, receiver) = mpsc::channel();
         // Abandoned at the limit: the lock goes with the channel, or with the program.
         thread::spawn(move || drop(sender.send(lock.lock(Strength::Exclusive).map(|()| lock))));
-        let Ok(lock) = receiver.recv_timeout(limit) else { return Err(self.timed_out()?.into()) };
-        tracing::debug!(waited = ?since.elapsed(), "the turn to commit");
+        let lock = match receiver.recv_timeout(SILENCE) {
+            Ok(lock) => lock,
+            Err(_) => {
+                self.say()?;
+                match receiver.recv_timeout(self.limit.saturating_sub(SILENCE)) {
+                    Ok(lock) => lock,
+                    Err(_) => return Err(self.timed_out()?.into()),
+                }
+            }
+        };
         Ok(Turn { _lock: lock.context("wait for a commit into the cache")? })
+    }
+
+    fn say(&self) -> Result<()> {
+        let (directory, limit, users) = (self.directory.display(), self.limit, self.users()?);
+        tracing::warn!(
+            "waits, at most {limit:?}, for a commit into the cache {directory}, which is used by {users}"
+        );
+        Ok(())
     }
 
     fn users(&self) -> Result<String> {
