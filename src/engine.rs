@@ -9,6 +9,7 @@
 //! machine, a signal, a deadline.
 
 mod attend;
+mod commit;
 mod conversation;
 mod failure;
 mod gifts;
@@ -20,7 +21,6 @@ mod relay;
 
 use std::{
     path::PathBuf,
-    sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -29,12 +29,13 @@ use kiln_protocol::{ExitStatus, FromGuest, Step, ToGuest, World};
 use tokio::{sync::mpsc, time::Instant};
 
 pub use attend::{Console, ReaderGone, Typed};
+pub use commit::Commit;
 pub use conversation::{Interrupt, Interrupts};
 pub use gifts::Gifts;
 pub use mask::SHORTEST as SHORTEST_MASKED;
 
 use crate::{
-    cache::{self, CommitLimit, Lease, Outcome, Reused, Staged, Writes},
+    cache::{Reused, Staged, Writes},
     event::{Event, Phase, Sink, Status, StepName},
     exit::{Code, Failure},
     package::{self, Artifact, Limits},
@@ -86,15 +87,6 @@ pub struct Engine<'a> {
     pub keep: Option<PathBuf>,
     /// The command that does the same and opens a shell at a step that fails.
     pub again: String,
-}
-
-/// Where a build's writes into the cache go when it has succeeded.
-#[derive(Debug, Clone)]
-pub struct Commit {
-    /// The cache.
-    pub lease: Arc<Lease>,
-    /// How much is taken.
-    pub limit: CommitLimit,
 }
 
 impl Engine<'_> {
@@ -333,67 +325,6 @@ impl Engine<'_> {
             (_, Err(error)) => Err(error),
             (Err(error), Ok(_)) => Err(error),
         }
-    }
-
-    /// Takes what the build wrote into the cache out of the guest; nothing of it is in the host's directory yet.
-    async fn stage(&mut self, talk: &mut Conversation, commit: Commit) -> Result<Option<Box<Staged>>> {
-        let target = self.plan.cache_overlay().context("the world has no overlay for the cache")?;
-        talk.say(&ToGuest::ExportUpper { target: target.to_owned() }).await?;
-        let (sender, receiver) = mpsc::channel::<Vec<u8>>(ARCHIVE_PIECES);
-        let Commit { lease, limit } = commit;
-        let writer =
-            tokio::task::spawn_blocking(move || cache::stage(&lease, output::Pieces::new(receiver), limit));
-        let streamed = self.stream(talk, sender, "what is new in the cache").await;
-        let outcome = writer.await.context("the writer of the cache panicked")?;
-        match (streamed, outcome) {
-            // A writer that has had enough stops reading, too.
-            (Err(error), Ok(Outcome::TooMuch(why))) if output::is_refusal(&error) => {
-                self.writes = Writes::TooMuch(why);
-                Ok(None)
-            }
-            (Err(error), _) if !output::is_refusal(&error) => Err(error),
-            (_, Err(error)) => Err(self.refused(error)),
-            (Err(error), Ok(_)) => Err(error),
-            (Ok(()), Ok(Outcome::TooMuch(why))) => {
-                self.writes = Writes::TooMuch(why);
-                Ok(None)
-            }
-            (Ok(()), Ok(Outcome::Unchanged(left_out))) => {
-                self.writes = Writes::Unchanged(left_out);
-                Ok(None)
-            }
-            (Ok(()), Ok(Outcome::Staged(staged))) => Ok(Some(staged)),
-        }
-    }
-
-    async fn merge(&mut self, staged: Box<Staged>, Commit { lease, limit: _ }: Commit) -> Result<()> {
-        let queue = lease.queue()?;
-        let waiting = tokio::task::spawn_blocking(move || queue.turn());
-        let turn = tokio::select! {
-            turn = waiting => turn.context("the wait for the turn to commit panicked")?,
-            // What is staged goes with it.
-            error = self.interrupts.refuse() => return Err(error),
-        };
-        let merged = match turn {
-            Ok(turn) => {
-                let merged = tokio::task::spawn_blocking(move || cache::commit(&lease, *staged, turn));
-                merged.await.context("the commit of the cache panicked")?
-            }
-            Err(error) => Err(error),
-        };
-        match merged {
-            Ok(kept) => {
-                self.writes = Writes::Committed(kept);
-                Ok(())
-            }
-            Err(error) => Err(self.refused(error)),
-        }
-    }
-
-    /// The cache fails a build whose steps have all succeeded.
-    fn refused(&mut self, error: anyhow::Error) -> anyhow::Error {
-        self.writes = Writes::Refused(error.to_string());
-        error
     }
 
     async fn stream(
