@@ -12,7 +12,7 @@ use super::{
     lock::{Got, LockFile, Strength},
 };
 use crate::{
-    exit::{Code, Failure},
+    exit::{Code, Failure, explained},
     home::Home,
 };
 
@@ -56,8 +56,12 @@ impl Queue {
     /// Waits for it, and says so when it takes a while.
     ///
     /// # Errors
-    /// A time-out (6) that names who uses the cache.
+    /// A time-out (6) that names who uses the cache; a cache failure (7) where the lock cannot be had at all.
     pub fn turn(&self) -> Result<Turn> {
+        self.wait().map_err(|error| explained(error, || self.unusable()))
+    }
+
+    fn wait(&self) -> Result<Turn> {
         if let Some(turn) = self.try_turn()? {
             return Ok(turn);
         }
@@ -91,6 +95,17 @@ impl Queue {
         let mut users = Desk::open(&self.home, &self.directory)?.users()?;
         users.retain(|who| !who.starts_with(&own));
         Ok(if users.is_empty() { "somebody who has just left".into() } else { users.join("; ") })
+    }
+
+    fn unusable(&self) -> Failure {
+        Failure::new(
+            Code::Cache,
+            format!("no commit into the cache {} can begin", self.directory.display()),
+            format!(
+                "see that kiln's own directory {} can be written and has room",
+                self.home.root().display()
+            ),
+        )
     }
 
     fn timed_out(&self) -> Result<Failure> {
