@@ -97,7 +97,8 @@ impl Journal {
         Ok(names)
     }
 
-    /// Removes what was being written or removed when its writer died; in the turn of a commit, where nobody else writes.
+    /// Removes what was being written when its writer died, and notes of records that went alone with the power; under the lock
+    /// of commits, where nobody else writes.
     pub(super) fn sweep(&self) -> Result<()> {
         absent(&self.directory.join(NEW))?;
         for path in self.names()?.iter().map(|name| self.directory.join(name)) {
@@ -110,13 +111,13 @@ impl Journal {
 
     /// Notes that only what others may be reading is left to do: so many replacements and deletions.
     pub(super) fn waits(&self, number: u64, count: u64) -> Result<()> {
-        let path = self.path(number).with_extension(WAITING);
+        let path = self.note(number);
         fs::write(&path, count.to_string()).with_context(|| format!("write {}", path.display()))
     }
 
     /// How much of a commit is left to do, if that is known to be nothing but what waits for others.
     pub(super) fn waiting(&self, number: u64) -> Option<u64> {
-        fs::read_to_string(self.path(number).with_extension(WAITING)).ok()?.parse().ok()
+        fs::read_to_string(self.note(number)).ok()?.parse().ok()
     }
 
     /// Whether no commit is on its way.
@@ -129,8 +130,6 @@ impl Journal {
     /// Decides a commit; to be called under the lock of commits, with all that it stages durable.
     pub(super) fn decide(&self, record: &Record) -> Result<u64> {
         let number = self.next()?;
-        // Of an earlier one that had the number.
-        absent(&self.path(number).with_extension(WAITING))?;
         let bytes = encode(record)?;
         let path = self.directory.join(NEW);
         let mut file = File::create(&path).with_context(|| format!("write {}", path.display()))?;
@@ -152,10 +151,9 @@ impl Journal {
 
     /// Makes a record of another journal one of this, as it is.
     pub(super) fn take_over(&self, other: &Self, number: u64) -> Result<()> {
-        absent(&other.path(number).with_extension(WAITING))?;
-        let own = self.path(self.next()?);
-        absent(&own.with_extension(WAITING))?;
-        fs::rename(other.path(number), own).context("take over a record of the journal")?;
+        absent(&other.note(number))?;
+        fs::rename(other.path(number), self.path(self.next()?))
+            .context("take over a record of the journal")?;
         sync(&self.directory)?;
         sync(&other.directory)
     }
@@ -172,9 +170,14 @@ impl Journal {
 
     /// All of the commit is in its place, and durable.
     pub(super) fn complete(&self, number: u64) -> Result<()> {
+        // Before it: a note never speaks of the next record of that number.
+        absent(&self.note(number))?;
         fs::remove_file(self.path(number)).context("remove a record from the journal")?;
-        absent(&self.path(number).with_extension(WAITING))?;
         sync(&self.directory)
+    }
+
+    fn note(&self, number: u64) -> PathBuf {
+        self.path(number).with_extension(WAITING)
     }
 
     /// The file of a record.
