@@ -87,14 +87,15 @@ pub enum Kind {
 impl Ecosystem {
     /// What `path`, relative to [`Ecosystem::directory`], is. A directory that only leads to what is kept is kept.
     pub fn kind(&self, path: &Path) -> Kind {
-        let any = |patterns: &[&str]| patterns.iter().any(|pattern| pattern::covers(pattern, path));
+        let path = pattern::components(path);
+        let any = |patterns: &[&str]| patterns.iter().any(|pattern| pattern::covers(pattern, &path));
         if any(self.junk) {
             return Kind::Junk;
         }
         if any(self.rewritten) {
             return Kind::Rewritten;
         }
-        let leads = || self.keeps.iter().any(|pattern| pattern::leads_to(pattern, path));
+        let leads = || self.keeps.iter().any(|pattern| pattern::leads_to(pattern, &path));
         if self.keeps.is_empty() || any(self.keeps) || leads() { Kind::Kept } else { Kind::Junk }
     }
 }
@@ -115,7 +116,7 @@ pub fn kind(path: &Path) -> Kind {
 /// What a file, by its path below the cache, is removed together with. A directory that no ecosystem owns is whole or not
 /// there at all: nobody knows what it is to those who made it.
 pub fn unit(path: &Path) -> Unit {
-    let all: Vec<_> = path.components().map(|component| component.as_os_str().to_string_lossy()).collect();
+    let all = pattern::components(path);
     let all: Vec<&str> = all.iter().map(AsRef::as_ref).collect();
     let (skipped, found) = match of(path) {
         Some((ecosystem, _)) => (1, unit::find(ecosystem.units, &all[1..])),
@@ -133,7 +134,8 @@ pub fn is_unfinished(path: &Path) -> bool {
         Some((ecosystem, rest)) => (ecosystem.unfinished, rest),
         None => (table::OTHERS_UNFINISHED, path),
     };
-    patterns.iter().any(|pattern| pattern::covers(pattern, path))
+    let path = pattern::components(path);
+    patterns.iter().any(|pattern| pattern::covers(pattern, &path))
 }
 
 /// The ecosystem of that name.
