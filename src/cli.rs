@@ -442,9 +442,12 @@ pub struct ShellArgs {
 pub struct PlanArgs {
     /// The build file [default: .melange.yaml, .melange.yml, melange.yaml or melange.yml].
     pub file: Option<PathBuf>,
-    /// Before the plan, say where each step comes from, which conditions held, and what each variable became.
-    #[arg(long)]
+    /// Instead of the plan, say where each step comes from, which conditions held, and what each variable became.
+    #[arg(long, conflicts_with = "json")]
     pub explain: bool,
+    /// Print one JSON document.
+    #[arg(long)]
+    pub json: bool,
     /// How its recipe is made.
     #[command(flatten)]
     pub recipe: RecipeArgs,

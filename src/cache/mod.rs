@@ -105,22 +105,67 @@ pub use verify::{Fault, Verdict, verify};
 /// # Errors
 /// A cache failure (7) when it is a file, or cannot be made.
 pub fn directory(written: &str) -> anyhow::Result<Option<PathBuf>> {
+    let path = locate(written)?;
+    path.as_deref().map_or(Ok(()), create)?;
+    Ok(path)
+}
+
+/// The directory that `--cache-dir` names, absolute and without links, whether it exists or not; `None` for "". Makes nothing.
+///
+/// # Errors
+/// A cache failure (7) when it is a file, a link that leads nowhere, or cannot be read; a usage failure (2) for a `~` that
+/// no shell has replaced.
+pub fn locate(written: &str) -> anyhow::Result<Option<PathBuf>> {
     if written.is_empty() {
         return Ok(None);
     }
     let path = absolute(Path::new(written)).with_context(|| format!("resolve --cache-dir {written}"))?;
-    if path.exists() && !path.is_dir() {
-        return Err(Failure::new(
-            Code::Cache,
-            format!("--cache-dir: {} is not a directory", path.display()),
-            "name a directory, or \"\" for no cache",
+    if is_home_unexpanded(written) && !path.exists() {
+        return Err(Failure::usage(
+            format!("--cache-dir: {written} begins with `~`, which the shell has not replaced here"),
+            "write `--cache-dir ~/...` with a space, or \"$HOME/...\"",
         )
         .into());
     }
-    make(&path).with_context(|| unusable(&path))?;
-    let path = fs::canonicalize(&path).with_context(|| unusable(&path))?;
-    fs::read_dir(&path).with_context(|| unusable(&path))?;
-    Ok(Some(path))
+    if path.is_dir() {
+        let path = fs::canonicalize(&path).with_context(|| unusable(&path))?;
+        fs::read_dir(&path).with_context(|| unusable(&path))?;
+        return Ok(Some(path));
+    }
+    match path.symlink_metadata() {
+        Ok(found) if found.is_symlink() => Err(not_a_directory(&path, "a symbolic link that leads nowhere")),
+        Ok(_) => Err(not_a_directory(&path, "not a directory")),
+        Err(_) => Ok(Some(real_path(&path))),
+    }
+}
+
+/// Makes the directory of [`locate`] if it is missing.
+///
+/// # Errors
+/// A cache failure (7) when it cannot be made or read.
+pub fn create(path: &Path) -> anyhow::Result<()> {
+    make(path).with_context(|| unusable(path))?;
+    fs::read_dir(path).with_context(|| unusable(path))?;
+    Ok(())
+}
+
+/// `~`, `~/x` or `~user/x`: `--cache-dir=~/x` reaches kiln so, since a shell replaces a `~` only where a word begins.
+fn is_home_unexpanded(written: &str) -> bool {
+    written.starts_with('~')
+}
+
+/// A path that does not exist, without the links of those above it that do.
+fn real_path(path: &Path) -> PathBuf {
+    let found = path.ancestors().skip(1).find_map(|above| {
+        let real = fs::canonicalize(above).ok()?;
+        Some(real.join(path.strip_prefix(above).ok()?))
+    });
+    found.unwrap_or_else(|| path.to_owned())
+}
+
+fn not_a_directory(path: &Path, is: &str) -> anyhow::Error {
+    let what = format!("--cache-dir: {} is {is}", path.display());
+    Failure::new(Code::Cache, what, "name a directory, or \"\" for no cache").into()
 }
 
 /// Makes the directory, with those above it, so that a power cut leaves it there: what is kept in it is durable.
@@ -155,6 +200,33 @@ mod tests {
         let link = parent.path().join("link");
         std::os::unix::fs::symlink(&path, &link).expect("linked");
         assert_eq!(directory(link.to_str().expect("UTF-8")).expect("found"), Some(made));
+    }
+
+    #[test]
+    fn a_directory_is_named_without_being_made() {
+        let parent = tempfile::tempdir().expect("a directory can be made");
+        let real = fs::canonicalize(parent.path()).expect("it exists");
+        let link = parent.path().join("link");
+        std::os::unix::fs::symlink(&real, &link).expect("linked");
+        let written = link.join("a/b");
+        let found = locate(written.to_str().expect("UTF-8")).expect("a name").expect("not empty");
+        assert_eq!(found, real.join("a/b"));
+        assert!(!real.join("a").exists());
+        create(&found).expect("made");
+        assert_eq!(locate(written.to_str().expect("UTF-8")).expect("a name"), Some(found));
+    }
+
+    #[test]
+    fn a_dangling_link_and_a_tilde_say_what_they_are() {
+        let parent = tempfile::tempdir().expect("a directory can be made");
+        let link = parent.path().join("link");
+        std::os::unix::fs::symlink("nowhere", &link).expect("linked");
+        let error = locate(link.to_str().expect("UTF-8")).expect_err("it leads nowhere");
+        assert_eq!(code_of(&error), Code::Cache);
+        assert!(error.to_string().ends_with("is a symbolic link that leads nowhere"), "{error}");
+        for written in ["~/cache", "~", "~user/cache"] {
+            assert_eq!(code_of(&locate(written).expect_err("not replaced")), Code::Usage, "{written}");
+        }
     }
 
     #[test]

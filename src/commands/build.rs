@@ -17,12 +17,12 @@ use crate::{
     cache::{self, CommitLimit, Held, Lease, Reused, Writes},
     cli::BuildArgs,
     console::{Console, Outlet},
-    engine::{self, Commit, Engine, Interrupts},
+    engine::{self, Commit, Engine, Gifts, Interrupts},
     env::Env,
     event::{Event, Outcome, Phase, Sink},
     exit::{Code, code_of, way_out_of},
     home::Home,
-    package::Limits,
+    package::{self, Limits},
     plan::{CacheMode, Plan},
     process::Spawner,
     report::Logs,
@@ -149,6 +149,10 @@ impl Build<'_> {
         let Some(recipe) = loaded else { return Ok(Code::Success) };
         let mut wishes = wishes::wishes(&args.machine, self.env, &file)?;
         let commit_limit = wishes::commit_limit(&args.machine.cache_commit_limit, "--cache-commit-limit")?;
+        package::check_writable(&wishes.out_dir)?;
+        // All that can be wrong is found before others are waited for.
+        let gifts =
+            super::supplies::load(&wishes.supplies, self.env, self.sink, &mut self.interrupts).await?;
         let asking = lease::Asking { home: &self.home, sink: self.sink, interrupts: self.interrupts.clone() };
         let lease = asking.acquire(&recipe.package.name, &mut wishes, &args.machine).await?;
         offline::check(&recipe, &wishes)?;
@@ -164,7 +168,7 @@ impl Build<'_> {
         self.announce(&prepared.plan);
         self.sink.open(Logs::open(&self.home.dir("logs")?, &prepared.plan.package.name)?);
         self.phases.push(Phase { name: "plan".into(), duration: clock.elapsed() });
-        self.build(prepared, lease.map(Arc::new), commit_limit).await?;
+        self.build(prepared, lease.map(Arc::new), commit_limit, gifts).await?;
         Ok(Code::Success)
     }
 
@@ -200,6 +204,7 @@ impl Build<'_> {
         prepared: Prepared,
         lease: Option<Arc<Lease>>,
         limit: CommitLimit,
+        gifts: Gifts,
     ) -> Result<()> {
         let clock = Instant::now();
         let mut interrupts = self.interrupts.clone();
@@ -223,7 +228,6 @@ impl Build<'_> {
             console_log: console_log.as_deref(),
         };
         let mut runner = launch.runner(&prepared, &image, self.sink).await?;
-        let gifts = super::supplies::load(&plan.supplies, self.env, self.sink, &mut self.interrupts).await?;
         let committed = plan.cache.as_ref().is_some_and(|cache| cache.mode == CacheMode::Commit);
         let mut engine = Engine {
             plan,

@@ -146,6 +146,8 @@ impl Guest<'_> {
             )
             .into());
         }
+        // All that can be wrong is found before others are waited for.
+        let gifts = super::supplies::load(&wishes.supplies, env, &mut sink, &mut interrupts).await?;
         let asking = lease::Asking { home, sink: &mut sink, interrupts: interrupts.clone() };
         let lease = asking.acquire(&recipe.package.name, &mut wishes, machine).await?;
         let accelerator = wishes::accelerator(machine.accel);
@@ -161,7 +163,6 @@ impl Guest<'_> {
             Launch { env, home, spawner, run_dir: run_dir.path(), lease: lease.as_ref(), console_log: None };
         let mut runner = launch.runner(&prepared, &image, &mut sink).await?;
         let step = plan::command(&recipe, &wishes, &prepared.plan, &shell, wanted, console.stdin());
-        let gifts = super::supplies::load(&prepared.plan.supplies, env, &mut sink, &mut interrupts).await?;
         let mut engine = Engine {
             plan: &prepared.plan,
             sink: &mut sink,

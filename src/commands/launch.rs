@@ -155,10 +155,18 @@ impl<'a> Launch<'a> {
 /// So many agents are kept: one for each version of kiln that is used in turn.
 const MOST_AGENTS: usize = 8;
 
+/// The directory of [`agent`]'s files in kiln's home.
+const AGENTS: &str = "agents";
+
+/// Where [`agent`] keeps its file.
+pub(super) fn agent_path(home: &Home) -> PathBuf {
+    home.root().join(AGENTS).join(Key::from(Sha256::new_with_prefix(guest::AGENT)).as_str())
+}
+
 /// The agent's program as a file that can be bound: one for each content, for all runs.
 pub(super) fn agent(home: &Home) -> Result<PathBuf> {
-    let directory = home.dir("agents")?;
-    let path = directory.join(Key::from(Sha256::new_with_prefix(guest::AGENT)).as_str());
+    let directory = home.dir(AGENTS)?;
+    let path = agent_path(home);
     if path.exists() {
         home::used(&path);
         return Ok(path);

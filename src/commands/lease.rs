@@ -29,6 +29,7 @@ impl Asking<'_> {
         args: &MachineArgs,
     ) -> Result<Option<Lease>> {
         let Some(plan) = plan::cache_plan(wishes)? else { return Ok(None) };
+        cache::create(&plan.directory)?;
         cache::apart(self.home, &plan.directory)?;
         if matches!(plan.mode, CacheMode::Rw | CacheMode::Commit) {
             cache::writable(&plan.directory)?;

@@ -112,7 +112,7 @@ fn check_scratch(plan: &Plan, env: &Env) -> Result<(), Failure> {
 }
 
 fn image(recipe: &Recipe, wishes: &Wishes, sink: &mut dyn Sink) -> Result<ImageRecipe> {
-    let reference = ImageReference::parse(wishes.image.as_deref().unwrap_or(DEFAULT_IMAGE))?;
+    let reference = wishes.image.clone().map_or_else(|| ImageReference::parse(DEFAULT_IMAGE), Ok)?;
     let (source, mut packages) = locate(reference)?;
     let contents = &recipe.environment.contents;
     let asked: Vec<String> = contents

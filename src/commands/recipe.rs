@@ -83,12 +83,17 @@ pub(super) fn options(
     files: Vec<PathBuf>,
     arch: Arch,
 ) -> Result<compile::Options, Failure> {
+    let pipeline_dirs: Vec<PathBuf> = args.pipeline_dir.iter().chain(&args.pipeline_dirs).cloned().collect();
+    if let Some(missing) = pipeline_dirs.iter().find(|directory| !directory.is_dir()) {
+        let what = format!("--pipeline-dir: {} is not a directory", missing.display());
+        return Err(Failure::usage(what, "name a directory of pipeline definitions (NAME.yaml)"));
+    }
     let libc = match args.override_host_triplet_libc_substitution_flavor.as_str() {
         "musl" => Libc::Musl,
         _ => Libc::Gnu,
     };
     Ok(compile::Options {
-        pipeline_dirs: args.pipeline_dir.iter().chain(&args.pipeline_dirs).cloned().collect(),
+        pipeline_dirs,
         build_options: args.build_option.clone(),
         vars_file: args.vars_file.clone(),
         env_files: args.env_file.clone(),

@@ -16,8 +16,8 @@ use crate::{
     exit::Failure,
     manifest::duration,
     plan::{
-        AcceleratorWish, CacheModeWish, CacheSharing, Network, RunnerKind, Trace, VirtiofsWish, Wishes,
-        parse_bytes,
+        AcceleratorWish, CacheModeWish, CacheSharing, ImageReference, Network, RunnerKind, Trace,
+        VirtiofsWish, Wishes, parse_bytes, parse_cpus, parse_disk, parse_memory,
     },
 };
 
@@ -33,8 +33,9 @@ pub(super) fn accelerator(choice: AccelChoice) -> AcceleratorWish {
 /// Everything that `args` and `env` ask for. `file` is the build file: its directory is the default source.
 pub(super) fn wishes(args: &MachineArgs, env: &Env, file: &Path) -> Result<Wishes> {
     let out_dir = absolute(&args.out_dir).context("resolve --out-dir")?;
-    let cache_dir = cache::directory(&args.cache_dir)?;
+    let cache_dir = cache::locate(&args.cache_dir)?;
     let source = source(args, file)?;
+    check_cache(args, cache_dir.as_deref(), source.as_deref())?;
     let supplies = super::supplies::supplies(args, env)?;
     let hidden = match &source {
         Some(source) => {
@@ -43,9 +44,11 @@ pub(super) fn wishes(args: &MachineArgs, env: &Env, file: &Path) -> Result<Wishe
         }
         None => Vec::new(),
     };
+    let runner = runner(&args.runner)?;
+    check_backend(args, runner)?;
     Ok(Wishes {
-        runner: runner(&args.runner)?,
-        image: args.image.clone(),
+        runner,
+        image: args.image.as_deref().map(ImageReference::parse).transpose()?,
         source,
         hidden,
         cache_dir,
@@ -63,10 +66,10 @@ pub(super) fn wishes(args: &MachineArgs, env: &Env, file: &Path) -> Result<Wishe
         }),
         virtiofs: virtiofs(args, env)?,
         out_dir,
-        memory: args.memory.clone(),
-        cpu: args.cpu.clone(),
+        memory: args.memory.as_deref().map(|text| parse_memory(text, runner)).transpose()?,
+        cpus: args.cpu.as_deref().map(|text| parse_cpus(text, "--cpu")).transpose()?,
         cpu_model: args.cpumodel.clone(),
-        disk: args.disk.clone(),
+        disk: args.disk.as_deref().map(parse_disk).transpose()?,
         network: match args.network {
             Switch::On => Network::On,
             Switch::Off => Network::Off,
@@ -106,6 +109,44 @@ pub(super) fn commit_limit(text: &str, option: &str) -> Result<CommitLimit, Fail
     Ok(CommitLimit { bytes: parse_bytes(size, option)?.0, entries })
 }
 
+/// Refuses what contradicts itself in the options of the cache.
+fn check_cache(args: &MachineArgs, cache: Option<&Path>, source: Option<&Path>) -> Result<(), Failure> {
+    if cache.is_none() && (args.cache_mode != CacheModeChoice::Auto || args.cache_sharing.is_some()) {
+        let flag = if args.cache_sharing.is_some() { "--cache-sharing" } else { "--cache-mode" };
+        let what = format!("{flag} is given, and --cache-dir \"\" says that there is no cache");
+        return Err(Failure::usage(what, format!("leave {flag} out, or name a directory for the cache")));
+    }
+    if cache.is_some() && cache == source {
+        return Err(Failure::usage(
+            format!(
+                "--cache-dir: {} is the source directory itself",
+                cache.unwrap_or(Path::new(".")).display()
+            ),
+            "name a directory of its own for the cache, such as ./melange-cache",
+        ));
+    }
+    Ok(())
+}
+
+/// Refuses and names options that only another backend follows.
+fn check_backend(args: &MachineArgs, runner: RunnerKind) -> Result<(), Failure> {
+    if runner == RunnerKind::Qemu {
+        return Ok(());
+    }
+    let given = [
+        ("--virtiofsd", args.virtiofsd.is_some()),
+        ("--accel", args.accel != AccelChoice::Auto),
+        ("--cpumodel", args.cpumodel.is_some()),
+    ];
+    match given.into_iter().find(|(_, given)| *given) {
+        Some((flag, _)) => Err(Failure::usage(
+            format!("{flag} is for microVMs, and --runner {} makes none", runner.name()),
+            format!("leave {flag} out, or use --runner qemu"),
+        )),
+        None => Ok(()),
+    }
+}
+
 fn runner(name: &str) -> Result<RunnerKind, Failure> {
     match name {
         "qemu" => Ok(RunnerKind::Qemu),
@@ -125,14 +166,20 @@ fn source(args: &MachineArgs, file: &Path) -> Result<Option<PathBuf>> {
             file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned()
         }
     };
-    let found = fs::canonicalize(&directory).ok().filter(|path| path.is_dir());
-    found.map(Some).ok_or_else(|| {
+    let found = fs::canonicalize(&directory).ok().filter(|path| path.is_dir()).ok_or_else(|| {
         Failure::usage(
             format!("--source-dir: {} is not a directory", directory.display()),
             "name one that exists",
         )
-        .into()
-    })
+    })?;
+    match fs::read_dir(&found) {
+        Ok(_) => Ok(Some(found)),
+        Err(error) => Err(Failure::usage(
+            format!("--source-dir: {} cannot be read: {error}", directory.display()),
+            "make it readable for this user, name another one, or use --empty-workspace",
+        )
+        .into()),
+    }
 }
 
 /// Naming a server switches virtiofs on; else `QEMU_USE_VIRTIOFS` decides.

@@ -34,11 +34,8 @@ const ENDING: &str = "cpio";
 /// The initramfs for `agent` (the bytes of the static program) and the modules of `features`, which it can load from
 /// [`Module::guest_path`]; those of [`Feature::Channel`] it loads by itself. Kept below `directory`.
 pub fn ensure(directory: &Path, agent: &[u8], modules: &ModuleSet, features: &[Feature]) -> Result<PathBuf> {
-    let modules = Contents {
-        channel: modules.load_order(&[Feature::Channel]),
-        all: modules.load_order(&[&[Feature::Channel], features].concat()),
-    };
-    let path = directory.join(format!("{}.{ENDING}", key(agent, &modules.all)?));
+    let modules = Contents::new(modules, features);
+    let path = modules.path(directory, agent)?;
     if path.exists() {
         home::used(&path);
         return Ok(path);
@@ -55,9 +52,27 @@ pub fn ensure(directory: &Path, agent: &[u8], modules: &ModuleSet, features: &[F
     Ok(path)
 }
 
+/// Where [`ensure`] keeps the initramfs of the same arguments, whether it is there or not.
+pub fn path(directory: &Path, agent: &[u8], modules: &ModuleSet, features: &[Feature]) -> Result<PathBuf> {
+    Contents::new(modules, features).path(directory, agent)
+}
+
 struct Contents<'a> {
     channel: Vec<&'a Module>,
     all: Vec<&'a Module>,
+}
+
+impl<'a> Contents<'a> {
+    fn new(modules: &'a ModuleSet, features: &[Feature]) -> Self {
+        Self {
+            channel: modules.load_order(&[Feature::Channel]),
+            all: modules.load_order(&[&[Feature::Channel], features].concat()),
+        }
+    }
+
+    fn path(&self, directory: &Path, agent: &[u8]) -> Result<PathBuf> {
+        Ok(directory.join(format!("{}.{ENDING}", key(agent, &self.all)?)))
+    }
 }
 
 /// By the agent's bytes and each module's name, inode, size and time: reading the modules would cost every start, and a

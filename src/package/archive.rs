@@ -4,11 +4,15 @@
 
 use std::{
     fs::File,
-    io::Read,
+    io::{self, Read},
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context, Result, ensure};
+use nix::{
+    fcntl::{AT_FDCWD, AtFlags},
+    unistd::{AccessFlags, faccessat},
+};
 use zstd::stream::write::Encoder;
 
 use super::{
@@ -164,7 +168,7 @@ impl Shelf<'_> {
         self.try_start(index).map_err(|error| unwritable(self.out_dir, &error))
     }
 
-    fn try_start(&self, index: usize) -> std::io::Result<Open> {
+    fn try_start(&self, index: usize) -> io::Result<Open> {
         let staged = self.out.stage()?;
         let mut encoder = Encoder::new(staged.file().try_clone()?, LEVEL)?;
         encoder.include_checksum(true)?;
@@ -212,7 +216,27 @@ fn into_package(entry: &mut Entry) -> Result<(), String> {
     Ok(())
 }
 
-fn unwritable(path: &Path, error: &std::io::Error) -> anyhow::Error {
+/// Whether packages can be written to `out_dir`, which need not exist yet: asked before a build, so that its result is not lost.
+///
+/// # Errors
+/// A host failure that names what is in the way.
+pub fn check_writable(out_dir: &Path) -> Result<()> {
+    let existing = out_dir.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/"));
+    if !existing.is_dir() {
+        return Err(unwritable(existing, &io::ErrorKind::NotADirectory.into()));
+    }
+    let access = AccessFlags::W_OK | AccessFlags::X_OK;
+    faccessat(AT_FDCWD, existing, access, AtFlags::AT_EACCESS)
+        .map_err(|error| unwritable(existing, &error.into()))
+}
+
+fn unwritable(path: &Path, error: &io::Error) -> anyhow::Error {
     let what = format!("write packages to {}: {error}", path.display());
-    Failure::new(Code::Host, what, "make room there, or name another directory with --out-dir").into()
+    let way_out = match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "make room there, or name another directory with --out-dir"
+        }
+        _ => "make it a directory that this user can write, or name another one with --out-dir",
+    };
+    Failure::new(Code::Host, what, way_out).into()
 }

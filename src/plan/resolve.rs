@@ -6,9 +6,8 @@ use kiln_protocol::{Identity, Stdin, Step, TextFile, User};
 
 use super::{
     Accelerator, ArtifactPlan, CacheMode, CacheModeWish, CachePlan, CacheShare, CacheSharing, CacheWrites,
-    Ids, ImageRecipe, Machine, Owner, PackageId, Plan, PlannedStep, Platform, Resources, RootForm,
-    RunnerKind, Sandbox, Supplies, VirtiofsWish, Wishes, cargo, cgroup, container, parse_bytes, sandbox,
-    steps, world,
+    Ids, ImageRecipe, Machine, Owner, PackageId, Plan, PlannedStep, Platform, RootForm, RunnerKind, Sandbox,
+    Supplies, VirtiofsWish, Wishes, cargo, cgroup, container, resources, sandbox, steps, world,
 };
 use crate::{
     compile::{PackageSteps, Recipe, Run},
@@ -16,14 +15,6 @@ use crate::{
     host::{Host, cgroup::Cgroups},
 };
 
-/// The default memory: enough for most builds, and never more than half of the host.
-const MEMORY_MIB: u64 = 4096;
-/// microvm with exactly this much memory hangs with some QEMU (microvm.nix #171).
-const HANGS_AT_MIB: u64 = 2048;
-/// The default number of processors, if the host has as many.
-const CPUS: u32 = 4;
-/// The default size of the scratch disk.
-const DISK: &str = "50Gi";
 /// How long a guest may take to be ready: a hundred times what it needs.
 const BOOT_TIMEOUT: Duration = Duration::from_secs(30);
 /// TCG on a busy machine is that much slower.
@@ -88,7 +79,7 @@ pub fn resolve(recipe: &Recipe, wishes: &Wishes, facts: Facts) -> Result<Plan, F
     let supplies = wishes.supplies.reachable(wishes.runner, &mut notes);
     let steps = planned_steps(recipe, wishes, &supplies, &facts.shell);
     notes.extend(cache.as_ref().and_then(|_| cargo::note(&steps)));
-    let resources = resources(recipe, wishes, &facts.host, &mut notes)?;
+    let resources = resources::resources(recipe, wishes, &facts.host, &mut notes)?;
     let parts = world::Parts {
         source: wishes.source.as_deref(),
         hidden: world::hidden(&wishes.hidden),
@@ -102,7 +93,14 @@ pub fn resolve(recipe: &Recipe, wishes: &Wishes, facts: Facts) -> Result<Plan, F
     };
     let (platform, mut world) = match facts.platform {
         PlatformFacts::Qemu { accelerator, modules } => {
-            let machine = machine(recipe, wishes, accelerator, facts.host.tsc_khz)?;
+            let machine = Machine {
+                accelerator,
+                tsc_khz: facts.host.tsc_khz,
+                cpu_model: resources::cpu_model(recipe, wishes),
+                disk_bytes: resources::disk(recipe, wishes, &mut notes)?.0,
+                slirp: wishes.slirp.clone(),
+                kernel_arguments: wishes.kernel_arguments.clone(),
+            };
             let world = world::microvm(modules, &wishes.slirp, parts);
             (Platform::Qemu(machine), world)
         }
@@ -160,75 +158,6 @@ fn boot_timeout(platform: &Platform) -> Duration {
     }
 }
 
-fn resources(
-    recipe: &Recipe,
-    wishes: &Wishes,
-    host: &Host,
-    notes: &mut Vec<String>,
-) -> Result<Resources, Failure> {
-    let resources = recipe.package.resources.clone().unwrap_or_default();
-    // What the build file says wins over the flag, as in melange.
-    let memory_mib = match written(&resources.memory).or(wishes.memory.as_deref()) {
-        None => MEMORY_MIB.min(host.memory_mib / 2),
-        Some(text) => {
-            let wanted = parse_bytes(text, "memory")?.mib();
-            let most = host.memory_mib.saturating_mul(9) / 10;
-            if wanted > most {
-                notes.push(format!(
-                    "memory: {text} is more than this host has to give; the guest gets {most} MiB"
-                ));
-            }
-            wanted.min(most)
-        }
-    };
-    let cpus = match written(&resources.cpu).or(wishes.cpu.as_deref()) {
-        None => CPUS.min(host.cpus),
-        Some(text) => {
-            let wanted = cpu_count(text)?;
-            if wanted > host.cpus {
-                notes.push(format!("cpu: {text} is more than this host's {}", host.cpus));
-            }
-            wanted.min(host.cpus)
-        }
-    };
-    let memory_mib = if memory_mib == HANGS_AT_MIB { HANGS_AT_MIB + 1 } else { memory_mib };
-    Ok(Resources { cpus: cpus.max(1), memory_mib })
-}
-
-fn machine(
-    recipe: &Recipe,
-    wishes: &Wishes,
-    accelerator: Accelerator,
-    tsc_khz: Option<u32>,
-) -> Result<Machine, Failure> {
-    let resources = recipe.package.resources.clone().unwrap_or_default();
-    Ok(Machine {
-        accelerator,
-        tsc_khz,
-        cpu_model: written(&resources.cpumodel).or(wishes.cpu_model.as_deref()).map(str::to_owned),
-        disk_bytes: parse_bytes(written(&resources.disk).or(wishes.disk.as_deref()).unwrap_or(DISK), "disk")?
-            .0,
-        slirp: wishes.slirp.clone(),
-        kernel_arguments: wishes.kernel_arguments.clone(),
-    })
-}
-
-/// What a build file says, if it says something.
-fn written(text: &str) -> Option<&str> {
-    (!text.is_empty()).then_some(text)
-}
-
-/// `2`, `1.5` (rounded up), `500m` (Kubernetes' thousandths).
-fn cpu_count(text: &str) -> Result<u32, Failure> {
-    let wrong =
-        || Failure::usage(format!("cpu: {text:?} is not a number of processors"), "write a number such as 2");
-    let (digits, divisor) = text.strip_suffix('m').map_or((text, 1.0), |thousandths| (thousandths, 1000.0));
-    let count: f64 = digits.trim().parse().map_err(|_| wrong())?;
-    let count = (count / divisor).ceil();
-    // Both bounds are exact in f64, so the cast cannot lose anything.
-    if (1.0..=4096.0).contains(&count) { Ok(count as u32) } else { Err(wrong()) }
-}
-
 fn owner(recipe: &Recipe, host: &Host, notes: &mut Vec<String>) -> Owner {
     let inside = match user(recipe) {
         User::Root => 0,
@@ -258,8 +187,9 @@ fn identities(recipe: &Recipe) -> Vec<Identity> {
     for user in &recipe.environment.accounts.users {
         let name = user.username.to_string();
         if identities.iter().all(|known| known.name != name) {
-            let home = written(&user.homedir).map_or_else(|| format!("/home/{name}"), str::to_owned);
-            let shell = written(&user.shell).unwrap_or("/bin/sh").to_owned();
+            let home =
+                resources::written(&user.homedir).map_or_else(|| format!("/home/{name}"), str::to_owned);
+            let shell = resources::written(&user.shell).unwrap_or("/bin/sh").to_owned();
             identities.push(Identity { name, id: user.uid, home, shell });
         }
     }

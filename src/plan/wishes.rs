@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use serde::Serialize;
 
-use super::{CacheSharing, Network, Slirp, Supplies, Trace};
+use super::{Bytes, CacheSharing, ImageReference, Network, Slirp, Supplies, Trace};
 
 /// A backend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -58,8 +58,8 @@ pub enum VirtiofsWish {
 pub struct Wishes {
     /// `--runner`.
     pub runner: RunnerKind,
-    /// `--image`, as given.
-    pub image: Option<String>,
+    /// `--image`.
+    pub image: Option<ImageReference>,
     /// `--source-dir`, absolute; `None` with `--empty-workspace`.
     pub source: Option<PathBuf>,
     /// What of the source the build must not see, relative to it.
@@ -74,14 +74,14 @@ pub struct Wishes {
     pub virtiofs: VirtiofsWish,
     /// `--out-dir`, absolute.
     pub out_dir: PathBuf,
-    /// `--memory`, as written.
-    pub memory: Option<String>,
-    /// `--cpu`, as written.
-    pub cpu: Option<String>,
+    /// `--memory`.
+    pub memory: Option<Bytes>,
+    /// `--cpu`: processors.
+    pub cpus: Option<u32>,
     /// `--cpumodel`.
     pub cpu_model: Option<String>,
-    /// `--disk`, as written.
-    pub disk: Option<String>,
+    /// `--disk`.
+    pub disk: Option<Bytes>,
     /// `--network`.
     pub network: Network,
     /// `--debug`.

@@ -109,7 +109,7 @@ impl Bare {
 
     /// What kiln says from its first `error:` on, with ROOT for the directory of this machine; it ended with `code`.
     #[track_caller]
-    fn error_of(&self, mut command: Command, code: i32) -> String {
+    pub(crate) fn error_of(&self, mut command: Command, code: i32) -> String {
         let said = self.said(&command.output().unwrap(), code);
         let start = said.find("error: ").unwrap_or_else(|| panic!("no error: {said}"));
         let result = format!("(exit code {code})\n");

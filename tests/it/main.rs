@@ -10,6 +10,7 @@ mod commit;
 mod depth;
 mod docker;
 mod doctor;
+mod early;
 mod engine;
 mod errors;
 mod explain;

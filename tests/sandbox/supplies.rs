@@ -121,13 +121,50 @@ echo is=pa/${part}w0rd; printf u:pa/${part}w0rd | base64";
         let secrets = ["ssw0rd", "ssw%30rd", "tok-3n", "dTpwYS9zc3cwcmQ"];
         assert!(secrets.iter().all(|secret| !text.contains(secret)), "{text}");
     }
-    let mut plan = Command::new(env!("CARGO_BIN_EXE_kiln"));
-    plan.args(["plan", "--runner", "bubblewrap", "--cache-dir", "", "file.yaml"]).current_dir(&project);
-    plan.env("HTTP_PROXY", "http://u:pa/ssw%30rd@proxy.test:3128").env("HTTPS_PROXY", "tok-3n@proxy.test");
-    let output = plan.output().expect("kiln can be started");
-    let text = said(&output) + &String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && text.contains("http://u:***@proxy.test:3128"), "{text}");
-    assert!(!text.contains("ssw%30rd") && !text.contains("tok-3n"), "{text}");
+    for more in [&[][..], &["--json"]] {
+        let mut plan = Command::new(env!("CARGO_BIN_EXE_kiln"));
+        plan.args(["plan", "--runner", "bubblewrap", "--cache-dir", "", "file.yaml"]).args(more);
+        plan.current_dir(&project).env("HTTPS_PROXY", "tok-3n@proxy.test");
+        let output = plan.env("HTTP_PROXY", "http://u:pa/ssw%30rd@proxy.test:3128").output();
+        let output = output.expect("kiln can be started");
+        let text = said(&output) + &String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && text.contains("http://u:***@proxy.test:3128"), "{text}");
+        assert!(!text.contains("ssw%30rd") && !text.contains("tok-3n"), "{text}");
+    }
+}
+
+#[test]
+fn a_plan_is_for_people_and_for_machines_and_makes_nothing() {
+    if !has_bwrap() {
+        return;
+    }
+    let (_directory, project) = project();
+    let file = "package: {name: sample, version: '1', epoch: 0}\nenvironment: {environment: {SHARED: all}}\npipeline:\n\
+        - runs: echo one\n- runs: echo two\n  environment: {OWN: two}\n";
+    fs::write(project.join("file.yaml"), file).expect("written");
+    let plan = |more: &[&str]| {
+        let mut plan = Command::new(env!("CARGO_BIN_EXE_kiln"));
+        plan.args(["plan", "--runner", "bubblewrap", "file.yaml"]).args(more).current_dir(&project);
+        let output = plan.output().expect("kiln can be started");
+        assert!(output.status.success(), "{}", said(&output));
+        String::from_utf8(output.stdout).expect("UTF-8")
+    };
+    let text = plan(&[]);
+    assert_eq!(text.matches("SHARED=all").count(), 1, "{text}");
+    assert!(text.contains("  OWN=two\n  | echo two\n"), "{text}");
+    // Names of Rust's types, and numbers that are read in another base than they are written in.
+    for word in ["NineP", "Some(", "ReadOnly", "mode: ", "493", " { "] {
+        assert!(!text.contains(word), "{word}: {text}");
+    }
+    let document: serde_json::Value = serde_json::from_str(&plan(&["--json"])).expect("JSON");
+    assert_eq!(document["package"]["name"], "sample");
+    assert_eq!(document["steps"][1]["environment"]["OWN"], "two");
+    assert_eq!(document["steps"][0]["runs"], "echo one");
+    assert_eq!(document["command_lines"][0].as_array().expect("a list").last().expect("a word"), "--stdio");
+    assert!(document["mounts"].as_array().is_some_and(|mounts| !mounts.is_empty()));
+    let explained = plan(&["--explain"]);
+    assert!(explained.starts_with("explained    sample") && !explained.contains("mounts"), "{explained}");
+    assert!(!project.join("melange-cache").exists() && !project.join("packages").exists());
 }
 
 #[test]

@@ -45,6 +45,7 @@ pub struct Terminal {
 
 /// As whom a step runs. Names are looked up in the world's own `/etc/passwd` and `/etc/group`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum User {
     /// uid 0, gid 0.
     Root,

@@ -71,6 +71,7 @@ pub enum Access {
 
 /// What of a tree is given to a user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Given {
     /// Everything.
     Everything,
@@ -80,6 +81,7 @@ pub enum Given {
 
 /// One thing to mount or make. Targets are made (0755, with parents) where they are missing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Mount {
     /// `mkdir -p`, then mode and owner of the last component.
     Directory {

@@ -128,8 +128,16 @@ const ALL_FEATURES: &[Feature] = &[
 
 /// The initramfs for this kernel and agent.
 pub(in crate::commands) fn initramfs(home: &Home, kernel: &Kernel) -> Result<std::path::PathBuf> {
-    initramfs::ensure(&home.dir("initramfs")?, guest::AGENT, &kernel.modules, ALL_FEATURES)
+    initramfs::ensure(&home.dir(INITRAMFS)?, guest::AGENT, &kernel.modules, ALL_FEATURES)
 }
+
+/// Where [`initramfs`] keeps it.
+pub(in crate::commands) fn initramfs_path(home: &Home, kernel: &Kernel) -> Result<std::path::PathBuf> {
+    initramfs::path(&home.root().join(INITRAMFS), guest::AGENT, &kernel.modules, ALL_FEATURES)
+}
+
+/// The directory of initramfs files in kiln's home.
+const INITRAMFS: &str = "initramfs";
 
 /// The log file of the console, opened for appending.
 pub(in crate::commands) fn console_log(path: &Path) -> Result<File> {

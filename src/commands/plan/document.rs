@@ -1,0 +1,96 @@
+//! A plan for machines: `kiln plan --json`. Keys are those of the types in [`crate::plan`]; durations are in milliseconds.
+
+use std::{ffi::OsString, time::Duration};
+
+use serde_json::{Value, json};
+
+use crate::plan::{Plan, PlannedStep};
+
+/// The document. Strings in which `hide` finds a secret are shown without it.
+pub(super) fn document(
+    plan: &Plan,
+    notes: &[String],
+    command_lines: &[Vec<OsString>],
+    hide: &dyn Fn(&str) -> String,
+) -> Value {
+    // Taken apart so that a new field cannot be forgotten here.
+    let Plan {
+        package,
+        arch,
+        image,
+        platform,
+        resources,
+        network,
+        source,
+        cache,
+        owner,
+        world,
+        supplies,
+        steps,
+        artifacts,
+        out_dir,
+        boot_timeout,
+        timeout,
+        notes: _,
+    } = plan;
+    let words = |line: &Vec<OsString>| line.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+    let command_lines: Vec<Vec<String>> = command_lines.iter().map(words).collect();
+    let mut document = json!({
+        "package": package,
+        "arch": arch,
+        "runner": plan.runner().name(),
+        "image": image,
+        "platform": platform,
+        "resources": resources,
+        "network": network,
+        "source": source,
+        "cache": cache,
+        "owner": owner,
+        "certificates": supplies.certificates.as_ref().map(|from| from.path()),
+        "proxies": supplies.proxies,
+        "secrets": supplies.secrets,
+        "relayed_ports": supplies.relayed(plan.runner()),
+        "mounts": world.mounts,
+        "limits": world.limits,
+        "capabilities": world.capabilities,
+        "steps": steps.iter().map(step).collect::<Vec<_>>(),
+        "artifacts": artifacts,
+        "out_dir": out_dir,
+        "boot_timeout_ms": milliseconds(*boot_timeout),
+        "timeout_ms": timeout.map(milliseconds),
+        "notes": notes,
+        "command_lines": command_lines,
+    });
+    replace_strings(&mut document, hide);
+    document
+}
+
+fn step(planned: &PlannedStep) -> Value {
+    let PlannedStep { name, package, step, fragment, directory } = planned;
+    let environment: serde_json::Map<String, Value> =
+        step.env.iter().map(|(name, value)| (name.clone(), value.clone().into())).collect();
+    json!({
+        "index": step.index,
+        "name": name,
+        "package": package,
+        "directory": directory,
+        "user": step.user,
+        "argv": step.argv,
+        "environment": environment,
+        "runs": fragment,
+        "timeout_ms": step.timeout_ms,
+    })
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn replace_strings(value: &mut Value, hide: &dyn Fn(&str) -> String) {
+    match value {
+        Value::String(text) => *text = hide(text),
+        Value::Array(values) => values.iter_mut().for_each(|value| replace_strings(value, hide)),
+        Value::Object(fields) => fields.values_mut().for_each(|value| replace_strings(value, hide)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}

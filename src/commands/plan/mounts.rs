@@ -1,0 +1,88 @@
+//! Mounts and binds of a plan in words, one line each: what is where, and whether it can be written. Pure.
+
+use kiln_protocol::{Access, Given, Mount};
+
+use crate::plan::{Bind, BindSource, Layer, Writes};
+
+/// One thing that the agent mounts or makes, as `target  what`.
+pub(super) fn mount(mount: &Mount) -> String {
+    let (target, what) = words(mount);
+    format!("{target:<42} {what}")
+}
+
+fn words(mount: &Mount) -> (&str, String) {
+    match mount {
+        Mount::Directory { path, mode, uid, gid } => (path, made("directory", *mode, *uid, *gid)),
+        Mount::Missing { path, mode, uid, gid } => (path, made("directory, if missing", *mode, *uid, *gid)),
+        Mount::Filesystem { source, target, fstype, options, access } => {
+            let options = if options.is_empty() { String::new() } else { format!(" ({options})") };
+            (target, format!("{fstype} {source}, {}{options}", access_word(*access)))
+        }
+        Mount::Overlay { lower, upper, work: _, target, options, owner: (uid, gid) } => {
+            let lower = lower.join(" over ");
+            (target, format!("overlay: {upper} over {lower}, owner {uid}:{gid} ({options})"))
+        }
+        Mount::Swap { path, outside: (uid, gid), inside: (uid_inside, gid_inside) } => {
+            (path, format!("idmapped: {uid}:{gid} and {uid_inside}:{gid_inside} change places"))
+        }
+        Mount::Bind { source, target, access } => {
+            (target, format!("bind of {source}, {}", access_word(*access)))
+        }
+        Mount::Whiteouts { directory, like: _, paths } => {
+            (directory, format!("whiteouts: {}", paths.join(", ")))
+        }
+        Mount::Cover { path } => (path, "empty directory over it, read-only".into()),
+        Mount::Symlink { path, target } => (path, format!("symbolic link to {target}, if missing")),
+        Mount::Chown { path, uid, gid, given } => {
+            let what = match given {
+                Given::Everything => "everything below",
+                Given::Directories => "the directories below",
+            };
+            (path, format!("chown of {what} to {uid}:{gid}"))
+        }
+        Mount::Root { path } => (path, "becomes / (with /proc, /sys, /dev, /run, /tmp)".into()),
+        Mount::Pivot { path } => (path, "becomes / (pivot_root; with /proc, /sys, /dev, /run, /tmp)".into()),
+        Mount::Upper { target, path } => (target, format!("mounted by the runner; its writes lie in {path}")),
+    }
+}
+
+/// Modes are octal, as chmod(1) takes them.
+fn made(what: &str, mode: u32, uid: u32, gid: u32) -> String {
+    format!("{what}, mode {mode:04o}, owner {uid}:{gid}")
+}
+
+fn access_word(access: Access) -> &'static str {
+    match access {
+        Access::ReadOnly => "read-only",
+        Access::ReadWrite => "read-write",
+    }
+}
+
+/// Something of the host in a container or sandbox, as `target  what`.
+pub(super) fn bind(Bind { source, target, writes }: &Bind) -> String {
+    let source = match source {
+        BindSource::Agent => "the agent's program".into(),
+        BindSource::Root => "the image".into(),
+        BindSource::Scratch => "a scratch directory of this run".into(),
+        BindSource::Directory(path) => path.display().to_string(),
+        BindSource::Below { directory, path } => directory.join(path).display().to_string(),
+    };
+    let writes = match writes {
+        Writes::Refused => "read-only".into(),
+        Writes::RefusedAbove(layer) => format!("read-only{}", hidden(layer)),
+        Writes::Through => "read-write".into(),
+        Writes::Overlaid(overlay) => format!("writes go to an overlay{}", hidden(&overlay.layer)),
+    };
+    format!("{target:<42} {source}, {writes}")
+}
+
+fn hidden(Layer { hidden, parted }: &Layer) -> String {
+    let mut text = String::new();
+    if !hidden.is_empty() {
+        text += &format!(", without {}", hidden.join(", "));
+    }
+    if let Some(parted) = parted {
+        text += &format!(", of {} only {}", parted.directory, parted.shown.join(", "));
+    }
+    text
+}

@@ -1,0 +1,131 @@
+//! A plan for a person. Pure: what of a secret must not be shown is replaced by the caller's `hide`.
+
+use std::{collections::BTreeSet, fmt::Write};
+
+use anyhow::Result;
+use kiln_protocol::{Limit, User};
+
+use super::mounts;
+use crate::{
+    commands::prepare::{Backend, qemu::Parts},
+    plan::{CachePlan, CacheShare, Cgroup, Ids, Network, Plan, PlannedStep, Platform, Resources, Sandbox},
+};
+
+/// The whole plan but its command lines.
+pub(super) fn describe(plan: &Plan, backend: &Backend, hide: &dyn Fn(&str) -> String) -> Result<String> {
+    let mut text = head(plan, backend)?;
+    if let Platform::Docker(binds) | Platform::Bubblewrap(Sandbox { binds, .. }) = &plan.platform {
+        writeln!(text, "\nof the host, in this order:")?;
+        binds.iter().try_for_each(|bind| writeln!(text, "  {}", mounts::bind(bind)))?;
+    }
+    writeln!(text, "\nmounts, in this order:")?;
+    plan.world.mounts.iter().try_for_each(|mount| writeln!(text, "  {}", mounts::mount(mount)))?;
+    let common = common_environment(&plan.steps);
+    if !common.is_empty() {
+        writeln!(text, "\nenvironment of every step:")?;
+        common.iter().try_for_each(|(name, value)| writeln!(text, "  {name}={}", hide(value)))?;
+    }
+    for step in &plan.steps {
+        text += &describe_step(step, &common, hide)?;
+    }
+    Ok(text)
+}
+
+fn head(plan: &Plan, backend: &Backend) -> Result<String> {
+    let mut text = String::new();
+    writeln!(text, "package      {} for {}", plan.package, plan.arch)?;
+    writeln!(text, "runner       {}", plan.runner().name())?;
+    let Resources { cpus, memory_mib } = plan.resources;
+    writeln!(text, "resources    {cpus} cpus, {memory_mib} MiB of memory")?;
+    writeln!(text, "network      {}", if plan.network == Network::On { "on" } else { "off" })?;
+    writeln!(text, "limits       {}", limits(plan))?;
+    match backend {
+        Backend::Qemu(parts) => text += &machine(plan, parts)?,
+        Backend::Bubblewrap(found) => writeln!(text, "sandbox      made {}", made_by(found.ids))?,
+        Backend::Docker(found) => writeln!(text, "docker       {} {}", found.path.display(), found.version)?,
+    }
+    writeln!(text, "image        {}", plan.image)?;
+    let source = plan.source.as_deref().map_or("(empty)".into(), |path| path.display().to_string());
+    writeln!(text, "source       {source}")?;
+    writeln!(text, "cache        {}", cache(plan.cache.as_ref()))?;
+    text += &crate::commands::supplies::describe(&plan.supplies, plan.runner());
+    writeln!(text, "run as       uid {} inside, uid {} outside", plan.owner.inside, plan.owner.uid)?;
+    writeln!(text, "output       {}", plan.out_dir.display())?;
+    if let Platform::Bubblewrap(Sandbox { groups, .. }) = &plan.platform {
+        for Cgroup { parent, files } in groups {
+            let files: Vec<String> = files.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            writeln!(text, "cgroup       below {}: {}", parent.display(), files.join(", "))?;
+        }
+    }
+    Ok(text)
+}
+
+/// Soft and hard limit of what is limited.
+fn limits(plan: &Plan) -> String {
+    let limited = plan.world.limits.iter().filter(|limit| limit.soft.is_some());
+    let number = |limit: Option<u64>| limit.map_or("unlimited".into(), |limit| limit.to_string());
+    let words = limited.map(|Limit { resource, soft, hard }| {
+        format!("{} {}:{}", format!("{resource:?}").to_lowercase(), number(*soft), number(*hard))
+    });
+    words.collect::<Vec<_>>().join(", ")
+}
+
+/// What only a microVM has.
+fn machine(plan: &Plan, parts: &Parts) -> Result<String> {
+    let Parts { kernel, accelerator, .. } = parts;
+    let mut text = String::new();
+    let why = accelerator.why.as_deref().map_or(String::new(), |why| format!(" ({why})"));
+    writeln!(text, "accelerator  {}{why}", accelerator.accelerator)?;
+    if let Platform::Qemu(machine) = &plan.platform {
+        writeln!(text, "disk         {} GiB, sparse", machine.disk_bytes >> 30)?;
+    }
+    writeln!(text, "kernel       {} {}", kernel.version, kernel.vmlinux.display())?;
+    Ok(text)
+}
+
+fn made_by(ids: Ids) -> &'static str {
+    match ids {
+        Ids::Root => "by root",
+        Ids::Range => "in a user namespace with a range of ids",
+        Ids::Sole => "in a user namespace with one id",
+    }
+}
+
+fn cache(plan: Option<&CachePlan>) -> String {
+    plan.map_or("(none)".into(), |cache| {
+        let share = match cache.share {
+            CacheShare::NineP => "by 9p",
+            CacheShare::Virtiofs => "by virtiofs",
+            CacheShare::Bind => "bound",
+        };
+        let (mode, sharing) = (cache.mode.name(), cache.sharing.name());
+        format!("{} {share}, mode {mode}, {sharing}", cache.directory.display())
+    })
+}
+
+/// What all steps have in common, so that it stands there once.
+fn common_environment(steps: &[PlannedStep]) -> BTreeSet<(String, String)> {
+    let of = |planned: &PlannedStep| planned.step.env.iter().cloned().collect::<BTreeSet<_>>();
+    steps.iter().map(of).reduce(|common, of_step| &common & &of_step).unwrap_or_default()
+}
+
+fn describe_step(
+    planned: &PlannedStep,
+    common: &BTreeSet<(String, String)>,
+    hide: &dyn Fn(&str) -> String,
+) -> Result<String> {
+    let PlannedStep { name, package, step, fragment, directory } = planned;
+    let user = match &step.user {
+        User::Root => "root".into(),
+        User::Name(name) => name.clone(),
+        User::Uid(uid) => format!("uid {uid}"),
+    };
+    let mut text = String::new();
+    writeln!(text, "\nstep {} of {package}: {name}", step.index)?;
+    writeln!(text, "  as {user} with {} in {directory}", step.argv[0])?;
+    for (name, value) in step.env.iter().filter(|variable| !common.contains(variable)) {
+        writeln!(text, "  {name}={}", hide(value))?;
+    }
+    fragment.lines().try_for_each(|line| writeln!(text, "  | {}", hide(line)))?;
+    Ok(text)
+}

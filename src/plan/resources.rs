@@ -1,0 +1,185 @@
+//! What a build may use up: the build file's word, then the command line's, then the default; never more than the host has.
+
+use super::{Bytes, Resources, RunnerKind, Wishes, parse_bytes};
+use crate::{compile::Recipe, exit::Failure, host::Host};
+
+/// The default memory in MiB: enough for most builds, and never more than half of the host.
+const MEMORY_MIB: u64 = 4096;
+/// microvm with exactly this much memory hangs with some QEMU (microvm.nix #171).
+const HANGS_AT_MIB: u64 = 2048;
+/// The default number of processors, if the host has as many.
+const CPUS: u32 = 4;
+/// The default size of the scratch disk.
+const DISK: Bytes = Bytes(50 << 30);
+
+/// With less a microVM does not get to the agent: Debian's 6.1 kernel with its initramfs dies below 100 MiB.
+const LEAST_GUEST_MEMORY: Bytes = Bytes(128 << 20);
+/// docker refuses less than 6 MiB, and the agent alone takes 2.
+const LEAST_MEMORY: Bytes = Bytes(16 << 20);
+/// A journal and some directories; mke2fs makes nothing usable of less.
+const LEAST_DISK: Bytes = Bytes(64 << 20);
+
+/// Memory and processors.
+pub(super) fn resources(
+    recipe: &Recipe,
+    wishes: &Wishes,
+    host: &Host,
+    notes: &mut Vec<String>,
+) -> Result<Resources, Failure> {
+    let resources = recipe.package.resources.clone().unwrap_or_default();
+    let least = least_memory(wishes.runner);
+    let memory_mib = match in_build_file(&resources.memory, "memory", least, notes)?.or(wishes.memory) {
+        None => MEMORY_MIB.min(host.memory_mib / 2),
+        Some(wanted) => {
+            let (wanted, most) = (wanted.mib(), host.memory_mib.saturating_mul(9) / 10);
+            if wanted > most {
+                notes.push(format!(
+                    "memory: {wanted} MiB is more than this host has to give; the guest gets {most} MiB"
+                ));
+            }
+            wanted.min(most)
+        }
+    };
+    let cpus = match written(&resources.cpu).map(|text| parse_cpus(text, "package.resources.cpu")) {
+        Some(wanted) => Some(wanted.map_err(of_build_file)?),
+        None => wishes.cpus,
+    };
+    let cpus = cpus.map_or(CPUS.min(host.cpus), |wanted| {
+        if wanted > host.cpus {
+            notes.push(format!("cpu: {wanted} is more than this host's {}", host.cpus));
+        }
+        wanted.min(host.cpus)
+    });
+    let memory_mib = if memory_mib == HANGS_AT_MIB { HANGS_AT_MIB + 1 } else { memory_mib };
+    Ok(Resources { cpus: cpus.max(1), memory_mib })
+}
+
+/// The size of a microVM's scratch disk.
+pub(super) fn disk(recipe: &Recipe, wishes: &Wishes, notes: &mut Vec<String>) -> Result<Bytes, Failure> {
+    let resources = recipe.package.resources.clone().unwrap_or_default();
+    Ok(in_build_file(&resources.disk, "disk", LEAST_DISK, notes)?.or(wishes.disk).unwrap_or(DISK))
+}
+
+/// The processor's model.
+pub(super) fn cpu_model(recipe: &Recipe, wishes: &Wishes) -> Option<String> {
+    let resources = recipe.package.resources.clone().unwrap_or_default();
+    written(&resources.cpumodel).or(wishes.cpu_model.as_deref()).map(str::to_owned)
+}
+
+/// `--memory`, for this backend.
+///
+/// # Errors
+/// A usage failure for what is no size, or less than a guest can start with.
+pub fn parse_memory(text: &str, runner: RunnerKind) -> Result<Bytes, Failure> {
+    at_least(parse_bytes(text, "--memory")?, text, "--memory", least_memory(runner))
+}
+
+/// `--disk`.
+///
+/// # Errors
+/// A usage failure for what is no size, or too small for a file system.
+pub fn parse_disk(text: &str) -> Result<Bytes, Failure> {
+    at_least(parse_bytes(text, "--disk")?, text, "--disk", LEAST_DISK)
+}
+
+/// A number of processors: `2`, `1.5` (rounded up), `500m` (Kubernetes' thousandths). `what` names it in the error.
+///
+/// # Errors
+/// A usage failure for anything else, zero, and more than 4096.
+pub fn parse_cpus(text: &str, what: &str) -> Result<u32, Failure> {
+    let wrong = || {
+        Failure::usage(format!("{what}: {text:?} is not a number of processors"), "write a number such as 2")
+    };
+    let (digits, divisor) = text.strip_suffix('m').map_or((text, 1.0), |thousandths| (thousandths, 1000.0));
+    let count: f64 = digits.trim().parse().map_err(|_| wrong())?;
+    let count = (count / divisor).ceil();
+    // Both bounds are exact in f64, so the cast cannot lose anything.
+    if (1.0..=4096.0).contains(&count) { Ok(count as u32) } else { Err(wrong()) }
+}
+
+fn least_memory(runner: RunnerKind) -> Bytes {
+    match runner {
+        RunnerKind::Qemu => LEAST_GUEST_MEMORY,
+        RunnerKind::Docker | RunnerKind::Bubblewrap => LEAST_MEMORY,
+    }
+}
+
+fn at_least(size: Bytes, text: &str, what: &str, least: Bytes) -> Result<Bytes, Failure> {
+    if size >= least {
+        return Ok(size);
+    }
+    let least = least.mib();
+    Err(Failure::usage(
+        format!("{what}: {text} is too little: a build starts with {least}Mi at least"),
+        format!("write {least}Mi or more"),
+    ))
+}
+
+/// `package.resources.KEY`. It was written for whoever builds it: what is too little here is raised, with a note.
+fn in_build_file(
+    text: &str,
+    key: &str,
+    least: Bytes,
+    notes: &mut Vec<String>,
+) -> Result<Option<Bytes>, Failure> {
+    let Some(text) = written(text) else { return Ok(None) };
+    let size = parse_bytes(text, &format!("package.resources.{key}")).map_err(of_build_file)?;
+    if size < least {
+        let least = least.mib();
+        notes.push(format!("{key}: {text} is too little to start with; the build gets {least} MiB"));
+    }
+    Ok(Some(size.max(least)))
+}
+
+/// The same fault, where the build file has it.
+fn of_build_file(failure: Failure) -> Failure {
+    Failure::build_file(failure.what, failure.way_out)
+}
+
+/// What a build file says, if it says something.
+pub(super) fn written(text: &str) -> Option<&str> {
+    (!text.is_empty()).then_some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_no_guest_starts_with_is_refused_at_the_command_line() {
+        for (text, runner, enough) in [
+            ("64Mi", RunnerKind::Qemu, false),
+            ("127Mi", RunnerKind::Qemu, false),
+            ("128Mi", RunnerKind::Qemu, true),
+            ("8Mi", RunnerKind::Docker, false),
+            ("16Mi", RunnerKind::Bubblewrap, true),
+        ] {
+            assert_eq!(parse_memory(text, runner).is_ok(), enough, "{text} {runner:?}");
+        }
+        assert_eq!(parse_disk("1Mi").map_err(|failure| failure.way_out), Err("write 64Mi or more".into()));
+        assert_eq!(parse_disk("64Mi"), Ok(Bytes(64 << 20)));
+    }
+
+    #[test]
+    fn a_build_files_word_is_raised_with_a_note_and_its_faults_are_its_own() {
+        let mut notes = Vec::new();
+        let raised = in_build_file("64Mi", "memory", LEAST_GUEST_MEMORY, &mut notes);
+        assert_eq!(raised, Ok(Some(LEAST_GUEST_MEMORY)));
+        assert_eq!(notes, ["memory: 64Mi is too little to start with; the build gets 128 MiB"]);
+        let error = in_build_file("much", "disk", LEAST_DISK, &mut notes).expect_err("no size");
+        assert_eq!(
+            (error.code, &*error.what),
+            (crate::exit::Code::BuildFile, "package.resources.disk: \"much\" is not a size")
+        );
+    }
+
+    #[test]
+    fn processors_are_counted_as_kubernetes_does() {
+        for (text, count) in [("2", 2), ("1.5", 2), ("500m", 1), ("2500m", 3)] {
+            assert_eq!(parse_cpus(text, "--cpu"), Ok(count), "{text}");
+        }
+        for text in ["", "0", "-1", "many", "5000", "nan"] {
+            assert!(parse_cpus(text, "--cpu").is_err(), "{text}");
+        }
+    }
+}

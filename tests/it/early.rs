@@ -1,0 +1,83 @@
+//! What can be known to be wrong is said before anything starts: on a machine without QEMU, where only that comes later.
+
+use std::{fs, os::unix::fs::symlink};
+
+use crate::errors::Bare;
+
+#[test]
+fn contradictions_and_unusable_places_are_found_before_the_host_is_asked() {
+    let bare = Bare::new();
+    fs::write(bare.at("project/file"), "").unwrap();
+    symlink("nowhere", bare.at("project/dangling")).unwrap();
+    let table: &[(&[&str], i32, &str)] = &[
+        (
+            &["--cache-mode", "commit", "--cache-dir", ""],
+            2,
+            "error: --cache-mode is given, and --cache-dir \"\" says that there is no cache\n",
+        ),
+        (&["--cache-sharing", "locked", "--cache-dir", ""], 2, "error: --cache-sharing is given, and "),
+        (&["--cache-dir", "."], 2, "error: --cache-dir: ROOT/project is the source directory itself\n"),
+        (&["--cache-dir=~/cache"], 2, "error: --cache-dir: ~/cache begins with `~`, "),
+        (
+            &["--cache-dir", "dangling"],
+            7,
+            "error: --cache-dir: ROOT/project/dangling is a symbolic link that leads nowhere\n",
+        ),
+        (&["--pipeline-dir", "absent"], 2, "error: --pipeline-dir: absent is not a directory\n"),
+        (&["--pipeline-dirs", ".,file"], 2, "error: --pipeline-dir: file is not a directory\n"),
+        (&["--virtiofsd", "spawned", "--runner", "docker"], 2, "error: --virtiofsd is for microVMs, "),
+        (&["--accel", "tcg", "--runner", "bubblewrap"], 2, "error: --accel is for microVMs, "),
+        (&["--cpumodel", "max", "--runner", "docker"], 2, "error: --cpumodel is for microVMs, "),
+        (&["--out-dir", "file"], 4, "error: write packages to ROOT/project/file: not a directory\n"),
+        (&["--out-dir", "file/below/it"], 4, "error: write packages to ROOT/project/file: not a directory\n"),
+        (
+            &["--memory", "64Mi"],
+            2,
+            "error: --memory: 64Mi is too little: a build starts with 128Mi at least\n",
+        ),
+        (&["--memory", "much"], 2, "error: --memory: \"much\" is not a size\n"),
+        (&["--disk", "1Mi"], 2, "error: --disk: 1Mi is too little: a build starts with 64Mi at least\n"),
+        (&["--cpu", "many"], 2, "error: --cpu: \"many\" is not a number of processors\n"),
+        (&["--image", "debian:"], 2, "error: "),
+        (&["--source-dir", "file"], 2, "error: --source-dir: file is not a directory\n"),
+        (&["--secret", "id=a,src=absent"], 4, "error: --secret id=a: absent cannot be read: "),
+    ];
+    for (arguments, code, begin) in table {
+        let arguments = [&["build", "file.yaml"], *arguments].concat();
+        let said = bare.error_of(bare.kiln(&arguments), *code);
+        assert!(said.starts_with(begin), "{arguments:?}: {said}");
+        assert!(said.contains("\nway out: "), "{arguments:?}: {said}");
+    }
+    let left: Vec<_> =
+        fs::read_dir(bare.at("project")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left.len(), 3, "{left:?}");
+}
+
+/// A build waits for another that has the cache; what is wrong with its own command line is not waited for.
+#[test]
+fn a_wait_for_the_cache_comes_after_all_that_can_be_refused() {
+    let bare = Bare::new();
+    let cache = bare.at("cache");
+    fs::create_dir(&cache).unwrap();
+    let request = kiln::cache::Request {
+        directory: cache,
+        strength: kiln::cache::Strength::Exclusive,
+        who: "another".into(),
+        limit: std::time::Duration::ZERO,
+    };
+    let home = kiln::home::Home::at(bare.at("home"));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let held = runtime.block_on(kiln::cache::Lease::acquire(&home, request, &mut |_| {})).unwrap();
+    for (option, value, code) in [
+        ("--memory", "much", 2),
+        ("--image", "debian:", 2),
+        ("--secret", "id=a,src=absent", 4),
+        ("--cpu", "0", 2),
+    ] {
+        let arguments =
+            ["build", "--cache-dir", "../cache", "--cache-wait", "1h", option, value, "file.yaml"];
+        let said = bare.error_of(bare.kiln(&arguments), code);
+        assert!(said.starts_with("error: "), "{said}");
+    }
+    drop(held);
+}
