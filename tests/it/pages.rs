@@ -52,12 +52,13 @@ fn the_pages_of_examples_say_what_the_table_says() {
 }
 
 #[test]
-fn the_readme_names_all_of_the_table() {
+fn the_readme_and_the_page_of_the_cache_name_all_of_the_table() {
     let readme = text("README.md");
     for ecosystem in always() {
         assert!(readme.contains(&format!("](examples/{})", ecosystem.name)), "{}", ecosystem.name);
     }
-    let list = readme.split_once("`--cache-also LIST` leads more tools to it:").unwrap().1;
+    let page = text("docs/cache.md");
+    let list = page.split_once("`--cache-also LIST` leads more tools to it:").unwrap().1;
     let list = list.split_once(". ").unwrap().0.replace(" (with the package `ccache`)", "");
     let mut command = Cli::command();
     let build = command.find_subcommand_mut("build").unwrap();
@@ -65,7 +66,7 @@ fn the_readme_names_all_of_the_table() {
     let help = flag.get_help().unwrap().to_string();
     let help = help.split_once(": ").unwrap().1;
     let known: Vec<&str> = on_request().map(|ecosystem| ecosystem.name).collect();
-    for (place, list) in [("README", &*list), ("--help", help)] {
+    for (place, list) in [("docs/cache.md", &*list), ("--help", help)] {
         let said: Vec<&str> = list.split(',').map(str::trim).collect();
         assert_eq!(said, known, "{place}");
     }
