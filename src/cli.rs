@@ -5,9 +5,12 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
 mod cache;
+mod cache_also;
+
+use cache_also::CacheAlsoParser;
 
 pub use cache::{CacheArgs, CacheCommand, ExportArgs, ImportArgs, PruneArgs};
 
@@ -30,7 +33,7 @@ Environment:
 
 /// Builds packages from source, each build in a microVM of its own, with a cache that every build can use.
 #[derive(Debug, Parser)]
-#[command(name = "kiln", version, max_term_width = 110, disable_help_subcommand = true)]
+#[command(name = "kiln", version, max_term_width = 110)]
 #[command(
     after_help = "Exit codes: 0 success, 1 a defect of kiln, 2 usage, 3 build file invalid, 4 host or environment, \
 5 a step failed, 6 a time-out, 7 cache, 8 packaging, 130 interrupted, 143 terminated."
@@ -39,9 +42,28 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
-    /// What kiln's own log says on stderr: error, warn, info, debug, or a filter such as kiln=debug.
-    #[arg(long, global = true, default_value = "warn", value_name = "LEVEL")]
-    pub log_level: String,
+    /// What kiln's own log says on stderr: error, warn, info, debug, or a filter such as kiln=debug [default: warn].
+    #[arg(long, global = true, value_name = "LEVEL")]
+    pub log_level: Option<String>,
+    /// Say more: -v is --log-level info, -vv is --log-level debug.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, conflicts_with_all = ["log_level", "quiet"])]
+    pub verbose: u8,
+    /// Say only errors and the result, as --progress quiet does.
+    #[arg(short, long, global = true, conflicts_with = "log_level")]
+    pub quiet: bool,
+}
+
+impl Cli {
+    /// The log's level or filter.
+    pub fn log_level(&self) -> &str {
+        match (&self.log_level, self.verbose, self.quiet) {
+            (Some(level), _, _) => level,
+            (None, _, true) => "error",
+            (None, 0, false) => "warn",
+            (None, 1, false) => "info",
+            (None, _, false) => "debug",
+        }
+    }
 }
 
 /// The sub-commands.
@@ -75,11 +97,34 @@ pub enum Command {
     },
     /// Print the version.
     Version,
+    /// Write a manual page for each command.
+    Man {
+        /// Where, as DIR/kiln.1, DIR/kiln-build.1 and so on; made if it is missing.
+        #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+        directory: PathBuf,
+    },
     /// Print a completion script for a shell.
     Completion {
         /// For which shell.
         shell: clap_complete::Shell,
     },
+}
+
+impl Command {
+    /// The same with `--progress quiet`, where it has that option and nothing else was chosen.
+    #[must_use]
+    pub fn quieted(mut self) -> Self {
+        let progress = match &mut self {
+            Self::Build(args) => &mut args.progress,
+            Self::UpdateCache(args) => &mut args.progress,
+            Self::Image { command: ImageCommand::Build { progress, .. } } => progress,
+            _ => return self,
+        };
+        if *progress == ProgressChoice::Auto {
+            *progress = ProgressChoice::Quiet;
+        }
+        self
+    }
 }
 
 /// How events are shown.
@@ -95,6 +140,17 @@ pub enum ProgressChoice {
     Json,
     /// Errors and the result.
     Quiet,
+}
+
+/// `--runner`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum RunnerChoice {
+    /// A microVM.
+    Qemu,
+    /// A container of the docker daemon.
+    Docker,
+    /// A sandbox of this host's kernel, made by bwrap.
+    Bubblewrap,
 }
 
 /// On or off.
@@ -175,7 +231,7 @@ pub struct RecipeArgs {
     #[arg(long, value_name = "DIR", value_delimiter = ',')]
     pub pipeline_dirs: Vec<PathBuf>,
     /// A YAML map merged over the build file's `vars`.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub vars_file: Option<PathBuf>,
     /// Files of NAME=VALUE lines for the environment; the build file's own wins.
     #[arg(long, value_name = "FILE", value_delimiter = ',')]
@@ -185,7 +241,7 @@ pub struct RecipeArgs {
     pub package_append: Vec<String>,
     /// More tools that find their caches in the cache directory: gocache, ccache, sccache, gradle, yarn, pnpm, bundler,
     /// cpan, r, nuget, bazel.
-    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = CacheAlsoParser, hide_possible_values = true)]
     pub cache_also: Vec<String>,
     /// The libc of ${{host.triplet.*}}.
     #[arg(long, value_name = "gnu|musl", default_value = "gnu", value_parser = ["gnu", "musl"])]
@@ -201,7 +257,7 @@ pub struct UpdateCacheArgs {
     #[command(flatten)]
     pub recipe: RecipeArgs,
     /// The directory to fill, made if it is missing: the one that builds are given.
-    #[arg(long, value_name = "DIR", default_value = "./melange-cache/")]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, default_value = "./melange-cache/")]
     pub cache_dir: String,
     /// How long to wait for builds that use the cache and exclude others.
     #[arg(long, value_name = "DURATION", default_value = "1h")]
@@ -216,6 +272,7 @@ pub struct UpdateCacheArgs {
 #[command(after_help = ENVIRONMENT)]
 pub struct BuildArgs {
     /// The build file [default: .melange.yaml, .melange.yml, melange.yaml or melange.yml].
+    #[arg(value_hint = ValueHint::FilePath)]
     pub file: Option<PathBuf>,
     /// How its recipe is made.
     #[command(flatten)]
@@ -240,24 +297,24 @@ pub struct BuildArgs {
 /// In what a build runs.
 #[derive(Debug, Clone, Args)]
 pub struct MachineArgs {
-    /// The backend: qemu, docker or bubblewrap.
-    #[arg(long, default_value = "qemu", value_name = "RUNNER")]
-    pub runner: String,
+    /// The backend.
+    #[arg(long, value_enum, default_value = "qemu", value_name = "RUNNER")]
+    pub runner: RunnerChoice,
     /// The root of the guest: debian:SUITE[+PACKAGE,…], a directory, or a tar [default: debian:bookworm with the
     /// build file's packages].
-    #[arg(long, value_name = "REF")]
+    #[arg(long, value_name = "REF", value_hint = ValueHint::AnyPath)]
     pub image: Option<String>,
     /// The directory that appears in the guest at /home/build [default: the build file's].
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub source_dir: Option<PathBuf>,
     /// Start with an empty /home/build.
     #[arg(long, conflicts_with = "source_dir")]
     pub empty_workspace: bool,
     /// Where packages are written, below a directory for the architecture.
-    #[arg(long, value_name = "DIR", default_value = "./packages/")]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, default_value = "./packages/")]
     pub out_dir: PathBuf,
     /// The directory that every build sees at /var/cache/melange; made if it is missing; "" for none.
-    #[arg(long, value_name = "DIR", default_value = "./melange-cache/")]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, default_value = "./melange-cache/")]
     pub cache_dir: String,
     /// What becomes of the build's writes into the cache.
     #[arg(long, value_enum, default_value = "auto")]
@@ -428,6 +485,7 @@ cache. Exits as `kiln run` does."
 pub struct ShellArgs {
     /// The build file [default: that of the working directory, as for `kiln build`; where there is none, a guest of
     /// --image with an empty workspace].
+    #[arg(value_hint = ValueHint::FilePath)]
     pub file: Option<PathBuf>,
     /// How its recipe is made.
     #[command(flatten)]
@@ -441,6 +499,7 @@ pub struct ShellArgs {
 #[derive(Debug, Args)]
 pub struct PlanArgs {
     /// The build file [default: .melange.yaml, .melange.yml, melange.yaml or melange.yml].
+    #[arg(value_hint = ValueHint::FilePath)]
     pub file: Option<PathBuf>,
     /// Instead of the plan, say where each step comes from, which conditions held, and what each variable became.
     #[arg(long, conflicts_with = "json")]

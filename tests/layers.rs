@@ -11,7 +11,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("agent", &[]),
     ("bench", &[]),
     ("cache", &["ecosystem", "event", "exit", "home", "package", "plan", "process", "rundir"]),
-    ("cli", &[]),
+    ("cli", &["ecosystem"]),
     ("commands", ALL),
     ("compile", &["ecosystem", "exit", "manifest", "pipelines"]),
     ("ecosystem", &[]),

@@ -12,6 +12,7 @@ mod image;
 mod launch;
 mod lease;
 mod live;
+mod man;
 mod offline;
 mod plan;
 mod prepare;
@@ -29,12 +30,15 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use clap::{CommandFactory, Parser};
+use clap::{
+    CommandFactory, Parser,
+    error::{ContextKind, ContextValue, ErrorKind},
+};
 
 use crate::{
     cli::{Cli, Command, ProgressChoice},
     env::Env,
-    exit::{Code, code_of},
+    exit::{Code, Failure, code_of},
     report,
 };
 
@@ -42,22 +46,26 @@ use crate::{
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        // clap prints help and version to stdout, errors to stderr, and a printer that is gone is no error of ours.
         Err(error) => {
-            // best effort: there is nowhere else to say it.
-            let _ = error.print();
-            return ExitCode::from(match (error.use_stderr(), gives_a_status_of_another()) {
+            let code = match (error.use_stderr(), gives_a_status_of_another()) {
                 (false, _) => Code::Success as u8,
                 (true, false) => Code::Usage as u8,
                 (true, true) => guest::OWN_FAILURE,
-            });
+            };
+            match not_utf8(&error) {
+                Some(failure) => report::error(&failure.into()),
+                // clap prints help and version to stdout, errors to stderr.
+                // best effort: there is nowhere else to say it.
+                None => drop(with_tip(error).print()),
+            }
+            return ExitCode::from(code);
         }
     };
     let code_of_error = match &cli.command {
         Command::Run(_) | Command::Shell(_) => guest::code_of_error,
         _ => |error: &anyhow::Error| code_of(error) as u8,
     };
-    let result = start_log(&cli.log_level).and_then(|()| run(cli.command));
+    let result = start_log(cli.log_level()).and_then(|()| run(cli.command, cli.quiet));
     ExitCode::from(result.unwrap_or_else(|error| {
         report::error(&error);
         code_of_error(&error)
@@ -69,15 +77,34 @@ fn gives_a_status_of_another() -> bool {
     std::env::args_os().nth(1).is_some_and(|first| first == "run" || first == "shell")
 }
 
+/// The argument that is not UTF-8, where clap says that there is one.
+fn not_utf8(error: &clap::Error) -> Option<Failure> {
+    let wrong = || std::env::args_os().skip(1).enumerate().find(|(_, argument)| argument.to_str().is_none());
+    let (at, argument) = (error.kind() == ErrorKind::InvalidUtf8).then(wrong)??;
+    let what = format!("argument {} is not UTF-8: {}", at + 1, argument.display());
+    Some(Failure::usage(what, "only names of files and directories may have other bytes"))
+}
+
+/// `kiln run ls` is what many people type first.
+fn with_tip(mut error: clap::Error) -> clap::Error {
+    let runs = std::env::args_os().nth(1).is_some_and(|first| first == "run");
+    let word = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(word)) if !word.starts_with('-') => word.clone(),
+        _ => return error,
+    };
+    if runs && error.kind() == ErrorKind::UnknownArgument {
+        let tip = format!("the command stands after `--`: kiln run -- {word}").into();
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip]));
+    }
+    error
+}
+
 /// Levels of the log that are for users: they need neither the time nor kiln's own modules.
 const FOR_USERS: [&str; 2] = ["error", "warn"];
 
 fn start_log(level: &str) -> Result<()> {
     let filter = tracing_subscriber::EnvFilter::try_new(level).map_err(|error| {
-        crate::exit::Failure::usage(
-            format!("--log-level {level}: {error}"),
-            "write error, warn, info or debug",
-        )
+        Failure::usage(format!("--log-level {level}: {error}"), "write error, warn, info or debug")
     })?;
     let colour = io::stderr().is_terminal() && Env::of_process().get("NO_COLOR").is_none();
     let printer = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(colour);
@@ -90,9 +117,9 @@ fn start_log(level: &str) -> Result<()> {
 }
 
 /// Does it; returns what to exit with.
-fn run(command: Command) -> Result<u8> {
+fn run(command: Command, quiet: bool) -> Result<u8> {
     let env = Env::of_process();
-    let done = match command {
+    let done = match if quiet { command.quieted() } else { command } {
         Command::Run(args) => return on_runtime(guest::run(&args, &env)),
         Command::Shell(args) => return on_runtime(guest::shell(&args, &env)),
         Command::Build(args) => on_runtime(build::run(&args, &env)),
@@ -103,6 +130,7 @@ fn run(command: Command) -> Result<u8> {
         Command::Cache { command } => cache::run(command, &env),
         Command::Image { command } => on_runtime(image::run(command, &env)),
         Command::Version => report::print(&format!("kiln {}\n", env!("CARGO_PKG_VERSION"))),
+        Command::Man { directory } => man::write(&directory),
         Command::Completion { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "kiln", &mut script);

@@ -99,24 +99,20 @@ pub(super) fn options(
         env_files: args.env_file.clone(),
         libc,
         packages: args.package_append.clone(),
-        cache_also: cache_also(&args.cache_also)?,
+        cache_also: cache_also(&args.cache_also),
         ..compile::Options::new(arch, files)
     })
 }
 
-fn cache_also(names: &[String]) -> Result<Vec<&'static Ecosystem>, Failure> {
-    let known = || ecosystem::on_request().map(|ecosystem| ecosystem.name).collect::<Vec<_>>().join(", ");
+/// Those that not every build has, each once. The command line has checked the names.
+fn cache_also(names: &[String]) -> Vec<&'static Ecosystem> {
     let mut also = Vec::new();
-    for name in names.iter().map(|name| name.trim()) {
-        let found = ecosystem::named(name).ok_or_else(|| {
-            Failure::usage(format!("--cache-also: kiln knows no {name:?}"), format!("use one of {}", known()))
-        })?;
-        // One that every build has may be named, and named twice.
+    for found in names.iter().filter_map(|name| ecosystem::named(name)) {
         if found.scope == Scope::OnRequest && !also.contains(&found) {
             also.push(found);
         }
     }
-    Ok(also)
+    also
 }
 
 /// [`load`] where signals are heard: a build file may be a pipe that nobody writes to.
@@ -202,20 +198,4 @@ pub(super) fn print(args: &CompileArgs) -> Result<Code> {
     report::print(&String::from_utf8(out).context("JSON is UTF-8")?)?;
     warnings.iter().for_each(report::error);
     done.map(|()| Code::Success)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn takes_lists_with_spaces_and_refuses_what_it_does_not_know() {
-        let named = |names: &[&str]| {
-            let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-            cache_also(&names).map(|also| also.iter().map(|ecosystem| ecosystem.name).collect::<Vec<_>>())
-        };
-        assert_eq!(named(&["ccache", " yarn", "ccache ", "go"]).ok(), Some(vec!["ccache", "yarn"]));
-        let error = named(&["ccahce"]).expect_err("there is no such tool").to_string();
-        assert_eq!(error, "--cache-also: kiln knows no \"ccahce\"");
-    }
 }

@@ -190,11 +190,6 @@ fn what_cannot_be_understood_is_an_error_of_usage() {
     virtiofs.env("QEMU_USE_VIRTIOFS", "yes");
     for (command, code, said) in [
         (
-            bare.kiln(&["build", "--runner", "podman", "file.yaml"]),
-            2,
-            "error: unknown runner: podman\nway out: write qemu, docker or bubblewrap\n",
-        ),
-        (
             virtiofs,
             2,
             "error: QEMU_USE_VIRTIOFS=yes is neither true nor false\n\
