@@ -97,6 +97,12 @@ pub enum Command {
     },
     /// Print the version.
     Version,
+    /// Print the JSON Schema of what kiln writes for programs.
+    Schema {
+        /// Of what.
+        #[arg(value_enum)]
+        of: SchemaChoice,
+    },
     /// Write a manual page for each command.
     Man {
         /// Where, as DIR/kiln.1, DIR/kiln-build.1 and so on; made if it is missing.
@@ -140,6 +146,13 @@ pub enum ProgressChoice {
     Json,
     /// Errors and the result.
     Quiet,
+}
+
+/// `kiln schema`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SchemaChoice {
+    /// The lines of --progress json and of events.jsonl.
+    Events,
 }
 
 /// `--runner`.

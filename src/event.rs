@@ -13,6 +13,8 @@ use serde::{Serialize, Serializer};
 
 pub use utf8::Utf8Splitter;
 
+use crate::exit::Fault;
+
 /// One thing that happened.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
@@ -129,6 +131,8 @@ pub enum Event {
         error: Option<String>,
         /// The way out of it, if there is one.
         way_out: Option<String>,
+        /// The faults of the build file, where it has some.
+        faults: Vec<Fault>,
     },
 }
 

@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use serde::Serialize;
+
 /// kiln's exit codes; scripts rely on them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
@@ -42,12 +44,29 @@ pub struct Failure {
     pub what: String,
     /// How to mend it, as a sentence; empty when there is nothing to add.
     pub way_out: String,
+    /// The places that are wrong, where files have them; `what` tells them all.
+    pub faults: Vec<Fault>,
+}
+
+/// A fault of a file, for a program that shows it at its place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Fault {
+    /// The file, as the user named it.
+    pub file: String,
+    /// From 1; 0 where the file as a whole is meant.
+    pub line: u32,
+    /// From 1, in characters.
+    pub column: u32,
+    /// What is wrong.
+    pub message: String,
+    /// How to mend it, if that is known.
+    pub hint: Option<String>,
 }
 
 impl Failure {
     /// A failure with its way out.
     pub fn new(code: Code, what: impl Into<String>, way_out: impl Into<String>) -> Self {
-        Self { code, what: what.into(), way_out: way_out.into() }
+        Self { code, what: what.into(), way_out: way_out.into(), faults: Vec::new() }
     }
 
     /// The command line or an environment variable is wrong (2).
@@ -82,6 +101,11 @@ pub fn code_of(error: &anyhow::Error) -> Code {
 /// The way out that an error names, if it does.
 pub fn way_out_of(error: &anyhow::Error) -> Option<&str> {
     failure_of(error).map(|failure| failure.way_out.as_str()).filter(|text| !text.is_empty())
+}
+
+/// The places of files that an error tells of.
+pub fn faults_of(error: &anyhow::Error) -> Vec<Fault> {
+    failure_of(error).map(|failure| failure.faults.clone()).unwrap_or_default()
 }
 
 /// An error with what the user can do about it, unless it says so already.

@@ -18,7 +18,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("console", &["engine", "exit", "process", "runner"]),
     ("engine", &["agent", "cache", "event", "exit", "package", "plan", "runner"]),
     ("env", &["exit"]),
-    ("event", &[]),
+    ("event", &["exit"]),
     ("exit", &[]),
     ("guest", &[]),
     ("home", &["env", "exit"]),

@@ -20,7 +20,7 @@ use crate::{
     engine::{self, Commit, Engine, Gifts, Interrupts},
     env::Env,
     event::{Event, Outcome, Phase, Sink},
-    exit::{Code, code_of, way_out_of},
+    exit::{Code, code_of, faults_of, way_out_of},
     home::Home,
     package::{self, Limits},
     plan::{CacheMode, Plan},
@@ -64,6 +64,7 @@ pub(super) async fn run(args: &BuildArgs, env: &Env) -> Result<Code> {
         logs: sink.logs.as_ref().map(|logs| logs.directory().to_owned()),
         error: result.as_ref().err().map(|error| format!("{error:#}")),
         way_out: result.as_ref().err().and_then(way_out_of).map(str::to_owned),
+        faults: result.as_ref().err().map(faults_of).unwrap_or_default(),
     });
     spawner.finish()?;
     Ok(code)

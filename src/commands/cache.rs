@@ -20,7 +20,8 @@ use crate::{
     env::Env,
     exit::{Code, Failure},
     home::Home,
-    report::{Outlets, Reporter, name, print},
+    plan,
+    report::{Outlets, Reporter, name, print, size},
 };
 
 /// Does one of them.
@@ -45,12 +46,21 @@ fn list(home: &Home, json: bool) -> Result<Code> {
         }
         return print(&format!("{}\n", serde_json::to_string_pretty(&rows)?));
     }
-    let mut text = String::new();
-    for (directory, holders) in known {
-        let users = if holders.is_empty() { "not in use".into() } else { holders.join("; ") };
-        text += &format!("{}  {}\n", name(&directory.to_string_lossy()), name(&users));
+    if known.is_empty() {
+        return print("no build has used a cache yet\n");
     }
-    print(&text)
+    let mut rows = vec![("CACHE".to_owned(), "SIZE".to_owned(), "IN USE BY".to_owned())];
+    for (directory, holders) in known {
+        // What commits and reports have counted; a look that counts anew is `kiln cache report`.
+        let held = cache::held(home, &directory, plan::CacheWrites::Overlay)?;
+        let size =
+            held.map_or("-".into(), |held| size(held.amounts.values().map(|amount| amount.bytes).sum()));
+        let users = if holders.is_empty() { "-".into() } else { holders.join("; ") };
+        rows.push((name(&directory.to_string_lossy()), size, name(&users)));
+    }
+    let widest = rows.iter().map(|(directory, ..)| directory.chars().count()).max().unwrap_or(0);
+    let line = |(directory, size, users)| format!("{directory:<widest$}  {size:>10}  {users}\n");
+    print(&rows.into_iter().map(line).collect::<String>())
 }
 
 fn lease(home: &Home, args: &CacheArgs, strength: Strength) -> Result<Lease> {

@@ -36,7 +36,7 @@ use clap::{
 };
 
 use crate::{
-    cli::{Cli, Command, ProgressChoice},
+    cli::{Cli, Command, ProgressChoice, SchemaChoice},
     env::Env,
     exit::{Code, Failure, code_of},
     report,
@@ -130,6 +130,7 @@ fn run(command: Command, quiet: bool) -> Result<u8> {
         Command::Cache { command } => cache::run(command, &env),
         Command::Image { command } => on_runtime(image::run(command, &env)),
         Command::Version => report::print(&format!("kiln {}\n", env!("CARGO_PKG_VERSION"))),
+        Command::Schema { of: SchemaChoice::Events } => report::print(report::EVENTS_SCHEMA),
         Command::Man { directory } => man::write(&directory),
         Command::Completion { shell } => {
             let mut script = Vec::new();

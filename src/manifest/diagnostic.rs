@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::text::Position;
-use crate::exit::Failure;
+use crate::exit::{Failure, Fault};
 
 /// A file and its text, to quote from.
 #[derive(Debug, Clone)]
@@ -140,7 +140,14 @@ impl std::error::Error for Diagnostics {}
 
 impl From<Diagnostics> for Failure {
     fn from(faults: Diagnostics) -> Self {
-        Self::build_file(faults.to_string(), "")
+        let fault = |Diagnostic { file, line, column, message, line_text: _, hint }: &Diagnostic| Fault {
+            file: file.display().to_string(),
+            line: *line,
+            column: *column,
+            message: message.clone(),
+            hint: hint.clone(),
+        };
+        Self { faults: faults.0.iter().map(fault).collect(), ..Self::build_file(faults.to_string(), "") }
     }
 }
 

@@ -7,6 +7,9 @@ use serde::Serialize;
 use super::{Clock, Display, Out};
 use crate::event::{Event, Sink};
 
+/// What each line is, as a JSON Schema (draft 2020-12).
+pub const SCHEMA: &str = include_str!("events.schema.json");
+
 /// An event with its time.
 #[derive(Serialize)]
 struct Timed<'a> {
@@ -41,3 +44,116 @@ impl Sink for Json {
 }
 
 impl Display for Json {}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::{
+        event::{
+            Amount, CacheDirectory, CacheReport, Data, ImageState, Outcome, Phase, Status, StepName, Stream,
+        },
+        exit::Fault,
+    };
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// The place of its kind among all kinds: a new one breaks the build here, and then the test until it is sampled.
+    fn kind(event: &Event) -> usize {
+        match event {
+            Event::Plan { .. } => 0,
+            Event::Accelerator { .. } => 1,
+            Event::Image { .. } => 2,
+            Event::Note { .. } => 3,
+            Event::Boot { .. } => 4,
+            Event::StepStarted { .. } => 5,
+            Event::Output { .. } => 6,
+            Event::StepFinished { .. } => 7,
+            Event::ShellOpened { .. } => 8,
+            Event::ShellClosed { .. } => 9,
+            Event::Cache(_) => 10,
+            Event::Artifact { .. } => 11,
+            Event::Finished { .. } => 12,
+        }
+    }
+
+    fn samples() -> Vec<Event> {
+        let step = || StepName { index: 1, name: "make".into() };
+        let amount = Some(Amount { entries: 1, bytes: 2 });
+        let directory = CacheDirectory { name: "pip".into(), before: amount, new: None, reused: amount };
+        let output = |data| Event::Output { step: step(), stream: Stream::Stdout, data };
+        let ended = |status| Event::StepFinished { step: step(), status, duration: SECOND };
+        let fault =
+            Fault { file: "a".into(), line: 1, column: 2, message: "bad".into(), hint: Some("mend".into()) };
+        let phases = || vec![Phase { name: "boot".into(), duration: SECOND }];
+        let image = |state| Event::Image { image: "debian:bookworm".into(), state };
+        vec![
+            Event::Plan {
+                package: "a-1-r0".into(),
+                arch: "x86_64".into(),
+                runner: "qemu".into(),
+                steps: 2,
+                image: "debian:bookworm".into(),
+                cache_dir: Some("/cache".into()),
+            },
+            Event::Accelerator { accelerator: "tcg".into(), why: Some("no KVM".into()) },
+            image(ImageState::Present),
+            image(ImageState::Making),
+            image(ImageState::Made),
+            image(ImageState::Waiting),
+            Event::Note { text: "a line".into() },
+            Event::Boot { phases: phases() },
+            Event::StepStarted { step: step() },
+            output(Data::Text("text".into())),
+            output(Data::Bytes(vec![0xff])),
+            ended(Status::Code(2)),
+            ended(Status::Signal(9)),
+            ended(Status::TimedOut),
+            ended(Status::Cancelled),
+            Event::ShellOpened { step: step() },
+            Event::ShellClosed { step: step(), status: Status::Code(0), duration: SECOND },
+            Event::Cache(CacheReport {
+                mode: "commit".into(),
+                persisted: true,
+                why: "kept".into(),
+                waiting: 0,
+                exact: true,
+                reused_why: None,
+                left_out: None,
+                directories: vec![directory],
+            }),
+            Event::Artifact { package: "a".into(), path: "/a.tar.zst".into(), bytes: 1, entries: 2 },
+            Event::Finished {
+                outcome: Outcome::Failed,
+                exit_code: 3,
+                duration: SECOND,
+                phases: phases(),
+                logs: None,
+                error: Some("bad".into()),
+                way_out: None,
+                faults: vec![fault],
+            },
+        ]
+    }
+
+    #[test]
+    fn every_event_is_what_the_schema_says() {
+        let schema: Value = serde_json::from_str(SCHEMA).expect("the schema is JSON");
+        let validator = jsonschema::validator_for(&schema).expect("the schema is one");
+        let samples = samples();
+        for event in &samples {
+            let line: Value = serde_json::from_str(&line(event, SECOND)).expect("a line is JSON");
+            if let Err(error) = validator.validate(&line) {
+                panic!("{line}: {error}");
+            }
+            let mut other = line;
+            other["unheard_of"] = json!(1);
+            assert!(!validator.is_valid(&other), "{other}");
+        }
+        let kinds: std::collections::BTreeSet<usize> = samples.iter().map(kind).collect();
+        assert!(kinds.into_iter().eq(0..=12));
+    }
+}

@@ -30,8 +30,10 @@ use std::{
 };
 
 pub use direct::{data, error, name, print};
+pub use json::SCHEMA as EVENTS_SCHEMA;
 pub use logs::Logs;
 pub use terminal::Terminal;
+pub use words::{age, size};
 
 use crate::event::{Event, Sink};
 

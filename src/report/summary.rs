@@ -36,7 +36,8 @@ impl Summary {
     /// The whole of it, line by line.
     pub(super) fn lines(&self) -> Vec<Line> {
         let Self { finished, past } = self;
-        let Event::Finished { outcome, exit_code: _, duration: _, phases, logs, error, way_out } = finished
+        let Event::Finished { outcome, exit_code: _, duration: _, phases, logs, error, way_out, faults: _ } =
+            finished
         else {
             return Vec::new();
         };

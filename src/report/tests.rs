@@ -167,6 +167,7 @@ fn succeeded() -> Vec<Event> {
             logs: Some("/logs/x".into()),
             error: None,
             way_out: None,
+            faults: Vec::new(),
         },
     ]);
     events
@@ -196,6 +197,7 @@ fn failed() -> Vec<Event> {
             logs: None,
             error: Some("step 2 (make): exit status 2".into()),
             way_out: Some("a shell there: kiln build -i hello.yaml".into()),
+            faults: Vec::new(),
         },
     ]);
     events

@@ -6,6 +6,17 @@ use nix::sys::signal::Signal;
 
 use crate::event::Status;
 
+/// How long ago something was: `now`, `5m ago`, `3h ago`, `12d ago`.
+pub fn age(age: Duration) -> String {
+    let minutes = age.as_secs() / 60;
+    match minutes {
+        0 => "now".into(),
+        1..60 => format!("{minutes}m ago"),
+        60..2880 => format!("{}h ago", minutes / 60),
+        _ => format!("{}d ago", minutes / 1440),
+    }
+}
+
 /// `350ms`, `12.3s`, `2m05s`, `1h02m`.
 pub(super) fn duration(duration: Duration) -> String {
     let (millis, seconds) = (duration.as_millis(), duration.as_secs());
@@ -18,7 +29,7 @@ pub(super) fn duration(duration: Duration) -> String {
 }
 
 /// `512 B`, `12.3 KiB`, `412 MiB`.
-pub(super) fn size(bytes: u64) -> String {
+pub fn size(bytes: u64) -> String {
     let mut unit = "B";
     let mut whole = bytes;
     let mut tenths = 0;
@@ -75,6 +86,11 @@ mod tests {
             (u64::MAX, "16777215 TiB"),
         ] {
             assert_eq!(size(bytes), text);
+        }
+        for (seconds, text) in
+            [(59, "now"), (60, "1m ago"), (3600, "1h ago"), (172_799, "47h ago"), (172_800, "2d ago")]
+        {
+            assert_eq!(age(Duration::from_secs(seconds)), text);
         }
         assert_eq!(status(Status::Signal(9)), "ended by signal 9 (SIGKILL)");
         assert_eq!(status(Status::Signal(99)), "ended by signal 99");

@@ -431,8 +431,8 @@ fn kilns_own_errors_are_125_where_the_status_is_a_commands() {
     let bare = Bare::new();
     for (arguments, said) in [
         (
-            ["run", "--runner=podman", "--", "true"].as_slice(),
-            "kiln: unknown runner: podman\n  write qemu, docker or bubblewrap\n",
+            ["run", "--cpu=many", "--", "true"].as_slice(),
+            "kiln: --cpu: \"many\" is not a number of processors\n  write a number such as 2\n",
         ),
         (
             &["run", "--", "true"],
@@ -446,4 +446,21 @@ fn kilns_own_errors_are_125_where_the_status_is_a_commands() {
         let output = bare.kiln(arguments).output().unwrap();
         assert_eq!(bare.said(&output, 125), said);
     }
+}
+
+#[test]
+fn a_program_is_told_of_each_fault_with_its_place() {
+    let bare = Bare::new();
+    bare.write("project/file.yaml", "package:\n  name: sample\n  version: '1'\n  epoch: many\n  nmae: x\n");
+    let output = bare.kiln(&["build", "--progress", "json", "file.yaml"]).output().unwrap();
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    let last: serde_json::Value = serde_json::from_str(stdout.lines().last().unwrap()).unwrap();
+    let place = |at: usize, key: &str| last["faults"][at][key].clone();
+    assert_eq!(
+        (place(0, "file"), place(0, "line"), place(0, "column")),
+        ("file.yaml".into(), 4.into(), 10.into())
+    );
+    assert_eq!((place(1, "line"), place(1, "hint")), (5.into(), "did you mean `name`?".into()));
+    assert_eq!(place(1, "message"), "unknown key `nmae` in package");
+    assert!(last["error"].as_str().unwrap().contains("file.yaml:5:3"), "{last}");
 }

@@ -112,7 +112,10 @@ fn a_report_counts_files_and_what_goes_together() {
     assert_eq!(said["directories"]["git"]["unit"], "repository");
     let text = String::from_utf8(report(&[])).unwrap();
     let line = text.lines().find(|line| line.starts_with("gomodcache")).unwrap();
-    assert!(line.ends_with("50 bytes        1 wholes (module version); used 30 h ago"), "{text}");
+    assert!(line.ends_with("50 B  30h ago    1 × module version"), "{text}");
+    let cache = bench.cache().canonicalize().unwrap();
+    assert_eq!(text.lines().next(), Some(&*cache.to_string_lossy()), "{text}");
+    assert!(text.contains("\nNAME ") && text.lines().last().unwrap().starts_with("total "), "{text}");
 }
 
 #[test]

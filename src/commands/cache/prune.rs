@@ -36,8 +36,11 @@ pub(super) fn run(home: &Home, args: &PruneArgs) -> Result<Code> {
             cache::prune(&lease, &wanted, now)?
         }
     };
-    let text =
-        if args.json { json(&lease, &pruned, args.dry_run)? } else { text(&pruned, args.dry_run, now) };
+    let text = if args.json {
+        json(&lease, &pruned, args.dry_run)?
+    } else {
+        text(&lease, &pruned, args.dry_run, now)
+    };
     report::print(&text)
 }
 
@@ -68,21 +71,24 @@ fn by_kind(removed: &[Entry]) -> BTreeMap<&str, (u64, Amount)> {
     kinds
 }
 
-fn text(Pruned { removed, left }: &Pruned, dry_run: bool, now: SystemTime) -> String {
+fn text(lease: &Lease, Pruned { removed, left }: &Pruned, dry_run: bool, now: SystemTime) -> String {
     let verb = if dry_run { "would remove" } else { "removed" };
-    let mut text = String::new();
+    let mut text = format!("{}\n", report::name(&lease.directory().to_string_lossy()));
     for Entry { kind, name, amount, used, .. } in removed {
-        let hours = now.duration_since(*used).unwrap_or(Duration::ZERO).as_secs() / 3600;
-        let (kind, name) = (report::name(kind), report::name(name));
-        text += &format!("{verb} {kind}  {name}  {} bytes, unused for {hours} h\n", amount.bytes);
+        let used = report::age(now.duration_since(*used).unwrap_or(Duration::ZERO));
+        let (kind, name, size) = (report::name(kind), report::name(name), report::size(amount.bytes));
+        text += &format!("{verb} {kind}  {name}  {size}, used {used}\n");
     }
     let kinds = by_kind(removed);
-    for (kind, (entries, amount)) in &kinds {
-        let kind = report::name(kind);
-        text += &format!("{kind:<16} {entries:>9} entries  {:>15} bytes\n", amount.bytes);
+    if !kinds.is_empty() {
+        text += "NAME               ENTRIES        SIZE\n";
     }
-    let freed: u64 = kinds.values().map(|(_, amount)| amount.bytes).sum();
-    text + &format!("{verb} {} entries, {freed} bytes; {} bytes stay\n", removed.len(), left.bytes)
+    for (kind, (entries, amount)) in &kinds {
+        text += &format!("{:<16} {entries:>9}  {:>10}\n", report::name(kind), report::size(amount.bytes));
+    }
+    let freed = report::size(kinds.values().map(|(_, amount)| amount.bytes).sum());
+    let (count, stays) = (removed.len(), report::size(left.bytes));
+    text + &format!("{verb} {count} entries, {freed}; {stays} in {} files stay\n", left.entries)
 }
 
 fn json(lease: &Lease, Pruned { removed, left }: &Pruned, dry_run: bool) -> Result<String> {

@@ -26,9 +26,17 @@ pub(super) fn run(home: &Home, cache: &CacheArgs, json: bool) -> Result<Code> {
         let document = serde_json::json!({"cache_dir": lease.directory().to_string_lossy(), "exact": true, "directories": rows});
         return report::print(&format!("{}\n", serde_json::to_string_pretty(&document)?));
     }
-    let now = SystemTime::now();
-    report::print(&rows.map(|(name, amount, has)| line(name, amount, has, now)).collect::<String>())
+    let mut text = format!("{}\n{HEADER}\n", report::name(&lease.directory().to_string_lossy()));
+    let (now, mut total) = (SystemTime::now(), Amount::default());
+    for (name, amount, has) in rows {
+        total = total.plus(amount);
+        text += &line(name, amount, has, now);
+    }
+    report::print(&(text + &line("total", total, None, now)))
 }
+
+/// What stands over the columns of [`line`].
+const HEADER: &str = "NAME                 FILES        SIZE  USED       HOLDS";
 
 fn row(Amount { entries, bytes }: Amount, has: Option<&Inventory>) -> serde_json::Value {
     let since_epoch = |used: SystemTime| used.duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
@@ -42,10 +50,10 @@ fn row(Amount { entries, bytes }: Amount, has: Option<&Inventory>) -> serde_json
 }
 
 fn line(name: &str, Amount { entries, bytes }: Amount, has: Option<&Inventory>, now: SystemTime) -> String {
-    let mut line = format!("{:<16} {entries:>9} entries  {bytes:>15} bytes", report::name(name));
-    if let Some(Inventory { units, unit, used }) = has {
-        let hours = now.duration_since(*used).unwrap_or(Duration::ZERO).as_secs() / 3600;
-        line += &format!("  {units:>7} wholes ({unit}); used {hours} h ago");
-    }
-    line + "\n"
+    let (name, size) = (report::name(name), report::size(bytes));
+    let (used, holds) = has.map_or(Default::default(), |Inventory { units, unit, used }| {
+        let age = now.duration_since(*used).unwrap_or(Duration::ZERO);
+        (report::age(age), format!("{units} × {unit}"))
+    });
+    format!("{name:<16} {entries:>9}  {size:>10}  {used:<9}  {holds}").trim_end().to_owned() + "\n"
 }
