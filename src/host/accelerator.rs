@@ -110,7 +110,7 @@ pub async fn choose(
     let verdict = kept_or_probed(home, spawner, qemu, vmlinux).await?;
     match (wish, &verdict.why) {
         (Wish::Kvm, Some(why)) => Err(Failure::host(
-            format!("--accel kvm, but {why}"),
+            format!("--accel kvm cannot be had: {why}"),
             "Leave --accel out, and builds run under TCG: slower, with the same results.",
         )
         .into()),

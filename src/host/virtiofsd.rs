@@ -127,6 +127,12 @@ fn candidates(env: &Env, home: &Home) -> Result<Vec<PathBuf>, Failure> {
     let mut candidates = Vec::new();
     if let Some(dir) = env.path("QEMU_VIRTIOFS_PATH") {
         let program = dir.join(PROGRAM);
+        if dir.is_file() {
+            return Err(Failure::host(
+                format!("QEMU_VIRTIOFS_PATH names the program {}, and takes its directory", dir.display()),
+                format!("Set it to {}.", dir.parent().unwrap_or(Path::new("/")).display()),
+            ));
+        }
         if !program.exists() {
             return Err(Failure::host(
                 format!("QEMU_VIRTIOFS_PATH names {}, where there is no {PROGRAM}", dir.display()),
@@ -221,5 +227,9 @@ mod tests {
             ["/usr/libexec/virtiofsd", "/usr/lib/qemu/virtiofsd", "$PATH/virtiofsd", "/home/bin/virtiofsd"];
         assert_eq!(paths[0], dir.path().join("virtiofsd"));
         assert_eq!(paths[1..], places.map(PathBuf::from));
+        let env: Env = [("QEMU_VIRTIOFS_PATH", dir.path().join("virtiofsd"))].into_iter().collect();
+        let failure = candidates(&env, &home).unwrap_err();
+        assert!(failure.what.ends_with("and takes its directory"), "{}", failure.what);
+        assert_eq!(failure.way_out, format!("Set it to {}.", dir.path().display()));
     }
 }
