@@ -13,12 +13,16 @@ use std::{
     },
     path::Path,
     process::{Child, Command, Stdio},
+    sync::atomic::{AtomicBool, Ordering},
 };
 
 use anyhow::{Context, Result};
 use nix::{
+    errno::Errno,
     libc,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::{
+        signal::{Signal, kill},
         socket::{
             AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, recv, send, sendmsg, setsockopt,
             socketpair, sockopt,
@@ -27,7 +31,9 @@ use nix::{
     },
     unistd::{Pid, getpid},
 };
-use tracing::warn;
+use tracing::{debug, warn};
+
+use super::exec::pidfd_open;
 
 /// The first argument by which kiln's binary becomes the reaper.
 pub const REAPER_ARGUMENT: &str = "__reaper";
@@ -38,6 +44,13 @@ pub const MARKER_VARIABLE: &str = "KILN_RUN_ID";
 /// How long a message may wait for a reaper that does not read, and kiln for its answer: it only stores numbers, so it is
 /// stopped or swapped out.
 const PATIENCE_SECONDS: i64 = 2;
+
+/// How long children wait between fork and exec once a reaper has not read for so long.
+const NO_PATIENCE_MILLISECONDS: i64 = 1;
+
+/// How long kiln waits for the reaper's end, in milliseconds. It needs some milliseconds; one that waits for a process that
+/// the kernel cannot kill yet goes on without kiln.
+const END_LIMIT_MS: u16 = 5000;
 
 /// The first byte of a message; what follows is a process id (4 bytes, of this machine), a path, or nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,6 +86,8 @@ pub(super) struct Link {
     socket: OwnedFd,
     reaper: Child,
     marker: String,
+    /// It has not read for so long that messages wait no more.
+    is_deaf: AtomicBool,
 }
 
 impl Link {
@@ -89,7 +104,7 @@ impl Link {
         // It must not hold kiln's output open when kiln is gone, nor be in the group that a Ctrl-C or kill is for.
         command.stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
         let reaper = command.spawn()?;
-        Ok(Self { socket, reaper, marker })
+        Ok(Self { socket, reaper, marker, is_deaf: AtomicBool::new(false) })
     }
 
     pub(super) fn marker(&self) -> &str {
@@ -140,17 +155,56 @@ impl Link {
 
     /// Lets the reaper sweep, and waits for it.
     pub(super) fn finish(self) -> Result<()> {
-        let Self { socket, mut reaper, marker: _ } = self;
-        drop(socket);
-        reaper.wait().context("wait for the reaper").map(drop)
+        drop(self.socket);
+        let mut reaper = self.reaper;
+        resume(&reaper);
+        let pidfd = pidfd_open(reaper.id().cast_signed()).context("watch the reaper")?;
+        let mut ended = [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)];
+        match poll(&mut ended, PollTimeout::from(END_LIMIT_MS)).context("wait for the reaper")? {
+            0 => warn!(
+                "the reaper has not ended after {END_LIMIT_MS} ms: what it has to remove it removes later"
+            ),
+            _ => drop(reaper.wait().context("reap the reaper")?),
+        }
+        Ok(())
     }
 
     fn tell(&self, kind: Kind, rest: &[u8]) {
         let message: Vec<u8> = [&[kind as u8], rest].concat();
-        if let Err(error) = send(self.socket.as_raw_fd(), &message, MsgFlags::MSG_NOSIGNAL) {
+        let send = |flags| send(self.socket.as_raw_fd(), &message, flags | MsgFlags::MSG_NOSIGNAL);
+        if self.is_deaf.load(Ordering::Relaxed) {
+            // It was said that something may stay; what there is room for is heard when the reaper goes on.
+            let sent = send(MsgFlags::MSG_DONTWAIT);
+            debug!(?sent, ?kind, "a message to a reaper that did not listen");
+            return;
+        }
+        let sent = send(MsgFlags::empty()).or_else(|error| match error {
+            Errno::EAGAIN => {
+                resume(&self.reaper);
+                send(MsgFlags::empty())
+            }
+            error => Err(error),
+        });
+        if let Err(error) = sent {
             warn!(%error, ?kind, "the reaper does not listen: should kiln be killed, something may stay");
+            self.lose_patience();
         }
     }
+
+    /// For children between fork and exec as well: they have the same socket.
+    fn lose_patience(&self) {
+        self.is_deaf.store(true, Ordering::Relaxed);
+        let limit = TimeVal::milliseconds(NO_PATIENCE_MILLISECONDS);
+        if let Err(error) = setsockopt(&self.socket, sockopt::SendTimeout, &limit) {
+            warn!(%error, "each message to the reaper waits for {PATIENCE_SECONDS} s");
+        }
+    }
+}
+
+/// A reaper that was stopped goes on. Its number is its own until it is waited for.
+fn resume(reaper: &Child) {
+    // Best effort: one that cannot be signalled has ended.
+    let _ = kill(Pid::from_raw(reaper.id().cast_signed()), Signal::SIGCONT);
 }
 
 impl AsFd for Link {

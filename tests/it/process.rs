@@ -251,3 +251,24 @@ async fn an_ordinary_user_can_have_one_id_mapped() {
     let text = stdout(&spawner(), command).await;
     assert!(text.contains("1 passed"), "{text}");
 }
+
+#[tokio::test]
+async fn a_reaper_that_neither_reads_nor_ends_is_not_waited_for_without_a_limit() {
+    let dir = tempfile::tempdir().unwrap();
+    let program = dir.path().join("reaper");
+    fs::write(&program, "#!/bin/sh\necho $$ >\"$0.pid\"\nexec sleep 60\n").unwrap();
+    fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).unwrap();
+    let spawner = Spawner::start_with(&program).unwrap();
+    // More than the socket holds: each of them would wait, and those of a child's between fork and exec.
+    for number in 0..2000 {
+        spawner.remove_at_end(&dir.path().join(number.to_string()));
+    }
+    for _ in 0..5 {
+        assert_eq!(stdout(&spawner, sh("echo there")).await, "there\n");
+    }
+    spawner.finish().unwrap();
+    let pid = fs::read_to_string(dir.path().join("reaper.pid")).unwrap();
+    let status = fs::read_to_string(format!("/proc/{}/status", pid.trim())).unwrap();
+    assert!(status.contains("State:\tS"), "its end was waited for: {status}");
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid.trim().parse().unwrap()), Signal::SIGKILL).unwrap();
+}

@@ -12,6 +12,7 @@ mod supplied;
 mod supplies;
 
 mod overrides;
+mod reaper;
 mod room;
 mod sharing;
 
