@@ -3,7 +3,12 @@
 //! Errors travel as [`anyhow::Error`]; where the user can do something about one, a [`Failure`] stands in its chain and
 //! names the exit code. An error without one is a defect of kiln (1).
 
-use std::fmt;
+use std::{
+    fmt,
+    io::{self, ErrorKind},
+};
+
+use nix::errno::Errno;
 
 use serde::Serialize;
 
@@ -93,14 +98,32 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// The exit code of an error: that of the outermost [`Failure`] in its chain, else [`Code::Defect`].
+/// The exit code of an error: that of the outermost [`Failure`] in its chain, else that of a file system that takes no more,
+/// else [`Code::Defect`].
 pub fn code_of(error: &anyhow::Error) -> Code {
-    failure_of(error).map_or(Code::Defect, |failure| failure.code)
+    match failure_of(error) {
+        Some(failure) => failure.code,
+        None if is_full(error) => Code::Host,
+        None => Code::Defect,
+    }
 }
 
 /// The way out that an error names, if it does.
 pub fn way_out_of(error: &anyhow::Error) -> Option<&str> {
-    failure_of(error).map(|failure| failure.way_out.as_str()).filter(|text| !text.is_empty())
+    match failure_of(error) {
+        Some(failure) => Some(failure.way_out.as_str()).filter(|text| !text.is_empty()),
+        None => is_full(error).then_some("make room on the file system of that path"),
+    }
+}
+
+/// Whether a file system of the host had no room, or its user's quota was used up. Any write may meet that, so it is
+/// recognised here and not at each of them.
+fn is_full(error: &anyhow::Error) -> bool {
+    let full = [ErrorKind::StorageFull, ErrorKind::QuotaExceeded];
+    error.chain().any(|cause| {
+        cause.downcast_ref::<io::Error>().is_some_and(|error| full.contains(&error.kind()))
+            || matches!(cause.downcast_ref(), Some(Errno::ENOSPC | Errno::EDQUOT))
+    })
 }
 
 /// The places of files that an error tells of.
@@ -131,10 +154,23 @@ mod tests {
         let failure = Failure::host("no qemu", "apt-get install qemu-system-x86");
         let below = anyhow::Error::new(failure.clone()).context("start the guest");
         assert_eq!(code_of(&below), Code::Host);
-        let above =
-            Err::<(), _>(std::io::Error::other("gone")).context(failure).context("start").unwrap_err();
+        let above = Err::<(), _>(io::Error::other("gone")).context(failure).context("start").unwrap_err();
         assert_eq!(code_of(&above), Code::Host);
         assert_eq!(way_out_of(&above), Some("apt-get install qemu-system-x86"));
+    }
+
+    #[test]
+    fn a_full_file_system_is_the_hosts_and_no_defect() {
+        for errno in [Errno::ENOSPC, Errno::EDQUOT] {
+            for error in [anyhow::Error::new(io::Error::from(errno)), anyhow::Error::new(errno)] {
+                let error = error.context("write /small/file");
+                assert_eq!(code_of(&error), Code::Host);
+                assert!(way_out_of(&error).is_some_and(|text| text.contains("make room")));
+            }
+        }
+        let named =
+            anyhow::Error::new(Errno::ENOSPC).context(Failure::new(Code::Cache, "the cache is full", ""));
+        assert_eq!((code_of(&named), way_out_of(&named)), (Code::Cache, None));
     }
 
     #[test]

@@ -186,13 +186,15 @@ pub fn scratch_variable(env: &Env) -> Option<&'static str> {
 /// A sparse file of `bytes` bytes in `dir`, without a name: it goes with the last process that has it open.
 pub fn scratch_file(dir: &Path, bytes: u64) -> Result<OwnedFd> {
     let file = tempfile::tempfile_in(dir).and_then(|file| file.set_len(bytes).map(|()| file));
-    let file = file.map_err(|error| {
-        Failure::host(
-            format!("a scratch file of {bytes} bytes cannot be made in {}: {error}", dir.display()),
-            "Set QEMU_DISKS_PATH to a directory that this user can write, on a file system with space.",
-        )
-    })?;
-    Ok(file.into())
+    file.map(OwnedFd::from).map_err(|error| no_scratch_file(dir, bytes, &error).into())
+}
+
+/// A scratch file that cannot be made.
+pub fn no_scratch_file(dir: &Path, bytes: u64, error: &std::io::Error) -> Failure {
+    Failure::host(
+        format!("a scratch file of {bytes} bytes cannot be made in {}: {error}", dir.display()),
+        "Set QEMU_DISKS_PATH to a directory that this user can write, on a file system with space.",
+    )
 }
 
 #[cfg(test)]

@@ -102,6 +102,7 @@ impl<'a> Launch<'a> {
             scratch: bubblewrap::Scratch::make(directory, self.run_dir, self.spawner)?,
             groups: bubblewrap::Groups::make(groups, self.run_dir, self.spawner)?,
             ended_for_memory: 0,
+            scratch_full: false,
         })
     }
 

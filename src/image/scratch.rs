@@ -21,7 +21,7 @@ use crate::{
     exit::Failure,
     home::Home,
     process::{Command, Spawner},
-    rundir::scratch_file,
+    rundir::{no_scratch_file, scratch_file},
 };
 
 /// No journal and no checksums, for the disk does not outlive the guest; inode tables are left as the holes that they are.
@@ -38,8 +38,7 @@ pub async fn scratch_disk(home: &Home, spawner: &Spawner, directory: &Path, byte
     let template = template(home, spawner, bytes).await?;
     let from = File::open(&template).with_context(|| format!("open {}", template.display()))?;
     let to = File::from(scratch_file(directory, bytes)?);
-    copy_data(&from, &to, bytes)
-        .with_context(|| format!("copy {} to {}", template.display(), directory.display()))?;
+    copy_data(&from, &to, bytes).map_err(|error| no_scratch_file(directory, bytes, &error))?;
     Ok(to.into())
 }
 

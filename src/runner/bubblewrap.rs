@@ -46,11 +46,23 @@ pub struct Bubblewrap<'a> {
     pub groups: Groups,
     /// How many of its processes wanted more memory than they may have; known at the end.
     pub ended_for_memory: u64,
+    /// Whether there was no room left for what it writes; known at the end.
+    pub scratch_full: bool,
 }
 
 impl Bubblewrap<'_> {
     fn start(&self, plan: &Plan) -> Result<Launched> {
-        let Self { spawner, bwrap, agent, root, tree: _, scratch, groups, ended_for_memory: _ } = self;
+        let Self {
+            spawner,
+            bwrap,
+            agent,
+            root,
+            tree: _,
+            scratch,
+            groups,
+            ended_for_memory: _,
+            scratch_full: _,
+        } = self;
         let line = argv(plan, Files { bwrap, agent, root, scratch: scratch.path() });
         let (program, arguments) = line.split_first().context("the plan is not one for a sandbox")?;
         let command = Command::new(program).args(arguments).clear_env();
@@ -73,16 +85,23 @@ impl Runner for Bubblewrap<'_> {
     fn clean(&mut self) -> Eventually<'_, Result<()>> {
         Box::pin(async move {
             self.ended_for_memory = self.groups.ended_for_memory();
+            self.scratch_full = self.scratch.is_full();
             self.groups.remove().and(self.scratch.remove())
         })
     }
 
     fn remarks(&self) -> Vec<String> {
-        let remark = format!(
+        let memory = format!(
             "the memory that this build may use was not enough, and the kernel ended {} of its processes: \
              package.resources.memory, or --memory, gives it more",
             self.ended_for_memory
         );
-        Some(remark).filter(|_| self.ended_for_memory > 0).into_iter().collect()
+        let scratch = format!(
+            "no space was left on the file system of {}, where the build wrote: make room there, or name a directory of a \
+             larger one with QEMU_DISKS_PATH",
+            self.scratch.path().display()
+        );
+        let remarks = [(self.ended_for_memory > 0, memory), (self.scratch_full, scratch)];
+        remarks.into_iter().filter(|(holds, _)| *holds).map(|(_, remark)| remark).collect()
     }
 }

@@ -8,7 +8,7 @@ use nix::{
     unistd::geteuid,
 };
 
-use crate::{assert_clean, build, has_bwrap, project, said, skip};
+use crate::{assert_clean, build, has_bwrap, project, said, scratch, skip};
 
 #[test]
 fn a_cache_that_is_full_fails_the_build_and_stays_as_it_was() {
@@ -36,5 +36,32 @@ fn a_cache_that_is_full_fails_the_build_and_stays_as_it_was() {
     let names: Vec<_> =
         fs::read_dir(&cache).expect("listed").map(|entry| entry.expect("listed").file_name()).collect();
     assert_eq!(names, ["there"]);
+    assert_clean(&project);
+}
+
+#[test]
+fn scratch_files_without_room_are_named_beside_the_step_that_fails() {
+    if !has_bwrap() {
+        return;
+    }
+    if !geteuid().is_root() {
+        return skip("only root can mount a small file system");
+    }
+    let (_directory, project) = project();
+    unshare(CloneFlags::CLONE_NEWNS).expect("a mount namespace");
+    let none = None::<&str>;
+    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).expect("nobody else sees it");
+    mount(Some("none"), &scratch(&project), Some("tmpfs"), MsFlags::empty(), Some("size=1m"))
+        .expect("mounted");
+    let output = build(&project, "root", &["head -c 3000000 /dev/zero > large"], &[]);
+    assert_eq!(output.status.code(), Some(5), "{}", said(&output));
+    let place = scratch(&project).display().to_string();
+    for part in
+        ["No space left on device", "no space was left on the file system of", &place, "QEMU_DISKS_PATH"]
+    {
+        assert!(said(&output).contains(part), "{part}: {}", said(&output));
+    }
+    let output = build(&project, "root", &["exit 3"], &[]);
+    assert!(!said(&output).contains("no space was left"), "{}", said(&output));
     assert_clean(&project);
 }

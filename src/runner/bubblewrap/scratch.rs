@@ -8,12 +8,16 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use nix::sys::statvfs::statvfs;
 
 use crate::{
     exit::Failure,
     process::{self, RemovalAtEnd, Spawner},
     rundir::SCRATCH_LINK,
 };
+
+/// With less than this left, what failed has failed over it.
+const FULL_BYTES: u64 = 64 * 1024;
 
 /// The directory. Dropped, it stays for the reaper.
 pub struct Scratch {
@@ -47,6 +51,15 @@ impl Scratch {
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Whether its file system takes no more. One that cannot be asked has room.
+    pub(super) fn is_full(&self) -> bool {
+        statvfs(&self.path).is_ok_and(|found| {
+            // Some file systems make inodes as they are needed, and count none.
+            let no_inode = found.files() > 0 && found.files_available() == 0;
+            no_inode || found.blocks_available().saturating_mul(found.fragment_size()) < FULL_BYTES
+        })
     }
 
     /// Removes it.
