@@ -146,6 +146,7 @@ impl<'a> Launch<'a> {
             initramfs: microvm::initramfs(self.home, kernel)?,
             root: image.path.clone(),
             scratch,
+            scratch_dir: rundir::scratch_dir(self.env).to_owned(),
             cache,
             lease: self.lease.map(Lease::share).transpose()?,
             console_log: self.console_log.map(microvm::console_log).transpose()?,

@@ -154,6 +154,7 @@ impl Conversation {
             how: "closed its channel while its machine went on".into(),
             orderly: false,
             last_words: self.machine.last_words(),
+            way_out: None,
         })))
     }
 

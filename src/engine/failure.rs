@@ -63,12 +63,12 @@ pub(super) fn boot_timeout(plan: &Plan, talk: &Conversation) -> Error {
 
 /// A part of the machine ended too early.
 pub(super) fn died(ended: &Ended, when: &str, talk: &Conversation) -> Error {
-    let Ended { part, how, orderly: _, last_words } = ended;
+    let Ended { part, how, orderly: _, last_words, way_out } = ended;
     let console = talk.last_words();
     let said = if last_words.is_empty() { &console } else { last_words };
     let what = format!("{part} {how} {when}{}", words(said));
-    Failure::host(what, "its whole output is in the build's log directory; `kiln doctor` examines this host")
-        .into()
+    let usual = "its whole output is in the build's log directory; `kiln doctor` examines this host";
+    Failure::host(what, way_out.as_deref().unwrap_or(usual)).into()
 }
 
 /// The agent said something that has no place here.

@@ -73,7 +73,7 @@ impl Machine for FakeMachine {
             let orderly =
                 self.ended.wait_for(Option::is_some).await.ok().and_then(|value| *value) == Some(true);
             let how = if orderly { "exited with 0" } else { "was ended by signal 9" };
-            Ended { part: "the fake".into(), how: how.into(), orderly, last_words: Vec::new() }
+            Ended { part: "the fake".into(), how: how.into(), orderly, last_words: Vec::new(), way_out: None }
         })
     }
 

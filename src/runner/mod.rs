@@ -77,4 +77,6 @@ pub struct Ended {
     pub orderly: bool,
     /// What it said last.
     pub last_words: Vec<String>,
+    /// How to mend it, where that is known.
+    pub way_out: Option<String>,
 }

@@ -11,6 +11,7 @@ mod proxy;
 #[expect(dead_code, reason = "the tests of sandboxes use the rest")]
 #[path = "../sandbox/pty.rs"]
 mod pty;
+mod room;
 #[path = "../it/supplied.rs"]
 mod supplied;
 mod supplies;

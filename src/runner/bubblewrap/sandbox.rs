@@ -24,7 +24,7 @@ impl Sandboxed {
         };
         // A reader that panicked has kept what it had read.
         let last_words = stderr.last_lines().await.unwrap_or_else(|_| stderr.lines());
-        Ended { part: "bwrap".into(), how, orderly, last_words }
+        Ended { part: "bwrap".into(), how, orderly, last_words, way_out: None }
     }
 }
 

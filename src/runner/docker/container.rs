@@ -43,7 +43,7 @@ impl Container {
         // A reader that panicked has kept what it had read.
         let last_words = self.stderr.last_lines().await.unwrap_or_else(|_| self.stderr.lines());
         let (how, orderly) = how(status, &last_words);
-        Ended { part: "docker".into(), how, orderly, last_words }
+        Ended { part: "docker".into(), how, orderly, last_words, way_out: None }
     }
 }
 

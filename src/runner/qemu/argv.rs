@@ -28,6 +28,8 @@ pub(super) mod fd {
     pub(crate) const VIRTIOFS: i32 = 13;
     /// The lease of the cache: only held.
     pub(crate) const LEASE: i32 = 14;
+    /// QMP: a connected socket.
+    pub(crate) const MONITOR: i32 = 17;
 }
 
 /// QEMU's set of descriptors that holds the scratch disk (`/dev/fdset/1`).
@@ -59,6 +61,7 @@ pub fn argv(plan: &Plan, kind: &Machine, files: Files<'_>) -> Vec<OsString> {
     machine(&mut line, kind, plan.resources, GuestMemory::of(plan));
     kernel(&mut line, kind, files);
     consoles(&mut line);
+    monitor(&mut line);
     disks(&mut line, files);
     shares(&mut line, plan);
     network(&mut line, kind, plan.network);
@@ -133,6 +136,11 @@ fn consoles(line: &mut Line) {
     line.opt("-device", format!("virtserialport,chardev=agent,name={PORT_NAME}"));
 }
 
+fn monitor(line: &mut Line) {
+    line.opt("-chardev", format!("socket,id=monitor,fd={}", fd::MONITOR));
+    line.opt("-mon", "chardev=monitor,mode=control");
+}
+
 fn disks(line: &mut Line, files: Files<'_>) {
     let mut root = OsString::from(
         "driver=raw,node-name=root,read-only=on,file.driver=file,file.locking=off,file.filename=",
@@ -148,7 +156,9 @@ fn disks(line: &mut Line, files: Files<'_>) {
             "driver=raw,node-name=scratch,discard=unmap,cache.no-flush=on,file.driver=file,file.locking=off,file.filename=/dev/fdset/{SCRATCH_SET}"
         ),
     );
-    line.opt("-device", format!("virtio-blk-device,drive=scratch,serial={SCRATCH_SERIAL}"));
+    // A write that the host cannot take stops the guest, and the monitor says why: a guest that were told of it would
+    // only see a broken disk.
+    line.opt("-device", format!("virtio-blk-device,drive=scratch,serial={SCRATCH_SERIAL},werror=stop"));
 }
 
 fn shares(line: &mut Line, plan: &Plan) {

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use anyhow::Result;
+use nix::sys::signal::Signal;
 use tokio::time::timeout;
 
+use super::monitor::Monitor;
 use crate::{
     process::{Child, ExitStatus, Tail},
     runner::{Ended, Eventually, Machine},
@@ -20,15 +22,22 @@ pub(super) struct Microvm {
     cache: Option<Server>,
     stderr: Tail,
     console: Tail,
+    monitor: Monitor,
 }
 
 impl Microvm {
-    pub(super) fn new(qemu: Child, stderr: Tail, console: Tail, cache: Option<Server>) -> Self {
-        Self { qemu, cache, stderr, console }
+    pub(super) fn new(
+        qemu: Child,
+        stderr: Tail,
+        console: Tail,
+        monitor: Monitor,
+        cache: Option<Server>,
+    ) -> Self {
+        Self { qemu, cache, stderr, console, monitor }
     }
 
     async fn first_end(&mut self) -> Ended {
-        let Self { qemu, cache, stderr, .. } = self;
+        let Self { qemu, cache, stderr, console: _, monitor } = self;
         let daemon = async {
             match cache {
                 Some(server) => server.died().await,
@@ -38,6 +47,7 @@ impl Microvm {
         let died = tokio::select! {
             biased;
             status = qemu.wait() => return qemu_ended(status, stderr).await,
+            stopped = monitor.stopped() => return stopped,
             died = daemon => died,
         };
         let died = match died {
@@ -54,18 +64,27 @@ impl Microvm {
 }
 
 fn virtiofsd_ended(how: String, last_words: Vec<String>) -> Ended {
-    Ended { part: "virtiofsd".into(), how, orderly: false, last_words }
+    Ended { part: "virtiofsd".into(), how, orderly: false, last_words, way_out: None }
 }
 
 /// QEMU starts no process of its own, so its stderr has ended with it.
 async fn qemu_ended(status: Result<ExitStatus>, stderr: &mut Tail) -> Ended {
-    let (how, orderly) = match status {
-        Ok(status) => (format!("ended ({status})"), status.success()),
-        Err(error) => (format!("cannot be waited for: {error:#}"), false),
+    let (how, orderly, way_out) = match status {
+        Ok(status) => (format!("ended ({status})"), status.success(), way_out(status)),
+        Err(error) => (format!("cannot be waited for: {error:#}"), false, None),
     };
     // A reader that panicked has kept what it had read.
     let last_words = stderr.last_lines().await.unwrap_or_else(|_| stderr.lines());
-    Ended { part: "QEMU".into(), how, orderly, last_words }
+    Ended { part: "QEMU".into(), how, orderly, last_words, way_out }
+}
+
+/// The kernel kills so what it has no memory for.
+fn way_out(status: ExitStatus) -> Option<String> {
+    let killed =
+        [Signal::SIGKILL, Signal::SIGBUS].iter().any(|&signal| status == ExitStatus::Signal(signal as i32));
+    killed.then(|| {
+        "the host may have run out of memory (see its kernel's log): a smaller --memory needs less".into()
+    })
 }
 
 impl Machine for Microvm {

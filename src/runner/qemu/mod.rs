@@ -3,23 +3,29 @@
 //! Before it: the plan, and the files and daemons that `commands` found. After it: `engine`, which speaks to the agent.
 //!
 //! Everything that QEMU opens and that is not a file of the store is handed to it as a descriptor: the agent's channel,
-//! the console, the scratch disk and the connection to virtiofsd have no names that could be left behind.
+//! the console, the monitor, the scratch disk and the connection to virtiofsd have no names that could be left
+//! behind.
 
 mod argv;
 mod cmdline;
 mod machine;
+mod monitor;
 
-use std::{fs::File, os::fd::OwnedFd, path::PathBuf};
+use std::{
+    fs::File,
+    os::fd::{OwnedFd, RawFd},
+    path::PathBuf,
+};
 
 use anyhow::{Context, Result, bail};
 use tokio::net::UnixStream;
 
 pub use argv::{Files, argv};
 
-use self::machine::Microvm;
+use self::{argv::fd, machine::Microvm, monitor::Monitor};
 use super::{Eventually, Launched, Runner};
 use crate::{
-    plan::{Plan, Platform},
+    plan::{self, Plan, Platform},
     process::{Command, IdMap, Spawner, Stdio, Tail},
     share::spawned::Server,
 };
@@ -41,6 +47,8 @@ pub struct Qemu<'a> {
     pub root: PathBuf,
     /// The scratch disk, formatted; taken at launch.
     pub scratch: Option<OwnedFd>,
+    /// The directory whose file system that takes up.
+    pub scratch_dir: PathBuf,
     /// The cache's server and QEMU's end of the connection to it; taken at launch.
     pub cache: Option<(Server, OwnedFd)>,
     /// The lease of the cache, held until QEMU ends; taken at launch.
@@ -49,12 +57,8 @@ pub struct Qemu<'a> {
     pub console_log: Option<File>,
 }
 
-/// QEMU's ends of its channels.
-struct Ends {
-    agent: OwnedFd,
-    console: OwnedFd,
-    cache: Option<OwnedFd>,
-}
+/// QEMU's ends of its channels, each with the number at which QEMU finds it.
+type Ends = Vec<(OwnedFd, RawFd)>;
 
 impl Qemu<'_> {
     fn files(&self) -> Files<'_> {
@@ -62,9 +66,7 @@ impl Qemu<'_> {
     }
 
     fn command(&mut self, plan: &Plan, ends: Ends) -> Result<Command> {
-        let Ends { agent, console, cache } = ends;
-        let Platform::Qemu(machine) = &plan.platform else { bail!("the plan is not one for a microVM") };
-        let mut line = argv(plan, machine, self.files()).into_iter();
+        let mut line = argv(plan, machine(plan)?, self.files()).into_iter();
         let program = line.next().context("the command line is empty")?;
         let scratch = self.scratch.take().context("the scratch disk was taken by an earlier launch")?;
         let mut command = Command::new(program)
@@ -74,15 +76,10 @@ impl Qemu<'_> {
             .stdin(Stdio::Null)
             .stdout(Stdio::Null)
             .stderr(Stdio::Piped)
-            .fd(agent, argv::fd::AGENT)
-            .fd(console, argv::fd::CONSOLE)
-            .fd(scratch, argv::fd::SCRATCH);
-        if let Some(connection) = cache {
-            command = command.fd(connection, argv::fd::VIRTIOFS);
-        }
-        if let Some(lease) = self.lease.take() {
-            command = command.fd(lease, argv::fd::LEASE);
-        }
+            .fd(scratch, fd::SCRATCH);
+        let lease = self.lease.take().map(|lease| (lease, fd::LEASE));
+        command =
+            ends.into_iter().chain(lease).fold(command, |command, (end, number)| command.fd(end, number));
         // In QEMU's eyes, and so in those of its 9p server, the invoking user is the step's user.
         let owner = plan.owner;
         Ok(match IdMap::appearing_as(owner.inside, owner.inside)? {
@@ -92,17 +89,21 @@ impl Qemu<'_> {
     }
 
     fn start(&mut self, plan: &Plan) -> Result<Launched> {
-        let (agent, agent_end) = UnixStream::pair().context("make the agent's channel")?;
-        let (console, console_end) = UnixStream::pair().context("make the console's channel")?;
+        let (agent, agent_end) = channel("the agent's")?;
+        let (console, console_end) = channel("the console's")?;
+        let (monitor, monitor_end) = channel("the monitor's")?;
         let (server, connection) = self.cache.take().unzip();
-        let ends = Ends { agent: blocking(agent_end)?, console: blocking(console_end)?, cache: connection };
+        let mut ends: Ends =
+            vec![(agent_end, fd::AGENT), (console_end, fd::CONSOLE), (monitor_end, fd::MONITOR)];
+        ends.extend(connection.map(|connection| (connection, fd::VIRTIOFS)));
         let command = self.command(plan, ends)?;
         let mut qemu = self.spawner.spawn(command)?;
         let stderr =
             Tail::follow(LAST_LINES, qemu.take_stderr().context("QEMU's stderr was piped above")?, None);
         let console = Tail::follow(LAST_LINES, console, self.console_log.take());
         let (reader, writer) = tokio::io::split(agent);
-        let machine = Box::new(Microvm::new(qemu, stderr, console, server));
+        let monitor = Monitor::follow(monitor, self.scratch_dir.clone());
+        let machine = Box::new(Microvm::new(qemu, stderr, console, monitor, server));
         Ok(Launched { reader: Box::pin(reader), writer: Box::pin(writer), machine })
     }
 }
@@ -113,9 +114,18 @@ impl Runner for Qemu<'_> {
     }
 }
 
-/// QEMU expects descriptors that block; tokio's do not.
-fn blocking(end: UnixStream) -> Result<OwnedFd> {
-    let end = end.into_std().context("take a channel's end")?;
-    end.set_nonblocking(false).context("make a channel's end blocking")?;
-    Ok(end.into())
+fn machine(plan: &Plan) -> Result<&plan::Machine> {
+    match &plan.platform {
+        Platform::Qemu(machine) => Ok(machine),
+        Platform::Docker(_) | Platform::Bubblewrap(_) => bail!("the plan is not one for a microVM"),
+    }
+}
+
+/// kiln's end of a channel, and QEMU's.
+fn channel(whose: &str) -> Result<(UnixStream, OwnedFd)> {
+    let (ours, theirs) = UnixStream::pair().with_context(|| format!("make {whose} channel"))?;
+    // QEMU expects descriptors that block; tokio's do not.
+    let theirs = theirs.into_std().context("take a channel's end")?;
+    theirs.set_nonblocking(false).context("make a channel's end blocking")?;
+    Ok((ours, theirs.into()))
 }

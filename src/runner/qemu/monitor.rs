@@ -1,0 +1,163 @@
+//! QEMU's monitor (QMP), of which kiln hears one thing: that a guest was stopped because the host cannot take what it writes.
+//!
+//! QEMU stops a guest whose disk cannot be written (`werror=stop`) and waits for an administrator to make room: for ever.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use tokio::{
+    io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader},
+    sync::oneshot,
+};
+use tracing::debug;
+
+use crate::runner::Ended;
+
+/// QEMU's messages have a few hundred bytes. A guest that has taken QEMU over fills no more of kiln's memory.
+const MESSAGE_BYTES: u64 = 64 * 1024;
+
+/// Events are sent only after this.
+const NEGOTIATION: &[u8] = b"{\"execute\":\"qmp_capabilities\"}\n";
+
+/// The connection to a monitor.
+pub(super) struct Monitor {
+    stopped: Option<oneshot::Receiver<DiskError>>,
+    scratch_dir: PathBuf,
+}
+
+/// An event of a disk (`BLOCK_IO_ERROR` in QEMU's QMP reference).
+#[derive(Debug, Deserialize, PartialEq, Eq)]
+struct DiskError {
+    action: Action,
+    #[serde(default)]
+    nospace: bool,
+    reason: String,
+}
+
+/// What QEMU does about an error.
+#[derive(Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+enum Action {
+    Ignore,
+    Report,
+    Stop,
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "event", content = "data")]
+enum Event {
+    #[serde(rename = "BLOCK_IO_ERROR")]
+    BlockIoError(DiskError),
+}
+
+impl Monitor {
+    /// Listens in the background. `scratch_dir` is where the disk lies that the guest writes to.
+    pub(super) fn follow(
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        scratch_dir: PathBuf,
+    ) -> Self {
+        let (sender, receiver) = oneshot::channel();
+        tokio::spawn(async move {
+            if let Some(error) = listen(stream).await {
+                // Nobody waits for it any more: the machine was ended meanwhile.
+                let _ = sender.send(error);
+            }
+        });
+        Self { stopped: Some(receiver), scratch_dir }
+    }
+
+    /// Resolves when the guest was stopped. May be dropped and called again.
+    pub(super) async fn stopped(&mut self) -> Ended {
+        let Some(receiver) = &mut self.stopped else { return std::future::pending().await };
+        let Ok(error) = receiver.await else {
+            // Closed without a word: how QEMU ends says the rest.
+            self.stopped = None;
+            return std::future::pending().await;
+        };
+        let place = self.scratch_dir.display();
+        let (how, way_out) = match error.nospace {
+            true => (
+                format!("cannot be written: there is no space left on the host in {place}"),
+                "make room there, or name a directory of a larger file system with QEMU_DISKS_PATH",
+            ),
+            false => (
+                format!("cannot be written: {} on the host in {place}", error.reason),
+                "mend what is wrong with that file system or quota, or name another directory with QEMU_DISKS_PATH",
+            ),
+        };
+        Ended {
+            part: "the guest's scratch disk".into(),
+            how,
+            orderly: false,
+            last_words: Vec::new(),
+            way_out: Some(way_out.into()),
+        }
+    }
+}
+
+/// Waits for an error that stops the guest; none when the monitor has closed, or sends what QEMU does not.
+async fn listen(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> Option<DiskError> {
+    stream.write_all(NEGOTIATION).await.ok()?;
+    let mut stream = BufReader::new(stream);
+    let mut message = Vec::new();
+    loop {
+        message.clear();
+        (&mut stream).take(MESSAGE_BYTES).read_until(b'\n', &mut message).await.ok()?;
+        if message.last() != Some(&b'\n') {
+            return None;
+        }
+        debug!(message = %String::from_utf8_lossy(&message).trim_end(), "the monitor says");
+        // Greetings, answers and other events are not for kiln.
+        match serde_json::from_slice(&message) {
+            Ok(Event::BlockIoError(error)) if error.action == Action::Stop => return Some(error),
+            Ok(Event::BlockIoError(_)) | Err(_) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What QEMU 7.2 says of a full disk, from its greeting on.
+    const FULL: &str = r#"{"QMP": {"version": {"qemu": {"micro": 22, "minor": 2, "major": 7}, "package": ""}, "capabilities": ["oob"]}}
+{"return": {}}
+{"timestamp": {"seconds": 1, "microseconds": 2}, "event": "BLOCK_IO_ERROR", "data": {"device": "", "nospace": false, "node-name": "root", "reason": "Input/output error", "operation": "read", "action": "report"}}
+{"timestamp": {"seconds": 1, "microseconds": 2}, "event": "BLOCK_IO_ERROR", "data": {"device": "", "nospace": true, "node-name": "scratch", "reason": "No space left on device", "operation": "write", "action": "stop"}}
+{"timestamp": {"seconds": 1, "microseconds": 3}, "event": "STOP"}
+"#;
+
+    async fn heard(said: &str) -> Option<DiskError> {
+        let (ours, mut qemus) = tokio::io::duplex(1 << 20);
+        qemus.write_all(said.as_bytes()).await.expect("there is room");
+        let error = tokio::spawn(listen(ours));
+        let mut asked = vec![0; NEGOTIATION.len()];
+        qemus.read_exact(&mut asked).await.expect("it asks for events");
+        drop(qemus);
+        error.await.expect("no panic")
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_is_heard_of() {
+        let error = heard(FULL).await.expect("the guest was stopped");
+        assert_eq!((error.nospace, error.reason.as_str()), (true, "No space left on device"));
+        let ended = |error| async {
+            let (sender, receiver) = oneshot::channel();
+            sender.send(error).expect("it is received");
+            Monitor { stopped: Some(receiver), scratch_dir: "/small".into() }.stopped().await
+        };
+        let Ended { how, way_out, .. } = ended(error).await;
+        assert!(how.contains("no space left on the host in /small"), "{how}");
+        assert!(way_out.is_some_and(|way_out| way_out.contains("QEMU_DISKS_PATH")));
+        let quota = DiskError { action: Action::Stop, nospace: false, reason: "Disk quota exceeded".into() };
+        assert!(ended(quota).await.how.contains("Disk quota exceeded on the host in /small"));
+    }
+
+    #[tokio::test]
+    async fn all_else_is_not() {
+        let endless = "x".repeat(1 << 17);
+        for said in ["", "{}\n", "null\n[]\n", FULL.split_inclusive('\n').next().expect("a line"), &endless] {
+            assert_eq!(heard(said).await, None);
+        }
+    }
+}
