@@ -384,7 +384,8 @@ pub struct MachineArgs {
     /// Have the shell print each command it runs (set -x).
     #[arg(long)]
     pub debug: bool,
-    /// The time of SOURCE_DATE_EPOCH, as RFC 3339 [default: 1970-01-01T00:00:00Z]; the variable wins.
+    /// The modification time of everything in the packages, and steps' SOURCE_DATE_EPOCH, as RFC 3339
+    /// [default: 1970-01-01T00:00:00Z]; a SOURCE_DATE_EPOCH of kiln's environment wins.
     #[arg(long, value_name = "TIME")]
     pub build_date: Option<String>,
 }

@@ -25,7 +25,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use kiln_protocol::{ExitStatus, FromGuest, Step, ToGuest, World};
+use kiln_protocol::{ExitStatus, FromGuest, LinkScope, Step, ToGuest, World};
 use tokio::{sync::mpsc, time::Instant};
 
 pub use attend::{Console, ReaderGone, Typed};
@@ -38,7 +38,7 @@ use crate::{
     cache::{Reused, Staged, Writes},
     event::{Event, Phase, Sink, Status, StepName},
     exit::{Code, Failure},
-    package::{self, Artifact, Limits},
+    package::{self, Artifact, Limits, Normalization},
     plan::{Plan, PlannedStep, Platform},
     runner::{Launched, Runner},
 };
@@ -298,7 +298,7 @@ impl Engine<'_> {
     }
 
     async fn export(&mut self, talk: &mut Conversation) -> Result<()> {
-        talk.say(&ToGuest::Export { root: crate::plan::OUTPUT.into() }).await?;
+        talk.say(&ToGuest::Export { root: crate::plan::OUTPUT.into(), links: LinkScope::Child }).await?;
         let (sender, receiver) = mpsc::channel::<Vec<u8>>(ARCHIVE_PIECES);
         let packages: Vec<package::Package> = self
             .plan
@@ -307,8 +307,10 @@ impl Engine<'_> {
             .map(|a| package::Package { name: a.package.clone(), file_stem: a.file_stem.clone() })
             .collect();
         let (out_dir, limits) = (self.plan.out_dir.clone(), self.limits.clone());
+        let Plan { build_date: mtime, build_ids: (build_uid, build_gid), .. } = *self.plan;
+        let normalization = Normalization { mtime, build_uid, build_gid };
         let writer = tokio::task::spawn_blocking(move || {
-            package::collect(output::Pieces::new(receiver), &packages, &out_dir, &limits)
+            package::collect(output::Pieces::new(receiver), &packages, normalization, &out_dir, &limits)
         });
         let streamed = self.stream(talk, sender, "artifacts").await;
         let collected = writer.await.context("the writer of the artifacts panicked")?;

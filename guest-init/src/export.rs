@@ -13,7 +13,7 @@ use std::{
 };
 
 use anyhow::{Context, Error, Result, ensure};
-use kiln_protocol::{LINKED, frame::MAX_DATA};
+use kiln_protocol::{LINKED, LinkScope, frame::MAX_DATA};
 use nix::{
     dir::Dir,
     fcntl::{AtFlags, OFlag, openat, readlinkat},
@@ -39,7 +39,8 @@ pub(crate) struct Export {
     form: Form,
     /// The file whose content is being sent.
     content: Option<Content>,
-    /// Files with more than one name: the first of them, by device and inode.
+    link_scope: LinkScope,
+    /// Files with more than one name: the first of them in the scope, by device and inode.
     linked: HashMap<(u64, u64), Vec<u8>>,
     /// What has been made and not been sent.
     pending: Vec<u8>,
@@ -64,11 +65,12 @@ struct Level {
 
 impl Export {
     /// Begins at the children of `root`.
-    pub(crate) fn of(root: &str) -> Result<Self> {
+    pub(crate) fn of(root: &str, link_scope: LinkScope) -> Result<Self> {
         let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_DIRECTORY;
         let directory =
             Dir::open(Path::new(root), flags, Mode::empty()).with_context(|| format!("export {root}"))?;
-        Self::below(directory, Form::Tree).with_context(|| format!("export {root}"))
+        let export = Self::below(directory, Form::Tree).with_context(|| format!("export {root}"))?;
+        Ok(Self { link_scope, ..export })
     }
 
     /// Begins at the children of a directory that is open.
@@ -77,6 +79,7 @@ impl Export {
             stack: vec![Level::new(directory, Vec::new())?],
             form,
             content: None,
+            link_scope: LinkScope::Stream,
             linked: HashMap::new(),
             pending: Vec::new(),
             state: State::Walking,
@@ -125,6 +128,9 @@ impl Export {
         match level.names.pop() {
             Some(name) => {
                 let path = level.path_of(&name);
+                if self.link_scope == LinkScope::Child && self.stack.len() == 1 {
+                    self.linked.clear();
+                }
                 self.entry(&name, &path).with_context(|| format!("export {}", String::from_utf8_lossy(&path)))
             }
             None => {

@@ -263,7 +263,9 @@ impl Session<'_> {
             (ToGuest::Resize { rows, columns }, Work::Step(running)) => {
                 running.input.resize(rows, columns)?
             }
-            (ToGuest::Export { root }, Work::None) => self.work = Work::Export(Box::new(Export::of(&root)?)),
+            (ToGuest::Export { root, links }, Work::None) => {
+                self.work = Work::Export(Box::new(Export::of(&root, links)?));
+            }
             (ToGuest::Reads, Work::None) => {
                 let reads = self.reads.answer();
                 self.port.send(&FromGuest::Reads(reads))?;

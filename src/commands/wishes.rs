@@ -202,12 +202,16 @@ fn time_limit(flag: &str, text: Option<&str>) -> Result<Option<Duration>, Failur
     }
 }
 
+/// The seconds of the years 0 to 9999: what RFC 3339 can write, and tools such as `date` and Python can read.
+const BUILD_DATES: std::ops::RangeInclusive<i64> = -62_167_219_200..=253_402_300_799;
+
 /// `SOURCE_DATE_EPOCH` (seconds), else `--build-date` (RFC 3339), else 0.
 fn source_date_epoch(args: &MachineArgs, env: &Env) -> Result<i64> {
     if let Some(text) = env.text("SOURCE_DATE_EPOCH")? {
-        return text.parse().map_err(|_| {
+        let seconds = text.parse().ok().filter(|seconds| BUILD_DATES.contains(seconds));
+        return seconds.ok_or_else(|| {
             Failure::usage(
-                format!("SOURCE_DATE_EPOCH: {text:?} is not a number of seconds"),
+                format!("SOURCE_DATE_EPOCH: {text:?} is not a number of seconds of the years 0 to 9999"),
                 "unset it, or write seconds since 1970",
             )
             .into()
@@ -240,8 +244,12 @@ fn rfc3339(text: &str) -> Option<i64> {
     let zone =
         zone.strip_prefix('.').map_or(zone, |rest| rest.trim_start_matches(|c: char| c.is_ascii_digit()));
     let offset = offset(zone)?;
+    if !(1..=12).contains(&month) {
+        return None;
+    }
+    let next_month = if month == 12 { days(year + 1, 1, 1) } else { days(year, month + 1, 1) };
     let in_range =
-        (1..=12).contains(&month) && (1..=31).contains(&day) && hour < 24 && minute < 60 && second < 61;
+        (1..=next_month - days(year, month, 1)).contains(&day) && hour < 24 && minute < 60 && second < 61;
     in_range.then(|| days(year, month, day) * 86_400 + hour * 3_600 + minute * 60 + second - offset)
 }
 
@@ -285,6 +293,8 @@ mod tests {
             "",
             "2026",
             "2026-13-01T00:00:00Z",
+            "2026-02-29T00:00:00Z",
+            "2026-12-32T00:00:00Z",
             "2026-01-01 00:00:00",
             "2026-01-01T00:00:00+1",
             "+026-01-01T00:00:00Z",

@@ -3,7 +3,7 @@
 use std::{fs::File, io::Write, path::Path};
 
 use anyhow::{Context, Error, Result};
-use kiln_protocol::{ExitStatus, FromGuest, ToGuest};
+use kiln_protocol::{ExitStatus, FromGuest, LinkScope, ToGuest};
 use tokio::time::Instant;
 
 use super::{
@@ -64,7 +64,7 @@ impl Engine<'_> {
 async fn keep(talk: &mut Conversation, path: &Path, limit: u64) -> Result<(), Error> {
     let mut file = File::create_new(path).with_context(|| format!("make {}", path.display()))?;
     let mut left = limit;
-    talk.say(&ToGuest::Export { root: WORKSPACE.into() }).await?;
+    talk.say(&ToGuest::Export { root: WORKSPACE.into(), links: LinkScope::Stream }).await?;
     let patience = super::KEEP_PATIENCE;
     loop {
         match talk.wake(Some(Instant::now() + patience)).await? {

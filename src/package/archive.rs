@@ -16,7 +16,7 @@ use nix::{
 use zstd::stream::write::Encoder;
 
 use super::{
-    entry::{Entry, Kind},
+    entry::{Entry, Kind, Time},
     limits::Limits,
     place::{Directory, Staged},
     reader::Reader,
@@ -25,9 +25,6 @@ use super::{
     writer::Writer,
 };
 use crate::exit::{Code, Failure};
-
-/// The user and group that builds run as; what belongs to them belongs to root in a package, as in melange.
-pub const BUILD_ID: u32 = 1000;
 
 /// zstd's default: 3 compresses faster than TCG delivers.
 const LEVEL: i32 = 3;
@@ -41,6 +38,17 @@ pub struct Package {
     pub name: String,
     /// The file's name without its extension: `name-version-rN`.
     pub file_stem: String,
+}
+
+/// What entries bear in place of what the guest says, so that two builds of a recipe give the same bytes; as in melange.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Normalization {
+    /// The modification time of every entry: the build date, in seconds since the epoch.
+    pub mtime: i64,
+    /// The user that builds run as; the user's files belong to root in a package.
+    pub build_uid: u32,
+    /// The same of the user's group.
+    pub build_gid: u32,
 }
 
 /// A file that was written.
@@ -63,6 +71,7 @@ pub struct Artifact {
 pub fn collect(
     stream: impl Read,
     packages: &[Package],
+    normalization: Normalization,
     out_dir: &Path,
     limits: &Limits,
 ) -> Result<Vec<Artifact>> {
@@ -72,8 +81,8 @@ pub fn collect(
     }
     let out = Directory::open(out_dir).map_err(|error| unwritable(out_dir, &error))?;
     let mut reader = Reader::new(stream, limits.clone());
-    let mut shelf =
-        Shelf { packages, out_dir, out: &out, open: None, done: packages.iter().map(|_| None).collect() };
+    let done = packages.iter().map(|_| None).collect();
+    let mut shelf = Shelf { packages, normalization, out_dir, out: &out, open: None, done };
     let mut buffer = vec![0; 64 << 10];
     while let Some(entry) = reader.next_entry()? {
         let Some(archive) = shelf.place(entry)? else { continue };
@@ -110,6 +119,7 @@ fn publish(
 /// The archives of one stream.
 struct Shelf<'a> {
     packages: &'a [Package],
+    normalization: Normalization,
     out_dir: &'a Path,
     out: &'a Directory,
     open: Option<Open>,
@@ -158,6 +168,7 @@ impl Shelf<'_> {
         }
         let whole = entry.path.clone();
         into_package(&mut entry).map_err(|why| refuse(&whole, why))?;
+        self.normalization.apply(&mut entry);
         open.tree.admit(&entry).map_err(|why| refuse(&whole, why))?;
         open.entries += 1;
         open.writer.entry(&entry).map_err(|error| unwritable(self.out_dir, &error))?;
@@ -196,7 +207,20 @@ impl Shelf<'_> {
     }
 }
 
-/// Makes names relative to the package, and its owner root; an error says why the entry is refused.
+impl Normalization {
+    fn apply(self, entry: &mut Entry) {
+        let Self { mtime, build_uid, build_gid } = self;
+        entry.mtime = Time { seconds: mtime, nanos: 0 };
+        if entry.uid == build_uid {
+            entry.uid = 0;
+        }
+        if entry.gid == build_gid {
+            entry.gid = 0;
+        }
+    }
+}
+
+/// Makes names relative to the package; an error says why the entry is refused.
 fn into_package(entry: &mut Entry) -> Result<(), String> {
     let slash =
         entry.path.iter().position(|&byte| byte == b'/').expect("only the package itself has no slash");
@@ -207,11 +231,6 @@ fn into_package(entry: &mut Entry) -> Result<(), String> {
             .strip_prefix(&package[..])
             .ok_or("it is a hard link that leads out of its package")?
             .to_vec();
-    }
-    for id in [&mut entry.uid, &mut entry.gid] {
-        if *id == BUILD_ID {
-            *id = 0;
-        }
     }
     Ok(())
 }

@@ -67,13 +67,16 @@ fn p() -> Stream {
     Stream::default().directory("p/").directory("p/d/").file("p/d/f", b"content")
 }
 
+/// The build date is another one than that of the stream's entries.
+const NORMALIZATION: Normalization = Normalization { mtime: 86_400, build_uid: 1000, build_gid: 1000 };
+
 fn packages() -> Vec<Package> {
     ["p", "p-dev"].map(|name| Package { name: name.into(), file_stem: format!("{name}-1.0-r0") }).to_vec()
 }
 
 /// Collects into `<scratch>/out/x86_64`; on an error there must be no file anywhere below `scratch`.
 fn try_collect(stream: impl Read, limits: &Limits, scratch: &Path) -> anyhow::Result<Vec<Artifact>> {
-    let result = collect(stream, &packages(), &scratch.join("out/x86_64"), limits);
+    let result = collect(stream, &packages(), NORMALIZATION, &scratch.join("out/x86_64"), limits);
     let mut files = Vec::new();
     files_below(scratch, &mut files);
     match &result {
@@ -318,10 +321,11 @@ fn everything_that_a_package_may_hold_survives() {
     let entry = |name: &[u8]| &by_name[name].0;
 
     assert_eq!(read[0].0.path, b"d");
-    assert_eq!((entry(b"d").uid, entry(b"d").gid, entry(b"d").mtime), (0, 0, Time { seconds: 7, nanos: 0 }));
+    assert_eq!((entry(b"d").uid, entry(b"d").gid), (0, 0));
     assert_eq!(by_name[&b"d/f"[..]].1, b"content");
     assert_eq!((entry(b"d/su").mode, entry(b"d/su").uid, entry(b"d/su").gid), (0o6755, 0, 33));
-    assert_eq!(entry(b"d/precise").mtime, Time { seconds: -2, nanos: 750_000_000 });
+    let build_date = Time { seconds: NORMALIZATION.mtime, nanos: 0 };
+    assert!(read.iter().all(|(entry, _)| entry.mtime == build_date), "the guest's times are not kept");
     let capability = (b"security.capability".to_vec(), b"\x01\0\0\x02\0\x04\n\xff=\0".to_vec());
     assert_eq!(entry(b"d/precise").xattrs, [capability, (b"user.a".to_vec(), Vec::new())]);
     assert_eq!(entry(b"link").kind, Kind::Symlink { target: b"../../../etc/passwd".to_vec() });
@@ -371,11 +375,11 @@ fn other_readers_see_the_same() {
     let listing = String::from_utf8(listing.stdout).expect("tar escapes what is not ASCII");
     assert_eq!(listing.lines().count(), ours.len());
     for line in [
-        "drw-r--r-- 0/0               0 1970-01-01 00:00 d/",
-        "-rwsr-sr-x 0/33              4 1970-01-01 00:00 d/su",
-        "lrw-r--r-- 0/0               0 1970-01-01 00:00 link -> ../../../etc/passwd",
-        "hrw-r--r-- 0/0               0 1970-01-01 00:00 hard link to d/f",
-        "prw-r--r-- 0/0               0 1970-01-01 00:00 fifo",
+        "drw-r--r-- 0/0               0 1970-01-02 00:00 d/",
+        "-rwsr-sr-x 0/33              4 1970-01-02 00:00 d/su",
+        "lrw-r--r-- 0/0               0 1970-01-02 00:00 link -> ../../../etc/passwd",
+        "hrw-r--r-- 0/0               0 1970-01-02 00:00 hard link to d/f",
+        "prw-r--r-- 0/0               0 1970-01-02 00:00 fifo",
     ] {
         assert!(listing.lines().any(|have| have == line), "{line}\n{listing}");
     }
@@ -406,7 +410,7 @@ fn what_gnu_tar_packs_is_accepted_and_comes_out_the_same() {
     std::fs::remove_file(archive).expect("written above");
 
     let listing = |directory: &Path| {
-        let format = "%P %y %m %s %l %n %T@\n";
+        let format = "%P %y %m %s %l %n\n";
         let options = ["-mindepth", "1", "!", "-type", "d", "-printf", format];
         let found = Command::new("find").arg(directory).args(options).output().expect("find is installed");
         let text = String::from_utf8(found.stdout).expect("the names are ASCII");
@@ -426,18 +430,41 @@ fn a_package_without_files_is_an_empty_archive() {
 }
 
 #[test]
+fn the_build_date_and_the_owners_are_those_of_the_plan() {
+    let ids = |uid, gid| Normalization { mtime: 0, build_uid: uid, build_gid: gid };
+    let cases = [
+        (Normalization { mtime: -2, ..ids(1000, 1000) }, (0, 0)),
+        (Normalization { mtime: 253_402_300_799, ..ids(1000, 1001) }, (0, 1000)),
+        (Normalization { mtime: 1, ..ids(7, 1000) }, (1000, 0)),
+        (Normalization { mtime: 0, ..ids(7, 7) }, (1000, 1000)),
+    ];
+    for (normalization, owner) in cases {
+        let scratch = tempfile::tempdir().expect("a scratch directory");
+        let artifacts = collect(&*p().end(), &packages(), normalization, scratch.path(), &Limits::default());
+        let archive = std::fs::File::open(&artifacts.expect("accepted")[0].path).expect("written");
+        for (entry, _) in entries(&zstd::decode_all(archive).expect("it is zstd")) {
+            assert_eq!(entry.mtime, Time { seconds: normalization.mtime, nanos: 0 });
+            assert_eq!((entry.uid, entry.gid), owner, "{normalization:?}");
+        }
+    }
+}
+
+#[test]
 fn an_older_archive_stays_when_the_new_one_is_refused() {
     let scratch = tempfile::tempdir().expect("a scratch directory");
-    let before = collect(&*p().end(), &packages(), scratch.path(), &Limits::default()).expect("accepted");
+    let before = collect(&*p().end(), &packages(), NORMALIZATION, scratch.path(), &Limits::default())
+        .expect("accepted");
     let bytes = std::fs::read(&before[0].path).expect("written");
-    collect(&*p().0, &packages(), scratch.path(), &Limits::default()).expect_err("it is cut off");
+    collect(&*p().0, &packages(), NORMALIZATION, scratch.path(), &Limits::default())
+        .expect_err("it is cut off");
     assert_eq!(std::fs::read(&before[0].path).expect("still there"), bytes);
 }
 
 #[test]
 fn a_directory_that_cannot_be_written_is_a_matter_of_the_host() {
-    let error = collect(&*p().end(), &packages(), Path::new("/dev/null/x"), &Limits::default())
-        .expect_err("no directory");
+    let error =
+        collect(&*p().end(), &packages(), NORMALIZATION, Path::new("/dev/null/x"), &Limits::default())
+            .expect_err("no directory");
     assert_eq!(code_of(&error), Code::Host);
 }
 

@@ -98,6 +98,10 @@ pub struct Plan {
     pub steps: Vec<PlannedStep>,
     /// What leaves the guest.
     pub artifacts: Vec<ArtifactPlan>,
+    /// The time that everything in the packages bears, in seconds since the epoch: `SOURCE_DATE_EPOCH`.
+    pub build_date: i64,
+    /// The uid and gid of the user that builds run as; in packages the user's files belong to root.
+    pub build_ids: (u32, u32),
     /// Where it is written: `<out-dir>/<arch>`.
     pub out_dir: PathBuf,
     /// How long the guest may take until it says `Hello`.

@@ -5,9 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use kiln_protocol::{Identity, Stdin, Step, TextFile, User};
 
 use super::{
-    Accelerator, ArtifactPlan, CacheMode, CacheModeWish, CachePlan, CacheShare, CacheSharing, CacheWrites,
-    Ids, ImageRecipe, Machine, Owner, PackageId, Plan, PlannedStep, Platform, RootForm, RunnerKind, Sandbox,
-    Supplies, VirtiofsWish, Wishes, cargo, cgroup, container, resources, sandbox, steps, world,
+    Accelerator, ArtifactPlan, BUILD_ID, CacheMode, CacheModeWish, CachePlan, CacheShare, CacheSharing, CacheWrites, Ids, ImageRecipe, Machine, Owner, PackageId, Plan, PlannedStep, Platform, Resources, RootForm, RunnerKind, Sandbox, Supplies, VirtiofsWish, Wishes, cargo, cgroup, container, parse_bytes, resources, sandbox, steps, world,
 };
 use crate::{
     compile::{PackageSteps, Recipe, Run},
@@ -124,6 +122,8 @@ pub fn resolve(recipe: &Recipe, wishes: &Wishes, facts: Facts) -> Result<Plan, F
         image: facts.image,
         source: wishes.source.clone(),
         steps: if sole { as_root(steps) } else { steps },
+        build_date: wishes.source_date_epoch,
+        build_ids: (BUILD_ID, BUILD_ID),
         out_dir: wishes.out_dir.join(recipe.arch.apk()),
         boot_timeout: wishes.boot_timeout.unwrap_or(boot_timeout(&platform)),
         timeout: recipe.package.timeout.or(wishes.timeout),

@@ -5,9 +5,12 @@
 mod authority;
 mod cargo;
 mod commit;
+#[path = "../it/everywhere.rs"]
+mod everywhere;
 mod interactive;
 mod namespace;
 mod owners;
+mod packages;
 #[path = "../it/patience.rs"]
 mod patience;
 #[path = "../it/proxy.rs"]

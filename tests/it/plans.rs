@@ -43,6 +43,8 @@ pub(crate) fn plain() -> Plan {
         supplies: Supplies::default(),
         steps: Vec::new(),
         artifacts: Vec::new(),
+        build_date: 0,
+        build_ids: (1000, 1000),
         out_dir: "/out/x86_64".into(),
         boot_timeout: Duration::from_secs(180),
         timeout: None,

@@ -3,6 +3,8 @@
 #[path = "../it/authority.rs"]
 mod authority;
 mod cache;
+#[path = "../it/everywhere.rs"]
+mod everywhere;
 mod interactive;
 #[path = "../it/proxy.rs"]
 mod proxy;
@@ -12,6 +14,7 @@ mod supplied;
 mod supplies;
 
 mod overrides;
+mod packages;
 mod reaper;
 mod room;
 mod sharing;

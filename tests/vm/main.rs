@@ -4,8 +4,11 @@
 mod authority;
 mod cargo;
 mod ecosystems;
+#[path = "../it/everywhere.rs"]
+mod everywhere;
 mod interactive;
 mod overrides;
+mod packages;
 #[path = "../it/proxy.rs"]
 mod proxy;
 #[expect(dead_code, reason = "the tests of sandboxes use the rest")]

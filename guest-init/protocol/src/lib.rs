@@ -50,7 +50,7 @@ pub use step::{ExitStatus, Stdin, Step, Stream, Terminal, User};
 pub use world::{Access, BootFile, Closing, Given, Held, Identity, Mount, Network, TextFile, World};
 
 /// The version of this protocol. Host and agent are built together; a mismatch means a stale initramfs.
-pub const VERSION: u32 = 8;
+pub const VERSION: u32 = 9;
 
 /// In the stream of an upper directory, the extended attribute of a file that has more than one name.
 pub const LINKED: &str = "trusted.kiln.linked";
@@ -93,6 +93,8 @@ pub enum ToGuest {
     Export {
         /// The directory whose children become the top-level entries of the stream.
         root: String,
+        /// Between which names hard links are kept.
+        links: LinkScope,
     },
     /// Say what steps have read of what [`World::counted`] names; answered by [`FromGuest::Reads`], when no step runs.
     Reads,
@@ -113,6 +115,15 @@ pub enum ToGuest {
     Relay(Vec<u16>),
     /// What the host's end of a relayed connection sends.
     Passage(Passage),
+}
+
+/// Between which names of a file an export keeps the hard link. A name outside of it has the content once more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LinkScope {
+    /// All names in the stream.
+    Stream,
+    /// Those below one child of the root: each child becomes an archive of its own, which must be whole by itself.
+    Child,
 }
 
 /// What the agent says.

@@ -11,7 +11,7 @@ use std::{
     path::Path,
 };
 
-use kiln_protocol::{FromGuest, ToGuest};
+use kiln_protocol::{FromGuest, LinkScope, ToGuest};
 use tar::EntryType;
 
 use crate::{
@@ -20,7 +20,11 @@ use crate::{
 };
 
 fn export(root: &Path) -> (Vec<u8>, u64) {
-    exported(&mut Agent::start(), &ToGuest::Export { root: root.to_string_lossy().into_owned() })
+    exported(&mut Agent::start(), &request(root, LinkScope::Stream))
+}
+
+fn request(root: &Path, links: LinkScope) -> ToGuest {
+    ToGuest::Export { root: root.to_string_lossy().into_owned(), links }
 }
 
 #[test]
@@ -95,6 +99,33 @@ fn kinds_modes_links_and_times_are_exported() {
 }
 
 #[test]
+fn a_file_with_names_in_several_packages_is_whole_in_each() {
+    let root = tempfile::tempdir().expect("a directory");
+    let path = |name: &str| root.path().join(name);
+    for package in ["a", "b", "c"] {
+        fs::create_dir_all(path(package).join("deep")).expect("made");
+    }
+    fs::write(path("a/one"), "content").expect("written");
+    for name in ["a/two", "b/deep/three", "b/four", "c/five"] {
+        fs::hard_link(path("a/one"), path(name)).expect("linked");
+    }
+    let kinds = |links| {
+        let (archive, _) = exported(&mut Agent::start(), &request(root.path(), links));
+        let seen = read(&archive);
+        ["a/one", "a/two", "b/deep/three", "b/four", "c/five"].map(|name| {
+            let found = entry(&seen, name.as_bytes());
+            let link = found.link.as_deref().map(|link| String::from_utf8_lossy(link).into_owned());
+            assert_eq!(found.content, if link.is_none() { &b"content"[..] } else { b"" }, "{name}");
+            link
+        })
+    };
+    let [first, third] = ["a/one", "b/deep/three"].map(|name| Some(name.to_owned()));
+    let (one, b) = (|| first.clone(), || third.clone());
+    assert_eq!(kinds(LinkScope::Stream), [None, one(), one(), one(), one()]);
+    assert_eq!(kinds(LinkScope::Child), [None, one(), None, b(), None]);
+}
+
+#[test]
 fn owners_capabilities_and_attributes_are_exported() {
     if !is_root() {
         return skip("owners and file capabilities need root");
@@ -138,7 +169,7 @@ fn a_cancel_stops_an_export_that_nobody_reads() {
     // Far more than the channel and the queue hold; a hole costs nothing.
     File::create(root.path().join("huge")).and_then(|file| file.set_len(1 << 40)).expect("made");
     let mut agent = Agent::start();
-    agent.send(&ToGuest::Export { root: root.path().to_string_lossy().into_owned() });
+    agent.send(&request(root.path(), LinkScope::Stream));
     assert!(matches!(agent.hear(), Some(FromGuest::Data(_))));
     agent.send(&ToGuest::Cancel);
     let last = std::iter::from_fn(|| agent.hear()).last();
@@ -148,7 +179,7 @@ fn a_cancel_stops_an_export_that_nobody_reads() {
 #[test]
 fn a_root_that_is_not_there_fails_by_name() {
     let mut agent = Agent::start();
-    agent.send(&ToGuest::Export { root: "/missing".into() });
+    agent.send(&request(Path::new("/missing"), LinkScope::Stream));
     let why = "export /missing: ENOENT: No such file or directory".to_owned();
     assert_eq!(agent.hear(), Some(FromGuest::Failed { why }));
     assert_eq!(agent.hear(), None);

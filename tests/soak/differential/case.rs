@@ -1,7 +1,7 @@
 //! A build file of the corpus; its first lines are comments: what it shows, then directives.
 //!
 //! `exit: N` is the exit code it must have (0), `args: …` more arguments of `kiln build`, `source: none` leaves
-//! `--source-dir` out, `times: compared` compares the times of files as well, `under: COMMAND…` is what starts kiln.
+//! `--source-dir` out, `under: COMMAND…` is what starts kiln.
 
 use std::{fs, path::Path};
 
@@ -20,8 +20,6 @@ pub(crate) struct Case {
     pub(crate) args: Vec<String>,
     /// Whether it has a source directory.
     pub(crate) has_source: bool,
-    /// Whether the times of files are compared.
-    pub(crate) compares_times: bool,
 }
 
 impl Case {
@@ -35,7 +33,6 @@ impl Case {
             under: Vec::new(),
             args: Vec::new(),
             has_source: true,
-            compares_times: false,
         };
         for line in text.lines().map_while(|line| line.strip_prefix("# ")).skip(1) {
             match line.split_once(": ") {
@@ -43,7 +40,6 @@ impl Case {
                 Some(("under", command)) => case.under = words(command),
                 Some(("args", args)) => case.args = words(args),
                 Some(("source", "none")) => case.has_source = false,
-                Some(("times", "compared")) => case.compares_times = true,
                 _ => panic!("{}: unknown directive {line:?}", path.display()),
             }
         }

@@ -10,19 +10,19 @@ use std::{
 
 use sha2::{Digest, Sha256};
 
-/// The packages that a build wrote, by file name.
-pub(crate) fn of_packages(directory: &Path, times: bool) -> BTreeMap<String, Vec<String>> {
+/// The packages that a build wrote, by file name: their entries, and the digest of the file, which is the same as well.
+pub(crate) fn of_packages(directory: &Path) -> BTreeMap<String, Vec<String>> {
     let Ok(entries) = fs::read_dir(directory) else { return BTreeMap::new() };
     entries
         .map(|entry| entry.unwrap())
         .map(|entry| {
             let name = format!("package {}", entry.file_name().to_string_lossy());
-            (name, of_archive(&entry.path(), times))
+            (name, of_archive(&entry.path()))
         })
         .collect()
 }
 
-fn of_archive(path: &Path, times: bool) -> Vec<String> {
+fn of_archive(path: &Path) -> Vec<String> {
     let reader = zstd::stream::read::Decoder::new(File::open(path).unwrap()).unwrap();
     let mut archive = tar::Archive::new(reader);
     let mut lines = Vec::new();
@@ -36,14 +36,13 @@ fn of_archive(path: &Path, times: bool) -> Vec<String> {
             for record in records {
                 let record = record.unwrap();
                 let key = record.key().unwrap().to_owned();
-                let is_time = matches!(key.as_str(), "mtime" | "atime" | "ctime");
-                if !matches!(key.as_str(), "path" | "linkpath" | "size") && (times || !is_time) {
+                if !matches!(key.as_str(), "path" | "linkpath" | "size") {
                     extensions.push(format!("{key}={}", record.value_bytes().escape_ascii()));
                 }
             }
         }
         extensions.sort();
-        let mtime = if times { header.mtime().unwrap().to_string() } else { String::new() };
+        let mtime = header.mtime().unwrap();
         let content = digest(&mut entry);
         lines.push(format!(
             "{name} {:?} {:o} {}:{} {} {content} {} {mtime} {}",
@@ -57,6 +56,7 @@ fn of_archive(path: &Path, times: bool) -> Vec<String> {
         ));
     }
     lines.sort();
+    lines.push(format!("the file: {}", digest(&mut File::open(path).unwrap())));
     lines
 }
 

@@ -1,0 +1,107 @@
+//! Build files that do the same in every backend, and what their packages must hold. Included by the tests of each backend.
+
+use std::{
+    fs::{self, File},
+    io::Read,
+    path::Path,
+    process::{Command, Stdio},
+};
+
+/// Hard links across packages, and times that differ from build to build; wants [`BUILD_DATE`].
+pub(crate) const PACKAGES: &str = include_str!("../everywhere/packages.yaml");
+
+/// `SOURCE_DATE_EPOCH` of [`PACKAGES`].
+const BUILD_DATE: &str = "1000000000";
+
+/// All that the packages of [`PACKAGES`] hold: path, mode, owner, time, content or `-> target`.
+const HELD: [(&str, &[&str]); 3] = [
+    (
+        "links",
+        &[
+            "usr/ 755 0:0 1000000000 ",
+            "usr/bin/ 755 0:0 1000000000 ",
+            "usr/bin/link 777 0:0 1000000000 -> tool",
+            "usr/bin/other 4755 0:0 1000000000 tool",
+            "usr/bin/tool-1.0 4755 0:0 1000000000 -> usr/bin/other",
+            "usr/lib/ 755 0:0 1000000000 ",
+            "usr/lib/kept 644 0:0 1000000000 archive",
+        ],
+    ),
+    (
+        "links-static",
+        &[
+            "usr/ 755 0:0 1000000000 ",
+            "usr/lib/ 755 0:0 1000000000 ",
+            "usr/lib/libone.a 644 0:0 1000000000 archive",
+            "usr/lib/libtwo.a 644 0:0 1000000000 -> usr/lib/libone.a",
+        ],
+    ),
+    (
+        "links-tools",
+        &[
+            "usr/ 755 0:0 1000000000 ",
+            "usr/bin/ 755 0:0 1000000000 ",
+            "usr/bin/again 4755 0:0 1000000000 tool",
+            "usr/bin/alone 644 0:0 1000000000 archive",
+            "usr/bin/tool 4755 0:0 1000000000 -> usr/bin/again",
+        ],
+    ),
+];
+
+/// `kiln build` of this file in this directory.
+pub(crate) fn command(directory: &Path, text: &str, arguments: &[&str]) -> Command {
+    fs::write(directory.join("file.yaml"), text).expect("the build file can be written");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kiln"));
+    command.current_dir(directory).env_remove("QEMU_USE_VIRTIOFS").env_remove("SOURCE_DATE_EPOCH");
+    command.args(["build", "--progress", "plain", "--cache-dir", "cache"]).args(arguments).arg("file.yaml");
+    command.stdin(Stdio::null());
+    command
+}
+
+/// Runs it to its end, which must be success; what it said.
+pub(crate) fn succeed(command: &mut Command) -> String {
+    let output = command.output().expect("kiln can be started");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{said}");
+    said
+}
+
+/// Builds [`PACKAGES`] and gives the bytes of its packages, which are whole, each by itself.
+pub(crate) fn build_packages(arguments: &[&str]) -> Vec<Vec<u8>> {
+    let directory = tempfile::tempdir().expect("a directory can be made");
+    succeed(command(directory.path(), PACKAGES, arguments).env("SOURCE_DATE_EPOCH", BUILD_DATE));
+    packages(&directory.path().join("packages/x86_64"))
+}
+
+fn packages(directory: &Path) -> Vec<Vec<u8>> {
+    let check = |(name, expected): (&str, &[&str])| {
+        let path = directory.join(format!("{name}-1.0.0-r0.tar.zst"));
+        assert_eq!(listing(&path), expected, "{name}");
+        fs::read(path).expect("it was written")
+    };
+    HELD.into_iter().map(check).collect()
+}
+
+/// The entries of a package, in their order.
+fn listing(path: &Path) -> Vec<String> {
+    let file = File::open(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let mut archive = tar::Archive::new(zstd::stream::read::Decoder::new(file).expect("it is zstd"));
+    let entries = archive.entries().expect("readable").map(|entry| {
+        let mut entry = entry.expect("readable");
+        let mut content = String::new();
+        entry.read_to_string(&mut content).expect("readable");
+        let header = entry.header();
+        let number = |field: std::io::Result<u64>| field.expect("a number");
+        let link = entry.link_name_bytes().map(|target| format!("-> {}", String::from_utf8_lossy(&target)));
+        format!(
+            "{} {:o} {}:{} {} {}",
+            String::from_utf8_lossy(&entry.path_bytes()),
+            header.mode().expect("a number"),
+            number(header.uid()),
+            number(header.gid()),
+            number(header.mtime()),
+            link.unwrap_or_else(|| content.trim_end().to_owned()),
+        )
+    });
+    entries.collect()
+}
