@@ -1,7 +1,7 @@
 //! `--env-file`: `NAME=value` lines, read as Go's godotenv reads them.
 //!
-//! `export` may stand before a name; `#` starts a comment; single quotes keep everything, double quotes know `\n`, `\r` and
-//! `\"`; `$NAME` and `${NAME}` outside of single quotes stand for earlier lines of the same file.
+//! `export` may stand before a name. A line that begins with `#` is a comment; in a value without quotes the last `#` after a blank
+//! starts one, but not the value's first character. Single quotes keep everything, double quotes know `\n`, `\r` and `\"`; `$NAME` and `${NAME}` outside of single quotes stand for earlier lines of the same file.
 
 use std::collections::BTreeMap;
 
@@ -57,23 +57,22 @@ fn name(text: &str) -> Option<(&str, &str)> {
     valid.then_some((name, value))
 }
 
+/// Blanks that end no line, as godotenv knows them.
+const BLANKS: [char; 7] = [' ', '\t', '\u{b}', '\u{c}', '\r', '\u{85}', '\u{a0}'];
+
 fn value<'t>(text: &'t str, known: &BTreeMap<String, String>) -> Option<(String, &'t str)> {
-    let text = text.trim_start_matches([' ', '\t']);
+    let text = text.trim_start_matches(BLANKS);
     match text.chars().next() {
         Some(quote @ ('\'' | '"')) => {
             let end = closing(&text[1..], quote)? + 1;
             let inside = &text[1..end];
-            let rest = text[end + 1..].split_once('\n').map_or("", |(_, rest)| rest);
             let value = if quote == '\'' { inside.to_owned() } else { expand(&unescape(inside), known) };
-            Some((value, rest))
+            // What follows is a comment or the next assignment.
+            Some((value, &text[end + 1..]))
         }
         _ => {
             let (line, rest) = text.split_once('\n').unwrap_or((text, ""));
-            // A comment starts at a `#` after a blank.
-            let end = line
-                .match_indices('#')
-                .map(|(at, _)| at)
-                .find(|&at| at == 0 || line[..at].ends_with([' ', '\t']));
+            let end = line.rmatch_indices('#').map(|(at, _)| at).find(|&at| line[..at].ends_with(BLANKS));
             Some((expand(line[..end.unwrap_or(line.len())].trim(), known), rest))
         }
     }
@@ -151,6 +150,20 @@ mod tests {
             ("# c\n\nA=1 # c", vec![("A", "1")]),
             ("A=a#b", vec![("A", "a#b")]),
             ("A=", vec![("A", "")]),
+            ("A= #x", vec![("A", "#x")]),
+            ("A=#", vec![("A", "#")]),
+            ("A=##y", vec![("A", "##y")]),
+            ("export A=#z", vec![("A", "#z")]),
+            ("A:\t#x", vec![("A", "#x")]),
+            ("A=\"#q\"", vec![("A", "#q")]),
+            ("A= x #c", vec![("A", "x")]),
+            ("A=#x #y", vec![("A", "#x")]),
+            ("A=x # a # b", vec![("A", "x # a")]),
+            ("A=x#a #b", vec![("A", "x#a")]),
+            ("A=x\t#b", vec![("A", "x")]),
+            ("A=# a", vec![("A", "# a")]),
+            ("A=\"x\"#y\nB='x' # y\nC=\"a # b\"", vec![("A", "x"), ("B", "x"), ("C", "a # b")]),
+            ("A=\"x\" B=2", vec![("A", "x"), ("B", "2")]),
             ("A='x y' # c", vec![("A", "x y")]),
             ("A=\"x\\ny\"", vec![("A", "x\ny")]),
             ("A='x\\ny'", vec![("A", "x\\ny")]),
@@ -171,7 +184,9 @@ mod tests {
 
     #[test]
     fn what_is_no_assignment_is_refused_with_its_line() {
-        for (text, line) in [("A=1\nnonsense\n", 2), ("=1", 1), ("A=1\n\nB='x", 3), ("a b=1", 1)] {
+        for (text, line) in
+            [("A=1\nnonsense\n", 2), ("=1", 1), ("A=1\nB='x' y\n", 2), ("A=1\n\nB='x", 3), ("a b=1", 1)]
+        {
             let source = Source::new(Path::new("env"), text);
             assert_eq!(parse(&source).map_err(|fault| fault.line), Err(line), "{text}");
         }
