@@ -15,6 +15,7 @@ mod text;
 mod update;
 mod walk;
 pub mod yaml;
+mod yaml_input;
 
 use std::path::Path;
 

@@ -11,6 +11,7 @@ use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Span, Tag};
 use super::{
     diagnostic::{Diagnostic, Source},
     text::{Layout, Position, Text},
+    yaml_input::TabInput,
 };
 
 /// The largest build file: the largest known one has 0.1 MiB.
@@ -127,7 +128,7 @@ pub fn read<'a>(text: &'a str, source: &Source) -> Result<Document<'a>, Diagnost
         root: None,
         repeated: Vec::new(),
     };
-    for event in Parser::new_from_str(text) {
+    for event in Parser::new(TabInput::new(text)) {
         let (event, span) = event.map_err(|error| {
             source.diagnostic(position(*error.marker()), format!("not valid YAML: {}", error.info()))
         })?;

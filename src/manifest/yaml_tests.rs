@@ -43,6 +43,34 @@ fn scalars_keep_their_text() {
 }
 
 #[test]
+fn a_tab_separates_as_a_blank_does() {
+    let same = [
+        ("a:\tb", "{a:b}"),
+        ("a:\t\tb\nc: d", "{a:b,c:d}"),
+        ("a: \tb", "{a:b}"),
+        ("a:\t-1", "{a:-1}"),
+        ("a:\t'b\tc'\t# d", "{a:b\tc}"),
+        ("a:\t&x b\nc:\t*x", "{a:b,c:b}"),
+        ("a:\t!!str 1", "{a:1}"),
+        ("a:\t{b:\tc,\td: e}", "{a:{b:c,d:e}}"),
+        ("a:\t[b,\tc]", "{a:[b,c]}"),
+        ("a:\t\n  b:\tc", "{a:{b:c}}"),
+        ("-\ta\n-\tb", "[a,b]"),
+        ("a:\t|\n  b:\tc\n", "{a:b:\tc\n}"),
+        ("a: b\tc", "{a:b\tc}"),
+        ("a: b\t# c", "{a:b}"),
+        ("a: \"b:\tc\"", "{a:b:\tc}"),
+    ];
+    for (text, wanted) in same {
+        assert_eq!(tree(text).map(|node| node.as_ref().map(shown)), Ok(Some(wanted.to_owned())), "{text:?}");
+    }
+    // As indentation it is none, and it makes no list or map of a line that has one.
+    for text in ["a:\n\tb: c", "a:\n  b: c\n\td: e", "a:\t- b", "a:\tb:\tc"] {
+        assert!(fault(text).2.starts_with("not valid YAML"), "{text:?}");
+    }
+}
+
+#[test]
 fn anchors_and_merge_keys_mean_what_go_means_by_them() {
     for (text, wanted) in [
         ("a: &x [1, 2]\nb: *x", "{a:[1,2],b:[1,2]}"),
