@@ -86,7 +86,7 @@ struct Ends {
 
 /// Starts a step; an error is a sentence for the person whose step it is.
 pub(crate) fn launch(step: &Step, capabilities: Capabilities) -> Result<Launched> {
-    let Step { index: _, argv, env, cwd, user, stdin, timeout_ms: _ } = step;
+    let Step { index: _, argv, files: _, env, cwd, user, stdin, timeout_ms: _ } = step;
     let Some((program, arguments)) = argv.split_first() else { bail!("there is no program to run") };
     ensure!(program.starts_with('/'), "program {program:?} is not an absolute path");
     let account = account::find(user)?;

@@ -33,6 +33,19 @@ pub(crate) fn write(file: &TextFile) -> Result<()> {
     written.set_permissions(Permissions::from_mode(*mode)).with_context(context)
 }
 
+/// Writes the files of a step: all, or none.
+pub(crate) fn write_all(files: &[TextFile]) -> Result<()> {
+    files.iter().try_for_each(write).inspect_err(|_| remove_all(files))
+}
+
+/// Removes the files of a step.
+pub(crate) fn remove_all(files: &[TextFile]) {
+    for TextFile { path, .. } in files {
+        // Best effort: the step may have removed it, and nothing depends on its absence.
+        drop(fs::remove_file(path));
+    }
+}
+
 /// What a file holds, its last line whole; nothing where there is none.
 fn lines(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = match fs::read(path) {

@@ -22,6 +22,7 @@ use nix::{
 use crate::{
     boot, exec,
     export::Export,
+    file,
     input::Input,
     log,
     output::Taps,
@@ -295,7 +296,10 @@ impl Session<'_> {
 
     fn start(&mut self, step: &Step) -> Result<()> {
         let started = Instant::now();
-        let exec::Launched { pid, output, input } = match exec::launch(step, self.capabilities) {
+        let launched = file::write_all(&step.files).and_then(|()| {
+            exec::launch(step, self.capabilities).inspect_err(|_| file::remove_all(&step.files))
+        });
+        let exec::Launched { pid, output, input } = match launched {
             Ok(launched) => launched,
             Err(error) => {
                 let why = format!("{error:#}");
@@ -304,8 +308,8 @@ impl Session<'_> {
         };
         self.taps.add(step.index, output);
         let deadline = step.timeout_ms.and_then(|millis| started.checked_add(Duration::from_millis(millis)));
-        let (index, input) = (step.index, Input::new(input));
-        self.work = Work::Step(Running { index, pid, started, deadline, phase: Phase::Runs, input });
+        let (index, input, files) = (step.index, Input::new(input), step.files.clone());
+        self.work = Work::Step(Running { index, pid, started, deadline, phase: Phase::Runs, input, files });
         Ok(())
     }
 
@@ -340,12 +344,14 @@ impl Session<'_> {
     }
 
     fn answer_an_ended_step(&mut self) -> Result<()> {
-        let Work::Step(Running { index, phase: Phase::Ended { status, duration }, .. }) = &self.work else {
+        let Work::Step(Running { index, phase: Phase::Ended { status, duration }, files, .. }) = &self.work
+        else {
             return Ok(());
         };
         if self.taps.owes(*index) {
             return Ok(());
         }
+        file::remove_all(files);
         let duration_us = duration.as_micros() as u64;
         self.port.send(&FromGuest::Ended { step: *index, status: *status, duration_us })?;
         self.work = Work::None;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use kiln_protocol::ExitStatus;
+use kiln_protocol::{ExitStatus, TextFile};
 
 use crate::{export::Export, input::Input};
 
@@ -23,6 +23,8 @@ pub(crate) struct Running {
     pub(crate) deadline: Option<Instant>,
     pub(crate) phase: Phase,
     pub(crate) input: Input,
+    /// What is removed when it has ended.
+    pub(crate) files: Vec<TextFile>,
 }
 
 /// How far a step is.

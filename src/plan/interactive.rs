@@ -2,7 +2,10 @@
 
 use kiln_protocol::{Mount, Stdin, Step};
 
-use super::{OUTPUT, Plan, PlannedStep, Trace, WORKSPACE, Wishes, resolve, steps};
+use super::{
+    OUTPUT, Plan, PlannedStep, Trace, WORKSPACE, Wishes, resolve,
+    steps::{self, FRAGMENT},
+};
 use crate::compile::Recipe;
 
 /// The number of a step that is none of the recipe's.
@@ -43,6 +46,7 @@ pub fn command(
     Step {
         index: INDEX,
         argv,
+        files: Vec::new(),
         env: resolve::environment(recipe, wishes, supplies, Default::default()),
         cwd: WORKSPACE.into(),
         user: resolve::user(recipe),
@@ -72,14 +76,14 @@ pub fn shell_in_place_of(failed: &PlannedStep, stdin: Stdin) -> Step {
     let lines: String =
         fragment.lines().filter(|line| !line.trim().is_empty()).map(|line| format!("{line}\n")).collect();
     let script = format!(
-        "cd {directory} 2>/dev/null\nHISTFILE=/tmp/.kiln-history.$$\nprintf %s {lines} >\"$HISTFILE\"\n\
+        "cd {directory} 2>/dev/null\nHISTFILE=/tmp/.kiln-history.$$\ncat {FRAGMENT} >\"$HISTFILE\"\n\
          export HISTFILE\n{shell} -i\nstatus=$?\nrm -f \"$HISTFILE\"\nexit $status\n",
         directory = steps::quote(directory),
-        lines = steps::quote(&lines),
         shell = steps::quote(shell),
     );
     let argv = vec![shell.to_owned(), "-c".into(), script];
-    Step { index: INDEX, argv, stdin, timeout_ms: None, ..step.clone() }
+    let files = vec![steps::text_file(lines)];
+    Step { index: INDEX, argv, files, stdin, timeout_ms: None, ..step.clone() }
 }
 
 #[cfg(test)]
@@ -93,6 +97,7 @@ mod tests {
         let step = Step {
             index: 3,
             argv: vec!["/bin/bash".into(), "-c".into(), "all of it".into()],
+            files: vec![steps::text_file("all of it".into())],
             env: vec![("A".into(), "1".into())],
             cwd: WORKSPACE.into(),
             user: User::Name("build".into()),
@@ -112,8 +117,9 @@ mod tests {
         assert_eq!(
             shell.argv[2],
             "cd '/home/build/a b' 2>/dev/null\nHISTFILE=/tmp/.kiln-history.$$\n\
-             printf %s 'make it'\\''s\n  make install\n' >\"$HISTFILE\"\nexport HISTFILE\n'/bin/bash' -i\n\
+             cat /run/kiln-step >\"$HISTFILE\"\nexport HISTFILE\n'/bin/bash' -i\n\
              status=$?\nrm -f \"$HISTFILE\"\nexit $status\n"
         );
+        assert_eq!(shell.files, [steps::text_file("make it's\n  make install\n".into())]);
     }
 }

@@ -75,7 +75,7 @@ pub fn resolve(recipe: &Recipe, wishes: &Wishes, facts: Facts) -> Result<Plan, F
     let cache = cache_plan(wishes)?;
     let package = package_id(recipe);
     let supplies = wishes.supplies.reachable(wishes.runner, &mut notes);
-    let steps = planned_steps(recipe, wishes, &supplies, &facts.shell);
+    let steps = planned_steps(recipe, wishes, &supplies, &facts.shell)?;
     notes.extend(cache.as_ref().and_then(|_| cargo::note(&steps)));
     let resources = resources::resources(recipe, wishes, &facts.host, &mut notes)?;
     let parts = world::Parts {
@@ -243,17 +243,23 @@ fn tool_files(recipe: &Recipe) -> impl Iterator<Item = TextFile> {
     files.map(|&(path, text)| world::file(path, text.into()))
 }
 
-fn planned_steps(recipe: &Recipe, wishes: &Wishes, supplies: &Supplies, shell: &str) -> Vec<PlannedStep> {
+fn planned_steps(
+    recipe: &Recipe,
+    wishes: &Wishes,
+    supplies: &Supplies,
+    shell: &str,
+) -> Result<Vec<PlannedStep>, Failure> {
     let mut planned = Vec::new();
     for PackageSteps { package, runs, unmet: _ } in recipe.package_steps() {
         let mut makes = (*package != *recipe.package.name).then_some(package.as_str());
         for run in runs {
             let Run { name, script, working_directory, environment: own, uses: _, origin: _ } = run;
             let index = u32::try_from(planned.len()).unwrap_or(u32::MAX);
-            let framed = steps::script(&script, &working_directory, makes.take(), wishes.trace);
+            let frame = steps::frame(&working_directory, makes.take(), wishes.trace);
             let step = Step {
                 index,
-                argv: vec![shell.to_owned(), "-c".into(), framed],
+                argv: vec![shell.to_owned(), "-c".into(), frame],
+                files: vec![steps::fragment_file(&name, &script)?],
                 env: environment(recipe, wishes, supplies, own),
                 cwd: super::WORKSPACE.into(),
                 user: user(recipe),
@@ -266,7 +272,7 @@ fn planned_steps(recipe: &Recipe, wishes: &Wishes, supplies: &Supplies, shell: &
             planned.push(PlannedStep { name, package, fragment: script, directory, step });
         }
     }
-    planned
+    Ok(planned)
 }
 
 /// Those of the host's supplies, the recipe's, kiln's own two, and the step's, each winning over those before it; sorted

@@ -1,7 +1,24 @@
-//! A fragment of a build file -> the command that the agent runs.
+//! A fragment of a build file -> the command that the agent runs, and the file with the fragment that the command reads.
+//!
+//! The two are apart so that nothing in a fragment can be taken for a part of what stands around it, that the shell counts
+//! the fragment's own lines, and that no limit on arguments holds for it.
+
+use kiln_protocol::{Held, TextFile};
 
 use super::{OUTPUT, Trace};
-use crate::ecosystem::Ecosystem;
+use crate::{ecosystem::Ecosystem, exit::Failure};
+
+/// Where a step's fragment lies while the step runs. The shell names it in its messages. `/run` belongs to root: no other
+/// user can put a file there in its place.
+pub(super) const FRAGMENT: &str = "/run/kiln-step";
+
+/// The longest fragment, in bytes: the agent takes 16 MiB for a step with its environment, and a build file has at most 4.
+const MAX_FRAGMENT: usize = 8 << 20;
+
+/// What follows the fragment in its file. A shell that got to the end succeeds, as in melange, also where the last command was
+/// an `&&` whose left side failed. It cannot stand in the frame: there `set -e` would see the status of the file. Two line
+/// feeds end what a trailing backslash continues; all else that is incomplete is refused when the build file is compiled.
+const END: &str = "\n\n:\n";
 
 /// The search path of every step, as melange sets it.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/bin:/usr/sbin:/sbin:/bin";
@@ -15,7 +32,7 @@ pub(super) fn path(also: &[&Ecosystem]) -> String {
 /// The script around a fragment: fail at the first error, in its directory, and succeed if the fragment got to its end.
 ///
 /// `makes` is a package whose output directory the step must find: the first step of a subpackage makes it.
-pub(super) fn script(fragment: &str, directory: &str, makes: Option<&str>, trace: Trace) -> String {
+pub(super) fn frame(directory: &str, makes: Option<&str>, trace: Trace) -> String {
     let x = match trace {
         Trace::On => "x",
         Trace::Off => "",
@@ -23,10 +40,29 @@ pub(super) fn script(fragment: &str, directory: &str, makes: Option<&str>, trace
     let output =
         makes.map_or(String::new(), |name| format!("mkdir -p {}\n", quote(&format!("{OUTPUT}/{name}"))));
     let directory = quote(directory);
-    let end = if fragment.ends_with('\n') { "" } else { "\n" };
     format!(
-        "set -e{x}o pipefail\n{output}[ -d {directory} ] || mkdir -p {directory}\ncd {directory}\n{fragment}{end}exit 0\n"
+        "set -e{x}o pipefail\n{output}[ -d {directory} ] || mkdir -p {directory}\ncd {directory}\n. {FRAGMENT}\n"
     )
+}
+
+/// The file that the frame reads.
+///
+/// # Errors
+/// A [`Failure`] (3) for a fragment that is too long; `name` is the step's.
+pub(super) fn fragment_file(name: &str, fragment: &str) -> Result<TextFile, Failure> {
+    if fragment.len() > MAX_FRAGMENT {
+        let what = format!(
+            "step {name:?}: its script has {} bytes, which is more than {MAX_FRAGMENT}",
+            fragment.len()
+        );
+        return Err(Failure::build_file(what, "Move a part of it into a file of the source directory."));
+    }
+    Ok(text_file(format!("{fragment}{END}")))
+}
+
+/// A text at the place of the fragment.
+pub(super) fn text_file(text: String) -> TextFile {
+    TextFile { path: FRAGMENT.into(), text, held: Held::Goes, mode: 0o644 }
 }
 
 /// One word for a POSIX shell, whatever it holds.
@@ -41,21 +77,29 @@ mod tests {
     #[test]
     fn a_fragment_runs_in_its_directory_and_fails_early() {
         assert_eq!(
-            script("make", "/home/build/src", None, Trace::Off),
-            "set -eo pipefail\n[ -d '/home/build/src' ] || mkdir -p '/home/build/src'\ncd '/home/build/src'\nmake\nexit 0\n"
+            frame("/home/build/src", None, Trace::Off),
+            "set -eo pipefail\n[ -d '/home/build/src' ] || mkdir -p '/home/build/src'\ncd '/home/build/src'\n. /run/kiln-step\n"
         );
+        let file = fragment_file("s", "make").expect("it is a script");
+        assert_eq!((file.path.as_str(), file.text.as_str()), ("/run/kiln-step", "make\n\n:\n"));
     }
 
     #[test]
     fn the_first_step_of_a_subpackage_makes_its_output_and_a_trace_is_set_before() {
-        let text = script("true\n", "/x", Some("a-dev"), Trace::On);
+        let text = frame("/x", Some("a-dev"), Trace::On);
         assert!(text.starts_with("set -exo pipefail\nmkdir -p '/home/build/melange-out/a-dev'\n"), "{text}");
-        assert!(text.ends_with("\ntrue\nexit 0\n"), "{text}");
     }
 
     #[test]
     fn a_directory_cannot_become_a_command() {
-        let text = script("true", "/tmp/$(touch pwned)'; id; '", None, Trace::Off);
+        let text = frame("/tmp/$(touch pwned)'; id; '", None, Trace::Off);
         assert!(text.contains(r"cd '/tmp/$(touch pwned)'\''; id; '\'''"), "{text}");
+    }
+
+    #[test]
+    fn a_fragment_that_does_not_fit_a_request_is_refused_with_the_steps_name() {
+        let failure = fragment_file("s", &"x".repeat(MAX_FRAGMENT + 1)).expect_err("it is refused");
+        assert!(failure.to_string().contains("step \"s\": its script has 8388609 bytes"), "{failure}");
+        assert!(fragment_file("s", &"x".repeat(MAX_FRAGMENT)).is_ok());
     }
 }

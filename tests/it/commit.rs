@@ -29,6 +29,7 @@ fn plan(out: &std::path::Path) -> Plan {
     let step = Step {
         index: 0,
         argv: vec!["/bin/sh".into()],
+        files: Vec::new(),
         env: Vec::new(),
         cwd: "/".into(),
         user: User::Root,

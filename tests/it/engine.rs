@@ -25,6 +25,7 @@ fn step(index: u32, timeout: Option<Duration>) -> PlannedStep {
         step: Step {
             index,
             argv: vec!["/bin/sh".into(), "-c".into(), "true".into()],
+            files: Vec::new(),
             env: Vec::new(),
             cwd: "/".into(),
             user: User::Root,

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::TextFile;
+
 /// One command to run in the prepared world: no descriptor but 0, 1 and 2 is open, umask is 022.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
@@ -9,6 +11,9 @@ pub struct Step {
     pub index: u32,
     /// The program (an absolute path in the world) and its arguments.
     pub argv: Vec<String>,
+    /// Files of root that lie in the world while the step runs, and no longer. What does not fit an argument (the kernel takes
+    /// 128 KiB) comes this way.
+    pub files: Vec<TextFile>,
     /// The whole environment: nothing else is inherited.
     pub env: Vec<(String, String)>,
     /// The directory it starts in; it must exist.

@@ -138,6 +138,7 @@ pub(crate) fn sh(index: u32, script: &str) -> Step {
     Step {
         index,
         argv: ["/bin/sh", "-c", script].map(str::to_owned).to_vec(),
+        files: Vec::new(),
         env: vec![("PATH".into(), "/usr/sbin:/usr/bin:/sbin:/bin".into())],
         cwd: "/".into(),
         user: User::Uid(nix::unistd::geteuid().as_raw()),

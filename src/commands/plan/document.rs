@@ -76,6 +76,7 @@ fn step(planned: &PlannedStep) -> Value {
         "directory": directory,
         "user": step.user,
         "argv": step.argv,
+        "files": step.files,
         "environment": environment,
         "runs": fragment,
         "timeout_ms": step.timeout_ms,

@@ -56,6 +56,14 @@ fn faults_of_build_files() {
             &["2: not a shell script: it ends in the middle of a command"],
         ),
         ("pipeline: [{runs: 'echo \"x'}]", &["2: not a shell script: unterminated double quote at 1,6"]),
+        (
+            "pipeline: [{runs: \"cat <<E\\ntext\\n\"}]",
+            &["2: not a shell script: unterminated here document sequence; tag(s) [E] found at: [1,8]"],
+        ),
+        (
+            "pipeline: [{runs: \"true\\na\\0b\"}]",
+            &["2: not a shell script: it holds a NUL character, which no shell reads"],
+        ),
         ("subpackages: [{name: p}]", &["2: the subpackage `p` has the name of the main package"]),
         ("subpackages: [{name: q}, {name: q}]", &["2: two subpackages are called `q`, the first in line 2"]),
         ("subpackages: [{name: 'q!'}]", &["2: invalid subpackage name `q!`"]),
