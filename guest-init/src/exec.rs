@@ -7,7 +7,10 @@
 use std::{
     fs::{self, File},
     io,
-    os::{fd::OwnedFd, unix::process::CommandExt},
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::process::CommandExt,
+    },
     path::Path,
     process::{Command, Stdio},
     ptr,
@@ -18,6 +21,7 @@ use kiln_protocol::{Stdin, Step, Terminal};
 use nix::{
     fcntl::{FcntlArg, OFlag, fcntl},
     libc,
+    sys::stat::{Mode, fchmod},
 };
 
 use crate::{
@@ -122,8 +126,12 @@ fn ends(stdin: &Stdin, uid: u32) -> Result<Ends> {
     }
     let (stdout, stdout_end) = io::pipe().context("make a pipe for stdout")?;
     let (stderr, stderr_end) = io::pipe().context("make a pipe for stderr")?;
+    for pipe in [&stdout_end, &stderr_end] {
+        can_be_opened(pipe)?;
+    }
     let (stdin, input) = if *stdin == Stdin::Pipe {
         let (stdin_end, stdin) = io::pipe().context("make a pipe for stdin")?;
+        can_be_opened(&stdin_end)?;
         (stdin_end.into(), Some(Source::Pipe(non_blocking(stdin.into())?)))
     } else {
         (Stdio::null(), None)
@@ -136,6 +144,14 @@ fn check_directory(cwd: &str) -> Result<()> {
     let metadata = fs::metadata(Path::new(cwd)).with_context(|| format!("working directory {cwd}"))?;
     ensure!(metadata.is_dir(), "working directory {cwd}: not a directory");
     Ok(())
+}
+
+/// Lets every user open a step's pipe or terminal through `/dev/stdin`, `/dev/stdout` and `/dev/stderr`, which lead to
+/// `/proc/self/fd`: there the mode of the inode counts, and a pipe belongs to the agent's user with mode 0600. It is every
+/// user and not the step's alone, since a step may change its user (`su`). The descriptors of another user's process cannot be
+/// reached this way: `/proc/PID/fd` is open to those who may trace it (proc_pid_fd(5)).
+pub(crate) fn can_be_opened(end: &impl AsFd) -> Result<()> {
+    fchmod(end, Mode::from_bits_truncate(0o666)).context("set the mode of a step's pipe or terminal")
 }
 
 /// A pipe's end that gives an error instead of waiting. The other end is a file description of its own.

@@ -20,6 +20,8 @@ use nix::{
     sys::termios::{InputFlags, SetArg, tcgetattr, tcsetattr},
 };
 
+use crate::exec;
+
 /// Ctrl-D: what a terminal's reader takes for the end of its input.
 pub(crate) const END_OF_FILE: u8 = 4;
 
@@ -47,6 +49,7 @@ pub(crate) fn open(terminal: &Terminal, uid: u32) -> Result<Pair> {
     modes.input_flags |= InputFlags::IUTF8;
     tcsetattr(&slave, SetArg::TCSANOW, &modes).context("set the terminal's modes")?;
     fchown(&slave, Some(uid), None).with_context(|| format!("give the terminal to uid {uid}"))?;
+    exec::can_be_opened(&slave)?;
     fcntl(&master, FcntlArg::F_SETFL(OFlag::O_RDWR | OFlag::O_NONBLOCK))
         .context("make the terminal non-blocking")?;
     Ok(Pair { ours: master.into(), theirs: slave.into() })

@@ -7,6 +7,8 @@ mod cargo;
 mod commit;
 #[path = "../it/everywhere.rs"]
 mod everywhere;
+#[path = "../it/fragments.rs"]
+mod fragments;
 mod interactive;
 mod namespace;
 mod owners;
@@ -22,6 +24,7 @@ mod reads;
 mod secrets;
 #[path = "../it/skip.rs"]
 mod skip;
+mod steps;
 #[path = "../it/supplied.rs"]
 mod supplied;
 mod supplies;

@@ -5,6 +5,8 @@ mod authority;
 mod cache;
 #[path = "../it/everywhere.rs"]
 mod everywhere;
+#[path = "../it/fragments.rs"]
+mod fragments;
 mod interactive;
 #[path = "../it/proxy.rs"]
 mod proxy;
@@ -18,6 +20,7 @@ mod packages;
 mod reaper;
 mod room;
 mod sharing;
+mod steps;
 
 use std::{
     fs,

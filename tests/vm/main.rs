@@ -6,6 +6,8 @@ mod cargo;
 mod ecosystems;
 #[path = "../it/everywhere.rs"]
 mod everywhere;
+#[path = "../it/fragments.rs"]
+mod fragments;
 mod interactive;
 mod overrides;
 mod packages;
@@ -15,6 +17,7 @@ mod proxy;
 #[path = "../sandbox/pty.rs"]
 mod pty;
 mod room;
+mod steps;
 #[path = "../it/supplied.rs"]
 mod supplied;
 mod supplies;

@@ -1,6 +1,6 @@
 //! Steps: what they get, what they write, how they end.
 
-use kiln_protocol::{ExitStatus, FromGuest, Step, ToGuest, User};
+use kiln_protocol::{ExitStatus, FromGuest, Held, Step, TextFile, ToGuest, User};
 
 use crate::agent::{Agent, Outcome, is_root, sh, skip};
 
@@ -60,6 +60,53 @@ fn a_step_has_no_other_descriptor_and_nothing_on_stdin() {
     let mut agent = Agent::start();
     assert_eq!(agent.output_of("ls /proc/self/fd | tr '\\n' ' '"), "0 1 2 3 ", "3 is that of ls itself");
     assert_eq!(agent.output_of("readlink /proc/self/fd/0; cat"), "/dev/null\n");
+}
+
+#[test]
+fn the_files_of_a_step_are_there_while_it_runs_and_have_no_limit_of_an_argument() {
+    let mut agent = Agent::start();
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("script").to_str().expect("UTF-8").to_owned();
+    let text = "# 16 bytes long\n".repeat(4 << 16) + "echo the end\n";
+    let file = |text: &str| TextFile { path: path.clone(), text: text.into(), held: Held::Goes, mode: 0o644 };
+    for (index, text, expected) in [(1, text.as_str(), "the end\n"), (2, "echo short\n", "short\n")] {
+        let outcome = agent.run(Step { files: vec![file(text)], ..sh(index, &format!(". {path}")) });
+        assert_eq!(String::from_utf8_lossy(&outcome.stdout), expected);
+        assert!(!std::path::Path::new(&path).exists(), "it is left");
+    }
+    // One that cannot be started, and one whose files cannot be written, leave nothing either.
+    let lost = TextFile { path: "/proc/kiln/x".into(), ..file("") };
+    for step in [
+        Step { argv: vec!["/bin/missing".into()], files: vec![file("")], ..sh(3, "") },
+        Step { files: vec![file(""), lost], ..sh(3, "") },
+    ] {
+        agent.send(&ToGuest::Run(step));
+        assert!(matches!(agent.hear(), Some(FromGuest::Refused { step: 3, .. })));
+        assert!(!std::path::Path::new(&path).exists(), "it is left");
+    }
+}
+
+#[test]
+fn every_user_can_open_the_streams_of_a_step() {
+    if !is_root() {
+        return skip("switching the user needs root");
+    }
+    let mut agent = Agent::start();
+    let script = "echo out > /dev/stdout; echo err > /dev/stderr";
+    for (index, user) in (0..).zip([User::Root, User::Name("nobody".into()), User::Uid(4242)]) {
+        for script in [script.to_owned(), format!("setpriv --reuid 4343 --clear-groups sh -c '{script}'")] {
+            if user != User::Root && script.starts_with("setpriv") {
+                continue;
+            }
+            let outcome = agent.run(Step { user: user.clone(), ..sh(index, &script) });
+            let seen = (outcome.stdout.as_slice(), outcome.stderr.as_slice(), outcome.status);
+            assert_eq!(
+                seen,
+                (b"out\n".as_slice(), b"err\n".as_slice(), ExitStatus::Code(0)),
+                "{user:?}: {script}"
+            );
+        }
+    }
 }
 
 #[test]

@@ -51,6 +51,10 @@ fn a_terminal_of_another_user_is_that_users() {
     let outcome =
         agent.run(Step { user: User::Uid(4242), ..at_a_terminal(1, "echo > $(tty); stat -c %u $(tty)") });
     assert_eq!(String::from_utf8_lossy(&outcome.stdout), "\r\n4242\r\n");
+    // As its streams can be opened after `su`, so can its terminal.
+    let script = "setpriv --reuid 4343 --clear-groups sh -c 'echo other > /dev/stderr'";
+    let outcome = agent.run(at_a_terminal(2, script));
+    assert_eq!(String::from_utf8_lossy(&outcome.stdout), "other\r\n");
 }
 
 #[test]
