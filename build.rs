@@ -44,8 +44,11 @@ fn main() {
     for source in SOURCES {
         println!("cargo::rerun-if-changed={source}");
     }
-    match static_target().and_then(|target| build_agent(&target)) {
-        Ok(agent) => println!("cargo::rustc-env=KILN_AGENT={}", agent.display()),
+    match static_target().and_then(|target| Ok((build_agent(&target)?, target.name))) {
+        Ok((agent, target)) => {
+            println!("cargo::rustc-env=KILN_AGENT={}", agent.display());
+            println!("cargo::rustc-env=KILN_AGENT_TARGET={target}");
+        }
         // An error ends at its line's end.
         Err(error) => error.to_string().lines().for_each(|line| println!("cargo::error={line}")),
     }

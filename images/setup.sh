@@ -23,10 +23,22 @@ tools() {
   local wanted=(qemu-system-x86 erofs-utils mmdebstrap debian-archive-keyring bubblewrap fakeroot uidmap e2fsprogs kmod
     bash coreutils tar xz-utils zstd gcc libc6-dev make pkg-config libcap-ng-dev libseccomp-dev ca-certificates curl git)
   install "${wanted[@]}"
-  if command -v rustup >/dev/null && ! rustup target list --installed | grep -q "^$(uname -m)-unknown-linux-musl"; then
-    say 'adds the Rust target for static programs'
-    rustup target add "$(uname -m)-unknown-linux-musl"
+  if command -v rustup >/dev/null; then static_target "$(uname -m)-unknown-linux-musl"; fi
+}
+
+static_target() {
+  local root list file
+  root=$(rustc --print sysroot)
+  # What the compiler finds counts, not what rustup's list says.
+  if compgen -G "$root/lib/rustlib/$1/lib/libstd-*" >/dev/null; then return; fi
+  say 'adds the Rust target for static programs'
+  list=$root/lib/rustlib/manifest-rust-std-$1
+  if [ -e "$list" ]; then
+    # rustup adds nothing that is on its list, and removes nothing whose files are gone: so they are made, empty.
+    sed -n 's/^file://p' "$list" | while read -r file; do mkdir -p "$root/${file%/*}" && touch "$root/$file"; done
+    rustup target remove "$1"
   fi
+  rustup target add "$1"
 }
 
 kernel() {

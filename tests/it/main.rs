@@ -26,6 +26,7 @@ mod patience;
 mod plans;
 mod process;
 mod prune;
+mod setup;
 mod share;
 mod skip;
 mod sources;

@@ -24,6 +24,30 @@ pub(crate) fn is_root() -> bool {
     nix::unistd::geteuid().is_root()
 }
 
+/// The namespaces of an agent that is alone, as unshare(1) makes them.
+const ALONE: [&str; 6] = ["--pid", "--mount", "--net", "--uts", "--fork", "--mount-proc"];
+
+/// Whether [`Agent::start_alone`] works here; else says why a test does not run. It takes root, and more: in a chroot nothing
+/// can be mounted apart, since its root is no mount of its own.
+pub(crate) fn can_be_alone() -> bool {
+    if !is_root() {
+        skip("namespaces and mounts need root");
+        return false;
+    }
+    can_unshare(&ALONE)
+}
+
+/// Whether unshare(1) can make these namespaces here; else says why a test does not run.
+pub(crate) fn can_unshare(namespaces: &[&str]) -> bool {
+    let tried =
+        Command::new("unshare").args(namespaces).arg("true").output().expect("unshare can be started");
+    if !tried.status.success() {
+        let why = String::from_utf8_lossy(&tried.stderr);
+        skip(&format!("unshare {}: {}", namespaces.join(" "), why.trim_end()));
+    }
+    tried.status.success()
+}
+
 /// An agent that runs.
 pub(crate) struct Agent {
     pub(crate) child: Child,
@@ -46,11 +70,10 @@ impl Agent {
         Self::in_world(&mut Command::new(env!("CARGO_BIN_EXE_guest-init")), empty_world())
     }
 
-    /// One that is PID 1 of namespaces of its own; for root.
+    /// One that is PID 1 of namespaces of its own, where that [can be](can_be_alone).
     pub(crate) fn start_alone(world: World) -> Self {
         let mut command = Command::new("unshare");
-        command.args(["--pid", "--mount", "--net", "--uts", "--fork", "--mount-proc"]);
-        Self::in_world(command.arg(env!("CARGO_BIN_EXE_guest-init")), world)
+        Self::in_world(command.args(ALONE).arg(env!("CARGO_BIN_EXE_guest-init")), world)
     }
 
     fn in_world(command: &mut Command, world: World) -> Self {

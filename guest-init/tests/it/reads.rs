@@ -6,7 +6,7 @@ use kiln_protocol::{
     Access, Completeness, Counted, CountedDirectory, FromGuest, Mount, Reads, ToGuest, World,
 };
 
-use crate::agent::{Agent, empty_world, is_root, sh, skip};
+use crate::agent::{Agent, can_be_alone, can_unshare, empty_world, sh};
 
 /// Longer than a tick of the kernel's clock: a file of the tick in which the count begins may be a step's.
 const TICK: Duration = Duration::from_millis(20);
@@ -87,8 +87,8 @@ fn counted(directories: &[(&str, u64, u64)]) -> Reads {
 
 #[test]
 fn what_was_there_and_is_read_counts_once_and_nothing_else_does() {
-    if !is_root() {
-        return skip("telling of reads needs root");
+    if !can_be_alone() {
+        return;
     }
     for mounts in
         [|cache: &Cache| vec![cache.overlay()], |cache: &Cache| vec![cache.bind(), cache.bind_below()]]
@@ -114,8 +114,8 @@ fn what_was_there_and_is_read_counts_once_and_nothing_else_does() {
 
 #[test]
 fn where_nothing_was_there_nothing_is_counted() {
-    if !is_root() {
-        return skip("mounting needs root");
+    if !can_be_alone() {
+        return;
     }
     let cache = Cache::new();
     let empty = tempfile::tempdir().expect("a directory");
@@ -130,8 +130,8 @@ fn where_nothing_was_there_nothing_is_counted() {
 
 #[test]
 fn a_step_cannot_stop_the_agent_with_what_it_opens() {
-    if !is_root() {
-        return skip("telling of reads needs root");
+    if !can_be_alone() {
+        return;
     }
     let cache = Cache::new();
     let mut agent = cache.agent(vec![cache.overlay()]);
@@ -146,8 +146,12 @@ fn a_step_cannot_stop_the_agent_with_what_it_opens() {
 
 #[test]
 fn who_may_not_be_told_says_so() {
+    let namespaces = ["--user", "--map-root-user", "--mount"];
+    if !can_unshare(&namespaces) {
+        return;
+    }
     let mut command = Command::new("unshare");
-    command.args(["--user", "--map-root-user", "--mount", env!("CARGO_BIN_EXE_guest-init")]);
+    command.args(namespaces).arg(env!("CARGO_BIN_EXE_guest-init"));
     let mut agent = Agent::unprepared(&mut command);
     let world = World { counted: Some("/".into()), ..empty_world() };
     agent.send(&ToGuest::Prepare(world));
