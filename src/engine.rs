@@ -36,7 +36,7 @@ pub use mask::SHORTEST as SHORTEST_MASKED;
 
 use crate::{
     cache::{Reused, Staged, Writes},
-    event::{Event, Phase, Sink, Status, StepName},
+    event::{Event, Phase, Phases, Sink, Status, StepName},
     exit::{Code, Failure},
     package::{self, Artifact, Limits, Normalization},
     plan::{Plan, PlannedStep, Platform},
@@ -79,8 +79,8 @@ pub struct Engine<'a> {
     pub writes: Writes,
     /// What the build has read of what the cache held, filled at the end.
     pub reused: Reused,
-    /// Where the time went, filled as the build goes on.
-    pub phases: Vec<Phase>,
+    /// Where the time goes.
+    pub phases: &'a mut Phases,
     /// Who gets a shell in the place of a step that failed.
     pub console: Option<&'a mut dyn Console>,
     /// Where the workspace of a step that failed is kept, as a tar.
@@ -95,10 +95,11 @@ impl Engine<'_> {
     /// # Errors
     /// A [`Failure`] for a step that failed, a time-out, a signal, a machine that died, a stream that was refused.
     pub async fn run(&mut self, runner: &mut dyn Runner) -> Result<()> {
-        let mut clock = Instant::now();
+        self.phases.enter("boot");
         let launched = runner.launch(self.plan).await?;
         let mut talk = self.conversation(launched);
-        let result = self.work(&mut talk, &mut clock).await;
+        let result = self.work(&mut talk).await;
+        self.phases.enter("shutdown");
         match &result {
             // A guest that wrote too much may still be sending.
             Ok(_) if self.plan.ends_in_order() && !matches!(self.writes, Writes::TooMuch(_)) => {
@@ -106,11 +107,10 @@ impl Engine<'_> {
             }
             Ok(_) | Err(_) => talk.kill(),
         }
-        self.phase("shutdown", &mut clock);
         // Only now has the build succeeded.
         if let (Some(staged), Some(commit)) = (result?, self.commit.take()) {
+            self.phases.enter("commit");
             self.merge(staged, commit).await?;
-            self.phase("commit", &mut clock);
         }
         Ok(())
     }
@@ -157,12 +157,12 @@ impl Engine<'_> {
         ended.map(|(status, _)| status)
     }
 
-    async fn work(&mut self, talk: &mut Conversation, clock: &mut Instant) -> Result<Option<Box<Staged>>> {
+    async fn work(&mut self, talk: &mut Conversation) -> Result<Option<Box<Staged>>> {
         let mut deadline = self.plan.timeout.map(|limit| (Instant::now() + limit, limit));
         self.prepare(talk).await?;
         self.gifts.give(self.plan, talk).await?;
         self.listen(talk).await;
-        self.phase("boot", clock);
+        self.phases.enter("steps");
         for planned in &self.plan.steps {
             let status = self.step(talk, planned, deadline).await?;
             if !status.success() {
@@ -172,20 +172,12 @@ impl Engine<'_> {
                 deadline = deadline.map(|(at, limit)| (at + failed.elapsed(), limit));
             }
         }
-        self.phase("steps", clock);
+        self.phases.enter("artifacts");
         self.export(talk).await?;
         self.ask_for_reads(talk).await?;
-        self.phase("artifacts", clock);
+        self.phases.enter("cache");
         let Some(commit) = self.commit.clone() else { return Ok(None) };
-        let staged = self.stage(talk, commit).await?;
-        self.phase("cache", clock);
-        Ok(staged)
-    }
-
-    fn phase(&mut self, name: &str, clock: &mut Instant) {
-        let now = Instant::now();
-        self.phases.push(Phase { name: name.into(), duration: now - *clock });
-        *clock = now;
+        self.stage(talk, commit).await
     }
 
     async fn prepare(&mut self, talk: &mut Conversation) -> Result<()> {
@@ -232,12 +224,14 @@ impl Engine<'_> {
     ) -> Result<ExitStatus> {
         let name = StepName { index: planned.step.index, name: planned.name.clone() };
         self.sink.emit(Event::StepStarted { step: name.clone() });
+        // The guest's own clock stands still while an emulated processor waits for the host's.
+        let started = Instant::now();
         let own = planned.step.timeout_ms.map(Duration::from_millis);
         let patience = own.map(|limit| Instant::now() + limit + STEP_GRACE);
         let deadline = [patience, whole.map(|(at, _)| at)].into_iter().flatten().min();
         talk.say(&ToGuest::Run(planned.step.clone())).await?;
         let mut output = Output::new(self.plan, self.gifts.mask(self.plan));
-        let (status, duration) = loop {
+        let status = loop {
             let wake = tokio::select! {
                 wake = talk.wake(deadline) => wake?,
                 () = output.moment() => {
@@ -249,10 +243,8 @@ impl Engine<'_> {
                 Wake::Message(FromGuest::Output { step, stream, bytes }) => {
                     output.push(self.sink, step, stream, &bytes)?
                 }
-                Wake::Message(FromGuest::Ended { step, status, duration_us })
-                    if step == planned.step.index =>
-                {
-                    break (status, Duration::from_micros(duration_us));
+                Wake::Message(FromGuest::Ended { step, status }) if step == planned.step.index => {
+                    break status;
                 }
                 Wake::Message(FromGuest::Refused { why, .. }) => {
                     return Err(failure::refused(&planned.name, &why));
@@ -264,12 +256,12 @@ impl Engine<'_> {
                 Wake::Interrupted(signal) => {
                     self.sink.emit(Event::Note { text: INTERRUPTED.into() });
                     self.cancel(talk, &mut output).await?;
-                    self.finish_step(&name, ExitStatus::Cancelled, Duration::ZERO);
+                    self.finish_step(&name, ExitStatus::Cancelled, started.elapsed());
                     return Err(signal.failure().into());
                 }
                 Wake::Deadline => {
                     self.cancel(talk, &mut output).await?;
-                    self.finish_step(&name, ExitStatus::TimedOut, Duration::ZERO);
+                    self.finish_step(&name, ExitStatus::TimedOut, started.elapsed());
                     let whole = whole.filter(|(at, _)| Instant::now() >= *at).map(|(_, limit)| limit);
                     let limit = whole.or(own).unwrap_or_default();
                     return Err(failure::timed_out(&planned.name, limit, whole.is_some()));
@@ -277,7 +269,7 @@ impl Engine<'_> {
             }
         };
         output.finish(self.sink);
-        self.finish_step(&name, status, duration);
+        self.finish_step(&name, status, started.elapsed());
         Ok(status)
     }
 

@@ -2,6 +2,7 @@
 //!
 //! Each event is an object with `event` (its name) and the fields below; the printer adds `time_ms` since the start.
 
+mod phases;
 mod utf8;
 
 use std::{
@@ -11,6 +12,7 @@ use std::{
 
 use serde::{Serialize, Serializer};
 
+pub use phases::Phases;
 pub use utf8::Utf8Splitter;
 
 use crate::exit::Fault;
@@ -56,7 +58,7 @@ pub enum Event {
     },
     /// The guest is ready.
     Boot {
-        /// What it took, phase by phase, in order.
+        /// What it took, phase by phase, in order, as the guest's own clock says.
         phases: Vec<Phase>,
     },
     /// A step starts.
@@ -122,7 +124,9 @@ pub enum Event {
         /// The whole command.
         #[serde(rename = "duration_ms", serialize_with = "millis")]
         duration: Duration,
-        /// Where the time went, in order.
+        /// Where the time went, in order; together they are `duration`, however the command ended. `plan`: reading the build file
+        /// and this host; `wait`: for other users of the cache; `image`: its root is made; `import`: docker gets it; `boot`, `steps`,
+        /// `shell` (a person sat at it), `artifacts`, `cache`, `shutdown`, `commit`.
         phases: Vec<Phase>,
         /// Where the log files of this build lie.
         #[serde(serialize_with = "lossy_option")]

@@ -200,9 +200,7 @@ impl Session<'_> {
         match &self.work {
             Work::Export(_) if self.port.has_room() => PollTimeout::ZERO,
             // A terminal does not wake us when it holds nothing more.
-            Work::Step(Running { phase: Phase::Ended { .. }, .. }) if self.port.has_room() => {
-                PollTimeout::ZERO
-            }
+            Work::Step(Running { phase: Phase::Ended(_), .. }) if self.port.has_room() => PollTimeout::ZERO,
             Work::Step(Running { deadline: Some(deadline), phase: Phase::Runs, .. }) => {
                 // Rounded up, so that the deadline has passed at the wake; poll takes no more than 24 days at once.
                 let millis = deadline.saturating_duration_since(Instant::now()).as_millis() + 1;
@@ -232,7 +230,7 @@ impl Session<'_> {
                     _ => None,
                 };
                 if let Some(status) = status {
-                    running.phase = Phase::Ended { status, duration: running.started.elapsed() };
+                    running.phase = Phase::Ended(status);
                     self.taps.owe(running.index)?;
                 }
             }
@@ -295,7 +293,6 @@ impl Session<'_> {
     }
 
     fn start(&mut self, step: &Step) -> Result<()> {
-        let started = Instant::now();
         let launched = file::write_all(&step.files).and_then(|()| {
             exec::launch(step, self.capabilities).inspect_err(|_| file::remove_all(&step.files))
         });
@@ -307,9 +304,10 @@ impl Session<'_> {
             }
         };
         self.taps.add(step.index, output);
-        let deadline = step.timeout_ms.and_then(|millis| started.checked_add(Duration::from_millis(millis)));
+        let limit = step.timeout_ms.map(Duration::from_millis);
+        let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
         let (index, input, files) = (step.index, Input::new(input), step.files.clone());
-        self.work = Work::Step(Running { index, pid, started, deadline, phase: Phase::Runs, input, files });
+        self.work = Work::Step(Running { index, pid, deadline, phase: Phase::Runs, input, files });
         Ok(())
     }
 
@@ -344,16 +342,14 @@ impl Session<'_> {
     }
 
     fn answer_an_ended_step(&mut self) -> Result<()> {
-        let Work::Step(Running { index, phase: Phase::Ended { status, duration }, files, .. }) = &self.work
-        else {
+        let Work::Step(Running { index, phase: Phase::Ended(status), files, .. }) = &self.work else {
             return Ok(());
         };
         if self.taps.owes(*index) {
             return Ok(());
         }
         file::remove_all(files);
-        let duration_us = duration.as_micros() as u64;
-        self.port.send(&FromGuest::Ended { step: *index, status: *status, duration_us })?;
+        self.port.send(&FromGuest::Ended { step: *index, status: *status })?;
         self.work = Work::None;
         Ok(())
     }

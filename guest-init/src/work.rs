@@ -1,6 +1,6 @@
 //! What the agent has been asked and has not answered; [`session`](crate::session) does it.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use kiln_protocol::{ExitStatus, TextFile};
 
@@ -19,7 +19,6 @@ pub(crate) enum Work {
 pub(crate) struct Running {
     pub(crate) index: u32,
     pub(crate) pid: u32,
-    pub(crate) started: Instant,
     pub(crate) deadline: Option<Instant>,
     pub(crate) phase: Phase,
     pub(crate) input: Input,
@@ -34,5 +33,5 @@ pub(crate) enum Phase {
     /// Everything has been killed and is not gone yet; then this is the answer.
     Killed(ExitStatus),
     /// Its first process has ended; what it wrote is being sent.
-    Ended { status: ExitStatus, duration: Duration },
+    Ended(ExitStatus),
 }

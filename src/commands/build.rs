@@ -1,6 +1,6 @@
 //! `kiln build`: the whole line, from a build file to packages.
 
-use std::{env, sync::Arc, time::Instant};
+use std::{env, sync::Arc, time::Duration};
 
 use anyhow::Result;
 
@@ -19,11 +19,11 @@ use crate::{
     console::{Console, Outlet},
     engine::{self, Commit, Engine, Gifts, Interrupts},
     env::Env,
-    event::{Event, Outcome, Phase, Sink},
+    event::{Event, Outcome, Phases, Sink},
     exit::{Code, code_of, faults_of, way_out_of},
     home::Home,
     package::{self, Limits},
-    plan::{CacheMode, Plan},
+    plan::{CacheMode, Plan, RunnerKind},
     process::Spawner,
     report::Logs,
     rundir::{self, RunDir},
@@ -34,14 +34,13 @@ const WORKSPACE_FILE: &str = "workspace.tar";
 
 /// Builds; returns the code to exit with, after all was reported.
 pub(super) async fn run(args: &BuildArgs, env: &Env) -> Result<Code> {
-    let started = Instant::now();
     let live = Live::new(args.progress);
     let mut sink = Shown { live: live.clone(), logs: None, held: Vec::new() };
     for text in unsupported::notes(&args.unsupported) {
         sink.emit(Event::Note { text });
     }
     let spawner = Spawner::start()?;
-    let mut phases = Vec::new();
+    let mut phases = Phases::begin("plan");
     let work = signals::guard(async |interrupts| {
         let home = Home::find(env)?;
         rundir::sweep(&home)?;
@@ -56,10 +55,11 @@ pub(super) async fn run(args: &BuildArgs, env: &Env) -> Result<Code> {
     });
     let result = live.during(work).await;
     let code = result.as_ref().map_or_else(code_of, |code| *code);
+    let (duration, phases) = phases.finish();
     sink.emit(Event::Finished {
         outcome: outcome(code),
         exit_code: code as u8,
-        duration: started.elapsed(),
+        duration,
         phases,
         logs: sink.logs.as_ref().map(|logs| logs.directory().to_owned()),
         error: result.as_ref().err().map(|error| format!("{error:#}")),
@@ -99,13 +99,14 @@ fn outcome(code: Code) -> Outcome {
 struct Shown {
     live: Live,
     logs: Option<Logs>,
-    held: Vec<Event>,
+    /// With the time of each.
+    held: Vec<(Duration, Event)>,
 }
 
 impl Shown {
     fn open(&mut self, mut logs: Logs) {
-        for event in self.held.drain(..) {
-            logs.emit(event);
+        for (at, event) in self.held.drain(..) {
+            logs.record(&event, at);
         }
         self.logs = Some(logs);
     }
@@ -113,11 +114,12 @@ impl Shown {
 
 impl Sink for Shown {
     fn emit(&mut self, event: Event) {
+        let at = self.live.now();
         match &mut self.logs {
-            Some(logs) => logs.emit(event.clone()),
-            None => self.held.push(event.clone()),
+            Some(logs) => logs.record(&event, at),
+            None => self.held.push((at, event.clone())),
         }
-        self.live.emit(event);
+        self.live.emit_at(event, at);
     }
 }
 
@@ -132,7 +134,7 @@ struct Build<'a> {
     /// Whether the workspace of a step that fails is kept.
     keep: bool,
     sink: &'a mut Shown,
-    phases: &'a mut Vec<Phase>,
+    phases: &'a mut Phases,
 }
 
 /// What a build has made of the cache, and what that was before.
@@ -144,7 +146,6 @@ struct Use {
 
 impl Build<'_> {
     async fn run(&mut self, args: &BuildArgs) -> Result<Code> {
-        let clock = Instant::now();
         let file = recipe::file(args.file.as_deref())?;
         let loaded = recipe::load_unless(&mut self.interrupts, &file, &args.recipe, self.sink).await?;
         let Some(recipe) = loaded else { return Ok(Code::Success) };
@@ -155,7 +156,9 @@ impl Build<'_> {
         let gifts =
             super::supplies::load(&wishes.supplies, self.env, self.sink, &mut self.interrupts).await?;
         let asking = lease::Asking { home: &self.home, sink: self.sink, interrupts: self.interrupts.clone() };
+        self.phases.enter("wait");
         let lease = asking.acquire(&recipe.package.name, &mut wishes, &args.machine).await?;
+        self.phases.enter("plan");
         offline::check(&recipe, &wishes)?;
         let question = Question {
             recipe: &recipe,
@@ -168,7 +171,6 @@ impl Build<'_> {
         let prepared = prepare::prepare(question, self.sink).await?;
         self.announce(&prepared.plan);
         self.sink.open(Logs::open(&self.home.dir("logs")?, &prepared.plan.package.name)?);
-        self.phases.push(Phase { name: "plan".into(), duration: clock.elapsed() });
         self.build(prepared, lease.map(Arc::new), commit_limit, gifts).await?;
         Ok(Code::Success)
     }
@@ -207,13 +209,13 @@ impl Build<'_> {
         limit: CommitLimit,
         gifts: Gifts,
     ) -> Result<()> {
-        let clock = Instant::now();
+        self.phases.enter("image");
         let mut interrupts = self.interrupts.clone();
         let image = tokio::select! {
             image = prepared.store.ensure(&prepared.plan.image, self.spawner, self.sink) => image?,
             error = interrupts.refuse() => return Err(error),
         };
-        self.phases.push(Phase { name: "image".into(), duration: clock.elapsed() });
+        self.phases.enter("cache");
         let plan = &prepared.plan;
         let held = match &plan.cache {
             Some(cache) => cache::held(&self.home, &cache.directory, cache.mode.writes())?,
@@ -228,7 +230,14 @@ impl Build<'_> {
             lease: lease.as_deref(),
             console_log: console_log.as_deref(),
         };
+        self.phases.enter(match plan.runner() {
+            RunnerKind::Qemu => "boot",
+            RunnerKind::Docker => "import",
+            // What an ordinary user's sandbox has for a root is unpacked.
+            RunnerKind::Bubblewrap => "image",
+        });
         let mut runner = launch.runner(&prepared, &image, self.sink).await?;
+        self.phases.enter("boot");
         let committed = plan.cache.as_ref().is_some_and(|cache| cache.mode == CacheMode::Commit);
         let mut engine = Engine {
             plan,
@@ -239,14 +248,15 @@ impl Build<'_> {
             commit: lease.clone().filter(|_| committed).map(|lease| Commit { lease, limit }),
             writes: Writes::Lost,
             reused: Reused::default(),
-            phases: Vec::new(),
+            phases: self.phases,
             console: self.console.as_mut().map(|console| console as &mut dyn engine::Console),
             keep: self.keep.then(|| self.run_dir.path().join(WORKSPACE_FILE)),
             again: again::interactive(env::args_os()),
         };
         let result = engine.run(runner.as_mut()).await;
+        engine.phases.enter("shutdown");
         let cleaned = runner.clean().await;
-        self.phases.append(&mut engine.phases);
+        engine.phases.enter("cache");
         let writes = std::mem::replace(&mut engine.writes, Writes::Lost);
         let reused = std::mem::take(&mut engine.reused);
         runner.remarks().into_iter().for_each(|text| self.sink.emit(Event::Note { text }));

@@ -22,7 +22,7 @@ use crate::{
     console::{Console, Outlet},
     engine::{Console as _, Engine, Interrupts, ReaderGone},
     env::Env,
-    event::{Event, ImageState, Sink},
+    event::{Event, ImageState, Phases, Sink},
     exit::{Code, Failure, code_of},
     home::Home,
     manifest,
@@ -163,6 +163,7 @@ impl Guest<'_> {
             Launch { env, home, spawner, run_dir: run_dir.path(), lease: lease.as_ref(), console_log: None };
         let mut runner = launch.runner(&prepared, &image, &mut sink).await?;
         let step = plan::command(&recipe, &wishes, &prepared.plan, &shell, wanted, console.stdin());
+        let mut phases = Phases::begin("boot");
         let mut engine = Engine {
             plan: &prepared.plan,
             sink: &mut sink,
@@ -172,7 +173,7 @@ impl Guest<'_> {
             writes: Writes::Lost,
             reused: Reused::default(),
             limits: Limits::default(),
-            phases: Vec::new(),
+            phases: &mut phases,
             console: None,
             keep: None,
             again: String::new(),

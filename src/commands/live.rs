@@ -38,6 +38,16 @@ impl Live {
         }
     }
 
+    /// The time since the start, as events have it.
+    pub(super) fn now(&self) -> Duration {
+        self.0.borrow().now()
+    }
+
+    /// Shows an event that happened at this time.
+    pub(super) fn emit_at(&mut self, event: Event, at: Duration) {
+        self.0.borrow_mut().emit_at(event, at);
+    }
+
     /// Takes away what is drawn: what follows is not told by events.
     pub(super) fn end(&self) {
         self.0.borrow_mut().end();

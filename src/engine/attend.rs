@@ -89,16 +89,16 @@ impl Attendance<'_> {
         step: Step,
         deadline: Option<(Instant, Duration)>,
     ) -> Result<(ExitStatus, Duration)> {
-        let index = step.index;
+        let (index, started) = (step.index, Instant::now());
         self.talk.say(&ToGuest::Run(step)).await?;
         self.console.begin()?;
         let ended = self.converse(index, deadline).await;
         // What was held back belongs to the step: it is shown while its terminal is still its own.
         let shown = self.output.rest(self.sink, index).and_then(|rest| self.show(rest));
         self.console.finish();
-        let ended = ended?;
+        let status = ended?;
         shown?;
-        Ok(ended)
+        Ok((status, started.elapsed()))
     }
 
     /// Shows what the step wrote, without secrets; what earlier steps have left running still writes is an event.
@@ -114,11 +114,7 @@ impl Attendance<'_> {
         pieces.into_iter().try_for_each(|(stream, shown)| self.console.show(stream, &shown))
     }
 
-    async fn converse(
-        &mut self,
-        index: u32,
-        deadline: Option<(Instant, Duration)>,
-    ) -> Result<(ExitStatus, Duration)> {
+    async fn converse(&mut self, index: u32, deadline: Option<(Instant, Duration)>) -> Result<ExitStatus> {
         let mut window = INPUT_WINDOW;
         loop {
             let happened = tokio::select! {
@@ -145,10 +141,8 @@ impl Attendance<'_> {
                 Happened::Guest(Wake::Message(FromGuest::Consumed { step, bytes })) if step == index => {
                     window = window.saturating_add(bytes as usize).min(INPUT_WINDOW);
                 }
-                Happened::Guest(Wake::Message(FromGuest::Ended { step, status, duration_us }))
-                    if step == index =>
-                {
-                    return Ok((status, Duration::from_micros(duration_us)));
+                Happened::Guest(Wake::Message(FromGuest::Ended { step, status })) if step == index => {
+                    return Ok(status);
                 }
                 Happened::Guest(other) => return Err(self.mishap(index, other, deadline).await?),
             }

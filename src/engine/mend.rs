@@ -52,7 +52,9 @@ impl Engine<'_> {
         let step = shell_in_place_of(planned, console.stdin());
         let mut output = Output::new(plan, mask);
         let mut attendance = Attendance { talk, console: *console, sink: *sink, output: &mut output };
+        self.phases.enter("shell");
         let ended = attendance.run(step, None).await;
+        self.phases.enter("steps");
         output.finish(*sink);
         let (status, duration) = ended?;
         sink.emit(Event::ShellClosed { step: name, status: super::named(status), duration });

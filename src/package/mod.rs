@@ -20,7 +20,7 @@ mod tests;
 mod tree;
 mod writer;
 
-pub use archive::{Artifact, BUILD_ID, Normalization, Package, check_writable, collect};
+pub use archive::{Artifact, Normalization, Package, check_writable, collect};
 pub use entry::{Entry, Kind, Time};
 pub use limits::Limits;
 pub(crate) use place::Directory;

@@ -6,9 +6,9 @@ use kiln_protocol::{Identity, Stdin, Step, TextFile, User};
 
 use super::{
     Accelerator, ArtifactPlan, BUILD_ID, CacheMode, CacheModeWish, CachePlan, CacheShare, CacheSharing,
-    CacheWrites, Ids, ImageRecipe, Machine, Owner, PackageId, Plan, PlannedStep, Platform, Resources,
-    RootForm, RunnerKind, Sandbox, Supplies, VirtiofsWish, Wishes, cargo, cgroup, container, parse_bytes,
-    resources, sandbox, steps, world,
+    CacheWrites, Ids, ImageRecipe, Machine, Owner, PackageId, Plan, PlannedStep, Platform, RootForm,
+    RunnerKind, Sandbox, Supplies, VirtiofsWish, Wishes, cargo, cgroup, container, resources, sandbox, steps,
+    world,
 };
 use crate::{
     compile::{PackageSteps, Recipe, Run},

@@ -4,8 +4,8 @@ use std::io::Write;
 
 use serde::Serialize;
 
-use super::{Clock, Display, Out};
-use crate::event::{Event, Sink};
+use super::{Display, Out};
+use crate::event::Event;
 
 /// What each line is, as a JSON Schema (draft 2020-12).
 pub const SCHEMA: &str = include_str!("events.schema.json");
@@ -28,22 +28,19 @@ pub(super) fn line(event: &Event, since_start: std::time::Duration) -> String {
 /// The JSON display.
 pub(super) struct Json {
     out: Out,
-    clock: Clock,
 }
 
 impl Json {
-    pub(super) fn new(out: Box<dyn Write + Send>, clock: Clock) -> Self {
-        Self { out: Out(Some(out)), clock }
+    pub(super) fn new(out: Box<dyn Write + Send>) -> Self {
+        Self { out: Out(Some(out)) }
     }
 }
 
-impl Sink for Json {
-    fn emit(&mut self, event: Event) {
-        self.out.write(&line(&event, (self.clock)()));
+impl Display for Json {
+    fn show(&mut self, event: Event, now: std::time::Duration) {
+        self.out.write(&line(&event, now));
     }
 }
-
-impl Display for Json {}
 
 #[cfg(test)]
 mod tests {

@@ -8,14 +8,14 @@ use std::{
     io::{ErrorKind, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::{Context, Result};
 use nix::fcntl::{Flock, FlockArg};
 
 use super::{json, words};
-use crate::event::{Data, Event, Sink, StepName};
+use crate::event::{Data, Event, StepName};
 
 /// So many builds keep their logs.
 const KEEP: usize = 20;
@@ -27,7 +27,6 @@ const MAX_LOG: u64 = 1 << 30;
 #[derive(Debug)]
 pub struct Logs {
     directory: PathBuf,
-    start: Instant,
     output: Log,
     events: Log,
     /// Held for as long as the build lasts.
@@ -57,8 +56,8 @@ impl Logs {
         let events = file("events.jsonl")?;
         file("console.log")?;
         remove_old(dir, &directory).with_context(|| format!("remove old logs from {}", dir.display()))?;
-        let (start, output, events) = (Instant::now(), Log::new(output), Log::new(events));
-        Ok(Self { directory, start, output, events, _lock: lock, mid_line: false })
+        let (output, events) = (Log::new(output), Log::new(events));
+        Ok(Self { directory, output, events, _lock: lock, mid_line: false })
     }
 
     /// Where the files lie.
@@ -79,9 +78,10 @@ impl Logs {
     }
 }
 
-impl Sink for Logs {
-    fn emit(&mut self, event: Event) {
-        match &event {
+impl Logs {
+    /// Takes an event that happened so long after the start.
+    pub fn record(&mut self, event: &Event, at: Duration) {
+        match event {
             Event::Output { step: _, stream: _, data } => {
                 let bytes = match data {
                     Data::Text(text) => text.as_bytes(),
@@ -96,7 +96,7 @@ impl Sink for Logs {
             }
             _ => {}
         }
-        self.events.write(json::line(&event, self.start.elapsed()).as_bytes());
+        self.events.write(json::line(event, at).as_bytes());
     }
 }
 
@@ -240,11 +240,12 @@ mod tests {
         let home = tempfile::tempdir().expect("a scratch directory");
         let mut logs = Logs::open(&home.path().join("logs"), "a/../b").expect("writable");
         let step = StepName { index: 1, name: "make".into() };
-        logs.emit(Event::StepStarted { step: step.clone() });
+        let mut record = |event| logs.record(&event, Duration::from_millis(7));
+        record(Event::StepStarted { step: step.clone() });
         for data in [Data::Text("caf\u{e9}\n".into()), Data::Bytes(b"\xff\x1b[2J".to_vec())] {
-            logs.emit(Event::Output { step: step.clone(), stream: Stream::Stdout, data });
+            record(Event::Output { step: step.clone(), stream: Stream::Stdout, data });
         }
-        logs.emit(Event::StepFinished { step, status: Status::Code(2), duration: Duration::from_secs(3) });
+        record(Event::StepFinished { step, status: Status::Code(2), duration: Duration::from_secs(3) });
 
         let read = |name| std::fs::read(logs.directory().join(name)).expect("it was written");
         assert_eq!(
@@ -259,6 +260,7 @@ mod tests {
             (&names[0]["event"], &names[1]["event"]),
             (&"step_started".into(), &"step_finished".into())
         );
+        assert_eq!(names[1]["time_ms"], 7.0);
         assert_eq!(read("console.log"), b"");
         assert_eq!(logs.directory().parent(), Some(&*home.path().join("logs")));
     }

@@ -82,14 +82,19 @@ impl Outlets {
 }
 
 /// Prints events as they come.
-pub struct Reporter(Box<dyn Display + Send>);
+pub struct Reporter {
+    display: Box<dyn Display + Send>,
+    clock: Clock,
+}
 
-/// One way to show events.
-trait Display: Sink {
+/// One way to show events. `now` is the time since the start.
+trait Display {
+    /// An event happened at this time.
+    fn show(&mut self, event: Event, now: Duration);
     /// Time has passed.
-    fn tick(&mut self) {}
+    fn tick(&mut self, _now: Duration) {}
     /// No more events come, though none has said that all is over.
-    fn end(&mut self) {}
+    fn end(&mut self, _now: Duration) {}
 }
 
 impl Reporter {
@@ -104,28 +109,39 @@ impl Reporter {
             }
             Progress::Plain | Progress::Json | Progress::Quiet => None,
         };
-        Self(match (progress, live) {
-            (Progress::Json, _) => Box::new(json::Json::new(stdout, clock)),
-            (Progress::Quiet, _) => Box::new(plain::Plain::new(stderr, clock, plain::Volume::Result)),
-            (_, Some(terminal)) => Box::new(tty::Tty::new(stderr, clock, terminal)),
-            (_, None) => Box::new(plain::Plain::new(stderr, clock, plain::Volume::All)),
-        })
+        let display: Box<dyn Display + Send> = match (progress, live) {
+            (Progress::Json, _) => Box::new(json::Json::new(stdout)),
+            (Progress::Quiet, _) => Box::new(plain::Plain::new(stderr, plain::Volume::Result)),
+            (_, Some(terminal)) => Box::new(tty::Tty::new(stderr, terminal)),
+            (_, None) => Box::new(plain::Plain::new(stderr, plain::Volume::All)),
+        };
+        Self { display, clock }
+    }
+
+    /// The time since the start: what goes to several places has one.
+    pub fn now(&self) -> Duration {
+        (self.clock)()
+    }
+
+    /// Shows an event that happened at this time.
+    pub fn emit_at(&mut self, event: Event, at: Duration) {
+        self.display.show(event, at);
     }
 
     /// Draws the live display anew; to be called some ten times a second while a build runs.
     pub fn tick(&mut self) {
-        self.0.tick();
+        self.display.tick((self.clock)());
     }
 
     /// Takes the live display away, for commands whose end is no event.
     pub fn end(&mut self) {
-        self.0.end();
+        self.display.end((self.clock)());
     }
 }
 
 impl Sink for Reporter {
     fn emit(&mut self, event: Event) {
-        self.0.emit(event);
+        self.emit_at(event, self.now());
     }
 }
 

@@ -1,15 +1,15 @@
 //! One line after the other, without colours: for logs, pipes and terminals that cannot move their cursor.
 
-use std::io::Write;
+use std::{io::Write, time::Duration};
 
 use super::{
-    Clock, Display, Out,
+    Display, Out,
     clean::{Colour, clean},
     run::{Run, Said},
     summary::{Line, Summary},
     words,
 };
-use crate::event::{Event, Sink, Status};
+use crate::event::{Event, Status};
 
 /// How much is said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,14 +22,13 @@ pub(super) enum Volume {
 /// The plain display.
 pub(super) struct Plain {
     out: Out,
-    clock: Clock,
     volume: Volume,
     run: Run,
 }
 
 impl Plain {
-    pub(super) fn new(out: Box<dyn Write + Send>, clock: Clock, volume: Volume) -> Self {
-        Self { out: Out(Some(out)), clock, volume, run: Run::default() }
+    pub(super) fn new(out: Box<dyn Write + Send>, volume: Volume) -> Self {
+        Self { out: Out(Some(out)), volume, run: Run::default() }
     }
 
     fn lines(&self, said: Said) -> Vec<String> {
@@ -66,9 +65,9 @@ fn plain(text: &str) -> String {
     clean(text, Colour::Drop)
 }
 
-impl Sink for Plain {
-    fn emit(&mut self, event: Event) {
-        let said = self.run.take(&event, (self.clock)());
+impl Display for Plain {
+    fn show(&mut self, event: Event, now: Duration) {
+        let said = self.run.take(&event, now);
         let lines = said.into_iter().flat_map(|said| self.lines(said));
         let text: String = lines.map(|line| line + "\n").collect();
         if !text.is_empty() {
@@ -76,5 +75,3 @@ impl Sink for Plain {
         }
     }
 }
-
-impl Display for Plain {}

@@ -6,10 +6,13 @@ use super::{
     run::{Past, phrase},
     words,
 };
-use crate::event::{CacheDirectory, CacheReport, Event, Outcome};
+use crate::event::{CacheDirectory, CacheReport, Event, Outcome, Phase};
 
 /// How many of the slowest steps are named.
 const SLOWEST: usize = 3;
+
+/// A shorter phase is not named.
+const WORTH_A_WORD: Duration = Duration::from_millis(1);
 
 /// All there is to tell at the end.
 #[derive(Debug, PartialEq)]
@@ -43,8 +46,10 @@ impl Summary {
         };
         let mut lines = vec![self.result()];
         let mut plain = |text: String| lines.push(Line::Plain(text));
+        let long = |phase: &&Phase| phase.duration >= WORTH_A_WORD;
+        let phases: Vec<Phase> = phases.iter().filter(long).cloned().collect();
         if !phases.is_empty() {
-            plain(format!("  time: {}", phrase(phases)));
+            plain(format!("  time: {}", phrase(&phases)));
         }
         if past.times.len() > 1 {
             plain(format!("  slowest steps: {}", slowest(&past.times)));

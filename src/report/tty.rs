@@ -6,13 +6,13 @@
 use std::{io::Write, time::Duration};
 
 use super::{
-    Clock, Display, Out, Terminal,
+    Display, Out, Terminal,
     clean::{Colour, clean},
     run::{Run, Said},
     summary::Line,
     words,
 };
-use crate::event::{Event, Sink, Status};
+use crate::event::{Event, Status};
 
 /// A picture of the spinner lasts so long.
 const SPIN: Duration = Duration::from_millis(100);
@@ -23,7 +23,6 @@ const PATIENCE: Duration = Duration::from_millis(300);
 /// The live display.
 pub(super) struct Tty {
     out: Out,
-    clock: Clock,
     terminal: Terminal,
     run: Run,
     /// The widths of the bottom lines that are drawn.
@@ -40,8 +39,8 @@ enum Look {
 }
 
 impl Tty {
-    pub(super) fn new(out: Box<dyn Write + Send>, clock: Clock, terminal: Terminal) -> Self {
-        Self { out: Out(Some(out)), clock, terminal, run: Run::default(), drawn: Vec::new() }
+    pub(super) fn new(out: Box<dyn Write + Send>, terminal: Terminal) -> Self {
+        Self { out: Out(Some(out)), terminal, run: Run::default(), drawn: Vec::new() }
     }
 
     /// Prints lines above the bottom.
@@ -164,9 +163,8 @@ fn columns_of(char: char) -> usize {
     }
 }
 
-impl Sink for Tty {
-    fn emit(&mut self, event: Event) {
-        let now = (self.clock)();
+impl Display for Tty {
+    fn show(&mut self, event: Event, now: Duration) {
         let said = self.run.take(&event, now);
         let is_partial_line = said.is_empty() && matches!(event, Event::Output { .. });
         if !is_partial_line {
@@ -174,19 +172,16 @@ impl Sink for Tty {
             self.frame(&lines, now);
         }
     }
-}
 
-impl Display for Tty {
-    fn tick(&mut self) {
-        let now = (self.clock)();
+    fn tick(&mut self, now: Duration) {
         if now >= PATIENCE {
             self.run.has_begun();
         }
         self.frame(&[], now);
     }
 
-    fn end(&mut self) {
+    fn end(&mut self, now: Duration) {
         self.run.activity = None;
-        self.frame(&[], (self.clock)());
+        self.frame(&[], now);
     }
 }

@@ -154,7 +154,7 @@ impl Agent {
                 status
             }
         };
-        self.say(&FromGuest::Ended { step, status, duration_us: 1000 }).await?;
+        self.say(&FromGuest::Ended { step, status }).await?;
         Ok(true)
     }
 

@@ -5,7 +5,7 @@ use std::{collections::HashMap, fs, sync::Arc, time::Duration};
 use kiln::{
     cache::{CommitLimit, Lease, Request, Reused, Strength, Writes},
     engine::{Commit, Engine, Gifts, Interrupts},
-    event::Event,
+    event::{Event, Phases},
     home::Home,
     package::Limits,
     plan::{CACHE, Plan, PlannedStep},
@@ -61,6 +61,7 @@ async fn build(fake: &mut Fake, limit: CommitLimit) -> (tempfile::TempDir, anyho
     let (_sender, receiver) = watch::channel(None);
     let plan = plan(&scratch.path().join("out"));
     let mut sink = |_: Event| {};
+    let mut phases = Phases::begin("boot");
     let mut engine = Engine {
         plan: &plan,
         sink: &mut sink,
@@ -73,7 +74,7 @@ async fn build(fake: &mut Fake, limit: CommitLimit) -> (tempfile::TempDir, anyho
         console: None,
         keep: None,
         again: String::new(),
-        phases: Vec::new(),
+        phases: &mut phases,
     };
     let result = engine.run(fake).await;
     let writes = engine.writes;

@@ -5,7 +5,7 @@ use std::{path::Path, sync::atomic::Ordering, time::Duration};
 use kiln::{
     cache::{Reused, Writes},
     engine::{Engine, Gifts, Interrupt, Interrupts},
-    event::{Data, Event, Status},
+    event::{Data, Event, Phases, Status},
     exit::{Code, code_of},
     package::Limits,
     plan::{ArtifactPlan, Plan, PlannedStep},
@@ -68,6 +68,7 @@ struct Ran {
 async fn run_with(plan: &Plan, mut fake: Fake, signal: watch::Receiver<Option<Interrupt>>) -> Ran {
     let mut events = Vec::new();
     let mut sink = |event: Event| events.push(event);
+    let mut phases = Phases::begin("boot");
     let mut engine = Engine {
         plan,
         sink: &mut sink,
@@ -77,7 +78,7 @@ async fn run_with(plan: &Plan, mut fake: Fake, signal: watch::Receiver<Option<In
         commit: None,
         writes: Writes::Lost,
         reused: Reused::default(),
-        phases: Vec::new(),
+        phases: &mut phases,
         console: None,
         keep: None,
         again: "kiln build -i file.yaml".into(),

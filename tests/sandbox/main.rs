@@ -21,6 +21,7 @@ mod reaper;
 mod room;
 mod sharing;
 mod steps;
+mod times;
 
 use std::{
     fs,

@@ -89,7 +89,13 @@ fn who_waits_too_long_is_told_who_has_the_cache() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(6), "{said}");
     let who = format!("pid {} (another-1.0-r0, mode rw)", std::process::id());
-    for part in ["waits, at most 1s, for the cache", &who, "was not free within 1s", "raise --cache-wait"] {
+    for part in [
+        "waits, at most 1s, for the cache",
+        &who,
+        "was not free within 1s",
+        "raise --cache-wait",
+        ", wait 1.",
+    ] {
         assert!(said.contains(part), "{part}: {said}");
     }
     assert!(!place.kept());

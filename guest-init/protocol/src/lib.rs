@@ -164,8 +164,6 @@ pub enum FromGuest {
         step: u32,
         /// How it ended.
         status: ExitStatus,
-        /// From its start to its end, in microseconds of the guest's monotonic clock.
-        duration_us: u64,
     },
     /// The step could not be started, for a reason that the build file can mend (an unknown user, a missing shell).
     Refused {
