@@ -350,6 +350,9 @@ pub struct MachineArgs {
     /// Whether steps reach the network.
     #[arg(long, value_enum, default_value = "on")]
     pub network: Switch,
+    /// Whether steps in a microVM reach what listens on this host's loopback: at 10.0.2.2 (see QEMU_NET_CIDR).
+    #[arg(long, value_enum, default_value = "off")]
+    pub host_loopback: Switch,
     /// The certificates that tools in the guest trust besides its own: auto for those of this host, off, or a file.
     #[arg(long, value_name = "auto|off|FILE", default_value = "auto")]
     pub host_certs: String,

@@ -18,8 +18,8 @@ use crate::{
     exit::Failure,
     manifest::duration,
     plan::{
-        AcceleratorWish, CacheModeWish, CacheSharing, ImageReference, Network, RunnerKind, Trace,
-        VirtiofsWish, Wishes, parse_bytes, parse_cpus, parse_disk, parse_memory,
+        AcceleratorWish, CacheModeWish, CacheSharing, HostLoopback, ImageReference, Network, RunnerKind,
+        Trace, VirtiofsWish, Wishes, parse_bytes, parse_cpus, parse_disk, parse_memory,
     },
 };
 
@@ -75,6 +75,10 @@ pub(super) fn wishes(args: &MachineArgs, env: &Env, file: &Path) -> Result<Wishe
         network: match args.network {
             Switch::On => Network::On,
             Switch::Off => Network::Off,
+        },
+        host_loopback: match args.host_loopback {
+            Switch::On => HostLoopback::On,
+            Switch::Off => HostLoopback::Off,
         },
         trace: if args.debug { Trace::On } else { Trace::Off },
         boot_timeout: time_limit("--boot-timeout", args.boot_timeout.as_deref())?,

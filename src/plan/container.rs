@@ -9,8 +9,8 @@
 use kiln_protocol::{Closing, Given, Mount, World};
 
 use super::{
-    Bind, BindSource, CACHE, CacheMode, CachePlan, CacheWrites, Layer, Network, Owner, Parted, STAGING,
-    WORKSPACE,
+    Bind, BindSource, CACHE, CacheMode, CachePlan, CacheWrites, HostLoopback, Layer, Network, Owner, Parted,
+    STAGING, WORKSPACE,
     bind::{Overlay, Upper, Writes, bind},
     cargo,
     sandbox::{self, AGENT},
@@ -150,6 +150,16 @@ pub(super) fn note(cache: Option<&CachePlan>, owner: Owner) -> Option<String> {
             owner.uid, owner.inside
         )
     })
+}
+
+/// docker's bridge has no address for the host's loopback.
+pub(super) fn loopback_note(host_loopback: HostLoopback) -> Option<String> {
+    match host_loopback {
+        HostLoopback::Off => None,
+        HostLoopback::On => Some(
+            "docker: --host-loopback on has no effect: a container reaches what listens on the address of docker's bridge".into(),
+        ),
+    }
 }
 
 #[cfg(test)]

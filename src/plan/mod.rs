@@ -199,6 +199,8 @@ pub struct Machine {
     pub disk_bytes: u64,
     /// The network that QEMU makes for it, if it gets one.
     pub slirp: Slirp,
+    /// Whether the host's loopback is a part of that network.
+    pub host_loopback: HostLoopback,
     /// More kernel arguments.
     pub kernel_arguments: String,
 }
@@ -210,6 +212,16 @@ pub enum Network {
     /// Through the host, as its user.
     On,
     /// None at all.
+    Off,
+}
+
+/// Whether steps reach what listens on the host's loopback.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HostLoopback {
+    /// By SLIRP's address of the host (10.0.2.2).
+    On,
+    /// Not, but for the ports of proxies that kiln relays.
     Off,
 }
 

@@ -100,13 +100,15 @@ pub fn resolve(recipe: &Recipe, wishes: &Wishes, facts: Facts) -> Result<Plan, F
                 cpu_model: resources::cpu_model(recipe, wishes),
                 disk_bytes: resources::disk(recipe, wishes, &mut notes)?.0,
                 slirp: wishes.slirp.clone(),
+                host_loopback: wishes.host_loopback,
                 kernel_arguments: wishes.kernel_arguments.clone(),
             };
-            let world = world::microvm(modules, &wishes.slirp, parts);
+            let world = world::microvm(modules, &machine, parts);
             (Platform::Qemu(machine), world)
         }
         PlatformFacts::Docker => {
             notes.extend(container::note(parts.cache, owner));
+            notes.extend(container::loopback_note(wishes.host_loopback));
             (Platform::Docker(container::binds(&parts)), container::world(parts))
         }
         PlatformFacts::Bubblewrap { resolver, ids, root, cgroups } => {

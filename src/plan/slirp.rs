@@ -50,19 +50,25 @@ impl Slirp {
         self.at(if self.prefix == 28 { 14 } else { 15 })
     }
 
-    /// The face behind which lies the host's loopback.
-    pub(super) fn host(&self) -> [u8; 4] {
+    /// The address that stands for the host: its loopback.
+    pub fn host(&self) -> [u8; 4] {
         self.at(2)
     }
 
     /// The name server.
-    pub(super) fn name_server(&self) -> [u8; 4] {
+    pub fn name_server(&self) -> [u8; 4] {
         self.at(3)
     }
 
     /// The length of the network's prefix.
     pub(super) fn prefix(&self) -> u8 {
         self.prefix
+    }
+
+    /// Whether an address is of this network.
+    pub fn contains(&self, address: [u8; 4]) -> bool {
+        let bits = |address| u32::from_be_bytes(address) >> (32 - self.prefix);
+        bits(address) == bits(self.network)
     }
 
     /// `/etc/resolv.conf`.

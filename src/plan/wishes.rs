@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use serde::Serialize;
 
-use super::{Bytes, CacheSharing, ImageReference, Network, Slirp, Supplies, Trace};
+use super::{Bytes, CacheSharing, HostLoopback, ImageReference, Network, Slirp, Supplies, Trace};
 
 /// A backend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -84,6 +84,8 @@ pub struct Wishes {
     pub disk: Option<Bytes>,
     /// `--network`.
     pub network: Network,
+    /// `--host-loopback`.
+    pub host_loopback: HostLoopback,
     /// `--debug`.
     pub trace: Trace,
     /// `--boot-timeout`; `None`: the default, scaled under TCG.

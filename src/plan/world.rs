@@ -8,8 +8,8 @@ use std::{collections::BTreeSet, path::Path};
 use kiln_protocol::{Access, Held, Identity, Mount, Network as GuestNetwork, TextFile, World};
 
 use super::{
-    BUILD_ID, CACHE, CACHE_TAG, CachePlan, CacheShare, CacheWrites, Network, OUTPUT, Owner, ROOT_SERIAL,
-    SCRATCH_SERIAL, SOURCE_TAG, STAGING, Slirp, WORKSPACE, cargo, limits::LIMITS,
+    BUILD_ID, CACHE, CACHE_TAG, CachePlan, CacheShare, CacheWrites, HostLoopback, Machine, Network, OUTPUT,
+    Owner, ROOT_SERIAL, SCRATCH_SERIAL, SOURCE_TAG, STAGING, WORKSPACE, cargo, limits::LIMITS,
 };
 
 /// Where the parts are mounted before the root is made of them.
@@ -53,7 +53,7 @@ pub(super) struct Parts<'a> {
 }
 
 /// The world of a microVM. The clock and entropy are set when it is launched.
-pub(super) fn microvm(modules: Vec<String>, slirp: &Slirp, parts: Parts<'_>) -> World {
+pub(super) fn microvm(modules: Vec<String>, machine: &Machine, parts: Parts<'_>) -> World {
     let Parts { source, hidden, cache, owner, network, identities, package, capabilities, names } = parts;
     let mut mounts = root();
     mounts.extend(workspace(source.is_some(), hidden, owner));
@@ -61,7 +61,7 @@ pub(super) fn microvm(modules: Vec<String>, slirp: &Slirp, parts: Parts<'_>) -> 
     mounts.push(Mount::Root { path: ROOT.into() });
     mounts.extend(output(package, owner));
     let resolver = match network {
-        Network::On => slirp.resolver(),
+        Network::On => machine.slirp.resolver(),
         Network::Off => String::new(),
     };
     World {
@@ -70,7 +70,7 @@ pub(super) fn microvm(modules: Vec<String>, slirp: &Slirp, parts: Parts<'_>) -> 
         modules,
         mounts,
         hostname: Some(HOSTNAME.into()),
-        network: guest_network(network, slirp),
+        network: guest_network(network, machine),
         identities,
         files: vec![file(RESOLVER, resolver), hosts(&names)],
         capabilities: Some(capabilities),
@@ -213,16 +213,20 @@ pub(super) fn overlay(lower: &[&str], name: &str, target: &str, owner: (u32, u32
     }
 }
 
-fn guest_network(network: Network, slirp: &Slirp) -> Option<GuestNetwork> {
+fn guest_network(network: Network, machine: &Machine) -> Option<GuestNetwork> {
+    let slirp = &machine.slirp;
     match network {
         Network::Off => None,
         Network::On => Some(GuestNetwork {
             address: slirp.guest(),
             prefix: slirp.prefix(),
-            // SLIRP routes whatever reaches it. The name server as next hop leaves the other face, behind which lies
-            // the host's loopback, free to be prohibited.
+            // SLIRP routes whatever reaches it. The name server as next hop leaves the host's address free to be
+            // prohibited: that is no border, which is kiln's packet filter, but an error at once instead of a time-out.
             gateway: slirp.name_server(),
-            prohibited: vec![slirp.host()],
+            prohibited: match machine.host_loopback {
+                HostLoopback::Off => vec![slirp.host()],
+                HostLoopback::On => Vec::new(),
+            },
             mtu: MTU,
         }),
     }

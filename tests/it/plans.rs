@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use kiln::plan::{
-    Accelerator, CacheMode, CachePlan, CacheShare, CacheSharing, ImageRecipe, ImageSource, Machine, Network,
-    Owner, PackageId, Plan, Platform, Resources, Slirp, Supplies,
+    Accelerator, CacheMode, CachePlan, CacheShare, CacheSharing, HostLoopback, ImageRecipe, ImageSource,
+    Machine, Network, Owner, PackageId, Plan, Platform, Resources, Slirp, Supplies,
 };
 use kiln_protocol::World;
 
@@ -60,6 +60,7 @@ pub(crate) fn machine() -> Machine {
         tsc_khz: Some(2_400_000),
         disk_bytes: 50 << 30,
         slirp: Slirp::default(),
+        host_loopback: HostLoopback::Off,
         kernel_arguments: String::new(),
     }
 }

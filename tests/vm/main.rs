@@ -2,6 +2,7 @@
 
 #[path = "../it/authority.rs"]
 mod authority;
+mod border;
 mod cargo;
 mod ecosystems;
 #[path = "../it/everywhere.rs"]

@@ -8,16 +8,7 @@ use nix::{
     unistd::geteuid,
 };
 
-use super::{kiln, project, said};
-
-/// Says why a test does not run here, and fails where everything must.
-fn skip(why: &str) {
-    assert!(std::env::var_os("KILN_REQUIRE_ALL").is_none_or(|all| all != "1"), "skipped: {why}");
-    #[expect(clippy::print_stderr, reason = "a skipped test must be seen")]
-    {
-        eprintln!("SKIP: {why}");
-    }
-}
+use super::{border::skip, kiln, project, said};
 
 /// More than there is room for, written to the disk and not only to memory: the overlay passes no flush on.
 const FILL: &str = "dd if=/dev/zero of=fill bs=1M count=100 oflag=direct";

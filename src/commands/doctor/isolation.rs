@@ -47,7 +47,7 @@ pub(super) fn qemu(with_kvm: bool) -> Finding {
         "users",
         "devices",
         "memory and processors (limited)",
-        "network (not the host's loopback)",
+        "network (a packet filter of kiln's keeps it from the host's loopback)",
         "a seccomp filter around QEMU",
     ];
     let mut isolation = Isolation::new(&own, &[GIVEN]);

@@ -1,6 +1,6 @@
 //! A plan for a person. Pure: what of a secret must not be shown is replaced by the caller's `hide`.
 
-use std::{collections::BTreeSet, fmt::Write};
+use std::{collections::BTreeSet, fmt::Write, net::Ipv4Addr};
 
 use anyhow::Result;
 use kiln_protocol::{Limit, User};
@@ -8,7 +8,10 @@ use kiln_protocol::{Limit, User};
 use super::mounts;
 use crate::{
     commands::prepare::{Backend, qemu::Parts},
-    plan::{CachePlan, CacheShare, Cgroup, Ids, Network, Plan, PlannedStep, Platform, Resources, Sandbox},
+    plan::{
+        CachePlan, CacheShare, Cgroup, HostLoopback, Ids, Machine, Network, Plan, PlannedStep, Platform,
+        Resources, Sandbox,
+    },
 };
 
 /// The whole plan but its command lines.
@@ -78,9 +81,18 @@ fn machine(plan: &Plan, parts: &Parts) -> Result<String> {
     writeln!(text, "accelerator  {}{why}", accelerator.accelerator)?;
     if let Platform::Qemu(machine) = &plan.platform {
         writeln!(text, "disk         {} GiB, sparse", machine.disk_bytes >> 30)?;
+        writeln!(text, "loopback     {}", host_loopback(plan.network, machine))?;
     }
     writeln!(text, "kernel       {} {}", kernel.version, kernel.vmlinux.display())?;
     Ok(text)
+}
+
+/// What a guest reaches of the host's.
+fn host_loopback(network: Network, Machine { host_loopback, slirp, .. }: &Machine) -> String {
+    match (network, host_loopback) {
+        (Network::On, HostLoopback::On) => format!("the host's is open, at {}", Ipv4Addr::from(slirp.host())),
+        (Network::On, HostLoopback::Off) | (Network::Off, _) => "the host's is closed".into(),
+    }
 }
 
 fn made_by(ids: Ids) -> &'static str {

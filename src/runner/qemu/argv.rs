@@ -28,6 +28,10 @@ pub(super) mod fd {
     pub(crate) const VIRTIOFS: i32 = 13;
     /// The lease of the cache: only held.
     pub(crate) const LEASE: i32 = 14;
+    /// The guest's network card: a connected socket, whose frames go to kiln's packet filter.
+    pub(crate) const CARD: i32 = 15;
+    /// SLIRP: a connected socket, on which come the frames that the filter admits.
+    pub(crate) const SLIRP: i32 = 16;
     /// QMP: a connected socket.
     pub(crate) const MONITOR: i32 = 17;
 }
@@ -199,8 +203,15 @@ fn network(line: &mut Line, machine: &Machine, network: Network) {
     match network {
         Network::Off => {}
         Network::On => {
-            line.opt("-netdev", format!("user,id=network,ipv6=off{}", machine.slirp.options()));
-            line.opt("-device", "virtio-net-device,netdev=network");
+            // SLIRP makes connections of this user's to wherever a frame is sent, 127.0.0.1 included, and has no switch
+            // against it. So card and SLIRP are not joined here: frames go out to kiln, whose filter sends them back.
+            line.opt("-netdev", format!("socket,id=card,fd={}", fd::CARD));
+            line.opt("-device", "virtio-net-device,netdev=card");
+            line.opt("-netdev", format!("user,id=slirp,ipv6=off{}", machine.slirp.options()));
+            line.opt("-netdev", format!("socket,id=filtered,fd={}", fd::SLIRP));
+            for port in ["slirp", "filtered"] {
+                line.opt("-netdev", format!("hubport,id={port}-port,hubid=0,netdev={port}"));
+            }
         }
     }
 }

@@ -3,13 +3,15 @@
 //! Before it: the plan, and the files and daemons that `commands` found. After it: `engine`, which speaks to the agent.
 //!
 //! Everything that QEMU opens and that is not a file of the store is handed to it as a descriptor: the agent's channel,
-//! the console, the monitor, the scratch disk and the connection to virtiofsd have no names that could be left
+//! the console, the monitor, the network, the scratch disk and the connection to virtiofsd have no names that could be left
 //! behind.
 
 mod argv;
 mod cmdline;
+mod frames;
 mod machine;
 mod monitor;
+mod packet_filter;
 
 use std::{
     fs::File,
@@ -22,10 +24,10 @@ use tokio::net::UnixStream;
 
 pub use argv::{Files, argv};
 
-use self::{argv::fd, machine::Microvm, monitor::Monitor};
+use self::{argv::fd, machine::Microvm, monitor::Monitor, packet_filter::PacketFilter};
 use super::{Eventually, Launched, Runner};
 use crate::{
-    plan::{self, Plan, Platform},
+    plan::{self, Network, Plan, Platform},
     process::{Command, IdMap, Spawner, Stdio, Tail},
     share::spawned::Server,
 };
@@ -96,6 +98,7 @@ impl Qemu<'_> {
         let mut ends: Ends =
             vec![(agent_end, fd::AGENT), (console_end, fd::CONSOLE), (monitor_end, fd::MONITOR)];
         ends.extend(connection.map(|connection| (connection, fd::VIRTIOFS)));
+        ends.extend(network(plan)?);
         let command = self.command(plan, ends)?;
         let mut qemu = self.spawner.spawn(command)?;
         let stderr =
@@ -128,4 +131,16 @@ fn channel(whose: &str) -> Result<(UnixStream, OwnedFd)> {
     let theirs = theirs.into_std().context("take a channel's end")?;
     theirs.set_nonblocking(false).context("make a channel's end blocking")?;
     Ok((ours, theirs.into()))
+}
+
+/// Starts the packet filter of a guest with a network; gives QEMU's two ends of it.
+fn network(plan: &Plan) -> Result<Ends> {
+    match plan.network {
+        Network::Off => Ok(Vec::new()),
+        Network::On => {
+            let plan::Machine { slirp, host_loopback, .. } = machine(plan)?;
+            let (card, slirp) = frames::filtered(PacketFilter::new(slirp.clone(), *host_loopback))?;
+            Ok(vec![(card, fd::CARD), (slirp, fd::SLIRP)])
+        }
+    }
 }
