@@ -14,13 +14,44 @@ fn refused(text: &str) -> Option<String> {
 const TOO_LARGE: &str = "0: becomes more than 64 MiB of text";
 
 #[test]
+fn the_regular_expressions_of_a_file_are_bounded_together() {
+    let refused_as_a_whole = |transforms: &str, vars: &str| {
+        let fault = refused(&file(&format!("vars: {{{vars}}}\nvar-transforms:\n{transforms}")));
+        let what = "the regular expressions of the file are too much work";
+        assert!(fault.as_deref().is_some_and(|fault| fault.contains(what)), "{fault:?}");
+    };
+    let each = |pattern: &str, count: u32| -> String {
+        let one = |n: u32| {
+            format!(
+                "- {{from: '${{{{vars.a}}}}', match: '{}', replace: y, to: b{n}}}\n",
+                pattern.replace('N', &n.to_string())
+            )
+        };
+        (0..count).map(one).collect()
+    };
+    // Each of them is small enough, and others than those before it.
+    refused_as_a_whole(&each(r"(\pL{1,20}){1,4}xN", 2000), "a: 1.2.3");
+    refused_as_a_whole(&each(r"(?i)[\pL]{30}N", 2000), "a: 1.2.3");
+    refused_as_a_whole(&each("((a{1,40}){1,40}){1,9}N", 2000), "a: 1.2.3");
+    // One text for all, in which nothing is found, or something everywhere.
+    refused_as_a_whole(&each("(a|b|ab)*cN", 2000), &format!("a: {}", "ab".repeat(50_000)));
+    refused_as_a_whole(&each(".*?[^a]|a", 1), &format!("a: {}", "a".repeat(100_000)));
+    // As many as nobody needs, of the kind that is written.
+    let usual = each(r"^(\d+)\.(\d+)\.(\d+)([_-]rc\d+)?$", 500);
+    assert_eq!(refused(&file(&format!("vars: {{a: 1.2.3}}\nvar-transforms:\n{usual}"))), None);
+}
+
+#[test]
 fn variables_that_double_each_other_do_not_fill_the_memory() {
     let tenfold = |n: usize| format!("  a{}: '{}'\n", n + 1, format!("${{{{vars.a{n}}}}}").repeat(10));
     let vars: String = (0..12).map(tenfold).collect();
     assert_eq!(refused(&file(&format!("vars:\n  a0: xxxxxxxxxx\n{vars}"))).as_deref(), Some(TOO_LARGE));
 
     let transform = |n: usize| {
-        format!("- {{from: '${{{{vars.a{n}}}}}', match: x, replace: xxxxxxxxxx, to: a{}}}\n", n + 1)
+        format!(
+            "- {{from: '${{{{vars.a{n}}}}}', match: ^.*$, replace: '$0$0$0$0$0$0$0$0$0$0', to: a{}}}\n",
+            n + 1
+        )
     };
     let transforms: String = (0..12).map(transform).collect();
     let text = file(&format!("vars: {{a0: x}}\nvar-transforms:\n{transforms}"));

@@ -2,36 +2,129 @@
 //!
 //! Go: `\d`, `\w`, `\s` and `\b` are ASCII; `\Q…\E` quotes; `\123` is octal; a `{` that counts nothing is a brace, and `[`, `&&`,
 //! `--` and `~~` inside of a class are themselves.
+//!
+//! Both take linear time, in a program that a few characters can make large. So all patterns of a file have one [`Budget`],
+//! of which each is charged before it is compiled and before each search.
 
 use std::{iter::Peekable, str::Chars};
 
 use regex::{Captures, Regex};
+use regex_syntax::hir::{Class, Hir, HirKind};
+
+/// What the patterns of a file may cost together, in states that are compiled: a fraction of a second.
+const STATES: u64 = 1 << 21;
+/// A search costs this part of a state for each state and byte of text.
+const SEARCH: u64 = 64;
+/// Reading a pattern costs so many states for each byte.
+const READING: u64 = 4;
+/// A longer pattern is not even read.
+const MOST_BYTES: usize = 16 << 10;
+
+/// What is left for the patterns of a file.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    left: u64,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self { left: STATES }
+    }
+}
+
+impl Budget {
+    fn spend(&mut self, states: u64) -> Result<(), Fault> {
+        let left = self.left.checked_sub(states);
+        self.left = left.unwrap_or(0);
+        left.map(drop).ok_or(Fault::TooMuch)
+    }
+}
+
+/// What is wrong with a pattern.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// In one line.
+    Syntax(String),
+    /// The budget is spent.
+    TooMuch,
+}
+
+/// A pattern, and of how many states its program is at most.
+#[derive(Debug)]
+pub(crate) struct Pattern {
+    regex: Regex,
+    states: u64,
+}
 
 /// A pattern of Go's `regexp`.
 ///
 /// # Errors
-/// What is wrong with it, in one line.
-pub(crate) fn go(pattern: &str) -> Result<Regex, String> {
-    Regex::new(&translate(pattern)).map_err(|error| match error {
-        regex::Error::Syntax(text) => {
-            text.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned()
+/// What is wrong with it, or that it and those before it are too much.
+pub(crate) fn go(pattern: &str, budget: &mut Budget) -> Result<Pattern, Fault> {
+    if pattern.len() > MOST_BYTES {
+        return Err(Fault::TooMuch);
+    }
+    budget.spend(READING * pattern.len() as u64)?;
+    let translated = translate(pattern);
+    let hir = regex_syntax::parse(&translated).map_err(|error| syntax(&error.to_string()))?;
+    let states = states(&hir);
+    budget.spend(states)?;
+    match Regex::new(&translated) {
+        Ok(regex) => Ok(Pattern { regex, states }),
+        Err(regex::Error::Syntax(text)) => Err(syntax(&text)),
+        Err(regex::Error::CompiledTooBig(_)) => Err(Fault::TooMuch),
+        Err(other) => Err(Fault::Syntax(other.to_string())),
+    }
+}
+
+fn syntax(text: &str) -> Fault {
+    Fault::Syntax(text.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned())
+}
+
+/// How many states a program for it has: each repetition is written out, and a class is as large as it has ranges.
+fn states(hir: &Hir) -> u64 {
+    match hir.kind() {
+        HirKind::Empty | HirKind::Look(_) => 1,
+        HirKind::Literal(literal) => literal.0.len() as u64,
+        HirKind::Class(Class::Unicode(class)) => class.ranges().len() as u64,
+        HirKind::Class(Class::Bytes(class)) => class.ranges().len() as u64,
+        HirKind::Repetition(repetition) => {
+            let times = repetition.max.unwrap_or(repetition.min).max(1);
+            states(&repetition.sub).saturating_add(1).saturating_mul(times.into())
         }
-        other => other.to_string(),
-    })
+        HirKind::Capture(capture) => states(&capture.sub).saturating_add(2),
+        HirKind::Concat(parts) | HirKind::Alternation(parts) => {
+            parts.iter().map(states).fold(parts.len() as u64, u64::saturating_add)
+        }
+    }
 }
 
 /// Go's `ReplaceAllString`, part by part, for as long as the receiver wants more: a pattern that matches often and a long
 /// replacement make more than any memory holds.
-pub(crate) fn replace_all(pattern: &Regex, text: &str, template: &str, mut put: impl FnMut(&str) -> bool) {
+///
+/// # Errors
+/// That the searches are too much.
+pub(crate) fn replace_all(
+    pattern: &Pattern,
+    text: &str,
+    template: &str,
+    budget: &mut Budget,
+    mut put: impl FnMut(&str) -> bool,
+) -> Result<(), Fault> {
     let mut done = 0;
-    for found in pattern.captures_iter(text) {
+    let mut matches = pattern.regex.captures_iter(text);
+    loop {
+        // A search may look at all that is left, however short what it finds.
+        budget.spend(pattern.states.saturating_mul((text.len() - done) as u64) / SEARCH)?;
+        let Some(found) = matches.next() else { break };
         let Some(whole) = found.get(0) else { continue };
         if !put(&text[done..whole.start()]) || !expand(&found, template, &mut put) {
-            return;
+            return Ok(());
         }
         done = whole.end();
     }
     put(&text[done..]);
+    Ok(())
 }
 
 /// `$1`, `$name`, `${name}` and `$$` of a replacement; any other `$` is itself. Whether more is wanted.
@@ -216,12 +309,14 @@ mod tests {
     }
 
     fn replaced(text: &str, pattern: &str, replacement: &str) -> String {
-        let pattern = go(pattern).unwrap_or_else(|error| panic!("{pattern}: {error}"));
+        let mut budget = Budget::default();
+        let pattern = go(pattern, &mut budget).unwrap_or_else(|fault| panic!("{pattern}: {fault:?}"));
         let mut out = String::new();
-        replace_all(&pattern, text, replacement, |part| {
+        let put = |part: &str| {
             out.push_str(part);
             true
-        });
+        };
+        replace_all(&pattern, text, replacement, &mut budget, put).expect("it is little");
         out
     }
 
@@ -255,17 +350,46 @@ mod tests {
     #[test]
     fn replacing_ends_when_nobody_wants_more() {
         let mut parts = 0;
-        replace_all(&go("").expect("valid"), &"x".repeat(1000), "y", |_| {
+        let mut budget = Budget::default();
+        let pattern = go("", &mut budget).expect("valid");
+        let wants_ten = |_: &str| {
             parts += 1;
             parts < 10
-        });
+        };
+        replace_all(&pattern, &"x".repeat(1000), "y", &mut budget, wants_ten).expect("it is little");
         assert_eq!(parts, 10);
     }
 
     #[test]
     fn what_go_refuses_is_refused() {
         for pattern in ["(", "[a", "a**b(", r"\1", "(?<=a)b", "(?!a)", "*a", r"\p{Nope}", "a\\"] {
-            assert!(go(pattern).is_err(), "{pattern}");
+            let fault = go(pattern, &mut Budget::default()).err();
+            assert!(matches!(fault, Some(Fault::Syntax(_))), "{pattern}: {fault:?}");
+        }
+    }
+
+    #[test]
+    fn a_program_that_a_few_characters_make_large_is_not_compiled() {
+        for (pattern, least) in [
+            (r"(\pL{1,200}){1,4}x", 300_000),
+            (r"(((x{100}){100}){100}){100}", 100_000_000),
+            (r"(?i)[\pL\pN]{500}", 300_000),
+            (r"x{0,1000}{0,1000}", 1_000_000),
+        ] {
+            let found = states(&regex_syntax::parse(pattern).expect("valid"));
+            assert!(found >= least, "{pattern}: {found}");
+        }
+        assert_eq!(go("(((x{100}){100}){100}){100}", &mut Budget::default()).err(), Some(Fault::TooMuch));
+        assert_eq!(go(&"x".repeat(MOST_BYTES + 1), &mut Budget::default()).err(), Some(Fault::TooMuch));
+    }
+
+    #[test]
+    fn searches_cost_as_well() {
+        let text = "a".repeat(1 << 20);
+        for pattern in [r"(\pL{1,20}){1,4}x", "a*b|a", ""] {
+            let mut budget = Budget::default();
+            let pattern = go(pattern, &mut budget).expect("valid");
+            assert_eq!(replace_all(&pattern, &text, "", &mut budget, |_| true), Err(Fault::TooMuch));
         }
     }
 }

@@ -114,23 +114,34 @@ fn unresolved(value: &Text, vars: &Map, source: &Source, faults: &mut Faults) {
 }
 
 fn transform(manifest: &Manifest, scope: &mut Scope<'static>, faults: &mut Faults) {
+    let source = &manifest.source;
+    let mut budget = regex::Budget::default();
     for transform in &manifest.var_transforms {
-        let from = faults.strict(&manifest.source, &transform.from, scope);
-        match regex::go(&transform.pattern) {
-            Ok(pattern) => {
-                let mut to = String::new();
-                regex::replace_all(&pattern, &from, &transform.replace, |part| {
-                    to.push_str(scope.spend(part));
-                    !scope.is_spent()
-                });
-                scope.set(format!("vars.{}", transform.to), to);
-            }
-            Err(error) => faults.push(
-                manifest
-                    .source
-                    .diagnostic(transform.pattern.position, format!("not a regular expression: {error}"))
+        let from = faults.strict(source, &transform.from, scope);
+        let mut to = String::new();
+        let replaced = regex::go(&transform.pattern, &mut budget).and_then(|pattern| {
+            regex::replace_all(&pattern, &from, &transform.replace, &mut budget, |part| {
+                to.push_str(scope.spend(part));
+                !scope.is_spent()
+            })
+        });
+        let at = transform.pattern.position;
+        match replaced {
+            Ok(()) => scope.set(format!("vars.{}", transform.to), to),
+            Err(regex::Fault::Syntax(error)) => faults.push(
+                source
+                    .diagnostic(at, format!("not a regular expression: {error}"))
                     .hint("the syntax is RE2's: no look-around, no back-references"),
             ),
+            Err(regex::Fault::TooMuch) => {
+                let fault = source
+                    .diagnostic(at, "with this one the regular expressions of the file are too much work");
+                faults.push(
+                    fault.hint("shorter patterns, smaller counts (`{1,200}`) and shorter texts are less"),
+                );
+                // Those that follow are as much too much.
+                return;
+            }
         }
     }
 }
