@@ -9,6 +9,7 @@ mod capability;
 mod cargo;
 mod cgroup;
 mod container;
+mod cpu;
 #[cfg(test)]
 mod fixtures;
 mod image;

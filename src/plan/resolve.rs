@@ -97,7 +97,7 @@ pub fn resolve(recipe: &Recipe, wishes: &Wishes, facts: Facts) -> Result<Plan, F
             let machine = Machine {
                 accelerator,
                 tsc_khz: facts.host.tsc_khz,
-                cpu_model: resources::cpu_model(recipe, wishes),
+                cpu_model: resources::cpu_model(recipe, wishes)?,
                 disk_bytes: resources::disk(recipe, wishes, &mut notes)?.0,
                 slirp: wishes.slirp.clone(),
                 host_loopback: wishes.host_loopback,

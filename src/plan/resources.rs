@@ -1,6 +1,6 @@
 //! What a build may use up: the build file's word, then the command line's, then the default; never more than the host has.
 
-use super::{Bytes, Resources, RunnerKind, Wishes, parse_bytes};
+use super::{Bytes, Resources, RunnerKind, Wishes, cpu, parse_bytes};
 use crate::{compile::Recipe, exit::Failure, host::Host};
 
 /// The default memory in MiB: enough for most builds, and never more than half of the host.
@@ -61,9 +61,14 @@ pub(super) fn disk(recipe: &Recipe, wishes: &Wishes, notes: &mut Vec<String>) ->
 }
 
 /// The processor's model.
-pub(super) fn cpu_model(recipe: &Recipe, wishes: &Wishes) -> Option<String> {
+pub(super) fn cpu_model(recipe: &Recipe, wishes: &Wishes) -> Result<Option<String>, Failure> {
+    let way_out = "write a name that qemu-system-x86_64 -cpu help lists, perhaps with features such as ,+avx2";
     let resources = recipe.package.resources.clone().unwrap_or_default();
-    written(&resources.cpumodel).or(wishes.cpu_model.as_deref()).map(str::to_owned)
+    match (written(&resources.cpumodel), wishes.cpu_model.as_deref()) {
+        (Some(text), _) => cpu::model(text).map(Some).map_err(|why| Failure::build_file(why, way_out)),
+        (None, Some(text)) => cpu::model(text).map(Some).map_err(|why| Failure::usage(why, way_out)),
+        (None, None) => Ok(None),
+    }
 }
 
 /// `--memory`, for this backend.
