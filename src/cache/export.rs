@@ -6,6 +6,7 @@
 use std::{
     collections::HashMap,
     ffi::OsStr,
+    fs::{File, Metadata},
     io::{BufReader, Read, Write},
     ops::ControlFlow,
     os::unix::{ffi::OsStrExt, fs::MetadataExt},
@@ -13,7 +14,11 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use nix::sys::stat::FileStat;
+use nix::{
+    errno::Errno,
+    sys::stat::FileStat,
+    unistd::{Whence, lseek},
+};
 use zstd::stream::{read::Decoder, write::Encoder};
 
 use super::{
@@ -21,6 +26,7 @@ use super::{
     place::{What, bytes, permissions, shown, user_attributes},
     rules,
     stage::{CommitLimit, LeftOut, Origin, Outcome, is_below, stage_from, too_deep},
+    target,
     walk::{Found, walk},
 };
 use crate::{
@@ -33,6 +39,8 @@ use crate::{
 const LEVEL: i32 = 3;
 /// In pieces of this size content is copied.
 const PIECE: usize = 256 << 10;
+/// A file with more holes is left out: an archive holds every byte, and a file of one block may have 2^63 of them.
+const MOST_HOLES: u64 = 64 << 20;
 
 /// What of a cache.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,6 +64,13 @@ impl Chosen {
     }
 }
 
+/// What became of an entry.
+enum Added {
+    Done,
+    /// An import would not take it, or not for what it is.
+    LeftOut(String),
+}
+
 /// Writes the archive; says how many files and links it holds, and their bytes.
 pub fn export(lease: &Lease, chosen: &Chosen, out: impl Write) -> Result<Amount> {
     let mut encoder = Encoder::new(out, LEVEL).context("start the compressor")?;
@@ -71,12 +86,14 @@ pub fn export(lease: &Lease, chosen: &Chosen, out: impl Write) -> Result<Amount>
         let path = Path::new(OsStr::from_bytes(found.path));
         let junk = ecosystem::kind(path) == ecosystem::Kind::Junk || ecosystem::is_unfinished(path);
         if !junk && chosen.has(found.path, found.what) {
-            // What an import would not take.
-            if let Some(why) = too_deep(found.path) {
-                left_out.add(found.path, &why);
-                return Ok(ControlFlow::Continue(()));
+            let added = match too_deep(found.path) {
+                Some(why) => Added::LeftOut(why),
+                None => export.add(found).with_context(|| format!("export {}", shown(found.path)))?,
+            };
+            match added {
+                Added::Done => {}
+                Added::LeftOut(why) => left_out.add(found.path, &why),
             }
-            export.add(found).with_context(|| format!("export {}", shown(found.path)))?;
         }
         Ok(ControlFlow::Continue(()))
     };
@@ -105,31 +122,36 @@ struct Export<W: Write> {
 }
 
 impl<W: Write> Export<W> {
-    fn add(&mut self, found: &Found<'_>) -> Result<()> {
+    fn add(&mut self, found: &Found<'_>) -> Result<Added> {
         let kind = match found.what {
             What::Directory => return self.directory(found),
             What::File => return self.file(found),
             What::Symlink => {
                 let target = found.place.read_link(found.name)?;
+                if !target::is_within(found.path, bytes(&target)) {
+                    return Ok(Added::LeftOut("it is a link that leads out of the cache".into()));
+                }
                 self.count(bytes(&target).len() as u64);
                 Kind::Symlink { target: bytes(&target).to_vec() }
             }
-            What::Other => return Ok(()),
+            What::Other => return Ok(Added::Done),
         };
-        Ok(self.writer.entry(&entry(found.path, &found.stat, kind))?)
+        self.writer.entry(&entry(found.path, &found.stat, kind))?;
+        Ok(Added::Done)
     }
 
-    fn directory(&mut self, found: &Found<'_>) -> Result<()> {
+    fn directory(&mut self, found: &Found<'_>) -> Result<Added> {
         let mut entry = entry(found.path, &found.stat, Kind::Directory);
         if let Some(place) = found.place.dir(found.name)? {
             entry.xattrs = user_attributes(&place.handle()?)?;
         }
-        Ok(self.writer.entry(&entry)?)
+        self.writer.entry(&entry)?;
+        Ok(Added::Done)
     }
 
-    fn file(&mut self, found: &Found<'_>) -> Result<()> {
+    fn file(&mut self, found: &Found<'_>) -> Result<Added> {
         // What goes meanwhile is left out.
-        let Some(mut file) = found.place.file_unused(found.name)? else { return Ok(()) };
+        let Some(mut file) = found.place.file_unused(found.name)? else { return Ok(Added::Done) };
         let metadata = file.metadata()?;
         if metadata.nlink() > 1 {
             let key = (metadata.dev(), metadata.ino());
@@ -137,13 +159,26 @@ impl<W: Write> Export<W> {
                 let kind = Kind::HardLink { target: target.clone() };
                 let entry = entry(found.path, &found.stat, kind);
                 self.count(0);
-                return Ok(self.writer.entry(&entry)?);
+                self.writer.entry(&entry)?;
+                return Ok(Added::Done);
             }
-            self.links.insert(key, found.path.to_vec());
         }
-        let size = metadata.len();
-        let mut entry = entry(found.path, &nix::sys::stat::fstat(&file)?, Kind::File { size });
-        entry.xattrs = user_attributes(&file)?;
+        if holes(&file, &metadata)? > MOST_HOLES {
+            let held = metadata.blocks() * 512;
+            return Ok(Added::LeftOut(format!(
+                "of its {} bytes it holds {held}, the rest is a hole",
+                metadata.len()
+            )));
+        }
+        if metadata.nlink() > 1 {
+            self.links.insert((metadata.dev(), metadata.ino()), found.path.to_vec());
+        }
+        self.content(found, &mut file, metadata.len())
+    }
+
+    fn content(&mut self, found: &Found<'_>, file: &mut File, size: u64) -> Result<Added> {
+        let mut entry = entry(found.path, &nix::sys::stat::fstat(&*file)?, Kind::File { size });
+        entry.xattrs = user_attributes(file)?;
         self.count(size);
         self.writer.entry(&entry)?;
         let mut left = size;
@@ -154,13 +189,38 @@ impl<W: Write> Export<W> {
             self.writer.content(&self.buffer[..length])?;
             left -= length as u64;
         }
-        Ok(())
+        Ok(Added::Done)
     }
 
     fn count(&mut self, bytes: u64) {
         self.amount.entries += 1;
         self.amount.bytes += bytes;
     }
+}
+
+/// How many bytes of a file are holes. Fewer blocks than bytes may be a file system's compression as well.
+fn holes(file: &File, metadata: &Metadata) -> Result<u64> {
+    let length = metadata.len();
+    if metadata.blocks().saturating_mul(512) >= length {
+        return Ok(0);
+    }
+    let end = i64::try_from(length).context("no file is longer")?;
+    let (mut at, mut holes) = (0, 0);
+    while at < end {
+        let data = match lseek(file, at, Whence::SeekData) {
+            Ok(data) => data,
+            // Nothing but a hole follows.
+            Err(Errno::ENXIO) => end,
+            Err(error) => return Err(error.into()),
+        };
+        holes += data.min(end) - at;
+        if data >= end {
+            break;
+        }
+        at = lseek(file, data, Whence::SeekHole)?;
+    }
+    lseek(file, 0, Whence::SeekSet)?;
+    Ok(holes.unsigned_abs())
 }
 
 fn entry(path: &[u8], stat: &FileStat, kind: Kind) -> Entry {

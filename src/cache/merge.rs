@@ -7,6 +7,7 @@
 use std::io;
 
 use anyhow::{Context, Result};
+use nix::sys::stat::FileStat;
 
 use super::{
     journal::Record,
@@ -150,7 +151,7 @@ impl Merge<'_> {
             return self.dropped(entry);
         }
         if kind != What::Directory && what(&theirs) != What::Directory {
-            return self.replace(entry, theirs.st_size);
+            return self.replace(entry, &theirs);
         }
         self.take_out(to, name, path)?;
         match to.stat(name)? {
@@ -163,14 +164,14 @@ impl Merge<'_> {
         }
     }
 
-    /// In the place of a file or link of this size.
-    fn replace(&mut self, entry: &Staged<'_>, size: i64) -> Result<()> {
+    /// In the place of another file or link.
+    fn replace(&mut self, entry: &Staged<'_>, theirs: &FileStat) -> Result<()> {
         let Staged { from, to, name, path, kind } = *entry;
         remove::writable(to)?;
         let new = renew::renew(from, name, 0)?;
         from.move_over(name, to, name)?;
         tally::count(&mut self.tally.added, path, kind, new);
-        tally::count(&mut self.tally.removed, path, kind, tally::of(size));
+        tally::count(&mut self.tally.removed, path, kind, tally::of(theirs));
         self.touched += 1;
         Ok(())
     }

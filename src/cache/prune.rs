@@ -30,6 +30,7 @@ use super::{
     stage::{Flush, LeftOut, Staged, is_below},
     staging::Staging,
     summary::Amounts,
+    tally,
     walk::{Found, walk},
 };
 use crate::{ecosystem, event::Amount, exit::Failure};
@@ -185,7 +186,7 @@ fn add(entries: &mut BTreeMap<(String, String), Entry>, found: &Found<'_>) {
         entry.paths.insert(root.to_vec());
     }
     entry.amount.entries += 1;
-    entry.amount.bytes += u64::try_from(found.stat.st_size).unwrap_or(0);
+    entry.amount.bytes += tally::content(&found.stat);
     let time = |seconds: i64, nanos: i64| {
         let since = Duration::new(u64::try_from(seconds).ok()?, u32::try_from(nanos).ok()?);
         UNIX_EPOCH.checked_add(since)

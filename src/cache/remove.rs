@@ -113,7 +113,7 @@ pub(super) fn older(parent: &Place, name: &[u8], since: Stamp, depth: usize) -> 
     if what(&stat) != What::Directory {
         if (stat.st_ctime, stat.st_ctime_nsec) <= since {
             parent.unlink(name)?;
-            removed = tally::of(stat.st_size);
+            removed = tally::of(&stat);
         }
         return Ok(removed);
     }

@@ -19,7 +19,7 @@ pub(super) fn renew(parent: &Place, name: &[u8], depth: usize) -> io::Result<Amo
     let Some(stat) = parent.stat(name)? else { return Ok(Amount::default()) };
     if what(&stat) != What::Directory {
         parent.touch(name)?;
-        return Ok(tally::of(stat.st_size));
+        return Ok(tally::of(&stat));
     }
     // Nothing that kiln stages is deeper, and a directory's own time is not asked for.
     if depth == 0 {

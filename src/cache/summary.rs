@@ -144,7 +144,7 @@ fn count(place: &Place, most: u64) -> Result<Option<Held>> {
             return Ok(ControlFlow::Break(()));
         }
         let kind = ecosystem::kind(Path::new(OsStr::from_bytes(found.path)));
-        let amount = tally::of(found.stat.st_size);
+        let amount = tally::of(&found.stat);
         tally::count(&mut held.amounts, found.path, found.what, amount);
         if kind == ecosystem::Kind::Kept {
             tally::count(&mut held.worth, found.path, found.what, amount);

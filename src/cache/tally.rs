@@ -4,6 +4,7 @@
 use std::ops::ControlFlow;
 
 use anyhow::Result;
+use nix::sys::stat::FileStat;
 
 use super::{
     place::{Place, What, what},
@@ -64,20 +65,29 @@ pub(super) fn less(amounts: &mut Amounts, away: &Amounts) {
 pub(super) fn weigh(parent: &Place, name: &[u8]) -> Result<Amount> {
     let Some(stat) = parent.stat(name)? else { return Ok(Amount::default()) };
     if what(&stat) != What::Directory {
-        return Ok(of(stat.st_size));
+        return Ok(of(&stat));
     }
     let mut sum = Amount::default();
     let Some(place) = parent.dir(name)? else { return Ok(sum) };
     walk(&place, |found| {
         if found.what != What::Directory {
-            sum = sum.plus(of(found.stat.st_size));
+            sum = sum.plus(of(&found.stat));
         }
         Ok(ControlFlow::Continue(()))
     })?;
     Ok(sum)
 }
 
-/// One file or link of this size.
-pub(super) fn of(size: i64) -> Amount {
-    Amount { entries: 1, bytes: u64::try_from(size).unwrap_or(0) }
+/// One file or link.
+pub(super) fn of(stat: &FileStat) -> Amount {
+    Amount { entries: 1, bytes: content(stat) }
+}
+
+/// The bytes that a file or link holds: its length without what is a hole. So a sparse file does not count for more than
+/// there is to be gained by its removal, and a small one not for a whole block.
+pub(super) fn content(stat: &FileStat) -> u64 {
+    let unsigned = |number: i64| u64::try_from(number).unwrap_or(0);
+    let length = unsigned(stat.st_size);
+    // A short link lies in its inode, and has no blocks.
+    if what(stat) == What::File { length.min(unsigned(stat.st_blocks).saturating_mul(512)) } else { length }
 }

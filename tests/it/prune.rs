@@ -99,6 +99,19 @@ fn entries_go_whole_the_least_recently_used_first_and_the_summary_knows() {
 }
 
 #[test]
+fn a_hole_is_no_bytes() {
+    let bench = Bench::new();
+    bench.write("own/a", "0123456789");
+    bench.write("own/b", "0123456789");
+    File::options().write(true).open(bench.cache().join("own/b")).unwrap().set_len(1 << 42).unwrap();
+    let amounts = renew(&bench.home(), &bench.cache()).unwrap();
+    // The block that its bytes lie in is all that the sparse file holds.
+    assert!((20..1 << 16).contains(&amounts["own"].bytes), "{amounts:?}");
+    let pruned = would_prune(&bench.lease(), &most(1 << 16), SystemTime::now()).unwrap();
+    assert_eq!((pruned.removed.len(), pruned.left.bytes), (0, amounts["own"].bytes));
+}
+
+#[test]
 fn a_report_counts_files_and_what_goes_together() {
     let bench = filled();
     let report = |arguments: &[&str]| {

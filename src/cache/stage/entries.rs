@@ -19,7 +19,7 @@ use crate::{
     cache::{
         hashed::{self, Claim, Should},
         place::{USER_ATTRIBUTE, What, bytes, permissions, set_time, shown, user_attributes, what},
-        rules, times,
+        rules, target, times,
     },
     ecosystem,
     event::Amount,
@@ -151,6 +151,12 @@ impl Stager<'_> {
         let Entry { path, mtime, .. } = entry;
         if target.is_empty() || target.len() > 4095 || target.contains(&0) {
             return Err(refuse(path, "its target is none"));
+        }
+        if self.origin == Origin::Archive && !target::is_within(path, target) {
+            return Err(refuse(
+                path,
+                &format!("it is a link to {}, which is not in the cache", shown(target)),
+            ));
         }
         let before = self.cached(name)?;
         if let (Some(stat), Some(cached)) = (&before, &self.here().cached)
