@@ -275,6 +275,10 @@ pub struct UpdateCacheArgs {
     /// How long to wait for builds that use the cache and exclude others.
     #[arg(long, value_name = "DURATION", default_value = "1h")]
     pub cache_wait: String,
+    /// The most that is fetched, as SIZE or SIZE,TOTAL: of one source (a file, or all that git fetches and unpacks for a
+    /// repository), and of all together. What goes beyond is ended and removed.
+    #[arg(long, value_name = "LIMIT", default_value = "16Gi,64Gi")]
+    pub limit: String,
     /// How events are shown.
     #[arg(long, value_enum, default_value = "auto")]
     pub progress: ProgressChoice,

@@ -21,11 +21,14 @@ use crate::{
 pub(super) async fn run(args: &UpdateCacheArgs, env: &Env) -> Result<Code> {
     let mut reporter = Reporter::new(super::progress(args.progress), Outlets::of_process());
     let limit = wishes::cache_wait(&args.cache_wait)?;
+    let most = wishes::fetch_limit(&args.limit)?;
     let home = Home::find(env)?;
     let mut wanted = Vec::new();
     for file in files(args)? {
         let Some(recipe) = recipe::load(&file, &args.recipe, &mut reporter)? else { continue };
-        for source in sources::of(&recipe) {
+        let of_file = sources::of(&recipe);
+        sources::check(&of_file, &file)?;
+        for source in of_file {
             if !wanted.contains(&source) {
                 wanted.push(source);
             }
@@ -40,7 +43,7 @@ pub(super) async fn run(args: &UpdateCacheArgs, env: &Env) -> Result<Code> {
         let (directory, who) = (cache.clone(), cache::UPDATE.to_owned());
         let request = Request { directory, strength: Strength::Shared, who, limit };
         let lease = Rc::new(Lease::acquire(&home, request, &mut reporter).await?);
-        sources::fill(wanted, &lease, &spawner, &mut reporter).await?;
+        sources::fill(&wanted, most, &lease, &spawner, &mut reporter).await?;
         lease.finish()
     })
     .await;

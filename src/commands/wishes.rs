@@ -21,6 +21,7 @@ use crate::{
         AcceleratorWish, CacheModeWish, CacheSharing, HostLoopback, ImageReference, Network, RunnerKind,
         Trace, VirtiofsWish, Wishes, parse_bytes, parse_cpus, parse_disk, parse_memory,
     },
+    sources::FetchLimit,
 };
 
 /// The accelerator that was asked for.
@@ -113,6 +114,17 @@ pub(super) fn commit_limit(text: &str, option: &str) -> Result<CommitLimit, Fail
         Failure::usage(what, "write a size, or a size and a number: 8Gi,200000")
     })?;
     Ok(CommitLimit { bytes: parse_bytes(size, option)?.0, entries })
+}
+
+/// `--limit` of `update-cache`: `SIZE[,TOTAL]`.
+pub(super) fn fetch_limit(text: &str) -> Result<FetchLimit, Failure> {
+    const OPTION: &str = "--limit";
+    let (each, total) = match text.split_once(',') {
+        Some((each, total)) => (each, Some(parse_bytes(total, OPTION)?.0)),
+        None => (text, None),
+    };
+    let each = parse_bytes(each, OPTION)?.0;
+    Ok(FetchLimit { each, total: total.unwrap_or_else(|| FetchLimit::default().total.max(each)) })
 }
 
 /// Refuses what contradicts itself in the options of the cache.
@@ -314,6 +326,18 @@ mod tests {
         assert_eq!(commit_limit("1Mi,20", "--x"), limit(1 << 20, 20));
         for text in ["", "many", "1Gi,", "1Gi,x"] {
             assert!(commit_limit(text, "--x").is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_fetch_limit_is_a_size_and_perhaps_a_total() {
+        let limit = |each, total| Ok(FetchLimit { each, total });
+        assert_eq!(fetch_limit("16Gi,64Gi"), Ok(FetchLimit::default()));
+        assert_eq!(fetch_limit("1Mi"), limit(1 << 20, 64 << 30));
+        assert_eq!(fetch_limit("100Gi"), limit(100 << 30, 100 << 30));
+        assert_eq!(fetch_limit("1Gi,2Gi"), limit(1 << 30, 2 << 30));
+        for text in ["", "-1", "many", "1Gi,", "1Gi,x", "0", "1Gi,2Gi,3Gi"] {
+            assert!(fetch_limit(text).is_err(), "{text}");
         }
     }
 }

@@ -62,7 +62,8 @@ pub(super) fn disk(recipe: &Recipe, wishes: &Wishes, notes: &mut Vec<String>) ->
 
 /// The processor's model.
 pub(super) fn cpu_model(recipe: &Recipe, wishes: &Wishes) -> Result<Option<String>, Failure> {
-    let way_out = "write a name that qemu-system-x86_64 -cpu help lists, perhaps with features such as ,+avx2";
+    let way_out =
+        "write a name that qemu-system-x86_64 -cpu help lists, perhaps with features such as ,+avx2";
     let resources = recipe.package.resources.clone().unwrap_or_default();
     match (written(&resources.cpumodel), wishes.cpu_model.as_deref()) {
         (Some(text), _) => cpu::model(text).map(Some).map_err(|why| Failure::build_file(why, way_out)),

@@ -1,13 +1,14 @@
 //! One file into the cache: what `curl` writes is hashed on its way to disk, goes on where an earlier try ended, and gets its
 //! name when it is proven.
 //!
+//! What a guest has put in the place of an unfinished file (a directory, a link, a pipe) is removed, or another name is taken.
 //! curl honours proxies (`HTTPS_PROXY`, `NO_PROXY`) and the system's certificates (`SSL_CERT_FILE`) as everything else on the
 //! host does, and is there wherever sources are downloaded: no second TLS stack in kiln can say so.
 
 use std::{
     collections::BTreeMap,
     fs::{self, File, Permissions},
-    io::{ErrorKind, Read, Seek, SeekFrom, Write},
+    io::{self, ErrorKind, Read, Seek, SeekFrom, Write},
     os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
     time::{Duration, Instant},
@@ -22,14 +23,18 @@ use nix::{
 use sha2::{Digest, Sha256, Sha512};
 use tokio::io::AsyncReadExt;
 
-use super::{Algorithm, FileSource};
+use super::{
+    Algorithm,
+    checked::RemoteFile,
+    inherited,
+    limit::{Budget, OverLimit},
+    url::CURL_PROTOCOLS,
+};
 use crate::{
     cache::{self, Change, Lease},
     process::{Command, ExitStatus, Spawner, Stdio},
 };
 
-/// No source is larger; a server that never ends must not fill the disk.
-const MOST_BYTES: u64 = 64 << 30;
 /// How often to try: each try goes on where the one before ended.
 const TRIES: u32 = 4;
 /// Before the second try; then twice as long each time.
@@ -40,6 +45,8 @@ const PIECE: usize = 256 * 1024;
 const PROGRESS: Duration = Duration::from_secs(5);
 /// Seconds: for a connection, and without a single byte.
 pub(super) const PATIENCE: &str = "30";
+/// Names that an unfinished file may have: more than one, since a guest can make what kiln cannot remove.
+const NAMES: u32 = 4;
 /// curl's exit status: the server cannot go on in the middle of a file.
 const NO_RANGES: i32 = 33;
 /// curl's exit status: the server refused (with `--fail`); in the middle of a file it may be that there is no more of it.
@@ -80,15 +87,15 @@ impl Hashes {
         }
     }
 
-    fn check(self, file: &FileSource) -> Result<()> {
+    fn check(self, file: &RemoteFile) -> Result<()> {
         let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         let (sha256, sha512) = (hex(&self.sha256.finalize()), hex(&self.sha512.finalize()));
-        for (algorithm, expected) in &file.hashes {
-            let found = match algorithm {
-                Algorithm::Sha256 => &sha256,
-                Algorithm::Sha512 => &sha512,
+        for digest in file.digests() {
+            let (found, expected) = match digest.algorithm {
+                Algorithm::Sha256 => (&sha256, digest.hex()),
+                Algorithm::Sha512 => (&sha512, digest.hex()),
             };
-            ensure!(found == expected, "expected {} {expected}, found {found}", algorithm.name());
+            ensure!(found == expected, "expected {} {expected}, found {found}", digest.algorithm.name());
         }
         Ok(())
     }
@@ -96,27 +103,32 @@ impl Hashes {
 
 /// Sees to it that the cache has `file`; `tell` is told how far it is.
 pub(super) async fn fetch(
-    file: &FileSource,
+    file: &RemoteFile,
     lease: &Lease,
+    budget: &Budget,
     spawner: &Spawner,
     tell: &dyn Fn(String),
 ) -> Result<Done> {
-    let Some((algorithm, hash)) = file.hashes.first() else {
-        bail!("it has no expected hash, so that no cache can have it");
-    };
-    let name = format!("{}:{hash}", algorithm.name());
-    let cache = lease.directory();
-    let (kept, part) = (cache.join(&name), cache.join(format!(".fetch.{name}.part")));
+    let name = file.digest.name();
+    let kept = lease.directory().join(&name);
     if is_right(&kept, file)? {
         return Ok(Done::Present);
     }
-    let mut part = Part::open(part, tell).await?;
+    let mut part = Part::open(lease, &name, tell).await?;
     // Whoever held the lock may have brought it meanwhile.
     if is_right(&kept, file)? {
         part.remove()?;
         return Ok(Done::Present);
     }
-    let hashes = part.complete(file, spawner, tell).await?;
+    let hashes = match part.complete(file, budget, spawner, tell).await {
+        Ok(hashes) => hashes,
+        Err(error) if is_of_size(&error) => {
+            part.remove()?;
+            return Err(error);
+        }
+        // What is there is where the next run goes on.
+        Err(error) => return Err(error),
+    };
     let bytes = hashes.bytes;
     if let Err(error) = hashes.check(file) {
         part.remove()?;
@@ -128,8 +140,16 @@ pub(super) async fn fetch(
     Ok(Done::Fetched(bytes))
 }
 
+/// Whether there is no room for it: beyond the limit, or on the disk, which others need as well.
+fn is_of_size(error: &anyhow::Error) -> bool {
+    let full = |error: &io::Error| {
+        error.raw_os_error().is_some_and(|code| [libc::ENOSPC, libc::EDQUOT, libc::EFBIG].contains(&code))
+    };
+    error.is::<OverLimit>() || error.downcast_ref::<io::Error>().is_some_and(full)
+}
+
 /// Whether the cache has it; what is there and is another file will be replaced.
-fn is_right(path: &Path, file: &FileSource) -> Result<bool> {
+fn is_right(path: &Path, file: &RemoteFile) -> Result<bool> {
     let opened = File::options().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path);
     let mut kept = match opened {
         // Nothing, a link, a socket.
@@ -156,22 +176,39 @@ struct Part {
 }
 
 impl Part {
-    async fn open(path: PathBuf, tell: &dyn Fn(String)) -> Result<Self> {
+    /// The unfinished file of `name`, made if it is missing, and locked.
+    async fn open(lease: &Lease, name: &str, tell: &dyn Fn(String)) -> Result<Self> {
+        for number in 0..NAMES {
+            let part = if number == 0 { "part".into() } else { format!("{number}.part") };
+            if let Some(part) = Self::open_as(lease, &format!(".fetch.{name}.{part}"), tell).await? {
+                return Ok(part);
+            }
+        }
+        bail!("{} has something in the place of {name} that cannot be removed", lease.directory().display())
+    }
+
+    /// None where something lies in its place that is no file of kiln's and does not go.
+    async fn open_as(lease: &Lease, name: &str, tell: &dyn Fn(String)) -> Result<Option<Self>> {
+        let path = lease.directory().join(name);
         let context = || format!("write {}", path.display());
-        if fs::symlink_metadata(&path).is_ok_and(|there| !is_plain(&there)) {
-            // A build made it: what would be written to it would go elsewhere.
-            fs::remove_file(&path).with_context(context)?;
+        if fs::symlink_metadata(&path).is_ok_and(|there| !is_plain(&there))
+            && let Err(error) = cache::discard(lease, name)
+        {
+            tracing::debug!(name, %error, "another name is taken");
         }
         loop {
-            let file = File::options()
-                .read(true)
-                .write(true)
-                .create(true)
-                .mode(0o644)
-                .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
-                .open(&path)
-                .with_context(context)?;
-            ensure!(is_plain(&file.metadata()?), "{} is changed by somebody else", path.display());
+            let options = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+            let mut opening = File::options();
+            opening.read(true).write(true).create(true).mode(0o644).custom_flags(options);
+            let file = match opening.open(&path) {
+                Err(error) if error.raw_os_error().is_some_and(|code| IN_THE_WAY.contains(&code)) => {
+                    return Ok(None);
+                }
+                opened => opened.with_context(context)?,
+            };
+            if !is_plain(&file.metadata().with_context(context)?) {
+                return Ok(None);
+            }
             let file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
                 Ok(file) => file,
                 Err((file, _)) => {
@@ -182,8 +219,8 @@ impl Part {
                 }
             };
             // Its holder may have given it its name: then this is not the file of that name any more.
-            if fs::metadata(&path).is_ok_and(|there| same(&there, &file)) {
-                return Ok(Self { path, file });
+            if fs::symlink_metadata(&path).is_ok_and(|there| same(&there, &file)) {
+                return Ok(Some(Self { path, file }));
             }
         }
     }
@@ -191,17 +228,22 @@ impl Part {
     /// Fetches what is missing of it.
     async fn complete(
         &mut self,
-        file: &FileSource,
+        file: &RemoteFile,
+        budget: &Budget,
         spawner: &Spawner,
         tell: &dyn Fn(String),
     ) -> Result<Hashes> {
+        if self.file.metadata()?.len() > budget.each() {
+            // A limit was lowered, or a guest made it long.
+            self.file.set_len(0)?;
+        }
         let mut pause = FIRST_PAUSE;
         for left in (0..TRIES).rev() {
             let mut hashes = Hashes::default();
             self.file.seek(SeekFrom::Start(0))?;
             hashes.update_from(&mut self.file).with_context(|| format!("read {}", self.path.display()))?;
             let start = hashes.bytes;
-            match self.go_on(&file.uri, &mut hashes, spawner, tell).await? {
+            match self.go_on(file.url.as_str(), &mut hashes, budget, spawner, tell).await? {
                 (ExitStatus::Code(0), _) => return Ok(hashes),
                 (ExitStatus::Code(NO_RANGES | REFUSED), _) if start > 0 => self.file.set_len(0)?,
                 (ExitStatus::Code(REFUSED), why) => bail!("{why}"),
@@ -223,19 +265,11 @@ impl Part {
         &mut self,
         uri: &str,
         hashes: &mut Hashes,
+        budget: &Budget,
         spawner: &Spawner,
         tell: &dyn Fn(String),
     ) -> Result<(ExitStatus, String)> {
-        let start = hashes.bytes.to_string();
-        let mut command =
-            Command::new("curl").args(["--disable", "--fail", "--location", "--globoff", "--silent"]);
-        command = command.args(["--show-error", "--proto", "=http,https,ftp", "--connect-timeout", PATIENCE]);
-        command = command.args(["--speed-limit", "1", "--speed-time", PATIENCE]);
-        if hashes.bytes > 0 {
-            command = command.args(["--continue-at", &start]);
-        }
-        let command = command.args(["--output", "-", "--url", uri]).stdout(Stdio::Piped).stderr(Stdio::Piped);
-        let mut child = spawner.spawn(command)?;
+        let mut child = spawner.spawn(curl(uri, hashes.bytes))?;
         let mut stdout = child.take_stdout().expect("stdout was piped above");
         let mut stderr = child.take_stderr().expect("stderr was piped above");
         let (mut piece, mut told) = (vec![0; PIECE], Instant::now());
@@ -245,7 +279,7 @@ impl Part {
                 break;
             }
             hashes.update(&piece[..count]);
-            ensure!(hashes.bytes <= MOST_BYTES, "it is larger than {MOST_BYTES} bytes");
+            budget.spend(count as u64, hashes.bytes)?;
             self.file.write_all(&piece[..count]).with_context(|| format!("write {}", self.path.display()))?;
             if told.elapsed() >= PROGRESS {
                 told = Instant::now();
@@ -286,6 +320,24 @@ impl Part {
     fn remove(self) -> Result<()> {
         fs::remove_file(&self.path).with_context(|| format!("remove {}", self.path.display()))
     }
+}
+
+/// What opening says where a guest has put a directory, a link, a pipe, a device, or a file that is not for kiln to write.
+const IN_THE_WAY: [i32; 7] =
+    [libc::EISDIR, libc::ELOOP, libc::ENXIO, libc::ENODEV, libc::EACCES, libc::EPERM, libc::ENOTDIR];
+
+/// The command that writes a file to its stdout, from byte `start` on. Its configuration is not read (`--disable`, which
+/// must come first), and redirects are as bound as the address itself.
+fn curl(url: &str, start: u64) -> Command {
+    let mut command = Command::new("curl").clear_env().envs(inherited::variables());
+    command = command.args(["--disable", "--fail", "--location", "--globoff", "--silent", "--show-error"]);
+    command =
+        command.args(["--proto", CURL_PROTOCOLS, "--proto-redir", CURL_PROTOCOLS, "--max-redirs", "20"]);
+    command = command.args(["--connect-timeout", PATIENCE, "--speed-limit", "1", "--speed-time", PATIENCE]);
+    if start > 0 {
+        command = command.args(["--continue-at".to_owned(), start.to_string()]);
+    }
+    command.args(["--output", "-", "--url", url]).stdout(Stdio::Piped).stderr(Stdio::Piped)
 }
 
 /// Whether it is a file of no other name; another kiln may be taking this one.

@@ -8,9 +8,15 @@ use tokio::{
     task::LocalSet,
 };
 
-use super::{FileSource, GitSource, Source, download, git};
+use super::{
+    FetchLimit, Source,
+    checked::{Checked, Checkout, RemoteFile},
+    download, git,
+    limit::Budget,
+    url::Refused,
+};
 use crate::{
-    cache::Lease,
+    cache::{self, Lease},
     event::{Event, Sink},
     exit::Failure,
     process::Spawner,
@@ -21,8 +27,8 @@ const AT_ONCE: usize = 4;
 
 /// What is done in one go: a file, or one after the other what is wanted of a repository, which has one place in the cache.
 enum Task {
-    File(FileSource),
-    Repository(Vec<GitSource>),
+    File(RemoteFile),
+    Repository(Vec<Checkout>),
 }
 
 /// What a task says.
@@ -38,6 +44,7 @@ struct Place {
     /// Where there are repositories.
     copies: Option<Rc<git::Copies>>,
     spawner: Rc<Spawner>,
+    budget: Rc<Budget>,
     words: mpsc::UnboundedSender<Word>,
     /// How many sources there are.
     total: usize,
@@ -45,23 +52,29 @@ struct Place {
     done: Rc<Cell<usize>>,
 }
 
-/// Fetches what the cache does not have.
+/// Fetches what the cache does not have, up to a limit.
 ///
 /// # Errors
-/// A [`Failure`] that lists every source that could not be had; the others are in the cache.
+/// A [`Failure`] (3) that lists the sources whose form is wrong, before anything is fetched; else one (4) that lists every
+/// source that could not be had; the others are in the cache.
 pub async fn fill(
-    sources: Vec<Source>,
+    sources: &[Source],
+    limit: FetchLimit,
     lease: &Rc<Lease>,
     spawner: &Rc<Spawner>,
     sink: &mut dyn Sink,
 ) -> Result<()> {
     let total = sources.len();
+    let (sources, mut failed) = check(sources)?;
+    cache::sweep_downloads(lease);
     let (words, mut heard) = mpsc::unbounded_channel();
     let done = Rc::new(Cell::new(0));
-    let repositories = sources.iter().any(|source| matches!(source, Source::Git(_)));
-    let copies = if repositories { Some(Rc::new(git::Copies::of(lease, spawner)?)) } else { None };
+    let repositories = sources.iter().any(|source| matches!(source, Checked::Git(_)));
+    let copies = if repositories { Some(Rc::new(git::Copies::of(lease, spawner).await?)) } else { None };
     let (lease, spawner) = (Rc::clone(lease), Rc::clone(spawner));
-    let place = Place { lease, copies: copies.clone(), spawner, words, total, done };
+    let budget = Rc::new(Budget::of(limit));
+    done.set(failed.len());
+    let place = Place { lease, copies: copies.clone(), spawner, budget, words, total, done };
     let slots = Rc::new(Semaphore::new(AT_ONCE));
     // Children belong to this thread, and so do the tasks; dropped, they end their children.
     let local = LocalSet::new();
@@ -73,7 +86,6 @@ pub async fn fill(
         });
     }
     drop(place);
-    let mut failed = Vec::new();
     let listen = async {
         while let Some(word) = heard.recv().await {
             match word {
@@ -96,13 +108,30 @@ pub async fn fill(
     Err(Failure::host(what, "run it again: what was fetched is kept, and goes on where it ended").into())
 }
 
-fn tasks(sources: Vec<Source>) -> Vec<Task> {
-    let mut repositories: BTreeMap<String, Vec<GitSource>> = BTreeMap::new();
+/// Those that the host can fetch, and a line for each that it does not.
+pub(super) fn check(sources: &[Source]) -> Result<(Vec<Checked>, Vec<String>), Failure> {
+    let (mut good, mut not_fetched, mut malformed) = (Vec::new(), Vec::new(), Vec::new());
+    for source in sources {
+        match Checked::of(source) {
+            Ok(checked) => good.push(checked),
+            Err(Refused::NotFetched(why)) => not_fetched.push(format!("{}: {why}", source.address())),
+            Err(Refused::Malformed(why)) => malformed.push(format!("\n  {:?}: {why}", source.address())),
+        }
+    }
+    if malformed.is_empty() {
+        return Ok((good, not_fetched));
+    }
+    let what = format!("sources that nothing can be fetched from:{}", malformed.concat());
+    Err(Failure::build_file(what, "correct the inputs of fetch and git-checkout; nothing was fetched"))
+}
+
+fn tasks(sources: Vec<Checked>) -> Vec<Task> {
+    let mut repositories: BTreeMap<String, Vec<Checkout>> = BTreeMap::new();
     let mut tasks = Vec::new();
     for source in sources {
         match source {
-            Source::File(file) => tasks.push(Task::File(file)),
-            Source::Git(git) => repositories.entry(git.repository.clone()).or_default().push(git),
+            Checked::File(file) => tasks.push(Task::File(file)),
+            Checked::Git(git) => repositories.entry(git.url.to_string()).or_default().push(git),
         }
     }
     tasks.extend(repositories.into_values().map(Task::Repository));
@@ -113,26 +142,27 @@ impl Place {
     async fn work(&self, task: Task) {
         match task {
             Task::File(file) => {
-                let tell = |text| self.note(format!("{}: {text}", file.uri));
-                let done = download::fetch(&file, &self.lease, &self.spawner, &tell).await;
+                let tell = |text| self.note(format!("{}: {text}", file.url));
+                let done = download::fetch(&file, &self.lease, &self.budget, &self.spawner, &tell).await;
                 let done = done.map(|done| match done {
                     download::Done::Present => "is in the cache".to_owned(),
                     download::Done::Fetched(bytes) => format!("fetched {bytes} bytes"),
                 });
-                self.end(&file.uri, done);
+                self.end(file.url.as_str(), done);
             }
             Task::Repository(wanted) => {
                 for git in wanted {
                     // git may say nothing for a while.
-                    self.note(format!("{}: looks for what is wanted of it", git.repository));
-                    let tell = |text| self.note(format!("{}: {text}", git.repository));
+                    self.note(format!("{}: looks for what is wanted of it", git.url));
+                    let tell = |text| self.note(format!("{}: {text}", git.url));
                     let copies = self.copies.as_deref().expect("they are there where there are repositories");
-                    let done = git::fetch(&git, &self.lease, copies, &self.spawner, &tell).await;
+                    let done =
+                        git::fetch(&git, &self.lease, copies, &self.budget, &self.spawner, &tell).await;
                     let done = done.map(|said| {
-                        said.iter().for_each(|line| self.note(format!("{}: {line}", git.repository)));
+                        said.iter().for_each(|line| self.note(format!("{}: {line}", git.url)));
                         "is in the cache".to_owned()
                     });
-                    self.end(&git.repository, done);
+                    self.end(git.url.as_str(), done);
                 }
             }
         }

@@ -1,24 +1,35 @@
 //! One repository into the cache: the script of `git-checkout` itself, run on the host in a directory that is thrown away.
 //!
 //! So what lies in the cache is what a build would have put there, submodules and cherry-picks included. The script takes
-//! its inputs as variables, so that nothing of a build file becomes shell. It never sees the cache, in which a guest may have
+//! its inputs as variables, so that nothing of a build file becomes shell; git speaks the protocols of [`super::url`] only,
+//! also for submodules, and sees of the user's configuration what [`super::git_settings`] lets through. It never sees the cache, in which a guest may have
 //! written what git would follow or obey: its cache is a directory of kiln's own, to which packs are lent, and from which
 //! what is new is brought in by a commit.
 
 use std::{
     cell::RefCell,
     collections::BTreeMap,
-    env, fs,
+    env,
+    ffi::OsString,
+    fs,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use tempfile::TempDir;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-use super::{GitSource, download::PATIENCE};
+use super::{
+    checked::Checkout,
+    download::PATIENCE,
+    git_settings, inherited,
+    limit::{Budget, OverLimit},
+    presence,
+    url::GIT_PROTOCOLS,
+    usage,
+};
 use crate::{
     cache::{self, Change, Identity, Lease},
     process::{Command, RemovalAtEnd, Spawner, Stdio},
@@ -30,6 +41,8 @@ const LIMIT: Duration = Duration::from_secs(60 * 60);
 const PROGRESS: Duration = Duration::from_secs(5);
 /// Of what the script says, no more is kept.
 const MOST_SAID: usize = 64 << 10;
+/// What git and bash say of a child that wrote a file beyond RLIMIT_FSIZE: SIGXFSZ has ended it.
+const FILE_TOO_LARGE: [&str; 2] = ["signal 25", "File size limit exceeded"];
 
 /// A directory that is gone with it, whoever is killed.
 struct Scratch {
@@ -64,18 +77,21 @@ pub(super) struct Copies {
     scratch: Scratch,
     /// What the cache is known to have.
     known: RefCell<BTreeMap<PathBuf, Identity>>,
+    /// The user's settings, as variables.
+    settings: Vec<(OsString, OsString)>,
 }
 
 impl Copies {
     /// Made once for all repositories.
-    pub(super) fn of(lease: &Lease, spawner: &Spawner) -> Result<Self> {
+    pub(super) async fn of(lease: &Lease, spawner: &Spawner) -> Result<Self> {
         let scratch = Scratch::new(&near(lease)?, spawner)?;
+        let settings = git_settings::of_user(scratch.path(), spawner).await;
         let known = RefCell::new(cache::lend(lease, scratch.path())?);
-        Ok(Self { scratch, known })
+        Ok(Self { scratch, known, settings })
     }
 
     /// Brings what is new into the cache, and takes out what turned out to be damaged; says how much of it waits.
-    fn settle(&self, lease: &Lease) -> Result<u64> {
+    fn settle(&self, lease: &Lease, budget: &Budget) -> Result<u64> {
         let found = cache::lent(self.scratch.path())?;
         let mut known = self.known.borrow_mut();
         let mut changes: BTreeMap<PathBuf, Change> = known
@@ -83,14 +99,30 @@ impl Copies {
             .filter(|path| !found.contains_key(*path))
             .map(|path| (path.clone(), Change::Gone))
             .collect();
+        let mut bytes = 0;
         for (path, identity) in &found {
             if known.get(path) != Some(identity) {
-                changes.insert(path.clone(), Change::File(self.scratch.path().join(path)));
+                let new = self.scratch.path().join(path);
+                bytes += fs::metadata(&new).with_context(|| format!("look at {}", new.display()))?.len();
+                changes.insert(path.clone(), Change::File(new));
             }
         }
+        budget.spend(bytes, 0)?;
         let kept = if changes.is_empty() { cache::Kept::default() } else { cache::bring(lease, &changes)? };
         *known = found;
         Ok(kept.waiting)
+    }
+
+    /// Removes what is new of a repository.
+    fn forget(&self, url: &str) -> Result<()> {
+        let (known, key) = (self.known.borrow(), presence::key(url));
+        for (path, identity) in cache::lent(self.scratch.path())? {
+            if known.get(&path) != Some(&identity) && path.iter().any(|part| part == key.as_str()) {
+                let new = self.scratch.path().join(path);
+                fs::remove_file(&new).with_context(|| format!("remove {}", new.display()))?;
+            }
+        }
+        Ok(())
     }
 
     /// The end of it.
@@ -112,32 +144,26 @@ fn near(lease: &Lease) -> Result<PathBuf> {
 
 /// Fetches what `git` asks for into the cache; the answer is what the script said. `tell` is told how far it is.
 pub(super) async fn fetch(
-    git: &GitSource,
+    git: &Checkout,
     lease: &Lease,
     copies: &Copies,
+    budget: &Budget,
     spawner: &Spawner,
     tell: &dyn Fn(String),
 ) -> Result<Vec<String>> {
     let scratch = Scratch::new(&env::temp_dir(), spawner)?;
-    let settings = scratch.path().join("gitconfig");
-    fs::write(&settings, users_settings()).with_context(|| format!("write {}", settings.display()))?;
-    let script = format!("set -eo pipefail\n{}", git.script);
-    let command = Command::new("bash")
-        .args(["-c", &script])
-        .current_dir(scratch.path())
-        .envs(git.inputs.iter().map(|(name, value)| (name.as_str(), value.as_str())))
-        .env("input_destination", "tree")
-        .env("kiln_cache", copies.scratch.path())
-        .env("kiln_progress", "--progress")
-        // A server that falls silent is given up, as it is for files.
-        .env("GIT_HTTP_LOW_SPEED_LIMIT", "1")
-        .env("GIT_HTTP_LOW_SPEED_TIME", PATIENCE)
-        .env("GIT_CONFIG_GLOBAL", &settings);
-    let said = run(command, spawner, tell).await;
+    let said =
+        run(command(git, copies, scratch.path(), budget)?, scratch.path(), budget, spawner, tell).await;
+    if said.as_ref().is_err_and(|error| error.is::<OverLimit>()) {
+        copies.forget(git.url.as_str())?;
+    }
     // What came is kept, whatever happened after it; and why it failed says more than what its end left.
-    let waiting = copies.settle(lease)?;
+    let settled = copies.settle(lease, budget);
+    if settled.as_ref().is_err_and(|error| error.is::<OverLimit>()) {
+        copies.forget(git.url.as_str())?;
+    }
     let removed = scratch.remove();
-    let said = said?;
+    let (said, waiting) = (said?, settled?);
     removed?;
     if waiting > 0 {
         tell(format!("{waiting} replacements wait until nobody else uses the cache"));
@@ -145,18 +171,44 @@ pub(super) async fn fetch(
     Ok(said)
 }
 
-/// The script notes whose repositories it trusts. That belongs into no settings of the user's, which hold nevertheless.
-fn users_settings() -> String {
-    let user = env::var_os("HOME").map(|home| Path::new(&home).join(".gitconfig"));
-    user.filter(|path| path.is_file()).map_or(String::new(), |path| {
-        format!(
-            "[include]\n\tpath = \"{}\"\n",
-            path.to_string_lossy().replace('\\', "\\\\").replace('"', "\\\"")
-        )
-    })
+/// The script in a directory of its own. A single file it cannot make longer than the limit, not even for a moment.
+fn command(git: &Checkout, copies: &Copies, scratch: &Path, budget: &Budget) -> Result<Command> {
+    // The script notes whose repositories it trusts.
+    let settings = scratch.join("gitconfig");
+    fs::write(&settings, "").with_context(|| format!("write {}", settings.display()))?;
+    let kib = budget.each().div_ceil(1024);
+    let script =
+        format!("ulimit -S -c 0; ulimit -S -f {kib} 2>/dev/null || :\nset -eo pipefail\n{}", git.script);
+    Ok(Command::new("bash")
+        .args(["-c", &script])
+        .current_dir(scratch)
+        .clear_env()
+        .envs(inherited::variables())
+        .env("LC_ALL", "C.UTF-8")
+        .envs(git.inputs.iter().map(|(name, value)| (name.as_str(), value.as_str())))
+        .env("input_destination", "tree")
+        .env("kiln_cache", copies.scratch.path())
+        .env("kiln_progress", "--progress")
+        // A server that falls silent is given up, as it is for files.
+        .env("GIT_HTTP_LOW_SPEED_LIMIT", "1")
+        .env("GIT_HTTP_LOW_SPEED_TIME", PATIENCE)
+        .env("GIT_ALLOW_PROTOCOL", GIT_PROTOCOLS)
+        // Nothing above is a repository of whoever can write there.
+        .env("GIT_CEILING_DIRECTORIES", scratch.parent().unwrap_or(scratch))
+        .env("GIT_CONFIG_GLOBAL", &settings)
+        .env("GIT_CONFIG_NOSYSTEM", "1")
+        .env("GIT_ATTR_NOSYSTEM", "1")
+        .envs(copies.settings.iter().cloned()))
 }
 
-async fn run(command: Command, spawner: &Spawner, tell: &dyn Fn(String)) -> Result<Vec<String>> {
+/// Runs it until it ends, takes too long, or has written too much into `scratch`.
+async fn run(
+    command: Command,
+    scratch: &Path,
+    budget: &Budget,
+    spawner: &Spawner,
+    tell: &dyn Fn(String),
+) -> Result<Vec<String>> {
     let mut child = spawner.spawn(command.stdout(Stdio::Piped).stderr(Stdio::Piped))?;
     let stdout = child.take_stdout().expect("stdout was piped above");
     let stderr = child.take_stderr().expect("stderr was piped above");
@@ -167,14 +219,24 @@ async fn run(command: Command, spawner: &Spawner, tell: &dyn Fn(String)) -> Resu
         if status.success() {
             return Ok(said);
         }
+        if complained.iter().any(|line| FILE_TOO_LARGE.iter().any(|words| line.contains(words))) {
+            bail!(OverLimit::Each(budget.each()));
+        }
         let reasons: Vec<&str> =
             said.iter().rev().take(1).chain(complained.iter().rev().take(2)).map(String::as_str).collect();
         bail!("{}", reasons.join("; "))
     };
-    match tokio::time::timeout(LIMIT, all).await {
-        Ok(said) => said,
-        Err(_) => bail!("git did not end within {} s", LIMIT.as_secs()),
-    }
+    let why = tokio::select! {
+        ended = tokio::time::timeout(LIMIT, all) => match ended {
+            Ok(said) => return said,
+            Err(_) => anyhow!("git did not end within {} s", LIMIT.as_secs()),
+        },
+        over = usage::beyond(scratch, budget) => over.into(),
+    };
+    // Nothing writes there any more when it is removed.
+    child.kill();
+    child.wait().await?;
+    Err(why)
 }
 
 /// The last lines of what comes. Those that git writes over each other are its progress, of which one is told now and then.

@@ -6,16 +6,26 @@
 //!
 //! Only kiln's own definitions are known: what a user's definition of the same name does, nobody can tell from outside.
 
+mod checked;
 mod download;
 mod fill;
 mod git;
+mod git_settings;
+mod inherited;
+mod limit;
 mod presence;
+mod url;
+mod usage;
 
 use std::{collections::BTreeMap, path::Path};
 
-use crate::compile::{Recipe, Run};
+use crate::{
+    compile::{Recipe, Run},
+    exit::Failure,
+};
 
 pub use fill::fill;
+pub use limit::FetchLimit;
 pub use presence::missing;
 
 /// What a step takes from the network.
@@ -25,6 +35,16 @@ pub enum Source {
     File(FileSource),
     /// A `git-checkout`.
     Git(GitSource),
+}
+
+impl Source {
+    /// Its address, as written.
+    pub fn address(&self) -> &str {
+        match self {
+            Self::File(file) => &file.uri,
+            Self::Git(git) => &git.repository,
+        }
+    }
 }
 
 /// A file and what proves that it is the right one.
@@ -70,6 +90,16 @@ impl GitSource {
     fn input(&self, name: &str) -> &str {
         self.inputs.get(name).map_or("", String::as_str)
     }
+}
+
+/// Checks the form of sources, before any program sees a word of them.
+///
+/// # Errors
+/// A [`Failure`] (3) that lists those of `file` whose form is wrong.
+pub fn check(sources: &[Source], file: &Path) -> Result<(), Failure> {
+    fill::check(sources)
+        .map(drop)
+        .map_err(|failure| Failure { what: format!("{}: {}", file.display(), failure.what), ..failure })
 }
 
 /// The sources of all steps that would run, each once, in the order of the steps.

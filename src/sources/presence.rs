@@ -73,7 +73,7 @@ fn git_missing(git: &GitSource, cache: Option<&Path>) -> Option<String> {
 }
 
 /// The directory of what was fetched from a repository.
-fn key(repository: &str) -> String {
+pub(super) fn key(repository: &str) -> String {
     Sha256::digest(repository.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

@@ -17,7 +17,7 @@ use kiln::{
 
 use sha2::{Digest, Sha256};
 
-use crate::{cache::eventually, skip::skip};
+use crate::{cache::eventually, git_server, skip::skip};
 
 /// A server of one file, which breaks the first answer off in the middle.
 struct Server {
@@ -271,7 +271,7 @@ fn what_cannot_be_had_is_listed_in_one_error() {
             server.address
         )
     };
-    let git = "- uses: git-checkout\n  with: {repository: /nowhere.git, tag: v1, max-retries: 0}\n";
+    let git = "- uses: git-checkout\n  with: {repository: 'git://127.0.0.1:1/nowhere.git', tag: v1, max-retries: 0}\n";
     let steps =
         [fetch("missing", &wrong), fetch("file.txt", &wrong), fetch("file.txt", &right), git.to_owned()];
     build_file(directory.path(), &format!("pipeline:\n{}", steps.concat()));
@@ -370,7 +370,7 @@ fn nothing_that_lies_in_the_cache_runs_or_is_followed_when_it_is_filled() {
     assert!(made.status.success(), "{}", said(&made));
     let commit = String::from_utf8(made.stdout).unwrap().lines().next().unwrap().to_owned();
     let (url, pwned, victim) =
-        (format!("file://{}/main", base.display()), base.join("pwned"), base.join("victim"));
+        (format!("{}/main", git_server::serve(base)), base.join("pwned"), base.join("victim"));
     let checkout = |place: &str| {
         format!(
             "- uses: git-checkout\n  with: {{repository: \"{url}\", {place}, expected-commit: {commit}, max-retries: 0}}\n"
@@ -486,7 +486,7 @@ fn repositories_come_with_submodules_and_cherry_picks_and_need_their_server_once
     assert!(made.status.success(), "{}", said(&made));
     let made = String::from_utf8(made.stdout).unwrap();
     let [commit, fix] = made.lines().collect::<Vec<_>>()[..] else { panic!("{made}") };
-    let url = format!("file://{}/main", base.display());
+    let url = format!("{}/it's $HOME/main", git_server::serve(directory.path()));
     build_file(
         directory.path(),
         &format!(
