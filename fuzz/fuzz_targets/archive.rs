@@ -7,6 +7,7 @@ use kiln::{
     exit::{Code, code_of},
     package::{Limits, Package, collect},
 };
+use kiln_fuzz::repaired;
 use libfuzzer_sys::fuzz_target;
 
 static SCRATCH: LazyLock<tempfile::TempDir> = LazyLock::new(|| tempfile::tempdir().expect("a scratch directory"));
@@ -14,7 +15,7 @@ static SCRATCH: LazyLock<tempfile::TempDir> = LazyLock::new(|| tempfile::tempdir
 fuzz_target!(|stream: &[u8]| {
     let packages = ["p", "p-dev"].map(|name| Package { name: name.into(), file_stem: name.into() });
     let limits = Limits { entries: 1000, bytes: 1 << 20, header_bytes: 1 << 16 };
-    match collect(stream, &packages, &SCRATCH.path().join("out"), &limits) {
+    match collect(&repaired(stream)[..], &packages, &SCRATCH.path().join("out"), &limits) {
         Ok(artifacts) => assert_eq!(artifacts.len(), 2),
         Err(error) => assert_eq!(code_of(&error), Code::Package, "{error:#}"),
     }

@@ -1,0 +1,130 @@
+//! Writes what the fuzzers start from below `corpus/`: the build files of examples and tests, and small archives and frames.
+
+use std::{
+    fs,
+    io::Write,
+    path::{Path, PathBuf},
+};
+
+use kiln_protocol::{FromGuest, Stdin, Step, Stream, ToGuest, User, frame};
+
+fn main() -> std::io::Result<()> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut texts = Vec::new();
+    for directory in ["examples", "tests", "src/pipelines"] {
+        files(&root.join(directory), &mut texts)?;
+    }
+    let mut written = 0;
+    for path in texts.iter().filter(|path| path.extension().is_some_and(|ending| ending == "yaml")) {
+        let text = fs::read(path)?;
+        for target in ["manifest", "substitution"] {
+            written += seed(target, &text)?;
+        }
+    }
+    for condition in ["'${{build.arch}}' == 'x86_64' && a != \"b\" || (c == d)", "${{options.x.enabled}} == 'true'"] {
+        written += seed("substitution", format!("{condition}\0echo ${{{{package.name}}}} ${{{{ vars.x }}}}").as_bytes())?;
+    }
+    for archive in [upper()?, packages()?] {
+        for target in ["archive", "reader", "commit", "import"] {
+            written += seed(target, &archive)?;
+        }
+    }
+    for frames in frames() {
+        written += seed("frames", &frames)?;
+    }
+    println!("{written} seeds");
+    Ok(())
+}
+
+fn files(directory: &Path, found: &mut Vec<PathBuf>) -> std::io::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        if path.is_dir() { files(&path, found)? } else { found.push(path) }
+    }
+    Ok(())
+}
+
+fn seed(target: &str, content: &[u8]) -> std::io::Result<usize> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target);
+    fs::create_dir_all(&directory)?;
+    let number = fs::read_dir(&directory)?.count();
+    fs::write(directory.join(format!("seed-{number}")), content)?;
+    Ok(1)
+}
+
+fn entry(
+    archive: &mut tar::Builder<Vec<u8>>,
+    kind: tar::EntryType,
+    path: &str,
+    link: &str,
+    content: &[u8],
+) -> std::io::Result<()> {
+    let mut header = tar::Header::new_ustar();
+    header.set_entry_type(kind);
+    header.set_mode(0o644);
+    header.set_mtime(1);
+    header.set_size(content.len() as u64);
+    if !link.is_empty() {
+        header.set_link_name(link)?;
+    }
+    if kind == tar::EntryType::Char {
+        header.set_device_major(0)?;
+        header.set_device_minor(0)?;
+    }
+    archive.append_data(&mut header, path, content)
+}
+
+/// The stream of an upper directory.
+fn upper() -> std::io::Result<Vec<u8>> {
+    use tar::EntryType as Type;
+    let mut archive = tar::Builder::new(Vec::new());
+    let record = |text: &str| format!("{} {text}\n", text.len() + 4);
+    entry(&mut archive, Type::XHeader, "pax", "", record("SCHILY.xattr.trusted.overlay.opaque=y").as_bytes())?;
+    entry(&mut archive, Type::Directory, "d/", "", b"")?;
+    entry(&mut archive, Type::Regular, "d/file", "", b"content")?;
+    entry(&mut archive, Type::Link, "d/hard", "d/file", b"")?;
+    entry(&mut archive, Type::Symlink, "d/link", "file", b"")?;
+    entry(&mut archive, Type::Char, "there", "", b"")?;
+    entry(&mut archive, Type::Fifo, "pipe", "", b"")?;
+    entry(&mut archive, Type::XHeader, "pax", "", record("mtime=1700000000.123456789").as_bytes())?;
+    let long = "long/".repeat(30);
+    entry(&mut archive, Type::Directory, &long, "", b"")?;
+    let name = "sha256:2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881";
+    entry(&mut archive, Type::Regular, name, "", b"x")?;
+    archive.into_inner()
+}
+
+/// What a guest sends of two packages.
+fn packages() -> std::io::Result<Vec<u8>> {
+    use tar::EntryType as Type;
+    let mut archive = tar::Builder::new(Vec::new());
+    for directory in ["p/", "p/usr/", "p/usr/bin/", "p-dev/"] {
+        entry(&mut archive, Type::Directory, directory, "", b"")?;
+    }
+    entry(&mut archive, Type::Regular, "p/usr/bin/x", "", &[7; 700])?;
+    entry(&mut archive, Type::Link, "p/usr/bin/y", "p/usr/bin/x", b"")?;
+    entry(&mut archive, Type::Symlink, "p-dev/l", "../../etc/passwd", b"")?;
+    archive.into_inner()
+}
+
+/// Some of each direction, one after the other.
+fn frames() -> Vec<Vec<u8>> {
+    let output = FromGuest::Output { step: 1, stream: Stream::Stderr, bytes: b"said".to_vec() };
+    let data = FromGuest::Data(vec![1; 40]);
+    let from: Vec<u8> =
+        [output, data].iter().filter_map(|message| frame::encode(message, frame::MAX_FRAME).ok()).flatten().collect();
+    let step = Step {
+        index: 1,
+        argv: vec!["/bin/sh".into(), "-c".into(), "true".into()],
+        env: vec![("A".into(), "b".into())],
+        cwd: "/".into(),
+        user: User::Name("build".into()),
+        stdin: Stdin::Pipe,
+        timeout_ms: Some(1),
+    };
+    let to = frame::encode(&ToGuest::Run(step), frame::MAX_REQUEST).unwrap_or_default();
+    let mut cut = from.clone();
+    // best effort: writing to memory does not fail.
+    drop(cut.write_all(&[0xff; 9]));
+    vec![from, to, cut]
+}
