@@ -2,12 +2,13 @@
 
 use std::{env, process::ExitCode};
 
-use kiln::process::{REAPER_ARGUMENT, reaper_main};
+use kiln::process::{JAIL_ARGUMENT, REAPER_ARGUMENT, jail_main, reaper_main};
 
 fn main() -> ExitCode {
     let mut arguments = env::args_os().skip(1);
-    if arguments.next().is_some_and(|first| first == REAPER_ARGUMENT) {
-        return reaper_main(&arguments.next().unwrap_or_default());
+    match arguments.next() {
+        Some(first) if first == REAPER_ARGUMENT => reaper_main(&arguments.next().unwrap_or_default()),
+        Some(first) if first == JAIL_ARGUMENT => jail_main(arguments),
+        Some(_) | None => kiln::commands::main(),
     }
-    kiln::commands::main()
 }

@@ -12,6 +12,7 @@ mod child;
 mod command;
 mod exec;
 mod idmapped;
+mod jail;
 mod link;
 mod namespace;
 mod reaper;
@@ -39,10 +40,11 @@ pub use self::{
     command::{Command, Stdio},
     exec::watch,
     idmapped::idmapped,
+    jail::{JAIL_ARGUMENT, JAIL_DIRECTORY, Jail, JailNetwork, jail_main},
     link::{MARKER_VARIABLE, REAPER_ARGUMENT},
     namespace::{IdMap, IdRange, user_namespaces_usable},
     reaper::reaper_main,
-    removal::remove,
+    removal::{detach_below, remove},
     tail::Tail,
     terminal::{RestoreAtEnd, Terminals},
 };

@@ -19,6 +19,7 @@ use nix::{
 use super::{
     child::Child,
     exec::{self, Exec},
+    jail::{self, Jail},
     link::{self, Link},
     namespace::IdMap,
 };
@@ -62,6 +63,7 @@ pub struct Command {
     fds: Vec<(OwnedFd, RawFd)>,
     ids: Option<IdMap>,
     cgroups: Vec<OwnedFd>,
+    jail: Option<Jail>,
 }
 
 impl Command {
@@ -79,6 +81,7 @@ impl Command {
             fds: Vec::new(),
             ids: None,
             cgroups: Vec::new(),
+            jail: None,
         }
     }
 
@@ -169,6 +172,13 @@ impl Command {
         self
     }
 
+    /// It runs as root of this jail, in the jail's root directory, with no variables but those of [`Self::env`].
+    #[must_use]
+    pub fn jail(mut self, jail: Jail) -> Self {
+        self.jail = Some(jail);
+        self
+    }
+
     /// Program and arguments, as they will be.
     pub fn argv(&self) -> Vec<&OsStr> {
         std::iter::once(&self.program).chain(&self.args).map(OsString::as_os_str).collect()
@@ -179,10 +189,37 @@ impl Command {
         Path::new(&self.program).file_name().unwrap_or(&self.program).to_string_lossy().into_owned()
     }
 
-    pub(super) fn spawn(self, link: &Arc<Link>) -> Result<Child> {
+    /// Stands for the process that makes the jail, which becomes the parent of the program.
+    fn jailed(mut self, jail: &Jail, kiln: &Path) -> Result<Self> {
+        ensure!(in_search_path(&self.program), missing(&self.program));
+        let keep: Vec<RawFd> = self.fds.iter().map(|(_, number)| *number).collect();
+        let argv = std::iter::once(self.program).chain(self.args).collect();
+        let mut line = jail.wrap(&keep, argv).into_iter();
+        self.program = line.next().context("a jail has a command line")?;
+        self.args = line.collect();
+        self.fds.push((jail::program(kiln)?, jail::PROGRAM));
+        Ok(self.clear_env().env("PATH", jail::JAIL_PATH))
+    }
+
+    pub(super) fn spawn(mut self, link: &Arc<Link>) -> Result<Child> {
         let name = self.program_name();
-        let Self { program, args, env, clear_env, current_dir, stdin, stdout, stderr, fds, ids, cgroups } =
-            self;
+        if let Some(jail) = self.jail.take() {
+            self = self.jailed(&jail, link.kiln())?;
+        }
+        let Self {
+            program,
+            args,
+            env,
+            clear_env,
+            current_dir,
+            stdin,
+            stdout,
+            stderr,
+            fds,
+            ids,
+            cgroups,
+            jail: _,
+        } = self;
         let reserved = reserve(&fds)?;
         let exec = Exec::new(link.as_fd().as_raw_fd(), fds, ids, cgroups);
         let mut command = std::process::Command::new(&program);
@@ -208,6 +245,13 @@ impl Command {
             Err(error) => Err(error).with_context(|| format!("start {}", program.display())),
         }
     }
+}
+
+/// For what runs in a jail: whether this machine has it, which its own error could not tell.
+fn in_search_path(program: &OsStr) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    program.as_encoded_bytes().contains(&b'/')
+        || std::env::split_paths(&path).any(|directory| directory.join(program).is_file())
 }
 
 fn missing(program: &OsStr) -> Failure {

@@ -73,12 +73,23 @@ fn copy(directory: libc::c_int) -> Result<OwnedFd> {
     check(libc::c_int::try_from(tree).expect("a descriptor or -1")).map(own)
 }
 
+/// Attributes of a mount: `MOUNT_ATTR_…` of mount_setattr(2).
+pub(super) type Attributes = u64;
+
+/// Sets attributes of the mount whose root `mounted` is, and of all that are mounted below it.
+pub(super) fn set_attributes(mounted: &impl AsRawFd, attributes: Attributes) -> Result<()> {
+    let attr = MountAttr { set: attributes, clear: 0, propagation: 0, userns_fd: 0 };
+    set_with(mounted, &attr, libc::AT_EMPTY_PATH | libc::AT_RECURSIVE)
+}
+
 fn set(tree: &OwnedFd, attr: &MountAttr) -> Result<()> {
+    set_with(tree, attr, libc::AT_EMPTY_PATH)
+}
+
+fn set_with(tree: &impl AsRawFd, attr: &MountAttr, flags: libc::c_int) -> Result<()> {
     let (tree, size) = (tree.as_raw_fd(), size_of::<MountAttr>());
     let attr: *const MountAttr = attr;
     // SAFETY: an empty path means the descriptor itself; the struct is as large as is said and outlives the call.
-    let done = unsafe {
-        libc::syscall(libc::SYS_mount_setattr, tree, c"".as_ptr(), libc::AT_EMPTY_PATH, attr, size)
-    };
+    let done = unsafe { libc::syscall(libc::SYS_mount_setattr, tree, c"".as_ptr(), flags, attr, size) };
     check(libc::c_int::try_from(done).expect("0 or -1")).map(drop)
 }

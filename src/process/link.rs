@@ -11,7 +11,7 @@ use std::{
         fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd},
         unix::{ffi::OsStrExt, process::CommandExt},
     },
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::atomic::{AtomicBool, Ordering},
 };
@@ -88,6 +88,8 @@ pub(super) struct Link {
     marker: String,
     /// It has not read for so long that messages wait no more.
     is_deaf: AtomicBool,
+    /// Its program, which makes jails, too.
+    kiln: PathBuf,
 }
 
 impl Link {
@@ -104,7 +106,11 @@ impl Link {
         // It must not hold kiln's output open when kiln is gone, nor be in the group that a Ctrl-C or kill is for.
         command.stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
         let reaper = command.spawn()?;
-        Ok(Self { socket, reaper, marker, is_deaf: AtomicBool::new(false) })
+        Ok(Self { socket, reaper, marker, kiln: kiln.into(), is_deaf: AtomicBool::new(false) })
+    }
+
+    pub(super) fn kiln(&self) -> &Path {
+        &self.kiln
     }
 
     pub(super) fn marker(&self) -> &str {

@@ -77,6 +77,11 @@ impl IdMap {
         })
     }
 
+    /// These ranges, with all rights over files and namespaces in it.
+    pub(super) fn of(uids: IdRange, gids: IdRange) -> Self {
+        Self { uids: vec![uids], gids: vec![gids], rights: Rights::Everything }
+    }
+
     /// Of what [`Self::swap`] gives, all rights over files and namespaces, and not the reading alone.
     #[must_use]
     pub fn with_all_rights(mut self) -> Self {
@@ -96,7 +101,7 @@ impl IdMap {
 }
 
 /// The ids that exist here, as ranges of first and count: in a container not all do.
-fn existing(map: &str) -> anyhow::Result<Vec<(u32, u32)>> {
+pub(super) fn existing(map: &str) -> anyhow::Result<Vec<(u32, u32)>> {
     let text = fs::read_to_string(map).with_context(|| format!("read {map}"))?;
     text.lines()
         .map(|line| parse_range(line).with_context(|| format!("understand {line:?} of {map}")))

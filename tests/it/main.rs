@@ -21,6 +21,7 @@ mod help;
 mod host;
 mod host_programs;
 mod injection;
+mod jail;
 mod making;
 mod mavenrc;
 mod orphans;

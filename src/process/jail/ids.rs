@@ -1,0 +1,121 @@
+//! Which ids a jail's user namespace has: none of them that of a user of the host.
+//!
+//! As root, root's range of subuid(5) and subgid(5), else one from [`UNASSIGNED`] on. For an ordinary user unshare(1) has
+//! made a namespace with the user as its root and the user's range as the others: the others are the jail's.
+
+use std::fs::{self, File};
+
+use anyhow::{Context, Result};
+
+use super::super::namespace::{self, IdMap, IdRange};
+
+/// How many ids Debian uses: all of 16 bits.
+const COUNT: u32 = 65_536;
+/// Enough: the last of them is no valid id (-1 of 16 bits), and one of an ordinary user's is the user.
+const ENOUGH: u32 = COUNT - 1;
+/// Between what systemd gives to containers and the ids that are not valid as signed numbers: no distribution assigns these.
+const UNASSIGNED: u32 = 0x7000_0000;
+
+/// The ids of a jail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct JailIds {
+    uids: IdRange,
+    gids: IdRange,
+}
+
+impl JailIds {
+    pub(super) fn choose() -> Result<Self> {
+        let choose = |map: &str, ranges: &str| {
+            let text = fs::read_to_string(ranges).unwrap_or_default();
+            let wanted = of_root(&text).into_iter().chain([(UNASSIGNED, COUNT)]);
+            range(&namespace::existing(map)?, wanted).with_context(|| {
+                format!("{map} has no {ENOUGH} ids besides its first: too few for a distribution's users")
+            })
+        };
+        Ok(Self {
+            uids: choose("/proc/self/uid_map", "/etc/subuid")?,
+            gids: choose("/proc/self/gid_map", "/etc/subgid")?,
+        })
+    }
+
+    /// User and group of the jail's root, as they are named here.
+    pub(super) fn root(&self) -> (u32, u32) {
+        (self.uids.outside, self.gids.outside)
+    }
+
+    pub(super) fn namespace(&self) -> Result<File> {
+        let Self { uids, gids } = self.clone();
+        namespace::user_namespace(IdMap::of(uids, gids)).context("unshare the user namespace")
+    }
+}
+
+/// Those of `root:first:count`, the name perhaps a number, that are long enough.
+fn of_root(text: &str) -> Vec<(u32, u32)> {
+    let range = |line: &str| {
+        let fields: Vec<&str> = line.split(':').collect();
+        let [user, first, count] = fields[..] else { return None };
+        let (first, count): (u32, u32) = (first.trim().parse().ok()?, count.trim().parse().ok()?);
+        // A first of 0 would be root itself.
+        (["root", "0"].contains(&user) && first > 0 && count >= ENOUGH).then_some((first, count.min(COUNT)))
+    };
+    text.lines().filter_map(range).collect()
+}
+
+/// The first of `wanted` that exists; else the last of those that exist beside the first, which is who asks.
+fn range(existing: &[(u32, u32)], wanted: impl IntoIterator<Item = (u32, u32)>) -> Option<IdRange> {
+    let exists = |&(first, count): &(u32, u32)| {
+        let end = u64::from(first) + u64::from(count);
+        existing.iter().any(|&(start, len)| start <= first && end <= u64::from(start) + u64::from(len))
+    };
+    // The kernel lists neighbours apart where they are mapped apart; inside they are one range.
+    let mut runs: Vec<(u32, u32)> = Vec::new();
+    let mut sorted = existing.to_vec();
+    sorted.sort_unstable();
+    for (first, count) in sorted {
+        let (first, count) = if first == 0 { (1, count.saturating_sub(1)) } else { (first, count) };
+        match runs.last_mut() {
+            Some((start, len)) if start.checked_add(*len) == Some(first) => *len = len.saturating_add(count),
+            Some(_) | None => runs.push((first, count)),
+        }
+    }
+    let mut rest = runs.into_iter().filter(|&(_, count)| count >= ENOUGH).map(|(first, count)| {
+        let taken = count.min(COUNT);
+        (first + (count - taken), taken)
+    });
+    let found = wanted.into_iter().find(exists).or_else(|| rest.next_back());
+    found.map(|(outside, count)| IdRange { inside: 0, outside, count })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chosen(existing: &[(u32, u32)], subuid: &str) -> Option<(u32, u32)> {
+        let wanted = of_root(subuid).into_iter().chain([(UNASSIGNED, COUNT)]);
+        range(existing, wanted).map(|IdRange { inside, outside, count }| {
+            assert_eq!(inside, 0);
+            (outside, count)
+        })
+    }
+
+    #[test]
+    fn root_gives_its_range_or_one_that_nobody_has() {
+        let machine = [(0, u32::MAX)];
+        assert_eq!(chosen(&machine, ""), Some((UNASSIGNED, COUNT)));
+        assert_eq!(chosen(&machine, "a:1:65536\nroot:200000:100000\n"), Some((200_000, COUNT)));
+        assert_eq!(chosen(&machine, "0:200000:65536"), Some((200_000, COUNT)));
+        for useless in ["root:0:65536", "root:200000:10", "root:x:65536", "root:1", "root:4294967290:65536"] {
+            assert_eq!(chosen(&machine, useless), Some((UNASSIGNED, COUNT)), "{useless}");
+        }
+    }
+
+    #[test]
+    fn a_user_gives_the_range_and_never_the_user() {
+        assert_eq!(chosen(&[(0, 1), (1, 65_536)], "root:100000:65536"), Some((1, COUNT)));
+        assert_eq!(chosen(&[(0, 1), (1, 65_535)], ""), Some((1, ENOUGH)));
+        assert_eq!(chosen(&[(0, 65_536)], ""), Some((1, ENOUGH)));
+        assert_eq!(chosen(&[(0, 1), (1, 1000), (1001, 70_000)], ""), Some((5465, COUNT)));
+        assert_eq!(chosen(&[(0, 1)], ""), None);
+        assert_eq!(chosen(&[(0, 1), (1, 1000)], ""), None);
+    }
+}

@@ -1,0 +1,118 @@
+//! What programs of a jail may not do though they are its root: capabilities, the caller's keyring, and system calls.
+//!
+//! The user namespace is the border. This keeps away from the kernel what dpkg and its packages' scripts have no use for.
+#![expect(unsafe_code, reason = "prctl and keyctl with numbers, and a filter of seccomp(2)")]
+// UNSAFETY: system calls on numbers and on memory that outlives them.
+
+use anyhow::{Context, Result};
+use nix::{libc, sys::prctl::set_no_new_privs};
+
+use super::super::exec::check;
+
+/// Of capabilities(7), what installing packages and mounting /proc in a root takes.
+const CAPABILITIES: [libc::c_ulong; 15] = [
+    0,  // CAP_CHOWN
+    1,  // CAP_DAC_OVERRIDE
+    2,  // CAP_DAC_READ_SEARCH
+    3,  // CAP_FOWNER
+    4,  // CAP_FSETID
+    5,  // CAP_KILL
+    6,  // CAP_SETGID
+    7,  // CAP_SETUID
+    8,  // CAP_SETPCAP
+    10, // CAP_NET_BIND_SERVICE
+    18, // CAP_SYS_CHROOT
+    21, // CAP_SYS_ADMIN: mount(2)
+    27, // CAP_MKNOD: where a user namespace allows it (overlay's whiteouts)
+    29, // CAP_AUDIT_WRITE
+    31, // CAP_SETFCAP
+];
+/// More than any kernel has.
+const LAST_CAPABILITY: libc::c_ulong = 63;
+
+/// Answered with EPERM: those that docker's default profile denies, too, and that no package's script needs.
+const DENIED: [libc::c_long; 30] = [
+    libc::SYS_acct,
+    libc::SYS_add_key,
+    libc::SYS_bpf,
+    libc::SYS_clock_adjtime,
+    libc::SYS_clock_settime,
+    libc::SYS_delete_module,
+    libc::SYS_finit_module,
+    libc::SYS_init_module,
+    libc::SYS_io_uring_enter,
+    libc::SYS_io_uring_register,
+    libc::SYS_io_uring_setup,
+    libc::SYS_kcmp,
+    libc::SYS_kexec_file_load,
+    libc::SYS_kexec_load,
+    libc::SYS_keyctl,
+    libc::SYS_lookup_dcookie,
+    libc::SYS_open_by_handle_at,
+    libc::SYS_perf_event_open,
+    libc::SYS_process_vm_readv,
+    libc::SYS_process_vm_writev,
+    libc::SYS_ptrace,
+    libc::SYS_quotactl,
+    libc::SYS_reboot,
+    libc::SYS_request_key,
+    libc::SYS_settimeofday,
+    libc::SYS_swapoff,
+    libc::SYS_swapon,
+    libc::SYS_syslog,
+    libc::SYS_userfaultfd,
+    libc::SYS_vhangup,
+];
+
+/// `KEYCTL_JOIN_SESSION_KEYRING` of keyctl(2).
+const JOIN_SESSION_KEYRING: libc::c_int = 1;
+/// `AUDIT_ARCH_X86_64` and `AUDIT_ARCH_AARCH64` of `linux/audit.h`.
+const ARCHITECTURE: u32 = if cfg!(target_arch = "x86_64") { 0xc000_003e } else { 0xc000_00b7 };
+/// The bit of the number that tells calls of the x32 ABI.
+const X32: u32 = 0x4000_0000;
+/// `offsetof(struct seccomp_data, …)`.
+const NUMBER_AT: u32 = 0;
+const ARCHITECTURE_AT: u32 = 4;
+
+/// Gives up what the program is not to have; holds over exec.
+pub(super) fn confine() -> Result<()> {
+    let drop = |capability: libc::c_ulong| {
+        // SAFETY: plain system call on numbers. One that the kernel does not know is an error, and no capability.
+        unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) };
+    };
+    (0..=LAST_CAPABILITY).filter(|capability| !CAPABILITIES.contains(capability)).for_each(drop);
+    // A session keyring of its own; a kernel without keys has none to be read.
+    // SAFETY: plain system call; no name means a new one.
+    unsafe { libc::syscall(libc::SYS_keyctl, JOIN_SESSION_KEYRING, 0, 0, 0, 0) };
+    set_no_new_privs().context("give up new privileges")?;
+    load(&filter()).context("load the filter of system calls")
+}
+
+fn instruction(code: u32, jt: u8, jf: u8, k: u32) -> libc::sock_filter {
+    libc::sock_filter { code: u16::try_from(code).expect("an opcode has 16 bits"), jt, jf, k }
+}
+
+/// A classic BPF program (seccomp(2)): other architectures' calls and the denied ones fail with EPERM.
+fn filter() -> Vec<libc::sock_filter> {
+    let load = |at| instruction(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, at);
+    let equal = |k, jt, jf| instruction(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, jt, jf, k);
+    let answer = |k| instruction(libc::BPF_RET | libc::BPF_K, 0, 0, k);
+    let deny = || answer(libc::SECCOMP_RET_ERRNO | libc::EPERM.cast_unsigned());
+    let mut program = vec![load(ARCHITECTURE_AT), equal(ARCHITECTURE, 1, 0), deny(), load(NUMBER_AT)];
+    program.extend([instruction(libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K, 0, 1, X32), deny()]);
+    for number in DENIED {
+        program.extend([equal(u32::try_from(number).expect("a call's number is small"), 0, 1), deny()]);
+    }
+    program.push(answer(libc::SECCOMP_RET_ALLOW));
+    program
+}
+
+fn load(filter: &[libc::sock_filter]) -> std::io::Result<()> {
+    let program = libc::sock_fprog {
+        len: u16::try_from(filter.len()).expect("a filter has less than 4096 instructions"),
+        filter: filter.as_ptr().cast_mut(),
+    };
+    let mode = libc::c_ulong::from(libc::SECCOMP_MODE_FILTER);
+    // SAFETY: the program and its instructions outlive the call, which copies them.
+    check(unsafe { libc::prctl(libc::PR_SET_SECCOMP, mode, &raw const program, 0, 0) }).map(drop)
+}
