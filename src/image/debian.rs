@@ -8,6 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::scripts::{FETCH, HOOK, SEED};
 use crate::plan::ImageRecipe;
 
 /// Signs Debian's repositories; package debian-archive-keyring.
@@ -50,7 +51,7 @@ impl Mirror {
         let addresses = || {
             text.lines().map(str::trim).filter(|line| !line.starts_with('#')).flat_map(|line| {
                 let entry = line.starts_with("deb ") || line.starts_with("URIs:");
-                line.split_whitespace().filter(move |word| entry && word.contains(":/"))
+                line.split_whitespace().filter(move |word| entry && word.starts_with("http"))
             })
         };
         let ending = |end: &str| {
@@ -80,46 +81,82 @@ pub(super) fn sources(suite: &str, repositories: &[String], mirror: &Mirror) -> 
     lines
 }
 
-/// mmdebstrap's arguments, one root into `root`.
-pub(super) fn arguments(
+/// A hook and mmdebstrap's arguments for an empty root with apt's lists and every package's file, of which none is unpacked.
+pub(super) fn fetching(recipe: &ImageRecipe, suite: &str, root: &Path, sources: &[String]) -> Vec<OsString> {
+    // As mmdebstrap does, of the suite proper: a package's priority may be another one elsewhere.
+    let narrow = |what: &str| {
+        let arch = &recipe.arch;
+        format!("?narrow(?or(?archive(^{suite}$),?codename(^{suite}$)),?architecture({arch}),{what})")
+    };
+    let fetch = FETCH
+        .replace("ESSENTIAL", &narrow("?essential"))
+        .replace("PRIORITY", &narrow("?and(?priority(required),?not(?essential))"))
+        .replace("PACKAGES", &packages(recipe).join(" "));
+    let own = [
+        // Nothing is mounted in it.
+        "--mode=chrootless".to_owned(),
+        "--variant=custom".to_owned(),
+        "--skip=cleanup".to_owned(),
+        format!("--customize-hook={HOOK}"),
+    ];
+    arguments(recipe, fetch, own, suite, root, sources)
+}
+
+/// A hook and mmdebstrap's arguments for a root of what [`fetching`] has left.
+pub(super) fn installing(
     recipe: &ImageRecipe,
     suite: &str,
-    mode: &str,
     root: &Path,
     sources: &[String],
 ) -> Vec<OsString> {
-    let mut packages = recipe.packages.clone();
-    packages.push("ca-certificates".into());
-    let mut arguments: Vec<OsString> = [
-        "--variant=minbase",
-        &format!("--mode={mode}"),
-        "--format=directory",
-        &format!("--architectures={}", recipe.arch),
-        &format!("--keyring={KEYRING}"),
-        &format!("--include={}", packages.join(",")),
+    let own = [
+        // In a jail kiln is root of a user namespace, which is what this mode takes.
+        "--mode=root".to_owned(),
+        "--variant=minbase".to_owned(),
+        format!("--include={}", packages(recipe).join(",")),
+        format!("--setup-hook={HOOK}"),
+        // Newer ones refuse packages that they have not fetched.
+        "--skip=update,download/empty".to_owned(),
+        // A network namespace of the same owner would have to be there.
+        "--skip=chroot/mount/sys".to_owned(),
         // Nobody reads manuals in a build; they are a tenth of a root.
-        "--dpkgopt=path-exclude=/usr/share/man/*",
-        "--dpkgopt=path-exclude=/usr/share/info/*",
-        "--dpkgopt=path-exclude=/usr/share/doc/*",
-        "--dpkgopt=path-include=/usr/share/doc/*/copyright",
+        "--dpkgopt=path-exclude=/usr/share/man/*".to_owned(),
+        "--dpkgopt=path-exclude=/usr/share/info/*".to_owned(),
+        "--dpkgopt=path-exclude=/usr/share/doc/*".to_owned(),
+        "--dpkgopt=path-include=/usr/share/doc/*/copyright".to_owned(),
         // The root is thrown away when its image is made, and what a crash leaves is made anew: no package is worth waiting for.
-        "--dpkgopt=force-unsafe-io",
+        "--dpkgopt=force-unsafe-io".to_owned(),
         // Packages with alternatives (openjdk) link manuals into these and fail where they are missing.
-        r#"--essential-hook=for n in 1 2 3 4 5 6 7 8; do mkdir -p "$1/usr/share/man/man$n"; done"#,
-        // Their InRelease files say what the root was made from; they are removed after that.
-        "--skip=cleanup/apt/lists",
-    ]
-    .map(OsString::from)
-    .into();
+        r#"--essential-hook=for n in 1 2 3 4 5 6 7 8; do mkdir -p "$1/usr/share/man/man$n"; done"#.to_owned(),
+    ];
+    arguments(recipe, SEED.to_owned(), own, suite, root, sources)
+}
+
+fn arguments<const N: usize>(
+    recipe: &ImageRecipe,
+    hook: String,
+    own: [String; N],
+    suite: &str,
+    root: &Path,
+    sources: &[String],
+) -> Vec<OsString> {
+    let common = [
+        hook,
+        "--format=directory".to_owned(),
+        format!("--architectures={}", recipe.arch),
+        format!("--keyring={KEYRING}"),
+    ];
+    let mut arguments: Vec<OsString> = common.into_iter().chain(own).map(OsString::from).collect();
     arguments.push(suite.into());
     arguments.push(root.into());
     arguments.extend(sources.iter().map(OsString::from));
     arguments
 }
 
-/// For sh: in single quotes, with those inside taken out.
-pub(super) fn quoted(path: &Path) -> String {
-    format!("'{}'", path.to_string_lossy().replace('\'', r"'\''"))
+fn packages(recipe: &ImageRecipe) -> Vec<String> {
+    let mut packages = recipe.packages.clone();
+    packages.push("ca-certificates".into());
+    packages
 }
 
 #[cfg(test)]
@@ -142,48 +179,73 @@ mod tests {
         assert_eq!(Mirror::parse("deb http://other.example/ubuntu noble main"), Mirror::default());
     }
 
-    #[test]
-    fn mmdebstraps_command_line() {
-        let recipe = ImageRecipe::new(
+    fn recipe() -> ImageRecipe {
+        ImageRecipe::new(
             Source::Debian { suite: "bookworm".into() },
             vec!["make".into(), "gcc".into()],
-            vec!["deb [trusted=yes] http://r.example/ x main".into()],
+            vec!["deb [arch=amd64] http://r.example/ x main".into()],
             "amd64",
         )
-        .expect("valid");
+        .expect("valid")
+    }
+
+    const SOURCES: [&str; 4] = [
+        "deb http://deb.debian.org/debian bookworm main",
+        "deb http://deb.debian.org/debian bookworm-updates main",
+        "deb http://security.debian.org/debian-security bookworm-security main",
+        "deb [arch=amd64] http://r.example/ x main",
+    ];
+
+    #[test]
+    fn mmdebstraps_command_line() {
+        let recipe = recipe();
         let sources = sources("bookworm", &recipe.repositories, &Mirror::default());
-        let arguments = arguments(&recipe, "bookworm", "unshare", Path::new("/s/root"), &sources);
+        let arguments = installing(&recipe, "bookworm", Path::new("/s/root"), &sources);
         let expected = [
-            "--variant=minbase",
-            "--mode=unshare",
+            SEED,
             "--format=directory",
             "--architectures=amd64",
             "--keyring=/usr/share/keyrings/debian-archive-keyring.gpg",
+            "--mode=root",
+            "--variant=minbase",
             "--include=gcc,make,ca-certificates",
+            "--setup-hook=/work/hook",
+            "--skip=update,download/empty",
+            "--skip=chroot/mount/sys",
             "--dpkgopt=path-exclude=/usr/share/man/*",
             "--dpkgopt=path-exclude=/usr/share/info/*",
             "--dpkgopt=path-exclude=/usr/share/doc/*",
             "--dpkgopt=path-include=/usr/share/doc/*/copyright",
             "--dpkgopt=force-unsafe-io",
             r#"--essential-hook=for n in 1 2 3 4 5 6 7 8; do mkdir -p "$1/usr/share/man/man$n"; done"#,
-            "--skip=cleanup/apt/lists",
             "bookworm",
             "/s/root",
-            "deb http://deb.debian.org/debian bookworm main",
-            "deb http://deb.debian.org/debian bookworm-updates main",
-            "deb http://security.debian.org/debian-security bookworm-security main",
-            "deb [trusted=yes] http://r.example/ x main",
         ];
-        assert_eq!(arguments, expected.map(OsString::from));
+        let expected: Vec<OsString> = expected.into_iter().chain(SOURCES).map(OsString::from).collect();
+        assert_eq!(arguments, expected);
+    }
+
+    #[test]
+    fn packages_are_fetched_in_the_transactions_in_which_they_are_installed() {
+        let recipe = recipe();
+        let sources = sources("bookworm", &recipe.repositories, &Mirror::default());
+        let arguments = fetching(&recipe, "bookworm", Path::new("/s/seed"), &sources);
+        let hook = arguments[0].to_str().expect("UTF-8");
+        let narrow = "?narrow(?or(?archive(^bookworm$),?codename(^bookworm$)),?architecture(amd64),";
+        for install in [
+            format!("install '{narrow}?essential)'\n"),
+            format!(
+                "install gcc make ca-certificates '{narrow}?and(?priority(required),?not(?essential)))'\n"
+            ),
+        ] {
+            assert!(hook.contains(&install), "{hook}");
+        }
+        assert_eq!(arguments[8..10], ["bookworm", "/s/seed"]);
+        assert_eq!(arguments[10..], SOURCES);
     }
 
     #[test]
     fn sid_has_no_security() {
         assert_eq!(sources("sid", &[], &Mirror::default()).len(), 1);
-    }
-
-    #[test]
-    fn a_path_is_one_word_of_sh() {
-        assert_eq!(quoted(Path::new("/a b/it's")), r"'/a b/it'\''s'");
     }
 }

@@ -10,6 +10,7 @@
 //! Before it: a recipe. After it: QEMU opens `root.erofs`, read-only; one that is removed meanwhile stays readable.
 
 use std::{
+    ffi::OsString,
     fs::{self, File, Permissions},
     io::Write,
     os::unix::fs::{PermissionsExt, symlink},
@@ -29,6 +30,7 @@ use sha2::{Digest, Sha256};
 use super::{
     key::{self, Key},
     making::{self, Job},
+    staging,
 };
 use crate::{
     env::Env,
@@ -43,12 +45,16 @@ use crate::{
 /// Part of every key: to be raised when images are made differently.
 const FORMAT: &str = "kiln image 1";
 
+/// What apt and mmdebstrap take from the environment.
+const VARIABLES: [&str; 5] = ["http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "SOURCE_DATE_EPOCH"];
+
 /// The images of one home.
 #[derive(Debug, Clone)]
 pub struct Store {
     images: PathBuf,
     memos: PathBuf,
     scratch: PathBuf,
+    variables: Vec<(OsString, OsString)>,
 }
 
 /// An image that is in the store.
@@ -90,7 +96,9 @@ impl Store {
     pub fn open(home: &Home, env: &Env) -> Result<Self> {
         let scratch = scratch_dir(env);
         let scratch = std::path::absolute(scratch).with_context(|| format!("find {}", scratch.display()))?;
-        Ok(Self { images: home.dir("images")?, memos: home.dir("memos")?, scratch })
+        let set = |name: &str| env.get(name).map(|value| (OsString::from(name), value.to_owned()));
+        let variables = VARIABLES.iter().filter_map(|name| set(name)).collect();
+        Ok(Self { images: home.dir("images")?, memos: home.dir("memos")?, scratch, variables })
     }
 
     /// The key of a recipe. A tar that was not seen before is read; of a directory every entry is looked at.
@@ -117,6 +125,7 @@ impl Store {
         sink: &mut dyn Sink,
     ) -> Result<Image> {
         let key = self.key(recipe)?;
+        self.sweep_attempts();
         if let Some(image) = self.read(&key)? {
             tell(sink, recipe, ImageState::Present);
             return Ok(image);
@@ -141,9 +150,12 @@ impl Store {
             return self.ensure(recipe, spawner, sink).await;
         };
         let key = self.key(recipe)?;
+        self.sweep_attempts();
         let _lock = self.lock(&key, recipe, sink).await?;
         if let Some(image) = self.read(&key)? {
-            let now = making::in_release(suite, recipe, &self.scratch, spawner).await?;
+            let staging =
+                self.scratch.join(format!("kiln-apt-{}-{}", &key.as_str()[..16], std::process::id()));
+            let now = making::in_release(suite, recipe, &staging, &self.variables, spawner).await?;
             if image.record.in_release.as_deref() == Some(now.as_str()) {
                 tell(sink, recipe, ImageState::Present);
                 return Ok(image);
@@ -164,15 +176,10 @@ impl Store {
 
     /// Removes the images that `unwanted` names, and what interrupted makers left. One that is being made is passed
     /// over. What it removed is returned.
-    pub async fn prune(&self, spawner: &Spawner, unwanted: impl Fn(&Image) -> bool) -> Result<Vec<Image>> {
+    pub fn prune(&self, unwanted: impl Fn(&Image) -> bool) -> Result<Vec<Image>> {
         let mut removed = Vec::new();
-        let attempts = self.names()?.into_iter().filter_map(|name| attempt_key(&name));
         let images: Vec<Image> = self.list()?.into_iter().filter(|image| unwanted(image)).collect();
-        for key in attempts {
-            if self.try_lock(&key)?.is_some() {
-                self.sweep(&key, spawner).await?;
-            }
-        }
+        self.sweep_attempts();
         for image in images {
             let Some(_lock) = self.try_lock(&image.key)? else { continue };
             self.remove(&image.key)?;
@@ -189,15 +196,15 @@ impl Store {
         sink: &mut dyn Sink,
     ) -> Result<Image> {
         tell(sink, recipe, ImageState::Making);
-        self.sweep(key, spawner).await?;
+        self.sweep(key)?;
         let attempt = Attempt::new(self, key)?;
         let (image, details) = (attempt.file("root.erofs")?, attempt.file("details")?);
         let staging = &attempt.staging;
-        // Both go with a kiln that is killed; what a power cut leaves, the next one sweeps.
-        let left = [staging.clone(), attempt.directory.path().to_owned()];
-        let at_end = left.each_ref().map(|path| spawner.remove_at_end(path));
-        Job { recipe, image: &image, details: &details, staging, spawner }.run(sink).await?;
-        at_end.iter().zip(&left).for_each(|(at_end, path)| at_end.forget(path));
+        // It goes with a kiln that is killed, as the staging directory does; what a power cut leaves, the next one sweeps.
+        let at_end = spawner.remove_at_end(attempt.directory.path());
+        let variables = &self.variables;
+        Job { recipe, image: &image, details: &details, staging, variables, spawner }.run(sink).await?;
+        at_end.forget(attempt.directory.path());
         attempt.keep(recipe, &image, &self.images.join(key.as_str()))?;
         let image = self.read(key)?.context("an image that was just made is gone")?;
         tell(sink, recipe, ImageState::Made);
@@ -263,12 +270,28 @@ impl Store {
         lock_when_free(self.lock_file(key)?, key).await
     }
 
+    /// Removes what interrupted makers left, of any key that nobody makes now. What cannot be removed keeps no build from
+    /// running.
+    fn sweep_attempts(&self) {
+        let attempts = || -> Result<()> {
+            for key in self.names()?.iter().filter_map(|name| attempt_key(name)) {
+                if self.try_lock(&key)?.is_some() {
+                    self.sweep(&key)?;
+                }
+            }
+            staging::sweep(&self.scratch)
+        };
+        if let Err(error) = attempts() {
+            tracing::warn!("{error:#}");
+        }
+    }
+
     /// Removes what interrupted attempts at this key left. Its lock is held.
-    async fn sweep(&self, key: &Key, spawner: &Spawner) -> Result<()> {
+    fn sweep(&self, key: &Key) -> Result<()> {
         for name in self.names()?.iter().filter(|name| attempt_key(name).as_ref() == Some(key)) {
             let attempt = self.images.join(name);
             if let Ok(staging) = fs::read_link(attempt.join("staging")) {
-                making::remove_tree(spawner, &staging).await?;
+                staging::sweep_one(&staging)?;
             }
             process::remove(&attempt).with_context(|| format!("remove {}", attempt.display()))?;
         }
@@ -334,7 +357,7 @@ impl Attempt {
     fn keep(self, recipe: &ImageRecipe, image: &File, entry: &Path) -> Result<()> {
         let Self { directory, staging: _ } = self;
         let path = directory.path();
-        let details = fs::read_to_string(path.join("details")).context("read the details")?;
+        let details = making::read_details(&path.join("details"))?;
         let made = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
         let in_release = details.lines().find_map(|line| line.strip_prefix("inrelease ")).map(String::from);
         let packages =

@@ -1,0 +1,92 @@
+//! What makers do, for `sh -eu` in the writable directory of a jail.
+//!
+//! Before it: [`super::making`] and [`super::debian`] choose the programs. Values are arguments, never part of a script.
+
+/// Packs the working directory into descriptor 3. Not compressed: a guest without KVM would pay for it at each read.
+/// Times are kept (Python's caches are valid for one modification time); the UUID is fixed, nothing looks at it.
+pub(super) const PACK: &str = r#"
+for directory in dev proc sys run tmp; do rm -rf "./$directory"; mkdir -m 755 "./$directory"; done
+chmod 1777 tmp
+mkfs.erofs --quiet -U 6b696c6e-0000-4000-8000-000000000000 /proc/self/fd/3 .
+"#;
+
+/// Unpacks the tar of standard input below the working directory. GNU tar refuses `..`, strips leading slashes, and makes
+/// links that lead elsewhere only when all else is unpacked, so that no entry passes through one.
+pub(super) const UNPACK: &str = r#"
+tar --extract --file - "$@" --numeric-owner --same-owner --same-permissions --xattrs --xattrs-include='*' --exclude='./dev/*' --anchored --exclude='dev/*'
+"#;
+
+/// An empty root to fill, and into it.
+pub(super) const ROOT: &str = r#"
+mkdir -m 755 root
+cd root
+"#;
+
+/// Takes a Debian root apart from what belongs to the host or to apt; says to descriptor 4 which packages it has.
+pub(super) const TIDY: &str = r#"
+cd root
+dpkg-query --admindir=./var/lib/dpkg --show --showformat '${Package} ${Version}\n' >&4
+rm -rf var/lib/apt/lists var/cache/apt var/log/apt var/log/bootstrap.log var/log/dpkg.log var/log/alternatives.log
+mkdir -p var/lib/apt/lists var/cache/apt
+rm -f etc/resolv.conf etc/hostname etc/machine-id etc/hosts
+: > etc/machine-id
+printf '127.0.0.1 localhost\n::1 localhost\n' > etc/hosts
+"#;
+
+/// One hash over the InRelease files below `$1`, in the order of their names.
+pub(super) const IN_RELEASE: &str = r#"
+in_release() { for file in "$1"/*_InRelease; do sha256sum < "$file"; done | sha256sum | sed 's/^/inrelease /; s/ *-$//'; }
+"#;
+
+/// Runs mmdebstrap with the arguments but the first, which is the script of a hook, to be named by its path.
+pub(super) const MMDEBSTRAP: &str = r#"
+printf '#!/bin/sh\nset -eu\n%s' "$1" > hook
+chmod 755 hook
+shift
+mmdebstrap "$@"
+"#;
+
+/// Says to descriptor 4 which release [`FETCH`] took the packages of.
+pub(super) const RELEASE: &str = r#"
+in_release seed/var/lib/apt/lists >&4
+"#;
+
+/// Where [`MMDEBSTRAP`] puts the hook.
+pub(super) const HOOK: &str = "/work/hook";
+
+/// A hook of mmdebstrap's in an empty root (`$1`) with apt's lists: all packages are fetched, in the two transactions in which
+/// mmdebstrap installs them, so that each is the one that apt will choose then. ESSENTIAL, PACKAGES and PRIORITY are replaced.
+pub(super) const FETCH: &str = r#"
+export APT_CONFIG="$MMDEBSTRAP_APT_CONFIG" TMPDIR="$1/tmp" DEBIAN_FRONTEND=noninteractive
+apt-get -qq --download-only install 'ESSENTIAL'
+for deb in "$1"/var/cache/apt/archives/*.deb; do
+  dpkg-deb --field "$deb"
+  printf 'Status: install ok installed\n\n'
+done > "$1/var/lib/dpkg/essential"
+apt-get -qq --download-only -o Dir::State::Status="$1/var/lib/dpkg/essential" install PACKAGES 'PRIORITY'
+"#;
+
+/// A hook of mmdebstrap's before it updates the lists of a root (`$1`): it has them, and the packages, from [`FETCH`].
+pub(super) const SEED: &str = r#"
+for directory in var/lib/apt/lists var/cache/apt; do
+  rm -rf "$1/$directory"
+  mv "seed/$directory" "$1/$directory"
+done
+rm -rf seed
+"#;
+
+/// apt-get in the working directory, without indexes: only the InRelease files. `$1` is the architecture, `$2` the keyring, the
+/// others are lines of sources.list.
+pub(super) const UPDATE: &str = r#"
+architecture=$1 keyring=$2
+shift 2
+printf '%s\n' "$@" > sources.list
+mkdir -p lists/partial cache state
+apt-get -o Dir="$PWD" -o Dir::Etc::SourceList="$PWD/sources.list" -o Dir::Etc::SourceParts=/dev/null \
+  -o Dir::State="$PWD/state" -o Dir::State::Lists="$PWD/lists" -o Dir::State::Status=/dev/null -o Dir::Cache="$PWD/cache" \
+  -o Dir::Etc::Trusted="$keyring" -o Dir::Etc::TrustedParts=/dev/null \
+  -o APT::Architecture="$architecture" -o APT::Architectures="$architecture" \
+  -o Acquire::Languages=none -o Acquire::IndexTargets::deb::Packages::DefaultEnabled=false -o APT::Sandbox::User= \
+  -o APT::Update::Error-Mode=any update >&2
+in_release lists
+"#;
