@@ -327,6 +327,9 @@ pub struct MachineArgs {
     /// Start with an empty /home/build.
     #[arg(long, conflicts_with = "source_dir")]
     pub empty_workspace: bool,
+    /// Let the build file name repositories that are not signed, or that lie on this host's loopback.
+    #[arg(long)]
+    pub allow_insecure_repositories: bool,
     /// Where packages are written, below a directory for the architecture.
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, default_value = "./packages/")]
     pub out_dir: PathBuf,

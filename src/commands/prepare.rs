@@ -121,14 +121,11 @@ fn image(recipe: &Recipe, wishes: &Wishes, sink: &mut dyn Sink) -> Result<ImageR
         .map(|name| name.to_string())
         .chain(recipe.appended_packages.iter().cloned())
         .collect();
-    let repositories: Vec<String> = contents
-        .repositories
-        .iter()
-        .chain(&contents.build_repositories)
-        .map(|line| line.to_string())
-        .collect();
+    let mut repositories = Vec::new();
     if let plan::ImageSource::Debian { .. } = source {
         packages.extend(map_packages(&asked)?);
+        let lines = contents.repositories.iter().chain(&contents.build_repositories);
+        repositories = plan::allowed_repositories(lines, wishes.insecure_repositories)?;
     }
     let image = ImageRecipe::new(source, packages, repositories, debian_arch(recipe.arch)?)?;
     if let Some(text) = image.left_out(&asked) {

@@ -18,8 +18,7 @@ use crate::{
     exit::Failure,
     manifest::duration,
     plan::{
-        AcceleratorWish, CacheModeWish, CacheSharing, HostLoopback, ImageReference, Network, RunnerKind,
-        Trace, VirtiofsWish, Wishes, parse_bytes, parse_cpus, parse_disk, parse_memory,
+    AcceleratorWish, CacheModeWish, CacheSharing, HostLoopback, ImageReference, InsecureRepositories, Network, RunnerKind, Trace, VirtiofsWish, Wishes, parse_bytes, parse_cpus, parse_disk, parse_memory,
     },
     sources::FetchLimit,
 };
@@ -52,6 +51,10 @@ pub(super) fn wishes(args: &MachineArgs, env: &Env, file: &Path) -> Result<Wishe
     Ok(Wishes {
         runner,
         image: args.image.as_deref().map(ImageReference::parse).transpose()?,
+        insecure_repositories: match args.allow_insecure_repositories {
+            true => InsecureRepositories::Allowed,
+            false => InsecureRepositories::Refused,
+        },
         source,
         hidden,
         cache_dir,

@@ -18,6 +18,7 @@ mod limits;
 mod loopback;
 mod packages;
 mod quantity;
+mod repositories;
 mod resolve;
 mod resources;
 mod sandbox;
@@ -49,6 +50,7 @@ pub use image::{
 pub use interactive::{Wanted, command, shell_in_place_of};
 pub use packages::map_packages;
 pub use quantity::{Bytes, parse_bytes};
+pub use repositories::{InsecureRepositories, allowed_repositories};
 pub use resolve::{DEFAULT_CAPABILITIES, Facts, PlatformFacts, TCG_SLOWNESS, cache_plan, resolve};
 pub use resources::{parse_cpus, parse_disk, parse_memory};
 pub use sandbox::{RootForm, Sandbox};

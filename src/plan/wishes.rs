@@ -4,7 +4,9 @@ use std::{path::PathBuf, time::Duration};
 
 use serde::Serialize;
 
-use super::{Bytes, CacheSharing, HostLoopback, ImageReference, Network, Slirp, Supplies, Trace};
+use super::{
+    Bytes, CacheSharing, HostLoopback, ImageReference, InsecureRepositories, Network, Slirp, Supplies, Trace,
+};
 
 /// A backend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -60,6 +62,8 @@ pub struct Wishes {
     pub runner: RunnerKind,
     /// `--image`.
     pub image: Option<ImageReference>,
+    /// `--allow-insecure-repositories`.
+    pub insecure_repositories: InsecureRepositories,
     /// `--source-dir`, absolute; `None` with `--empty-workspace`.
     pub source: Option<PathBuf>,
     /// What of the source the build must not see, relative to it.
