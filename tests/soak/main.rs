@@ -15,6 +15,7 @@ mod differential;
 mod docker;
 mod ecosystems;
 mod family;
+mod images;
 mod kills;
 mod leftovers;
 mod lot;
