@@ -22,8 +22,9 @@ use nix::{
 use zstd::stream::{read::Decoder, write::Encoder};
 
 use super::{
+    attributes::user_attributes,
     lease::Lease,
-    place::{What, bytes, permissions, shown, user_attributes},
+    place::{What, bytes, permissions, shown},
     rules,
     stage::{CommitLimit, LeftOut, Origin, Outcome, is_below, stage_from, too_deep},
     target,

@@ -41,6 +41,7 @@
 //! all access goes through [`place`], sizes, depth and numbers are bounded, set-id bits and devices are not kept, and the
 //! names that recovery follows are those of the journal, which no guest can reach.
 
+mod attributes;
 mod bring;
 mod broken;
 mod commit;

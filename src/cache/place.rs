@@ -30,10 +30,6 @@ use nix::{
     },
     unistd::{UnlinkatFlags, fchownat, fsync, linkat, symlinkat, syncfs, unlinkat},
 };
-use xattr::FileExt as _;
-
-/// How the names of extended attributes begin that users may set (xattr(7)).
-pub(super) const USER_ATTRIBUTE: &[u8] = b"user.";
 
 /// An open directory.
 #[derive(Debug)]
@@ -296,23 +292,6 @@ impl Place {
 /// Sets a file's time of change.
 pub(super) fn set_time(file: impl AsFd, seconds: i64, nanos: u32) -> io::Result<()> {
     Ok(futimens(file, &TimeSpec::UTIME_OMIT, &TimeSpec::new(seconds, i64::from(nanos)))?)
-}
-
-/// A file's extended attributes that belong to users, by name: those that are kept.
-pub(super) fn user_attributes(file: &File) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
-    let names = match file.list_xattr() {
-        // The file system has none.
-        Err(error) if error.raw_os_error() == Some(Errno::EOPNOTSUPP as i32) => return Ok(Vec::new()),
-        names => names?,
-    };
-    let mut found = Vec::new();
-    for name in names.filter(|name| name.as_bytes().starts_with(USER_ATTRIBUTE)) {
-        if let Some(value) = file.get_xattr(&name)? {
-            found.push((name.as_bytes().to_vec(), value));
-        }
-    }
-    found.sort();
-    Ok(found)
 }
 
 /// A path's directory and its last name.

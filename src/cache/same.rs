@@ -6,7 +6,7 @@ use std::{
     os::unix::fs::{FileExt, MetadataExt},
 };
 
-use super::place::{Place, user_attributes};
+use super::{attributes::user_attributes, place::Place};
 
 /// In pieces of this size files are compared.
 const PIECE: usize = 256 << 10;

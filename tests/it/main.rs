@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod argv;
+mod attributes;
 mod broken;
 mod bubblewrap;
 mod cache;

@@ -17,8 +17,9 @@ use xattr::FileExt as _;
 use super::{FLUSH_EACH, Origin, Stager, kept, refusals::refuse, seen::Was};
 use crate::{
     cache::{
+        attributes::{self, user_attributes},
         hashed::{self, Claim, Should},
-        place::{USER_ATTRIBUTE, What, bytes, permissions, set_time, shown, user_attributes, what},
+        place::{What, bytes, permissions, set_time, shown, what},
         rules, target, times,
     },
     ecosystem,
@@ -205,7 +206,7 @@ fn mode(entry: &Entry) -> u32 {
 
 /// The attributes that are kept.
 fn users(entry: &Entry) -> Vec<&(Vec<u8>, Vec<u8>)> {
-    entry.xattrs.iter().filter(|(key, _)| key.starts_with(USER_ATTRIBUTE)).collect()
+    entry.xattrs.iter().filter(|(key, _)| attributes::is_kept(key)).collect()
 }
 
 /// Gives a file or directory the attributes of its entry.

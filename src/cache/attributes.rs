@@ -1,0 +1,91 @@
+//! The extended attributes of files in a cache: which a commit, an import and an export carry, and which must not lie there.
+
+use std::{fs::File, io, os::unix::ffi::OsStrExt};
+
+use nix::errno::Errno;
+use xattr::FileExt as _;
+
+/// How the names of attributes begin that users may set (xattr(7)).
+const USER: &[u8] = b"user.";
+
+/// A program that has it runs with capabilities (capabilities(7), "File capabilities").
+const CAPABILITY: &[u8] = b"security.capability";
+
+/// Attributes that a file system or a container tool obeys: a file that has one is taken for another than it is, with
+/// another owner, mode or content, by whoever mounts the cache.
+const OBEYED: [&[u8]; 6] = [
+    // overlayfs: opaque directories, whiteouts, redirects, content that lies elsewhere.
+    b"trusted.overlay.",
+    // The same, mounted with `userxattr`.
+    b"user.overlay.",
+    b"user.fuseoverlayfs.",
+    // QEMU's 9p server with `mapped-xattr`: owner, mode and device number.
+    b"user.virtfs.",
+    // containers/storage: owner and mode (`user.containers.override_stat`).
+    b"user.containers.",
+    // PRoot and umoci: owner.
+    b"user.rootlesscontainers",
+];
+
+/// Whether a cache keeps an attribute of this name.
+pub(super) fn is_kept(name: &[u8]) -> bool {
+    name.starts_with(USER) && !is_harmful(name)
+}
+
+/// Whether a file that has an attribute of this name has more rights than its mode says, or is not what it seems.
+pub(super) fn is_harmful(name: &[u8]) -> bool {
+    name == CAPABILITY || OBEYED.iter().any(|space| name.starts_with(space))
+}
+
+/// A file's extended attributes that belong to users, by name: those that are kept.
+pub(super) fn user_attributes(file: &File) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
+    let names = match file.list_xattr() {
+        Err(error) if is_unsupported(&error) => return Ok(Vec::new()),
+        names => names?,
+    };
+    let mut found = Vec::new();
+    for name in names.filter(|name| is_kept(name.as_bytes())) {
+        if let Some(value) = file.get_xattr(&name)? {
+            found.push((name.as_bytes().to_vec(), value));
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// Whether the file system has no attributes at all.
+fn is_unsupported(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(Errno::EOPNOTSUPP as i32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_users_set_is_kept_and_what_others_obey_is_not() {
+        for (name, kept, harmful) in [
+            ("user.note", true, false),
+            ("user.overlayfs", true, false),
+            ("user.overlay.opaque", false, true),
+            ("user.overlay.redirect", false, true),
+            ("user.overlay.overlay.opaque", false, true),
+            ("user.fuseoverlayfs.opaque", false, true),
+            ("user.virtfs.uid", false, true),
+            ("user.containers.override_stat", false, true),
+            ("user.rootlesscontainers", false, true),
+            ("trusted.overlay.metacopy", false, true),
+            ("trusted.note", false, false),
+            ("security.capability", false, true),
+            ("security.selinux", false, false),
+        ] {
+            let name = name.as_bytes();
+            assert_eq!(
+                (is_kept(name), is_harmful(name)),
+                (kept, harmful),
+                "{}",
+                String::from_utf8_lossy(name)
+            );
+        }
+    }
+}
