@@ -26,7 +26,10 @@ use std::{
 
 use anyhow::{Context, Result};
 use kiln_protocol::{ExitStatus, FromGuest, LinkScope, Step, ToGuest, World};
-use tokio::{sync::mpsc, time::Instant};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, timeout},
+};
 
 pub use attend::{Console, ReaderGone, Typed};
 pub use commit::Commit;
@@ -48,6 +51,8 @@ use output::Output;
 
 /// How long a guest may take to end after it was told to; then it is killed. Its disks are thrown away: only shares are flushed.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
+/// How long what was killed may take to end: a process that waits for a disk cannot be killed before that answers.
+const DEATH_LIMIT: Duration = Duration::from_secs(10);
 /// Said at the first signal, since the end in order can take [`CANCEL_GRACE`].
 const INTERRUPTED: &str = "interrupted: the step is being ended; a second signal ends the build at once";
 /// How long the agent may take to end a step that it was told to cancel.
@@ -107,6 +112,7 @@ impl Engine<'_> {
             }
             Ok(_) | Err(_) => talk.kill(),
         }
+        self.await_end(&mut talk).await;
         // Only now has the build succeeded.
         if let (Some(staged), Some(commit)) = (result?, self.commit.take()) {
             self.phases.enter("commit");
@@ -132,7 +138,15 @@ impl Engine<'_> {
             Ok(_) => self.shut_down(&mut talk).await?,
             Err(_) => talk.kill(),
         }
+        self.await_end(&mut talk).await;
         result
+    }
+
+    /// What the build wrote into the host's cache is looked through next: nothing may write there any more.
+    async fn await_end(&self, talk: &mut Conversation) {
+        if self.plan.writes_through() && timeout(DEATH_LIMIT, talk.gone()).await.is_err() {
+            tracing::warn!("a process of the build does not end: it may still write into the cache");
+        }
     }
 
     fn conversation(&self, launched: Launched) -> Conversation {

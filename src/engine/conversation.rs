@@ -176,6 +176,11 @@ impl Conversation {
         }
     }
 
+    /// As [`Machine::gone`].
+    pub(super) async fn gone(&mut self) {
+        self.machine.gone().await;
+    }
+
     pub(super) fn kill(&mut self) {
         self.machine.kill();
     }

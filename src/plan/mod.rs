@@ -147,13 +147,16 @@ impl std::fmt::Display for PackageId {
 }
 
 impl Plan {
+    /// Whether what the build writes into the cache reaches the host's directory as it is written.
+    pub fn writes_through(&self) -> bool {
+        self.cache.as_ref().is_some_and(|cache| cache.mode.writes() == CacheWrites::Through)
+    }
+
     /// Whether what the build left has to be told to end, so that nothing is lost. A microVM through which nothing was
     /// written to the host holds nothing back once its packages have left.
     pub fn ends_in_order(&self) -> bool {
         match &self.platform {
-            Platform::Qemu(_) => {
-                self.cache.as_ref().is_some_and(|cache| cache.mode.writes() == CacheWrites::Through)
-            }
+            Platform::Qemu(_) => self.writes_through(),
             Platform::Docker(_) | Platform::Bubblewrap(_) => true,
         }
     }

@@ -23,7 +23,7 @@ use tokio::{
 };
 use tracing::{debug, warn};
 
-use super::{exec, link::Link};
+use super::{exec, link::Link, table};
 
 /// How a process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -61,6 +61,8 @@ pub struct Child {
     pidfd: AsyncFd<OwnedFd>,
     link: Arc<Link>,
     ended: Option<ExitStatus>,
+    /// Those that it had started when it was killed, who may outlive it for a moment.
+    below: Vec<OwnedFd>,
 }
 
 impl Child {
@@ -69,7 +71,7 @@ impl Child {
         let pid = Pid::from_raw(i32::try_from(id).context("process ids are below 2^22")?);
         let pidfd = exec::pidfd_open(pid.as_raw()).context("open the descriptor of a process")?;
         let pidfd = exec::watch(pidfd).context("watch a process")?;
-        Ok(Self { inner, pid, pidfd, link, ended: None })
+        Ok(Self { inner, pid, pidfd, link, ended: None, below: Vec::new() })
     }
 
     /// Its process id, which is that of its group and session, too.
@@ -130,7 +132,25 @@ impl Child {
     /// Kills it and its group, without waiting for its end.
     pub fn kill(&mut self) {
         if self.ended.is_none() {
+            self.below.extend(descendants(self.pid.as_raw()));
             self.signal(Signal::SIGKILL);
+        }
+    }
+
+    /// Kills it unless it has ended, and waits until it is gone, and those that it and its children had started. The first
+    /// process of a pid namespace goes last of those in it (pid_namespaces(7)).
+    pub async fn gone(&mut self) {
+        self.kill();
+        if let Err(error) = self.wait().await {
+            warn!(pid = %self.pid, error = %format!("{error:#}"), "cannot be waited for");
+        }
+        for pidfd in std::mem::take(&mut self.below) {
+            // Best effort: it may have ended by itself.
+            let _ = exec::pidfd_kill(&pidfd);
+            match exec::watch(pidfd) {
+                Ok(pidfd) => drop(pidfd.readable().await),
+                Err(error) => warn!(pid = %self.pid, %error, "what it started cannot be waited for"),
+            }
         }
     }
 
@@ -141,6 +161,24 @@ impl Child {
             Err(error) => warn!(pid = %self.pid, %signal, %error, "signal not delivered"),
         }
     }
+}
+
+/// The children of a process and theirs: deeper, nothing is between a child of kiln and a namespace.
+fn descendants(pid: i32) -> Vec<OwnedFd> {
+    let children = |pid| table::children(pid).into_iter().filter_map(move |child| opened(child, pid));
+    let mut found = Vec::new();
+    for (child, pidfd) in children(pid) {
+        found.push(pidfd);
+        found.extend(children(child).map(|(_, pidfd)| pidfd));
+    }
+    found
+}
+
+/// A child of this parent, and not another process that has got its number since.
+fn opened(pid: i32, parent: i32) -> Option<(i32, OwnedFd)> {
+    let pidfd = exec::pidfd_open(pid).ok()?;
+    let is_child = table::Process::read(pid).is_some_and(|process| process.parent == parent);
+    is_child.then_some((pid, pidfd))
 }
 
 impl Drop for Child {

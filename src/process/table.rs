@@ -1,6 +1,6 @@
 //! The processes of this machine as `/proc` shows them, and which of them descend from kiln's children.
 //!
-//! Only the reaper asks. It reads and decides; it must not kill.
+//! It reads and decides; it must not kill.
 
 use std::{
     collections::HashSet,
@@ -17,7 +17,7 @@ const STAT_BYTES: usize = 2048;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Process {
     pub(super) pid: i32,
-    parent: i32,
+    pub(super) parent: i32,
     session: i32,
     /// In clock ticks since boot: with `pid`, it names a process for ever.
     pub(super) start: u64,
@@ -50,6 +50,17 @@ impl Process {
         environment
             .is_ok_and(|variables| variables.split(|&byte| byte == 0).any(|variable| variable == marker))
     }
+}
+
+/// The children of a process, as all its threads have started them; none of one that is gone.
+pub(super) fn children(pid: i32) -> Vec<i32> {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let lists = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
+    lists
+        .flat_map(|list| {
+            list.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<i32>>()
+        })
+        .collect()
 }
 
 /// All processes at one moment.

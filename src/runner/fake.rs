@@ -68,6 +68,10 @@ struct FakeMachine {
 }
 
 impl Machine for FakeMachine {
+    fn gone(&mut self) -> Eventually<'_, ()> {
+        Box::pin(async {})
+    }
+
     fn ended(&mut self) -> Eventually<'_, Ended> {
         Box::pin(async {
             let orderly =

@@ -52,6 +52,9 @@ pub trait Machine {
     fn ended(&mut self) -> Eventually<'_, Ended>;
     /// Ends all of it at once.
     fn kill(&mut self);
+    /// Ends what has not ended yet, and resolves when no process is left that could write into the cache. Where the machine
+    /// outlives its conversation, [`Runner::clean`] sees to that.
+    fn gone(&mut self) -> Eventually<'_, ()>;
     /// The last lines that the guest's kernel or the container wrote, oldest first.
     fn last_words(&self) -> Vec<String>;
 

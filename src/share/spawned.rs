@@ -129,6 +129,16 @@ impl Server {
         Ok(Death { status, last_lines: self.stderr.last_lines().await? })
     }
 
+    /// Kills it, without waiting for its end.
+    pub fn kill(&mut self) {
+        self.child.kill();
+    }
+
+    /// Kills it unless it has ended, and waits until neither it nor the half of it that serves is left.
+    pub async fn gone(&mut self) {
+        self.child.gone().await;
+    }
+
     /// Ends it, for when the guest is gone: it ends by itself then, or after `grace`.
     pub async fn stop(mut self, grace: Duration) -> Result<Death> {
         self.child.stop(grace).await?;

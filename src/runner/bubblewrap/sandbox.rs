@@ -37,6 +37,10 @@ impl Machine for Sandboxed {
         self.bwrap.kill();
     }
 
+    fn gone(&mut self) -> Eventually<'_, ()> {
+        Box::pin(self.bwrap.gone())
+    }
+
     fn last_words(&self) -> Vec<String> {
         self.stderr.lines()
     }

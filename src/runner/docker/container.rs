@@ -71,6 +71,11 @@ impl Machine for Container {
     /// Nothing is lost by waiting for what the end of the channel does: whoever kills drops the channel next.
     fn kill(&mut self) {}
 
+    /// The container is waited for when it is removed.
+    fn gone(&mut self) -> Eventually<'_, ()> {
+        Box::pin(async {})
+    }
+
     fn last_words(&self) -> Vec<String> {
         self.stderr.lines()
     }

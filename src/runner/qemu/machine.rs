@@ -94,7 +94,18 @@ impl Machine for Microvm {
 
     fn kill(&mut self) {
         self.qemu.kill();
-        self.cache = None;
+        if let Some(server) = &mut self.cache {
+            server.kill();
+        }
+    }
+
+    fn gone(&mut self) -> Eventually<'_, ()> {
+        Box::pin(async {
+            self.qemu.gone().await;
+            if let Some(server) = &mut self.cache {
+                server.gone().await;
+            }
+        })
     }
 
     fn last_words(&self) -> Vec<String> {
