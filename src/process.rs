@@ -15,6 +15,7 @@ mod idmapped;
 mod jail;
 mod link;
 mod namespace;
+mod ownership;
 mod reaper;
 mod removal;
 mod table;
@@ -43,6 +44,7 @@ pub use self::{
     jail::{JAIL_ARGUMENT, JAIL_DIRECTORY, Jail, JailNetwork, jail_main},
     link::{MARKER_VARIABLE, REAPER_ARGUMENT},
     namespace::{IdMap, IdRange, user_namespaces_usable},
+    ownership::reclaim,
     reaper::reaper_main,
     removal::{detach_below, remove},
     tail::Tail,

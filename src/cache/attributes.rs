@@ -1,9 +1,16 @@
 //! The extended attributes of files in a cache: which a commit, an import and an export carry, and which must not lie there.
 
-use std::{fs::File, io, os::unix::ffi::OsStrExt};
+use std::{
+    ffi::{OsStr, OsString},
+    fs::File,
+    io::{self, ErrorKind},
+    os::unix::ffi::OsStrExt,
+};
 
 use nix::errno::Errno;
 use xattr::FileExt as _;
+
+use super::place::Place;
 
 /// How the names of attributes begin that users may set (xattr(7)).
 const USER: &[u8] = b"user.";
@@ -51,6 +58,20 @@ pub(super) fn user_attributes(file: &File) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>
     }
     found.sort();
     Ok(found)
+}
+
+/// The names of the harmful attributes of what has this name; a file need not be readable for that.
+pub(super) fn harmful(parent: &Place, name: &[u8]) -> io::Result<Vec<OsString>> {
+    match xattr::list(parent.path_of(name)) {
+        Ok(names) => Ok(names.filter(|name| is_harmful(name.as_bytes())).collect()),
+        Err(error) if is_unsupported(&error) || error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Removes an attribute of what has this name.
+pub(super) fn remove(parent: &Place, name: &[u8], attribute: &OsStr) -> io::Result<()> {
+    xattr::remove(parent.path_of(name), attribute)
 }
 
 /// Whether the file system has no attributes at all.

@@ -61,6 +61,13 @@ impl Desk {
         Ok((LockFile::open(&self.directory.join("turn"))?, LockFile::open(&self.directory.join("lock"))?))
     }
 
+    /// A directory of this name beside the locks, made when missing.
+    pub(super) fn subdirectory(&self, name: &str) -> Result<PathBuf> {
+        let path = self.directory.join(name);
+        fs::create_dir_all(&path).with_context(|| format!("make {}", path.display()))?;
+        Ok(path)
+    }
+
     /// The directory it is for.
     pub(super) fn key(&self) -> &Key {
         &self.key

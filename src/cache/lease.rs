@@ -7,18 +7,21 @@ use std::{
     fs,
     os::fd::OwnedFd,
     path::{Path, PathBuf},
+    sync::OnceLock,
     thread,
     time::Duration,
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use nix::time::{ClockId, clock_getres, clock_gettime};
 
 use super::{
     desk::{Desk, Key, Record},
     lock::{Got, LockFile, Strength},
     place::Place,
+    scrub::Scrubbed,
     turn::{Queue, Turn},
+    writers::{self, Writer},
 };
 use crate::{
     event::{Event, Sink},
@@ -66,6 +69,8 @@ pub struct Lease {
     pub(super) patience: Duration,
     /// What was changed later than this the holder may not have seen.
     pub(super) started: Stamp,
+    /// Set while what its holder starts may write straight into the directory.
+    writer: OnceLock<Writer>,
 }
 
 /// Seconds and nanoseconds of the host's clock, as in a file's times.
@@ -125,10 +130,12 @@ impl Lease {
             strength: *strength,
             patience: *limit,
             started: now()?,
+            writer: OnceLock::new(),
         };
         // While no commit is under way: the holder sees all of each that came before, and nothing of those that come.
         let turn = lease.turn()?;
         super::commit::recover_in_turn(&lease, &turn)?;
+        lease.scrub_for_the_killed()?;
         lease.started = now()?;
         drop(turn);
         Ok(lease)
@@ -160,6 +167,37 @@ impl Lease {
             .map_err(|error| explained(error, || unusable(&self.home, &self.directory)))
     }
 
+    fn scrub_for_the_killed(&self) -> Result<()> {
+        let scrubbed = writers::recover(self)?;
+        let shown = self.directory.display();
+        if let Some(words) = scrubbed.words() {
+            tracing::warn!("a build that was killed had left in the cache {shown}: {words}");
+        }
+        if let Some(words) = scrubbed.failure() {
+            tracing::warn!("a build that was killed has left the cache {shown} so that {words}");
+        }
+        Ok(())
+    }
+
+    /// To be called before anything is started that writes straight into the directory, so that a next lease can mend what
+    /// it leaves should kiln be killed.
+    ///
+    /// # Errors
+    /// When it cannot be noted in kiln's home.
+    pub fn begin_writes(&self) -> Result<()> {
+        let writer = Writer::begin(self)?;
+        self.writer.set(writer).map_err(|_| anyhow!("the cache is written already"))
+    }
+
+    /// To be called when all of it has ended: takes set-id bits, file capabilities, device nodes and files of other users
+    /// out of what was changed since then.
+    ///
+    /// # Errors
+    /// When the cache cannot be read. What cannot be mended is no error, and tried again by the next lease.
+    pub fn end_writes(&self) -> Result<Scrubbed> {
+        self.writer.get().map_or_else(|| Ok(Scrubbed::default()), |writer| writer.end(self))
+    }
+
     /// After writes that went straight through: removes what was made for them and has stayed empty, if this is the last lease.
     pub fn remove_unused(&self) -> Result<()> {
         let remove = || super::unused::remove(&self.place).context("remove empty directories of the cache");
@@ -188,7 +226,7 @@ impl Lease {
 }
 
 /// What has been changed before this moment bears an earlier time, or the same.
-fn now() -> Result<Stamp> {
+pub(super) fn now() -> Result<Stamp> {
     let now = clock_gettime(ClockId::CLOCK_REALTIME).context("read the clock")?;
     Ok((now.tv_sec(), now.tv_nsec()))
 }

@@ -37,6 +37,10 @@
 //! **Care.** A prune and a repair are commits that only delete, under an exclusive lease; an import is a commit
 //! of an archive.
 //!
+//! **Writes that go straight through.** A build in mode `rw` leaves a note in kiln's home before it begins ([`writers`]). At
+//! its end, or when the next lease finds the note of a build that was killed, what it changed loses rights and other owners
+//! ([`scrub`]).
+//!
 //! **Trust.** The stream comes from a guest, and in mode `rw` a guest writes into the directory itself, `.kiln` included:
 //! all access goes through [`place`], sizes, depth and numbers are bounded, set-id bits and devices are not kept, and the
 //! names that recovery follows are those of the journal, which no guest can reach.
@@ -56,6 +60,7 @@ mod lease;
 mod lock;
 mod merge;
 mod mounts;
+mod owners;
 mod place;
 mod prune;
 mod remove;
@@ -65,6 +70,7 @@ mod report;
 mod reused;
 mod rules;
 mod same;
+mod scrub;
 mod stage;
 mod staging;
 mod summary;
@@ -76,13 +82,17 @@ mod turn;
 mod unused;
 mod verify;
 mod walk;
+mod writers;
 
 use std::{
-    fs, io,
+    fs::{self, DirBuilder},
+    io,
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf, absolute},
 };
 
 use anyhow::Context;
+use nix::unistd::geteuid;
 
 use crate::exit::{Code, Failure};
 
@@ -98,6 +108,7 @@ pub use prune::{Entry, Inventory, Pruned, Wanted, inventory, named, prune, would
 pub use report::{Writes, report, written};
 pub use reused::Reused;
 pub use rules::SOURCES;
+pub use scrub::Scrubbed;
 pub use stage::{CommitLimit, LeftOut, Outcome, Staged, stage};
 pub use summary::{Amounts, Held, held, renew};
 pub use sweep::{sweep, sweep_private};
@@ -173,9 +184,17 @@ fn not_a_directory(path: &Path, is: &str) -> anyhow::Error {
 }
 
 /// Makes the directory, with those above it, so that a power cut leaves it there: what is kept in it is durable.
+///
+/// One that root makes only root may enter (0700): while a build writes straight into it, a set-id program may lie there.
 fn make(path: &Path) -> io::Result<()> {
     let missing = path.ancestors().take_while(|above| !above.exists()).count();
-    fs::create_dir_all(path)?;
+    path.parent().map_or(Ok(()), fs::create_dir_all)?;
+    let mode = if geteuid().is_root() { 0o700 } else { 0o777 };
+    match DirBuilder::new().mode(mode).create(path) {
+        // A race for the same directory has one winner.
+        Err(_) if path.is_dir() => {}
+        made => made?,
+    }
     for parent in path.ancestors().skip(1).take(missing) {
         fs::File::open(parent)?.sync_all()?;
     }

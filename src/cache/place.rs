@@ -4,14 +4,15 @@
 //! does not matter what a guest made of the tree, or makes of it while kiln works there.
 
 use std::{
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     fs::File,
     io,
     os::{
         fd::{AsFd, AsRawFd, OwnedFd},
         unix::ffi::OsStrExt,
     },
-    path::Path,
+    path::{Path, PathBuf},
+    time::UNIX_EPOCH,
 };
 
 use nix::{
@@ -238,6 +239,16 @@ impl Place {
         Ok(nix::sys::stat::fstat(&self.fd)?)
     }
 
+    /// Whether it was made at this time or later; not, where its file system does not know.
+    pub(super) fn is_made_since(&self, (seconds, nanos): (i64, i64)) -> io::Result<bool> {
+        let made = self.handle()?.metadata()?.created();
+        let made = made.ok().and_then(|made| made.duration_since(UNIX_EPOCH).ok());
+        Ok(made.is_some_and(|made| {
+            (i64::try_from(made.as_secs()).unwrap_or(i64::MAX), i64::from(made.subsec_nanos()))
+                >= (seconds, nanos)
+        }))
+    }
+
     /// Sets its permission bits.
     pub(super) fn set_mode(&self, mode: u32) -> io::Result<()> {
         Ok(fchmod(&self.fd, Mode::from_bits_truncate(mode))?)
@@ -249,6 +260,19 @@ impl Place {
         // Of what was opened, whatever bears the name by now.
         let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
         Ok(fchmodat(AT_FDCWD, path.as_str(), Mode::from_bits_truncate(mode), FchmodatFlags::FollowSymlink)?)
+    }
+
+    /// Sets the permission bits of whatever has this name but a symbolic link; it need not be readable.
+    pub(super) fn chmod(&self, name: &[u8], mode: u32) -> io::Result<()> {
+        let fd = self.open_below(name, OFlag::O_PATH, 0)?;
+        let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
+        Ok(fchmodat(AT_FDCWD, path.as_str(), Mode::from_bits_truncate(mode), FchmodatFlags::FollowSymlink)?)
+    }
+
+    /// A path to what has this name, for calls that take no descriptor of a directory. It is followed if it is a link, so
+    /// only calls that follow none may be given it.
+    pub(super) fn path_of(&self, name: &[u8]) -> PathBuf {
+        Path::new(&format!("/proc/self/fd/{}", self.fd.as_raw_fd())).join(OsStr::from_bytes(name))
     }
 
     /// Sets its time of change.

@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::{
     lease::Stamp,
-    place::{Place, Placed, What, what},
+    place::{Place, Placed, What, permissions, what},
     tally,
     walk::{Seen, walk},
 };
@@ -25,6 +25,14 @@ pub(super) fn tree(parent: &Place, name: &[u8]) -> io::Result<()> {
             parent.remove_empty(name)?;
         }
     }
+}
+
+/// Removes `name` and all below it, also from a directory that its owner may not write, which stays so.
+pub(super) fn forced(parent: &Place, name: &[u8]) -> io::Result<()> {
+    let mode = permissions(&parent.itself()?);
+    writable(parent)?;
+    tree(parent, name)?;
+    if mode & 0o700 == 0o700 { Ok(()) } else { parent.set_mode(mode) }
 }
 
 /// How deep one descent goes; what lies deeper is moved up and removed by the next one.

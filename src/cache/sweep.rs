@@ -20,6 +20,7 @@ use super::{
     lease::PRIVATE,
     lock::Strength,
     summary::SUMMARIES,
+    writers,
 };
 use crate::{home::Home, process};
 
@@ -84,9 +85,20 @@ pub(super) fn forget(home: &Home, key: &str) -> Result<bool> {
         result => gone(result).with_context(|| format!("remove {}", journal.display()))?,
     }
     home.remove(SUMMARIES, key)?;
+    pass_on_writers(home, key)?;
     // Last, with the locks in it: who waits for them finds that they are no longer the ones.
     desk.remove()?;
     Ok(true)
+}
+
+/// The cache may be where it was, with another number of its device.
+fn pass_on_writers(home: &Home, key: &str) -> Result<()> {
+    let old = home.dir(LEASES)?.join(key);
+    let Ok(bytes) = fs::read(old.join("path")) else { return Ok(()) };
+    let cache = PathBuf::from(OsString::from_vec(bytes));
+    let inode = |there: fs::Metadata| format!("{:x}", there.ino());
+    let is_same = fs::metadata(&cache).is_ok_and(|there| key.ends_with(&format!("-{}", inode(there))));
+    if is_same { writers::pass_on(&old, &cache, &Desk::open(home, &cache)?) } else { Ok(()) }
 }
 
 fn gone(result: io::Result<()>) -> io::Result<()> {

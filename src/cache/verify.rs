@@ -26,18 +26,16 @@ use std::{
 
 use anyhow::{Context, Result};
 
-use self::{
-    content::Content,
-    state::{Owners, State},
-};
+use self::{content::Content, state::State};
 use super::{
     broken::{self, Broken},
     intruders::{self, Intruder},
     journal::Journal,
     lease::Lease,
     lock::Strength,
-    place::{What, permissions, split},
-    prune, remove,
+    owners::Owners,
+    place::{What, split},
+    prune, remove, scrub,
     stage::{ancestors, is_below},
     walk::{Found, walk},
 };
@@ -63,8 +61,8 @@ enum Remedy {
     Itself,
     /// It is given to the owner of the cache.
     Owner,
-    /// Set-id bits go.
-    Mode,
+    /// Set-id bits and harmful attributes go.
+    Rights,
     /// The commit is given up.
     Record,
     /// Whoever knows that nobody needs it removes it.
@@ -139,7 +137,7 @@ fn staged(lease: &Lease, verdict: &mut Verdict) -> Result<()> {
 
 fn look(lease: &Lease, owners: &Owners, found: &Found<'_>, verdict: &mut Verdict) -> Result<()> {
     let fault = |why: String, remedy| Fault { path: found.path.to_vec(), why, mended: false, remedy };
-    for state in state::of(found, owners) {
+    for state in state::of(found, owners)? {
         match state {
             // Said once for all that lies below.
             State::Unfinished
@@ -167,7 +165,11 @@ fn look(lease: &Lease, owners: &Owners, found: &Found<'_>, verdict: &mut Verdict
             State::Foreign(uid) => {
                 verdict.faults.push(fault(format!("it belongs to user {uid}"), Remedy::Owner));
             }
-            State::SetId => verdict.faults.push(fault("it has a set-id bit".into(), Remedy::Mode)),
+            State::SetId => verdict.faults.push(fault("it has a set-id bit".into(), Remedy::Rights)),
+            State::Attribute(name) => {
+                let why = format!("it has the extended attribute {}", name.display());
+                verdict.faults.push(fault(why, Remedy::Rights));
+            }
         }
     }
     if found.unseen {
@@ -224,13 +226,8 @@ fn one(lease: &Lease, owners: &Owners, fault: &Fault) -> Result<()> {
     match fault.remedy {
         // Done for all at once.
         Remedy::Entry | Remedy::Nobody | Remedy::Record => Ok(()),
-        Remedy::Itself => {
-            let mode = permissions(&parent.itself()?);
-            remove::writable(&parent)?;
-            remove::tree(&parent, name)?;
-            Ok(parent.set_mode(mode)?)
-        }
+        Remedy::Itself => Ok(remove::forced(&parent, name)?),
         Remedy::Owner => owners.give(&parent, name),
-        Remedy::Mode => state::clear_set_id(&parent, name),
+        Remedy::Rights => Ok(scrub::disarm(&parent, name, 0).map(drop)?),
     }
 }

@@ -47,9 +47,24 @@ pub(super) enum Seen {
     Part,
 }
 
-/// Shows everything to `visit`, a directory before what it holds, until that breaks off. What disappears meanwhile is left out.
-pub(super) fn walk(
+/// What is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// The cache, all of it, without what is on its way into it.
+    Cache,
+    /// Whatever lies in the directory. What is in directories that this user may not read is passed over.
+    Everything,
+}
+
+/// Shows the cache to `visit`, a directory before what it holds, until that breaks off. What disappears meanwhile is left out.
+pub(super) fn walk(cache: &Place, visit: impl FnMut(&Found<'_>) -> Result<ControlFlow<()>>) -> Result<Seen> {
+    walk_in(cache, Scope::Cache, visit)
+}
+
+/// The same for other parts of a directory.
+pub(super) fn walk_in(
     cache: &Place,
+    scope: Scope,
     mut visit: impl FnMut(&Found<'_>) -> Result<ControlFlow<()>>,
 ) -> Result<Seen> {
     let mut stack = Vec::new();
@@ -72,7 +87,7 @@ pub(super) fn walk(
             continue;
         };
         let whole = join(path, &name);
-        if whole == staging::DIRECTORY {
+        if scope == Scope::Cache && whole == staging::DIRECTORY {
             continue;
         }
         let what = what(&stat);
@@ -82,8 +97,10 @@ pub(super) fn walk(
             return Ok(Seen::Part);
         }
         if what == What::Directory && !unseen {
-            let below = open(here, &name, &whole)?;
-            stack.extend(below);
+            match open(here, &name, &whole) {
+                Err(error) if scope == Scope::Everything && is_forbidden(&error) => {}
+                below => stack.extend(below?),
+            }
             if let Some(above) = stack.len().checked_sub(OPEN + 1) {
                 stack[above].place = None;
             }
@@ -96,6 +113,11 @@ fn open(above: &Place, name: &[u8], path: &[u8]) -> Result<Option<Open>> {
     let Some(place) = above.dir(name).with_context(doing)? else { return Ok(None) };
     let names = place.names().with_context(doing)?.into_iter();
     Ok(Some(Open { place: Some(place), path: path.to_vec(), names }))
+}
+
+fn is_forbidden(error: &anyhow::Error) -> bool {
+    let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
+    kind == Some(io::ErrorKind::PermissionDenied)
 }
 
 /// Opens a directory by its path, however long that is.

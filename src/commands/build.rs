@@ -261,10 +261,11 @@ impl Build<'_> {
         let reused = std::mem::take(&mut engine.reused);
         runner.remarks().into_iter().for_each(|text| self.sink.emit(Event::Note { text }));
         drop(runner);
+        let scrubbed = lease::end_writes(lease.as_deref(), self.sink);
         let use_made = Use { held, writes, reused };
         self.report_cache(plan, use_made, result.is_ok())?;
         let ended = lease.map_or(Ok(()), |lease| lease::end(&lease, plan));
-        result.and(cleaned).and(ended)
+        result.and(cleaned).and(scrubbed).and(ended)
     }
 
     fn report_cache(&mut self, plan: &Plan, use_made: Use, succeeded: bool) -> Result<()> {

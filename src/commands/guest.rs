@@ -182,10 +182,11 @@ impl Guest<'_> {
         let cleaned = runner.clean().await;
         runner.remarks().into_iter().for_each(|text| sink.emit(Event::Note { text }));
         drop(runner);
+        let scrubbed = lease::end_writes(lease.as_ref(), &mut sink);
         if let Some(lease) = lease {
             lease::end(&lease, &prepared.plan)?;
         }
-        result.and_then(|status| cleaned.map(|()| status))
+        result.and_then(|status| cleaned.and(scrubbed).map(|()| status))
     }
 }
 

@@ -63,6 +63,9 @@ impl<'a> Launch<'a> {
         if let Some(lease) = self.lease {
             // A sandbox and a container hold nothing of kiln's: should it be killed, the reaper sees to their end.
             self.spawner.hold(lease.share()?.as_fd());
+            if plan.writes_through() {
+                lease.begin_writes()?;
+            }
         }
         match backend {
             Backend::Qemu(parts) => Ok(Box::new(self.qemu(plan, parts, image).await?)),

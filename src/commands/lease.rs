@@ -71,10 +71,20 @@ impl Asking<'_> {
     }
 }
 
+/// After a guest's last process has ended: what it wrote straight into the cache keeps no rights there, and no other owner.
+pub(super) fn end_writes(lease: Option<&Lease>, sink: &mut dyn Sink) -> Result<()> {
+    let Some(lease) = lease else { return Ok(()) };
+    let scrubbed = lease.end_writes()?;
+    let mended = scrubbed.words().map(|words| format!("mended in the cache: {words}"));
+    let failure =
+        scrubbed.failure().map(|words| format!("the cache {}: {words}", lease.directory().display()));
+    mended.into_iter().chain(failure).for_each(|text| sink.emit(Event::Note { text }));
+    Ok(())
+}
+
 /// The end of a guest's use of the cache.
 pub(super) fn end(lease: &Lease, plan: &Plan) -> Result<()> {
-    let went_through = |cache: &CachePlan| cache.mode.writes() == CacheWrites::Through;
-    if plan.cache.as_ref().is_some_and(went_through)
+    if plan.writes_through()
         && let Err(error) = lease.remove_unused()
     {
         // They are in nobody's way.

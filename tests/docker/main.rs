@@ -21,10 +21,13 @@ mod proxy;
 #[path = "../sandbox/pty.rs"]
 mod pty;
 mod reads;
+mod rights;
 mod secrets;
 #[path = "../it/skip.rs"]
 mod skip;
 mod steps;
+#[path = "../it/rights.rs"]
+mod step_rights;
 #[path = "../it/supplied.rs"]
 mod supplied;
 mod supplies;

@@ -31,6 +31,9 @@ mod patience;
 mod plans;
 mod process;
 mod prune;
+#[expect(dead_code, reason = "the step is for real builds")]
+mod rights;
+mod scrub;
 mod setup;
 mod share;
 mod skip;

@@ -11,6 +11,9 @@ mod interactive;
 #[path = "../it/proxy.rs"]
 mod proxy;
 mod pty;
+mod rights;
+#[path = "../it/rights.rs"]
+mod step_rights;
 #[path = "../it/supplied.rs"]
 mod supplied;
 mod supplies;

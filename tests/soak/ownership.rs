@@ -25,6 +25,11 @@ const STEP: &str = r#"
         echo new > $place/directory/file
         chmod 600 $place/directory/file
         rm $place/old
+        # To other users, with rights, where the backend lets it.
+        cp /bin/true $place/set-id; chmod 6755 $place/set-id
+        mkdir -p $place/given; cp /bin/true $place/given/program
+        chown -R 12345:54321 $place/given || :
+        chmod 4700 $place/given/program $place/given || :
       done
       mkdir -p ${{targets.destdir}}/usr
       echo data > ${{targets.destdir}}/usr/data
@@ -191,7 +196,8 @@ fn outside(cell: Cell, place: &Place) {
 /// All of a tree belongs to `uid`.
 fn owned(cell: Cell, uid: u32, path: &Path) {
     let metadata = fs::symlink_metadata(path).unwrap();
-    assert_eq!(metadata.uid(), uid, "{cell:?}: {}", path.display());
+    let is_own = (metadata.uid(), metadata.mode() & 0o6000) == (uid, 0);
+    assert!(is_own, "{cell:?}: {} of {}, {:o}", path.display(), metadata.uid(), metadata.mode());
     if metadata.is_dir() {
         fs::read_dir(path).unwrap().for_each(|entry| owned(cell, uid, &entry.unwrap().path()));
     }

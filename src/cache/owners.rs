@@ -1,0 +1,55 @@
+//! Whose files may lie in a cache: those of the user who runs kiln, and of the owner of the directory.
+
+use anyhow::{Context, Result};
+use nix::{
+    sys::stat::FileStat,
+    unistd::{getegid, geteuid, getgroups},
+};
+
+use super::place::Place;
+
+/// A user and a group.
+type Ids = (u32, u32);
+
+/// The users and groups whose files may be there.
+pub(super) struct Owners {
+    user: Ids,
+    owner: Ids,
+    /// The other groups of the user, which a set-gid directory gives to what is made in it.
+    groups: Vec<u32>,
+}
+
+impl Owners {
+    /// As the cache is.
+    pub(super) fn of(cache: &Place) -> Result<Self> {
+        let stat = cache.itself().context("look at the cache")?;
+        Self::with((stat.st_uid, stat.st_gid))
+    }
+
+    /// Where the cache has, or had, this owner.
+    pub(super) fn with(owner: Ids) -> Result<Self> {
+        let groups =
+            getgroups().context("ask for the user's groups")?.into_iter().map(|group| group.as_raw());
+        let user = (geteuid().as_raw(), getegid().as_raw());
+        Ok(Self { user, owner, groups: groups.collect() })
+    }
+
+    /// The user whose file something is, if it is another one's.
+    pub(super) fn foreign(&self, stat: &FileStat) -> Option<u32> {
+        (![self.user.0, self.owner.0].contains(&stat.st_uid)).then_some(stat.st_uid)
+    }
+
+    /// To whom something has to be given: nobody, if it may belong to whom it belongs to.
+    pub(super) fn right(&self, stat: &FileStat) -> Option<Ids> {
+        let is_group =
+            [self.user.1, self.owner.1].contains(&stat.st_gid) || self.groups.contains(&stat.st_gid);
+        let user = self.foreign(stat).map_or(stat.st_uid, |_| self.user.0);
+        let group = if is_group { stat.st_gid } else { self.user.1 };
+        ((user, group) != (stat.st_uid, stat.st_gid)).then_some((user, group))
+    }
+
+    /// Makes something the property of the cache's owner.
+    pub(super) fn give(&self, parent: &Place, name: &[u8]) -> Result<()> {
+        Ok(parent.give(name, self.owner)?)
+    }
+}
