@@ -193,16 +193,21 @@ async fn accelerator_finding(home: &Home, spawner: &Spawner, qemu: &Qemu, kernel
 /// Which daemon is taken, and what else is there.
 async fn virtiofsd_finding(Examination { env, home, host, spawner }: &Examination<'_>) -> Finding {
     let service = Service { uid: host.uid, access: Access::ReadWrite };
-    let all = match virtiofsd::find(env, home, spawner, service).await {
-        Ok(_) => virtiofsd::survey(env, home, spawner, service).await,
+    let found = match virtiofsd::find(env, home, spawner, service).await {
+        Ok(found) => {
+            virtiofsd::survey(env, home, spawner, service).await.map(|all| (found.virtiofsd.path, all))
+        }
         Err(error) => Err(error),
     };
-    let mut all = match all {
-        Ok(all) => all,
+    let (taken, mut all) = match found {
+        Ok(found) => found,
         Err(error) => return Finding::of_error("virtiofsd", State::Warning, &error),
     };
-    all.sort_by_key(|(_, kind)| kind.is_err());
+    all.sort_by_key(|(path, kind)| (*path != taken, kind.is_err()));
     let each = |(path, kind): &(PathBuf, Result<Kind, String>)| match kind {
+        Ok(kind) if !kind.keeps_owners(service) => {
+            format!("{} ({kind}, which gives files on the host to whomever the guest names)", path.display())
+        }
         Ok(kind) => format!("{} ({kind})", path.display()),
         Err(why) => format!("{} {why}", path.display()),
     };

@@ -21,6 +21,9 @@ use crate::{
     process::{Command, Spawner},
 };
 
+/// The variable that names the directory of one.
+const VARIABLE: &str = "QEMU_VIRTIOFS_PATH";
+
 /// The program's name.
 const PROGRAM: &str = "virtiofsd";
 
@@ -68,6 +71,16 @@ impl Kind {
     pub fn translates_ids(self) -> bool {
         matches!(self, Self::Rust { version } if version >= TRANSLATES)
     }
+
+    /// Whether what the guest writes belongs to the invoking user, whomever the guest gives it to. Without a translation an
+    /// ordinary user has no other ids to give; root has all.
+    pub fn keeps_owners(self, service: Service) -> bool {
+        match (self, service) {
+            (Self::Rust { .. }, _) if self.translates_ids() => true,
+            (_, Service { access: Access::ReadOnly, .. }) => true,
+            (Self::Rust { .. } | Self::C, Service { uid, .. }) => uid != 0,
+        }
+    }
 }
 
 /// Whom a daemon is to serve, and with what.
@@ -86,23 +99,68 @@ pub struct Found {
     pub virtiofsd: Virtiofsd,
     /// One line each.
     pub passed_over: Vec<String>,
+    /// What the user should know of the one to use.
+    pub note: Option<String>,
 }
 
-/// Looks in `$QEMU_VIRTIOFS_PATH` (a directory), the two usual places, `$PATH` and `$KILN_HOME/bin`.
+/// Looks in `$QEMU_VIRTIOFS_PATH` (a directory), the two usual places, `$PATH` and `$KILN_HOME/bin`. One that lets the guest
+/// choose owners on the host is taken where the variable names it, or where there is no other.
 pub async fn find(env: &Env, home: &Home, spawner: &Spawner, service: Service) -> Result<Found> {
-    let candidates = candidates(env, home)?;
-    let mut passed_over = Vec::new();
-    for path in &candidates {
-        match examine(path, spawner, service).await {
-            Ok(kind) => return Ok(Found { virtiofsd: Virtiofsd { path: path.clone(), kind }, passed_over }),
-            Err(why) => passed_over.push(format!("{}: {why}", path.display())),
+    let is_named = env.path(VARIABLE).is_some();
+    let mut examined = Vec::new();
+    for path in candidates(env, home)? {
+        let kind = examine(&path, spawner, service).await;
+        examined.push((path, kind));
+        if is_best(&examined, service, is_named) {
+            break;
         }
     }
-    Err(Failure::host(
-        format!("no virtiofsd can be used ({})", passed_over.join("; ")),
-        "apt-get install virtiofsd (Debian 13, Ubuntu 24.04), or images/setup.sh virtiofsd, or name the directory of another in QEMU_VIRTIOFS_PATH.",
-    )
-    .into())
+    choose(&examined, service, is_named).ok_or_else(|| {
+        let lines: Vec<String> = examined.iter().map(|(path, kind)| passed_over(path, kind)).collect();
+        Failure::host(
+            format!("no virtiofsd can be used ({})", lines.join("; ")),
+            "apt-get install virtiofsd (Debian 13, Ubuntu 24.04), or images/setup.sh virtiofsd, or name the directory of another in QEMU_VIRTIOFS_PATH.",
+        )
+        .into()
+    })
+}
+
+/// A program, and which daemon it is, or why it cannot serve.
+type Examined = (PathBuf, Result<Kind, String>);
+
+/// Whether the last one is to be used, whatever comes after it.
+fn is_best(examined: &[Examined], service: Service, is_named: bool) -> bool {
+    let is_first = examined.len() == 1;
+    let last = examined.last().and_then(|(_, kind)| kind.as_ref().ok());
+    last.is_some_and(|kind| kind.keeps_owners(service) || (is_named && is_first))
+}
+
+/// The best one, which is the last, or else the first that can serve.
+fn choose(examined: &[Examined], service: Service, is_named: bool) -> Option<Found> {
+    let can_serve = |(_, kind): &Examined| kind.is_ok();
+    let at = if is_best(examined, service, is_named) {
+        examined.len() - 1
+    } else {
+        examined.iter().position(can_serve)?
+    };
+    let (path, Ok(kind)) = &examined[at] else { return None };
+    let passed_over = examined[..at].iter().map(|(path, kind)| passed_over(path, kind)).collect();
+    let note = (!kind.keeps_owners(service)).then(|| {
+        format!(
+            "{} ({kind}) gives files on the host to whomever the guest names: kiln gives them back at the end of the build",
+            path.display()
+        )
+    });
+    Some(Found { virtiofsd: Virtiofsd { path: path.clone(), kind: *kind }, passed_over, note })
+}
+
+fn passed_over(path: &Path, kind: &Result<Kind, String>) -> String {
+    match kind {
+        Ok(kind) => {
+            format!("{}: {kind} gives files on the host to whomever the guest names", path.display())
+        }
+        Err(why) => format!("{}: {why}", path.display()),
+    }
 }
 
 /// Every daemon that is there, in the order in which they are looked at: which it is, or why it cannot serve.
@@ -125,7 +183,7 @@ pub async fn survey(
 
 fn candidates(env: &Env, home: &Home) -> Result<Vec<PathBuf>, Failure> {
     let mut candidates = Vec::new();
-    if let Some(dir) = env.path("QEMU_VIRTIOFS_PATH") {
+    if let Some(dir) = env.path(VARIABLE) {
         let program = dir.join(PROGRAM);
         if dir.is_file() {
             return Err(Failure::host(
@@ -212,6 +270,40 @@ mod tests {
         assert!(Kind::Rust { version: (1, 13, 0) }.translates_ids());
         assert!(!Kind::Rust { version: (1, 12, 9) }.translates_ids());
         assert!(!Kind::C.translates_ids());
+        assert!(Kind::C.keeps_owners(Service { uid: 0, access: Access::ReadOnly }), "nothing is written");
+    }
+
+    #[test]
+    fn one_that_lets_the_guest_choose_owners_is_taken_only_if_it_is_named_or_alone() {
+        let rust = |minor| Ok(Kind::Rust { version: (1, minor, 0) });
+        let absent = || Err("is not there".to_owned());
+        for (kinds, uid, is_named, chosen, lines) in [
+            (vec![absent(), Ok(Kind::C), absent(), rust(14)], 0, false, Some((3, false)), 3),
+            (vec![rust(12), rust(13)], 0, false, Some((1, false)), 1),
+            (vec![Ok(Kind::C), rust(14)], 0, true, Some((0, true)), 0),
+            (vec![absent(), Ok(Kind::C), rust(10)], 0, true, Some((1, true)), 1),
+            (vec![absent(), Ok(Kind::C), rust(10)], 0, false, Some((1, true)), 1),
+            // There is one id to give.
+            (vec![rust(10), rust(14)], 1000, false, Some((0, false)), 0),
+            (vec![absent()], 0, false, None, 0),
+        ] {
+            let service = Service { uid, access: Access::ReadWrite };
+            let mut examined = Vec::new();
+            for (at, kind) in kinds.into_iter().enumerate() {
+                examined.push((PathBuf::from(format!("/{at}")), kind));
+                if is_best(&examined, service, is_named) {
+                    break;
+                }
+            }
+            let found = choose(&examined, service, is_named);
+            let path = |at: usize| PathBuf::from(format!("/{at}"));
+            assert_eq!(
+                found.as_ref().map(|found| (found.virtiofsd.path.clone(), found.note.is_some())),
+                chosen.map(|(at, note)| (path(at), note)),
+                "{examined:?}"
+            );
+            assert_eq!(found.map_or(0, |found| found.passed_over.len()), lines, "{examined:?}");
+        }
     }
 
     #[test]

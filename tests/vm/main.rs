@@ -19,6 +19,9 @@ mod proxy;
 mod pty;
 mod room;
 mod steps;
+mod rights;
+#[path = "../it/rights.rs"]
+mod step_rights;
 #[path = "../it/supplied.rs"]
 mod supplied;
 mod supplies;

@@ -93,6 +93,9 @@ async fn virtiofsd(
     for text in found.passed_over.into_iter().filter(|line| !line.ends_with("is not there")) {
         sink.emit(Event::Note { text: format!("virtiofsd: passed over {text}") });
     }
+    if let Some(text) = found.note {
+        sink.emit(Event::Note { text: format!("virtiofsd: {text}") });
+    }
     Ok(found.virtiofsd)
 }
 

@@ -1,0 +1,59 @@
+//! What a microVM leaves in a cache that it writes straight into, by each share: 9p, and virtiofs by the daemon that
+//! translates owners and by the one that does not.
+
+use std::path::Path;
+
+use nix::unistd::{getegid, geteuid};
+
+use super::{
+    kiln, project,
+    step_rights::{Ending, left, next_start},
+};
+
+/// Where Debian 12 has QEMU's old C daemon, in which root's guests choose the owners.
+const C: &str = "/usr/lib/qemu";
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Share {
+    NineP,
+    /// The daemon that kiln chooses.
+    Virtiofs,
+    /// The one in [`C`], by name.
+    Named,
+}
+
+#[test]
+fn no_rights_devices_and_other_owners_stay_in_the_cache_however_a_build_ends() {
+    let has_c = geteuid().is_root() && Path::new(C).join("virtiofsd").exists();
+    for (share, ending, run_as) in [
+        (Share::NineP, Ending::Terminated, "root"),
+        (Share::Virtiofs, Ending::Success, "root"),
+        (Share::Named, Ending::StepFails, "root"),
+        (Share::Named, Ending::Killed, "build"),
+    ] {
+        // QEMU 8.0 has dropped it, and so have later distributions.
+        if share == Share::Named && !has_c {
+            continue;
+        }
+        let directory = project(run_as, &ending.steps());
+        let mut build = kiln(directory.path());
+        build.env_remove("QEMU_VIRTIOFS_PATH");
+        match share {
+            Share::NineP => build.args(["--cache-mode", "rw"]),
+            Share::Virtiofs => build.env("QEMU_USE_VIRTIOFS", "1"),
+            Share::Named => build.env("QEMU_USE_VIRTIOFS", "1").env("QEMU_VIRTIOFS_PATH", C),
+        };
+        let said = ending.of(&mut build);
+        let cache = directory.path().join("cache");
+        if ending == Ending::Killed {
+            next_start(&build, &cache);
+        }
+        let own = (geteuid().as_raw(), getegid().as_raw());
+        assert_eq!(left(&cache, own), Vec::<String>::new(), "{share:?}, {ending:?}: {said}");
+        assert!(cache.join("a/b/m4755").is_file() && cache.join("own").is_dir());
+        let passed_over = format!("passed over {C}/virtiofsd: QEMU's old C daemon gives files");
+        assert_eq!(said.contains(&passed_over), share == Share::Virtiofs && has_c, "{share:?}: {said}");
+        let note = "kiln gives them back at the end of the build";
+        assert_eq!(said.contains(note), share == Share::Named, "{share:?}: {said}");
+    }
+}
