@@ -18,7 +18,8 @@ use crate::{
     exit::Failure,
     manifest::duration,
     plan::{
-    AcceleratorWish, CacheModeWish, CacheSharing, HostLoopback, ImageReference, InsecureRepositories, Network, RunnerKind, Trace, VirtiofsWish, Wishes, parse_bytes, parse_cpus, parse_disk, parse_memory,
+        AcceleratorWish, CacheModeWish, CacheSharing, HostLoopback, ImageReference, InsecureRepositories,
+        Network, RunnerKind, Trace, VirtiofsWish, Wishes, parse_bytes, parse_cpus, parse_disk, parse_memory,
     },
     sources::FetchLimit,
 };

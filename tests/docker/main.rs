@@ -25,9 +25,9 @@ mod rights;
 mod secrets;
 #[path = "../it/skip.rs"]
 mod skip;
-mod steps;
 #[path = "../it/rights.rs"]
 mod step_rights;
+mod steps;
 #[path = "../it/supplied.rs"]
 mod supplied;
 mod supplies;

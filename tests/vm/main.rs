@@ -17,11 +17,11 @@ mod proxy;
 #[expect(dead_code, reason = "the tests of sandboxes use the rest")]
 #[path = "../sandbox/pty.rs"]
 mod pty;
-mod room;
-mod steps;
 mod rights;
+mod room;
 #[path = "../it/rights.rs"]
 mod step_rights;
+mod steps;
 #[path = "../it/supplied.rs"]
 mod supplied;
 mod supplies;
