@@ -14,10 +14,29 @@ pub(crate) enum Form {
     Tree,
     /// The upper directory of an overlay.
     Upper,
+    /// A part of an overlay, both layers in one.
+    Merged,
 }
 
 /// An attribute's name and value.
 pub(crate) type Attribute = (Vec<u8>, Vec<u8>);
+
+/// What the overlay writes into a directory of the upper layer that a build has renamed: where its lower part lies.
+const REDIRECT: &str = "trusted.overlay.redirect";
+
+/// The mark of a directory that hides all that lies below it.
+pub(crate) fn opaque() -> Attribute {
+    (OPAQUE.to_vec(), b"y".to_vec())
+}
+
+/// Whether a directory of an upper layer was renamed, and a part of it lies elsewhere in the lower one.
+pub(crate) fn is_renamed(directory: &File) -> Result<bool> {
+    match directory.get_xattr(REDIRECT) {
+        Ok(value) => Ok(value.is_some()),
+        Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => Ok(false),
+        Err(error) => Err(error).context("read its extended attributes"),
+    }
+}
 
 /// How an opaque directory is marked in the stream, whatever the overlay was mounted with.
 const OPAQUE: &[u8] = b"trusted.overlay.opaque";
@@ -49,7 +68,7 @@ pub(crate) fn of(file: &File, form: Form) -> Result<Vec<Attribute>> {
         match fate(name.as_bytes(), form) {
             Fate::Kept => attributes.extend(value(&name)?.map(|value| (name.as_bytes().to_vec(), value))),
             Fate::Opaque if value(&name)?.as_deref() == Some(b"y") => {
-                attributes.push((OPAQUE.to_vec(), b"y".to_vec()));
+                attributes.push(opaque());
             }
             Fate::Opaque | Fate::Dropped => {}
             Fate::Refused => bail!("it lies in a lower layer of the overlay ({})", name.display()),
@@ -65,7 +84,7 @@ fn fate(name: &[u8], form: Form) -> Fate {
     match (of_overlay, form) {
         (Some(b"opaque"), Form::Upper) => Fate::Opaque,
         (Some(b"metacopy" | b"redirect"), Form::Upper) => Fate::Refused,
-        (Some(_), Form::Tree | Form::Upper) => Fate::Dropped,
+        (Some(_), Form::Tree | Form::Upper | Form::Merged) => Fate::Dropped,
         (None, _) if name.starts_with(b"user.") || name == b"security.capability" => Fate::Kept,
         (None, _) => Fate::Dropped,
     }

@@ -8,7 +8,10 @@ use std::{
     collections::HashMap,
     ffi::OsStr,
     fs::File,
-    os::{fd::AsFd, unix::ffi::OsStrExt},
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::ffi::OsStrExt,
+    },
     path::Path,
 };
 
@@ -36,7 +39,8 @@ const READ: OFlag = OFlag::O_RDONLY.union(OFlag::O_CLOEXEC).union(OFlag::O_NOFOL
 pub(crate) struct Export {
     /// The directories on the way down to where we are.
     stack: Vec<Level>,
-    form: Form,
+    /// The overlay whose upper directory is exported.
+    merged: Option<OwnedFd>,
     /// The file whose content is being sent.
     content: Option<Content>,
     link_scope: LinkScope,
@@ -58,6 +62,7 @@ enum State {
 /// A directory.
 struct Level {
     directory: Dir,
+    form: Form,
     path: Vec<u8>,
     /// The names that are still to come; the last is next.
     names: Vec<Vec<u8>>,
@@ -69,15 +74,19 @@ impl Export {
         let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_DIRECTORY;
         let directory =
             Dir::open(Path::new(root), flags, Mode::empty()).with_context(|| format!("export {root}"))?;
-        let export = Self::below(directory, Form::Tree).with_context(|| format!("export {root}"))?;
+        let export = Self::below(directory, Form::Tree, None).with_context(|| format!("export {root}"))?;
         Ok(Self { link_scope, ..export })
     }
 
-    /// Begins at the children of a directory that is open.
-    pub(crate) fn below(directory: Dir, form: Form) -> Result<Self> {
+    /// Begins at the children of an overlay's upper directory; `merged` is the overlay.
+    pub(crate) fn of_upper(directory: Dir, merged: OwnedFd) -> Result<Self> {
+        Self::below(directory, Form::Upper, Some(merged))
+    }
+
+    fn below(directory: Dir, form: Form, merged: Option<OwnedFd>) -> Result<Self> {
         Ok(Self {
-            stack: vec![Level::new(directory, Vec::new())?],
-            form,
+            stack: vec![Level::new(directory, form, Vec::new())?],
+            merged,
             content: None,
             link_scope: LinkScope::Stream,
             linked: HashMap::new(),
@@ -142,16 +151,13 @@ impl Export {
 
     /// One entry of the innermost directory: its header, and what comes after it.
     fn entry(&mut self, name: &[u8], path: &[u8]) -> Result<()> {
-        let directory = &self.stack.last().expect("its name came from the innermost directory").directory;
-        let name = OsStr::from_bytes(name);
+        let Level { directory, form, .. } = innermost(&self.stack);
+        let (form, name) = (*form, OsStr::from_bytes(name));
         let stat = fstatat(directory, name, AtFlags::AT_SYMLINK_NOFOLLOW)?;
         let file_type = SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT;
         if file_type == SFlag::S_IFDIR {
             let below = Dir::openat(directory, name, READ | OFlag::O_DIRECTORY, Mode::empty())?;
-            let attributes = File::from(below.as_fd().try_clone_to_owned()?);
-            self.header(path, Kind::Directory, &stat, attributes::of(&attributes, self.form)?);
-            self.stack.push(Level::new(below, path.to_vec())?);
-            return Ok(());
+            return self.directory(below, form, path, &stat);
         }
         // A link or fifo is as small as an entry that names it.
         if stat.st_nlink > 1 && file_type == SFlag::S_IFREG {
@@ -177,8 +183,37 @@ impl Export {
         Ok(())
     }
 
+    /// A directory, and then what it holds. One that a build has renamed is all there in the overlay alone: it hides what has
+    /// its name in the lower layer, so its whole content is exported with it.
+    fn directory(&mut self, below: Dir, form: Form, path: &[u8], stat: &FileStat) -> Result<()> {
+        let opened = |directory: &Dir| Ok::<_, Error>(File::from(directory.as_fd().try_clone_to_owned()?));
+        if form == Form::Upper && attributes::is_renamed(&opened(&below)?)? {
+            let whole = self.whole(path)?;
+            let mut attributes = attributes::of(&opened(&whole)?, Form::Merged)?;
+            attributes.push(attributes::opaque());
+            self.header(path, Kind::Directory, stat, attributes);
+            self.stack.push(Level::new(whole, Form::Merged, path.to_vec())?);
+        } else {
+            self.header(path, Kind::Directory, stat, attributes::of(&opened(&below)?, form)?);
+            self.stack.push(Level::new(below, form, path.to_vec())?);
+        }
+        Ok(())
+    }
+
+    /// A directory of the overlay, whatever the length of its path.
+    fn whole(&self, path: &[u8]) -> Result<Dir> {
+        let merged = self.merged.as_ref().context("the tree is no overlay")?;
+        let mut directory = openat(merged, ".", READ | OFlag::O_DIRECTORY, Mode::empty())?;
+        for name in path.split(|&byte| byte == b'/') {
+            directory =
+                openat(&directory, OsStr::from_bytes(name), READ | OFlag::O_DIRECTORY, Mode::empty())?;
+        }
+        Ok(Dir::from_fd(directory)?)
+    }
+
     fn file(&mut self, name: &OsStr, path: &[u8]) -> Result<()> {
-        let directory = &self.stack.last().expect("its name came from the innermost directory").directory;
+        let Level { directory, form, .. } = innermost(&self.stack);
+        let form = *form;
         // Not waiting: it may have become a fifo.
         let file = File::from(openat(directory, name, READ | OFlag::O_NONBLOCK, Mode::empty())?);
         let stat = fstat(&file)?;
@@ -186,8 +221,8 @@ impl Export {
             SFlag::from_bits_truncate(stat.st_mode).contains(SFlag::S_IFREG),
             "it changed while it was exported"
         );
-        let mut attributes = attributes::of(&file, self.form)?;
-        if self.form == Form::Upper && stat.st_nlink > 1 {
+        let mut attributes = attributes::of(&file, form)?;
+        if form != Form::Tree && stat.st_nlink > 1 {
             attributes.push((LINKED.as_bytes().to_vec(), b"y".to_vec()));
         }
         let content = Content::new(file, path.to_vec(), stat);
@@ -211,8 +246,13 @@ impl Export {
     }
 }
 
+/// The directory whose names are being exported.
+fn innermost(stack: &[Level]) -> &Level {
+    stack.last().expect("a name comes from the innermost directory")
+}
+
 impl Level {
-    fn new(mut directory: Dir, path: Vec<u8>) -> Result<Self> {
+    fn new(mut directory: Dir, form: Form, path: Vec<u8>) -> Result<Self> {
         let mut names = Vec::new();
         for entry in directory.iter() {
             let name = entry?.file_name().to_bytes().to_vec();
@@ -221,7 +261,7 @@ impl Level {
             }
         }
         names.sort_unstable_by(|one, other| other.cmp(one));
-        Ok(Self { directory, path, names })
+        Ok(Self { directory, form, path, names })
     }
 
     fn path_of(&self, name: &[u8]) -> Vec<u8> {

@@ -1,5 +1,5 @@
 //! The upper directories of the overlays of a world. Once there is a root, no path leads to them: a descriptor of each is
-//! kept from when it was made.
+//! kept from when it was made, and one of the overlay itself.
 
 use std::{collections::HashMap, os::fd::OwnedFd, path::Path};
 
@@ -10,29 +10,38 @@ use nix::{
     sys::stat::Mode,
 };
 
-use crate::{attributes::Form, export::Export};
+use crate::export::Export;
 
 const DIRECTORY: OFlag = OFlag::O_RDONLY.union(OFlag::O_CLOEXEC).union(OFlag::O_DIRECTORY);
 
-/// A descriptor of each upper directory, by the overlay's target.
+/// The descriptors of each overlay, by its target.
 #[derive(Default)]
-pub(crate) struct Uppers(HashMap<String, OwnedFd>);
+pub(crate) struct Uppers(HashMap<String, Layers>);
+
+/// An overlay's directories.
+struct Layers {
+    upper: OwnedFd,
+    merged: OwnedFd,
+}
 
 impl Uppers {
     /// Keeps `upper` as what is written to the overlay on `target`.
     pub(crate) fn keep(&mut self, target: &str, upper: &str) -> Result<()> {
-        let directory =
-            open(Path::new(upper), DIRECTORY, Mode::empty()).with_context(|| format!("open {upper}"))?;
-        self.0.insert(target.to_owned(), directory);
+        let opened = |path: &str| {
+            open(Path::new(path), DIRECTORY, Mode::empty()).with_context(|| format!("open {path}"))
+        };
+        self.0.insert(target.to_owned(), Layers { upper: opened(upper)?, merged: opened(target)? });
         Ok(())
     }
 
     /// Begins the export of what was written to the overlay on `target`.
     pub(crate) fn export(&self, target: &str) -> Result<Export> {
-        let kept = self.0.get(target).with_context(|| format!("there is no overlay on {target}"))?;
+        let Layers { upper, merged } =
+            self.0.get(target).with_context(|| format!("there is no overlay on {target}"))?;
         let context = || format!("export the upper directory of {target}");
         // A description of its own: it is read from the start however often it is exported.
-        let directory = openat(kept, ".", DIRECTORY, Mode::empty()).with_context(context)?;
-        Export::below(Dir::from_fd(directory).with_context(context)?, Form::Upper).with_context(context)
+        let directory = openat(upper, ".", DIRECTORY, Mode::empty()).with_context(context)?;
+        let directory = Dir::from_fd(directory).with_context(context)?;
+        Export::of_upper(directory, merged.try_clone().with_context(context)?).with_context(context)
     }
 }

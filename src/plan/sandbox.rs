@@ -27,7 +27,7 @@ const IMAGE: &str = "/kiln-image";
 /// How a sandbox's overlays are mounted by root of the machine. Its steps may make nodes of devices, not open them.
 const OF_ROOT: OverlayOptions = OverlayOptions {
     usual: "nodev,metacopy=on,redirect_dir=on,volatile",
-    alone: "nodev,metacopy=off,redirect_dir=off,volatile",
+    alone: "nodev,metacopy=off,redirect_dir=on,volatile",
 };
 /// By root of a user namespace, who may not write `trusted` xattrs, nor refer to a lower file by one.
 const OF_USER: OverlayOptions =

@@ -28,14 +28,15 @@ const MTU: u32 = 1400;
 pub(super) struct OverlayOptions {
     /// Copying as little as possible.
     pub usual: &'static str,
-    /// So that nothing in the upper directory leans on the lower one: it can be read on its own.
+    /// So that no file in the upper directory leans on the lower one: a commit reads it. A directory that was renamed does: it is
+    /// read in the overlay.
     pub alone: &'static str,
 }
 
 /// By the kernel's root.
 const OF_ROOT: OverlayOptions = OverlayOptions {
     usual: "metacopy=on,redirect_dir=on,volatile",
-    alone: "metacopy=off,redirect_dir=off,volatile",
+    alone: "metacopy=off,redirect_dir=on,volatile",
 };
 
 /// What the world is made of.

@@ -22,6 +22,9 @@ mod proxy;
 mod pty;
 mod reads;
 mod rights;
+mod rename;
+#[path = "../it/renames.rs"]
+mod renames;
 mod secrets;
 #[path = "../it/skip.rs"]
 mod skip;

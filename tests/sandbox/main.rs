@@ -21,6 +21,9 @@ mod supplies;
 mod overrides;
 mod packages;
 mod reaper;
+mod rename;
+#[path = "../it/renames.rs"]
+mod renames;
 mod room;
 mod sharing;
 mod steps;

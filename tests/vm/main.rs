@@ -21,6 +21,9 @@ mod rights;
 mod room;
 #[path = "../it/rights.rs"]
 mod step_rights;
+mod rename;
+#[path = "../it/renames.rs"]
+mod renames;
 mod steps;
 #[path = "../it/supplied.rs"]
 mod supplied;

@@ -103,8 +103,9 @@ pub enum ToGuest {
     ///
     /// A character device 0:0 is a whiteout; the xattr `trusted.overlay.opaque=y` marks a directory that hides what lies
     /// below it, also where the overlay was mounted with `userxattr`; the xattr [`LINKED`] marks the first of a file's
-    /// several names, some of which may lie elsewhere. The overlay's other xattrs are not sent, and a file
-    /// whose content lies in a lower layer (`metacopy`, `redirect_dir`) is refused.
+    /// several names, some of which may lie elsewhere. A directory that a step has renamed (`redirect_dir`) is sent whole and
+    /// marked opaque. The overlay's other xattrs are not sent, and a file whose content lies in a lower layer (`metacopy`) is
+    /// refused.
     ExportUpper {
         /// The `target` of a [`Mount::Overlay`] or [`Mount::Upper`] of the world, as it stands there.
         target: String,

@@ -105,6 +105,70 @@ fn whiteouts_and_opaque_directories_have_one_form() {
 }
 
 #[test]
+fn a_directory_that_was_renamed_comes_whole_wherever_it_went() {
+    if !can_be_alone() {
+        return;
+    }
+    let lower = "mkdir -p a/deep/er b/in; echo one > a/one; echo two > a/deep/two; echo three > a/deep/er/three; \
+                 ln a/one a/link; ln -s one a/soft; chmod 750 a/deep; echo in > b/in/file; touch a/gone; mkdir -p c/old; \
+                 touch c/old/x kept";
+    let mut cache = Cache::over(lower, "metacopy=off,redirect_dir=on");
+    // Renamed; into a new directory, and what is in it once more; back to a name that was there; and changed after that.
+    cache.run(
+        "move() { perl -e 'rename $ARGV[0], $ARGV[1] or die $!' $1 $2; }; move a moved; mkdir new; move b new/b; \
+         move new/b/in new/in; move moved/deep/er er; rm -r c/old; mkdir c/fresh; move c/fresh c/old; move c d; \
+         rm moved/gone; echo more >> moved/deep/two; echo new > moved/deep/new",
+    );
+    let (archive, _) = cache.exported();
+    let seen = read(&archive);
+    let whiteouts = ["a", "b", "c"];
+    let whole = [
+        "d",
+        "d/old",
+        "er",
+        "er/three",
+        "moved",
+        "moved/deep",
+        "moved/deep/new",
+        "moved/deep/two",
+        "moved/link",
+        "moved/one",
+        "moved/soft",
+        "new",
+        "new/b",
+        "new/in",
+        "new/in/file",
+    ];
+    let mut expected = [&whiteouts[..], &whole[..]].concat();
+    expected.sort_unstable();
+    let names: Vec<_> = seen.iter().map(|(name, _)| String::from_utf8_lossy(name).into_owned()).collect();
+    assert_eq!(names, expected);
+    for name in whiteouts {
+        assert_eq!(entry(&seen, name.as_bytes()).kind, EntryType::Char, "{name}");
+    }
+    for name in ["d", "er", "moved", "new/b", "new/in"] {
+        let pax = &entry(&seen, name.as_bytes()).pax;
+        assert_eq!(
+            pax.get("SCHILY.xattr.trusted.overlay.opaque").map(Vec::as_slice),
+            Some(&b"y"[..]),
+            "{name}"
+        );
+    }
+    let content = |name: &str| String::from_utf8_lossy(&entry(&seen, name.as_bytes()).content).into_owned();
+    let contents = ["er/three", "moved/deep/new", "moved/deep/two", "new/in/file"].map(content);
+    assert_eq!(contents, ["three\n", "new\n", "two\nmore\n", "in\n"]);
+    assert_eq!(entry(&seen, b"moved/deep").mode, 0o750);
+    let (one, link) = (entry(&seen, b"moved/one"), entry(&seen, b"moved/link"));
+    assert_eq!(
+        (content("moved/link").as_str(), one.link.as_deref()),
+        ("one\n", Some(&b"moved/link"[..])),
+        "{link:?}"
+    );
+    assert_eq!(entry(&seen, b"moved/soft").link.as_deref(), Some(&b"one"[..]));
+    assert!(seen.iter().all(|(_, seen)| seen.pax.keys().all(|key| !key.contains("redirect"))), "{seen:?}");
+}
+
+#[test]
 fn an_export_ends_what_still_writes_and_can_be_had_again() {
     if !can_be_alone() {
         return;
