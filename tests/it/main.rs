@@ -7,6 +7,7 @@ mod broken;
 mod bubblewrap;
 mod cache;
 mod cgroup;
+mod checkout;
 mod commit;
 mod depth;
 mod docker;
