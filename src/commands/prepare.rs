@@ -17,7 +17,7 @@ use crate::{
     host::{self, Host, bubblewrap::Bubblewrap, cgroup::Cgroups, docker::Docker},
     image::{Store, locate},
     plan::{
-        self, AcceleratorWish, CacheWrites, Facts, ImageRecipe, ImageReference, Plan, PlatformFacts,
+        self, AcceleratorWish, CacheWrites, Facts, ImageRecipe, ImageReference, Mapped, Plan, PlatformFacts,
         RootForm, RunnerKind, Wishes, map_packages,
     },
     process::Spawner,
@@ -122,8 +122,11 @@ fn image(recipe: &Recipe, wishes: &Wishes, sink: &mut dyn Sink) -> Result<ImageR
         .chain(recipe.appended_packages.iter().cloned())
         .collect();
     let mut repositories = Vec::new();
-    if let plan::ImageSource::Debian { .. } = source {
-        packages.extend(map_packages(&asked)?);
+    if let plan::ImageSource::Debian { suite } = &source {
+        let Mapped { packages: mapped, notes } =
+            map_packages(&recipe.requests, &recipe.appended_packages, suite)?;
+        packages.extend(mapped);
+        notes.into_iter().for_each(|text| sink.emit(Event::Note { text }));
         let lines = contents.repositories.iter().chain(&contents.build_repositories);
         repositories = plan::allowed_repositories(lines, wishes.insecure_repositories)?;
     }

@@ -35,7 +35,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 pub use self::{
     arch::{Arch, Libc},
-    recipe::{Condition, Origin, PackageSteps, Recipe, Run, Step, Subpackage, Test, Unmet},
+    recipe::{Condition, Origin, PackageRequest, PackageSteps, Recipe, Run, Step, Subpackage, Test, Unmet},
     shell::SecondOpinion,
     source::{Definition, InvalidName, PipelineSource, valid_name},
     steps::WORKSPACE,
@@ -208,7 +208,15 @@ impl Draft {
             .into_iter()
             .map(|sub| finish_subpackage(sub, source, &scope, &mut expander))
             .collect();
-        self.environment.contents.packages.append(&mut expander.needs);
+        let packages = &mut self.environment.contents.packages;
+        let own = packages.iter().map(|name| PackageRequest {
+            name: name.clone(),
+            source: source.clone(),
+            at: name.position,
+            definition: None,
+        });
+        let requests: Vec<PackageRequest> = own.chain(expander.needs.drain(..)).collect();
+        *packages = requests.iter().map(|request| request.name.clone()).collect();
         let test = self.test.map(|test| finish_test(test, &self.package.name, source, &scope, &mut expander));
         let fragments = expander.fragments;
         shell::check(&fragments, options.opinion, &mut faults);
@@ -216,6 +224,7 @@ impl Draft {
             arch: options.arch,
             package: self.package,
             environment: self.environment,
+            requests,
             appended_packages: options.packages.clone(),
             cache_also: options.cache_also.clone(),
             capabilities: manifest.capabilities.clone(),
@@ -344,7 +353,7 @@ fn finish_test(
     let steps = expander.pipeline(&written.pipeline, source, scope);
     let mut environment = written.environment;
     let packages = &mut environment.contents.packages;
-    packages.append(&mut expander.needs);
+    packages.extend(expander.needs.drain(..).map(|request| request.name));
     packages.push(package.clone());
     packages.sort();
     packages.dedup();

@@ -10,7 +10,7 @@ use crate::{
     ecosystem::Ecosystem,
     manifest::{
         Assertions, BuildOptions, Capabilities, Checks, Dependencies, Diagnostic, Environment, Map, Needs,
-        Package, PackageOptions, Scriptlets, Text, Update, VarTransform,
+        Package, PackageOptions, Position, Scriptlets, Source, Text, Update, VarTransform,
     },
 };
 
@@ -24,6 +24,8 @@ pub struct Recipe {
     /// The guest: `contents.packages` holds what the file names and what the steps need, in that order and with repetitions;
     /// `variables` holds the defaults, too.
     pub environment: Environment,
+    /// The same packages once more, each with the place that asks for it; no part of what is printed.
+    pub requests: Vec<PackageRequest>,
     /// `--package-append`: installed as well, but no part of what is printed.
     pub appended_packages: Vec<String>,
     /// `--cache-also`: ecosystems whose caches the build has besides those of every build; not printed either.
@@ -46,6 +48,19 @@ pub struct Recipe {
     pub test: Option<Test>,
     /// What a person may want to know; nothing that stops a build.
     pub warnings: Vec<Diagnostic>,
+}
+
+/// A package that the build's guest must have.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PackageRequest {
+    /// Its name as written, variables replaced; perhaps with a constraint on the version, as apk writes it.
+    pub name: Text,
+    /// The file that asks for it, or uses the definition that does.
+    pub source: Source,
+    /// Where in that file.
+    pub at: Position,
+    /// The definition whose `needs` name it; `None` for the build file's own.
+    pub definition: Option<Text>,
 }
 
 /// A further package of the same build.

@@ -7,7 +7,7 @@ use super::{
     condition,
     faults::Faults,
     inputs::Binding,
-    recipe::{self, Condition, Origin},
+    recipe::{self, Condition, Origin, PackageRequest},
     shell::{Fragment, shape_of},
     source::{Definition, PipelineSource, valid_name},
     substitute::{self, Scope},
@@ -26,7 +26,7 @@ pub(crate) struct Expander<'c> {
     /// The scripts to check as shell.
     pub(crate) fragments: Vec<Fragment>,
     /// What the steps so far need.
-    pub(crate) needs: Vec<Text>,
+    pub(crate) needs: Vec<PackageRequest>,
     steps: usize,
 }
 
@@ -37,6 +37,8 @@ struct Place<'p> {
     /// The definition it is a part of.
     definition: Option<&'p Arc<Definition>>,
     scope: &'p Scope<'p>,
+    /// The outermost `uses` that it comes from, with its file.
+    used: Option<(&'p Source, &'p Text)>,
     /// Whether it stands inside of another step.
     nested: bool,
     /// Whether all conditions above it hold.
@@ -62,6 +64,7 @@ impl<'c> Expander<'c> {
             source,
             definition: None,
             scope,
+            used: None,
             nested: false,
             runs: true,
             working_directory: &nowhere,
@@ -189,6 +192,7 @@ impl<'c> Expander<'c> {
             source: inner,
             definition: definition.or(place.definition),
             scope,
+            used: place.used.or(definition.map(|_| (place.source, &step.uses))),
             nested: true,
             runs,
             working_directory: &working_directory,
@@ -258,17 +262,25 @@ impl<'c> Expander<'c> {
 
     /// What the step needs is noted, if it runs; it is printed with the step where melange leaves it there.
     fn gather(&mut self, layers: &Layers<'_>, scope: &Scope<'_>, runs: bool) -> Option<Needs> {
-        let (needs, source) =
-            match layers.definition.map(|definition| (&definition.step.needs, &definition.source)) {
-                Some((Some(needs), source)) => (needs, source),
-                _ => (layers.step.needs.as_ref()?, layers.place.source),
+        let Layers { step, place, definition } = *layers;
+        let (needs, source, by) =
+            match definition.map(|definition| (&definition.step.needs, &definition.source)) {
+                Some((Some(needs), source)) => (needs, source, Some(&step.uses)),
+                _ => (step.needs.as_ref()?, place.source, place.used.map(|(_, uses)| uses)),
             };
         let mut packages = needs.packages.clone();
         self.faults.strict_all(source, &mut packages, scope);
         if runs {
-            self.needs.extend(packages.iter().cloned());
+            self.needs.extend(packages.iter().map(|name| {
+                let (file, at) = match (by, place.used) {
+                    (None, _) => (source, name.position),
+                    (Some(_), Some((file, uses))) => (file, uses.position),
+                    (Some(uses), None) => (place.source, uses.position),
+                };
+                PackageRequest { name: name.clone(), source: file.clone(), at, definition: by.cloned() }
+            }));
         }
-        (layers.place.nested || !runs).then_some(Needs { packages })
+        (place.nested || !runs).then_some(Needs { packages })
     }
 }
 

@@ -12,7 +12,7 @@ use super::text::Position;
 use crate::exit::{Failure, Fault};
 
 /// A file and its text, to quote from.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
     /// As the user named it.
     pub file: Arc<Path>,

@@ -48,7 +48,7 @@ pub use image::{
     unsupported as unsupported_image,
 };
 pub use interactive::{Wanted, command, shell_in_place_of};
-pub use packages::map_packages;
+pub use packages::{Mapped, map_packages};
 pub use quantity::{Bytes, parse_bytes};
 pub use repositories::{InsecureRepositories, allowed_repositories};
 pub use resolve::{DEFAULT_CAPABILITIES, Facts, PlatformFacts, TCG_SLOWNESS, cache_plan, resolve};

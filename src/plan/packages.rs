@@ -1,9 +1,17 @@
 //! Names of packages: build files name apk packages, Debian roots need Debian's. One table, applied by the plan only.
 //!
-//! Recipes keep the names as written. A name that the table lacks is an error, not a guess: Debian has packages of the
-//! same name with other contents.
+//! Recipes keep the names as written. A name that neither the table nor a family of names knows is an error, not a guess:
+//! Debian has packages of the same name with other contents.
 
-use crate::exit::Failure;
+mod family;
+mod wanted;
+
+use self::{family::Found, wanted::Wanted};
+use crate::{
+    compile::PackageRequest,
+    exit::Failure,
+    manifest::{Diagnostic, Diagnostics, nearest},
+};
 
 /// (apk's name, Debian's names); none: the root has it anyway, or it has no meaning there.
 const TABLE: &[(&str, &[&str])] = &[
@@ -367,26 +375,129 @@ const IDENTICAL: &[&str] = &[
     "zstd",
 ];
 
-/// Debian's names for those of a build file; sorted, each once. All that are not known are one error.
-pub fn map_packages(names: &[String]) -> Result<Vec<String>, Failure> {
-    let mut packages = Vec::new();
+/// What a build file's packages are in Debian.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Mapped {
+    /// Debian's names; sorted, each once.
+    pub packages: Vec<String>,
+    /// Lines for the user: where Debian has something near what was asked for.
+    pub notes: Vec<String>,
+}
+
+/// The most unknown names that are reported: beyond that nobody reads.
+const MAX_UNKNOWN: usize = 50;
+
+/// Debian's names for those of a build file and of `--package-append`, for a suite.
+///
+/// # Errors
+/// All names that are not known: with their places, exit code 3; those of the command line alone, exit code 2.
+pub fn map_packages(
+    requests: &[PackageRequest],
+    appended: &[String],
+    suite: &str,
+) -> Result<Mapped, Failure> {
+    let mut mapped = Mapped::default();
     let mut unknown = Vec::new();
-    for name in names {
-        match lookup(name) {
-            Some(debian) => packages.extend(debian),
-            None => unknown.push(name.as_str()),
+    for request in requests {
+        if !mapped.add(&request.name, suite) && unknown.len() < MAX_UNKNOWN {
+            unknown.push(fault(request, suite));
         }
     }
+    let appended: Vec<&str> =
+        appended.iter().map(String::as_str).filter(|name| !mapped.add(name, suite)).collect();
     if !unknown.is_empty() {
-        return Err(Failure::host(
-            format!("packages that have no known counterpart in Debian: {}", unknown.join(", ")),
-            "Name Debian's packages in the image (--image debian:SUITE+package,…) and leave them out of the build file, \
-             or give a prepared root with --image DIRECTORY|TAR.",
-        ));
+        return Err(Diagnostics(unknown).sorted().into());
     }
-    packages.sort();
-    packages.dedup();
-    Ok(packages)
+    if let Some(first) = appended.first() {
+        let what = format!("--package-append: Debian has no known counterpart of {}", appended.join(", "));
+        return Err(Failure::usage(what, way_out(first, suite)));
+    }
+    mapped.packages.sort();
+    mapped.packages.dedup();
+    mapped.notes.sort();
+    mapped.notes.dedup();
+    Ok(mapped)
+}
+
+impl Mapped {
+    /// Adds what a name stands for; whether that is known.
+    fn add(&mut self, written: &str, suite: &str) -> bool {
+        let wanted = Wanted::parse(written);
+        let Some(found) = find(&wanted, suite) else { return false };
+        let Found { packages, note } = found;
+        self.notes.extend(note.or_else(|| wanted.note(&packages)));
+        self.packages.extend(packages);
+        true
+    }
+}
+
+fn fault(request: &PackageRequest, suite: &str) -> Diagnostic {
+    let PackageRequest { name, source, at, definition } = request;
+    match definition {
+        None => {
+            let message = format!("Debian has no known counterpart of the package `{name}`");
+            source.diagnostic(*at, message).hint(way_out(name, suite))
+        }
+        Some(definition) => {
+            let message = format!(
+                "the pipeline `{definition}` needs the package `{name}`, of which Debian has no known counterpart"
+            );
+            let hint = format!(
+                "build in an image that has it (--image DIRECTORY|TAR), or install it in an earlier step, and give a \
+                 definition `{definition}` without it under `needs` in a --pipeline-dir"
+            );
+            source.diagnostic(*at, message).hint(hint)
+        }
+    }
+}
+
+fn way_out(name: &str, suite: &str) -> String {
+    let known: Vec<&str> = TABLE.iter().map(|(apk, _)| *apk).chain(IDENTICAL.iter().copied()).collect();
+    let near = nearest(Wanted::parse(name).name, &known);
+    let near = near.map_or(String::new(), |near| format!("did you mean `{near}`? Otherwise "));
+    format!(
+        "{near}name Debian's package in the image (--image debian:{suite}+package,…) and leave this one out, or give a \
+         prepared root (--image DIRECTORY|TAR)"
+    )
+}
+
+/// The counterparts of one name: the table first, then what a family of names stands for.
+fn find(wanted: &Wanted<'_>, suite: &str) -> Option<Found> {
+    if wanted.excluded {
+        return Some(Found::default());
+    }
+    lookup(wanted.name)
+        .map(Found::same)
+        .or_else(|| virtual_name(wanted.name))
+        .or_else(|| family::find(wanted.name, suite))
+}
+
+/// `cmd:` (a program), `so:` (a shared library) and `pc:` (of pkg-config): what apk packages provide besides their names.
+fn virtual_name(name: &str) -> Option<Found> {
+    let (kind, rest) = name.split_once(':')?;
+    let dev = |library: &str| {
+        let (_, apk) = LIBRARIES.iter().find(|(soname, _)| *soname == library).copied().unwrap_or_default();
+        let candidates = [apk.to_owned(), format!("{library}-dev"), format!("lib{library}-dev")];
+        candidates.iter().find_map(|name| lookup(name))
+    };
+    let packages = match kind {
+        "cmd" => COMMANDS
+            .iter()
+            .find(|(command, _)| *command == rest)
+            .map(|(_, debian)| vec![(*debian).to_owned()])
+            .or_else(|| lookup(rest))?,
+        "so" => {
+            let soname = rest.split(".so").next().unwrap_or_default();
+            if OF_EVERY_ROOT.contains(&soname) || soname.starts_with("ld-") {
+                return Some(Found::default());
+            }
+            dev(soname.strip_prefix("lib")?)?
+        }
+        "pc" => dev(rest.strip_prefix("lib").unwrap_or(rest)).or_else(|| dev(rest))?,
+        _ => return None,
+    };
+    let note = format!("{name}: Debian has it in {}", packages.join(", "));
+    Some(Found { packages, note: Some(note) })
 }
 
 fn lookup(name: &str) -> Option<Vec<String>> {
@@ -396,30 +507,160 @@ fn lookup(name: &str) -> Option<Vec<String>> {
     IDENTICAL.contains(&name).then(|| vec![name.to_owned()])
 }
 
+/// Programs that are in a package of another name.
+const COMMANDS: &[(&str, &str)] = &[
+    ("ar", "binutils"),
+    ("awk", "gawk"),
+    ("c++", "g++"),
+    ("cc", "gcc"),
+    ("gmake", "make"),
+    ("java", "default-jre-headless"),
+    ("javac", "default-jdk-headless"),
+    ("ld", "binutils"),
+    ("ldd", "libc-bin"),
+    ("makeinfo", "texinfo"),
+    ("msgfmt", "gettext"),
+    ("mvn", "maven"),
+    ("node", "nodejs"),
+    ("objcopy", "binutils"),
+    ("pip3", "python3-pip"),
+    ("pkg-config", "pkgconf"),
+    ("ps", "procps"),
+    ("readelf", "binutils"),
+    ("sh", "dash"),
+    ("sqlite3", "sqlite3"),
+    ("strip", "binutils"),
+    ("tclsh", "tcl"),
+    ("yacc", "bison"),
+];
+
+/// Libraries (without `lib`) and the apk package that compiles against them, where its name is another one.
+const LIBRARIES: &[(&str, &str)] = &[
+    ("asound", "alsa-lib-dev"),
+    ("bz2", "bzip2-dev"),
+    ("cares", "c-ares-dev"),
+    ("crypto", "openssl-dev"),
+    ("elf", "elfutils-dev"),
+    ("gssapi_krb5", "krb5-dev"),
+    ("ldap", "openldap-dev"),
+    ("lzma", "xz-dev"),
+    ("mount", "util-linux-dev"),
+    ("ncursesw", "ncurses-dev"),
+    ("pam", "linux-pam-dev"),
+    ("pcre2-8", "pcre2-dev"),
+    ("pq", "postgresql-dev"),
+    ("sqlite3", "sqlite-dev"),
+    ("ssl", "openssl-dev"),
+    ("sasl2", "cyrus-sasl-dev"),
+    ("systemd", "systemd-dev"),
+    ("tinfo", "ncurses-dev"),
+    ("udev", "eudev-dev"),
+    ("uuid", "util-linux-dev"),
+    ("z", "zlib-dev"),
+];
+
+/// Libraries that every root of Debian has.
+const OF_EVERY_ROOT: &[&str] =
+    &["libc", "libdl", "libgcc_s", "libm", "libpthread", "libresolv", "librt", "libstdc++", "libutil"];
+
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
+    use std::{collections::BTreeSet, path::Path};
 
     use super::*;
-    use crate::{exit::Code, plan::image::is_debian_name};
+    use crate::{
+        exit::Code,
+        manifest::{Position, Source, Text},
+        plan::image::is_debian_name,
+    };
 
-    fn map(names: &[&str]) -> Result<Vec<String>, Failure> {
-        map_packages(&names.iter().map(ToString::to_string).collect::<Vec<_>>())
+    fn request(name: &str, line: u32, definition: Option<&str>) -> PackageRequest {
+        let source = Source::new(Path::new("a.yaml"), "one\ntwo\nthree\n");
+        let at = Position { line, column: 1 };
+        PackageRequest { name: name.into(), source, at, definition: definition.map(Text::from) }
+    }
+
+    fn map(names: &[&str]) -> Result<Mapped, Failure> {
+        let requests: Vec<PackageRequest> = names.iter().map(|name| request(name, 1, None)).collect();
+        map_packages(&requests, &[], "bookworm")
+    }
+
+    fn mapped(names: &[&str]) -> Vec<String> {
+        map(names).unwrap().packages
     }
 
     #[test]
     fn maps_sorts_and_says_each_once() {
-        let packages = map(&["wolfi-base", "zlib-dev", "build-base", "rust", "cargo", "make", "busybox"]);
-        assert_eq!(packages.unwrap(), ["build-essential", "busybox", "cargo", "make", "rustc", "zlib1g-dev"]);
-        assert_eq!(map(&["ca-certificates-bundle", "wolfi-baselayout"]).unwrap(), ["ca-certificates"]);
+        let packages = mapped(&["wolfi-base", "zlib-dev", "build-base", "rust", "cargo", "make", "busybox"]);
+        assert_eq!(packages, ["build-essential", "busybox", "cargo", "make", "rustc", "zlib1g-dev"]);
+        assert_eq!(mapped(&["ca-certificates-bundle", "wolfi-baselayout"]), ["ca-certificates"]);
     }
 
     #[test]
-    fn all_unknown_names_are_one_error_with_the_way_out() {
-        let failure = map(&["make", "openssf-compiler-options", "gcc>13", "-o", "../x"]).unwrap_err();
-        assert_eq!(failure.code, Code::Host);
-        assert!(failure.what.ends_with(": openssf-compiler-options, gcc>13, -o, ../x"), "{failure}");
-        assert!(failure.way_out.contains("--image"));
+    fn constraints_exclusions_and_virtual_names_are_those_of_apk() {
+        for (written, packages, note) in [
+            ("bash", &["bash"][..], None),
+            ("bash>=5", &["bash"], Some("bash>=5: Debian's bash is installed, whatever its version")),
+            ("bash~5", &["bash"], Some("bash~5: Debian's bash is installed, whatever its version")),
+            ("bash=5.2-r0", &["bash"], Some("bash=5.2-r0: Debian's bash is installed, whatever its version")),
+            ("bash@local", &["bash"], Some("bash@local: Debian's bash is installed, whatever its version")),
+            ("glibc>2", &[], None),
+            (
+                "!bash",
+                &[],
+                Some("!bash: Debian's roots are made of what is asked for, and nothing is excluded"),
+            ),
+            ("cmd:bash", &["bash"], Some("cmd:bash: Debian has it in bash")),
+            ("cmd:msgfmt", &["gettext"], Some("cmd:msgfmt: Debian has it in gettext")),
+            ("so:libc.so.6", &[], None),
+            ("so:ld-linux-x86-64.so.2", &[], None),
+            ("so:libssl.so.3", &["libssl-dev"], Some("so:libssl.so.3: Debian has it in libssl-dev")),
+            (
+                "so:libcurl.so.4",
+                &["libcurl4-openssl-dev"],
+                Some("so:libcurl.so.4: Debian has it in libcurl4-openssl-dev"),
+            ),
+            ("so:libxml2.so.2", &["libxml2-dev"], Some("so:libxml2.so.2: Debian has it in libxml2-dev")),
+            ("pc:libpng", &["libpng-dev"], Some("pc:libpng: Debian has it in libpng-dev")),
+        ] {
+            let found = map(&[written]).unwrap_or_else(|failure| panic!("{written}: {failure}"));
+            assert_eq!(found.packages, packages, "{written}");
+            assert_eq!(found.notes.first().map(String::as_str), note, "{written}");
+        }
+        for unknown in
+            ["cmd:nope", "so:libnope.so.1", "so:nope", "pc:nope", "x:bash", "", "-o", "../x", "go-", "go-x"]
+        {
+            assert!(map(&[unknown]).is_err(), "{unknown}");
+        }
+    }
+
+    #[test]
+    fn all_unknown_names_are_one_error_with_places_and_ways_out() {
+        let requests = [
+            request("make", 1, None),
+            request("pombump", 3, Some("maven/pombump")),
+            request("zlib-dve>1", 2, None),
+        ];
+        let failure = map_packages(&requests, &[], "trixie").unwrap_err();
+        assert_eq!(failure.code, Code::BuildFile);
+        let (first, second) = failure.what.split_once("\n\n").unwrap();
+        assert!(
+            first.starts_with("a.yaml:2:1: Debian has no known counterpart of the package `zlib-dve>1`\n"),
+            "{first}"
+        );
+        assert!(
+            first.contains("did you mean `zlib-dev`?") && first.contains("debian:trixie+package"),
+            "{first}"
+        );
+        assert!(
+            second.starts_with("a.yaml:3:1: the pipeline `maven/pombump` needs the package `pombump`,"),
+            "{second}"
+        );
+        assert!(second.contains("--image") && second.contains("--pipeline-dir"), "{second}");
+
+        let failure = map_packages(&requests[..1], &["bash".into(), "nope".into()], "bookworm").unwrap_err();
+        assert_eq!(failure.code, Code::Usage);
+        assert_eq!(failure.what, "--package-append: Debian has no known counterpart of nope");
     }
 
     #[test]
@@ -428,8 +669,12 @@ mod tests {
         for name in TABLE.iter().map(|(apk, _)| *apk).chain(IDENTICAL.iter().copied()) {
             assert!(seen.insert(name), "{name} is listed twice");
         }
-        for name in TABLE.iter().flat_map(|(_, debian)| *debian).chain(IDENTICAL) {
+        let debian = TABLE.iter().flat_map(|(_, debian)| *debian).chain(IDENTICAL);
+        for name in debian.chain(COMMANDS.iter().map(|(_, debian)| debian)).chain(family::all()) {
             assert!(is_debian_name(name), "{name}");
+        }
+        for (library, apk) in LIBRARIES {
+            assert!(lookup(apk).is_some(), "{library}: {apk}");
         }
     }
 }

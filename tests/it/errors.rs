@@ -168,6 +168,63 @@ fn a_build_file_with_faults_names_them_all_with_their_places() {
 }
 
 #[test]
+fn packages_that_debian_lacks_are_named_with_their_places_and_the_pipelines_that_need_them() {
+    let bare = Bare::new();
+    bare.write(
+        "project/file.yaml",
+        "package: {name: sample, version: '1', epoch: 0}
+environment:
+  contents:
+    packages: [make, 'zlib-dve>1', go-1.27]
+pipeline:
+- uses: maven/pombump
+- pipeline:
+  - uses: xcover/profile
+    with: {executable-path: x}
+- needs: {packages: [no-such-thing]}
+  runs: make
+",
+    );
+    assert_eq!(
+        bare.error_of(bare.kiln(&["build", "file.yaml"]), 3),
+        "error: file.yaml:4:22: Debian has no known counterpart of the package `zlib-dve>1`
+         |
+       4 |     packages: [make, 'zlib-dve>1', go-1.27]
+         |                      ^
+         = did you mean `zlib-dev`? Otherwise name Debian's package in the image (--image debian:bookworm+package,…) and \
+         leave this one out, or give a prepared root (--image DIRECTORY|TAR)
+
+       file.yaml:6:9: the pipeline `maven/pombump` needs the package `pombump`, of which Debian has no known counterpart
+         |
+       6 | - uses: maven/pombump
+         |         ^
+         = build in an image that has it (--image DIRECTORY|TAR), or install it in an earlier step, and give a definition \
+         `maven/pombump` without it under `needs` in a --pipeline-dir
+
+       file.yaml:8:11: the pipeline `xcover/profile` needs the package `xcover`, of which Debian has no known counterpart
+         |
+       8 |   - uses: xcover/profile
+         |           ^
+         = build in an image that has it (--image DIRECTORY|TAR), or install it in an earlier step, and give a definition \
+         `xcover/profile` without it under `needs` in a --pipeline-dir
+
+       file.yaml:10:22: Debian has no known counterpart of the package `no-such-thing`
+          |
+       10 | - needs: {packages: [no-such-thing]}
+          |                      ^
+          = name Debian's package in the image (--image debian:bookworm+package,…) and leave this one out, or give a \
+         prepared root (--image DIRECTORY|TAR)
+"
+    );
+    bare.write("project/file.yaml", GOOD);
+    assert_eq!(
+        bare.error_of(bare.kiln(&["build", "--package-append", "nope", "file.yaml"]), 2),
+        "error: --package-append: Debian has no known counterpart of nope\nway out: name Debian's package in the image (--image \
+         debian:bookworm+package,…) and leave this one out, or give a prepared root (--image DIRECTORY|TAR)\n"
+    );
+}
+
+#[test]
 fn a_build_file_that_is_not_there_is_named() {
     let bare = Bare::new();
     assert_eq!(
