@@ -45,8 +45,8 @@ pub struct Directory {
     pub access: Access,
     /// What it may keep.
     pub caching: Caching,
-    /// Whom the files belong to inside: uid and gid are the same number (0 or 1000).
-    pub inside: u32,
+    /// Whom the files belong to inside: uid and gid.
+    pub inside: (u32, u32),
 }
 
 /// The user on whose behalf, outside.

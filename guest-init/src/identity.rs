@@ -1,4 +1,4 @@
-//! Adds the users and groups that steps need to what `/etc/passwd`, `/etc/group` and `/etc/shadow` have.
+//! Has the groups and users that the build file names in `/etc/group`, `/etc/passwd` and `/etc/shadow`.
 
 use std::{
     fs,
@@ -7,46 +7,77 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use kiln_protocol::Identity;
+use kiln_protocol::{Group, Identity, IfKnown};
 
-/// Appends each identity where its name is missing.
-pub(crate) fn add(identities: &[Identity]) -> Result<()> {
-    for Identity { name, id, home, shell } in identities {
-        let passwd = format!("{name}:x:{id}:{id}:{name}:{home}:{shell}");
-        append("/etc/group", name, &format!("{name}:x:{id}:"))?;
-        append("/etc/passwd", name, &passwd)?;
+/// Writes a line for each, in place of the one that its name has.
+pub(crate) fn set(groups: &[Group], identities: &[Identity]) -> Result<()> {
+    for Group { name, gid, members, if_known } in groups {
+        let line = format!("{name}:x:{gid}:{}", members.join(","));
+        edit("/etc/group", name, |known| match if_known {
+            IfKnown::Kept if has_number(known, *gid) => None,
+            IfKnown::Kept if has_name(known, name) => None,
+            IfKnown::Kept | IfKnown::Replaced => Some(with_line(known, name, &line)),
+        })?;
+    }
+    for Identity { name, uid, gid, home, shell } in identities {
+        let line = format!("{name}:x:{uid}:{gid}:{name}:{home}:{shell}");
+        edit("/etc/passwd", name, |known| Some(with_line(known, name, &line)))?;
         // Locked, without an age. A root without the file does without the line.
         if Path::new("/etc/shadow").exists() {
-            append("/etc/shadow", name, &format!("{name}:!::0:::::"))?;
+            let line = format!("{name}:!::0:::::");
+            edit("/etc/shadow", name, |known| {
+                (!has_name(known, name)).then(|| with_line(known, name, &line))
+            })?;
         }
     }
     Ok(())
 }
 
-fn append(path: &str, name: &str, line: &str) -> Result<()> {
-    let context = || format!("add {name} to {path}");
+/// Gives a file the content that `change` makes of its own, if it makes one.
+fn edit(path: &str, name: &str, change: impl FnOnce(&[u8]) -> Option<Vec<u8>>) -> Result<()> {
+    let context = || format!("set {name} in {path}");
     let known = match fs::read(path) {
         Ok(known) => known,
         Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
         Err(error) => return Err(error).with_context(context),
     };
-    let Some(addition) = addition(&known, name, line) else { return Ok(()) };
+    let Some(changed) = change(&known).filter(|changed| *changed != known) else { return Ok(()) };
     if let Some(parent) = Path::new(path).parent() {
         fs::create_dir_all(parent).with_context(context)?;
     }
-    let mut file = fs::OpenOptions::new().append(true).create(true).open(path).with_context(context)?;
-    file.write_all(addition.as_bytes()).with_context(context)
+    // In place, so that mode and owner stay.
+    let mut file =
+        fs::OpenOptions::new().write(true).create(true).truncate(true).open(path).with_context(context)?;
+    file.write_all(&changed).with_context(context)
 }
 
-/// What must be appended so that a file of `name:…` lines has one for `name`; nothing when it has.
-fn addition(known: &[u8], name: &str, line: &str) -> Option<String> {
-    let is_own = |line: &[u8]| line.strip_prefix(name.as_bytes()).is_some_and(|rest| rest.starts_with(b":"));
-    if known.split(|byte| *byte == b'\n').any(is_own) {
-        return None;
-    }
-    // A last line without its newline would swallow ours.
-    let separator = if known.last().is_some_and(|byte| *byte != b'\n') { "\n" } else { "" };
-    Some(format!("{separator}{line}\n"))
+fn lines(known: &[u8]) -> impl Iterator<Item = &[u8]> {
+    known.split(|byte| *byte == b'\n').filter(|line| !line.is_empty())
+}
+
+fn is_of(line: &[u8], name: &str) -> bool {
+    line.strip_prefix(name.as_bytes()).is_some_and(|rest| rest.starts_with(b":"))
+}
+
+fn has_name(known: &[u8], name: &str) -> bool {
+    lines(known).any(|line| is_of(line, name))
+}
+
+/// Whether a line of `/etc/group` has this number.
+fn has_number(known: &[u8], gid: u32) -> bool {
+    let number = gid.to_string();
+    lines(known).any(|line| line.split(|byte| *byte == b':').nth(2) == Some(number.as_bytes()))
+}
+
+/// A file of `name:…` lines with this one for `name`: where its first was, or at the end.
+fn with_line(known: &[u8], name: &str, line: &str) -> Vec<u8> {
+    let mut line = Some(line.as_bytes());
+    let mut all: Vec<&[u8]> =
+        lines(known).filter_map(|other| if is_of(other, name) { line.take() } else { Some(other) }).collect();
+    all.extend(line);
+    let mut text = all.join(&b'\n');
+    text.push(b'\n');
+    text
 }
 
 #[cfg(test)]
@@ -54,16 +85,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_is_appended_where_the_name_is_missing() {
-        let cases: [(&[u8], Option<&str>); 5] = [
-            (b"", Some("build:x\n")),
-            (b"root:x\n", Some("build:x\n")),
-            (b"root:\xff", Some("\nbuild:x\n")),
-            (b"builder:x\n", Some("build:x\n")),
-            (b"root:x\nbuild:y", None),
+    fn a_name_has_one_line_where_it_had_its_first() {
+        let cases: [(&[u8], &[u8]); 6] = [
+            (b"", b"build:new\n"),
+            (b"root:x\n", b"root:x\nbuild:new\n"),
+            (b"root:\xff", b"root:\xff\nbuild:new\n"),
+            (b"builder:x\n", b"builder:x\nbuild:new\n"),
+            (b"root:x\nbuild:y\ngames:z\n", b"root:x\nbuild:new\ngames:z\n"),
+            (b"build:1\nroot:x\nbuild:2", b"build:new\nroot:x\n"),
         ];
         for (known, expected) in cases {
-            assert_eq!(addition(known, "build", "build:x").as_deref(), expected, "{known:?}");
+            assert_eq!(with_line(known, "build", "build:new"), expected, "{}", known.escape_ascii());
         }
+    }
+
+    #[test]
+    fn a_group_is_known_by_its_name_and_by_its_number() {
+        let known = b"root:x:0:\nusers:x:100:\nbroken\n";
+        assert!(has_number(known, 100) && !has_number(known, 10) && !has_number(known, 1000));
+        assert!(has_name(known, "users") && !has_name(known, "user"));
     }
 }

@@ -34,6 +34,7 @@ mod netlink;
 mod network;
 mod output;
 mod overlay;
+mod path_change;
 mod pivot;
 mod place;
 mod port;

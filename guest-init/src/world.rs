@@ -16,7 +16,7 @@ use nix::unistd::sethostname;
 
 use crate::{
     chown::{self, SetId},
-    clock, file, identity, idmap, limit, modules, mount, network, overlay, pivot, root,
+    clock, file, identity, idmap, limit, modules, mount, network, overlay, path_change, pivot, root,
     upper::Uppers,
     whiteout,
 };
@@ -40,6 +40,7 @@ pub(crate) fn make(world: &World) -> Result<Made> {
         mounts,
         hostname,
         network,
+        groups,
         identities,
         files,
         // Dropped by each step, not by the agent.
@@ -65,7 +66,7 @@ pub(crate) fn make(world: &World) -> Result<Made> {
     }
     network::bring_up(network.as_ref())?;
     phases.end("network");
-    identity::add(identities)?;
+    identity::set(groups, identities)?;
     files.iter().try_for_each(file::write)?;
     phases.end("files");
     limits.iter().try_for_each(limit::set)?;
@@ -112,6 +113,7 @@ fn make_mount(mount: &Mount, uppers: &mut Uppers) -> Result<()> {
         Mount::Symlink { path, target } => mount::symlink(path, target),
         Mount::Whiteouts { directory, like, paths } => whiteout::make(directory, like, paths),
         Mount::Chown { path, uid, gid, given } => chown::all_below(path, (*uid, *gid), *given, SetId::Kept),
+        Mount::Path(change) => path_change::make(change),
         Mount::Root { path } => root::enter(path),
         Mount::Pivot { path } => pivot::enter(path),
         Mount::Upper { target, path } => uppers.keep(target, path),

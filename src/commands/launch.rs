@@ -74,7 +74,7 @@ impl<'a> Launch<'a> {
                 let (root, tree) = match found.mounts_images {
                     true => (image.path.clone(), None),
                     false => {
-                        let inside = plan.owner.inside;
+                        let inside = plan.owner.ids();
                         let tree = store.tree(image, found.ids, inside, self.spawner, sink).await?;
                         (tree.path.clone(), Some(tree))
                     }

@@ -76,6 +76,6 @@ pub(super) fn served(plan: &Plan) -> Option<(share::Directory, share::Owner)> {
         CacheSharing::Locked | CacheSharing::Private => share::Caching::Alone,
     };
     let path = cache.directory.clone();
-    let directory = share::Directory { path, access, caching, inside: plan.owner.inside };
+    let directory = share::Directory { path, access, caching, inside: plan.owner.ids() };
     Some((directory, share::Owner { uid: plan.owner.uid, gid: plan.owner.gid }))
 }

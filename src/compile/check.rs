@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 
-use super::{faults::Faults, substitute};
+use super::{faults::Faults, steps::WORKSPACE, substitute};
 use crate::manifest::{
-    Capability, Cpe, Dependencies, Manifest, Map, Package, Position, Source, Step, Subpackage, Test, Text,
-    nearest,
+    Accounts, Capability, Cpe, Dependencies, Environment, Group, Manifest, Map, Package, PathMutation,
+    Position, Source, Step, Subpackage, Test, Text, User, nearest,
 };
 
 /// Capabilities that files may have.
@@ -82,6 +82,37 @@ pub(crate) fn build_options(asked: &[String], manifest: &Manifest, faults: &mut 
     }
 }
 
+/// What may change in the guest's files.
+const PATH_TYPES: [&str; 5] = ["directory", "empty-file", "hardlink", "symlink", "permissions"];
+
+/// Directories that are not the image's: they are mounted over it.
+const MOUNTED: [&str; 5] = [WORKSPACE, "/var/cache/melange", "/dev", "/proc", "/sys"];
+
+/// Permission bits, with set-id and sticky.
+const MODES: u32 = 0o7777;
+
+/// The guest's users, groups and files.
+pub(crate) fn environment(environment: &Environment, source: &Source, faults: &mut Faults) {
+    let mut check = Check { source, faults };
+    let Accounts { run_as: _, users, groups } = &environment.accounts;
+    for User { username, uid, gid, shell, homedir } in users {
+        check.login("user", username);
+        check.ids(username, &[Some(*uid), *gid]);
+        for path in [shell, homedir].into_iter().filter(|path| !path.is_empty()) {
+            check.absolute("path", path);
+            if path.contains([':', '\n']) {
+                check.fault(path.position, "a line of /etc/passwd has no `:` in a path");
+            }
+        }
+    }
+    for Group { groupname, gid, members } in groups {
+        check.login("group", groupname);
+        check.ids(groupname, &[Some(*gid)]);
+        members.iter().for_each(|member| check.login("member", member));
+    }
+    environment.paths.iter().for_each(|path| check.path(path));
+}
+
 struct Check<'c> {
     source: &'c Source,
     faults: &'c mut Faults,
@@ -105,6 +136,66 @@ impl Check<'_> {
         self.cpe(&package.cpe, package.at);
         for path in package.copyright.iter().map(|copyright| &copyright.license_path) {
             self.license_path(path);
+        }
+    }
+
+    /// A name in /etc/passwd or /etc/group.
+    fn login(&mut self, what: &str, name: &Text) {
+        let first = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.');
+        let rest = |c: char| first(c) || matches!(c, '-' | '$');
+        if !name.starts_with(first) || !name.chars().all(rest) {
+            let fault = self.source.diagnostic(name.position, format!("invalid {what} name `{name}`"));
+            self.faults.push(fault.hint("letters, digits and `_`, `.`, `-`; no `-` first"));
+        }
+    }
+
+    /// The last number of 32 bits is none: it means "leave it" to chown(2).
+    fn ids(&mut self, of: &Text, ids: &[Option<u32>]) {
+        if ids.contains(&Some(u32::MAX)) {
+            self.fault(of.position, format!("`{of}`: {} is no uid or gid", u32::MAX));
+        }
+    }
+
+    fn absolute(&mut self, what: &str, path: &Text) {
+        let plain =
+            path.starts_with('/') && !path.contains('\0') && !path.split('/').any(|part| part == "..");
+        if !plain {
+            self.fault(path.position, format!("an absolute {what} without `..` is expected, found `{path}`"));
+        }
+    }
+
+    fn path(&mut self, change: &PathMutation) {
+        let PathMutation { path, kind, uid, gid, permissions, source, recursive } = change;
+        self.absolute("path", path);
+        self.ids(path, &[*uid, *gid]);
+        if !PATH_TYPES.contains(&kind.as_str()) {
+            let at = if kind.is_empty() { path.position } else { kind.position };
+            let fault = self.source.diagnostic(at, format!("unknown type `{kind}` of the path `{path}`"));
+            self.faults.push(match nearest(kind, &PATH_TYPES).filter(|_| !kind.is_empty()) {
+                Some(near) => fault.hint(format!("did you mean `{near}`?")),
+                None => fault.hint(format!("known: {}", PATH_TYPES.join(", "))),
+            });
+        }
+        let below =
+            |top: &&str| path.strip_prefix(*top).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        if let Some(top) = MOUNTED.iter().find(|top| below(top)) {
+            let message = format!("`{path}` cannot be changed: {top} is no part of the image");
+            let fault = self.source.diagnostic(path.position, message);
+            self.faults.push(fault.hint("a step can change it"));
+        }
+        if *permissions > MODES {
+            self.fault(path.position, format!("the permissions of `{path}` are more than {MODES:#o}"));
+        }
+        match kind.as_str() {
+            "hardlink" | "symlink" if source.is_empty() => {
+                self.fault(path.position, format!("the {kind} `{path}` needs a `source`"));
+            }
+            "hardlink" => self.absolute("source", source),
+            _ => {}
+        }
+        if *recursive && *kind != "directory" {
+            let message = format!("`recursive` has no effect: `{path}` is no `directory`");
+            self.faults.warn(self.source.diagnostic(path.position, message));
         }
     }
 

@@ -182,6 +182,7 @@ impl Draft {
     /// What melange demands beyond types, and what it passes over in silence.
     fn check(&self, manifest: &Manifest, options: &Options<'_>, faults: &mut Faults) {
         let source = &manifest.source;
+        check::environment(&self.environment, source, faults);
         check::all(&self.package, &self.pipeline, &self.subpackages, source, faults);
         let tests = self.subpackages.iter().filter_map(|sub| sub.test.as_ref()).chain(&self.test);
         check::tests(tests, source, faults);

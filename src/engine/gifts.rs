@@ -31,8 +31,8 @@ impl Gifts {
             talk.say(&ToGuest::Trust(trust)).await?;
         }
         if !self.secrets.is_empty() {
-            let owner = plan.owner.inside;
-            let secrets = Secrets { uid: owner, gid: owner, secrets: self.secrets.clone() };
+            let (uid, gid) = plan.owner.ids();
+            let secrets = Secrets { uid, gid, secrets: self.secrets.clone() };
             talk.say(&ToGuest::Secrets(secrets)).await?;
         }
         let ports = plan.supplies.relayed(plan.runner());

@@ -60,7 +60,7 @@ pub async fn find(env: &Env, spawner: &Spawner, host: &Host) -> Result<Bubblewra
     let mut said = String::new();
     // A range that newuidmap refuses is none.
     for ids in [Ids::Range, Ids::Sole].into_iter().skip(usize::from(!has_range(host))) {
-        let mut trial = prefix(ids, 0);
+        let mut trial = prefix(ids, (0, 0));
         trial.push("true".into());
         said = match spawner.output(Command::new(trial[0].clone()).args(&trial[1..]), ANSWER).await {
             Ok(output) if output.status.success() => {
@@ -74,9 +74,9 @@ pub async fn find(env: &Env, spawner: &Spawner, host: &Host) -> Result<Bubblewra
 }
 
 /// What goes before bwrap: the user namespace in which it and the agent are root, and the step's user is who runs kiln.
-pub fn prefix(ids: Ids, inside: u32) -> Vec<String> {
+pub fn prefix(ids: Ids, (uid, gid): (u32, u32)) -> Vec<String> {
     let (user, group, root) =
-        (format!("--map-user={inside}"), format!("--map-group={inside}"), ["--setuid=0", "--setgid=0"]);
+        (format!("--map-user={uid}"), format!("--map-group={gid}"), ["--setuid=0", "--setgid=0"]);
     match ids {
         Ids::Root => Vec::new(),
         Ids::Range => ["unshare", "--user", &user, &group, "--map-auto", root[0], root[1], "--"]

@@ -41,7 +41,7 @@ impl Store {
         &self,
         image: &Image,
         ids: Ids,
-        inside: u32,
+        inside: (u32, u32),
         spawner: &Spawner,
         sink: &mut dyn Sink,
     ) -> Result<Tree> {
@@ -63,12 +63,14 @@ impl Store {
 
 /// Owners differ: what is root's inside belongs to the invoking user where that is root inside, to the first of their range
 /// where it is not, and without a range everything is theirs.
-fn name(ids: Ids, inside: u32) -> &'static str {
+fn name(ids: Ids, inside: (u32, u32)) -> String {
     match (ids, inside) {
-        (Ids::Root, _) => "tree",
-        (Ids::Range, 0) => "tree-of-user",
-        (Ids::Range, _) => "tree-of-range",
-        (Ids::Sole, _) => "tree-of-one",
+        (Ids::Root, _) => "tree".into(),
+        (Ids::Range, (0, 0)) => "tree-of-user".into(),
+        (Ids::Range, (1000, 1000)) => "tree-of-range".into(),
+        // What belongs to these ids in the image belongs to the invoking user in the tree.
+        (Ids::Range, (uid, gid)) => format!("tree-of-{uid}-{gid}"),
+        (Ids::Sole, _) => "tree-of-one".into(),
     }
 }
 

@@ -72,7 +72,7 @@ fn cache_binds(cache: &CachePlan) -> Vec<Bind> {
 /// resolver is.
 pub(super) fn world(parts: Parts<'_>) -> World {
     let owner = parts.owner;
-    let (uid, gid) = (owner.inside, owner.inside);
+    let (uid, gid) = owner.ids();
     let mut mounts = vec![Mount::Directory { path: WORKSPACE.into(), mode: 0o755, uid, gid }];
     if binds(&parts).iter().any(|bind| matches!(bind.writes, Writes::Overlaid(_))) {
         mounts.push(Mount::Directory { path: VOLUMES.into(), mode: 0o700, uid: 0, gid: 0 });
@@ -99,7 +99,7 @@ pub(super) fn world(parts: Parts<'_>) -> World {
 
 fn cache_mounts(cache: &CachePlan, owner: Owner) -> Vec<Mount> {
     let directory =
-        |path: String| Mount::Directory { path, mode: 0o755, uid: owner.inside, gid: owner.inside };
+        |path: String| Mount::Directory { path, mode: 0o755, uid: owner.inside, gid: owner.inside_gid };
     let home = format!("{CACHE}/{}", cargo::HOME);
     match cache.mode.writes() {
         CacheWrites::Overlay => {
@@ -130,7 +130,7 @@ fn whole_cache() -> impl Iterator<Item = String> {
 }
 
 fn given(path: &str, owner: Owner, given: Given) -> Option<Mount> {
-    let (uid, gid) = (owner.inside, owner.inside);
+    let (uid, gid) = owner.ids();
     (owner.uid != uid).then(|| Mount::Chown { path: path.into(), uid, gid, given })
 }
 
@@ -230,7 +230,7 @@ mod tests {
             (1000, 0, Some(Given::Directories)),
             (1000, 1000, None),
         ] {
-            let owner = Owner { inside, uid, gid: uid };
+            let owner = Owner { inside, inside_gid: inside, uid, gid: uid };
             let world = world(Parts { owner, ..parts(&cache, inside) });
             let given = world.mounts.iter().find_map(|mount| match mount {
                 Mount::Chown { path, given, .. } if path == CACHE => Some(*given),

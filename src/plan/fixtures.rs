@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use super::{CacheMode, CachePlan, CacheShare, CacheSharing, Network, Owner, world::Parts};
+use super::{
+    CacheMode, CachePlan, CacheShare, CacheSharing, Network, Owner, accounts::Accounts, world::Parts,
+};
 
 /// A cache that is bound.
 pub(super) fn cache(mode: CacheMode) -> CachePlan {
@@ -15,9 +17,10 @@ pub(super) fn parts<'a>(cache: &'a CachePlan, inside: u32) -> Parts<'a> {
         source: Some(Path::new("/s")),
         hidden: vec!["packages".into()],
         cache: Some(cache),
-        owner: Owner { inside, uid: 0, gid: 0 },
+        owner: Owner { inside, inside_gid: inside, uid: 0, gid: 0 },
         network: Network::Off,
-        identities: Vec::new(),
+        accounts: Accounts { identities: Vec::new(), groups: Vec::new() },
+        changes: Vec::new(),
         package: "p",
         capabilities: Vec::new(),
         names: Default::default(),

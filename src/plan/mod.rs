@@ -3,6 +3,7 @@
 //! Pure: nothing here touches a file, a process or the clock; what must be known of the host comes in as values. A plan
 //! holds no pid, socket, descriptor or key, and can be printed (`kiln plan`).
 
+mod accounts;
 mod bind;
 mod cache;
 mod capability;
@@ -244,12 +245,21 @@ pub enum Trace {
 /// Whose files are whose: inside they belong to the step's user, outside to the user who runs kiln.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Owner {
-    /// The step's user: its uid and gid.
+    /// The step's user: uid.
     pub inside: u32,
+    /// The step's user: gid.
+    pub inside_gid: u32,
     /// The invoking user: uid.
     pub uid: u32,
     /// The invoking user: gid.
     pub gid: u32,
+}
+
+impl Owner {
+    /// The step's user: uid and gid.
+    pub fn ids(self) -> (u32, u32) {
+        (self.inside, self.inside_gid)
+    }
 }
 
 /// A step and where it belongs.

@@ -2,13 +2,14 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use kiln_protocol::{Identity, Stdin, Step, TextFile, User};
+use kiln_protocol::{Stdin, Step, TextFile, User};
 
 use super::{
-    Accelerator, ArtifactPlan, BUILD_ID, CacheMode, CacheModeWish, CachePlan, CacheShare, CacheSharing,
-    CacheWrites, Ids, ImageRecipe, Machine, Owner, PackageId, Plan, PlannedStep, Platform, RootForm,
-    RunnerKind, Sandbox, Supplies, VirtiofsWish, Wishes, cargo, cgroup, container, resources, sandbox, steps,
-    world,
+    Accelerator, ArtifactPlan, CacheMode, CacheModeWish, CachePlan, CacheShare, CacheSharing, CacheWrites,
+    Ids, ImageRecipe, Machine, PackageId, Plan, PlannedStep, Platform, RootForm, RunnerKind, Sandbox,
+    Supplies, VirtiofsWish, Wishes,
+    accounts::{self, Accounts},
+    cargo, cgroup, container, resources, sandbox, steps, world,
 };
 use crate::{
     compile::{PackageSteps, Recipe, Run},
@@ -69,25 +70,36 @@ pub enum PlatformFacts {
 /// A [`Failure`] for a wish that cannot be granted: a bad size, a mode that the share cannot do.
 pub fn resolve(recipe: &Recipe, wishes: &Wishes, facts: Facts) -> Result<Plan, Failure> {
     let mut notes = Vec::new();
-    let mut owner = owner(recipe, &facts.host, &mut notes);
-    let sole = matches!(facts.platform, PlatformFacts::Bubblewrap { ids: Ids::Sole, .. });
-    if sole && owner.inside != 0 {
+    let accounts = Accounts::of(recipe);
+    let mut owner = accounts.owner(&user(recipe), &facts.host, &mut notes);
+    let ids = match facts.platform {
+        PlatformFacts::Bubblewrap { ids, .. } => Some(ids),
+        PlatformFacts::Qemu { .. } | PlatformFacts::Docker => None,
+    };
+    let sole = ids == Some(Ids::Sole);
+    if sole && owner.ids() != (0, 0) {
         notes.push(sandbox::ONE_USER.into());
-        owner.inside = 0;
+        (owner.inside, owner.inside_gid) = (0, 0);
     }
+    if ids == Some(Ids::Range) {
+        accounts::check_range(recipe, &accounts, owner)?;
+    }
+    notes.extend(resources::without_effect(recipe, wishes));
     let cache = cache_plan(wishes)?;
     let package = package_id(recipe);
     let supplies = wishes.supplies.reachable(wishes.runner, &mut notes);
     let steps = planned_steps(recipe, wishes, &supplies, &facts.shell)?;
     notes.extend(cache.as_ref().and_then(|_| cargo::note(&steps)));
     let resources = resources::resources(recipe, wishes, &facts.host, &mut notes)?;
+    let build_ids = accounts.build_ids();
     let parts = world::Parts {
         source: wishes.source.as_deref(),
         hidden: world::hidden(&wishes.hidden),
         cache: cache.as_ref(),
         owner,
         network: wishes.network,
-        identities: identities(recipe),
+        changes: accounts::changes(recipe, &accounts, ids),
+        accounts,
         package: &package.name,
         capabilities: capabilities(recipe)?,
         names: supplies.names(),
@@ -128,7 +140,7 @@ pub fn resolve(recipe: &Recipe, wishes: &Wishes, facts: Facts) -> Result<Plan, F
         source: wishes.source.clone(),
         steps: if sole { as_root(steps) } else { steps },
         build_date: wishes.source_date_epoch,
-        build_ids: (BUILD_ID, BUILD_ID),
+        build_ids,
         out_dir: wishes.out_dir.join(recipe.arch.apk()),
         boot_timeout: wishes.boot_timeout.unwrap_or(boot_timeout(&platform)),
         timeout: recipe.package.timeout.or(wishes.timeout),
@@ -163,42 +175,11 @@ fn boot_timeout(platform: &Platform) -> Duration {
     }
 }
 
-fn owner(recipe: &Recipe, host: &Host, notes: &mut Vec<String>) -> Owner {
-    let inside = match user(recipe) {
-        User::Root => 0,
-        User::Uid(uid) => uid,
-        User::Name(name) => identities(recipe).iter().find(|i| i.name == name).map_or_else(
-            || {
-                notes.push(format!(
-                    "run-as: {name} is not in environment.accounts; source and cache belong to root inside"
-                ));
-                0
-            },
-            |identity| identity.id,
-        ),
-    };
-    Owner { inside, uid: host.uid, gid: host.gid }
-}
-
 pub(super) fn user(recipe: &Recipe) -> User {
     match &*recipe.environment.accounts.run_as {
         "" | "root" | "0" => User::Root,
         name => name.parse().map_or_else(|_| User::Name(name.to_owned()), User::Uid),
     }
-}
-
-fn identities(recipe: &Recipe) -> Vec<Identity> {
-    let mut identities = vec![world::build_identity()];
-    for user in &recipe.environment.accounts.users {
-        let name = user.username.to_string();
-        if identities.iter().all(|known| known.name != name) {
-            let home =
-                resources::written(&user.homedir).map_or_else(|| format!("/home/{name}"), str::to_owned);
-            let shell = resources::written(&user.shell).unwrap_or("/bin/sh").to_owned();
-            identities.push(Identity { name, id: user.uid, home, shell });
-        }
-    }
-    identities
 }
 
 /// The part of a plan that says which cache is used and how: it is needed before all others, to take its lease.
@@ -303,4 +284,22 @@ fn artifacts(recipe: &Recipe, package: &PackageId) -> Vec<ArtifactPlan> {
     names
         .map(|name| ArtifactPlan { file_stem: format!("{name}-{version}-r{epoch}"), package: name })
         .collect()
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::{compile, pipelines::Library};
+
+    /// The recipe of a build file with these sections besides the package and one step.
+    pub(in crate::plan) fn recipe(sections: &str) -> Recipe {
+        let text = format!(
+            "package: {{name: p, version: '1', epoch: 0}}\npipeline: [{{runs: 'true'}}]\n{sections}\n"
+        );
+        let manifest = manifest::parse(&text, Path::new("p.yaml")).expect("it is valid");
+        let options = compile::Options::new(compile::Arch::X86_64);
+        compile::compile(&manifest, &options, &Library::new([])).expect("it compiles")
+    }
 }

@@ -60,6 +60,27 @@ pub(super) fn disk(recipe: &Recipe, wishes: &Wishes, notes: &mut Vec<String>) ->
     Ok(in_build_file(&resources.disk, "disk", LEAST_DISK, notes)?.or(wishes.disk).unwrap_or(DISK))
 }
 
+/// A line for what is asked for of a machine where there is none of its own.
+pub(super) fn without_effect(recipe: &Recipe, wishes: &Wishes) -> Vec<String> {
+    let disk = match wishes.runner {
+        RunnerKind::Qemu => return Vec::new(),
+        RunnerKind::Docker => "a container writes to dockerd's storage",
+        RunnerKind::Bubblewrap => "a sandbox writes to the directory for scratch files",
+    };
+    let resources = recipe.package.resources.clone().unwrap_or_default();
+    let of_flag = wishes.disk.map(|disk| ("--disk", format!("{}Mi", disk.mib())));
+    let of_file = |key, text: &str| written(text).map(|value| (key, value.to_owned()));
+    let asked = [
+        (of_file("resources.disk", &resources.disk).or(of_flag), disk),
+        (of_file("resources.cpumodel", &resources.cpumodel), "the processors are the host's"),
+    ];
+    let notes = asked.into_iter().filter_map(|(asked, why)| {
+        let (asked, value) = asked?;
+        Some(format!("{asked}: {value} has no effect with --runner {}: {why}", wishes.runner.name()))
+    });
+    notes.collect()
+}
+
 /// The processor's model.
 pub(super) fn cpu_model(recipe: &Recipe, wishes: &Wishes) -> Result<Option<String>, Failure> {
     let way_out =

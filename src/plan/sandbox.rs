@@ -134,7 +134,7 @@ pub(super) fn namespaces(parts: Parts<'_>, resolver: String, ids: Ids, root: Roo
 /// Without a user namespace source and cache belong to who runs kiln, inside too: they are shown as the step's user's.
 fn translated(parts: &Parts<'_>, ids: Ids) -> Vec<Mount> {
     let owner = parts.owner;
-    let (outside, inside) = ((owner.uid, owner.gid), (owner.inside, owner.inside));
+    let (outside, inside) = ((owner.uid, owner.gid), owner.ids());
     if ids != Ids::Root || outside == inside {
         return Vec::new();
     }
@@ -144,14 +144,14 @@ fn translated(parts: &Parts<'_>, ids: Ids) -> Vec<Mount> {
 }
 
 fn workspace(parts: &Parts<'_>, options: &OverlayOptions) -> Vec<Mount> {
-    let inside = parts.owner.inside;
+    let inside @ (uid, gid) = parts.owner.ids();
     let target = format!("{ROOT}{WORKSPACE}");
     if parts.source.is_none() {
-        return vec![Mount::Directory { path: target, mode: 0o755, uid: inside, gid: inside }];
+        return vec![Mount::Directory { path: target, mode: 0o755, uid, gid }];
     }
     let source = share("source");
     let whiteouts = format!("{SCRATCH}/hidden");
-    let overlay = |lower: &[&str]| world::overlay(lower, "source", &target, (inside, inside), options.usual);
+    let overlay = |lower: &[&str]| world::overlay(lower, "source", &target, inside, options.usual);
     if parts.hidden.is_empty() {
         return vec![overlay(&[&source])];
     }
@@ -163,11 +163,12 @@ fn workspace(parts: &Parts<'_>, options: &OverlayOptions) -> Vec<Mount> {
 /// What the worlds of containers and sandboxes have in common.
 pub(super) fn world(
     parts: Parts<'_>,
-    mounts: Vec<Mount>,
+    mut mounts: Vec<Mount>,
     mut files: Vec<kiln_protocol::TextFile>,
     closing: Vec<Closing>,
 ) -> World {
     files.push(world::hosts(&parts.names));
+    mounts.extend(parts.changes);
     World {
         // Clock, random pool, modules and network cards are the host's.
         clock_ns: None,
@@ -177,7 +178,8 @@ pub(super) fn world(
         // The runner gives the name: in a container the agent may not.
         hostname: None,
         network: None,
-        identities: parts.identities,
+        groups: parts.accounts.groups,
+        identities: parts.accounts.identities,
         files,
         counted: world::counted(parts.cache),
         capabilities: Some(parts.capabilities),

@@ -5,11 +5,11 @@
 
 use std::{collections::BTreeSet, path::Path};
 
-use kiln_protocol::{Access, Held, Identity, Mount, Network as GuestNetwork, TextFile, World};
+use kiln_protocol::{Access, Held, Mount, Network as GuestNetwork, TextFile, World};
 
 use super::{
-    BUILD_ID, CACHE, CACHE_TAG, CachePlan, CacheShare, CacheWrites, HostLoopback, Machine, Network, OUTPUT,
-    Owner, ROOT_SERIAL, SCRATCH_SERIAL, SOURCE_TAG, STAGING, WORKSPACE, cargo, limits::LIMITS,
+    CACHE, CACHE_TAG, CachePlan, CacheShare, CacheWrites, HostLoopback, Machine, Network, OUTPUT, Owner,
+    ROOT_SERIAL, SCRATCH_SERIAL, SOURCE_TAG, STAGING, WORKSPACE, accounts::Accounts, cargo, limits::LIMITS,
 };
 
 /// Where the parts are mounted before the root is made of them.
@@ -46,7 +46,9 @@ pub(super) struct Parts<'a> {
     pub cache: Option<&'a CachePlan>,
     pub owner: Owner,
     pub network: Network,
-    pub identities: Vec<Identity>,
+    pub accounts: Accounts,
+    /// What is made in the root before the first step.
+    pub changes: Vec<Mount>,
     pub package: &'a str,
     pub capabilities: Vec<u8>,
     /// Of loopback, besides `localhost`.
@@ -55,12 +57,14 @@ pub(super) struct Parts<'a> {
 
 /// The world of a microVM. The clock and entropy are set when it is launched.
 pub(super) fn microvm(modules: Vec<String>, machine: &Machine, parts: Parts<'_>) -> World {
-    let Parts { source, hidden, cache, owner, network, identities, package, capabilities, names } = parts;
+    let Parts { source, hidden, cache, owner, network, accounts, changes, package, capabilities, names } =
+        parts;
     let mut mounts = root();
     mounts.extend(workspace(source.is_some(), hidden, owner));
     mounts.extend(cache.into_iter().flat_map(|cache| cache_mounts(cache, owner)));
     mounts.push(Mount::Root { path: ROOT.into() });
     mounts.extend(output(package, owner));
+    mounts.extend(changes);
     let resolver = match network {
         Network::On => machine.slirp.resolver(),
         Network::Off => String::new(),
@@ -72,7 +76,8 @@ pub(super) fn microvm(modules: Vec<String>, machine: &Machine, parts: Parts<'_>)
         mounts,
         hostname: Some(HOSTNAME.into()),
         network: guest_network(network, machine),
-        identities,
+        groups: accounts.groups,
+        identities: accounts.identities,
         files: vec![file(RESOLVER, resolver), hosts(&names)],
         capabilities: Some(capabilities),
         counted: counted(cache),
@@ -84,7 +89,7 @@ pub(super) fn microvm(modules: Vec<String>, machine: &Machine, parts: Parts<'_>)
 /// Where steps leave what becomes the package.
 pub(super) fn output(package: &str, owner: Owner) -> impl Iterator<Item = Mount> {
     [OUTPUT.to_owned(), format!("{OUTPUT}/{package}")]
-        .map(|path| Mount::Directory { path, mode: 0o755, uid: owner.inside, gid: owner.inside })
+        .map(|path| Mount::Directory { path, mode: 0o755, uid: owner.inside, gid: owner.inside_gid })
         .into_iter()
 }
 
@@ -117,7 +122,7 @@ fn root() -> Vec<Mount> {
 fn workspace(has_source: bool, hidden: Vec<String>, owner: Owner) -> Vec<Mount> {
     let target = format!("{ROOT}{WORKSPACE}");
     if !has_source {
-        let (uid, gid) = (owner.inside, owner.inside);
+        let (uid, gid) = owner.ids();
         return vec![Mount::Directory { path: target, mode: 0o755, uid, gid }];
     }
     let share = format!("{SHARES}/source");
@@ -128,7 +133,7 @@ fn workspace(has_source: bool, hidden: Vec<String>, owner: Owner) -> Vec<Mount> 
         mounts.push(Mount::Whiteouts { directory: whiteouts.clone(), like: share.clone(), paths: hidden });
         lower.insert(0, &whiteouts);
     }
-    mounts.push(overlay(&lower, "source", &target, (owner.inside, owner.inside), OF_ROOT.usual));
+    mounts.push(overlay(&lower, "source", &target, owner.ids(), OF_ROOT.usual));
     mounts
 }
 
@@ -162,8 +167,7 @@ pub(super) fn cache_over(
     options: &OverlayOptions,
 ) -> Vec<Mount> {
     let target = format!("{ROOT}{CACHE}");
-    let layered =
-        |target: &str| overlay(&[share], "cache", target, (owner.inside, owner.inside), options.alone);
+    let layered = |target: &str| overlay(&[share], "cache", target, owner.ids(), options.alone);
     let bind = |source: &str, access| Mount::Bind { source: source.into(), target: target.clone(), access };
     let merged = format!("{SHARES}/merged");
     // What others commit meanwhile is nobody's to see. In the upper directory, where a commit passes it over.
@@ -247,11 +251,6 @@ pub(super) fn file(path: &str, text: String) -> TextFile {
 pub(super) fn hosts(names: &BTreeSet<String>) -> TextFile {
     let more: String = names.iter().flat_map(|name| [" ", name]).collect();
     file("/etc/hosts", format!("127.0.0.1\tlocalhost {HOSTNAME}{more}\n::1\tlocalhost{more}\n"))
-}
-
-/// The user `build`, which exists in every guest.
-pub(super) fn build_identity() -> Identity {
-    Identity { name: "build".into(), id: BUILD_ID, home: WORKSPACE.into(), shell: "/bin/sh".into() }
 }
 
 /// Hidden paths as the agent takes them; those that are not UTF-8 cannot be named and stay visible.

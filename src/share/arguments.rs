@@ -64,14 +64,15 @@ fn rust(
         // Opening by handle takes CAP_DAC_READ_SEARCH; trying costs calls for each file.
         arguments.push("--inode-file-handles=never".into());
     }
+    let ids = [("uid", owner.uid, inside.0), ("gid", owner.gid, inside.1)];
     if kind.translates_ids() {
-        for (what, id) in [("uid", owner.uid), ("gid", owner.gid)] {
+        for (what, id, inside) in ids {
             arguments.push(format!("--translate-{what}=squash-guest:0:{id}:{ALL_IDS}").into());
             arguments.push(format!("--translate-{what}=squash-host:0:{inside}:{ALL_IDS}").into());
         }
     } else if owner.uid != 0 && sandbox == Sandbox::Namespace {
         // Before 1.13 the daemon's own user namespace does the same for the one user there is.
-        for (what, id) in [("uid", owner.uid), ("gid", owner.gid)] {
+        for (what, id, inside) in ids {
             arguments.push(format!("--{what}-map=:{inside}:{id}:1:").into());
         }
     }
@@ -137,7 +138,7 @@ mod tests {
 
     fn lines(kind: Kind, path: &str, access: Access, caching: Caching, inside: u32, owner: Owner) -> String {
         let daemon = Virtiofsd { path: "/usr/libexec/virtiofsd".into(), kind };
-        let directory = Directory { path: path.into(), access, caching, inside };
+        let directory = Directory { path: path.into(), access, caching, inside: (inside, inside) };
         let arguments = arguments(&daemon, &directory, owner, Sandbox::Namespace).unwrap();
         arguments.into_iter().map(|argument| argument.into_string().unwrap() + "\n").collect()
     }
@@ -180,7 +181,7 @@ mod tests {
         );
         let daemon = Virtiofsd { path: "/v".into(), kind: Kind::C };
         let (access, caching) = (Access::ReadOnly, Caching::Shared);
-        let directory = Directory { path: "/c".into(), access, caching, inside: 0 };
+        let directory = Directory { path: "/c".into(), access, caching, inside: (0, 0) };
         assert!(
             arguments(&daemon, &directory, ROOT, Sandbox::Namespace).unwrap_err().what.contains("read-only")
         );

@@ -109,9 +109,9 @@ impl Server {
             command = command.fd(lease, LEASE);
         }
         // The C daemon cannot translate ids, but a namespace around it does: the step's user inside is root outside.
-        if daemon.kind == Kind::C && directory.inside != owner.uid {
-            command =
-                command.user_namespace(IdMap::swap(directory.inside, directory.inside)?.with_all_rights());
+        let (uid, gid) = directory.inside;
+        if daemon.kind == Kind::C && (uid, gid) != (owner.uid, owner.gid) {
+            command = command.user_namespace(IdMap::swap(uid, gid)?.with_all_rights());
         }
         let mut child = spawner.spawn(command)?;
         let stderr = child.take_stderr().expect("stderr was piped above");

@@ -21,10 +21,10 @@ mod proxy;
 #[path = "../sandbox/pty.rs"]
 mod pty;
 mod reads;
-mod rights;
 mod rename;
 #[path = "../it/renames.rs"]
 mod renames;
+mod rights;
 mod secrets;
 #[path = "../it/skip.rs"]
 mod skip;

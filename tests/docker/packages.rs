@@ -1,9 +1,20 @@
 //! What leaves a container as packages.
 
-use super::{everywhere::build_packages, world::daemon};
+use super::{
+    everywhere::{build_accounts, build_packages},
+    world::daemon,
+};
 
 #[test]
 fn packages_are_whole_and_hold_nothing_of_the_moment() {
     let Some(_) = daemon() else { return };
     build_packages(&["--runner", "docker"]);
+}
+
+#[test]
+fn accounts_and_paths_are_as_the_build_file_says() {
+    let Some(_) = daemon() else { return };
+    for (mode, keeps) in [("rw", true), ("discard", false)] {
+        build_accounts(&["--runner", "docker", "--cache-mode", mode], keeps);
+    }
 }

@@ -3,12 +3,16 @@
 use std::{
     fs::{self, File},
     io::Read,
+    os::unix::fs::MetadataExt,
     path::Path,
     process::{Command, Stdio},
 };
 
 /// Hard links across packages, and times that differ from build to build; wants [`BUILD_DATE`].
 pub(crate) const PACKAGES: &str = include_str!("../everywhere/packages.yaml");
+
+/// Accounts and paths; wants a file `input` in the source, and `had` in the cache.
+pub(crate) const ACCOUNTS: &str = include_str!("../everywhere/accounts.yaml");
 
 /// `SOURCE_DATE_EPOCH` of [`PACKAGES`].
 const BUILD_DATE: &str = "1000000000";
@@ -64,6 +68,31 @@ pub(crate) fn succeed(command: &mut Command) -> String {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "{said}");
     said
+}
+
+/// Builds [`ACCOUNTS`]; its package is root's, and source and cache stay the invoking user's, whose cache keeps what the mode says.
+pub(crate) fn build_accounts(arguments: &[&str], keeps: bool) {
+    let directory = tempfile::tempdir().expect("a directory can be made");
+    let at = |path: &str| directory.path().join(path);
+    fs::create_dir(at("cache")).expect("made");
+    fs::write(at("cache/had"), "had\n").expect("written");
+    fs::write(at("input"), "from-the-host\n").expect("written");
+    let mut command = command(directory.path(), ACCOUNTS, arguments);
+    succeed(command.args(["--source-dir", "."]));
+    assert_eq!(
+        listing(&at("packages/x86_64/accounts-1.0.0-r0.tar.zst")),
+        ["d/ 755 0:0 0 ", "d/f 644 0:0 0 x"]
+    );
+    let own = fs::metadata(directory.path()).expect("there");
+    let expected: &[&str] = if keeps { &["had", "new"] } else { &["had"] };
+    for name in expected {
+        let kept = fs::metadata(at("cache").join(name)).expect("it is kept");
+        assert_eq!((kept.uid(), kept.gid()), (own.uid(), own.gid()), "{name}");
+    }
+    let had = fs::read_to_string(at("cache/had")).expect("there");
+    assert_eq!(had, if keeps { "had\nmore\n" } else { "had\n" });
+    assert_eq!(at("cache/new").exists(), keeps);
+    assert_eq!(fs::read_to_string(at("input")).expect("there"), "from-the-host\n");
 }
 
 /// Builds [`PACKAGES`] and gives the bytes of its packages, which are whole, each by itself.

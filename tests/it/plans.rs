@@ -25,7 +25,7 @@ pub(crate) fn plain() -> Plan {
         network: Network::On,
         source: Some("/src/hello".into()),
         cache: Some(cache("/cache", CacheMode::Discard, CacheShare::NineP)),
-        owner: Owner { inside: 0, uid: 1001, gid: 1001 },
+        owner: Owner { inside: 0, inside_gid: 0, uid: 1001, gid: 1001 },
         world: World {
             clock_ns: None,
             entropy: Vec::new(),
@@ -33,6 +33,7 @@ pub(crate) fn plain() -> Plan {
             mounts: Vec::new(),
             hostname: None,
             network: None,
+            groups: Vec::new(),
             identities: Vec::new(),
             files: Vec::new(),
             capabilities: None,

@@ -46,7 +46,7 @@ async fn daemons(spawner: &Spawner) -> Vec<Virtiofsd> {
 
 fn start(spawner: &Spawner, run: &Path, daemon: &Virtiofsd, path: PathBuf) -> (Server, UnixStream) {
     let (access, caching) = (Access::ReadWrite, Caching::Alone);
-    let directory = Directory { path, access, caching, inside: 1000 };
+    let directory = Directory { path, access, caching, inside: (1000, 1000) };
     let owner = Owner { uid: geteuid().as_raw(), gid: getegid().as_raw() };
     let (server, connected) = Server::start(spawner, run, daemon, &directory, owner, None).unwrap();
     (server, connected.into())

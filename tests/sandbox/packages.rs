@@ -1,7 +1,7 @@
 //! What leaves a sandbox as packages.
 
 use super::{
-    everywhere::{PACKAGES, build_packages, command, succeed},
+    everywhere::{ACCOUNTS, PACKAGES, build_accounts, build_packages, command, succeed},
     has_bwrap,
 };
 
@@ -40,4 +40,72 @@ fn a_build_date_that_is_none_is_refused_before_anything_starts() {
         assert_eq!(output.status.code(), Some(2), "{said}");
         assert!(said.contains(name) && said.contains(value), "{said}");
     }
+}
+
+#[test]
+fn accounts_and_paths_are_as_the_build_file_says() {
+    if !has_bwrap() {
+        return;
+    }
+    for (mode, keeps) in [("rw", true), ("discard", false), ("commit", true)] {
+        build_accounts(&["--runner", "bubblewrap", "--cache-mode", mode], keeps);
+    }
+}
+
+#[test]
+fn accounts_and_paths_that_cannot_be_are_refused_with_their_places() {
+    let change = |path: &str, rest: &str| format!("{{path: {path}, type: {rest}}}");
+    let cases = [
+        ("users", "{username: 'a:b'}".to_owned(), "invalid user name `a:b`"),
+        ("users", "{username: '-x'}".into(), "invalid user name `-x`"),
+        ("users", "{uid: 5}".into(), "invalid user name ``"),
+        ("users", "{username: a, uid: 4294967295}".into(), "is no uid or gid"),
+        ("users", "{username: a, homedir: x}".into(), "an absolute path without `..` is expected, found `x`"),
+        ("users", "{username: a, shell: '/a:b'}".into(), "has no `:` in a path"),
+        ("groups", "{groupname: a, members: [\"b\\nc\"]}".into(), "invalid member name"),
+        ("paths", change("x", "directory"), "an absolute path without `..` is expected, found `x`"),
+        ("paths", change("/a/../b", "directory"), "an absolute path without `..` is expected"),
+        ("paths", change("/a", "dirctory"), "unknown type `dirctory` of the path `/a`"),
+        ("paths", change("/a", "symlink"), "the symlink `/a` needs a `source`"),
+        ("paths", change("/a", "hardlink, source: b"), "an absolute source without `..` is expected"),
+        ("paths", change("/a", "directory, permissions: 0o10000"), "are more than 0o7777"),
+        ("paths", change("/var/cache/melange/x", "empty-file"), "/var/cache/melange is no part of the image"),
+        ("paths", change("/home/build", "permissions"), "/home/build is no part of the image"),
+        ("paths", change("/proc/x", "empty-file"), "/proc is no part of the image"),
+    ];
+    for (key, value, why) in cases {
+        let section = if key == "paths" {
+            format!("paths: [{value}]")
+        } else {
+            format!("accounts: {{{key}: [{value}]}}")
+        };
+        let text = format!(
+            "package: {{name: p, version: '1', epoch: 0}}\nenvironment:\n  {section}\npipeline: [{{runs: 'true'}}]\n"
+        );
+        let directory = tempfile::tempdir().expect("a directory can be made");
+        let output = command(directory.path(), &text, &["--runner", "bubblewrap"]).output().expect("started");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(3), "{text}{said}");
+        assert!(said.contains(why), "{text}{said}");
+    }
+}
+
+#[test]
+fn a_path_does_not_lead_out_of_the_image_by_a_link() {
+    if !has_bwrap() {
+        return;
+    }
+    let made = ACCOUNTS.find("  paths:").map(|at| &ACCOUNTS[..at]).expect("it has paths");
+    let text = format!(
+        "{made}  paths:\n    - {{path: /opt/link, type: symlink, source: /var/cache/melange}}\n    \
+         - {{path: /opt/link/x, type: empty-file, permissions: 0o4755}}\npipeline: [{{runs: 'true'}}]\n"
+    );
+    let directory = tempfile::tempdir().expect("a directory can be made");
+    let output = command(directory.path(), &text, &["--runner", "bubblewrap", "--cache-mode", "rw"]).output();
+    let output = output.expect("kiln can be started");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success(), "{said}");
+    let why = "environment.paths: empty-file /opt/link/x: /var/cache/melange is a mount of this build";
+    assert!(said.contains(why), "{said}");
+    assert!(!directory.path().join("cache/x").exists());
 }

@@ -17,13 +17,13 @@ mod proxy;
 #[expect(dead_code, reason = "the tests of sandboxes use the rest")]
 #[path = "../sandbox/pty.rs"]
 mod pty;
+mod rename;
+#[path = "../it/renames.rs"]
+mod renames;
 mod rights;
 mod room;
 #[path = "../it/rights.rs"]
 mod step_rights;
-mod rename;
-#[path = "../it/renames.rs"]
-mod renames;
 mod steps;
 #[path = "../it/supplied.rs"]
 mod supplied;

@@ -1,8 +1,14 @@
 //! What leaves a microVM as packages.
 
-use super::everywhere::build_packages;
+use super::everywhere::{build_accounts, build_packages};
 
 #[test]
 fn packages_are_whole_and_hold_nothing_of_the_moment() {
     build_packages(&["--accel", "tcg", "--memory", "1Gi"]);
+}
+
+#[test]
+fn accounts_and_paths_are_as_the_build_file_says() {
+    build_accounts(&["--accel", "tcg", "--memory", "1Gi", "--cache-mode", "commit"], true);
+    build_accounts(&["--accel", "tcg", "--memory", "1Gi", "--virtiofsd", "spawned"], true);
 }

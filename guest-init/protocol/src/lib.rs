@@ -47,7 +47,10 @@ pub use limit::{Limit, Resource};
 pub use reads::{Completeness, Counted, CountedDirectory, MAX_COUNTED, Reads};
 pub use relay::{Passage, Piece, RELAY_WINDOW, RELAYED};
 pub use step::{ExitStatus, Stdin, Step, Stream, Terminal, User};
-pub use world::{Access, BootFile, Closing, Given, Held, Identity, Mount, Network, TextFile, World};
+pub use world::{
+    Access, BootFile, Closing, Given, Group, Held, Identity, IfKnown, Mount, Network, PathChange, PathKind,
+    TextFile, World,
+};
 
 /// The version of this protocol. Host and agent are built together; a mismatch means a stale initramfs.
 pub const VERSION: u32 = 9;

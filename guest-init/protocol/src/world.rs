@@ -30,7 +30,9 @@ pub struct World {
     pub hostname: Option<String>,
     /// A static configuration of the first network card; `None`: only loopback is brought up.
     pub network: Option<Network>,
-    /// Groups and users that must exist: what `/etc/passwd` and `/etc/group` lack is appended.
+    /// Groups that must exist, in `/etc/group`.
+    pub groups: Vec<Group>,
+    /// Users that must exist: their lines of `/etc/passwd` are as they say, also where the root has others of these names.
     pub identities: Vec<Identity>,
     /// Files to write (replacing what is there).
     pub files: Vec<TextFile>,
@@ -199,6 +201,8 @@ pub enum Mount {
         /// The directory that becomes `/`.
         path: String,
     },
+    /// A change that the build file asks for.
+    Path(PathChange),
     /// Nothing is mounted: what is written to the overlay that somebody else has mounted on `target` lies at `path`, for
     /// [`super::ToGuest::ExportUpper`].
     Upper {
@@ -224,13 +228,76 @@ pub struct Network {
     pub mtu: u32,
 }
 
-/// A user with a group of the same name and number.
+/// A change to the root's files. What lies on another file system (the workspace, the cache, /proc, /sys, /dev) is refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PathChange {
+    /// Where; absolute. Parents that are missing are made (0755), symbolic links among them followed.
+    pub path: String,
+    /// What is changed.
+    pub kind: PathKind,
+    /// Permission bits, set-id and sticky among them; `None` leaves them as they are.
+    pub mode: Option<u32>,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+}
+
+/// What a [`PathChange`] does before it sets mode and owner.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PathKind {
+    /// A directory is there.
+    Directory {
+        /// Whether mode and owner are those of everything below it, too.
+        recursive: bool,
+    },
+    /// A file without content is there.
+    EmptyFile,
+    /// One more name of a file; what has that name is replaced.
+    HardLink {
+        /// The file: an absolute path.
+        source: String,
+    },
+    /// A symbolic link, which takes the place of a link or file; its mode stays.
+    Symlink {
+        /// To what, verbatim.
+        target: String,
+    },
+    /// Nothing: it must be there.
+    Permissions,
+}
+
+/// A group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Group {
+    /// Its name.
+    pub name: String,
+    /// Its number.
+    pub gid: u32,
+    /// Login names.
+    pub members: Vec<String>,
+    /// What becomes of one that is there.
+    pub if_known: IfKnown,
+}
+
+/// What becomes of a group that the root has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum IfKnown {
+    /// The one of this name is replaced.
+    Replaced,
+    /// One of this name or number is enough.
+    Kept,
+}
+
+/// A user.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
     /// Login name.
     pub name: String,
-    /// Both uid and gid.
-    pub id: u32,
+    /// Number.
+    pub uid: u32,
+    /// Primary group.
+    pub gid: u32,
     /// Home directory.
     pub home: String,
     /// Login shell.

@@ -179,6 +179,7 @@ pub(crate) fn empty_world() -> World {
         mounts: Vec::new(),
         hostname: None,
         network: None,
+        groups: Vec::new(),
         identities: Vec::new(),
         files: Vec::new(),
         capabilities: None,

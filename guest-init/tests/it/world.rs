@@ -1,7 +1,8 @@
 //! What `Prepare` makes, in namespaces of its own.
 
 use kiln_protocol::{
-    Access, FromGuest, Given, Held, Identity, Limit, Mount, Resource, TextFile, ToGuest, User, World,
+    Access, FromGuest, Given, Group, Held, Identity, IfKnown, Limit, Mount, Resource, TextFile, ToGuest,
+    User, World,
 };
 
 use crate::agent::{Agent, can_be_alone, can_unshare, empty_world, is_root, sh, skip};
@@ -51,9 +52,16 @@ fn a_world_is_made_in_the_order_of_its_fields() {
             Mount::Chown { path: format!("{target}/a"), uid: 10, gid: 11, given: Given::Directories },
         ],
         hostname: Some("kiln-test".into()),
+        groups: vec![Group {
+            name: "builders".into(),
+            gid: 1001,
+            members: vec!["build".into(), "root".into()],
+            if_known: IfKnown::Replaced,
+        }],
         identities: vec![Identity {
             name: "build".into(),
-            id: 1000,
+            uid: 1000,
+            gid: 1001,
             home: "/home/build".into(),
             shell: "/bin/sh".into(),
         }],
@@ -75,7 +83,7 @@ fn a_world_is_made_in_the_order_of_its_fields() {
     ));
     let expected = "\
 . 755 1000 1001\na 755 10 11\na/b 1770 10 11\n0 0\n../else where\nbelow\nkiln-test\n\
-build:x:1000:1000:build:/home/build:/bin/sh\nbuild:x:1000:\n127.0.0.1 localhost\n640\nread-only\n\
+build:x:1000:1001:build:/home/build:/bin/sh\nbuilders:x:1001:build,root\n127.0.0.1 localhost\n640\nread-only\n\
 CapBnd:\t0000000000000021\nthe loopback is up\n";
     assert_eq!(seen, expected);
     let who = agent.run(kiln_protocol::Step { user: User::Name("build".into()), ..sh(2, "id -u") });

@@ -24,7 +24,7 @@ pub struct Files<'a> {
 pub fn argv(plan: &Plan, files: Files<'_>) -> Vec<OsString> {
     let Platform::Bubblewrap(Sandbox { binds, ids, .. }) = &plan.platform else { return Vec::new() };
     let mut line: Vec<OsString> =
-        user_namespace(*ids, plan.owner.inside).into_iter().map(OsString::from).collect();
+        user_namespace(*ids, plan.owner.ids()).into_iter().map(OsString::from).collect();
     line.push(files.bwrap.into());
     // A mount namespace there is in any case.
     for switch in ["--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"] {

@@ -100,7 +100,7 @@ fn shown(lower: &Path, empty: &Path, view: &View, owner: Owner) -> Option<Result
         let directory = view.open(lower).with_context(|| format!("open {}", lower.display()))?;
         fs::create_dir_all(empty).with_context(|| format!("make {}", empty.display()))?;
         let below = view.open(empty).with_context(|| format!("open {}", empty.display()))?;
-        let fd = idmapped(&directory, IdMap::swap(owner.inside, owner.inside)?, &below)?;
+        let fd = idmapped(&directory, IdMap::swap(owner.inside, owner.inside_gid)?, &below)?;
         let path = name(&fd).context("the docker daemon is in another pid namespace")?;
         Ok((path, fd))
     })())

@@ -84,7 +84,7 @@ impl Qemu<'_> {
             ends.into_iter().chain(lease).fold(command, |command, (end, number)| command.fd(end, number));
         // In QEMU's eyes, and so in those of its 9p server, the invoking user is the step's user.
         let owner = plan.owner;
-        Ok(match IdMap::appearing_as(owner.inside, owner.inside)? {
+        Ok(match IdMap::appearing_as(owner.inside, owner.inside_gid)? {
             Some(ids) => command.user_namespace(ids),
             None => command,
         })

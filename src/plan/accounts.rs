@@ -1,0 +1,236 @@
+//! `environment.accounts` and `environment.paths`: who and what is in the guest besides what its image has. Pure.
+//!
+//! They mean what apko means by them, which makes them once in an image; here the agent makes them in each guest, since one
+//! image serves many build files.
+
+use kiln_protocol::{Group, Identity, IfKnown, Mount, PathChange, PathKind, User};
+
+use super::{BUILD_ID, Ids, Owner, WORKSPACE};
+use crate::{
+    compile::Recipe,
+    exit::Failure,
+    host::Host,
+    manifest::{self, PathMutation, Text},
+};
+
+/// The user that builds run as, and the group of that name.
+const BUILD: &str = "build";
+
+/// What a user namespace of an ordinary user has of ids: those of a range of /etc/subuid, which has 65536.
+const RANGE: u32 = 65_536;
+
+/// Who is in the guest.
+pub(super) struct Accounts {
+    pub(super) identities: Vec<Identity>,
+    pub(super) groups: Vec<Group>,
+}
+
+impl Accounts {
+    /// Those of a recipe; always with `build`.
+    pub(super) fn of(recipe: &Recipe) -> Self {
+        let accounts = &recipe.environment.accounts;
+        let mut identities: Vec<Identity> = Vec::new();
+        for user in &accounts.users {
+            if identities.iter().all(|known| *known.name != *user.username) {
+                identities.push(identity(user));
+            }
+        }
+        if identities.iter().all(|known| known.name != BUILD) {
+            let user = manifest::User { username: BUILD.into(), uid: BUILD_ID, ..manifest::User::default() };
+            identities.push(identity(&user));
+        }
+        let mut groups: Vec<Group> = Vec::new();
+        for manifest::Group { groupname, gid, members } in &accounts.groups {
+            if groups.iter().all(|known| *known.name != **groupname) {
+                let members = members.iter().map(ToString::to_string).collect();
+                let (name, if_known) = (groupname.to_string(), IfKnown::Replaced);
+                groups.push(Group { name, gid: *gid, members, if_known });
+            }
+        }
+        // A user's group has a name, if only the user's.
+        for Identity { name, gid, .. } in &identities {
+            if groups.iter().all(|group| group.name != *name && group.gid != *gid) {
+                let (name, members) = (name.clone(), Vec::new());
+                groups.push(Group { name, gid: *gid, members, if_known: IfKnown::Kept });
+            }
+        }
+        Self { identities, groups }
+    }
+
+    /// uid and gid of what belongs to root in packages: those of the user and the group `build`.
+    pub(super) fn build_ids(&self) -> (u32, u32) {
+        let uid = self.identities.iter().find(|user| user.name == BUILD).map(|user| user.uid);
+        let gid = self.groups.iter().find(|group| group.name == BUILD).map(|group| group.gid);
+        (uid.unwrap_or(BUILD_ID), gid.unwrap_or(BUILD_ID))
+    }
+
+    /// The step's user inside, the invoking one outside.
+    pub(super) fn owner(&self, user: &User, host: &Host, notes: &mut Vec<String>) -> Owner {
+        let found = match user {
+            User::Root => Some((0, 0)),
+            User::Uid(uid) => {
+                let known = self.identities.iter().find(|identity| identity.uid == *uid);
+                Some((*uid, known.map_or(*uid, |identity| identity.gid)))
+            }
+            User::Name(name) => {
+                let known = self.identities.iter().find(|identity| identity.name == *name);
+                known.map(|identity| (identity.uid, identity.gid))
+            }
+        };
+        if let (None, User::Name(name)) = (found, user) {
+            notes.push(format!(
+                "run-as: {name} is not in environment.accounts; source and cache belong to root inside"
+            ));
+        }
+        let (inside, inside_gid) = found.unwrap_or((0, 0));
+        Owner { inside, inside_gid, uid: host.uid, gid: host.gid }
+    }
+
+    /// The users' home directories, as far as they are missing.
+    fn homes(&self, ids: impl Fn((u32, u32)) -> (u32, u32)) -> Vec<Mount> {
+        let mut mounts = Vec::new();
+        for Identity { uid, gid, home, .. } in &self.identities {
+            let (parent, name) = home.rsplit_once('/').unwrap_or_default();
+            if home == WORKSPACE || home.starts_with("/dev/") || name.is_empty() {
+                continue;
+            }
+            if !parent.is_empty() {
+                mounts.push(Mount::Missing { path: parent.into(), mode: 0o755, uid: 0, gid: 0 });
+            }
+            let (uid, gid) = ids((*uid, *gid));
+            mounts.push(Mount::Missing { path: home.clone(), mode: 0o700, uid, gid });
+        }
+        mounts
+    }
+}
+
+fn identity(user: &manifest::User) -> Identity {
+    let manifest::User { username, uid, gid, shell, homedir } = user;
+    let or = |text: &Text, otherwise: String| if text.is_empty() { otherwise } else { text.to_string() };
+    Identity {
+        name: username.to_string(),
+        uid: *uid,
+        gid: gid.unwrap_or(*uid),
+        home: or(homedir, format!("/home/{username}")),
+        shell: or(shell, "/bin/sh".into()),
+    }
+}
+
+/// What is made in the guest's root: homes, then the changes in their order. In a sandbox of one user all belongs to root.
+pub(super) fn changes(recipe: &Recipe, accounts: &Accounts, ids: Option<Ids>) -> Vec<Mount> {
+    let given = |owner| if ids == Some(Ids::Sole) { (0, 0) } else { owner };
+    let paths = recipe.environment.paths.iter().filter_map(|mutation| change(mutation, given));
+    accounts.homes(given).into_iter().chain(paths.map(Mount::Path)).collect()
+}
+
+/// One change; nothing for a type that the compiler has refused.
+fn change(mutation: &PathMutation, given: impl Fn((u32, u32)) -> (u32, u32)) -> Option<PathChange> {
+    let PathMutation { path, kind, uid, gid, permissions, source, recursive } = mutation;
+    let kind = match kind.as_str() {
+        "directory" => PathKind::Directory { recursive: *recursive },
+        "empty-file" => PathKind::EmptyFile,
+        "hardlink" => PathKind::HardLink { source: source.to_string() },
+        "symlink" => PathKind::Symlink { target: source.to_string() },
+        "permissions" => PathKind::Permissions,
+        _ => return None,
+    };
+    let (uid, gid) = given((uid.unwrap_or(0), gid.unwrap_or(0)));
+    let mode = (*permissions != 0).then_some(*permissions);
+    Some(PathChange { path: path.to_string(), kind, mode, uid, gid })
+}
+
+/// An ordinary user's sandbox has no more ids than a range of /etc/subuid.
+///
+/// # Errors
+/// Names what has another one.
+pub(super) fn check_range(recipe: &Recipe, accounts: &Accounts, owner: Owner) -> Result<(), Failure> {
+    let users =
+        accounts.identities.iter().map(|user| (format!("the user {}", user.name), user.uid, user.gid));
+    let paths = recipe.environment.paths.iter();
+    let paths = paths.map(|path| (path.path.to_string(), path.uid.unwrap_or(0), path.gid.unwrap_or(0)));
+    let beyond = |id: u32, own: u32| id >= RANGE && id != own;
+    match users
+        .chain(paths)
+        .find(|(_, uid, gid)| beyond(*uid, owner.inside) || beyond(*gid, owner.inside_gid))
+    {
+        None => Ok(()),
+        Some((what, uid, gid)) => Err(Failure::host(
+            format!("{what} ({uid}:{gid}): an ordinary user's sandbox has the ids below {RANGE} only"),
+            "use another --runner, or a smaller uid and gid",
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::resolve::tests::recipe;
+
+    fn lines(text: &str) -> (Vec<String>, Vec<String>) {
+        let Accounts { identities, groups } = Accounts::of(&recipe(text));
+        let users = identities
+            .into_iter()
+            .map(|Identity { name, uid, gid, home, shell }| format!("{name}:{uid}:{gid}:{home}:{shell}"));
+        let groups = groups.into_iter().map(|Group { name, gid, members, if_known }| {
+            format!("{name}:{gid}:{} {if_known:?}", members.join(","))
+        });
+        (users.collect(), groups.collect())
+    }
+
+    #[test]
+    fn accounts_are_as_written_and_build_is_always_there() {
+        for (text, users, groups) in [
+            ("{}", &["build:1000:1000:/home/build:/bin/sh"][..], &["build:1000:build Replaced"][..]),
+            (
+                "{users: [{username: build, uid: 1234, gid: 100, shell: /bin/bash, homedir: /srv/b}]}",
+                &["build:1234:100:/srv/b:/bin/bash"],
+                &["build:1000:build Replaced"],
+            ),
+            (
+                "{users: [{username: app, uid: 7}, {username: app, uid: 8}], groups: [{groupname: g, gid: 9, members: [app, build]}]}",
+                &["app:7:7:/home/app:/bin/sh", "build:1000:1000:/home/build:/bin/sh"],
+                &["g:9:app,build Replaced", "build:1000:build Replaced", "app:7: Kept"],
+            ),
+            (
+                "{users: [{username: app, uid: 7, gid: 100}]}",
+                &["app:7:100:/home/app:/bin/sh", "build:1000:1000:/home/build:/bin/sh"],
+                &["build:1000:build Replaced", "app:100: Kept"],
+            ),
+        ] {
+            let text = format!("environment: {{accounts: {text}}}");
+            let (found_users, found_groups) = lines(&text);
+            assert_eq!(found_users, users, "{text}");
+            assert_eq!(found_groups, groups, "{text}");
+        }
+    }
+
+    #[test]
+    fn homes_are_made_but_not_the_workspace_or_a_device() {
+        let text = "environment: {accounts: {users: [{username: a, uid: 7, gid: 8, homedir: /srv/x/a}, \
+                    {username: d, uid: 9, homedir: /dev/null}, {username: r, uid: 0, homedir: /}]}}";
+        let recipe = recipe(text);
+        let accounts = Accounts::of(&recipe);
+        let home = |uid, gid| {
+            let missing = |path: &str, mode, uid, gid| Mount::Missing { path: path.into(), mode, uid, gid };
+            vec![missing("/srv/x", 0o755, 0, 0), missing("/srv/x/a", 0o700, uid, gid)]
+        };
+        assert_eq!(changes(&recipe, &accounts, None), home(7, 8));
+        assert_eq!(changes(&recipe, &accounts, Some(Ids::Range)), home(7, 8));
+        assert_eq!(changes(&recipe, &accounts, Some(Ids::Sole)), home(0, 0));
+    }
+
+    #[test]
+    fn ids_beyond_a_range_are_refused_except_the_steps_own() {
+        let check = |text: &str, inside| {
+            let recipe = recipe(text);
+            let owner = Owner { inside, inside_gid: inside, uid: 1, gid: 1 };
+            check_range(&recipe, &Accounts::of(&recipe), owner).map_err(|failure| failure.what)
+        };
+        let user = "environment: {accounts: {users: [{username: a, uid: 70000}]}}";
+        assert_eq!(check(user, 70_000), Ok(()));
+        assert!(check(user, 1000).is_err_and(|what| what.starts_with("the user a (70000:70000): ")));
+        let path = "environment: {paths: [{path: /x, type: empty-file, gid: 65536}]}";
+        assert!(check(path, 1000).is_err_and(|what| what.starts_with("/x (0:65536): ")));
+        assert_eq!(check("environment: {paths: [{path: /x, type: empty-file, gid: 65535}]}", 1000), Ok(()));
+    }
+}
