@@ -155,7 +155,7 @@ pub(super) fn load(file: &Path, args: &RecipeArgs, sink: &mut dyn Sink) -> Resul
     }
     let options = options(args, vec![file.to_owned()], buildable(&asked)?)?;
     let recipe = compile::recipe(&manifest, &options)?;
-    for warning in &recipe.warnings {
+    for warning in manifest.notes.iter().chain(&recipe.warnings) {
         sink.emit(Event::Note { text: warning.to_string() });
     }
     check_version(&recipe.package.version, &manifest.source)?;

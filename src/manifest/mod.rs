@@ -5,6 +5,7 @@
 
 mod diagnostic;
 pub mod duration;
+mod effect;
 mod environment;
 pub(crate) mod file;
 mod package;
@@ -67,6 +68,8 @@ pub struct Manifest {
     pub options: BuildOptions,
     /// `test`.
     pub test: Option<Test>,
+    /// Keys that kiln does not follow, in the order of the file.
+    pub notes: Vec<Diagnostic>,
 }
 
 /// Reads a build file from its text; `file` is only for messages.
@@ -141,7 +144,9 @@ fn sections(node: &Node<'_>, source: &Source, report: &mut Report<'_>) -> Option
         var_transforms: fields.take("var-transforms"),
         options: fields.take("options"),
         test: fields.take("test"),
+        notes: Vec::new(),
     };
     fields.close();
-    Some(manifest)
+    let notes = report.take_notes();
+    Some(Manifest { notes, ..manifest })
 }

@@ -5,6 +5,7 @@
 
 use super::{
     diagnostic::{Diagnostic, Source},
+    effect::{self, Effect},
     scalar,
     text::{Map, Position, Text},
     yaml::{Node, Value},
@@ -27,12 +28,16 @@ pub(crate) struct Report<'s> {
     source: &'s Source,
     unknown: UnknownKeys,
     faults: Vec<Diagnostic>,
+    /// Keys without effect.
+    notes: Vec<Diagnostic>,
+    /// Keys of what no package has yet.
+    left_out: Vec<&'static str>,
 }
 
 impl<'s> Report<'s> {
     /// `faults` are those that reading the tree has found.
     pub(crate) fn new(source: &'s Source, unknown: UnknownKeys, faults: Vec<Diagnostic>) -> Self {
-        Self { source, unknown, faults }
+        Self { source, unknown, faults, notes: Vec::new(), left_out: Vec::new() }
     }
 
     pub(crate) fn fault(&mut self, at: Position, message: impl Into<String>) {
@@ -47,6 +52,31 @@ impl<'s> Report<'s> {
         if self.faults.len() < MAX_FAULTS {
             self.faults.push(Diagnostic { hint, ..self.source.diagnostic(at, message) });
         }
+    }
+
+    /// Notes what a key that is written does not do.
+    fn note(&mut self, section: &str, key: &'static str, at: Position) {
+        match effect::of(section, key) {
+            Effect::Works | Effect::Describes | Effect::OtherCommand | Effect::Within => {}
+            Effect::Apk if self.left_out.contains(&key) => {}
+            Effect::Apk => self.left_out.push(key),
+            Effect::Nothing(why) if self.notes.len() < MAX_FAULTS => {
+                self.notes.push(self.source.diagnostic(at, format!("`{key}` has no effect: {why}")));
+            }
+            Effect::Nothing(_) => {}
+        }
+    }
+
+    /// What was noted, a line for all that no package has yet.
+    pub(crate) fn take_notes(&mut self) -> Vec<Diagnostic> {
+        let mut notes = std::mem::take(&mut self.notes);
+        notes.sort_by_key(|note| (note.line, note.column));
+        if !self.left_out.is_empty() {
+            let keys = self.left_out.join(", ");
+            let message = format!("packages are plain archives until kiln makes .apk files, without: {keys}");
+            notes.push(self.source.diagnostic(Position::default(), message));
+        }
+        notes
     }
 
     pub(crate) fn into_faults(self) -> Vec<Diagnostic> {
@@ -189,7 +219,11 @@ impl<'n, 'a, 'r, 's> Fields<'n, 'a, 'r, 's> {
     pub(crate) fn find(&mut self, key: &'static str) -> Option<(Position, &'n Node<'a>)> {
         self.known.push(key);
         let is_it = |name: &Node<'_>| matches!(&name.value, Value::Scalar(scalar) if scalar.text == key);
-        self.pairs.iter().find(|(name, _)| is_it(name)).map(|(name, node)| (name.at, node))
+        let (name, node) = self.pairs.iter().find(|(name, _)| is_it(name))?;
+        if self.report.unknown == UnknownKeys::Refuse && !node.is_null() {
+            self.report.note(self.section, key, name.at);
+        }
+        Some((name.at, node))
     }
 
     /// Every key that nobody took is a fault, with the nearest one that could be meant.

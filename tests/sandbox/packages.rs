@@ -109,3 +109,29 @@ fn a_path_does_not_lead_out_of_the_image_by_a_link() {
     assert!(said.contains(why), "{said}");
     assert!(!directory.path().join("cache/x").exists());
 }
+
+#[test]
+fn what_a_sandbox_or_a_plain_archive_does_not_follow_is_told() {
+    if !has_bwrap() {
+        return;
+    }
+    let text = "package:
+  name: p
+  version: '1'
+  epoch: 0
+  resources: {disk: 5Gi, cpumodel: host}
+  setcap: [{path: /x, add: {cap_net_raw: +ep}, reason: r}]
+environment: {cmd: x}
+pipeline: [{runs: 'true'}]
+";
+    let directory = tempfile::tempdir().expect("a directory can be made");
+    let said = succeed(&mut command(directory.path(), text, &["--runner", "bubblewrap"]));
+    for note in [
+        "resources.disk: 5Gi has no effect with --runner bubblewrap: ",
+        "resources.cpumodel: host has no effect with --runner bubblewrap: ",
+        "packages are plain archives until kiln makes .apk files, without: setcap",
+        "file.yaml:7:15: `cmd` has no effect: ",
+    ] {
+        assert!(said.contains(note), "{note}\n{said}");
+    }
+}
