@@ -245,6 +245,7 @@ pub struct PathChange {
 
 /// What a [`PathChange`] does before it sets mode and owner.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum PathKind {
     /// A directory is there.
     Directory {

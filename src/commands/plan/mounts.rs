@@ -1,6 +1,6 @@
 //! Mounts and binds of a plan in words, one line each: what is where, and whether it can be written. Pure.
 
-use kiln_protocol::{Access, Given, Mount};
+use kiln_protocol::{Access, Given, Mount, PathChange, PathKind};
 
 use crate::plan::{Bind, BindSource, Layer, Writes};
 
@@ -42,8 +42,23 @@ fn words(mount: &Mount) -> (&str, String) {
         }
         Mount::Root { path } => (path, "becomes / (with /proc, /sys, /dev, /run, /tmp)".into()),
         Mount::Pivot { path } => (path, "becomes / (pivot_root; with /proc, /sys, /dev, /run, /tmp)".into()),
+        Mount::Path(change) => (&change.path, changed(change)),
         Mount::Upper { target, path } => (target, format!("mounted by the runner; its writes lie in {path}")),
     }
+}
+
+/// A path of the build file's `environment.paths`.
+fn changed(PathChange { path: _, kind, mode, uid, gid }: &PathChange) -> String {
+    let what = match kind {
+        PathKind::Directory { recursive: false } => "directory".into(),
+        PathKind::Directory { recursive: true } => "directory, with all below it".into(),
+        PathKind::EmptyFile => "empty file".into(),
+        PathKind::HardLink { source } => format!("hard link to {source}"),
+        PathKind::Symlink { target } => format!("symbolic link to {target}"),
+        PathKind::Permissions => "what is there".into(),
+    };
+    let mode = mode.map_or(String::new(), |mode| format!(", mode {mode:04o}"));
+    format!("{what}{mode}, owner {uid}:{gid}")
 }
 
 /// Modes are octal, as chmod(1) takes them.
