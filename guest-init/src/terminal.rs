@@ -1,6 +1,6 @@
 //! A pseudo-terminal for a step that a person sits at.
 //!
-//! [`exec`](crate::exec) gives its one end to the step; the other is read by [`output`](crate::output) and written by
+//! [`exec`] gives its one end to the step; the other is read by [`output`](crate::output) and written by
 //! [`input`](crate::input).
 #![expect(unsafe_code, reason = "no safe binding sets a terminal's size")]
 // UNSAFETY: one ioctl.

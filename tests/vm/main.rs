@@ -17,7 +17,6 @@ mod proxy;
 #[expect(dead_code, reason = "the tests of sandboxes use the rest")]
 #[path = "../sandbox/pty.rs"]
 mod pty;
-mod rename;
 #[path = "../it/renames.rs"]
 mod renames;
 mod rights;
