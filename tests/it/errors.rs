@@ -212,14 +212,14 @@ pipeline:
           |
        10 | - needs: {packages: [no-such-thing]}
           |                      ^
-          = name Debian's package in the image (--image debian:bookworm+package,…) and leave this one out, or give a \
+         = name Debian's package in the image (--image debian:bookworm+package,…) and leave this one out, or give a \
          prepared root (--image DIRECTORY|TAR)
 "
     );
     bare.write("project/file.yaml", GOOD);
     assert_eq!(
-        bare.error_of(bare.kiln(&["build", "--package-append", "nope", "file.yaml"]), 2),
-        "error: --package-append: Debian has no known counterpart of nope\nway out: name Debian's package in the image (--image \
+        bare.error_of(bare.kiln(&["build", "--package-append", "no-such-thing", "file.yaml"]), 2),
+        "error: --package-append: Debian has no known counterpart of no-such-thing\nway out: name Debian's package in the image (--image \
          debian:bookworm+package,…) and leave this one out, or give a prepared root (--image DIRECTORY|TAR)\n"
     );
 }

@@ -11,15 +11,15 @@ use nix::unistd::geteuid;
 
 use crate::{leftovers::Leftovers, lot::Lot, place::Place, skip::skip};
 
-/// How many of the twelve run outside the soak.
+/// How many of the eighteen run outside the soak.
 const FEW: usize = 2;
 
 /// What nobody but its owner can read or write, in source and cache; and a file of the package.
 const STEP: &str = r#"
-      test "$(id -un)" = RUN_AS
+      test "$(id -un) $(id -u):$(id -g)" = "RUN_AS"
       for place in /home/build/private /var/cache/melange/private; do
         test "$(cat $place/file)" = kept
-        test "$(stat -c %u $place/file)" = "$(id -u)"
+        test "$(stat -c %u:%g $place/file)" = "$(id -u):$(id -g)"
         echo changed > $place/file
         mkdir $place/directory
         echo new > $place/directory/file
@@ -55,7 +55,16 @@ enum Who {
 struct Cell {
     share: Share,
     who: Who,
-    run_as: &'static str,
+    run_as: RunAs,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum RunAs {
+    Root,
+    /// With the uid and gid that it has where the build file says nothing of it.
+    Build,
+    /// With others.
+    OwnBuild,
 }
 
 fn cells() -> Vec<Cell> {
@@ -64,7 +73,9 @@ fn cells() -> Vec<Cell> {
     guests
         .flat_map(|share| [Who::Root, Who::OrdinaryUser].map(|who| (share, who)))
         .chain(sandboxes)
-        .flat_map(|(share, who)| ["root", "build"].map(|run_as| Cell { share, who, run_as }))
+        .flat_map(|(share, who)| {
+            [RunAs::Root, RunAs::Build, RunAs::OwnBuild].map(|run_as| Cell { share, who, run_as })
+        })
         .collect()
 }
 
@@ -90,10 +101,17 @@ fn build(cell: Cell) {
     fs::create_dir(project.join("cache")).unwrap();
     place.give_to_user(&project.join("cache"));
     private(&place, &project.join("cache/private"));
-    let inside = if cell.share == Share::Sole { "root" } else { cell.run_as };
+    let (accounts, inside) = match cell.run_as {
+        RunAs::Root => ("run-as: root", "root 0:0"),
+        RunAs::Build => ("run-as: build", "build 1000:1000"),
+        RunAs::OwnBuild => (
+            "run-as: build\n    users: [{username: build, uid: 1234, gid: 4321}]\n    groups: [{groupname: build, gid: 4321}]",
+            "build 1234:4321",
+        ),
+    };
+    let inside = if cell.share == Share::Sole { "root 0:0" } else { inside };
     let text = format!(
-        "package:\n  name: sample\n  version: \"1.10\"\n  epoch: 3\nenvironment:\n  accounts:\n    run-as: {}\npipeline:\n  - runs: |{}",
-        cell.run_as,
+        "package:\n  name: sample\n  version: \"1.10\"\n  epoch: 3\nenvironment:\n  accounts:\n    {accounts}\npipeline:\n  - runs: |{}",
         STEP.replace("RUN_AS", inside)
     );
     fs::write(project.join("file.yaml"), text).unwrap();
