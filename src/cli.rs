@@ -360,6 +360,9 @@ pub struct MachineArgs {
     /// Whether steps in a microVM reach what listens on this host's loopback: at 10.0.2.2 (see QEMU_NET_CIDR).
     #[arg(long, value_enum, default_value = "off")]
     pub host_loopback: Switch,
+    /// Capabilities that a build file may ask for beyond docker's default set, by name; a microVM needs no such grant.
+    #[arg(long, value_name = "CAP,…", value_delimiter = ',')]
+    pub allow_capability: Vec<String>,
     /// The certificates that tools in the guest trust besides its own: auto for those of this host, off, or a file.
     #[arg(long, value_name = "auto|off|FILE", default_value = "auto")]
     pub host_certs: String,

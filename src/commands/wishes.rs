@@ -18,8 +18,9 @@ use crate::{
     exit::Failure,
     manifest::duration,
     plan::{
-        AcceleratorWish, CacheModeWish, CacheSharing, HostLoopback, ImageReference, InsecureRepositories,
-        Network, RunnerKind, Trace, VirtiofsWish, Wishes, parse_bytes, parse_cpus, parse_disk, parse_memory,
+        self, AcceleratorWish, CacheModeWish, CacheSharing, HostLoopback, ImageReference,
+        InsecureRepositories, Network, RunnerKind, Trace, VirtiofsWish, Wishes, parse_bytes, parse_cpus,
+        parse_disk, parse_memory,
     },
     sources::FetchLimit,
 };
@@ -50,6 +51,7 @@ pub(super) fn wishes(args: &MachineArgs, env: &Env, file: &Path) -> Result<Wishe
     let runner = runner(args.runner);
     check_backend(args, runner)?;
     Ok(Wishes {
+        build_file: file.to_owned(),
         runner,
         image: args.image.as_deref().map(ImageReference::parse).transpose()?,
         insecure_repositories: match args.allow_insecure_repositories {
@@ -77,6 +79,7 @@ pub(super) fn wishes(args: &MachineArgs, env: &Env, file: &Path) -> Result<Wishe
         cpus: args.cpu.as_deref().map(|text| parse_cpus(text, "--cpu")).transpose()?,
         cpu_model: args.cpumodel.clone(),
         disk: args.disk.as_deref().map(parse_disk).transpose()?,
+        granted: plan::granted(&args.allow_capability)?,
         network: match args.network {
             Switch::On => Network::On,
             Switch::Off => Network::Off,

@@ -1,6 +1,21 @@
-//! Linux's capabilities by name (`linux/capability.h`).
+//! Linux's capabilities by name (`linux/capability.h`), and which of them steps have: docker's default set, without what a build
+//! file drops, and with what it asks for and the person who runs kiln grants.
+//!
+//! A build file is somebody else's. What it asks for beyond the default set is a right over the host's kernel in a container and a
+//! sandbox, so it is not the file that decides; in a microVM the kernel is the guest's own.
 
-use crate::exit::Failure;
+use std::collections::BTreeSet;
+
+use super::{RunnerKind, Wishes};
+use crate::{
+    compile::Recipe,
+    exit::Failure,
+    manifest::{Position, Text},
+};
+
+/// docker's default set, which steps get in every backend: chown, dac_override, fowner, fsetid, kill, setgid, setuid,
+/// setpcap, net_bind_service, net_raw, sys_chroot, mknod, audit_write, setfcap (`linux/capability.h`).
+pub const DEFAULT_CAPABILITIES: &[u8] = &[0, 1, 3, 4, 5, 6, 7, 8, 10, 13, 18, 27, 29, 31];
 
 /// In the order of their numbers.
 const NAMES: &[&str] = &[
@@ -52,15 +67,112 @@ const NAMES: &[&str] = &[
 /// # Errors
 /// A failure of the build file that names the unknown one.
 pub(super) fn number(name: &str) -> Result<u8, Failure> {
-    let upper = name.to_ascii_uppercase();
-    let bare = upper.strip_prefix("CAP_").unwrap_or(&upper);
-    let position = NAMES.iter().position(|known| *known == bare);
-    position.and_then(|at| u8::try_from(at).ok()).ok_or_else(|| {
+    find(name).ok_or_else(|| {
         Failure::build_file(
             format!("capabilities: {name:?} is not a capability"),
             "capabilities(7) lists them all",
         )
     })
+}
+
+fn find(name: &str) -> Option<u8> {
+    let upper = name.to_ascii_uppercase();
+    let bare = upper.strip_prefix("CAP_").unwrap_or(&upper);
+    let position = NAMES.iter().position(|known| *known == bare);
+    position.and_then(|at| u8::try_from(at).ok())
+}
+
+/// What `--allow-capability` grants.
+///
+/// # Errors
+/// A usage failure that names what is not a capability.
+pub fn granted(names: &[String]) -> Result<BTreeSet<u8>, Failure> {
+    let number = |name: &String| {
+        find(name.trim()).ok_or_else(|| {
+            Failure::usage(
+                format!("--allow-capability: {name:?} is not a capability"),
+                "capabilities(7) lists them all; write SYS_PTRACE, or CAP_SYS_PTRACE",
+            )
+        })
+    };
+    names.iter().map(number).collect()
+}
+
+/// The capabilities of steps, sorted.
+///
+/// # Errors
+/// A failure of the build file that names what is not a capability; a usage failure with what it asks for and nobody granted.
+pub(super) fn of_steps(recipe: &Recipe, wishes: &Wishes) -> Result<Vec<u8>, Failure> {
+    let mut set: BTreeSet<u8> = DEFAULT_CAPABILITIES.iter().copied().collect();
+    let mut refused = Vec::new();
+    let dropped =
+        recipe.capabilities.drop.iter().map(|name| number(name)).collect::<Result<BTreeSet<_>, _>>()?;
+    for name in &recipe.capabilities.add {
+        let number = number(name)?;
+        let is_free = wishes.runner == RunnerKind::Qemu
+            || DEFAULT_CAPABILITIES.contains(&number)
+            || dropped.contains(&number);
+        if is_free || wishes.granted.contains(&number) {
+            set.insert(number);
+        } else {
+            refused.push((name, number));
+        }
+    }
+    if !refused.is_empty() {
+        return Err(not_granted(&refused, wishes));
+    }
+    Ok(set.difference(&dropped).copied().collect())
+}
+
+fn not_granted(refused: &[(&Text, u8)], wishes: &Wishes) -> Failure {
+    let place = |(text, number): &(&Text, u8)| {
+        let Position { line, column } = text.position;
+        format!("{}:{line}:{column}: CAP_{}", wishes.build_file.display(), name(*number))
+    };
+    let places: Vec<String> = refused.iter().map(place).collect();
+    let names: BTreeSet<u8> = refused.iter().map(|(_, number)| *number).collect();
+    let names: Vec<String> = names.into_iter().map(name).collect();
+    let whose = match wishes.runner {
+        RunnerKind::Docker => "in a container it is a right over this host",
+        RunnerKind::Bubblewrap => "in a sandbox it opens more of this host's kernel",
+        RunnerKind::Qemu => "a microVM needs no grant",
+    };
+    Failure::usage(
+        format!(
+            "the build file asks for more than docker's default capabilities ({}), and with --runner {} that is yours to grant: \
+             {whose}",
+            places.join(", "),
+            wishes.runner.name()
+        ),
+        format!(
+            "If you trust the build file: --allow-capability {}. With --runner qemu it needs no grant.",
+            names.join(",")
+        ),
+    )
+}
+
+/// What is said of a container whose steps have more than docker's default set.
+pub(super) fn note_of_container(capabilities: &[u8]) -> Option<String> {
+    let more = beyond_default(capabilities);
+    (!more.is_empty()).then(|| {
+        format!(
+            "docker: {} granted: root in a container is root of this machine, and what holds it is docker's AppArmor profile, \
+             where there is one (a sandbox or a microVM holds it in any case)",
+            more.join(", ")
+        )
+    })
+}
+
+/// Those that are not in docker's default set, by name.
+pub fn beyond_default(capabilities: &[u8]) -> Vec<String> {
+    let more = capabilities.iter().filter(|number| !DEFAULT_CAPABILITIES.contains(number));
+    more.map(|number| name(*number)).collect()
+}
+
+/// Those of docker's default set that are not there, by name.
+pub fn short_of_default(capabilities: &[u8]) -> Vec<String> {
+    let less = DEFAULT_CAPABILITIES.iter().filter(|number| !capabilities.contains(number));
+    less.map(|number| name(*number)).collect()
 }
 
 /// The name of a capability, without `CAP_`; that of a number without a name is the number.
@@ -80,5 +192,9 @@ mod tests {
             assert_eq!(number(name), Ok(expected), "{name}");
         }
         assert!(number("CAP_FLY").is_err());
+        let granted = |name: &str| granted(&[name.to_owned()]);
+        assert_eq!(granted("sys_ptrace"), Ok(BTreeSet::from([19])));
+        assert_eq!(granted("CAP_SYS_PTRACE"), granted(" SYS_PTRACE"));
+        assert_eq!(granted("ALL").unwrap_err().code, crate::exit::Code::Usage);
     }
 }

@@ -41,7 +41,9 @@ pub use crate::host::accelerator::{Accelerator, Wish as AcceleratorWish};
 pub use crate::host::bubblewrap::{Ids, prefix as user_namespace};
 pub use bind::{Bind, BindSource, Layer, Overlay, Parted, Upper, Writes};
 pub use cache::{CacheMode, CachePlan, CacheShare, CacheSharing, CacheWrites, STAGING};
-pub use capability::name as capability_name;
+pub use capability::{
+    DEFAULT_CAPABILITIES, beyond_default, granted, name as capability_name, short_of_default,
+};
 pub use cargo::CARGO_MADE;
 pub use cgroup::Cgroup;
 pub use image::{
@@ -52,7 +54,7 @@ pub use interactive::{Wanted, command, shell_in_place_of};
 pub use packages::{Mapped, map_packages};
 pub use quantity::{Bytes, parse_bytes};
 pub use repositories::{InsecureRepositories, allowed_repositories};
-pub use resolve::{DEFAULT_CAPABILITIES, Facts, PlatformFacts, TCG_SLOWNESS, cache_plan, resolve};
+pub use resolve::{Facts, PlatformFacts, TCG_SLOWNESS, cache_plan, resolve};
 pub use resources::{parse_cpus, parse_disk, parse_memory};
 pub use sandbox::{RootForm, Sandbox};
 pub use slirp::Slirp;

@@ -9,7 +9,7 @@ use super::{
     Ids, ImageRecipe, Machine, PackageId, Plan, PlannedStep, Platform, RootForm, RunnerKind, Sandbox,
     Supplies, VirtiofsWish, Wishes,
     accounts::{self, Accounts},
-    cargo, cgroup, container, resources, sandbox, steps, world,
+    capability, cargo, cgroup, container, resources, sandbox, steps, world,
 };
 use crate::{
     compile::{PackageSteps, Recipe, Run},
@@ -21,10 +21,6 @@ use crate::{
 const BOOT_TIMEOUT: Duration = Duration::from_secs(30);
 /// TCG on a busy machine is that much slower.
 pub const TCG_SLOWNESS: u32 = 6;
-
-/// docker's default set, which steps get in every backend: chown, dac_override, fowner, fsetid, kill, setgid, setuid,
-/// setpcap, net_bind_service, net_raw, sys_chroot, mknod, audit_write, setfcap (`linux/capability.h`).
-pub const DEFAULT_CAPABILITIES: &[u8] = &[0, 1, 3, 4, 5, 6, 7, 8, 10, 13, 18, 27, 29, 31];
 
 /// What is known of this host, as values.
 #[derive(Debug, Clone)]
@@ -101,7 +97,7 @@ pub fn resolve(recipe: &Recipe, wishes: &Wishes, facts: Facts) -> Result<Plan, F
         changes: accounts::changes(recipe, &accounts, ids),
         accounts,
         package: &package.name,
-        capabilities: capabilities(recipe)?,
+        capabilities: capability::of_steps(recipe, wishes)?,
         names: supplies.names(),
     };
     let (platform, mut world) = match facts.platform {
@@ -121,6 +117,7 @@ pub fn resolve(recipe: &Recipe, wishes: &Wishes, facts: Facts) -> Result<Plan, F
         PlatformFacts::Docker => {
             notes.extend(container::note(parts.cache, owner));
             notes.extend(container::loopback_note(wishes.host_loopback));
+            notes.extend(capability::note_of_container(&parts.capabilities));
             (Platform::Docker(container::binds(&parts)), container::world(parts))
         }
         PlatformFacts::Bubblewrap { resolver, ids, root, cgroups } => {
@@ -207,20 +204,6 @@ pub fn cache_plan(wishes: &Wishes) -> Result<Option<CachePlan>, Failure> {
         CacheWrites::Through => CacheSharing::Locked,
     });
     Ok(Some(CachePlan { directory, mode, share, sharing }))
-}
-
-fn capabilities(recipe: &Recipe) -> Result<Vec<u8>, Failure> {
-    let mut set = DEFAULT_CAPABILITIES.to_vec();
-    for name in &recipe.capabilities.add {
-        set.push(super::capability::number(name)?);
-    }
-    for name in &recipe.capabilities.drop {
-        let number = super::capability::number(name)?;
-        set.retain(|&kept| kept != number);
-    }
-    set.sort_unstable();
-    set.dedup();
-    Ok(set)
 }
 
 /// What tools read of the cache instead of a variable.

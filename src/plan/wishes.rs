@@ -1,6 +1,6 @@
 //! What the user asked for: flags, where there are none the environment, where there is none the default.
 
-use std::{path::PathBuf, time::Duration};
+use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 
 use serde::Serialize;
 
@@ -58,6 +58,8 @@ pub enum VirtiofsWish {
 /// Everything a build can be asked for.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Wishes {
+    /// The build file, as it was named; where there is none, a name that stands for it.
+    pub build_file: PathBuf,
     /// `--runner`.
     pub runner: RunnerKind,
     /// `--image`.
@@ -86,6 +88,8 @@ pub struct Wishes {
     pub cpu_model: Option<String>,
     /// `--disk`.
     pub disk: Option<Bytes>,
+    /// `--allow-capability`: numbers of `linux/capability.h`.
+    pub granted: BTreeSet<u8>,
     /// `--network`.
     pub network: Network,
     /// `--host-loopback`.

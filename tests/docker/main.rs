@@ -9,6 +9,7 @@ mod commit;
 mod everywhere;
 #[path = "../it/fragments.rs"]
 mod fragments;
+mod grants;
 mod interactive;
 mod namespace;
 mod owners;
@@ -122,7 +123,7 @@ fn a_container_is_as_small_as_it_should_be() {
     let place = Place::new();
     place.tail("capabilities:\n  add: [NET_ADMIN]\n  drop: [MKNOD]\n");
     place.head("  resources:\n    memory: 300Mi\n    cpu: 1\n");
-    let output = place.build("root", &[LOOK], &["--network", "off"]);
+    let output = place.build("root", &[LOOK], &["--network", "off", "--allow-capability", "NET_ADMIN"]);
     assert!(output.status.success(), "{}", said(&output));
     let seen: Vec<String> = said(&output)
         .lines()

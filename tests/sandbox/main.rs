@@ -7,6 +7,7 @@ mod cache;
 mod everywhere;
 #[path = "../it/fragments.rs"]
 mod fragments;
+mod grants;
 mod interactive;
 #[path = "../it/proxy.rs"]
 mod proxy;

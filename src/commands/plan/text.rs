@@ -10,7 +10,7 @@ use crate::{
     commands::prepare::{Backend, qemu::Parts},
     plan::{
         CachePlan, CacheShare, Cgroup, HostLoopback, Ids, Machine, Network, Plan, PlannedStep, Platform,
-        Resources, Sandbox,
+        Resources, Sandbox, beyond_default, short_of_default,
     },
 };
 
@@ -42,6 +42,7 @@ fn head(plan: &Plan, backend: &Backend) -> Result<String> {
     writeln!(text, "resources    {cpus} cpus, {memory_mib} MiB of memory")?;
     writeln!(text, "network      {}", if plan.network == Network::On { "on" } else { "off" })?;
     writeln!(text, "limits       {}", limits(plan))?;
+    writeln!(text, "capabilities {}", capabilities(plan))?;
     match backend {
         Backend::Qemu(parts) => text += &machine(plan, parts)?,
         Backend::Bubblewrap(found) => writeln!(text, "sandbox      made {}", made_by(found.ids))?,
@@ -61,6 +62,24 @@ fn head(plan: &Plan, backend: &Backend) -> Result<String> {
         }
     }
     Ok(text)
+}
+
+/// Those of steps, told by docker's default set.
+fn capabilities(plan: &Plan) -> String {
+    let set = plan.world.capabilities.as_deref().unwrap_or_default();
+    let (more, less) = (beyond_default(set), short_of_default(set));
+    let mut text = "docker's default set".to_owned();
+    if !more.is_empty() {
+        let how = match plan.platform {
+            Platform::Qemu(_) => "asked for by the build file",
+            Platform::Docker(_) | Platform::Bubblewrap(_) => "granted by --allow-capability",
+        };
+        text += &format!(", and {} ({how})", more.join(", "));
+    }
+    if !less.is_empty() {
+        text += &format!(", without {}", less.join(", "));
+    }
+    text
 }
 
 /// Soft and hard limit of what is limited.
