@@ -1,4 +1,5 @@
-//! Ends everything that steps have started, however far it has gone (`setsid`, double forks).
+//! The agent among the processes of its world: what steps have started it ends, however far it has gone (`setsid`, double
+//! forks), and to itself nothing of theirs has access.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -10,7 +11,7 @@ use nix::{
     errno::Errno,
     libc,
     sys::{
-        prctl::set_child_subreaper,
+        prctl::{set_child_subreaper, set_dumpable},
         signal::{Signal, kill},
     },
     unistd::{Pid, getpid},
@@ -19,6 +20,13 @@ use nix::{
 /// Makes orphans fall to the agent where it is not PID 1.
 pub(crate) fn adopt_orphans() -> Result<()> {
     set_child_subreaper(true).context("become the parent of orphans")
+}
+
+/// Closes the agent to everything that may not trace it: memory and descriptors, of which its channel to the host is one, can be
+/// neither read nor opened nor taken (`/proc/1/fd`, `/proc/1/mem`, pidfd_getfd(2)). Without it root could, in its own user
+/// namespace; with it that takes CAP_SYS_PTRACE in the agent's (`PR_SET_DUMPABLE` of prctl(2)), which steps do not have.
+pub(crate) fn shield() -> Result<()> {
+    set_dumpable(false).context("keep others from the agent's descriptors")
 }
 
 /// Sends SIGKILL to all processes that descend from the agent; it does not wait for their end.

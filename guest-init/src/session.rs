@@ -64,6 +64,7 @@ fn tell(port: &mut Port, error: &anyhow::Error) -> Result<()> {
 }
 
 fn converse(place: Place, port: &mut Option<Port>, closing: &mut Vec<Closing>) -> Result<()> {
+    processes::shield()?;
     let port = port.insert(match place {
         Place::Machine => boot::open()?,
         Place::Sandbox => stdio::open()?,

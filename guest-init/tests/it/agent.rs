@@ -76,7 +76,8 @@ impl Agent {
         Self::in_world(command.args(ALONE).arg(env!("CARGO_BIN_EXE_guest-init")), world)
     }
 
-    fn in_world(command: &mut Command, world: World) -> Self {
+    /// One that this command starts, in this world.
+    pub(crate) fn in_world(command: &mut Command, world: World) -> Self {
         let mut agent = Self::unprepared(command);
         agent.send(&ToGuest::Prepare(world));
         let ready = agent.hear();

@@ -2,6 +2,7 @@
 
 mod agent;
 mod archive;
+mod confinement;
 mod export;
 mod process;
 mod reads;
