@@ -40,7 +40,7 @@ pub use self::{
     child::{Child, ExitStatus},
     command::{Command, Stdio},
     exec::watch,
-    idmapped::idmapped,
+    idmapped::{idmappable, idmapped},
     jail::{JAIL_ARGUMENT, JAIL_DIRECTORY, Jail, JailNetwork, jail_main},
     link::{MARKER_VARIABLE, REAPER_ARGUMENT},
     namespace::{IdMap, IdRange, user_namespaces_usable},

@@ -10,13 +10,17 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use kiln_protocol::{Mount, World};
+use kiln_protocol::{Mount, PathChange, SeccompFilter, World};
 use kiln_reads::{Directory, Reader};
 use nix::unistd::sethostname;
 
 use crate::{
     chown::{self, SetId},
-    clock, file, identity, idmap, limit, modules, mount, network, overlay, path_change, pivot, root,
+    clock, file, identity,
+    idmap::Idmaps,
+    keyring, limit, modules, mount,
+    namespace::{self, Entrance},
+    network, overlay, path_change, pivot, root, seccomp,
     upper::Uppers,
     whiteout,
 };
@@ -47,6 +51,8 @@ pub(crate) fn make(world: &World) -> Result<Made> {
         capabilities: _,
         counted,
         limits,
+        user_namespace,
+        seccomp: filters,
         // Done by `end`.
         closing: _,
     } = world;
@@ -58,9 +64,13 @@ pub(crate) fn make(world: &World) -> Result<Made> {
     phases.end("clock");
     modules::load(modules)?;
     phases.end("modules");
-    let mut uppers = Uppers::default();
-    mounts.iter().try_for_each(|mount| make_mount(mount, &mut uppers))?;
+    let first = user_namespace.as_ref().map_or(0, |namespace| namespace.first);
+    namespace::act_as(first)?;
+    let mut making = Making { first, uppers: Uppers::default(), idmaps: Idmaps::default() };
+    mounts.iter().try_for_each(|mount| making.make(mount))?;
+    let uppers = making.uppers;
     phases.end("mounts");
+    let entrance = user_namespace.as_ref().map(Entrance::make).transpose()?;
     if let Some(name) = hostname {
         sethostname(name).with_context(|| format!("set the hostname to {name}"))?;
     }
@@ -73,7 +83,16 @@ pub(crate) fn make(world: &World) -> Result<Made> {
     // Last: what the agent has made is no step's.
     let reads = counted.as_deref().map_or(Reader::Unasked, |directory| Reader::of(own(directory)));
     phases.end("reads");
+    confine(entrance, filters)?;
+    phases.end("confinement");
     Ok(Made { phases: phases.done, uppers, reads })
+}
+
+/// Gives up, for the agent and all that it starts, what only the making of a world takes.
+fn confine(entrance: Option<Entrance>, filters: &[SeccompFilter]) -> Result<()> {
+    entrance.map_or(Ok(()), Entrance::enter)?;
+    keyring::join_new()?;
+    seccomp::install(filters)
 }
 
 /// A directory of this world.
@@ -96,26 +115,51 @@ impl Phases {
     }
 }
 
-fn make_mount(mount: &Mount, uppers: &mut Uppers) -> Result<()> {
-    match mount {
-        Mount::Directory { path, mode, uid, gid } => mount::directory(path, *mode, (*uid, *gid)),
-        Mount::Missing { path, mode, uid, gid } => mount::missing(path, *mode, (*uid, *gid)),
-        Mount::Filesystem { source, target, fstype, options, access } => {
-            mount::filesystem(source, target, fstype, options, *access)
+/// Mounts on their way.
+struct Making {
+    /// Root of the namespace in which owners are ids, as the agent sees it.
+    first: u32,
+    uppers: Uppers,
+    idmaps: Idmaps,
+}
+
+impl Making {
+    fn make(&mut self, mount: &Mount) -> Result<()> {
+        match mount {
+            Mount::Directory { path, mode, uid, gid } => {
+                mount::directory(path, *mode, self.owner(*uid, *gid)?)
+            }
+            Mount::Missing { path, mode, uid, gid } => mount::missing(path, *mode, self.owner(*uid, *gid)?),
+            Mount::Filesystem { source, target, fstype, options, access } => {
+                mount::filesystem(source, target, fstype, options, *access)
+            }
+            Mount::Overlay { lower, upper, work, target, options, owner: (uid, gid) } => {
+                let owner = self.owner(*uid, *gid)?;
+                overlay::Overlay { lower, upper, work, target, options }.mount(owner)?;
+                self.uppers.keep(target, upper)
+            }
+            Mount::Idmap { path, uids, gids } => self.idmaps.mount(path, uids, gids),
+            Mount::Cover { path } => mount::cover(path),
+            Mount::Bind { source, target, access } => mount::bind(source, target, *access),
+            Mount::Symlink { path, target } => mount::symlink(path, target),
+            Mount::Whiteouts { directory, like, paths } => whiteout::make(directory, like, paths),
+            Mount::Chown { path, uid, gid, given } => {
+                chown::all_below(path, self.owner(*uid, *gid)?, *given, SetId::Kept)
+            }
+            Mount::Root { path } => root::enter(path),
+            Mount::Pivot { path } => pivot::enter(path, self.owner(0, 0)?),
+            Mount::Path(change) => {
+                let (uid, gid) = self.owner(change.uid, change.gid)?;
+                path_change::make(&PathChange { uid, gid, ..change.clone() })
+            }
+            Mount::Upper { target, path } => self.uppers.keep(target, path),
         }
-        Mount::Overlay { lower, upper, work, target, options, owner } => {
-            overlay::Overlay { lower, upper, work, target, options }.mount(*owner)?;
-            uppers.keep(target, upper)
-        }
-        Mount::Swap { path, outside, inside } => idmap::swap(path, *outside, *inside),
-        Mount::Cover { path } => mount::cover(path),
-        Mount::Bind { source, target, access } => mount::bind(source, target, *access),
-        Mount::Symlink { path, target } => mount::symlink(path, target),
-        Mount::Whiteouts { directory, like, paths } => whiteout::make(directory, like, paths),
-        Mount::Chown { path, uid, gid, given } => chown::all_below(path, (*uid, *gid), *given, SetId::Kept),
-        Mount::Path(change) => path_change::make(change),
-        Mount::Root { path } => root::enter(path),
-        Mount::Pivot { path } => pivot::enter(path),
-        Mount::Upper { target, path } => uppers.keep(target, path),
+    }
+
+    /// An owner inside, as the agent sees it.
+    fn owner(&self, uid: u32, gid: u32) -> Result<(u32, u32)> {
+        let outside =
+            |id: u32| id.checked_add(self.first).with_context(|| format!("the sandbox has no id {id}"));
+        Ok((outside(uid)?, outside(gid)?))
     }
 }

@@ -72,13 +72,17 @@ pub(super) async fn prepare(question: Question<'_>, sink: &mut dyn Sink) -> Resu
             (plan::resolve(recipe, wishes, facts)?, Backend::Docker(docker))
         }
         RunnerKind::Bubblewrap => {
-            let found = host::bubblewrap::find(env, question.spawner, &host).await?;
+            let images = home.dir("images")?;
+            let shown = [wishes.source.as_deref(), wishes.cache_dir.as_deref(), Some(&images)];
+            let shown: Vec<&Path> = shown.into_iter().flatten().collect();
+            let found = host::bubblewrap::find(env, question.spawner, &host, &shown).await?;
             let root = if found.mounts_images { RootForm::Image } else { RootForm::Tree };
             let resolver = fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
             let platform =
                 PlatformFacts::Bubblewrap { resolver, ids: found.ids, root, cgroups: Cgroups::find() };
             let facts = Facts { host, platform, image, shell };
-            let plan = plan::resolve(recipe, wishes, facts)?;
+            let mut plan = plan::resolve(recipe, wishes, facts)?;
+            plan.notes.extend(found.why_not_own.as_deref().map(not_own));
             check_scratch(&plan, env)?;
             (plan, Backend::Bubblewrap(found))
         }
@@ -88,6 +92,14 @@ pub(super) async fn prepare(question: Question<'_>, sink: &mut dyn Sink) -> Resu
         sink.emit(Event::Note { text });
     }
     Ok(Prepared { plan, store: Store::open(home, env)?, backend })
+}
+
+/// What a sandbox of root lacks without ids of its own.
+fn not_own(why: &str) -> String {
+    format!(
+        "bubblewrap: users inside have the ids of this machine's, root's included, though none of root's rights over it: {why}; \
+         source, cache and KILN_HOME on ext4, xfs, btrfs or (Linux 6.3) tmpfs give a sandbox ids that nobody else has"
+    )
 }
 
 /// A sandbox's overlays are the host's, and Linux makes none whose upper directory lies in a lower one (ELOOP).

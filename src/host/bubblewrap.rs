@@ -8,15 +8,15 @@ use std::{
     time::Duration,
 };
 
-use anyhow::Result;
-use nix::unistd::geteuid;
+use anyhow::{Context, Result};
+use nix::{sys::utsname::uname, unistd::geteuid};
 use serde::Serialize;
 
 use super::{Host, find_program};
 use crate::{
     env::Env,
     exit::Failure,
-    process::{Command, Spawner},
+    process::{Command, Spawner, idmappable},
 };
 
 /// A namespace is made, and a module loaded, at once or not at all.
@@ -28,7 +28,10 @@ const ENOUGH_IDS: u64 = 65_536;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ids {
-    /// By root of the machine: every user inside is that user outside.
+    /// By root of the machine, in a range of ids that nobody outside has.
+    Own,
+    /// By root of the machine, on a file system that cannot show its files as those of other users: every user inside is that user
+    /// outside, but for the rights.
     Root,
     /// In a user namespace with the user's range of `/etc/subuid`.
     Range,
@@ -45,17 +48,25 @@ pub struct Bubblewrap {
     pub ids: Ids,
     /// Whether the kernel mounts an image's file for this user; else its tree is unpacked.
     pub mounts_images: bool,
+    /// Why root's sandbox has not its own ids, where it has not.
+    pub why_not_own: Option<String>,
 }
 
-/// Looks.
+/// Looks. `directories` are those whose files a sandbox shows: with the owners that root's sandbox has, if their file systems can.
 ///
 /// # Errors
 /// A host failure where there is no bwrap, or this user may make no user namespace.
-pub async fn find(env: &Env, spawner: &Spawner, host: &Host) -> Result<Bubblewrap> {
+pub async fn find(env: &Env, spawner: &Spawner, host: &Host, directories: &[&Path]) -> Result<Bubblewrap> {
     let path = find_program(env, "bwrap")
         .ok_or_else(|| Failure::host("bwrap is not installed", "apt-get install bubblewrap"))?;
     if geteuid().is_root() && owns_machine(&fs::read_to_string("/proc/self/uid_map").unwrap_or_default()) {
-        return Ok(Bubblewrap { path, ids: Ids::Root, mounts_images: knows_erofs(spawner).await });
+        let why_not_own = untranslatable(directories).map_err(|error| {
+            let what = format!("root cannot make a user namespace for a sandbox: {error:#}");
+            let settings = allow_namespaces(Path::new("/proc/sys"));
+            Failure::host(what, format!("Allow user namespaces: {settings}"))
+        })?;
+        let ids = if why_not_own.is_none() { Ids::Own } else { Ids::Root };
+        return Ok(Bubblewrap { path, ids, mounts_images: knows_erofs(spawner).await, why_not_own });
     }
     let mut said = String::new();
     // A range that newuidmap refuses is none.
@@ -64,7 +75,7 @@ pub async fn find(env: &Env, spawner: &Spawner, host: &Host) -> Result<Bubblewra
         trial.push("true".into());
         said = match spawner.output(Command::new(trial[0].clone()).args(&trial[1..]), ANSWER).await {
             Ok(output) if output.status.success() => {
-                return Ok(Bubblewrap { path, ids, mounts_images: false });
+                return Ok(Bubblewrap { path, ids, mounts_images: false, why_not_own: None });
             }
             Ok(output) => String::from_utf8_lossy(&output.stderr).trim().to_owned(),
             Err(error) => format!("{error:#}"),
@@ -78,12 +89,37 @@ pub fn prefix(ids: Ids, (uid, gid): (u32, u32)) -> Vec<String> {
     let (user, group, root) =
         (format!("--map-user={uid}"), format!("--map-group={gid}"), ["--setuid=0", "--setgid=0"]);
     match ids {
-        Ids::Root => Vec::new(),
+        Ids::Own | Ids::Root => Vec::new(),
         Ids::Range => ["unshare", "--user", &user, &group, "--map-auto", root[0], root[1], "--"]
             .map(str::to_owned)
             .into(),
         Ids::Sole => ["unshare", "--user", "--map-user=0", "--map-group=0", "--"].map(str::to_owned).into(),
     }
+}
+
+/// The first Linux whose overlays take idmapped mounts for layers, and whose erofs has them.
+const IDMAPPED_LAYERS: (u32, u32) = (5, 19);
+
+/// Why owners cannot be translated in all of these directories; nothing where they can.
+fn untranslatable(directories: &[&Path]) -> Result<Option<String>> {
+    let release = uname().context("ask for the kernel's release")?;
+    let release = release.release().to_string_lossy();
+    let named = idmappable(directories)?;
+    if older(&release, IDMAPPED_LAYERS) {
+        let (major, minor) = IDMAPPED_LAYERS;
+        return Ok(Some(format!(
+            "Linux {release} has no idmapped layers of overlays (from {major}.{minor} on)"
+        )));
+    }
+    Ok(named.map(|(path, error)| {
+        format!("the file system of {} has no idmapped mounts ({error})", path.display())
+    }))
+}
+
+/// Whether a release (`6.1.0-13-amd64`) comes before that version.
+fn older(release: &str, version: (u32, u32)) -> bool {
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|number| number.parse().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) < version
 }
 
 /// Whether root here is root of the machine, not of a container's user namespace.
@@ -220,6 +256,8 @@ mod tests {
     fn the_map_of_the_machine_is_the_whole_one() {
         assert!(owns_machine("         0          0 4294967295\n"));
         assert!(!owns_machine("         0       1001          1\n"));
+        assert!(older("5.15.0-100-generic", IDMAPPED_LAYERS) && older("4.19", IDMAPPED_LAYERS));
+        assert!(!older("5.19.0", IDMAPPED_LAYERS) && !older("6.1.0-13-amd64", IDMAPPED_LAYERS));
         assert!(lists_erofs("nodev\tproc\n\terofs\n") && !lists_erofs("nodev\tproc\n"));
     }
 }

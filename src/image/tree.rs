@@ -65,7 +65,7 @@ impl Store {
 /// where it is not, and without a range everything is theirs.
 fn name(ids: Ids, inside: (u32, u32)) -> String {
     match (ids, inside) {
-        (Ids::Root, _) => "tree".into(),
+        (Ids::Own | Ids::Root, _) => "tree".into(),
         (Ids::Range, (0, 0)) => "tree-of-user".into(),
         (Ids::Range, (1000, 1000)) => "tree-of-range".into(),
         // What belongs to these ids in the image belongs to the invoking user in the tree.

@@ -23,6 +23,7 @@ mod repositories;
 mod resolve;
 mod resources;
 mod sandbox;
+mod seccomp;
 mod slirp;
 mod steps;
 mod supplies;

@@ -124,7 +124,7 @@ pub fn resolve(recipe: &Recipe, wishes: &Wishes, facts: Facts) -> Result<Plan, F
             notes.extend(sandbox::notes(wishes.network, &cgroups));
             let groups = cgroup::groups(&cgroups, resources);
             let binds = sandbox::binds(&parts, root);
-            let world = sandbox::namespaces(parts, resolver, ids, root);
+            let world = sandbox::namespaces(parts, resolver, ids, root)?;
             (Platform::Bubblewrap(Sandbox { binds, ids, root, groups }), world)
         }
     };
@@ -274,7 +274,7 @@ pub(super) mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::{compile, pipelines::Library};
+    use crate::{compile, manifest, pipelines::Library};
 
     /// The recipe of a build file with these sections besides the package and one step.
     pub(in crate::plan) fn recipe(sections: &str) -> Recipe {

@@ -7,7 +7,7 @@
 //! bwrap binds to the places of [`LOWER`], [`SCRATCH`] and [`SHARES`], which only the agent sees. It lays the overlays, and
 //! makes the result the root.
 
-use kiln_protocol::{Access, Closing, Mount, World};
+use kiln_protocol::{Access, Closing, IdRange, Mount, NetworkNamespace, UserNamespace, World};
 use serde::Serialize;
 
 use super::{
@@ -15,20 +15,30 @@ use super::{
     bind::bind,
     cgroup,
     limits::LIMITS,
+    seccomp,
     world::{self, LOWER, OverlayOptions, Parts, RESOLVER, ROOT, SCRATCH, SHARES},
 };
-use crate::host::cgroup::Cgroups;
+use crate::{exit::Failure, host::cgroup::Cgroups};
 
 /// Where the agent's own program lies until it has changed the root; in a container it stays there.
 pub(super) const AGENT: &str = "/kiln-agent";
 /// Where a sandbox's agent finds the image's file.
 const IMAGE: &str = "/kiln-image";
 
-/// How a sandbox's overlays are mounted by root of the machine. Its steps may make nodes of devices, not open them.
-const OF_ROOT: OverlayOptions = OverlayOptions {
-    usual: "nodev,metacopy=on,redirect_dir=on,volatile",
-    alone: "nodev,metacopy=off,redirect_dir=on,volatile",
-};
+/// Where the ids of a sandbox of the machine's root begin outside: its root is this id, its user 1000 the one that is 1000 further.
+///
+/// Capabilities are not all that root has. The kernel lets uid 0 write what belongs to root (control groups of version 1, settings
+/// below /proc/sys, the nodes in /dev), and daemons ask a socket's peer for its uid (containerd's did, in the network namespace of
+/// the host, which a sandbox shares: CVE-2020-15257). So nobody in a sandbox is anybody outside. No user has these ids: systemd's
+/// "UIDs, GIDs" leaves all above 2^31 to nobody, distributions, directories and subuid(5) give lower ones, and files with them exist
+/// only in the scratch directory of a run. Where they lie in a directory that stays (source, cache, image), an idmapped mount has
+/// translated them (Linux 5.19 for layers of an overlay).
+const FIRST_ID: u32 = 1 << 31;
+
+/// How a sandbox's overlays are mounted by root of the machine. Its steps may make nodes of devices, not open them. What is read on
+/// its own is read by an agent that is root of the sandbox alone, and may not read `trusted` xattrs.
+const OF_ROOT: OverlayOptions =
+    OverlayOptions { usual: "nodev,metacopy=on,redirect_dir=on,volatile", alone: "nodev,userxattr,volatile" };
 /// By root of a user namespace, who may not write `trusted` xattrs, nor refer to a lower file by one.
 const OF_USER: OverlayOptions =
     OverlayOptions { usual: "nodev,userxattr,volatile", alone: "nodev,userxattr,volatile" };
@@ -100,12 +110,22 @@ pub(super) fn binds(parts: &Parts<'_>, root: RootForm) -> Vec<Bind> {
 }
 
 /// The world of a sandbox: overlays over what is bound, and the root made of them.
-pub(super) fn namespaces(parts: Parts<'_>, resolver: String, ids: Ids, root: RootForm) -> World {
+///
+/// # Errors
+/// A failure of the build file for a user whose id no sandbox has; a host failure where no filter of system calls can be made.
+pub(super) fn namespaces(
+    parts: Parts<'_>,
+    resolver: String,
+    ids: Ids,
+    root: RootForm,
+) -> Result<World, Failure> {
     let owner = parts.owner;
     let options = match ids {
-        Ids::Root => &OF_ROOT,
+        Ids::Own | Ids::Root => &OF_ROOT,
         Ids::Range | Ids::Sole => &OF_USER,
     };
+    let user_namespace = user_namespace(ids, owner.inside.max(owner.inside_gid), parts.network)?;
+    let seccomp = seccomp::filters(&parts.capabilities)?;
     let mut mounts = Vec::new();
     if root == RootForm::Image {
         mounts.push(Mount::Filesystem {
@@ -116,8 +136,8 @@ pub(super) fn namespaces(parts: Parts<'_>, resolver: String, ids: Ids, root: Roo
             access: Access::ReadOnly,
         });
     }
-    mounts.push(world::overlay(&[LOWER], "root", ROOT, (0, 0), options.usual));
     mounts.extend(translated(&parts, ids));
+    mounts.push(world::overlay(&[LOWER], "root", ROOT, (0, 0), options.usual));
     mounts.extend(workspace(&parts, options));
     if let Some(cache) = parts.cache {
         mounts.extend(world::cache_over(&share("cache"), cache.mode.writes(), owner, options));
@@ -128,19 +148,68 @@ pub(super) fn namespaces(parts: Parts<'_>, resolver: String, ids: Ids, root: Roo
         Network::On => resolver,
         Network::Off => String::new(),
     };
-    world(parts, mounts, vec![world::file(RESOLVER, resolver)], Vec::new())
+    let world = world(parts, mounts, vec![world::file(RESOLVER, resolver)], Vec::new());
+    Ok(World { user_namespace: Some(user_namespace), seccomp, ..world })
 }
 
-/// Without a user namespace source and cache belong to who runs kiln, inside too: they are shown as the step's user's.
+/// That of steps, in which the agent ends up, too.
+fn user_namespace(ids: Ids, inside: u32, network: Network) -> Result<UserNamespace, Failure> {
+    let first = match ids {
+        Ids::Own => FIRST_ID,
+        Ids::Root | Ids::Range | Ids::Sole => 0,
+    };
+    // The last one there is means no id at all.
+    if inside >= u32::MAX - first {
+        return Err(Failure::build_file(
+            format!(
+                "run-as: uid {inside} is higher than those of a sandbox, which end at {}",
+                u32::MAX - first - 1
+            ),
+            "use a lower uid, or --runner docker or qemu",
+        ));
+    }
+    let network = match network {
+        // It belongs to a network that steps have for themselves, so that their capabilities count in it.
+        Network::Off => NetworkNamespace::New,
+        Network::On => NetworkNamespace::Kept,
+    };
+    Ok(UserNamespace { first, network })
+}
+
+/// What belongs to who runs kiln, source and cache, is shown as the step's user's, and what is in the image as the sandbox's. In a
+/// namespace of an ordinary user that is so by itself.
 fn translated(parts: &Parts<'_>, ids: Ids) -> Vec<Mount> {
     let owner = parts.owner;
-    let (outside, inside) = ((owner.uid, owner.gid), owner.ids());
-    if ids != Ids::Root || outside == inside {
-        return Vec::new();
-    }
+    let first = match ids {
+        Ids::Own => FIRST_ID,
+        Ids::Root if (owner.uid, owner.gid) != owner.ids() => 0,
+        Ids::Root | Ids::Range | Ids::Sole => return Vec::new(),
+    };
+    let idmap = |path: String, (uid, gid): (u32, u32)| Mount::Idmap {
+        path,
+        uids: swapped(uid, owner.inside, first),
+        gids: swapped(gid, owner.inside_gid, first),
+    };
+    let image = (ids == Ids::Own).then(|| idmap(LOWER.into(), owner.ids()));
     let shares = [("source", parts.source.is_some()), ("cache", parts.cache.is_some())];
     let shares = shares.into_iter().filter(|(_, there)| *there);
-    shares.map(|(name, _)| Mount::Swap { path: share(name), outside, inside }).collect()
+    image.into_iter().chain(shares.map(|(name, _)| idmap(share(name), (owner.uid, owner.gid)))).collect()
+}
+
+/// All ids that are left of a namespace that begins at `first` outside, `outside` and `inside` in each other's place.
+fn swapped(outside: u32, inside: u32, first: u32) -> Vec<IdRange> {
+    let (low, high, end) = (outside.min(inside), outside.max(inside), u32::MAX - first);
+    let range = |from: u32, to: u32, count| IdRange { from, to: to + first, count };
+    let same = |from: u32, to: u32| (from < to).then(|| range(from, from, to - from));
+    if low == high {
+        return same(0, end).into_iter().collect();
+    }
+    // One that the namespace does not have is nobody's, as are all above it.
+    let pair =
+        [(outside, inside), (inside, outside)].into_iter().filter(|(from, to)| *from < end && *to < end);
+    let pair = pair.map(|(from, to)| range(from, to, 1));
+    let rest = [(0, low.min(end)), (low.saturating_add(1), high.min(end)), (high.saturating_add(1), end)];
+    pair.chain(rest.into_iter().filter_map(|(from, to)| same(from, to))).collect()
 }
 
 fn workspace(parts: &Parts<'_>, options: &OverlayOptions) -> Vec<Mount> {
@@ -184,6 +253,8 @@ pub(super) fn world(
         counted: world::counted(parts.cache),
         capabilities: Some(parts.capabilities),
         limits: LIMITS.to_vec(),
+        user_namespace: None,
+        seccomp: Vec::new(),
         closing,
     }
 }
@@ -225,17 +296,48 @@ mod tests {
     #[test]
     fn owners_are_translated_only_where_no_namespace_does_it() {
         let cache = cache(CacheMode::Rw);
-        for (ids, inside, expected) in
-            [(Ids::Root, 1000, 2), (Ids::Root, 0, 0), (Ids::Range, 1000, 0), (Ids::Sole, 0, 0)]
-        {
-            let world = namespaces(parts(&cache, inside), String::new(), ids, RootForm::Tree);
-            let swaps = world.mounts.iter().filter(|mount| matches!(mount, Mount::Swap { .. })).count();
-            assert_eq!(swaps, expected, "{ids:?} {inside}");
+        for (ids, inside, expected, first) in [
+            (Ids::Own, 1000, 3, FIRST_ID),
+            (Ids::Own, 0, 3, FIRST_ID),
+            (Ids::Root, 1000, 2, 0),
+            (Ids::Root, 0, 0, 0),
+            (Ids::Range, 1000, 0, 0),
+            (Ids::Sole, 0, 0, 0),
+        ] {
+            let world = namespaces(parts(&cache, inside), String::new(), ids, RootForm::Tree).unwrap();
+            let maps = world.mounts.iter().filter(|mount| matches!(mount, Mount::Idmap { .. })).count();
+            assert_eq!(maps, expected, "{ids:?} {inside}");
+            let namespace = UserNamespace { first, network: NetworkNamespace::New };
+            assert_eq!(world.user_namespace, Some(namespace), "{ids:?}");
+            assert!(!world.seccomp.is_empty());
             // Nothing of the host can be opened by a node that a step makes.
             assert!(world.mounts.iter().all(|mount| match mount {
                 Mount::Overlay { options, .. } => options.starts_with("nodev,"),
                 _ => true,
             }));
         }
+    }
+
+    #[test]
+    fn a_map_names_every_id_once() {
+        let ranges = |outside, inside, first| {
+            let ranges = swapped(outside, inside, first);
+            ranges.iter().map(|IdRange { from, to, count }| (*from, *to, *count)).collect::<Vec<_>>()
+        };
+        let all = u32::MAX;
+        assert_eq!(ranges(0, 1000, 0), [(0, 1000, 1), (1000, 0, 1), (1, 1, 999), (1001, 1001, all - 1001)]);
+        assert_eq!(ranges(1, 0, 0), [(1, 0, 1), (0, 1, 1), (2, 2, all - 2)]);
+        assert_eq!(ranges(0, 0, 0), [(0, 0, all)]);
+        let (f, half) = (FIRST_ID, all - FIRST_ID);
+        assert_eq!(ranges(0, 0, f), [(0, f, half)]);
+        assert_eq!(ranges(0, 1, f), [(0, f + 1, 1), (1, f, 1), (2, f + 2, half - 2)]);
+        assert_eq!(ranges(f + 5, 0, f), [(1, f + 1, half - 1)]);
+    }
+
+    #[test]
+    fn a_user_that_no_sandbox_has_is_a_fault_of_the_build_file() {
+        let refused = |ids, inside| user_namespace(ids, inside, Network::On).map_err(|failure| failure.code);
+        assert_eq!(refused(Ids::Own, 1 << 31), Err(crate::exit::Code::BuildFile));
+        assert!(refused(Ids::Own, (1 << 31) - 2).is_ok() && refused(Ids::Root, 1 << 31).is_ok());
     }
 }

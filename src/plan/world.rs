@@ -82,6 +82,9 @@ pub(super) fn microvm(modules: Vec<String>, machine: &Machine, parts: Parts<'_>)
         capabilities: Some(capabilities),
         counted: counted(cache),
         limits: LIMITS.to_vec(),
+        // The guest is the border.
+        user_namespace: None,
+        seccomp: Vec::new(),
         closing: Vec::new(),
     }
 }

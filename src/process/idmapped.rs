@@ -4,8 +4,13 @@
 // UNSAFETY: calls on numbers, an empty literal and memory that outlives them.
 
 use std::{
-    io::Result,
-    os::fd::{AsFd, AsRawFd, OwnedFd},
+    fs::File,
+    io::{Error, Result},
+    os::{
+        fd::{AsFd, AsRawFd, OwnedFd},
+        unix::fs::OpenOptionsExt,
+    },
+    path::Path,
 };
 
 use anyhow::Context;
@@ -38,15 +43,23 @@ const CLOEXEC: libc::c_uint = 1;
 pub fn idmapped(directory: impl AsFd, map: IdMap, below: impl AsFd) -> anyhow::Result<OwnedFd> {
     let names = user_namespace(map).context("make a user namespace")?;
     let tree = copy(directory.as_fd().as_raw_fd()).context("take a copy of the mount")?;
-    let attr = MountAttr {
-        set: libc::MOUNT_ATTR_IDMAP | libc::MOUNT_ATTR_RDONLY,
-        clear: 0,
-        propagation: 0,
-        userns_fd: names.as_raw_fd().unsigned_abs().into(),
-    };
-    set(&tree, &attr).context("translate the owners of its files")?;
+    set(&tree, &names).context("translate the owners of its files")?;
     try_as_layer(&tree, below).context("have an overlay take what is mounted nowhere for a layer")?;
     Ok(tree)
+}
+
+/// The first of these directories whose file system cannot show its files with other owners, and why; found out by copies of
+/// their mounts that are mounted nowhere. Takes root of the machine.
+///
+/// # Errors
+/// Where no user namespace can be made.
+pub fn idmappable<'a>(directories: &[&'a Path]) -> anyhow::Result<Option<(&'a Path, Error)>> {
+    let names = user_namespace(IdMap::sole(0, 0)).context("make a user namespace")?;
+    let tried = |path: &Path| {
+        let directory = File::options().read(true).custom_flags(libc::O_PATH).open(path)?;
+        set(&copy(directory.as_raw_fd())?, &names)
+    };
+    Ok(directories.iter().find_map(|&path| tried(path).err().map(|error| (path, error))))
 }
 
 /// Makes an overlay that nobody mounts, and whose end is that of its descriptor.
@@ -82,8 +95,15 @@ pub(super) fn set_attributes(mounted: &impl AsRawFd, attributes: Attributes) -> 
     set_with(mounted, &attr, libc::AT_EMPTY_PATH | libc::AT_RECURSIVE)
 }
 
-fn set(tree: &OwnedFd, attr: &MountAttr) -> Result<()> {
-    set_with(tree, attr, libc::AT_EMPTY_PATH)
+/// Makes a copy read-only, with the ids of a user namespace.
+fn set(tree: &OwnedFd, names: &File) -> Result<()> {
+    let attr = MountAttr {
+        set: libc::MOUNT_ATTR_IDMAP | libc::MOUNT_ATTR_RDONLY,
+        clear: 0,
+        propagation: 0,
+        userns_fd: names.as_raw_fd().unsigned_abs().into(),
+    };
+    set_with(tree, &attr, libc::AT_EMPTY_PATH)
 }
 
 fn set_with(tree: &impl AsRawFd, attr: &MountAttr, flags: libc::c_int) -> Result<()> {

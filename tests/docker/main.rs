@@ -3,8 +3,11 @@
 
 #[path = "../it/authority.rs"]
 mod authority;
+#[path = "../it/confinement.rs"]
+mod calls;
 mod cargo;
 mod commit;
+mod confinement;
 #[path = "../it/everywhere.rs"]
 mod everywhere;
 #[path = "../it/fragments.rs"]

@@ -29,7 +29,7 @@ fn sandbox(ids: Ids, cache: Writes) -> Platform {
 #[test]
 fn command_lines_are_the_golden_ones() {
     let owner = Owner { inside: 1000, inside_gid: 1000, uid: 1001, gid: 1001 };
-    let root = Plan { platform: sandbox(Ids::Root, Writes::Through), ..plain() };
+    let root = Plan { platform: sandbox(Ids::Own, Writes::Through), ..plain() };
     let range =
         Plan { platform: sandbox(Ids::Range, Writes::Refused), network: Network::Off, owner, ..plain() };
     let sole = Plan { platform: sandbox(Ids::Sole, Writes::Through), ..plain() };

@@ -39,6 +39,8 @@ pub(crate) fn plain() -> Plan {
             capabilities: None,
             counted: None,
             limits: Vec::new(),
+            user_namespace: None,
+            seccomp: Vec::new(),
             closing: Vec::new(),
         },
         supplies: Supplies::default(),

@@ -11,7 +11,7 @@ use nix::unistd::geteuid;
 
 use crate::{leftovers::Leftovers, lot::Lot, place::Place, skip::skip};
 
-/// How many of the eighteen run outside the soak.
+/// How many of the twenty-one run outside the soak.
 const FEW: usize = 2;
 
 /// What nobody but its owner can read or write, in source and cache; and a file of the package.
@@ -39,7 +39,9 @@ const STEP: &str = r#"
 enum Share {
     NineP,
     Virtiofs,
-    /// The directory itself, in a sandbox of a user with a range of ids.
+    /// The directory itself, in a sandbox of root, whose users have ids of their own.
+    Own,
+    /// In a sandbox of a user with a range of ids.
     Range,
     /// In a sandbox of a user without one, in which there is one user.
     Sole,
@@ -73,6 +75,7 @@ fn cells() -> Vec<Cell> {
     guests
         .flat_map(|share| [Who::Root, Who::OrdinaryUser].map(|who| (share, who)))
         .chain(sandboxes)
+        .chain([(Share::Own, Who::Root)])
         .flat_map(|(share, who)| {
             [RunAs::Root, RunAs::Build, RunAs::OwnBuild].map(|run_as| Cell { share, who, run_as })
         })
@@ -130,12 +133,12 @@ fn command(cell: Cell, place: &Place) -> Command {
         Share::NineP | Share::Virtiofs => {
             kiln.args(["build", "--accel", "tcg", "--memory", "1Gi", "--cpu", "2"]);
         }
-        Share::Range | Share::Sole => {
+        Share::Own | Share::Range | Share::Sole => {
             kiln.args(["build", "--runner", "bubblewrap"]);
         }
     }
     match cell.share {
-        Share::NineP => kiln,
+        Share::NineP | Share::Own => kiln,
         Share::Virtiofs => {
             kiln.env("QEMU_USE_VIRTIOFS", "1");
             kiln
@@ -193,7 +196,7 @@ fn outside(cell: Cell, place: &Place) {
     let written = project.join("cache/private/directory/file");
     match cell.share {
         Share::NineP => assert_eq!((kept("cache").as_str(), written.exists()), ("kept\n", false), "{cell:?}"),
-        Share::Virtiofs | Share::Range | Share::Sole => {
+        Share::Virtiofs | Share::Own | Share::Range | Share::Sole => {
             assert_eq!(kept("cache"), "changed\n", "{cell:?}");
             assert_eq!(fs::read_to_string(&written).unwrap(), "new\n", "{cell:?}");
             assert!(!project.join("cache/private/old").exists(), "{cell:?}");

@@ -48,12 +48,12 @@ pub use reads::{Completeness, Counted, CountedDirectory, MAX_COUNTED, Reads};
 pub use relay::{Passage, Piece, RELAY_WINDOW, RELAYED};
 pub use step::{ExitStatus, Stdin, Step, Stream, Terminal, User};
 pub use world::{
-    Access, BootFile, Closing, Given, Group, Held, Identity, IfKnown, Mount, Network, PathChange, PathKind,
-    TextFile, World,
+    Access, BootFile, Closing, Given, Group, Held, IdRange, Identity, IfKnown, Mount, Network,
+    NetworkNamespace, PathChange, PathKind, SeccompFilter, TextFile, UserNamespace, World,
 };
 
 /// The version of this protocol. Host and agent are built together; a mismatch means a stale initramfs.
-pub const VERSION: u32 = 9;
+pub const VERSION: u32 = 10;
 
 /// In the stream of an upper directory, the extended attribute of a file that has more than one name.
 pub const LINKED: &str = "trusted.kiln.linked";

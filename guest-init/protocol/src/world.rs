@@ -42,8 +42,52 @@ pub struct World {
     pub counted: Option<String>,
     /// What each process of a step may use up. Where the agent may not raise a limit, the one that it was started with stays.
     pub limits: Vec<Limit>,
+    /// The user namespace of the agent and of steps, entered when all of the above stands; `None`: the one that the agent was
+    /// started in.
+    pub user_namespace: Option<UserNamespace>,
+    /// What filters the system calls of the agent and of steps from then on; all of them must let a call through.
+    pub seccomp: Vec<SeccompFilter>,
     /// What the agent does when all processes have ended and before it ends itself, however the conversation ended.
     pub closing: Vec<Closing>,
+}
+
+/// A user namespace below the one that the agent was started in, with a mount namespace of its own: no capability that a
+/// process has in it counts outside, and what the agent has mounted before cannot be unmounted in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserNamespace {
+    /// The id 0 inside is this one outside, and so on up to the last one there is; with 0 every id stays what it is. Until the
+    /// namespace is entered, owners in this world are ids inside, and what the agent makes belongs to root inside.
+    pub first: u32,
+    /// Its network.
+    pub network: NetworkNamespace,
+}
+
+/// The network of a user namespace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum NetworkNamespace {
+    /// The one that the agent was started in, over which no capability of a step counts.
+    Kept,
+    /// A new one, with loopback alone.
+    New,
+}
+
+/// A program of seccomp(2), in the machine's byte order: `struct sock_filter` after `struct sock_filter`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SeccompFilter {
+    /// The program.
+    #[serde(with = "crate::bytes")]
+    pub program: Vec<u8>,
+}
+
+/// A run of ids: `count` of them from `from` on become those from `to` on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IdRange {
+    /// The first one.
+    pub from: u32,
+    /// What it becomes.
+    pub to: u32,
+    /// How many.
+    pub count: u32,
 }
 
 /// One thing that is done at the end, in a world whose processes are gone.
@@ -136,14 +180,15 @@ pub enum Mount {
         /// Give the merged root to this (uid, gid), mode 0755.
         owner: (u32, u32),
     },
-    /// Mount what is at `path` over itself with two owners in each other's place (an idmapped mount).
-    Swap {
+    /// Mount what is at `path` over itself with other owners (an idmapped mount, mount_setattr(2)); an id that no range has
+    /// is nobody's.
+    Idmap {
         /// Where.
         path: String,
-        /// (uid, gid) of the files as they are.
-        outside: (u32, u32),
-        /// (uid, gid) as which they shall be seen, and written.
-        inside: (u32, u32),
+        /// Users.
+        uids: Vec<IdRange>,
+        /// Groups.
+        gids: Vec<IdRange>,
     },
     /// A bind mount of a directory or file.
     Bind {

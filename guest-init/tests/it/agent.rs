@@ -186,6 +186,8 @@ pub(crate) fn empty_world() -> World {
         capabilities: None,
         counted: None,
         limits: Vec::new(),
+        user_namespace: None,
+        seccomp: Vec::new(),
         closing: Vec::new(),
     }
 }

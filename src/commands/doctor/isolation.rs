@@ -79,7 +79,7 @@ pub(super) fn docker(docker: &Docker) -> Finding {
 pub(super) async fn bubblewrap(Examination { env, host, spawner, .. }: &Examination<'_>) -> Option<Finding> {
     // That it is not installed says another finding.
     crate::host::find_program(env, "bwrap")?;
-    let found = bubblewrap::find(env, spawner, host).await;
+    let found = bubblewrap::find(env, spawner, host, &[]).await;
     Some(of_sandbox(&found, &Cgroups::find()))
 }
 
@@ -89,13 +89,20 @@ fn of_sandbox(found: &Result<Bubblewrap>, cgroups: &Cgroups) -> Finding {
         Ok(found) => found,
         Err(error) => return Finding::of_error(name, State::Warning, error),
     };
-    let own = ["mounts", "processes", "host name", "devices", "docker's capabilities, no set-id programs"];
-    let mut isolation = Isolation::new(
-        &own,
-        &["kernel (no seccomp filter)", "network, its loopback included (--network off has none)", GIVEN],
-    );
+    let own = [
+        "mounts",
+        "processes",
+        "host name",
+        "devices",
+        "session keyring",
+        "docker's capabilities in a user namespace, no set-id programs",
+        "a seccomp filter (docker's default profile)",
+    ];
+    let mut isolation =
+        Isolation::new(&own, &["kernel", "network, its loopback included (--network off has none)", GIVEN]);
     match ids {
-        Ids::Root => isolation.shared.push("root inside is root of this machine".into()),
+        Ids::Own => isolation.own.push("users (ids that nobody on this machine has)".into()),
+        Ids::Root => isolation.shared.push("users, without their rights over this machine".into()),
         Ids::Range => isolation.own.push("users (a range of /etc/subuid)".into()),
         Ids::Sole => {
             isolation
@@ -121,7 +128,8 @@ mod tests {
     use crate::host::cgroup::{Parent, Version};
 
     fn sandbox(ids: Ids, cgroups: &Cgroups) -> Finding {
-        of_sandbox(&Ok(Bubblewrap { path: "/usr/bin/bwrap".into(), ids, mounts_images: false }), cgroups)
+        let path = "/usr/bin/bwrap".into();
+        of_sandbox(&Ok(Bubblewrap { path, ids, mounts_images: false, why_not_own: None }), cgroups)
     }
 
     #[test]
@@ -138,13 +146,21 @@ mod tests {
     }
 
     #[test]
-    fn root_inside_is_told_to_be_root_outside() {
-        let own = Some(Parent { path: "/g".into(), version: Version::V2 });
-        let Finding { isolation, mend, detail, .. } =
-            sandbox(Ids::Root, &Cgroups { memory: own.clone(), cpu: own });
-        assert!(isolation.unwrap().shared.contains(&"root inside is root of this machine".into()));
-        assert_eq!(mend, None);
-        assert!(detail.contains("shared with the host: kernel (no seccomp filter), network"), "{detail}");
+    fn whose_ids_a_sandbox_of_root_has_is_told() {
+        let parent = Some(Parent { path: "/g".into(), version: Version::V2 });
+        for (ids, users, is_own) in [
+            (Ids::Own, "users (ids that nobody on this machine has)", true),
+            (Ids::Root, "users, without their rights over this machine", false),
+        ] {
+            let cgroups = Cgroups { memory: parent.clone(), cpu: parent.clone() };
+            let Finding { isolation, mend, detail, .. } = sandbox(ids, &cgroups);
+            let Isolation { own, shared } = isolation.unwrap();
+            assert_eq!(mend, None);
+            assert!(if is_own { &own } else { &shared }.contains(&users.into()), "{detail}");
+            for word in ["session keyring", "a seccomp filter (docker's default profile)"] {
+                assert!(own.contains(&word.into()), "{detail}");
+            }
+        }
     }
 
     #[test]

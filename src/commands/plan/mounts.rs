@@ -1,6 +1,6 @@
 //! Mounts and binds of a plan in words, one line each: what is where, and whether it can be written. Pure.
 
-use kiln_protocol::{Access, Given, Mount, PathChange, PathKind};
+use kiln_protocol::{Access, Given, IdRange, Mount, PathChange, PathKind};
 
 use crate::plan::{Bind, BindSource, Layer, Writes};
 
@@ -22,8 +22,8 @@ fn words(mount: &Mount) -> (&str, String) {
             let lower = lower.join(" over ");
             (target, format!("overlay: {upper} over {lower}, owner {uid}:{gid} ({options})"))
         }
-        Mount::Swap { path, outside: (uid, gid), inside: (uid_inside, gid_inside) } => {
-            (path, format!("idmapped: {uid}:{gid} and {uid_inside}:{gid_inside} change places"))
+        Mount::Idmap { path, uids, gids } => {
+            (path, format!("idmapped: uids {}; gids {}", ranges(uids), ranges(gids)))
         }
         Mount::Bind { source, target, access } => {
             (target, format!("bind of {source}, {}", access_word(*access)))
@@ -45,6 +45,14 @@ fn words(mount: &Mount) -> (&str, String) {
         Mount::Path(change) => (&change.path, changed(change)),
         Mount::Upper { target, path } => (target, format!("mounted by the runner; its writes lie in {path}")),
     }
+}
+
+/// Runs of ids, each as `FIRST-LAST as FIRST`.
+fn ranges(ranges: &[IdRange]) -> String {
+    let range = |IdRange { from, to, count }: &IdRange| {
+        format!("{from}-{} as {to}", u64::from(*from) + u64::from(*count).saturating_sub(1))
+    };
+    ranges.iter().map(range).collect::<Vec<_>>().join(", ")
 }
 
 /// A path of the build file's `environment.paths`.

@@ -116,7 +116,8 @@ fn host_loopback(network: Network, Machine { host_loopback, slirp, .. }: &Machin
 
 fn made_by(ids: Ids) -> &'static str {
     match ids {
-        Ids::Root => "by root",
+        Ids::Own => "by root, in a user namespace with ids that no user has",
+        Ids::Root => "by root, in a user namespace with the ids of the host",
         Ids::Range => "in a user namespace with a range of ids",
         Ids::Sole => "in a user namespace with one id",
     }

@@ -1,0 +1,196 @@
+//! The filter of a sandbox's system calls: what docker's default profile means, which is what steps have in a container.
+//!
+//! The profile is a list of what is allowed; all else fails with EPERM, as there. What needs a capability is allowed where steps
+//! have it. `clone3`, whose flags a filter cannot see, does not exist (ENOSYS): the C library then uses `clone`.
+//!
+//! Programs of the machine's other instruction sets (i386 on x86_64) are filtered by their own numbers; x32, whose calls are
+//! none of the list, gets EPERM. Where docker compares all 64 bits of an argument, the 32 are compared that the kernel takes: the
+//! others would hide a family of sockets.
+
+use std::collections::BTreeMap;
+
+use kiln_protocol::SeccompFilter;
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter as Filter,
+    SeccompRule, TargetArch, sock_filter,
+};
+
+use super::capability;
+use crate::exit::Failure;
+
+/// The list: a section a capability, a line a system call.
+const PROFILE: &str = include_str!("seccomp/docker.tbl");
+/// Its section of what needs no capability.
+const ALWAYS: &str = "always";
+/// CAP_SYS_ADMIN of `linux/capability.h`.
+const SYS_ADMIN: u8 = 21;
+
+/// `CLONE_NEWNS`, `NEWCGROUP`, `NEWUTS`, `NEWIPC`, `NEWUSER`, `NEWPID` and `NEWNET` of `linux/sched.h`.
+const CLONE_NEW: u64 = 0x7E02_0000;
+/// `AF_ALG` and `AF_VSOCK` of `linux/socket.h`, which lead past the network namespace; between them lies `AF_NFC`.
+const AF_ALG: u64 = 38;
+const AF_NFC: u64 = 39;
+const AF_VSOCK: u64 = 40;
+/// `PER_LINUX`, `PER_LINUX32`, both with `UNAME26` (`linux/personality.h`), and the question which it is.
+const PERSONALITIES: [u64; 5] = [0, 8, 0x2_0000, 0x2_0008, 0xFFFF_FFFF];
+
+/// `clone3`, on every architecture.
+const CLONE3: u32 = 435;
+
+/// `struct seccomp_data` of `linux/seccomp.h`: where the number stands, and the architecture.
+const NR: u32 = 0;
+const ARCH: u32 = 4;
+/// `BPF_LD | BPF_W | BPF_ABS`, `BPF_JMP | BPF_JEQ | BPF_K`, `BPF_RET | BPF_K` of `linux/bpf_common.h`.
+const LOAD: u16 = 0x20;
+const JUMP_IF_EQUAL: u16 = 0x15;
+const RETURN: u16 = 0x06;
+
+/// EPERM of `asm-generic/errno-base.h`.
+const EPERM: u32 = 1;
+/// `SECCOMP_RET_ALLOW`, and `SECCOMP_RET_ERRNO` with ENOSYS.
+const ALLOW: u32 = 0x7FFF_0000;
+const NO_SUCH_CALL: u32 = 0x0005_0000 | 38;
+
+/// An instruction set, as the kernel tells the filter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Abi {
+    /// `AUDIT_ARCH_…` of `linux/audit.h`.
+    audit: u32,
+    /// Its column in [`PROFILE`].
+    column: usize,
+}
+
+const X86_64: Abi = Abi { audit: 0xC000_003E, column: 1 };
+const I386: Abi = Abi { audit: 0x4000_0003, column: 2 };
+const AARCH64: Abi = Abi { audit: 0xC000_00B7, column: 3 };
+
+/// Those that programs of a machine may have. 32-bit ones of an arm64 are refused: not every such machine has them.
+fn abis(machine: &str) -> Option<&'static [Abi]> {
+    match machine {
+        "x86_64" => Some(&[X86_64, I386]),
+        "aarch64" => Some(&[AARCH64]),
+        _ => None,
+    }
+}
+
+/// The filters for steps with these capabilities, on the machine that kiln is built for.
+///
+/// # Errors
+/// A host failure on a machine whose system calls are not known.
+pub(super) fn filters(capabilities: &[u8]) -> Result<Vec<SeccompFilter>, Failure> {
+    let machine = std::env::consts::ARCH;
+    let made = abis(machine).and_then(|abis| {
+        let of_abi = |abi: &Abi| program(*abi, &rules(*abi, capabilities)?);
+        let mut programs: Vec<BpfProgram> = abis.iter().map(of_abi).collect::<Option<_>>()?;
+        programs.push(guard(abis, capabilities));
+        Some(programs.iter().map(encoded).collect())
+    });
+    made.ok_or_else(|| {
+        Failure::host(
+            format!("no filter of system calls can be made for {machine}"),
+            "use --runner docker or qemu",
+        )
+    })
+}
+
+/// What is allowed; one of a call's rules has to hold, and a call without rules is allowed whatever its arguments.
+fn rules(abi: Abi, capabilities: &[u8]) -> Option<BTreeMap<i64, Vec<SeccompRule>>> {
+    let has = |name: &str| {
+        name == ALWAYS || capability::number(name).is_ok_and(|number| capabilities.contains(&number))
+    };
+    let mut rules = BTreeMap::new();
+    for (call, conditions) in conditional()? {
+        rules.extend(number(call, abi).map(|number| (number, conditions)));
+    }
+    let mut allowed = false;
+    for line in PROFILE.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        match line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
+            Some(section) => allowed = has(section),
+            None if allowed => rules.extend(number(line, abi).map(|number| (number, Vec::new()))),
+            None => {}
+        }
+    }
+    // Its answer is the guard's.
+    rules.insert(CLONE3.into(), Vec::new());
+    Some(rules)
+}
+
+/// The number in a line of the list.
+fn number(line: &str, abi: Abi) -> Option<i64> {
+    line.split(' ').nth(abi.column)?.parse().ok()
+}
+
+/// What is allowed with some arguments, as lines of the list.
+fn conditional() -> Option<[(&'static str, Vec<SeccompRule>); 3]> {
+    let rule = |argument, operator, value| {
+        let condition = SeccompCondition::new(argument, SeccompCmpArgLen::Dword, operator, value).ok()?;
+        SeccompRule::new(vec![condition]).ok()
+    };
+    let personalities = PERSONALITIES.map(|value| rule(0, SeccompCmpOp::Eq, value));
+    Some([
+        ("clone 56 120 220", vec![rule(0, SeccompCmpOp::MaskedEq(CLONE_NEW), 0)?]),
+        (
+            "socket 41 359 198",
+            vec![
+                rule(0, SeccompCmpOp::Lt, AF_ALG)?,
+                rule(0, SeccompCmpOp::Eq, AF_NFC)?,
+                rule(0, SeccompCmpOp::Gt, AF_VSOCK)?,
+            ],
+        ),
+        ("personality 135 136 92", personalities.into_iter().collect::<Option<_>>()?),
+    ])
+}
+
+/// The program for one instruction set, which lets pass whatever calls of the others.
+fn program(abi: Abi, rules: &BTreeMap<i64, Vec<SeccompRule>>) -> Option<BpfProgram> {
+    // The compiler knows no i386: its check of the architecture, which is all that it would do differently, is put in here.
+    let compiled = |rules: BTreeMap<i64, Vec<SeccompRule>>| -> Option<BpfProgram> {
+        let refused = SeccompAction::Errno(EPERM);
+        Filter::new(rules, refused, SeccompAction::Allow, TargetArch::x86_64).ok()?.try_into().ok()
+    };
+    let empty = compiled(BTreeMap::new())?;
+    let check = empty.get(..empty.len().checked_sub(1)?)?;
+    let mut program = vec![load(ARCH), equal(abi.audit, 1, 0), answer(ALLOW)];
+    program.extend_from_slice(compiled(rules.clone())?.strip_prefix(check)?);
+    Some(program)
+}
+
+/// What refuses other instruction sets, and `clone3`.
+fn guard(abis: &[Abi], capabilities: &[u8]) -> BpfProgram {
+    let mut program = vec![load(ARCH)];
+    for (at, abi) in (0u8..).zip(abis) {
+        // Past the other comparisons, and the refusal.
+        let rest = u8::try_from(abis.len()).unwrap_or(u8::MAX) - at;
+        program.push(equal(abi.audit, rest, 0));
+    }
+    program.push(answer(NO_SUCH_CALL));
+    if !capabilities.contains(&SYS_ADMIN) {
+        program.extend([load(NR), equal(CLONE3, 0, 1), answer(NO_SUCH_CALL)]);
+    }
+    program.push(answer(ALLOW));
+    program
+}
+
+fn load(offset: u32) -> sock_filter {
+    sock_filter { code: LOAD, jt: 0, jf: 0, k: offset }
+}
+
+fn equal(value: u32, jt: u8, jf: u8) -> sock_filter {
+    sock_filter { code: JUMP_IF_EQUAL, jt, jf, k: value }
+}
+
+fn answer(action: u32) -> sock_filter {
+    sock_filter { code: RETURN, jt: 0, jf: 0, k: action }
+}
+
+/// As the kernel takes it.
+fn encoded(program: &BpfProgram) -> SeccompFilter {
+    let bytes = |&sock_filter { code, jt, jf, k }: &sock_filter| {
+        let ([a, b], [c, d, e, f]) = (code.to_ne_bytes(), k.to_ne_bytes());
+        [a, b, jt, jf, c, d, e, f]
+    };
+    SeccompFilter { program: program.iter().flat_map(bytes).collect() }
+}
+
+#[cfg(test)]
+mod tests;
