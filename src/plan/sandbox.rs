@@ -37,11 +37,17 @@ const FIRST_ID: u32 = 1 << 31;
 
 /// How a sandbox's overlays are mounted by root of the machine. Its steps may make nodes of devices, not open them. What is read on
 /// its own is read by an agent that is root of the sandbox alone, and may not read `trusted` xattrs.
-const OF_ROOT: OverlayOptions =
-    OverlayOptions { usual: "nodev,metacopy=on,redirect_dir=on,volatile", alone: "nodev,userxattr,volatile" };
+const OF_ROOT: OverlayOptions = OverlayOptions {
+    usual: "nodev,metacopy=on,redirect_dir=on,volatile",
+    discarded: "nodev,metacopy=off,redirect_dir=on,volatile",
+    committed: "nodev,userxattr,volatile",
+};
 /// By root of a user namespace, who may not write `trusted` xattrs, nor refer to a lower file by one.
-const OF_USER: OverlayOptions =
-    OverlayOptions { usual: "nodev,userxattr,volatile", alone: "nodev,userxattr,volatile" };
+const OF_USER: OverlayOptions = OverlayOptions {
+    usual: "nodev,userxattr,volatile",
+    discarded: "nodev,userxattr,volatile",
+    committed: "nodev,userxattr,volatile",
+};
 
 fn share(name: &str) -> String {
     format!("{SHARES}/{name}")
@@ -140,7 +146,7 @@ pub(super) fn namespaces(
     mounts.push(world::overlay(&[LOWER], "root", ROOT, (0, 0), options.usual));
     mounts.extend(workspace(&parts, options));
     if let Some(cache) = parts.cache {
-        mounts.extend(world::cache_over(&share("cache"), cache.mode.writes(), owner, options));
+        mounts.extend(world::cache_over(&share("cache"), cache.mode, owner, options));
     }
     mounts.push(Mount::Pivot { path: ROOT.into() });
     mounts.extend(world::output(parts.package, owner));

@@ -8,8 +8,9 @@ use std::{collections::BTreeSet, path::Path};
 use kiln_protocol::{Access, Held, Mount, Network as GuestNetwork, TextFile, World};
 
 use super::{
-    CACHE, CACHE_TAG, CachePlan, CacheShare, CacheWrites, HostLoopback, Machine, Network, OUTPUT, Owner,
-    ROOT_SERIAL, SCRATCH_SERIAL, SOURCE_TAG, STAGING, WORKSPACE, accounts::Accounts, cargo, limits::LIMITS,
+    CACHE, CACHE_TAG, CacheMode, CachePlan, CacheShare, CacheWrites, HostLoopback, Machine, Network, OUTPUT,
+    Owner, ROOT_SERIAL, SCRATCH_SERIAL, SOURCE_TAG, STAGING, WORKSPACE, accounts::Accounts, cargo,
+    limits::LIMITS,
 };
 
 /// Where the parts are mounted before the root is made of them.
@@ -28,15 +29,18 @@ const MTU: u32 = 1400;
 pub(super) struct OverlayOptions {
     /// Copying as little as possible.
     pub usual: &'static str,
+    /// Those of a cache whose writes are thrown away: a file that was changed is a whole one, so that a look at it costs no more.
+    pub discarded: &'static str,
     /// So that no file in the upper directory leans on the lower one: a commit reads it. A directory that was renamed does: it is
     /// read in the overlay.
-    pub alone: &'static str,
+    pub committed: &'static str,
 }
 
 /// By the kernel's root.
 const OF_ROOT: OverlayOptions = OverlayOptions {
     usual: "metacopy=on,redirect_dir=on,volatile",
-    alone: "metacopy=off,redirect_dir=on,volatile",
+    discarded: "metacopy=off,redirect_dir=on,volatile",
+    committed: "metacopy=off,redirect_dir=on,volatile",
 };
 
 /// What the world is made of.
@@ -158,19 +162,18 @@ fn cache_mounts(cache: &CachePlan, owner: Owner) -> Vec<Mount> {
             access,
         },
     }];
-    mounts.extend(cache_over(&share, writes, owner, &OF_ROOT));
+    mounts.extend(cache_over(&share, cache.mode, owner, &OF_ROOT));
     mounts
 }
 
 /// The cache as steps see it, from the directory that holds it.
-pub(super) fn cache_over(
-    share: &str,
-    writes: CacheWrites,
-    owner: Owner,
-    options: &OverlayOptions,
-) -> Vec<Mount> {
-    let target = format!("{ROOT}{CACHE}");
-    let layered = |target: &str| overlay(&[share], "cache", target, owner.ids(), options.alone);
+pub(super) fn cache_over(share: &str, mode: CacheMode, owner: Owner, options: &OverlayOptions) -> Vec<Mount> {
+    let (target, writes) = (format!("{ROOT}{CACHE}"), mode.writes());
+    let options = match mode {
+        CacheMode::Commit => options.committed,
+        CacheMode::Discard | CacheMode::Ro | CacheMode::Rw => options.discarded,
+    };
+    let layered = |target: &str| overlay(&[share], "cache", target, owner.ids(), options);
     let bind = |source: &str, access| Mount::Bind { source: source.into(), target: target.clone(), access };
     let merged = format!("{SHARES}/merged");
     // What others commit meanwhile is nobody's to see. In the upper directory, where a commit passes it over.

@@ -14,6 +14,17 @@ pub(crate) const STEP: &str = "for base in /home/build /var/cache/melange; do
   perl -e 'rename \"moved/sub\", \"sub\" or die \"sub: $!\\n\"'
 done";
 
+/// The same in the cache alone, by mv(1).
+pub(crate) fn with_mv() -> String {
+    let step = STEP.replace("for base in /home/build /var/cache/melange", "for base in /var/cache/melange");
+    let moves = [("held", "moved", "held"), ("moved/sub", "sub", "sub")];
+    moves.into_iter().fold(step, |step, (from, to, word)| {
+        let rename = format!("perl -e 'rename \"{from}\", \"{to}\" or die \"{word}: $!\\n\"'");
+        assert!(step.contains(&rename), "{rename}");
+        step.replace(&rename, &format!("mv {from} {to}"))
+    })
+}
+
 /// Fills the source and the cache.
 pub(crate) fn fill(project: &Path) {
     for base in [project.to_owned(), project.join("cache")] {

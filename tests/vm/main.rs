@@ -20,6 +20,7 @@ mod proxy;
 #[expect(dead_code, reason = "the tests of sandboxes use the rest")]
 #[path = "../sandbox/pty.rs"]
 mod pty;
+#[expect(dead_code, reason = "mv is for where rename does not work")]
 #[path = "../it/renames.rs"]
 mod renames;
 mod rights;
