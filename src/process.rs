@@ -23,6 +23,7 @@ mod tail;
 mod terminal;
 
 use std::{
+    ffi::OsString,
     os::fd::BorrowedFd,
     path::Path,
     sync::Arc,
@@ -63,6 +64,7 @@ pub const STDERR_LIMIT_BYTES: usize = 64 << 10;
 pub struct Spawner {
     link: Arc<Link>,
     thread: ThreadId,
+    withheld: Vec<OsString>,
 }
 
 /// What a program that ran to its end left.
@@ -85,14 +87,21 @@ impl Spawner {
     /// Starts `kiln` as the reaper, for callers that are not kiln themselves (tests).
     pub fn start_with(kiln: &Path) -> Result<Self> {
         let link = Link::start(kiln).with_context(|| format!("start the reaper {}", kiln.display()))?;
-        Ok(Self { link: Arc::new(link), thread: thread::current().id() })
+        Ok(Self { link: Arc::new(link), thread: thread::current().id(), withheld: Vec::new() })
+    }
+
+    /// The same, of whose children none inherits these variables: they hold secrets.
+    #[must_use]
+    pub fn withhold(mut self, variables: impl IntoIterator<Item = impl Into<OsString>>) -> Self {
+        self.withheld.extend(variables.into_iter().map(Into::into));
+        self
     }
 
     /// Starts a program. Needs a tokio runtime around it.
     pub fn spawn(&self, command: Command) -> Result<Child> {
         ensure!(thread::current().id() == self.thread, "children are spawned from the main thread only");
         debug!(argv = ?command.argv(), "spawn");
-        let child = command.spawn(&self.link)?;
+        let child = command.spawn(&self.link, &self.withheld)?;
         debug!(pid = child.id(), "spawned");
         Ok(child)
     }

@@ -51,6 +51,15 @@ pub fn parse(text: &str) -> Result<SecretSource, Failure> {
     Ok(SecretSource { id, from })
 }
 
+/// The variables that flags name, of those which are right.
+pub fn variables(flags: &[String]) -> impl Iterator<Item = String> {
+    let sources = flags.iter().filter_map(|text| parse(text).ok());
+    sources.filter_map(|source| match source.from {
+        SecretFrom::Variable(name) => Some(name),
+        SecretFrom::File(_) => None,
+    })
+}
+
 fn is_name(id: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     (1..=64).contains(&id.len()) && id.chars().all(plain) && !id.starts_with('.')

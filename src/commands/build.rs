@@ -27,6 +27,7 @@ use crate::{
     process::Spawner,
     report::Logs,
     rundir::{self, RunDir},
+    secret,
 };
 
 /// The workspace of a step that failed, in the directory of its run.
@@ -39,7 +40,7 @@ pub(super) async fn run(args: &BuildArgs, env: &Env) -> Result<Code> {
     for text in unsupported::notes(&args.unsupported) {
         sink.emit(Event::Note { text });
     }
-    let spawner = Spawner::start()?;
+    let spawner = Spawner::start()?.withhold(secret::variables(&args.machine.secret));
     let mut phases = Phases::begin("plan");
     let work = signals::guard(async |interrupts| {
         let home = Home::find(env)?;

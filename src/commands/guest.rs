@@ -31,6 +31,7 @@ use crate::{
     process::Spawner,
     report::{Outlets, Progress, Reporter},
     rundir::{self, RunDir},
+    secret,
 };
 
 /// kiln itself failed: what `docker run` exits with then.
@@ -58,7 +59,7 @@ struct Guest<'a> {
 /// `kiln run`.
 pub(super) async fn run(args: &RunArgs, env: &Env) -> Result<u8> {
     let RunArgs { machine, interactive, tty, command } = args;
-    let spawner = Spawner::start()?;
+    let spawner = Spawner::start()?.withhold(secret::variables(&machine.secret));
     let console = match (*tty, *interactive) {
         (true, _) => Console::terminal(
             Outlet::Stdout,
@@ -78,7 +79,7 @@ pub(super) async fn run(args: &RunArgs, env: &Env) -> Result<u8> {
 /// `kiln shell`.
 pub(super) async fn shell(args: &ShellArgs, env: &Env) -> Result<u8> {
     let ShellArgs { file, recipe: how, machine } = args;
-    let spawner = Spawner::start()?;
+    let spawner = Spawner::start()?.withhold(secret::variables(&machine.secret));
     let otherwise = "run it in a terminal, or use `kiln run -- COMMAND`";
     let console = Console::terminal(Outlet::Stdout, spawner.terminals(), "kiln shell", otherwise)?;
     let (recipe, wishes) = match file.clone().or_else(|| recipe::file(None).ok()) {

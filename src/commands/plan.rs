@@ -19,7 +19,7 @@ use crate::{
     home::Home,
     plan::{CacheSharing, Plan},
     process::Spawner,
-    report, share,
+    report, secret, share,
 };
 
 /// Prints the plan.
@@ -38,7 +38,7 @@ pub(super) async fn run(args: &PlanArgs, env: &Env) -> Result<Code> {
     let Some(recipe) = recipe::load(&file, &args.recipe, &mut sink)? else { return Ok(Code::Success) };
     let wishes = wishes::wishes(&args.machine, env, &file)?;
     let home = Home::find(env)?;
-    let spawner = Spawner::start()?;
+    let spawner = Spawner::start()?.withhold(secret::variables(&args.machine.secret));
     let question = Question {
         recipe: &recipe,
         wishes: &wishes,

@@ -201,7 +201,7 @@ impl Command {
         Ok(self.clear_env().env("PATH", jail::JAIL_PATH))
     }
 
-    pub(super) fn spawn(mut self, link: &Arc<Link>) -> Result<Child> {
+    pub(super) fn spawn(mut self, link: &Arc<Link>, withheld: &[OsString]) -> Result<Child> {
         let name = self.program_name();
         if let Some(jail) = self.jail.take() {
             self = self.jailed(&jail, link.kiln())?;
@@ -226,6 +226,9 @@ impl Command {
         if clear_env {
             command.env_clear();
         }
+        withheld.iter().for_each(|name| {
+            command.env_remove(name);
+        });
         command.args(args).envs(env).env(link::MARKER_VARIABLE, link.marker());
         command.stdin(stdin).stdout(stdout).stderr(stderr);
         if let Some(dir) = &current_dir {

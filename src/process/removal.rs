@@ -128,6 +128,7 @@ fn remove_as_root_of_a_namespace(path: &Path) -> Result<()> {
     for ids in [&[me, &["--map-auto"]].concat(), me] {
         let mut command = Command::new("unshare");
         command
+            .env_clear()
             .env("PATH", "/usr/bin:/bin")
             .arg("--user")
             .args(ids)

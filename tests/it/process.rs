@@ -16,7 +16,7 @@ use kiln::{
     process::{Command, ExitStatus, IdMap, OUTPUT_LIMIT_BYTES, Spawner, Stdio, user_namespaces_usable},
 };
 use nix::{sys::signal::Signal, unistd::geteuid};
-use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 
 use crate::skip::skip;
 
@@ -52,6 +52,25 @@ async fn a_child_has_the_descriptors_that_it_was_given_and_no_others() {
     let script = "ls /proc/$$/fd; cat <&9; cat <&3; cat <&4";
     let command = sh(script).fd(file("three "), 3).fd(file("nine "), 9).fd(file("four"), 4);
     assert_eq!(stdout(&spawner, command).await, "0\n1\n2\n3\n4\n9\nnine three four");
+}
+
+#[tokio::test]
+async fn what_is_withheld_is_in_no_environment_and_all_else_is() {
+    // cargo sets both for a test.
+    let (withheld, other) = ("CARGO_MANIFEST_DIR", "CARGO_PKG_NAME");
+    let script = format!("tr '\\0' '\\n' </proc/$$/environ; echo ${{{withheld}-none}} ${{{other}-none}}");
+    let all = spawner();
+    assert!(stdout(&all, sh(&script)).await.contains(withheld));
+    let spawner = spawner().withhold([withheld, "KILN_HAS_NO_SUCH_VARIABLE"]);
+    let said = stdout(&spawner, sh(&script)).await;
+    assert!(!said.contains(withheld) && said.ends_with("none kiln\n"), "{said}");
+    let mut child = spawner.spawn(sh(&script).stdout(Stdio::Piped)).unwrap();
+    let mut said = String::new();
+    child.take_stdout().unwrap().read_to_string(&mut said).await.unwrap();
+    assert!(!said.contains(withheld), "{said}");
+    // What the command line of a program itself sets is meant for it.
+    let said = stdout(&spawner, sh(&script).env(withheld, "given")).await;
+    assert!(said.ends_with("given kiln\n"), "{said}");
 }
 
 #[tokio::test]
