@@ -18,6 +18,7 @@ pub mod cli;
 pub mod commands;
 pub mod compile;
 pub mod console;
+pub mod control;
 pub mod ecosystem;
 pub mod engine;
 pub mod env;

@@ -3,14 +3,13 @@
 use std::{
     collections::HashMap,
     io::{self, Read},
-    time::Duration,
 };
 
 use anyhow::{Error, Result, anyhow};
 use kiln_protocol::Stream;
 use tokio::{
     sync::mpsc::{Receiver, Sender},
-    time::sleep,
+    time::{Instant, sleep_until},
 };
 
 use super::mask::Mask;
@@ -18,9 +17,6 @@ use crate::{
     event::{self, Event, Sink, StepName, Utf8Splitter},
     plan::Plan,
 };
-
-/// What waits so long at a prompt seems to come at once, and a secret's pieces are mostly closer to each other.
-const MOMENT: Duration = Duration::from_millis(50);
 
 /// Turns a step's pieces of bytes into events whose text is never cut inside a character.
 pub(super) struct Output {
@@ -60,14 +56,17 @@ impl Output {
         Ok(())
     }
 
-    /// Resolves when something was held back for [`MOMENT`] that is better shown; never, where nothing is. May be dropped.
+    /// Resolves when something was held back for so long that it is better shown; never, where nothing is. May be dropped.
     pub(super) async fn moment(&self) {
-        if self.mask.waits() { sleep(MOMENT).await } else { std::future::pending().await }
+        match self.mask.due() {
+            Some(due) => sleep_until(due).await,
+            None => std::future::pending().await,
+        }
     }
 
     /// After that moment: emits it, but for that of a step whose output is no event, which it gives.
     pub(super) fn pause(&mut self, sink: &mut dyn Sink, but: Option<u32>) -> Result<Vec<(Stream, Vec<u8>)>> {
-        let held = self.mask.pause();
+        let held = self.mask.pause(Instant::now());
         self.emit_but(sink, held, but)
     }
 

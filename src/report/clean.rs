@@ -1,5 +1,7 @@
 //! Makes a line from a guest fit for a terminal: what moves the cursor, rings, sets titles or reorders text is dropped.
 
+use crate::control::{Sequence, sequence};
+
 /// Whether colours (SGR sequences) stay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Colour {
@@ -14,20 +16,32 @@ pub(super) fn clean(line: &str, colour: Colour) -> String {
     let shown = shown.rsplit('\r').next().unwrap_or(shown);
     let mut text = String::with_capacity(shown.len());
     let mut coloured = false;
-    let mut chars = shown.chars();
-    while let Some(char) = chars.next() {
-        match char {
-            '\t' => text.push(char),
-            '\u{1b}' => coloured |= escape(&mut chars, colour, &mut text),
-            '\u{9b}' => coloured |= control(&mut chars, colour, &mut text),
-            '\u{90}' | '\u{98}' | '\u{9d}'..='\u{9f}' => string(&mut chars),
-            // Marks that make text read in another order than it stands.
-            '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {}
-            // U+2028 and U+2029 break lines in some terminals.
-            '\u{2028}' | '\u{2029}' => {}
-            char if char.is_control() => {}
-            char => text.push(char),
+    let mut rest = shown;
+    loop {
+        // Most of a line is this.
+        let plain = rest.bytes().take_while(|byte| matches!(byte, b'\t' | b' '..=b'~')).count();
+        let (piece, after) = rest.split_at(plain);
+        text.push_str(piece);
+        rest = after;
+        let Some(char) = rest.chars().next() else { break };
+        let (length, stays) = match sequence(rest.as_bytes()) {
+            Sequence::Colour(length) => (length, colour == Colour::Keep),
+            Sequence::Other(length) => (length, false),
+            Sequence::Open => (rest.len(), false),
+            Sequence::None => (char.len_utf8(), is_shown(char)),
+        };
+        let (piece, after) = rest.split_at(length);
+        if stays {
+            match piece.strip_prefix(['\u{1b}', '\u{9b}']) {
+                None => text.push_str(piece),
+                Some(parameters) => {
+                    coloured = true;
+                    text.push_str("\u{1b}[");
+                    text.push_str(parameters.trim_start_matches('['));
+                }
+            }
         }
+        rest = after;
     }
     if coloured {
         text.push_str("\u{1b}[0m");
@@ -35,47 +49,15 @@ pub(super) fn clean(line: &str, colour: Colour) -> String {
     text
 }
 
-/// What follows an ESC; whether a colour stayed.
-fn escape(chars: &mut std::str::Chars<'_>, colour: Colour, text: &mut String) -> bool {
-    match chars.next() {
-        Some('[') => return control(chars, colour, text),
-        Some(']' | 'P' | 'X' | '^' | '_') => string(chars),
-        // Intermediate bytes, then one more: the choice of a character set, for example.
-        Some(' '..='/') => while chars.next().is_some_and(|char| matches!(char, ' '..='/')) {},
-        Some(_) | None => {}
-    }
-    false
-}
-
-/// A control sequence (ECMA-48, 5.4): parameters, a final byte; whether it was a colour, and stayed.
-fn control(chars: &mut std::str::Chars<'_>, colour: Colour, text: &mut String) -> bool {
-    let rest = chars.as_str();
-    let length = rest.find(|char: char| !matches!(char, ' '..='?')).unwrap_or(rest.len());
-    let (parameters, after) = rest.split_at(length);
-    *chars = after.chars();
-    let Some(last @ '@'..='~') = after.chars().next() else { return false };
-    chars.next();
-    let plain = parameters.chars().all(|char| matches!(char, '0'..='9' | ';' | ':'));
-    let stays = last == 'm' && plain && colour == Colour::Keep;
-    if stays {
-        text.push_str("\u{1b}[");
-        text.push_str(parameters);
-        text.push('m');
-    }
-    stays
-}
-
-/// A string that is meant for the terminal (a title, a link), up to its end: BEL, ST, or the line's.
-fn string(chars: &mut std::str::Chars<'_>) {
-    while let Some(char) = chars.next() {
-        match char {
-            '\u{7}' | '\u{9c}' => return,
-            '\u{1b}' if chars.as_str().starts_with('\\') => {
-                chars.next();
-                return;
-            }
-            _ => {}
-        }
+/// Whether a character outside of sequences stays.
+fn is_shown(char: char) -> bool {
+    match char {
+        '\t' => true,
+        // Marks that make text read in another order than it stands.
+        '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => false,
+        // U+2028 and U+2029 break lines in some terminals.
+        '\u{2028}' | '\u{2029}' => false,
+        char => !char.is_control(),
     }
 }
 

@@ -12,6 +12,7 @@ mod everywhere;
 mod fragments;
 mod grants;
 mod interactive;
+mod masking;
 #[path = "../it/proxy.rs"]
 mod proxy;
 mod pty;
@@ -127,6 +128,17 @@ fn groups_of(pid: u32) -> Vec<PathBuf> {
 
 fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// A home of its own, with the images of everybody's.
+fn home(path: PathBuf) -> PathBuf {
+    fs::create_dir_all(&path).expect("made");
+    let everybodys = kiln::home::Home::find(&kiln::env::Env::of_process()).expect("there is one");
+    for name in ["images", "memos", "trees"] {
+        std::os::unix::fs::symlink(everybodys.dir(name).expect("it can be made"), path.join(name))
+            .expect("linked");
+    }
+    path
 }
 
 /// Nothing is left of the run.

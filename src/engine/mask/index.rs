@@ -4,10 +4,18 @@
 //! never be held back for longer than that, however large a secret is, and what costs memory is the text of the forms and
 //! a few bytes for each piece. They are kept in order; a place that begins as none of them does costs one look.
 
-use super::SHORTEST;
+use super::{
+    SHORTEST,
+    forms::{Form, Part},
+};
 
 /// The most bytes of a piece.
 pub(super) const WIDTH: usize = 32;
+/// A shorter piece of a longer form is too common to be one.
+const NARROWEST: usize = 8;
+/// A piece begins at each byte of a form of at most so many bytes: a few KiB of pieces. Of a longer one a part is found that is
+/// twice as long as a piece, or nearly.
+const DENSE: usize = 1024;
 /// Places in the filter, as a power of two.
 const FILTER_BITS: u32 = 20;
 
@@ -22,41 +30,47 @@ pub(super) struct Index {
     heads: Vec<Piece>,
     /// A bit for each piece, at the hash of its first bytes.
     filter: Vec<u64>,
+    begins_quoted: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Piece {
     start: u32,
     len: u8,
+    /// [`Form::digits_after`], where it ends with its form.
+    digits_after: u8,
     /// The longest one with which this one begins.
     shorter: Option<u32>,
 }
 
 impl Index {
     /// Of forms that have no line breaks and are not too short.
-    pub(super) fn new(forms: impl IntoIterator<Item = Vec<u8>>) -> Self {
+    pub(super) fn new(forms: impl IntoIterator<Item = Form>) -> Self {
         let mut index = Self::default();
-        for form in forms {
+        for Form { bytes: form, part, digits_after } in forms {
             let begin = index.text.len();
             index.text.extend(&form);
-            for start in starts(form.len()) {
-                // Secrets are a few hundred KiB, and so are their forms but for a factor.
-                let at = u32::try_from(begin + start).unwrap_or(u32::MAX);
-                let piece = Piece { start: at, len: WIDTH.min(form.len()) as u8, shorter: None };
-                index.pieces.push(piece);
-                if start == 0 {
-                    index.heads.push(piece);
-                }
+            index.begins_quoted |= form.first().is_some_and(|byte| !byte.is_ascii_alphanumeric());
+            let width = width(form.len(), part);
+            // Secrets are a few hundred KiB, and so are their forms but for a factor.
+            let at = |start| u32::try_from(begin + start).unwrap_or(u32::MAX);
+            for start in starts(form.len(), width) {
+                let digits_after = if start + width == form.len() { digits_after } else { 0 };
+                index.pieces.push(Piece { start: at(start), len: width as u8, digits_after, shorter: None });
             }
+            let len = WIDTH.min(form.len()) as u8;
+            index.heads.push(Piece { start: at(0), len, digits_after: 0, shorter: None });
         }
         index.put_in_order();
         index
     }
 
     fn put_in_order(&mut self) {
-        let Self { text, pieces, heads, filter } = self;
+        let Self { text, pieces, heads, filter, begins_quoted: _ } = self;
         for list in [&mut *pieces, heads] {
-            list.sort_unstable_by(|a, b| a.bytes(text).cmp(b.bytes(text)));
+            // Of equal ones the first stays.
+            let order = |piece: &Piece| (piece.bytes(text), std::cmp::Reverse(piece.digits_after));
+            list.sort_unstable_by(|a, b| order(a).cmp(&order(b)));
             list.dedup_by(|a, b| a.bytes(text) == b.bytes(text));
         }
         if !pieces.is_empty() {
@@ -75,12 +89,18 @@ impl Index {
         }
     }
 
+    /// Whether a form begins with what tools quote.
+    pub(super) fn begins_quoted(&self) -> bool {
+        self.begins_quoted
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.pieces.is_empty()
     }
 
-    /// How long the longest piece is with which `text` begins.
-    pub(super) fn longest_at(&self, text: &[u8]) -> Option<usize> {
+    /// The longest piece with which `text` begins.
+    #[inline]
+    pub(super) fn longest_at(&self, text: &[u8]) -> Option<Found> {
         if text.len() < SHORTEST {
             return None;
         }
@@ -88,6 +108,10 @@ impl Index {
         if self.filter[place / 64] & 1 << (place % 64) == 0 {
             return None;
         }
+        self.look_up(text)
+    }
+
+    fn look_up(&self, text: &[u8]) -> Option<Found> {
         let head = &text[..text.len().min(WIDTH)];
         // Whatever `head` begins with is at or before this one, and this one begins with it as well.
         let after = self.pieces.partition_point(|piece| piece.bytes(&self.text) <= head);
@@ -96,7 +120,7 @@ impl Index {
         while usize::from(piece.len) > same {
             piece = self.pieces.get(piece.shorter? as usize)?;
         }
-        Some(usize::from(piece.len))
+        Some(Found { len: usize::from(piece.len), digits_after: usize::from(piece.digits_after) })
     }
 
     /// What could be a piece's beginning at the end of `text`.
@@ -104,9 +128,11 @@ impl Index {
         let from = text.len().saturating_sub(WIDTH - 1);
         (from..text.len()).find_map(|start| {
             let begin = &text[start..];
-            let shortest = self.after(&self.pieces, begin).map(|piece| piece.len).min()?;
-            let is_head = self.after(&self.heads, begin).next().is_some();
-            Some(Begun { start, is_head, shortest: usize::from(shortest) })
+            let shortest = |list| self.after(list, begin).map(|piece| piece.len).min();
+            let piece = shortest(&self.pieces);
+            let head = shortest(&self.heads);
+            // Of a whole form more may be shown than of a piece of it.
+            Some(Begun { start, is_head: head.is_some(), shortest: usize::from(head.or(piece)?) })
         })
     }
 
@@ -116,6 +142,13 @@ impl Index {
         // A few are enough to know their lengths.
         list[first..].iter().take(1000).take_while(move |piece| piece.bytes(&self.text).starts_with(begin))
     }
+}
+
+/// A piece at a place of a text.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Found {
+    pub(super) len: usize,
+    pub(super) digits_after: usize,
 }
 
 /// The end of a text with which a piece begins.
@@ -135,10 +168,18 @@ impl Piece {
     }
 }
 
+/// How long the pieces of a form are: half of it, or more, so that as much of it is found wherever it stands.
+fn width(len: usize, part: Part) -> usize {
+    match part {
+        Part::Whole if len > NARROWEST => len.div_ceil(2).clamp(NARROWEST, WIDTH),
+        Part::Whole | Part::Line => len.min(WIDTH),
+    }
+}
+
 /// Where the pieces of a form begin: the last one ends where the form does.
-fn starts(len: usize) -> impl Iterator<Item = usize> {
-    let last = len.saturating_sub(WIDTH);
-    (0..last).step_by(WIDTH).chain([last])
+fn starts(len: usize, width: usize) -> impl Iterator<Item = usize> {
+    let last = len - width;
+    (0..last).step_by(if len <= DENSE { 1 } else { width }).chain([last])
 }
 
 fn hash(bytes: &[u8]) -> usize {
@@ -152,7 +193,8 @@ mod tests {
     use super::*;
 
     fn index(forms: &[&str]) -> Index {
-        Index::new(forms.iter().map(|form| form.as_bytes().to_vec()))
+        let form = |form: &&str| Form { bytes: form.as_bytes().to_vec(), part: Part::Line, digits_after: 0 };
+        Index::new(forms.iter().map(form))
     }
 
     #[test]
@@ -167,19 +209,29 @@ mod tests {
             ("abc", None),
             ("zzzzz", Some(4)),
         ] {
-            assert_eq!(index.longest_at(text.as_bytes()), found, "{text}");
+            assert_eq!(index.longest_at(text.as_bytes()).map(|found| found.len), found, "{text}");
         }
     }
 
     #[test]
-    fn pieces_cover_a_form_and_none_is_larger_than_another() {
-        for len in [4, 31, 32, 33, 64, 65, 500] {
-            let mut covered = 0;
-            for start in starts(len) {
-                assert!(start <= covered, "{len}");
-                covered = start + WIDTH.min(len);
+    fn pieces_cover_a_form_and_half_of_a_whole_one_holds_one() {
+        for part in [Part::Whole, Part::Line] {
+            for len in [4, 8, 9, 21, 31, 32, 33, 64, 65, 500, 1024, 1025, 5000] {
+                let width = width(len, part);
+                let all: Vec<usize> = starts(len, width).collect();
+                let mut covered = 0;
+                for start in &all {
+                    assert!(*start <= covered, "{len}");
+                    covered = start + width;
+                }
+                assert_eq!(covered, len);
+                if part == Part::Whole && (2 * NARROWEST..=DENSE).contains(&len) {
+                    let half = len.div_ceil(2);
+                    let holds =
+                        |from: usize| all.iter().any(|&start| start >= from && start + width <= from + half);
+                    assert!((0..=len - half).all(holds), "{len}");
+                }
             }
-            assert_eq!(covered, len);
         }
     }
 

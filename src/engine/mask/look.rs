@@ -1,0 +1,155 @@
+//! A look at a stream's end in one reading: which letters belong to secrets, and what waits for more.
+
+use super::{
+    Next, SHORTEST,
+    index::{Begun, Index},
+    is_break,
+    letters::{Letters, Open, Reading},
+};
+
+/// So much of a secret's beginning is not shown, when it is all that came.
+const TOO_MUCH: usize = 8;
+
+/// Bytes of the last character of a secret, which may yet be written over.
+const CHARACTER: usize = 4;
+
+/// What is known of the letters that are looked at again.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Carry {
+    /// So many of them belong to a secret that has come.
+    secret: usize,
+    /// Up to this one, digits of base64 do.
+    digits: usize,
+    /// The letter before them belongs to one.
+    follows: bool,
+}
+
+/// What was seen.
+pub(super) struct Look {
+    pub(super) letters: Letters,
+    /// Of each letter, whether it belongs to a secret.
+    secret: Vec<bool>,
+    digits: usize,
+    follows: bool,
+    /// So much of the text can be shown now.
+    pub(super) limit: usize,
+    /// From here on the text is needed when more comes.
+    pub(super) kept: usize,
+    /// Whether what is held back need not wait for more than a moment.
+    pub(super) may_go: bool,
+}
+
+impl Look {
+    pub(super) fn at(text: &[u8], reading: Reading, index: &Index, carry: Carry, next: Next) -> Self {
+        let letters = Letters::of(text, reading);
+        let Carry { secret, digits, follows } = carry;
+        let (secret, digits) = secrets(&letters, index, secret, digits);
+        let end = letters.settled();
+        let limit = if next == Next::More { letters.end() } else { text.len() };
+        let mut look = Self { letters, secret, digits, follows, limit, kept: 0, may_go: true };
+        let begun = index.begun(&look.letters.bytes[..end]);
+        let start = begun.as_ref().map_or(end, |begun| begun.start);
+        let secret = look.secret[..start].iter().rev().take(CHARACTER).take_while(|secret| **secret);
+        look.kept = look.letters.place(start - secret.count());
+        let alone = begun.is_none() && !look.follows_at(end) && !index.begins_quoted();
+        if alone && look.letters.open == Some(Open::Letter) {
+            (look.limit, look.kept) = (text.len(), text.len());
+        }
+        // What belongs to a secret already need not wait.
+        let certain = (start..end).find(|&at| !look.secret[at]).unwrap_or(end);
+        if let Some(begun) = begun.filter(|_| certain < end) {
+            look.wait(begun, certain, text.last().copied().is_some_and(is_break), next);
+        }
+        look
+    }
+
+    /// Decides what becomes of the end of the text, with which a secret may begin.
+    fn wait(&mut self, begun: Begun, certain: usize, line_ended: bool, next: Next) {
+        let Begun { start, is_head, shortest } = begun;
+        let len = self.letters.settled() - start;
+        let waiting = Waiting { len, follows: self.follows_at(start), line_ended, is_head, shortest };
+        if next == Next::Nothing && waiting.is_too_much() {
+            self.secret[start..].fill(true);
+        }
+        self.may_go = waiting.may_go();
+        let goes = match next {
+            Next::Nothing => true,
+            Next::Pause => self.may_go,
+            Next::More => waiting.goes_at_once(),
+        };
+        if !goes {
+            self.limit = self.letters.place(certain);
+        }
+    }
+
+    fn follows_at(&self, letter: usize) -> bool {
+        letter.checked_sub(1).map_or(self.follows, |before| self.secret[before])
+    }
+
+    /// What is known of the letters from this place on.
+    pub(super) fn carry(&self, kept: usize) -> Carry {
+        let first = self.letters.first_from(kept);
+        let secret = self.secret[first..].iter().take_while(|secret| **secret).count();
+        Carry { secret, digits: self.digits.saturating_sub(first), follows: self.follows_at(first) }
+    }
+
+    pub(super) fn has_secret(&self) -> bool {
+        self.secret.contains(&true)
+    }
+
+    /// The bytes of the text that belong to secrets.
+    pub(super) fn secret_places(&self) -> impl Iterator<Item = usize> {
+        self.letters.all_places().filter(|(_, letter)| self.secret[*letter]).map(|(place, _)| place)
+    }
+}
+
+/// Which letters belong to secrets; the first ones do. After the last, digits of base64 do up to the second value.
+fn secrets(letters: &Letters, index: &Index, first: usize, digits: usize) -> (Vec<bool>, usize) {
+    let bytes = &letters.bytes;
+    let (mut end, mut digits) = (first, digits);
+    let secret = |at: usize| {
+        if let Some(found) = index.longest_at(&bytes[at..]) {
+            end = end.max(at + found.len);
+            if found.digits_after > 0 {
+                digits = digits.max(at + found.len + found.digits_after);
+            }
+        }
+        if at >= end && at < digits {
+            // Whatever else comes ends the group.
+            if is_digit(bytes[at]) { end = at + 1 } else { digits = at }
+        }
+        at < end
+    };
+    ((0..bytes.len()).map(secret).collect(), digits)
+}
+
+/// A digit of base64, or its padding.
+fn is_digit(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'-' | b'_' | b'=')
+}
+
+/// The end of a text with which a secret may begin.
+struct Waiting {
+    len: usize,
+    follows: bool,
+    line_ended: bool,
+    is_head: bool,
+    shortest: usize,
+}
+
+impl Waiting {
+    /// A few bytes, at the end of a line or in the middle of no secret: what shows them waits for nothing, and if they are
+    /// one, the rest of it is masked.
+    fn goes_at_once(&self) -> bool {
+        self.len < SHORTEST && !self.follows && (self.line_ended || !self.is_head)
+    }
+
+    /// So little that it says nothing, after a moment; more of what is no secret's beginning.
+    fn may_go(&self) -> bool {
+        !self.is_too_much() && (!self.is_head || self.len * 4 <= self.shortest.max(SHORTEST))
+    }
+
+    fn is_too_much(&self) -> bool {
+        self.len >= TOO_MUCH || self.len * 2 > self.shortest || (self.follows && !self.line_ended)
+    }
+}
