@@ -54,8 +54,7 @@ pub(super) async fn run(args: &PlanArgs, env: &Env) -> Result<Code> {
     let printed = if args.json {
         format!("{:#}\n", document::document(plan, &notes, &command_lines, &hide))
     } else {
-        let mut text = text::describe(plan, &prepared.backend, &hide)?;
-        notes.iter().for_each(|note| text += &format!("\nnote: {note}\n"));
+        let mut text = text::describe(plan, &prepared.backend, &notes, &hide)?;
         command_lines.iter().for_each(|line| text += &format!("\n{}", command_lines::text(line)));
         text
     };

@@ -15,8 +15,14 @@ use crate::{
 };
 
 /// The whole plan but its command lines.
-pub(super) fn describe(plan: &Plan, backend: &Backend, hide: &dyn Fn(&str) -> String) -> Result<String> {
+pub(super) fn describe(
+    plan: &Plan,
+    backend: &Backend,
+    notes: &[String],
+    hide: &dyn Fn(&str) -> String,
+) -> Result<String> {
     let mut text = head(plan, backend)?;
+    notes.iter().try_for_each(|note| writeln!(text, "note         {note}"))?;
     if let Platform::Docker(binds) | Platform::Bubblewrap(Sandbox { binds, .. }) = &plan.platform {
         writeln!(text, "\nof the host, in this order:")?;
         binds.iter().try_for_each(|bind| writeln!(text, "  {}", mounts::bind(bind)))?;
