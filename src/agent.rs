@@ -5,13 +5,18 @@
 
 use std::{
     collections::VecDeque,
+    fmt,
     io::{self, ErrorKind},
     pin::Pin,
+    time::Duration,
 };
 
 use anyhow::{Context, Result, anyhow};
 use kiln_protocol::{FromGuest, ToGuest, VERSION, frame};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    time::{Instant, sleep_until},
+};
 
 /// What arrives from the agent.
 pub type Reader = Pin<Box<dyn AsyncRead + Send>>;
@@ -23,6 +28,21 @@ const READ_BYTES: usize = 128 * 1024;
 /// Bytes that may wait to be sent: above it nothing more is taken from whoever has time.
 const QUEUE: usize = 256 * 1024;
 
+/// How long the agent may leave unread what is said: it reads even while it cannot write.
+const UNREAD_LIMIT: Duration = Duration::from_secs(30);
+
+/// The agent reads nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unread;
+
+impl fmt::Display for Unread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the agent has read nothing for {} s", UNREAD_LIMIT.as_secs())
+    }
+}
+
+impl std::error::Error for Unread {}
+
 /// A conversation with an agent.
 pub struct Session {
     reader: Reader,
@@ -31,13 +51,15 @@ pub struct Session {
     buffer: Vec<u8>,
     /// To be written while somebody hears.
     queue: VecDeque<u8>,
+    /// Since when none of it could be written.
+    unread_since: Option<Instant>,
 }
 
 impl Session {
     /// A conversation over a channel on which nothing has been said yet.
     pub fn new(reader: Reader, writer: Writer) -> Self {
         let (decoder, buffer) = (frame::Decoder::default(), vec![0; READ_BYTES]);
-        Self { reader, writer, decoder, buffer, queue: VecDeque::new() }
+        Self { reader, writer, decoder, buffer, queue: VecDeque::new(), unread_since: None }
     }
 
     /// Whether more may be put into the queue.
@@ -45,7 +67,12 @@ impl Session {
         self.queue.len() < QUEUE
     }
 
-    /// Puts a message into the queue; it is sent while one hears, and before the next thing that is said.
+    /// Whether all that was said has been sent.
+    pub fn is_idle(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// Puts a message into the queue; it is sent while one hears.
     ///
     /// # Errors
     /// When the message is too large for a frame.
@@ -54,29 +81,11 @@ impl Session {
         Ok(())
     }
 
-    /// Says one thing.
-    ///
-    /// # Errors
-    /// When the message is too large for a frame, or the channel breaks.
-    pub async fn say(&mut self, message: &ToGuest) -> Result<()> {
-        self.queue(message)?;
-        let written = async {
-            while !self.queue.is_empty() {
-                write_some(&mut self.writer, &mut self.queue).await?;
-            }
-            self.writer.flush().await
-        };
-        match written.await {
-            // Nobody is there any more: what is heard next is the end of the channel, and why is the machine's to say.
-            Err(error) if gone(&error) => Ok(()),
-            written => written.context("write to the agent"),
-        }
-    }
-
     /// Hears the next thing; `None` at the end of the channel. May be dropped while it waits: no byte is lost.
     ///
     /// # Errors
-    /// When the bytes are no frame, the channel breaks, or the agent speaks another version.
+    /// When the bytes are no frame, the channel breaks, or the agent speaks another version; [`Unread`] when nothing of what is
+    /// to be sent could be for too long.
     pub async fn hear(&mut self) -> Result<Option<FromGuest>> {
         loop {
             let message =
@@ -90,13 +99,18 @@ impl Session {
                 Some(message) => return Ok(Some(message)),
                 None => {}
             }
-            let Self { reader, writer, buffer, queue, .. } = self;
+            let Self { reader, writer, buffer, queue, unread_since, .. } = self;
+            let unread = match queue.is_empty() {
+                true => None,
+                false => Some(*unread_since.get_or_insert_with(Instant::now) + UNREAD_LIMIT),
+            };
             // Both are cancel-safe: when this future is dropped, nothing has been taken from the channel or from the queue.
             let read = tokio::select! {
+                () = sleep_until(unread.unwrap_or_else(Instant::now)), if unread.is_some() => return Err(Unread.into()),
                 read = reader.read(buffer) => read,
                 written = write_some(writer, queue), if !queue.is_empty() => match written {
-                    Ok(()) => continue,
-                    // As in `say`.
+                    Ok(()) => { *unread_since = None; continue }
+                    // Nobody is there any more: what is heard next is the end of the channel, and why is the machine's to say.
                     Err(error) if gone(&error) => { queue.clear(); continue }
                     Err(error) => return Err(error).context("write to the agent"),
                 },
@@ -144,10 +158,13 @@ mod tests {
         ours.set_nonblocking(true).unwrap();
         let (reader, writer) = tokio::io::split(tokio::net::UnixStream::from_std(ours).unwrap());
         let mut session = Session::new(Box::pin(reader), Box::pin(writer));
-        session.say(&ToGuest::Shutdown).await.unwrap();
+        session.queue(&ToGuest::Shutdown).unwrap();
+        let sent = tokio::time::timeout(Duration::from_secs(1), session.hear());
+        assert!(sent.await.is_err() && session.is_idle(), "nothing is heard while it is sent");
         // It has not read what was said: the kernel resets the connection.
         drop(theirs);
+        session.queue(&ToGuest::Shutdown).unwrap();
         assert_eq!(session.hear().await.unwrap(), None);
-        session.say(&ToGuest::Shutdown).await.unwrap();
+        assert_eq!(session.hear().await.unwrap(), None);
     }
 }

@@ -8,6 +8,7 @@
 //! At every point the engine waits for the same four things at once ([`Wake`]): a message, the end of a part of the
 //! machine, a signal, a deadline.
 
+mod archive;
 mod attend;
 mod commit;
 mod conversation;
@@ -39,12 +40,12 @@ pub use mask::SHORTEST as SHORTEST_MASKED;
 
 use crate::{
     cache::{Reused, Staged, Writes},
-    event::{Event, Phase, Phases, Sink, Status, StepName},
-    exit::{Code, Failure},
+    event::{Event, Phases, Sink, Status, StepName},
     package::{self, Artifact, Limits, Normalization},
     plan::{Plan, PlannedStep, Platform},
     runner::{Launched, Runner},
 };
+use archive::Archive;
 use attend::Attendance;
 use conversation::{Conversation, Wake};
 use output::Output;
@@ -59,8 +60,6 @@ const INTERRUPTED: &str = "interrupted: the step is being ended; a second signal
 const CANCEL_GRACE: Duration = Duration::from_secs(5);
 /// Added to a step's own limit before the host loses patience with an agent that should have enforced it.
 const STEP_GRACE: Duration = Duration::from_secs(10);
-/// How long the next piece of a failed step's workspace may take.
-const KEEP_PATIENCE: Duration = Duration::from_secs(30);
 /// Random bytes given to the guest: the size of the kernel's seed, twice.
 const ENTROPY_BYTES: usize = 64;
 /// Pieces of the archive that may lie between the agent and its reader.
@@ -151,7 +150,7 @@ impl Engine<'_> {
 
     fn conversation(&self, launched: Launched) -> Conversation {
         let ports = self.plan.supplies.relayed(self.plan.runner());
-        Conversation::new(launched, self.interrupts.clone(), ports)
+        Conversation::new(launched, self.interrupts.clone(), ports, self.gifts.mask(self.plan))
     }
 
     async fn command(
@@ -164,7 +163,7 @@ impl Engine<'_> {
         self.gifts.give(self.plan, talk).await?;
         let limit = step.timeout_ms.map(Duration::from_millis);
         let deadline = limit.map(|limit| (Instant::now() + limit + STEP_GRACE, limit));
-        let mut output = Output::new(self.plan, self.gifts.mask(self.plan));
+        let mut output = Output::new(self.plan, step.index, self.gifts.mask(self.plan));
         let mut attendance = Attendance { talk, console, sink: self.sink, output: &mut output };
         let ended = attendance.run(step, deadline).await;
         output.finish(self.sink);
@@ -196,12 +195,13 @@ impl Engine<'_> {
 
     async fn prepare(&mut self, talk: &mut Conversation) -> Result<()> {
         let deadline = Some(Instant::now() + self.plan.boot_timeout);
-        let mut phases = Vec::new();
+        let (mut phases, mut greeted) = (Vec::new(), false);
         // The agent reads it once it is there: no round trip is spent on waiting for Hello.
-        talk.say(&ToGuest::Prepare(launch_world(self.plan)?)).await?;
+        talk.say(&ToGuest::Prepare(launch_world(self.plan)?))?;
         loop {
             match talk.wake(deadline).await? {
-                Wake::Message(FromGuest::Hello { uptime_us, .. }) => {
+                Wake::Message(FromGuest::Hello { uptime_us, .. }) if !greeted => {
+                    greeted = true;
                     tracing::debug!(uptime_us, "the agent says hello");
                     // A container's kernel is the host's, and has run for longer than that.
                     if matches!(self.plan.platform, Platform::Qemu(_)) {
@@ -212,11 +212,10 @@ impl Engine<'_> {
                     }
                 }
                 Wake::Message(FromGuest::Ready { phases: made }) => {
-                    phases.extend(
-                        made.into_iter()
-                            .take(64)
-                            .map(|(name, us)| Phase { name, duration: Duration::from_micros(us) }),
-                    );
+                    phases.extend(made.into_iter().take(64).map(|(name, us)| Phase {
+                        name: talk.quoted(&name),
+                        duration: Duration::from_micros(us),
+                    }));
                     self.sink.emit(Event::Boot { phases });
                     return Ok(());
                 }
@@ -243,8 +242,8 @@ impl Engine<'_> {
         let own = planned.step.timeout_ms.map(Duration::from_millis);
         let patience = own.map(|limit| Instant::now() + limit + STEP_GRACE);
         let deadline = [patience, whole.map(|(at, _)| at)].into_iter().flatten().min();
-        talk.say(&ToGuest::Run(planned.step.clone())).await?;
-        let mut output = Output::new(self.plan, self.gifts.mask(self.plan));
+        talk.say(&ToGuest::Run(planned.step.clone()))?;
+        let mut output = Output::new(self.plan, planned.step.index, self.gifts.mask(self.plan));
         let status = loop {
             let wake = tokio::select! {
                 wake = talk.wake(deadline) => wake?,
@@ -261,7 +260,7 @@ impl Engine<'_> {
                     break status;
                 }
                 Wake::Message(FromGuest::Refused { why, .. }) => {
-                    return Err(failure::refused(&planned.name, &why));
+                    return Err(failure::refused(&planned.name, &why, talk));
                 }
                 Wake::Message(other) => return Err(failure::unexpected(&other, "while a step ran", talk)),
                 Wake::Ended(ended) => {
@@ -269,12 +268,12 @@ impl Engine<'_> {
                 }
                 Wake::Interrupted(signal) => {
                     self.sink.emit(Event::Note { text: INTERRUPTED.into() });
-                    self.cancel(talk, &mut output).await?;
+                    self.cancel(talk, &mut output).await;
                     self.finish_step(&name, ExitStatus::Cancelled, started.elapsed());
                     return Err(signal.failure().into());
                 }
                 Wake::Deadline => {
-                    self.cancel(talk, &mut output).await?;
+                    self.cancel(talk, &mut output).await;
                     self.finish_step(&name, ExitStatus::TimedOut, started.elapsed());
                     let whole = whole.filter(|(at, _)| Instant::now() >= *at).map(|(_, limit)| limit);
                     let limit = whole.or(own).unwrap_or_default();
@@ -291,20 +290,23 @@ impl Engine<'_> {
         self.sink.emit(Event::StepFinished { step: step.clone(), status: named(status), duration });
     }
 
-    /// Tells the agent to end the step, and shows what it still wrote.
-    async fn cancel(&mut self, talk: &mut Conversation, output: &mut Output) -> Result<()> {
+    /// Tells the agent to end the step, and shows what it still wrote. An agent that does something else does not change why the
+    /// build ends: the machine is killed next.
+    async fn cancel(&mut self, talk: &mut Conversation, output: &mut Output) {
         let deadline = Some(Instant::now() + CANCEL_GRACE);
-        talk.say(&ToGuest::Cancel).await?;
-        // Whatever else comes, or does not, ends this: the machine is killed next.
-        while let Wake::Message(FromGuest::Output { step, stream, bytes }) = talk.wake(deadline).await? {
-            output.push(self.sink, step, stream, &bytes)?;
+        if talk.say(&ToGuest::Cancel).is_ok() {
+            while let Ok(Wake::Message(FromGuest::Output { step, stream, bytes })) = talk.wake(deadline).await
+            {
+                if output.push(self.sink, step, stream, &bytes).is_err() {
+                    break;
+                }
+            }
         }
         output.finish(self.sink);
-        Ok(())
     }
 
     async fn export(&mut self, talk: &mut Conversation) -> Result<()> {
-        talk.say(&ToGuest::Export { root: crate::plan::OUTPUT.into(), links: LinkScope::Child }).await?;
+        talk.say(&ToGuest::Export { root: crate::plan::OUTPUT.into(), links: LinkScope::Child })?;
         let (sender, receiver) = mpsc::channel::<Vec<u8>>(ARCHIVE_PIECES);
         let packages: Vec<package::Package> = self
             .plan
@@ -339,47 +341,25 @@ impl Engine<'_> {
         &mut self,
         talk: &mut Conversation,
         sender: mpsc::Sender<Vec<u8>>,
-        what: &str,
+        what: &'static str,
     ) -> Result<()> {
-        let when = format!("while {what} left the guest");
-        let deadline = self.plan.timeout.map(|limit| Instant::now() + limit);
-        loop {
-            match talk.wake(deadline).await? {
-                Wake::Message(FromGuest::Data(bytes)) => output::hand_over(&sender, bytes).await?,
-                Wake::Message(FromGuest::Exported { .. }) => return Ok(()),
-                // What a step left running may still write; nobody waits for it any more.
-                Wake::Message(FromGuest::Output { .. }) => {}
-                Wake::Message(other) => {
-                    return Err(failure::unexpected(&other, &when, talk));
-                }
-                Wake::Ended(ended) => {
-                    return Err(failure::died(&ended, &when, talk));
-                }
-                Wake::Interrupted(signal) => return Err(signal.failure().into()),
-                Wake::Deadline => {
-                    return Err(Failure::new(
-                        Code::Timeout,
-                        format!("{what} did not leave the guest in time"),
-                        "raise --timeout",
-                    )
-                    .into());
-                }
-            }
+        let mut archive = Archive::new(what, self.plan.timeout);
+        while let Some(bytes) = archive.next(talk).await? {
+            output::hand_over(&sender, bytes).await?;
         }
+        Ok(())
     }
 
     async fn shut_down(&mut self, talk: &mut Conversation) -> Result<()> {
         let deadline = Some(Instant::now() + SHUTDOWN_GRACE);
-        // One that reads nothing any more cannot be told.
-        if talk.say(&ToGuest::Shutdown).await.is_ok() {
-            loop {
-                match talk.wake(deadline).await? {
-                    Wake::Message(_) => {}
-                    Wake::Ended(ended) if ended.orderly => return Ok(()),
-                    Wake::Ended(ended) => return Err(failure::died(&ended, "at its end", talk)),
-                    Wake::Interrupted(signal) => return Err(signal.failure().into()),
-                    Wake::Deadline => break,
-                }
+        talk.say(&ToGuest::Shutdown)?;
+        loop {
+            match talk.wake(deadline).await? {
+                Wake::Message(_) => {}
+                Wake::Ended(ended) if ended.orderly => return Ok(()),
+                Wake::Ended(ended) => return Err(failure::died(&ended, "at its end", talk)),
+                Wake::Interrupted(signal) => return Err(signal.failure().into()),
+                Wake::Deadline => break,
             }
         }
         talk.kill();

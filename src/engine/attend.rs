@@ -90,7 +90,7 @@ impl Attendance<'_> {
         deadline: Option<(Instant, Duration)>,
     ) -> Result<(ExitStatus, Duration)> {
         let (index, started) = (step.index, Instant::now());
-        self.talk.say(&ToGuest::Run(step)).await?;
+        self.talk.say(&ToGuest::Run(step))?;
         self.console.begin()?;
         let ended = self.converse(index, deadline).await;
         // What was held back belongs to the step: it is shown while its terminal is still its own.
@@ -117,9 +117,11 @@ impl Attendance<'_> {
     async fn converse(&mut self, index: u32, deadline: Option<(Instant, Duration)>) -> Result<ExitStatus> {
         let mut window = INPUT_WINDOW;
         loop {
+            // The window is the agent's word; what it does not read is not taken from the person.
+            let room = if self.talk.has_room() { window } else { 0 };
             let happened = tokio::select! {
                 wake = self.talk.wake(deadline.map(|(at, _)| at)) => Happened::Guest(wake?),
-                typed = self.console.next(window) => Happened::Typed(typed?),
+                typed = self.console.next(room) => Happened::Typed(typed?),
                 () = self.output.moment() => Happened::Nothing,
             };
             match happened {
@@ -132,7 +134,7 @@ impl Attendance<'_> {
                     if let ToGuest::Input { bytes } = &request {
                         window = window.saturating_sub(bytes.len());
                     }
-                    self.talk.say(&request).await?;
+                    self.talk.say(&request)?;
                 }
                 Happened::Guest(Wake::Message(FromGuest::Output { step, stream, bytes })) => {
                     self.wrote(index, step, stream, &bytes)?;
@@ -156,31 +158,32 @@ impl Attendance<'_> {
         deadline: Option<(Instant, Duration)>,
     ) -> Result<anyhow::Error> {
         Ok(match wake {
-            Wake::Message(FromGuest::Refused { why, .. }) => failure::refused("shell", &why),
+            Wake::Message(FromGuest::Refused { why, .. }) => failure::refused("shell", &why, self.talk),
             Wake::Message(other) => failure::unexpected(&other, "while a command ran", self.talk),
             Wake::Ended(ended) => failure::died(&ended, "while a command ran", self.talk),
             Wake::Interrupted(signal) => {
-                self.cancel(index).await?;
+                self.cancel(index).await;
                 signal.failure().into()
             }
             Wake::Deadline => {
-                self.cancel(index).await?;
+                self.cancel(index).await;
                 failure::timed_out("command", deadline.map(|(_, limit)| limit).unwrap_or_default(), true)
             }
         })
     }
 
-    /// Tells the agent to end it all, and shows what it still wrote; the machine is killed next.
-    async fn cancel(&mut self, index: u32) -> Result<()> {
+    /// Tells the agent to end it all, and shows what it still wrote; the machine is killed next, whatever else comes.
+    async fn cancel(&mut self, index: u32) {
         let deadline = Some(Instant::now() + CANCEL_GRACE);
-        self.talk.say(&ToGuest::Cancel).await?;
-        loop {
-            match self.talk.wake(deadline).await? {
-                Wake::Message(FromGuest::Output { step, stream, bytes }) => {
-                    self.wrote(index, step, stream, &bytes)?
-                }
-                Wake::Message(FromGuest::Consumed { .. }) => {}
-                Wake::Message(_) | Wake::Ended(_) | Wake::Interrupted(_) | Wake::Deadline => return Ok(()),
+        if self.talk.say(&ToGuest::Cancel).is_err() {
+            return;
+        }
+        while let Ok(Wake::Message(message)) = self.talk.wake(deadline).await {
+            match message {
+                FromGuest::Output { step, stream, bytes }
+                    if self.wrote(index, step, stream, &bytes).is_ok() => {}
+                FromGuest::Consumed { .. } => {}
+                _ => return,
             }
         }
     }

@@ -28,7 +28,7 @@ impl Engine<'_> {
         commit: Commit,
     ) -> Result<Option<Box<Staged>>> {
         let target = self.plan.cache_overlay().context("the world has no overlay for the cache")?;
-        talk.say(&ToGuest::ExportUpper { target: target.to_owned() }).await?;
+        talk.say(&ToGuest::ExportUpper { target: target.to_owned() })?;
         let (sender, receiver) = mpsc::channel::<Vec<u8>>(ARCHIVE_PIECES);
         let Commit { lease, limit } = commit;
         let writer =

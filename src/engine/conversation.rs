@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
-use kiln_protocol::{FromGuest, Reads, ToGuest};
+use anyhow::Result;
+use kiln_protocol::{FromGuest, RELAYED, Reads, ToGuest};
 use tokio::{
     sync::watch,
     time::{Instant, sleep_until, timeout},
 };
 
-use super::relay::Relays;
+use super::{failure, mask::Mask, relay::Relays};
 use crate::{
     agent::Session,
     exit::{Code, Failure},
@@ -18,9 +18,6 @@ use crate::{
 
 /// After the channel has closed, how long the machine may take to be seen to have ended.
 const END_AFTER_CHANNEL: Duration = Duration::from_secs(5);
-/// How long the agent may leave a request unread: it reads even while it cannot write.
-const SAY_LIMIT: Duration = Duration::from_secs(30);
-
 /// A signal that asks for the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Interrupt {
@@ -84,6 +81,9 @@ pub(super) struct Conversation {
     interrupts: Interrupts,
     relays: Relays,
     state: State,
+    mask: Mask,
+    /// Connections that were refused since the agent had last read all that was said.
+    refused: usize,
 }
 
 /// Whether the engine has taken note of a signal: an orderly end must not be interrupted by the same signal again.
@@ -94,38 +94,38 @@ enum State {
 }
 
 impl Conversation {
-    /// With an agent that relays these ports.
-    pub(super) fn new(launched: Launched, interrupts: Interrupts, ports: Vec<u16>) -> Self {
+    /// With an agent that relays these ports, and whose words are masked.
+    pub(super) fn new(launched: Launched, interrupts: Interrupts, ports: Vec<u16>, mask: Mask) -> Self {
         let Launched { reader, writer, machine } = launched;
         let (session, relays) = (Session::new(reader, writer), Relays::new(ports));
-        Self { session, machine, interrupts, relays, state: State::Running }
+        Self { session, machine, interrupts, relays, state: State::Running, mask, refused: 0 }
     }
 
-    /// Says one thing to the agent.
-    pub(super) async fn say(&mut self, message: &ToGuest) -> Result<()> {
-        timeout(SAY_LIMIT, self.session.say(message))
-            .await
-            .with_context(|| format!("the agent has read nothing for {} s", SAY_LIMIT.as_secs()))?
+    /// Says one thing to the agent, which is sent while one waits.
+    pub(super) fn say(&mut self, message: &ToGuest) -> Result<()> {
+        self.session.queue(message)
+    }
+
+    /// Whether more may be said now that can wait.
+    pub(super) fn has_room(&self) -> bool {
+        self.session.has_room()
     }
 
     /// Waits for whatever comes first, and meanwhile passes on what is relayed. Messages come before an end, so that nothing
     /// is lost that was said. May be dropped while it waits.
+    ///
+    /// # Errors
+    /// A time-out where the agent reads nothing, a host failure where it does not keep to the protocol.
     pub(super) async fn wake(&mut self, deadline: Option<Instant>) -> Result<Wake> {
         loop {
-            let Self { session, machine, interrupts, relays, state } = self;
-            let due = async {
-                match deadline {
-                    Some(at) => sleep_until(at).await,
-                    None => std::future::pending().await,
-                }
-            };
+            let Self { session, machine, interrupts, relays, state, .. } = self;
             let heard = tokio::select! {
                 biased;
                 signal = interrupts.next(), if *state == State::Running => {
                     *state = State::Interrupted;
                     return Ok(Wake::Interrupted(signal));
                 }
-                () = due => return Ok(Wake::Deadline),
+                () = at(deadline) => return Ok(Wake::Deadline),
                 request = relays.next(), if session.has_room() => {
                     session.queue(&request)?;
                     continue;
@@ -133,10 +133,12 @@ impl Conversation {
                 heard = session.hear() => heard,
                 ended = machine.ended() => return Ok(Wake::Ended(ended)),
             };
-            match heard? {
+            match heard.map_err(failure::unheard)? {
                 Some(message) => {
                     let (message, answer) = relays.take(message);
-                    answer.iter().try_for_each(|answer| session.queue(answer))?;
+                    if let Some(answer) = answer {
+                        self.refuse(&answer)?;
+                    }
                     if let Some(message) = message {
                         return Ok(Wake::Message(message));
                     }
@@ -144,6 +146,18 @@ impl Conversation {
                 None => return self.closed().await,
             }
         }
+    }
+
+    /// Answers what breaks a connection. An agent names no more of them than it has, and learns of each that it is broken: more
+    /// such answers never wait.
+    fn refuse(&mut self, answer: &ToGuest) -> Result<()> {
+        self.refused = if self.session.is_idle() { 1 } else { self.refused + 1 };
+        if self.refused > RELAYED {
+            return Err(failure::broken(
+                "the agent opens connections and does not read that they are refused",
+            ));
+        }
+        self.session.queue(answer)
     }
 
     /// The channel is closed: the machine is ending, and how it ends says why.
@@ -187,5 +201,18 @@ impl Conversation {
 
     pub(super) fn last_words(&self) -> Vec<String> {
         self.machine.last_words()
+    }
+
+    /// What a guest said, in an error: without secrets and without what would move a cursor.
+    pub(super) fn quoted(&self, text: &str) -> String {
+        failure::printable(&self.mask.whole(text))
+    }
+}
+
+/// Resolves at this time; never, where there is none.
+async fn at(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time).await,
+        None => std::future::pending().await,
     }
 }

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use anyhow::{Error, anyhow};
+use anyhow::Error;
 use kiln_protocol::{ExitStatus, FromGuest};
 
 use super::conversation::Conversation;
 use crate::{
+    agent::Unread,
     exit::{Code, Failure},
     plan::{Plan, PlannedStep, Platform},
     runner::Ended,
@@ -36,8 +37,37 @@ pub(super) fn step(planned: &PlannedStep, status: ExitStatus, again: &str) -> Er
 }
 
 /// A step could not be started.
-pub(super) fn refused(name: &str, why: &str) -> Error {
-    Failure::build_file(format!("step {name:?} cannot be started: {}", printable(why)), "").into()
+pub(super) fn refused(name: &str, why: &str, talk: &Conversation) -> Error {
+    Failure::build_file(format!("step {name:?} cannot be started: {}", talk.quoted(why)), "").into()
+}
+
+/// What speaks for the agent is none.
+pub(super) fn broken(what: &str) -> Error {
+    let way_out =
+        "what runs in the guest may have taken the agent's place: do not use what this build has made";
+    Failure::host(what, way_out).into()
+}
+
+/// Nothing can be heard of the agent any more.
+pub(super) fn unheard(error: Error) -> Error {
+    if !error.is::<Unread>() {
+        return broken(&format!("{error:#}"));
+    }
+    let way_out = "a guest that gets no processor time reads nothing: build less at once";
+    Failure::new(Code::Timeout, error.to_string(), way_out).into()
+}
+
+/// The build's own limit ran out after its steps.
+pub(super) fn too_late(what: &str, limit: Option<Duration>) -> Error {
+    let what = format!("{what} did not leave the guest within {:?}", limit.unwrap_or_default());
+    Failure::new(Code::Timeout, what, "raise --timeout").into()
+}
+
+/// Too little of an archive comes out of the guest.
+pub(super) fn slow(what: &str, limit: Duration) -> Error {
+    let what = format!("{what} did not leave the guest: next to nothing came for {} s", limit.as_secs());
+    Failure::new(Code::Timeout, what, "a guest that gets no processor time sends nothing: build less at once")
+        .into()
 }
 
 /// A limit of time ran out during a step.
@@ -53,7 +83,8 @@ pub(super) fn timed_out(name: &str, limit: Duration, whole: bool) -> Error {
 
 /// The guest never became ready.
 pub(super) fn boot_timeout(plan: &Plan, talk: &Conversation) -> Error {
-    let what = format!("the guest was not ready within {:?}{}", plan.boot_timeout, words(&talk.last_words()));
+    let what =
+        format!("the guest was not ready within {:?}{}", plan.boot_timeout, words(&talk.last_words(), talk));
     let way_out = match plan.platform {
         Platform::Qemu(_) => "raise --boot-timeout, or try --accel tcg",
         Platform::Docker(_) | Platform::Bubblewrap(_) => "raise --boot-timeout",
@@ -66,7 +97,7 @@ pub(super) fn died(ended: &Ended, when: &str, talk: &Conversation) -> Error {
     let Ended { part, how, orderly: _, last_words, way_out } = ended;
     let console = talk.last_words();
     let said = if last_words.is_empty() { &console } else { last_words };
-    let what = format!("{part} {how} {when}{}", words(said));
+    let what = format!("{part} {how} {when}{}", words(said, talk));
     let usual = "its whole output is in the build's log directory; `kiln doctor` examines this host";
     Failure::host(what, way_out.as_deref().unwrap_or(usual)).into()
 }
@@ -75,7 +106,8 @@ pub(super) fn died(ended: &Ended, when: &str, talk: &Conversation) -> Error {
 pub(super) fn unexpected(message: &FromGuest, when: &str, talk: &Conversation) -> Error {
     match message {
         FromGuest::Failed { why } => {
-            let what = format!("the agent gave up {when}: {}{}", printable(why), words(&talk.last_words()));
+            let what =
+                format!("the agent gave up {when}: {}{}", talk.quoted(why), words(&talk.last_words(), talk));
             Failure::host(what, "the guest's console is in the build's log directory").into()
         }
         FromGuest::Hello { .. }
@@ -88,7 +120,7 @@ pub(super) fn unexpected(message: &FromGuest, when: &str, talk: &Conversation) -
         | FromGuest::Reads(_)
         | FromGuest::Exported { .. }
         | FromGuest::Opened { .. }
-        | FromGuest::Passage(_) => anyhow!("the agent sent {} {when}", name(message)),
+        | FromGuest::Passage(_) => broken(&format!("the agent sent {} {when}", name(message))),
     }
 }
 
@@ -109,9 +141,9 @@ fn name(message: &FromGuest) -> &'static str {
     }
 }
 
-fn words(lines: &[String]) -> String {
+fn words(lines: &[String], talk: &Conversation) -> String {
     let tail = &lines[lines.len().saturating_sub(LAST_LINES)..];
-    tail.iter().fold(String::new(), |text, line| format!("{text}\n  | {}", printable(line)))
+    tail.iter().fold(String::new(), |text, line| format!("{text}\n  | {}", talk.quoted(line)))
 }
 
 /// What a guest wrote, without what would move a cursor.

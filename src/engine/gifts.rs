@@ -28,16 +28,16 @@ impl Gifts {
     /// Gives all of it. Nothing is answered; what cannot be done ends the conversation.
     pub(super) async fn give(&mut self, plan: &Plan, talk: &mut Conversation) -> Result<()> {
         if let Some(trust) = self.trust.take() {
-            talk.say(&ToGuest::Trust(trust)).await?;
+            talk.say(&ToGuest::Trust(trust))?;
         }
         if !self.secrets.is_empty() {
             let (uid, gid) = plan.owner.ids();
             let secrets = Secrets { uid, gid, secrets: self.secrets.clone() };
-            talk.say(&ToGuest::Secrets(secrets)).await?;
+            talk.say(&ToGuest::Secrets(secrets))?;
         }
         let ports = plan.supplies.relayed(plan.runner());
         if !ports.is_empty() {
-            talk.say(&ToGuest::Relay(ports)).await?;
+            talk.say(&ToGuest::Relay(ports))?;
         }
         Ok(())
     }

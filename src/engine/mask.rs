@@ -105,6 +105,15 @@ impl Mask {
         let end = |(of, mut held): (_, Held)| (of, held.advance(&self.index, &[], Next::Nothing));
         streams.into_iter().map(end).filter(|(_, shown)| !shown.is_empty()).collect()
     }
+
+    /// A whole text as it can be shown.
+    pub(super) fn whole(&self, text: &str) -> String {
+        if self.index.is_empty() {
+            return text.to_owned();
+        }
+        let shown = Held::default().advance(&self.index, text.as_bytes(), Next::Nothing);
+        String::from_utf8_lossy(&shown).into_owned()
+    }
 }
 
 impl Held {

@@ -3,15 +3,10 @@
 use std::{fs::File, io::Write, path::Path};
 
 use anyhow::{Context, Error, Result};
-use kiln_protocol::{ExitStatus, FromGuest, LinkScope, ToGuest};
-use tokio::time::Instant;
+use kiln_protocol::{ExitStatus, LinkScope, ToGuest};
 
 use super::{
-    Engine,
-    attend::Attendance,
-    conversation::{Conversation, Wake},
-    failure,
-    output::Output,
+    Engine, archive::Archive, attend::Attendance, conversation::Conversation, failure, output::Output,
 };
 use crate::{
     event::{Event, StepName},
@@ -50,7 +45,7 @@ impl Engine<'_> {
         let name = StepName { index: planned.step.index, name: planned.name.clone() };
         sink.emit(Event::ShellOpened { step: name.clone() });
         let step = shell_in_place_of(planned, console.stdin());
-        let mut output = Output::new(plan, mask);
+        let mut output = Output::new(plan, name.index, mask);
         let mut attendance = Attendance { talk, console: *console, sink: *sink, output: &mut output };
         self.phases.enter("shell");
         let ended = attendance.run(step, None).await;
@@ -66,23 +61,11 @@ impl Engine<'_> {
 async fn keep(talk: &mut Conversation, path: &Path, limit: u64) -> Result<(), Error> {
     let mut file = File::create_new(path).with_context(|| format!("make {}", path.display()))?;
     let mut left = limit;
-    talk.say(&ToGuest::Export { root: WORKSPACE.into(), links: LinkScope::Stream }).await?;
-    let patience = super::KEEP_PATIENCE;
-    loop {
-        match talk.wake(Some(Instant::now() + patience)).await? {
-            Wake::Message(FromGuest::Data(bytes)) => {
-                left = left.checked_sub(bytes.len() as u64).context("it is too large")?;
-                file.write_all(&bytes).with_context(|| format!("write {}", path.display()))?;
-            }
-            Wake::Message(FromGuest::Exported { .. }) => return Ok(()),
-            // What the step left running may still write.
-            Wake::Message(FromGuest::Output { .. }) => {}
-            Wake::Message(other) => {
-                return Err(failure::unexpected(&other, "while it sent the workspace", talk));
-            }
-            Wake::Ended(ended) => return Err(failure::died(&ended, "while it sent the workspace", talk)),
-            Wake::Interrupted(signal) => return Err(signal.failure().into()),
-            Wake::Deadline => anyhow::bail!("nothing came for {} s", patience.as_secs()),
-        }
+    talk.say(&ToGuest::Export { root: WORKSPACE.into(), links: LinkScope::Stream })?;
+    let mut archive = Archive::new("the workspace", None);
+    while let Some(bytes) = archive.next(talk).await? {
+        left = left.checked_sub(bytes.len() as u64).context("it is too large")?;
+        file.write_all(&bytes).with_context(|| format!("write {}", path.display()))?;
     }
+    Ok(())
 }

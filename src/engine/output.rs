@@ -5,14 +5,14 @@ use std::{
     io::{self, Read},
 };
 
-use anyhow::{Error, Result, anyhow};
+use anyhow::{Error, Result};
 use kiln_protocol::Stream;
 use tokio::{
     sync::mpsc::{Receiver, Sender},
     time::{Instant, sleep_until},
 };
 
-use super::mask::Mask;
+use super::{failure, mask::Mask};
 use crate::{
     event::{self, Event, Sink, StepName, Utf8Splitter},
     plan::Plan,
@@ -26,8 +26,10 @@ pub(super) struct Output {
 }
 
 impl Output {
-    pub(super) fn new(plan: &Plan, mask: Mask) -> Self {
-        Self { names: plan.steps.iter().map(|step| step.name.clone()).collect(), mask, open: HashMap::new() }
+    /// Of the steps up to this one.
+    pub(super) fn new(plan: &Plan, last: u32, mask: Mask) -> Self {
+        let begun = plan.steps.iter().filter(|planned| planned.step.index <= last);
+        Self { names: begun.map(|planned| planned.name.clone()).collect(), mask, open: HashMap::new() }
     }
 
     /// Emits what arrived for `step`, which the agent named: it may be an earlier one, that left a process running.
@@ -113,8 +115,9 @@ impl Output {
 
     fn name(&self, step: u32) -> Result<StepName> {
         let name = usize::try_from(step).ok().and_then(|index| self.names.get(index));
-        let name =
-            name.ok_or_else(|| anyhow!("the agent sent output of a step {step} that does not exist"))?;
+        let name = name.ok_or_else(|| {
+            failure::broken(&format!("the agent sent output of a step {step} that does not run"))
+        })?;
         Ok(StepName { index: step, name: name.clone() })
     }
 }

@@ -46,7 +46,7 @@ impl Engine<'_> {
         if self.plan.world.counted.is_none() {
             return Ok(());
         }
-        talk.say(&ToGuest::Reads).await?;
+        talk.say(&ToGuest::Reads)?;
         let deadline = Some(Instant::now() + PATIENCE);
         loop {
             match talk.wake(deadline).await? {

@@ -4,12 +4,9 @@
 //! in each direction, and dropping [`Relays`] ends them all.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -20,7 +17,7 @@ use tokio::{
         TcpStream,
         tcp::{OwnedReadHalf, OwnedWriteHalf},
     },
-    sync::{Semaphore, mpsc},
+    sync::{Notify, Semaphore, mpsc},
     task::JoinSet,
     time::timeout,
 };
@@ -41,12 +38,20 @@ pub(super) struct Relays {
 
 /// What is known of a connection outside of its task.
 struct Link {
-    /// To be written to the port; none: the end.
-    pieces: mpsc::UnboundedSender<Vec<u8>>,
-    /// How much of that waits: it bounds the queue.
-    waiting: Arc<AtomicUsize>,
+    /// To be written to the port.
+    inbox: Arc<Inbox>,
     /// A permit for each byte that the guest takes.
     credit: Arc<Semaphore>,
+}
+
+/// The guest's end is gone, as far as the task can see.
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.inbox.change(|waiting| {
+            waiting.state = State::Gone;
+            Taken::Yes
+        });
+    }
 }
 
 impl Relays {
@@ -81,15 +86,15 @@ impl Relays {
     }
 
     fn open(&mut self, connection: u32, port: u16) -> Taken {
-        if !self.ports.contains(&port) || self.links.len() >= RELAYED || self.links.contains_key(&connection)
-        {
+        let is_new = !self.links.contains_key(&connection);
+        // A task may outlive its link for as long as it has something to say.
+        if !self.ports.contains(&port) || self.tasks.len() >= RELAYED || !is_new {
             return Taken::No;
         }
-        let (pieces, receiver) = mpsc::unbounded_channel();
-        let link = Link { pieces, waiting: Arc::default(), credit: Arc::new(Semaphore::new(RELAY_WINDOW)) };
-        let (waiting, credit) = (Arc::clone(&link.waiting), Arc::clone(&link.credit));
-        let task = Task { connection, say: self.say.clone(), waiting, credit };
-        self.tasks.spawn(task.run(port, receiver));
+        let link = Link { inbox: Arc::default(), credit: Arc::new(Semaphore::new(RELAY_WINDOW)) };
+        let (inbox, credit) = (Arc::clone(&link.inbox), Arc::clone(&link.credit));
+        let task = Task { connection, say: self.say.clone(), inbox, credit };
+        self.tasks.spawn(task.run(port));
         self.links.insert(connection, link);
         Taken::Yes
     }
@@ -98,15 +103,7 @@ impl Relays {
         // What comes for a connection that has just ended is nobody's.
         let Some(link) = self.links.get(&connection) else { return Taken::Yes };
         let taken = match piece {
-            Piece::Bytes(bytes) => {
-                let waiting = link.waiting.fetch_add(bytes.len(), Ordering::Relaxed) + bytes.len();
-                // A task that has ended reads nothing more.
-                if waiting <= RELAY_WINDOW && link.pieces.send(bytes).is_ok() {
-                    Taken::Yes
-                } else {
-                    Taken::No
-                }
-            }
+            Piece::Bytes(bytes) => link.inbox.put(&bytes),
             Piece::Taken(count) => {
                 let credit = link.credit.available_permits() + count as usize;
                 if credit <= RELAY_WINDOW {
@@ -128,6 +125,81 @@ impl Relays {
     }
 }
 
+/// What a guest has sent to a connection: bytes in one piece, so that many small ones cost no more memory than a large one.
+#[derive(Default)]
+struct Inbox {
+    waiting: Mutex<Waiting>,
+    changed: Notify,
+}
+
+#[derive(Default)]
+struct Waiting {
+    bytes: VecDeque<u8>,
+    /// So many have been taken and not written yet.
+    on_their_way: usize,
+    state: State,
+}
+
+#[derive(Default, PartialEq, Eq)]
+enum State {
+    #[default]
+    Open,
+    /// No more come.
+    Ended,
+    /// The guest's end is gone: what waits is worth nothing.
+    Gone,
+}
+
+impl Inbox {
+    fn change(&self, change: impl FnOnce(&mut Waiting) -> Taken) -> Taken {
+        let taken = change(&mut self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
+        self.changed.notify_one();
+        taken
+    }
+
+    /// Adds bytes; none: the end, after which nothing comes.
+    fn put(&self, bytes: &[u8]) -> Taken {
+        self.change(|waiting| {
+            let has_room = waiting.bytes.len() + waiting.on_their_way + bytes.len() <= RELAY_WINDOW;
+            if waiting.state != State::Open || !has_room {
+                return Taken::No;
+            }
+            waiting.bytes.extend(bytes);
+            if bytes.is_empty() {
+                waiting.state = State::Ended;
+            }
+            Taken::Yes
+        })
+    }
+
+    /// Some of what waits; none at the end.
+    async fn take(&self) -> std::io::Result<Option<Vec<u8>>> {
+        loop {
+            {
+                let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+                match waiting.state {
+                    State::Gone => return Err(std::io::ErrorKind::ConnectionAborted.into()),
+                    State::Ended if waiting.bytes.is_empty() => return Ok(None),
+                    State::Open | State::Ended if !waiting.bytes.is_empty() => {
+                        let count = waiting.bytes.len().min(MAX_DATA);
+                        waiting.on_their_way = count;
+                        return Ok(Some(waiting.bytes.drain(..count).collect()));
+                    }
+                    State::Open | State::Ended => {}
+                }
+            }
+            self.changed.notified().await;
+        }
+    }
+
+    fn written(&self, count: usize) {
+        self.change(|waiting| {
+            waiting.on_their_way -= count;
+            Taken::Yes
+        });
+    }
+}
+
 /// Whether the agent kept to the rules.
 enum Taken {
     Yes,
@@ -138,18 +210,18 @@ enum Taken {
 struct Task {
     connection: u32,
     say: mpsc::Sender<Passage>,
-    waiting: Arc<AtomicUsize>,
+    inbox: Arc<Inbox>,
     credit: Arc<Semaphore>,
 }
 
 impl Task {
-    async fn run(self, port: u16, pieces: mpsc::UnboundedReceiver<Vec<u8>>) -> u32 {
+    async fn run(self, port: u16) -> u32 {
         let places: [SocketAddr; 2] =
             [(Ipv4Addr::LOCALHOST, port).into(), (Ipv6Addr::LOCALHOST, port).into()];
         let passed = match timeout(CONNECT, TcpStream::connect(places.as_slice())).await {
             Ok(Ok(stream)) => {
                 let (reader, writer) = stream.into_split();
-                let both = async { tokio::try_join!(self.outward(reader), self.inward(writer, pieces)) };
+                let both = async { tokio::try_join!(self.outward(reader), self.inward(writer)) };
                 both.await.map(drop)
             }
             Ok(Err(error)) => Err(error),
@@ -183,24 +255,14 @@ impl Task {
     }
 
     /// From the guest to the port.
-    async fn inward(
-        &self,
-        mut writer: OwnedWriteHalf,
-        mut pieces: mpsc::UnboundedReceiver<Vec<u8>>,
-    ) -> std::io::Result<()> {
-        loop {
-            match pieces.recv().await {
-                // The guest's end is gone.
-                None => return Err(std::io::ErrorKind::ConnectionAborted.into()),
-                Some(bytes) if bytes.is_empty() => return writer.shutdown().await,
-                Some(bytes) => {
-                    writer.write_all(&bytes).await?;
-                    self.waiting.fetch_sub(bytes.len(), Ordering::Relaxed);
-                    // A piece is never larger than a frame.
-                    self.tell(Piece::Taken(bytes.len() as u32)).await;
-                }
-            }
+    async fn inward(&self, mut writer: OwnedWriteHalf) -> std::io::Result<()> {
+        while let Some(bytes) = self.inbox.take().await? {
+            writer.write_all(&bytes).await?;
+            self.inbox.written(bytes.len());
+            // A window is far from 4 GiB.
+            self.tell(Piece::Taken(bytes.len() as u32)).await;
         }
+        writer.shutdown().await
     }
 
     /// Nobody hears it only when all ends.
@@ -295,5 +357,40 @@ mod tests {
         let mut relays = Relays::new(vec![port]);
         relays.take(FromGuest::Opened { connection: 9, port });
         assert_eq!(relays.next().await, broken(9));
+    }
+
+    #[tokio::test]
+    async fn what_waits_is_bounded_however_small_its_pieces_are() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let mut relays = Relays::new(vec![port]);
+        relays.take(FromGuest::Opened { connection: 0, port });
+        for _ in 0..RELAY_WINDOW {
+            assert_eq!(relays.take(bytes(0, &[7])), (None, None));
+        }
+        assert_eq!(relays.take(bytes(0, &[7])), (None, Some(broken(0))));
+        relays.take(FromGuest::Opened { connection: 1, port });
+        assert_eq!(relays.take(bytes(1, &[])), (None, None));
+        assert_eq!(relays.take(bytes(1, &[])), (None, Some(broken(1))), "it has ended");
+    }
+
+    #[tokio::test]
+    async fn a_connection_counts_until_its_task_has_ended() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let mut relays = Relays::new(vec![port]);
+        let mut open = |connection| {
+            let answer = relays.take(FromGuest::Opened { connection, port });
+            let piece = Passage { connection, piece: Piece::Broken };
+            relays.take(FromGuest::Passage(piece));
+            answer
+        };
+        for connection in 0..RELAYED as u32 {
+            assert_eq!(open(connection), (None, None));
+        }
+        assert_eq!(open(9999), (None, Some(broken(9999))));
+        // Nothing is left of them when they could say so.
+        while timeout(Duration::from_secs(5), relays.next()).await.is_ok() {}
+        assert_eq!(relays.take(FromGuest::Opened { connection: 0, port }), (None, None));
     }
 }

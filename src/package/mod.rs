@@ -10,6 +10,8 @@
 
 mod archive;
 mod entry;
+#[cfg(test)]
+mod hostile;
 mod limits;
 mod pax;
 mod place;

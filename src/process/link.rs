@@ -166,7 +166,14 @@ impl Link {
         resume(&reaper);
         let pidfd = pidfd_open(reaper.id().cast_signed()).context("watch the reaper")?;
         let mut ended = [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)];
-        match poll(&mut ended, PollTimeout::from(END_LIMIT_MS)).context("wait for the reaper")? {
+        let ended = loop {
+            match poll(&mut ended, PollTimeout::from(END_LIMIT_MS)) {
+                // A child of another kind has ended meanwhile (SIGCHLD).
+                Err(Errno::EINTR) => {}
+                polled => break polled.context("wait for the reaper")?,
+            }
+        };
+        match ended {
             0 => warn!(
                 "the reaper has not ended after {END_LIMIT_MS} ms: what it has to remove it removes later"
             ),

@@ -6,6 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use anyhow::Result;
@@ -23,6 +24,8 @@ use crate::plan::Plan;
 pub enum Behaviour {
     /// Writes these pieces, then ends so.
     Ends(Vec<(Stream, Vec<u8>)>, ExitStatus),
+    /// Writes this, a letter at a time, and succeeds.
+    Types(String, Duration),
     /// Refuses the step.
     Refuses(String),
     /// Goes on until it is cancelled.
@@ -31,6 +34,27 @@ pub enum Behaviour {
     Dies,
     /// Sends bytes that are no frame.
     Babbles(Vec<u8>),
+}
+
+/// What can be asked of an agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    /// [`ToGuest::Prepare`].
+    Prepare,
+    /// [`ToGuest::Run`], which it does not even read.
+    Run,
+    /// [`ToGuest::Cancel`].
+    Cancel,
+    /// [`ToGuest::Export`].
+    Export,
+    /// The same, with pieces of nothing.
+    ExportWithNothing,
+    /// [`ToGuest::ExportUpper`].
+    ExportUpper,
+    /// [`ToGuest::Reads`].
+    Reads,
+    /// [`ToGuest::Shutdown`].
+    Shutdown,
 }
 
 /// The script of a fake agent.
@@ -44,8 +68,8 @@ pub struct Fake {
     pub upper: Vec<u8>,
     /// What steps have read.
     pub reads: Counted,
-    /// Whether it never says that it is ready.
-    pub never_ready: bool,
+    /// What it never answers.
+    pub ignores: Option<Asked>,
     /// Whether the machine was killed, seen from outside.
     pub killed: Arc<AtomicBool>,
 }
@@ -106,10 +130,25 @@ impl Agent {
     async fn converse(&mut self) -> Result<bool> {
         self.say(&FromGuest::Hello { version: VERSION, uptime_us: 1 }).await?;
         loop {
-            match self.hear().await? {
-                ToGuest::Prepare(_) if self.script.never_ready => {}
+            let request = self.hear().await?;
+            match (self.script.ignores, &request) {
+                (Some(Asked::Prepare), ToGuest::Prepare(_))
+                | (Some(Asked::Export), ToGuest::Export { .. })
+                | (Some(Asked::ExportUpper), ToGuest::ExportUpper { .. })
+                | (Some(Asked::Reads), ToGuest::Reads)
+                | (Some(Asked::Shutdown), ToGuest::Shutdown) => continue,
+                (Some(Asked::ExportWithNothing), ToGuest::Export { .. }) => loop {
+                    self.say(&FromGuest::Data(Vec::new())).await?;
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                },
+                _ => {}
+            }
+            match request {
                 ToGuest::Prepare(_) => {
-                    self.say(&FromGuest::Ready { phases: vec![("mounts".into(), 1)] }).await?
+                    self.say(&FromGuest::Ready { phases: vec![("mounts".into(), 1)] }).await?;
+                    if self.script.ignores == Some(Asked::Run) {
+                        return std::future::pending().await;
+                    }
                 }
                 ToGuest::Run(step) => {
                     if !self.step(step.index).await? {
@@ -148,8 +187,16 @@ impl Agent {
                 return Ok(true);
             }
             Behaviour::Hangs => {
-                while self.hear().await? != ToGuest::Cancel {}
+                while self.hear().await? != ToGuest::Cancel || self.script.ignores == Some(Asked::Cancel) {}
                 ExitStatus::Cancelled
+            }
+            Behaviour::Types(text, pause) => {
+                for letter in text.bytes() {
+                    self.say(&FromGuest::Output { step, stream: Stream::Stdout, bytes: vec![letter] })
+                        .await?;
+                    tokio::time::sleep(pause).await;
+                }
+                ExitStatus::Code(0)
             }
             Behaviour::Ends(output, status) => {
                 for (stream, bytes) in output {

@@ -14,7 +14,7 @@ use kiln::{
 use kiln_protocol::{ExitStatus, Mount, Stdin, Step, User, World};
 use tokio::sync::watch;
 
-use crate::{cache::Upper, plans};
+use crate::{cache::Upper, hostile::archives, plans};
 
 fn plan(out: &std::path::Path) -> Plan {
     let overlay = Mount::Overlay {
@@ -121,4 +121,22 @@ async fn what_is_refused_fails_the_build_and_what_is_too_much_does_not() {
     result.unwrap();
     assert!(matches!(writes, Writes::TooMuch(_)), "{writes:?}");
     assert_eq!(fs::read_dir(scratch.path().join("cache")).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn no_stream_of_an_agent_that_lies_gets_out_of_the_cache() {
+    for (reason, stream) in archives() {
+        let whole = stream.end();
+        for upper in [whole.clone(), whole[..whole.len() - 1024].to_vec(), Vec::new()] {
+            let mut fake = Fake { upper, ..fake() };
+            let (scratch, result, _) = build(&mut fake, CommitLimit::default()).await;
+            if let Err(error) = result {
+                assert_eq!(kiln::exit::code_of(&error), kiln::exit::Code::Cache, "{reason}: {error:#}");
+                assert_eq!(fs::read_dir(scratch.path().join("cache")).unwrap().count(), 0, "{reason}");
+            }
+            let names = fs::read_dir(scratch.path()).unwrap().map(|entry| entry.unwrap().file_name());
+            let known = ["cache", "home", "out"];
+            assert!(names.into_iter().all(|name| known.iter().any(|known| name == *known)), "{reason}");
+        }
+    }
 }

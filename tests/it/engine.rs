@@ -9,12 +9,12 @@ use kiln::{
     exit::{Code, code_of},
     package::Limits,
     plan::{ArtifactPlan, Plan, PlannedStep},
-    runner::fake::{Behaviour, Fake},
+    runner::fake::{Asked, Behaviour, Fake},
 };
 use kiln_protocol::{ExitStatus, Stdin, Step, Stream, User};
 use tokio::sync::watch;
 
-use crate::plans;
+use crate::{hostile::archives, plans};
 
 fn step(index: u32, timeout: Option<Duration>) -> PlannedStep {
     PlannedStep {
@@ -145,8 +145,8 @@ async fn what_an_agent_may_not_do_ends_the_build() {
     )
     .expect("it fits");
     for (behaviour, code, words) in [
-        (Behaviour::Babbles(huge), Code::Defect, "a frame of 4294967295 bytes"),
-        (Behaviour::Babbles(stranger), Code::Defect, "a step 99 that does not exist"),
+        (Behaviour::Babbles(huge), Code::Host, "a frame of 4294967295 bytes"),
+        (Behaviour::Babbles(stranger), Code::Host, "a step 99 that does not run"),
         (Behaviour::Dies, Code::Host, "the fake was ended by signal 9 during step \"step 1\""),
         (Behaviour::Refuses("no user x".into()), Code::BuildFile, "no user x"),
     ] {
@@ -203,8 +203,139 @@ async fn the_whole_limit_cancels_a_step_that_hangs() {
 #[tokio::test(start_paused = true)]
 async fn a_guest_that_is_never_ready_runs_into_the_limit() {
     let out = tempfile::tempdir().expect("a directory can be made");
-    let ran = run(&plan(out.path()), Fake { never_ready: true, ..Fake::default() }).await;
+    let ran = run(&plan(out.path()), Fake { ignores: Some(Asked::Prepare), ..Fake::default() }).await;
     let error = ran.result.expect_err("timed out");
     assert_eq!(code_of(&error), Code::Timeout);
     assert!(format!("{error:#}").contains("the fake console's last line"), "{error:#}");
+}
+
+/// A build with an agent that ignores `asked`, and with a signal after a while where there is one.
+async fn ignoring(plan: &Plan, asked: Asked, signal: Option<Interrupt>) -> Ran {
+    let (sender, receiver) = watch::channel(None);
+    let hangs = if asked == Asked::Cancel {
+        Behaviour::Hangs
+    } else {
+        Behaviour::Ends(Vec::new(), ExitStatus::Code(0))
+    };
+    let fake = Fake { ignores: Some(asked), ..at(0, hangs) };
+    let time_passes = tokio::spawn(passing());
+    tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        sender.send_replace(signal);
+        std::future::pending::<()>().await;
+    });
+    let ran = run_with(plan, fake, receiver).await;
+    time_passes.abort();
+    ran
+}
+
+/// Lets time pass where a thread works as well, which a clock that stands still waits for.
+async fn passing() {
+    loop {
+        tokio::time::advance(Duration::from_millis(500)).await;
+        for _ in 0..50 {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+/// A plan whose second step is larger than what the channel takes at once.
+fn large(out_dir: &Path) -> Plan {
+    let mut plan = plan(out_dir);
+    plan.steps[1].step.argv.push("x".repeat(1 << 20));
+    plan
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_that_does_not_answer_runs_into_a_limit() {
+    let out = tempfile::tempdir().expect("a directory can be made");
+    for (asked, words) in [
+        (Asked::Prepare, "the guest was not ready within"),
+        (Asked::Run, "the agent has read nothing for 30 s"),
+        (Asked::Export, "artifacts did not leave the guest: next to nothing came for 120 s"),
+        (Asked::ExportWithNothing, "artifacts did not leave the guest: next to nothing came for 120 s"),
+    ] {
+        let mut plan = large(out.path());
+        // What asks for it does not fit into the channel.
+        plan.steps.swap(0, 1);
+        plan.steps.iter_mut().zip(0..).for_each(|(planned, index)| planned.step.index = index);
+        let ran = ignoring(&plan, asked, None).await;
+        let error = ran.result.expect_err("it does not end otherwise");
+        assert!(format!("{error:#}").contains(words), "{asked:?}: {error:#}");
+        assert_eq!(code_of(&error), Code::Timeout, "{asked:?}");
+        assert!(ran.killed, "{asked:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_signal_and_the_builds_limit_have_their_code_whatever_the_agent_does() {
+    let out = tempfile::tempdir().expect("a directory can be made");
+    for asked in [Asked::Prepare, Asked::Run, Asked::Cancel, Asked::Export, Asked::ExportWithNothing] {
+        for (signal, timeout, code) in [
+            (Some(Interrupt::Interrupt), None, Code::Interrupted),
+            (Some(Interrupt::Terminate), None, Code::Terminated),
+            (None, Some(Duration::from_secs(5)), Code::Timeout),
+        ] {
+            let plan = Plan { timeout, boot_timeout: Duration::from_secs(9), ..large(out.path()) };
+            let ran = ignoring(&plan, asked, signal).await;
+            let error = ran.result.expect_err("it does not end otherwise");
+            assert_eq!(code_of(&error), code, "{asked:?} {signal:?}: {error:#}");
+            assert!(ran.killed);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_slow_tool_writes_of_a_secret_is_held_back_and_dots_are_not() {
+    let out = tempfile::tempdir().expect("a directory can be made");
+    let plan = plan(out.path());
+    let mut events = Vec::new();
+    let mut sink = |event: Event| events.push(event);
+    let (_sender, receiver) = watch::channel(None);
+    let secret = kiln_protocol::Secret { id: "t".into(), value: b"s3cr3t-T0ken".to_vec() };
+    let mut fake = at(0, Behaviour::Types("..s3cr3t-T0ken..".into(), Duration::from_millis(1900)));
+    let mut engine = Engine {
+        plan: &plan,
+        sink: &mut sink,
+        interrupts: Interrupts::new(receiver),
+        gifts: Gifts::new(None, vec![secret]),
+        limits: Limits::default(),
+        commit: None,
+        writes: Writes::Lost,
+        reused: Reused::default(),
+        phases: Vec::new(),
+        console: None,
+        keep: None,
+        again: String::new(),
+    };
+    engine.run(&mut fake).await.expect("it succeeds");
+    let texts: Vec<&str> = events
+        .iter()
+        .filter_map(|event| match event {
+            Event::Output { data: Data::Text(text), .. } => Some(text.as_str()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(texts, [".", ".", "***", ".", "."]);
+}
+
+#[tokio::test]
+async fn no_archive_of_an_agent_that_lies_leaves_anything() {
+    let scratch = tempfile::tempdir().expect("a directory can be made");
+    let out = scratch.path().join("out");
+    let artifact = |name: &str| ArtifactPlan { package: name.into(), file_stem: format!("{name}-1.0-r0") };
+    let plan = Plan { artifacts: vec![artifact("p"), artifact("p-dev")], ..plan(&out) };
+    for (reason, stream) in archives() {
+        let whole = stream.end();
+        for archive in [whole.clone(), whole[..whole.len() - 1024].to_vec(), Vec::new()] {
+            let ran = run(&plan, Fake { archive, ..Fake::default() }).await;
+            let error = ran.result.expect_err(reason);
+            assert_eq!(code_of(&error), Code::Package, "{reason}: {error:#}");
+            assert!(ran.killed);
+            let left = std::fs::read_dir(scratch.path()).expect("listed").flatten();
+            let files: Vec<_> = left.filter(|entry| entry.path() != out).collect();
+            assert!(files.is_empty(), "{reason}: {files:?}");
+            assert!(std::fs::read_dir(&out).map_or(0, Iterator::count) == 0, "{reason}");
+        }
+    }
 }

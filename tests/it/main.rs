@@ -22,6 +22,8 @@ mod git_server;
 mod help;
 mod host;
 mod host_programs;
+#[path = "../../src/package/hostile.rs"]
+mod hostile;
 mod injection;
 mod jail;
 mod making;

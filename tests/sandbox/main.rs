@@ -12,6 +12,7 @@ mod everywhere;
 mod fragments;
 mod grants;
 mod interactive;
+mod liar;
 mod masking;
 #[path = "../it/proxy.rs"]
 mod proxy;
