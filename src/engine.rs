@@ -97,7 +97,7 @@ impl Engine<'_> {
     /// Runs the plan to its end.
     ///
     /// # Errors
-    /// A [`Failure`] for a step that failed, a time-out, a signal, a machine that died, a stream that was refused.
+    /// A [`Failure`](crate::exit::Failure) for a step that failed, a time-out, a signal, a machine that died, a stream that was refused.
     pub async fn run(&mut self, runner: &mut dyn Runner) -> Result<()> {
         self.phases.enter("boot");
         let launched = runner.launch(self.plan).await?;
