@@ -40,7 +40,7 @@ pub use mask::SHORTEST as SHORTEST_MASKED;
 
 use crate::{
     cache::{Reused, Staged, Writes},
-    event::{Event, Phases, Sink, Status, StepName},
+    event::{Event, Phase, Phases, Sink, Status, StepName},
     package::{self, Artifact, Limits, Normalization},
     plan::{Plan, PlannedStep, Platform},
     runner::{Launched, Runner},

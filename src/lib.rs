@@ -29,6 +29,7 @@ pub mod home;
 pub mod host;
 pub mod image;
 pub mod input;
+pub mod logfile;
 pub mod manifest;
 pub mod package;
 pub mod pipelines;

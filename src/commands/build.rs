@@ -36,7 +36,7 @@ const WORKSPACE_FILE: &str = "workspace.tar";
 /// Builds; returns the code to exit with, after all was reported.
 pub(super) async fn run(args: &BuildArgs, env: &Env) -> Result<Code> {
     let live = Live::new(args.progress);
-    let mut sink = Shown { live: live.clone(), logs: None, held: Vec::new() };
+    let mut sink = Shown { live: live.clone(), logs: Kept::Later(Vec::new()) };
     for text in unsupported::notes(&args.unsupported) {
         sink.emit(Event::Note { text });
     }
@@ -62,7 +62,7 @@ pub(super) async fn run(args: &BuildArgs, env: &Env) -> Result<Code> {
         exit_code: code as u8,
         duration,
         phases,
-        logs: sink.logs.as_ref().map(|logs| logs.directory().to_owned()),
+        logs: sink.logs().map(|logs| logs.directory().to_owned()),
         error: result.as_ref().err().map(|error| format!("{error:#}")),
         way_out: result.as_ref().err().and_then(way_out_of).map(str::to_owned),
         faults: result.as_ref().err().map(faults_of).unwrap_or_default(),
@@ -96,20 +96,42 @@ fn outcome(code: Code) -> Outcome {
     }
 }
 
-/// Events on their way to the reporter and, once there are any, the log files; what came before goes into them as well.
+/// Events on their way to the reporter and the log files.
 struct Shown {
     live: Live,
-    logs: Option<Logs>,
-    /// With the time of each.
-    held: Vec<(Duration, Event)>,
+    logs: Kept,
+}
+
+/// Where events are kept.
+enum Kept {
+    /// In files, once there are any; with the time of each.
+    Later(Vec<(Duration, Event)>),
+    Files(Box<Logs>),
+    /// There will be none.
+    Nowhere,
 }
 
 impl Shown {
-    fn open(&mut self, mut logs: Logs) {
-        for (at, event) in self.held.drain(..) {
-            logs.record(&event, at);
+    /// A build is not worth less for a home that is full.
+    fn open(&mut self, logs: Result<Logs>) {
+        let before = std::mem::replace(&mut self.logs, Kept::Nowhere);
+        match (logs, before) {
+            (Ok(mut logs), Kept::Later(events)) => {
+                events.iter().for_each(|(at, event)| logs.record(event, *at));
+                self.logs = Kept::Files(Box::new(logs));
+            }
+            (Ok(_), before @ (Kept::Files(_) | Kept::Nowhere)) => self.logs = before,
+            (Err(error), _) => {
+                self.emit(Event::Note { text: format!("no log of this build is kept: {error:#}") })
+            }
         }
-        self.logs = Some(logs);
+    }
+
+    fn logs(&self) -> Option<&Logs> {
+        match &self.logs {
+            Kept::Files(logs) => Some(logs),
+            Kept::Later(_) | Kept::Nowhere => None,
+        }
     }
 }
 
@@ -117,8 +139,9 @@ impl Sink for Shown {
     fn emit(&mut self, event: Event) {
         let at = self.live.now();
         match &mut self.logs {
-            Some(logs) => logs.record(&event, at),
-            None => self.held.push((at, event.clone())),
+            Kept::Files(logs) => logs.record(&event, at),
+            Kept::Later(events) => events.push((at, event.clone())),
+            Kept::Nowhere => {}
         }
         self.live.emit_at(event, at);
     }
@@ -171,7 +194,8 @@ impl Build<'_> {
         };
         let prepared = prepare::prepare(question, self.sink).await?;
         self.announce(&prepared.plan);
-        self.sink.open(Logs::open(&self.home.dir("logs")?, &prepared.plan.package.name)?);
+        let logs = self.home.dir("logs");
+        self.sink.open(logs.and_then(|dir| Logs::open(&dir, &prepared.plan.package.name)));
         self.build(prepared, lease.map(Arc::new), commit_limit, gifts).await?;
         Ok(Code::Success)
     }
@@ -222,7 +246,7 @@ impl Build<'_> {
             Some(cache) => cache::held(&self.home, &cache.directory, cache.mode.writes())?,
             None => None,
         };
-        let console_log = self.sink.logs.as_ref().map(Logs::console);
+        let console_log = self.sink.logs().map(Logs::console);
         let launch = Launch {
             env: self.env,
             home: &self.home,

@@ -33,7 +33,7 @@ use crate::{
     image::{Image, Key, Tree, scratch_disk},
     plan::{Cgroup, Plan, Platform},
     process::Spawner,
-    rundir,
+    report, rundir,
     runner::{Runner, bubblewrap, docker, qemu},
     share::spawned::Server,
 };
@@ -152,7 +152,7 @@ impl<'a> Launch<'a> {
             scratch_dir: rundir::scratch_dir(self.env).to_owned(),
             cache,
             lease: self.lease.map(Lease::share).transpose()?,
-            console_log: self.console_log.map(microvm::console_log).transpose()?,
+            console_log: self.console_log.and_then(report::console_log),
         })
     }
 }

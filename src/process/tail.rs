@@ -2,21 +2,23 @@
 
 use std::{
     collections::VecDeque,
-    fs::File,
-    io::Write,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use anyhow::{Context, Result};
 use tokio::{
     io::{AsyncRead, AsyncReadExt},
     task::JoinHandle,
+    time::timeout,
 };
+
+use crate::logfile::LogFile;
 
 /// So much of a line is kept; one without an end costs no more memory than a short one.
 const LINE_BYTES: usize = 1024;
-/// So much is written to the log file; a guest that writes without end does not fill the disk.
-const LOG_BYTES: usize = 16 << 20;
+/// How long the rest of what an ended process wrote may take to be read. What it started may hold the stream open for longer.
+const END_LIMIT: Duration = Duration::from_secs(2);
 
 /// The last lines of something that is still being written.
 #[derive(Debug)]
@@ -33,8 +35,12 @@ struct Lines {
 }
 
 impl Tail {
-    /// Reads `stream` to its end, in the background: its last `most` lines are kept, and its start goes into `log`.
-    pub fn follow(most: usize, stream: impl AsyncRead + Unpin + Send + 'static, log: Option<File>) -> Self {
+    /// Reads `stream` to its end, in the background: its last `most` lines are kept, and all of it goes into `log`.
+    pub fn follow(
+        most: usize,
+        stream: impl AsyncRead + Unpin + Send + 'static,
+        log: Option<LogFile>,
+    ) -> Self {
         let lines = Arc::new(Mutex::new(Lines { most, whole: VecDeque::new(), open: Vec::new() }));
         let reader = tokio::spawn(copy(stream, log, Arc::clone(&lines)));
         Self { lines, reader }
@@ -45,13 +51,15 @@ impl Tail {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner).all()
     }
 
-    /// The lines when all was read, for a stream whose writer has ended. May be cancelled and called again.
+    /// The lines when all was read, or nearly, for a stream whose writer has ended. May be cancelled and called again.
     ///
     /// # Errors
     /// When the reader panicked.
     pub async fn last_lines(&mut self) -> Result<Vec<String>> {
-        if !self.reader.is_finished() {
-            (&mut self.reader).await.context("read the last lines")?;
+        if !self.reader.is_finished()
+            && let Ok(read) = timeout(END_LIMIT, &mut self.reader).await
+        {
+            read.context("read the last lines")?;
         }
         Ok(self.lines())
     }
@@ -91,17 +99,13 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).trim_end().to_owned()
 }
 
-async fn copy(mut stream: impl AsyncRead + Unpin, mut log: Option<File>, lines: Arc<Mutex<Lines>>) {
+async fn copy(mut stream: impl AsyncRead + Unpin, mut log: Option<LogFile>, lines: Arc<Mutex<Lines>>) {
     let mut buffer = vec![0; 16 * 1024];
-    let mut room = LOG_BYTES;
     // An error of a pipe whose writer was killed is its end.
     while let Ok(count @ 1..) = stream.read(&mut buffer).await {
         lines.lock().unwrap_or_else(PoisonError::into_inner).push(&buffer[..count]);
-        let logged = count.min(room);
-        room -= logged;
-        // A log that cannot be written (a full disk) must not end the build: the lines are still there.
-        if log.as_mut().is_some_and(|file| file.write_all(&buffer[..logged]).is_err()) {
-            log = None;
+        if let Some(log) = &mut log {
+            log.write(&buffer[..count]);
         }
     }
 }
@@ -134,7 +138,7 @@ mod tests {
     #[tokio::test]
     async fn the_log_gets_the_bytes_as_they_are() {
         let log = tempfile::NamedTempFile::new().expect("a file can be made");
-        let file = log.reopen().expect("it can be opened");
+        let file = LogFile::open(log.path(), 1 << 20, |_| String::new()).expect("it can be opened");
         Tail::follow(1, &b"a\r\n\nb"[..], Some(file)).last_lines().await.expect("the reader does not panic");
         assert_eq!(std::fs::read(log.path()).expect("it can be read"), b"a\r\n\nb");
     }

@@ -1,11 +1,12 @@
 //! The log files of a build, below `<KILN_HOME>/logs`, and the removal of old ones.
 //!
 //! `output.log` has the bytes that the steps wrote, as they came; `events.jsonl` has all other events; `console.log` is
-//! for the runner: the guest's kernel writes there. A build holds a lock on its `output.log`, so that no other removes it.
+//! for the runner: the guest's kernel writes there. Of each the beginning and the end are kept. A build holds a lock on its
+//! `output.log`, so that no other removes it.
 
 use std::{
     fs::{DirBuilder, File, OpenOptions},
-    io::{ErrorKind, Write},
+    io::ErrorKind,
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -15,20 +16,30 @@ use anyhow::{Context, Result};
 use nix::fcntl::{Flock, FlockArg};
 
 use super::{json, words};
-use crate::event::{Data, Event, StepName};
+use crate::{
+    event::{Data, Event, StepName},
+    logfile::LogFile,
+};
 
 /// So many builds keep their logs.
 const KEEP: usize = 20;
 
-/// Beyond so many bytes a log takes no more: a guest can write for ever.
-const MAX_LOG: u64 = 1 << 30;
+/// So many bytes they have, together: what is older goes first. Builds that run are not counted.
+const KEEP_BYTES: u64 = 256 << 20;
+
+/// So much of the beginning of `output.log` is kept, and of its end: a guest can write for ever.
+const OUTPUT: u64 = 8 << 20;
+/// The same of `console.log`.
+const CONSOLE: u64 = 4 << 20;
+/// The same of `events.jsonl`.
+const EVENTS: u64 = 1 << 20;
 
 /// The open log files of one build.
 #[derive(Debug)]
 pub struct Logs {
     directory: PathBuf,
-    output: Log,
-    events: Log,
+    output: LogFile,
+    events: LogFile,
     /// Held for as long as the build lasts.
     _lock: Flock<File>,
     /// Whether the output ends in the middle of a line.
@@ -50,13 +61,18 @@ impl Logs {
             let options = OpenOptions::new().create_new(true).append(true).mode(0o600).open(&path);
             options.with_context(|| format!("make {}", path.display()))
         };
-        let output = file("output.log")?;
-        let lock = lock(output.try_clone()?)
+        let lock = lock(file("output.log")?)
             .with_context(|| format!("lock output.log in {}", directory.display()))?;
-        let events = file("events.jsonl")?;
+        file("events.jsonl")?;
         file("console.log")?;
-        remove_old(dir, &directory).with_context(|| format!("remove old logs from {}", dir.display()))?;
-        let (output, events) = (Log::new(output), Log::new(events));
+        let open = |name: &str, most, gap| {
+            let path = directory.join(name);
+            LogFile::open(&path, most, gap).with_context(|| format!("open {}", path.display()))
+        };
+        let (output, events) =
+            (open("output.log", OUTPUT, gap)?, open("events.jsonl", EVENTS, event_of_gap)?);
+        remove_old(dir, &directory, KEEP_BYTES)
+            .with_context(|| format!("remove old logs from {}", dir.display()))?;
         Ok(Self { directory, output, events, _lock: lock, mid_line: false })
     }
 
@@ -100,31 +116,21 @@ impl Logs {
     }
 }
 
-/// A file that takes at most [`MAX_LOG`] bytes. An error ends the log, not the build.
-#[derive(Debug)]
-struct Log {
-    file: File,
-    left: u64,
+/// The log file of a console; none where it cannot be opened, which is no reason not to build.
+pub fn console_log(path: &Path) -> Option<LogFile> {
+    LogFile::open(path, CONSOLE, gap)
+        .inspect_err(|error| tracing::warn!(%error, log = %path.display(), "there is no such log"))
+        .ok()
 }
 
-impl Log {
-    fn new(file: File) -> Self {
-        Self { file, left: MAX_LOG }
-    }
+/// The line in the place of so many bytes.
+fn gap(bytes: u64) -> String {
+    format!("\n==> {} left out here\n", words::size(bytes))
+}
 
-    fn write(&mut self, bytes: &[u8]) {
-        if self.left == 0 {
-            return;
-        }
-        let fits = bytes.len() as u64 <= self.left;
-        let result =
-            if fits { self.file.write_all(bytes) } else { self.file.write_all(b"\n==> the log is full\n") };
-        self.left = if fits { self.left - bytes.len() as u64 } else { 0 };
-        if let Err(error) = result {
-            tracing::warn!(%error, "the log of this build is incomplete");
-            self.left = 0;
-        }
-    }
+/// The same, as an event.
+fn event_of_gap(bytes: u64) -> String {
+    json::line(&Event::Note { text: format!("{} left out here", words::size(bytes)) }, Duration::ZERO)
 }
 
 fn lock(file: File) -> nix::Result<Flock<File>> {
@@ -150,8 +156,9 @@ fn make_directory(dir: &Path, package: &str, now: SystemTime) -> std::io::Result
     }
 }
 
-/// Removes all but the last [`KEEP`] builds, `own` among them; those that still run stay.
-fn remove_old(dir: &Path, own: &Path) -> std::io::Result<()> {
+/// Removes all but the last [`KEEP`] builds, `own` among them, and of these what is more than `most` bytes; those that still
+/// run stay.
+fn remove_old(dir: &Path, own: &Path, most: u64) -> std::io::Result<()> {
     let mut builds = Vec::new();
     for entry in std::fs::read_dir(dir)? {
         let entry = entry?;
@@ -163,21 +170,35 @@ fn remove_old(dir: &Path, own: &Path) -> std::io::Result<()> {
         }
     }
     builds.sort();
-    let old = builds.len().saturating_sub(KEEP - 1);
-    for build in &builds[..old] {
-        match File::open(build.join("output.log")).map(lock) {
-            // It still runs.
-            Ok(Err(_)) => {}
-            // Locked while it is removed; a build that was killed before it had an output.log has none to lock.
-            Ok(Ok(_)) | Err(_) => match std::fs::remove_dir_all(build) {
-                // Another kiln was faster.
-                Err(error) if error.kind() == ErrorKind::NotFound => {}
-                Err(error) => tracing::warn!(%error, ?build, "an old log stays"),
-                Ok(()) => {}
-            },
+    let mut bytes = 0;
+    for (newer, build) in builds.iter().rev().enumerate() {
+        bytes += size(build);
+        if newer + 1 >= KEEP || bytes > most {
+            remove(build);
         }
     }
     Ok(())
+}
+
+/// How much the logs of a build take.
+fn size(build: &Path) -> u64 {
+    let files = std::fs::read_dir(build).into_iter().flatten().flatten();
+    files.filter_map(|file| file.metadata().ok()).map(|metadata| metadata.len()).sum()
+}
+
+/// Removes the logs of a build, unless that still runs.
+fn remove(build: &Path) {
+    match File::open(build.join("output.log")).map(lock) {
+        // It still runs.
+        Ok(Err(_)) => {}
+        // Locked while it is removed; a build that was killed before it had an output.log has none to lock.
+        Ok(Ok(_)) | Err(_) => match std::fs::remove_dir_all(build) {
+            // Another kiln was faster.
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => tracing::warn!(%error, ?build, "an old log stays"),
+            Ok(()) => {}
+        },
+    }
 }
 
 /// Whether a name is that of a build's directory: nothing else is ever removed.
@@ -240,12 +261,17 @@ mod tests {
         let home = tempfile::tempdir().expect("a scratch directory");
         let mut logs = Logs::open(&home.path().join("logs"), "a/../b").expect("writable");
         let step = StepName { index: 1, name: "make".into() };
-        let mut record = |event| logs.record(&event, Duration::from_millis(7));
-        record(Event::StepStarted { step: step.clone() });
+        logs.record(&Event::StepStarted { step: step.clone() }, Duration::from_millis(7));
         for data in [Data::Text("caf\u{e9}\n".into()), Data::Bytes(b"\xff\x1b[2J".to_vec())] {
-            record(Event::Output { step: step.clone(), stream: Stream::Stdout, data });
+            logs.record(
+                &Event::Output { step: step.clone(), stream: Stream::Stdout, data },
+                Duration::from_millis(7),
+            );
         }
-        record(Event::StepFinished { step, status: Status::Code(2), duration: Duration::from_secs(3) });
+        logs.record(
+            &Event::StepFinished { step, status: Status::Code(2), duration: Duration::from_secs(3) },
+            Duration::from_millis(7),
+        );
 
         let read = |name| std::fs::read(logs.directory().join(name)).expect("it was written");
         assert_eq!(
@@ -260,7 +286,6 @@ mod tests {
             (&names[0]["event"], &names[1]["event"]),
             (&"step_started".into(), &"step_finished".into())
         );
-        assert_eq!(names[1]["time_ms"], 7.0);
         assert_eq!(read("console.log"), b"");
         assert_eq!(logs.directory().parent(), Some(&*home.path().join("logs")));
     }
@@ -286,12 +311,49 @@ mod tests {
     }
 
     #[test]
-    fn a_full_log_takes_no_more() {
-        let file = tempfile::NamedTempFile::new().expect("a scratch file");
-        let mut log = Log { file: file.reopen().expect("there"), left: 4 };
-        for piece in ["abc", "de", "f"] {
-            log.write(piece.as_bytes());
+    fn of_a_long_log_the_beginning_and_the_end_are_kept() {
+        let home = tempfile::tempdir().expect("a scratch directory");
+        let mut logs = Logs::open(home.path(), "p").expect("writable");
+        let directory = logs.directory().to_owned();
+        let step = StepName { index: 0, name: "noisy".into() };
+        let piece = "a line of some length that says nothing\n".repeat(1600);
+        for _ in 0..320 {
+            let data = Data::Text(piece.clone());
+            logs.record(
+                &Event::Output { step: step.clone(), stream: Stream::Stdout, data },
+                Duration::from_millis(7),
+            );
+            logs.record(&Event::Note { text: "x".repeat(10_000) }, Duration::from_millis(7));
+            assert!(size(&directory) <= 2 * (OUTPUT + EVENTS));
         }
-        assert_eq!(std::fs::read_to_string(file.path()).expect("there"), "abc\n==> the log is full\n");
+        logs.record(
+            &Event::StepFinished { step, status: Status::Code(1), duration: Duration::ZERO },
+            Duration::from_millis(7),
+        );
+        drop(logs);
+        let read = |name| std::fs::read_to_string(directory.join(name)).expect("text");
+        let output = read("output.log");
+        assert!(output.len() as u64 <= 2 * OUTPUT + 100);
+        assert!(output.contains("\n==> 3.5 MiB left out here\na line"), "{}", output.len());
+        assert!(output.ends_with("==> step 1 (noisy): exit status 1 after 0ms\n"));
+        let events = read("events.jsonl");
+        let note =
+            |line: &str| serde_json::from_str::<serde_json::Value>(line).expect("JSON")["text"].to_string();
+        let gaps = events.lines().map(note).filter(|text| text.ends_with("left out here\"")).count();
+        assert_eq!((gaps, std::fs::read_dir(&directory).expect("listed").count()), (1, 3));
+    }
+
+    #[test]
+    fn all_logs_together_are_bounded_and_the_oldest_go_first() {
+        let home = tempfile::tempdir().expect("a scratch directory");
+        for second in 0..6 {
+            let logs = Logs::open_at(home.path(), "p", at(second)).expect("writable");
+            std::fs::write(logs.console(), [b'x'; 1000]).expect("writable");
+        }
+        let own = Logs::open_at(home.path(), "p", at(6)).expect("writable");
+        remove_old(home.path(), own.directory(), 3500).expect("removed");
+        let left = std::fs::read_dir(home.path()).expect("listed").count();
+        assert_eq!(left, 4);
+        assert!(home.path().join(format!("19700101T000005Z-p-{}", std::process::id())).is_dir());
     }
 }

@@ -31,7 +31,7 @@ use std::{
 
 pub use direct::{data, error, name, print};
 pub use json::SCHEMA as EVENTS_SCHEMA;
-pub use logs::Logs;
+pub use logs::{Logs, console_log};
 pub use terminal::Terminal;
 pub use words::{age, size};
 

@@ -293,6 +293,7 @@ async fn what_a_slow_tool_writes_of_a_secret_is_held_back_and_dots_are_not() {
     let mut sink = |event: Event| events.push(event);
     let (_sender, receiver) = watch::channel(None);
     let secret = kiln_protocol::Secret { id: "t".into(), value: b"s3cr3t-T0ken".to_vec() };
+    let mut phases = Phases::begin("boot");
     let mut fake = at(0, Behaviour::Types("..s3cr3t-T0ken..".into(), Duration::from_millis(1900)));
     let mut engine = Engine {
         plan: &plan,
@@ -303,7 +304,7 @@ async fn what_a_slow_tool_writes_of_a_secret_is_held_back_and_dots_are_not() {
         commit: None,
         writes: Writes::Lost,
         reused: Reused::default(),
-        phases: Vec::new(),
+        phases: &mut phases,
         console: None,
         keep: None,
         again: String::new(),

@@ -1,8 +1,6 @@
 //! What a microVM is started from: QEMU, a kernel, what executes the guest, and a server for the cache.
 
-use std::{fs::File, path::Path};
-
-use anyhow::{Context, Result};
+use anyhow::Result;
 use kiln_protocol::Access;
 
 use super::Question;
@@ -141,8 +139,3 @@ pub(in crate::commands) fn initramfs_path(home: &Home, kernel: &Kernel) -> Resul
 
 /// The directory of initramfs files in kiln's home.
 const INITRAMFS: &str = "initramfs";
-
-/// The log file of the console, opened for appending.
-pub(in crate::commands) fn console_log(path: &Path) -> Result<File> {
-    File::options().append(true).open(path).with_context(|| format!("open {}", path.display()))
-}

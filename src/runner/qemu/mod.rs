@@ -14,7 +14,6 @@ mod monitor;
 mod packet_filter;
 
 use std::{
-    fs::File,
     os::fd::{OwnedFd, RawFd},
     path::PathBuf,
 };
@@ -27,6 +26,7 @@ pub use argv::{Files, argv};
 use self::{argv::fd, machine::Microvm, monitor::Monitor, packet_filter::PacketFilter};
 use super::{Eventually, Launched, Runner};
 use crate::{
+    logfile::LogFile,
     plan::{self, Network, Plan, Platform},
     process::{Command, IdMap, Spawner, Stdio, Tail},
     share::spawned::Server,
@@ -56,7 +56,7 @@ pub struct Qemu<'a> {
     /// The lease of the cache, held until QEMU ends; taken at launch.
     pub lease: Option<OwnedFd>,
     /// Where the console is kept.
-    pub console_log: Option<File>,
+    pub console_log: Option<LogFile>,
 }
 
 /// QEMU's ends of its channels, each with the number at which QEMU finds it.
