@@ -228,7 +228,8 @@ async fn run(
     };
     let why = tokio::select! {
         ended = tokio::time::timeout(LIMIT, all) => match ended {
-            Ok(said) => return said,
+            // What a quick run has written, no interval has counted.
+            Ok(said) => return usage::check(scratch, budget).await.map_err(Into::into).and(said),
             Err(_) => anyhow!("git did not end within {} s", LIMIT.as_secs()),
         },
         over = usage::beyond(scratch, budget) => over.into(),

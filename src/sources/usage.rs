@@ -21,13 +21,22 @@ pub(super) async fn beyond(directory: &Path, budget: &Budget) -> OverLimit {
     let mut pause = INTERVAL;
     loop {
         tokio::time::sleep(pause).await;
-        let (started, directory) = (Instant::now(), directory.to_owned());
-        let used = tokio::task::spawn_blocking(move || of(directory)).await.unwrap_or(0);
-        if let Err(over) = budget.check(0, used) {
+        let started = Instant::now();
+        if let Err(over) = check(directory, budget).await {
             return over;
         }
         pause = INTERVAL.max(started.elapsed() * SHARE);
     }
+}
+
+/// Whether what lies below `directory` is within the limit for one source.
+///
+/// # Errors
+/// The limit that it is over.
+pub(super) async fn check(directory: &Path, budget: &Budget) -> Result<(), OverLimit> {
+    let directory = directory.to_owned();
+    let used = tokio::task::spawn_blocking(move || of(directory)).await.unwrap_or(0);
+    budget.check(0, used)
 }
 
 /// What all entries below take on the disk, in bytes; what goes meanwhile counts as nothing.
