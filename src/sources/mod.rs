@@ -13,6 +13,7 @@ mod git;
 mod git_settings;
 mod inherited;
 mod limit;
+mod part;
 mod presence;
 mod url;
 mod usage;
