@@ -28,7 +28,8 @@ fn messages<M: DeserializeOwned>(bytes: &[u8], piece: usize, limit: usize) -> (V
 
 fn check<M: Serialize + DeserializeOwned + PartialEq + Debug>(bytes: &[u8], piece: usize, limit: usize) {
     let (whole, good) = messages::<M>(bytes, bytes.len().max(1), limit);
-    assert_eq!((&whole, good), { let (pieces, good) = &messages::<M>(bytes, piece, limit); (pieces, *good) });
+    let (pieces, good_in_pieces) = messages::<M>(bytes, piece, limit);
+    assert_eq!((&whole, good), (&pieces, good_in_pieces));
     for message in whole {
         let sent = encode(&message, limit).expect("what fitted fits");
         assert_eq!(messages::<M>(&sent, piece, limit), (vec![message], true));

