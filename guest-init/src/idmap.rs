@@ -14,7 +14,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use kiln_protocol::IdRange;
-use nix::{libc, sched::CloneFlags};
+use nix::libc;
 
 use crate::namespace;
 
@@ -33,25 +33,28 @@ struct MountAttr {
     userns_fd: u64,
 }
 
-/// The maps that a world has used, as user namespaces that nothing runs in: most of its mounts share one.
+/// The maps of a world, as user namespaces that nothing runs in: most of its mounts share one.
 #[derive(Default)]
-pub(crate) struct Idmaps(Vec<(Vec<IdRange>, Vec<IdRange>, File)>);
+pub(crate) struct Idmaps {
+    known: Vec<(Maps, File)>,
+}
+
+/// Of users, and of groups.
+type Maps = (Vec<IdRange>, Vec<IdRange>);
 
 impl Idmaps {
+    /// Knows a namespace with these maps.
+    pub(crate) fn add(&mut self, maps: Maps, namespace: File) {
+        self.known.push((maps, namespace));
+    }
+
     /// Mounts `path` over itself with what these ranges make of its owners.
     pub(crate) fn mount(&mut self, path: &str, uids: &[IdRange], gids: &[IdRange]) -> Result<()> {
-        let known = |(users, groups, _): &(Vec<IdRange>, Vec<IdRange>, File)| users == uids && groups == gids;
-        let at = match self.0.iter().position(known) {
-            Some(at) => at,
-            None => {
-                let open =
-                    |child| File::open(format!("/proc/{child}/ns/user")).context("open a user namespace");
-                let map = namespace::with_child(uids, gids, CloneFlags::empty(), open)?;
-                self.0.push((uids.to_vec(), gids.to_vec(), map));
-                self.0.len() - 1
-            }
-        };
-        over_itself(path, &self.0[at].2)
+        if !self.known.iter().any(|((users, groups), _)| users == uids && groups == gids) {
+            self.add((uids.to_vec(), gids.to_vec()), namespace::of_maps(uids, gids)?);
+        }
+        let known = self.known.iter().find(|((users, groups), _)| users == uids && groups == gids);
+        over_itself(path, &known.context("it was added above")?.1)
     }
 }
 

@@ -68,7 +68,7 @@ pub(crate) fn filesystem(
     if Path::new(source).is_file() {
         return image::attach(source, target, fstype, options);
     }
-    let mut flags = read_only(access);
+    let mut flags = access_flags(access);
     if matches!(fstype, "9p" | "virtiofs") {
         flags |= MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
     }
@@ -103,14 +103,16 @@ pub(crate) fn bind(source: &str, target: &str, access: Access) -> Result<()> {
         File::create(target).with_context(context)?;
     }
     mount(Some(source), target, None::<&str>, MsFlags::MS_BIND, None::<&str>).with_context(context)?;
-    if access == Access::ReadOnly {
-        // A bind takes no flags of its own; and a user namespace may not lose those that the mount came with.
-        let kept = kept_flags(statvfs(target).with_context(context)?.flags());
-        let flags = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY | kept;
-        mount(None::<&str>, target, None::<&str>, flags, None::<&str>)
-            .with_context(|| format!("make {target} read-only"))?;
-    }
-    Ok(())
+    // A bind takes no flags of its own.
+    if access == Access::ReadOnly { read_only(target) } else { Ok(()) }
+}
+
+/// Makes a mount read-only. What it came with stays: a user namespace may not lose it.
+pub(crate) fn read_only(target: &str) -> Result<()> {
+    let context = || format!("make {target} read-only");
+    let kept = kept_flags(statvfs(target).with_context(context)?.flags());
+    let flags = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY | kept;
+    mount(None::<&str>, target, None::<&str>, flags, None::<&str>).with_context(context)
 }
 
 /// An empty directory over another one, if that is there: it can be neither looked into nor renamed nor removed.
@@ -134,7 +136,7 @@ pub(crate) fn symlink(path: &str, target: &str) -> Result<()> {
     make_symlink(target, path).with_context(|| format!("link {path} to {target}"))
 }
 
-fn read_only(access: Access) -> MsFlags {
+fn access_flags(access: Access) -> MsFlags {
     match access {
         Access::ReadOnly => MsFlags::MS_RDONLY,
         Access::ReadWrite => MsFlags::empty(),

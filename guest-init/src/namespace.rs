@@ -1,8 +1,8 @@
 //! The user namespace of steps: made when the mounts of a world stand, entered by the agent when all of it does.
 //!
 //! ```text
-//! as the agent was started (root of the machine, or of a user's namespace): act_as, mounts
-//!   -> Entrance::make: the namespaces exist; the agent is in their mounts and network, with its old rights
+//! as the agent was started (root of the machine, or of a user's namespace): act_as, Prepared::new, mounts
+//!   -> Prepared::join: the agent is in the mounts and the network of steps, with its old rights
 //! files, limits, loopback, fanotify
 //!   -> Entrance::enter: the agent, and every step after it, is root of the new namespace and of nothing else
 //! ```
@@ -16,10 +16,10 @@
 
 use std::{
     fs::{self, File},
-    io::{PipeReader, PipeWriter, Read, pipe},
+    io::{PipeReader, PipeWriter, Read, Write, pipe},
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use kiln_protocol::{IdRange, NetworkNamespace, UserNamespace};
 use nix::{
     errno::Errno,
@@ -44,34 +44,50 @@ pub(crate) fn act_as(first: u32) -> Result<()> {
     capability::raise().context("keep the capabilities")
 }
 
-/// The namespaces, whose mounts and network the agent is in.
+/// A user namespace that nothing runs in but a process that waits.
+pub(crate) struct Prepared {
+    holder: Holder,
+    /// It.
+    pub(crate) user: File,
+    /// Its maps of users and groups.
+    pub(crate) maps: (Vec<IdRange>, Vec<IdRange>),
+    network: NetworkNamespace,
+}
+
+impl Prepared {
+    /// Makes it, before the mounts: it shows their owners as well.
+    pub(crate) fn new(namespace: &UserNamespace) -> Result<Self> {
+        let UserNamespace { first, network } = *namespace;
+        let maps = (ranges("uid_map", first)?, ranges("gid_map", first)?);
+        let holder = Holder::start(&maps.0, &maps.1)?;
+        let user = holder.open("user")?;
+        Ok(Self { holder, user, maps, network })
+    }
+
+    /// Has the namespaces of mounts and network made in it, and joins them: all that is mounted is in the new one, and locked there.
+    pub(crate) fn join(self) -> Result<Entrance> {
+        let Self { mut holder, user, maps: _, network } = self;
+        let more = match network {
+            NetworkNamespace::Kept => CloneFlags::CLONE_NEWNS,
+            NetworkNamespace::New => CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWNET,
+        };
+        holder.unshare(more)?;
+        setns(holder.open("mnt")?, CloneFlags::CLONE_NEWNS).context("join the mount namespace of steps")?;
+        if network == NetworkNamespace::New {
+            setns(holder.open("net")?, CloneFlags::CLONE_NEWNET)
+                .context("join the network namespace of steps")?;
+        }
+        holder.end()?;
+        Ok(Entrance { user })
+    }
+}
+
+/// The way into the user namespace, in whose mounts and network the agent is.
 pub(crate) struct Entrance {
     user: File,
 }
 
 impl Entrance {
-    /// Makes them, and joins all but the user namespace.
-    pub(crate) fn make(namespace: &UserNamespace) -> Result<Self> {
-        let UserNamespace { first, network } = *namespace;
-        let more = match network {
-            NetworkNamespace::Kept => CloneFlags::CLONE_NEWNS,
-            NetworkNamespace::New => CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWNET,
-        };
-        let (uids, gids) = (ranges("uid_map", first)?, ranges("gid_map", first)?);
-        let (user, mounts, net) = with_child(&uids, &gids, more, |child| {
-            let open = |name: &str| {
-                File::open(format!("/proc/{child}/ns/{name}"))
-                    .with_context(|| format!("open its {name} namespace"))
-            };
-            Ok((open("user")?, open("mnt")?, open("net")?))
-        })?;
-        setns(&mounts, CloneFlags::CLONE_NEWNS).context("join the mount namespace of steps")?;
-        if more.contains(CloneFlags::CLONE_NEWNET) {
-            setns(&net, CloneFlags::CLONE_NEWNET).context("join the network namespace of steps")?;
-        }
-        Ok(Self { user })
-    }
-
     /// Becomes root of the user namespace, for good.
     pub(crate) fn enter(self) -> Result<()> {
         let signal = get_pdeathsig().context("ask what the end of the parent sends")?;
@@ -109,53 +125,87 @@ fn existing(line: &str) -> Option<IdRange> {
     Some(IdRange { from: first, to: first, count })
 }
 
-/// Makes a user namespace with these maps, and `more` that belong to it; they last for as long as what `open` opens.
-pub(crate) fn with_child<T>(
-    uids: &[IdRange],
-    gids: &[IdRange],
-    more: CloneFlags,
-    open: impl FnOnce(Pid) -> Result<T>,
-) -> Result<T> {
-    let (mut ready, is_ready) = pipe().context("make a pipe")?;
-    let (is_done, done) = pipe().context("make a pipe")?;
-    // SAFETY: the agent has one thread; the child makes system calls on what it has, and ends by _exit.
-    let child = match unsafe { fork() }.context("fork")? {
-        ForkResult::Child => {
-            drop(done);
-            hold(more, is_ready, &is_done)
+/// A user namespace with these maps, for idmapped mounts.
+pub(crate) fn of_maps(uids: &[IdRange], gids: &[IdRange]) -> Result<File> {
+    let holder = Holder::start(uids, gids)?;
+    let user = holder.open("user")?;
+    holder.end()?;
+    Ok(user)
+}
+
+/// A child that has namespaces until they are open. It ends with the pipe to it.
+struct Holder {
+    pid: Pid,
+    says: PipeReader,
+    is_told: PipeWriter,
+}
+
+impl Holder {
+    /// One in a new user namespace.
+    fn start(uids: &[IdRange], gids: &[IdRange]) -> Result<Self> {
+        let (says, mut tells) = pipe().context("make a pipe")?;
+        let (mut hears, is_told) = pipe().context("make a pipe")?;
+        // SAFETY: the agent has one thread; the child makes system calls on what it has, and ends by _exit.
+        let pid = match unsafe { fork() }.context("fork")? {
+            ForkResult::Child => {
+                drop((says, is_told));
+                let code =
+                    hold(&mut tells, &mut hears).err().map_or(0, |error| error.raw_os_error().unwrap_or(1));
+                // SAFETY: ends the child without running anything of the agent's.
+                unsafe { libc::_exit(code) }
+            }
+            ForkResult::Parent { child } => child,
+        };
+        let mut holder = Self { pid, says, is_told };
+        holder.hear().context("make a user namespace")?;
+        holder.map("uid_map", uids).context("map users")?;
+        holder.map("gid_map", gids).context("map groups")?;
+        Ok(holder)
+    }
+
+    fn map(&self, name: &str, ranges: &[IdRange]) -> std::io::Result<()> {
+        fs::write(format!("/proc/{}/{name}", self.pid), lines(ranges))
+    }
+
+    fn open(&self, name: &str) -> Result<File> {
+        let path = format!("/proc/{}/ns/{name}", self.pid);
+        File::open(&path).with_context(|| format!("open {path}"))
+    }
+
+    /// Has it make these namespaces, too.
+    fn unshare(&mut self, more: CloneFlags) -> Result<()> {
+        self.is_told.write_all(&more.bits().to_ne_bytes()).context("tell a process what to do")?;
+        self.hear().with_context(|| format!("make namespaces ({more:?})"))
+    }
+
+    /// Waits until it has done what it was told; one that could not has ended with the error.
+    fn hear(&mut self) -> Result<()> {
+        if self.says.read_exact(&mut [0]).is_ok() {
+            return Ok(());
         }
-        ForkResult::Parent { child } => child,
-    };
-    drop((is_ready, is_done));
-    let opened = (|| {
-        ready.read_to_end(&mut Vec::new()).context("wait for a process")?;
-        let write =
-            |name: &str, ranges: &[IdRange]| fs::write(format!("/proc/{child}/{name}"), lines(ranges));
-        write("uid_map", uids).context("map users")?;
-        write("gid_map", gids).context("map groups")?;
-        open(child)
-    })();
-    drop(done);
-    match waitpid(child, None).context("wait for a process")? {
-        WaitStatus::Exited(_, code) if code != 0 => {
-            Err(Errno::from_raw(code)).context("make a user namespace")
+        match waitpid(self.pid, None).context("wait for a process")? {
+            WaitStatus::Exited(_, code) => Err(Errno::from_raw(code).into()),
+            ended => bail!("a process ended: {ended:?}"),
         }
-        _ => opened.context("make a user namespace"),
+    }
+
+    fn end(self) -> Result<()> {
+        let Self { pid, says: _, is_told } = self;
+        drop(is_told);
+        waitpid(pid, None).context("wait for a process").map(drop)
     }
 }
 
-/// In a child: has the namespaces until the agent has looked.
-fn hold(more: CloneFlags, is_ready: PipeWriter, mut is_done: &PipeReader) -> ! {
-    let code = match unshare(CloneFlags::CLONE_NEWUSER | more) {
-        Ok(()) => {
-            drop(is_ready);
-            let _ = is_done.read(&mut [0]);
-            0
-        }
-        Err(errno) => errno as libc::c_int,
-    };
-    // SAFETY: ends the child without running anything of the agent's.
-    unsafe { libc::_exit(code) }
+/// In the child: makes a user namespace, then whatever else is asked for, until nobody is there to ask.
+fn hold(tells: &mut PipeWriter, hears: &mut PipeReader) -> std::io::Result<()> {
+    unshare(CloneFlags::CLONE_NEWUSER)?;
+    tells.write_all(&[0])?;
+    let mut more = [0; size_of::<libc::c_int>()];
+    while hears.read_exact(&mut more).is_ok() {
+        unshare(CloneFlags::from_bits_retain(libc::c_int::from_ne_bytes(more)))?;
+        tells.write_all(&[0])?;
+    }
+    Ok(())
 }
 
 fn lines(ranges: &[IdRange]) -> String {

@@ -10,14 +10,14 @@ use nix::{
 };
 
 use crate::{
-    mount::{bind, cover},
+    mount::{bind, cover, read_only},
     root::furnish,
 };
 
 /// What the agent cannot mount by itself where it is root only in its user namespace.
 const TAKEN_ALONG: [&str; 3] = ["proc", "sys", "dev"];
 
-/// Devices that the sandbox's maker has bound from the host. A read-only mount lets them be written to, but not be given another
+/// Devices that the sandbox's maker has bound from the host, a mount each. A read-only mount lets them be written to, but not be given another
 /// mode, owner or time.
 const DEVICES: [&str; 6] = ["dev/null", "dev/zero", "dev/full", "dev/random", "dev/urandom", "dev/tty"];
 
@@ -66,16 +66,24 @@ pub(crate) fn enter(path: &str, owner: (u32, u32)) -> Result<()> {
 
 /// Keeps the machine's own things from being changed or seen; what this kernel does not have is passed over.
 fn protect(root: &Path) -> Result<()> {
-    for path in READ_ONLY.iter().chain(&DEVICES).map(|name| root.join(name)).filter(|path| path.exists()) {
+    for path in READ_ONLY.map(|name| root.join(name)).iter().filter(|path| path.exists()) {
         let path = path.to_string_lossy();
         bind(&path, &path, Access::ReadOnly)?;
     }
+    for path in DEVICES.map(|name| root.join(name)).iter().filter(|path| path.exists()) {
+        read_only(&path.to_string_lossy())?;
+    }
     let nothing = root.join("dev/null");
     for path in MASKED.map(|name| root.join(name)) {
-        let path = path.to_string_lossy();
-        match fs::symlink_metadata(&*path) {
-            Ok(there) if there.is_dir() => cover(&path)?,
-            Ok(_) => bind(&nothing.to_string_lossy(), &path, Access::ReadOnly)?,
+        match fs::symlink_metadata(&path) {
+            // What cannot be listed by the agent shows nothing to steps, either.
+            Ok(there) if there.is_dir() => {
+                if fs::read_dir(&path).is_ok_and(|mut entries| entries.next().is_some()) {
+                    cover(&path.to_string_lossy())?;
+                }
+            }
+            // As read-only as what is bound.
+            Ok(_) => bind(&nothing.to_string_lossy(), &path.to_string_lossy(), Access::ReadWrite)?,
             Err(_) => {}
         }
     }

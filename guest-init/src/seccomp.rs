@@ -1,7 +1,7 @@
 //! Puts the host's filters before the system calls of the agent and of all that it starts from then on (seccomp(2)).
 //!
-//! Once, when the world stands, and not in each step: the kernel looks at every call that a filter may get when it takes it,
-//! which costs a millisecond. What the agent does afterwards it does in docker's containers behind the same filter.
+//! Once, when the world stands, and not in each step. What the agent does afterwards it does in docker's containers behind the same
+//! filter.
 #![expect(unsafe_code, reason = "seccomp has no safe binding")]
 // UNSAFETY: one call, on memory that outlives it.
 

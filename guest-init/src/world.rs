@@ -19,7 +19,7 @@ use crate::{
     clock, file, identity,
     idmap::Idmaps,
     keyring, limit, modules, mount,
-    namespace::{self, Entrance},
+    namespace::{self, Entrance, Prepared},
     network, overlay, path_change, pivot, root, seccomp,
     upper::Uppers,
     whiteout,
@@ -66,11 +66,13 @@ pub(crate) fn make(world: &World) -> Result<Made> {
     phases.end("modules");
     let first = user_namespace.as_ref().map_or(0, |namespace| namespace.first);
     namespace::act_as(first)?;
-    let mut making = Making { first, uppers: Uppers::default(), idmaps: Idmaps::default() };
+    let prepared = user_namespace.as_ref().map(Prepared::new).transpose()?;
+    let mut making = Making { first, uppers: Uppers::default(), idmaps: idmaps(prepared.as_ref())? };
     mounts.iter().try_for_each(|mount| making.make(mount))?;
     let uppers = making.uppers;
     phases.end("mounts");
-    let entrance = user_namespace.as_ref().map(Entrance::make).transpose()?;
+    let entrance = prepared.map(Prepared::join).transpose()?;
+    phases.end("namespaces");
     if let Some(name) = hostname {
         sethostname(name).with_context(|| format!("set the hostname to {name}"))?;
     }
@@ -93,6 +95,15 @@ fn confine(entrance: Option<Entrance>, filters: &[SeccompFilter]) -> Result<()> 
     entrance.map_or(Ok(()), Entrance::enter)?;
     keyring::join_new()?;
     seccomp::install(filters)
+}
+
+/// With the map of the steps' own namespace.
+fn idmaps(prepared: Option<&Prepared>) -> Result<Idmaps> {
+    let mut idmaps = Idmaps::default();
+    if let Some(Prepared { user, maps, .. }) = prepared {
+        idmaps.add(maps.clone(), user.try_clone().context("copy a descriptor of a user namespace")?);
+    }
+    Ok(idmaps)
 }
 
 /// A directory of this world.

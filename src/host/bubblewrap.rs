@@ -8,8 +8,14 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result};
-use nix::{sys::utsname::uname, unistd::geteuid};
+use anyhow::{Context, Result, ensure};
+use nix::{
+    sys::{
+        statfs::{BTRFS_SUPER_MAGIC, EXT4_SUPER_MAGIC, FsType, XFS_SUPER_MAGIC, statfs},
+        utsname::uname,
+    },
+    unistd::geteuid,
+};
 use serde::Serialize;
 
 use super::{Host, find_program};
@@ -100,17 +106,24 @@ pub fn prefix(ids: Ids, (uid, gid): (u32, u32)) -> Vec<String> {
 /// The first Linux whose overlays take idmapped mounts for layers, and whose erofs has them.
 const IDMAPPED_LAYERS: (u32, u32) = (5, 19);
 
+/// Those that have idmapped mounts in all of these kernels. Others are tried out, which takes a process.
+const IDMAPPED: [FsType; 3] = [EXT4_SUPER_MAGIC, XFS_SUPER_MAGIC, BTRFS_SUPER_MAGIC];
+
 /// Why owners cannot be translated in all of these directories; nothing where they can.
 fn untranslatable(directories: &[&Path]) -> Result<Option<String>> {
     let release = uname().context("ask for the kernel's release")?;
     let release = release.release().to_string_lossy();
-    let named = idmappable(directories)?;
+    let limit = fs::read_to_string("/proc/sys/user/max_user_namespaces").unwrap_or_default();
+    ensure!(limit.trim() != "0", "user.max_user_namespaces is 0");
     if older(&release, IDMAPPED_LAYERS) {
         let (major, minor) = IDMAPPED_LAYERS;
         return Ok(Some(format!(
             "Linux {release} has no idmapped layers of overlays (from {major}.{minor} on)"
         )));
     }
+    let unknown = |path: &&&Path| !statfs(**path).is_ok_and(|fs| IDMAPPED.contains(&fs.filesystem_type()));
+    let unknown: Vec<&Path> = directories.iter().filter(unknown).copied().collect();
+    let named = if unknown.is_empty() { None } else { idmappable(&unknown)? };
     Ok(named.map(|(path, error)| {
         format!("the file system of {} has no idmapped mounts ({error})", path.display())
     }))

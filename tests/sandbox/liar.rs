@@ -31,7 +31,7 @@ use super::{assert_clean, command, has_bwrap, project, said};
 /// Longer than a build may take with any of these, on a busy machine too; one that hangs takes for ever.
 const HANG: Duration = Duration::from_secs(100);
 /// kiln takes a second or two for most, and sleeps through most of the others.
-const AT_ONCE: usize = 6;
+const AT_ONCE: usize = 12;
 /// Which lie is to be told, and the directory of a file that says that it has begun.
 const LIE: &str = "KILN_LIE";
 const PLACE: &str = "KILN_LIE_PLACE";

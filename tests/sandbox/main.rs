@@ -264,7 +264,8 @@ const ESCAPES: &str = "! echo 1 > /proc/sys/kernel/core_uses_pid
 ! ls /kiln-agent
 test \"$(cat /proc/1/comm)\" = kiln-agent
 test \"$(hostname)\" = kiln
-test \"$(ls /sys/class/net)\" = lo || ! cat /proc/net/route | grep -q 00000000
+test \"$(grep -c : /proc/net/dev)\" = 1 && grep -q lo: /proc/net/dev
+perl -MIO::Socket::INET -e 'IO::Socket::INET->new(Listen => 1, LocalAddr => \"127.0.0.1:80\") or die \"$!\"'
 grep CapEff /proc/self/status | grep -q 00000000a80425fb";
 
 #[test]

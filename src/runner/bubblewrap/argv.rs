@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::plan::{Bind, BindSource, HOSTNAME, Network, Plan, Platform, Sandbox, Writes, user_namespace};
+use crate::plan::{Bind, BindSource, HOSTNAME, Plan, Platform, Sandbox, Writes, user_namespace};
 
 /// The paths that only the moment of launch knows.
 #[derive(Debug, Clone, Copy)]
@@ -26,13 +26,10 @@ pub fn argv(plan: &Plan, files: Files<'_>) -> Vec<OsString> {
     let mut line: Vec<OsString> =
         user_namespace(*ids, plan.owner.ids()).into_iter().map(OsString::from).collect();
     line.push(files.bwrap.into());
-    // A mount namespace there is in any case.
+    // A mount namespace there is in any case. One of the network the agent makes for `--network off`, before any step, in the user
+    // namespace of steps (`World::user_namespace`): in bwrap's their capabilities would not count.
     for switch in ["--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"] {
         line.push(switch.into());
-    }
-    match plan.network {
-        Network::On => {}
-        Network::Off => line.push("--unshare-net".into()),
     }
     opt(&mut line, "--hostname", HOSTNAME);
     // The agent reaps what steps leave, and goes with kiln.

@@ -1,7 +1,8 @@
 //! A build file of the corpus; its first lines are comments: what it shows, then directives.
 //!
 //! `exit: N` is the exit code it must have (0), `args: …` more arguments of `kiln build`, `source: none` leaves
-//! `--source-dir` out, `under: COMMAND…` is what starts kiln.
+//! `--source-dir` out, `under: COMMAND…` is what starts kiln, `without: BACKEND…` are the backends in which what it shows
+//! cannot be had.
 
 use std::{fs, path::Path};
 
@@ -18,6 +19,8 @@ pub(crate) struct Case {
     pub(crate) under: Vec<String>,
     /// More arguments.
     pub(crate) args: Vec<String>,
+    /// Backends in which it is not built.
+    pub(crate) without: Vec<String>,
     /// Whether it has a source directory.
     pub(crate) has_source: bool,
 }
@@ -32,6 +35,7 @@ impl Case {
             exit: 0,
             under: Vec::new(),
             args: Vec::new(),
+            without: Vec::new(),
             has_source: true,
         };
         for line in text.lines().map_while(|line| line.strip_prefix("# ")).skip(1) {
@@ -39,6 +43,7 @@ impl Case {
                 Some(("exit", code)) => case.exit = code.parse().unwrap(),
                 Some(("under", command)) => case.under = words(command),
                 Some(("args", args)) => case.args = words(args),
+                Some(("without", backends)) => case.without = words(backends),
                 Some(("source", "none")) => case.has_source = false,
                 _ => panic!("{}: unknown directive {line:?}", path.display()),
             }
