@@ -232,12 +232,23 @@ pub(super) fn now() -> Result<Stamp> {
 }
 
 /// Waits until what is changed bears a later time than all that was changed, or began, before: file systems may give a file
-/// the time of the last tick, which is some milliseconds ago.
+/// the time of the last tick (`CLOCK_REALTIME_COARSE`). That is some milliseconds ago, and longer ago where the processor
+/// that counts ticks is kept from it, as a virtual one may be.
 pub(super) fn tick() -> Result<()> {
-    let tick = clock_getres(ClockId::CLOCK_REALTIME_COARSE).context("ask for the resolution of the clock")?;
-    thread::sleep(tick.into());
+    const COARSE: ClockId = ClockId::CLOCK_REALTIME_COARSE;
+    let tick = clock_getres(COARSE).context("ask for the resolution of the clock")?;
+    let before = clock_gettime(ClockId::CLOCK_REALTIME).context("read the clock")?;
+    for _ in 0..MOST_TICKS {
+        thread::sleep(tick.into());
+        if clock_gettime(COARSE).context("read the clock")? > before {
+            break;
+        }
+    }
     Ok(())
 }
+
+/// A clock that was set back meanwhile is not waited for: about four seconds.
+const MOST_TICKS: u32 = 1000;
 
 /// A moment later than all that has been changed until now, for whoever is alone with a cache.
 pub(super) fn after_all() -> Result<Stamp> {
