@@ -116,6 +116,7 @@ fn frames() -> Vec<Vec<u8>> {
     let step = Step {
         index: 1,
         argv: vec!["/bin/sh".into(), "-c".into(), "true".into()],
+        files: Vec::new(),
         env: vec![("A".into(), "b".into())],
         cwd: "/".into(),
         user: User::Name("build".into()),
