@@ -10,6 +10,7 @@
 
 mod archive;
 mod attend;
+mod build;
 mod commit;
 mod conversation;
 mod failure;
@@ -26,11 +27,8 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use kiln_protocol::{ExitStatus, FromGuest, LinkScope, Step, ToGuest, World};
-use tokio::{
-    sync::mpsc,
-    time::{Instant, timeout},
-};
+use kiln_protocol::{ExitStatus, FromGuest, Step, ToGuest, World};
+use tokio::time::{Instant, timeout};
 
 pub use attend::{Console, ReaderGone, Typed};
 pub use commit::Commit;
@@ -39,14 +37,14 @@ pub use gifts::Gifts;
 pub use mask::SHORTEST as SHORTEST_MASKED;
 
 use crate::{
-    cache::{Reused, Staged, Writes},
-    event::{Event, Phase, Phases, Sink, Status, StepName},
-    package::{self, Artifact, Limits, Normalization},
-    plan::{Plan, PlannedStep, Platform},
+    cache::{Reused, Writes},
+    event::{Event, Phase, Phases, Sink, Status},
+    package::Limits,
+    plan::{Plan, Platform},
     runner::{Launched, Runner},
 };
-use archive::Archive;
 use attend::Attendance;
+use build::Build;
 use conversation::{Conversation, Wake};
 use output::Output;
 
@@ -54,8 +52,6 @@ use output::Output;
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
 /// How long what was killed may take to end: a process that waits for a disk cannot be killed before that answers.
 const DEATH_LIMIT: Duration = Duration::from_secs(10);
-/// Said at the first signal, since the end in order can take [`CANCEL_GRACE`].
-const INTERRUPTED: &str = "interrupted: the step is being ended; a second signal ends the build at once";
 /// How long the agent may take to end a step that it was told to cancel.
 const CANCEL_GRACE: Duration = Duration::from_secs(5);
 /// Added to a step's own limit before the host loses patience with an agent that should have enforced it.
@@ -65,7 +61,7 @@ const ENTROPY_BYTES: usize = 64;
 /// Pieces of the archive that may lie between the agent and its reader.
 const ARCHIVE_PIECES: usize = 64;
 
-/// What a build needs besides the plan.
+/// The host's end of one guest.
 pub struct Engine<'a> {
     /// What to do.
     pub plan: &'a Plan,
@@ -75,57 +71,63 @@ pub struct Engine<'a> {
     pub interrupts: Interrupts,
     /// What the agent is given besides.
     pub gifts: Gifts,
-    /// Limits on what leaves the guest.
+    /// Where the time goes.
+    pub phases: &'a mut Phases,
+}
+
+/// Where that goes which leaves the guest of a build.
+#[derive(Debug, Default)]
+pub struct Outputs {
+    /// Limits on it.
     pub limits: Limits,
     /// The cache to commit to, in mode commit.
     pub commit: Option<Commit>,
-    /// What became of the build's writes into the cache, filled at the end.
-    pub writes: Writes,
-    /// What the build has read of what the cache held, filled at the end.
-    pub reused: Reused,
-    /// Where the time goes.
-    pub phases: &'a mut Phases,
-    /// Who gets a shell in the place of a step that failed.
+}
+
+/// What happens when a step has failed.
+#[derive(Default)]
+pub struct OnFailure<'a> {
+    /// Who gets a shell in the place of the step.
     pub console: Option<&'a mut dyn Console>,
-    /// Where the workspace of a step that failed is kept, as a tar.
+    /// Where the workspace is kept, as a tar.
     pub keep: Option<PathBuf>,
     /// The command that does the same and opens a shell at a step that fails.
-    pub again: String,
+    pub rerun_command: String,
+}
+
+/// How a build ended.
+#[derive(Debug)]
+pub struct BuildOutcome {
+    /// A [`Failure`](crate::exit::Failure) for a step that failed, a time-out, a signal, a machine that died, a stream that was
+    /// refused.
+    pub result: Result<()>,
+    /// What became of the build's writes into the cache.
+    pub writes: Writes,
+    /// What the build has read of what the cache held.
+    pub reused: Reused,
 }
 
 impl Engine<'_> {
     /// Runs the plan to its end.
-    ///
-    /// # Errors
-    /// A [`Failure`](crate::exit::Failure) for a step that failed, a time-out, a signal, a machine that died, a stream that was refused.
-    pub async fn run(&mut self, runner: &mut dyn Runner) -> Result<()> {
-        self.phases.enter("boot");
-        let launched = runner.launch(self.plan).await?;
-        let mut talk = self.conversation(launched);
-        let result = self.work(&mut talk).await;
-        self.phases.enter("shutdown");
-        match &result {
-            // A guest that wrote too much may still be sending.
-            Ok(_) if self.plan.ends_in_order() && !matches!(self.writes, Writes::TooMuch(_)) => {
-                self.shut_down(&mut talk).await?;
-            }
-            Ok(_) | Err(_) => talk.kill(),
-        }
-        self.await_end(&mut talk).await;
-        // Only now has the build succeeded.
-        if let (Some(staged), Some(commit)) = (result?, self.commit.take()) {
-            self.phases.enter("commit");
-            self.merge(staged, commit).await?;
-        }
-        Ok(())
+    pub async fn build(
+        self,
+        runner: &mut dyn Runner,
+        outputs: Outputs,
+        on_failure: OnFailure<'_>,
+    ) -> BuildOutcome {
+        let (writes, reused) = (Writes::Lost, Reused::default());
+        let mut build = Build { engine: self, outputs, on_failure, writes, reused };
+        let result = build.run(runner).await;
+        let Build { writes, reused, .. } = build;
+        BuildOutcome { result, writes, reused }
     }
 
     /// Runs one command in the plan's guest, with `console` at its other end; nothing leaves the guest but what it writes.
     ///
     /// # Errors
-    /// As [`Self::run`]; how the command ends is no error.
-    pub async fn attend(
-        &mut self,
+    /// As [`BuildOutcome::result`]; how the command ends is no error.
+    pub async fn run_command(
+        mut self,
         runner: &mut dyn Runner,
         step: Step,
         console: &mut dyn Console,
@@ -160,7 +162,7 @@ impl Engine<'_> {
         console: &mut dyn Console,
     ) -> Result<ExitStatus> {
         self.prepare(talk).await?;
-        self.gifts.give(self.plan, talk).await?;
+        self.give(talk).await?;
         let limit = step.timeout_ms.map(Duration::from_millis);
         let deadline = limit.map(|limit| (Instant::now() + limit + STEP_GRACE, limit));
         let mut output = Output::new(self.plan, step.index, self.gifts.mask(self.plan));
@@ -170,27 +172,8 @@ impl Engine<'_> {
         ended.map(|(status, _)| status)
     }
 
-    async fn work(&mut self, talk: &mut Conversation) -> Result<Option<Box<Staged>>> {
-        let mut deadline = self.plan.timeout.map(|limit| (Instant::now() + limit, limit));
-        self.prepare(talk).await?;
-        self.gifts.give(self.plan, talk).await?;
-        self.listen(talk).await;
-        self.phases.enter("steps");
-        for planned in &self.plan.steps {
-            let status = self.step(talk, planned, deadline).await?;
-            if !status.success() {
-                let failed = Instant::now();
-                self.after_failure(talk, planned, status).await?;
-                // A person at a shell does not use up the build's time.
-                deadline = deadline.map(|(at, limit)| (at + failed.elapsed(), limit));
-            }
-        }
-        self.phases.enter("artifacts");
-        self.export(talk).await?;
-        self.ask_for_reads(talk).await?;
-        self.phases.enter("cache");
-        let Some(commit) = self.commit.clone() else { return Ok(None) };
-        self.stage(talk, commit).await
+    async fn give(&mut self, talk: &mut Conversation) -> Result<()> {
+        self.gifts.give(self.plan, talk).await
     }
 
     async fn prepare(&mut self, talk: &mut Conversation) -> Result<()> {
@@ -227,127 +210,6 @@ impl Engine<'_> {
                 Wake::Deadline => return Err(failure::boot_timeout(self.plan, talk)),
             }
         }
-    }
-
-    async fn step(
-        &mut self,
-        talk: &mut Conversation,
-        planned: &PlannedStep,
-        whole: Option<(Instant, Duration)>,
-    ) -> Result<ExitStatus> {
-        let name = StepName { index: planned.step.index, name: planned.name.clone() };
-        self.sink.emit(Event::StepStarted { step: name.clone() });
-        // The guest's own clock stands still while an emulated processor waits for the host's.
-        let started = Instant::now();
-        let own = planned.step.timeout_ms.map(Duration::from_millis);
-        let patience = own.map(|limit| Instant::now() + limit + STEP_GRACE);
-        let deadline = [patience, whole.map(|(at, _)| at)].into_iter().flatten().min();
-        talk.say(&ToGuest::Run(planned.step.clone()))?;
-        let mut output = Output::new(self.plan, planned.step.index, self.gifts.mask(self.plan));
-        let status = loop {
-            let wake = tokio::select! {
-                wake = talk.wake(deadline) => wake?,
-                () = output.moment() => {
-                    output.pause(self.sink, None)?;
-                    continue;
-                }
-            };
-            match wake {
-                Wake::Message(FromGuest::Output { step, stream, bytes }) => {
-                    output.push(self.sink, step, stream, &bytes)?
-                }
-                Wake::Message(FromGuest::Ended { step, status }) if step == planned.step.index => {
-                    break status;
-                }
-                Wake::Message(FromGuest::Refused { why, .. }) => {
-                    return Err(failure::refused(&planned.name, &why, talk));
-                }
-                Wake::Message(other) => return Err(failure::unexpected(&other, "while a step ran", talk)),
-                Wake::Ended(ended) => {
-                    return Err(failure::died(&ended, &format!("during step {:?}", planned.name), talk));
-                }
-                Wake::Interrupted(signal) => {
-                    self.sink.emit(Event::Note { text: INTERRUPTED.into() });
-                    self.cancel(talk, &mut output).await;
-                    self.finish_step(&name, ExitStatus::Cancelled, started.elapsed());
-                    return Err(signal.failure().into());
-                }
-                Wake::Deadline => {
-                    self.cancel(talk, &mut output).await;
-                    self.finish_step(&name, ExitStatus::TimedOut, started.elapsed());
-                    let whole = whole.filter(|(at, _)| Instant::now() >= *at).map(|(_, limit)| limit);
-                    let limit = whole.or(own).unwrap_or_default();
-                    return Err(failure::timed_out(&planned.name, limit, whole.is_some()));
-                }
-            }
-        };
-        output.finish(self.sink);
-        self.finish_step(&name, status, started.elapsed());
-        Ok(status)
-    }
-
-    fn finish_step(&mut self, step: &StepName, status: ExitStatus, duration: Duration) {
-        self.sink.emit(Event::StepFinished { step: step.clone(), status: named(status), duration });
-    }
-
-    /// Tells the agent to end the step, and shows what it still wrote. An agent that does something else does not change why the
-    /// build ends: the machine is killed next.
-    async fn cancel(&mut self, talk: &mut Conversation, output: &mut Output) {
-        let deadline = Some(Instant::now() + CANCEL_GRACE);
-        if talk.say(&ToGuest::Cancel).is_ok() {
-            while let Ok(Wake::Message(FromGuest::Output { step, stream, bytes })) = talk.wake(deadline).await
-            {
-                if output.push(self.sink, step, stream, &bytes).is_err() {
-                    break;
-                }
-            }
-        }
-        output.finish(self.sink);
-    }
-
-    async fn export(&mut self, talk: &mut Conversation) -> Result<()> {
-        talk.say(&ToGuest::Export { root: crate::plan::OUTPUT.into(), links: LinkScope::Child })?;
-        let (sender, receiver) = mpsc::channel::<Vec<u8>>(ARCHIVE_PIECES);
-        let packages: Vec<package::Package> = self
-            .plan
-            .artifacts
-            .iter()
-            .map(|a| package::Package { name: a.package.clone(), file_stem: a.file_stem.clone() })
-            .collect();
-        let (out_dir, limits) = (self.plan.out_dir.clone(), self.limits.clone());
-        let Plan { build_date: mtime, build_ids: (build_uid, build_gid), .. } = *self.plan;
-        let normalization = Normalization { mtime, build_uid, build_gid };
-        let writer = tokio::task::spawn_blocking(move || {
-            package::collect(output::Pieces::new(receiver), &packages, normalization, &out_dir, &limits)
-        });
-        let streamed = self.stream(talk, sender, "artifacts").await;
-        let collected = writer.await.context("the writer of the artifacts panicked")?;
-        // A writer that refused the stream knows better than the sender, who only sees a closed pipe.
-        match (streamed, collected) {
-            (Ok(()), Ok(artifacts)) => {
-                for artifact in artifacts {
-                    let Artifact { package, path, bytes, entries } = artifact;
-                    self.sink.emit(Event::Artifact { package, path, bytes, entries });
-                }
-                Ok(())
-            }
-            (Err(error), _) if !output::is_refusal(&error) => Err(error),
-            (_, Err(error)) => Err(error),
-            (Err(error), Ok(_)) => Err(error),
-        }
-    }
-
-    async fn stream(
-        &mut self,
-        talk: &mut Conversation,
-        sender: mpsc::Sender<Vec<u8>>,
-        what: &'static str,
-    ) -> Result<()> {
-        let mut archive = Archive::new(what, self.plan.timeout);
-        while let Some(bytes) = archive.next(talk).await? {
-            output::hand_over(&sender, bytes).await?;
-        }
-        Ok(())
     }
 
     async fn shut_down(&mut self, talk: &mut Conversation) -> Result<()> {

@@ -13,6 +13,7 @@
 //! * `process` is the only place that starts processes, `report` the only one that prints.
 
 pub mod agent;
+mod build;
 pub mod cache;
 pub mod cli;
 pub mod commands;

@@ -8,26 +8,19 @@ use std::path::{Path, PathBuf};
 use anyhow::{Error, Result};
 use kiln_protocol::ExitStatus;
 
-use super::{
-    compile,
-    launch::Launch,
-    lease,
-    prepare::{self, Question},
-    recipe, signals, wishes,
-};
+use super::{compile, recipe, signals, wishes};
 use crate::{
-    cache::{Reused, Writes},
+    build::{Context, Request},
     cli::{MachineArgs, RecipeArgs, RunArgs, ShellArgs},
     compile::Recipe,
     console::{Console, Outlet},
-    engine::{Console as _, Engine, Interrupts, ReaderGone},
+    engine::{Console as _, ReaderGone},
     env::Env,
     event::{Event, ImageState, Phases, Sink},
     exit::{Code, Failure, code_of},
     home::Home,
     manifest,
-    package::Limits,
-    plan::{self, CacheModeWish, Wanted, Wishes},
+    plan::{CacheModeWish, Wanted, Wishes},
     process::Spawner,
     report::{Outlets, Progress, Reporter},
     rundir::{self, RunDir},
@@ -123,23 +116,17 @@ impl Guest<'_> {
             let home = Home::find(env)?;
             rundir::sweep(&home)?;
             let run_dir = RunDir::create(&home, &spawner)?;
-            self.launch(env, &home, &spawner, &run_dir, interrupts).await
+            let context =
+                Context { env, home: &home, spawner: &spawner, run_dir: run_dir.path(), interrupts };
+            self.launch(&context).await
         })
         .await;
         spawner.finish()?;
         result
     }
 
-    async fn launch(
-        self,
-        env: &Env,
-        home: &Home,
-        spawner: &Spawner,
-        run_dir: &RunDir,
-        mut interrupts: Interrupts,
-    ) -> Result<ExitStatus> {
-        let Self { recipe, mut wishes, machine, wanted, mut console } = self;
-        let mut sink = Essentials::new();
+    async fn launch(self, context: &Context<'_>) -> Result<ExitStatus> {
+        let Self { recipe, wishes, machine, wanted, mut console } = self;
         if wishes.cache_mode == CacheModeWish::Commit {
             return Err(Failure::usage(
                 "--cache-mode commit is for builds: what a person did in a guest has no success to be kept by",
@@ -147,47 +134,14 @@ impl Guest<'_> {
             )
             .into());
         }
-        // All that can be wrong is found before others are waited for.
-        let gifts = super::supplies::load(&wishes.supplies, env, &mut sink, &mut interrupts).await?;
-        let asking = lease::Asking { home, sink: &mut sink, interrupts: interrupts.clone() };
-        let lease = asking.acquire(&recipe.package.name, &mut wishes, machine).await?;
-        let accelerator = wishes::accelerator(machine.accel);
-        let question = Question { recipe: &recipe, wishes: &wishes, accelerator, env, home, spawner };
-        let mut prepared = prepare::prepare(question, &mut sink).await?;
-        let shell = prepare::shell(&prepared.plan.image);
-        prepared.plan = prepared.plan.without_steps();
-        let image = tokio::select! {
-            image = prepared.store.ensure(&prepared.plan.image, spawner, &mut sink) => image?,
-            error = interrupts.refuse() => return Err(error),
-        };
-        let launch =
-            Launch { env, home, spawner, run_dir: run_dir.path(), lease: lease.as_ref(), console_log: None };
-        let mut runner = launch.runner(&prepared, &image, &mut sink).await?;
-        let step = plan::command(&recipe, &wishes, &prepared.plan, &shell, wanted, console.stdin());
-        let mut phases = Phases::begin("boot");
-        let mut engine = Engine {
-            plan: &prepared.plan,
-            sink: &mut sink,
-            interrupts,
-            gifts,
-            commit: None,
-            writes: Writes::Lost,
-            reused: Reused::default(),
-            limits: Limits::default(),
-            phases: &mut phases,
-            console: None,
-            keep: None,
-            again: String::new(),
-        };
-        let result = engine.attend(runner.as_mut(), step, &mut console).await;
-        let cleaned = runner.clean().await;
-        runner.remarks().into_iter().for_each(|text| sink.emit(Event::Note { text }));
-        drop(runner);
-        let scrubbed = lease::end_writes(lease.as_ref(), &mut sink);
-        if let Some(lease) = lease {
-            lease::end(&lease, &prepared.plan)?;
-        }
-        result.and_then(|status| cleaned.and(scrubbed).map(|()| status))
+        let mut sink = Essentials::new();
+        let mut phases = Phases::begin("plan");
+        let request = Request { recipe, wishes, cache_wait: wishes::cache_wait(&machine.cache_wait)? };
+        let leased = request.lease(context, &mut sink).await?;
+        let prepared = leased.prepare(context, &mut sink).await?;
+        let (prepared, step) = prepared.for_command(wanted, console.stdin());
+        let launched = prepared.launch(context, None, &mut sink, &mut phases).await?;
+        launched.run_command(step, &mut console, &mut sink, &mut phases).await
     }
 }
 

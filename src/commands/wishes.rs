@@ -8,8 +8,8 @@ use std::{
 
 use anyhow::{Context, Result};
 
-use super::source;
 use crate::{
+    build::source,
     cache::{self, CommitLimit},
     cli::{
         AccelChoice, CacheModeChoice, CacheSharingChoice, MachineArgs, RunnerChoice, Switch, VirtiofsdChoice,
@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// The accelerator that was asked for.
-pub(super) fn accelerator(choice: AccelChoice) -> AcceleratorWish {
+fn accelerator(choice: AccelChoice) -> AcceleratorWish {
     match choice {
         AccelChoice::Auto => AcceleratorWish::Auto,
         AccelChoice::Kvm => AcceleratorWish::Kvm,
@@ -53,6 +53,7 @@ pub(super) fn wishes(args: &MachineArgs, env: &Env, file: &Path) -> Result<Wishe
     Ok(Wishes {
         build_file: file.to_owned(),
         runner,
+        accelerator: accelerator(args.accel),
         image: args.image.as_deref().map(ImageReference::parse).transpose()?,
         insecure_repositories: match args.allow_insecure_repositories {
             true => InsecureRepositories::Allowed,

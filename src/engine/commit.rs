@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use kiln_protocol::ToGuest;
 use tokio::sync::mpsc;
 
-use super::{ARCHIVE_PIECES, Engine, conversation::Conversation, output};
+use super::{ARCHIVE_PIECES, build::Build, conversation::Conversation, output};
 use crate::cache::{self, CommitLimit, Lease, Outcome, Staged, Writes};
 
 /// Where a build's writes into the cache go when it has succeeded.
@@ -20,14 +20,14 @@ pub struct Commit {
     pub limit: CommitLimit,
 }
 
-impl Engine<'_> {
+impl Build<'_, '_> {
     /// Takes what the build wrote into the cache out of the guest; nothing of it is in the host's directory yet.
     pub(super) async fn stage(
         &mut self,
         talk: &mut Conversation,
         commit: Commit,
     ) -> Result<Option<Box<Staged>>> {
-        let target = self.plan.cache_overlay().context("the world has no overlay for the cache")?;
+        let target = self.engine.plan.cache_overlay().context("the world has no overlay for the cache")?;
         talk.say(&ToGuest::ExportUpper { target: target.to_owned() })?;
         let (sender, receiver) = mpsc::channel::<Vec<u8>>(ARCHIVE_PIECES);
         let Commit { lease, limit } = commit;
@@ -66,7 +66,7 @@ impl Engine<'_> {
         let turn = tokio::select! {
             turn = waiting => turn.context("the wait for the turn to commit panicked")?,
             // What is staged goes with it.
-            error = self.interrupts.refuse() => return Err(error),
+            error = self.engine.interrupts.refuse() => return Err(error),
         };
         let merged = match turn {
             Ok(turn) => {

@@ -6,14 +6,15 @@ use anyhow::{Context, Error, Result};
 use kiln_protocol::{ExitStatus, LinkScope, ToGuest};
 
 use super::{
-    Engine, archive::Archive, attend::Attendance, conversation::Conversation, failure, output::Output,
+    Engine, archive::Archive, attend::Attendance, build::Build, conversation::Conversation, failure,
+    output::Output,
 };
 use crate::{
     event::{Event, StepName},
     plan::{PlannedStep, WORKSPACE, shell_in_place_of},
 };
 
-impl Engine<'_> {
+impl Build<'_, '_> {
     /// What becomes of a build whose step has failed: `Ok` when a person has mended it.
     pub(super) async fn after_failure(
         &mut self,
@@ -21,7 +22,7 @@ impl Engine<'_> {
         planned: &PlannedStep,
         status: ExitStatus,
     ) -> Result<()> {
-        let error = failure::step(planned, status, &self.again);
+        let error = failure::step(planned, status, &self.on_failure.rerun_command);
         if self.mended(talk, planned).await? {
             return Ok(());
         }
@@ -29,27 +30,28 @@ impl Engine<'_> {
         if self.ask_for_reads(talk).await.is_err() {
             return Err(error);
         }
-        if let Some(path) = &self.keep
-            && let Err(why) = keep(talk, path, self.limits.bytes).await
+        if let Some(path) = &self.on_failure.keep
+            && let Err(why) = keep(talk, path, self.outputs.limits.bytes).await
         {
             // The failure of the step is what the user must see.
-            self.sink.emit(Event::Note { text: format!("the workspace could not be kept: {why:#}") });
+            self.engine.sink.emit(Event::Note { text: format!("the workspace could not be kept: {why:#}") });
         }
         Err(error)
     }
 
     /// Opens a shell, if somebody is there to sit at it; says whether it ended with 0.
     async fn mended(&mut self, talk: &mut Conversation, planned: &PlannedStep) -> Result<bool> {
-        let mask = self.gifts.mask(self.plan);
-        let Self { plan, sink, console: Some(console), .. } = self else { return Ok(false) };
+        let mask = self.engine.gifts.mask(self.engine.plan);
+        let Some(console) = &mut self.on_failure.console else { return Ok(false) };
+        let Engine { plan, sink, phases, .. } = &mut self.engine;
         let name = StepName { index: planned.step.index, name: planned.name.clone() };
         sink.emit(Event::ShellOpened { step: name.clone() });
         let step = shell_in_place_of(planned, console.stdin());
         let mut output = Output::new(plan, name.index, mask);
         let mut attendance = Attendance { talk, console: *console, sink: *sink, output: &mut output };
-        self.phases.enter("shell");
+        phases.enter("shell");
         let ended = attendance.run(step, None).await;
-        self.phases.enter("steps");
+        phases.enter("steps");
         output.finish(*sink);
         let (status, duration) = ended?;
         sink.emit(Event::ShellClosed { step: name, status: super::named(status), duration });

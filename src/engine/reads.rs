@@ -8,7 +8,7 @@ use kiln_protocol::{Completeness, Counted, CountedDirectory, FromGuest, MAX_COUN
 use tokio::time::Instant;
 
 use super::{
-    Engine,
+    build::Build,
     conversation::{Conversation, Wake},
     failure,
 };
@@ -29,10 +29,10 @@ const NAME: usize = 1024;
 
 const WHEN: &str = "while it was asked what the build has read";
 
-impl Engine<'_> {
+impl Build<'_, '_> {
     /// Begins to count, where there is a cache and that is not the agent's part.
     pub(super) async fn listen(&self, talk: &mut Conversation) {
-        if self.plan.cache.is_some() {
+        if self.engine.plan.cache.is_some() {
             talk.listen().await;
         }
     }
@@ -43,7 +43,7 @@ impl Engine<'_> {
             self.reused = believed(reads);
             return Ok(());
         }
-        if self.plan.world.counted.is_none() {
+        if self.engine.plan.world.counted.is_none() {
             return Ok(());
         }
         talk.say(&ToGuest::Reads)?;

@@ -5,7 +5,8 @@ use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 use serde::Serialize;
 
 use super::{
-    Bytes, CacheSharing, HostLoopback, ImageReference, InsecureRepositories, Network, Slirp, Supplies, Trace,
+    AcceleratorWish, Bytes, CacheSharing, HostLoopback, ImageReference, InsecureRepositories, Network, Slirp,
+    Supplies, Trace,
 };
 
 /// A backend.
@@ -62,6 +63,8 @@ pub struct Wishes {
     pub build_file: PathBuf,
     /// `--runner`.
     pub runner: RunnerKind,
+    /// `--accel`, of a microVM.
+    pub accelerator: AcceleratorWish,
     /// `--image`.
     pub image: Option<ImageReference>,
     /// `--allow-insecure-repositories`.

@@ -3,8 +3,8 @@
 use std::{collections::HashMap, fs, sync::Arc, time::Duration};
 
 use kiln::{
-    cache::{CommitLimit, Lease, Request, Reused, Strength, Writes},
-    engine::{Commit, Engine, Gifts, Interrupts},
+    cache::{CommitLimit, Lease, Request, Strength, Writes},
+    engine::{BuildOutcome, Commit, Engine, Gifts, Interrupts, OnFailure, Outputs},
     event::{Event, Phases},
     home::Home,
     package::Limits,
@@ -62,22 +62,16 @@ async fn build(fake: &mut Fake, limit: CommitLimit) -> (tempfile::TempDir, anyho
     let plan = plan(&scratch.path().join("out"));
     let mut sink = |_: Event| {};
     let mut phases = Phases::begin("boot");
-    let mut engine = Engine {
+    let engine = Engine {
         plan: &plan,
         sink: &mut sink,
         interrupts: Interrupts::new(receiver),
         gifts: Gifts::default(),
-        limits: Limits::default(),
-        commit: Some(Commit { lease, limit }),
-        writes: Writes::Lost,
-        reused: Reused::default(),
-        console: None,
-        keep: None,
-        again: String::new(),
         phases: &mut phases,
     };
-    let result = engine.run(fake).await;
-    let writes = engine.writes;
+    let outputs = Outputs { limits: Limits::default(), commit: Some(Commit { lease, limit }) };
+    let outcome = engine.build(fake, outputs, OnFailure::default()).await;
+    let BuildOutcome { result, writes, .. } = outcome;
     (scratch, result, writes)
 }
 

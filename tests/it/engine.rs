@@ -3,11 +3,9 @@
 use std::{path::Path, sync::atomic::Ordering, time::Duration};
 
 use kiln::{
-    cache::{Reused, Writes},
-    engine::{Engine, Gifts, Interrupt, Interrupts},
+    engine::{BuildOutcome, Engine, Gifts, Interrupt, Interrupts, OnFailure, Outputs},
     event::{Data, Event, Phases, Status},
     exit::{Code, code_of},
-    package::Limits,
     plan::{ArtifactPlan, Plan, PlannedStep},
     runner::fake::{Asked, Behaviour, Fake},
 };
@@ -69,21 +67,15 @@ async fn run_with(plan: &Plan, mut fake: Fake, signal: watch::Receiver<Option<In
     let mut events = Vec::new();
     let mut sink = |event: Event| events.push(event);
     let mut phases = Phases::begin("boot");
-    let mut engine = Engine {
+    let engine = Engine {
         plan,
         sink: &mut sink,
         interrupts: Interrupts::new(signal),
         gifts: Gifts::default(),
-        limits: Limits::default(),
-        commit: None,
-        writes: Writes::Lost,
-        reused: Reused::default(),
         phases: &mut phases,
-        console: None,
-        keep: None,
-        again: "kiln build -i file.yaml".into(),
     };
-    let result = engine.run(&mut fake).await;
+    let on_failure = OnFailure { rerun_command: "kiln build -i file.yaml".into(), ..OnFailure::default() };
+    let BuildOutcome { result, .. } = engine.build(&mut fake, Outputs::default(), on_failure).await;
     Ran { result, events, killed: fake.killed.load(Ordering::Relaxed) }
 }
 
@@ -295,21 +287,15 @@ async fn what_a_slow_tool_writes_of_a_secret_is_held_back_and_dots_are_not() {
     let secret = kiln_protocol::Secret { id: "t".into(), value: b"s3cr3t-T0ken".to_vec() };
     let mut phases = Phases::begin("boot");
     let mut fake = at(0, Behaviour::Types("..s3cr3t-T0ken..".into(), Duration::from_millis(1900)));
-    let mut engine = Engine {
+    let engine = Engine {
         plan: &plan,
         sink: &mut sink,
         interrupts: Interrupts::new(receiver),
         gifts: Gifts::new(None, vec![secret]),
-        limits: Limits::default(),
-        commit: None,
-        writes: Writes::Lost,
-        reused: Reused::default(),
         phases: &mut phases,
-        console: None,
-        keep: None,
-        again: String::new(),
     };
-    engine.run(&mut fake).await.expect("it succeeds");
+    let outcome = engine.build(&mut fake, Outputs::default(), OnFailure::default()).await;
+    outcome.result.expect("it succeeds");
     let texts: Vec<&str> = events
         .iter()
         .filter_map(|event| match event {

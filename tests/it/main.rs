@@ -18,6 +18,7 @@ mod errors;
 mod explain;
 mod fetch_limits;
 mod fit;
+mod golden_plans;
 mod git_server;
 mod help;
 mod host;

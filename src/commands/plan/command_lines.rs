@@ -9,10 +9,8 @@ use std::{
 use anyhow::Result;
 
 use crate::{
-    commands::{
-        again, launch,
-        prepare::{self, Backend, Prepared, qemu::Parts},
-    },
+    build::{Backend, Parts, Resolved, agent_path, initramfs_path, served},
+    commands::again,
     home::Home,
     host,
     plan::{Machine, Plan, Platform},
@@ -29,27 +27,27 @@ const NOT_MADE: &str = "(made at the first build)";
 const SCRATCH: &str = "(a scratch directory of this run)";
 
 /// All of them, each with its program first.
-pub(super) fn command_lines(home: &Home, prepared: &Prepared) -> Result<Vec<Vec<OsString>>> {
-    let Prepared { plan, store, backend } = prepared;
+pub(super) fn command_lines(home: &Home, resolved: &Resolved) -> Result<Vec<Vec<OsString>>> {
+    let Resolved { plan, store, backend } = resolved;
     let root = store.find(&plan.image)?.map_or_else(|| PathBuf::from(NOT_MADE), |image| image.path);
     Ok(match (backend, &plan.platform) {
         (Backend::Qemu(parts), Platform::Qemu(machine)) => microvm(home, plan, machine, parts, &root)?,
         (Backend::Docker(found), Platform::Docker(_)) => vec![container(home, plan, found)],
         (Backend::Bubblewrap(found), Platform::Bubblewrap(_)) => vec![sandbox(home, plan, found, &root)],
-        // Prepared for one runner, planned for another: prepare() does not make that.
+        // Prepared for one runner, planned for another: resolve() does not make that.
         (Backend::Qemu(_) | Backend::Docker(_) | Backend::Bubblewrap(_), _) => Vec::new(),
     })
 }
 
 fn sandbox(home: &Home, plan: &Plan, found: &host::bubblewrap::Bubblewrap, root: &Path) -> Vec<OsString> {
-    let agent = launch::agent_path(home);
+    let agent = agent_path(home);
     let (bwrap, scratch) = (found.path.as_path(), Path::new(SCRATCH));
     bubblewrap::argv(plan, bubblewrap::Files { bwrap, agent: &agent, root, scratch })
 }
 
 /// The image's id and the run's directory are known at its start only.
 fn container(home: &Home, plan: &Plan, found: &host::docker::Docker) -> Vec<OsString> {
-    let (agent, run_dir) = (launch::agent_path(home), home.root().join("run/RUN"));
+    let (agent, run_dir) = (agent_path(home), home.root().join("run/RUN"));
     let (docker, root, image) = (found.path.as_path(), found.root.as_path(), "IMAGE");
     let (agent, run_dir, opened) = (agent.as_path(), run_dir.as_path(), &BTreeMap::new());
     docker::argv(plan, docker::Files { docker, root, image, agent, run_dir, opened })
@@ -63,10 +61,10 @@ fn microvm(
     root: &Path,
 ) -> Result<Vec<Vec<OsString>>> {
     let Parts { qemu, kernel, virtiofsd, accelerator: _ } = parts;
-    let initramfs = prepare::qemu::initramfs_path(home, kernel)?;
+    let initramfs = initramfs_path(home, kernel)?;
     let files = Files { qemu: &qemu.path, vmlinux: &kernel.vmlinux, initramfs: &initramfs, root };
     let mut lines = vec![qemu::argv(plan, machine, files)];
-    if let (Some(daemon), Some((directory, owner))) = (virtiofsd, super::served(plan)) {
+    if let (Some(daemon), Some((directory, owner))) = (virtiofsd, served(plan)) {
         let arguments = share::arguments::arguments(daemon, &directory, owner, share::spawned::sandbox()?)?;
         lines.push(std::iter::once(daemon.path.clone().into()).chain(arguments).collect());
     }

@@ -7,7 +7,7 @@ use kiln_protocol::{Limit, User};
 
 use super::mounts;
 use crate::{
-    commands::prepare::{Backend, qemu::Parts},
+    build::{Backend, Parts},
     plan::{
         CachePlan, CacheShare, Cgroup, HostLoopback, Ids, Machine, Network, Plan, PlannedStep, Platform,
         Resources, Sandbox, beyond_default, short_of_default,

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use kiln_protocol::Access;
 
-use super::Question;
+use super::Tools;
 use crate::{
     env::Env,
     event::{Event, Sink},
@@ -16,16 +16,18 @@ use crate::{
         virtiofsd::{self, Service, Virtiofsd},
     },
     image::{Feature, Kernel, initramfs},
-    plan::{self, CachePlan, CacheShare, CacheWrites, Plan, PlatformFacts, VirtiofsWish, Wishes},
+    plan::{
+        self, AcceleratorWish, CachePlan, CacheShare, CacheWrites, Plan, PlatformFacts, VirtiofsWish, Wishes,
+    },
     process::Spawner,
 };
 
 /// All of it.
-pub(in crate::commands) struct Parts {
-    pub qemu: Qemu,
-    pub kernel: Kernel,
-    pub virtiofsd: Option<Virtiofsd>,
-    pub accelerator: Verdict,
+pub(crate) struct Parts {
+    pub(crate) qemu: Qemu,
+    pub(crate) kernel: Kernel,
+    pub(crate) virtiofsd: Option<Virtiofsd>,
+    pub(crate) accelerator: Verdict,
 }
 
 /// What the plan is made of; the server follows from the plan.
@@ -36,8 +38,13 @@ pub(super) struct Found {
 }
 
 /// Looks for what a microVM needs in any case.
-pub(super) async fn find(question: &Question<'_>, host: &Host, sink: &mut dyn Sink) -> Result<Found> {
-    let Question { accelerator, env, home, spawner, .. } = *question;
+pub(super) async fn find(
+    accelerator: AcceleratorWish,
+    tools: &Tools<'_>,
+    host: &Host,
+    sink: &mut dyn Sink,
+) -> Result<Found> {
+    let Tools { env, home, spawner } = *tools;
     let qemu = Qemu::find_once(env, home, spawner, &host.arch).await?;
     let kernel = Kernel::find(home, env)?;
     let verdict = accelerator::choose(accelerator, home, spawner, &qemu, &kernel.vmlinux).await?;
@@ -56,14 +63,9 @@ impl Found {
     }
 
     /// Adds what the plan asks for.
-    pub(super) async fn complete(
-        self,
-        question: &Question<'_>,
-        plan: &Plan,
-        sink: &mut dyn Sink,
-    ) -> Result<Parts> {
+    pub(super) async fn complete(self, tools: &Tools<'_>, plan: &Plan, sink: &mut dyn Sink) -> Result<Parts> {
         let Self { qemu, kernel, accelerator } = self;
-        let Question { env, home, spawner, .. } = *question;
+        let Tools { env, home, spawner } = *tools;
         let virtiofsd = match &plan.cache {
             Some(CachePlan { share: CacheShare::Virtiofs, mode, .. }) => {
                 let access = match mode.writes() {
@@ -128,12 +130,12 @@ const ALL_FEATURES: &[Feature] = &[
 ];
 
 /// The initramfs for this kernel and agent.
-pub(in crate::commands) fn initramfs(home: &Home, kernel: &Kernel) -> Result<std::path::PathBuf> {
+pub(in crate::build) fn initramfs(home: &Home, kernel: &Kernel) -> Result<std::path::PathBuf> {
     initramfs::ensure(&home.dir(INITRAMFS)?, guest::AGENT, &kernel.modules, ALL_FEATURES)
 }
 
 /// Where [`initramfs`] keeps it.
-pub(in crate::commands) fn initramfs_path(home: &Home, kernel: &Kernel) -> Result<std::path::PathBuf> {
+pub(crate) fn initramfs_path(home: &Home, kernel: &Kernel) -> Result<std::path::PathBuf> {
     initramfs::path(&home.root().join(INITRAMFS), guest::AGENT, &kernel.modules, ALL_FEATURES)
 }
 

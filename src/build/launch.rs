@@ -14,55 +14,105 @@ use std::{
     io::Write,
     os::{fd::AsFd, unix::fs::PermissionsExt},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context as _, Result};
 use sha2::{Digest, Sha256};
 
-use super::prepare::{
-    Backend, Prepared,
-    qemu::{self as microvm, Parts},
+use super::{
+    Context, Prepared, Resolved,
+    prepare::{
+        Backend,
+        qemu::{self as microvm, Parts},
+    },
 };
 use crate::{
-    cache::Lease,
-    env::Env,
-    event::Sink,
+    cache::{self, Held, Lease},
+    engine::Gifts,
+    event::{Phases, Sink},
     guest,
     home::{self, Home},
     host,
     image::{Image, Key, Tree, scratch_disk},
-    plan::{Cgroup, Plan, Platform},
-    process::Spawner,
+    plan::{CacheSharing, CacheWrites, Cgroup, Plan, Platform, RunnerKind},
     report, rundir,
     runner::{Runner, bubblewrap, docker, qemu},
-    share::spawned::Server,
+    share::{self, spawned::Server},
 };
 
-/// What every launch has at hand.
-pub(super) struct Launch<'a> {
-    pub env: &'a Env,
-    pub home: &'a Home,
-    pub spawner: &'a Spawner,
-    /// The run's own directory.
-    pub run_dir: &'a Path,
-    /// The lease of the cache: what uses the directory holds it as well.
-    pub lease: Option<&'a Lease>,
-    /// Where the console is kept, if it is.
-    pub console_log: Option<&'a Path>,
+/// A guest that can be started: nothing of the build runs yet.
+pub(crate) struct Launched<'a> {
+    pub(super) context: Context<'a>,
+    pub(super) plan: Plan,
+    pub(super) gifts: Gifts,
+    pub(super) lease: Option<Arc<Lease>>,
+    pub(super) runner: Box<dyn Runner + 'a>,
+    /// What the cache held before.
+    pub(super) held: Option<Held>,
 }
 
-impl<'a> Launch<'a> {
-    /// The runner of this plan, with everything it needs; nothing of the build runs yet.
-    pub(super) async fn runner(
+impl Prepared {
+    /// Makes the image, if there is none yet, and the runner with everything that it needs. The console goes to
+    /// `console_log` as well, if there is one.
+    ///
+    /// # Errors
+    /// For an image, a cache or a backend that cannot be had, and a signal.
+    pub(crate) async fn launch<'a>(
+        self,
+        context: &Context<'a>,
+        console_log: Option<&Path>,
+        sink: &mut dyn Sink,
+        phases: &mut Phases,
+    ) -> Result<Launched<'a>> {
+        let Self { resolved, request: _, gifts, lease } = self;
+        let (context, lease) = (context.clone(), lease.map(Arc::new));
+        phases.enter("image");
+        let mut interrupts = context.interrupts.clone();
+        let image = tokio::select! {
+            image = resolved.store.ensure(&resolved.plan.image, context.spawner, sink) => image?,
+            error = interrupts.refuse() => return Err(error),
+        };
+        phases.enter("cache");
+        let held = match &resolved.plan.cache {
+            Some(cache) => cache::held(context.home, &cache.directory, cache.mode.writes())?,
+            None => None,
+        };
+        phases.enter(match resolved.plan.runner() {
+            RunnerKind::Qemu => "boot",
+            RunnerKind::Docker => "import",
+            // What an ordinary user's sandbox has for a root is unpacked.
+            RunnerKind::Bubblewrap => "image",
+        });
+        let launch = Launch { context: &context, lease: lease.as_deref(), console_log };
+        let runner = launch.runner(&resolved, &image, sink).await?;
+        phases.enter("boot");
+        Ok(Launched { context, plan: resolved.plan, gifts, lease, runner, held })
+    }
+}
+
+/// What every launch has at hand.
+struct Launch<'l, 'a> {
+    context: &'l Context<'a>,
+    /// The lease of the cache: what uses the directory holds it as well.
+    lease: Option<&'l Lease>,
+    /// Where the console is kept, if it is.
+    console_log: Option<&'l Path>,
+}
+
+impl<'a> Launch<'_, 'a> {
+    /// The runner of this plan.
+    async fn runner(
         &self,
-        prepared: &Prepared,
+        resolved: &Resolved,
         image: &Image,
         sink: &mut dyn Sink,
     ) -> Result<Box<dyn Runner + 'a>> {
-        let Prepared { plan, store, backend } = prepared;
+        let Resolved { plan, store, backend } = resolved;
+        let spawner = self.context.spawner;
         if let Some(lease) = self.lease {
             // A sandbox and a container hold nothing of kiln's: should it be killed, the reaper sees to their end.
-            self.spawner.hold(lease.share()?.as_fd());
+            spawner.hold(lease.share()?.as_fd());
             if plan.writes_through() {
                 lease.begin_writes()?;
             }
@@ -75,7 +125,7 @@ impl<'a> Launch<'a> {
                     true => (image.path.clone(), None),
                     false => {
                         let inside = plan.owner.ids();
-                        let tree = store.tree(image, found.ids, inside, self.spawner, sink).await?;
+                        let tree = store.tree(image, found.ids, inside, spawner, sink).await?;
                         (tree.path.clone(), Some(tree))
                     }
                 };
@@ -91,19 +141,19 @@ impl<'a> Launch<'a> {
         root: PathBuf,
         tree: Option<Tree>,
     ) -> Result<bubblewrap::Bubblewrap<'a>> {
-        let directory = rundir::scratch_dir(self.env);
+        let directory = rundir::scratch_dir(self.context.env);
         let groups: &[Cgroup] = match &plan.platform {
             Platform::Bubblewrap(sandbox) => &sandbox.groups,
             Platform::Qemu(_) | Platform::Docker(_) => &[],
         };
         Ok(bubblewrap::Bubblewrap {
-            spawner: self.spawner,
+            spawner: self.context.spawner,
             bwrap: found.path.clone(),
-            agent: agent(self.home)?,
+            agent: agent(self.context.home)?,
             root,
             tree,
-            scratch: bubblewrap::Scratch::make(directory, self.run_dir, self.spawner)?,
-            groups: bubblewrap::Groups::make(groups, self.run_dir, self.spawner)?,
+            scratch: bubblewrap::Scratch::make(directory, self.context.run_dir, self.context.spawner)?,
+            groups: bubblewrap::Groups::make(groups, self.context.run_dir, self.context.spawner)?,
             ended_for_memory: 0,
             scratch_full: false,
         })
@@ -116,40 +166,50 @@ impl<'a> Launch<'a> {
         sink: &mut dyn Sink,
     ) -> Result<docker::Docker<'a>> {
         let parts = docker::Parts {
-            spawner: self.spawner,
+            spawner: self.context.spawner,
             docker: found.path.clone(),
             endpoint: found.endpoint.clone(),
             root: found.root.clone(),
-            agent: agent(self.home)?,
-            run_dir: self.run_dir.to_owned(),
+            agent: agent(self.context.home)?,
+            run_dir: self.context.run_dir.to_owned(),
         };
         docker::Docker::new(parts, image, sink).await
     }
 
     async fn qemu(&self, plan: &Plan, parts: &Parts, image: &Image) -> Result<qemu::Qemu<'a>> {
         let Parts { qemu, kernel, virtiofsd, accelerator: _ } = parts;
-        let cache = match (virtiofsd, super::plan::served(plan)) {
+        let cache = match (virtiofsd, served(plan)) {
             (Some(daemon), Some((directory, owner))) => {
                 let lease = self.lease.map(Lease::share).transpose()?;
-                Some(Server::start(self.spawner, self.run_dir, daemon, &directory, owner, lease)?)
+                Some(Server::start(
+                    self.context.spawner,
+                    self.context.run_dir,
+                    daemon,
+                    &directory,
+                    owner,
+                    lease,
+                )?)
             }
             _ => None,
         };
         let scratch = match &plan.platform {
             Platform::Qemu(machine) => {
-                let directory = rundir::scratch_dir(self.env);
-                Some(scratch_disk(self.home, self.spawner, directory, machine.disk_bytes).await?)
+                let directory = rundir::scratch_dir(self.context.env);
+                Some(
+                    scratch_disk(self.context.home, self.context.spawner, directory, machine.disk_bytes)
+                        .await?,
+                )
             }
             Platform::Docker(_) | Platform::Bubblewrap(_) => None,
         };
         Ok(qemu::Qemu {
-            spawner: self.spawner,
+            spawner: self.context.spawner,
             program: qemu.path.clone(),
             vmlinux: kernel.vmlinux.clone(),
-            initramfs: microvm::initramfs(self.home, kernel)?,
+            initramfs: microvm::initramfs(self.context.home, kernel)?,
             root: image.path.clone(),
             scratch,
-            scratch_dir: rundir::scratch_dir(self.env).to_owned(),
+            scratch_dir: rundir::scratch_dir(self.context.env).to_owned(),
             cache,
             lease: self.lease.map(Lease::share).transpose()?,
             console_log: self.console_log.and_then(report::console_log),
@@ -164,12 +224,12 @@ const MOST_AGENTS: usize = 8;
 const AGENTS: &str = "agents";
 
 /// Where [`agent`] keeps its file.
-pub(super) fn agent_path(home: &Home) -> PathBuf {
+pub(crate) fn agent_path(home: &Home) -> PathBuf {
     home.root().join(AGENTS).join(Key::from(Sha256::new_with_prefix(guest::AGENT)).as_str())
 }
 
 /// The agent's program as a file that can be bound: one for each content, for all runs.
-pub(super) fn agent(home: &Home) -> Result<PathBuf> {
+fn agent(home: &Home) -> Result<PathBuf> {
     let directory = home.dir(AGENTS)?;
     let path = agent_path(home);
     if path.exists() {
@@ -184,4 +244,21 @@ pub(super) fn agent(home: &Home) -> Result<PathBuf> {
     file.into_temp_path().persist(&path).with_context(context)?;
     home::bound(&directory, MOST_AGENTS, |_| true)?;
     Ok(path)
+}
+
+/// What the cache's daemon serves, and for whom.
+pub(crate) fn served(plan: &Plan) -> Option<(share::Directory, share::Owner)> {
+    let cache = plan.cache.as_ref()?;
+    let access = match cache.mode.writes() {
+        CacheWrites::Through => share::Access::ReadWrite,
+        CacheWrites::Overlay | CacheWrites::Refused => share::Access::ReadOnly,
+    };
+    let caching = match cache.sharing {
+        CacheSharing::Shared => share::Caching::Shared,
+        // The lease excludes all others.
+        CacheSharing::Locked | CacheSharing::Private => share::Caching::Alone,
+    };
+    let path = cache.directory.clone();
+    let directory = share::Directory { path, access, caching, inside: plan.owner.ids() };
+    Some((directory, share::Owner { uid: plan.owner.uid, gid: plan.owner.gid }))
 }

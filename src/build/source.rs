@@ -15,7 +15,7 @@ const IGNORE_FILE: &str = ".melangeignore";
 
 /// Paths relative to `source` that are hidden from the build: those of `ours`, and of patterns; a hidden directory stands
 /// for all below it.
-pub(super) fn hidden<'p>(source: &Path, ours: impl IntoIterator<Item = &'p Path>) -> Result<Vec<PathBuf>> {
+pub(crate) fn hidden<'p>(source: &Path, ours: impl IntoIterator<Item = &'p Path>) -> Result<Vec<PathBuf>> {
     let mut hidden: Vec<PathBuf> = ours.into_iter().filter_map(|path| below(source, path)).collect();
     let patterns = source.join(IGNORE_FILE);
     if patterns.is_file() {

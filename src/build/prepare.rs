@@ -1,4 +1,4 @@
-//! Everything between a recipe and a launch: what the host has is looked up once, and the plan is made of it.
+//! Everything between a request and a launch: what the host has is looked up once, and the plan is made of it.
 //!
 //! Only the runner that was asked for is looked for: a sandbox never asks QEMU for its version.
 
@@ -7,9 +7,13 @@ pub(super) mod qemu;
 use std::{fs, path::Path};
 
 use anyhow::Result;
+use kiln_protocol::{Stdin, Step};
 
+use super::{Request, injected};
 use crate::{
+    cache::Lease,
     compile::Recipe,
+    engine::Gifts,
     env::Env,
     event::{Event, Sink},
     exit::Failure,
@@ -17,8 +21,8 @@ use crate::{
     host::{self, Host, bubblewrap::Bubblewrap, cgroup::Cgroups, docker::Docker},
     image::{Store, locate},
     plan::{
-        self, AcceleratorWish, CacheWrites, Facts, ImageRecipe, ImageReference, Mapped, Plan, PlatformFacts,
-        RootForm, RunnerKind, Wishes, map_packages,
+        self, CacheWrites, Facts, ImageRecipe, ImageReference, Mapped, Plan, PlatformFacts, RootForm,
+        RunnerKind, Wanted, Wishes, map_packages,
     },
     process::Spawner,
     rundir,
@@ -27,47 +31,68 @@ use crate::{
 /// The root of a guest where neither the command line nor the build file says more.
 const DEFAULT_IMAGE: &str = "debian:bookworm";
 
-/// A plan and what it is launched with.
-pub(super) struct Prepared {
-    pub plan: Plan,
-    pub store: Store,
-    pub backend: Backend,
+/// A plan, and what was found on this host for it.
+pub(crate) struct Resolved {
+    pub(crate) plan: Plan,
+    pub(crate) store: Store,
+    pub(crate) backend: Backend,
+}
+
+/// All that a launch needs.
+pub(crate) struct Prepared {
+    pub(super) resolved: Resolved,
+    pub(super) request: Request,
+    pub(super) gifts: Gifts,
+    pub(super) lease: Option<Lease>,
+}
+
+impl Prepared {
+    /// The plan.
+    pub(crate) fn plan(&self) -> &Plan {
+        &self.resolved.plan
+    }
+
+    /// The same guest for one command in the place of the build file's steps.
+    pub(crate) fn for_command(mut self, wanted: Wanted, stdin: Stdin) -> (Self, Step) {
+        let Request { recipe, wishes, .. } = &self.request;
+        let plan = self.resolved.plan.without_steps();
+        let step = plan::command(recipe, wishes, &plan, &shell(&plan.image), wanted, stdin);
+        self.resolved.plan = plan;
+        (self, step)
+    }
 }
 
 /// What was found on this host for the one runner that was asked for.
-pub(super) enum Backend {
+pub(crate) enum Backend {
     Qemu(Box<qemu::Parts>),
     Docker(Docker),
     Bubblewrap(Bubblewrap),
 }
 
-/// What is asked for, and with what it is answered.
-pub(super) struct Question<'a> {
-    pub recipe: &'a Recipe,
-    pub wishes: &'a Wishes,
-    pub accelerator: AcceleratorWish,
-    pub env: &'a Env,
-    pub home: &'a Home,
-    pub spawner: &'a Spawner,
-}
-
 /// Looks at the host and makes the plan. Starts nothing but programs that are asked for their version, and, for a microVM
 /// and `auto`, the probe of KVM where no verdict is kept.
-pub(super) async fn prepare(question: Question<'_>, sink: &mut dyn Sink) -> Result<Prepared> {
-    let Question { recipe, wishes, env, home, .. } = question;
+pub(super) async fn resolve(
+    request: &Request,
+    env: &Env,
+    home: &Home,
+    spawner: &Spawner,
+    sink: &mut dyn Sink,
+) -> Result<Resolved> {
+    let Request { recipe, wishes, .. } = request;
+    let tools = Tools { env, home, spawner };
     let host = Host::probe();
     let image = image(recipe, wishes, sink)?;
     let shell = shell(&image);
     let (plan, backend) = match wishes.runner {
         RunnerKind::Qemu => {
-            let found = qemu::find(&question, &host, sink).await?;
+            let found = qemu::find(wishes.accelerator, &tools, &host, sink).await?;
             let facts = Facts { host, platform: found.facts(wishes), image, shell };
             let plan = plan::resolve(recipe, wishes, facts)?;
-            let parts = found.complete(&question, &plan, sink).await?;
+            let parts = found.complete(&tools, &plan, sink).await?;
             (plan, Backend::Qemu(Box::new(parts)))
         }
         RunnerKind::Docker => {
-            let docker = host::docker::find_once(env, home, question.spawner).await?;
+            let docker = host::docker::find_once(env, home, spawner).await?;
             let facts = Facts { host, platform: PlatformFacts::Docker, image, shell };
             (plan::resolve(recipe, wishes, facts)?, Backend::Docker(docker))
         }
@@ -75,7 +100,7 @@ pub(super) async fn prepare(question: Question<'_>, sink: &mut dyn Sink) -> Resu
             let images = home.dir("images")?;
             let shown = [wishes.source.as_deref(), wishes.cache_dir.as_deref(), Some(&images)];
             let shown: Vec<&Path> = shown.into_iter().flatten().collect();
-            let found = host::bubblewrap::find(env, question.spawner, &host, &shown).await?;
+            let found = host::bubblewrap::find(env, spawner, &host, &shown).await?;
             let root = if found.mounts_images { RootForm::Image } else { RootForm::Tree };
             let resolver = fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
             let platform =
@@ -87,11 +112,18 @@ pub(super) async fn prepare(question: Question<'_>, sink: &mut dyn Sink) -> Resu
             (plan, Backend::Bubblewrap(found))
         }
     };
-    let hidden = super::supplies::hidden(&plan.supplies, plan.source.as_deref());
+    let hidden = injected::hidden(&plan.supplies, plan.source.as_deref());
     for text in plan.notes.iter().cloned().chain(hidden) {
         sink.emit(Event::Note { text });
     }
-    Ok(Prepared { plan, store: Store::open(home, env)?, backend })
+    Ok(Resolved { plan, store: Store::open(home, env)?, backend })
+}
+
+/// How a host is looked at.
+pub(super) struct Tools<'a> {
+    pub(super) env: &'a Env,
+    pub(super) home: &'a Home,
+    pub(super) spawner: &'a Spawner,
 }
 
 /// What a sandbox of root lacks without ids of its own.
@@ -159,7 +191,7 @@ fn debian_arch(arch: crate::compile::Arch) -> Result<&'static str, Failure> {
 }
 
 /// The shell that knows `pipefail` and `[[`: `/bin/sh` where it is one of bash or busybox, else `/bin/bash`. Debian's is dash.
-pub(super) fn shell(image: &ImageRecipe) -> String {
+fn shell(image: &ImageRecipe) -> String {
     const BASH: &str = "/bin/bash";
     let of_tree = |root: &Path| match fs::read_link(root.join("bin/sh")) {
         Ok(target) if target.ends_with("dash") => BASH,

@@ -1,0 +1,140 @@
+//! The lease of the cache that a guest uses: taken before it is planned in full, held for as long as it lives.
+
+use anyhow::Result;
+
+use super::{Context, Prepared, Request, offline, prepare};
+use crate::{
+    cache::{self, Lease, Request as LeaseRequest, Strength},
+    ecosystem::{self, Lock},
+    engine::Gifts,
+    event::{Event, Sink},
+    plan::{self, CacheMode, CachePlan, CacheSharing, CacheWrites, Plan},
+};
+
+/// A request that has its lease.
+pub(crate) struct Leased {
+    pub(super) request: Request,
+    pub(super) gifts: Gifts,
+    pub(super) lease: Option<Lease>,
+}
+
+impl Leased {
+    /// Makes the plan, of this host.
+    ///
+    /// # Errors
+    /// For what this host or the build file cannot do.
+    pub(crate) async fn prepare(self, context: &Context<'_>, sink: &mut dyn Sink) -> Result<Prepared> {
+        let Self { request, gifts, lease } = self;
+        let Context { env, home, spawner, .. } = *context;
+        offline::check(&request.recipe, &request.wishes)?;
+        let resolved = prepare::resolve(&request, env, home, spawner, sink).await?;
+        Ok(Prepared { resolved, request, gifts, lease })
+    }
+}
+
+/// Takes the lease of the cache, waiting for it if need be; with `private` it may be that of another directory, and the
+/// request names that one from then on.
+pub(super) async fn acquire(
+    request: &mut Request,
+    context: &Context<'_>,
+    sink: &mut dyn Sink,
+) -> Result<Option<Lease>> {
+    let Some(plan) = plan::cache_plan(&request.wishes)? else { return Ok(None) };
+    let home = context.home;
+    cache::create(&plan.directory)?;
+    cache::apart(home, &plan.directory)?;
+    if matches!(plan.mode, CacheMode::Rw | CacheMode::Commit) {
+        cache::writable(&plan.directory)?;
+    }
+    if let Err(error) = cache::sweep(home) {
+        tracing::debug!(error = %format!("{error:#}"), "what is left of caches that are gone stays");
+    }
+    let who = format!("{}, mode {}", request.recipe.package.name, plan.mode.name());
+    if let Some(text) = warning(&plan) {
+        sink.emit(Event::Note { text });
+    }
+    let strength = match plan.sharing {
+        CacheSharing::Shared => Strength::Shared,
+        CacheSharing::Locked | CacheSharing::Private => Strength::Exclusive,
+    };
+    let asked = LeaseRequest { directory: plan.directory.clone(), strength, who, limit: request.cache_wait };
+    let mut interrupts = context.interrupts.clone();
+    let acquiring = async {
+        match plan.sharing {
+            CacheSharing::Shared | CacheSharing::Locked => Lease::acquire(home, asked, sink).await,
+            CacheSharing::Private => cache::private(home, &asked, sink).await,
+        }
+    };
+    let lease = tokio::select! {
+        lease = acquiring => lease?,
+        error = interrupts.refuse() => return Err(error),
+    };
+    if lease.directory() != plan.directory {
+        let text = format!(
+            "the cache {} is in use: this build has one of its own, {}",
+            plan.directory.display(),
+            lease.directory().display()
+        );
+        sink.emit(Event::Note { text });
+        request.wishes.cache_dir = Some(lease.directory().to_owned());
+    }
+    Ok(Some(lease))
+}
+
+/// After a guest's last process has ended: what it wrote straight into the cache keeps no rights there, and no other owner.
+pub(super) fn end_writes(lease: Option<&Lease>, sink: &mut dyn Sink) -> Result<()> {
+    let Some(lease) = lease else { return Ok(()) };
+    let scrubbed = lease.end_writes()?;
+    let mended = scrubbed.words().map(|words| format!("mended in the cache: {words}"));
+    let failure =
+        scrubbed.failure().map(|words| format!("the cache {}: {words}", lease.directory().display()));
+    mended.into_iter().chain(failure).for_each(|text| sink.emit(Event::Note { text }));
+    Ok(())
+}
+
+/// The end of a guest's use of the cache.
+pub(super) fn end(lease: &Lease, plan: &Plan) -> Result<()> {
+    if plan.writes_through()
+        && let Err(error) = lease.remove_unused()
+    {
+        // They are in nobody's way.
+        tracing::debug!(error = %format!("{error:#}"), "empty directories of the cache stay");
+    }
+    lease.finish()
+}
+
+/// What is said to those who let builds write one directory at the same time: not every tool is safe there.
+fn warning(plan: &CachePlan) -> Option<String> {
+    if plan.sharing != CacheSharing::Shared || plan.mode.writes() != CacheWrites::Through {
+        return None;
+    }
+    let careless: Vec<&str> =
+        ecosystem::always().filter(|tool| tool.lock == Lock::None).map(|tool| tool.name).collect();
+    Some(format!(
+        "builds that write this cache at the same time can spoil what {} keep there, which take no locks: \
+         --cache-sharing locked, or --cache-mode commit, is safe",
+        careless.join(", ")
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::CacheShare;
+
+    #[test]
+    fn who_lets_builds_write_at_the_same_time_is_told_whose_directories_they_can_spoil() {
+        let plan =
+            |mode, sharing| CachePlan { directory: "/c".into(), mode, share: CacheShare::Bind, sharing };
+        let text = warning(&plan(CacheMode::Rw, CacheSharing::Shared)).expect("a warning");
+        assert!(text.contains("what composer, npm, maven keep"), "{text}");
+        for (mode, sharing) in [
+            (CacheMode::Rw, CacheSharing::Locked),
+            (CacheMode::Rw, CacheSharing::Private),
+            (CacheMode::Commit, CacheSharing::Shared),
+            (CacheMode::Discard, CacheSharing::Shared),
+        ] {
+            assert_eq!(warning(&plan(mode, sharing)), None, "{mode:?}, {sharing:?}");
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! A launched guest -> what became of it. However it ends, what the stages before have taken is released here.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use kiln_protocol::{ExitStatus, Step};
+
+use super::{Launched, lease};
+use crate::{
+    cache::{self, CommitLimit, Lease},
+    engine::{BuildOutcome, Commit, Console, Engine, OnFailure, Outputs},
+    event::{Event, Phases, Sink},
+    package::Limits,
+    plan::CacheMode,
+    runner::Runner,
+};
+
+/// What a build does besides its plan.
+pub(crate) struct BuildTask<'a> {
+    /// How much of the cache's changes a commit takes.
+    pub(crate) commit_limit: CommitLimit,
+    /// Who gets a shell in the place of a step that fails.
+    pub(crate) console: Option<&'a mut dyn Console>,
+    /// Where the workspace of a step that fails is kept, as a tar.
+    pub(crate) keep: Option<PathBuf>,
+    /// The command that does the same and opens a shell at a step that fails.
+    pub(crate) rerun_command: String,
+}
+
+impl Launched<'_> {
+    /// Runs all steps and takes the packages out of the guest; reports what became of the cache.
+    ///
+    /// # Errors
+    /// The first of: what ended the build, what could not be cleaned up, what could not be kept in the cache.
+    pub(crate) async fn build(
+        self,
+        task: BuildTask<'_>,
+        sink: &mut dyn Sink,
+        phases: &mut Phases,
+    ) -> Result<()> {
+        let Self { context, plan, gifts, lease, mut runner, held } = self;
+        let BuildTask { commit_limit: limit, console, keep, rerun_command } = task;
+        let commits = plan.cache.as_ref().is_some_and(|cache| cache.mode == CacheMode::Commit);
+        let commit = lease.clone().filter(|_| commits).map(|lease| Commit { lease, limit });
+        let outputs = Outputs { limits: Limits::default(), commit };
+        let on_failure = OnFailure { console, keep, rerun_command };
+        let engine = Engine { plan: &plan, sink, interrupts: context.interrupts.clone(), gifts, phases };
+        let BuildOutcome { result, writes, reused } =
+            engine.build(runner.as_mut(), outputs, on_failure).await;
+        let stopped = stop(runner, lease.as_deref(), sink, phases).await;
+        let writes = match &plan.cache {
+            Some(cache) if cache.mode == CacheMode::Rw => cache::written(context.home, cache, held.as_ref())?,
+            Some(_) | None => writes,
+        };
+        let report = cache::report(plan.cache.as_ref(), held.as_ref(), &writes, &reused, result.is_ok());
+        sink.emit(Event::Cache(report));
+        let released = lease.map_or(Ok(()), |lease| lease::end(&lease, &plan));
+        result.and(stopped).and(released)
+    }
+
+    /// Runs one command, with a person or a pipe at its other end.
+    ///
+    /// # Errors
+    /// As [`Self::build`]; how the command ends is no error.
+    pub(crate) async fn run_command(
+        self,
+        step: Step,
+        console: &mut dyn Console,
+        sink: &mut dyn Sink,
+        phases: &mut Phases,
+    ) -> Result<ExitStatus> {
+        let Self { context, plan, gifts, lease, mut runner, held: _ } = self;
+        let engine = Engine { plan: &plan, sink, interrupts: context.interrupts.clone(), gifts, phases };
+        let result = engine.run_command(runner.as_mut(), step, console).await;
+        let stopped = stop(runner, lease.as_deref(), sink, phases).await;
+        let released = lease.map_or(Ok(()), |lease| lease::end(&lease, &plan));
+        result.and_then(|status| stopped.and(released).map(|()| status))
+    }
+}
+
+/// Stops what still runs, and looks after what it has written straight into the cache.
+async fn stop(
+    mut runner: Box<dyn Runner + '_>,
+    lease: Option<&Lease>,
+    sink: &mut dyn Sink,
+    phases: &mut Phases,
+) -> Result<()> {
+    phases.enter("shutdown");
+    let cleaned = runner.clean().await;
+    phases.enter("cache");
+    runner.remarks().into_iter().for_each(|text| sink.emit(Event::Note { text }));
+    drop(runner);
+    let scrubbed = lease::end_writes(lease, sink);
+    cleaned.and(scrubbed)
+}

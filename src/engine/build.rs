@@ -1,0 +1,205 @@
+//! A build in its guest: its steps, then what leaves the guest.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use kiln_protocol::{ExitStatus, FromGuest, LinkScope, ToGuest};
+use tokio::{sync::mpsc, time::Instant};
+
+use super::{
+    ARCHIVE_PIECES, CANCEL_GRACE, Engine, OnFailure, Outputs, STEP_GRACE,
+    archive::Archive,
+    conversation::{Conversation, Wake},
+    failure, named,
+    output::{self, Output},
+};
+use crate::{
+    cache::{Reused, Staged, Writes},
+    event::{Event, StepName},
+    package::{self, Artifact, Normalization},
+    plan::{Plan, PlannedStep},
+    runner::Runner,
+};
+
+/// Said at the first signal, since the end in order can take [`CANCEL_GRACE`].
+const INTERRUPTED: &str = "interrupted: the step is being ended; a second signal ends the build at once";
+
+/// A build that runs.
+pub(super) struct Build<'e, 'c> {
+    pub(super) engine: Engine<'e>,
+    pub(super) outputs: Outputs,
+    pub(super) on_failure: OnFailure<'c>,
+    pub(super) writes: Writes,
+    pub(super) reused: Reused,
+}
+
+impl Build<'_, '_> {
+    pub(super) async fn run(&mut self, runner: &mut dyn Runner) -> Result<()> {
+        self.engine.phases.enter("boot");
+        let plan = self.engine.plan;
+        let launched = runner.launch(plan).await?;
+        let mut talk = self.engine.conversation(launched);
+        let result = self.work(&mut talk).await;
+        self.engine.phases.enter("shutdown");
+        match &result {
+            // A guest that wrote too much may still be sending.
+            Ok(_) if plan.ends_in_order() && !matches!(self.writes, Writes::TooMuch(_)) => {
+                self.engine.shut_down(&mut talk).await?;
+            }
+            Ok(_) | Err(_) => talk.kill(),
+        }
+        self.engine.await_end(&mut talk).await;
+        // Only now has the build succeeded.
+        if let (Some(staged), Some(commit)) = (result?, self.outputs.commit.take()) {
+            self.engine.phases.enter("commit");
+            self.merge(staged, commit).await?;
+        }
+        Ok(())
+    }
+
+    async fn work(&mut self, talk: &mut Conversation) -> Result<Option<Box<Staged>>> {
+        let mut deadline = self.engine.plan.timeout.map(|limit| (Instant::now() + limit, limit));
+        self.engine.prepare(talk).await?;
+        self.engine.give(talk).await?;
+        self.listen(talk).await;
+        self.engine.phases.enter("steps");
+        for planned in &self.engine.plan.steps {
+            let status = self.step(talk, planned, deadline).await?;
+            if !status.success() {
+                let failed = Instant::now();
+                self.after_failure(talk, planned, status).await?;
+                // A person at a shell does not use up the build's time.
+                deadline = deadline.map(|(at, limit)| (at + failed.elapsed(), limit));
+            }
+        }
+        self.engine.phases.enter("artifacts");
+        self.export(talk).await?;
+        self.ask_for_reads(talk).await?;
+        self.engine.phases.enter("cache");
+        let Some(commit) = self.outputs.commit.clone() else { return Ok(None) };
+        self.stage(talk, commit).await
+    }
+
+    async fn step(
+        &mut self,
+        talk: &mut Conversation,
+        planned: &PlannedStep,
+        whole: Option<(Instant, Duration)>,
+    ) -> Result<ExitStatus> {
+        let name = StepName { index: planned.step.index, name: planned.name.clone() };
+        self.engine.sink.emit(Event::StepStarted { step: name.clone() });
+        // The guest's own clock stands still while an emulated processor waits for the host's.
+        let started = Instant::now();
+        let own = planned.step.timeout_ms.map(Duration::from_millis);
+        let patience = own.map(|limit| Instant::now() + limit + STEP_GRACE);
+        let deadline = [patience, whole.map(|(at, _)| at)].into_iter().flatten().min();
+        talk.say(&ToGuest::Run(planned.step.clone()))?;
+        let mut output =
+            Output::new(self.engine.plan, planned.step.index, self.engine.gifts.mask(self.engine.plan));
+        let status = loop {
+            let wake = tokio::select! {
+                wake = talk.wake(deadline) => wake?,
+                () = output.moment() => {
+                    output.pause(self.engine.sink, None)?;
+                    continue;
+                }
+            };
+            match wake {
+                Wake::Message(FromGuest::Output { step, stream, bytes }) => {
+                    output.push(self.engine.sink, step, stream, &bytes)?
+                }
+                Wake::Message(FromGuest::Ended { step, status }) if step == planned.step.index => {
+                    break status;
+                }
+                Wake::Message(FromGuest::Refused { why, .. }) => {
+                    return Err(failure::refused(&planned.name, &why, talk));
+                }
+                Wake::Message(other) => return Err(failure::unexpected(&other, "while a step ran", talk)),
+                Wake::Ended(ended) => {
+                    return Err(failure::died(&ended, &format!("during step {:?}", planned.name), talk));
+                }
+                Wake::Interrupted(signal) => {
+                    self.engine.sink.emit(Event::Note { text: INTERRUPTED.into() });
+                    self.cancel(talk, &mut output).await;
+                    self.finish_step(&name, ExitStatus::Cancelled, started.elapsed());
+                    return Err(signal.failure().into());
+                }
+                Wake::Deadline => {
+                    self.cancel(talk, &mut output).await;
+                    self.finish_step(&name, ExitStatus::TimedOut, started.elapsed());
+                    let whole = whole.filter(|(at, _)| Instant::now() >= *at).map(|(_, limit)| limit);
+                    let limit = whole.or(own).unwrap_or_default();
+                    return Err(failure::timed_out(&planned.name, limit, whole.is_some()));
+                }
+            }
+        };
+        output.finish(self.engine.sink);
+        self.finish_step(&name, status, started.elapsed());
+        Ok(status)
+    }
+
+    fn finish_step(&mut self, step: &StepName, status: ExitStatus, duration: Duration) {
+        self.engine.sink.emit(Event::StepFinished { step: step.clone(), status: named(status), duration });
+    }
+
+    /// Tells the agent to end the step, and shows what it still wrote. An agent that does something else does not change why the
+    /// build ends: the machine is killed next.
+    async fn cancel(&mut self, talk: &mut Conversation, output: &mut Output) {
+        let deadline = Some(Instant::now() + CANCEL_GRACE);
+        if talk.say(&ToGuest::Cancel).is_ok() {
+            while let Ok(Wake::Message(FromGuest::Output { step, stream, bytes })) = talk.wake(deadline).await
+            {
+                if output.push(self.engine.sink, step, stream, &bytes).is_err() {
+                    break;
+                }
+            }
+        }
+        output.finish(self.engine.sink);
+    }
+
+    async fn export(&mut self, talk: &mut Conversation) -> Result<()> {
+        talk.say(&ToGuest::Export { root: crate::plan::OUTPUT.into(), links: LinkScope::Child })?;
+        let (sender, receiver) = mpsc::channel::<Vec<u8>>(ARCHIVE_PIECES);
+        let packages: Vec<package::Package> = self
+            .engine
+            .plan
+            .artifacts
+            .iter()
+            .map(|a| package::Package { name: a.package.clone(), file_stem: a.file_stem.clone() })
+            .collect();
+        let (out_dir, limits) = (self.engine.plan.out_dir.clone(), self.outputs.limits.clone());
+        let Plan { build_date: mtime, build_ids: (build_uid, build_gid), .. } = *self.engine.plan;
+        let normalization = Normalization { mtime, build_uid, build_gid };
+        let writer = tokio::task::spawn_blocking(move || {
+            package::collect(output::Pieces::new(receiver), &packages, normalization, &out_dir, &limits)
+        });
+        let streamed = self.stream(talk, sender, "artifacts").await;
+        let collected = writer.await.context("the writer of the artifacts panicked")?;
+        // A writer that refused the stream knows better than the sender, who only sees a closed pipe.
+        match (streamed, collected) {
+            (Ok(()), Ok(artifacts)) => {
+                for artifact in artifacts {
+                    let Artifact { package, path, bytes, entries } = artifact;
+                    self.engine.sink.emit(Event::Artifact { package, path, bytes, entries });
+                }
+                Ok(())
+            }
+            (Err(error), _) if !output::is_refusal(&error) => Err(error),
+            (_, Err(error)) => Err(error),
+            (Err(error), Ok(_)) => Err(error),
+        }
+    }
+
+    pub(super) async fn stream(
+        &mut self,
+        talk: &mut Conversation,
+        sender: mpsc::Sender<Vec<u8>>,
+        what: &'static str,
+    ) -> Result<()> {
+        let mut archive = Archive::new(what, self.engine.plan.timeout);
+        while let Some(bytes) = archive.next(talk).await? {
+            output::hand_over(&sender, bytes).await?;
+        }
+        Ok(())
+    }
+}

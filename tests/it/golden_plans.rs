@@ -1,0 +1,232 @@
+//! The heart: what a recipe, wishes and a host become. Every change of a plan shows up in a golden file, of which there is one
+//! for each way in which backend, cache mode, user, share and network meet. `KILN_UPDATE_GOLDEN=1 cargo test --test it golden_plans`
+//! writes them anew.
+
+use std::{collections::BTreeSet, fmt::Write, fs, path::Path};
+
+use kiln::{
+    compile::{self, Arch, Options, Recipe},
+    host::{Host, bubblewrap::Ids, cgroup::Cgroups},
+    manifest,
+    pipelines::Library,
+    plan::{
+        Accelerator, AcceleratorWish, CacheModeWish, Facts, HostLoopback, ImageRecipe, ImageSource,
+        InsecureRepositories, Network, Plan, Platform, PlatformFacts, RootForm, RunnerKind, Slirp, Supplies,
+        Trace, VirtiofsWish, Wishes, resolve,
+    },
+};
+
+/// A build file with something for every part of a plan; `USER` is whom steps run as.
+const BUILD_FILE: &str = "package:
+  name: p
+  version: 1.2
+  epoch: 3
+environment:
+  contents: {packages: [build-base]}
+  accounts:
+    run-as: USER
+    users: [{username: build, uid: 1000, gid: 1000}]
+    groups: [{groupname: build, gid: 1000}]
+pipeline: [{runs: make}]
+subpackages: [{name: p-dev, pipeline: [{runs: 'mkdir x'}]}]
+";
+
+fn recipe(user: &str) -> Recipe {
+    let text = BUILD_FILE.replace("USER", user);
+    let manifest = manifest::parse(&text, Path::new("p.yaml")).expect("it is valid");
+    compile::compile(&manifest, &Options::new(Arch::X86_64), &Library::new([])).expect("it compiles")
+}
+
+/// A backend, as a case names it.
+#[derive(Clone, Copy)]
+enum Backend {
+    Qemu(VirtiofsWish),
+    Docker,
+    Bubblewrap(Ids),
+}
+
+/// What a golden file is of.
+#[derive(Clone, Copy)]
+struct Case {
+    backend: Backend,
+    mode: Option<CacheModeWish>,
+    user: &'static str,
+    network: Network,
+    source: bool,
+}
+
+const MODES: [(CacheModeWish, &str); 4] = [
+    (CacheModeWish::Discard, "discard"),
+    (CacheModeWish::Ro, "ro"),
+    (CacheModeWish::Rw, "rw"),
+    (CacheModeWish::Commit, "commit"),
+];
+
+const BACKENDS: [(Backend, &str); 7] = [
+    (Backend::Qemu(VirtiofsWish::Off), "qemu-9p"),
+    (Backend::Qemu(VirtiofsWish::Spawned), "qemu-virtiofs"),
+    (Backend::Docker, "docker"),
+    (Backend::Bubblewrap(Ids::Own), "bubblewrap-own"),
+    (Backend::Bubblewrap(Ids::Root), "bubblewrap-root"),
+    (Backend::Bubblewrap(Ids::Range), "bubblewrap-range"),
+    (Backend::Bubblewrap(Ids::Sole), "bubblewrap-sole"),
+];
+
+/// All of them, with their names.
+fn cases() -> Vec<(String, Case)> {
+    let mut cases = Vec::new();
+    for (backend, name) in BACKENDS {
+        let usual = Case { backend, mode: None, user: "build", network: Network::On, source: true };
+        // Where the user makes no difference to the mounts, one is enough.
+        let users: &[&str] = match backend {
+            Backend::Bubblewrap(Ids::Range | Ids::Sole | Ids::Root) => &["build"],
+            Backend::Qemu(_) | Backend::Docker | Backend::Bubblewrap(Ids::Own) => &["root", "build"],
+        };
+        for &user in users {
+            cases.extend(
+                MODES.map(|(mode, of)| (format!("{name}-{of}-{user}"), Case { mode: Some(mode), user, ..usual })),
+            );
+        }
+        cases.push((format!("{name}-no-cache"), Case { network: Network::Off, ..usual }));
+        cases.push((format!("{name}-no-source"), Case { source: false, ..usual }));
+    }
+    cases
+}
+
+fn wishes(case: Case) -> Wishes {
+    let (runner, virtiofs) = match case.backend {
+        Backend::Qemu(virtiofs) => (RunnerKind::Qemu, virtiofs),
+        Backend::Docker => (RunnerKind::Docker, VirtiofsWish::Off),
+        Backend::Bubblewrap(_) => (RunnerKind::Bubblewrap, VirtiofsWish::Off),
+    };
+    Wishes {
+        build_file: "p.yaml".into(),
+        runner,
+        accelerator: AcceleratorWish::Auto,
+        image: None,
+        insecure_repositories: InsecureRepositories::Refused,
+        source: case.source.then(|| "/src/p".into()),
+        hidden: vec!["packages".into(), "secret".into()],
+        cache_dir: case.mode.map(|_| "/cache".into()),
+        cache_mode: case.mode.unwrap_or(CacheModeWish::Auto),
+        cache_sharing: None,
+        virtiofs,
+        out_dir: "/out".into(),
+        memory: None,
+        cpus: None,
+        cpu_model: None,
+        disk: None,
+        granted: BTreeSet::new(),
+        network: case.network,
+        host_loopback: HostLoopback::Off,
+        trace: Trace::Off,
+        boot_timeout: None,
+        step_timeout: None,
+        timeout: None,
+        source_date_epoch: 0,
+        supplies: Supplies::default(),
+        slirp: Slirp::default(),
+        kernel_arguments: String::new(),
+    }
+}
+
+fn facts(case: Case) -> Facts {
+    // Only root of the machine makes these two.
+    let root = matches!(case.backend, Backend::Bubblewrap(Ids::Own | Ids::Root));
+    let (uid, user) = if root { (0, "root") } else { (1001, "somebody") };
+    let host = Host {
+        arch: "x86_64".into(),
+        uid,
+        gid: uid,
+        user: user.into(),
+        cpus: 2,
+        memory_mib: 16_384,
+        tsc_khz: Some(2_400_000),
+    };
+    let platform = match case.backend {
+        Backend::Qemu(_) => PlatformFacts::Qemu { accelerator: Accelerator::Tcg, modules: Vec::new() },
+        Backend::Docker => PlatformFacts::Docker,
+        Backend::Bubblewrap(ids) => PlatformFacts::Bubblewrap {
+            resolver: "nameserver 192.0.2.1\n".into(),
+            ids,
+            root: if root { RootForm::Image } else { RootForm::Tree },
+            cgroups: Cgroups::default(),
+        },
+    };
+    let suite = ImageSource::Debian { suite: "bookworm".into() };
+    let image = ImageRecipe::new(suite, Vec::new(), Vec::new(), "amd64").expect("an image");
+    Facts { host, platform, image, shell: "/bin/bash".into() }
+}
+
+/// A plan, one thing a line; what is the same in all plans (limits, names of system calls, steps) is left to other tests.
+fn lines(plan: &Plan) -> String {
+    let Plan { cache, owner, platform, world, network, boot_timeout, notes, source, steps, .. } = plan;
+    let mut text = String::new();
+    let mut line = |name: &str, value: &dyn erased::Json| {
+        writeln!(text, "{name} {}", value.json()).expect("writing to a string");
+    };
+    line("source", source);
+    line("cache", cache);
+    line("owner", owner);
+    line("network", network);
+    line("boot_timeout_ms", &boot_timeout.as_millis());
+    match platform {
+        Platform::Qemu(machine) => line("machine", machine),
+        Platform::Docker(binds) => binds.iter().for_each(|bind| line("bind", bind)),
+        Platform::Bubblewrap(sandbox) => {
+            line("ids", &sandbox.ids);
+            line("root", &sandbox.root);
+            sandbox.binds.iter().for_each(|bind| line("bind", bind));
+            sandbox.groups.iter().for_each(|group| line("group", group));
+        }
+    }
+    line("hostname", &world.hostname);
+    line("guest_network", &world.network);
+    world.mounts.iter().for_each(|mount| line("mount", mount));
+    world.files.iter().for_each(|file| line("file", file));
+    line("user_namespace", &world.user_namespace);
+    line("seccomp_filters", &world.seccomp.len());
+    line("capabilities", &world.capabilities);
+    line("counted", &world.counted);
+    world.closing.iter().for_each(|closing| line("closing", closing));
+    steps.iter().for_each(|planned| line("step_user", &planned.step.user));
+    notes.iter().for_each(|note| line("note", note));
+    text
+}
+
+mod erased {
+    /// Anything that is JSON.
+    pub(super) trait Json {
+        fn json(&self) -> String;
+    }
+
+    impl<T: serde::Serialize> Json for T {
+        fn json(&self) -> String {
+            serde_json::to_string(self).expect("it is JSON")
+        }
+    }
+}
+
+#[test]
+fn plans_are_the_golden_ones() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/plans");
+    let (mut wrong, mut names) = (Vec::new(), BTreeSet::new());
+    for (name, case) in cases() {
+        let plan = resolve(&recipe(case.user), &wishes(case), facts(case)).expect("it can be planned");
+        let (made, golden) = (lines(&plan), directory.join(format!("{name}.plan")));
+        if std::env::var_os("KILN_UPDATE_GOLDEN").is_some() {
+            fs::create_dir_all(&directory).expect("the directory can be made");
+            fs::write(&golden, &made).expect("the golden file can be written");
+        }
+        if fs::read_to_string(&golden).is_ok_and(|kept| kept == made) {
+            names.insert(format!("{name}.plan"));
+        } else {
+            wrong.push(format!("{name}:\n{made}"));
+        }
+    }
+    assert!(wrong.is_empty(), "KILN_UPDATE_GOLDEN=1 writes these anew:\n{}", wrong.join("\n"));
+    let kept = fs::read_dir(&directory).expect("the directory is there");
+    let kept: BTreeSet<String> =
+        kept.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect();
+    assert_eq!(kept, names, "a golden file belongs to no case");
+}
