@@ -16,6 +16,8 @@ use kiln::{
     },
 };
 
+use serde::Serialize;
+
 /// A build file with something for every part of a plan; `USER` is whom steps run as.
 const BUILD_FILE: &str = "package:
   name: p
@@ -84,7 +86,9 @@ fn cases() -> Vec<(String, Case)> {
         };
         for &user in users {
             cases.extend(
-                MODES.map(|(mode, of)| (format!("{name}-{of}-{user}"), Case { mode: Some(mode), user, ..usual })),
+                MODES.map(|(mode, of)| {
+                    (format!("{name}-{of}-{user}"), Case { mode: Some(mode), user, ..usual })
+                }),
             );
         }
         cases.push((format!("{name}-no-cache"), Case { network: Network::Off, ..usual }));
@@ -161,49 +165,48 @@ fn facts(case: Case) -> Facts {
 /// A plan, one thing a line; what is the same in all plans (limits, names of system calls, steps) is left to other tests.
 fn lines(plan: &Plan) -> String {
     let Plan { cache, owner, platform, world, network, boot_timeout, notes, source, steps, .. } = plan;
-    let mut text = String::new();
-    let mut line = |name: &str, value: &dyn erased::Json| {
-        writeln!(text, "{name} {}", value.json()).expect("writing to a string");
-    };
-    line("source", source);
-    line("cache", cache);
-    line("owner", owner);
-    line("network", network);
-    line("boot_timeout_ms", &boot_timeout.as_millis());
+    let mut text = Lines::default();
+    text.add("source", source);
+    text.add("cache", cache);
+    text.add("owner", owner);
+    text.add("network", network);
+    text.add("boot_timeout_ms", boot_timeout.as_millis());
     match platform {
-        Platform::Qemu(machine) => line("machine", machine),
-        Platform::Docker(binds) => binds.iter().for_each(|bind| line("bind", bind)),
+        Platform::Qemu(machine) => text.add("machine", machine),
+        Platform::Docker(binds) => text.add_each("bind", binds),
         Platform::Bubblewrap(sandbox) => {
-            line("ids", &sandbox.ids);
-            line("root", &sandbox.root);
-            sandbox.binds.iter().for_each(|bind| line("bind", bind));
-            sandbox.groups.iter().for_each(|group| line("group", group));
+            text.add("ids", sandbox.ids);
+            text.add("root", sandbox.root);
+            text.add_each("bind", &sandbox.binds);
+            text.add_each("group", &sandbox.groups);
         }
     }
-    line("hostname", &world.hostname);
-    line("guest_network", &world.network);
-    world.mounts.iter().for_each(|mount| line("mount", mount));
-    world.files.iter().for_each(|file| line("file", file));
-    line("user_namespace", &world.user_namespace);
-    line("seccomp_filters", &world.seccomp.len());
-    line("capabilities", &world.capabilities);
-    line("counted", &world.counted);
-    world.closing.iter().for_each(|closing| line("closing", closing));
-    steps.iter().for_each(|planned| line("step_user", &planned.step.user));
-    notes.iter().for_each(|note| line("note", note));
-    text
+    text.add("hostname", &world.hostname);
+    text.add("guest_network", &world.network);
+    text.add_each("mount", &world.mounts);
+    text.add_each("file", &world.files);
+    text.add("user_namespace", &world.user_namespace);
+    text.add("seccomp_filters", world.seccomp.len());
+    text.add("capabilities", &world.capabilities);
+    text.add("counted", &world.counted);
+    text.add_each("closing", &world.closing);
+    text.add_each("step_user", steps.iter().map(|planned| &planned.step.user));
+    text.add_each("note", notes);
+    text.0
 }
 
-mod erased {
-    /// Anything that is JSON.
-    pub(super) trait Json {
-        fn json(&self) -> String;
+/// A name and JSON on each line.
+#[derive(Default)]
+struct Lines(String);
+
+impl Lines {
+    fn add(&mut self, name: &str, value: impl Serialize) {
+        let json = serde_json::to_string(&value).expect("it is JSON");
+        writeln!(self.0, "{name} {json}").expect("writing to a string");
     }
 
-    impl<T: serde::Serialize> Json for T {
-        fn json(&self) -> String {
-            serde_json::to_string(self).expect("it is JSON")
-        }
+    fn add_each(&mut self, name: &str, values: impl IntoIterator<Item = impl Serialize>) {
+        values.into_iter().for_each(|value| self.add(name, value));
     }
 }
 
