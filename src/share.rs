@@ -8,14 +8,7 @@ pub mod spawned;
 
 use std::path::PathBuf;
 
-/// Whether the guest may change what it sees. Enforced on the host's side.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Access {
-    /// It may not.
-    ReadOnly,
-    /// It may.
-    ReadWrite,
-}
+use kiln_protocol::Access;
 
 /// What the guest may keep of what it has seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,7 +34,7 @@ pub enum Sandbox {
 pub struct Directory {
     /// Where it is; absolute.
     pub path: PathBuf,
-    /// What the guest may do.
+    /// Whether the guest may change what it sees. Enforced on the host's side.
     pub access: Access,
     /// What it may keep.
     pub caching: Caching,

@@ -35,7 +35,7 @@ use crate::{
     home::{self, Home},
     host,
     image::{Image, Key, Tree, scratch_disk},
-    plan::{CacheSharing, CacheWrites, Cgroup, Plan, Platform, RunnerKind},
+    plan::{CacheSharing, Cgroup, Plan, Platform, RunnerKind},
     report, rundir,
     runner::{Runner, bubblewrap, docker, qemu},
     share::{self, spawned::Server},
@@ -75,7 +75,7 @@ impl Prepared {
         };
         phases.enter("cache");
         let held = match &resolved.plan.cache {
-            Some(cache) => cache::held(context.home, &cache.directory, cache.mode.writes())?,
+            Some(cache) => cache::held(context.home, &cache.directory, cache.access)?,
             None => None,
         };
         phases.enter(match resolved.plan.runner() {
@@ -249,16 +249,12 @@ fn agent(home: &Home) -> Result<PathBuf> {
 /// What the cache's daemon serves, and for whom.
 pub(crate) fn served(plan: &Plan) -> Option<(share::Directory, share::Owner)> {
     let cache = plan.cache.as_ref()?;
-    let access = match cache.mode.writes() {
-        CacheWrites::Through => share::Access::ReadWrite,
-        CacheWrites::Overlay | CacheWrites::Refused => share::Access::ReadOnly,
-    };
     let caching = match cache.sharing {
         CacheSharing::Shared => share::Caching::Shared,
         // The lease excludes all others.
         CacheSharing::Locked | CacheSharing::Private => share::Caching::Alone,
     };
     let path = cache.directory.clone();
-    let directory = share::Directory { path, access, caching, inside: plan.owner.ids() };
+    let directory = share::Directory { path, access: cache.access, caching, inside: plan.owner.ids() };
     Some((directory, share::Owner { uid: plan.owner.uid, gid: plan.owner.gid }))
 }

@@ -8,7 +8,7 @@ use crate::{
     ecosystem::{self, Lock},
     engine::Gifts,
     event::{Event, Sink},
-    plan::{self, CacheMode, CachePlan, CacheSharing, CacheWrites, Plan},
+    plan::{CacheMount, CacheSharing, Plan},
 };
 
 /// A request that has its lease.
@@ -39,11 +39,11 @@ pub(super) async fn acquire(
     context: &Context<'_>,
     sink: &mut dyn Sink,
 ) -> Result<Option<Lease>> {
-    let Some(plan) = plan::cache_plan(&request.wishes)? else { return Ok(None) };
+    let Some(plan) = CacheMount::decide(&request.wishes) else { return Ok(None) };
     let home = context.home;
     cache::create(&plan.directory)?;
     cache::apart(home, &plan.directory)?;
-    if matches!(plan.mode, CacheMode::Rw | CacheMode::Commit) {
+    if plan.keeps() {
         cache::writable(&plan.directory)?;
     }
     if let Err(error) = cache::sweep(home) {
@@ -104,8 +104,8 @@ pub(super) fn end(lease: &Lease, plan: &Plan) -> Result<()> {
 }
 
 /// What is said to those who let builds write one directory at the same time: not every tool is safe there.
-fn warning(plan: &CachePlan) -> Option<String> {
-    if plan.sharing != CacheSharing::Shared || plan.mode.writes() != CacheWrites::Through {
+fn warning(plan: &CacheMount) -> Option<String> {
+    if plan.sharing != CacheSharing::Shared || !plan.writes_through() {
         return None;
     }
     let careless: Vec<&str> =
@@ -120,12 +120,11 @@ fn warning(plan: &CachePlan) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::CacheShare;
+    use crate::plan::{CacheMode, CacheShare};
 
     #[test]
     fn who_lets_builds_write_at_the_same_time_is_told_whose_directories_they_can_spoil() {
-        let plan =
-            |mode, sharing| CachePlan { directory: "/c".into(), mode, share: CacheShare::Bind, sharing };
+        let plan = |mode, sharing| CacheMount::new("/c".into(), mode, CacheShare::Bind, Some(sharing));
         let text = warning(&plan(CacheMode::Rw, CacheSharing::Shared)).expect("a warning");
         assert!(text.contains("what composer, npm, maven keep"), "{text}");
         for (mode, sharing) in [

@@ -11,7 +11,7 @@ use crate::{
     engine::{BuildOutcome, Commit, Console, Engine, OnFailure, Outputs},
     event::{Event, Phases, Sink},
     package::Limits,
-    plan::CacheMode,
+    plan::CacheMount,
     runner::Runner,
 };
 
@@ -40,7 +40,7 @@ impl Launched<'_> {
     ) -> Result<()> {
         let Self { context, plan, gifts, lease, mut runner, held } = self;
         let BuildTask { commit_limit: limit, console, keep, rerun_command } = task;
-        let commits = plan.cache.as_ref().is_some_and(|cache| cache.mode == CacheMode::Commit);
+        let commits = plan.cache.as_ref().is_some_and(CacheMount::commits);
         let commit = lease.clone().filter(|_| commits).map(|lease| Commit { lease, limit });
         let outputs = Outputs { limits: Limits::default(), commit };
         let on_failure = OnFailure { console, keep, rerun_command };
@@ -49,7 +49,7 @@ impl Launched<'_> {
             engine.build(runner.as_mut(), outputs, on_failure).await;
         let stopped = stop(runner, lease.as_deref(), sink, phases).await;
         let writes = match &plan.cache {
-            Some(cache) if cache.mode == CacheMode::Rw => cache::written(context.home, cache, held.as_ref())?,
+            Some(cache) if cache.writes_through() => cache::written(context.home, cache, held.as_ref())?,
             Some(_) | None => writes,
         };
         let report = cache::report(plan.cache.as_ref(), held.as_ref(), &writes, &reused, result.is_ok());

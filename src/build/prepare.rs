@@ -21,8 +21,8 @@ use crate::{
     host::{self, Host, bubblewrap::Bubblewrap, cgroup::Cgroups, docker::Docker},
     image::{Store, locate},
     plan::{
-        self, CacheWrites, Facts, ImageRecipe, ImageReference, Mapped, Plan, PlatformFacts, RootForm,
-        RunnerKind, Wanted, Wishes, map_packages,
+        self, Facts, ImageRecipe, ImageReference, Mapped, Plan, PlatformFacts, RootForm, RunnerKind, Wanted,
+        Wishes, map_packages,
     },
     process::Spawner,
     rundir,
@@ -136,7 +136,7 @@ fn not_own(why: &str) -> String {
 
 /// A sandbox's overlays are the host's, and Linux makes none whose upper directory lies in a lower one (ELOOP).
 fn check_scratch(plan: &Plan, env: &Env) -> Result<(), Failure> {
-    let cache = plan.cache.as_ref().filter(|cache| cache.mode.writes() == CacheWrites::Overlay);
+    let cache = plan.cache.as_ref().filter(|cache| cache.is_overlaid());
     let below = [("source", plan.source.as_ref()), ("cache", cache.map(|cache| &cache.directory))];
     // What is not there is told of when it is used.
     let Ok(scratch) = fs::canonicalize(rundir::scratch_dir(env)) else { return Ok(()) };

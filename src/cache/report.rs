@@ -11,7 +11,7 @@ use super::{
 use crate::{
     event::{Amount, CacheDirectory, CacheReport},
     home::Home,
-    plan::{CacheMode, CachePlan, CacheShare},
+    plan::{CacheMode, CacheMount, CacheShare},
 };
 
 /// What became of the build's writes.
@@ -33,7 +33,7 @@ pub enum Writes {
 }
 
 /// What became of writes that went straight through, as far as it can be told without counting a large cache.
-pub fn written(home: &Home, plan: &CachePlan, held: Option<&Held>) -> anyhow::Result<Writes> {
+pub fn written(home: &Home, plan: &CacheMount, held: Option<&Held>) -> anyhow::Result<Writes> {
     let after = summary::after_writes(home, &plan.directory)?;
     let before = held.filter(|held| held.exact);
     Ok(Writes::Through(before.zip(after).map(|(before, after)| grown(&before.worth, &after.worth))))
@@ -41,7 +41,7 @@ pub fn written(home: &Home, plan: &CachePlan, held: Option<&Held>) -> anyhow::Re
 
 /// The report of a build.
 pub fn report(
-    plan: Option<&CachePlan>,
+    plan: Option<&CacheMount>,
     held: Option<&Held>,
     writes: &Writes,
     reused: &Reused,
@@ -91,7 +91,7 @@ fn left_out(writes: &Writes) -> Option<String> {
     }
 }
 
-fn verdict(plan: &CachePlan, writes: &Writes, succeeded: bool) -> (bool, String) {
+fn verdict(plan: &CacheMount, writes: &Writes, succeeded: bool) -> (bool, String) {
     let (persisted, why) = match (plan.mode, writes) {
         (CacheMode::Commit, Writes::Committed(Kept { waiting: 0, .. })) => {
             (true, "the build succeeded, and its writes were merged")

@@ -9,6 +9,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use kiln_protocol::Access;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -18,7 +19,7 @@ use super::{
     tally::{self, Tally},
     walk::{Seen, walk},
 };
-use crate::{ecosystem, event::Amount, home::Home, plan::CacheWrites};
+use crate::{ecosystem, event::Amount, home::Home};
 
 pub(super) const SUMMARIES: &str = "summaries";
 /// A cache without a summary is counted for a report only up to here: some ten milliseconds.
@@ -51,7 +52,7 @@ struct Stored {
 /// What the cache holds, without counting much; `None` where that is not known.
 ///
 /// Where a build's writes go through, only the difference of two counts says what is new: a summary comes second.
-pub fn held(home: &Home, directory: &Path, writes: CacheWrites) -> Result<Option<Held>> {
+pub fn held(home: &Home, directory: &Path, access: Access) -> Result<Option<Held>> {
     let kept = || {
         let amounts = load(home, directory, &Key::of(directory)?)?;
         anyhow::Ok(amounts.map(|amounts| Held { amounts, worth: Amounts::new(), exact: false }))
@@ -60,9 +61,9 @@ pub fn held(home: &Home, directory: &Path, writes: CacheWrites) -> Result<Option
         let place = Place::open(directory).with_context(|| format!("open {}", directory.display()))?;
         count(&place, QUICK)
     };
-    let (first, second): (&dyn Fn() -> _, &dyn Fn() -> _) = match writes {
-        CacheWrites::Through => (&counted, &kept),
-        CacheWrites::Overlay | CacheWrites::Refused => (&kept, &counted),
+    let (first, second): (&dyn Fn() -> _, &dyn Fn() -> _) = match access {
+        Access::ReadWrite => (&counted, &kept),
+        Access::ReadOnly => (&kept, &counted),
     };
     first()?.map_or_else(second, |held| Ok(Some(held)))
 }

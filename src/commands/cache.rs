@@ -20,7 +20,6 @@ use crate::{
     env::Env,
     exit::{Code, Failure},
     home::Home,
-    plan,
     report::{Outlets, Reporter, name, print, size},
 };
 
@@ -52,7 +51,7 @@ fn list(home: &Home, json: bool) -> Result<Code> {
     let mut rows = vec![("CACHE".to_owned(), "SIZE".to_owned(), "IN USE BY".to_owned())];
     for (directory, holders) in known {
         // What commits and reports have counted; a look that counts anew is `kiln cache report`.
-        let held = cache::held(home, &directory, plan::CacheWrites::Overlay)?;
+        let held = cache::held(home, &directory, kiln_protocol::Access::ReadOnly)?;
         let size =
             held.map_or("-".into(), |held| size(held.amounts.values().map(|amount| amount.bytes).sum()));
         let users = if holders.is_empty() { "-".into() } else { holders.join("; ") };

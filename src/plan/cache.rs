@@ -2,7 +2,13 @@
 
 use std::path::PathBuf;
 
+use kiln_protocol::{Access, Mount};
 use serde::Serialize;
+
+use super::{
+    CACHE, CACHE_TAG, CacheModeWish, Owner, RunnerKind, VirtiofsWish, Wishes, cargo,
+    world::{self, OF_ROOT, OverlayOptions, ROOT, SCRATCH, SHARES},
+};
 
 /// The directory in a cache in which commits are staged. No build sees it, so that none reads half an entry.
 pub const STAGING: &str = ".kiln";
@@ -32,25 +38,14 @@ impl CacheMode {
         }
     }
 
-    /// Where the build's writes go, as mounts see it.
-    pub fn writes(self) -> CacheWrites {
+    /// The table: what this mode lets the guest do with the host's directory, and its steps with what they see of it.
+    fn accesses(self) -> (Access, Access) {
         match self {
-            Self::Discard | Self::Commit => CacheWrites::Overlay,
-            Self::Rw => CacheWrites::Through,
-            Self::Ro => CacheWrites::Refused,
+            Self::Discard | Self::Commit => (Access::ReadOnly, Access::ReadWrite),
+            Self::Rw => (Access::ReadWrite, Access::ReadWrite),
+            Self::Ro => (Access::ReadOnly, Access::ReadOnly),
         }
     }
-}
-
-/// Where what a build writes into the cache goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CacheWrites {
-    /// Into an overlay above the directory, which itself cannot be written.
-    Overlay,
-    /// Into the directory.
-    Through,
-    /// Nowhere.
-    Refused,
 }
 
 /// What builds that use one cache at the same time do, in BuildKit's words.
@@ -88,9 +83,10 @@ pub enum CacheShare {
     Bind,
 }
 
-/// The cache of a build.
+/// The cache of a build: which directory, and all that follows from its mode, its share and its backend. Argument lists, mounts,
+/// the daemon, the lease and the report read it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct CachePlan {
+pub struct CacheMount {
     /// The host directory, absolute.
     pub directory: PathBuf,
     /// What becomes of writes.
@@ -99,4 +95,136 @@ pub struct CachePlan {
     pub share: CacheShare,
     /// What happens when several builds use it at once.
     pub sharing: CacheSharing,
+    /// What the guest can do with the host directory.
+    pub access: Access,
+    /// What steps can do with what they see of it.
+    pub step_access: Access,
+}
+
+impl CacheMount {
+    /// A row of the table. Without a word about it builds share a cache that none of them writes; where they write, they wait for
+    /// each other: the locks that tools take do not leave their guest, and Maven and npm take none at all.
+    pub fn new(
+        directory: PathBuf,
+        mode: CacheMode,
+        share: CacheShare,
+        sharing: Option<CacheSharing>,
+    ) -> Self {
+        let (access, step_access) = mode.accesses();
+        let safe = match access {
+            Access::ReadOnly => CacheSharing::Shared,
+            Access::ReadWrite => CacheSharing::Locked,
+        };
+        Self { directory, mode, share, sharing: sharing.unwrap_or(safe), access, step_access }
+    }
+
+    /// What a build is to have; `None` for no cache. It is needed before the rest of the plan, to take the lease.
+    pub fn decide(wishes: &Wishes) -> Option<Self> {
+        let directory = wishes.cache_dir.clone()?;
+        let share = match (wishes.runner, wishes.virtiofs) {
+            (RunnerKind::Docker | RunnerKind::Bubblewrap, _) => CacheShare::Bind,
+            (RunnerKind::Qemu, VirtiofsWish::Off) => CacheShare::NineP,
+            (RunnerKind::Qemu, VirtiofsWish::Spawned) => CacheShare::Virtiofs,
+        };
+        let mode = match (wishes.cache_mode, share) {
+            (CacheModeWish::Auto, CacheShare::NineP) | (CacheModeWish::Discard, _) => CacheMode::Discard,
+            (CacheModeWish::Auto, CacheShare::Virtiofs | CacheShare::Bind) | (CacheModeWish::Rw, _) => {
+                CacheMode::Rw
+            }
+            (CacheModeWish::Ro, _) => CacheMode::Ro,
+            (CacheModeWish::Commit, _) => CacheMode::Commit,
+        };
+        Some(Self::new(directory, mode, share, wishes.cache_sharing))
+    }
+
+    /// Whether what the build writes reaches the host directory as it is written.
+    pub fn writes_through(&self) -> bool {
+        self.access == Access::ReadWrite
+    }
+
+    /// Whether steps write into an overlay above the host directory.
+    pub fn is_overlaid(&self) -> bool {
+        self.access != self.step_access
+    }
+
+    /// Whether what the build wrote is merged into the host directory when it has succeeded.
+    pub fn commits(&self) -> bool {
+        self.mode == CacheMode::Commit
+    }
+
+    /// Whether anything that the build writes can stay in the host directory.
+    pub fn keeps(&self) -> bool {
+        self.writes_through() || self.commits()
+    }
+
+    /// Whether a virtiofsd serves it.
+    pub fn has_daemon(&self) -> bool {
+        self.share == CacheShare::Virtiofs
+    }
+}
+
+/// The cache of a microVM: its share, and what lies above that.
+pub(super) fn mounts(cache: &CacheMount, owner: Owner) -> Vec<Mount> {
+    let share = format!("{SHARES}/cache");
+    let mut mounts = vec![match cache.share {
+        CacheShare::NineP => world::nine_p_with(CACHE_TAG, &share, cache.access),
+        // A share named so is a microVM's; what is bound never gets here.
+        CacheShare::Virtiofs | CacheShare::Bind => Mount::Filesystem {
+            source: CACHE_TAG.into(),
+            target: share.clone(),
+            fstype: "virtiofs".into(),
+            options: String::new(),
+            access: cache.access,
+        },
+    }];
+    mounts.extend(over(&share, cache, owner, &OF_ROOT));
+    mounts
+}
+
+/// The cache as steps see it, from the directory that holds it.
+pub(super) fn over(share: &str, cache: &CacheMount, owner: Owner, options: &OverlayOptions) -> Vec<Mount> {
+    let target = format!("{ROOT}{CACHE}");
+    let options = if cache.commits() { options.committed } else { options.discarded };
+    let layered = |target: &str| world::overlay(&[share], "cache", target, owner.ids(), options);
+    let bind = |source: &str, access| Mount::Bind { source: source.into(), target: target.clone(), access };
+    let merged = format!("{SHARES}/merged");
+    // What others commit meanwhile is nobody's to see. In the upper directory, where a commit passes it over.
+    let hidden = || Mount::Whiteouts {
+        directory: format!("{SCRATCH}/cache/upper"),
+        like: share.into(),
+        paths: vec![STAGING.into()],
+    };
+    let covered = Mount::Cover { path: format!("{target}/{STAGING}") };
+    let (mut mounts, writable) = match (cache.access, cache.step_access) {
+        (Access::ReadWrite, _) => (vec![bind(share, Access::ReadWrite), covered], &target),
+        (Access::ReadOnly, Access::ReadWrite) => (vec![hidden(), layered(&target)], &target),
+        // The agent may make what is missing in a layer of its own; steps see it read-only.
+        (Access::ReadOnly, Access::ReadOnly) => {
+            (vec![hidden(), layered(&merged), bind(&merged, Access::ReadOnly)], &merged)
+        }
+    };
+    mounts.extend(cargo::home(&cargo::Cache { writable, mounted: &target, cache }, owner));
+    mounts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table() {
+        use Access::{ReadOnly, ReadWrite};
+        for (mode, access, step_access, sharing, keeps) in [
+            (CacheMode::Discard, ReadOnly, ReadWrite, CacheSharing::Shared, false),
+            (CacheMode::Commit, ReadOnly, ReadWrite, CacheSharing::Shared, true),
+            (CacheMode::Rw, ReadWrite, ReadWrite, CacheSharing::Locked, true),
+            (CacheMode::Ro, ReadOnly, ReadOnly, CacheSharing::Shared, false),
+        ] {
+            let mount = CacheMount::new("/c".into(), mode, CacheShare::NineP, None);
+            assert_eq!((mount.access, mount.step_access), (access, step_access), "{mode:?}");
+            assert_eq!((mount.sharing, mount.keeps()), (sharing, keeps), "{mode:?}");
+            let private = CacheMount::new("/c".into(), mode, CacheShare::NineP, Some(CacheSharing::Private));
+            assert_eq!(private.sharing, CacheSharing::Private, "what is asked for wins");
+        }
+    }
 }

@@ -9,7 +9,7 @@ use std::path::Path;
 use kiln_protocol::{Access, Mount};
 
 use super::{
-    CACHE, CacheWrites, Owner, PlannedStep,
+    CACHE, CacheMount, Owner, PlannedStep,
     world::{SCRATCH, SHARES},
 };
 
@@ -31,17 +31,14 @@ pub(super) struct Cache<'a> {
     pub writable: &'a str,
     /// Where it was mounted for steps.
     pub mounted: &'a str,
-    /// Where what steps write to it goes.
-    pub writes: CacheWrites,
+    /// What is mounted there.
+    pub cache: &'a CacheMount,
 }
 
 /// Lays the build's own directory over the cache's, and the downloads' directories into it.
 pub(super) fn home(cache: &Cache<'_>, owner: Owner) -> Vec<Mount> {
-    let Cache { writable, mounted, writes } = *cache;
-    let access = match writes {
-        CacheWrites::Overlay | CacheWrites::Through => Access::ReadWrite,
-        CacheWrites::Refused => Access::ReadOnly,
-    };
+    let Cache { writable, mounted, cache } = *cache;
+    let access = cache.step_access;
     let own = format!("{SCRATCH}/{HOME}");
     let downloads = format!("{SHARES}/{HOME}");
     let target = format!("{mounted}/{HOME}");
@@ -49,7 +46,7 @@ pub(super) fn home(cache: &Cache<'_>, owner: Owner) -> Vec<Mount> {
 
     let mut mounts: Vec<Mount> = kept(&format!("{writable}/{HOME}"), owner).collect();
     mounts.extend(kept(&own, owner));
-    if writes == CacheWrites::Through {
+    if cache.writes_through() {
         mounts.extend(locks(&own));
     }
     // What the next bind hides is reached from here.

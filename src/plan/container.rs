@@ -9,8 +9,8 @@
 use kiln_protocol::{Closing, Given, Mount, World};
 
 use super::{
-    Bind, BindSource, CACHE, CacheMode, CachePlan, CacheWrites, HostLoopback, Layer, Network, Owner, Parted,
-    STAGING, WORKSPACE,
+    Bind, BindSource, CACHE, CacheMode, CacheMount, HostLoopback, Layer, Network, Owner, Parted, STAGING,
+    WORKSPACE,
     bind::{Overlay, Upper, Writes, bind},
     cargo,
     sandbox::{self, AGENT},
@@ -40,16 +40,16 @@ fn overlaid(layer: Layer, name: &str, upper: Upper) -> Writes {
 
 /// The cache, and in it Cargo's directory: a fresh one with two of the cache's in it, or in an overlay one in which only
 /// those two can be seen (a commit keeps nothing else of it anyway).
-fn cache_binds(cache: &CachePlan) -> Vec<Bind> {
-    let CachePlan { directory, mode, share: _, sharing: _ } = cache;
+fn cache_binds(cache: &CacheMount) -> Vec<Bind> {
+    let directory = &cache.directory;
     let shown = cargo::KEPT.map(str::to_owned).to_vec();
     let hidden = vec![STAGING.to_owned()];
     let layer = Layer { hidden, parted: Some(Parted { directory: cargo::HOME.into(), shown }) };
-    let (whole, writes) = match (mode.writes(), mode) {
-        (CacheWrites::Through, _) => (Writes::Through, Writes::Through),
-        (CacheWrites::Refused, _) => (Writes::RefusedAbove(layer), Writes::Refused),
-        (CacheWrites::Overlay, mode) => {
-            let upper = if *mode == CacheMode::Commit { Upper::Read } else { Upper::Discarded };
+    let (whole, writes) = match cache.mode {
+        CacheMode::Rw => (Writes::Through, Writes::Through),
+        CacheMode::Ro => (Writes::RefusedAbove(layer), Writes::Refused),
+        CacheMode::Discard | CacheMode::Commit => {
+            let upper = if cache.commits() { Upper::Read } else { Upper::Discarded };
             let writes = overlaid(layer, "cache", upper);
             return vec![bind(BindSource::Directory(directory.clone()), CACHE, writes)];
         }
@@ -83,7 +83,7 @@ pub(super) fn world(parts: Parts<'_>) -> World {
     let mut closing = Vec::new();
     if let Some(cache) = parts.cache {
         mounts.extend(cache_mounts(cache, owner));
-        if cache.mode.writes() == CacheWrites::Through {
+        if cache.writes_through() {
             // What is bound into another volume lies on another file system than that.
             closing.extend(whole_cache().map(|path| Closing::Chown { path, uid: owner.uid, gid: owner.gid }));
         }
@@ -97,29 +97,29 @@ pub(super) fn world(parts: Parts<'_>) -> World {
     World { counted: None, ..sandbox::world(parts, mounts, files, closing) }
 }
 
-fn cache_mounts(cache: &CachePlan, owner: Owner) -> Vec<Mount> {
+fn cache_mounts(cache: &CacheMount, owner: Owner) -> Vec<Mount> {
     let directory =
         |path: String| Mount::Directory { path, mode: 0o755, uid: owner.inside, gid: owner.inside_gid };
     let home = format!("{CACHE}/{}", cargo::HOME);
-    match cache.mode.writes() {
-        CacheWrites::Overlay => {
+    match cache.mode {
+        CacheMode::Discard | CacheMode::Commit => {
             let mut mounts = vec![directory(CACHE.into())];
-            mounts.extend(given(CACHE, owner, given_of_cache(cache.mode, owner)));
+            mounts.extend(given(CACHE, owner, given_of_cache(cache, owner)));
             mounts.extend(cargo::kept(&home, owner));
-            if cache.mode == CacheMode::Commit {
+            if cache.commits() {
                 let path = format!("{VOLUMES}/cache/upper");
                 mounts.push(Mount::Upper { target: CACHE.into(), path });
             }
             mounts
         }
-        CacheWrites::Through => {
+        CacheMode::Rw => {
             let whole = whole_cache().flat_map(|path| given(&path, owner, Given::Everything));
             let mut mounts: Vec<Mount> = whole.collect();
             mounts.push(directory(home.clone()));
             mounts.extend(cargo::locks(&home));
             mounts
         }
-        CacheWrites::Refused => vec![directory(home)],
+        CacheMode::Ro => vec![directory(home)],
     }
 }
 
@@ -136,14 +136,14 @@ fn given(path: &str, owner: Owner, given: Given) -> Option<Mount> {
 
 /// What of the cache is given to the step's user. Where a commit reads an overlay by itself, a file with another owner is a
 /// whole copy of it: root, who may read and write all files, gets the directories, whose owner tools look at.
-fn given_of_cache(mode: CacheMode, owner: Owner) -> Given {
-    if mode == CacheMode::Commit && owner.inside == 0 { Given::Directories } else { Given::Everything }
+fn given_of_cache(cache: &CacheMount, owner: Owner) -> Given {
+    if cache.commits() && owner.inside == 0 { Given::Directories } else { Given::Everything }
 }
 
 /// What an ordinary user's build costs more than one would think; for root's the runner may find a way.
-pub(super) fn note(cache: Option<&CachePlan>, owner: Owner) -> Option<String> {
-    let cache = cache.filter(|cache| cache.mode == CacheMode::Commit && owner.uid != owner.inside)?;
-    (owner.uid != 0 && given_of_cache(cache.mode, owner) == Given::Everything).then(|| {
+pub(super) fn note(cache: Option<&CacheMount>, owner: Owner) -> Option<String> {
+    let cache = cache.filter(|cache| cache.commits() && owner.uid != owner.inside)?;
+    (owner.uid != 0 && given_of_cache(cache, owner) == Given::Everything).then(|| {
         format!(
             "the container copies the whole cache: its files are uid {}'s, the steps uid {}'s, and what a commit reads must not \
              lean on what lies below (--cache-mode rw does not copy)",

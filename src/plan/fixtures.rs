@@ -3,16 +3,16 @@
 use std::path::Path;
 
 use super::{
-    CacheMode, CachePlan, CacheShare, CacheSharing, Network, Owner, accounts::Accounts, world::Parts,
+    CacheMode, CacheMount, CacheShare, CacheSharing, Network, Owner, accounts::Accounts, world::Parts,
 };
 
 /// A cache that is bound.
-pub(super) fn cache(mode: CacheMode) -> CachePlan {
-    CachePlan { directory: "/c".into(), mode, share: CacheShare::Bind, sharing: CacheSharing::Shared }
+pub(super) fn cache(mode: CacheMode) -> CacheMount {
+    CacheMount::new("/c".into(), mode, CacheShare::Bind, Some(CacheSharing::Shared))
 }
 
 /// A source and that cache, without a network.
-pub(super) fn parts<'a>(cache: &'a CachePlan, inside: u32) -> Parts<'a> {
+pub(super) fn parts<'a>(cache: &'a CacheMount, inside: u32) -> Parts<'a> {
     Parts {
         source: Some(Path::new("/s")),
         hidden: vec!["packages".into()],

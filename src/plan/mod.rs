@@ -41,7 +41,7 @@ pub use crate::ecosystem::CACHE;
 pub use crate::host::accelerator::{Accelerator, Wish as AcceleratorWish};
 pub use crate::host::bubblewrap::{Ids, prefix as user_namespace};
 pub use bind::{Bind, BindSource, Layer, Overlay, Parted, Upper, Writes};
-pub use cache::{CacheMode, CachePlan, CacheShare, CacheSharing, CacheWrites, STAGING};
+pub use cache::{CacheMode, CacheMount, CacheShare, CacheSharing, STAGING};
 pub use capability::{
     DEFAULT_CAPABILITIES, beyond_default, granted, name as capability_name, short_of_default,
 };
@@ -55,7 +55,7 @@ pub use interactive::{Wanted, command, shell_in_place_of};
 pub use packages::{Mapped, map_packages};
 pub use quantity::{Bytes, parse_bytes};
 pub use repositories::{InsecureRepositories, allowed_repositories};
-pub use resolve::{Facts, PlatformFacts, TCG_SLOWNESS, cache_plan, resolve};
+pub use resolve::{Facts, PlatformFacts, TCG_SLOWNESS, resolve};
 pub use resources::{parse_cpus, parse_disk, parse_memory};
 pub use sandbox::{RootForm, Sandbox};
 pub use slirp::Slirp;
@@ -94,7 +94,7 @@ pub struct Plan {
     /// The host directory that appears in [`WORKSPACE`]; `None` for an empty one.
     pub source: Option<PathBuf>,
     /// The cache; `None` where there is none.
-    pub cache: Option<CachePlan>,
+    pub cache: Option<CacheMount>,
     /// Who the steps run as, and with which files.
     pub owner: Owner,
     /// What the agent makes before the first step.
@@ -153,7 +153,7 @@ impl std::fmt::Display for PackageId {
 impl Plan {
     /// Whether what the build writes into the cache reaches the host's directory as it is written.
     pub fn writes_through(&self) -> bool {
-        self.cache.as_ref().is_some_and(|cache| cache.mode.writes() == CacheWrites::Through)
+        self.cache.as_ref().is_some_and(CacheMount::writes_through)
     }
 
     /// Whether what the build left has to be told to end, so that nothing is lost. A microVM through which nothing was

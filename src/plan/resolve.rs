@@ -5,9 +5,8 @@ use std::{collections::BTreeMap, time::Duration};
 use kiln_protocol::{Stdin, Step, TextFile, User};
 
 use super::{
-    Accelerator, ArtifactPlan, CacheMode, CacheModeWish, CachePlan, CacheShare, CacheSharing, CacheWrites,
-    Ids, ImageRecipe, Machine, PackageId, Plan, PlannedStep, Platform, RootForm, RunnerKind, Sandbox,
-    Supplies, VirtiofsWish, Wishes,
+    Accelerator, ArtifactPlan, CacheMount, Ids, ImageRecipe, Machine, PackageId, Plan, PlannedStep, Platform,
+    RootForm, Sandbox, Supplies, Wishes,
     accounts::{self, Accounts},
     capability, cargo, cgroup, container, resources, sandbox, steps, world,
 };
@@ -81,7 +80,7 @@ pub fn resolve(recipe: &Recipe, wishes: &Wishes, facts: Facts) -> Result<Plan, F
         accounts::check_range(recipe, &accounts, owner)?;
     }
     notes.extend(resources::without_effect(recipe, wishes));
-    let cache = cache_plan(wishes)?;
+    let cache = CacheMount::decide(wishes);
     let package = package_id(recipe);
     let supplies = wishes.supplies.reachable(wishes.runner, &mut notes);
     let steps = planned_steps(recipe, wishes, &supplies, &facts.shell)?;
@@ -177,33 +176,6 @@ pub(super) fn user(recipe: &Recipe) -> User {
         "" | "root" | "0" => User::Root,
         name => name.parse().map_or_else(|_| User::Name(name.to_owned()), User::Uid),
     }
-}
-
-/// The part of a plan that says which cache is used and how: it is needed before all others, to take its lease.
-///
-/// # Errors
-/// A [`Failure`] for a mode that the share cannot do.
-pub fn cache_plan(wishes: &Wishes) -> Result<Option<CachePlan>, Failure> {
-    let Some(directory) = wishes.cache_dir.clone() else { return Ok(None) };
-    let share = match (wishes.runner, wishes.virtiofs) {
-        (RunnerKind::Docker | RunnerKind::Bubblewrap, _) => CacheShare::Bind,
-        (RunnerKind::Qemu, VirtiofsWish::Off) => CacheShare::NineP,
-        (RunnerKind::Qemu, VirtiofsWish::Spawned) => CacheShare::Virtiofs,
-    };
-    let mode = match (wishes.cache_mode, share) {
-        (CacheModeWish::Auto, CacheShare::NineP) | (CacheModeWish::Discard, _) => CacheMode::Discard,
-        (CacheModeWish::Auto, CacheShare::Virtiofs | CacheShare::Bind) | (CacheModeWish::Rw, _) => {
-            CacheMode::Rw
-        }
-        (CacheModeWish::Ro, _) => CacheMode::Ro,
-        (CacheModeWish::Commit, _) => CacheMode::Commit,
-    };
-    let sharing = wishes.cache_sharing.unwrap_or(match mode.writes() {
-        CacheWrites::Overlay | CacheWrites::Refused => CacheSharing::Shared,
-        // The locks that tools take do not leave their guest, and Maven and npm take none at all.
-        CacheWrites::Through => CacheSharing::Locked,
-    });
-    Ok(Some(CachePlan { directory, mode, share, sharing }))
 }
 
 /// What tools read of the cache instead of a variable.

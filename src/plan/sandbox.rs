@@ -11,9 +11,9 @@ use kiln_protocol::{Access, Closing, IdRange, Mount, NetworkNamespace, UserNames
 use serde::Serialize;
 
 use super::{
-    Bind, BindSource, CacheWrites, Cgroup, Ids, Network, WORKSPACE, Writes,
+    Bind, BindSource, Cgroup, Ids, Network, WORKSPACE, Writes,
     bind::bind,
-    cgroup,
+    cache, cgroup,
     limits::LIMITS,
     seccomp,
     world::{self, LOWER, OverlayOptions, Parts, RESOLVER, ROOT, SCRATCH, SHARES},
@@ -106,10 +106,7 @@ pub(super) fn binds(parts: &Parts<'_>, root: RootForm) -> Vec<Bind> {
         binds.push(bind(BindSource::Directory(source.into()), share("source"), Writes::Refused));
     }
     if let Some(cache) = parts.cache {
-        let writes = match cache.mode.writes() {
-            CacheWrites::Through => Writes::Through,
-            CacheWrites::Refused | CacheWrites::Overlay => Writes::Refused,
-        };
+        let writes = if cache.writes_through() { Writes::Through } else { Writes::Refused };
         binds.push(bind(BindSource::Directory(cache.directory.clone()), share("cache"), writes));
     }
     binds
@@ -146,7 +143,7 @@ pub(super) fn namespaces(
     mounts.push(world::overlay(&[LOWER], "root", ROOT, (0, 0), options.usual));
     mounts.extend(workspace(&parts, options));
     if let Some(cache) = parts.cache {
-        mounts.extend(world::cache_over(&share("cache"), cache.mode, owner, options));
+        mounts.extend(cache::over(&share("cache"), cache, owner, options));
     }
     mounts.push(Mount::Pivot { path: ROOT.into() });
     mounts.extend(world::output(parts.package, owner));

@@ -8,9 +8,8 @@ use std::{collections::BTreeSet, path::Path};
 use kiln_protocol::{Access, Held, Mount, Network as GuestNetwork, TextFile, World};
 
 use super::{
-    CACHE, CACHE_TAG, CacheMode, CachePlan, CacheShare, CacheWrites, HostLoopback, Machine, Network, OUTPUT,
-    Owner, ROOT_SERIAL, SCRATCH_SERIAL, SOURCE_TAG, STAGING, WORKSPACE, accounts::Accounts, cargo,
-    limits::LIMITS,
+    CACHE, CacheMount, HostLoopback, Machine, Network, OUTPUT, Owner, ROOT_SERIAL, SCRATCH_SERIAL,
+    SOURCE_TAG, WORKSPACE, accounts::Accounts, cache, limits::LIMITS,
 };
 
 /// Where the parts are mounted before the root is made of them.
@@ -37,7 +36,7 @@ pub(super) struct OverlayOptions {
 }
 
 /// By the kernel's root.
-const OF_ROOT: OverlayOptions = OverlayOptions {
+pub(super) const OF_ROOT: OverlayOptions = OverlayOptions {
     usual: "metacopy=on,redirect_dir=on,volatile",
     discarded: "metacopy=off,redirect_dir=on,volatile",
     committed: "metacopy=off,redirect_dir=on,volatile",
@@ -47,7 +46,7 @@ const OF_ROOT: OverlayOptions = OverlayOptions {
 pub(super) struct Parts<'a> {
     pub source: Option<&'a Path>,
     pub hidden: Vec<String>,
-    pub cache: Option<&'a CachePlan>,
+    pub cache: Option<&'a CacheMount>,
     pub owner: Owner,
     pub network: Network,
     pub accounts: Accounts,
@@ -65,7 +64,7 @@ pub(super) fn microvm(modules: Vec<String>, machine: &Machine, parts: Parts<'_>)
         parts;
     let mut mounts = root();
     mounts.extend(workspace(source.is_some(), hidden, owner));
-    mounts.extend(cache.into_iter().flat_map(|cache| cache_mounts(cache, owner)));
+    mounts.extend(cache.into_iter().flat_map(|cache| cache::mounts(cache, owner)));
     mounts.push(Mount::Root { path: ROOT.into() });
     mounts.extend(output(package, owner));
     mounts.extend(changes);
@@ -101,7 +100,7 @@ pub(super) fn output(package: &str, owner: Owner) -> impl Iterator<Item = Mount>
 }
 
 /// Where reads are counted: in the cache, as steps see it.
-pub(super) fn counted(cache: Option<&CachePlan>) -> Option<String> {
+pub(super) fn counted(cache: Option<&CacheMount>) -> Option<String> {
     cache.map(|_| CACHE.to_owned())
 }
 
@@ -144,60 +143,11 @@ fn workspace(has_source: bool, hidden: Vec<String>, owner: Owner) -> Vec<Mount> 
     mounts
 }
 
-fn cache_mounts(cache: &CachePlan, owner: Owner) -> Vec<Mount> {
-    let share = format!("{SHARES}/cache");
-    let writes = cache.mode.writes();
-    let access = match writes {
-        CacheWrites::Overlay | CacheWrites::Refused => Access::ReadOnly,
-        CacheWrites::Through => Access::ReadWrite,
-    };
-    let mut mounts = vec![match cache.share {
-        CacheShare::NineP => nine_p_with(CACHE_TAG, &share, access),
-        // A share named so is a microVM's; what is bound never gets here.
-        CacheShare::Virtiofs | CacheShare::Bind => Mount::Filesystem {
-            source: CACHE_TAG.into(),
-            target: share.clone(),
-            fstype: "virtiofs".into(),
-            options: String::new(),
-            access,
-        },
-    }];
-    mounts.extend(cache_over(&share, cache.mode, owner, &OF_ROOT));
-    mounts
-}
-
-/// The cache as steps see it, from the directory that holds it.
-pub(super) fn cache_over(share: &str, mode: CacheMode, owner: Owner, options: &OverlayOptions) -> Vec<Mount> {
-    let (target, writes) = (format!("{ROOT}{CACHE}"), mode.writes());
-    let options = match mode {
-        CacheMode::Commit => options.committed,
-        CacheMode::Discard | CacheMode::Ro | CacheMode::Rw => options.discarded,
-    };
-    let layered = |target: &str| overlay(&[share], "cache", target, owner.ids(), options);
-    let bind = |source: &str, access| Mount::Bind { source: source.into(), target: target.clone(), access };
-    let merged = format!("{SHARES}/merged");
-    // What others commit meanwhile is nobody's to see. In the upper directory, where a commit passes it over.
-    let hidden = || Mount::Whiteouts {
-        directory: format!("{SCRATCH}/cache/upper"),
-        like: share.into(),
-        paths: vec![STAGING.into()],
-    };
-    let covered = Mount::Cover { path: format!("{target}/{STAGING}") };
-    let (mut mounts, writable) = match writes {
-        CacheWrites::Overlay => (vec![hidden(), layered(&target)], &target),
-        CacheWrites::Through => (vec![bind(share, Access::ReadWrite), covered], &target),
-        // The agent may make what is missing in a layer of its own; steps see it read-only.
-        CacheWrites::Refused => (vec![hidden(), layered(&merged), bind(&merged, Access::ReadOnly)], &merged),
-    };
-    mounts.extend(cargo::home(&cargo::Cache { writable, mounted: &target, writes }, owner));
-    mounts
-}
-
 fn nine_p(tag: &str, target: &str) -> Mount {
     nine_p_with(tag, target, Access::ReadOnly)
 }
 
-fn nine_p_with(tag: &str, target: &str, access: Access) -> Mount {
+pub(super) fn nine_p_with(tag: &str, target: &str, access: Access) -> Mount {
     // A tree that this guest alone writes may be cached without asking again; one that is written through may be
     // changed by other builds, so only mapped files are cached (`loose` was seen to return zeros there).
     let cache = match access {

@@ -4,7 +4,9 @@
 
 use std::ffi::{OsStr, OsString};
 
-use super::{Access, Caching, Directory, Owner, Sandbox};
+use kiln_protocol::Access;
+
+use super::{Caching, Directory, Owner, Sandbox};
 use crate::{
     exit::Failure,
     host::virtiofsd::{Kind, Virtiofsd},

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use kiln::plan::{
-    Accelerator, CacheMode, CachePlan, CacheShare, CacheSharing, HostLoopback, ImageRecipe, ImageSource,
+    Accelerator, CacheMode, CacheMount, CacheShare, CacheSharing, HostLoopback, ImageRecipe, ImageSource,
     Machine, Network, Owner, PackageId, Plan, Platform, Resources, Slirp, Supplies,
 };
 use kiln_protocol::World;
@@ -69,6 +69,6 @@ pub(crate) fn machine() -> Machine {
 }
 
 /// A cache.
-pub(crate) fn cache(directory: &str, mode: CacheMode, share: CacheShare) -> CachePlan {
-    CachePlan { directory: directory.into(), mode, share, sharing: CacheSharing::Shared }
+pub(crate) fn cache(directory: &str, mode: CacheMode, share: CacheShare) -> CacheMount {
+    CacheMount::new(directory.into(), mode, share, Some(CacheSharing::Shared))
 }

@@ -8,12 +8,10 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use kiln::{
-    cache::{
-        Request, Strength, Wanted, held, named, private, prune, renew, sweep, sweep_private, would_prune,
-    },
-    plan::CacheWrites,
+use kiln::cache::{
+    Request, Strength, Wanted, held, named, private, prune, renew, sweep, sweep_private, would_prune,
 };
+use kiln_protocol::Access;
 
 use crate::cache::{Bench, eventually};
 
@@ -85,7 +83,7 @@ fn entries_go_whole_the_least_recently_used_first_and_the_summary_knows() {
         "empty directories go, but for the top"
     );
     assert_eq!(there(&bench, &[&CRATE[..], &MIRROR].concat()), 4);
-    let amounts = held(&bench.home(), &bench.cache(), CacheWrites::Overlay).unwrap().unwrap().amounts;
+    let amounts = held(&bench.home(), &bench.cache(), Access::ReadOnly).unwrap().unwrap().amounts;
     assert_eq!((amounts["gomodcache"].bytes, amounts["cargo"].bytes), (0, 20));
 
     let old = Wanted { unused_for: Some(Duration::from_secs(15 * 3600)), ..Wanted::default() };

@@ -13,8 +13,9 @@ use kiln::{
     home::Home,
     host::virtiofsd::{self, Kind, Service, Virtiofsd},
     process::{ExitStatus, Spawner},
-    share::{Access, Caching, Directory, Owner, spawned::Server},
+    share::{Caching, Directory, Owner, spawned::Server},
 };
+use kiln_protocol::Access;
 use nix::{
     sys::signal::{Signal, kill},
     unistd::{Pid, getegid, geteuid},
@@ -31,9 +32,7 @@ async fn daemons(spawner: &Spawner) -> Vec<Virtiofsd> {
     let home = Home::find(&env).unwrap_or_else(|_| Home::at("/nonexistent"));
     let uid = geteuid().as_raw();
     let mut daemons = Vec::new();
-    match virtiofsd::find(&env, &home, spawner, Service { uid, access: kiln_protocol::Access::ReadWrite })
-        .await
-    {
+    match virtiofsd::find(&env, &home, spawner, Service { uid, access: Access::ReadWrite }).await {
         Ok(found) => daemons.push(found.virtiofsd),
         Err(why) => skip(&format!("{why:#}")),
     }

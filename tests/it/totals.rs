@@ -6,8 +6,8 @@ use kiln::{
     cache::{CommitLimit, Lease, Outcome, Staged, commit, held, renew, stage},
     event::Amount,
     home::Home,
-    plan::CacheWrites,
 };
+use kiln_protocol::Access;
 
 use crate::cache::{Bench, Upper, committed, eventually};
 
@@ -20,7 +20,7 @@ fn staged(lease: &Lease, upper: Upper) -> Staged {
 
 /// What is said without counting.
 fn said(home: &Home, cache: &Path) -> Vec<(String, Amount)> {
-    let held = held(home, cache, CacheWrites::Overlay).unwrap().unwrap();
+    let held = held(home, cache, Access::ReadOnly).unwrap().unwrap();
     assert!(!held.exact, "nobody counted");
     held.amounts.into_iter().collect()
 }
@@ -102,7 +102,7 @@ fn a_directory_is_not_taken_for_one_that_had_its_number() {
     std::thread::sleep(Duration::from_millis(20));
     let other = Bench::new();
     renew(&one.home(), &one.cache()).unwrap();
-    assert!(!held(&one.home(), &one.cache(), CacheWrites::Overlay).unwrap().unwrap().exact);
+    assert!(!held(&one.home(), &one.cache(), Access::ReadOnly).unwrap().unwrap().exact);
     let summary = |bench: &Bench| {
         let metadata = fs::metadata(bench.cache()).unwrap();
         one.home().dir("summaries").unwrap().join(format!("{:x}-{:x}", metadata.dev(), metadata.ino()))
@@ -111,6 +111,6 @@ fn a_directory_is_not_taken_for_one_that_had_its_number() {
         return crate::skip::skip("the file system knows no time of birth");
     }
     fs::rename(summary(&one), summary(&other)).unwrap();
-    let held = held(&one.home(), &other.cache(), CacheWrites::Overlay).unwrap().unwrap();
+    let held = held(&one.home(), &other.cache(), Access::ReadOnly).unwrap().unwrap();
     assert_eq!((held.exact, held.amounts.len()), (true, 0));
 }

@@ -1,7 +1,6 @@
 //! What a microVM is started from: QEMU, a kernel, what executes the guest, and a server for the cache.
 
 use anyhow::Result;
-use kiln_protocol::Access;
 
 use super::Tools;
 use crate::{
@@ -16,9 +15,7 @@ use crate::{
         virtiofsd::{self, Service, Virtiofsd},
     },
     image::{Feature, Kernel, initramfs},
-    plan::{
-        self, AcceleratorWish, CachePlan, CacheShare, CacheWrites, Plan, PlatformFacts, VirtiofsWish, Wishes,
-    },
+    plan::{self, AcceleratorWish, Plan, PlatformFacts, VirtiofsWish, Wishes},
     process::Spawner,
 };
 
@@ -67,12 +64,8 @@ impl Found {
         let Self { qemu, kernel, accelerator } = self;
         let Tools { env, home, spawner } = *tools;
         let virtiofsd = match &plan.cache {
-            Some(CachePlan { share: CacheShare::Virtiofs, mode, .. }) => {
-                let access = match mode.writes() {
-                    CacheWrites::Through => Access::ReadWrite,
-                    CacheWrites::Overlay | CacheWrites::Refused => Access::ReadOnly,
-                };
-                let service = Service { uid: plan.owner.uid, access };
+            Some(cache) if cache.has_daemon() => {
+                let service = Service { uid: plan.owner.uid, access: cache.access };
                 Some(virtiofsd(env, home, spawner, service, sink).await?)
             }
             Some(_) | None => None,

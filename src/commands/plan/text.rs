@@ -9,7 +9,7 @@ use super::mounts;
 use crate::{
     build::{Backend, Parts},
     plan::{
-        CachePlan, CacheShare, Cgroup, HostLoopback, Ids, Machine, Network, Plan, PlannedStep, Platform,
+        CacheMount, CacheShare, Cgroup, HostLoopback, Ids, Machine, Network, Plan, PlannedStep, Platform,
         Resources, Sandbox, beyond_default, short_of_default,
     },
 };
@@ -129,7 +129,7 @@ fn made_by(ids: Ids) -> &'static str {
     }
 }
 
-fn cache(plan: Option<&CachePlan>) -> String {
+fn cache(plan: Option<&CacheMount>) -> String {
     plan.map_or("(none)".into(), |cache| {
         let share = match cache.share {
             CacheShare::NineP => "by 9p",

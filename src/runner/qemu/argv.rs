@@ -12,7 +12,7 @@ use std::{
 use kiln_protocol::PORT_NAME;
 
 use crate::plan::{
-    Accelerator, CACHE_TAG, CacheShare, CacheWrites, Machine, Network, Plan, ROOT_SERIAL, Resources,
+    Accelerator, CACHE_TAG, CacheMount, CacheShare, Machine, Network, Plan, ROOT_SERIAL, Resources,
     SCRATCH_SERIAL, SOURCE_TAG,
 };
 
@@ -94,10 +94,7 @@ enum GuestMemory {
 
 impl GuestMemory {
     fn of(plan: &Plan) -> Self {
-        match plan.cache.as_ref().map(|cache| cache.share) {
-            Some(CacheShare::Virtiofs) => Self::Shared,
-            Some(CacheShare::NineP | CacheShare::Bind) | None => Self::Own,
-        }
+        if plan.cache.as_ref().is_some_and(CacheMount::has_daemon) { Self::Shared } else { Self::Own }
     }
 }
 
@@ -172,10 +169,7 @@ fn shares(line: &mut Line, plan: &Plan) {
     let Some(cache) = &plan.cache else { return };
     match cache.share {
         CacheShare::NineP => {
-            let read_only = match cache.mode.writes() {
-                CacheWrites::Overlay | CacheWrites::Refused => "on",
-                CacheWrites::Through => "off",
-            };
+            let read_only = if cache.writes_through() { "off" } else { "on" };
             nine_p(line, "cache", CACHE_TAG, &cache.directory, read_only);
         }
         CacheShare::Bind => {}
