@@ -133,23 +133,57 @@ fn find_reference(source: &Source, text: &Text, name: &str) -> Position {
 
 /// The place of a line (from 0) and column (from 0, in characters) of a text's value in the file.
 pub(crate) fn find_line(source: &Source, text: &Text, line: usize, in_line: usize) -> Position {
-    let Some(wanted) = text.split('\n').nth(line).map(str::trim) else { return text.position };
+    let Some(value) = text.split('\n').nth(line) else { return text.position };
+    let start = text.position.column.saturating_sub(1) as usize;
+    if text.layout == Layout::Flow && line == 0 {
+        let found = source.line(text.position.line).and_then(|found| behind(found, start));
+        let quote = usize::from(found.is_some_and(|found| found.starts_with(['\'', '"'])));
+        let is_written =
+            found.and_then(|found| behind(found, quote)).is_some_and(|found| agree(found, value, in_line));
+        let column = if is_written { start + quote + in_line } else { start };
+        return at(text.position.line, column);
+    }
+    let wanted = value.trim();
     let mut span = lines_of(source, text).enumerate();
     let same = |candidate: &str| !wanted.is_empty() && candidate.trim() == wanted;
     // Where it should be; else the first line that is the same, because a variable can have brought lines in.
     let exact = span.clone().find(|(index, (_, found))| *index == line && same(found));
     if let Some((_, (number, found))) = exact.or_else(|| span.find(|(_, (_, found))| same(found))) {
-        let indent = |text: &str| text.chars().take_while(|c| c.is_whitespace()).count();
-        let value = text.split('\n').nth(line).unwrap_or_default();
-        let column = (in_line + indent(found)).saturating_sub(indent(value));
-        return Position { line: number, column: u32::try_from(column + 1).unwrap_or(u32::MAX) };
+        return at(number, (in_line + indent(found)).saturating_sub(indent(value)));
     }
-    let below = u32::try_from(line).unwrap_or(0);
-    let guess = text.position.line.saturating_add(below);
+    let guess = text.position.line.saturating_add(u32::try_from(line).unwrap_or(0));
     match (text.layout, source.line(guess)) {
-        (Layout::Literal, Some(_)) => Position { line: guess, column: 1 },
+        (Layout::Literal, Some(found)) => at(guess, in_changed(found, value, in_line)),
         _ => text.position,
     }
+}
+
+/// The column of a place in a line that a variable has changed: exact as far as the line is as written, else where it begins.
+fn in_changed(written: &str, value: &str, in_line: usize) -> usize {
+    let skipped = indent(value);
+    let agrees = in_line >= skipped && agree(written.trim_start(), value.trim_start(), in_line - skipped);
+    indent(written) + if agrees { in_line - skipped } else { 0 }
+}
+
+/// Whether so many characters are the same in both, and both have them.
+fn agree(a: &str, b: &str, count: usize) -> bool {
+    behind(b, count).is_some() && a.chars().take(count).eq(b.chars().take(count))
+}
+
+/// What follows so many characters; `None` where there are fewer.
+fn behind(text: &str, count: usize) -> Option<&str> {
+    let mut ends = text.char_indices().map(|(byte, _)| byte).chain([text.len()]);
+    ends.nth(count).map(|byte| &text[byte..])
+}
+
+/// How many blanks a line begins with.
+fn indent(line: &str) -> usize {
+    line.chars().take_while(|c| c.is_whitespace()).count()
+}
+
+/// A line from 1 and a column from 0.
+fn at(line: u32, column: usize) -> Position {
+    Position { line, column: u32::try_from(column).unwrap_or(u32::MAX).saturating_add(1) }
 }
 
 /// The lines of the file that can hold a text: from its start on, as many as its layout allows.

@@ -5,7 +5,7 @@
 
 use std::{io::Cursor, panic, sync::Arc};
 
-use brush_parser::{ParseError, Parser, ParserOptions};
+use brush_parser::{ParseError, Parser, ParserOptions, SourcePosition, TokenizerError};
 
 use super::{
     faults::{self, Faults},
@@ -161,21 +161,43 @@ fn is_escaped(before: &[u8]) -> bool {
 }
 
 fn explain(error: &ParseError, script: &str) -> SyntaxError {
-    let before = |position: &brush_parser::SourcePosition| {
-        Some((position.line.saturating_sub(1), position.column.saturating_sub(1)))
-    };
-    match error {
-        ParseError::ParsingNear(position) => {
-            SyntaxError { place: before(position), message: "syntax error".into() }
-        }
+    let (message, place) = match error {
+        ParseError::ParsingNear(position) => ("syntax error".into(), Some(place(position))),
         ParseError::ParsingAtEndOfInput => {
-            let last = script.trim_end().lines().count().saturating_sub(1);
-            SyntaxError { place: Some((last, 0)), message: "it ends in the middle of a command".into() }
+            ("it ends in the middle of a command".into(), Some(last_line(script)))
         }
         ParseError::Tokenizing { inner, position } => {
-            SyntaxError { place: position.as_ref().and_then(before), message: inner.to_string() }
+            let (message, start) = unreadable(inner);
+            (message, start.or(position.as_ref()).map(place))
         }
+    };
+    SyntaxError { place, message }
+}
+
+/// What the parser cannot read, without the places in its own words: those count the script's lines, not the file's. The place
+/// is where it begins, if the parser knows.
+fn unreadable(error: &TokenizerError) -> (String, Option<&SourcePosition>) {
+    use TokenizerError as Error;
+    match error {
+        Error::UnterminatedSingleQuote(start) => ("unterminated single quote".into(), Some(start)),
+        Error::UnterminatedAnsiCQuote(start) => ("unterminated ANSI C quote".into(), Some(start)),
+        Error::UnterminatedDoubleQuote(start) => ("unterminated double quote".into(), Some(start)),
+        Error::UnterminatedBackquote(start) => ("unterminated backquote".into(), Some(start)),
+        Error::UnterminatedExtendedGlob(_) => ("unterminated extended pattern".into(), None),
+        Error::UnterminatedHereDocuments(tags, _) => (format!("unterminated here-document ({tags})"), None),
+        other => (other.to_string(), None),
     }
+}
+
+/// From 0.
+fn place(position: &SourcePosition) -> (usize, usize) {
+    (position.line.saturating_sub(1), position.column.saturating_sub(1))
+}
+
+/// Where the last line that holds something begins.
+fn last_line(script: &str) -> (usize, usize) {
+    let (at, line) = script.trim_end().lines().enumerate().last().unwrap_or_default();
+    (at, line.chars().take_while(|c| c.is_whitespace()).count())
 }
 
 fn diagnostic(fragment: &Fragment, error: &SyntaxError) -> Diagnostic {

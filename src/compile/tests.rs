@@ -1,6 +1,7 @@
 //! melange's behaviour as tables: a build file in, steps or faults out.
 
 mod faults;
+mod places;
 
 use std::{collections::HashMap, path::Path, sync::Arc};
 

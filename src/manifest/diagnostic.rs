@@ -2,11 +2,9 @@
 //!
 //! Rendered like a compiler's: the place, the message, the line itself with a caret, and the way out. Nothing is printed here.
 
-use std::{
-    fmt::{self, Write},
-    path::Path,
-    sync::Arc,
-};
+use std::{fmt, path::Path, sync::Arc};
+
+use unicode_width::UnicodeWidthStr;
 
 use super::text::Position;
 use crate::exit::{Failure, Fault};
@@ -97,11 +95,11 @@ fn quote(f: &mut fmt::Formatter<'_>, fault: &Diagnostic) -> fmt::Result {
     let skipped = before.saturating_sub(QUOTED / 2);
     let number = fault.line.to_string();
     let margin = " ".repeat(number.len());
-    write!(f, "\n{margin} |\n{number} | ")?;
-    for character in fault.line_text.chars().skip(skipped).take(QUOTED) {
-        f.write_char(if character.is_control() { ' ' } else { character })?;
-    }
-    write!(f, "\n{margin} | {}^", " ".repeat(before - skipped))
+    // A terminal shows a tab in as many columns as it likes: here it is a blank.
+    let shown = |c: char| if c.is_control() { ' ' } else { c };
+    let quoted: String = fault.line_text.chars().skip(skipped).take(QUOTED).map(shown).collect();
+    let left: String = quoted.chars().take(before - skipped).collect();
+    write!(f, "\n{margin} |\n{number} | {quoted}\n{margin} | {}^", " ".repeat(left.width()))
 }
 
 /// All faults of a file, in its order; never empty where it is an error.
@@ -165,6 +163,20 @@ mod tests {
             fault.to_string(),
             "a.yaml:2:3: unknown key `nmae`\n  |\n2 |   nmae: x\n  |   ^\n  = did you mean `name`?"
         );
+    }
+
+    #[test]
+    fn the_caret_stands_where_a_terminal_shows_the_fault() {
+        for (line, shown) in [
+            ("\t\tname:\t!", "1 |   name: !\n  |         ^"),
+            ("na\u{308}me: é!", "1 | na\u{308}me: é!\n  |        ^"),
+            ("名前: 😀!", "1 | 名前: 😀!\n  |         ^"),
+            ("名\t前\t!", "1 | 名 前 !\n  |       ^"),
+        ] {
+            let column = u32::try_from(line.chars().count()).expect("a short line");
+            let fault = Source::new(Path::new("a"), line).diagnostic(Position { line: 1, column }, "bad");
+            assert_eq!(fault.to_string(), format!("a:1:{column}: bad\n  |\n{shown}"), "{line:?}");
+        }
     }
 
     #[test]
