@@ -13,6 +13,7 @@ mod attend;
 mod build;
 mod commit;
 mod conversation;
+mod failed_step;
 mod failure;
 mod gifts;
 mod mask;
@@ -91,8 +92,8 @@ pub struct OnFailure<'a> {
     pub console: Option<&'a mut dyn Console>,
     /// Where the workspace is kept, as a tar.
     pub keep: Option<PathBuf>,
-    /// The command that does the same and opens a shell at a step that fails.
-    pub rerun_command: String,
+    /// The command that does the same and opens a shell at a step that fails; `None` where this one does.
+    pub rerun_command: Option<String>,
 }
 
 /// How a build ended.

@@ -135,7 +135,7 @@ pub enum Event {
         error: Option<String>,
         /// The way out of it, if there is one.
         way_out: Option<String>,
-        /// The faults of the build file, where it has some.
+        /// The faults of the build file, where it has some; where a step failed, its place there.
         faults: Vec<Fault>,
     },
 }

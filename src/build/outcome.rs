@@ -23,8 +23,8 @@ pub(crate) struct BuildTask<'a> {
     pub(crate) console: Option<&'a mut dyn Console>,
     /// Where the workspace of a step that fails is kept, as a tar.
     pub(crate) keep: Option<PathBuf>,
-    /// The command that does the same and opens a shell at a step that fails.
-    pub(crate) rerun_command: String,
+    /// The command that does the same and opens a shell at a step that fails; `None` where this one does.
+    pub(crate) rerun_command: Option<String>,
 }
 
 impl Launched<'_> {

@@ -5,11 +5,10 @@ use std::ffi::OsString;
 use super::wishes;
 use crate::cli::{BuildArgs, MachineArgs};
 
-/// The `kiln build …` that was given, with `-i`.
+/// The `kiln build …` that was given without `-i`, with it.
 pub(super) fn interactive(arguments: impl Iterator<Item = OsString>) -> String {
     let words = words(arguments);
     match words.iter().position(|word| word == "build") {
-        Some(_) if words.iter().any(|word| word == "-i" || word == "--interactive") => words.join(" "),
         Some(at) => [&words[..=at], &["-i".to_owned()], &words[at + 1..]].concat().join(" "),
         None => "kiln build -i".into(),
     }

@@ -181,7 +181,7 @@ impl Run<'_> {
             commit_limit,
             console: console.as_mut().map(|console| console as &mut dyn engine::Console),
             keep: args.keep_on_failure.then(|| context.run_dir.join(WORKSPACE_FILE)),
-            rerun_command: again::interactive(env::args_os()),
+            rerun_command: (!args.interactive).then(|| again::interactive(env::args_os())),
         };
         launched.build(task, *sink, phases).await?;
         Ok(Code::Success)

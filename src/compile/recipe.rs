@@ -118,6 +118,8 @@ pub struct Step {
     pub environment: Map,
     /// Where it comes from.
     pub origin: Origin,
+    /// The `uses` of the build file by which it got there, where it comes from a definition.
+    pub used_at: Option<Origin>,
 }
 
 /// A condition and whether it holds; known when the recipe is made, because nothing it can ask changes later.
@@ -157,6 +159,15 @@ pub struct Origin {
     pub file: Arc<Path>,
     /// From 1.
     pub line: u32,
+    /// From 1, in characters.
+    pub column: u32,
+}
+
+impl Origin {
+    /// A place of a file.
+    pub fn new(source: &Source, at: Position) -> Self {
+        Self { file: Arc::clone(&source.file), line: at.line, column: at.column }
+    }
 }
 
 impl std::fmt::Display for Origin {
@@ -177,7 +188,7 @@ impl std::fmt::Display for Unmet {
 
 impl Default for Origin {
     fn default() -> Self {
-        Self { file: Path::new("").into(), line: 0 }
+        Self { file: Path::new("").into(), line: 0, column: 0 }
     }
 }
 
@@ -221,4 +232,6 @@ pub struct Run {
     pub uses: Vec<String>,
     /// Where it comes from.
     pub origin: Origin,
+    /// The `uses` of the build file by which it got there, where it comes from a definition.
+    pub used_at: Option<Origin>,
 }

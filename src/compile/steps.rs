@@ -76,6 +76,7 @@ fn flatten(step: &Step, inherited: &BTreeMap<String, String>, above: &[String], 
             environment: environment.clone(),
             uses: uses.clone(),
             origin: step.origin.clone(),
+            used_at: step.used_at.clone(),
         });
     }
     package.unmet.extend(unmet(step, above));

@@ -187,6 +187,38 @@ fn conditions_switch_steps_and_their_needs() {
 }
 
 #[test]
+fn a_step_knows_where_it_is_written_and_the_uses_that_brought_it() {
+    let text = "package: {name: p, version: 1}
+pipeline:
+  - name: own
+    runs: a
+  - pipeline:
+      - {name: ü, runs: b}
+      - name: nested
+        uses: twice
+subpackages:
+  - name: q
+    pipeline:
+      - uses:\there
+";
+    let place = |origin: &Origin| format!("{}:{}:{}", origin.file.display(), origin.line, origin.column);
+    let runs: Vec<_> = recipe(text).package_steps().into_iter().flat_map(|steps| steps.runs).collect();
+    let places: Vec<_> =
+        runs.iter().map(|run| (place(&run.origin), run.used_at.as_ref().map(place))).collect();
+    let used = |origin: &str, at: &str| (origin.to_owned(), Some(at.to_owned()));
+    assert_eq!(
+        places,
+        [
+            ("a.yaml:3:5".into(), None),
+            ("a.yaml:6:9".into(), None),
+            used("say.yaml:6:3", "a.yaml:8:15"),
+            used("say.yaml:6:3", "a.yaml:8:15"),
+            used("a.yaml:12:9", "a.yaml:12:15"),
+        ]
+    );
+}
+
+#[test]
 fn required_steps_are_counted_before_anything_runs() {
     let two = "pipeline: [{if: \"'a' == 'a'\", runs: b}, {if: \"'a' == 'b'\", runs: c}]";
     for (step, wanted) in [

@@ -1,7 +1,7 @@
 //! The second pass over steps: definitions are put in, inputs bound, variables replaced strictly, conditions decided, needs
 //! gathered.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
     condition,
@@ -12,7 +12,7 @@ use super::{
     source::{Definition, PipelineSource, valid_name},
     substitute::{self, Scope},
 };
-use crate::manifest::{Map, Needs, Position, Source, Step, Text, nearest};
+use crate::manifest::{Map, Needs, Source, Step, Text, nearest};
 
 /// How deep definitions may use definitions: one that uses itself would never end.
 const MAX_DEPTH: usize = 32;
@@ -188,11 +188,12 @@ impl<'c> Expander<'c> {
             (text, source) => self.faults.strict(source, text, scope),
         };
         let script = self.script(layers, scope);
+        let used = place.used.or(definition.map(|_| (place.source, &step.uses)));
         let below = Place {
             source: inner,
             definition: definition.or(place.definition),
             scope,
-            used: place.used.or(definition.map(|_| (place.source, &step.uses))),
+            used,
             nested: true,
             runs,
             working_directory: &working_directory,
@@ -223,7 +224,8 @@ impl<'c> Expander<'c> {
                 .and_then(|definition| definition.step.assertions.clone())
                 .or(step.assertions.clone()),
             environment,
-            origin: origin(place.source, step.at),
+            origin: Origin::new(place.source, step.at),
+            used_at: used.map(|(source, uses)| Origin::new(source, uses.position)),
             working_directory,
         }
     }
@@ -351,9 +353,4 @@ pub(crate) fn decide(text: &Text, source: &Source, scope: &Scope<'_>, faults: &m
             Condition::Fails(text)
         }
     }
-}
-
-fn origin(source: &Source, at: Position) -> Origin {
-    let file: Arc<Path> = Arc::clone(&source.file);
-    Origin { file, line: at.line }
 }

@@ -158,7 +158,7 @@ impl Attendance<'_> {
         deadline: Option<(Instant, Duration)>,
     ) -> Result<anyhow::Error> {
         Ok(match wake {
-            Wake::Message(FromGuest::Refused { why, .. }) => failure::refused("shell", &why, self.talk),
+            Wake::Message(FromGuest::Refused { why, .. }) => failure::refused(&why, self.talk),
             Wake::Message(other) => failure::unexpected(&other, "while a command ran", self.talk),
             Wake::Ended(ended) => failure::died(&ended, "while a command ran", self.talk),
             Wake::Interrupted(signal) => {
@@ -167,7 +167,7 @@ impl Attendance<'_> {
             }
             Wake::Deadline => {
                 self.cancel(index).await;
-                failure::timed_out("command", deadline.map(|(_, limit)| limit).unwrap_or_default(), true)
+                failure::timed_out(deadline.map(|(_, limit)| limit).unwrap_or_default())
             }
         })
     }

@@ -10,7 +10,7 @@ use super::{
     ARCHIVE_PIECES, CANCEL_GRACE, Engine, OnFailure, Outputs, STEP_GRACE,
     archive::Archive,
     conversation::{Conversation, Wake},
-    failure, named,
+    failed_step, failure, named,
     output::{self, Output},
 };
 use crate::{
@@ -112,7 +112,7 @@ impl Build<'_, '_> {
                     break status;
                 }
                 Wake::Message(FromGuest::Refused { why, .. }) => {
-                    return Err(failure::refused(&planned.name, &why, talk));
+                    return Err(failed_step::refused(planned, &talk.quoted(&why)));
                 }
                 Wake::Message(other) => return Err(failure::unexpected(&other, "while a step ran", talk)),
                 Wake::Ended(ended) => {
@@ -128,8 +128,7 @@ impl Build<'_, '_> {
                     self.cancel(talk, &mut output).await;
                     self.finish_step(&name, ExitStatus::TimedOut, started.elapsed());
                     let whole = whole.filter(|(at, _)| Instant::now() >= *at).map(|(_, limit)| limit);
-                    let limit = whole.or(own).unwrap_or_default();
-                    return Err(failure::timed_out(&planned.name, limit, whole.is_some()));
+                    return Err(failed_step::timed_out(planned, whole));
                 }
             }
         };

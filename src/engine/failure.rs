@@ -3,42 +3,22 @@
 use std::time::Duration;
 
 use anyhow::Error;
-use kiln_protocol::{ExitStatus, FromGuest};
+use kiln_protocol::FromGuest;
 
 use super::conversation::Conversation;
 use crate::{
     agent::Unread,
     exit::{Code, Failure},
-    plan::{Plan, PlannedStep, Platform},
+    plan::{Plan, Platform},
     runner::Ended,
 };
 
 /// So many of the guest's last lines are shown in an error.
 const LAST_LINES: usize = 12;
 
-/// A step did not succeed; `again` is the command that opens a shell in its place.
-pub(super) fn step(planned: &PlannedStep, status: ExitStatus, again: &str) -> Error {
-    if status == ExitStatus::TimedOut {
-        let limit = planned.step.timeout_ms.map(Duration::from_millis).unwrap_or_default();
-        return timed_out(&planned.name, limit, false);
-    }
-    let how = match status {
-        ExitStatus::Code(code) => format!("exited with status {code}"),
-        ExitStatus::Signal(signal) => format!("was ended by signal {signal} (status {})", 128 + signal),
-        ExitStatus::TimedOut => "ran out of time".into(),
-        ExitStatus::Cancelled => "was cancelled".into(),
-    };
-    Failure::new(
-        Code::Step,
-        format!("step {:?} of {} {how}", planned.name, planned.package),
-        format!("a shell at this step: {again}"),
-    )
-    .into()
-}
-
-/// A step could not be started.
-pub(super) fn refused(name: &str, why: &str, talk: &Conversation) -> Error {
-    Failure::build_file(format!("step {name:?} cannot be started: {}", talk.quoted(why)), "").into()
+/// A command of a person could not be started.
+pub(super) fn refused(why: &str, talk: &Conversation) -> Error {
+    Failure::build_file(format!("the command cannot be started: {}", talk.quoted(why)), "").into()
 }
 
 /// What speaks for the agent is none.
@@ -70,15 +50,10 @@ pub(super) fn slow(what: &str, limit: Duration) -> Error {
         .into()
 }
 
-/// A limit of time ran out during a step.
-pub(super) fn timed_out(name: &str, limit: Duration, whole: bool) -> Error {
-    let (flag, what) = if whole { ("--timeout", "the build") } else { ("--step-timeout", "the step") };
-    Failure::new(
-        Code::Timeout,
-        format!("step {name:?} was ended: {what} may take {limit:?}"),
-        format!("raise {flag}, or the timeout of the build file"),
-    )
-    .into()
+/// A command of a person used up its time.
+pub(super) fn timed_out(limit: Duration) -> Error {
+    Failure::new(Code::Timeout, format!("the command was ended: it may take {limit:?}"), "raise --timeout")
+        .into()
 }
 
 /// The guest never became ready.

@@ -6,7 +6,12 @@ use anyhow::{Context, Error, Result};
 use kiln_protocol::{ExitStatus, LinkScope, ToGuest};
 
 use super::{
-    Engine, archive::Archive, attend::Attendance, build::Build, conversation::Conversation, failure,
+    Engine,
+    archive::Archive,
+    attend::Attendance,
+    build::Build,
+    conversation::Conversation,
+    failed_step::{self, WayOn},
     output::Output,
 };
 use crate::{
@@ -22,7 +27,7 @@ impl Build<'_, '_> {
         planned: &PlannedStep,
         status: ExitStatus,
     ) -> Result<()> {
-        let error = failure::step(planned, status, &self.on_failure.rerun_command);
+        let error = failed_step::failed(planned, status, self.way_on());
         if self.mended(talk, planned).await? {
             return Ok(());
         }
@@ -37,6 +42,15 @@ impl Build<'_, '_> {
             self.engine.sink.emit(Event::Note { text: format!("the workspace could not be kept: {why:#}") });
         }
         Err(error)
+    }
+
+    /// What may help a person who does not see why the step failed.
+    fn way_on(&self) -> WayOn<'_> {
+        match (&self.on_failure.rerun_command, &self.on_failure.keep) {
+            (Some(command), _) => WayOn::Shell(command),
+            (None, None) => WayOn::Workspace,
+            (None, Some(_)) => WayOn::Known,
+        }
     }
 
     /// Opens a shell, if somebody is there to sit at it; says whether it ended with 0.

@@ -106,7 +106,8 @@ mod tests {
         };
         let fragment = "make it's\n\n  make install\n".into();
         let (name, package, directory) = ("s".into(), "p".into(), "/home/build/a b".into());
-        let failed = PlannedStep { name, package, fragment, directory, step };
+        let (origin, used_at) = (crate::compile::Origin::default(), None);
+        let failed = PlannedStep { name, package, origin, used_at, fragment, directory, step };
         let shell = shell_in_place_of(&failed, Stdin::Pipe);
         assert_eq!(
             (&shell.env, &shell.user, &shell.cwd),

@@ -36,6 +36,7 @@ use std::{path::PathBuf, time::Duration};
 use kiln_protocol::{Step, World};
 use serde::Serialize;
 
+use crate::compile::Origin;
 pub use crate::compile::WORKSPACE;
 pub use crate::ecosystem::CACHE;
 pub use crate::host::accelerator::{Accelerator, Wish as AcceleratorWish};
@@ -272,12 +273,23 @@ pub struct PlannedStep {
     pub name: String,
     /// The package or subpackage.
     pub package: String,
+    /// Where it is written: in the build file, or in a definition.
+    pub origin: Origin,
+    /// The `uses` of the build file by which it got there, where it comes from a definition.
+    pub used_at: Option<Origin>,
     /// Its script as the build file has it, variables replaced.
     pub fragment: String,
     /// Where that starts; absolute.
     pub directory: String,
     /// What the agent is told.
     pub step: Step,
+}
+
+impl PlannedStep {
+    /// Its place in the build file.
+    pub fn place(&self) -> &Origin {
+        self.used_at.as_ref().unwrap_or(&self.origin)
+    }
 }
 
 /// A package or subpackage that leaves the guest.

@@ -194,7 +194,7 @@ fn planned_steps(
     for PackageSteps { package, runs, unmet: _ } in recipe.package_steps() {
         let mut makes = (*package != *recipe.package.name).then_some(package.as_str());
         for run in runs {
-            let Run { name, script, working_directory, environment: own, uses: _, origin: _ } = run;
+            let Run { name, script, working_directory, environment: own, uses: _, origin, used_at } = run;
             let index = u32::try_from(planned.len()).unwrap_or(u32::MAX);
             let frame = steps::frame(&working_directory, makes.take(), wishes.trace);
             let step = Step {
@@ -210,7 +210,7 @@ fn planned_steps(
                     .map(|limit| u64::try_from(limit.as_millis()).unwrap_or(u64::MAX)),
             };
             let (package, directory) = (package.clone(), working_directory);
-            planned.push(PlannedStep { name, package, fragment: script, directory, step });
+            planned.push(PlannedStep { name, package, origin, used_at, fragment: script, directory, step });
         }
     }
     Ok(planned)

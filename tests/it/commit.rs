@@ -41,6 +41,8 @@ fn plan(out: &std::path::Path) -> Plan {
         steps: vec![PlannedStep {
             name: "work".into(),
             package: "hello".into(),
+            origin: kiln::compile::Origin::default(),
+            used_at: None,
             fragment: String::new(),
             directory: String::new(),
             step,

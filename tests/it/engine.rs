@@ -3,6 +3,7 @@
 use std::{path::Path, sync::atomic::Ordering, time::Duration};
 
 use kiln::{
+    compile::Origin,
     engine::{BuildOutcome, Engine, Gifts, Interrupt, Interrupts, OnFailure, Outputs},
     event::{Data, Event, Phases, Status},
     exit::{Code, code_of},
@@ -18,6 +19,8 @@ fn step(index: u32, timeout: Option<Duration>) -> PlannedStep {
     PlannedStep {
         name: format!("step {index}"),
         package: "hello".into(),
+        origin: Origin { file: Path::new("hello.yaml").into(), line: 7 + index, column: 5 },
+        used_at: None,
         fragment: "true".into(),
         directory: "/".into(),
         step: Step {
@@ -74,7 +77,8 @@ async fn run_with(plan: &Plan, mut fake: Fake, signal: watch::Receiver<Option<In
         gifts: Gifts::default(),
         phases: &mut phases,
     };
-    let on_failure = OnFailure { rerun_command: "kiln build -i file.yaml".into(), ..OnFailure::default() };
+    let on_failure =
+        OnFailure { rerun_command: Some("kiln build -i file.yaml".into()), ..OnFailure::default() };
     let BuildOutcome { result, .. } = engine.build(&mut fake, Outputs::default(), on_failure).await;
     Ran { result, events, killed: fake.killed.load(Ordering::Relaxed) }
 }
@@ -120,7 +124,10 @@ async fn a_failed_step_ends_the_build_with_its_status() {
     let ran = run(&plan(out.path()), at(0, Behaviour::Ends(Vec::new(), ExitStatus::Signal(11)))).await;
     let error = ran.result.expect_err("it fails");
     assert_eq!(code_of(&error), Code::Step);
-    assert_eq!(format!("{error:#}"), "step \"step 0\" of hello was ended by signal 11 (status 139)");
+    assert_eq!(
+        format!("{error:#}"),
+        "hello.yaml:7: step \"step 0\" of hello was ended by signal 11 (status 139)"
+    );
     let started = ran.events.iter().filter(|event| matches!(event, Event::StepStarted { .. })).count();
     assert_eq!(started, 1, "the second step does not start");
     assert!(ran.killed);

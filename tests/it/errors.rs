@@ -437,7 +437,7 @@ fn a_step_that_takes_too_long_says_which_limit_it_was() {
         assert_eq!(
             bare.error_of(command, 6),
             format!(
-                "error: step \"one\" was ended: {whose} may take 1s\n\
+                "error: file.yaml:3: step \"one\" of sample was ended: {whose} may take 1s\n\
                  way out: raise {flag}, or the timeout of the build file\n"
             )
         );
@@ -458,7 +458,7 @@ fn a_step_that_fails_gives_its_status_its_last_lines_and_the_way_to_a_shell() {
     let said = bare.said(&output, 5);
     let kiln = env!("CARGO_BIN_EXE_kiln");
     let end = format!(
-        "  | not found\nerror: step \"compile\" of sample exited with status 3\n\
+        "  | not found\nerror: a b.yaml:3: step \"compile\" of sample exited with status 3\n\
          way out: a shell at this step: {kiln} build -i --runner bubblewrap --cache-dir '' 'a b.yaml'\n"
     );
     assert!(said.ends_with(&end), "{said}");
@@ -481,6 +481,38 @@ fn events_have_the_code_the_error_and_the_way_out() {
     assert_eq!((&event["outcome"], &event["exit_code"]), (&"failed".into(), &4.into()));
     assert_eq!(event["error"], "qemu-system-x86_64 is in no directory of $PATH");
     assert_eq!(event["way_out"], "apt-get install qemu-system-x86");
+}
+
+#[test]
+fn a_program_is_told_of_a_failed_step_with_its_place() {
+    let Some(bare) = with_sandboxes() else { return };
+    bare.write("project/steps/outer.yaml", "pipeline:\n  - uses: inner\n");
+    bare.write("project/steps/inner.yaml", "pipeline:\n  - runs: 'true'\n  - runs: exit 3\n");
+    let options = ["--runner", "bubblewrap", "--cache-dir", "", "--pipeline-dirs", "steps"];
+    for (steps, line, column, written_at) in [
+        ("- name: ü\n  runs: exit 3\n", 3, 3, ""),
+        ("- runs: 'true'\n- name: one\n  uses: outer\n", 5, 9, " (written at steps/inner.yaml:3)"),
+    ] {
+        bare.write("project/file.yaml", GOOD.replace("- name: one\n  runs: echo made\n", steps));
+        for progress in ["json", "plain"] {
+            let mut command = bare.kiln(&["build", "--progress", progress]);
+            command.args(options).arg("file.yaml").env("PATH", std::env::var_os("PATH").unwrap());
+            let output = command.output().unwrap();
+            let said = bare.said(&output, 5);
+            let place = format!("error: file.yaml:{line}: step ");
+            if progress == "plain" {
+                assert!(said.contains(&place) && said.contains(written_at), "{said}");
+                continue;
+            }
+            let stdout = String::from_utf8(output.stdout).unwrap();
+            let last: serde_json::Value = serde_json::from_str(stdout.lines().last().unwrap()).unwrap();
+            let fault = &last["faults"][0];
+            assert_eq!((&fault["line"], &fault["column"]), (&line.into(), &column.into()), "{last}");
+            assert_eq!(fault["file"], "file.yaml");
+            assert!(fault["message"].as_str().unwrap().ends_with("of sample exited with status 3"), "{last}");
+            assert!(last["error"].as_str().unwrap().ends_with(&format!("status 3{written_at}")), "{last}");
+        }
+    }
 }
 
 #[test]

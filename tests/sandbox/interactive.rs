@@ -76,7 +76,9 @@ fn exit_1_ends_the_build_with_the_steps_failure() {
     let (shown, status) = person.waits();
     assert_eq!(status.code(), Some(5), "{shown}");
     assert!(shown.contains("step \"look\" of sample exited with status 1"), "{shown}");
-    assert!(!shown.contains("the second step"), "{shown}");
+    // What was asked for is no way out.
+    assert!(shown.contains("way out: --keep-on-failure keeps the workspace"), "{shown}");
+    assert!(!shown.contains("the second step") && !shown.contains("a shell at this step"), "{shown}");
     assert_clean(&project);
 }
 

@@ -4,7 +4,10 @@ use std::{ffi::OsString, time::Duration};
 
 use serde_json::{Value, json};
 
-use crate::plan::{Plan, PlannedStep};
+use crate::{
+    compile::Origin,
+    plan::{Plan, PlannedStep},
+};
 
 /// The document. Strings in which `hide` finds a secret are shown without it.
 pub(super) fn document(
@@ -70,13 +73,15 @@ pub(super) fn document(
 }
 
 fn step(planned: &PlannedStep) -> Value {
-    let PlannedStep { name, package, step, fragment, directory } = planned;
+    let PlannedStep { name, package, origin, used_at, step, fragment, directory } = planned;
     let environment: serde_json::Map<String, Value> =
         step.env.iter().map(|(name, value)| (name.clone(), value.clone().into())).collect();
     json!({
         "index": step.index,
         "name": name,
         "package": package,
+        "written_at": place(origin),
+        "used_at": used_at.as_ref().map(place),
         "directory": directory,
         "user": step.user,
         "argv": step.argv,
@@ -85,6 +90,10 @@ fn step(planned: &PlannedStep) -> Value {
         "runs": fragment,
         "timeout_ms": step.timeout_ms,
     })
+}
+
+fn place(Origin { file, line, column }: &Origin) -> Value {
+    json!({ "file": file.to_string_lossy(), "line": line, "column": column })
 }
 
 fn milliseconds(duration: Duration) -> u64 {

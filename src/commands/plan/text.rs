@@ -152,7 +152,7 @@ fn describe_step(
     common: &BTreeSet<(String, String)>,
     hide: &dyn Fn(&str) -> String,
 ) -> Result<String> {
-    let PlannedStep { name, package, step, fragment, directory } = planned;
+    let PlannedStep { name, package, origin: _, used_at: _, step, fragment, directory } = planned;
     let user = match &step.user {
         User::Root => "root".into(),
         User::Name(name) => name.clone(),

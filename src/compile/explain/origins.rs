@@ -3,7 +3,7 @@
 use super::{GivenBy, Variable};
 use crate::{
     compile::{Options, recipe::Origin},
-    manifest::{Manifest, Position, Source, Text},
+    manifest::{Manifest, Position, Text},
 };
 
 /// Where values can come from.
@@ -86,11 +86,6 @@ impl Origins<'_> {
 
     /// A place of the build file.
     pub(super) fn here(&self, at: Position) -> Origin {
-        place(&self.manifest.source, at)
+        Origin::new(&self.manifest.source, at)
     }
-}
-
-/// A place of a file.
-pub(super) fn place(source: &Source, at: Position) -> Origin {
-    Origin { file: std::sync::Arc::clone(&source.file), line: at.line }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     Decision, ExplainedPackage, ExplainedStep, GivenBy, Variable,
-    origins::{Item, Origins, place},
+    origins::{Item, Origins},
 };
 use crate::{
     compile::{
@@ -12,7 +12,7 @@ use crate::{
         inputs::Binding,
         literal::Literal,
         propagate,
-        recipe::{self, Condition, Recipe},
+        recipe::{self, Condition, Origin, Recipe},
         source::{Definition, PipelineSource},
         steps,
         substitute::{self, Scope},
@@ -168,7 +168,7 @@ impl<'w> Walker<'w> {
         };
         ExplainedStep {
             name,
-            origin: place(around.source, written.at),
+            origin: Origin::new(around.source, written.at),
             definition: definition
                 .as_ref()
                 .map(|it| (written.uses.to_string(), it.source.file.display().to_string())),
@@ -222,7 +222,7 @@ fn decision(written: &Text, compiled: &Condition, source: &Source, finder: &Find
         compared: compiled.text().to_owned(),
         holds: compiled.holds(),
         variables,
-        origin: place(source, written.position),
+        origin: Origin::new(source, written.position),
     })
 }
 
@@ -236,10 +236,10 @@ fn bind(literal: &Step, definition: Option<&Definition>, around: Around<'_>) -> 
     let values = binding.resolve(around.scope, &mut Faults::default());
     let variable = |(name, value): (&str, String)| {
         let (given_by, origin) = match (given.get(name).filter(|text| !text.is_empty()), inputs.get(name)) {
-            (Some(text), _) => (GivenBy::With, Some(place(around.source, text.position))),
+            (Some(text), _) => (GivenBy::With, Some(Origin::new(around.source, text.position))),
             (None, Some(input)) => {
                 let at = Some(input.default.position).filter(|at| at.line > 0);
-                (GivenBy::Default, at.map(|at| place(definition, at)))
+                (GivenBy::Default, at.map(|at| Origin::new(definition, at)))
             }
             (None, None) => (GivenBy::Default, None),
         };

@@ -1,0 +1,155 @@
+//! A step that failed, as an error: its place in the build file, how it ended, and the way out.
+
+use std::time::Duration;
+
+use anyhow::Error;
+use kiln_protocol::ExitStatus;
+
+use crate::{
+    exit::{Code, Failure, Fault},
+    plan::PlannedStep,
+};
+
+/// What may help a person who does not see why a step failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum WayOn<'a> {
+    /// This command opens a shell in the place of the step.
+    Shell(&'a str),
+    /// A shell was there; the workspace could be kept.
+    Workspace,
+    /// Both were asked for already.
+    Known,
+}
+
+impl WayOn<'_> {
+    fn words(self) -> String {
+        match self {
+            Self::Shell(command) => format!("a shell at this step: {command}"),
+            Self::Workspace => "--keep-on-failure keeps the workspace of a step that fails".into(),
+            Self::Known => String::new(),
+        }
+    }
+}
+
+/// A step did not succeed.
+pub(super) fn failed(planned: &PlannedStep, status: ExitStatus, way_on: WayOn<'_>) -> Error {
+    let how = match status {
+        ExitStatus::TimedOut => return timed_out(planned, None),
+        ExitStatus::Code(code) => format!("exited with status {code}"),
+        ExitStatus::Signal(signal) => format!("was ended by signal {signal} (status {})", 128 + signal),
+        ExitStatus::Cancelled => "was cancelled".into(),
+    };
+    error(Code::Step, planned, &how, &way_on.words())
+}
+
+/// A step could not be started, for a reason that the build file can mend.
+pub(super) fn refused(planned: &PlannedStep, why: &str) -> Error {
+    error(Code::BuildFile, planned, &format!("cannot be started: {why}"), "")
+}
+
+/// A limit of time ran out during a step: its own, or that of the whole build.
+pub(super) fn timed_out(planned: &PlannedStep, whole: Option<Duration>) -> Error {
+    let own = planned.step.timeout_ms.map(Duration::from_millis);
+    let (flag, what) = match whole {
+        Some(_) => ("--timeout", "the build"),
+        None => ("--step-timeout", "the step"),
+    };
+    let limit = whole.or(own).unwrap_or_default();
+    let how = format!("was ended: {what} may take {limit:?}");
+    error(Code::Timeout, planned, &how, &format!("raise {flag}, or the timeout of the build file"))
+}
+
+fn error(code: Code, planned: &PlannedStep, how: &str, way_out: &str) -> Error {
+    let PlannedStep { name, package, origin, used_at, .. } = planned;
+    let place = planned.place();
+    let message = format!("step {name:?} of {package} {how}");
+    // The build file says which step it is, a definition which of its scripts.
+    let within = used_at.as_ref().filter(|used_at| used_at.file != origin.file);
+    let within = within.map_or_else(String::new, |_| format!(" (written at {origin})"));
+    let fault = Fault {
+        file: place.file.display().to_string(),
+        line: place.line,
+        column: place.column,
+        message: message.clone(),
+        hint: None,
+    };
+    let failure = Failure::new(code, format!("{place}: {message}{within}"), way_out);
+    Failure { faults: vec![fault], ..failure }.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::{
+        compile::Origin,
+        exit::{faults_of, way_out_of},
+    };
+
+    fn planned(used_at: Option<Origin>) -> PlannedStep {
+        let file = if used_at.is_some() { "fetch.yaml (built in)" } else { "a.yaml" };
+        PlannedStep {
+            name: "get".into(),
+            package: "a".into(),
+            origin: Origin { file: Path::new(file).into(), line: 31, column: 5 },
+            used_at,
+            fragment: String::new(),
+            directory: "/".into(),
+            step: kiln_protocol::Step {
+                index: 0,
+                argv: Vec::new(),
+                files: Vec::new(),
+                env: Vec::new(),
+                cwd: "/".into(),
+                user: kiln_protocol::User::Root,
+                stdin: kiln_protocol::Stdin::Null,
+                timeout_ms: Some(90_000),
+            },
+        }
+    }
+
+    #[test]
+    fn an_error_names_the_place_in_the_build_file_and_in_a_definition() {
+        let here = failed(&planned(None), ExitStatus::Code(2), WayOn::Known);
+        assert_eq!(here.to_string(), "a.yaml:31: step \"get\" of a exited with status 2");
+        let used_at = Some(Origin { file: Path::new("a.yaml").into(), line: 7, column: 11 });
+        let used = planned(used_at);
+        let signal = failed(&used, ExitStatus::Signal(9), WayOn::Known);
+        assert_eq!(
+            signal.to_string(),
+            "a.yaml:7: step \"get\" of a was ended by signal 9 (status 137) (written at fetch.yaml (built in):31)"
+        );
+        for error in [signal, refused(&used, "no shell"), timed_out(&used, None)] {
+            let faults = faults_of(&error);
+            let [Fault { file, line, column, message, hint: _ }] = faults.as_slice() else {
+                panic!("{faults:?}")
+            };
+            assert_eq!((file.as_str(), *line, *column), ("a.yaml", 7, 11));
+            assert!(message.starts_with("step \"get\" of a "), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_limit_of_time_is_named_with_its_flag() {
+        for (whole, text, flag) in [
+            (None, "the step may take 90s", "raise --step-timeout"),
+            (Some(Duration::from_secs(5)), "the build may take 5s", "raise --timeout"),
+        ] {
+            let error = timed_out(&planned(None), whole);
+            assert!(error.to_string().ends_with(text), "{error}");
+            assert!(way_out_of(&error).is_some_and(|way_out| way_out.starts_with(flag)), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_was_asked_for_is_no_way_out() {
+        for (way_on, expected) in [
+            (WayOn::Shell("kiln build -i a.yaml"), Some("a shell at this step: kiln build -i a.yaml")),
+            (WayOn::Workspace, Some("--keep-on-failure keeps the workspace of a step that fails")),
+            (WayOn::Known, None),
+        ] {
+            assert_eq!(way_out_of(&failed(&planned(None), ExitStatus::Code(1), way_on)), expected);
+        }
+    }
+}
