@@ -11,6 +11,8 @@ use anyhow::{Context, Result};
 use kiln_protocol::{Held, TextFile};
 use nix::libc;
 
+use crate::path_change::Mounts;
+
 /// Writes one file; a symbolic link in its place is replaced.
 pub(crate) fn write(file: &TextFile) -> Result<()> {
     let TextFile { path, text, held, mode } = file;
@@ -21,6 +23,7 @@ pub(crate) fn write(file: &TextFile) -> Result<()> {
     };
     if let Some(parent) = Path::new(path).parent() {
         fs::create_dir_all(parent).with_context(context)?;
+        Mounts::refuse_detour(parent).with_context(context)?;
     }
     if Path::new(path).is_symlink() {
         fs::remove_file(path).with_context(context)?;

@@ -9,6 +9,8 @@ use std::{
 use anyhow::{Context, Result};
 use kiln_protocol::{Group, Identity, IfKnown};
 
+use crate::path_change::Mounts;
+
 /// Writes a line for each, in place of the one that its name has.
 pub(crate) fn set(groups: &[Group], identities: &[Identity]) -> Result<()> {
     for Group { name, gid, members, if_known } in groups {
@@ -36,6 +38,7 @@ pub(crate) fn set(groups: &[Group], identities: &[Identity]) -> Result<()> {
 /// Gives a file the content that `change` makes of its own, if it makes one.
 fn edit(path: &str, name: &str, change: impl FnOnce(&[u8]) -> Option<Vec<u8>>) -> Result<()> {
     let context = || format!("set {name} in {path}");
+    Mounts::refuse_detour(Path::new(path)).with_context(context)?;
     let known = match fs::read(path) {
         Ok(known) => known,
         Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),

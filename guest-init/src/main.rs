@@ -49,6 +49,7 @@ mod seccomp;
 mod secrets;
 mod session;
 mod stdio;
+mod targets;
 mod terminal;
 mod trust;
 mod upper;

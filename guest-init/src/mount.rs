@@ -2,55 +2,63 @@
 //! an overlay [`overlay`](crate::overlay)'s.
 
 use std::{
-    fs::{self, File, Permissions},
-    io::{self, ErrorKind},
-    os::unix::fs::{PermissionsExt, chown, symlink as make_symlink},
+    fs::{self, Permissions},
+    os::{
+        fd::BorrowedFd,
+        unix::fs::{PermissionsExt, chown, symlink as make_symlink},
+    },
     path::Path,
 };
 
 use anyhow::{Context, Result, bail};
 use kiln_protocol::Access;
 use nix::{
+    errno::Errno,
+    fcntl::{AtFlags, OFlag, openat},
     mount::{MsFlags, mount},
-    sys::statvfs::{FsFlags, statvfs},
-    unistd::{Gid, Uid, setfsgid, setfsuid},
+    sys::{
+        stat::{Mode, fchmod, mkdirat},
+        statvfs::{FsFlags, statvfs},
+    },
+    unistd::{Gid, Uid, fchownat, setfsgid, setfsuid},
 };
 
-use crate::image;
+use crate::{
+    image,
+    targets::{Found, Targets},
+};
 
 /// `mkdir -p`, then owner and mode of the last component.
-pub(crate) fn directory(path: &str, mode: u32, (uid, gid): (u32, u32)) -> Result<()> {
-    fs::create_dir_all(path).with_context(|| format!("make {path}"))?;
+pub(crate) fn directory(targets: &Targets, path: &str, mode: u32, (uid, gid): (u32, u32)) -> Result<()> {
+    let found = targets.directory(path)?;
     // The owner first: a change of owner takes set-id bits away.
-    chown(path, Some(uid), Some(gid)).with_context(|| format!("give {path} to {uid}:{gid}"))?;
-    fs::set_permissions(path, Permissions::from_mode(mode))
+    chown(found.path(), Some(uid), Some(gid)).with_context(|| format!("give {path} to {uid}:{gid}"))?;
+    fs::set_permissions(found.path(), Permissions::from_mode(mode))
         .with_context(|| format!("set mode {mode:o} of {path}"))
 }
 
 /// A directory where nothing is, and the parents that are missing, all with this mode and owner.
-pub(crate) fn missing(path: &str, mode: u32, owner: (u32, u32)) -> Result<()> {
-    let missing = Path::new(path).ancestors().take_while(|ancestor| !ancestor.exists());
-    for ancestor in missing.collect::<Vec<_>>().into_iter().rev() {
-        let context = || format!("make {}", ancestor.display());
-        match create_as(ancestor, owner) {
-            Ok(()) => {}
-            Err(error) if error.kind() == ErrorKind::PermissionDenied => {
-                fs::create_dir(ancestor).with_context(context)?;
-                chown(ancestor, Some(owner.0), Some(owner.1)).with_context(context)?;
+pub(crate) fn missing(targets: &Targets, path: &str, mode: u32, owner: (u32, u32)) -> Result<()> {
+    let make = |parent: BorrowedFd<'_>, name: &Path| {
+        match create_as(parent, name, owner) {
+            Err(Errno::EACCES | Errno::EPERM) => {
+                mkdirat(parent, name, Mode::S_IRWXU)?;
+                let (uid, gid) = (Uid::from_raw(owner.0), Gid::from_raw(owner.1));
+                fchownat(parent, name, Some(uid), Some(gid), AtFlags::AT_SYMLINK_NOFOLLOW)?;
             }
-            // Another guest that shares this file system was faster.
-            Err(error) if error.kind() == ErrorKind::AlreadyExists && ancestor.is_dir() => continue,
-            Err(error) => return Err(error).with_context(context),
+            made => made?,
         }
-        fs::set_permissions(ancestor, Permissions::from_mode(mode)).with_context(context)?;
-    }
-    Ok(())
+        let made =
+            openat(parent, name, OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW, Mode::empty())?;
+        fchmod(made, Mode::from_bits_truncate(mode))
+    };
+    targets.directory_made_by(path, &make).map(drop)
 }
 
 /// Makes a directory as `uid` would: not every share lets root give away what it has made.
-fn create_as(path: &Path, (uid, gid): (u32, u32)) -> io::Result<()> {
+fn create_as(parent: BorrowedFd<'_>, name: &Path, (uid, gid): (u32, u32)) -> nix::Result<()> {
     let (old_gid, old_uid) = (setfsgid(Gid::from_raw(gid)), setfsuid(Uid::from_raw(uid)));
-    let made = fs::create_dir(path);
+    let made = mkdirat(parent, name, Mode::S_IRWXU);
     setfsuid(old_uid);
     setfsgid(old_gid);
     made
@@ -59,22 +67,21 @@ fn create_as(path: &Path, (uid, gid): (u32, u32)) -> io::Result<()> {
 /// `mount -t fstype -o options source target`.
 pub(crate) fn filesystem(
     source: &str,
-    target: &str,
+    target: &Found,
     fstype: &str,
     options: &str,
     access: Access,
 ) -> Result<()> {
-    fs::create_dir_all(target).with_context(|| format!("make {target}"))?;
     if Path::new(source).is_file() {
-        return image::attach(source, target, fstype, options);
+        return image::attach(source, target.path(), fstype, options);
     }
     let mut flags = access_flags(access);
     if matches!(fstype, "9p" | "virtiofs") {
         flags |= MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
     }
     let source = device(source)?;
-    mount(Some(source.as_str()), target, Some(fstype), flags, Some(options))
-        .with_context(|| format!("mount {fstype} {source} on {target} ({options})"))
+    mount(Some(source.as_str()), target.path(), Some(fstype), flags, Some(options))
+        .with_context(|| format!("mount {fstype} {source} ({options})"))
 }
 
 /// The device of `serial:NAME`; anything else is what it is. Disks are not counted on to come in the order of QEMU's switches.
@@ -91,20 +98,25 @@ fn device(source: &str) -> Result<String> {
     bail!("there is no disk with the serial number {serial}")
 }
 
-/// A bind mount of a directory or file; mounts below `source` are not taken along.
-pub(crate) fn bind(source: &str, target: &str, access: Access) -> Result<()> {
+/// A bind mount of a directory; mounts below `source` are not taken along.
+pub(crate) fn bind(targets: &Targets, source: &str, target: &str, access: Access) -> Result<()> {
     let context = || format!("bind {source} on {target}");
-    if fs::metadata(source).with_context(context)?.is_dir() {
-        fs::create_dir_all(target).with_context(context)?;
-    } else if !Path::new(target).exists() {
-        if let Some(parent) = Path::new(target).parent() {
-            fs::create_dir_all(parent).with_context(context)?;
+    let (from, to) =
+        (targets.find(source).with_context(context)?, targets.directory(target).with_context(context)?);
+    attach(from.path(), to.path()).with_context(context)?;
+    match access {
+        // A bind takes no flags of its own. What has been mounted is found by another look.
+        Access::ReadOnly => {
+            read_only(targets.find(target).with_context(context)?.path()).with_context(context)
         }
-        File::create(target).with_context(context)?;
+        Access::ReadWrite => Ok(()),
     }
-    mount(Some(source), target, None::<&str>, MsFlags::MS_BIND, None::<&str>).with_context(context)?;
-    // A bind takes no flags of its own.
-    if access == Access::ReadOnly { read_only(target) } else { Ok(()) }
+}
+
+/// A bind mount of what is there on what is there.
+pub(crate) fn attach(source: &str, target: &str) -> Result<()> {
+    mount(Some(source), target, None::<&str>, MsFlags::MS_BIND, None::<&str>)
+        .with_context(|| format!("bind {source} on {target}"))
 }
 
 /// Makes a mount read-only. What it came with stays: a user namespace may not lose it.
@@ -115,11 +127,8 @@ pub(crate) fn read_only(target: &str) -> Result<()> {
     mount(None::<&str>, target, None::<&str>, flags, None::<&str>).with_context(context)
 }
 
-/// An empty directory over another one, if that is there: it can be neither looked into nor renamed nor removed.
+/// An empty directory over another one: it can be neither looked into nor renamed nor removed.
 pub(crate) fn cover(path: &str) -> Result<()> {
-    if !fs::symlink_metadata(path).is_ok_and(|there| there.is_dir()) {
-        return Ok(());
-    }
     let flags = MsFlags::MS_RDONLY | MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     mount(Some("tmpfs"), path, Some("tmpfs"), flags, Some("mode=0555,size=4k,nr_inodes=1"))
         .with_context(|| format!("cover {path}"))
@@ -170,7 +179,7 @@ mod tests {
         fs::set_permissions(root.path().join("a"), Permissions::from_mode(0o700)).expect("set");
 
         let path = root.path().join("a/b/c");
-        missing(&path.to_string_lossy(), 0o750, (uid, gid)).expect("made");
+        missing(&Targets::new(&[]), &path.to_string_lossy(), 0o750, (uid, gid)).expect("made");
 
         assert_eq!([mode("a"), mode("a/b"), mode("a/b/c")], [0o700, 0o750, 0o750]);
     }

@@ -8,6 +8,8 @@ use std::{
 use anyhow::{Context, Result};
 use nix::mount::{MsFlags, mount};
 
+use crate::targets::Targets;
+
 /// The one option that is a flag of the mount, not the file system's.
 const NODEV: &str = "nodev";
 
@@ -28,17 +30,21 @@ pub(crate) struct Overlay<'w> {
 
 impl Overlay<'_> {
     /// Makes the directories, mounts, and gives the merged root to `owner`.
-    pub(crate) fn mount(self, (uid, gid): (u32, u32)) -> Result<()> {
+    pub(crate) fn mount(self, targets: &Targets, (uid, gid): (u32, u32)) -> Result<()> {
         let Self { lower: _, upper, work, target, options: _ } = self;
-        for directory in [upper, work, target] {
+        for directory in [upper, work] {
             fs::create_dir_all(directory).with_context(|| format!("make {directory}"))?;
         }
+        let on = targets.directory(target)?;
         let data = self.data();
         let flags = if self.nodev() { MsFlags::MS_NODEV } else { MsFlags::empty() };
-        mount(Some("overlay"), target, Some("overlay"), flags, Some(data.as_str()))
+        mount(Some("overlay"), on.path(), Some("overlay"), flags, Some(data.as_str()))
             .with_context(|| format!("mount overlay on {target} ({data})"))?;
-        chown(target, Some(uid), Some(gid)).with_context(|| format!("give {target} to {uid}:{gid}"))?;
-        fs::set_permissions(target, Permissions::from_mode(0o755))
+        // What has been mounted is found by another look.
+        let merged = targets.find(target)?;
+        chown(merged.path(), Some(uid), Some(gid))
+            .with_context(|| format!("give {target} to {uid}:{gid}"))?;
+        fs::set_permissions(merged.path(), Permissions::from_mode(0o755))
             .with_context(|| format!("set the mode of {target}"))
     }
 

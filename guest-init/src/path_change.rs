@@ -85,7 +85,7 @@ fn make_parents(path: &Path, mounts: &Mounts) -> Result<()> {
 }
 
 /// Where something is mounted that is not the build's own.
-struct Mounts(Vec<PathBuf>);
+pub(crate) struct Mounts(Vec<PathBuf>);
 
 impl Mounts {
     fn read() -> Result<Self> {
@@ -94,6 +94,15 @@ impl Mounts {
         let points = text.lines().filter_map(|line| Some(PathBuf::from(unescape(line.split(' ').nth(4)?))));
         let is_own = |point: &PathBuf| ["/"].iter().chain(&OWN).any(|own| point == Path::new(own));
         Ok(Self(points.filter(|point| !is_own(point)).collect()))
+    }
+
+    /// Refuses a path that a link of the image leads into a mount: the agent can write there what no step can.
+    pub(crate) fn refuse_detour(path: &Path) -> Result<()> {
+        let there = path.ancestors().find(|there| there.exists()).unwrap_or(path);
+        match fs::canonicalize(there) {
+            Ok(found) if found == there => Ok(()),
+            _ => Self::read()?.own(there).map(drop),
+        }
     }
 
     /// A path without links, if it lies in what is the build's own.

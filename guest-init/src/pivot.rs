@@ -3,15 +3,15 @@
 use std::{env::set_current_dir, fs, os::unix::fs::chown, path::Path};
 
 use anyhow::{Context, Result};
-use kiln_protocol::Access;
 use nix::{
     mount::{MntFlags, MsFlags, mount, umount2},
     unistd::pivot_root,
 };
 
 use crate::{
-    mount::{bind, cover, read_only},
+    mount::{attach, cover, read_only},
     root::furnish,
+    targets,
 };
 
 /// What the agent cannot mount by itself where it is root only in its user namespace.
@@ -46,8 +46,8 @@ const MASKED: [&str; 15] = [
 /// Takes /proc, /sys and /dev along to `path` and makes that the root; `owner` is root's inside.
 pub(crate) fn enter(path: &str, owner: (u32, u32)) -> Result<()> {
     for name in TAKEN_ALONG {
-        let (from, to) = (Path::new("/").join(name), Path::new(path).join(name));
-        fs::create_dir_all(&to).with_context(|| format!("make {}", to.display()))?;
+        // A link would lead past what is masked below.
+        let (from, to) = (Path::new("/").join(name), targets::real_directory(Path::new(path), name)?);
         mount(Some(&from), &to, None::<&str>, MsFlags::MS_MOVE, None::<&str>)
             .with_context(|| format!("move {} to {}", from.display(), to.display()))?;
     }
@@ -68,7 +68,8 @@ pub(crate) fn enter(path: &str, owner: (u32, u32)) -> Result<()> {
 fn protect(root: &Path) -> Result<()> {
     for path in READ_ONLY.map(|name| root.join(name)).iter().filter(|path| path.exists()) {
         let path = path.to_string_lossy();
-        bind(&path, &path, Access::ReadOnly)?;
+        attach(&path, &path)?;
+        read_only(&path)?;
     }
     for path in DEVICES.map(|name| root.join(name)).iter().filter(|path| path.exists()) {
         read_only(&path.to_string_lossy())?;
@@ -83,7 +84,7 @@ fn protect(root: &Path) -> Result<()> {
                 }
             }
             // As read-only as what is bound.
-            Ok(_) => bind(&nothing.to_string_lossy(), &path.to_string_lossy(), Access::ReadWrite)?,
+            Ok(_) => attach(&nothing.to_string_lossy(), &path.to_string_lossy())?,
             Err(_) => {}
         }
     }

@@ -2,18 +2,23 @@
 
 use std::{
     env::set_current_dir,
-    fs::{self, File, Permissions},
-    os::unix::fs::{MetadataExt, PermissionsExt},
+    fs::{self, File},
+    io::{self, ErrorKind},
+    os::unix::fs::MetadataExt,
     path::Path,
 };
 
 use anyhow::{Context, Result};
 use nix::{
     mount::{MntFlags, MsFlags, mount, umount2},
+    sys::stat::{Mode, fchmod},
     unistd::chroot,
 };
 
-use crate::mount::symlink;
+use crate::{
+    mount::symlink,
+    targets::{directory_within, real_directory},
+};
 
 /// A mount below the new root.
 struct Base {
@@ -78,9 +83,8 @@ pub(crate) fn enter(path: &str) -> Result<()> {
 
 fn mount_all(root: &Path, list: &[Base]) -> Result<()> {
     for Base { fstype, target, flags, data } in list {
-        let target = root.join(target);
+        let target = real_directory(root, target)?;
         let context = || format!("mount {fstype} on {}", target.display());
-        fs::create_dir_all(&target).with_context(context)?;
         mount(Some(*fstype), &target, Some(*fstype), *flags, Some(*data)).with_context(context)?;
     }
     Ok(())
@@ -93,12 +97,19 @@ pub(crate) fn furnish(root: &Path) -> Result<()> {
         symlink(&root.join(path).to_string_lossy(), target)?;
     }
     // Not a tmpfs: builds put as much there as the disk holds.
-    let tmp = root.join("tmp");
-    fs::create_dir_all(&tmp).context("make /tmp")?;
-    fs::set_permissions(&tmp, Permissions::from_mode(0o1777)).context("set the mode of /tmp")?;
+    let tmp = directory_within(root, "tmp")?;
+    fchmod(tmp, Mode::from_bits_truncate(0o1777)).context("set the mode of /tmp")?;
     // Programs that ask whether they are in a container shall be told so, as melange's do.
-    File::create(root.join(".dockerenv")).context("make /.dockerenv")?;
-    Ok(())
+    mark(&root.join(".dockerenv")).context("make /.dockerenv")
+}
+
+/// An empty file in the place of whatever the image has there: a link may lead anywhere, and a fifo may be waited for.
+fn mark(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    File::create_new(path).map(drop)
 }
 
 /// Removes all below `directory` that lies on `device`: what is mounted there is left alone.

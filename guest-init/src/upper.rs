@@ -10,7 +10,7 @@ use nix::{
     sys::stat::Mode,
 };
 
-use crate::export::Export;
+use crate::{export::Export, targets::Targets};
 
 const DIRECTORY: OFlag = OFlag::O_RDONLY.union(OFlag::O_CLOEXEC).union(OFlag::O_DIRECTORY);
 
@@ -26,9 +26,10 @@ struct Layers {
 
 impl Uppers {
     /// Keeps `upper` as what is written to the overlay on `target`.
-    pub(crate) fn keep(&mut self, target: &str, upper: &str) -> Result<()> {
+    pub(crate) fn keep(&mut self, targets: &Targets, target: &str, upper: &str) -> Result<()> {
         let opened = |path: &str| {
-            open(Path::new(path), DIRECTORY, Mode::empty()).with_context(|| format!("open {path}"))
+            let found = targets.find(path)?;
+            open(Path::new(found.path()), DIRECTORY, Mode::empty()).with_context(|| format!("open {path}"))
         };
         self.0.insert(target.to_owned(), Layers { upper: opened(upper)?, merged: opened(target)? });
         Ok(())

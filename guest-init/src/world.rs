@@ -21,6 +21,7 @@ use crate::{
     keyring, limit, modules, mount,
     namespace::{self, Entrance, Prepared},
     network, overlay, path_change, pivot, root, seccomp,
+    targets::Targets,
     upper::Uppers,
     whiteout,
 };
@@ -67,7 +68,8 @@ pub(crate) fn make(world: &World) -> Result<Made> {
     let first = user_namespace.as_ref().map_or(0, |namespace| namespace.first);
     namespace::act_as(first)?;
     let prepared = user_namespace.as_ref().map(Prepared::new).transpose()?;
-    let mut making = Making { first, uppers: Uppers::default(), idmaps: idmaps(prepared.as_ref())? };
+    let (uppers, targets) = (Uppers::default(), Targets::new(mounts));
+    let mut making = Making { first, uppers, targets, idmaps: idmaps(prepared.as_ref())? };
     mounts.iter().try_for_each(|mount| making.make(mount))?;
     let uppers = making.uppers;
     phases.end("mounts");
@@ -131,6 +133,7 @@ struct Making {
     /// Root of the namespace in which owners are ids, as the agent sees it.
     first: u32,
     uppers: Uppers,
+    targets: Targets,
     idmaps: Idmaps,
 }
 
@@ -138,32 +141,52 @@ impl Making {
     fn make(&mut self, mount: &Mount) -> Result<()> {
         match mount {
             Mount::Directory { path, mode, uid, gid } => {
-                mount::directory(path, *mode, self.owner(*uid, *gid)?)
+                mount::directory(&self.targets, path, *mode, self.owner(*uid, *gid)?)
             }
-            Mount::Missing { path, mode, uid, gid } => mount::missing(path, *mode, self.owner(*uid, *gid)?),
+            Mount::Missing { path, mode, uid, gid } => {
+                mount::missing(&self.targets, path, *mode, self.owner(*uid, *gid)?)
+            }
             Mount::Filesystem { source, target, fstype, options, access } => {
-                mount::filesystem(source, target, fstype, options, *access)
+                let on = self.targets.directory(target)?;
+                mount::filesystem(source, &on, fstype, options, *access)
+                    .with_context(|| format!("mount {target}"))?;
+                self.targets.keep(target)
             }
             Mount::Overlay { lower, upper, work, target, options, owner: (uid, gid) } => {
                 let owner = self.owner(*uid, *gid)?;
-                overlay::Overlay { lower, upper, work, target, options }.mount(owner)?;
-                self.uppers.keep(target, upper)
+                overlay::Overlay { lower, upper, work, target, options }.mount(&self.targets, owner)?;
+                self.targets.keep(target)?;
+                self.uppers.keep(&self.targets, target, upper)
             }
             Mount::Idmap { path, uids, gids } => self.idmaps.mount(path, uids, gids),
-            Mount::Cover { path } => mount::cover(path),
-            Mount::Bind { source, target, access } => mount::bind(source, target, *access),
+            Mount::Cover { path } => match self.targets.existing_directory(path) {
+                Some(directory) => mount::cover(directory.path()),
+                None => Ok(()),
+            },
+            Mount::Bind { source, target, access } => {
+                mount::bind(&self.targets, source, target, *access)?;
+                self.targets.keep(target)
+            }
             Mount::Symlink { path, target } => mount::symlink(path, target),
             Mount::Whiteouts { directory, like, paths } => whiteout::make(directory, like, paths),
             Mount::Chown { path, uid, gid, given } => {
                 chown::all_below(path, self.owner(*uid, *gid)?, *given, SetId::Kept)
             }
-            Mount::Root { path } => root::enter(path),
-            Mount::Pivot { path } => pivot::enter(path, self.owner(0, 0)?),
+            Mount::Root { path } => {
+                root::enter(path)?;
+                self.targets.enter();
+                Ok(())
+            }
+            Mount::Pivot { path } => {
+                pivot::enter(path, self.owner(0, 0)?)?;
+                self.targets.enter();
+                Ok(())
+            }
             Mount::Path(change) => {
                 let (uid, gid) = self.owner(change.uid, change.gid)?;
                 path_change::make(&PathChange { uid, gid, ..change.clone() })
             }
-            Mount::Upper { target, path } => self.uppers.keep(target, path),
+            Mount::Upper { target, path } => self.uppers.keep(&self.targets, target, path),
         }
     }
 

@@ -69,6 +69,7 @@ pub(super) async fn acquire(
         lease = acquiring => lease?,
         error = interrupts.refuse() => return Err(error),
     };
+    lease.mountable()?;
     if lease.directory() != plan.directory {
         let text = format!(
             "the cache {} is in use: this build has one of its own, {}",

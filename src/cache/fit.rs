@@ -3,16 +3,20 @@
 //! Before it: the directory, which exists. After it: the lease. Nothing is made or changed.
 
 use std::{
-    fs,
+    fs, io,
     path::{Path, PathBuf},
 };
 
 use nix::unistd::{AccessFlags, access};
 
-use super::lease::PRIVATE;
+use super::{
+    lease::PRIVATE,
+    place::{Place, split},
+};
 use crate::{
     exit::{Code, Failure},
     home::Home,
+    plan::CARGO_MADE,
 };
 
 /// Refuses a directory that holds kiln's own, or lies in it: builds would write where leases and journals are, and a prune
@@ -44,6 +48,34 @@ fn resolved(path: &Path) -> PathBuf {
         missing.extend(at.file_name());
     }
     path.to_owned()
+}
+
+/// Refuses a cache in which a link or file has the place of a directory that every build has mounts on: no mount follows a link,
+/// which an earlier build may have left.
+///
+/// # Errors
+/// A cache failure (7).
+pub(super) fn mountable(cache: &Place, directory: &Path) -> Result<(), Failure> {
+    // From the outermost one on: below a link nothing is looked at.
+    for path in CARGO_MADE.into_iter().rev() {
+        if is_in_the_place_of_a_directory(cache, path).unwrap_or(true) {
+            return Err(Failure::new(
+                Code::Cache,
+                format!(
+                    "{} is no directory, and a link in its place is not followed",
+                    directory.join(path).display()
+                ),
+                "kiln cache verify --repair removes it",
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn is_in_the_place_of_a_directory(cache: &Place, path: &str) -> io::Result<bool> {
+    let (parent, name) = split(path.as_bytes());
+    let Some(parent) = cache.dir(parent)? else { return Ok(false) };
+    Ok(parent.stat(name)?.is_some() && parent.dir(name)?.is_none())
 }
 
 /// Refuses a directory that this user cannot write, before a build has run for nothing.
@@ -90,5 +122,23 @@ mod tests {
         let failure = writable(Path::new("/proc/self")).expect_err("nobody writes there");
         assert_eq!(failure.code, Code::Cache);
         assert!(writable(&std::env::temp_dir()).is_ok());
+    }
+
+    #[test]
+    fn a_link_in_the_place_of_a_directory_with_mounts_is_refused() {
+        for (link, target) in
+            [("cargo", "/proc"), ("cargo", "other"), ("cargo/registry", "/proc"), ("cargo/git", "registry")]
+        {
+            let work = tempfile::tempdir().expect("a directory");
+            let fits = || mountable(&Place::open(work.path()).expect("opened"), work.path());
+            assert_eq!(fits().map_err(|failure| failure.code), Ok(()));
+            fs::create_dir_all(work.path().join(link)).expect("made");
+            assert_eq!(fits().map_err(|failure| failure.code), Ok(()));
+            fs::remove_dir(work.path().join(link)).expect("removed");
+            std::os::unix::fs::symlink(target, work.path().join(link)).expect("linked");
+            let failure = fits().expect_err("a link is there");
+            assert_eq!(failure.code, Code::Cache);
+            assert!(failure.to_string().contains(&format!("/{link} is no directory")), "{failure}");
+        }
     }
 }

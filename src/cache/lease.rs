@@ -156,6 +156,14 @@ impl Lease {
         self.strength
     }
 
+    /// Refuses a cache whose directories for mounts are something else, such as links.
+    ///
+    /// # Errors
+    /// A cache failure (7).
+    pub fn mountable(&self) -> Result<()> {
+        Ok(super::fit::mountable(&self.place, self.directory())?)
+    }
+
     /// The lease once more, for a daemon that uses the directory: it ends with the last of them.
     pub fn share(&self) -> Result<OwnedFd> {
         self.lock.share().context("copy the lease of the cache")

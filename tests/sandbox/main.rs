@@ -13,6 +13,7 @@ mod fragments;
 mod grants;
 mod interactive;
 mod liar;
+mod links;
 mod logs;
 mod masking;
 #[path = "../it/proxy.rs"]

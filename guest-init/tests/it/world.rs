@@ -145,7 +145,7 @@ fn an_error_says_what_was_done_to_what() {
         access: Access::ReadOnly,
     };
     agent.send(&ToGuest::Prepare(World { mounts: vec![mount], ..empty_world() }));
-    let why = format!("mount no-such-fs cache on {target} (trans=virtio): ENODEV: No such device");
+    let why = format!("mount {target}: mount no-such-fs cache (trans=virtio): ENODEV: No such device");
     assert_eq!(agent.hear(), Some(FromGuest::Failed { why }));
     assert_eq!(agent.hear(), None);
 }
