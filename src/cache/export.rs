@@ -6,7 +6,7 @@
 use std::{
     collections::HashMap,
     ffi::OsStr,
-    fs::{File, Metadata},
+    fs::File,
     io::{BufReader, Read, Write},
     ops::ControlFlow,
     os::unix::{ffi::OsStrExt, fs::MetadataExt},
@@ -14,15 +14,12 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use nix::{
-    errno::Errno,
-    sys::stat::FileStat,
-    unistd::{Whence, lseek},
-};
+use nix::sys::stat::FileStat;
 use zstd::stream::{read::Decoder, write::Encoder};
 
 use super::{
     attributes::user_attributes,
+    holes::{MOST_HOLES, holes},
     lease::Lease,
     place::{What, bytes, permissions, shown},
     rules,
@@ -40,8 +37,6 @@ use crate::{
 const LEVEL: i32 = 3;
 /// In pieces of this size content is copied.
 const PIECE: usize = 256 << 10;
-/// A file with more holes is left out: an archive holds every byte, and a file of one block may have 2^63 of them.
-const MOST_HOLES: u64 = 64 << 20;
 
 /// What of a cache.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -197,31 +192,6 @@ impl<W: Write> Export<W> {
         self.amount.entries += 1;
         self.amount.bytes += bytes;
     }
-}
-
-/// How many bytes of a file are holes. Fewer blocks than bytes may be a file system's compression as well.
-fn holes(file: &File, metadata: &Metadata) -> Result<u64> {
-    let length = metadata.len();
-    if metadata.blocks().saturating_mul(512) >= length {
-        return Ok(0);
-    }
-    let end = i64::try_from(length).context("no file is longer")?;
-    let (mut at, mut holes) = (0, 0);
-    while at < end {
-        let data = match lseek(file, at, Whence::SeekData) {
-            Ok(data) => data,
-            // Nothing but a hole follows.
-            Err(Errno::ENXIO) => end,
-            Err(error) => return Err(error.into()),
-        };
-        holes += data.min(end) - at;
-        if data >= end {
-            break;
-        }
-        at = lseek(file, data, Whence::SeekHole)?;
-    }
-    lseek(file, 0, Whence::SeekSet)?;
-    Ok(holes.unsigned_abs())
 }
 
 fn entry(path: &[u8], stat: &FileStat, kind: Kind) -> Entry {

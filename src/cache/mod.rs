@@ -54,6 +54,7 @@ mod downloads;
 mod export;
 mod fit;
 mod hashed;
+mod holes;
 mod intruders;
 mod journal;
 mod lease;

@@ -39,6 +39,7 @@ use super::{
     stage::{ancestors, is_below},
     walk::{Found, walk},
 };
+use crate::plan::CARGO_MADE;
 
 /// What is wrong with something.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -137,6 +138,11 @@ fn staged(lease: &Lease, verdict: &mut Verdict) -> Result<()> {
 
 fn look(lease: &Lease, owners: &Owners, found: &Found<'_>, verdict: &mut Verdict) -> Result<()> {
     let fault = |why: String, remedy| Fault { path: found.path.to_vec(), why, mended: false, remedy };
+    if found.what != What::Directory && CARGO_MADE.iter().any(|made| made.as_bytes() == found.path) {
+        let why = "every build has a directory there".into();
+        verdict.faults.push(fault(why, Remedy::Itself));
+        return Ok(());
+    }
     for state in state::of(found, owners)? {
         match state {
             // Said once for all that lies below.

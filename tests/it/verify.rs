@@ -167,6 +167,39 @@ fn what_is_strange_is_mended_and_what_was_never_finished_goes_when_nobody_works_
     );
 }
 
+#[test]
+fn a_file_without_end_is_not_read_and_a_link_where_builds_have_a_directory_goes() {
+    let (bench, compared) = filled();
+    let fit = bench.lease();
+    fit.mountable().unwrap();
+    drop(fit);
+    let hollow = compared.iter().filter(|path| !path.ends_with(".ziphash"));
+    let mut faults: Vec<String> = hollow.cloned().collect();
+    for path in &faults {
+        // To be read it would take years.
+        let file = fs::File::options().write(true).open(bench.cache().join(path)).unwrap();
+        file.set_len(1 << 43).unwrap();
+    }
+    let unpacked = fs::File::options().write(true).open(bench.cache().join("gomodcache/m@v1/b")).unwrap();
+    unpacked.set_len(1 << 43).unwrap();
+    faults.push(format!("{DOWNLOAD}.ziphash"));
+    bench.write("own/sparse", "x");
+    fs::File::options().write(true).open(bench.cache().join("own/sparse")).unwrap().set_len(1 << 43).unwrap();
+    let found = verify(&bench.alone()).unwrap();
+    let said: std::collections::BTreeSet<_> =
+        found.faults.iter().map(|fault| String::from_utf8_lossy(&fault.path).into_owned()).collect();
+    assert_eq!(said, faults.into_iter().collect(), "what nobody judges is nobody's fault");
+    assert_eq!(found.unmended(), 0);
+
+    fs::remove_dir_all(bench.cache().join("cargo")).unwrap();
+    std::os::unix::fs::symlink("/proc", bench.cache().join("cargo")).unwrap();
+    bench.lease().mountable().unwrap_err();
+    assert_eq!(verify(&bench.lease()).unwrap().faults.len(), 1);
+    assert_eq!(verify(&bench.alone()).unwrap().unmended(), 0);
+    assert!(fs::symlink_metadata(bench.cache().join("cargo")).is_err());
+    bench.lease().mountable().unwrap();
+}
+
 fn run(bench: &Bench, arguments: &[&str]) -> Output {
     let mut kiln = Command::new(env!("CARGO_BIN_EXE_kiln"));
     kiln.args(["cache", "verify", "--cache-dir"]).arg(bench.cache()).args(arguments);

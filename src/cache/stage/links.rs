@@ -4,7 +4,7 @@
 //! log), and what the cache has there is somebody else's. So that such content is not lost, a file that has several names
 //! ([`LINKED`]) and whose first one is not kept waits aside for the others.
 
-use std::io::{self, Read};
+use std::io::Read;
 
 use anyhow::{Context, Result};
 use kiln_protocol::LINKED;
@@ -14,6 +14,7 @@ use super::{Origin, Stager, entries::NOT_ITS_NAME, refusals::refuse, seen::Was};
 use crate::{
     cache::{
         hashed::Should,
+        holes::{MOST_HOLES, holes},
         place::{Place, What, shown, split, what},
         same,
         stage::is_below,
@@ -163,8 +164,10 @@ impl Target {
         Ok(stat.map(|stat| Self { place, name: name.to_vec(), stat, bytes: 0 }))
     }
 
-    fn holds(&self, should: Should) -> io::Result<bool> {
-        self.place.file(&self.name)?.map_or(Ok(false), |file| should.fits(file))
+    fn holds(&self, should: Should) -> Result<bool> {
+        let Some(file) = self.place.file(&self.name)? else { return Ok(false) };
+        // What an earlier build left may have no end.
+        Ok(holes(&file, &file.metadata()?)? <= MOST_HOLES && should.fits(file)?)
     }
 }
 

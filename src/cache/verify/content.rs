@@ -9,11 +9,14 @@ use sha2::Digest;
 use super::{cargo, git, go};
 use crate::cache::{
     hashed::{self, Claim},
+    holes::{MOST_HOLES, holes},
     place::Place,
 };
 
 /// In pieces of this size a file is read.
 const PIECE: usize = 256 << 10;
+/// Why such a file is wrong.
+const HOLLOW: &str = "it is mostly holes, and is not read";
 /// No file that holds a checksum is longer.
 const CHECKSUM_FILE: u64 = 4096;
 
@@ -41,6 +44,9 @@ impl Content {
 
 /// Says what of a file, whose path is given from the top of the cache.
 pub(super) fn of(cache: &Place, path: &str) -> Result<Content> {
+    if is_judged(path) && is_hollow(cache, path)? {
+        return Ok(Content::Wrong(HOLLOW.into()));
+    }
     for rule in [named, maven, go::check, cargo::check, git::check] {
         let content = rule(cache, path)?;
         if content != Content::Unknown {
@@ -48,6 +54,20 @@ pub(super) fn of(cache: &Place, path: &str) -> Result<Content> {
         }
     }
     Ok(Content::Unknown)
+}
+
+/// Whether a file is mostly holes, which nobody reads to their end.
+fn is_hollow(cache: &Place, path: &str) -> Result<bool> {
+    let Some(file) = cache.file_unused(path.as_bytes()).context("open it")? else { return Ok(false) };
+    Ok(holes(&file, &file.metadata().context("look at it")?)? > MOST_HOLES)
+}
+
+/// Whether a rule below reads all of what lies there.
+fn is_judged(path: &str) -> bool {
+    let below = ["m2repository/", "cargo/registry/cache/"];
+    hashed::claim(path.as_bytes()) != Claim::Nothing
+        || below.iter().any(|directory| path.starts_with(directory))
+        || git::is_below_objects(path)
 }
 
 /// What bears its hash as its name.

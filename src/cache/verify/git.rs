@@ -20,7 +20,7 @@ const DIGITS: [usize; 2] = [40, 64];
 
 /// Checks an object or a pack.
 pub(super) fn check(cache: &Place, path: &str) -> Result<Content> {
-    if !REPOSITORIES.iter().any(|directory| path.starts_with(directory)) {
+    if !is_below_objects(path) {
         return Ok(Content::Unknown);
     }
     let Some((_, name)) = path.rsplit_once("/objects/") else { return Ok(Content::Unknown) };
@@ -36,6 +36,11 @@ pub(super) fn check(cache: &Place, path: &str) -> Result<Content> {
     } else {
         Ok(Content::Unknown)
     }
+}
+
+/// Whether an object or a pack may lie there.
+pub(super) fn is_below_objects(path: &str) -> bool {
+    REPOSITORIES.iter().any(|directory| path.starts_with(directory)) && path.contains("/objects/")
 }
 
 fn is_hash(text: &str) -> bool {

@@ -1,8 +1,6 @@
 //! Go's modules: `.ziphash` says what the archive holds, and what was unpacked from it (`dirhash.Hash1`,
 //! golang.org/x/mod/sumdb/dirhash): a line `hash  name` for each file, sorted by name, hashed once more.
 
-use std::io;
-
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 
@@ -11,7 +9,10 @@ use super::{
     zip,
 };
 use crate::{
-    cache::place::{Place, What, join, what},
+    cache::{
+        holes::{MOST_HOLES, holes},
+        place::{Place, What, join, what},
+    },
     event::base64,
 };
 
@@ -92,7 +93,7 @@ fn unescaped(text: &str) -> String {
 }
 
 /// Hashes all files below; false for what no module holds.
-fn collect(place: &Place, prefix: &[u8], lines: &mut Lines, depth: usize) -> io::Result<bool> {
+fn collect(place: &Place, prefix: &[u8], lines: &mut Lines, depth: usize) -> Result<bool> {
     for name in place.names()? {
         let Some(stat) = place.stat(&name)? else { continue };
         let whole = join(prefix, &name);
@@ -105,6 +106,9 @@ fn collect(place: &Place, prefix: &[u8], lines: &mut Lines, depth: usize) -> io:
             }
             What::File => {
                 let Some(file) = place.file_unused(&name)? else { continue };
+                if holes(&file, &file.metadata()?)? > MOST_HOLES {
+                    return Ok(false);
+                }
                 lines.push((whole, hash::<Sha256>(file)?));
             }
             What::Directory | What::Symlink | What::Other => return Ok(false),

@@ -1,0 +1,40 @@
+//! Files that are mostly holes: one of a single block may have 2^63 bytes, and whoever reads it has no end.
+
+use std::{
+    fs::{File, Metadata},
+    os::unix::fs::MetadataExt,
+};
+
+use anyhow::{Context, Result};
+use nix::{
+    errno::Errno,
+    unistd::{Whence, lseek},
+};
+
+/// A file with more is not read: no tool keeps such a one where its content counts.
+pub(super) const MOST_HOLES: u64 = 64 << 20;
+
+/// How many bytes of a file are holes. Fewer blocks than bytes may be a file system's compression as well.
+pub(super) fn holes(file: &File, metadata: &Metadata) -> Result<u64> {
+    let length = metadata.len();
+    if metadata.blocks().saturating_mul(512) >= length {
+        return Ok(0);
+    }
+    let end = i64::try_from(length).context("no file is longer")?;
+    let (mut at, mut holes) = (0, 0);
+    while at < end {
+        let data = match lseek(file, at, Whence::SeekData) {
+            Ok(data) => data,
+            // Nothing but a hole follows.
+            Err(Errno::ENXIO) => end,
+            Err(error) => return Err(error.into()),
+        };
+        holes += data.min(end) - at;
+        if data >= end {
+            break;
+        }
+        at = lseek(file, data, Whence::SeekHole)?;
+    }
+    lseek(file, 0, Whence::SeekSet)?;
+    Ok(holes.unsigned_abs())
+}
