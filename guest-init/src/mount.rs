@@ -185,6 +185,20 @@ mod tests {
     }
 
     #[test]
+    fn a_link_is_made_only_where_nothing_is() {
+        let root = tempfile::tempdir().expect("a directory");
+        let at = |name: &str| root.path().join(name);
+        fs::write(at("file"), "an image's own").expect("written");
+        make_symlink("nowhere", at("dangling")).expect("linked");
+        for name in ["file", "dangling", "etc/mtab"] {
+            symlink(&at(name).to_string_lossy(), "../proc/self/mounts").expect("made, or left alone");
+        }
+        assert_eq!(fs::read_to_string(at("file")).expect("there"), "an image's own");
+        assert_eq!(fs::read_link(at("dangling")).expect("there"), Path::new("nowhere"));
+        assert_eq!(fs::read_link(at("etc/mtab")).expect("made"), Path::new("../proc/self/mounts"));
+    }
+
+    #[test]
     fn a_remount_repeats_the_flags_that_are_there() {
         let mounted = FsFlags::ST_RDONLY | FsFlags::ST_NOSUID | FsFlags::ST_NODEV;
         assert_eq!(kept_flags(mounted), MsFlags::MS_NOSUID | MsFlags::MS_NODEV);

@@ -240,6 +240,7 @@ pub(super) fn world(
     closing: Vec<Closing>,
 ) -> World {
     files.push(world::hosts(&parts.names));
+    mounts.push(world::mtab());
     mounts.extend(parts.changes);
     World {
         // Clock, random pool, modules and network cards are the host's.

@@ -66,6 +66,7 @@ pub(super) fn microvm(modules: Vec<String>, machine: &Machine, parts: Parts<'_>)
     mounts.extend(workspace(source.is_some(), hidden, owner));
     mounts.extend(cache.into_iter().flat_map(|cache| cache::mounts(cache, owner)));
     mounts.push(Mount::Root { path: ROOT.into() });
+    mounts.push(mtab());
     mounts.extend(output(package, owner));
     mounts.extend(changes);
     let resolver = match network {
@@ -90,6 +91,12 @@ pub(super) fn microvm(modules: Vec<String>, machine: &Machine, parts: Parts<'_>)
         seccomp: Vec::new(),
         closing: Vec::new(),
     }
+}
+
+/// The table of mounted file systems where df(1) of some systems, Java and configure scripts look for it. Debian's installer
+/// makes this link, and its packages do not. docker's own, in a container, leads to `/proc/mounts`.
+pub(super) fn mtab() -> Mount {
+    Mount::Symlink { path: "/etc/mtab".into(), target: "../proc/self/mounts".into() }
 }
 
 /// Where steps leave what becomes the package.

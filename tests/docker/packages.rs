@@ -1,7 +1,7 @@
 //! What leaves a container as packages.
 
 use super::{
-    everywhere::{build_accounts, build_packages},
+    everywhere::{build_accounts, build_mount_table, build_packages},
     world::daemon,
 };
 
@@ -17,4 +17,10 @@ fn accounts_and_paths_are_as_the_build_file_says() {
     for (mode, keeps) in [("rw", true), ("discard", false)] {
         build_accounts(&["--runner", "docker", "--cache-mode", mode], keeps);
     }
+}
+
+#[test]
+fn the_table_of_mounts_is_in_etc() {
+    let Some(_) = daemon() else { return };
+    build_mount_table(&["--runner", "docker"]);
 }

@@ -14,6 +14,18 @@ pub(crate) const PACKAGES: &str = include_str!("../everywhere/packages.yaml");
 /// Accounts and paths; wants a file `input` in the source, and `had` in the cache.
 pub(crate) const ACCOUNTS: &str = include_str!("../everywhere/accounts.yaml");
 
+/// Programs find the mounted file systems in `/etc/mtab`: df(1) that of the workspace, a user without rights too.
+const MOUNT_TABLE: &str = "package: {name: mounts, version: '1', epoch: 0}
+environment: {accounts: {run-as: build}}
+pipeline:
+- runs: |
+    [ -L /etc/mtab ]
+    cmp /etc/mtab /proc/self/mounts
+    [ \"$(readlink -f /etc/mtab | sed 's/[0-9][0-9]*/PID/')\" = /proc/PID/mounts ]
+    grep -q ' / ' /etc/mtab
+    df . >/dev/null
+";
+
 /// `SOURCE_DATE_EPOCH` of [`PACKAGES`].
 const BUILD_DATE: &str = "1000000000";
 
@@ -93,6 +105,12 @@ pub(crate) fn build_accounts(arguments: &[&str], keeps: bool) {
     assert_eq!(had, if keeps { "had\nmore\n" } else { "had\n" });
     assert_eq!(at("cache/new").exists(), keeps);
     assert_eq!(fs::read_to_string(at("input")).expect("there"), "from-the-host\n");
+}
+
+/// Builds [`MOUNT_TABLE`].
+pub(crate) fn build_mount_table(arguments: &[&str]) {
+    let directory = tempfile::tempdir().expect("a directory can be made");
+    succeed(&mut command(directory.path(), MOUNT_TABLE, arguments));
 }
 
 /// Builds [`PACKAGES`] and gives the bytes of its packages, which are whole, each by itself.

@@ -1,7 +1,7 @@
 //! What leaves a sandbox as packages.
 
 use super::{
-    everywhere::{ACCOUNTS, PACKAGES, build_accounts, build_packages, command, succeed},
+    everywhere::{ACCOUNTS, PACKAGES, build_accounts, build_mount_table, build_packages, command, succeed},
     has_bwrap,
 };
 
@@ -134,4 +134,12 @@ pipeline: [{runs: 'true'}]
     ] {
         assert!(said.contains(note), "{note}\n{said}");
     }
+}
+
+#[test]
+fn the_table_of_mounts_is_in_etc() {
+    if !has_bwrap() {
+        return;
+    }
+    build_mount_table(&["--runner", "bubblewrap"]);
 }

@@ -1,6 +1,6 @@
 //! What leaves a microVM as packages.
 
-use super::everywhere::{build_accounts, build_packages};
+use super::everywhere::{build_accounts, build_mount_table, build_packages};
 
 #[test]
 fn packages_are_whole_and_hold_nothing_of_the_moment() {
@@ -11,4 +11,9 @@ fn packages_are_whole_and_hold_nothing_of_the_moment() {
 fn accounts_and_paths_are_as_the_build_file_says() {
     build_accounts(&["--accel", "tcg", "--memory", "1Gi", "--cache-mode", "commit"], true);
     build_accounts(&["--accel", "tcg", "--memory", "1Gi", "--virtiofsd", "spawned"], true);
+}
+
+#[test]
+fn the_table_of_mounts_is_in_etc() {
+    build_mount_table(&["--accel", "tcg", "--memory", "1Gi"]);
 }
