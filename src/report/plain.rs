@@ -6,7 +6,7 @@ use super::{
     Display, Out,
     clean::{Colour, clean},
     run::{Run, Said},
-    summary::{Line, Summary},
+    summary::{LastLines, Line, Summary},
     words,
 };
 use crate::event::{Event, Status};
@@ -51,7 +51,7 @@ impl Plain {
     fn summary(&self, summary: &Summary) -> Vec<String> {
         let lines = match summary.result() {
             good @ Line::Good(_) if self.volume == Volume::Result => vec![good],
-            _ => summary.lines(),
+            _ => summary.lines(LastLines::Quoted),
         };
         let text = |line| match line {
             Line::Good(text) | Line::Bad(text) | Line::Plain(text) => plain(&text),

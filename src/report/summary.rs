@@ -35,9 +35,18 @@ pub(super) enum Line {
     Plain(String),
 }
 
+/// What a summary says of the last lines of a step that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LastLines {
+    /// They are quoted: a log is searched from its end, and a quiet display has not shown them.
+    Quoted,
+    /// Nothing: they stand right above it, as the step wrote them.
+    Above,
+}
+
 impl Summary {
     /// The whole of it, line by line.
-    pub(super) fn lines(&self) -> Vec<Line> {
+    pub(super) fn lines(&self, last_lines: LastLines) -> Vec<Line> {
         let Self { finished, past } = self;
         let Event::Finished { outcome, exit_code: _, duration: _, phases, logs, error, way_out, faults: _ } =
             finished
@@ -64,7 +73,8 @@ impl Summary {
             plain(format!("  logs: {}", Path::display(logs)));
         }
         if *outcome != Outcome::Success {
-            lines.extend(self.mishap(error.as_deref(), way_out.as_deref()));
+            lines.extend(self.quote(last_lines));
+            lines.extend(mishap(error.as_deref(), way_out.as_deref()));
         }
         lines
     }
@@ -86,17 +96,20 @@ impl Summary {
         }
     }
 
-    fn mishap(&self, error: Option<&str>, way_out: Option<&str>) -> Vec<Line> {
-        let mut lines = Vec::new();
+    fn quote(&self, last_lines: LastLines) -> Vec<Line> {
         let quoted = &self.past.last_lines;
-        if !quoted.is_empty() {
-            lines.push(Line::Plain(format!("the last lines of its output ({}):", quoted.len())));
-            lines.extend(quoted.iter().map(|line| Line::Quoted(line.clone())));
+        if quoted.is_empty() || last_lines == LastLines::Above {
+            return Vec::new();
         }
-        lines.extend(error.into_iter().flat_map(|text| hanging("error: ", text)).map(Line::Bad));
-        lines.extend(way_out.into_iter().flat_map(|text| hanging("way out: ", text)).map(Line::Plain));
-        lines
+        let heading = Line::Plain(format!("the last lines of its output ({}):", quoted.len()));
+        std::iter::once(heading).chain(quoted.iter().map(|line| Line::Quoted(line.clone()))).collect()
     }
+}
+
+fn mishap(error: Option<&str>, way_out: Option<&str>) -> Vec<Line> {
+    let error = error.into_iter().flat_map(|text| hanging("error: ", text)).map(Line::Bad);
+    let way_out = way_out.into_iter().flat_map(|text| hanging("way out: ", text)).map(Line::Plain);
+    error.chain(way_out).collect()
 }
 
 /// The lines of `text`, the first after `head` and the others below it.

@@ -290,6 +290,7 @@ fn quiet_says_how_it_ended_and_nothing_else() {
     let text = Stage::new(Progress::Quiet, None).all(failed());
     assert!(text.starts_with("hello-1.0-r0: failed after 4.5s (exit code 5)\n"), "{text}");
     assert!(text.contains("error: step 2 (make): exit status 2\n"), "{text}");
+    assert!(text.contains("  | make: *** [all] Error 2\n"), "nothing was shown before: {text}");
 }
 
 #[test]
@@ -351,6 +352,9 @@ fn tty_leaves_nothing_at_the_bottom_when_all_is_over() {
     let text = stage.all(failed());
     assert!(text.ends_with("way out: a shell there: kiln build -i hello.yaml\n"), "{text:?}");
     assert!(text.contains("FAILED [2/2 make] exit status 2, 350ms\n"), "{text:?}");
+    assert_eq!(text.matches("line 25\n").count(), 1, "what was shown is not quoted: {text:?}");
+    assert_eq!(text.matches("Error 2\n").count(), 1, "nor what the step's end made a line of: {text:?}");
+    assert!(!text.contains("the last lines of its output"), "{text:?}");
     assert!(text.is_ascii(), "a locale that is not UTF-8: {text:?}");
     assert!(!text.contains("\u{1b}[0m") && !text.contains("[31m"), "no colours: {text:?}");
     assert_eq!(stage.tick(9000), "");

@@ -9,7 +9,7 @@ use super::{
     Display, Out, Terminal,
     clean::{Colour, clean},
     run::{Run, Said},
-    summary::Line,
+    summary::{LastLines, Line},
     words,
 };
 use crate::event::{Event, Status};
@@ -96,7 +96,8 @@ impl Tty {
                 format!("{mark} [{label}] {}, {}", words::status(status), words::duration(time))
             }
             Said::Summary(summary) => {
-                return summary.lines().into_iter().map(|line| self.summary(line)).collect();
+                let lines = summary.lines(LastLines::Above).into_iter();
+                return lines.map(|line| self.summary(line)).collect();
             }
         }]
     }

@@ -83,6 +83,34 @@ fn exit_1_ends_the_build_with_the_steps_failure() {
 }
 
 #[test]
+fn a_terminal_shows_what_a_failed_step_wrote_once() {
+    if !has_bwrap() {
+        return;
+    }
+    let (_directory, project) = project();
+    let file = "package: {name: sample, version: '1', epoch: 0}
+pipeline:
+- name: look
+  runs: |
+    for n in $(seq 1 30); do echo \"no file $n\"; done
+    printf 'the very end'
+    exit 3
+";
+    fs::write(project.join("file.yaml"), file).expect("written");
+    let arguments = ["build", "--runner", "bubblewrap", "--cache-dir", "", "file.yaml"];
+    let (shown, status) = Person::at(&kiln(&project, &arguments)).waits();
+    assert_eq!(status.code(), Some(5), "{shown}");
+    for line in ["no file 11\r\n", "no file 30\r\n", "the very end\r\n"] {
+        assert_eq!(shown.matches(line).count(), 1, "{line:?}: {shown}");
+    }
+    assert!(shown.contains("step \"look\" of sample exited with status 3"), "{shown}");
+    // Where nothing can be scrolled back, they are quoted.
+    let output = kiln(&project, &[&arguments[..], &["-q"]].concat()).output().expect("kiln can be started");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("  | no file 30\n  | the very end\n"), "{said}");
+}
+
+#[test]
 fn a_killed_kiln_leaves_its_terminal_as_it_was() {
     if !has_bwrap() {
         return;
