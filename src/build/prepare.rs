@@ -53,7 +53,7 @@ impl Prepared {
     }
 
     /// The same guest for one command in the place of the build file's steps.
-    pub(crate) fn for_command(mut self, wanted: Wanted, stdin: Stdin) -> (Self, Step) {
+    pub(crate) fn for_command(mut self, wanted: &Wanted, stdin: Stdin) -> (Self, Step) {
         let Request { recipe, wishes, .. } = &self.request;
         let plan = self.resolved.plan.without_steps();
         let step = plan::command(recipe, wishes, &plan, &shell(&plan.image), wanted, stdin);

@@ -1,14 +1,20 @@
 //! `kiln run` and `kiln shell`: one command of a person in a fresh guest, which is made as that of a build.
 //!
-//! What the command writes is all that is printed. What kiln itself has to say comes only when a person must wait for it
-//! (an image that is being made) or when something is wrong; then the exit code is 125, as `docker run`'s.
+//! What the command writes is all that stdout gets. What kiln itself has to say goes to stderr: what a person waits for, a line
+//! about the guest for who gets a terminal in it, and what is wrong; then the exit code is 125, as `docker run`'s.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Error, Result};
-use kiln_protocol::ExitStatus;
+use kiln_protocol::{ExitStatus, Stdin};
 
-use super::{compile, recipe, signals, wishes};
+use super::{
+    compile,
+    greeting::greeting,
+    recipe, signals,
+    waiting::{self, Volume, Waiting},
+    wishes,
+};
 use crate::{
     build::{Context, Request},
     cli::{MachineArgs, RecipeArgs, RunArgs, ShellArgs},
@@ -16,13 +22,12 @@ use crate::{
     console::{Console, Outlet},
     engine::{Console as _, ReaderGone},
     env::Env,
-    event::{Event, ImageState, Phases, Sink},
+    event::{Phases, Sink},
     exit::{Code, Failure, code_of},
     home::Home,
     manifest,
     plan::{CacheModeWish, Wanted, Wishes},
     process::Spawner,
-    report::{Outlets, Progress, Reporter},
     rundir::{self, RunDir},
     secret,
 };
@@ -47,10 +52,11 @@ struct Guest<'a> {
     machine: &'a MachineArgs,
     wanted: Wanted,
     console: Console,
+    waiting: Waiting,
 }
 
 /// `kiln run`.
-pub(super) async fn run(args: &RunArgs, env: &Env) -> Result<u8> {
+pub(super) async fn run(args: &RunArgs, env: &Env, volume: Volume) -> Result<u8> {
     let RunArgs { machine, interactive, tty, command } = args;
     let spawner = Spawner::start()?.withhold(secret::variables(&machine.secret));
     let console = match (*tty, *interactive) {
@@ -66,24 +72,27 @@ pub(super) async fn run(args: &RunArgs, env: &Env) -> Result<u8> {
     let recipe = bare()?;
     let wishes = bare_wishes(machine, env)?;
     let wanted = Wanted::Command(command.clone());
-    exit_code(Guest { recipe, wishes, machine, wanted, console }.run(env, spawner).await)
+    let waiting = Waiting::new(volume);
+    exit_code(Guest { recipe, wishes, machine, wanted, console, waiting }.run(env, spawner).await)
 }
 
 /// `kiln shell`.
-pub(super) async fn shell(args: &ShellArgs, env: &Env) -> Result<u8> {
+pub(super) async fn shell(args: &ShellArgs, env: &Env, volume: Volume) -> Result<u8> {
     let ShellArgs { file, recipe: how, machine } = args;
     let spawner = Spawner::start()?.withhold(secret::variables(&machine.secret));
     let otherwise = "run it in a terminal, or use `kiln run -- COMMAND`";
     let console = Console::terminal(Outlet::Stdout, spawner.terminals(), "kiln shell", otherwise)?;
+    let mut waiting = Waiting::new(volume);
     let (recipe, wishes) = match file.clone().or_else(|| recipe::file(None).ok()) {
-        Some(file) => (described(&file, how)?, wishes::wishes(machine, env, &file)?),
+        Some(file) => (described(&file, how, &mut waiting)?, wishes::wishes(machine, env, &file)?),
         None => (bare()?, bare_wishes(machine, env)?),
     };
-    exit_code(Guest { recipe, wishes, machine, wanted: Wanted::Shell, console }.run(env, spawner).await)
+    let wanted = Wanted::Shell;
+    exit_code(Guest { recipe, wishes, machine, wanted, console, waiting }.run(env, spawner).await)
 }
 
-fn described(file: &Path, args: &RecipeArgs) -> Result<Recipe> {
-    recipe::load(file, args, &mut Essentials::new())?.ok_or_else(|| {
+fn described(file: &Path, args: &RecipeArgs, sink: &mut dyn Sink) -> Result<Recipe> {
+    recipe::load(file, args, sink)?.ok_or_else(|| {
         Failure::usage(
             format!("{}: target-architecture does not name this host's", file.display()),
             "name another build file, or none with --image",
@@ -112,21 +121,22 @@ fn bare_wishes(args: &MachineArgs, env: &Env) -> Result<Wishes> {
 
 impl Guest<'_> {
     async fn run(self, env: &Env, spawner: Spawner) -> Result<ExitStatus> {
-        let result = signals::guard(async |interrupts| {
+        let live = self.waiting.live();
+        let work = signals::guard(async |interrupts| {
             let home = Home::find(env)?;
             rundir::sweep(&home)?;
             let run_dir = RunDir::create(&home, &spawner)?;
             let context =
                 Context { env, home: &home, spawner: &spawner, run_dir: run_dir.path(), interrupts };
             self.launch(&context).await
-        })
-        .await;
+        });
+        let result = waiting::during(&live, work).await;
         spawner.finish()?;
         result
     }
 
     async fn launch(self, context: &Context<'_>) -> Result<ExitStatus> {
-        let Self { recipe, wishes, machine, wanted, mut console } = self;
+        let Self { recipe, wishes, machine, wanted, mut console, waiting: mut sink } = self;
         if wishes.cache_mode == CacheModeWish::Commit {
             return Err(Failure::usage(
                 "--cache-mode commit is for builds: what a person did in a guest has no success to be kept by",
@@ -134,12 +144,15 @@ impl Guest<'_> {
             )
             .into());
         }
-        let mut sink = Essentials::new();
         let mut phases = Phases::begin("plan");
         let request = Request { recipe, wishes, cache_wait: wishes::cache_wait(&machine.cache_wait)? };
-        let leased = request.lease(context, &mut sink).await?;
+        // A wait for others may be long, and nothing else tells of it.
+        let leased = request.lease(context, &mut sink.live()).await?;
         let prepared = leased.prepare(context, &mut sink).await?;
-        let (prepared, step) = prepared.for_command(wanted, console.stdin());
+        let (prepared, step) = prepared.for_command(&wanted, console.stdin());
+        if matches!(step.stdin, Stdin::Terminal(_)) {
+            sink.greet(greeting(prepared.plan(), &step, &wanted));
+        }
         let launched = prepared.launch(context, None, &mut sink, &mut phases).await?;
         launched.run_command(step, &mut console, &mut sink, &mut phases).await
     }
@@ -162,32 +175,6 @@ pub(super) fn code_of_error(error: &Error) -> u8 {
     match code_of(error) {
         code @ (Code::Interrupted | Code::Terminated) => code as u8,
         _ => OWN_FAILURE,
-    }
-}
-
-/// Events that a person must see who waits for a command: an image that is made.
-struct Essentials {
-    reporter: Reporter,
-    image_is_made: bool,
-}
-
-impl Essentials {
-    fn new() -> Self {
-        Self { reporter: Reporter::new(Progress::Plain, Outlets::of_process()), image_is_made: false }
-    }
-}
-
-impl Sink for Essentials {
-    fn emit(&mut self, event: Event) {
-        match &event {
-            Event::Image { state: ImageState::Making | ImageState::Waiting, .. } => self.image_is_made = true,
-            Event::Image { .. } | Event::Note { .. } if self.image_is_made => {}
-            Event::Note { text } => return tracing::info!("{text}"),
-            _ => return,
-        }
-        let is_last = matches!(event, Event::Image { state: ImageState::Made | ImageState::Present, .. });
-        self.reporter.emit(event);
-        self.image_is_made &= !is_last;
     }
 }
 

@@ -7,7 +7,7 @@ use anyhow::Result;
 use crate::{
     cli::ProgressChoice,
     event::{Event, Sink},
-    report::{Outlets, Reporter},
+    report::{Outlets, Progress, Reporter},
 };
 
 /// How often the live display is drawn.
@@ -20,7 +20,12 @@ pub(super) struct Live(Rc<RefCell<Reporter>>);
 impl Live {
     /// Shows nothing yet.
     pub(super) fn new(choice: ProgressChoice) -> Self {
-        Self(Rc::new(RefCell::new(Reporter::new(super::progress(choice), Outlets::of_process()))))
+        Self::of(super::progress(choice))
+    }
+
+    /// Shows nothing yet.
+    pub(super) fn of(progress: Progress) -> Self {
+        Self(Rc::new(RefCell::new(Reporter::new(progress, Outlets::of_process()))))
     }
 
     /// Draws until `work` is done.

@@ -7,6 +7,7 @@ mod cache;
 pub mod compile;
 pub mod doctor;
 pub mod explain;
+mod greeting;
 mod guest;
 mod image;
 mod live;
@@ -17,6 +18,7 @@ mod signals;
 mod supplies;
 mod unsupported;
 mod update_cache;
+mod waiting;
 mod wishes;
 
 use std::{
@@ -115,8 +117,8 @@ fn start_log(level: &str) -> Result<()> {
 fn run(command: Command, quiet: bool) -> Result<u8> {
     let env = Env::of_process();
     let done = match if quiet { command.quieted() } else { command } {
-        Command::Run(args) => return on_runtime(guest::run(&args, &env)),
-        Command::Shell(args) => return on_runtime(guest::shell(&args, &env)),
+        Command::Run(args) => return on_runtime(guest::run(&args, &env, volume(quiet))),
+        Command::Shell(args) => return on_runtime(guest::shell(&args, &env, volume(quiet))),
         Command::Build(args) => on_runtime(build::run(&args, &env)),
         Command::Plan(args) => on_runtime(plan::run(&args, &env)),
         Command::Compile(args) => recipe::print(&args),
@@ -134,6 +136,11 @@ fn run(command: Command, quiet: bool) -> Result<u8> {
         }
     };
     done.map(|code| code as u8)
+}
+
+/// What `-q` means where no option says how progress is shown.
+fn volume(quiet: bool) -> waiting::Volume {
+    if quiet { waiting::Volume::Quiet } else { waiting::Volume::Usual }
 }
 
 /// As `report` knows it.

@@ -26,7 +26,7 @@ pub fn command(
     wishes: &Wishes,
     plan: &Plan,
     shell: &str,
-    wanted: Wanted,
+    wanted: &Wanted,
     stdin: Stdin,
 ) -> Step {
     let supplies = &plan.supplies;
@@ -34,10 +34,10 @@ pub fn command(
     let argv = match (wanted, wishes.trace) {
         // The shell finds the program, and says 127 or 126 when it cannot, as everybody expects.
         (Wanted::Command(command), Trace::Off) => {
-            [words(&[shell, "-c", "exec \"$0\" \"$@\""]), command].concat()
+            [&words(&[shell, "-c", "exec \"$0\" \"$@\""])[..], command].concat()
         }
         (Wanted::Command(command), Trace::On) => {
-            [words(&[shell, "-c", "set -x\nexec \"$0\" \"$@\""]), command].concat()
+            [&words(&[shell, "-c", "set -x\nexec \"$0\" \"$@\""])[..], command].concat()
         }
         (Wanted::Shell, Trace::Off) => words(&[shell, "-i"]),
         (Wanted::Shell, Trace::On) => words(&[shell, "-i", "-x"]),

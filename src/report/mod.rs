@@ -45,6 +45,8 @@ pub enum Progress {
     Auto,
     /// A live display at the bottom of the terminal, output above it.
     Tty,
+    /// As [`Self::Auto`], for what a person waits for and what may be over at once: nothing is drawn in the first moments.
+    Wait,
     /// One line after the other.
     Plain,
     /// One object a line on stdout.
@@ -102,7 +104,7 @@ impl Reporter {
     pub fn new(progress: Progress, outlets: Outlets) -> Self {
         let Outlets { stdout, stderr, terminal, clock } = outlets;
         let live = match progress {
-            Progress::Auto => terminal.filter(|terminal| terminal.can_move),
+            Progress::Auto | Progress::Wait => terminal.filter(|terminal| terminal.can_move),
             // Asked for by name it comes on anything but a terminal that says it cannot.
             Progress::Tty => {
                 Some(terminal.unwrap_or_else(Terminal::unknown)).filter(|terminal| terminal.can_move)
@@ -112,7 +114,8 @@ impl Reporter {
         let display: Box<dyn Display + Send> = match (progress, live) {
             (Progress::Json, _) => Box::new(json::Json::new(stdout)),
             (Progress::Quiet, _) => Box::new(plain::Plain::new(stderr, plain::Volume::Result)),
-            (_, Some(terminal)) => Box::new(tty::Tty::new(stderr, terminal)),
+            (Progress::Wait, Some(terminal)) => Box::new(tty::Tty::new(stderr, terminal, tty::PATIENCE)),
+            (_, Some(terminal)) => Box::new(tty::Tty::new(stderr, terminal, Duration::ZERO)),
             (_, None) => Box::new(plain::Plain::new(stderr, plain::Volume::All)),
         };
         Self { display, clock }

@@ -58,6 +58,12 @@ impl Run {
         }
     }
 
+    /// No event will say so: the terminal is another's from now on.
+    pub(super) fn has_ended(&mut self) {
+        self.begun = true;
+        self.activity = None;
+    }
+
     /// Takes an event that happens `now`.
     pub(super) fn take(&mut self, event: &Event, now: Duration) -> Vec<Said> {
         self.begun |= matches!(event, Event::Plan { .. } | Event::Image { .. } | Event::Finished { .. });

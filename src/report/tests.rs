@@ -376,6 +376,33 @@ fn tty_says_soon_that_something_is_done_and_takes_it_away() {
 }
 
 #[test]
+fn what_may_be_over_at_once_is_drawn_only_when_it_is_not() {
+    let image = || Event::Image { image: "/root".into(), state: ImageState::Present };
+    let note = || Event::Note { text: "a shell in /root".into() };
+    let mut quick = Stage::new(Progress::Wait, Some((false, true)));
+    assert_eq!(quick.tick(100) + &quick.emit(110, image()) + &quick.tick(200), "");
+    assert_eq!(quick.emit(250, note()), "a shell in /root\n");
+    quick.reporter.end();
+    assert_eq!(quick.tick(9000), "", "the terminal is the shell's");
+    let mut slow = Stage::new(Progress::Wait, Some((false, true)));
+    slow.emit(110, image());
+    assert_eq!(slow.tick(310), "⠧ 200ms starting the guest");
+    assert_eq!(slow.emit(400, note()), "\r\u{1b}[Ja shell in /root\n⠋ 290ms starting the guest");
+    slow.reporter.end();
+    assert_eq!(slow.stderr.take(), "\r\u{1b}[J");
+    assert_eq!(slow.tick(9000), "");
+    // One that was never begun does not begin in a shell.
+    let mut ended = Stage::new(Progress::Wait, Some((false, true)));
+    ended.reporter.end();
+    assert_eq!(ended.tick(9000), "");
+    let mut piped = Stage::new(Progress::Wait, None);
+    assert_eq!(
+        piped.emit(400, image()) + &piped.tick(9000) + &piped.emit(9000, note()),
+        "a shell in /root\n"
+    );
+}
+
+#[test]
 fn tty_takes_broken_lines_away_after_the_terminal_became_narrower() {
     let mut stage = Stage::new(Progress::Tty, Some((false, true)));
     stage.emit(0, plan());

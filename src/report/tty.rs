@@ -18,13 +18,15 @@ use crate::event::{Event, Status};
 const SPIN: Duration = Duration::from_millis(100);
 
 /// So long nothing is drawn at the start: an error of the command line leaves no trace of a display.
-const PATIENCE: Duration = Duration::from_millis(300);
+pub(super) const PATIENCE: Duration = Duration::from_millis(300);
 
 /// The live display.
 pub(super) struct Tty {
     out: Out,
     terminal: Terminal,
     run: Run,
+    /// Nothing is drawn at the bottom before this time.
+    patience: Duration,
     /// The widths of the bottom lines that are drawn.
     drawn: Vec<usize>,
 }
@@ -39,8 +41,8 @@ enum Look {
 }
 
 impl Tty {
-    pub(super) fn new(out: Box<dyn Write + Send>, terminal: Terminal) -> Self {
-        Self { out: Out(Some(out)), terminal, run: Run::default(), drawn: Vec::new() }
+    pub(super) fn new(out: Box<dyn Write + Send>, terminal: Terminal, patience: Duration) -> Self {
+        Self { out: Out(Some(out)), terminal, run: Run::default(), patience, drawn: Vec::new() }
     }
 
     /// Prints lines above the bottom.
@@ -67,7 +69,8 @@ impl Tty {
 
     /// What is being done, and in which build, if it is one; never as wide as the terminal, which would wrap.
     fn bottom(&self, now: Duration, columns: usize) -> Vec<String> {
-        let Some((activity, since)) = &self.run.activity else { return Vec::new() };
+        let activity = self.run.activity.as_ref().filter(|_| now >= self.patience);
+        let Some((activity, since)) = activity else { return Vec::new() };
         let pictures =
             if self.terminal.unicode { ['⠋', '⠹', '⠼', '⠧'] } else { ['|', '/', '-', '\\'] };
         let picture = pictures[(now.as_millis() / SPIN.as_millis()) as usize % pictures.len()];
@@ -182,7 +185,7 @@ impl Display for Tty {
     }
 
     fn end(&mut self, now: Duration) {
-        self.run.activity = None;
+        self.run.has_ended();
         self.frame(&[], now);
     }
 }

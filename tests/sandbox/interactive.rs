@@ -178,6 +178,83 @@ fn a_command_gives_its_status_its_streams_and_reads_what_it_is_given() {
     assert_clean(&project);
 }
 
+/// What stands on a terminal in the end: a line that was drawn anew or taken away does not.
+fn remains(shown: &str) -> String {
+    let mut screen = String::new();
+    for (at, part) in shown.split("\r\u{1b}[J").enumerate() {
+        if at > 0 {
+            screen.truncate(screen.rfind('\n').map_or(0, |end| end + 1));
+        }
+        screen.push_str(part);
+    }
+    screen
+}
+
+#[test]
+fn a_shell_says_what_it_is_and_what_is_kept_and_q_says_nothing() {
+    if !has_bwrap() {
+        return;
+    }
+    let (_directory, project) = project();
+    fs::write(
+        project.join("file.yaml"),
+        FAILS.replace("environment: {env", "environment: {accounts: {run-as: build}, env"),
+    )
+    .expect("written");
+    let here = fs::canonicalize(&project).expect("there");
+    let cache = project.join("own-cache");
+    let of_file = format!(
+        "debian:bookworm in bubblewrap: build in /home/build (a copy of {}), cache {} (rw); leave with `exit` or \
+         Ctrl-D; only what is written to /var/cache/melange is kept",
+        here.display(),
+        cache.display()
+    );
+    let cache = cache.to_str().expect("UTF-8");
+    for (arguments, line) in [
+        (
+            &["shell"][..],
+            "debian:bookworm in bubblewrap: root in /home/build, no cache; leave with `exit` or Ctrl-D; nothing is kept",
+        ),
+        (&["shell", "file.yaml", "--cache-dir", cache], &of_file),
+        (
+            &["run", "-t"],
+            "debian:bookworm in bubblewrap: root in /home/build, no cache; ends with the command; nothing is kept",
+        ),
+    ] {
+        let command = if arguments[0] == "run" { &["--", "bash"][..] } else { &[] };
+        let with =
+            |more: &[&str]| kiln(&project, &[arguments, &["--runner", "bubblewrap"], more, command].concat());
+        let mut person = Person::at(&with(&[]));
+        person.types("exit 7\n");
+        let (shown, status) = person.waits();
+        assert_eq!(status.code(), Some(7), "{shown}");
+        // The keys may be shown by the terminal before the shell has it.
+        let lines = remains(&shown).replace('\r', "");
+        let said: Vec<&str> = lines.lines().map(|line| line.trim_start_matches("exit 7")).collect();
+        assert_eq!(said.iter().filter(|said| said.contains(line)).count(), 1, "{arguments:?}: {shown}");
+        assert!(!lines.contains("starting the guest"), "{arguments:?}: {shown}");
+        let mut quiet = Person::at(&with(&["-q"]));
+        quiet.types("exit\n");
+        let (shown, _) = quiet.waits();
+        assert!(!shown.contains("in /home/build"), "{arguments:?}: {shown}");
+    }
+    assert_clean(&project);
+}
+
+#[test]
+fn a_command_at_a_terminal_leaves_only_what_it_wrote() {
+    if !has_bwrap() {
+        return;
+    }
+    let (_directory, project) = project();
+    let arguments = ["run", "--runner", "bubblewrap", "--", "sh", "-c", "echo out; echo err >&2"];
+    let (shown, status) = Person::at(&kiln(&project, &arguments)).waits();
+    assert!(status.success(), "{shown}");
+    let shown = remains(&shown);
+    // Two pipes have no order.
+    assert!(["out\r\nerr\r\n", "err\r\nout\r\n"].contains(&&*shown), "{shown:?}");
+}
+
 /// The file of a secret beside the project, as an option of kiln.
 fn secret(project: &std::path::Path) -> String {
     let file = project.with_file_name("token");

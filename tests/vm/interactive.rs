@@ -73,3 +73,22 @@ fn a_command_in_a_fresh_guest_gives_its_status_and_its_streams() {
         "nothing is left in the working directory"
     );
 }
+
+#[test]
+fn a_shell_that_boots_shows_that_it_does_and_takes_that_away() {
+    let directory = tempfile::tempdir().expect("a directory can be made");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kiln"));
+    command.current_dir(directory.path()).args(["shell", "--accel", "tcg", "--memory", "1Gi"]);
+    let mut person = Person::at(&command);
+    person.sees("starting the guest");
+    let drawn =
+        person.sees("debian:bookworm in qemu (tcg): root in /home/build, no cache; leave with `exit`");
+    assert!(drawn.ends_with("\r\u{1b}[J"), "{drawn:?}");
+    person.sees("nothing is kept\r\n");
+    person.types("echo is=$((6 * 7))\n");
+    let between = person.sees("is=42\r\n");
+    assert!(!between.contains("starting the guest"), "nothing is drawn into a shell: {between:?}");
+    person.types("exit 3\n");
+    let (shown, status) = person.waits();
+    assert_eq!(status.code(), Some(3), "{shown}");
+}

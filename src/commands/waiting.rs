@@ -1,0 +1,81 @@
+//! What a person sees who waits for a shell or a command: on a terminal a display that goes away before the guest has the
+//! terminal, elsewhere nothing but what takes minutes.
+
+use std::io::{IsTerminal, stderr, stdout};
+
+use anyhow::Result;
+
+use super::live::Live;
+use crate::{
+    event::{Event, ImageState, Sink},
+    report::Progress,
+};
+
+/// How much is said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Volume {
+    /// All that helps.
+    Usual,
+    /// Errors (`-q`).
+    Quiet,
+}
+
+/// A sink for the events of a guest that starts.
+pub(super) struct Waiting {
+    live: Live,
+    image_is_made: bool,
+    /// What is said once the guest is ready.
+    greeting: Option<String>,
+}
+
+impl Waiting {
+    /// Shows nothing yet.
+    pub(super) fn new(volume: Volume) -> Self {
+        // In a pipe the terminal may be the reader's (`kiln run -- cat log | less`).
+        let progress = match volume {
+            Volume::Quiet => Progress::Quiet,
+            Volume::Usual if stdout().is_terminal() && stderr().is_terminal() => Progress::Wait,
+            Volume::Usual => Progress::Plain,
+        };
+        Self { live: Live::of(progress), image_is_made: false, greeting: None }
+    }
+
+    /// What draws while the guest starts; as a sink it shows every event.
+    pub(super) fn live(&self) -> Live {
+        self.live.clone()
+    }
+
+    /// A line for a person who gets the guest's terminal.
+    pub(super) fn greet(&mut self, text: String) {
+        self.greeting = Some(text);
+    }
+
+    /// The guest is ready: what it writes comes next, and nothing of kiln's stays below it.
+    fn make_room(&mut self) {
+        self.live.end();
+        if let Some(text) = self.greeting.take() {
+            self.live.emit(Event::Note { text });
+        }
+    }
+}
+
+impl Sink for Waiting {
+    fn emit(&mut self, event: Event) {
+        match &event {
+            Event::Image { state: ImageState::Making | ImageState::Waiting, .. } => self.image_is_made = true,
+            Event::Note { .. } if self.image_is_made => {}
+            Event::Note { text } => return tracing::info!("{text}"),
+            Event::Image { .. } => self.image_is_made = false,
+            Event::Boot { .. } => return self.make_room(),
+            _ => return,
+        }
+        self.live.emit(event);
+    }
+}
+
+/// Takes the display away, however the work ends.
+pub(super) async fn during<T>(live: &Live, work: impl Future<Output = Result<T>>) -> Result<T> {
+    let result = live.during(work).await;
+    live.end();
+    result
+}
