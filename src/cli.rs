@@ -3,7 +3,7 @@
 //! `kiln build` takes melange's flags with their meanings; where kiln cannot do yet what one asks for, `commands::build`
 //! says so, and refuses the build where its result would be another one.
 
-use std::path::PathBuf;
+use std::{ffi::OsString, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
@@ -114,6 +114,9 @@ pub enum Command {
         /// For which shell.
         shell: clap_complete::Shell,
     },
+    /// Say what can stand in the place of the last word of a command line: what completion scripts ask.
+    #[command(hide = true)]
+    Complete(CompleteArgs),
 }
 
 impl Command {
@@ -238,10 +241,10 @@ pub struct RecipeArgs {
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pub build_option: Vec<String>,
     /// A directory of pipeline definitions, searched first.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub pipeline_dir: Option<PathBuf>,
     /// More directories of pipeline definitions.
-    #[arg(long, value_name = "DIR", value_delimiter = ',')]
+    #[arg(long, value_name = "DIR", value_delimiter = ',', value_hint = ValueHint::DirPath)]
     pub pipeline_dirs: Vec<PathBuf>,
     /// A YAML map merged over the build file's `vars`.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
@@ -520,6 +523,17 @@ pub struct ShellArgs {
     /// In what it runs.
     #[command(flatten)]
     pub machine: MachineArgs,
+}
+
+/// `kiln complete`.
+#[derive(Debug, Args)]
+pub struct CompleteArgs {
+    /// The words are as bash has them, and of the last one this is what bash replaces.
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    pub bash: Option<OsString>,
+    /// The words up to the cursor, the program's name first; the last one may be empty.
+    #[arg(last = true, value_name = "WORD")]
+    pub words: Vec<OsString>,
 }
 
 /// `kiln plan`.

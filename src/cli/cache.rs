@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{ArgGroup, Args, Subcommand};
+use clap::{ArgGroup, Args, Subcommand, ValueHint};
 
 /// `kiln cache …`.
 #[derive(Debug, Subcommand)]
@@ -52,7 +52,7 @@ entries whole, so that their tools fetch them again."
 #[derive(Debug, Args)]
 pub struct CacheArgs {
     /// The cache.
-    #[arg(long, value_name = "DIR", default_value = "./melange-cache/")]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, default_value = "./melange-cache/")]
     pub cache_dir: PathBuf,
     /// How long to wait for builds that use the cache and exclude this command; builds that come later wait behind it.
     #[arg(long, value_name = "DURATION", default_value = "0s")]
@@ -113,7 +113,7 @@ pub struct ImportArgs {
     /// The archive; - for stdin.
     pub file: PathBuf,
     /// The cache, made if it is missing.
-    #[arg(long, value_name = "DIR", default_value = "./melange-cache/")]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, default_value = "./melange-cache/")]
     pub cache_dir: String,
     /// How long to wait for a build that has the cache alone; builds that come later wait behind it.
     #[arg(long, value_name = "DURATION", default_value = "0s")]

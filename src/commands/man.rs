@@ -33,6 +33,6 @@ fn page(command: &clap::Command, name: &str, directory: &Path) -> Result<()> {
     let mut file = File::create(&path).with_context(doing)?;
     // Its title is the display name that Command::build gave it.
     clap_mangen::Man::new(command.clone()).manual("kiln").render(&mut file).with_context(doing)?;
-    let below = command.get_subcommands().filter(|below| below.get_name() != "help");
+    let below = command.get_subcommands().filter(|below| below.get_name() != "help" && !below.is_hide_set());
     below.into_iter().try_for_each(|below| page(below, &format!("{name}-{}", below.get_name()), directory))
 }

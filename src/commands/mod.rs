@@ -5,6 +5,8 @@ mod bash;
 mod build;
 mod cache;
 pub mod compile;
+mod complete;
+mod completion;
 pub mod doctor;
 pub mod explain;
 mod greeting;
@@ -28,7 +30,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use clap::{
-    CommandFactory, Parser,
+    Parser,
     error::{ContextKind, ContextValue, ErrorKind},
 };
 
@@ -129,11 +131,8 @@ fn run(command: Command, quiet: bool) -> Result<u8> {
         Command::Version => report::print(&format!("kiln {}\n", env!("CARGO_PKG_VERSION"))),
         Command::Schema { of: SchemaChoice::Events } => report::print(report::EVENTS_SCHEMA),
         Command::Man { directory } => man::write(&directory),
-        Command::Completion { shell } => {
-            let mut script = Vec::new();
-            clap_complete::generate(shell, &mut Cli::command(), "kiln", &mut script);
-            report::print(&String::from_utf8_lossy(&script))
-        }
+        Command::Completion { shell } => report::print(&completion::script(shell)),
+        Command::Complete(args) => complete::run(&args, &env),
     };
     done.map(|code| code as u8)
 }

@@ -32,6 +32,6 @@ pub use self::{
     locate::locate,
     modules::{Feature, Module, ModuleSet},
     scratch::scratch_disk,
-    store::{Image, Record, Store},
+    store::{Image, Record, Store, references},
     tree::Tree,
 };

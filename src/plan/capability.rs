@@ -169,6 +169,12 @@ pub fn beyond_default(capabilities: &[u8]) -> Vec<String> {
     more.map(|number| name(*number)).collect()
 }
 
+/// Those that a build file must ask for: all that Linux has but docker's default set, by name.
+pub fn beyond_default_all() -> Vec<String> {
+    let all: Vec<u8> = (0..NAMES.len()).filter_map(|number| u8::try_from(number).ok()).collect();
+    beyond_default(&all)
+}
+
 /// Those of docker's default set that are not there, by name.
 pub fn short_of_default(capabilities: &[u8]) -> Vec<String> {
     let less = DEFAULT_CAPABILITIES.iter().filter(|number| !capabilities.contains(number));

@@ -44,7 +44,8 @@ pub use crate::host::bubblewrap::{Ids, prefix as user_namespace};
 pub use bind::{Bind, BindSource, Layer, Overlay, Parted, Upper, Writes};
 pub use cache::{CacheMode, CacheMount, CacheShare, CacheSharing, STAGING};
 pub use capability::{
-    DEFAULT_CAPABILITIES, beyond_default, granted, name as capability_name, short_of_default,
+    DEFAULT_CAPABILITIES, beyond_default, beyond_default_all, granted, name as capability_name,
+    short_of_default,
 };
 pub use cargo::CARGO_MADE;
 pub use cgroup::Cgroup;
@@ -53,7 +54,7 @@ pub use image::{
     unsupported as unsupported_image,
 };
 pub use interactive::{Wanted, command, shell_in_place_of};
-pub use packages::{Mapped, map_packages};
+pub use packages::{Mapped, SUITES, debian_packages, known_packages, map_packages};
 pub use quantity::{Bytes, parse_bytes};
 pub use repositories::{InsecureRepositories, allowed_repositories};
 pub use resolve::{Facts, PlatformFacts, TCG_SLOWNESS, resolve};

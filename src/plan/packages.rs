@@ -7,6 +7,7 @@ mod family;
 mod provided;
 mod wanted;
 
+pub use self::family::SUITES;
 use self::{family::Found, wanted::Wanted};
 use crate::{
     compile::PackageRequest,
@@ -388,6 +389,24 @@ pub struct Mapped {
 /// The most unknown names that are reported: beyond that nobody reads.
 const MAX_UNKNOWN: usize = 50;
 
+/// Every name that [`map_packages`] knows, sorted; of those that carry a version, the versions that Debian's suites have.
+pub fn known_packages() -> Vec<String> {
+    let table = TABLE.iter().map(|(name, _)| *name).chain(IDENTICAL.iter().copied());
+    let mut names: Vec<String> = table.map(str::to_owned).chain(family::names()).collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
+/// Every name of Debian's that [`map_packages`] gives, sorted.
+pub fn debian_packages() -> Vec<&'static str> {
+    let table = TABLE.iter().flat_map(|(_, debian)| *debian).chain(IDENTICAL).chain(family::all());
+    let mut names: Vec<&str> = table.copied().collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
 /// Debian's names for those of a build file and of `--package-append`, for a suite.
 ///
 /// # Errors
@@ -578,6 +597,19 @@ mod tests {
         let failure = map_packages(&requests[..1], &["bash".into(), "nope".into()], "bookworm").unwrap_err();
         assert_eq!(failure.code, Code::Usage);
         assert_eq!(failure.what, "--package-append: Debian has no known counterpart of nope");
+    }
+
+    #[test]
+    fn every_name_that_is_said_to_be_known_is() {
+        let names = known_packages();
+        for name in ["build-base", "cmake", "go-1.24", "python-3.11-dev", "R-dev"] {
+            assert!(names.iter().any(|known| known == name), "{name}");
+        }
+        let requests: Vec<&str> = names.iter().map(String::as_str).collect();
+        let debian = debian_packages();
+        for name in mapped(&requests) {
+            assert!(debian.contains(&&*name), "{name}");
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod cache;
 mod cgroup;
 mod checkout;
 mod commit;
+mod completion;
 mod depth;
 mod docker;
 mod doctor;
@@ -35,6 +36,9 @@ mod patience;
 mod plans;
 mod process;
 mod prune;
+#[expect(dead_code, reason = "the tests of sandboxes use the rest")]
+#[path = "../sandbox/pty.rs"]
+mod pty;
 #[expect(dead_code, reason = "the step is for real builds")]
 mod rights;
 mod scrub;

@@ -30,8 +30,8 @@ struct Family {
     versions: [&'static str; 2],
 }
 
-/// The suites of [`Family::versions`].
-const SUITES: [&str; 2] = ["bookworm", "trixie"];
+/// The suites whose versions are known.
+pub const SUITES: [&str; 2] = ["bookworm", "trixie"];
 
 const fn family(
     prefix: &'static str,
@@ -136,8 +136,17 @@ fn is_release_of(one: &str, other: &str) -> bool {
     }
 }
 
+/// The names of those families that have a list of members, in the versions that suites have.
+pub(super) fn names() -> impl Iterator<Item = String> {
+    let listed = FAMILIES.iter().filter(|family| family.unversioned.is_none());
+    listed.flat_map(|Family { prefix, members, versions, .. }| {
+        versions.iter().flat_map(move |version| {
+            members.iter().map(move |(member, _)| format!("{prefix}{version}{member}"))
+        })
+    })
+}
+
 /// All of Debian's names.
-#[cfg(test)]
 pub(super) fn all() -> impl Iterator<Item = &'static &'static str> {
     FAMILIES.iter().flat_map(|family| family.members).flat_map(|(_, debian)| *debian)
 }
