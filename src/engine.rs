@@ -21,6 +21,10 @@ mod mend;
 mod output;
 mod reads;
 mod relay;
+mod shell_message;
+mod step_cause;
+mod step_cause_words;
+mod tail;
 
 use std::{
     path::PathBuf,
@@ -181,7 +185,7 @@ impl Engine<'_> {
         let deadline = Some(Instant::now() + self.plan.boot_timeout);
         let (mut phases, mut greeted) = (Vec::new(), false);
         // The agent reads it once it is there: no round trip is spent on waiting for Hello.
-        talk.say(&ToGuest::Prepare(launch_world(self.plan)?))?;
+        talk.say(&ToGuest::Prepare(launch_world(self.plan)?.into()))?;
         loop {
             match talk.wake(deadline).await? {
                 Wake::Message(FromGuest::Hello { uptime_us, .. }) if !greeted => {

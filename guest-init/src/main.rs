@@ -21,6 +21,7 @@ mod end;
 mod exec;
 mod export;
 mod file;
+mod gauges;
 mod header;
 mod identity;
 mod idmap;

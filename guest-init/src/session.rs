@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, anyhow, bail};
-use kiln_protocol::{Closing, ExitStatus, FromGuest, Step, ToGuest};
+use kiln_protocol::{Closing, Exhausted, ExitStatus, FromGuest, Step, ToGuest};
 use kiln_reads::Reader;
 use nix::{
     poll::{PollFd, PollFlags, PollTimeout, poll},
@@ -23,6 +23,7 @@ use crate::{
     boot, exec,
     export::Export,
     file,
+    gauges::Gauges,
     input::Input,
     log,
     output::Taps,
@@ -76,9 +77,10 @@ fn converse(place: Place, port: &mut Option<Port>, closing: &mut Vec<Closing>) -
     let signals = SignalFd::with_flags(&signals, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)
         .context("make a descriptor for signals")?;
     match prepare(port, closing)? {
-        Some(Prepared { capabilities, uppers, reads }) => {
+        Some(Prepared { capabilities, uppers, reads, gauges }) => {
             let (taps, relay) = (Taps::default(), Relay::default());
-            Session { port, signals, capabilities, uppers, reads, taps, relay, work: Work::None }.run()
+            let work = Work::None;
+            Session { port, signals, capabilities, uppers, reads, gauges, taps, relay, work }.run()
         }
         None => Ok(()),
     }
@@ -89,6 +91,7 @@ struct Prepared {
     capabilities: exec::Capabilities,
     uppers: Uppers,
     reads: Reader,
+    gauges: Gauges,
 }
 
 /// Waits for `Prepare` and does it; nothing when the host ends it all.
@@ -97,10 +100,10 @@ fn prepare(port: &mut Port, closing: &mut Vec<Closing>) -> Result<Option<Prepare
         match port.request()? {
             Some(ToGuest::Prepare(world)) => {
                 let capabilities = exec::Capabilities::new(world.capabilities.as_deref());
-                let world::Made { phases, uppers, reads } = world::make(&world)?;
+                let world::Made { phases, uppers, reads, gauges } = world::make(&world)?;
                 *closing = world.closing;
                 port.send(&FromGuest::Ready { phases })?;
-                return Ok(Some(Prepared { capabilities, uppers, reads }));
+                return Ok(Some(Prepared { capabilities, uppers, reads, gauges }));
             }
             Some(ToGuest::Shutdown) => return Ok(None),
             Some(
@@ -136,6 +139,7 @@ struct Session<'p> {
     capabilities: exec::Capabilities,
     uppers: Uppers,
     reads: Reader,
+    gauges: Gauges,
     taps: Taps,
     relay: Relay,
     work: Work,
@@ -294,6 +298,7 @@ impl Session<'_> {
     }
 
     fn start(&mut self, step: &Step) -> Result<()> {
+        let memory = self.gauges.memory();
         let launched = file::write_all(&step.files).and_then(|()| {
             exec::launch(step, self.capabilities).inspect_err(|_| file::remove_all(&step.files))
         });
@@ -308,7 +313,7 @@ impl Session<'_> {
         let limit = step.timeout_ms.map(Duration::from_millis);
         let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
         let (index, input, files) = (step.index, Input::new(input), step.files.clone());
-        self.work = Work::Step(Running { index, pid, deadline, phase: Phase::Runs, input, files });
+        self.work = Work::Step(Running { index, pid, deadline, phase: Phase::Runs, input, memory, files });
         Ok(())
     }
 
@@ -343,14 +348,18 @@ impl Session<'_> {
     }
 
     fn answer_an_ended_step(&mut self) -> Result<()> {
-        let Work::Step(Running { index, phase: Phase::Ended(status), files, .. }) = &self.work else {
+        let Work::Step(Running { index, phase: Phase::Ended(status), memory, files, .. }) = &self.work else {
             return Ok(());
         };
         if self.taps.owes(*index) {
             return Ok(());
         }
         file::remove_all(files);
-        self.port.send(&FromGuest::Ended { step: *index, status: *status })?;
+        let exhausted = match status.success() {
+            true => Exhausted::default(),
+            false => self.gauges.exhausted(*memory),
+        };
+        self.port.send(&FromGuest::Ended { step: *index, status: *status, exhausted })?;
         self.work = Work::None;
         Ok(())
     }

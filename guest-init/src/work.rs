@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use kiln_protocol::{ExitStatus, TextFile};
+use kiln_protocol::{ExitStatus, MemoryEvents, TextFile};
 
 use crate::{export::Export, input::Input};
 
@@ -22,6 +22,8 @@ pub(crate) struct Running {
     pub(crate) deadline: Option<Instant>,
     pub(crate) phase: Phase,
     pub(crate) input: Input,
+    /// What had been counted before it.
+    pub(crate) memory: Option<MemoryEvents>,
     /// What is removed when it has ended.
     pub(crate) files: Vec<TextFile>,
 }

@@ -16,7 +16,9 @@ use nix::unistd::sethostname;
 
 use crate::{
     chown::{self, SetId},
-    clock, file, identity,
+    clock, file,
+    gauges::Gauges,
+    identity,
     idmap::Idmaps,
     keyring, limit, modules, mount,
     namespace::{self, Entrance, Prepared},
@@ -34,6 +36,8 @@ pub(crate) struct Made {
     pub(crate) uppers: Uppers,
     /// What steps will read of it.
     pub(crate) reads: Reader,
+    /// What they may use up.
+    pub(crate) gauges: Gauges,
 }
 
 /// Makes everything, in the order of the fields.
@@ -51,6 +55,9 @@ pub(crate) fn make(world: &World) -> Result<Made> {
         // Dropped by each step, not by the agent.
         capabilities: _,
         counted,
+        // Opened when all stands.
+        memory: _,
+        written: _,
         limits,
         user_namespace,
         seccomp: filters,
@@ -87,9 +94,10 @@ pub(crate) fn make(world: &World) -> Result<Made> {
     // Last: what the agent has made is no step's.
     let reads = counted.as_deref().map_or(Reader::Unasked, |directory| Reader::of(own(directory)));
     phases.end("reads");
+    let gauges = Gauges::open(world);
     confine(entrance, filters)?;
     phases.end("confinement");
-    Ok(Made { phases: phases.done, uppers, reads })
+    Ok(Made { phases: phases.done, uppers, reads, gauges })
 }
 
 /// Gives up, for the agent and all that it starts, what only the making of a world takes.

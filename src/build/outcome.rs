@@ -10,6 +10,7 @@ use crate::{
     cache::{self, CommitLimit, Lease},
     engine::{BuildOutcome, Commit, Console, Engine, OnFailure, Outputs},
     event::{Event, Phases, Sink},
+    exit::{Code, code_of},
     package::Limits,
     plan::CacheMount,
     runner::Runner,
@@ -47,7 +48,10 @@ impl Launched<'_> {
         let engine = Engine { plan: &plan, sink, interrupts: context.interrupts.clone(), gifts, phases };
         let BuildOutcome { result, writes, reused } =
             engine.build(runner.as_mut(), outputs, on_failure).await;
-        let stopped = stop(runner, lease.as_deref(), sink, phases).await;
+        // A step that failed has said what it lacked.
+        let told = result.as_ref().is_err_and(|error| code_of(error) == Code::Step);
+        let shortages = if told { Shortages::Told } else { Shortages::Untold };
+        let stopped = stop(runner, shortages, lease.as_deref(), sink, phases).await;
         let writes = match &plan.cache {
             Some(cache) if cache.writes_through() => cache::written(context.home, cache, held.as_ref())?,
             Some(_) | None => writes,
@@ -72,15 +76,22 @@ impl Launched<'_> {
         let Self { context, plan, gifts, lease, mut runner, held: _ } = self;
         let engine = Engine { plan: &plan, sink, interrupts: context.interrupts.clone(), gifts, phases };
         let result = engine.run_command(runner.as_mut(), step, console).await;
-        let stopped = stop(runner, lease.as_deref(), sink, phases).await;
+        let stopped = stop(runner, Shortages::Untold, lease.as_deref(), sink, phases).await;
         let released = lease.map_or(Ok(()), |lease| lease::end(&lease, &plan));
         result.and_then(|status| stopped.and(released).map(|()| status))
     }
 }
 
+/// Whether the user knows already what the guest lacked.
+enum Shortages {
+    Told,
+    Untold,
+}
+
 /// Stops what still runs, and looks after what it has written straight into the cache.
 async fn stop(
     mut runner: Box<dyn Runner + '_>,
+    shortages: Shortages,
     lease: Option<&Lease>,
     sink: &mut dyn Sink,
     phases: &mut Phases,
@@ -88,7 +99,12 @@ async fn stop(
     phases.enter("shutdown");
     let cleaned = runner.clean().await;
     phases.enter("cache");
-    runner.remarks().into_iter().for_each(|text| sink.emit(Event::Note { text }));
+    let lacked = match shortages {
+        Shortages::Told => Vec::new(),
+        Shortages::Untold => runner.shortages(),
+    };
+    let remarks = runner.remarks().into_iter().chain(lacked);
+    remarks.for_each(|text| sink.emit(Event::Note { text }));
     drop(runner);
     let scrubbed = lease::end_writes(lease, sink);
     cleaned.and(scrubbed)

@@ -143,7 +143,7 @@ impl Attendance<'_> {
                 Happened::Guest(Wake::Message(FromGuest::Consumed { step, bytes })) if step == index => {
                     window = window.saturating_add(bytes as usize).min(INPUT_WINDOW);
                 }
-                Happened::Guest(Wake::Message(FromGuest::Ended { step, status })) if step == index => {
+                Happened::Guest(Wake::Message(FromGuest::Ended { step, status, .. })) if step == index => {
                     return Ok(status);
                 }
                 Happened::Guest(other) => return Err(self.mishap(index, other, deadline).await?),

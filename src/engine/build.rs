@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use kiln_protocol::{ExitStatus, FromGuest, LinkScope, ToGuest};
+use kiln_protocol::{Exhausted, ExitStatus, FromGuest, LinkScope, ToGuest};
 use tokio::{sync::mpsc, time::Instant};
 
 use super::{
@@ -12,6 +12,7 @@ use super::{
     conversation::{Conversation, Wake},
     failed_step, failure, named,
     output::{self, Output},
+    step_cause::StepEnd,
 };
 use crate::{
     cache::{Reused, Staged, Writes},
@@ -64,10 +65,10 @@ impl Build<'_, '_> {
         self.listen(talk).await;
         self.engine.phases.enter("steps");
         for planned in &self.engine.plan.steps {
-            let status = self.step(talk, planned, deadline).await?;
-            if !status.success() {
+            let end = self.step(talk, planned, deadline).await?;
+            if !end.status.success() {
                 let failed = Instant::now();
-                self.after_failure(talk, planned, status).await?;
+                self.after_failure(talk, planned, &end).await?;
                 // A person at a shell does not use up the build's time.
                 deadline = deadline.map(|(at, limit)| (at + failed.elapsed(), limit));
             }
@@ -85,7 +86,7 @@ impl Build<'_, '_> {
         talk: &mut Conversation,
         planned: &PlannedStep,
         whole: Option<(Instant, Duration)>,
-    ) -> Result<ExitStatus> {
+    ) -> Result<StepEnd> {
         let name = StepName { index: planned.step.index, name: planned.name.clone() };
         self.engine.sink.emit(Event::StepStarted { step: name.clone() });
         // The guest's own clock stands still while an emulated processor waits for the host's.
@@ -93,10 +94,11 @@ impl Build<'_, '_> {
         let own = planned.step.timeout_ms.map(Duration::from_millis);
         let patience = own.map(|limit| Instant::now() + limit + STEP_GRACE);
         let deadline = [patience, whole.map(|(at, _)| at)].into_iter().flatten().min();
+        let memory = talk.memory();
         talk.say(&ToGuest::Run(planned.step.clone()))?;
         let mut output =
             Output::new(self.engine.plan, planned.step.index, self.engine.gifts.mask(self.engine.plan));
-        let status = loop {
+        let (status, exhausted) = loop {
             let wake = tokio::select! {
                 wake = talk.wake(deadline) => wake?,
                 () = output.moment() => {
@@ -108,8 +110,8 @@ impl Build<'_, '_> {
                 Wake::Message(FromGuest::Output { step, stream, bytes }) => {
                     output.push(self.engine.sink, step, stream, &bytes)?
                 }
-                Wake::Message(FromGuest::Ended { step, status }) if step == planned.step.index => {
-                    break status;
+                Wake::Message(FromGuest::Ended { step, status, exhausted }) if step == planned.step.index => {
+                    break (status, exhausted);
                 }
                 Wake::Message(FromGuest::Refused { why, .. }) => {
                     return Err(failed_step::refused(planned, &talk.quoted(&why)));
@@ -134,7 +136,9 @@ impl Build<'_, '_> {
         };
         output.finish(self.engine.sink);
         self.finish_step(&name, status, started.elapsed());
-        Ok(status)
+        let seen = talk.memory().zip(memory).map(|(now, before)| now.since(before));
+        let exhausted = Exhausted { memory: seen.or(exhausted.memory), ..exhausted };
+        Ok(StepEnd { status, exhausted, last_lines: output.last_lines() })
     }
 
     fn finish_step(&mut self, step: &StepName, status: ExitStatus, duration: Duration) {

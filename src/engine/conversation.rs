@@ -1,9 +1,9 @@
 //! Waiting: for the agent, for the end of its machine, for a signal, for a deadline, whichever comes first.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use anyhow::Result;
-use kiln_protocol::{FromGuest, RELAYED, Reads, ToGuest};
+use kiln_protocol::{FromGuest, MemoryEvents, RELAYED, Reads, ToGuest};
 use tokio::{
     sync::watch,
     time::{Instant, sleep_until, timeout},
@@ -188,6 +188,16 @@ impl Conversation {
             }
             reads = machine.reads() => Ok(reads),
         }
+    }
+
+    /// As [`Machine::memory`].
+    pub(super) fn memory(&self) -> Option<MemoryEvents> {
+        self.machine.memory()
+    }
+
+    /// As [`Machine::scratch`].
+    pub(super) fn scratch(&self) -> Option<&Path> {
+        self.machine.scratch()
     }
 
     /// As [`Machine::gone`].

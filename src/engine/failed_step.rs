@@ -1,10 +1,11 @@
-//! A step that failed, as an error: its place in the build file, how it ended, and the way out.
+//! A step that failed, as an error: its place in the build file, how it ended, why, as far as that is known, and the way out.
 
 use std::time::Duration;
 
 use anyhow::Error;
 use kiln_protocol::ExitStatus;
 
+use super::step_cause::StepCause;
 use crate::{
     exit::{Code, Failure, Fault},
     plan::PlannedStep,
@@ -32,19 +33,24 @@ impl WayOn<'_> {
 }
 
 /// A step did not succeed.
-pub(super) fn failed(planned: &PlannedStep, status: ExitStatus, way_on: WayOn<'_>) -> Error {
+pub(super) fn failed(
+    planned: &PlannedStep,
+    status: ExitStatus,
+    causes: &[StepCause],
+    way_on: WayOn<'_>,
+) -> Error {
     let how = match status {
         ExitStatus::TimedOut => return timed_out(planned, None),
         ExitStatus::Code(code) => format!("exited with status {code}"),
         ExitStatus::Signal(signal) => format!("was ended by signal {signal} (status {})", 128 + signal),
         ExitStatus::Cancelled => "was cancelled".into(),
     };
-    error(Code::Step, planned, &how, &way_on.words())
+    error(Code::Step, planned, &how, causes, &way_on.words())
 }
 
 /// A step could not be started, for a reason that the build file can mend.
 pub(super) fn refused(planned: &PlannedStep, why: &str) -> Error {
-    error(Code::BuildFile, planned, &format!("cannot be started: {why}"), "")
+    error(Code::BuildFile, planned, &format!("cannot be started: {why}"), &[], "")
 }
 
 /// A limit of time ran out during a step: its own, or that of the whole build.
@@ -56,24 +62,28 @@ pub(super) fn timed_out(planned: &PlannedStep, whole: Option<Duration>) -> Error
     };
     let limit = whole.or(own).unwrap_or_default();
     let how = format!("was ended: {what} may take {limit:?}");
-    error(Code::Timeout, planned, &how, &format!("raise {flag}, or the timeout of the build file"))
+    error(Code::Timeout, planned, &how, &[], &format!("raise {flag}, or the timeout of the build file"))
 }
 
-fn error(code: Code, planned: &PlannedStep, how: &str, way_out: &str) -> Error {
+fn error(code: Code, planned: &PlannedStep, how: &str, causes: &[StepCause], way_on: &str) -> Error {
     let PlannedStep { name, package, origin, used_at, .. } = planned;
     let place = planned.place();
     let message = format!("step {name:?} of {package} {how}");
     // The build file says which step it is, a definition which of its scripts.
     let within = used_at.as_ref().filter(|used_at| used_at.file != origin.file);
     let within = within.map_or_else(String::new, |_| format!(" (written at {origin})"));
+    let whys: String = causes.iter().map(|cause| format!("\n{}", cause.why())).collect();
+    let ways: Vec<String> = causes.iter().filter_map(StepCause::way_out).collect();
+    let lines = ways.iter().map(String::as_str).chain(Some(way_on).filter(|line| !line.is_empty()));
+    let way_out = lines.collect::<Vec<_>>().join("\n");
     let fault = Fault {
         file: place.file.display().to_string(),
         line: place.line,
         column: place.column,
-        message: message.clone(),
-        hint: None,
+        message: format!("{message}{whys}"),
+        hint: (!ways.is_empty()).then(|| ways.join("\n")),
     };
-    let failure = Failure::new(code, format!("{place}: {message}{within}"), way_out);
+    let failure = Failure::new(code, format!("{place}: {message}{within}{whys}"), way_out);
     Failure { faults: vec![fault], ..failure }.into()
 }
 
@@ -83,8 +93,8 @@ mod tests {
 
     use super::*;
     use crate::{
-        compile::Origin,
         exit::{faults_of, way_out_of},
+        plan::Origin,
     };
 
     fn planned(used_at: Option<Origin>) -> PlannedStep {
@@ -111,11 +121,11 @@ mod tests {
 
     #[test]
     fn an_error_names_the_place_in_the_build_file_and_in_a_definition() {
-        let here = failed(&planned(None), ExitStatus::Code(2), WayOn::Known);
+        let here = failed(&planned(None), ExitStatus::Code(2), &[], WayOn::Known);
         assert_eq!(here.to_string(), "a.yaml:31: step \"get\" of a exited with status 2");
         let used_at = Some(Origin { file: Path::new("a.yaml").into(), line: 7, column: 11 });
         let used = planned(used_at);
-        let signal = failed(&used, ExitStatus::Signal(9), WayOn::Known);
+        let signal = failed(&used, ExitStatus::Signal(9), &[], WayOn::Known);
         assert_eq!(
             signal.to_string(),
             "a.yaml:7: step \"get\" of a was ended by signal 9 (status 137) (written at fetch.yaml (built in):31)"
@@ -149,7 +159,24 @@ mod tests {
             (WayOn::Workspace, Some("--keep-on-failure keeps the workspace of a step that fails")),
             (WayOn::Known, None),
         ] {
-            assert_eq!(way_out_of(&failed(&planned(None), ExitStatus::Code(1), way_on)), expected);
+            assert_eq!(way_out_of(&failed(&planned(None), ExitStatus::Code(1), &[], way_on)), expected);
         }
+    }
+
+    #[test]
+    fn what_is_known_of_the_cause_stands_below_and_its_way_out_comes_first() {
+        let cause = StepCause::NoProgram { name: Some("cmake".into()), installed: true };
+        let error =
+            failed(&planned(None), ExitStatus::Code(127), &[cause], WayOn::Shell("kiln build -i a.yaml"));
+        let text = error.to_string();
+        assert!(text.starts_with("a.yaml:31: step \"get\" of a exited with status 127\n"), "{text}");
+        assert!(text.contains("\n`cmake`"), "{text}");
+        let way_out = way_out_of(&error).unwrap_or_default();
+        let lines: Vec<&str> = way_out.lines().collect();
+        assert!(lines[0].contains("environment.contents.packages"), "{way_out}");
+        assert_eq!(lines[1..], ["a shell at this step: kiln build -i a.yaml"]);
+        let faults = faults_of(&error);
+        assert_eq!(faults[0].hint.as_deref(), Some(lines[0]));
+        assert!(faults[0].message.contains("`cmake`"), "{faults:?}");
     }
 }

@@ -3,7 +3,7 @@
 use std::{fs::File, io::Write, path::Path};
 
 use anyhow::{Context, Error, Result};
-use kiln_protocol::{ExitStatus, LinkScope, ToGuest};
+use kiln_protocol::{LinkScope, ToGuest};
 
 use super::{
     Engine,
@@ -13,6 +13,7 @@ use super::{
     conversation::Conversation,
     failed_step::{self, WayOn},
     output::Output,
+    step_cause::{StepEnd, Surroundings},
 };
 use crate::{
     event::{Event, StepName},
@@ -25,9 +26,10 @@ impl Build<'_, '_> {
         &mut self,
         talk: &mut Conversation,
         planned: &PlannedStep,
-        status: ExitStatus,
+        end: &StepEnd,
     ) -> Result<()> {
-        let error = failed_step::failed(planned, status, self.way_on());
+        let causes = Surroundings::of(self.engine.plan, talk.scratch()).causes(end);
+        let error = failed_step::failed(planned, end.status, &causes, self.way_on());
         if self.mended(talk, planned).await? {
             return Ok(());
         }

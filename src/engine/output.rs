@@ -12,7 +12,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{failure, mask::Mask};
+use super::{failure, mask::Mask, tail::Tail};
 use crate::{
     event::{self, Event, Sink, StepName, Utf8Splitter},
     plan::Plan,
@@ -23,13 +23,16 @@ pub(super) struct Output {
     names: Vec<String>,
     mask: Mask,
     open: HashMap<(u32, Stream), Utf8Splitter>,
+    /// Of the last step.
+    tail: Tail,
 }
 
 impl Output {
     /// Of the steps up to this one.
     pub(super) fn new(plan: &Plan, last: u32, mask: Mask) -> Self {
         let begun = plan.steps.iter().filter(|planned| planned.step.index <= last);
-        Self { names: begun.map(|planned| planned.name.clone()).collect(), mask, open: HashMap::new() }
+        let names = begun.map(|planned| planned.name.clone()).collect();
+        Self { names, mask, open: HashMap::new(), tail: Tail::default() }
     }
 
     /// Emits what arrived for `step`, which the agent named: it may be an earlier one, that left a process running.
@@ -52,6 +55,9 @@ impl Output {
     /// Emits what is shown of a step.
     fn emit(&mut self, sink: &mut dyn Sink, step: u32, stream: Stream, shown: &[u8]) -> Result<()> {
         let name = self.name(step)?;
+        if step as usize + 1 == self.names.len() {
+            self.tail.push(stream, shown);
+        }
         if let Some(data) = self.open.entry((step, stream)).or_default().push(shown) {
             sink.emit(Event::Output { step: name, stream: named(stream), data });
         }
@@ -93,6 +99,11 @@ impl Output {
             }
         }
         Ok(others)
+    }
+
+    /// The last lines of what was shown of the last step: those of its stderr behind those of its stdout.
+    pub(super) fn last_lines(&self) -> Vec<String> {
+        self.tail.lines()
     }
 
     /// Emits what was held back.

@@ -71,8 +71,10 @@ pub(super) fn note(found: &Cgroups) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::LimitSource;
 
-    const RESOURCES: Resources = Resources { cpus: 2, memory_mib: 512 };
+    const RESOURCES: Resources =
+        Resources { cpus: 2, memory_mib: 512, memory_from: LimitSource::CommandLine };
 
     fn parent(path: &str, version: Version) -> Option<Parent> {
         Some(Parent { path: path.into(), version })

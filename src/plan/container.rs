@@ -6,7 +6,7 @@
 //! What lies on the host belongs to who runs kiln, and there is no translation: where that is not the step's user, the agent
 //! gives source (in its overlay) and cache to the step's user at the start, and what is in the cache back at the end.
 
-use kiln_protocol::{Closing, Given, Mount, World};
+use kiln_protocol::{Closing, Given, MemoryCounter, Mount, World};
 
 use super::{
     Bind, BindSource, CACHE, CacheMode, CacheMount, HostLoopback, Layer, Network, Owner, Parted, STAGING,
@@ -94,7 +94,8 @@ pub(super) fn world(parts: Parts<'_>) -> World {
         Network::Off => vec![world::file(RESOLVER, String::new())],
     };
     // The agent may not ask the kernel what steps read: kiln does, from outside.
-    World { counted: None, ..sandbox::world(parts, mounts, files, closing) }
+    let memory = Some(MemoryCounter::ControlGroup);
+    World { counted: None, memory, ..sandbox::world(parts, mounts, files, closing) }
 }
 
 fn cache_mounts(cache: &CacheMount, owner: Owner) -> Vec<Mount> {

@@ -33,11 +33,10 @@ mod world;
 
 use std::{path::PathBuf, time::Duration};
 
-use kiln_protocol::{Step, World};
+use kiln_protocol::World;
 use serde::Serialize;
 
-use crate::compile::Origin;
-pub use crate::compile::WORKSPACE;
+pub use crate::compile::{Origin, WORKSPACE};
 pub use crate::ecosystem::CACHE;
 pub use crate::host::accelerator::{Accelerator, Wish as AcceleratorWish};
 pub use crate::host::bubblewrap::{Ids, prefix as user_namespace};
@@ -58,9 +57,11 @@ pub use packages::{Mapped, SUITES, debian_packages, known_packages, map_packages
 pub use quantity::{Bytes, parse_bytes};
 pub use repositories::{InsecureRepositories, allowed_repositories};
 pub use resolve::{Facts, PlatformFacts, TCG_SLOWNESS, resolve};
+pub use resources::LimitSource;
 pub use resources::{parse_cpus, parse_disk, parse_memory};
 pub use sandbox::{RootForm, Sandbox};
 pub use slirp::Slirp;
+pub use steps::{FRAGMENT, PlannedStep};
 pub use supplies::{Certificates, Proxies, SecretFrom, SecretSource, Supplies};
 pub use wishes::{CacheModeWish, RunnerKind, VirtiofsWish, Wishes};
 pub use world::HOSTNAME;
@@ -196,6 +197,8 @@ pub struct Resources {
     pub cpus: u32,
     /// Memory in MiB.
     pub memory_mib: u64,
+    /// What set it.
+    pub memory_from: LimitSource,
 }
 
 /// The kind of the machine, and what is no limit in other backends.
@@ -209,6 +212,8 @@ pub struct Machine {
     pub tsc_khz: Option<u32>,
     /// The scratch disk's size in bytes; it is sparse.
     pub disk_bytes: u64,
+    /// What set it.
+    pub disk_from: LimitSource,
     /// The network that QEMU makes for it, if it gets one.
     pub slirp: Slirp,
     /// Whether the host's loopback is a part of that network.
@@ -264,32 +269,6 @@ impl Owner {
     /// The step's user: uid and gid.
     pub fn ids(self) -> (u32, u32) {
         (self.inside, self.inside_gid)
-    }
-}
-
-/// A step and where it belongs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PlannedStep {
-    /// Its label.
-    pub name: String,
-    /// The package or subpackage.
-    pub package: String,
-    /// Where it is written: in the build file, or in a definition.
-    pub origin: Origin,
-    /// The `uses` of the build file by which it got there, where it comes from a definition.
-    pub used_at: Option<Origin>,
-    /// Its script as the build file has it, variables replaced.
-    pub fragment: String,
-    /// Where that starts; absolute.
-    pub directory: String,
-    /// What the agent is told.
-    pub step: Step,
-}
-
-impl PlannedStep {
-    /// Its place in the build file.
-    pub fn place(&self) -> &Origin {
-        self.used_at.as_ref().unwrap_or(&self.origin)
     }
 }
 

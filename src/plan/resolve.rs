@@ -101,11 +101,13 @@ pub fn resolve(recipe: &Recipe, wishes: &Wishes, facts: Facts) -> Result<Plan, F
     };
     let (platform, mut world) = match facts.platform {
         PlatformFacts::Qemu { accelerator, modules } => {
+            let (disk, disk_from) = resources::disk(recipe, wishes, &mut notes)?;
             let machine = Machine {
                 accelerator,
                 tsc_khz: facts.host.tsc_khz,
                 cpu_model: resources::cpu_model(recipe, wishes)?,
-                disk_bytes: resources::disk(recipe, wishes, &mut notes)?.0,
+                disk_bytes: disk.0,
+                disk_from,
                 slirp: wishes.slirp.clone(),
                 host_loopback: wishes.host_loopback,
                 kernel_arguments: wishes.kernel_arguments.clone(),

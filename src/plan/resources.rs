@@ -1,5 +1,7 @@
 //! What a build may use up: the build file's word, then the command line's, then the default; never more than the host has.
 
+use serde::Serialize;
+
 use super::{Bytes, Resources, RunnerKind, Wishes, cpu, parse_bytes};
 use crate::{compile::Recipe, exit::Failure, host::Host};
 
@@ -19,6 +21,20 @@ const LEAST_MEMORY: Bytes = Bytes(16 << 20);
 /// A journal and some directories; mke2fs makes nothing usable of less.
 const LEAST_DISK: Bytes = Bytes(64 << 20);
 
+/// What sets a limit, and so what raises it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LimitSource {
+    /// `package.resources`, which wins over the command line.
+    BuildFile,
+    /// The command line.
+    CommandLine,
+    /// Neither.
+    Default,
+    /// This host, which has less to give than was asked for.
+    Host,
+}
+
 /// Memory and processors.
 pub(super) fn resources(
     recipe: &Recipe,
@@ -28,16 +44,17 @@ pub(super) fn resources(
 ) -> Result<Resources, Failure> {
     let resources = recipe.package.resources.clone().unwrap_or_default();
     let least = least_memory(wishes.runner);
-    let memory_mib = match in_build_file(&resources.memory, "memory", least, notes)?.or(wishes.memory) {
-        None => MEMORY_MIB.min(host.memory_mib / 2),
-        Some(wanted) => {
+    let of_file = in_build_file(&resources.memory, "memory", least, notes)?;
+    let (memory_mib, memory_from) = match asked(of_file, wishes.memory) {
+        None => (MEMORY_MIB.min(host.memory_mib / 2), LimitSource::Default),
+        Some((wanted, from)) => {
             let (wanted, most) = (wanted.mib(), host.memory_mib.saturating_mul(9) / 10);
             if wanted > most {
                 notes.push(format!(
                     "memory: {wanted} MiB is more than this host has to give; the guest gets {most} MiB"
                 ));
             }
-            wanted.min(most)
+            if wanted > most { (most, LimitSource::Host) } else { (wanted, from) }
         }
     };
     let cpus = match written(&resources.cpu).map(|text| parse_cpus(text, "package.resources.cpu")) {
@@ -51,13 +68,24 @@ pub(super) fn resources(
         wanted.min(host.cpus)
     });
     let memory_mib = if memory_mib == HANGS_AT_MIB { HANGS_AT_MIB + 1 } else { memory_mib };
-    Ok(Resources { cpus: cpus.max(1), memory_mib })
+    Ok(Resources { cpus: cpus.max(1), memory_mib, memory_from })
 }
 
-/// The size of a microVM's scratch disk.
-pub(super) fn disk(recipe: &Recipe, wishes: &Wishes, notes: &mut Vec<String>) -> Result<Bytes, Failure> {
+/// The size of a microVM's scratch disk, and what sets it.
+pub(super) fn disk(
+    recipe: &Recipe,
+    wishes: &Wishes,
+    notes: &mut Vec<String>,
+) -> Result<(Bytes, LimitSource), Failure> {
     let resources = recipe.package.resources.clone().unwrap_or_default();
-    Ok(in_build_file(&resources.disk, "disk", LEAST_DISK, notes)?.or(wishes.disk).unwrap_or(DISK))
+    let of_file = in_build_file(&resources.disk, "disk", LEAST_DISK, notes)?;
+    Ok(asked(of_file, wishes.disk).unwrap_or((DISK, LimitSource::Default)))
+}
+
+/// What was asked for: the build file wins.
+fn asked(of_file: Option<Bytes>, of_command_line: Option<Bytes>) -> Option<(Bytes, LimitSource)> {
+    let of_file = of_file.map(|size| (size, LimitSource::BuildFile));
+    of_file.or_else(|| of_command_line.map(|size| (size, LimitSource::CommandLine)))
 }
 
 /// A line for what is asked for of a machine where there is none of its own.
@@ -198,6 +226,18 @@ mod tests {
             (error.code, &*error.what),
             (crate::exit::Code::BuildFile, "package.resources.disk: \"much\" is not a size")
         );
+    }
+
+    #[test]
+    fn what_sets_a_limit_is_known() {
+        let (file, line) = (Some(Bytes(1)), Some(Bytes(2)));
+        for (asked_for, expected) in [
+            ((file, line), Some((Bytes(1), LimitSource::BuildFile))),
+            ((None, line), Some((Bytes(2), LimitSource::CommandLine))),
+            ((None, None), None),
+        ] {
+            assert_eq!(asked(asked_for.0, asked_for.1), expected);
+        }
     }
 
     #[test]

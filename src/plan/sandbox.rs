@@ -255,6 +255,9 @@ pub(super) fn world(
         identities: parts.accounts.identities,
         files,
         counted: world::counted(parts.cache),
+        // The runner has made the control group, which the sandbox does not show.
+        memory: None,
+        written: world::written(parts.cache),
         capabilities: Some(parts.capabilities),
         limits: LIMITS.to_vec(),
         user_namespace: None,

@@ -3,14 +3,40 @@
 //! The two are apart so that nothing in a fragment can be taken for a part of what stands around it, that the shell counts
 //! the fragment's own lines, and that no limit on arguments holds for it.
 
-use kiln_protocol::{Held, TextFile};
+use kiln_protocol::{Held, Step, TextFile};
 
-use super::{OUTPUT, Trace};
+use super::{OUTPUT, Origin, Trace};
 use crate::{ecosystem::Ecosystem, exit::Failure};
+
+/// A step, and where it belongs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlannedStep {
+    /// Its label.
+    pub name: String,
+    /// The package or subpackage.
+    pub package: String,
+    /// Where it is written: in the build file, or in a definition.
+    pub origin: Origin,
+    /// The `uses` of the build file by which it got there, where it comes from a definition.
+    pub used_at: Option<Origin>,
+    /// Its script as the build file has it, variables replaced.
+    pub fragment: String,
+    /// Where that starts; absolute.
+    pub directory: String,
+    /// What the agent is told.
+    pub step: Step,
+}
+
+impl PlannedStep {
+    /// Its place in the build file.
+    pub fn place(&self) -> &Origin {
+        self.used_at.as_ref().unwrap_or(&self.origin)
+    }
+}
 
 /// Where a step's fragment lies while the step runs. The shell names it in its messages. `/run` belongs to root: no other
 /// user can put a file there in its place.
-pub(super) const FRAGMENT: &str = "/run/kiln-step";
+pub const FRAGMENT: &str = "/run/kiln-step";
 
 /// The longest fragment, in bytes: the agent takes 16 MiB for a step with its environment, and a build file has at most 4.
 const MAX_FRAGMENT: usize = 8 << 20;

@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeSet, path::Path};
 
-use kiln_protocol::{Access, Held, Mount, Network as GuestNetwork, TextFile, World};
+use kiln_protocol::{Access, Held, MemoryCounter, Mount, Network as GuestNetwork, TextFile, World};
 
 use super::{
     CACHE, CacheMount, HostLoopback, Machine, Network, OUTPUT, Owner, ROOT_SERIAL, SCRATCH_SERIAL,
@@ -85,6 +85,8 @@ pub(super) fn microvm(modules: Vec<String>, machine: &Machine, parts: Parts<'_>)
         files: vec![file(RESOLVER, resolver), hosts(&names)],
         capabilities: Some(capabilities),
         counted: counted(cache),
+        memory: Some(MemoryCounter::Machine),
+        written: written(cache),
         limits: LIMITS.to_vec(),
         // The guest is the border.
         user_namespace: None,
@@ -109,6 +111,12 @@ pub(super) fn output(package: &str, owner: Owner) -> impl Iterator<Item = Mount>
 /// Where reads are counted: in the cache, as steps see it.
 pub(super) fn counted(cache: Option<&CacheMount>) -> Option<String> {
     cache.map(|_| CACHE.to_owned())
+}
+
+/// Where steps write what may take much room: a name for each file system that can be one of its own.
+pub(super) fn written(cache: Option<&CacheMount>) -> Vec<String> {
+    let through = cache.filter(|cache| cache.writes_through()).map(|_| CACHE);
+    ["/", WORKSPACE].into_iter().chain(through).map(str::to_owned).collect()
 }
 
 fn root() -> Vec<Mount> {

@@ -72,7 +72,8 @@ impl Bubblewrap<'_> {
         let writer = bwrap.take_stdin().context("bwrap's stdin was piped above")?;
         let reader = bwrap.take_stdout().context("bwrap's stdout was piped above")?;
         let stderr = bwrap.take_stderr().context("bwrap's stderr was piped above")?;
-        let machine = Box::new(Sandboxed::new(bwrap, Tail::follow(LAST_LINES, stderr, None)));
+        let stderr = Tail::follow(LAST_LINES, stderr, None);
+        let machine = Box::new(Sandboxed::new(bwrap, stderr, groups.memory(), scratch.path().to_owned()));
         Ok(Launched { reader: Box::pin(reader), writer: Box::pin(writer), machine })
     }
 }
@@ -84,13 +85,13 @@ impl Runner for Bubblewrap<'_> {
 
     fn clean(&mut self) -> Eventually<'_, Result<()>> {
         Box::pin(async move {
-            self.ended_for_memory = self.groups.ended_for_memory();
+            self.ended_for_memory = self.groups.memory().read().map_or(0, |events| events.oom_kills);
             self.scratch_full = self.scratch.is_full();
             self.groups.remove().and(self.scratch.remove())
         })
     }
 
-    fn remarks(&self) -> Vec<String> {
+    fn shortages(&self) -> Vec<String> {
         let memory = format!(
             "the memory that this build may use was not enough, and the kernel ended {} of its processes: \
              package.resources.memory, or --memory, gives it more",
@@ -101,7 +102,7 @@ impl Runner for Bubblewrap<'_> {
              larger one with QEMU_DISKS_PATH",
             self.scratch.path().display()
         );
-        let remarks = [(self.ended_for_memory > 0, memory), (self.scratch_full, scratch)];
-        remarks.into_iter().filter(|(holds, _)| *holds).map(|(_, remark)| remark).collect()
+        let shortages = [(self.ended_for_memory > 0, memory), (self.scratch_full, scratch)];
+        shortages.into_iter().filter(|(holds, _)| *holds).map(|(_, remark)| remark).collect()
     }
 }

@@ -150,8 +150,8 @@ impl<'a> Docker<'a> {
         let stderr =
             Tail::follow(LAST_LINES, run.take_stderr().context("docker's stderr was piped above")?, None);
         let run = Arc::new(Mutex::new(run));
-        let machine =
-            Box::new(Container::new(Arc::clone(&run), stderr, self.cli.api.clone(), self.files().name()));
+        let (api, name, root) = (self.cli.api.clone(), self.files().name(), self.root.clone());
+        let machine = Box::new(Container::new(Arc::clone(&run), stderr, api, name, root));
         self.run = Some(run);
         Ok(Launched { reader: Box::pin(reader), writer: Box::pin(writer), machine })
     }

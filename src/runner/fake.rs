@@ -10,7 +10,7 @@ use std::{
 };
 
 use anyhow::Result;
-use kiln_protocol::{Counted, ExitStatus, FromGuest, Reads, Stream, ToGuest, VERSION, frame};
+use kiln_protocol::{Counted, Exhausted, ExitStatus, FromGuest, Reads, Stream, ToGuest, VERSION, frame};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
     sync::watch,
@@ -24,6 +24,8 @@ use crate::plan::Plan;
 pub enum Behaviour {
     /// Writes these pieces, then ends so.
     Ends(Vec<(Stream, Vec<u8>)>, ExitStatus),
+    /// The same, and has used this up.
+    Exhausts(Vec<(Stream, Vec<u8>)>, ExitStatus, Exhausted),
     /// Writes this, a letter at a time, and succeeds.
     Types(String, Duration),
     /// Refuses the step.
@@ -176,6 +178,7 @@ impl Agent {
     async fn step(&mut self, step: u32) -> Result<bool> {
         let behaviour =
             self.script.steps.remove(&step).unwrap_or(Behaviour::Ends(Vec::new(), ExitStatus::Code(0)));
+        let mut used = Exhausted::default();
         let status = match behaviour {
             Behaviour::Dies => return Ok(false),
             Behaviour::Refuses(why) => {
@@ -199,14 +202,24 @@ impl Agent {
                 ExitStatus::Code(0)
             }
             Behaviour::Ends(output, status) => {
-                for (stream, bytes) in output {
-                    self.say(&FromGuest::Output { step, stream, bytes }).await?;
-                }
+                self.write(step, output).await?;
+                status
+            }
+            Behaviour::Exhausts(output, status, exhausted) => {
+                self.write(step, output).await?;
+                used = exhausted;
                 status
             }
         };
-        self.say(&FromGuest::Ended { step, status }).await?;
+        self.say(&FromGuest::Ended { step, status, exhausted: used }).await?;
         Ok(true)
+    }
+
+    async fn write(&mut self, step: u32, output: Vec<(Stream, Vec<u8>)>) -> Result<()> {
+        for (stream, bytes) in output {
+            self.say(&FromGuest::Output { step, stream, bytes }).await?;
+        }
+        Ok(())
     }
 
     async fn export(&mut self, archive: Vec<u8>) -> Result<()> {

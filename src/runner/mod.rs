@@ -7,10 +7,10 @@ pub mod docker;
 pub mod fake;
 pub mod qemu;
 
-use std::{future::Future, pin::Pin};
+use std::{future::Future, path::Path, pin::Pin};
 
 use anyhow::Result;
-use kiln_protocol::Reads;
+use kiln_protocol::{MemoryEvents, Reads};
 
 use crate::{
     agent::{Reader, Writer},
@@ -32,6 +32,11 @@ pub trait Runner {
 
     /// What the user should know of how it went, once all is cleaned: nothing, as a rule.
     fn remarks(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// What was used up, for a command that ended without an error that says so.
+    fn shortages(&self) -> Vec<String> {
         Vec::new()
     }
 }
@@ -57,6 +62,16 @@ pub trait Machine {
     fn gone(&mut self) -> Eventually<'_, ()>;
     /// The last lines that the guest's kernel or the container wrote, oldest first.
     fn last_words(&self) -> Vec<String>;
+
+    /// What the kernel has done for want of memory so far; nothing where it is the agent who looks.
+    fn memory(&self) -> Option<MemoryEvents> {
+        None
+    }
+
+    /// The directory of the host whose file system takes what steps write; nothing where they have a disk of their own.
+    fn scratch(&self) -> Option<&Path> {
+        None
+    }
 
     /// Begins to count what steps read of the cache where that is seen from outside; the world stands, and no step has run.
     fn listen(&mut self) -> Eventually<'_, ()> {

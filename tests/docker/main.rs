@@ -6,10 +6,13 @@ mod authority;
 #[path = "../it/confinement.rs"]
 mod calls;
 mod cargo;
+#[path = "../it/causes.rs"]
+mod causes;
 mod commit;
 mod confinement;
 #[path = "../it/everywhere.rs"]
 mod everywhere;
+mod failures;
 #[path = "../it/fragments.rs"]
 mod fragments;
 mod grants;

@@ -3,7 +3,10 @@
 use std::{collections::BTreeMap, ffi::OsString, fmt::Write, fs, path::Path};
 
 use kiln::{
-    plan::{Bind, BindSource, Layer, Network, Overlay, Parted, Plan, Platform, Resources, Upper, Writes},
+    plan::{
+        Bind, BindSource, Layer, LimitSource, Network, Overlay, Parted, Plan, Platform, Resources, Upper,
+        Writes,
+    },
     runner::docker::{Files, argv},
 };
 use kiln_protocol::World;
@@ -67,7 +70,7 @@ fn command_lines_are_the_golden_ones() {
     ]);
     let alone = Plan {
         network: Network::Off,
-        resources: Resources { cpus: 1, memory_mib: 512 },
+        resources: Resources { cpus: 1, memory_mib: 512, memory_from: LimitSource::Default },
         world: World { capabilities: Some(vec![0, 12, 21]), ..plain().world },
         ..plan(Vec::new())
     };

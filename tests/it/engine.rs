@@ -6,11 +6,11 @@ use kiln::{
     compile::Origin,
     engine::{BuildOutcome, Engine, Gifts, Interrupt, Interrupts, OnFailure, Outputs},
     event::{Data, Event, Phases, Status},
-    exit::{Code, code_of},
+    exit::{Code, Fault, code_of, faults_of},
     plan::{ArtifactPlan, Plan, PlannedStep},
     runner::fake::{Asked, Behaviour, Fake},
 };
-use kiln_protocol::{ExitStatus, Stdin, Step, Stream, User};
+use kiln_protocol::{Exhausted, ExitStatus, FullDirectory, MemoryEvents, Room, Stdin, Step, Stream, User};
 use tokio::sync::watch;
 
 use crate::{hostile::archives, plans};
@@ -132,6 +132,36 @@ async fn a_failed_step_ends_the_build_with_its_status() {
     assert_eq!(started, 1, "the second step does not start");
     assert!(ran.killed);
     assert_eq!(std::fs::read_dir(out.path()).expect("listed").count(), 0);
+}
+
+#[tokio::test]
+async fn a_failed_step_says_why_in_few_words_whatever_an_agent_says() {
+    let out = tempfile::tempdir().expect("a directory can be made");
+    let full = |n: usize| FullDirectory {
+        path: format!("/{n}/../../etc"),
+        lacks: if n.is_multiple_of(2) { Room::Space } else { Room::Inodes },
+    };
+    let memory = Some(MemoryEvents { oom_kills: u64::MAX, limit_hits: None });
+    let exhausted = Exhausted { memory, full: (0..2000).map(full).collect() };
+    let mut noise = b"\x1b[2Jx\n".repeat(40_000);
+    noise.extend(b"/run/kiln-step: line 1: cmake: command not found\n");
+    let pieces = noise.chunks(60_000).map(|piece| (Stream::Stderr, piece.to_vec())).collect();
+    let behaviour = Behaviour::Exhausts(pieces, ExitStatus::Code(127), exhausted);
+    let ran = run(&plan(out.path()), at(0, behaviour)).await;
+    let error = ran.result.expect_err("it fails");
+    assert_eq!(
+        format!("{error:#}"),
+        "hello.yaml:7: step \"step 0\" of hello exited with status 127\n\
+         the kernel ended 18446744073709551615 of its processes for want of memory: this build has 4096 MiB\n\
+         no space is left on the guest's disk of 51200 MiB\n\
+         no inode is left for another file on the guest's disk of 51200 MiB\n\
+         `cmake` is no program of the image"
+    );
+    let faults = faults_of(&error);
+    let [Fault { file, line, column, hint, .. }] = faults.as_slice() else { panic!("{faults:?}") };
+    assert_eq!((file.as_str(), *line, *column), ("hello.yaml", 7, 5));
+    let hint: Vec<&str> = hint.as_deref().unwrap_or_default().lines().collect();
+    assert_eq!(hint[0], "give it more with package.resources.memory, or --memory");
 }
 
 #[tokio::test]

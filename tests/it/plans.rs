@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use kiln::plan::{
     Accelerator, CacheMode, CacheMount, CacheShare, CacheSharing, HostLoopback, ImageRecipe, ImageSource,
-    Machine, Network, Owner, PackageId, Plan, Platform, Resources, Slirp, Supplies,
+    LimitSource, Machine, Network, Owner, PackageId, Plan, Platform, Resources, Slirp, Supplies,
 };
 use kiln_protocol::World;
 
@@ -21,7 +21,7 @@ pub(crate) fn plain() -> Plan {
         )
         .unwrap(),
         platform: Platform::Qemu(machine()),
-        resources: Resources { cpus: 2, memory_mib: 4096 },
+        resources: Resources { cpus: 2, memory_mib: 4096, memory_from: LimitSource::Default },
         network: Network::On,
         source: Some("/src/hello".into()),
         cache: Some(cache("/cache", CacheMode::Discard, CacheShare::NineP)),
@@ -38,6 +38,8 @@ pub(crate) fn plain() -> Plan {
             files: Vec::new(),
             capabilities: None,
             counted: None,
+            memory: None,
+            written: Vec::new(),
             limits: Vec::new(),
             user_namespace: None,
             seccomp: Vec::new(),
@@ -62,6 +64,7 @@ pub(crate) fn machine() -> Machine {
         cpu_model: None,
         tsc_khz: Some(2_400_000),
         disk_bytes: 50 << 30,
+        disk_from: LimitSource::Default,
         slirp: Slirp::default(),
         host_loopback: HostLoopback::Off,
         kernel_arguments: String::new(),

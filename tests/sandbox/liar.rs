@@ -18,8 +18,8 @@ use std::{
 };
 
 use kiln_protocol::{
-    Completeness, Counted, CountedDirectory, ExitStatus, FromGuest, Passage, Piece, Reads, Stream, ToGuest,
-    VERSION, frame,
+    Completeness, Counted, CountedDirectory, Exhausted, ExitStatus, FromGuest, Passage, Piece, Reads, Stream,
+    ToGuest, VERSION, frame,
 };
 use nix::{
     sys::signal::{Signal, kill},
@@ -113,7 +113,7 @@ fn begun() {
 }
 
 fn ended(step: u32) -> FromGuest {
-    FromGuest::Ended { step, status: ExitStatus::Code(0) }
+    FromGuest::Ended { step, status: ExitStatus::Code(0), exhausted: Exhausted::default() }
 }
 
 fn output(step: u32, bytes: usize) -> FromGuest {

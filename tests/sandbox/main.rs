@@ -5,9 +5,12 @@ mod authority;
 mod cache;
 #[path = "../it/confinement.rs"]
 mod calls;
+#[path = "../it/causes.rs"]
+mod causes;
 mod confinement;
 #[path = "../it/everywhere.rs"]
 mod everywhere;
+mod failures;
 #[path = "../it/fragments.rs"]
 mod fragments;
 mod grants;
@@ -309,7 +312,7 @@ fn memory_is_limited_where_a_control_group_can_be_made() {
     let text = said(&output);
     assert!(text.contains("104857600") && text.contains("exited with status 137"), "{text}");
     assert!(!text.contains("419430400"), "{text}");
-    assert!(text.contains("the kernel ended 1 of its processes: package.resources.memory"), "{text}");
+    assert!(text.contains("for want of memory: this build has 256 MiB"), "{text}");
 }
 
 #[test]

@@ -56,12 +56,15 @@ fn scratch_files_without_room_are_named_beside_the_step_that_fails() {
     let output = build(&project, "root", &["head -c 3000000 /dev/zero > large"], &[]);
     assert_eq!(output.status.code(), Some(5), "{}", said(&output));
     let place = scratch(&project).display().to_string();
-    for part in
-        ["No space left on device", "no space was left on the file system of", &place, "QEMU_DISKS_PATH"]
-    {
+    for part in [
+        "No space left on device",
+        "no space is left on the host's file system of",
+        &place,
+        "QEMU_DISKS_PATH",
+    ] {
         assert!(said(&output).contains(part), "{part}: {}", said(&output));
     }
     let output = build(&project, "root", &["exit 3"], &[]);
-    assert!(!said(&output).contains("no space was left"), "{}", said(&output));
+    assert!(!said(&output).contains("no space is left"), "{}", said(&output));
     assert_clean(&project);
 }

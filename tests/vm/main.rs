@@ -7,9 +7,13 @@ mod border;
 #[path = "../it/confinement.rs"]
 mod calls;
 mod cargo;
+#[expect(dead_code, reason = "what is the same in every backend is tested where it is quick")]
+#[path = "../it/causes.rs"]
+mod causes;
 mod ecosystems;
 #[path = "../it/everywhere.rs"]
 mod everywhere;
+mod failures;
 #[path = "../it/fragments.rs"]
 mod fragments;
 mod interactive;

@@ -11,7 +11,7 @@
 //!                         <-  Ready { phases } | Failed
 //! Trust, Secrets, Relay   ->  (no answer)
 //! Run(Step)               ->
-//!                         <-  Output*, Ended { status } | Refused
+//!                         <-  Output*, Ended { status, exhausted } | Refused
 //! Input*, Resize          ->  (a step with a pipe or a terminal; never more than the window)
 //!                         <-  Consumed*
 //!                         <-  Opened, Passage*
@@ -31,6 +31,7 @@
 #![forbid(unsafe_code)]
 
 mod bytes;
+mod exhausted;
 pub mod frame;
 mod gift;
 mod limit;
@@ -42,6 +43,7 @@ mod world;
 
 use serde::{Deserialize, Serialize};
 
+pub use exhausted::{Exhausted, FullDirectory, GROUP_FILES, MemoryCounter, MemoryEvents, Room};
 pub use gift::{SECRETS, Secret, Secrets, Trust};
 pub use limit::{Limit, Resource};
 pub use reads::{Completeness, Counted, CountedDirectory, MAX_COUNTED, Reads};
@@ -53,7 +55,7 @@ pub use world::{
 };
 
 /// The version of this protocol. Host and agent are built together; a mismatch means a stale initramfs.
-pub const VERSION: u32 = 10;
+pub const VERSION: u32 = 11;
 
 /// In the stream of an upper directory, the extended attribute of a file that has more than one name.
 pub const LINKED: &str = "trusted.kiln.linked";
@@ -68,7 +70,7 @@ pub const BOOT_FILE: &str = "/kiln.boot";
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToGuest {
     /// Make the world in which steps run; sent once, answered by [`FromGuest::Ready`] or [`FromGuest::Failed`].
-    Prepare(World),
+    Prepare(Box<World>),
     /// Trust what the host trusts; before the first step, not answered.
     Trust(Trust),
     /// Write secrets to memory; before the first step, not answered.
@@ -168,6 +170,8 @@ pub enum FromGuest {
         step: u32,
         /// How it ended.
         status: ExitStatus,
+        /// What it may have used up; nothing of a step that succeeded.
+        exhausted: Exhausted,
     },
     /// The step could not be started, for a reason that the build file can mend (an unknown user, a missing shell).
     Refused {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::Limit;
+use crate::{Limit, MemoryCounter};
 
 /// What the initramfs tells the agent before it can be spoken to; it lies at [`super::BOOT_FILE`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +40,10 @@ pub struct World {
     pub capabilities: Option<Vec<u8>>,
     /// A directory: what steps read of the files below it that are there when the world stands is counted ([`crate::Reads`]).
     pub counted: Option<String>,
+    /// Where it is counted what the kernel does for want of memory; `None` where the host looks itself.
+    pub memory: Option<MemoryCounter>,
+    /// Directories to whose file systems steps write: those that are full are named when a step has failed.
+    pub written: Vec<String>,
     /// What each process of a step may use up. Where the agent may not raise a limit, the one that it was started with stays.
     pub limits: Vec<Limit>,
     /// The user namespace of the agent and of steps, entered when all of the above stands; `None`: the one that the agent was

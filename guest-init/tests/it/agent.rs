@@ -79,7 +79,7 @@ impl Agent {
     /// One that this command starts, in this world.
     pub(crate) fn in_world(command: &mut Command, world: World) -> Self {
         let mut agent = Self::unprepared(command);
-        agent.send(&ToGuest::Prepare(world));
+        agent.send(&ToGuest::Prepare(world.into()));
         let ready = agent.hear();
         assert!(matches!(ready, Some(FromGuest::Ready { .. })), "{ready:?}");
         agent
@@ -185,6 +185,8 @@ pub(crate) fn empty_world() -> World {
         files: Vec::new(),
         capabilities: None,
         counted: None,
+        memory: None,
+        written: Vec::new(),
         limits: Vec::new(),
         user_namespace: None,
         seccomp: Vec::new(),

@@ -3,6 +3,7 @@
 mod agent;
 mod archive;
 mod confinement;
+mod exhausted;
 mod export;
 mod process;
 mod reads;

@@ -154,7 +154,7 @@ fn who_may_not_be_told_says_so() {
     command.args(namespaces).arg(env!("CARGO_BIN_EXE_guest-init"));
     let mut agent = Agent::unprepared(&mut command);
     let world = World { counted: Some("/".into()), ..empty_world() };
-    agent.send(&ToGuest::Prepare(world));
+    agent.send(&ToGuest::Prepare(world.into()));
     let ready = agent.hear();
     assert!(matches!(ready, Some(FromGuest::Ready { .. })), "{ready:?}");
     let Reads::Unknown(why) = reads(&mut agent) else { panic!("it was counted") };

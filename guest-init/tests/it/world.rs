@@ -93,7 +93,7 @@ CapBnd:\t0000000000000021\nthe loopback is up\n";
 /// An agent whose world has these limits and nothing else.
 fn limited(command: &mut std::process::Command, limits: Vec<Limit>) -> Agent {
     let mut agent = Agent::unprepared(command);
-    agent.send(&ToGuest::Prepare(World { limits, ..empty_world() }));
+    agent.send(&ToGuest::Prepare(World { limits, ..empty_world() }.into()));
     assert!(matches!(agent.hear(), Some(FromGuest::Ready { .. })));
     agent
 }
@@ -144,7 +144,7 @@ fn an_error_says_what_was_done_to_what() {
         options: "trans=virtio".into(),
         access: Access::ReadOnly,
     };
-    agent.send(&ToGuest::Prepare(World { mounts: vec![mount], ..empty_world() }));
+    agent.send(&ToGuest::Prepare(World { mounts: vec![mount], ..empty_world() }.into()));
     let why = format!("mount {target}: mount no-such-fs cache (trans=virtio): ENODEV: No such device");
     assert_eq!(agent.hear(), Some(FromGuest::Failed { why }));
     assert_eq!(agent.hear(), None);

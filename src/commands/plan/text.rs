@@ -44,7 +44,7 @@ fn head(plan: &Plan, backend: &Backend) -> Result<String> {
     let mut text = String::new();
     writeln!(text, "package      {} for {}", plan.package, plan.arch)?;
     writeln!(text, "runner       {}", plan.runner().name())?;
-    let Resources { cpus, memory_mib } = plan.resources;
+    let Resources { cpus, memory_mib, memory_from: _ } = plan.resources;
     writeln!(text, "resources    {cpus} cpus, {memory_mib} MiB of memory")?;
     writeln!(text, "network      {}", if plan.network == Network::On { "on" } else { "off" })?;
     writeln!(text, "limits       {}", limits(plan))?;

@@ -8,6 +8,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use kiln_protocol::MemoryEvents;
 
 use crate::{
     plan::Cgroup,
@@ -55,13 +56,9 @@ impl Groups {
         self.paths.iter().map(entrance).collect()
     }
 
-    /// How many processes the kernel has ended because they had used up the memory of their group.
-    pub(super) fn ended_for_memory(&self) -> u64 {
-        // The second is that of the old hierarchy.
-        let files = ["memory.events", "memory.oom_control"];
-        let texts =
-            self.paths.iter().flat_map(|(path, _)| files.map(|name| fs::read_to_string(path.join(name))));
-        texts.flatten().filter_map(|text| oom_kills(&text)).sum()
+    /// What counts the memory of what is in them.
+    pub(super) fn memory(&self) -> Memory {
+        Memory(self.paths.iter().map(|(path, _)| path.clone()).collect())
     }
 
     /// Ends what is left in them, and removes them.
@@ -74,9 +71,16 @@ impl Groups {
     }
 }
 
-/// `oom_kill N` on a line of its own.
-fn oom_kills(text: &str) -> Option<u64> {
-    text.lines().find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok())
+/// Of some groups, one of which may limit memory.
+pub(super) struct Memory(Vec<PathBuf>);
+
+impl Memory {
+    /// What the kernel has done for want of it; `None` where no group limits it.
+    pub(super) fn read(&self) -> Option<MemoryEvents> {
+        let events =
+            |group: &PathBuf| MemoryEvents::of_group(|name| fs::read_to_string(group.join(name)).ok());
+        self.0.iter().find_map(events)
+    }
 }
 
 fn write(path: &Path, value: &str) -> Result<()> {

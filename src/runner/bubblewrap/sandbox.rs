@@ -1,5 +1,10 @@
 //! A running sandbox: one process, whose pid namespace holds all the others.
 
+use std::path::{Path, PathBuf};
+
+use kiln_protocol::MemoryEvents;
+
+use super::group::Memory;
 use crate::{
     process::{Child, Tail},
     runner::{Ended, Eventually, Machine},
@@ -9,15 +14,17 @@ use crate::{
 pub(super) struct Sandboxed {
     bwrap: Child,
     stderr: Tail,
+    memory: Memory,
+    scratch: PathBuf,
 }
 
 impl Sandboxed {
-    pub(super) fn new(bwrap: Child, stderr: Tail) -> Self {
-        Self { bwrap, stderr }
+    pub(super) fn new(bwrap: Child, stderr: Tail, memory: Memory, scratch: PathBuf) -> Self {
+        Self { bwrap, stderr, memory, scratch }
     }
 
     async fn end(&mut self) -> Ended {
-        let Self { bwrap, stderr } = self;
+        let Self { bwrap, stderr, .. } = self;
         let (how, orderly) = match bwrap.wait().await {
             Ok(status) => (format!("ended ({status})"), status.success()),
             Err(error) => (format!("cannot be waited for: {error:#}"), false),
@@ -43,5 +50,13 @@ impl Machine for Sandboxed {
 
     fn last_words(&self) -> Vec<String> {
         self.stderr.lines()
+    }
+
+    fn memory(&self) -> Option<MemoryEvents> {
+        self.memory.read()
+    }
+
+    fn scratch(&self) -> Option<&Path> {
+        Some(&self.scratch)
     }
 }

@@ -1,6 +1,9 @@
 //! A running container, seen as the `docker run` that is attached to it.
 
-use std::sync::Arc;
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use anyhow::Result;
 use kiln_protocol::Reads;
@@ -30,12 +33,14 @@ pub(super) struct Container {
     stderr: Tail,
     api: Api,
     name: String,
+    /// dockerd's own directory.
+    root: PathBuf,
     listener: Option<Listener>,
 }
 
 impl Container {
-    pub(super) fn new(run: Attached, stderr: Tail, api: Api, name: String) -> Self {
-        Self { run, stderr, api, name, listener: None }
+    pub(super) fn new(run: Attached, stderr: Tail, api: Api, name: String, root: PathBuf) -> Self {
+        Self { run, stderr, api, name, root, listener: None }
     }
 
     async fn end(&mut self) -> Ended {
@@ -78,6 +83,10 @@ impl Machine for Container {
 
     fn last_words(&self) -> Vec<String> {
         self.stderr.lines()
+    }
+
+    fn scratch(&self) -> Option<&Path> {
+        Some(&self.root)
     }
 
     fn listen(&mut self) -> Eventually<'_, ()> {

@@ -99,7 +99,7 @@ impl GuestMemory {
 }
 
 fn machine(line: &mut Line, machine: &Machine, resources: Resources, guest_memory: GuestMemory) {
-    let Resources { cpus, memory_mib } = resources;
+    let Resources { cpus, memory_mib, memory_from: _ } = resources;
     let (accelerator, model) = match machine.accelerator {
         Accelerator::Kvm => ("kvm".to_owned(), "host"),
         Accelerator::Tcg => (format!("tcg,thread=multi,tb-size={TB_SIZE_MIB}"), "max"),

@@ -1,0 +1,224 @@
+//! Why a step has failed, as far as that can be known: the one place that decides it.
+//!
+//! What a guest says proves nothing. The kernel's counts and the state of file systems are told as facts, what programs wrote
+//! only as a possibility; nothing of it is shown but a name of few characters and the words of a table.
+
+use std::path::{Path, PathBuf};
+
+use kiln_protocol::{Exhausted, ExitStatus, Room};
+
+use super::shell_message::{self, Reason};
+use crate::plan::{CACHE, ImageSource, LimitSource, Network, Plan, Platform, RunnerKind};
+
+/// Exit statuses of a shell whose program could not be run.
+const NOT_EXECUTABLE: i32 = 126;
+const NOT_FOUND: i32 = 127;
+/// And of one whose program was ended by SIGKILL.
+const KILLED: i32 = 128 + 9;
+
+/// How a step ended.
+#[derive(Debug)]
+pub(super) struct StepEnd {
+    pub(super) status: ExitStatus,
+    /// What the agent and the host have found.
+    pub(super) exhausted: Exhausted,
+    /// What it has written last.
+    pub(super) last_lines: Vec<String>,
+}
+
+/// One reason.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum StepCause {
+    /// The kernel has ended processes that needed more memory than the limit.
+    OutOfMemory { processes: u64, memory: Limit },
+    /// The kernel has ended processes, though they were within the limit.
+    HostOutOfMemory { processes: u64, memory: Limit },
+    /// A process was ended by SIGKILL, for a reason that is not known.
+    Killed { counted: Counted },
+    /// A file system takes no more.
+    Full { place: FullPlace, lacks: Room },
+    /// A program says that there was no room; now there is.
+    WasFull { disk: Option<Limit> },
+    /// There is no network, and a program may have wanted one.
+    NetworkOff { sign: &'static str },
+    /// A program is not in the image; `installed` says whether packages can be installed into that.
+    NoProgram { name: Option<String>, installed: bool },
+    /// A shared library is not in the image.
+    NoLibrary { name: String, installed: bool },
+    /// A path is not there, or what runs it.
+    NoFile { name: Option<String>, installed: bool },
+    /// A file is there and cannot be executed; `reason` is known where the shell names it.
+    NotExecutable { name: Option<String>, reason: Option<Reason> },
+}
+
+/// Whether the kernel's count of what it ends for want of memory is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Counted {
+    /// It is, and has not changed.
+    Unchanged,
+    /// It is not.
+    Unknown,
+}
+
+/// A limit in MiB and what sets it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Limit {
+    pub(super) mib: u64,
+    pub(super) from: LimitSource,
+}
+
+/// Whose file system is full.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum FullPlace {
+    /// The guest's disk.
+    Disk(Limit),
+    /// That of this directory of the host, in which a backend keeps what steps write.
+    Host(PathBuf, RunnerKind),
+    /// That of the host's cache directory.
+    Cache(PathBuf),
+}
+
+/// What limits a build's steps, and what they lack.
+pub(super) struct Surroundings {
+    memory: Limit,
+    disk: Option<Limit>,
+    scratch: Option<PathBuf>,
+    cache: Option<PathBuf>,
+    runner: RunnerKind,
+    network: Network,
+    installed: bool,
+}
+
+/// What programs write when a name has no address or an address cannot be reached: glibc's and musl's words for getaddrinfo(3)
+/// and connect(2), and those of curl, git, wget, busybox, Go, Rust, Node.js and Java. In small letters.
+const NO_NETWORK: [&str; 17] = [
+    "temporary failure in name resolution",
+    "name or service not known",
+    "no address associated with hostname",
+    "name does not resolve",
+    "could not resolve host",
+    "unable to resolve host address",
+    "temporary failure resolving",
+    "failed to lookup address information",
+    "bad address '",
+    "no such host",
+    "dial tcp: lookup",
+    "getaddrinfo eai_again",
+    "getaddrinfo enotfound",
+    "unknownhostexception",
+    "network is unreachable",
+    "enetunreach",
+    "no route to host",
+];
+
+/// What they write when there is no room: strerror(3).
+const NO_ROOM: [&str; 2] = ["no space left on device", "disk quota exceeded"];
+
+impl Surroundings {
+    /// Of a plan; `scratch` is the host's directory where steps write, if they have no disk.
+    pub(super) fn of(plan: &Plan, scratch: Option<&Path>) -> Self {
+        let disk = match &plan.platform {
+            Platform::Qemu(machine) => Some(Limit { mib: machine.disk_bytes >> 20, from: machine.disk_from }),
+            Platform::Docker(_) | Platform::Bubblewrap(_) => None,
+        };
+        Self {
+            memory: Limit { mib: plan.resources.memory_mib, from: plan.resources.memory_from },
+            disk,
+            scratch: scratch.map(Path::to_owned),
+            cache: plan.cache.as_ref().filter(|_| plan.writes_through()).map(|cache| cache.directory.clone()),
+            runner: plan.runner(),
+            network: plan.network,
+            installed: matches!(plan.image.source, ImageSource::Debian { .. }),
+        }
+    }
+
+    /// What is known of why a step ended so, the surest first.
+    pub(super) fn causes(&self, end: &StepEnd) -> Vec<StepCause> {
+        let status = match end.status {
+            ExitStatus::Code(code) => code,
+            ExitStatus::Signal(signal) => 128 + signal,
+            // Why is known.
+            ExitStatus::TimedOut | ExitStatus::Cancelled => return Vec::new(),
+        };
+        let mut causes: Vec<StepCause> = self.memory(status, &end.exhausted).into_iter().collect();
+        causes.extend(self.room(end));
+        causes.extend(self.network(&end.last_lines));
+        causes.extend(self.program(status, &end.last_lines));
+        causes
+    }
+
+    fn memory(&self, status: i32, exhausted: &Exhausted) -> Option<StepCause> {
+        let memory = self.memory;
+        match exhausted.memory {
+            Some(events) if events.oom_kills > 0 => {
+                let processes = events.oom_kills;
+                Some(match events.limit_hits {
+                    Some(0) => StepCause::HostOutOfMemory { processes, memory },
+                    Some(_) | None => StepCause::OutOfMemory { processes, memory },
+                })
+            }
+            _ if status != KILLED => None,
+            Some(_) => Some(StepCause::Killed { counted: Counted::Unchanged }),
+            None => Some(StepCause::Killed { counted: Counted::Unknown }),
+        }
+    }
+
+    fn room(&self, end: &StepEnd) -> Vec<StepCause> {
+        let mut causes: Vec<StepCause> = Vec::new();
+        for found in &end.exhausted.full {
+            let place = match (&self.cache, self.disk, &self.scratch) {
+                (Some(cache), _, _) if found.path == CACHE => FullPlace::Cache(cache.clone()),
+                (_, Some(disk), _) => FullPlace::Disk(disk),
+                (_, None, Some(scratch)) => FullPlace::Host(scratch.clone(), self.runner),
+                (_, None, None) => continue,
+            };
+            let cause = StepCause::Full { place, lacks: found.lacks };
+            // Several directories lie on one file system.
+            if !causes.contains(&cause) {
+                causes.push(cause);
+            }
+        }
+        if causes.is_empty() && sign(&NO_ROOM, &end.last_lines).is_some() {
+            causes.push(StepCause::WasFull { disk: self.disk });
+        }
+        causes
+    }
+
+    fn network(&self, lines: &[String]) -> Option<StepCause> {
+        match self.network {
+            Network::On => None,
+            Network::Off => sign(&NO_NETWORK, lines).map(|sign| StepCause::NetworkOff { sign }),
+        }
+    }
+
+    fn program(&self, status: i32, lines: &[String]) -> Option<StepCause> {
+        let installed = self.installed;
+        let said = shell_message::last(lines);
+        match (status, said) {
+            (NOT_FOUND, Some((name, Reason::NotFound))) => Some(StepCause::NoProgram { name, installed }),
+            (NOT_FOUND | NOT_EXECUTABLE, Some((name, Reason::NoSuchFile))) => {
+                Some(StepCause::NoFile { name, installed })
+            }
+            (NOT_FOUND, _) => Some(match shell_message::missing_library(lines) {
+                Some(name) => StepCause::NoLibrary { name, installed },
+                None => StepCause::NoProgram { name: None, installed },
+            }),
+            (NOT_EXECUTABLE, Some((name, reason))) => {
+                let reason = Some(reason).filter(|reason| *reason != Reason::NotFound);
+                Some(StepCause::NotExecutable { name, reason })
+            }
+            (NOT_EXECUTABLE, None) => Some(StepCause::NotExecutable { name: None, reason: None }),
+            _ => None,
+        }
+    }
+}
+
+/// The first of a table that stands in one of these lines, as the table has it.
+fn sign(table: &[&'static str], lines: &[String]) -> Option<&'static str> {
+    let lines: Vec<String> = lines.iter().map(|line| line.to_ascii_lowercase()).collect();
+    table.iter().find(|words| lines.iter().any(|line| line.contains(**words))).copied()
+}
+
+#[cfg(test)]
+#[path = "step_cause_tests.rs"]
+mod tests;
