@@ -2,7 +2,10 @@
 
 use std::fmt::Write;
 
-use crate::compile::explain::{Decision, ExplainedPackage, ExplainedStep, Explanation, GivenBy, Variable};
+use crate::{
+    compile::explain::{Decision, ExplainedPackage, ExplainedStep, Explanation, GivenBy, Variable},
+    report,
+};
 
 /// How far what is below something is moved to the right.
 const INDENT: usize = 2;
@@ -29,7 +32,7 @@ struct Page {
 impl Page {
     fn line(&mut self, line: &str) {
         let indent = if line.is_empty() { 0 } else { self.indent };
-        writeln!(self.text, "{:indent$}{line}", "").expect("writing to a string");
+        writeln!(self.text, "{:indent$}{}", "", report::one_line(line)).expect("writing to a string");
     }
 
     fn within(&mut self, inner: impl FnOnce(&mut Self)) {

@@ -50,7 +50,7 @@ pub(super) fn clean(line: &str, colour: Colour) -> String {
 }
 
 /// Whether a character outside of sequences stays.
-fn is_shown(char: char) -> bool {
+pub(super) fn is_shown(char: char) -> bool {
     match char {
         '\t' => true,
         // Marks that make text read in another order than it stands.

@@ -1,22 +1,51 @@
 //! What a command prints that has no events: its data on stdout, an error on stderr.
 
-use std::io::{ErrorKind, IsTerminal, Write, stderr, stdout};
+use std::{
+    borrow::Cow,
+    io::{ErrorKind, IsTerminal, Write, stderr, stdout},
+};
 
 use anyhow::{Context, Error, Result};
 
-use super::clean::{Colour, clean};
+use super::clean::{Colour, clean, is_shown};
 use crate::exit::{Code, Failure, way_out_of};
 
 /// Prints data to stdout. A reader that has gone away (`kiln plan | head`) is no error.
 ///
+/// What a terminal would obey is shown instead, since a build file is printed for a person who does not trust it yet; nothing is left out. In
+/// JSON, where such characters are found in strings only, it is the same string.
+///
 /// # Errors
 /// When stdout cannot be written.
 pub fn print(text: &str) -> Result<Code> {
-    let written = stdout().write_all(text.as_bytes()).and_then(|()| stdout().flush());
+    let written = stdout().write_all(visible(text).as_bytes()).and_then(|()| stdout().flush());
     match written {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error).context("write to stdout"),
         Ok(()) | Err(_) => Ok(Code::Success),
     }
+}
+
+/// A text with all that moves a cursor, sets titles or reorders characters written as an escape (`\u001b`).
+fn visible(text: &str) -> Cow<'_, str> {
+    let stays = |char: char| matches!(char, '\n' | '\t') || is_shown(char);
+    if text.chars().all(stays) {
+        return text.into();
+    }
+    let mut visible = String::with_capacity(text.len() + 64);
+    for char in text.chars() {
+        if stays(char) {
+            visible.push(char);
+        } else {
+            // None of them needs more than four digits.
+            visible += &format!("\\u{:04x}", u32::from(char));
+        }
+    }
+    visible.into()
+}
+
+/// A value of a build file on one line of a text: it makes no line of its own.
+pub fn one_line(value: &str) -> Cow<'_, str> {
+    if value.contains('\n') { value.replace('\n', "\\n").into() } else { value.into() }
 }
 
 /// A name that a guest may have given, fit for a line of a terminal.
@@ -44,4 +73,27 @@ pub fn error(error: &Error) {
     let text: String = text.lines().map(|line| clean(line, Colour::Drop) + "\n").collect();
     // best effort: there is nowhere else to say it.
     let _ = stderr().write_all(text.as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_terminal_would_obey_is_shown_and_the_same_in_json() {
+        for (text, shown) in [
+            ("plain\ttext é\n", "plain\ttext é\n"),
+            ("\u{1b}[2J\u{7}", "\\u001b[2J\\u0007"),
+            ("a\rb\u{7f}\u{9b}2J", "a\\u000db\\u007f\\u009b2J"),
+            ("\u{202e}x\u{2066}\u{2028}", "\\u202ex\\u2066\\u2028"),
+        ] {
+            assert_eq!(visible(text), shown);
+        }
+        let value = "\u{9b}2J \u{202e} \u{1b}]0;x\u{7} \u{7f}\n\\u001b";
+        let json = serde_json::to_string(value).expect("it is text");
+        let printed = visible(&json);
+        assert!(printed.chars().all(is_shown), "{printed}");
+        assert_eq!(serde_json::from_str::<String>(&printed).expect("JSON"), value);
+        assert_eq!(one_line("a\nstep 0"), "a\\nstep 0");
+    }
 }

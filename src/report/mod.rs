@@ -29,7 +29,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub use direct::{data, error, name, print};
+pub use direct::{data, error, name, one_line, print};
 pub use json::SCHEMA as EVENTS_SCHEMA;
 pub use logs::{Logs, console_log};
 pub use terminal::Terminal;

@@ -1,6 +1,6 @@
 //! `kiln plan --explain`: one file with every way in which a variable gets a value and a step is dropped.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, process::Command};
 
 use kiln::{
     commands::{
@@ -52,4 +52,34 @@ fn numbers_of_steps_are_those_of_the_plan() {
             "step 3: mv German /home/build/melange-out/demo-de, tests/explain/demo.yaml:54",
         ]
     );
+}
+
+/// A build file that would rather not be read.
+const HOSTILE: &str = "package:\n  name: p\n  version: 1.0\n  epoch: 0\nenvironment:\n  environment:\n    LIES: \"v\\n\\nstep 7 of p: lies\\n  | true\"\n\
+    \x20   \"\\eB\\n\": \"\\e[2J\\e]0;t\\a\"\npipeline:\n  - name: \"\\e[1A\\u202egnp\\r\\nstep 8 of p\"\n    working-directory: \"\\u009b2J\\nx\"\n    runs: \"echo \\eM\\r a\"\n";
+
+#[test]
+fn a_build_file_cannot_draw_over_what_is_read_of_it() {
+    if Command::new("bwrap").arg("--version").output().is_err() {
+        return crate::skip::skip("bwrap is not installed");
+    }
+    let project = tempfile::tempdir().expect("a directory");
+    fs::write(project.path().join("file.yaml"), HOSTILE).expect("written");
+    let plain = |char: char| char == '\n' || char == '\t' || !char.is_control() && char != '\u{202e}';
+    for arguments in [
+        &["plan", "--runner", "bubblewrap"][..],
+        &["plan", "--runner", "bubblewrap", "--json"],
+        &["plan", "--explain"],
+        &["compile"],
+    ] {
+        let mut kiln = Command::new(env!("CARGO_BIN_EXE_kiln"));
+        let output =
+            kiln.current_dir(project.path()).args(arguments).arg("file.yaml").output().expect("started");
+        let text = String::from_utf8(output.stdout).expect("UTF-8");
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(text.chars().all(plain), "{arguments:?}: {text:?}");
+        // Nothing of it is left out.
+        assert!(text.contains("\\u001bM") || arguments.contains(&"--explain"), "{arguments:?}: {text}");
+        assert!(!text.lines().any(|line| line.starts_with("step 7") || line.starts_with("step 8")), "{text}");
+    }
 }

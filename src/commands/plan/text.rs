@@ -12,6 +12,7 @@ use crate::{
         CacheMount, CacheShare, Cgroup, HostLoopback, Ids, Machine, Network, Plan, PlannedStep, Platform,
         Resources, Sandbox, beyond_default, short_of_default,
     },
+    report::one_line,
 };
 
 /// The whole plan but its command lines.
@@ -22,17 +23,17 @@ pub(super) fn describe(
     hide: &dyn Fn(&str) -> String,
 ) -> Result<String> {
     let mut text = head(plan, backend)?;
-    notes.iter().try_for_each(|note| writeln!(text, "note         {note}"))?;
+    notes.iter().try_for_each(|note| writeln!(text, "note         {}", one_line(note)))?;
     if let Platform::Docker(binds) | Platform::Bubblewrap(Sandbox { binds, .. }) = &plan.platform {
         writeln!(text, "\nof the host, in this order:")?;
-        binds.iter().try_for_each(|bind| writeln!(text, "  {}", mounts::bind(bind)))?;
+        binds.iter().try_for_each(|bind| writeln!(text, "  {}", one_line(&mounts::bind(bind))))?;
     }
     writeln!(text, "\nmounts, in this order:")?;
-    plan.world.mounts.iter().try_for_each(|mount| writeln!(text, "  {}", mounts::mount(mount)))?;
+    plan.world.mounts.iter().try_for_each(|mount| writeln!(text, "  {}", one_line(&mounts::mount(mount))))?;
     let common = common_environment(&plan.steps);
     if !common.is_empty() {
         writeln!(text, "\nenvironment of every step:")?;
-        common.iter().try_for_each(|(name, value)| writeln!(text, "  {name}={}", hide(value)))?;
+        common.iter().try_for_each(|(name, value)| writeln!(text, "  {}", variable(name, value, hide)))?;
     }
     for step in &plan.steps {
         text += &describe_step(step, &common, hide)?;
@@ -42,7 +43,7 @@ pub(super) fn describe(
 
 fn head(plan: &Plan, backend: &Backend) -> Result<String> {
     let mut text = String::new();
-    writeln!(text, "package      {} for {}", plan.package, plan.arch)?;
+    writeln!(text, "package      {} for {}", one_line(&plan.package.to_string()), plan.arch)?;
     writeln!(text, "runner       {}", plan.runner().name())?;
     let Resources { cpus, memory_mib, memory_from: _ } = plan.resources;
     writeln!(text, "resources    {cpus} cpus, {memory_mib} MiB of memory")?;
@@ -159,11 +160,16 @@ fn describe_step(
         User::Uid(uid) => format!("uid {uid}"),
     };
     let mut text = String::new();
-    writeln!(text, "\nstep {} of {package}: {name}", step.index)?;
-    writeln!(text, "  as {user} with {} in {directory}", step.argv[0])?;
+    writeln!(text, "\nstep {} of {package}: {}", step.index, one_line(name))?;
+    writeln!(text, "  as {user} with {} in {}", step.argv[0], one_line(directory))?;
     for (name, value) in step.env.iter().filter(|variable| !common.contains(variable)) {
-        writeln!(text, "  {name}={}", hide(value))?;
+        writeln!(text, "  {}", variable(name, value, hide))?;
     }
     fragment.lines().try_for_each(|line| writeln!(text, "  | {}", hide(line)))?;
     Ok(text)
+}
+
+/// A variable, which a build file may have named, on a line of its own.
+fn variable(name: &str, value: &str, hide: &dyn Fn(&str) -> String) -> String {
+    format!("{}={}", one_line(name), one_line(&hide(value)))
 }
