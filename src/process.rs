@@ -13,6 +13,7 @@ mod command;
 mod exec;
 mod idmapped;
 mod jail;
+mod landlock;
 mod link;
 mod namespace;
 mod ownership;
@@ -43,6 +44,7 @@ pub use self::{
     exec::watch,
     idmapped::{idmappable, idmapped},
     jail::{JAIL_ARGUMENT, JAIL_DIRECTORY, Jail, JailNetwork, jail_main},
+    landlock::{LANDLOCK_WITH_SCOPES, landlock_version},
     link::{MARKER_VARIABLE, REAPER_ARGUMENT},
     namespace::{IdMap, IdRange, user_namespaces_usable},
     ownership::reclaim,

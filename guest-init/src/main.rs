@@ -46,6 +46,7 @@ mod processes;
 mod reap;
 mod relay;
 mod root;
+mod scope;
 mod seccomp;
 mod secrets;
 mod session;

@@ -10,7 +10,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use kiln_protocol::{Mount, PathChange, SeccompFilter, World};
+use kiln_protocol::{Mount, NetworkNamespace, PathChange, SeccompFilter, UserNamespace, World};
 use kiln_reads::{Directory, Reader};
 use nix::unistd::sethostname;
 
@@ -22,7 +22,7 @@ use crate::{
     idmap::Idmaps,
     keyring, limit, modules, mount,
     namespace::{self, Entrance, Prepared},
-    network, overlay, path_change, pivot, root, seccomp,
+    network, overlay, path_change, pivot, root, scope, seccomp,
     targets::Targets,
     upper::Uppers,
     whiteout,
@@ -95,15 +95,22 @@ pub(crate) fn make(world: &World) -> Result<Made> {
     let reads = counted.as_deref().map_or(Reader::Unasked, |directory| Reader::of(own(directory)));
     phases.end("reads");
     let gauges = Gauges::open(world);
-    confine(entrance, filters)?;
+    confine(entrance, user_namespace.as_ref(), filters)?;
     phases.end("confinement");
     Ok(Made { phases: phases.done, uppers, reads, gauges })
 }
 
 /// Gives up, for the agent and all that it starts, what only the making of a world takes.
-fn confine(entrance: Option<Entrance>, filters: &[SeccompFilter]) -> Result<()> {
+fn confine(
+    entrance: Option<Entrance>,
+    namespace: Option<&UserNamespace>,
+    filters: &[SeccompFilter],
+) -> Result<()> {
     entrance.map_or(Ok(()), Entrance::enter)?;
     keyring::join_new()?;
+    if namespace.is_some_and(|namespace| namespace.network == NetworkNamespace::Kept) {
+        scope::keep_abstract_sockets()?;
+    }
     seccomp::install(filters)
 }
 

@@ -2,12 +2,18 @@
 
 use std::{
     fs,
-    os::unix::fs::{MetadataExt, symlink},
+    os::{
+        linux::net::SocketAddrExt,
+        unix::{
+            fs::{MetadataExt, symlink},
+            net::{SocketAddr, UnixDatagram, UnixListener},
+        },
+    },
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
 };
 
-use kiln::{env::Env, home::Home};
+use kiln::{env::Env, home::Home, process::LANDLOCK_WITH_SCOPES};
 use nix::{
     mount::{MsFlags, mount},
     sched::{CloneFlags, unshare},
@@ -238,4 +244,36 @@ fn where_owners_cannot_be_translated_a_sandbox_has_no_rights_either_and_says_so(
     assert!(output.status.success(), "{text}");
     assert!(text.contains("users inside have the ids of this machine's, root's included"), "{text}");
     assert_eq!(fs::metadata(project.join("cache/kept")).expect("there").uid(), 0);
+}
+
+/// A server of the step's own answers; the host's is not there.
+const ABSTRACT: &str = r#"perl -MSocket -e 'my ($of_host) = @ARGV;
+sub name { pack("S", AF_UNIX) . "\0" . shift }
+socket(my $server, AF_UNIX, SOCK_STREAM, 0) or die "socket: $!";
+bind($server, name("own-$$")) or die "bind: $!"; listen($server, 1) or die "listen: $!";
+socket(my $one, AF_UNIX, SOCK_STREAM, 0); connect($one, name("own-$$")) or die "its own: $!";
+socket(my $other, AF_UNIX, SOCK_STREAM, 0); connect($other, name($of_host)) and die "the host answers";
+print "refused: $!\n"; my $datagram; socket($datagram, AF_UNIX, SOCK_DGRAM, 0);
+send($datagram, "x", 0, name("$of_host-datagrams")) and die "the host hears"' "#;
+
+#[test]
+fn the_hosts_abstract_sockets_are_not_reached() {
+    if !has_bwrap() {
+        return;
+    }
+    if kiln::process::landlock_version() < LANDLOCK_WITH_SCOPES {
+        return skip("Landlock of this kernel has no scopes");
+    }
+    let name = format!("kiln-test-{}", std::process::id());
+    let at = |name: String| SocketAddr::from_abstract_name(name).expect("a name");
+    let server = UnixListener::bind_addr(&at(name.clone())).expect("bound");
+    let datagrams = UnixDatagram::bind_addr(&at(format!("{name}-datagrams"))).expect("bound");
+    let (_directory, project) = project();
+    let output = build_with_all(&project, &[&format!("{ABSTRACT}{name}")]);
+    assert!(output.status.success(), "{}", said(&output));
+    assert!(said(&output).contains("refused: Operation not permitted"), "{}", said(&output));
+    server.set_nonblocking(true).expect("set");
+    server.accept().expect_err("nobody has come");
+    datagrams.set_nonblocking(true).expect("set");
+    datagrams.recv(&mut [0]).expect_err("nobody has sent anything");
 }

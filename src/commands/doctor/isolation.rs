@@ -7,10 +7,13 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::{Examination, Finding, State};
-use crate::host::{
-    bubblewrap::{self, Bubblewrap, Ids},
-    cgroup::{Cgroups, WAY_OUT},
-    docker::Docker,
+use crate::{
+    host::{
+        bubblewrap::{self, Bubblewrap, Ids},
+        cgroup::{Cgroups, WAY_OUT},
+        docker::Docker,
+    },
+    process,
 };
 
 /// What a build has for itself, and what it shares.
@@ -100,6 +103,12 @@ fn of_sandbox(found: &Result<Bubblewrap>, cgroups: &Cgroups) -> Finding {
     ];
     let mut isolation =
         Isolation::new(&own, &["kernel", "network, its loopback included (--network off has none)", GIVEN]);
+    let sockets = "abstract sockets";
+    if process::landlock_version() < process::LANDLOCK_WITH_SCOPES {
+        isolation.shared.push(format!("{sockets} (Linux 6.12 with Landlock could keep them apart)"));
+    } else {
+        isolation.own.push(sockets.into());
+    }
     match ids {
         Ids::Own => isolation.own.push("users (ids that nobody on this machine has)".into()),
         Ids::Root => isolation.shared.push("users, without their rights over this machine".into()),
