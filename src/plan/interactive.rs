@@ -1,9 +1,9 @@
 //! Steps that a person starts: a command in a guest, a shell, a shell in the place of a step that failed.
 
-use kiln_protocol::{Mount, Stdin, Step};
+use kiln_protocol::{Mount, Stdin, Step, User};
 
 use super::{
-    OUTPUT, Plan, PlannedStep, Trace, WORKSPACE, Wishes, resolve,
+    Ids, OUTPUT, Plan, PlannedStep, Platform, Sandbox, Trace, WORKSPACE, Wishes, resolve,
     steps::{self, FRAGMENT},
 };
 use crate::compile::Recipe;
@@ -49,9 +49,17 @@ pub fn command(
         files: Vec::new(),
         env: resolve::environment(recipe, wishes, supplies, Default::default()),
         cwd: WORKSPACE.into(),
-        user: resolve::user(recipe),
+        user: user(recipe, &plan.platform),
         stdin,
         timeout_ms: limit.map(|limit| u64::try_from(limit.as_millis()).unwrap_or(u64::MAX)),
+    }
+}
+
+/// As whom the recipe's steps run: where there is one user, it is root.
+fn user(recipe: &Recipe, platform: &Platform) -> User {
+    match platform {
+        Platform::Bubblewrap(Sandbox { ids: Ids::Sole, .. }) => User::Root,
+        Platform::Bubblewrap(_) | Platform::Docker(_) | Platform::Qemu(_) => resolve::user(recipe),
     }
 }
 
@@ -88,9 +96,24 @@ pub fn shell_in_place_of(failed: &PlannedStep, stdin: Stdin) -> Step {
 
 #[cfg(test)]
 mod tests {
-    use kiln_protocol::User;
-
     use super::*;
+    use crate::plan::RootForm;
+
+    #[test]
+    fn a_command_runs_as_the_steps_do() {
+        let recipe = resolve::tests::recipe("environment: {accounts: {run-as: build}}");
+        let sandbox = |ids| {
+            Platform::Bubblewrap(Sandbox { binds: Vec::new(), ids, root: RootForm::Tree, groups: Vec::new() })
+        };
+        for (ids, expected) in [
+            (Ids::Own, User::Name("build".into())),
+            (Ids::Range, User::Name("build".into())),
+            // The agent could not become another one.
+            (Ids::Sole, User::Root),
+        ] {
+            assert_eq!(user(&recipe, &sandbox(ids)), expected, "{ids:?}");
+        }
+    }
 
     #[test]
     fn a_shell_in_a_steps_place_has_its_surroundings_and_its_lines() {
