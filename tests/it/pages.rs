@@ -1,6 +1,9 @@
 //! What the pages of `examples/` and the README say of package managers is what the table says.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use clap::CommandFactory;
 use kiln::{
@@ -86,4 +89,55 @@ fn a_page_that_differs_is_found() {
         let other = page.replace(from, to);
         assert!(std::panic::catch_unwind(|| check(npm, &other)).is_err(), "{from} {to}");
     }
+}
+
+/// Where a link of a page leads: a file, and a heading in it.
+fn links(page: &str) -> impl Iterator<Item = (&str, &str)> {
+    let targets = page.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+    targets
+        .filter(|target| !target.contains("://"))
+        .map(|target| target.split_once('#').unwrap_or((target, "")))
+}
+
+/// A heading as a forge names it in links.
+fn anchor(heading: &str) -> String {
+    let kept = heading.chars().filter(|char| char.is_alphanumeric() || " -".contains(*char));
+    kept.collect::<String>().trim().to_lowercase().replace(' ', "-")
+}
+
+#[test]
+fn every_link_leads_somewhere() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut pages: Vec<PathBuf> = ["README.md", "SECURITY.md", "images/README.md"].map(PathBuf::from).into();
+    pages.extend(below(root, "docs"));
+    pages.extend(always().map(|tool| format!("examples/{}/README.md", tool.name).into()));
+    assert!(pages.len() > 15, "{pages:?}");
+    for page in &pages {
+        let text = text(&page.display().to_string());
+        for (file, heading) in links(&text) {
+            let target = if file.is_empty() { page.clone() } else { page.with_file_name(file) };
+            assert!(root.join(&target).exists(), "{}: {file}", page.display());
+            if !heading.is_empty() {
+                let there = fs::read_to_string(root.join(&target)).unwrap();
+                let known = there
+                    .lines()
+                    .any(|line| line.starts_with('#') && anchor(line.trim_start_matches('#')) == heading);
+                assert!(known, "{}: {file}#{heading}", page.display());
+            }
+        }
+    }
+}
+
+/// The pages in a directory.
+fn below(root: &Path, directory: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(root.join(directory)).unwrap().map(|entry| entry.unwrap().file_name());
+    let pages = entries.map(|name| Path::new(directory).join(name));
+    pages.filter(|path| path.extension().is_some_and(|ending| ending == "md")).collect()
+}
+
+#[test]
+fn a_link_that_leads_nowhere_is_seen() {
+    let page = "see [a](b.md), [c](d/e.md#f-g) and [h](https://x/y#z) or [i](#j)";
+    assert_eq!(links(page).collect::<Vec<_>>(), [("b.md", ""), ("d/e.md", "f-g"), ("", "j")]);
+    assert_eq!(anchor(" When something goes wrong, `x`"), "when-something-goes-wrong-x");
 }
