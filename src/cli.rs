@@ -31,25 +31,29 @@ Environment:
   DOCKER_HOST          the daemon of --runner docker, as the docker command takes it
   NO_COLOR             no colours";
 
+/// Where options stand that every command has: below its own.
+const LAST: usize = 100;
+
 /// Builds packages from source, each build in a microVM of its own, with a cache that every build can use.
 #[derive(Debug, Parser)]
 #[command(name = "kiln", version, max_term_width = 110)]
 #[command(
-    after_help = "Exit codes: 0 success, 1 a defect of kiln, 2 usage, 3 build file invalid, 4 host or environment, \
+    after_help = "Start with `kiln doctor`, which says whether this host can build. `kiln help COMMAND` describes a command and its \
+options.\n\nExit codes: 0 success, 1 a defect of kiln, 2 usage, 3 build file invalid, 4 host or environment, \
 5 a step failed, 6 a time-out, 7 cache, 8 packaging, 130 interrupted, 143 terminated."
 )]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
-    /// What kiln's own log says on stderr: error, warn, info, debug, or a filter such as kiln=debug [default: warn].
-    #[arg(long, global = true, value_name = "LEVEL")]
+    /// How much kiln logs to stderr: error, warn, info, debug, or a filter such as kiln=debug [default: warn].
+    #[arg(long, global = true, value_name = "LEVEL", display_order = LAST)]
     pub log_level: Option<String>,
-    /// Say more: -v is --log-level info, -vv is --log-level debug.
-    #[arg(short, long, global = true, action = clap::ArgAction::Count, conflicts_with_all = ["log_level", "quiet"])]
+    /// Log more: -v is --log-level info, -vv is --log-level debug.
+    #[arg(short, long, global = true, display_order = LAST, action = clap::ArgAction::Count, conflicts_with_all = ["log_level", "quiet"])]
     pub verbose: u8,
-    /// Say only errors and the result, as --progress quiet does.
-    #[arg(short, long, global = true, conflicts_with = "log_level")]
+    /// Print only errors and the result, as --progress quiet does.
+    #[arg(short, long, global = true, display_order = LAST, conflicts_with = "log_level")]
     pub quiet: bool,
 }
 
@@ -75,13 +79,13 @@ pub enum Command {
     Run(Box<RunArgs>),
     /// Open a shell in a fresh guest: that of a build file, or of an image.
     Shell(Box<ShellArgs>),
-    /// Print what `build` would do: steps, mounts and every command line; nothing is started.
+    /// Print what `build` would do (steps, mounts, every command line), and start nothing.
     Plan(Box<PlanArgs>),
     /// Print the compiled configuration of build files as JSON.
     Compile(Box<CompileArgs>),
     /// Fetch the sources of build files into the cache, so that they can be built without a network.
     UpdateCache(Box<UpdateCacheArgs>),
-    /// Examine this host: what is there, what is missing, and the command that mends it.
+    /// Examine this host: what is there, what is missing, and the command that installs it.
     Doctor(DoctorArgs),
     /// List, make and remove root images.
     Image {
@@ -89,7 +93,7 @@ pub enum Command {
         #[command(subcommand)]
         command: ImageCommand,
     },
-    /// The cache directory: what it holds, whether it is whole, less of it.
+    /// List, count, prune, verify, export and import cache directories.
     Cache {
         /// What to do with it.
         #[command(subcommand)]
@@ -97,21 +101,21 @@ pub enum Command {
     },
     /// Print the version.
     Version,
-    /// Print the JSON Schema of what kiln writes for programs.
+    /// Print a JSON Schema of what kiln writes for programs.
     Schema {
-        /// Of what.
-        #[arg(value_enum)]
+        /// Which one.
+        #[arg(value_enum, value_name = "SCHEMA")]
         of: SchemaChoice,
     },
     /// Write a manual page for each command.
     Man {
-        /// Where, as DIR/kiln.1, DIR/kiln-build.1 and so on; made if it is missing.
+        /// The directory for kiln.1, kiln-build.1 and so on; made if it is missing.
         #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
         directory: PathBuf,
     },
     /// Print a completion script for a shell.
     Completion {
-        /// For which shell.
+        /// Which shell.
         shell: clap_complete::Shell,
     },
     /// Say what can stand in the place of the last word of a command line: what completion scripts ask.
@@ -181,33 +185,33 @@ pub enum Switch {
 /// `--proxy`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum ProxyChoice {
-    /// Those of the environment, where the guest can reach them.
+    /// They get those that the guest can reach.
     Auto,
-    /// None.
+    /// They get none.
     Off,
 }
 
 /// `--accel`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum AccelChoice {
-    /// KVM where it really works, else TCG.
+    /// KVM where a guest really runs with it, else TCG.
     Auto,
     /// KVM, or an error.
     Kvm,
-    /// QEMU's translator: slow, works everywhere.
+    /// QEMU's translator, which works everywhere and is slow.
     Tcg,
 }
 
 /// `--cache-mode`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum CacheModeChoice {
-    /// discard by 9p, rw by virtiofs and in docker and bubblewrap.
+    /// discard with 9p; rw with virtiofs, docker and bubblewrap.
     Auto,
     /// The build's writes are thrown away.
     Discard,
-    /// The build's writes are merged into the directory when it has succeeded.
+    /// The build's writes are merged into the cache if the build succeeds.
     Commit,
-    /// The build's writes go straight through.
+    /// The build writes to the cache directly.
     Rw,
     /// The build cannot write.
     Ro,
@@ -216,18 +220,18 @@ pub enum CacheModeChoice {
 /// `--cache-sharing`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum CacheSharingChoice {
-    /// Builds that use the cache at the same time run at once.
+    /// Several builds use the cache at the same time.
     Shared,
-    /// The first has the directory, each other one a directory of its own.
+    /// The first build uses the cache, each other one a directory of its own.
     Private,
-    /// One waits for the other.
+    /// Each build waits until it has the cache alone.
     Locked,
 }
 
 /// `--virtiofsd`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum VirtiofsdChoice {
-    /// A daemon beside QEMU.
+    /// virtiofsd, started beside QEMU.
     Spawned,
 }
 
@@ -275,11 +279,11 @@ pub struct UpdateCacheArgs {
     /// The directory to fill, made if it is missing: the one that builds are given.
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, default_value = "./melange-cache/")]
     pub cache_dir: String,
-    /// How long to wait for builds that use the cache and exclude others.
+    /// How long to wait while another build has the cache alone.
     #[arg(long, value_name = "DURATION", default_value = "1h")]
     pub cache_wait: String,
     /// The most that is fetched, as SIZE or SIZE,TOTAL: of one source (a file, or all that git fetches and unpacks for a
-    /// repository), and of all together. What goes beyond is ended and removed.
+    /// repository), and of all together. A download that becomes larger is ended and removed.
     #[arg(long, value_name = "LIMIT", default_value = "16Gi,64Gi")]
     pub limit: String,
     /// How events are shown.
@@ -339,38 +343,38 @@ pub struct MachineArgs {
     /// The directory that every build sees at /var/cache/melange; made if it is missing; "" for none.
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, default_value = "./melange-cache/")]
     pub cache_dir: String,
-    /// What becomes of the build's writes into the cache.
-    #[arg(long, value_enum, default_value = "auto")]
+    /// What happens to what the build writes to the cache.
+    #[arg(long, value_enum, value_name = "MODE", default_value = "auto")]
     pub cache_mode: CacheModeChoice,
-    /// What builds that use the cache at the same time do [default: locked in mode rw, else shared].
-    #[arg(long, value_enum)]
+    /// What builds do that want the cache at the same time [default: locked in mode rw, else shared].
+    #[arg(long, value_enum, value_name = "SHARING")]
     pub cache_sharing: Option<CacheSharingChoice>,
-    /// How long to wait for builds that use the cache and exclude this one.
+    /// How long to wait while another build has the cache alone.
     #[arg(long, value_name = "DURATION", default_value = "1h")]
     pub cache_wait: String,
-    /// The most that a commit adds to the cache, as SIZE or SIZE,ENTRIES; a build that writes more keeps nothing of it.
+    /// The most that mode commit adds to the cache, as SIZE or SIZE,ENTRIES; of a build that writes more nothing is kept.
     #[arg(long, value_name = "LIMIT", default_value = "16Gi,1048576")]
     pub cache_commit_limit: String,
-    /// Which virtiofs server serves the cache; naming one switches virtiofs on.
-    #[arg(long, value_enum)]
+    /// Serve the cache by virtiofs, with this server.
+    #[arg(long, value_enum, value_name = "SERVER")]
     pub virtiofsd: Option<VirtiofsdChoice>,
-    /// What executes the guest.
-    #[arg(long, value_enum, default_value = "auto")]
+    /// What runs the guest's code.
+    #[arg(long, value_enum, value_name = "ACCELERATOR", default_value = "auto")]
     pub accel: AccelChoice,
     /// Whether steps reach the network.
-    #[arg(long, value_enum, default_value = "on")]
+    #[arg(long, value_enum, value_name = "on|off", hide_possible_values = true, default_value = "on")]
     pub network: Switch,
     /// Whether steps in a microVM reach what listens on this host's loopback: at 10.0.2.2 (see QEMU_NET_CIDR).
-    #[arg(long, value_enum, default_value = "off")]
+    #[arg(long, value_enum, value_name = "on|off", hide_possible_values = true, default_value = "off")]
     pub host_loopback: Switch,
-    /// Capabilities that a build file may ask for beyond docker's default set, by name; a microVM needs no such grant.
+    /// Capabilities beyond docker's default set that the build file may ask for (SYS_PTRACE, …); a microVM needs no such grant.
     #[arg(long, value_name = "CAP,…", value_delimiter = ',')]
     pub allow_capability: Vec<String>,
     /// The certificates that tools in the guest trust besides its own: auto for those of this host, off, or a file.
     #[arg(long, value_name = "auto|off|FILE", default_value = "auto")]
     pub host_certs: String,
     /// Whether steps get HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY of this environment.
-    #[arg(long, value_enum, default_value = "auto")]
+    #[arg(long, value_enum, value_name = "auto|off", default_value = "auto")]
     pub proxy: ProxyChoice,
     /// A secret for the steps, at /run/secrets/ID in memory: id=ID,src=FILE or id=ID,env=VARIABLE. Masked in output,
     /// a shell's too.
@@ -489,16 +493,17 @@ pub struct UnsupportedArgs {
 #[command(
     after_help = "Exits with the command's own status, 128 + N where signal N ended it, 127 where it is not found, \
 126 where it cannot be executed, 124 where --timeout or --step-timeout ended it, 130 or 143 where a signal ended kiln, \
-and 125 where kiln itself failed. Its stdout and stderr are kiln's, byte by byte; at a terminal (-t) both are stdout."
+and 125 where kiln itself failed. Its stdout and stderr are kiln's, byte by byte; at a terminal (-t) both are stdout.\n\nWithout --source-dir the guest's /home/build is empty. Without --cache-dir there is a cache \
+only if ./melange-cache/ exists."
 )]
 pub struct RunArgs {
-    /// In what it runs. The workspace is empty without --source-dir.
+    /// In what it runs.
     #[command(flatten)]
     pub machine: MachineArgs,
-    /// Pass on what comes on stdin; without it the command reads nothing.
+    /// Give the command kiln's stdin; without -i it reads an empty one.
     #[arg(short, long)]
     pub interactive: bool,
-    /// Give the command a terminal, this one; needs one at stdin and stdout.
+    /// Give the command this terminal, which stdin and stdout must be.
     #[arg(short, long)]
     pub tty: bool,
     /// The command and its arguments.
@@ -510,7 +515,7 @@ pub struct RunArgs {
 #[derive(Debug, Args)]
 #[command(
     after_help = "With a build file the guest is that of its build: image and packages, environment, user, source and \
-cache. Exits as `kiln run` does."
+cache. Nothing that is done in it reaches the host but what a cache in mode rw keeps. Exits as `kiln run` does."
 )]
 pub struct ShellArgs {
     /// The build file [default: that of the working directory, as for `kiln build`; where there is none, a guest of
@@ -569,9 +574,9 @@ pub struct CompileArgs {
 
 /// `kiln doctor`.
 #[derive(Debug, Args)]
-#[command(after_help = "Exits with 4 if a build in a microVM could not run.")]
+#[command(after_help = "Exits with 4 if no build in a microVM could run.")]
 pub struct DoctorArgs {
-    /// Set up what is missing: tools (apt-get, by sudo where kiln is not root), a kernel and a virtiofsd in kiln's own directory.
+    /// Install what is missing: tools (by apt-get, with sudo if kiln is not root), a kernel and a virtiofsd (below KILN_HOME).
     #[arg(long)]
     pub fix: bool,
     /// Print one JSON document.
@@ -592,7 +597,7 @@ pub enum ImageCommand {
     Build {
         /// debian:SUITE[+PACKAGE,…], a directory, or a tar.
         image: String,
-        /// Ask the distribution for news, and make it anew if there are any.
+        /// Ask the distribution for updates, and make the image anew if there are any.
         #[arg(long)]
         refresh: bool,
         /// How events are shown.

@@ -86,7 +86,7 @@ pub(super) async fn acquire(
 pub(super) fn end_writes(lease: Option<&Lease>, sink: &mut dyn Sink) -> Result<()> {
     let Some(lease) = lease else { return Ok(()) };
     let scrubbed = lease.end_writes()?;
-    let mended = scrubbed.words().map(|words| format!("mended in the cache: {words}"));
+    let mended = scrubbed.words().map(|words| format!("corrected in the cache: {words}"));
     let failure =
         scrubbed.failure().map(|words| format!("the cache {}: {words}", lease.directory().display()));
     mended.into_iter().chain(failure).for_each(|text| sink.emit(Event::Note { text }));

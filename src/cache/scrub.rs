@@ -83,7 +83,7 @@ impl Scrubbed {
     /// What could not be done, in words; `None` for nothing.
     pub fn failure(&self) -> Option<String> {
         let example = self.example.as_ref().filter(|_| self.failed > 0)?;
-        Some(format!("{} of its entries could not be mended ({example})", self.failed))
+        Some(format!("{} of its entries could not be corrected ({example})", self.failed))
     }
 }
 

@@ -22,24 +22,23 @@ pub enum CacheCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Remove what was not used for long, in whole entries (a module with its archive, a repository), the least recently
-    /// used first.
+    /// Remove the least recently used entries (a module with its archive, a repository, …), each as a whole.
     Prune(PruneArgs),
     /// Write a cache, or parts of it, into an archive for another machine.
     Export(ExportArgs),
-    /// Put the entries of such an archive into a cache, as a commit does: all of them or, where one is refused, none.
+    /// Add the entries of such an archive to a cache: all of them or, if one is refused, none.
     Import(ImportArgs),
-    /// Finish what earlier commits left, and look for what is damaged, strange, or somebody else's; 7 if there is any.
+    /// Complete interrupted commits, and find entries that are damaged, unexpected or of another user; exits with 7 if there are any.
     #[command(
-        after_help = "Compared are sources of fetch, npm's contents, Go's archives and what was unpacked from them, Cargo's \
-crates (with the index), Maven's artifacts (with the .sha1 beside them), objects and packs of git. --repair removes damaged \
-entries whole, so that their tools fetch them again."
+        after_help = "These are compared with their checksums: sources of fetch, npm's contents, Go's archives and what was unpacked \
+from them, Cargo's crates (with the index), Maven's artifacts (with the .sha1 beside them), git's objects and packs. --repair removes \
+a damaged entry as a whole, so that its tool fetches it again."
     )]
     Verify {
         /// Which cache.
         #[command(flatten)]
         cache: CacheArgs,
-        /// Mend what is wrong, and remove what was never finished, when nobody else uses the cache.
+        /// Repair what is wrong and remove unfinished entries; the cache must not be in use.
         #[arg(long)]
         repair: bool,
         /// Print one JSON document.
@@ -54,7 +53,7 @@ pub struct CacheArgs {
     /// The cache.
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, default_value = "./melange-cache/")]
     pub cache_dir: PathBuf,
-    /// How long to wait for builds that use the cache and exclude this command; builds that come later wait behind it.
+    /// How long to wait while builds use the cache; builds that start later wait for this command.
     #[arg(long, value_name = "DURATION", default_value = "0s")]
     pub cache_wait: String,
 }
@@ -63,23 +62,23 @@ pub struct CacheArgs {
 #[derive(Debug, Args)]
 #[command(
     group = ArgGroup::new("which").required(true).multiple(true),
-    after_help = "Used is an entry when one of its files was read or written. While a build uses the cache nothing is \
-removed, and the command ends with 7 (with --cache-wait 6, after that time). A removal that was interrupted is finished by the next build or kiln cache command."
+    after_help = "An entry was used when one of its files was last read or written. While a build uses the cache nothing is removed, and the \
+command exits with 7 (with --cache-wait, after that time, with 6). The next build or kiln cache command completes a removal that was interrupted."
 )]
 pub struct PruneArgs {
     /// Which cache.
     #[command(flatten)]
     pub cache: CacheArgs,
-    /// Remove entries until the cache holds at most so much (4Gi; 0 for nothing).
+    /// Remove entries until the cache is at most this large (4Gi; 0 removes all).
     #[arg(long, value_name = "SIZE", group = "which")]
     pub max_size: Option<String>,
-    /// Remove entries that were not used for so long (90m, 720h).
+    /// Remove entries that were not used for this long (90m, 720h).
     #[arg(long, value_name = "AGE", group = "which")]
     pub older_than: Option<String>,
-    /// Leave these alone: tools (go, cargo, …), sources, or paths in the cache.
+    /// Keep these: tools (go, cargo, …), sources, or paths in the cache.
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pub keep: Vec<String>,
-    /// Remove nothing, and say what would be removed.
+    /// Print what would be removed, and remove nothing.
     #[arg(long)]
     pub dry_run: bool,
     /// Print one JSON document.
@@ -90,13 +89,13 @@ pub struct PruneArgs {
 /// `kiln cache export`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "The same entries give the same bytes. Locks, logs and programs, which no commit keeps either, are left \
-out. Builds may go on."
+    after_help = "The same entries give the same bytes. Locks, logs and programs are left out, as mode commit leaves them out. Builds may use the cache \
+meanwhile."
 )]
 pub struct ExportArgs {
-    /// The archive (.tar.zst), which appears when it is whole; - for stdout.
+    /// The archive (.tar.zst), which appears when it is complete; - for stdout.
     pub file: PathBuf,
-    /// What of it: tools (go, cargo, …), sources, or paths in the cache [default: all].
+    /// Which parts: tools (go, cargo, …), sources, or paths in the cache [default: all].
     pub parts: Vec<String>,
     /// Which cache.
     #[command(flatten)]
@@ -106,8 +105,8 @@ pub struct ExportArgs {
 /// `kiln cache import`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "What is there and the same is left alone. Where both have a file and names say the content, the one that is \
-there stays, else the one of the archive wins; it waits for builds that may be reading the old one."
+    after_help = "A file that the cache has already is left alone. Of two different files with one path the cache's stays if the name tells the \
+content (a hash, a version); else the archive's replaces it, as soon as no build may be reading the old one."
 )]
 pub struct ImportArgs {
     /// The archive; - for stdin.
@@ -115,10 +114,10 @@ pub struct ImportArgs {
     /// The cache, made if it is missing.
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, default_value = "./melange-cache/")]
     pub cache_dir: String,
-    /// How long to wait for a build that has the cache alone; builds that come later wait behind it.
+    /// How long to wait while a build has the cache alone; builds that start later wait for this command.
     #[arg(long, value_name = "DURATION", default_value = "0s")]
     pub cache_wait: String,
-    /// The most that is taken, as SIZE or SIZE,ENTRIES.
+    /// The most that is added, as SIZE or SIZE,ENTRIES.
     #[arg(long, value_name = "LIMIT", default_value = "16Gi,1048576")]
     pub limit: String,
 }

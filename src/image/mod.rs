@@ -18,6 +18,7 @@ mod key;
 mod locate;
 mod making;
 mod modules;
+mod references;
 mod scratch;
 mod scripts;
 mod slim;
@@ -31,7 +32,8 @@ pub use self::{
     key::Key,
     locate::locate,
     modules::{Feature, Module, ModuleSet},
+    references::references,
     scratch::scratch_disk,
-    store::{Image, Record, Store, references},
+    store::{Image, Record, Store},
     tree::Tree,
 };

@@ -299,25 +299,6 @@ impl Store {
     }
 }
 
-/// What `--image` can be to get an image of this home's store, in any order. Makes nothing, and passes over what it cannot read:
-/// for those who help at a command line.
-pub fn references(home: &Home) -> Vec<String> {
-    let entries = fs::read_dir(home.root().join("images")).into_iter().flatten().flatten();
-    let records = entries.filter_map(|entry| {
-        let text = fs::read(entry.path().join("image.json")).ok()?;
-        serde_json::from_slice::<Record>(&text).ok()
-    });
-    records.filter(|record| can_be_named(&record.recipe)).map(|record| record.recipe.to_string()).collect()
-}
-
-/// No reference names repositories, and what is gone makes no image.
-fn can_be_named(recipe: &ImageRecipe) -> bool {
-    match &recipe.source {
-        Source::Debian { .. } => recipe.repositories.is_empty(),
-        Source::Directory(path) | Source::Tar(path) => path.to_str().is_some() && path.exists(),
-    }
-}
-
 fn open_lock(path: &Path) -> Result<File> {
     let file = File::options().create(true).append(true).open(path);
     file.with_context(|| format!("open {}", path.display()))

@@ -132,12 +132,12 @@ fn slowest(times: &[(String, Duration)]) -> String {
 /// `cache (commit): held 412 MiB, used 40.0 MiB, new 38.0 MiB (pip 30.0 MiB, gomodcache 8.0 MiB), kept`.
 fn cache(report: &CacheReport) -> String {
     let CacheReport { mode, persisted, why, waiting, exact: _, reused_why, left_out, directories } = report;
+    if mode == "none" {
+        return format!("cache: none ({why})");
+    }
     let before: Option<u64> = directories.iter().map(|one| one.before.map(|amount| amount.bytes)).sum();
-    let mut parts: Vec<String> = before
-        .filter(|_| mode != "none")
-        .map(|bytes| format!("held {}", words::size(bytes)))
-        .into_iter()
-        .collect();
+    let mut parts: Vec<String> =
+        before.map(|bytes| format!("held {}", words::size(bytes))).into_iter().collect();
     let reused: Option<u64> = directories.iter().map(|one| one.reused.map(|amount| amount.bytes)).sum();
     if let Some(bytes) = reused.filter(|_| !directories.is_empty()) {
         let bound = if reused_why.is_some() { "at least " } else { "" };

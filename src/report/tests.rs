@@ -284,6 +284,20 @@ way out: a shell there: kiln build -i hello.yaml
 }
 
 #[test]
+fn a_build_without_a_cache_keeps_nothing_in_one_word() {
+    let mut events = succeeded();
+    for event in &mut events {
+        if let Event::Cache(report) = event {
+            (report.mode, report.persisted) = ("none".into(), false);
+            report.why = "there is no cache directory".into();
+            report.directories.clear();
+        }
+    }
+    let text = Stage::new(Progress::Auto, None).all(events);
+    assert!(text.contains("\n  cache: none (there is no cache directory)\n"), "{text}");
+}
+
+#[test]
 fn quiet_says_how_it_ended_and_nothing_else() {
     let mut stage = Stage::new(Progress::Quiet, None);
     assert_eq!(stage.all(succeeded()), "hello-1.0-r0: success in 1m10s\n");

@@ -213,7 +213,7 @@ fn the_command_ends_with_7_until_it_is_mended_and_says_it_in_json() {
     bench.write("sha256:\u{1b}[2J\n", "x");
     let hostile = run(&bench, &[]);
     assert!(
-        !hostile.stdout.contains(&0x1b) && hostile.stdout.ends_with(b"1 fault, 0 mended\n"),
+        !hostile.stdout.contains(&0x1b) && hostile.stdout.ends_with(b"1 fault, 0 repaired\n"),
         "{hostile:?}"
     );
     assert_eq!(run(&bench, &["--repair"]).status.code(), Some(0));

@@ -21,7 +21,7 @@ fn no_rights_devices_and_other_owners_stay_in_the_cache_however_a_build_ends() {
         if ending == Ending::Killed {
             next_start(&build, &cache);
         } else {
-            assert!(said.contains("mended in the cache: set-id bits taken from"), "{said}");
+            assert!(said.contains("corrected in the cache: set-id bits taken from"), "{said}");
         }
         let own = (geteuid().as_raw(), getegid().as_raw());
         assert_eq!(left(&cache, own), Vec::<String>::new(), "{ending:?}, run-as {run_as}: {said}");

@@ -23,7 +23,7 @@ pub(super) fn run(home: &Home, cache: &CacheArgs, repair: bool, json: bool) -> R
         return Ok(Code::Success);
     }
     let faults = if unmended == 1 { "1 fault is" } else { &format!("{unmended} faults are") };
-    let what = format!("{faults} not mended in the cache {}", lease.directory().display());
+    let what = format!("{faults} not repaired in the cache {}", lease.directory().display());
     let way_out = match repair {
         true => "the log names the reasons; what belongs to another user only root can give away",
         false => "kiln cache verify --repair mends them",
@@ -36,7 +36,7 @@ fn text(verdict: &Verdict) -> String {
     let mut text = String::new();
     for (what, list) in [("wrong", faults), ("wrong", records), ("left over", leftovers)] {
         for Fault { path, why, mended, .. } in list {
-            let mended = if *mended { " (mended)" } else { "" };
+            let mended = if *mended { " (repaired)" } else { "" };
             text += &format!("{what}: {}: {why}{mended}\n", report::name(&String::from_utf8_lossy(path)));
         }
     }
@@ -48,7 +48,7 @@ fn text(verdict: &Verdict) -> String {
     let mended = count - verdict.unmended();
     let files = if *compared == 1 { "file" } else { "files" };
     let faults = if count == 1 { "fault" } else { "faults" };
-    text + &format!("{compared} {files} compared, {count} {faults}, {mended} mended\n")
+    text + &format!("{compared} {files} compared, {count} {faults}, {mended} repaired\n")
 }
 
 fn document(lease: &Lease, verdict: &Verdict) -> Result<String> {

@@ -85,17 +85,14 @@ impl<'c> Line<'c> {
 
     /// The positional argument that comes next: the one that takes all that is left, where there is no further one.
     fn positional(&self) -> Option<&'c Arg> {
-        let mut positionals: Vec<&Arg> = self
-            .command
-            .get_positionals()
-            .filter(|argument| argument.is_last_set() == self.escaped || self.escaped)
-            .collect();
-        positionals.sort_by_key(|argument| argument.get_index());
-        if let Some(last) = positionals.iter().find(|argument| argument.is_last_set()) {
+        let all = || self.command.get_positionals();
+        if let Some(last) = all().find(|argument| self.escaped && argument.is_last_set()) {
             return Some(last);
         }
+        let mut usual: Vec<&Arg> = all().filter(|argument| !argument.is_last_set()).collect();
+        usual.sort_by_key(|argument| argument.get_index());
         let is_list = |argument: &&Arg| argument.get_num_args().is_some_and(|count| count.max_values() > 1);
-        positionals.get(self.positionals).or(positionals.last().filter(|last| is_list(last))).copied()
+        usual.get(self.positionals).or(usual.last().filter(|last| is_list(last))).copied()
     }
 }
 
