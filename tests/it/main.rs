@@ -31,6 +31,7 @@ mod jail;
 mod making;
 mod mavenrc;
 mod orphans;
+mod package;
 mod pages;
 mod patience;
 mod plans;

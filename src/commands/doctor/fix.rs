@@ -43,7 +43,7 @@ pub(super) async fn set_up(spawner: &Spawner, parts: &[&str]) -> Result<()> {
         ExitStatus::Code(0) => Ok(()),
         status => Err(Failure::host(
             format!("setting up {} failed ({status})", parts.join(", ")),
-            "mend what is said above, and start kiln doctor --fix again: it goes on where it stopped",
+            "correct what is said above, and start kiln doctor --fix again: it goes on where it stopped",
         )
         .into()),
     }
