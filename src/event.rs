@@ -243,7 +243,8 @@ pub struct CacheReport {
     pub why: String,
     /// How many replacements and deletions, of this and of earlier builds, wait until no other build uses the cache.
     pub waiting: u64,
-    /// Whether the amounts were counted for this report; else they are those that commits have kept.
+    /// Whether the amounts are exact. They are not where `before` is what commits have kept, not counted for this report, and where
+    /// more was read than `reused` says.
     pub exact: bool,
     /// Why `reused` is null, or less than all, where it is.
     pub reused_why: Option<String>,

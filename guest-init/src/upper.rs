@@ -1,13 +1,18 @@
 //! The upper directories of the overlays of a world. Once there is a root, no path leads to them: a descriptor of each is
-//! kept from when it was made, and one of the overlay itself.
+//! kept from when it was made, one of the overlay itself, and one of what lies below.
 
-use std::{collections::HashMap, os::fd::OwnedFd, path::Path};
+use std::{
+    collections::HashMap,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    path::Path,
+};
 
 use anyhow::{Context, Result};
+use kiln_reads::Layers;
 use nix::{
     dir::Dir,
     fcntl::{OFlag, open, openat},
-    sys::stat::Mode,
+    sys::stat::{Mode, fstat},
 };
 
 use crate::{export::Export, targets::Targets};
@@ -16,28 +21,48 @@ const DIRECTORY: OFlag = OFlag::O_RDONLY.union(OFlag::O_CLOEXEC).union(OFlag::O_
 
 /// The descriptors of each overlay, by its target.
 #[derive(Default)]
-pub(crate) struct Uppers(HashMap<String, Layers>);
+pub(crate) struct Uppers(HashMap<String, Overlay>);
 
 /// An overlay's directories.
-struct Layers {
+struct Overlay {
     upper: OwnedFd,
     merged: OwnedFd,
+    /// Where the agent has made it itself.
+    lower: Option<OwnedFd>,
 }
 
 impl Uppers {
-    /// Keeps `upper` as what is written to the overlay on `target`.
-    pub(crate) fn keep(&mut self, targets: &Targets, target: &str, upper: &str) -> Result<()> {
+    /// Keeps `upper` as what is written to the overlay on `target`, above `lower`.
+    pub(crate) fn keep(
+        &mut self,
+        targets: &Targets,
+        target: &str,
+        upper: &str,
+        lower: Option<&str>,
+    ) -> Result<()> {
         let opened = |path: &str| {
             let found = targets.find(path)?;
             open(Path::new(found.path()), DIRECTORY, Mode::empty()).with_context(|| format!("open {path}"))
         };
-        self.0.insert(target.to_owned(), Layers { upper: opened(upper)?, merged: opened(target)? });
+        let lower = lower.map(opened).transpose()?;
+        self.0.insert(target.to_owned(), Overlay { upper: opened(upper)?, merged: opened(target)?, lower });
         Ok(())
+    }
+
+    /// The layers of the overlay whose root a directory is, if it is one that the agent has made.
+    pub(crate) fn layers(&self, directory: BorrowedFd<'_>) -> Result<Option<Layers>> {
+        let number = |file: BorrowedFd<'_>| fstat(file).map(|stat| (stat.st_dev, stat.st_ino)).ok();
+        let is_root = |overlay: &&Overlay| number(overlay.merged.as_fd()) == number(directory);
+        let Some(Overlay { upper, lower: Some(lower), .. }) = self.0.values().find(is_root) else {
+            return Ok(None);
+        };
+        let copy = |file: &OwnedFd| file.try_clone().context("copy a descriptor of an overlay's layer");
+        Ok(Some(Layers { upper: copy(upper)?, lower: copy(lower)? }))
     }
 
     /// Begins the export of what was written to the overlay on `target`.
     pub(crate) fn export(&self, target: &str) -> Result<Export> {
-        let Layers { upper, merged } =
+        let Overlay { upper, merged, lower: _ } =
             self.0.get(target).with_context(|| format!("there is no overlay on {target}"))?;
         let context = || format!("export the upper directory of {target}");
         // A description of its own: it is read from the start however often it is exported.

@@ -92,7 +92,7 @@ pub(crate) fn make(world: &World) -> Result<Made> {
     phases.end("files");
     limits.iter().try_for_each(limit::set)?;
     // Last: what the agent has made is no step's.
-    let reads = counted.as_deref().map_or(Reader::Unasked, |directory| Reader::of(own(directory)));
+    let reads = counted.as_deref().map_or(Reader::Unasked, |directory| Reader::of(own(directory, &uppers)));
     phases.end("reads");
     let gauges = Gauges::open(world);
     confine(entrance, user_namespace.as_ref(), filters)?;
@@ -124,10 +124,12 @@ fn idmaps(prepared: Option<&Prepared>) -> Result<Idmaps> {
 }
 
 /// A directory of this world.
-fn own(directory: &str) -> Result<Directory> {
+fn own(directory: &str, uppers: &Uppers) -> Result<Directory> {
     let mounts = fs::read_to_string("/proc/self/mountinfo").context("read /proc/self/mountinfo")?;
     let root = File::open("/").context("open /")?;
-    Directory::of(root.as_fd(), Path::new(directory), &mounts)
+    let directory = Directory::of(root.as_fd(), Path::new(directory), &mounts)?;
+    let layers = uppers.layers(directory.as_fd())?;
+    Ok(directory.made_of(layers))
 }
 
 struct Phases {
@@ -171,7 +173,7 @@ impl Making {
                 let owner = self.owner(*uid, *gid)?;
                 overlay::Overlay { lower, upper, work, target, options }.mount(&self.targets, owner)?;
                 self.targets.keep(target)?;
-                self.uppers.keep(&self.targets, target, upper)
+                self.uppers.keep(&self.targets, target, upper, lower.first().map(String::as_str))
             }
             Mount::Idmap { path, uids, gids } => self.idmaps.mount(path, uids, gids),
             Mount::Cover { path } => match self.targets.existing_directory(path) {
@@ -201,7 +203,7 @@ impl Making {
                 let (uid, gid) = self.owner(change.uid, change.gid)?;
                 path_change::make(&PathChange { uid, gid, ..change.clone() })
             }
-            Mount::Upper { target, path } => self.uppers.keep(&self.targets, target, path),
+            Mount::Upper { target, path } => self.uppers.keep(&self.targets, target, path, None),
         }
     }
 

@@ -56,6 +56,7 @@ impl Launched<'_> {
             Some(cache) if cache.writes_through() => cache::written(context.home, cache, held.as_ref())?,
             Some(_) | None => writes,
         };
+        let reused = reused.settled(held.as_ref());
         let report = cache::report(plan.cache.as_ref(), held.as_ref(), &writes, &reused, result.is_ok());
         sink.emit(Event::Cache(report));
         let released = lease.map_or(Ok(()), |lease| lease::end(&lease, &plan));

@@ -107,7 +107,7 @@ pub use lease::{CARE, Lease, Request, UPDATE, private};
 pub use lock::Strength;
 pub use prune::{Entry, Inventory, Pruned, Wanted, inventory, named, prune, would_prune};
 pub use report::{Writes, report, written};
-pub use reused::Reused;
+pub use reused::{Reused, Unclear, Usage};
 pub use rules::SOURCES;
 pub use scrub::Scrubbed;
 pub use stage::{CommitLimit, LeftOut, Outcome, Staged, stage};

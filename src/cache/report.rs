@@ -65,7 +65,7 @@ pub fn report(
         persisted,
         why,
         waiting: waiting(writes),
-        exact: held.is_some_and(|held| held.exact),
+        exact: held.is_some_and(|held| held.exact) && reused.is_whole(),
         reused_why: reused.why(),
         left_out: left_out(writes),
         directories: directories(held, writes, reused),

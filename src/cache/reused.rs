@@ -1,16 +1,37 @@
 //! What a build has read of what the cache held, as far as it is known.
 
-use super::summary::Amounts;
+use super::summary::{Amounts, Held};
+use crate::event::Amount;
 
 /// What the steps have read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reused {
     /// Nobody could tell, for this reason.
     Unknown(String),
-    /// All of this, and no more.
-    Exactly(Amounts),
-    /// This, and more that could not be counted.
-    AtLeast(Amounts),
+    /// It was counted.
+    Counted(Usage),
+}
+
+/// A count of what was read.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Usage {
+    /// By kind of directory.
+    pub amounts: Amounts,
+    /// Files that count if they were there before the build.
+    pub unclear: Vec<Unclear>,
+    /// How many more files may count, or with another size.
+    pub unknown: u64,
+    /// Whether there were more than could be counted.
+    pub overflow: bool,
+}
+
+/// A file that was read, and that the build has made, changed, replaced or removed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unclear {
+    /// The kind of its directory.
+    pub directory: String,
+    /// Its number.
+    pub inode: u64,
 }
 
 impl Default for Reused {
@@ -21,20 +42,90 @@ impl Default for Reused {
 }
 
 impl Reused {
+    /// Settles what was unclear by what is known of the cache as it was before.
+    #[must_use]
+    pub fn settled(self, held: Option<&Held>) -> Self {
+        match (self, held.and_then(|held| held.files.as_ref())) {
+            (Self::Counted(usage), Some(files)) => {
+                Self::Counted(usage.settled(|inode| files.get(&inode).copied()))
+            }
+            (reused, _) => reused,
+        }
+    }
+
     /// By kind of directory; `None` where it is not known.
     pub(super) fn amounts(&self) -> Option<&Amounts> {
         match self {
             Self::Unknown(_) => None,
-            Self::Exactly(amounts) | Self::AtLeast(amounts) => Some(amounts),
+            Self::Counted(usage) => Some(&usage.amounts),
         }
+    }
+
+    /// Whether there is nothing more than what was counted, if anything was.
+    pub(super) fn is_whole(&self) -> bool {
+        matches!(self, Self::Unknown(_)) || self.why().is_none()
     }
 
     /// Why it is not known, or not all.
     pub(super) fn why(&self) -> Option<String> {
         match self {
             Self::Unknown(why) => Some(format!("what the build read of the cache is not known: {why}")),
-            Self::Exactly(_) => None,
-            Self::AtLeast(_) => Some("the build read more files than could be counted".into()),
+            Self::Counted(Usage { overflow: true, .. }) => {
+                Some("the build read more files than could be counted".into())
+            }
+            Self::Counted(usage) => match usage.unknown.saturating_add(usage.unclear.len() as u64) {
+                0 => None,
+                1 => Some(
+                    "the build changed, replaced or removed a file that it read, and what the cache held of it is not known"
+                        .into(),
+                ),
+                files => Some(format!(
+                    "the build changed, replaced or removed {files} files that it read, and what the cache held of them is \
+                     not known"
+                )),
+            },
+        }
+    }
+}
+
+impl Usage {
+    /// `bytes` says what a file held before, if it was there.
+    fn settled(mut self, bytes: impl Fn(u64) -> Option<u64>) -> Self {
+        for Unclear { directory, inode } in std::mem::take(&mut self.unclear) {
+            if let Some(bytes) = bytes(inode) {
+                let sum = self.amounts.entry(directory).or_default();
+                *sum = sum.plus(Amount { entries: 1, bytes });
+            }
+        }
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+
+    #[test]
+    fn what_is_unclear_counts_if_the_cache_held_it_and_is_said_where_nobody_knows() {
+        let unclear = |inode| Unclear { directory: "pip".into(), inode };
+        let usage = Usage { unclear: vec![unclear(1), unclear(2)], ..Usage::default() };
+        let reused = Reused::Counted(usage);
+        let held = |files| Held { files, ..Held::default() };
+
+        let settled = reused.clone().settled(Some(&held(Some(HashMap::from([(1, 10), (3, 30)])))));
+        let amounts = Amounts::from([("pip".to_owned(), Amount { entries: 1, bytes: 10 })]);
+        assert_eq!(settled, Reused::Counted(Usage { amounts, ..Usage::default() }));
+        assert_eq!(settled.why(), None);
+
+        for unknown in [None, Some(held(None))] {
+            let reused = reused.clone().settled(unknown.as_ref());
+            assert!(
+                reused.why().is_some_and(|why| why.contains("removed 2 files that it read")),
+                "{reused:?}"
+            );
+            assert!(reused.amounts().is_some_and(Amounts::is_empty));
         }
     }
 }

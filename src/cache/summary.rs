@@ -4,7 +4,12 @@
 //! others write into as well is not exactly what its summary says.
 
 use std::{
-    collections::BTreeMap, ffi::OsStr, fs, ops::ControlFlow, os::unix::ffi::OsStrExt, path::Path,
+    collections::{BTreeMap, HashMap},
+    ffi::OsStr,
+    fs,
+    ops::ControlFlow,
+    os::unix::ffi::OsStrExt,
+    path::Path,
     time::UNIX_EPOCH,
 };
 
@@ -37,6 +42,8 @@ pub struct Held {
     pub worth: Amounts,
     /// Whether it was counted just now.
     pub exact: bool,
+    /// The bytes of each file by its number, where it was counted just now.
+    pub files: Option<HashMap<u64, u64>>,
 }
 
 /// Seconds and nanoseconds since the epoch.
@@ -55,7 +62,7 @@ struct Stored {
 pub fn held(home: &Home, directory: &Path, access: Access) -> Result<Option<Held>> {
     let kept = || {
         let amounts = load(home, directory, &Key::of(directory)?)?;
-        anyhow::Ok(amounts.map(|amounts| Held { amounts, worth: Amounts::new(), exact: false }))
+        anyhow::Ok(amounts.map(|amounts| Held { amounts, ..Held::default() }))
     };
     let counted = || {
         let place = Place::open(directory).with_context(|| format!("open {}", directory.display()))?;
@@ -135,7 +142,7 @@ fn store(home: &Home, directory: &Path, key: &Key, amounts: &Amounts) -> Result<
 /// Counts files and links; `None` when there are more than `most` of them.
 fn count(place: &Place, most: u64) -> Result<Option<Held>> {
     let mut held = Held { exact: true, ..Held::default() };
-    let mut entries = 0;
+    let (mut entries, mut files) = (0, HashMap::new());
     let counted = walk(place, |found| {
         if found.what == What::Directory {
             return Ok(ControlFlow::Continue(()));
@@ -146,11 +153,15 @@ fn count(place: &Place, most: u64) -> Result<Option<Held>> {
         }
         let kind = ecosystem::kind(Path::new(OsStr::from_bytes(found.path)));
         let amount = tally::of(&found.stat);
+        if found.what == What::File {
+            files.insert(found.stat.st_ino, u64::try_from(found.stat.st_size).unwrap_or_default());
+        }
         tally::count(&mut held.amounts, found.path, found.what, amount);
         if kind == ecosystem::Kind::Kept {
             tally::count(&mut held.worth, found.path, found.what, amount);
         }
         Ok(ControlFlow::Continue(()))
     });
-    Ok((counted.context("count the cache")? == Seen::All).then_some(held))
+    let all = counted.context("count the cache")? == Seen::All;
+    Ok(all.then_some(Held { files: Some(files), ..held }))
 }

@@ -4,7 +4,9 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use kiln_protocol::{Completeness, Counted, CountedDirectory, FromGuest, MAX_COUNTED, Reads, ToGuest};
+use kiln_protocol::{
+    Completeness, Counted, CountedDirectory, FromGuest, MAX_COUNTED, MAX_UNCLEAR, Reads, ToGuest, UnclearFile,
+};
 use tokio::time::Instant;
 
 use super::{
@@ -13,7 +15,7 @@ use super::{
     failure,
 };
 use crate::{
-    cache::{Amounts, Reused, SOURCES},
+    cache::{Reused, SOURCES, Unclear, Usage},
     event::Amount,
     exit::{Code, Failure},
 };
@@ -70,20 +72,30 @@ impl Build<'_, '_> {
 
 /// The agent's word, with names that are names and numbers that can be added up.
 fn believed(reads: Reads) -> Reused {
-    let Counted { directories, completeness } = match reads {
+    let Counted { directories, unclear, unknown, completeness } = match reads {
         Reads::Unknown(why) => return Reused::Unknown(failure::printable(&why)),
         Reads::Counted(counted) => counted,
     };
-    let amount = |CountedDirectory { name, files, bytes }: CountedDirectory| {
-        let name = if name.is_empty() { SOURCES.to_owned() } else { failure::printable(&name) };
-        (name, Amount { entries: files.min(MOST), bytes: bytes.min(MOST) })
-    };
-    let named = |directory: &CountedDirectory| directory.name.len() <= NAME;
-    let amounts: Amounts = directories.into_iter().filter(named).take(MAX_COUNTED).map(amount).collect();
-    match completeness {
-        Completeness::All => Reused::Exactly(amounts),
-        Completeness::AtLeast => Reused::AtLeast(amounts),
-    }
+    let directories: Vec<_> =
+        directories.into_iter().take(MAX_COUNTED).filter_map(|directory| directory_of(&directory)).collect();
+    let unclear = unclear.into_iter().take(MAX_UNCLEAR).filter_map(|UnclearFile { directory, inode }| {
+        let (directory, _) = directories.get(usize::from(directory))?;
+        Some(Unclear { directory: directory.clone(), inode })
+    });
+    Reused::Counted(Usage {
+        unclear: unclear.collect(),
+        amounts: directories.into_iter().filter(|(_, amount)| amount.entries > 0).collect(),
+        unknown: unknown.min(MOST),
+        overflow: completeness == Completeness::AtLeast,
+    })
+}
+
+/// None of one whose name is none, which puts those after it in another place: such an agent lies anyway.
+fn directory_of(directory: &CountedDirectory) -> Option<(String, Amount)> {
+    let CountedDirectory { name, files, bytes } = directory;
+    let kind = if name.is_empty() { SOURCES.to_owned() } else { failure::printable(name) };
+    let amount = Amount { entries: (*files).min(MOST), bytes: (*bytes).min(MOST) };
+    (name.len() <= NAME).then_some((kind, amount))
 }
 
 #[cfg(test)]
@@ -100,12 +112,21 @@ mod tests {
         directories.insert(0, directory("", 2, 3));
         directories.insert(1, directory("a\u{1b}[2J", u64::MAX, u64::MAX));
         directories.insert(2, directory(&"x".repeat(NAME + 1), 1, 1));
-        let counted = Counted { directories, completeness: Completeness::AtLeast };
-        let Reused::AtLeast(amounts) = believed(Reads::Counted(counted)) else { panic!("it was counted") };
-        assert_eq!(amounts.len(), MAX_COUNTED);
+        let unclear = vec![
+            UnclearFile { directory: 1, inode: 7 },
+            // There is no such directory.
+            UnclearFile { directory: 255, inode: 8 },
+        ];
+        let completeness = Completeness::AtLeast;
+        let counted = Counted { directories, unclear, unknown: u64::MAX, completeness };
+        let Reused::Counted(usage) = believed(Reads::Counted(counted)) else { panic!("it was counted") };
+        let Usage { amounts, unclear, unknown, overflow } = usage;
+        assert_eq!(amounts.len(), MAX_COUNTED - 1);
         assert_eq!(amounts["sources"], Amount { entries: 2, bytes: 3 });
         assert_eq!(amounts["a [2J"], Amount { entries: MOST, bytes: MOST });
         assert!(amounts.values().map(|amount| amount.bytes).sum::<u64>() >= MOST);
+        assert_eq!(unclear, [Unclear { directory: "a [2J".into(), inode: 7 }]);
+        assert_eq!((unknown, overflow), (MOST, true));
         assert_eq!(believed(Reads::Unknown("no\nroot".into())), Reused::Unknown("no root".into()));
     }
 }

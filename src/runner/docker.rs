@@ -36,6 +36,7 @@ use self::{
     api::{Api, Kind, Removal},
     container::{Attached, Container},
     opened::Opened,
+    reads::Counted,
     sweep::Patience,
     view::View,
 };
@@ -151,7 +152,9 @@ impl<'a> Docker<'a> {
             Tail::follow(LAST_LINES, run.take_stderr().context("docker's stderr was piped above")?, None);
         let run = Arc::new(Mutex::new(run));
         let (api, name, root) = (self.cli.api.clone(), self.files().name(), self.root.clone());
-        let machine = Box::new(Container::new(Arc::clone(&run), stderr, api, name, root));
+        let counted = Counted::of(plan);
+        let machine =
+            Box::new(Container { run: Arc::clone(&run), stderr, api, name, root, counted, listener: None });
         self.run = Some(run);
         Ok(Launched { reader: Box::pin(reader), writer: Box::pin(writer), machine })
     }

@@ -42,6 +42,8 @@ mod steps;
 mod supplied;
 mod supplies;
 mod sweep;
+#[path = "../it/used.rs"]
+mod used;
 mod world;
 
 use std::{

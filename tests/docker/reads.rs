@@ -5,6 +5,7 @@ use std::process::{Command, Output};
 use crate::{
     owners::{self, ORDINARY},
     skip::skip,
+    used,
     world::{Place, daemon, said},
 };
 
@@ -71,6 +72,25 @@ fn what_steps_read_is_counted_in_all_modes_and_nothing_else_is() {
             .collect();
         assert_eq!(used, [("cargo", 1, 20), ("pip", 1, 1000), ("sources", 1, 3)], "{run_as} {mode}");
         assert_eq!(place.left(), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn what_is_used_is_what_was_opened_in_every_build() {
+    let Some(_) = daemon() else { return };
+    if !nix::unistd::geteuid().is_root() {
+        return skip("only root may be told of reads");
+    }
+    for (mode, step) in
+        [("rw", used::STEP), ("discard", used::STEP), ("commit", used::STEP), ("ro", used::STEP_RO)]
+    {
+        for run_as in ["root", "build", "root"] {
+            let place = Place::new();
+            let expected = used::fill(&place.project().join("cache"));
+            let output = place.build(run_as, &[step], &["--cache-mode", mode, "--progress", "json"]);
+            assert!(output.status.success(), "{}", said(&output));
+            assert_eq!(used::reported(&output.stdout), (true, None, expected), "{mode} {run_as}");
+        }
     }
 }
 

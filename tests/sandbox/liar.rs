@@ -19,7 +19,7 @@ use std::{
 
 use kiln_protocol::{
     Completeness, Counted, CountedDirectory, Exhausted, ExitStatus, FromGuest, Passage, Piece, Reads, Stream,
-    ToGuest, VERSION, frame,
+    ToGuest, UnclearFile, VERSION, frame,
 };
 use nix::{
     sys::signal::{Signal, kill},
@@ -364,6 +364,8 @@ fn single() -> Vec<Lie> {
                 };
                 let counted = Counted {
                     directories: (0..1000).map(directory).collect(),
+                    unclear: vec![UnclearFile { directory: 9, inode: u64::MAX }; 5000],
+                    unknown: u64::MAX,
                     completeness: Completeness::All,
                 };
                 wire.say(&FromGuest::Reads(Reads::Counted(counted)))?;

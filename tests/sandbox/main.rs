@@ -28,6 +28,8 @@ mod step_rights;
 #[path = "../it/supplied.rs"]
 mod supplied;
 mod supplies;
+#[path = "../it/used.rs"]
+mod used;
 
 mod overrides;
 mod packages;
@@ -254,6 +256,24 @@ cat pip/used pip/stamped pip/copied pip/changed pip/new npm/used > /dev/null";
             "{}",
             said(&output)
         );
+    }
+}
+
+#[test]
+fn what_is_used_is_what_was_opened_in_every_build() {
+    if !has_bwrap() || !nix::unistd::geteuid().is_root() {
+        return skip("the kernel tells nobody but its root of reads");
+    }
+    for (mode, step) in
+        [("rw", used::STEP), ("discard", used::STEP), ("commit", used::STEP), ("ro", used::STEP_RO)]
+    {
+        for run_as in ["root", "build", "root"] {
+            let (_directory, project) = project();
+            let expected = used::fill(&project.join("cache"));
+            let output = build_saying("json", &project, run_as, &[step], &["--cache-mode", mode]);
+            assert!(output.status.success(), "{}", said(&output));
+            assert_eq!(used::reported(&output.stdout), (true, None, expected), "{mode} {run_as}");
+        }
     }
 }
 

@@ -35,6 +35,9 @@ mod steps;
 #[path = "../it/supplied.rs"]
 mod supplied;
 mod supplies;
+#[expect(dead_code, reason = "a cache that cannot be written is tested where a build starts at once")]
+#[path = "../it/used.rs"]
+mod used;
 
 use std::{
     fs,
@@ -159,6 +162,22 @@ fn by_virtiofs_the_cache_is_kept() {
     assert_eq!(fs::read_to_string(&kept).expect("it was kept"), "kept\n", "{}", said(&output));
     let again = kiln(directory.path()).env("QEMU_USE_VIRTIOFS", "1").output().expect("kiln can be started");
     assert!(again.status.success() && said(&again).contains("] kept\n"), "{}", said(&again));
+}
+
+#[test]
+fn what_is_used_is_what_was_opened_by_each_share() {
+    for (virtiofs, mode) in [(false, "discard"), (true, "rw"), (true, "commit"), (true, "rw")] {
+        let directory = project("root", &[used::STEP]);
+        let expected = used::fill(&directory.path().join("cache"));
+        let mut command = build_command(directory.path(), "cache", "json");
+        command.args(["--cache-mode", mode]);
+        if virtiofs {
+            command.env("QEMU_USE_VIRTIOFS", "1");
+        }
+        let output = command.output().expect("kiln can be started");
+        assert!(output.status.success(), "{}", said(&output));
+        assert_eq!(used::reported(&output.stdout), (true, None, expected), "{virtiofs} {mode}");
+    }
 }
 
 #[test]

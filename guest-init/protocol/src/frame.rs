@@ -13,8 +13,9 @@ pub const MAX_DATA: usize = 64 * 1024;
 /// The most bytes of input for a step that may be on their way: the agent keeps them until the step reads.
 pub const INPUT_WINDOW: usize = MAX_DATA;
 
-/// The longest frame from the agent, without its length: [`MAX_DATA`] and room for a message's other fields.
-pub const MAX_FRAME: usize = MAX_DATA + 1024;
+/// The longest frame from the agent, without its length: [`MAX_DATA`] and room for a message's other fields, of which
+/// [`crate::Counted`] has most.
+pub const MAX_FRAME: usize = MAX_DATA + 48 * 1024;
 
 /// The longest frame to the agent, without its length: a step's script and environment may be large.
 pub const MAX_REQUEST: usize = 16 * 1024 * 1024;
@@ -120,10 +121,26 @@ impl Decoder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{FromGuest, Stream};
+    use crate::{
+        Completeness, Counted, CountedDirectory, FromGuest, MAX_COUNTED, MAX_UNCLEAR, Reads, Stream,
+        UnclearFile,
+    };
 
     fn output(bytes: usize) -> FromGuest {
         FromGuest::Output { step: 7, stream: Stream::Stderr, bytes: vec![0xff; bytes] }
+    }
+
+    #[test]
+    fn the_longest_count_fits() {
+        let directory = CountedDirectory { name: "\u{10ffff}".repeat(255), files: u64::MAX, bytes: u64::MAX };
+        let counted = Counted {
+            directories: vec![directory; MAX_COUNTED],
+            unclear: vec![UnclearFile { directory: u8::MAX, inode: u64::MAX }; MAX_UNCLEAR],
+            unknown: u64::MAX,
+            completeness: Completeness::AtLeast,
+        };
+        let frame = encode(&FromGuest::Reads(Reads::Counted(counted)), MAX_FRAME);
+        assert!(frame.is_ok_and(|frame| frame.len() > MAX_DATA));
     }
 
     #[test]

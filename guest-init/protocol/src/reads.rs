@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 /// The most directories that [`Counted`] names: with names of any kind they fit a frame.
 pub const MAX_COUNTED: usize = 64;
 
+/// The most files that [`Counted`] leaves open.
+pub const MAX_UNCLEAR: usize = 4096;
+
 /// What steps have read below [`super::World::counted`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reads {
@@ -14,14 +17,27 @@ pub enum Reads {
     Unknown(String),
 }
 
-/// Regular files that steps have opened to read them and only that, that were there when the world was made, and that
-/// had not been changed since: each once.
+/// Regular files that steps have opened to read them and only that, and that were there when the world was made, but those
+/// that a step had written before: each once.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counted {
     /// By the first component of their path; at most [`MAX_COUNTED`].
     pub directories: Vec<CountedDirectory>,
+    /// Files that were read, and that were made, changed or removed by steps: they count if they were there. The host may know.
+    pub unclear: Vec<UnclearFile>,
+    /// How many more files may count, and how many of those that count may have held other bytes.
+    pub unknown: u64,
     /// Whether these are all; else there were more than could be looked at.
     pub completeness: Completeness,
+}
+
+/// A file that may have been there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnclearFile {
+    /// Its place in [`Counted::directories`].
+    pub directory: u8,
+    /// Its number, as the share gives it.
+    pub inode: u64,
 }
 
 /// Whether a count is of all that there was.

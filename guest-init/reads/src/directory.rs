@@ -13,10 +13,14 @@ use anyhow::{Context, Result, ensure};
 use nix::{
     dir::{Dir, Type},
     fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, openat2},
-    sys::stat::{Mode, SFlag, fstatat},
+    sys::stat::{Mode, SFlag, fstat, fstatat},
 };
 
-use crate::mountinfo;
+use crate::{
+    before::Layers,
+    held_open::mount_of,
+    mountinfo::{self, Listed},
+};
 
 const DIRECTORY: OFlag = OFlag::O_PATH.union(OFlag::O_DIRECTORY).union(OFlag::O_CLOEXEC);
 const LISTED: OFlag =
@@ -31,8 +35,21 @@ pub struct Directory {
     /// As the kernel calls it to us: what its files are called begins so.
     pub(crate) path: PathBuf,
     directory: OwnedFd,
-    /// The mount of the directory, and those below it.
-    mounts: Vec<OwnedFd>,
+    /// Its own mount, and those below it.
+    pub(crate) mounts: Vec<Mount>,
+    /// What it is made of, if it is an overlay.
+    pub(crate) layers: Option<Layers>,
+}
+
+/// A mount of the directory.
+pub(crate) struct Mount {
+    pub(crate) root: OwnedFd,
+    /// Its number.
+    pub(crate) id: u64,
+    /// Whether it shows the whole of its file system.
+    pub(crate) is_whole: bool,
+    /// Whether it shows the file system of the directory, and not another one that covers a part of it.
+    is_own: bool,
 }
 
 impl Directory {
@@ -44,14 +61,33 @@ impl Directory {
         let directory = open(root, path)?;
         let (whole, top) = (name(directory.as_fd())?, name(root)?);
         let inside = Path::new("/").join(whole.strip_prefix(&top).unwrap_or(&whole));
-        let below = mountinfo::targets(mounts).filter(|target| target.starts_with(&inside));
-        let mounts = below.map(|target| open(root, &target)).collect::<Result<Vec<_>>>()?;
+        let device = fstat(&directory).context("look at it")?.st_dev;
+        let below = mountinfo::mounts(mounts).filter(|mount| mount.target.starts_with(&inside));
+        let mount = |Listed { target, is_whole }: Listed| {
+            let mount = open(root, &target)?;
+            let is_own = fstat(&mount).is_ok_and(|stat| stat.st_dev == device);
+            anyhow::Ok(Mount { id: mount_of(mount.as_fd())?, root: mount, is_whole, is_own })
+        };
+        let mounts = below.map(mount).collect::<Result<Vec<_>>>()?;
         ensure!(!mounts.is_empty(), "{} is no mount, and reads are told of by mount", path.display());
-        Ok(Self { path: whole, directory, mounts })
+        Ok(Self { path: whole, directory, mounts, layers: None })
     }
 
-    pub(crate) fn mounts(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        self.mounts.iter().map(AsFd::as_fd)
+    /// Says of what overlay it is a part.
+    pub fn made_of(self, layers: Option<Layers>) -> Self {
+        Self { layers, ..self }
+    }
+
+    /// The directory itself, which names no file of its own.
+    pub fn as_fd(&self) -> BorrowedFd<'_> {
+        self.directory.as_fd()
+    }
+
+    /// The layers that an open file comes from, if it comes from one of them.
+    pub(crate) fn layers_of(&self, file: BorrowedFd<'_>) -> Result<Option<&Layers>> {
+        let id = mount_of(file)?;
+        let is_foreign = self.mounts.iter().any(|mount| mount.id == id && !mount.is_own);
+        Ok(self.layers.as_ref().filter(|_| !is_foreign))
     }
 
     /// A directory below it.
@@ -67,7 +103,10 @@ impl Directory {
 }
 
 /// A directory of a world, wherever in that world links lead.
-fn open(root: BorrowedFd<'_>, path: &Path) -> Result<OwnedFd> {
+///
+/// # Errors
+/// Where there is none.
+pub fn open(root: BorrowedFd<'_>, path: &Path) -> Result<OwnedFd> {
     let how = OpenHow::new()
         .flags(DIRECTORY)
         .resolve(ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS);

@@ -2,9 +2,22 @@
 
 use std::path::PathBuf;
 
-/// Where they are, in their order, as seen from the root of the process whose list it is.
-pub(crate) fn targets(mountinfo: &str) -> impl Iterator<Item = PathBuf> {
-    mountinfo.lines().filter_map(|line| line.split(' ').nth(4)).map(|target| unescape(target).into())
+/// A mount.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Listed {
+    /// Where it is, as seen from the root of the process whose list it is.
+    pub(crate) target: PathBuf,
+    /// Whether it shows the whole file system.
+    pub(crate) is_whole: bool,
+}
+
+/// All of them, in their order.
+pub(crate) fn mounts(mountinfo: &str) -> impl Iterator<Item = Listed> {
+    mountinfo.lines().filter_map(|line| {
+        let mut fields = line.split(' ').skip(3);
+        let (root, target) = (fields.next()?, fields.next()?);
+        Some(Listed { target: unescape(target).into(), is_whole: root == "/" })
+    })
 }
 
 /// The kernel writes space, tab, newline and backslash as `\ooo`.
@@ -21,8 +34,9 @@ mod tests {
     #[test]
     fn names_are_as_they_were_given() {
         let list = "22 1 0:20 / / rw - overlay overlay rw\n\
-                    23 22 0:21 / /mnt/a\\040b\\134 rw,nosuid shared:1 - virtiofs cache rw\n\
+                    23 22 0:21 /part /mnt/a\\040b\\134 rw,nosuid shared:1 - virtiofs cache rw\n\
                     short\n";
-        assert_eq!(targets(list).collect::<Vec<_>>(), [PathBuf::from("/"), PathBuf::from("/mnt/a b\\")]);
+        let listed = |target: &str, is_whole| Listed { target: target.into(), is_whole };
+        assert_eq!(mounts(list).collect::<Vec<_>>(), [listed("/", true), listed("/mnt/a b\\", false)]);
     }
 }

@@ -9,9 +9,11 @@ use anyhow::Result;
 use kiln_protocol::Reads;
 use tokio::sync::Mutex;
 
-use super::{api::Api, reads::Listener};
+use super::{
+    api::Api,
+    reads::{Counted, Listener},
+};
 use crate::{
-    plan::CACHE,
     process::{Child, ExitStatus, Tail},
     runner::{Ended, Eventually, Machine},
 };
@@ -29,20 +31,17 @@ pub(super) type Attached = Arc<Mutex<Child>>;
 
 /// What the conversation holds of it.
 pub(super) struct Container {
-    run: Attached,
-    stderr: Tail,
-    api: Api,
-    name: String,
+    pub(super) run: Attached,
+    pub(super) stderr: Tail,
+    pub(super) api: Api,
+    pub(super) name: String,
     /// dockerd's own directory.
-    root: PathBuf,
-    listener: Option<Listener>,
+    pub(super) root: PathBuf,
+    pub(super) counted: Counted,
+    pub(super) listener: Option<Listener>,
 }
 
 impl Container {
-    pub(super) fn new(run: Attached, stderr: Tail, api: Api, name: String, root: PathBuf) -> Self {
-        Self { run, stderr, api, name, root, listener: None }
-    }
-
     async fn end(&mut self) -> Ended {
         let status = self.run.lock().await.wait().await;
         // A reader that panicked has kept what it had read.
@@ -91,7 +90,7 @@ impl Machine for Container {
 
     fn listen(&mut self) -> Eventually<'_, ()> {
         Box::pin(async {
-            self.listener = Some(Listener::begin(&self.api, &self.name, CACHE).await);
+            self.listener = Some(Listener::begin(&self.api, &self.name, &self.counted).await);
         })
     }
 

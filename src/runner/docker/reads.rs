@@ -8,14 +8,14 @@ use std::{
     fs::File,
     io::Read,
     os::fd::{AsFd, OwnedFd},
-    path::Path,
+    path::{Path, PathBuf},
     thread,
     time::Duration,
 };
 
 use anyhow::{Context, Result, ensure};
 use kiln_protocol::Reads;
-use kiln_reads::{Directory, Reader};
+use kiln_reads::{Directory, Layers, Reader};
 use nix::{
     fcntl::{OFlag, open, openat},
     poll::{PollFd, PollFlags, PollTimeout, poll},
@@ -28,7 +28,11 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::api::{Api, FirstProcess};
+use super::{
+    api::{Api, FirstProcess},
+    argv::binds,
+};
+use crate::plan::{Bind, BindSource, CACHE, Plan, Writes};
 
 /// A handful of system calls.
 const BEGIN: Duration = Duration::from_secs(5);
@@ -42,6 +46,28 @@ const LONGEST: u64 = 1 << 20;
 const SHORTEST_ID: usize = 12;
 
 const PROCESS: OFlag = OFlag::O_PATH.union(OFlag::O_DIRECTORY).union(OFlag::O_CLOEXEC);
+
+/// What is counted in.
+#[derive(Debug, Clone)]
+pub(super) struct Counted {
+    /// The directory, seen from inside.
+    directory: &'static str,
+    /// If it is an overlay: its upper directory, seen from inside, and the lower one, from outside.
+    layers: Option<(PathBuf, PathBuf)>,
+}
+
+impl Counted {
+    /// The cache of a plan.
+    pub(super) fn of(plan: &Plan) -> Self {
+        let layers = binds(plan).find_map(|(_, Bind { source, target, writes })| match (source, writes) {
+            (BindSource::Directory(lower), Writes::Overlaid(overlay)) if target == CACHE => {
+                Some((Path::new(&overlay.volumes).join("upper"), lower.clone()))
+            }
+            _ => None,
+        });
+        Self { directory: CACHE, layers }
+    }
+}
 
 /// Whoever counts.
 #[derive(Debug)]
@@ -57,8 +83,8 @@ pub(super) enum Listener {
 }
 
 impl Listener {
-    /// Begins to count what is read below `directory` in a container.
-    pub(super) async fn begin(api: &Api, container: &str, directory: &str) -> Self {
+    /// Begins to count what is read in a container.
+    pub(super) async fn begin(api: &Api, container: &str, counted: &Counted) -> Self {
         if !Uid::effective().is_root() {
             return Self::Unable(
                 "a container may not ask the kernel what its steps read; kiln as root could".into(),
@@ -67,18 +93,17 @@ impl Listener {
         let begun = async {
             // What the agent has changed in this tick of the kernel's clock could not be told from what steps change.
             let (process, ()) = tokio::join!(api.first_process(container), sleep(tick()?));
-            Self::listen(process?, directory).await
+            Self::listen(process?, counted.clone()).await
         };
         begun.await.unwrap_or_else(|error| Self::Unable(format!("{error:#}")))
     }
 
-    async fn listen(process: FirstProcess, directory: &str) -> Result<Self> {
+    async fn listen(process: FirstProcess, counted: Counted) -> Result<Self> {
         let (stopped, stop) = pipe2(OFlag::O_CLOEXEC).context("make a pipe")?;
         let (begins, begun) = oneshot::channel();
         let (answers, answer) = oneshot::channel();
-        let directory = directory.to_owned();
         let count = move || {
-            let mut reader = Reader::of(inside(&process, Path::new(&directory)));
+            let mut reader = Reader::of(inside(&process, &counted));
             // Who has given up does not hear it.
             if begins.send(()).is_ok() {
                 drop(answers.send(attend(&mut reader, &stopped)));
@@ -129,7 +154,8 @@ fn attend(reader: &mut Reader, stopped: &OwnedFd) -> Reads {
 }
 
 /// The directory as the steps of a container see it.
-fn inside(process: &FirstProcess, directory: &Path) -> Result<Directory> {
+fn inside(process: &FirstProcess, counted: &Counted) -> Result<Directory> {
+    let Counted { directory, layers } = counted;
     let FirstProcess { container, pid } = process;
     let foreign = || {
         format!(
@@ -143,7 +169,13 @@ fn inside(process: &FirstProcess, directory: &Path) -> Result<Directory> {
     ensure!(container.len() >= SHORTEST_ID && groups.contains(container.as_str()), foreign());
     let mounts = text(&process, "mountinfo")?;
     let root = openat(&process, "root", PROCESS, Mode::empty()).context("open the container's root")?;
-    Directory::of(root.as_fd(), directory, &mounts)
+    let directory = Directory::of(root.as_fd(), Path::new(directory), &mounts)?;
+    let layers = layers.as_ref().map(|(upper, lower)| {
+        let upper = kiln_reads::open(root.as_fd(), upper)?;
+        let lower = open(lower, PROCESS, Mode::empty()).context("open the cache")?;
+        anyhow::Ok(Layers { upper, lower })
+    });
+    Ok(directory.made_of(layers.transpose()?))
 }
 
 /// What the kernel says of a process.
@@ -162,11 +194,12 @@ mod tests {
 
     #[test]
     fn a_process_that_is_none_of_the_container_is_not_looked_into() {
+        let counted = Counted { directory: "/", layers: None };
         for (container, pid) in
             [("0123456789abcdef", std::process::id()), ("", std::process::id()), ("0123456789abcdef", 0)]
         {
             let process = FirstProcess { container: container.into(), pid };
-            let Err(refused) = inside(&process, Path::new("/")) else { panic!("{process:?}") };
+            let Err(refused) = inside(&process, &counted) else { panic!("{process:?}") };
             assert!(format!("{refused:#}").contains("is none of it here"), "{refused:#}");
         }
     }

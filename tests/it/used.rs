@@ -1,0 +1,63 @@
+//! A step that opens files of the cache in every way, and what is reported of that.
+
+use std::{fs, os::unix::fs::PermissionsExt, path::Path, thread, time::Duration};
+
+/// What is read, and then stamped, replaced or removed, before anybody has looked. `sent` is read by sendfile(2), whose number
+/// is that of x86_64.
+pub(crate) const STEP: &str = r#"cd /var/cache/melange/uses
+cat read >/dev/null
+dd if=sought of=/dev/null bs=1 skip=5 count=1 2>/dev/null
+/lib64/ld-linux-x86-64.so.2 --verify "$PWD/mapped" || :
+./executed
+ln linked link; cat link linked >/dev/null; rm link
+: <opened
+perl -e 'open I, "<", "sent"; open O, ">", "/dev/null"; syscall(40, fileno O, fileno I, 0, 9) == 9 or die $!'
+(sh -c 'sleep 0.1; exec cat behind' >/dev/null &)
+sleep 1000 <held >/dev/null 2>&1 &
+cat stamped >/dev/null; touch stamped
+touch first; cat first >/dev/null
+cat replaced >/dev/null; echo other >new; mv new replaced; cat replaced >/dev/null
+cat removed >/dev/null; rm removed
+cp -p read copied; cat copied >/dev/null; rm copied
+ls -l >/dev/null; stat looked >/dev/null; echo more >>looked
+sleep 0.5"#;
+
+/// The same, where nothing can be written.
+pub(crate) const STEP_RO: &str = r#"cd /var/cache/melange/uses
+cat read sought linked behind stamped first replaced removed >/dev/null
+./executed; : <opened; cat sent mapped >/dev/null; sleep 1000 <held >/dev/null 2>&1 &
+sleep 0.5"#;
+
+const READ: [&str; 11] = [
+    "read", "sought", "linked", "opened", "sent", "behind", "held", "stamped", "first", "replaced", "removed",
+];
+
+/// Fills a cache; what the steps will read of it.
+pub(crate) fn fill(cache: &Path) -> (u64, u64) {
+    let uses = cache.join("uses");
+    fs::create_dir_all(&uses).expect("made");
+    fs::write(uses.join("looked"), "x").expect("written");
+    READ.iter().enumerate().for_each(|(n, name)| {
+        fs::write(uses.join(name), vec![b'x'; 100 + n]).expect("written");
+    });
+    fs::copy("/bin/true", uses.join("mapped")).expect("copied");
+    fs::write(uses.join("executed"), "#!/bin/sh\n").expect("written");
+    fs::set_permissions(uses.join("executed"), fs::Permissions::from_mode(0o755)).expect("set");
+    // Longer than a tick of the kernel's clock, in which nothing can be told apart.
+    thread::sleep(Duration::from_millis(20));
+    let names = READ.iter().chain(&["mapped", "executed"]);
+    let bytes = names.map(|name| fs::metadata(uses.join(name)).expect("there").len()).sum();
+    (READ.len() as u64 + 2, bytes)
+}
+
+/// What is reported of the build whose events these are: whether it is exact, why not, and the amount.
+pub(crate) fn reported(events: &[u8]) -> (bool, Option<String>, (u64, u64)) {
+    let events = String::from_utf8_lossy(events);
+    let events = events.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON"));
+    let report = events.into_iter().find(|event| event["event"] == "cache").expect("it is reported");
+    let rows = report["directories"].as_array().expect("directories");
+    let row = rows.iter().find(|row| row["name"] == "uses").expect("it is named");
+    let amount = |what: &str| row["reused"][what].as_u64().expect("a number");
+    let why = report["reused_why"].as_str().map(str::to_owned);
+    (report["exact"].as_bool().expect("a boolean"), why, (amount("entries"), amount("bytes")))
+}
