@@ -68,7 +68,8 @@ fn a_link_in_the_place_of_cargos_directory_leads_nowhere() {
     let output = place.build("root", &["true"], &[]);
     assert_eq!(output.status.code(), Some(7), "{}", said(&output));
     assert!(
-        said(&output).contains("cargo/registry") && said(&output).contains("remove it"),
+        said(&output).contains("cache/cargo is no directory")
+            && said(&output).contains("--repair removes it"),
         "{}",
         said(&output)
     );
