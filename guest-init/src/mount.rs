@@ -25,6 +25,7 @@ use nix::{
 
 use crate::{
     image,
+    path_change::Mounts,
     targets::{Found, Targets},
 };
 
@@ -140,6 +141,7 @@ pub(crate) fn symlink(path: &str, target: &str) -> Result<()> {
         return Ok(());
     }
     if let Some(parent) = Path::new(path).parent() {
+        Mounts::refuse_detour(parent).with_context(|| format!("link {path}"))?;
         fs::create_dir_all(parent).with_context(|| format!("make {}", parent.display()))?;
     }
     make_symlink(target, path).with_context(|| format!("link {path} to {target}"))
