@@ -13,6 +13,7 @@ mod attend;
 mod build;
 mod commit;
 mod conversation;
+mod discarded;
 mod failed_step;
 mod failure;
 mod gifts;

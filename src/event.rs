@@ -250,6 +250,10 @@ pub struct CacheReport {
     pub reused_why: Option<String>,
     /// What of the build's writes was not kept while all else was, and why.
     pub left_out: Option<String>,
+    /// How much of what `new` names was thrown away, all together; `None` where it was kept, and where nobody has counted.
+    pub discarded: Option<Amount>,
+    /// Why `discarded` is less than all, or null though what was written is thrown away, where it is.
+    pub discarded_why: Option<String>,
     /// Directory by directory; sorted by name.
     pub directories: Vec<CacheDirectory>,
 }
@@ -261,7 +265,8 @@ pub struct CacheDirectory {
     pub name: String,
     /// Before the build; `None` where nobody has counted.
     pub before: Option<Amount>,
-    /// What the build added; `None` where it cannot be told.
+    /// What the build wrote that was not there; `None` where it cannot be told. In the host's directory it is only where the report
+    /// says `persisted`.
     pub new: Option<Amount>,
     /// What the build read of what was there; `None` where it cannot be measured.
     pub reused: Option<Amount>,

@@ -27,6 +27,7 @@ use crate::{
     attributes::{self, Form},
     content::{Content, Progress},
     header::{BLOCK, Entry, Kind, blocks},
+    listing::Listing,
 };
 
 /// Two empty blocks end an archive.
@@ -44,6 +45,8 @@ pub(crate) struct Export {
     /// The file whose content is being sent.
     content: Option<Content>,
     link_scope: LinkScope,
+    /// Where names and sizes are all that is sent.
+    listing: Option<Listing>,
     /// Files with more than one name: the first of them in the scope, by device and inode.
     linked: HashMap<(u64, u64), Vec<u8>>,
     /// What has been made and not been sent.
@@ -83,12 +86,18 @@ impl Export {
         Self::below(directory, Form::Upper, Some(merged))
     }
 
+    /// The same, without content.
+    pub(crate) fn names(self, listing: Listing) -> Self {
+        Self { listing: Some(listing), ..self }
+    }
+
     fn below(directory: Dir, form: Form, merged: Option<OwnedFd>) -> Result<Self> {
         Ok(Self {
             stack: vec![Level::new(directory, form, Vec::new())?],
             merged,
             content: None,
             link_scope: LinkScope::Stream,
+            listing: None,
             linked: HashMap::new(),
             pending: Vec::new(),
             state: State::Walking,
@@ -159,8 +168,8 @@ impl Export {
             let below = Dir::openat(directory, name, READ | OFlag::O_DIRECTORY, Mode::empty())?;
             return self.directory(below, form, path, &stat);
         }
-        // A link or fifo is as small as an entry that names it.
-        if stat.st_nlink > 1 && file_type == SFlag::S_IFREG {
+        // A link or fifo is as small as an entry that names it, and where no content is sent each name is one.
+        if stat.st_nlink > 1 && file_type == SFlag::S_IFREG && self.listing.is_none() {
             let first = self.linked.entry((stat.st_dev, stat.st_ino)).or_insert_with(|| path.to_vec());
             if first != path {
                 let kind = Kind::HardLink { target: first.clone() };
@@ -187,7 +196,9 @@ impl Export {
     /// its name in the lower layer, so its whole content is exported with it.
     fn directory(&mut self, below: Dir, form: Form, path: &[u8], stat: &FileStat) -> Result<()> {
         let opened = |directory: &Dir| Ok::<_, Error>(File::from(directory.as_fd().try_clone_to_owned()?));
-        if form == Form::Upper && attributes::is_renamed(&opened(&below)?)? {
+        if self.listing.is_some() {
+            self.stack.push(Level::new(below, form, path.to_vec())?);
+        } else if form == Form::Upper && attributes::is_renamed(&opened(&below)?)? {
             let whole = self.whole(path)?;
             let mut attributes = attributes::of(&opened(&whole)?, Form::Merged)?;
             attributes.push(attributes::opaque());
@@ -221,6 +232,9 @@ impl Export {
             SFlag::from_bits_truncate(stat.st_mode).contains(SFlag::S_IFREG),
             "it changed while it was exported"
         );
+        if self.listing.is_some() {
+            return self.listed(file, path, &stat);
+        }
         let mut attributes = attributes::of(&file, form)?;
         if form != Form::Tree && stat.st_nlink > 1 {
             attributes.push((LINKED.as_bytes().to_vec(), b"y".to_vec()));
@@ -229,6 +243,15 @@ impl Export {
         let kind = Kind::File { size: content.size() };
         self.header(path, kind, &stat, attributes);
         self.content = Some(content);
+        Ok(())
+    }
+
+    /// A file that is other than what lies below, by its name and size.
+    fn listed(&mut self, mut file: File, path: &[u8], stat: &FileStat) -> Result<()> {
+        let listed = self.listing.as_mut().map(|listing| listing.attributes(&mut file, stat, path));
+        if let Some(Some(attributes)) = listed.transpose()? {
+            self.header(path, Kind::File { size: 0 }, stat, attributes);
+        }
         Ok(())
     }
 

@@ -30,6 +30,7 @@ mod input;
 mod jks;
 mod keyring;
 mod limit;
+mod listing;
 mod log;
 mod modules;
 mod mount;

@@ -34,7 +34,7 @@ use crate::{
     relay::Relay,
     secrets, stdio, trust,
     upper::Uppers,
-    work::{Phase, Running, Work},
+    work::{Phase, Running, Sent, Work},
     world,
 };
 
@@ -113,6 +113,7 @@ fn prepare(port: &mut Port, closing: &mut Vec<Closing>) -> Result<Option<Prepare
                 | ToGuest::Cancel
                 | ToGuest::Export { .. }
                 | ToGuest::ExportUpper { .. }
+                | ToGuest::ListUpper { .. }
                 | ToGuest::Reads
                 | ToGuest::Trust(_)
                 | ToGuest::Secrets(_)
@@ -211,7 +212,7 @@ impl Session<'_> {
                 let millis = deadline.saturating_duration_since(Instant::now()).as_millis() + 1;
                 PollTimeout::try_from(millis.min(i32::MAX as u128)).unwrap_or(PollTimeout::MAX)
             }
-            Work::None | Work::Step(_) | Work::Quiet(_) | Work::Export(_) => PollTimeout::NONE,
+            Work::None | Work::Step(_) | Work::Quiet(..) | Work::Export(_) => PollTimeout::NONE,
         }
     }
 
@@ -239,8 +240,12 @@ impl Session<'_> {
                     self.taps.owe(running.index)?;
                 }
             }
-            if let (Work::Quiet(target), Reaped::NoneLeft) = (&self.work, &found) {
-                self.work = Work::Export(Box::new(self.uppers.export(target)?));
+            if let (Work::Quiet(target, sent), Reaped::NoneLeft) = (&self.work, &found) {
+                let export = match sent {
+                    Sent::Everything => self.uppers.export(target)?,
+                    Sent::Names => self.uppers.list(target)?,
+                };
+                self.work = Work::Export(Box::new(export));
             }
             if !matches!(found, Reaped::Ended { .. }) {
                 return Ok(());
@@ -252,7 +257,7 @@ impl Session<'_> {
         match (request, &mut self.work) {
             (ToGuest::Shutdown, _) => return Ok(Flow::Ends),
             (ToGuest::Cancel, Work::None | Work::Step(_)) => self.kill(ExitStatus::Cancelled)?,
-            (ToGuest::Cancel, Work::Quiet(_) | Work::Export(_)) => bail!("the export was cancelled"),
+            (ToGuest::Cancel, Work::Quiet(..) | Work::Export(_)) => bail!("the export was cancelled"),
             (ToGuest::Trust(given), Work::None) => trust::install(&given)?,
             (ToGuest::Secrets(given), Work::None) => secrets::write(&given)?,
             (ToGuest::Relay(ports), Work::None) => self.relay.listen(&ports)?,
@@ -261,7 +266,7 @@ impl Session<'_> {
             // What comes for a step that has just ended is nobody's.
             (
                 ToGuest::Input { .. } | ToGuest::Resize { .. },
-                Work::None | Work::Quiet(_) | Work::Export(_),
+                Work::None | Work::Quiet(..) | Work::Export(_),
             ) => {}
             (ToGuest::Input { bytes }, Work::Step(running)) => running.input.take(&bytes)?,
             (ToGuest::Resize { rows, columns }, Work::Step(running)) => {
@@ -274,27 +279,32 @@ impl Session<'_> {
                 let reads = self.reads.answer();
                 self.port.send(&FromGuest::Reads(reads))?;
             }
-            (ToGuest::ExportUpper { target }, Work::None) => {
-                processes::kill_all()?;
-                self.work = Work::Quiet(target);
-                // When nothing was left, no signal will tell.
-                self.reap()?;
-            }
+            (ToGuest::ExportUpper { target }, Work::None) => self.quiet(target, Sent::Everything)?,
+            (ToGuest::ListUpper { target }, Work::None) => self.quiet(target, Sent::Names)?,
             (
                 ToGuest::Run(_)
                 | ToGuest::Export { .. }
                 | ToGuest::ExportUpper { .. }
+                | ToGuest::ListUpper { .. }
                 | ToGuest::Reads
                 | ToGuest::Trust(_)
                 | ToGuest::Secrets(_)
                 | ToGuest::Relay(_),
-                Work::Step(_) | Work::Quiet(_) | Work::Export(_),
+                Work::Step(_) | Work::Quiet(..) | Work::Export(_),
             ) => {
                 bail!("a request came while another was being answered")
             }
             (ToGuest::Prepare(_), _) => bail!("the world was prepared already"),
         }
         Ok(Flow::GoesOn)
+    }
+
+    /// Ends what steps have left running, for what is sent then.
+    fn quiet(&mut self, target: String, sent: Sent) -> Result<()> {
+        processes::kill_all()?;
+        self.work = Work::Quiet(target, sent);
+        // When nothing was left, no signal will tell.
+        self.reap()
     }
 
     fn start(&mut self, step: &Step) -> Result<()> {
@@ -343,7 +353,7 @@ impl Session<'_> {
             {
                 self.kill(ExitStatus::TimedOut)
             }
-            Work::None | Work::Step(_) | Work::Quiet(_) | Work::Export(_) => Ok(()),
+            Work::None | Work::Step(_) | Work::Quiet(..) | Work::Export(_) => Ok(()),
         }
     }
 

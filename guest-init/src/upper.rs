@@ -15,7 +15,7 @@ use nix::{
     sys::stat::{Mode, fstat},
 };
 
-use crate::{export::Export, targets::Targets};
+use crate::{export::Export, listing::Listing, targets::Targets};
 
 const DIRECTORY: OFlag = OFlag::O_RDONLY.union(OFlag::O_CLOEXEC).union(OFlag::O_DIRECTORY);
 
@@ -58,6 +58,13 @@ impl Uppers {
         };
         let copy = |file: &OwnedFd| file.try_clone().context("copy a descriptor of an overlay's layer");
         Ok(Some(Layers { upper: copy(upper)?, lower: copy(lower)? }))
+    }
+
+    /// Begins to list what was written to the overlay on `target`.
+    pub(crate) fn list(&self, target: &str) -> Result<Export> {
+        let lower = self.0.get(target).and_then(|overlay| overlay.lower.as_ref());
+        let lower = lower.map(OwnedFd::try_clone).transpose();
+        Ok(self.export(target)?.names(Listing::new(lower.context("copy a descriptor of a lower directory")?)))
     }
 
     /// Begins the export of what was written to the overlay on `target`.

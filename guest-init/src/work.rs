@@ -10,9 +10,16 @@ use crate::{export::Export, input::Input};
 pub(crate) enum Work {
     None,
     Step(Running),
-    /// The end of everything that steps have left running; then what was written to the overlay on this target is exported.
-    Quiet(String),
+    /// The end of everything that steps have left running; then what was written to the overlay on this target is sent.
+    Quiet(String, Sent),
     Export(Box<Export>),
+}
+
+/// What of what was written is sent.
+#[derive(Clone, Copy)]
+pub(crate) enum Sent {
+    Everything,
+    Names,
 }
 
 /// A step that has been started and not answered.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     commit::Kept,
+    discarded::Discarded,
     reused::Reused,
     stage::LeftOut,
     summary::{self, Amounts, Held},
@@ -19,6 +20,8 @@ use crate::{
 pub enum Writes {
     /// The build failed, or wrote nothing that could be kept.
     Lost,
+    /// They were thrown away, and counted before.
+    Discarded(Discarded),
     /// They were committed.
     Committed(Kept),
     /// There was nothing to commit but what was left out.
@@ -56,6 +59,8 @@ pub fn report(
             exact: true,
             reused_why: None,
             left_out: None,
+            discarded: None,
+            discarded_why: None,
             directories: Vec::new(),
         };
     };
@@ -68,7 +73,9 @@ pub fn report(
         exact: held.is_some_and(|held| held.exact) && reused.is_whole(),
         reused_why: reused.why(),
         left_out: left_out(writes),
-        directories: directories(held, writes, reused),
+        discarded: discarded(plan, writes),
+        discarded_why: discarded_why(plan, writes, persisted).map(str::to_owned),
+        directories: directories(plan, held, writes, reused),
     }
 }
 
@@ -77,6 +84,7 @@ fn waiting(writes: &Writes) -> u64 {
         Writes::Committed(kept) => kept.waiting,
         Writes::Unchanged(_)
         | Writes::Lost
+        | Writes::Discarded(_)
         | Writes::TooMuch(_)
         | Writes::Refused(_)
         | Writes::Through(_) => 0,
@@ -87,7 +95,31 @@ fn left_out(writes: &Writes) -> Option<String> {
     match writes {
         Writes::Committed(kept) => kept.left_out.words(),
         Writes::Unchanged(left_out) => left_out.words(),
-        Writes::Lost | Writes::TooMuch(_) | Writes::Refused(_) | Writes::Through(_) => None,
+        Writes::Lost
+        | Writes::Discarded(_)
+        | Writes::TooMuch(_)
+        | Writes::Refused(_)
+        | Writes::Through(_) => None,
+    }
+}
+
+/// What was thrown away, all together, where that was counted.
+fn discarded(plan: &CacheMount, writes: &Writes) -> Option<Amount> {
+    match (plan.mode, writes) {
+        (CacheMode::Ro, _) => Some(Amount::default()),
+        (_, Writes::Discarded(discarded)) => Some(discarded.sum()),
+        (CacheMode::Discard | CacheMode::Commit | CacheMode::Rw, _) => None,
+    }
+}
+
+/// Why that is not all, or not known.
+fn discarded_why(plan: &CacheMount, writes: &Writes, persisted: bool) -> Option<&'static str> {
+    match (writes, discarded(plan, writes)) {
+        (Writes::Discarded(Discarded { more: true, .. }), _) => {
+            Some("more was written than could be counted")
+        }
+        (_, None) if !persisted => Some("what the build wrote was not counted"),
+        (_, Some(_) | None) => None,
     }
 }
 
@@ -110,24 +142,40 @@ fn verdict(plan: &CacheMount, writes: &Writes, succeeded: bool) -> (bool, String
         (CacheMode::Commit, Writes::Refused(why)) => {
             return (false, format!("the steps succeeded, but {why}"));
         }
-        (CacheMode::Commit, Writes::Lost | Writes::Through(_)) => (false, "the build did not succeed"),
+        (CacheMode::Commit, Writes::Lost | Writes::Discarded(_) | Writes::Through(_)) => {
+            (false, "the build did not succeed")
+        }
         (CacheMode::Rw, _) if succeeded => (true, "writes go straight to the host's directory"),
         (CacheMode::Rw, _) => {
             (true, "writes go straight to the host's directory, those of a build that failed too")
         }
         (CacheMode::Ro, _) => (false, "the build could not write into it (--cache-mode ro)"),
+        (CacheMode::Discard, Writes::Discarded(Discarded { amounts, more: false })) if amounts.is_empty() => {
+            (false, "the build wrote nothing new")
+        }
         (CacheMode::Discard, _) => match plan.share {
-            CacheShare::NineP => (false, "by 9p writes are discarded; --cache-mode commit keeps them"),
-            _ => (false, "--cache-mode discard"),
+            CacheShare::NineP => {
+                (false, "by 9p writes are discarded; QEMU_USE_VIRTIOFS=1 or --cache-mode commit keeps them")
+            }
+            CacheShare::Virtiofs | CacheShare::Bind => {
+                (false, "--cache-mode discard; --cache-mode commit keeps them")
+            }
         },
     };
     (persisted, why.into())
 }
 
-fn directories(held: Option<&Held>, writes: &Writes, reused: &Reused) -> Vec<CacheDirectory> {
+fn directories(
+    plan: &CacheMount,
+    held: Option<&Held>,
+    writes: &Writes,
+    reused: &Reused,
+) -> Vec<CacheDirectory> {
     let before = held.map(|held| &held.amounts);
     let none = Amounts::new();
     let new = match writes {
+        _ if plan.mode == CacheMode::Ro => Some(&none),
+        Writes::Discarded(discarded) => Some(&discarded.amounts),
         Writes::Committed(kept) => Some(&kept.gains),
         Writes::Unchanged(_) => Some(&none),
         Writes::Through(new) => new.as_ref(),

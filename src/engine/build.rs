@@ -10,6 +10,7 @@ use super::{
     ARCHIVE_PIECES, CANCEL_GRACE, Engine, OnFailure, Outputs, STEP_GRACE,
     archive::Archive,
     conversation::{Conversation, Wake},
+    discarded::Steps,
     failed_step, failure, named,
     output::{self, Output},
     step_cause::StepEnd,
@@ -77,6 +78,7 @@ impl Build<'_, '_> {
         self.export(talk).await?;
         self.ask_for_reads(talk).await?;
         self.engine.phases.enter("cache");
+        self.count_discarded(talk, Steps::Succeeded).await?;
         let Some(commit) = self.outputs.commit.clone() else { return Ok(None) };
         self.stage(talk, commit).await
     }

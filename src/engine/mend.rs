@@ -11,6 +11,7 @@ use super::{
     attend::Attendance,
     build::Build,
     conversation::Conversation,
+    discarded::Steps,
     failed_step::{self, WayOn},
     output::Output,
     step_cause::{StepEnd, Surroundings},
@@ -42,6 +43,10 @@ impl Build<'_, '_> {
         {
             // The failure of the step is what the user must see.
             self.engine.sink.emit(Event::Note { text: format!("the workspace could not be kept: {why:#}") });
+        }
+        // The same: the error that is told is that of the step.
+        if let Err(why) = self.count_discarded(talk, Steps::Failed).await {
+            tracing::debug!(error = %format!("{why:#}"), "what is thrown away was not counted");
         }
         Err(error)
     }

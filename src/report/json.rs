@@ -120,6 +120,8 @@ mod tests {
                 exact: true,
                 reused_why: None,
                 left_out: None,
+                discarded: amount,
+                discarded_why: None,
                 directories: vec![directory],
             }),
             Event::Artifact { package: "a".into(), path: "/a.tar.zst".into(), bytes: 1, entries: 2 },

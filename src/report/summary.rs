@@ -131,7 +131,7 @@ fn slowest(times: &[(String, Duration)]) -> String {
 
 /// `cache (commit): held 412 MiB, used 40.0 MiB, new 38.0 MiB (pip 30.0 MiB, gomodcache 8.0 MiB), kept`.
 fn cache(report: &CacheReport) -> String {
-    let CacheReport { mode, persisted, why, waiting, exact: _, reused_why, left_out, directories } = report;
+    let CacheReport { mode, why, reused_why, directories, left_out, .. } = report;
     if mode == "none" {
         return format!("cache: none ({why})");
     }
@@ -143,6 +143,40 @@ fn cache(report: &CacheReport) -> String {
         let bound = if reused_why.is_some() { "at least " } else { "" };
         parts.push(format!("used {bound}{}", words::size(bytes)));
     }
+    parts.extend(writes(report));
+    parts.extend(left_out.as_ref().map(|left_out| format!("but not {left_out}")));
+    format!("cache ({mode}): {}", parts.join(", "))
+}
+
+/// What the build wrote, and what became of it.
+fn writes(report: &CacheReport) -> Vec<String> {
+    let CacheReport { mode, persisted, why, waiting, discarded, discarded_why, directories, .. } = report;
+    let is_counted = match discarded {
+        Some(_) => true,
+        // In an empty row of amounts there is none.
+        None if *persisted => directories.is_empty() || directories.iter().any(|one| one.new.is_some()),
+        None => mode == "none",
+    };
+    let new = new(directories);
+    let fate = match (persisted, waiting) {
+        (true, 0) => "kept".into(),
+        (true, _) => format!("kept, but {why}"),
+        (false, _) => format!("not kept: {why}"),
+    };
+    match (new, discarded) {
+        _ if !is_counted => vec!["what is new was not counted".into(), fate],
+        (Some(new), Some(_)) => {
+            let bound = if discarded_why.is_some() { "at least " } else { "" };
+            vec![format!("thrown away {bound}{new}: {why}")]
+        }
+        (Some(new), None) => vec![format!("new {new}"), fate],
+        (None, Some(_)) if mode == "discard" => vec!["nothing new".into()],
+        (None, _) => vec!["nothing new".into(), fate],
+    }
+}
+
+/// `38.0 MiB (pip 30.0 MiB, gomodcache 8.0 MiB)`; `None` where there is nothing.
+fn new(directories: &[CacheDirectory]) -> Option<String> {
     let mut new: Vec<(u64, &str)> = directories
         .iter()
         .filter_map(|CacheDirectory { name, new, .. }| {
@@ -150,22 +184,8 @@ fn cache(report: &CacheReport) -> String {
         })
         .collect();
     new.sort_by_key(|&(bytes, name)| (std::cmp::Reverse(bytes), name));
-    let uncounted = *persisted && !directories.is_empty() && directories.iter().all(|one| one.new.is_none());
-    if uncounted {
-        parts.push("what is new was not counted".into());
-    } else if new.is_empty() {
-        parts.push("nothing new".into());
-    } else {
-        let total = words::size(new.iter().map(|(bytes, _)| bytes).sum());
-        let each: Vec<String> =
-            new.iter().map(|(bytes, name)| format!("{name} {}", words::size(*bytes))).collect();
-        parts.push(format!("new {total} ({})", each.join(", ")));
-    }
-    parts.push(match (persisted, waiting) {
-        (true, 0) => "kept".into(),
-        (true, _) => format!("kept, but {why}"),
-        (false, _) => format!("not kept: {why}"),
-    });
-    parts.extend(left_out.as_ref().map(|left_out| format!("but not {left_out}")));
-    format!("cache ({mode}): {}", parts.join(", "))
+    let total = words::size(new.iter().map(|(bytes, _)| bytes).sum());
+    let each: Vec<String> =
+        new.iter().map(|(bytes, name)| format!("{name} {}", words::size(*bytes))).collect();
+    (!new.is_empty()).then(|| format!("{total} ({})", each.join(", ")))
 }

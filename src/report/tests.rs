@@ -151,6 +151,8 @@ fn succeeded() -> Vec<Event> {
             exact: true,
             reused_why: None,
             left_out: None,
+            discarded: None,
+            discarded_why: None,
             directories,
         }),
         Event::Artifact {
@@ -187,6 +189,8 @@ fn failed() -> Vec<Event> {
             exact: true,
             reused_why: None,
             left_out: None,
+            discarded: None,
+            discarded_why: None,
             directories: Vec::new(),
         }),
         Event::Finished {
@@ -248,6 +252,39 @@ fn what_nobody_counted_is_not_called_nothing() {
 }
 
 #[test]
+fn what_was_thrown_away_is_said_with_the_way_to_keep_it_and_nothing_is_not() {
+    let amount = |entries, bytes| Some(Amount { entries, bytes });
+    for (new, why, expected) in [
+        (
+            amount(3, 2 << 20),
+            None,
+            "thrown away 6.0 MiB (gomodcache 2.0 MiB, npm 2.0 MiB, pip 2.0 MiB): by 9p writes are discarded\n",
+        ),
+        (
+            amount(3, 2 << 20),
+            Some("too much"),
+            "thrown away at least 6.0 MiB (gomodcache 2.0 MiB, npm 2.0 MiB, pip 2.0 MiB): by 9p ",
+        ),
+        (amount(0, 0), None, "used 42.0 MiB, nothing new\n"),
+        (None, Some("not asked"), "what is new was not counted, not kept: by 9p writes are discarded\n"),
+    ] {
+        let mut events = succeeded();
+        for event in &mut events {
+            if let Event::Cache(report) = event {
+                report.mode = "discard".into();
+                report.persisted = false;
+                report.why = "by 9p writes are discarded".into();
+                report.directories.iter_mut().for_each(|directory| directory.new = new);
+                report.discarded = new.map(|new| new.plus(new));
+                report.discarded_why = why.map(str::to_owned);
+            }
+        }
+        let text = Stage::new(Progress::Auto, None).all(events);
+        assert!(text.contains(expected), "{expected}: {text}");
+    }
+}
+
+#[test]
 fn what_waits_for_other_builds_is_not_just_called_kept() {
     let mut events = succeeded();
     for event in &mut events {
@@ -271,7 +308,7 @@ fn plain_tells_a_failure_with_the_last_lines_and_the_way_out() {
 [2/2 make] exit status 2 after 350ms
 hello-1.0-r0: failed after 4.5s (exit code 5)
   slowest steps: configure 2.3s, make 350ms
-  cache (commit): held 0 B, nothing new, not kept: the build failed
+  cache (commit): held 0 B, what is new was not counted, not kept: the build failed
 the last lines of its output (20):
 {}  | make: *** [all] Error 2
 error: step 2 (make): exit status 2

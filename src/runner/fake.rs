@@ -165,7 +165,9 @@ impl Agent {
                 | ToGuest::Input { .. }
                 | ToGuest::Resize { .. } => {}
                 ToGuest::Export { .. } => self.export(self.script.archive.clone()).await?,
-                ToGuest::ExportUpper { .. } => self.export(self.script.upper.clone()).await?,
+                ToGuest::ExportUpper { .. } | ToGuest::ListUpper { .. } => {
+                    self.export(self.script.upper.clone()).await?
+                }
                 ToGuest::Reads => {
                     self.say(&FromGuest::Reads(Reads::Counted(self.script.reads.clone()))).await?
                 }

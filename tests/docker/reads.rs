@@ -95,6 +95,21 @@ fn what_is_used_is_what_was_opened_in_every_build() {
 }
 
 #[test]
+fn what_is_thrown_away_is_said_and_how_to_keep_it() {
+    let Some(_) = daemon() else { return };
+    for run_as in ["root", "build"] {
+        let place = Place::new();
+        used::fill(&place.project().join("cache"));
+        let output = place.build(run_as, &[used::WRITE], &["--cache-mode", "discard"]);
+        assert!(output.status.success(), "{}", said(&output));
+        used::thrown_away(&said(&output), 102);
+        let output = place.build(run_as, &["touch /var/cache/melange/uses/*"], &["--cache-mode", "discard"]);
+        assert!(said(&output).lines().any(|line| line.ends_with(", nothing new")), "{}", said(&output));
+        assert_eq!(place.left(), Vec::<String>::new());
+    }
+}
+
+#[test]
 fn who_may_not_be_told_says_why() {
     let Some(_) = daemon() else { return };
     if !nix::unistd::geteuid().is_root() {

@@ -1,6 +1,6 @@
 //! The engine in mode commit, on a scripted agent: what a build wrote is kept when all of it has succeeded, and else not.
 
-use std::{collections::HashMap, fs, sync::Arc, time::Duration};
+use std::{collections::HashMap, fs, path::Path, sync::Arc, time::Duration};
 
 use kiln::{
     cache::{CommitLimit, Lease, Request, Strength, Writes},
@@ -8,7 +8,7 @@ use kiln::{
     event::{Event, Phases},
     home::Home,
     package::Limits,
-    plan::{CACHE, Plan, PlannedStep},
+    plan::{CACHE, CacheMode, CacheMount, Plan, PlannedStep},
     runner::fake::{Behaviour, Fake},
 };
 use kiln_protocol::{ExitStatus, Mount, Stdin, Step, User, World};
@@ -16,7 +16,7 @@ use tokio::sync::watch;
 
 use crate::{cache::Upper, hostile::archives, plans};
 
-fn plan(out: &std::path::Path) -> Plan {
+fn plan(directory: &Path, out: &Path) -> Plan {
     let overlay = Mount::Overlay {
         lower: vec!["/shares/cache".into()],
         upper: "/scratch/cache/upper".into(),
@@ -36,7 +36,11 @@ fn plan(out: &std::path::Path) -> Plan {
         stdin: Stdin::Null,
         timeout_ms: None,
     };
+    let cache = plain.cache.clone().map(|cache| {
+        CacheMount::new(directory.to_owned(), CacheMode::Commit, cache.share, Some(cache.sharing))
+    });
     Plan {
+        cache,
         world: World { mounts: vec![overlay], ..plain.world.clone() },
         steps: vec![PlannedStep {
             name: "work".into(),
@@ -57,11 +61,11 @@ async fn build(fake: &mut Fake, limit: CommitLimit) -> (tempfile::TempDir, anyho
     let directory = scratch.path().join("cache");
     fs::create_dir(&directory).unwrap();
     let home = Home::at(scratch.path().join("home"));
+    let plan = plan(&directory, &scratch.path().join("out"));
     let request =
         Request { directory, strength: Strength::Shared, who: "a test".into(), limit: Duration::ZERO };
     let lease = Arc::new(Lease::try_acquire(&home, &request).unwrap().unwrap());
     let (_sender, receiver) = watch::channel(None);
-    let plan = plan(&scratch.path().join("out"));
     let mut sink = |_: Event| {};
     let mut phases = Phases::begin("boot");
     let engine = Engine {
@@ -96,11 +100,15 @@ async fn a_build_that_succeeds_keeps_what_it_wrote() {
 
 #[tokio::test]
 async fn a_build_that_fails_keeps_nothing() {
-    for behaviour in [Behaviour::Ends(Vec::new(), ExitStatus::Code(1)), Behaviour::Dies] {
+    // That of a step that fails is counted.
+    for (behaviour, is_counted) in
+        [(Behaviour::Ends(Vec::new(), ExitStatus::Code(1)), true), (Behaviour::Dies, false)]
+    {
         let mut fake = Fake { steps: HashMap::from([(0, behaviour)]), ..fake() };
         let (scratch, result, writes) = build(&mut fake, CommitLimit::default()).await;
         assert!(result.is_err());
-        assert_eq!(writes, Writes::Lost);
+        assert_eq!(matches!(&writes, Writes::Discarded(found) if found.sum().entries == 1), is_counted);
+        assert_eq!(matches!(writes, Writes::Lost), !is_counted);
         assert_eq!(fs::read_dir(scratch.path().join("cache")).unwrap().count(), 0);
     }
 }

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 
 use crate::{hostile::archives, plans};
 
-fn step(index: u32, timeout: Option<Duration>) -> PlannedStep {
+pub(crate) fn step(index: u32, timeout: Option<Duration>) -> PlannedStep {
     PlannedStep {
         name: format!("step {index}"),
         package: "hello".into(),

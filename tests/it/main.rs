@@ -11,6 +11,7 @@ mod checkout;
 mod commit;
 mod completion;
 mod depth;
+mod discarded;
 mod docker;
 mod doctor;
 mod early;

@@ -61,3 +61,19 @@ pub(crate) fn reported(events: &[u8]) -> (bool, Option<String>, (u64, u64)) {
     let why = report["reused_why"].as_str().map(str::to_owned);
     (report["exact"].as_bool().expect("a boolean"), why, (amount("entries"), amount("bytes")))
 }
+
+/// A step that writes what is worth keeping, what is not, and what only looks like writing.
+pub(crate) const WRITE: &str = r#"cd /var/cache/melange
+mkdir -p pip npm/_logs; echo 12345 >pip/new; echo 1 >npm/_logs/log; echo 123 >top
+echo 1 >>uses/read; touch uses/sought; : >>uses/sent; rm uses/held"#;
+
+/// What is said of it where it is thrown away: the summary's words, and the JSON's amount.
+pub(crate) fn thrown_away(summary: &str, read_bytes: u64) {
+    let expected =
+        format!("thrown away {} B (uses {} B, pip 6 B, sources 4 B): ", read_bytes + 10, read_bytes);
+    let line = summary.lines().find(|line| line.trim_start().starts_with("cache (")).expect("a summary");
+    assert!(
+        line.contains(&expected) && line.matches("--cache-mode commit keeps them").count() == 1,
+        "{line}"
+    );
+}

@@ -277,6 +277,27 @@ fn what_is_used_is_what_was_opened_in_every_build() {
     }
 }
 
+#[test]
+fn what_is_thrown_away_is_said_and_how_to_keep_it() {
+    if !has_bwrap() {
+        return;
+    }
+    for run_as in ["root", "build"] {
+        let (_directory, project) = project();
+        used::fill(&project.join("cache"));
+        let output = build(&project, run_as, &[used::WRITE], &["--cache-mode", "discard"]);
+        assert!(output.status.success(), "{}", said(&output));
+        used::thrown_away(&said(&output), 102);
+        let output =
+            build(&project, run_as, &["touch /var/cache/melange/uses/*"], &["--cache-mode", "discard"]);
+        assert!(said(&output).lines().any(|line| line.ends_with(", nothing new")), "{}", said(&output));
+        let steps = [used::WRITE, "false"];
+        let output = build(&project, run_as, &steps, &["--cache-mode", "commit"]);
+        let failed = "pip 6 B, sources 4 B): the build did not succeed";
+        assert!(said(&output).contains(failed), "{}", said(&output));
+    }
+}
+
 /// Each line fails the step when it succeeds.
 const ESCAPES: &str = "! echo 1 > /proc/sys/kernel/core_uses_pid
 ! touch /sys/x

@@ -181,6 +181,20 @@ fn what_is_used_is_what_was_opened_by_each_share() {
 }
 
 #[test]
+fn what_is_thrown_away_is_said_and_how_to_keep_it() {
+    let directory = project("root", &[used::WRITE]);
+    used::fill(&directory.path().join("cache"));
+    let output = kiln(directory.path()).output().expect("kiln can be started");
+    assert!(output.status.success(), "{}", said(&output));
+    used::thrown_away(&said(&output), 102);
+    assert!(
+        said(&output).contains("by 9p writes are discarded; QEMU_USE_VIRTIOFS=1 or "),
+        "{}",
+        said(&output)
+    );
+}
+
+#[test]
 fn a_failed_step_gives_its_status_and_its_last_lines() {
     let directory = project("root", &["echo the last line; exit 7"]);
     let output = kiln(directory.path()).output().expect("kiln can be started");

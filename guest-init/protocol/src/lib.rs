@@ -21,7 +21,7 @@
 //!                         <-  Data*, Exported | Failed
 //! Reads                   ->
 //!                         <-  Reads
-//! ExportUpper             ->  (ends what steps have left running)
+//! ExportUpper, ListUpper  ->  (ends what steps have left running)
 //!                         <-  Data*, Exported | Failed
 //! Shutdown                ->  (the agent ends, and its world with it)
 //! ```
@@ -59,6 +59,12 @@ pub const VERSION: u32 = 11;
 
 /// In the stream of an upper directory, the extended attribute of a file that has more than one name.
 pub const LINKED: &str = "trusted.kiln.linked";
+
+/// In the stream of [`ToGuest::ListUpper`], the extended attribute with the size of a file, in decimal.
+pub const SIZE: &str = "trusted.kiln.size";
+
+/// In the same stream, the SHA-1 of a file's content (20 bytes): the agent cannot see the lower layer, and the host may compare.
+pub const DIGEST: &str = "trusted.kiln.digest";
 
 /// The name of the virtio-serial port that carries the protocol (`/sys/class/virtio-ports/*/name`).
 pub const PORT_NAME: &str = "kiln.agent";
@@ -113,6 +119,13 @@ pub enum ToGuest {
     /// refused.
     ExportUpper {
         /// The `target` of a [`Mount::Overlay`] or [`Mount::Upper`] of the world, as it stands there.
+        target: String,
+    },
+    /// Send the files and links that were written to an overlay, as one tar stream in the form of [`ToGuest::ExportUpper`], but
+    /// without their content and without directories: each file is an empty one with its size as the xattr [`SIZE`]. A file that holds what the
+    /// lower layer holds in its place is not sent, where the agent can see that; else a [`DIGEST`] comes with it. Everything that steps have left running is ended first.
+    ListUpper {
+        /// As in [`ToGuest::ExportUpper`].
         target: String,
     },
     /// End all processes, do what [`World::closing`] says, flush, and end: power off the microVM, exit in a container or sandbox.

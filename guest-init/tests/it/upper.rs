@@ -1,6 +1,6 @@
 //! What was written to an overlay, as the host gets it: from a directory that no path leads to any more.
 
-use kiln_protocol::{Access, ExitStatus, FromGuest, LINKED, Mount, ToGuest, World};
+use kiln_protocol::{Access, ExitStatus, FromGuest, LINKED, Mount, SIZE, ToGuest, World};
 use tar::EntryType;
 
 use crate::{
@@ -101,6 +101,52 @@ fn whiteouts_and_opaque_directories_have_one_form() {
         }
         let marked = seen.iter().flat_map(|(_, seen)| seen.pax.keys()).filter(|key| key.contains("overlay"));
         assert_eq!(marked.count(), 1, "{options}: {seen:?}");
+    }
+}
+
+#[test]
+fn a_list_names_what_is_other_than_below_and_holds_no_content() {
+    if !can_be_alone() {
+        return;
+    }
+    for options in ["", "userxattr", "metacopy=on"] {
+        let lower = "mkdir old; for f in stamped modes opened changed longer gone replaced same; do echo $f > old/$f; done; \
+                     head -c 200000 /dev/zero | tr '\\0' x > old/large; echo there > old/linked";
+        let mut cache = Cache::over(lower, options);
+        cache.run(
+            "touch old/stamped old/large; chmod 600 old/modes; : >> old/opened; printf CHANGED > old/changed; \
+             echo more >> old/longer; rm old/gone; echo replaced > old/new; mv old/new old/replaced; \
+             echo other! > old/new; mv old/new old/same; printf x >> old/large; mkdir -p a/b; : > a/b/empty; \
+             echo 12345 > a/first; ln a/first a/second; ln -s first a/link; mkfifo a/fifo",
+        );
+        let request = ToGuest::ListUpper { target: cache.target.clone() };
+        let (archive, entries) = exported(&mut cache.agent, &request);
+        let seen = read(&archive);
+        let size = |pax: &std::collections::BTreeMap<String, Vec<u8>>| {
+            let size = pax.get(&format!("SCHILY.xattr.{SIZE}"));
+            size.map(|size| String::from_utf8_lossy(size).into_owned())
+        };
+        let listed: Vec<_> = seen
+            .iter()
+            .filter(|(_, seen)| seen.kind != EntryType::Char)
+            .map(|(name, seen)| (String::from_utf8_lossy(name).into_owned(), size(&seen.pax)))
+            .collect();
+        let file = |name: &str, size: u64| (name.to_owned(), Some(size.to_string()));
+        let other = |name: &str| (name.to_owned(), None);
+        let expected = [
+            file("a/b/empty", 0),
+            other("a/fifo"),
+            file("a/first", 6),
+            other("a/link"),
+            file("a/second", 6),
+            file("old/changed", 7),
+            file("old/large", 200_001),
+            file("old/longer", 12),
+            file("old/same", 7),
+        ];
+        assert_eq!(listed, expected, "{options}");
+        assert!(archive.len() < 64 * 1024 && entries as usize == seen.len(), "{} {entries}", archive.len());
+        assert!(seen.iter().all(|(_, seen)| seen.content.is_empty()));
     }
 }
 
