@@ -340,9 +340,9 @@ pub struct MachineArgs {
     /// Where packages are written, below a directory for the architecture.
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, default_value = "./packages/")]
     pub out_dir: PathBuf,
-    /// The directory that every build sees at /var/cache/melange; made if it is missing; "" for none.
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, default_value = "./melange-cache/")]
-    pub cache_dir: String,
+    /// The directory that every build sees at /var/cache/melange; made if it is missing; "" for none [default: ./melange-cache/].
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub cache_dir: Option<String>,
     /// What happens to what the build writes to the cache.
     #[arg(long, value_enum, value_name = "MODE", default_value = "auto")]
     pub cache_mode: CacheModeChoice,

@@ -111,9 +111,14 @@ impl Desk {
 
     /// Who uses the cache: the holders, or what holds the lock when none of them lives any more.
     pub(super) fn users(&self) -> Result<Vec<String>> {
-        let holders = self.holders()?;
+        self.users_but(None)
+    }
+
+    fn users_but(&self, own: Option<&Path>) -> Result<Vec<String>> {
+        let holders = self.holders_but(own)?;
         let (_, lock) = self.files()?;
-        if holders.is_empty() && lock.is_held()? {
+        // Whoever has a record of their own holds the lock themselves.
+        if holders.is_empty() && own.is_none() && lock.is_held()? {
             return Ok(vec![DAEMON.to_owned()]);
         }
         Ok(holders)
@@ -126,17 +131,21 @@ impl Desk {
         Ok(!users.is_empty() && users.iter().all(is_one))
     }
 
-    /// The same in words for whoever was not let in.
-    pub(super) fn used_by(&self) -> Result<String> {
-        let users = self.users()?;
-        Ok(if users.is_empty() { "somebody who has just left".into() } else { users.join("; ") })
+    /// The same in words for whoever was not let in. `own` is their own record, if they have a lease already.
+    pub(super) fn used_by(&self, own: Option<&Path>) -> Result<String> {
+        let users = self.users_but(own)?;
+        Ok(if users.is_empty() { "a process that has just exited".into() } else { users.join("; ") })
     }
 
     /// What the living holders say of themselves; the records of others are removed.
     pub(super) fn holders(&self) -> Result<Vec<String>> {
+        self.holders_but(None)
+    }
+
+    fn holders_but(&self, own: Option<&Path>) -> Result<Vec<String>> {
         let mut words = Vec::new();
         let Ok(listing) = fs::read_dir(self.directory.join("holders")) else { return Ok(words) };
-        for entry in listing.flatten() {
+        for entry in listing.flatten().filter(|entry| own != Some(&*entry.path())) {
             let lock = LockFile::open(&entry.path())?;
             if !lock.is_held()? {
                 // best effort: another reader may have removed it. One that is just being made is made again.
@@ -170,6 +179,13 @@ impl Record {
     }
 }
 
+impl Record {
+    /// Which of the records it is.
+    pub(super) fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
 impl Drop for Record {
     fn drop(&mut self) {
         // best effort: a record whose lock has gone is removed by whoever reads it next.
@@ -200,6 +216,23 @@ mod tests {
     use std::thread;
 
     use super::*;
+
+    #[test]
+    fn who_is_not_let_in_reads_of_all_others_and_not_of_themselves() {
+        let (home, cache) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let desk = Desk::open(&Home::at(home.path()), cache.path()).unwrap();
+        let exited = "a process that has just exited";
+        assert_eq!(desk.used_by(None).unwrap(), exited);
+        let own = desk.enter(cache.path(), "own").unwrap();
+        let shown = |who| format!("pid {} ({who})", std::process::id());
+        assert_eq!(desk.used_by(None).unwrap(), shown("own"));
+        assert_eq!(desk.used_by(Some(own.path())).unwrap(), exited);
+        // Kilns in containers that share a home may have the same number.
+        let other = desk.enter(cache.path(), "other").unwrap();
+        assert_eq!(desk.used_by(Some(own.path())).unwrap(), shown("other"));
+        drop(other);
+        assert_eq!(desk.used_by(Some(own.path())).unwrap(), exited);
+    }
 
     #[test]
     fn who_shares_a_cache_is_in_nobodys_way() {

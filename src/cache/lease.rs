@@ -62,7 +62,7 @@ pub struct Lease {
     pub(super) home: Home,
     pub(super) place: Place,
     /// Removed before the lock goes.
-    _record: Record,
+    pub(super) record: Record,
     lock: LockFile,
     strength: Strength,
     /// How long its holder waits for others.
@@ -97,8 +97,8 @@ impl Lease {
     async fn wait(home: &Home, request: &Request, sink: &mut dyn Sink) -> Result<LockFile> {
         let Request { directory, strength, who: _, limit } = request.clone();
         let desk = Desk::open(home, &directory)?;
-        let (who, shown) = (desk.used_by()?, directory.display());
-        let text = format!("waits, at most {limit:?}, for the cache {shown}, which is used by {who}");
+        let (who, shown) = (desk.used_by(None)?, directory.display());
+        let text = format!("waits, at most {limit:?}, for the cache {shown}, which is in use by {who}");
         sink.emit(Event::Note { text });
         // Abandoned at the limit: the thread, and the lock should it get one, go with the program.
         let waiting = tokio::task::spawn_blocking(move || desk.wait(strength));
@@ -125,7 +125,7 @@ impl Lease {
             key: desk.key().clone(),
             home: home.clone(),
             place,
-            _record: record,
+            record,
             lock,
             strength: *strength,
             patience: *limit,
@@ -297,11 +297,11 @@ fn unusable(home: &Home, directory: &Path) -> Failure {
 }
 
 fn timed_out(home: &Home, request: &Request) -> Result<Failure> {
-    let holders = Desk::open(home, &request.directory)?.used_by()?;
+    let holders = Desk::open(home, &request.directory)?.used_by(None)?;
     Ok(Failure::new(
         Code::Timeout,
         format!(
-            "the cache {} was not free within {:?}: it is used by {holders}",
+            "the cache {} was not free within {:?}: it is in use by {holders}",
             request.directory.display(),
             request.limit
         ),

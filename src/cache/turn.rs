@@ -2,7 +2,7 @@
 //!
 //! Before it: a lease, whose holder it is that waits. It is held for as long as a merge takes, and nothing else is.
 
-use std::{path::PathBuf, process, sync::mpsc, thread, time::Duration};
+use std::{path::PathBuf, sync::mpsc, thread, time::Duration};
 
 use anyhow::{Context, Result};
 
@@ -34,6 +34,8 @@ pub struct Queue {
     home: Home,
     directory: PathBuf,
     lock: PathBuf,
+    /// The record of the lease's own holder.
+    own: PathBuf,
     limit: Duration,
 }
 
@@ -43,6 +45,7 @@ impl Queue {
             home: lease.home.clone(),
             directory: lease.directory.clone(),
             lock: lease.home.dir(LEASES)?.join(&lease.key.0).join("commit"),
+            own: lease.record.path().to_owned(),
             limit: lease.patience.max(PATIENCE),
         })
     }
@@ -85,16 +88,13 @@ impl Queue {
     fn say(&self) -> Result<()> {
         let (directory, limit, users) = (self.directory.display(), self.limit, self.users()?);
         tracing::warn!(
-            "waits, at most {limit:?}, for a commit into the cache {directory}, which is used by {users}"
+            "waits, at most {limit:?}, for a commit into the cache {directory}, which is in use by {users}"
         );
         Ok(())
     }
 
     fn users(&self) -> Result<String> {
-        let own = format!("pid {} (", process::id());
-        let mut users = Desk::open(&self.home, &self.directory)?.users()?;
-        users.retain(|who| !who.starts_with(&own));
-        Ok(if users.is_empty() { "somebody who has just left".into() } else { users.join("; ") })
+        Desk::open(&self.home, &self.directory)?.used_by(Some(&self.own))
     }
 
     fn unusable(&self) -> Failure {
@@ -113,7 +113,7 @@ impl Queue {
         Ok(Failure::new(
             Code::Timeout,
             format!(
-                "a commit into the cache {directory} did not end within {limit:?}: it is used by {}",
+                "a commit into the cache {directory} did not end within {limit:?}: it is in use by {}",
                 self.users()?
             ),
             "see what keeps that build, or raise --cache-wait; nothing was changed",

@@ -42,9 +42,6 @@ const READER_GONE: u8 = 141;
 /// A guest that no build file describes.
 const BARE: &str = "package:\n  name: guest\n  version: \"0\"\n  epoch: 0\npipeline: []\n";
 
-/// The cache directory that is taken where the command line does not name one, and that only builds make.
-const DEFAULT_CACHE: &str = "./melange-cache/";
-
 /// A command, in what, and who sits at it.
 struct Guest<'a> {
     recipe: Recipe,
@@ -109,12 +106,12 @@ fn bare() -> Result<Recipe> {
     compile::recipe(&manifest, &recipe::options(&args, vec![path], arch)?)
 }
 
-/// Nothing of the working directory is in the guest but what is asked for.
+/// Nothing of the working directory is in the guest but what is asked for: a cache that nobody has named is used, not made.
 fn bare_wishes(args: &MachineArgs, env: &Env) -> Result<Wishes> {
     let mut args = args.clone();
     args.empty_workspace |= args.source_dir.is_none();
-    if args.cache_dir == DEFAULT_CACHE && !Path::new(DEFAULT_CACHE).is_dir() {
-        args.cache_dir = String::new();
+    if args.cache_dir.is_none() && !Path::new(wishes::DEFAULT_CACHE).is_dir() {
+        args.cache_dir = Some(String::new());
     }
     wishes::wishes(&args, env, Path::new("guest.yaml"))
 }

@@ -34,10 +34,13 @@ fn accelerator(choice: AccelChoice) -> AcceleratorWish {
     }
 }
 
+/// The cache where the command line names none.
+pub(super) const DEFAULT_CACHE: &str = "./melange-cache/";
+
 /// Everything that `args` and `env` ask for. `file` is the build file: its directory is the default source.
 pub(super) fn wishes(args: &MachineArgs, env: &Env, file: &Path) -> Result<Wishes> {
     let out_dir = absolute(&args.out_dir).context("resolve --out-dir")?;
-    let cache_dir = cache::locate(&args.cache_dir)?;
+    let cache_dir = cache::locate(args.cache_dir.as_deref().unwrap_or(DEFAULT_CACHE))?;
     let source = source(args, file)?;
     check_cache(args, cache_dir.as_deref(), source.as_deref())?;
     let supplies = super::supplies::supplies(args, env)?;

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use super::{build, build_saying, has_bwrap, project, said};
+use super::{build, build_saying, has_bwrap, project, said, scratch};
 
 /// Below the cache, sorted; directories end with a slash.
 fn all(cache: &Path) -> Vec<String> {
@@ -95,5 +95,35 @@ fn what_no_commit_would_keep_is_not_called_new() {
         assert!(new("m2repository").iter().all(|new| *new == amount(0, 0)), "{mode}: {report}");
         // It is there for builds that run at the same time; a commit leaves it out.
         assert_eq!(project.join("cache/npm/_logs/log").exists(), mode == "rw");
+    }
+}
+
+#[test]
+fn a_cache_that_is_named_is_there_in_a_command_and_only_one_that_is_not_may_be_missing() {
+    if !has_bwrap() {
+        return;
+    }
+    let write = "echo x > /var/cache/melange/file";
+    for (named, made_before, expected) in [
+        (Some("./melange-cache/"), false, true),
+        (Some("./melange-cache/"), true, true),
+        (Some("melange-cache"), false, true),
+        (Some("other"), false, true),
+        (None, false, false),
+        (None, true, true),
+        (Some(""), true, false),
+    ] {
+        let (_directory, project) = project();
+        let directory = project.join(named.filter(|named| !named.is_empty()).unwrap_or("melange-cache"));
+        if made_before {
+            fs::create_dir(&directory).expect("made");
+        }
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_kiln"));
+        command.current_dir(&project).env("QEMU_DISKS_PATH", scratch(&project));
+        command.args(["run", "--runner", "bubblewrap"]);
+        command.args(named.iter().flat_map(|named| ["--cache-dir", named])).args(["--", "sh", "-c", write]);
+        let output = command.stdin(std::process::Stdio::null()).output().expect("kiln can be started");
+        assert_eq!(output.status.success(), expected, "{named:?}: {}", said(&output));
+        assert_eq!(directory.join("file").exists(), expected, "{named:?} {made_before}");
     }
 }
