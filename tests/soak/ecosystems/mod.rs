@@ -241,7 +241,8 @@ fn build_twice(name: &'static str, backend: Backend, place: &Place) {
 fn assert_hits(cell: &str, told: &Told, counting: Counting, row: &Row, others: u64) {
     let why = told.reused_why();
     match (counting, &row.reused, &why) {
-        (Counting::Exact, Some(reused), None) => {
+        // A tool that replaces what it has read (npm's index) leaves nothing to tell how much that was: then it is a least.
+        (Counting::Exact, Some(reused), why) if why.as_ref().is_none_or(|why| why.contains(REPLACED)) => {
             assert!(reused.bytes > others, "{cell} used no entry: {row:?}");
             assert!(reused.entries <= row.before.entries, "{cell}: {row:?}");
         }
@@ -249,6 +250,9 @@ fn assert_hits(cell: &str, told: &Told, counting: Counting, row: &Row, others: u
         (Counting::Exact | Counting::Impossible(_), _, _) => panic!("{cell}: {row:?}, {why:?}"),
     }
 }
+
+/// Why a count is a least.
+const REPLACED: &str = "changed, replaced or removed a file that it read";
 
 /// How a build reaches registries.
 enum Way<'p> {
