@@ -23,6 +23,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "home",
             "host",
             "image",
+            "manifest",
             "package",
             "plan",
             "process",

@@ -21,7 +21,7 @@ use anyhow::{Context as _, Result};
 use sha2::{Digest, Sha256};
 
 use super::{
-    Context, Prepared, Resolved,
+    Context, Prepared, Resolved, packages,
     prepare::{
         Backend,
         qemu::{self as microvm, Parts},
@@ -65,12 +65,17 @@ impl Prepared {
         sink: &mut dyn Sink,
         phases: &mut Phases,
     ) -> Result<Launched<'a>> {
-        let Self { resolved, request: _, gifts, lease } = self;
+        let Self { resolved, request, gifts, lease } = self;
         let (context, lease) = (context.clone(), lease.map(Arc::new));
         phases.enter("image");
         let mut interrupts = context.interrupts.clone();
+        let making = async {
+            let (Resolved { store, plan, .. }, spawner) = (&resolved, context.spawner);
+            packages::check(store, &plan.image, &request.recipe.requests, spawner, sink).await?;
+            store.ensure(&plan.image, spawner, sink).await
+        };
         let image = tokio::select! {
-            image = resolved.store.ensure(&resolved.plan.image, context.spawner, sink) => image?,
+            image = making => image?,
             error = interrupts.refuse() => return Err(error),
         };
         phases.enter("cache");

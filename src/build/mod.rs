@@ -17,6 +17,7 @@ mod launch;
 mod lease;
 mod offline;
 mod outcome;
+mod packages;
 mod prepare;
 mod request;
 pub(crate) mod source;
@@ -26,6 +27,7 @@ use std::path::Path;
 pub(crate) use launch::{Launched, agent_path, served};
 pub(crate) use lease::Leased;
 pub(crate) use outcome::BuildTask;
+pub(crate) use packages::check as check_packages;
 pub(crate) use prepare::{
     Backend, Prepared, Resolved,
     qemu::{Parts, initramfs_path},

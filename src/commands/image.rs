@@ -6,6 +6,7 @@ use anyhow::Result;
 
 use super::live::Live;
 use crate::{
+    build::check_packages,
     cli::{ImageCommand, ProgressChoice},
     env::Env,
     event::{Event, Sink},
@@ -66,6 +67,7 @@ async fn build(store: &Store, image: &str, refresh: bool, progress: ProgressChoi
     let mut live = Live::new(progress);
     let mut sink = live.clone();
     let making = super::signals::abortable(async {
+        check_packages(store, &recipe, &[], &spawner, &mut sink).await?;
         if refresh {
             store.refresh(&recipe, &spawner, &mut sink).await
         } else {

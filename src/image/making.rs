@@ -28,14 +28,14 @@ use tokio::{
 use super::{
     debian,
     locate::Compression,
-    scripts::{IN_RELEASE, MMDEBSTRAP, PACK, RELEASE, ROOT, TIDY, UNPACK, UPDATE},
+    scripts::{APT, IN_RELEASE, MMDEBSTRAP, NAMES, PACK, RELEASE, ROOT, TIDY, UNPACK, UPDATE},
     staging::Staging,
 };
 use crate::{
     event::{Event, Sink},
     exit::Failure,
     plan::{ImageRecipe, ImageSource as Source},
-    process::{Command, ExitStatus, JAIL_DIRECTORY, Jail, JailNetwork, Spawner, Stdio},
+    process::{Command, ExitStatus, JAIL_DIRECTORY, Jail, JailNetwork, Output, Spawner, Stdio},
 };
 
 /// Directories that are empty in every image: the agent mounts over them.
@@ -286,35 +286,61 @@ impl LastLines {
     }
 }
 
-/// One hash over what the distribution's InRelease files say now, as a [`Job`] writes it down: apt fetches and verifies
-/// them in a jail.
-pub(super) async fn in_release(
-    suite: &str,
-    recipe: &ImageRecipe,
-    staging: &Path,
-    variables: &[(OsString, OsString)],
-    spawner: &Spawner,
-) -> Result<String> {
-    let staging = Staging::make(staging, spawner)?;
-    let sources = debian::sources(suite, &recipe.repositories, &debian::Mirror::of_host());
-    let command = jailed(&staging, JailNetwork::Host, &format!("{IN_RELEASE}{UPDATE}"));
-    let command = command.arg(&recipe.arch).arg(debian::KEYRING).args(sources);
-    let output = spawner.output(command.envs(variables.iter().cloned()), APT_LIMIT).await;
-    staging.remove()?;
-    let output = output?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    let hash = text.lines().find_map(|line| line.strip_prefix("inrelease "));
-    match hash {
-        Some(hash) if output.status.success() => Ok(hash.to_owned()),
-        Some(_) | None => Err(Failure::host(
-            format!("the distribution cannot be asked: {}", String::from_utf8_lossy(&output.stderr).trim()),
-            "Check the network, or leave --refresh out to use the image as it is.",
-        )
-        .into()),
+/// A distribution that is asked, without anything being installed.
+pub(super) struct Question<'a> {
+    pub(super) suite: &'a str,
+    pub(super) recipe: &'a ImageRecipe,
+    /// A staging directory; does not exist yet.
+    pub(super) staging: &'a Path,
+    /// Variables of kiln's environment that apt knows.
+    pub(super) variables: &'a [(OsString, OsString)],
+    pub(super) spawner: &'a Spawner,
+}
+
+impl Question<'_> {
+    /// One hash over what the distribution's InRelease files say now, as a [`Job`] writes it down: apt fetches and verifies
+    /// them in a jail.
+    pub(super) async fn in_release(&self) -> Result<String> {
+        let output = self.ask(&format!("{IN_RELEASE}{APT}{UPDATE}"), None).await?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        let hash = text.lines().find_map(|line| line.strip_prefix("inrelease "));
+        match hash {
+            Some(hash) if output.status.success() => Ok(hash.to_owned()),
+            Some(_) | None => Err(cannot_be_asked(&output)),
+        }
+    }
+
+    /// What packages there are, and what they provide, in a file: apt fetches and verifies the indexes in a jail.
+    pub(super) async fn names(&self) -> Result<File> {
+        let file = tempfile::tempfile().context("make a file for the names of packages")?;
+        let output = self.ask(&format!("{APT}{NAMES}"), Some(copy(&file)?)).await?;
+        if output.status.success() { Ok(file) } else { Err(cannot_be_asked(&output)) }
+    }
+
+    async fn ask(&self, script: &str, names: Option<OwnedFd>) -> Result<Output> {
+        let Self { suite, recipe, staging, variables, spawner } = self;
+        let staging = Staging::make(staging, spawner)?;
+        let sources = debian::sources(suite, &recipe.repositories, &debian::Mirror::of_host());
+        let command = jailed(&staging, JailNetwork::Host, script);
+        let command = command.arg(&recipe.arch).arg(debian::KEYRING).args(sources);
+        let command = command.envs(variables.iter().cloned());
+        let command = match names {
+            Some(names) => command.fd(names, 4),
+            None => command,
+        };
+        let output = spawner.output(command, APT_LIMIT).await;
+        staging.remove()?;
+        output
     }
 }
 
-/// Some hundred KB; apt has its own time-outs and retries within.
+fn cannot_be_asked(output: &Output) -> anyhow::Error {
+    let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    let way_out = "Check the network, or leave --refresh out to use the image as it is.";
+    Failure::host(format!("the distribution cannot be asked: {said}"), way_out).into()
+}
+
+/// Some hundred KB, or ten MB; apt has its own time-outs and retries within.
 const APT_LIMIT: Duration = Duration::from_secs(180);
 
 /// What a root was made of, as the jails wrote it down; a hostile one cannot make it longer than this.

@@ -18,6 +18,7 @@ mod key;
 mod locate;
 mod making;
 mod modules;
+mod names;
 mod references;
 mod scratch;
 mod scripts;
@@ -32,6 +33,7 @@ pub use self::{
     key::Key,
     locate::locate,
     modules::{Feature, Module, ModuleSet},
+    names::Missing,
     references::references,
     scratch::scratch_disk,
     store::{Image, Record, Store},

@@ -75,18 +75,32 @@ done
 rm -rf seed
 "#;
 
-/// apt-get in the working directory, without indexes: only the InRelease files. `$1` is the architecture, `$2` the keyring, the
-/// others are lines of sources.list.
-pub(super) const UPDATE: &str = r#"
+/// apt in the working directory alone, told by `$1` of the architecture, by `$2` of the keyring, and by the others what stands in
+/// sources.list. It checks signatures and hashes as it does anywhere, and bounds what it takes.
+pub(super) const APT: &str = r#"
 architecture=$1 keyring=$2
 shift 2
 printf '%s\n' "$@" > sources.list
 mkdir -p lists/partial cache state
-apt-get -o Dir="$PWD" -o Dir::Etc::SourceList="$PWD/sources.list" -o Dir::Etc::SourceParts=/dev/null \
-  -o Dir::State="$PWD/state" -o Dir::State::Lists="$PWD/lists" -o Dir::State::Status=/dev/null -o Dir::Cache="$PWD/cache" \
-  -o Dir::Etc::Trusted="$keyring" -o Dir::Etc::TrustedParts=/dev/null \
-  -o APT::Architecture="$architecture" -o APT::Architectures="$architecture" \
-  -o Acquire::Languages=none -o Acquire::IndexTargets::deb::Packages::DefaultEnabled=false -o APT::Sandbox::User= \
-  -o APT::Update::Error-Mode=any update >&2
+apt() {
+  program=$1
+  shift
+  "$program" -o Dir="$PWD" -o Dir::Etc::SourceList="$PWD/sources.list" -o Dir::Etc::SourceParts=/dev/null \
+    -o Dir::State="$PWD/state" -o Dir::State::Lists="$PWD/lists" -o Dir::State::Status=/dev/null -o Dir::Cache="$PWD/cache" \
+    -o Dir::Etc::Trusted="$keyring" -o Dir::Etc::TrustedParts=/dev/null \
+    -o APT::Architecture="$architecture" -o APT::Architectures="$architecture" \
+    -o Acquire::Languages=none -o APT::Sandbox::User= -o APT::Update::Error-Mode=any "$@"
+}
+"#;
+
+/// After [`APT`]: without indexes, only the InRelease files.
+pub(super) const UPDATE: &str = r#"
+apt apt-get -o Acquire::IndexTargets::deb::Packages::DefaultEnabled=false update >&2
 in_release lists
+"#;
+
+/// After [`APT`]: the names of all packages and what they provide, to descriptor 4.
+pub(super) const NAMES: &str = r#"
+apt apt-get -qq update >&2
+apt apt-cache dumpavail | sed -n 's/^Package: //p; s/^Provides: //p' >&4
 "#;

@@ -29,7 +29,7 @@ use sha2::{Digest, Sha256};
 
 use super::{
     key::{self, Key},
-    making::{self, Job},
+    making::{self, Job, Question},
     staging,
 };
 use crate::{
@@ -53,6 +53,8 @@ const VARIABLES: [&str; 5] = ["http_proxy", "https_proxy", "ftp_proxy", "no_prox
 pub struct Store {
     images: PathBuf,
     memos: PathBuf,
+    /// Lists of what distributions have.
+    pub(super) names: PathBuf,
     scratch: PathBuf,
     variables: Vec<(OsString, OsString)>,
 }
@@ -98,7 +100,13 @@ impl Store {
         let scratch = std::path::absolute(scratch).with_context(|| format!("find {}", scratch.display()))?;
         let set = |name: &str| env.get(name).map(|value| (OsString::from(name), value.to_owned()));
         let variables = VARIABLES.iter().filter_map(|name| set(name)).collect();
-        Ok(Self { images: home.dir("images")?, memos: home.dir("memos")?, scratch, variables })
+        Ok(Self {
+            images: home.dir("images")?,
+            memos: home.dir("memos")?,
+            names: home.dir("packages")?,
+            scratch,
+            variables,
+        })
     }
 
     /// The key of a recipe. A tar that was not seen before is read; of a directory every entry is looked at.
@@ -153,15 +161,28 @@ impl Store {
         self.sweep_attempts();
         let _lock = self.lock(&key, recipe, sink).await?;
         if let Some(image) = self.read(&key)? {
-            let staging =
-                self.scratch.join(format!("kiln-apt-{}-{}", &key.as_str()[..16], std::process::id()));
-            let now = making::in_release(suite, recipe, &staging, &self.variables, spawner).await?;
+            let staging = self.question_staging(&key);
+            let now = self.question(suite, recipe, &staging, spawner).in_release().await?;
             if image.record.in_release.as_deref() == Some(now.as_str()) {
                 tell(sink, recipe, ImageState::Present);
                 return Ok(image);
             }
         }
         self.make(&key, recipe, spawner, sink).await
+    }
+
+    pub(super) fn question_staging(&self, key: &Key) -> PathBuf {
+        self.scratch.join(format!("kiln-apt-{}-{}", &key.as_str()[..16], std::process::id()))
+    }
+
+    pub(super) fn question<'q>(
+        &'q self,
+        suite: &'q str,
+        recipe: &'q ImageRecipe,
+        staging: &'q Path,
+        spawner: &'q Spawner,
+    ) -> Question<'q> {
+        Question { suite, recipe, staging, variables: &self.variables, spawner }
     }
 
     /// All images, by key.
@@ -211,7 +232,7 @@ impl Store {
         Ok(image)
     }
 
-    fn read(&self, key: &Key) -> Result<Option<Image>> {
+    pub(super) fn read(&self, key: &Key) -> Result<Option<Image>> {
         let entry = self.images.join(key.as_str());
         let path = entry.join("root.erofs");
         let text = match fs::read_to_string(entry.join("image.json")) {

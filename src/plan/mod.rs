@@ -48,12 +48,13 @@ pub use capability::{
 };
 pub use cargo::CARGO_MADE;
 pub use cgroup::Cgroup;
+pub(crate) use image::is_debian_name;
 pub use image::{
     FORMS as IMAGE_FORMS, ImageRecipe, Reference as ImageReference, Source as ImageSource,
     unsupported as unsupported_image,
 };
 pub use interactive::{Wanted, command, shell_in_place_of};
-pub use packages::{Mapped, SUITES, debian_packages, known_packages, map_packages};
+pub use packages::{Mapped, SUITES, debian_packages, known_packages, map_packages, requests_for};
 pub use quantity::{Bytes, parse_bytes};
 pub use repositories::{InsecureRepositories, allowed_repositories};
 pub use resolve::{Facts, PlatformFacts, TCG_SLOWNESS, resolve};

@@ -439,6 +439,18 @@ pub fn map_packages(
     Ok(mapped)
 }
 
+/// The requests of a build file that a package of Debian's stands for.
+pub fn requests_for<'r>(
+    requests: &'r [PackageRequest],
+    package: &str,
+    suite: &str,
+) -> impl Iterator<Item = &'r PackageRequest> {
+    requests.iter().filter(move |request| {
+        find(&Wanted::parse(&request.name), suite)
+            .is_some_and(|found| found.packages.iter().any(|found| found == package))
+    })
+}
+
 impl Mapped {
     /// Adds what a name stands for; whether that is known.
     fn add(&mut self, written: &str, suite: &str) -> bool {

@@ -1,6 +1,10 @@
 //! What can be known to be wrong is said before anything starts: on a machine without QEMU, where only that comes later.
 
-use std::{fs, os::unix::fs::symlink};
+use std::{
+    fs,
+    os::unix::fs::symlink,
+    time::{Duration, SystemTime},
+};
 
 use crate::errors::Bare;
 
@@ -80,4 +84,86 @@ fn a_wait_for_the_cache_comes_after_all_that_can_be_refused() {
         assert!(said.starts_with("error: "), "{said}");
     }
     drop(held);
+}
+
+/// Packages that a list says Debian has, in the form in which kiln keeps it.
+fn list(bare: &Bare, names: &[&str], age: Duration) {
+    let mut names = names.to_vec();
+    names.sort_unstable();
+    let path = bare.write("home/packages/bookworm-amd64", format!("kiln packages 1\n{}\n", names.join("\n")));
+    fs::File::open(path).unwrap().set_modified(SystemTime::now() - age).unwrap();
+}
+
+const PACKAGES: &str = "package: {name: sample, version: '1', epoch: 0}
+environment:
+  contents:
+    packages:
+      - build-base
+      - jq
+      - py3-pyyaml
+pipeline:
+  - uses: go/build
+    with: {packages: ., output: x}
+";
+
+/// There is neither mmdebstrap nor apt here: that nothing was begun shows in what is not said of them.
+#[test]
+fn a_package_that_debian_does_not_have_is_found_before_a_root_is_made() {
+    let bare = Bare::new();
+    if !bare.real("bwrap") {
+        return;
+    }
+    bare.write("project/file.yaml", PACKAGES);
+    let known = ["build-essential", "git", "jq", "python3-yaml", "golang-go", "ca-certificates", "busybox"];
+    let without = |gone: &[&str]| {
+        let mut names: Vec<&str> = known.iter().filter(|name| !gone.contains(name)).copied().collect();
+        names.extend(["jqq", "python3-yamlish"]);
+        list(&bare, &names, Duration::ZERO);
+    };
+    let build = ["build", "--runner", "bubblewrap", "--cache-dir", "", "file.yaml"];
+    without(&["jq", "python3-yaml", "golang-go"]);
+    let said = bare.error_of(bare.kiln(&build), 3);
+    for part in [
+        "file.yaml:6:9: Debian bookworm has no package `jq`\n",
+        "did you mean `jqq`? Otherwise leave it out, ",
+        "file.yaml:7:9: Debian bookworm has no package `python3-yaml`, which stands for `py3-pyyaml`\n",
+        "the pipeline `go/build` needs the package `go`: Debian bookworm has no package `golang-go`",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+
+    // What the command line asks for has no place in a file.
+    without(&[]);
+    let with = |image| [&build[..], &["--image", image]].concat();
+    let said = bare.error_of(bare.kiln(&with("debian:bookworm+build-essentials,nosuch")), 2);
+    let expected = "error: --image: Debian bookworm has no package build-essentials, nosuch\n\
+                    way out: did you mean `build-essential`? Otherwise name one of Debian's packages\n";
+    assert_eq!(said, expected);
+    for (arguments, code) in [
+        (&["image", "build", "debian:bookworm+nosuch"][..], 2),
+        (&["run", "--runner", "bubblewrap", "--image", "debian:bookworm+nosuch", "--", "true"], 125),
+    ] {
+        let said = bare.said(&bare.kiln(arguments).output().unwrap(), code);
+        assert!(said.contains("--image: Debian bookworm has no package nosuch"), "{said}");
+    }
+}
+
+#[test]
+fn where_the_distribution_cannot_be_asked_whoever_makes_the_root_finds_out() {
+    let bare = Bare::new();
+    if !bare.real("bwrap") {
+        return;
+    }
+    bare.write("project/file.yaml", PACKAGES);
+    let build = ["build", "--runner", "bubblewrap", "--cache-dir", "", "file.yaml"];
+    // Without a list, with one that is too old to be believed in what it lacks, and with one that is damaged.
+    for prepare in [
+        |_: &Bare| {},
+        |bare: &Bare| list(bare, &["build-essential"], Duration::from_secs(7200)),
+        |bare: &Bare| drop(bare.write("home/packages/bookworm-amd64", "\0")),
+    ] {
+        prepare(&bare);
+        let said = bare.error_of(bare.kiln(&build), 4);
+        assert!(!said.contains("has no package") && said.contains("is not installed"), "{said}");
+    }
 }

@@ -38,7 +38,7 @@ impl Bare {
         self.root.path().join(path)
     }
 
-    fn write(&self, path: &str, content: impl AsRef<[u8]>) -> PathBuf {
+    pub(crate) fn write(&self, path: &str, content: impl AsRef<[u8]>) -> PathBuf {
         let path = self.at(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, content).unwrap();
@@ -52,7 +52,7 @@ impl Bare {
     }
 
     /// A program of this machine.
-    fn real(&self, name: &str) -> bool {
+    pub(crate) fn real(&self, name: &str) -> bool {
         let there = find_program(&Env::of_process(), name);
         if there.is_none() {
             skip(&format!("{name} is not installed"));

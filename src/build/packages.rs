@@ -1,0 +1,69 @@
+//! Packages that Debian does not have: said before an image is made, with their places in the build file.
+
+use anyhow::Result;
+
+use crate::{
+    compile::PackageRequest,
+    event::Sink,
+    exit::Failure,
+    image::{Missing, Store},
+    manifest::{Diagnostic, Diagnostics, nearest},
+    plan::{ImageRecipe, ImageSource, requests_for},
+    process::Spawner,
+};
+
+/// So many names are compared at once.
+const PIECE: usize = 2000;
+
+/// Asks the distribution, if need be and if it can be asked. `requests` are those of a build file.
+///
+/// # Errors
+/// A failure of the build file (3) for what it asks for; one of usage (2) for what the command line does.
+pub(crate) async fn check(
+    store: &Store,
+    recipe: &ImageRecipe,
+    requests: &[PackageRequest],
+    spawner: &Spawner,
+    sink: &mut dyn Sink,
+) -> Result<()> {
+    let ImageSource::Debian { suite } = &recipe.source else { return Ok(()) };
+    let missing = store.missing_packages(recipe, spawner, sink).await?;
+    refused(&missing, suite, requests).map_or(Ok(()), |failure| Err(failure.into()))
+}
+
+fn refused(missing: &Missing, suite: &str, requests: &[PackageRequest]) -> Option<Failure> {
+    let Missing { packages, known } = missing;
+    let first = packages.first()?;
+    let asked = |package| {
+        let fault = move |request| fault(request, package, suite, known);
+        requests_for(requests, package, suite).map(fault)
+    };
+    let faults: Vec<Diagnostic> = packages.iter().flat_map(|package| asked(package)).collect();
+    if !faults.is_empty() {
+        return Some(Diagnostics(faults).sorted().into());
+    }
+    let what = format!("--image: Debian {suite} has no package {}", packages.join(", "));
+    Some(Failure::usage(what, format!("{}name one of Debian's packages", did_you_mean(first, known))))
+}
+
+fn fault(request: &PackageRequest, package: &str, suite: &str, known: &[String]) -> Diagnostic {
+    let PackageRequest { name, source, at, definition } = request;
+    let needs = definition.as_ref().map_or(String::new(), |definition| {
+        format!("the pipeline `{definition}` needs the package `{name}`: ")
+    });
+    let message = match package == &**name {
+        true => format!("{needs}Debian {suite} has no package `{package}`"),
+        false => format!("{needs}Debian {suite} has no package `{package}`, which stands for `{name}`"),
+    };
+    let hint = format!(
+        "{}leave it out, take another suite (--image debian:SUITE), or give a prepared root (--image DIRECTORY|TAR)",
+        did_you_mean(package, known)
+    );
+    source.diagnostic(*at, message).hint(hint)
+}
+
+fn did_you_mean(package: &str, known: &[String]) -> String {
+    let known: Vec<&str> = known.iter().map(String::as_str).collect();
+    let best: Vec<&str> = known.chunks(PIECE).filter_map(|piece| nearest(package, piece)).collect();
+    nearest(package, &best).map_or(String::new(), |near| format!("did you mean `{near}`? Otherwise "))
+}

@@ -1,0 +1,213 @@
+//! Which packages a distribution has: a list of their names, asked for once and kept, so that a name that it does not have is
+//! found before a root is made of the others.
+//!
+//! `<home>/packages/SUITE-ARCH[-KEY]`: a line that says what it is, then the names in their order. A list that has all that is asked
+//! for is right however old it is; what it lacks is asked for again when it has an age. Where the distribution cannot be asked, nothing is
+//! known, and mmdebstrap finds out.
+
+use std::{
+    fs::{self, File},
+    io::{Read, Seek},
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime},
+};
+
+use anyhow::{Context, Result, ensure};
+use sha2::{Digest, Sha256};
+
+use super::{
+    key::Key,
+    store::{Store, write_atomically},
+};
+use crate::{
+    event::{Event, Sink},
+    plan::{ImageRecipe, ImageSource as Source, is_debian_name},
+    process::Spawner,
+};
+
+/// The first line of a list.
+const HEAD: &str = "kiln packages 1";
+
+/// So long a distribution is taken to have no new packages.
+const FRESH: Duration = Duration::from_secs(3600);
+
+/// Lists that nobody has asked for so long go.
+const FORGOTTEN: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// A distribution is no larger: Debian has 1.5 MB of names.
+const MOST_BYTES: u64 = 64 << 20;
+
+/// What a recipe asks for and its distribution does not have.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Missing {
+    /// The names.
+    pub packages: Vec<String>,
+    /// Those that there are.
+    pub known: Vec<String>,
+}
+
+impl Store {
+    /// What a recipe asks for and its distribution does not have; nothing where that is not known, or the image is there.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn missing_packages(
+        &self,
+        recipe: &ImageRecipe,
+        spawner: &Spawner,
+        sink: &mut dyn Sink,
+    ) -> Result<Missing> {
+        let Source::Debian { suite } = &recipe.source else { return Ok(Missing::default()) };
+        let Some(list) = List::of(&self.names, recipe) else { return Ok(Missing::default()) };
+        let key = self.key(recipe)?;
+        if self.read(&key)?.is_some() {
+            return Ok(Missing::default());
+        }
+        match list.missing(recipe) {
+            Some(missing) if missing.packages.is_empty() || list.is_fresh() => return Ok(missing),
+            Some(_) | None => {}
+        }
+        sink.emit(Event::Note { text: format!("ask Debian {suite} which packages it has") });
+        sweep(&self.names);
+        let staging = self.question_staging(&key);
+        let asked = self.question(suite, recipe, &staging, spawner).names().await;
+        if let Err(error) = asked.and_then(|said| list.keep(said)) {
+            // mmdebstrap asks as well, and says more.
+            tracing::debug!(error = %format!("{error:#}"), "which packages there are is not known");
+            return Ok(Missing::default());
+        }
+        Ok(list.missing(recipe).unwrap_or_default())
+    }
+}
+
+/// The list of a recipe's distribution.
+struct List {
+    path: PathBuf,
+}
+
+impl List {
+    /// In the directory of lists; none of a recipe that installs nothing.
+    fn of(directory: &Path, recipe: &ImageRecipe) -> Option<Self> {
+        let ImageRecipe { source: Source::Debian { suite }, packages, repositories, arch } = recipe else {
+            return None;
+        };
+        if packages.is_empty() {
+            return None;
+        }
+        let mut name = format!("{suite}-{arch}");
+        if !repositories.is_empty() {
+            let key = Key::from(Sha256::new_with_prefix(repositories.join("\n")));
+            name += &format!("-{key}");
+        }
+        Some(Self { path: directory.join(name) })
+    }
+
+    /// What of a recipe's packages the list lacks; `None` where there is no list.
+    fn missing(&self, recipe: &ImageRecipe) -> Option<Missing> {
+        let text = fs::read_to_string(&self.path).ok()?;
+        let known: Vec<&str> = text.strip_prefix(HEAD)?.lines().filter(|name| !name.is_empty()).collect();
+        let is_missing = |name: &&String| known.binary_search(&name.as_str()).is_err();
+        let packages: Vec<String> = recipe.packages.iter().filter(is_missing).cloned().collect();
+        if packages.is_empty() {
+            return Some(Missing::default());
+        }
+        Some(Missing { packages, known: known.into_iter().map(str::to_owned).collect() })
+    }
+
+    /// Whether it is so new that there is no need to ask again.
+    fn is_fresh(&self) -> bool {
+        age(&self.path).is_some_and(|age| age < FRESH)
+    }
+
+    /// Keeps what apt has said: a name, or several with commas and versions, a line.
+    fn keep(&self, mut said: File) -> Result<()> {
+        said.rewind().context("read the list of packages")?;
+        let mut bytes = Vec::new();
+        said.take(MOST_BYTES + 1).read_to_end(&mut bytes).context("read the list of packages")?;
+        ensure!(bytes.len() as u64 <= MOST_BYTES, "the list of packages is longer than {MOST_BYTES} bytes");
+        let text = String::from_utf8_lossy(&bytes);
+        let mut names: Vec<&str> = text.lines().flat_map(names).filter(|name| is_debian_name(name)).collect();
+        names.sort_unstable();
+        names.dedup();
+        ensure!(!names.is_empty(), "the list of packages is empty");
+        write_atomically(&self.path, format!("{HEAD}\n{}\n", names.join("\n")).as_bytes())
+    }
+}
+
+/// The names of a line.
+fn names(line: &str) -> impl Iterator<Item = &str> {
+    line.split(',').filter_map(|one| one.split_whitespace().next()).map(|name| {
+        // Of an architecture, perhaps.
+        name.split_once(':').map_or(name, |(name, _)| name)
+    })
+}
+
+fn age(path: &Path) -> Option<Duration> {
+    let changed = fs::metadata(path).and_then(|metadata| metadata.modified()).ok()?;
+    SystemTime::now().duration_since(changed).ok()
+}
+
+/// Removes lists that are out of use.
+fn sweep(directory: &Path) {
+    let old = |path: &PathBuf| age(path).is_some_and(|age| age > FORGOTTEN);
+    let lists = fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path());
+    for path in lists.filter(old) {
+        // best effort: another kiln was faster, or it stays.
+        let _ = fs::remove_file(path);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn recipe(packages: &[&str], repositories: &[&str]) -> ImageRecipe {
+        let owned = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect();
+        let source = Source::Debian { suite: "bookworm".into() };
+        ImageRecipe::new(source, owned(packages), owned(repositories), "amd64").expect("valid")
+    }
+
+    fn file(text: &str) -> File {
+        let mut file = tempfile::tempfile().expect("a file");
+        file.write_all(text.as_bytes()).expect("written");
+        file
+    }
+
+    #[test]
+    fn what_a_list_lacks_is_missing_and_without_a_list_nothing_is_known() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let asked = recipe(&["make", "nosuch", "awk", "libc6"], &[]);
+        let list = List::of(directory.path(), &asked).expect("it installs something");
+        assert_eq!((list.missing(&asked), list.is_fresh()), (None, false));
+        // Names and what they provide, as apt has them; and what a hostile one might say.
+        list.keep(file("make\nmawk\nawk, mawk:any (= 1), x-editor\n../../etc\nlibc6\n\u{1b}[2J\n\0\n"))
+            .expect("kept");
+        let known = ["awk", "libc6", "make", "mawk", "x-editor"].map(str::to_owned).to_vec();
+        assert_eq!(list.missing(&asked), Some(Missing { packages: vec!["nosuch".into()], known }));
+        assert_eq!(list.missing(&recipe(&["make", "awk"], &[])), Some(Missing::default()));
+        assert!(list.is_fresh());
+        for nothing in ["", "\n\n", "../x\n"] {
+            assert!(list.keep(file(nothing)).is_err(), "{nothing:?}");
+        }
+        assert!(list.missing(&asked).is_some(), "what was kept is there still");
+    }
+
+    #[test]
+    fn each_distribution_has_a_list_of_its_own_and_old_ones_go() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = |recipe: &ImageRecipe| List::of(directory.path(), recipe).map(|list| list.path);
+        assert_eq!(path(&recipe(&[], &[])), None);
+        assert_eq!(path(&recipe(&["make"], &[])), Some(directory.path().join("bookworm-amd64")));
+        let other = path(&recipe(&["make"], &["deb http://r.example/ x main"]));
+        assert!(other.as_ref().is_some_and(|other| other.to_string_lossy().len() > 70), "{other:?}");
+
+        for (name, days) in [("old", 31), ("new", 29)] {
+            let file = File::create(directory.path().join(name)).expect("made");
+            file.set_modified(SystemTime::now() - Duration::from_secs(days * 24 * 3600)).expect("set");
+        }
+        sweep(directory.path());
+        assert!(directory.path().join("new").exists() && !directory.path().join("old").exists());
+    }
+}
