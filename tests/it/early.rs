@@ -67,7 +67,7 @@ fn a_wait_for_the_cache_comes_after_all_that_can_be_refused() {
         directory: cache,
         strength: kiln::cache::Strength::Exclusive,
         who: "another".into(),
-        limit: std::time::Duration::ZERO,
+        limit: Duration::ZERO,
     };
     let home = kiln::home::Home::at(bare.at("home"));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
