@@ -27,10 +27,10 @@ use tokio::{
 
 use self::raw::Raw;
 use crate::{
+    backend::Eventually,
     engine::{self, ReaderGone, Typed},
     exit::Failure,
     process::{Terminals, watch},
-    runner::Eventually,
 };
 
 /// What a terminal has whose size does not tell.

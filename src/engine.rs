@@ -43,11 +43,11 @@ pub use gifts::Gifts;
 pub use mask::SHORTEST as SHORTEST_MASKED;
 
 use crate::{
+    backend::{Launched, Runner},
     cache::{Reused, Writes},
     event::{Event, Phase, Phases, Sink, Status},
     package::Limits,
     plan::{Plan, Platform},
-    runner::{Launched, Runner},
 };
 use attend::Attendance;
 use build::Build;

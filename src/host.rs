@@ -3,12 +3,7 @@
 //! Before it: [`crate::env`] and [`crate::process`], by which programs are asked for their versions. After it: the plan, which
 //! sees values only. It must not decide what is run.
 
-pub mod accelerator;
-pub mod bubblewrap;
 pub mod cgroup;
-pub mod docker;
-pub mod qemu;
-pub mod virtiofsd;
 
 use std::{
     env::consts::ARCH,
@@ -16,6 +11,7 @@ use std::{
     os::unix::fs::{MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
     thread::available_parallelism,
+    time::Duration,
 };
 
 use nix::unistd::{User, getegid, geteuid};
@@ -70,10 +66,10 @@ fn tsc_khz() -> Option<u32> {
 }
 
 /// The directory of [`Home`](crate::home::Home) for what was found out about files.
-const MEMOS: &str = "memos";
+pub(crate) const MEMOS: &str = "memos";
 
 /// What changes with a file: no program can set its change time back.
-fn identity(path: &Path) -> Option<[i64; 5]> {
+pub(crate) fn identity(path: &Path) -> Option<[i64; 5]> {
     let metadata = fs::metadata(path).ok()?;
     let (device, inode, size) = (metadata.dev(), metadata.ino(), metadata.size());
     let whole = [device, inode, size].map(|number| number.cast_signed());
@@ -85,7 +81,7 @@ pub fn find_program(env: &Env, name: &str) -> Option<PathBuf> {
     env.search_path().map(|dir| dir.join(name)).find(|path| is_executable(path))
 }
 
-fn is_executable(path: &Path) -> bool {
+pub(crate) fn is_executable(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
 }
 
@@ -115,6 +111,64 @@ fn limit_files(line: &str) -> Vec<String> {
         _ => return Vec::new(),
     };
     Path::new(path).ancestors().map(|group| format!("{mount}{}/{file}", group.display())).collect()
+}
+
+/// The command that allows user namespaces to ordinary users, by the setting below `settings` (`/proc/sys`) that forbids
+/// them; all of them where none says so.
+pub fn allow_namespaces(settings: &Path) -> String {
+    let forbids = |Setting { file, value, .. }: &&Setting| {
+        fs::read_to_string(settings.join(file)).is_ok_and(|text| text.trim() == *value)
+    };
+    let command = |Setting { file, allows, whose, .. }: &Setting| {
+        format!("sysctl -w {}={allows} ({whose})", file.replace('/', "."))
+    };
+    match SETTINGS.iter().find(forbids) {
+        Some(setting) => command(setting),
+        None => format!(
+            "{}; in a container, start that with --security-opt seccomp=unconfined",
+            SETTINGS.iter().map(command).collect::<Vec<_>>().join(", or ")
+        ),
+    }
+}
+
+/// A file below `/proc/sys` that may forbid user namespaces.
+struct Setting {
+    file: &'static str,
+    /// What it holds then.
+    value: &'static str,
+    /// What it has to hold.
+    allows: &'static str,
+    whose: &'static str,
+}
+
+const SETTINGS: [Setting; 3] = [
+    Setting {
+        file: "kernel/apparmor_restrict_unprivileged_userns",
+        value: "1",
+        allows: "0",
+        whose: "AppArmor's rule, on Ubuntu since 24.04",
+    },
+    Setting {
+        file: "kernel/unprivileged_userns_clone",
+        value: "0",
+        allows: "1",
+        whose: "Debian's own switch",
+    },
+    Setting { file: "user/max_user_namespaces", value: "0", allows: "10000", whose: "the kernel's limit" },
+];
+
+/// For a program that prints its version and ends; generous, since a cold disk or a busy machine is no defect of the program.
+pub(crate) const VERSION_LIMIT: Duration = Duration::from_secs(20);
+
+/// The first `number.number[.number]` of a text: `QEMU emulator version 7.2.22 (Debian …)`.
+pub(crate) fn parse_version(text: &str) -> Option<(u32, u32, u32)> {
+    text.split_ascii_whitespace().find_map(|word| {
+        let word = word.strip_prefix('v').unwrap_or(word);
+        let word = word.split(|c: char| !c.is_ascii_digit() && c != '.').next()?;
+        let mut numbers = word.split('.').map(str::parse);
+        let (major, minor) = (numbers.next()?.ok()?, numbers.next()?.ok()?);
+        Some((major, minor, numbers.next().and_then(Result::ok).unwrap_or(0)))
+    })
 }
 
 #[cfg(test)]

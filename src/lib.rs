@@ -13,6 +13,7 @@
 //! * `process` is the only place that starts processes, `report` the only one that prints.
 
 pub mod agent;
+pub mod backend;
 mod build;
 pub mod cache;
 pub mod cli;
@@ -38,7 +39,6 @@ pub mod plan;
 pub mod process;
 pub mod report;
 pub mod rundir;
-pub mod runner;
 pub mod secret;
 pub mod share;
 pub mod sources;

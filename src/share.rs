@@ -1,10 +1,11 @@
 //! Host directories served to a guest.
 //!
-//! Before it: [`crate::host::virtiofsd`], and a run directory. After it: the runner, which hands the connected descriptor to
+//! Before it: [`virtiofsd`], and a run directory. After it: the runner, which hands the connected descriptor to
 //! QEMU. It must not know how QEMU is told.
 
 pub mod arguments;
 pub mod spawned;
+pub mod virtiofsd;
 
 use std::path::PathBuf;
 

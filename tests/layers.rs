@@ -10,6 +10,13 @@ use std::{
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("agent", &[]),
     (
+        "backend",
+        &[
+            "agent", "cache", "env", "event", "exit", "home", "host", "image", "logfile", "plan", "process",
+            "rundir", "share",
+        ],
+    ),
+    (
         "build",
         &[
             "cache",
@@ -29,7 +36,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "process",
             "report",
             "rundir",
-            "runner",
+            "backend",
             "secret",
             "share",
             "sources",
@@ -41,15 +48,15 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("commands", ALL),
     ("compile", &["ecosystem", "exit", "manifest", "pipelines"]),
     ("ecosystem", &[]),
-    ("console", &["engine", "exit", "process", "runner"]),
+    ("console", &["engine", "exit", "process", "backend"]),
     ("control", &[]),
-    ("engine", &["agent", "cache", "control", "event", "exit", "package", "plan", "runner"]),
+    ("engine", &["agent", "cache", "control", "event", "exit", "package", "plan", "backend"]),
     ("env", &["exit"]),
     ("event", &["exit"]),
     ("exit", &[]),
     ("guest", &[]),
     ("home", &["env", "exit"]),
-    ("host", &["env", "exit", "home", "process"]),
+    ("host", &["env", "exit"]),
     ("image", &["env", "event", "exit", "home", "host", "plan", "process", "rundir"]),
     ("input", &[]),
     ("logfile", &[]),
@@ -60,13 +67,9 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("process", &["exit", "logfile"]),
     ("report", &["control", "event", "exit", "logfile"]),
     ("rundir", &["env", "exit", "home", "process"]),
-    (
-        "runner",
-        &["agent", "cache", "event", "exit", "image", "logfile", "plan", "process", "rundir", "share"],
-    ),
     ("secret", &["env", "exit", "input", "plan"]),
     ("sources", &["cache", "compile", "event", "exit", "process"]),
-    ("share", &["exit", "host", "plan", "process", "rundir"]),
+    ("share", &["env", "exit", "home", "host", "plan", "process", "rundir"]),
     ("trust", &["env", "exit", "input"]),
 ];
 
@@ -182,12 +185,12 @@ fn a_backend_does_not_know_its_siblings() {
     let siblings = ["qemu", "docker", "bubblewrap", "fake"];
     for (module, path) in files() {
         let inside = path.strip_prefix(source()).expect("it is below src").to_string_lossy().into_owned();
-        let own = siblings.iter().find(|name| inside.starts_with(&format!("runner/{name}")));
-        let Some(own) = own.filter(|_| module == "runner") else { continue };
+        let own = siblings.iter().find(|name| inside.starts_with(&format!("backend/{name}")));
+        let Some(own) = own.filter(|_| module == "backend") else { continue };
         for other in siblings.iter().filter(|name| *name != own) {
             let code = code(&path);
             assert!(!code.contains(&format!("super::{other}")), "{inside} knows {other}");
-            assert!(!code.contains(&format!("runner::{other}")), "{inside} knows {other}");
+            assert!(!code.contains(&format!("backend::{other}")), "{inside} knows {other}");
         }
     }
 }

@@ -28,16 +28,15 @@ use super::{
     },
 };
 use crate::{
+    backend::{Runner, bubblewrap, docker, qemu},
     cache::{self, Held, Lease},
     engine::Gifts,
     event::{Phases, Sink},
     guest,
     home::{self, Home},
-    host,
     image::{Image, Key, Tree, scratch_disk},
     plan::{CacheSharing, Cgroup, Plan, Platform, RunnerKind},
     report, rundir,
-    runner::{Runner, bubblewrap, docker, qemu},
     share::{self, spawned::Server},
 };
 
@@ -142,7 +141,7 @@ impl<'a> Launch<'_, 'a> {
     fn bubblewrap(
         &self,
         plan: &Plan,
-        found: &host::bubblewrap::Bubblewrap,
+        found: &bubblewrap::probe::Bubblewrap,
         root: PathBuf,
         tree: Option<Tree>,
     ) -> Result<bubblewrap::Bubblewrap<'a>> {
@@ -166,7 +165,7 @@ impl<'a> Launch<'_, 'a> {
 
     async fn docker(
         &self,
-        found: &host::docker::Docker,
+        found: &docker::probe::Docker,
         image: &Image,
         sink: &mut dyn Sink,
     ) -> Result<docker::Docker<'a>> {

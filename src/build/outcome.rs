@@ -7,13 +7,13 @@ use kiln_protocol::{ExitStatus, Step};
 
 use super::{Launched, lease};
 use crate::{
+    backend::Runner,
     cache::{self, CommitLimit, Lease},
     engine::{BuildOutcome, Commit, Console, Engine, OnFailure, Outputs},
     event::{Event, Phases, Sink},
     exit::{Code, code_of},
     package::Limits,
     plan::CacheMount,
-    runner::Runner,
 };
 
 /// What a build does besides its plan.

@@ -11,6 +11,10 @@ use kiln_protocol::{Stdin, Step};
 
 use super::{Request, injected};
 use crate::{
+    backend::{
+        bubblewrap::probe::{self as bubblewrap, Bubblewrap},
+        docker::probe::{self as docker, Docker},
+    },
     cache::Lease,
     compile::Recipe,
     engine::Gifts,
@@ -18,7 +22,7 @@ use crate::{
     event::{Event, Sink},
     exit::Failure,
     home::Home,
-    host::{self, Host, bubblewrap::Bubblewrap, cgroup::Cgroups, docker::Docker},
+    host::{Host, cgroup::Cgroups},
     image::{Store, locate},
     plan::{
         self, Facts, ImageRecipe, ImageReference, Mapped, Plan, PlatformFacts, RootForm, RunnerKind, Wanted,
@@ -92,15 +96,15 @@ pub(super) async fn resolve(
             (plan, Backend::Qemu(Box::new(parts)))
         }
         RunnerKind::Docker => {
-            let docker = host::docker::find_once(env, home, spawner).await?;
+            let found = docker::find_once(env, home, spawner).await?;
             let facts = Facts { host, platform: PlatformFacts::Docker, image, shell };
-            (plan::resolve(recipe, wishes, facts)?, Backend::Docker(docker))
+            (plan::resolve(recipe, wishes, facts)?, Backend::Docker(found))
         }
         RunnerKind::Bubblewrap => {
             let images = home.dir("images")?;
             let shown = [wishes.source.as_deref(), wishes.cache_dir.as_deref(), Some(&images)];
             let shown: Vec<&Path> = shown.into_iter().flatten().collect();
-            let found = host::bubblewrap::find(env, spawner, &host, &shown).await?;
+            let found = bubblewrap::find(env, spawner, &host, &shown).await?;
             let root = if found.mounts_images { RootForm::Image } else { RootForm::Tree };
             let resolver = fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
             let platform =

@@ -20,22 +20,20 @@ use serde::Serialize;
 pub use isolation::Isolation;
 
 use crate::{
+    backend::{
+        docker::probe::{self as docker, Docker},
+        qemu::{accelerator, probe::Qemu},
+    },
     cli::DoctorArgs,
     env::Env,
     exit::{Code, way_out_of},
     home::Home,
-    host::{
-        Host,
-        accelerator::{self, Wish},
-        bubblewrap::allow_namespaces,
-        docker::{self, Docker},
-        find_program,
-        qemu::Qemu,
-        virtiofsd::{self, Kind, Service},
-    },
+    host::{Host, allow_namespaces, find_program},
     image::Kernel,
+    plan::AcceleratorWish,
     process::{Command, Spawner, user_namespaces_usable},
     report,
+    share::virtiofsd::{self, Kind, Service},
 };
 
 /// For a program that prints its version.
@@ -173,7 +171,10 @@ fn firmware_finding(qemu: &Result<Qemu>) -> Option<Finding> {
 }
 
 async fn accelerator_finding(home: &Home, spawner: &Spawner, qemu: &Qemu, kernel: &Path) -> Finding {
-    match accelerator::choose(Wish::Auto, home, spawner, qemu, kernel).await.map(|verdict| verdict.why) {
+    match accelerator::choose(AcceleratorWish::Auto, home, spawner, qemu, kernel)
+        .await
+        .map(|verdict| verdict.why)
+    {
         Ok(None) => Finding::ok("kvm", "a kernel starts with it"),
         Ok(Some(why)) => {
             let mend = match &why {

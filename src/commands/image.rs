@@ -6,6 +6,7 @@ use anyhow::Result;
 
 use super::live::Live;
 use crate::{
+    backend::docker,
     build::check_packages,
     cli::{ImageCommand, ProgressChoice},
     env::Env,
@@ -18,7 +19,6 @@ use crate::{
     plan::{ImageRecipe, ImageReference},
     process::Spawner,
     report,
-    runner::docker,
 };
 
 /// Does one of them.
@@ -125,7 +125,7 @@ async fn prune_docker(env: &Env, spawner: &Spawner, removed: &[Image]) -> Result
     if removed.is_empty() || host::find_program(env, "docker").is_none() {
         return Ok(0);
     }
-    match host::docker::find(env, spawner).await {
+    match docker::probe::find(env, spawner).await {
         Ok(found) => docker::prune(found.endpoint, removed).await,
         Err(error) => {
             tracing::debug!(error = %format!("{error:#}"), "docker is not asked for copies");

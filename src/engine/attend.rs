@@ -15,7 +15,7 @@ use super::{
     failure,
     output::Output,
 };
-use crate::{event::Sink, runner::Eventually};
+use crate::{backend::Eventually, event::Sink};
 
 /// What stands at the host's end of a step's stdin and stdout.
 pub trait Console {

@@ -16,11 +16,11 @@ use super::{
     step_cause::StepEnd,
 };
 use crate::{
+    backend::Runner,
     cache::{Reused, Staged, Writes},
     event::{Event, StepName},
     package::{self, Artifact, Normalization},
     plan::{Plan, PlannedStep},
-    runner::Runner,
 };
 
 /// Said at the first signal, since the end in order can take [`CANCEL_GRACE`].

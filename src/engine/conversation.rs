@@ -12,8 +12,8 @@ use tokio::{
 use super::{failure, mask::Mask, relay::Relays};
 use crate::{
     agent::Session,
+    backend::{Ended, Launched, Machine},
     exit::{Code, Failure},
-    runner::{Ended, Launched, Machine},
 };
 
 /// After the channel has closed, how long the machine may take to be seen to have ended.

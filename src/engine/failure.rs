@@ -8,9 +8,9 @@ use kiln_protocol::FromGuest;
 use super::conversation::Conversation;
 use crate::{
     agent::Unread,
+    backend::Ended,
     exit::{Code, Failure},
     plan::{Plan, Platform},
-    runner::Ended,
 };
 
 /// So many of the guest's last lines are shown in an error.

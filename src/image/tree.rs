@@ -17,7 +17,7 @@ use super::{Image, Store};
 use crate::{
     event::{Event, Sink},
     exit::Failure,
-    host::bubblewrap::{Ids, prefix},
+    plan::{Ids, user_namespace},
     process::{self, Command, Spawner, Stdio},
 };
 
@@ -51,7 +51,7 @@ impl Store {
             let _alone = self.lock(&image.key, &image.record.recipe, sink).await?;
             if !path.exists() {
                 sink.emit(Event::Note { text: "unpack the image: this user cannot mount it".into() });
-                unpack(image, &path, &prefix(ids, inside), spawner).await?;
+                unpack(image, &path, &user_namespace(ids, inside), spawner).await?;
             }
         }
         let lock = Flock::lock(self.lock_file(&image.key)?, FlockArg::LockShared)

@@ -3,6 +3,7 @@
 //! Pure: nothing here touches a file, a process or the clock; what must be known of the host comes in as values. A plan
 //! holds no pid, socket, descriptor or key, and can be printed (`kiln plan`).
 
+mod accelerator;
 mod accounts;
 mod bind;
 mod cache;
@@ -13,6 +14,7 @@ mod container;
 mod cpu;
 #[cfg(test)]
 mod fixtures;
+mod ids;
 mod image;
 mod interactive;
 mod limits;
@@ -38,8 +40,7 @@ use serde::Serialize;
 
 pub use crate::compile::{Origin, WORKSPACE};
 pub use crate::ecosystem::CACHE;
-pub use crate::host::accelerator::{Accelerator, Wish as AcceleratorWish};
-pub use crate::host::bubblewrap::{Ids, prefix as user_namespace};
+pub use accelerator::{Accelerator, AcceleratorWish};
 pub use bind::{Bind, BindSource, Layer, Overlay, Parted, Upper, Writes};
 pub use cache::{CacheMode, CacheMount, CacheShare, CacheSharing, STAGING};
 pub use capability::{
@@ -48,6 +49,7 @@ pub use capability::{
 };
 pub use cargo::CARGO_MADE;
 pub use cgroup::Cgroup;
+pub use ids::{Ids, user_namespace};
 pub(crate) use image::is_debian_name;
 pub use image::{
     FORMS as IMAGE_FORMS, ImageRecipe, Reference as ImageReference, Source as ImageSource,

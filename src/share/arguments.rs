@@ -6,11 +6,11 @@ use std::ffi::{OsStr, OsString};
 
 use kiln_protocol::Access;
 
-use super::{Caching, Directory, Owner, Sandbox};
-use crate::{
-    exit::Failure,
-    host::virtiofsd::{Kind, Virtiofsd},
+use super::{
+    Caching, Directory, Owner, Sandbox,
+    virtiofsd::{Kind, Virtiofsd},
 };
+use crate::exit::Failure;
 
 /// The daemon's listening socket; the standard streams come before it.
 pub(super) const LISTENER: i32 = 3;

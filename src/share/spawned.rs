@@ -19,13 +19,11 @@ use nix::unistd::geteuid;
 use super::{
     Directory, Owner, Sandbox,
     arguments::{LEASE, LISTENER, arguments},
+    virtiofsd::{Kind, Virtiofsd},
 };
 use crate::{
     exit::Failure,
-    host::{
-        bubblewrap::allow_namespaces,
-        virtiofsd::{Kind, Virtiofsd},
-    },
+    host::allow_namespaces,
     process::{Child, Command, ExitStatus, IdMap, Spawner, Stdio, Tail, user_namespaces_usable},
 };
 

@@ -3,8 +3,8 @@
 use std::{ffi::OsString, fmt::Write, fs, path::Path};
 
 use kiln::{
+    backend::qemu::{Files, argv},
     plan::{Accelerator, CacheMode, CacheShare, Machine, Network, Plan, Platform, Slirp},
-    runner::qemu::{Files, argv},
 };
 
 use crate::plans::{cache, machine, plain as plan};

@@ -3,8 +3,8 @@
 use std::{fs, path::Path};
 
 use kiln::{
+    backend::bubblewrap::{Files, argv},
     plan::{Bind, BindSource, Ids, Network, Owner, Plan, Platform, RootForm, Sandbox, Writes},
-    runner::bubblewrap::{Files, argv},
 };
 
 use crate::plans::plain;

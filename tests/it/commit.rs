@@ -3,13 +3,13 @@
 use std::{collections::HashMap, fs, path::Path, sync::Arc, time::Duration};
 
 use kiln::{
+    backend::fake::{Behaviour, Fake},
     cache::{CommitLimit, Lease, Request, Strength, Writes},
     engine::{BuildOutcome, Commit, Engine, Gifts, Interrupts, OnFailure, Outputs},
     event::{Event, Phases},
     home::Home,
     package::Limits,
     plan::{CACHE, CacheMode, CacheMount, Plan, PlannedStep},
-    runner::fake::{Behaviour, Fake},
 };
 use kiln_protocol::{ExitStatus, Mount, Stdin, Step, User, World};
 use tokio::sync::watch;

@@ -3,11 +3,11 @@
 use std::{collections::HashMap, fs, path::Path, time::Duration};
 
 use kiln::{
+    backend::fake::{Asked, Behaviour, Fake},
     cache::{Discarded, Writes, discarded},
     engine::{Engine, Gifts, Interrupts, OnFailure, Outputs},
     event::{Amount, Event, Phases},
     plan::{CACHE, CacheMode, CacheMount, CacheShare, CacheSharing, Plan},
-    runner::fake::{Asked, Behaviour, Fake},
 };
 use kiln_protocol::{ExitStatus, Mount, World};
 use tokio::sync::watch;

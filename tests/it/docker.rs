@@ -3,11 +3,11 @@
 use std::{collections::BTreeMap, ffi::OsString, fmt::Write, fs, path::Path};
 
 use kiln::{
+    backend::docker::{Files, argv},
     plan::{
         Bind, BindSource, Layer, LimitSource, Network, Overlay, Parted, Plan, Platform, Resources, Upper,
         Writes,
     },
-    runner::docker::{Files, argv},
 };
 use kiln_protocol::World;
 

@@ -3,12 +3,12 @@
 use std::{path::Path, sync::atomic::Ordering, time::Duration};
 
 use kiln::{
+    backend::fake::{Asked, Behaviour, Fake},
     compile::Origin,
     engine::{BuildOutcome, Engine, Gifts, Interrupt, Interrupts, OnFailure, Outputs},
     event::{Data, Event, Phases, Status},
     exit::{Code, Fault, code_of, faults_of},
     plan::{ArtifactPlan, Plan, PlannedStep},
-    runner::fake::{Asked, Behaviour, Fake},
 };
 use kiln_protocol::{Exhausted, ExitStatus, FullDirectory, MemoryEvents, Room, Stdin, Step, Stream, User};
 use tokio::sync::watch;

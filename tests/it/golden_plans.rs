@@ -6,11 +6,11 @@ use std::{collections::BTreeSet, fmt::Write, fs, path::Path};
 
 use kiln::{
     compile::{self, Arch, Options, Recipe},
-    host::{Host, bubblewrap::Ids, cgroup::Cgroups},
+    host::{Host, cgroup::Cgroups},
     manifest,
     pipelines::Library,
     plan::{
-        Accelerator, AcceleratorWish, CacheModeWish, Facts, HostLoopback, ImageRecipe, ImageSource,
+        Accelerator, AcceleratorWish, CacheModeWish, Facts, HostLoopback, Ids, ImageRecipe, ImageSource,
         InsecureRepositories, Network, Plan, Platform, PlatformFacts, RootForm, RunnerKind, Slirp, Supplies,
         Trace, VirtiofsWish, Wishes, resolve,
     },

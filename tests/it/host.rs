@@ -3,13 +3,11 @@
 use std::{fs, path::PathBuf};
 
 use kiln::{
+    backend::qemu::{accelerator, probe::Qemu},
     env::Env,
     home::Home,
-    host::{
-        Host,
-        accelerator::{self, Accelerator, Wish},
-        qemu::Qemu,
-    },
+    host::Host,
+    plan::{Accelerator, AcceleratorWish},
     process::Spawner,
     rundir::{self, RunDir},
 };
@@ -45,12 +43,15 @@ async fn the_accelerator_is_probed_once() {
     };
     let dir = tempfile::tempdir().unwrap();
     let home = Home::at(dir.path());
-    let verdict = accelerator::choose(Wish::Auto, &home, &spawner, &qemu, &vmlinux).await.unwrap();
+    let verdict = accelerator::choose(AcceleratorWish::Auto, &home, &spawner, &qemu, &vmlinux).await.unwrap();
     assert_eq!(verdict.why.is_some(), verdict.accelerator == Accelerator::Tcg, "{verdict:?}");
     // The second time nothing is started: a kernel that does not exist is not missed.
-    let again = accelerator::choose(Wish::Auto, &home, &spawner, &qemu, "/no/kernel".as_ref()).await.unwrap();
+    let again = accelerator::choose(AcceleratorWish::Auto, &home, &spawner, &qemu, "/no/kernel".as_ref())
+        .await
+        .unwrap();
     assert_eq!(again, verdict);
-    let wished = accelerator::choose(Wish::Kvm, &home, &spawner, &qemu, "/no/kernel".as_ref()).await;
+    let wished =
+        accelerator::choose(AcceleratorWish::Kvm, &home, &spawner, &qemu, "/no/kernel".as_ref()).await;
     assert_eq!(wished.is_ok(), verdict.accelerator == Accelerator::Kvm);
 }
 

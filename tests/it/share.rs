@@ -11,9 +11,12 @@ use std::{
 use kiln::{
     env::Env,
     home::Home,
-    host::virtiofsd::{self, Kind, Service, Virtiofsd},
     process::{ExitStatus, Spawner},
-    share::{Caching, Directory, Owner, spawned::Server},
+    share::{
+        Caching, Directory, Owner,
+        spawned::Server,
+        virtiofsd::{self, Kind, Service, Virtiofsd},
+    },
 };
 use kiln_protocol::Access;
 use nix::{

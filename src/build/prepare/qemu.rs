@@ -4,19 +4,19 @@ use anyhow::Result;
 
 use super::Tools;
 use crate::{
+    backend::qemu::{
+        accelerator::{self, Verdict},
+        probe::Qemu,
+    },
     env::Env,
     event::{Event, Sink},
     guest,
     home::Home,
-    host::{
-        Host,
-        accelerator::{self, Verdict},
-        qemu::Qemu,
-        virtiofsd::{self, Service, Virtiofsd},
-    },
+    host::Host,
     image::{Feature, Kernel, initramfs},
     plan::{self, AcceleratorWish, Plan, PlatformFacts, VirtiofsWish, Wishes},
     process::Spawner,
+    share::virtiofsd::{self, Service, Virtiofsd},
 };
 
 /// All of it.

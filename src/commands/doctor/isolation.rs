@@ -8,11 +8,12 @@ use serde::Serialize;
 
 use super::{Examination, Finding, State};
 use crate::{
-    host::{
-        bubblewrap::{self, Bubblewrap, Ids},
-        cgroup::{Cgroups, WAY_OUT},
-        docker::Docker,
+    backend::{
+        bubblewrap::probe::{self as bubblewrap, Bubblewrap},
+        docker::probe::Docker,
     },
+    host::cgroup::{Cgroups, WAY_OUT},
+    plan::Ids,
     process,
 };
 

@@ -8,12 +8,7 @@ use nix::{
 };
 
 use super::{Finding, State};
-use crate::{
-    env::Env,
-    home::Home,
-    host::{Host, bubblewrap::has_range},
-    rundir::scratch_dir,
-};
+use crate::{backend::bubblewrap::probe::has_range, env::Env, home::Home, host::Host, rundir::scratch_dir};
 
 /// Below this an image of a compiler, and its making, do not fit.
 const SPACE_MIB: u64 = 4096;

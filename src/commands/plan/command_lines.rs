@@ -9,15 +9,14 @@ use std::{
 use anyhow::Result;
 
 use crate::{
-    build::{Backend, Parts, Resolved, agent_path, initramfs_path, served},
-    commands::again,
-    home::Home,
-    host,
-    plan::{Machine, Plan, Platform},
-    runner::{
+    backend::{
         bubblewrap, docker,
         qemu::{self, Files},
     },
+    build::{Backend, Parts, Resolved, agent_path, initramfs_path, served},
+    commands::again,
+    home::Home,
+    plan::{Machine, Plan, Platform},
     share,
 };
 
@@ -39,14 +38,14 @@ pub(super) fn command_lines(home: &Home, resolved: &Resolved) -> Result<Vec<Vec<
     })
 }
 
-fn sandbox(home: &Home, plan: &Plan, found: &host::bubblewrap::Bubblewrap, root: &Path) -> Vec<OsString> {
+fn sandbox(home: &Home, plan: &Plan, found: &bubblewrap::probe::Bubblewrap, root: &Path) -> Vec<OsString> {
     let agent = agent_path(home);
     let (bwrap, scratch) = (found.path.as_path(), Path::new(SCRATCH));
     bubblewrap::argv(plan, bubblewrap::Files { bwrap, agent: &agent, root, scratch })
 }
 
 /// The image's id and the run's directory are known at its start only.
-fn container(home: &Home, plan: &Plan, found: &host::docker::Docker) -> Vec<OsString> {
+fn container(home: &Home, plan: &Plan, found: &docker::probe::Docker) -> Vec<OsString> {
     let (agent, run_dir) = (agent_path(home), home.root().join("run/RUN"));
     let (docker, root, image) = (found.path.as_path(), found.root.as_path(), "IMAGE");
     let (agent, run_dir, opened) = (agent.as_path(), run_dir.as_path(), &BTreeMap::new());

@@ -2,8 +2,6 @@
 //!
 //! Asked by the command itself, which knows `DOCKER_HOST`, contexts and sockets. After it: the plan's facts, and `doctor`.
 
-mod memo;
-
 use std::{
     path::{Path, PathBuf},
     time::Duration,
@@ -12,12 +10,12 @@ use std::{
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-pub use memo::find_once;
+pub use super::fingerprints::find_once;
 
-use super::find_program;
 use crate::{
     env::Env,
     exit::Failure,
+    host::find_program,
     process::{Command, Spawner},
 };
 

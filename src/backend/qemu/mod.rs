@@ -6,12 +6,14 @@
 //! the console, the monitor, the network, the scratch disk and the connection to virtiofsd have no names that could be left
 //! behind.
 
+pub mod accelerator;
 mod argv;
 mod cmdline;
 mod frames;
 mod machine;
 mod monitor;
 mod packet_filter;
+pub mod probe;
 
 use std::{
     os::fd::{OwnedFd, RawFd},

@@ -11,7 +11,7 @@ use tokio::{
 };
 use tracing::debug;
 
-use crate::runner::Ended;
+use crate::backend::Ended;
 
 /// QEMU's messages have a few hundred bytes. A guest that has taken QEMU over fills no more of kiln's memory.
 const MESSAGE_BYTES: u64 = 64 * 1024;

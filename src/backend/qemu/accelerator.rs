@@ -6,9 +6,8 @@
 //! The verdict holds until the next boot of this host or another QEMU.
 
 use std::{
-    fmt, fs,
+    fs,
     path::Path,
-    str::FromStr,
     time::{Duration, Instant},
 };
 
@@ -17,10 +16,11 @@ use nix::unistd::{AccessFlags, access};
 use serde::{Deserialize, Serialize};
 use tracing::debug;
 
-use super::qemu::Qemu;
+use super::probe::Qemu;
 use crate::{
     exit::{Code, Failure, code_of},
     home::Home,
+    plan::{Accelerator, AcceleratorWish},
     process::{Command, ExitStatus, Output, Spawner},
 };
 
@@ -32,50 +32,6 @@ const BOOT_LIMIT: Duration = Duration::from_secs(8);
 
 /// The directory of [`Home`] for verdicts.
 const VERDICTS: &str = "accelerator";
-
-/// What runs the guest's instructions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Accelerator {
-    /// The processor.
-    Kvm,
-    /// A translator.
-    Tcg,
-}
-
-impl fmt::Display for Accelerator {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Kvm => "kvm",
-            Self::Tcg => "tcg",
-        })
-    }
-}
-
-/// What `--accel` asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Wish {
-    /// KVM where it works.
-    #[default]
-    Auto,
-    /// KVM, or an error.
-    Kvm,
-    /// TCG, unprobed.
-    Tcg,
-}
-
-impl FromStr for Wish {
-    type Err = String;
-
-    fn from_str(word: &str) -> Result<Self, String> {
-        match word {
-            "auto" => Ok(Self::Auto),
-            "kvm" => Ok(Self::Kvm),
-            "tcg" => Ok(Self::Tcg),
-            _ => Err("one of auto, kvm, tcg".into()),
-        }
-    }
-}
 
 /// Which accelerator is taken, and in one line why it is not the faster one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -98,18 +54,18 @@ impl Verdict {
 
 /// Chooses. `vmlinux` is an uncompressed kernel with a PVH entry, as builds boot it.
 pub async fn choose(
-    wish: Wish,
+    wish: AcceleratorWish,
     home: &Home,
     spawner: &Spawner,
     qemu: &Qemu,
     vmlinux: &Path,
 ) -> Result<Verdict> {
-    if wish == Wish::Tcg {
+    if wish == AcceleratorWish::Tcg {
         return Ok(Verdict::tcg("--accel tcg"));
     }
     let verdict = kept_or_probed(home, spawner, qemu, vmlinux).await?;
     match (wish, &verdict.why) {
-        (Wish::Kvm, Some(why)) => Err(Failure::host(
+        (AcceleratorWish::Kvm, Some(why)) => Err(Failure::host(
             format!("--accel kvm cannot be had: {why}"),
             "Leave --accel out, and builds run under TCG: slower, with the same results.",
         )

@@ -6,8 +6,8 @@ use kiln_protocol::MemoryEvents;
 
 use super::group::Memory;
 use crate::{
+    backend::{Ended, Eventually, Machine},
     process::{Child, Tail},
-    runner::{Ended, Eventually, Machine},
 };
 
 /// bwrap. When it ends, the kernel ends everything inside.

@@ -14,8 +14,8 @@ use super::{
     reads::{Counted, Listener},
 };
 use crate::{
+    backend::{Ended, Eventually, Machine},
     process::{Child, ExitStatus, Tail},
-    runner::{Ended, Eventually, Machine},
 };
 
 /// What `docker run` exits with when it could not start the container at all.

@@ -10,14 +10,11 @@ use std::{
 use anyhow::Result;
 use kiln_protocol::Access;
 
-use super::{
-    find_program, is_executable,
-    qemu::{VERSION_LIMIT, parse_version},
-};
 use crate::{
     env::Env,
     exit::Failure,
     home::Home,
+    host::{VERSION_LIMIT, find_program, is_executable, parse_version},
     process::{Command, Spawner},
 };
 

@@ -6,6 +6,7 @@
 
 mod argv;
 mod group;
+pub mod probe;
 mod sandbox;
 mod scratch;
 

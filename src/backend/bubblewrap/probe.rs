@@ -16,12 +16,12 @@ use nix::{
     },
     unistd::geteuid,
 };
-use serde::Serialize;
 
-use super::{Host, find_program};
 use crate::{
     env::Env,
     exit::Failure,
+    host::{Host, allow_namespaces, find_program},
+    plan::{Ids, user_namespace as prefix},
     process::{Command, Spawner, idmappable},
 };
 
@@ -29,21 +29,6 @@ use crate::{
 const ANSWER: Duration = Duration::from_secs(20);
 /// Fewer ids than a distribution uses are none.
 const ENOUGH_IDS: u64 = 65_536;
-
-/// As whom a sandbox is made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Ids {
-    /// By root of the machine, in a range of ids that nobody outside has.
-    Own,
-    /// By root of the machine, on a file system that cannot show its files as those of other users: every user inside is that user
-    /// outside, but for the rights.
-    Root,
-    /// In a user namespace with the user's range of `/etc/subuid`.
-    Range,
-    /// In a user namespace with one user: everybody inside is the one who runs kiln.
-    Sole,
-}
 
 /// bwrap, and what the kernel lets this user do with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,19 +73,6 @@ pub async fn find(env: &Env, spawner: &Spawner, host: &Host, directories: &[&Pat
         };
     }
     Err(forbidden(&said, Path::new("/proc/sys")).into())
-}
-
-/// What goes before bwrap: the user namespace in which it and the agent are root, and the step's user is who runs kiln.
-pub fn prefix(ids: Ids, (uid, gid): (u32, u32)) -> Vec<String> {
-    let (user, group, root) =
-        (format!("--map-user={uid}"), format!("--map-group={gid}"), ["--setuid=0", "--setgid=0"]);
-    match ids {
-        Ids::Own | Ids::Root => Vec::new(),
-        Ids::Range => ["unshare", "--user", &user, &group, "--map-auto", root[0], root[1], "--"]
-            .map(str::to_owned)
-            .into(),
-        Ids::Sole => ["unshare", "--user", "--map-user=0", "--map-group=0", "--"].map(str::to_owned).into(),
-    }
 }
 
 /// The first Linux whose overlays take idmapped mounts for layers, and whose erofs has them.
@@ -177,50 +149,6 @@ fn forbidden(said: &str, settings: &Path) -> Failure {
     let way_out = format!("Run kiln as root, or allow user namespaces: {}", allow_namespaces(settings));
     Failure::host(format!("this user cannot make a user namespace for bwrap: {said}"), way_out)
 }
-
-/// The command that allows user namespaces to ordinary users, by the setting below `settings` (`/proc/sys`) that forbids
-/// them; all of them where none says so.
-pub fn allow_namespaces(settings: &Path) -> String {
-    let forbids = |Setting { file, value, .. }: &&Setting| {
-        fs::read_to_string(settings.join(file)).is_ok_and(|text| text.trim() == *value)
-    };
-    let command = |Setting { file, allows, whose, .. }: &Setting| {
-        format!("sysctl -w {}={allows} ({whose})", file.replace('/', "."))
-    };
-    match SETTINGS.iter().find(forbids) {
-        Some(setting) => command(setting),
-        None => format!(
-            "{}; in a container, start that with --security-opt seccomp=unconfined",
-            SETTINGS.iter().map(command).collect::<Vec<_>>().join(", or ")
-        ),
-    }
-}
-
-/// A file below `/proc/sys` that may forbid user namespaces.
-struct Setting {
-    file: &'static str,
-    /// What it holds then.
-    value: &'static str,
-    /// What it has to hold.
-    allows: &'static str,
-    whose: &'static str,
-}
-
-const SETTINGS: [Setting; 3] = [
-    Setting {
-        file: "kernel/apparmor_restrict_unprivileged_userns",
-        value: "1",
-        allows: "0",
-        whose: "AppArmor's rule, on Ubuntu since 24.04",
-    },
-    Setting {
-        file: "kernel/unprivileged_userns_clone",
-        value: "0",
-        allows: "1",
-        whose: "Debian's own switch",
-    },
-    Setting { file: "user/max_user_namespaces", value: "0", allows: "10000", whose: "the kernel's limit" },
-];
 
 #[cfg(test)]
 mod tests {

@@ -8,8 +8,8 @@ use tokio::time::timeout;
 
 use super::monitor::Monitor;
 use crate::{
+    backend::{Ended, Eventually, Machine},
     process::{Child, ExitStatus, Tail},
-    runner::{Ended, Eventually, Machine},
     share::spawned::Server,
 };
 

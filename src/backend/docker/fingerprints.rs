@@ -8,7 +8,7 @@ use std::{os::unix::net::UnixStream, path::Path};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use super::{Docker, find};
+use super::probe::{Docker, find};
 use crate::{
     env::Env,
     home::Home,
@@ -51,7 +51,7 @@ impl Circumstances {
     }
 }
 
-/// As [`super::find`], but a daemon that has said it once is not asked again.
+/// As [`super::probe::find`], but a daemon that has said it once is not asked again.
 ///
 /// # Errors
 /// As there.

@@ -6,23 +6,19 @@ use std::{
     ffi::OsStr,
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 use anyhow::{Context, Result};
 
 use serde::{Deserialize, Serialize};
 
-use super::{MEMOS, find_program, identity};
 use crate::{
     env::Env,
     exit::Failure,
     home::Home,
+    host::{MEMOS, VERSION_LIMIT, find_program, identity, parse_version},
     process::{Command, Spawner},
 };
-
-/// For a program that prints its version and ends; generous, since a cold disk or a busy machine is no defect of QEMU.
-pub(super) const VERSION_LIMIT: Duration = Duration::from_secs(20);
 
 /// Firmware that starts a PVH kernel on `microvm`, best first: both do, qboot does little else.
 const FIRMWARE: [&str; 2] = ["qboot.rom", "bios-microvm.bin"];
@@ -115,17 +111,6 @@ fn as_path(bytes: &[u8]) -> &Path {
 
 fn firmware_in(dirs: &[&Path]) -> Option<PathBuf> {
     FIRMWARE.iter().find_map(|name| dirs.iter().map(|dir| dir.join(name)).find(|path| path.is_file()))
-}
-
-/// The first `number.number[.number]` of a text: `QEMU emulator version 7.2.22 (Debian …)`.
-pub(super) fn parse_version(text: &str) -> Option<(u32, u32, u32)> {
-    text.split_ascii_whitespace().find_map(|word| {
-        let word = word.strip_prefix('v').unwrap_or(word);
-        let word = word.split(|c: char| !c.is_ascii_digit() && c != '.').next()?;
-        let mut numbers = word.split('.').map(str::parse);
-        let (major, minor) = (numbers.next()?.ok()?, numbers.next()?.ok()?);
-        Some((major, minor, numbers.next().and_then(Result::ok).unwrap_or(0)))
-    })
 }
 
 #[cfg(test)]

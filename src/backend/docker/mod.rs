@@ -11,10 +11,12 @@
 mod api;
 mod argv;
 mod container;
+mod fingerprints;
 mod image;
 mod layer;
 mod mounts;
 mod opened;
+pub mod probe;
 mod reads;
 mod sweep;
 mod view;
