@@ -261,13 +261,17 @@ pub struct CacheReport {
 /// One directory of the cache.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CacheDirectory {
-    /// Its name below the cache directory (`gomodcache`, `pip`, …).
+    /// Its name below the cache directory (`gomodcache`, `pip`, …); `sources` for files at its top that are named by their hash
+    /// (`sha256:…`), `.` for all others there.
     pub name: String,
     /// Before the build; `None` where nobody has counted.
     pub before: Option<Amount>,
     /// What the build wrote that was not there; `None` where it cannot be told. In the host's directory it is only where the report
     /// says `persisted`.
     pub new: Option<Amount>,
+    /// By what it has grown besides: what no commit would keep, nor call new, since its tool makes it again. `None` where that cannot
+    /// be told, and where nothing of it stays.
+    pub besides: Option<Amount>,
     /// What the build read of what was there; `None` where it cannot be measured.
     pub reused: Option<Amount>,
 }

@@ -50,12 +50,12 @@ pub enum Chosen {
 impl Chosen {
     fn has(&self, path: &[u8], what: What) -> bool {
         let Self::Named(names) = self else { return true };
-        let source = what != What::Directory && !path.contains(&b'/');
+        let source = || what != What::Directory && rules::kind(path, false) == rules::SOURCES;
         names.iter().any(|name| {
             is_below(path, name)
                 // On the way to it.
                 || (what == What::Directory && is_below(name, path))
-                || (source && name == rules::SOURCES.as_bytes())
+                || (name == rules::SOURCES.as_bytes() && source())
         })
     }
 }

@@ -123,6 +123,7 @@ pub fn inventory(lease: &Lease) -> Result<BTreeMap<String, Inventory>> {
             Some((ecosystem, _)) => ecosystem.entry,
             None if kind == "git" => "repository",
             None if kind == rules::SOURCES => "source",
+            None if kind == rules::TOP => "file",
             None => "directory",
         };
         let sum = kinds.entry(kind).or_insert(Inventory { units: 0, unit, used });
@@ -337,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_that_is_kept_keeps_the_whole_and_sources_are_what_lies_at_the_top() {
+    fn a_part_that_is_kept_keeps_the_whole_and_sources_are_all_of_them() {
         let at = |kind: &str, path: &str| Entry {
             kind: kind.into(),
             paths: [path.as_bytes().to_vec()].into(),

@@ -30,16 +30,29 @@ pub enum Writes {
     TooMuch(String),
     /// The cache could not take them, though all steps had succeeded; why, in words.
     Refused(String),
-    /// They went straight through; what is new, where that is known: not what no commit would keep, nor what every build
-    /// writes again.
-    Through(Option<Amounts>),
+    /// They went straight through; what has come, where that is known.
+    Through(Option<Growth>),
+}
+
+/// By how much a cache has grown.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Growth {
+    /// By what is new: not what no commit would keep, nor what every build writes again.
+    pub new: Amounts,
+    /// And by that.
+    pub besides: Amounts,
 }
 
 /// What became of writes that went straight through, as far as it can be told without counting a large cache.
 pub fn written(home: &Home, plan: &CacheMount, held: Option<&Held>) -> anyhow::Result<Writes> {
     let after = summary::after_writes(home, &plan.directory)?;
     let before = held.filter(|held| held.exact);
-    Ok(Writes::Through(before.zip(after).map(|(before, after)| grown(&before.worth, &after.worth))))
+    let growth = |(before, after): (&Held, Held)| {
+        let new = grown(&before.worth, &after.worth);
+        let besides = grown(&new, &grown(&before.amounts, &after.amounts));
+        Growth { new, besides }
+    };
+    Ok(Writes::Through(before.zip(after).map(growth)))
 }
 
 /// The report of a build.
@@ -178,16 +191,21 @@ fn directories(
         Writes::Discarded(discarded) => Some(&discarded.amounts),
         Writes::Committed(kept) => Some(&kept.gains),
         Writes::Unchanged(_) => Some(&none),
-        Writes::Through(new) => new.as_ref(),
+        Writes::Through(growth) => growth.as_ref().map(|growth| &growth.new),
         Writes::Lost | Writes::TooMuch(_) | Writes::Refused(_) => None,
     };
+    let besides = match writes {
+        Writes::Through(growth) => growth.as_ref().map(|growth| &growth.besides),
+        _ => None,
+    };
     let reused = reused.amounts();
-    let known = [before, new, reused];
+    let known = [before, new, besides, reused];
     let names: BTreeSet<&String> = known.into_iter().flatten().flat_map(BTreeMap::keys).collect();
     let row = |name: &String| CacheDirectory {
         name: name.clone(),
         before: before.map(|amounts| amounts.get(name).copied().unwrap_or_default()),
         new: new.map(|amounts| amounts.get(name).copied().unwrap_or_default()),
+        besides: besides.map(|amounts| amounts.get(name).copied().unwrap_or_default()),
         reused: reused.map(|amounts| amounts.get(name).copied().unwrap_or_default()),
     };
     names.into_iter().map(row).collect()

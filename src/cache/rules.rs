@@ -6,6 +6,8 @@
 //! build stored: it wins ([`Rule::Last`]). So does what is named by its hash (sources, npm's content): what comes has been
 //! checked ([`super::hashed`]), what is there may be damaged. Both are whole files; neither is ever mixed.
 
+use super::hashed::{self, Claim};
+
 /// What becomes of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Rule {
@@ -58,21 +60,42 @@ pub(super) fn rule(path: &[u8]) -> Rule {
     TABLE.iter().find(fits).map_or(Rule::Last, |row| row.rule)
 }
 
-/// The name under which an entry is counted: the directory at the top, or `sources` for files there.
+/// The name under which an entry is counted: the directory at the top, or [`SOURCES`] or [`TOP`] for a file there.
 pub(super) fn kind(path: &[u8], is_directory: bool) -> String {
     match path.iter().position(|&byte| byte == b'/') {
         Some(slash) => String::from_utf8_lossy(&path[..slash]).into_owned(),
         None if is_directory => String::from_utf8_lossy(path).into_owned(),
-        None => SOURCES.into(),
+        None if matches!(hashed::claim(path), Claim::Hash(_)) => SOURCES.into(),
+        None => TOP.into(),
     }
 }
 
-/// Files directly in the cache directory: `fetch` keeps sources there, by their hash.
+/// Files directly in the cache directory that are named by their hash: `fetch` keeps sources so.
 pub const SOURCES: &str = "sources";
+
+/// All other files there: no directory is called so.
+pub const TOP: &str = ".";
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_at_the_top_is_a_source_only_if_it_is_named_by_its_hash() {
+        for (path, is_directory, expected) in [
+            ("sha256:00", false, SOURCES),
+            ("sha512:00", false, SOURCES),
+            ("sha1:00", false, TOP),
+            ("sha256", false, TOP),
+            ("notes", false, TOP),
+            ("pip", true, "pip"),
+            ("pip/x", false, "pip"),
+            ("sha256:00", true, "sha256:00"),
+            ("sources/x", false, "sources"),
+        ] {
+            assert_eq!(kind(path.as_bytes(), is_directory), expected, "{path}");
+        }
+    }
 
     #[test]
     fn names_that_say_their_content_stay_and_lists_are_renewed() {

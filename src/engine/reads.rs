@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use anyhow::Result;
 use kiln_protocol::{
-    Completeness, Counted, CountedDirectory, FromGuest, MAX_COUNTED, MAX_UNCLEAR, Reads, ToGuest, UnclearFile,
+    BY_HASH, Completeness, Counted, CountedDirectory, FromGuest, MAX_COUNTED, MAX_UNCLEAR, Reads, ToGuest,
+    UnclearFile,
 };
 use tokio::time::Instant;
 
@@ -15,7 +16,7 @@ use super::{
     failure,
 };
 use crate::{
-    cache::{Reused, SOURCES, Unclear, Usage},
+    cache::{Reused, SOURCES, TOP, Unclear, Usage},
     event::Amount,
     exit::{Code, Failure},
 };
@@ -93,7 +94,11 @@ fn believed(reads: Reads) -> Reused {
 /// None of one whose name is none, which puts those after it in another place: such an agent lies anyway.
 fn directory_of(directory: &CountedDirectory) -> Option<(String, Amount)> {
     let CountedDirectory { name, files, bytes } = directory;
-    let kind = if name.is_empty() { SOURCES.to_owned() } else { failure::printable(name) };
+    let kind = match name.as_str() {
+        "" => TOP.to_owned(),
+        BY_HASH => SOURCES.to_owned(),
+        name => failure::printable(name),
+    };
     let amount = Amount { entries: (*files).min(MOST), bytes: (*bytes).min(MOST) };
     (name.len() <= NAME).then_some((kind, amount))
 }
@@ -112,6 +117,7 @@ mod tests {
         directories.insert(0, directory("", 2, 3));
         directories.insert(1, directory("a\u{1b}[2J", u64::MAX, u64::MAX));
         directories.insert(2, directory(&"x".repeat(NAME + 1), 1, 1));
+        directories.insert(3, directory(BY_HASH, 4, 5));
         let unclear = vec![
             UnclearFile { directory: 1, inode: 7 },
             // There is no such directory.
@@ -122,7 +128,8 @@ mod tests {
         let Reused::Counted(usage) = believed(Reads::Counted(counted)) else { panic!("it was counted") };
         let Usage { amounts, unclear, unknown, overflow } = usage;
         assert_eq!(amounts.len(), MAX_COUNTED - 1);
-        assert_eq!(amounts["sources"], Amount { entries: 2, bytes: 3 });
+        assert_eq!(amounts["."], Amount { entries: 2, bytes: 3 });
+        assert_eq!(amounts["sources"], Amount { entries: 4, bytes: 5 });
         assert_eq!(amounts["a [2J"], Amount { entries: MOST, bytes: MOST });
         assert!(amounts.values().map(|amount| amount.bytes).sum::<u64>() >= MOST);
         assert_eq!(unclear, [Unclear { directory: "a [2J".into(), inode: 7 }]);

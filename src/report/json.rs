@@ -80,7 +80,8 @@ mod tests {
     fn samples() -> Vec<Event> {
         let step = || StepName { index: 1, name: "make".into() };
         let amount = Some(Amount { entries: 1, bytes: 2 });
-        let directory = CacheDirectory { name: "pip".into(), before: amount, new: None, reused: amount };
+        let directory =
+            CacheDirectory { name: "pip".into(), before: amount, new: None, besides: amount, reused: amount };
         let output = |data| Event::Output { step: step(), stream: Stream::Stdout, data };
         let ended = |status| Event::StepFinished { step: step(), status, duration: SECOND };
         let fault =

@@ -8,6 +8,9 @@ use super::{
 };
 use crate::event::{CacheDirectory, CacheReport, Event, Outcome, Phase};
 
+/// How the event calls files that lie in no directory of the cache and are no sources.
+const TOP: &str = ".";
+
 /// How many of the slowest steps are named.
 const SLOWEST: usize = 3;
 
@@ -163,15 +166,18 @@ fn writes(report: &CacheReport) -> Vec<String> {
         (true, _) => format!("kept, but {why}"),
         (false, _) => format!("not kept: {why}"),
     };
+    let besides: u64 = directories.iter().filter_map(|one| one.besides).map(|amount| amount.bytes).sum();
+    let besides = (besides > 0).then(|| format!("besides {} that tools make again", words::size(besides)));
+    let kept = |first: String| [Some(first), besides, Some(fate)].into_iter().flatten().collect();
     match (new, discarded) {
-        _ if !is_counted => vec!["what is new was not counted".into(), fate],
+        _ if !is_counted => kept("what is new was not counted".into()),
         (Some(new), Some(_)) => {
             let bound = if discarded_why.is_some() { "at least " } else { "" };
             vec![format!("thrown away {bound}{new}: {why}")]
         }
-        (Some(new), None) => vec![format!("new {new}"), fate],
+        (Some(new), None) => kept(format!("new {new}")),
         (None, Some(_)) if mode == "discard" => vec!["nothing new".into()],
-        (None, _) => vec!["nothing new".into(), fate],
+        (None, _) => kept("nothing new".into()),
     }
 }
 
@@ -185,7 +191,8 @@ fn new(directories: &[CacheDirectory]) -> Option<String> {
         .collect();
     new.sort_by_key(|&(bytes, name)| (std::cmp::Reverse(bytes), name));
     let total = words::size(new.iter().map(|(bytes, _)| bytes).sum());
+    let named = |name| if name == TOP { "files at its top" } else { name };
     let each: Vec<String> =
-        new.iter().map(|(bytes, name)| format!("{name} {}", words::size(*bytes))).collect();
+        new.iter().map(|(bytes, name)| format!("{} {}", named(*name), words::size(*bytes))).collect();
     (!new.is_empty()).then(|| format!("{total} ({})", each.join(", ")))
 }

@@ -136,6 +136,7 @@ fn succeeded() -> Vec<Event> {
         name: name.into(),
         before: Some(Amount { entries: 1, bytes: before << 20 }),
         new: Some(Amount { entries: u64::from(new > 0), bytes: new << 20 }),
+        besides: None,
         reused: Some(Amount { entries: 1, bytes: reused << 20 }),
     };
     let directories =
@@ -277,6 +278,31 @@ fn what_was_thrown_away_is_said_with_the_way_to_keep_it_and_nothing_is_not() {
                 report.directories.iter_mut().for_each(|directory| directory.new = new);
                 report.discarded = new.map(|new| new.plus(new));
                 report.discarded_why = why.map(str::to_owned);
+            }
+        }
+        let text = Stage::new(Progress::Auto, None).all(events);
+        assert!(text.contains(expected), "{expected}: {text}");
+    }
+}
+
+#[test]
+fn what_grows_a_cache_and_is_not_new_is_said_beside_it() {
+    for (new, expected) in [
+        (
+            1,
+            "new 2.0 KiB (files at its top 1.0 KiB, npm 1.0 KiB), besides 6.0 KiB that tools make again, kept\n",
+        ),
+        (0, "nothing new, besides 6.0 KiB that tools make again, kept\n"),
+    ] {
+        let mut events = succeeded();
+        for event in &mut events {
+            if let Event::Cache(report) = event {
+                report.directories.truncate(2);
+                for (directory, name) in report.directories.iter_mut().zip([".", "npm"]) {
+                    directory.name = name.into();
+                    directory.new = Some(Amount { entries: new, bytes: new << 10 });
+                    directory.besides = Some(Amount { entries: 2, bytes: 3 << 10 });
+                }
             }
         }
         let text = Stage::new(Progress::Auto, None).all(events);

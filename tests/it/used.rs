@@ -70,7 +70,7 @@ echo 1 >>uses/read; touch uses/sought; : >>uses/sent; rm uses/held"#;
 /// What is said of it where it is thrown away: the summary's words, and the JSON's amount.
 pub(crate) fn thrown_away(summary: &str, read_bytes: u64) {
     let expected =
-        format!("thrown away {} B (uses {} B, pip 6 B, sources 4 B): ", read_bytes + 10, read_bytes);
+        format!("thrown away {} B (uses {} B, pip 6 B, files at its top 4 B): ", read_bytes + 10, read_bytes);
     let line = summary.lines().find(|line| line.trim_start().starts_with("cache (")).expect("a summary");
     assert!(
         line.contains(&expected) && line.matches("--cache-mode commit keeps them").count() == 1,

@@ -73,6 +73,12 @@ echo 1234 > npm/_cacache/content-v2/entry
 for junk in npm/_logs/log npm/_npx/program npm/_cacache/index-v5/line m2repository/a/1/a.jar.lastUpdated
 do echo $$ > $junk; done";
 
+fn report_of(output: &std::process::Output) -> serde_json::Value {
+    let lines = String::from_utf8_lossy(&output.stdout).into_owned();
+    let events = lines.lines().map(|line| serde_json::from_str(line).expect("JSON"));
+    events.into_iter().find(|event: &serde_json::Value| event["event"] == "cache").expect("a report")
+}
+
 #[test]
 fn what_no_commit_would_keep_is_not_called_new() {
     if !has_bwrap() {
@@ -83,15 +89,24 @@ fn what_no_commit_would_keep_is_not_called_new() {
         let (_directory, project) = project();
         let output = build_saying("json", &project, "root", &[WRITE], &["--cache-mode", mode]);
         assert!(output.status.success(), "{mode}: {}", said(&output));
-        let lines = String::from_utf8_lossy(&output.stdout).into_owned();
-        let events = lines.lines().map(|line| serde_json::from_str(line).expect("JSON"));
-        let report =
-            events.into_iter().find(|event: &serde_json::Value| event["event"] == "cache").expect("a report");
+        let report = report_of(&output);
         let new = |name: &str| {
             let rows = report["directories"].as_array().expect("directories").iter();
             rows.filter(|row| row["name"] == name).map(|row| row["new"].clone()).collect::<Vec<_>>()
         };
         assert_eq!(new("npm"), [amount(1, 5)], "{mode}: {report}");
+        // What a cache has grown by is what is new and what is not: the next build finds both.
+        let again = build_saying("json", &project, "root", &["true"], &["--cache-mode", mode]);
+        let sum = |output: &std::process::Output, what: &[&str]| {
+            let report = report_of(output);
+            let rows = report["directories"].as_array().expect("directories").clone();
+            let amounts =
+                rows.iter().flat_map(|row| what.iter().map(move |what| row[*what]["bytes"].clone()));
+            amounts.filter_map(|bytes| bytes.as_u64()).sum::<u64>()
+        };
+        let grown = sum(&output, &["before", "new", "besides"]);
+        assert_eq!(sum(&again, &["before"]) == grown, mode == "rw", "{mode}: {report}");
+        assert_eq!(sum(&output, &["besides"]) > 0, mode == "rw", "{mode}: {report}");
         assert!(new("m2repository").iter().all(|new| *new == amount(0, 0)), "{mode}: {report}");
         // It is there for builds that run at the same time; a commit leaves it out.
         assert_eq!(project.join("cache/npm/_logs/log").exists(), mode == "rw");

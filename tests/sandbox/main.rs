@@ -293,7 +293,7 @@ fn what_is_thrown_away_is_said_and_how_to_keep_it() {
         assert!(said(&output).lines().any(|line| line.ends_with(", nothing new")), "{}", said(&output));
         let steps = [used::WRITE, "false"];
         let output = build(&project, run_as, &steps, &["--cache-mode", "commit"]);
-        let failed = "pip 6 B, sources 4 B): the build did not succeed";
+        let failed = "pip 6 B, files at its top 4 B): the build did not succeed";
         assert!(said(&output).contains(failed), "{}", said(&output));
     }
 }

@@ -46,7 +46,9 @@ use serde::{Deserialize, Serialize};
 pub use exhausted::{Exhausted, FullDirectory, GROUP_FILES, MemoryCounter, MemoryEvents, Room};
 pub use gift::{SECRETS, Secret, Secrets, Trust};
 pub use limit::{Limit, Resource};
-pub use reads::{Completeness, Counted, CountedDirectory, MAX_COUNTED, MAX_UNCLEAR, Reads, UnclearFile};
+pub use reads::{
+    BY_HASH, Completeness, Counted, CountedDirectory, MAX_COUNTED, MAX_UNCLEAR, Reads, UnclearFile,
+};
 pub use relay::{Passage, Piece, RELAY_WINDOW, RELAYED};
 pub use step::{ExitStatus, Stdin, Step, Stream, Terminal, User};
 pub use world::{

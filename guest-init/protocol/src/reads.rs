@@ -5,6 +5,10 @@ use serde::{Deserialize, Serialize};
 /// The most directories that [`Counted`] names: with names of any kind they fit a frame.
 pub const MAX_COUNTED: usize = 64;
 
+/// In [`CountedDirectory::name`], files that lie in the directory itself and are named by their hash (`sha256:…`, `sha512:…`): no
+/// directory has such a name.
+pub const BY_HASH: &str = "/by-hash";
+
 /// The most files that [`Counted`] leaves open.
 pub const MAX_UNCLEAR: usize = 4096;
 
@@ -53,7 +57,7 @@ pub enum Completeness {
 /// The files that have the same first component.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CountedDirectory {
-    /// That component; empty for files that lie in the directory itself.
+    /// That component; empty, or [`BY_HASH`], for files that lie in the directory itself.
     pub name: String,
     /// How many.
     pub files: u64,

@@ -10,6 +10,7 @@ use std::{
 };
 
 use anyhow::{Result, bail};
+use kiln_protocol::BY_HASH;
 use nix::{
     errno::Errno,
     fcntl::{OFlag, OpenHow, ResolveFlag, openat2},
@@ -17,6 +18,9 @@ use nix::{
 };
 
 use crate::directory::{self, Directory};
+
+/// How names begin that are hashes.
+const HASHES: [&str; 2] = ["sha256:", "sha512:"];
 
 /// What the kernel adds to the name of a file that has none any more.
 const DELETED: &[u8] = b" (deleted)";
@@ -51,11 +55,13 @@ impl Inside {
         })
     }
 
-    /// The first component of the path; empty where the file lies in the directory itself.
+    /// The first component of the path, or what stands for it where the file lies in the directory itself.
     pub(crate) fn first_component(&self) -> Vec<u8> {
+        let is_by_hash = |name: &[u8]| HASHES.iter().any(|hash| name.starts_with(hash.as_bytes()));
         let mut components = self.path.components();
         match (components.next(), components.next()) {
             (Some(Component::Normal(first)), Some(_)) => first.as_bytes().to_vec(),
+            (Some(Component::Normal(name)), None) if is_by_hash(name.as_bytes()) => BY_HASH.into(),
             _ => Vec::new(),
         }
     }

@@ -3,7 +3,7 @@
 use std::{fs, os::unix::fs::symlink, process::Command, thread, time::Duration};
 
 use kiln_protocol::{
-    Access, Completeness, Counted, CountedDirectory, FromGuest, Mount, Reads, ToGuest, World,
+    Access, BY_HASH, Completeness, Counted, CountedDirectory, FromGuest, Mount, Reads, ToGuest, World,
 };
 
 use crate::agent::{Agent, can_be_alone, can_unshare, empty_world, sh};
@@ -213,6 +213,20 @@ fn a_number_that_depends_on_the_moment_is_not_called_exact() {
     let mut agent = cache.agent(vec![cache.overlay()]);
     agent.output_of(&format!("cd {}; cat top >/dev/null; echo more >>top", cache.target()));
     assert_eq!(reads(&mut agent), counted(&[("", 1, 7)]));
+}
+
+#[test]
+fn files_that_are_named_by_their_hash_are_told_apart() {
+    if !can_be_alone() {
+        return;
+    }
+    let cache = Cache::new();
+    fs::write(cache.path("lower/sha256:00"), "12345").expect("written");
+    fs::write(cache.path("lower/sha512:00"), "123").expect("written");
+    thread::sleep(TICK);
+    let mut agent = cache.agent(vec![cache.overlay()]);
+    agent.output_of(&format!("cd {}; cat top sha*:00 >/dev/null", cache.target()));
+    assert_eq!(reads(&mut agent), counted(&[("", 1, 7), (BY_HASH, 2, 8)]));
 }
 
 #[test]
