@@ -45,6 +45,8 @@ pub(crate) enum Before {
     ThereAndMaybeWritten { bytes: u64 },
     /// It was not.
     Absent,
+    /// It is gone, and its last name is a new one: it was there if this is the number of a file that has been removed.
+    Removed { number: u64 },
     /// Nobody can tell.
     Unclear,
 }
@@ -143,7 +145,7 @@ impl Layers {
                 (Before::There { bytes: size(below) }, Some(number(below)))
             }
             Some(below) if below.st_nlink > 1 => (Before::Unclear, None),
-            Some(_) | None => (Before::Absent, None),
+            Some(_) | None => (Before::Removed { number: number(stat) }, None),
         };
         Found { before, identities: lower.map(Identity::Lower).into_iter().collect() }
     }
@@ -154,7 +156,7 @@ fn shown(stat: &FileStat) -> Identity {
 }
 
 /// An inode number without what an overlay may have put into its highest bits (`xino`).
-fn number(stat: &FileStat) -> u64 {
+pub(crate) fn number(stat: &FileStat) -> u64 {
     stat.st_ino & (u64::MAX >> 8)
 }
 

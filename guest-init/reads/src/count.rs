@@ -20,6 +20,7 @@ use crate::{
     directory::Directory,
     events::{self, AT_ONCE, Event, Ignored, Look, MOST_WAITING, Told},
     held_open::{self, HeldOpen},
+    hidden::hidden_files,
     inside::Inside,
 };
 
@@ -46,6 +47,8 @@ pub struct Count {
     counted: BTreeMap<Vec<u8>, (u64, u64)>,
     /// Files of which nothing certain is known yet: the first component, by what they are known, and the inode.
     unclear: Vec<(Vec<u8>, Vec<Identity>, u64)>,
+    /// Files that are gone, and that count if they had been there: the first component, and the number.
+    removed: Vec<(Vec<u8>, u64)>,
     /// How many more files nothing certain can be told of.
     unknown: u64,
     completeness: Completeness,
@@ -76,6 +79,7 @@ impl Count {
             maybe_written: HashSet::new(),
             counted: BTreeMap::new(),
             unclear: Vec::new(),
+            removed: Vec::new(),
             unknown: 0,
             completeness: Completeness::All,
         }))
@@ -101,6 +105,7 @@ impl Count {
         for file in files {
             self.note(&Event { file, read: true, written: false });
         }
+        self.settle_removed();
         self.told()
     }
 
@@ -183,12 +188,18 @@ impl Count {
                 self.count(file, &identities, bytes);
                 self.maybe_written.insert(Identity::Shown(stat.st_dev, stat.st_ino));
             }
+            Before::Removed { number } => self.put_off_removed(file, number),
             Before::Unclear => self.put_off(file, identities, stat.st_ino),
         }
     }
 
     fn count(&mut self, file: BorrowedFd<'_>, identities: &[Identity], bytes: u64) {
-        let Some(name) = self.kind(file) else { return };
+        if let Some(name) = self.kind(file) {
+            self.count_in(name, identities, bytes);
+        }
+    }
+
+    fn count_in(&mut self, name: Vec<u8>, identities: &[Identity], bytes: u64) {
         let is_known = self.counted.contains_key(&name);
         if !self.see(identities) || (!is_known && self.counted.len() >= MAX_COUNTED) {
             self.completeness = Completeness::AtLeast;
@@ -206,6 +217,31 @@ impl Count {
             self.unknown += 1;
         } else {
             self.unclear.push((name, identities, inode));
+        }
+    }
+
+    /// Leaves it to the end: what steps have removed is not looked for more often.
+    fn put_off_removed(&mut self, file: BorrowedFd<'_>, number: u64) {
+        let Some(name) = self.kind(file) else { return };
+        if self.removed.len() >= MAX_UNCLEAR {
+            self.unknown += 1;
+        } else {
+            self.removed.push((name, number));
+        }
+    }
+
+    fn settle_removed(&mut self) {
+        let removed = std::mem::take(&mut self.removed);
+        let Some(layers) = self.directory.layers.as_ref().filter(|_| !removed.is_empty()) else { return };
+        let Some(hidden) = hidden_files(layers) else {
+            self.unknown += removed.len() as u64;
+            return;
+        };
+        for (name, number) in removed {
+            let identity = Identity::Lower(number);
+            if let (Some(&bytes), false) = (hidden.get(&number), self.seen.contains(&identity)) {
+                self.count_in(name, &[identity], bytes);
+            }
         }
     }
 

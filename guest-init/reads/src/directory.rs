@@ -64,11 +64,12 @@ impl Directory {
         let device = fstat(&directory).context("look at it")?.st_dev;
         let below = mountinfo::mounts(mounts).filter(|mount| mount.target.starts_with(&inside));
         let mount = |Listed { target, is_whole }: Listed| {
-            let mount = open(root, &target)?;
+            // One that is a file, or is gone by now, is none that a cache has.
+            let Ok(mount) = open(root, &target) else { return Ok(None) };
             let is_own = fstat(&mount).is_ok_and(|stat| stat.st_dev == device);
-            anyhow::Ok(Mount { id: mount_of(mount.as_fd())?, root: mount, is_whole, is_own })
+            anyhow::Ok(Some(Mount { id: mount_of(mount.as_fd())?, root: mount, is_whole, is_own }))
         };
-        let mounts = below.map(mount).collect::<Result<Vec<_>>>()?;
+        let mounts: Vec<Mount> = below.map(mount).filter_map(Result::transpose).collect::<Result<_>>()?;
         ensure!(!mounts.is_empty(), "{} is no mount, and reads are told of by mount", path.display());
         Ok(Self { path: whole, directory, mounts, layers: None })
     }

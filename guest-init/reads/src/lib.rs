@@ -21,6 +21,7 @@ mod count;
 mod directory;
 mod events;
 mod held_open;
+mod hidden;
 mod inside;
 mod mountinfo;
 
