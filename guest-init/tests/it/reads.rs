@@ -163,26 +163,24 @@ fn every_kind_of_reading_counts_and_no_other_use_does() {
 }
 
 /// What a tool may do to a file that it has just read, before anybody has looked at it, or just before it reads.
-const CHANGES: [&str; 7] = [
+const CHANGES: [&str; 8] = [
     "cat pip/a; touch pip/a",
     "touch pip/a; cat pip/a",
     "cat pip/a; rm pip/a",
     "cat pip/a; echo other >pip/new; mv pip/new pip/a; cat pip/a",
     "cat pip/a; mv pip/a pip/b; cat pip/b",
+    "touch pip/a; mv pip/a pip/b; cat pip/b; rm pip/b",
     "cat pip/a; chmod 600 pip/a; cat pip/a",
     "cat pip/a; ln pip/a pip/b; touch pip/b; cat pip/b",
 ];
-
-/// In an overlay nothing is left that tells such a file from one that came and went meanwhile, unless it is looked at in time.
-const GONE: &str = "touch pip/a; mv pip/a pip/b; cat pip/b; rm pip/b";
 
 #[test]
 fn what_becomes_of_a_file_after_it_was_read_does_not_change_the_count() {
     if !can_be_alone() {
         return;
     }
-    for (mount, more) in [(Cache::overlay as fn(&Cache) -> Mount, None), (Cache::bind, Some(GONE))] {
-        for change in CHANGES.into_iter().chain(more) {
+    for mount in [Cache::overlay, Cache::bind] {
+        for change in CHANGES {
             for _ in 0..5 {
                 let cache = Cache::new();
                 let mut agent = cache.agent(vec![mount(&cache)]);
