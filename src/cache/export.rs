@@ -218,7 +218,8 @@ mod tests {
             ("cargo", What::Directory, true),
             ("cargo/registry/cache/x", What::File, true),
             ("cargo/git", What::Directory, false),
-            ("cargo", What::File, true),
+            // A file at the top that is no source.
+            ("cargo", What::File, false),
             ("sha256:00", What::File, true),
             ("pip", What::Directory, false),
             ("pip/x", What::File, false),
