@@ -18,7 +18,7 @@ use std::{
 };
 
 use kiln::{
-    cache::{CommitLimit, Lease, Outcome, Request, Strength, commit, renew, stage},
+    cache::{CommitLimit, Lease, LockMode, Outcome, Request, commit, renew, stage},
     home::Home,
 };
 use measure::{Series, report, runs};
@@ -68,7 +68,7 @@ impl Cache {
     fn commit(&self, stream: impl Read) {
         let request = Request {
             directory: self.directory.clone(),
-            strength: Strength::Shared,
+            lock_mode: LockMode::Shared,
             who: "a benchmark".into(),
             limit: Duration::ZERO,
         };

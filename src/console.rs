@@ -27,8 +27,8 @@ use tokio::{
 
 use self::raw::Raw;
 use crate::{
-    backend::Eventually,
-    engine::{self, ReaderGone, Typed},
+    backend::BoxFuture,
+    engine::{self, ConsoleInput, ReaderGone},
     exit::Failure,
     process::{Terminals, watch},
 };
@@ -41,12 +41,12 @@ const KIND: &str = "dumb";
 
 /// Who sits there.
 pub struct Console {
-    seat: Seat,
+    seat: StdinKind,
     input: Option<Input>,
-    outlet: Outlet,
+    outlet: OutputStream,
 }
 
-enum Seat {
+enum StdinKind {
     /// Nobody: the step reads nothing.
     Empty,
     /// A pipe or file on stdin.
@@ -57,7 +57,7 @@ enum Seat {
 
 /// Where that goes which a step at a terminal writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outlet {
+pub enum OutputStream {
     /// stdout: it is what the user asked for.
     Stdout,
     /// stderr: it is talk with the user; stdout has something else.
@@ -75,7 +75,7 @@ enum Input {
 impl Console {
     /// Nobody on stdin; output as it comes.
     pub fn unattended() -> Self {
-        Self { seat: Seat::Empty, input: None, outlet: Outlet::Stdout }
+        Self { seat: StdinKind::Empty, input: None, outlet: OutputStream::Stdout }
     }
 
     /// What comes on stdin, whatever it is; output as it comes.
@@ -83,17 +83,17 @@ impl Console {
     /// # Errors
     /// When stdin is closed.
     pub fn piped() -> Result<Self> {
-        Ok(Self { seat: Seat::Pipe, input: Some(Input::open()?), outlet: Outlet::Stdout })
+        Ok(Self { seat: StdinKind::Pipe, input: Some(Input::open()?), outlet: OutputStream::Stdout })
     }
 
     /// A person at a terminal; `what` needs one, and `otherwise` is what to do where there is none.
     ///
     /// # Errors
     /// A usage error, where stdin or the outlet is no terminal.
-    pub fn terminal(outlet: Outlet, terminals: Terminals, what: &str, otherwise: &str) -> Result<Self> {
+    pub fn terminal(outlet: OutputStream, terminals: Terminals, what: &str, otherwise: &str) -> Result<Self> {
         let (name, shown) = match outlet {
-            Outlet::Stdout => ("stdout", stdout().is_terminal()),
-            Outlet::Stderr => ("stderr", stderr().is_terminal()),
+            OutputStream::Stdout => ("stdout", stdout().is_terminal()),
+            OutputStream::Stderr => ("stderr", stderr().is_terminal()),
         };
         let lacking = if stdin().is_terminal() { (!shown).then_some(name) } else { Some("stdin") };
         if let Some(lacking) = lacking {
@@ -101,7 +101,8 @@ impl Console {
         }
         let term = std::env::var("TERM").ok().filter(|term| !term.is_empty());
         let sizes = signal(SignalKind::window_change()).context("listen for the terminal's size")?;
-        let seat = Seat::Terminal { term: term.unwrap_or_else(|| KIND.into()), sizes, terminals, raw: None };
+        let seat =
+            StdinKind::Terminal { term: term.unwrap_or_else(|| KIND.into()), sizes, terminals, raw: None };
         Ok(Self { seat, input: Some(Input::open()?), outlet })
     }
 }
@@ -163,9 +164,9 @@ fn has_something(file: &OwnedFd) -> Result<bool> {
 impl engine::Console for Console {
     fn stdin(&self) -> Stdin {
         match &self.seat {
-            Seat::Empty => Stdin::Null,
-            Seat::Pipe => Stdin::Pipe,
-            Seat::Terminal { term, .. } => {
+            StdinKind::Empty => Stdin::Null,
+            StdinKind::Pipe => Stdin::Pipe,
+            StdinKind::Terminal { term, .. } => {
                 let (rows, columns) = size();
                 Stdin::Terminal(Terminal { term: term.clone(), rows, columns })
             }
@@ -173,25 +174,25 @@ impl engine::Console for Console {
     }
 
     fn begin(&mut self) -> Result<()> {
-        if let Seat::Terminal { terminals, raw, .. } = &mut self.seat {
+        if let StdinKind::Terminal { terminals, raw, .. } = &mut self.seat {
             *raw = Some(Raw::begin(terminals)?);
         }
         Ok(())
     }
 
     fn finish(&mut self) {
-        if let Seat::Terminal { raw, .. } = &mut self.seat {
+        if let StdinKind::Terminal { raw, .. } = &mut self.seat {
             *raw = None;
         }
     }
 
-    fn next(&mut self, limit: usize) -> Eventually<'_, Result<Typed>> {
+    fn next(&mut self, limit: usize) -> BoxFuture<'_, Result<ConsoleInput>> {
         Box::pin(async move {
             let Self { seat, input, .. } = self;
             let resized = async {
                 match seat {
-                    Seat::Terminal { sizes, .. } => sizes.recv().await,
-                    Seat::Empty | Seat::Pipe => std::future::pending().await,
+                    StdinKind::Terminal { sizes, .. } => sizes.recv().await,
+                    StdinKind::Empty | StdinKind::Pipe => std::future::pending().await,
                 }
             };
             let read = async {
@@ -203,22 +204,22 @@ impl engine::Console for Console {
             tokio::select! {
                 _ = resized => {
                     let (rows, columns) = size();
-                    Ok(Typed::Size { rows, columns })
+                    Ok(ConsoleInput::Size { rows, columns })
                 }
                 bytes = read => {
                     let bytes = bytes?;
                     if bytes.is_empty() {
                         self.input = None;
-                        return Ok(Typed::End);
+                        return Ok(ConsoleInput::End);
                     }
-                    Ok(Typed::Bytes(bytes))
+                    Ok(ConsoleInput::Bytes(bytes))
                 }
             }
         })
     }
 
     fn show(&mut self, stream: Stream, bytes: &[u8]) -> Result<()> {
-        let to_stderr = stream == Stream::Stderr || self.outlet == Outlet::Stderr;
+        let to_stderr = stream == Stream::Stderr || self.outlet == OutputStream::Stderr;
         let written = if to_stderr { write(stderr(), bytes) } else { write(stdout(), bytes) };
         match written {
             Err(error) if error.kind() == ErrorKind::BrokenPipe => Err(ReaderGone.into()),

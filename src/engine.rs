@@ -5,20 +5,20 @@
 //!     \________\__________\_______________\________\____-> (failure, time-out, signal) -> kill
 //! ```
 //!
-//! At every point the engine waits for the same four things at once ([`Wake`]): a message, the end of a part of the
+//! At every point the engine waits for the same four things at once ([`SessionEvent`]): a message, the end of a part of the
 //! machine, a signal, a deadline.
 
+mod agent_session;
 mod archive;
-mod attend;
 mod build;
 mod commit;
-mod conversation;
 mod discarded;
 mod failed_step;
 mod failure;
-mod gifts;
+mod injected;
+mod interactive;
 mod mask;
-mod mend;
+mod on_failure;
 mod output;
 mod reads;
 mod relay;
@@ -33,13 +33,13 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use kiln_protocol::{ExitStatus, FromGuest, Step, ToGuest, World};
+use kiln_protocol::{ExitStatus, FromGuest, GuestConfig, Step, ToGuest};
 use tokio::time::{Instant, timeout};
 
-pub use attend::{Console, ReaderGone, Typed};
+pub use agent_session::{Interrupt, Interrupts};
 pub use commit::Commit;
-pub use conversation::{Interrupt, Interrupts};
-pub use gifts::Gifts;
+pub use injected::Injected;
+pub use interactive::{Console, ConsoleInput, ReaderGone};
 pub use mask::SHORTEST as SHORTEST_MASKED;
 
 use crate::{
@@ -49,9 +49,9 @@ use crate::{
     package::Limits,
     plan::{Plan, Platform},
 };
-use attend::Attendance;
+use agent_session::{AgentSession, SessionEvent};
 use build::Build;
-use conversation::{Conversation, Wake};
+use interactive::InteractiveStep;
 use output::Output;
 
 /// How long a guest may take to end after it was told to; then it is killed. Its disks are thrown away: only shares are flushed.
@@ -76,7 +76,7 @@ pub struct Engine<'a> {
     /// Signals that ask for the end.
     pub interrupts: Interrupts,
     /// What the agent is given besides.
-    pub gifts: Gifts,
+    pub injected: Injected,
     /// Where the time goes.
     pub phases: &'a mut Phases,
 }
@@ -139,57 +139,57 @@ impl Engine<'_> {
         console: &mut dyn Console,
     ) -> Result<ExitStatus> {
         let launched = runner.launch(self.plan).await?;
-        let mut talk = self.conversation(launched);
-        let result = self.command(&mut talk, step, console).await;
+        let mut session = self.conversation(launched);
+        let result = self.command(&mut session, step, console).await;
         match &result {
-            Ok(_) => self.shut_down(&mut talk).await?,
-            Err(_) => talk.kill(),
+            Ok(_) => self.shut_down(&mut session).await?,
+            Err(_) => session.kill(),
         }
-        self.await_end(&mut talk).await;
+        self.await_end(&mut session).await;
         result
     }
 
     /// What the build wrote into the host's cache is looked through next: nothing may write there any more.
-    async fn await_end(&self, talk: &mut Conversation) {
-        if self.plan.writes_through() && timeout(DEATH_LIMIT, talk.gone()).await.is_err() {
+    async fn await_end(&self, session: &mut AgentSession) {
+        if self.plan.writes_through() && timeout(DEATH_LIMIT, session.gone()).await.is_err() {
             tracing::warn!("a process of the build does not end: it may still write into the cache");
         }
     }
 
-    fn conversation(&self, launched: Launched) -> Conversation {
-        let ports = self.plan.supplies.relayed(self.plan.runner());
-        Conversation::new(launched, self.interrupts.clone(), ports, self.gifts.mask(self.plan))
+    fn conversation(&self, launched: Launched) -> AgentSession {
+        let ports = self.plan.host_settings.relayed(self.plan.runner());
+        AgentSession::new(launched, self.interrupts.clone(), ports, self.injected.mask(self.plan))
     }
 
     async fn command(
         &mut self,
-        talk: &mut Conversation,
+        session: &mut AgentSession,
         step: Step,
         console: &mut dyn Console,
     ) -> Result<ExitStatus> {
-        self.prepare(talk).await?;
-        self.give(talk).await?;
+        self.prepare(session).await?;
+        self.give(session).await?;
         let limit = step.timeout_ms.map(Duration::from_millis);
         let deadline = limit.map(|limit| (Instant::now() + limit + STEP_GRACE, limit));
-        let mut output = Output::new(self.plan, step.index, self.gifts.mask(self.plan));
-        let mut attendance = Attendance { talk, console, sink: self.sink, output: &mut output };
+        let mut output = Output::new(self.plan, step.index, self.injected.mask(self.plan));
+        let mut attendance = InteractiveStep { session, console, sink: self.sink, output: &mut output };
         let ended = attendance.run(step, deadline).await;
         output.finish(self.sink);
         ended.map(|(status, _)| status)
     }
 
-    async fn give(&mut self, talk: &mut Conversation) -> Result<()> {
-        self.gifts.give(self.plan, talk).await
+    async fn give(&mut self, session: &mut AgentSession) -> Result<()> {
+        self.injected.give(self.plan, session).await
     }
 
-    async fn prepare(&mut self, talk: &mut Conversation) -> Result<()> {
+    async fn prepare(&mut self, session: &mut AgentSession) -> Result<()> {
         let deadline = Some(Instant::now() + self.plan.boot_timeout);
         let (mut phases, mut greeted) = (Vec::new(), false);
         // The agent reads it once it is there: no round trip is spent on waiting for Hello.
-        talk.say(&ToGuest::Prepare(launch_world(self.plan)?.into()))?;
+        session.send(&ToGuest::Prepare(launch_world(self.plan)?.into()))?;
         loop {
-            match talk.wake(deadline).await? {
-                Wake::Message(FromGuest::Hello { uptime_us, .. }) if !greeted => {
+            match session.next(deadline).await? {
+                SessionEvent::Message(FromGuest::Hello { uptime_us, .. }) if !greeted => {
                     greeted = true;
                     tracing::debug!(uptime_us, "the agent says hello");
                     // A container's kernel is the host's, and has run for longer than that.
@@ -200,37 +200,39 @@ impl Engine<'_> {
                         });
                     }
                 }
-                Wake::Message(FromGuest::Ready { phases: made }) => {
+                SessionEvent::Message(FromGuest::Ready { phases: made }) => {
                     phases.extend(made.into_iter().take(64).map(|(name, us)| Phase {
-                        name: talk.quoted(&name),
+                        name: session.quoted(&name),
                         duration: Duration::from_micros(us),
                     }));
                     self.sink.emit(Event::Boot { phases });
                     return Ok(());
                 }
-                Wake::Message(other) => {
-                    return Err(failure::unexpected(&other, "while it made its world", talk));
+                SessionEvent::Message(other) => {
+                    return Err(failure::unexpected(&other, "while it made its world", session));
                 }
-                Wake::Ended(ended) => return Err(failure::died(&ended, "before it was ready", talk)),
-                Wake::Interrupted(signal) => return Err(signal.failure().into()),
-                Wake::Deadline => return Err(failure::boot_timeout(self.plan, talk)),
+                SessionEvent::Ended(ended) => {
+                    return Err(failure::died(&ended, "before it was ready", session));
+                }
+                SessionEvent::Interrupted(signal) => return Err(signal.failure().into()),
+                SessionEvent::Deadline => return Err(failure::boot_timeout(self.plan, session)),
             }
         }
     }
 
-    async fn shut_down(&mut self, talk: &mut Conversation) -> Result<()> {
+    async fn shut_down(&mut self, session: &mut AgentSession) -> Result<()> {
         let deadline = Some(Instant::now() + SHUTDOWN_GRACE);
-        talk.say(&ToGuest::Shutdown)?;
+        session.send(&ToGuest::Shutdown)?;
         loop {
-            match talk.wake(deadline).await? {
-                Wake::Message(_) => {}
-                Wake::Ended(ended) if ended.orderly => return Ok(()),
-                Wake::Ended(ended) => return Err(failure::died(&ended, "at its end", talk)),
-                Wake::Interrupted(signal) => return Err(signal.failure().into()),
-                Wake::Deadline => break,
+            match session.next(deadline).await? {
+                SessionEvent::Message(_) => {}
+                SessionEvent::Ended(ended) if ended.orderly => return Ok(()),
+                SessionEvent::Ended(ended) => return Err(failure::died(&ended, "at its end", session)),
+                SessionEvent::Interrupted(signal) => return Err(signal.failure().into()),
+                SessionEvent::Deadline => break,
             }
         }
-        talk.kill();
+        session.kill();
         Ok(())
     }
 }
@@ -247,7 +249,7 @@ fn named(status: ExitStatus) -> Status {
 
 /// The world with what only the moment of launch knows: the time, and randomness.
 /// Only a machine of its own has a clock and a random pool to be set.
-fn launch_world(plan: &Plan) -> Result<World> {
+fn launch_world(plan: &Plan) -> Result<GuestConfig> {
     match plan.platform {
         Platform::Qemu(_) => {}
         Platform::Docker(_) | Platform::Bubblewrap(_) => return Ok(plan.world.clone()),
@@ -260,5 +262,5 @@ fn launch_world(plan: &Plan) -> Result<World> {
     .context("read /dev/urandom")?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).context("the host's clock is before 1970")?;
     let clock_ns = u64::try_from(now.as_nanos()).ok();
-    Ok(World { clock_ns, entropy, ..plan.world.clone() })
+    Ok(GuestConfig { clock_ns, entropy, ..plan.world.clone() })
 }

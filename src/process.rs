@@ -7,19 +7,19 @@
 //! Children are bound to the *thread* that spawned them (`PR_SET_PDEATHSIG` in prctl(2)), so a [`Spawner`] is made in the
 //! main thread and refuses to spawn from another one.
 
-mod ask;
 mod child;
 mod command;
 mod exec;
+mod filter;
 mod idmapped;
 mod jail;
 mod landlock;
-mod link;
 mod namespace;
 mod ownership;
+mod proc_tree;
 mod reaper;
+mod reaper_client;
 mod removal;
-mod table;
 mod tail;
 mod terminal;
 
@@ -36,19 +36,19 @@ use anyhow::{Context, Result, ensure};
 use tokio::{io::AsyncReadExt, time::timeout};
 use tracing::debug;
 
-use self::link::Link;
+use self::reaper_client::Link;
 pub use self::{
-    ask::ask,
     child::{Child, ExitStatus},
     command::{Command, Stdio},
     exec::watch,
+    filter::ask,
     idmapped::{idmappable, idmapped},
     jail::{JAIL_ARGUMENT, JAIL_DIRECTORY, Jail, JailNetwork, jail_main},
     landlock::{LANDLOCK_WITH_SCOPES, landlock_version},
-    link::{MARKER_VARIABLE, REAPER_ARGUMENT},
     namespace::{IdMap, IdRange, user_namespaces_usable},
     ownership::reclaim,
     reaper::reaper_main,
+    reaper_client::{MARKER_VARIABLE, REAPER_ARGUMENT},
     removal::{detach_below, remove},
     tail::Tail,
     terminal::{RestoreAtEnd, Terminals},

@@ -3,7 +3,7 @@
 use std::{fs, path::PathBuf, time::Duration};
 
 use kiln::{
-    cache::{CommitLimit, Lease, Outcome, Request, Strength, commit},
+    cache::{CommitLimit, Lease, Outcome, Request, LockMode, commit},
     exit::{Code, code_of},
     home::Home,
 };
@@ -41,7 +41,7 @@ impl Default for Cache {
         let cache = directory.path().join("cache");
         fs::create_dir(&cache).expect("made");
         fs::write(directory.path().join("victim"), "untouched").expect("written");
-        let request = Request { directory: cache, strength: Strength::Exclusive, who: "fuzz".into(), limit: Duration::ZERO };
+        let request = Request { directory: cache, lock_mode: LockMode::Exclusive, who: "fuzz".into(), limit: Duration::ZERO };
         let home = Home::at(directory.path().join("home"));
         let lease = Lease::try_acquire(&home, &request).expect("usable").expect("free");
         Self { directory, lease }

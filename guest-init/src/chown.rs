@@ -11,7 +11,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use kiln_protocol::Given;
+use kiln_protocol::ChownScope;
 use nix::{
     dir::Dir,
     errno::Errno,
@@ -40,13 +40,13 @@ pub(crate) enum SetId {
 #[derive(Clone, Copy)]
 struct Gift {
     owner: (u32, u32),
-    given: Given,
+    given: ChownScope,
     set_id: SetId,
 }
 
 /// Gives `path` and everything below it, or its directories alone, that does not belong to (uid, gid) to it; links are not followed, other file
 /// systems not entered.
-pub(crate) fn all_below(path: &str, owner: (u32, u32), given: Given, set_id: SetId) -> Result<()> {
+pub(crate) fn all_below(path: &str, owner: (u32, u32), given: ChownScope, set_id: SetId) -> Result<()> {
     let gift = Gift { owner, given, set_id };
     let all = || {
         let name = CString::new(path)?;
@@ -121,7 +121,7 @@ impl Level {
 
 fn give(directory: BorrowedFd<'_>, name: &CStr, stat: &FileStat, gift: Gift) -> Result<()> {
     let Gift { owner: (uid, gid), given, set_id } = gift;
-    let passed_over = given == Given::Directories && !is_directory(stat);
+    let passed_over = given == ChownScope::Directories && !is_directory(stat);
     if passed_over || (stat.st_uid, stat.st_gid) == (uid, gid) {
         return Ok(());
     }
@@ -180,7 +180,7 @@ mod tests {
             deepest = openat(&deepest, "directory", DIRECTORY, Mode::empty()).expect("opened");
         }
         let path = tree.to_string_lossy();
-        all_below(&path, (1234, 1235), Given::Everything, SetId::Kept).expect("given");
+        all_below(&path, (1234, 1235), ChownScope::Everything, SetId::Kept).expect("given");
         let owner = |path: &Path| {
             let metadata = fs::symlink_metadata(path).expect("there");
             (metadata.uid(), metadata.gid())
@@ -193,7 +193,7 @@ mod tests {
         assert_eq!(owner(&outside), (0, 0));
         let mode = || fs::metadata(tree.join("program")).expect("there").mode() & 0o7777;
         assert_eq!(mode(), 0o4755);
-        all_below(&path, (0, 0), Given::Everything, SetId::Dropped).expect("given back");
+        all_below(&path, (0, 0), ChownScope::Everything, SetId::Dropped).expect("given back");
         assert_eq!((mode(), owner(&tree)), (0o755, (0, 0)));
         // Removed from below, since it is too deep for others.
         drop(deepest);

@@ -8,18 +8,17 @@ use nix::{
     unistd::syncfs,
 };
 
-use kiln_protocol::{Closing, Given};
+use kiln_protocol::{ChownScope, OnExit};
 use kiln_reads::unescape;
 
 use crate::{
     chown::{self, SetId},
-    log,
-    place::Place,
-    processes, reap,
+    environment::Place,
+    log, processes, reap,
 };
 
 /// Ends everything; `result` is how the session ended. In a microVM it does not return.
-pub(crate) fn end(place: Place, result: Result<()>, closing: &[Closing]) -> ExitCode {
+pub(crate) fn end(place: Place, result: Result<()>, closing: &[OnExit]) -> ExitCode {
     let code = match &result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -43,9 +42,9 @@ pub(crate) fn end(place: Place, result: Result<()>, closing: &[Closing]) -> Exit
     }
 }
 
-fn close(closing: &[Closing]) -> Result<()> {
-    closing.iter().try_for_each(|Closing::Chown { path, uid, gid }| {
-        chown::all_below(path, (*uid, *gid), Given::Everything, SetId::Dropped)
+fn close(closing: &[OnExit]) -> Result<()> {
+    closing.iter().try_for_each(|OnExit::Chown { path, uid, gid }| {
+        chown::all_below(path, (*uid, *gid), ChownScope::Everything, SetId::Dropped)
     })
 }
 

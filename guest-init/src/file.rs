@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use kiln_protocol::{Held, TextFile};
+use kiln_protocol::{IfExists, TextFile};
 use nix::libc;
 
 use crate::path_change::Mounts;
@@ -18,8 +18,8 @@ pub(crate) fn write(file: &TextFile) -> Result<()> {
     let TextFile { path, text, held, mode } = file;
     let context = || format!("write {path}");
     let before = match held {
-        Held::Goes => Vec::new(),
-        Held::Stays => lines(Path::new(path)).with_context(|| format!("read {path}"))?,
+        IfExists::Goes => Vec::new(),
+        IfExists::Stays => lines(Path::new(path)).with_context(|| format!("read {path}"))?,
     };
     if let Some(parent) = Path::new(path).parent() {
         fs::create_dir_all(parent).with_context(context)?;
@@ -79,14 +79,14 @@ mod tests {
             write(&TextFile { path: path.clone(), text: text.into(), held, mode: 0o640 }).expect("written");
             fs::read_to_string(&link).expect("read")
         };
-        assert_eq!(put("a longer text", Held::Goes), "a longer text");
-        assert_eq!(put("short", Held::Goes), "short");
-        assert_eq!(put("more\n", Held::Stays), "short\nmore\n");
+        assert_eq!(put("a longer text", IfExists::Goes), "a longer text");
+        assert_eq!(put("short", IfExists::Goes), "short");
+        assert_eq!(put("more\n", IfExists::Stays), "short\nmore\n");
         fs::remove_file(&link).expect("removed");
-        assert_eq!(put("first\n", Held::Stays), "first\n");
+        assert_eq!(put("first\n", IfExists::Stays), "first\n");
         fs::remove_file(&link).expect("removed");
         symlink(&target, &link).expect("linked");
-        assert_eq!(put("after", Held::Stays), "old\nafter");
+        assert_eq!(put("after", IfExists::Stays), "old\nafter");
         assert_eq!(fs::read_to_string(&target).expect("read"), "old");
         let metadata = fs::symlink_metadata(&link).expect("there");
         assert!(metadata.is_file());

@@ -11,7 +11,7 @@ use std::{
     path::Path,
 };
 
-use kiln_protocol::{Exhausted, FullDirectory, GROUP_FILES, MemoryCounter, MemoryEvents, Room, World};
+use kiln_protocol::{Exhausted, FullDirectory, GROUP_FILES, GuestConfig, MemoryCounter, MemoryEvents, Room};
 use nix::{
     fcntl::OFlag,
     sys::statvfs::{Statvfs, fstatvfs},
@@ -41,7 +41,7 @@ enum Memory {
 
 impl Gauges {
     /// Opens what the world names. What is not there is not looked at: it would only say why something else failed.
-    pub(crate) fn open(world: &World) -> Self {
+    pub(crate) fn open(world: &GuestConfig) -> Self {
         let directory = |path: &String| Some((path.clone(), directory(path)?));
         Self {
             memory: world.memory.and_then(Memory::open),

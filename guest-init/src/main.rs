@@ -18,6 +18,7 @@ mod chown;
 mod clock;
 mod content;
 mod end;
+mod environment;
 mod exec;
 mod export;
 mod file;
@@ -41,7 +42,6 @@ mod output;
 mod overlay;
 mod path_change;
 mod pivot;
-mod place;
 mod port;
 mod processes;
 mod reap;
@@ -53,16 +53,16 @@ mod secrets;
 mod session;
 mod stdio;
 mod targets;
+mod task;
 mod terminal;
 mod trust;
 mod upper;
 mod whiteout;
-mod work;
 mod world;
 
 use std::process::ExitCode;
 
-use place::Place;
+use environment::Place;
 
 fn main() -> ExitCode {
     let place = if std::env::args_os().nth(1).is_some_and(|flag| flag == "--stdio") {

@@ -31,7 +31,7 @@ nix::ioctl_read_bad!(
 
 /// All pipes and terminals that are open.
 #[derive(Default)]
-pub(crate) struct Taps {
+pub(crate) struct OutputPipes {
     taps: Vec<Tap>,
 }
 
@@ -51,7 +51,7 @@ enum Kind {
     Terminal,
 }
 
-impl Taps {
+impl OutputPipes {
     /// Begins to forward a step's streams.
     pub(crate) fn add(&mut self, step: u32, output: Output) {
         let mut add = |stream, kind, pipe| self.taps.push(Tap { step, stream, kind, pipe, owed: 0 });

@@ -10,7 +10,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use kiln_protocol::{FromGuest, Passage, Piece, RELAY_WINDOW, RELAYED, frame::MAX_DATA};
+use kiln_protocol::{Chunk, ForwardData, FromGuest, RELAY_WINDOW, RELAYED, frame::MAX_DATA};
 use nix::poll::{PollFd, PollFlags};
 
 use crate::port::Port;
@@ -70,17 +70,17 @@ impl Relay {
     }
 
     /// Takes what the host has sent; what comes for a connection that is gone is nobody's.
-    pub(crate) fn take(&mut self, Passage { connection, piece }: Passage) -> Result<()> {
+    pub(crate) fn take(&mut self, ForwardData { connection, piece }: ForwardData) -> Result<()> {
         let Some(at) = self.connections.iter().position(|open| open.id == connection) else { return Ok(()) };
         let open = &mut self.connections[at];
         match piece {
-            Piece::Bytes(bytes) if bytes.is_empty() => open.outward = Way::Ending,
-            Piece::Bytes(bytes) => {
+            Chunk::Bytes(bytes) if bytes.is_empty() => open.outward = Way::Ending,
+            Chunk::Bytes(bytes) => {
                 ensure!(open.queue.len() + bytes.len() <= RELAY_WINDOW, "more came than a window takes");
                 open.queue.extend(bytes);
             }
-            Piece::Taken(count) => open.credit = (open.credit + count as usize).min(RELAY_WINDOW),
-            Piece::Broken => drop(self.connections.swap_remove(at)),
+            Chunk::Taken(count) => open.credit = (open.credit + count as usize).min(RELAY_WINDOW),
+            Chunk::Broken => drop(self.connections.swap_remove(at)),
         }
         Ok(())
     }
@@ -110,7 +110,7 @@ impl Relay {
                 Ok(()) if open.is_over() => {}
                 Ok(()) => kept.push(open),
                 // Whoever was connected has gone, or the kernel will not have it: the host need not know why.
-                Err(_) => port.send(&passage(open.id, Piece::Broken))?,
+                Err(_) => port.send(&passage(open.id, Chunk::Broken))?,
             }
         }
         self.connections = kept;
@@ -125,7 +125,7 @@ impl Relay {
                 stream.set_nonblocking(true).context("make a connection non-blocking")?;
                 let id = self.next;
                 self.next = self.next.wrapping_add(1);
-                port.send(&FromGuest::Opened { connection: id, port: door.port })?;
+                port.send(&FromGuest::Connected { connection: id, port: door.port })?;
                 self.connections.push(Connection {
                     id,
                     stream,
@@ -140,8 +140,8 @@ impl Relay {
     }
 }
 
-fn passage(connection: u32, piece: Piece) -> FromGuest {
-    FromGuest::Passage(Passage { connection, piece })
+fn passage(connection: u32, piece: Chunk) -> FromGuest {
+    FromGuest::ForwardData(ForwardData { connection, piece })
 }
 
 impl Connection {
@@ -161,12 +161,12 @@ impl Connection {
         match self.write() {
             Ok(0) => {}
             // No more than a window, which fits.
-            Ok(count) => port.send(&passage(self.id, Piece::Taken(count as u32)))?,
+            Ok(count) => port.send(&passage(self.id, Chunk::Taken(count as u32)))?,
             Err(error) => return Ok(Err(error)),
         }
         match self.read() {
             Ok(None) => Ok(Ok(())),
-            Ok(Some(bytes)) => port.send(&passage(self.id, Piece::Bytes(bytes))).map(Ok),
+            Ok(Some(bytes)) => port.send(&passage(self.id, Chunk::Bytes(bytes))).map(Ok),
             Err(error) => Ok(Err(error)),
         }
     }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, anyhow, bail};
-use kiln_protocol::{Closing, Exhausted, ExitStatus, FromGuest, Step, ToGuest};
+use kiln_protocol::{Exhausted, ExitStatus, FromGuest, OnExit, Step, ToGuest};
 use kiln_reads::Reader;
 use nix::{
     poll::{PollFd, PollFlags, PollTimeout, poll},
@@ -20,21 +20,23 @@ use nix::{
 };
 
 use crate::{
-    boot, exec,
+    boot,
+    environment::Place,
+    exec,
     export::Export,
     file,
     gauges::Gauges,
     input::Input,
     log,
-    output::Taps,
-    place::Place,
+    output::OutputPipes,
     port::{Peer, Port},
     processes,
     reap::{self, Reaped},
     relay::Relay,
-    secrets, stdio, trust,
+    secrets, stdio,
+    task::{Phase, Running, Sent, Work},
+    trust,
     upper::Uppers,
-    work::{Phase, Running, Sent, Work},
     world,
 };
 
@@ -46,7 +48,7 @@ const ENDING: [Signal; 3] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP];
 
 /// Holds the whole conversation; an error has been sent to the host, if it could be. Besides how it ended it gives what
 /// the world wants done at its end.
-pub(crate) fn serve(place: Place) -> (Result<()>, Vec<Closing>) {
+pub(crate) fn serve(place: Place) -> (Result<()>, Vec<OnExit>) {
     log::keep_panics();
     let (mut port, mut closing) = (None, Vec::new());
     let held = catch_unwind(AssertUnwindSafe(|| converse(place, &mut port, &mut closing)));
@@ -64,7 +66,7 @@ fn tell(port: &mut Port, error: &anyhow::Error) -> Result<()> {
     port.flush()
 }
 
-fn converse(place: Place, port: &mut Option<Port>, closing: &mut Vec<Closing>) -> Result<()> {
+fn converse(place: Place, port: &mut Option<Port>, closing: &mut Vec<OnExit>) -> Result<()> {
     processes::shield()?;
     let port = port.insert(match place {
         Place::Machine => boot::open()?,
@@ -78,7 +80,7 @@ fn converse(place: Place, port: &mut Option<Port>, closing: &mut Vec<Closing>) -
         .context("make a descriptor for signals")?;
     match prepare(port, closing)? {
         Some(Prepared { capabilities, uppers, reads, gauges }) => {
-            let (taps, relay) = (Taps::default(), Relay::default());
+            let (taps, relay) = (OutputPipes::default(), Relay::default());
             let work = Work::None;
             Session { port, signals, capabilities, uppers, reads, gauges, taps, relay, work }.run()
         }
@@ -95,7 +97,7 @@ struct Prepared {
 }
 
 /// Waits for `Prepare` and does it; nothing when the host ends it all.
-fn prepare(port: &mut Port, closing: &mut Vec<Closing>) -> Result<Option<Prepared>> {
+fn prepare(port: &mut Port, closing: &mut Vec<OnExit>) -> Result<Option<Prepared>> {
     loop {
         match port.request()? {
             Some(ToGuest::Prepare(world)) => {
@@ -118,7 +120,7 @@ fn prepare(port: &mut Port, closing: &mut Vec<Closing>) -> Result<Option<Prepare
                 | ToGuest::Trust(_)
                 | ToGuest::Secrets(_)
                 | ToGuest::Relay(_)
-                | ToGuest::Passage(_),
+                | ToGuest::ForwardData(_),
             ) => {
                 bail!("a request came before the world was prepared")
             }
@@ -141,7 +143,7 @@ struct Session<'p> {
     uppers: Uppers,
     reads: Reader,
     gauges: Gauges,
-    taps: Taps,
+    taps: OutputPipes,
     relay: Relay,
     work: Work,
 }
@@ -212,7 +214,7 @@ impl Session<'_> {
                 let millis = deadline.saturating_duration_since(Instant::now()).as_millis() + 1;
                 PollTimeout::try_from(millis.min(i32::MAX as u128)).unwrap_or(PollTimeout::MAX)
             }
-            Work::None | Work::Step(_) | Work::Quiet(..) | Work::Export(_) => PollTimeout::NONE,
+            Work::None | Work::Step(_) | Work::Draining(..) | Work::Export(_) => PollTimeout::NONE,
         }
     }
 
@@ -240,7 +242,7 @@ impl Session<'_> {
                     self.taps.owe(running.index)?;
                 }
             }
-            if let (Work::Quiet(target, sent), Reaped::NoneLeft) = (&self.work, &found) {
+            if let (Work::Draining(target, sent), Reaped::NoneLeft) = (&self.work, &found) {
                 let export = match sent {
                     Sent::Everything => self.uppers.export(target)?,
                     Sent::Names => self.uppers.list(target)?,
@@ -257,16 +259,16 @@ impl Session<'_> {
         match (request, &mut self.work) {
             (ToGuest::Shutdown, _) => return Ok(Flow::Ends),
             (ToGuest::Cancel, Work::None | Work::Step(_)) => self.kill(ExitStatus::Cancelled)?,
-            (ToGuest::Cancel, Work::Quiet(..) | Work::Export(_)) => bail!("the export was cancelled"),
+            (ToGuest::Cancel, Work::Draining(..) | Work::Export(_)) => bail!("the export was cancelled"),
             (ToGuest::Trust(given), Work::None) => trust::install(&given)?,
             (ToGuest::Secrets(given), Work::None) => secrets::write(&given)?,
             (ToGuest::Relay(ports), Work::None) => self.relay.listen(&ports)?,
-            (ToGuest::Passage(passage), _) => self.relay.take(passage)?,
+            (ToGuest::ForwardData(passage), _) => self.relay.take(passage)?,
             (ToGuest::Run(step), Work::None) => self.start(&step)?,
             // What comes for a step that has just ended is nobody's.
             (
                 ToGuest::Input { .. } | ToGuest::Resize { .. },
-                Work::None | Work::Quiet(..) | Work::Export(_),
+                Work::None | Work::Draining(..) | Work::Export(_),
             ) => {}
             (ToGuest::Input { bytes }, Work::Step(running)) => running.input.take(&bytes)?,
             (ToGuest::Resize { rows, columns }, Work::Step(running)) => {
@@ -290,7 +292,7 @@ impl Session<'_> {
                 | ToGuest::Trust(_)
                 | ToGuest::Secrets(_)
                 | ToGuest::Relay(_),
-                Work::Step(_) | Work::Quiet(..) | Work::Export(_),
+                Work::Step(_) | Work::Draining(..) | Work::Export(_),
             ) => {
                 bail!("a request came while another was being answered")
             }
@@ -302,7 +304,7 @@ impl Session<'_> {
     /// Ends what steps have left running, for what is sent then.
     fn quiet(&mut self, target: String, sent: Sent) -> Result<()> {
         processes::kill_all()?;
-        self.work = Work::Quiet(target, sent);
+        self.work = Work::Draining(target, sent);
         // When nothing was left, no signal will tell.
         self.reap()
     }
@@ -353,7 +355,7 @@ impl Session<'_> {
             {
                 self.kill(ExitStatus::TimedOut)
             }
-            Work::None | Work::Step(_) | Work::Quiet(..) | Work::Export(_) => Ok(()),
+            Work::None | Work::Step(_) | Work::Draining(..) | Work::Export(_) => Ok(()),
         }
     }
 

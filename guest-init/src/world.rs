@@ -10,7 +10,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use kiln_protocol::{Mount, NetworkNamespace, PathChange, SeccompFilter, UserNamespace, World};
+use kiln_protocol::{GuestConfig, Mount, NetworkNamespace, PathChange, SeccompFilter, UserNamespace};
 use kiln_reads::{Directory, Reader};
 use nix::unistd::sethostname;
 
@@ -41,8 +41,8 @@ pub(crate) struct Made {
 }
 
 /// Makes everything, in the order of the fields.
-pub(crate) fn make(world: &World) -> Result<Made> {
-    let World {
+pub(crate) fn make(world: &GuestConfig) -> Result<Made> {
+    let GuestConfig {
         clock_ns,
         entropy,
         modules,
@@ -160,7 +160,7 @@ impl Making {
             Mount::Directory { path, mode, uid, gid } => {
                 mount::directory(&self.targets, path, *mode, self.owner(*uid, *gid)?)
             }
-            Mount::Missing { path, mode, uid, gid } => {
+            Mount::EnsureDir { path, mode, uid, gid } => {
                 mount::missing(&self.targets, path, *mode, self.owner(*uid, *gid)?)
             }
             Mount::Filesystem { source, target, fstype, options, access } => {
@@ -176,7 +176,7 @@ impl Making {
                 self.uppers.keep(&self.targets, target, upper, lower.first().map(String::as_str))
             }
             Mount::Idmap { path, uids, gids } => self.idmaps.mount(path, uids, gids),
-            Mount::Cover { path } => match self.targets.existing_directory(path) {
+            Mount::MaskPath { path } => match self.targets.existing_directory(path) {
                 Some(directory) => mount::cover(directory.path()),
                 None => Ok(()),
             },

@@ -16,7 +16,7 @@ use tokio::{
     sync::watch,
 };
 
-use super::{Ended, Eventually, Launched, Machine, Runner};
+use super::{BoxFuture, Ended, Launched, Machine, Runner};
 use crate::plan::Plan;
 
 /// What the agent does at a step.
@@ -77,7 +77,7 @@ pub struct Fake {
 }
 
 impl Runner for Fake {
-    fn launch<'a>(&'a mut self, _: &'a Plan) -> Eventually<'a, Result<Launched>> {
+    fn launch<'a>(&'a mut self, _: &'a Plan) -> BoxFuture<'a, Result<Launched>> {
         let (host, agent) = tokio::io::duplex(frame::MAX_FRAME);
         let (alive, ended) = watch::channel(None);
         let killed = Arc::clone(&self.killed);
@@ -94,11 +94,11 @@ struct FakeMachine {
 }
 
 impl Machine for FakeMachine {
-    fn gone(&mut self) -> Eventually<'_, ()> {
+    fn gone(&mut self) -> BoxFuture<'_, ()> {
         Box::pin(async {})
     }
 
-    fn ended(&mut self) -> Eventually<'_, Ended> {
+    fn ended(&mut self) -> BoxFuture<'_, Ended> {
         Box::pin(async {
             let orderly =
                 self.ended.wait_for(Option::is_some).await.ok().and_then(|value| *value) == Some(true);
@@ -161,7 +161,7 @@ impl Agent {
                 | ToGuest::Trust(_)
                 | ToGuest::Secrets(_)
                 | ToGuest::Relay(_)
-                | ToGuest::Passage(_)
+                | ToGuest::ForwardData(_)
                 | ToGuest::Input { .. }
                 | ToGuest::Resize { .. } => {}
                 ToGuest::Export { .. } => self.export(self.script.archive.clone()).await?,

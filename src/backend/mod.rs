@@ -18,15 +18,15 @@ use crate::{
 };
 
 /// A future of a trait's method: two backends behind one pointer.
-pub type Eventually<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
 
 /// A backend.
 pub trait Runner {
     /// Starts the agent; returns as soon as it can be spoken to or has a chance to say `Hello`.
-    fn launch<'a>(&'a mut self, plan: &'a Plan) -> Eventually<'a, Result<Launched>>;
+    fn launch<'a>(&'a mut self, plan: &'a Plan) -> BoxFuture<'a, Result<Launched>>;
 
     /// Removes what outlives the machine, when that has ended or was killed. A microVM leaves nothing.
-    fn clean(&mut self) -> Eventually<'_, Result<()>> {
+    fn clean(&mut self) -> BoxFuture<'_, Result<()>> {
         Box::pin(async { Ok(()) })
     }
 
@@ -54,12 +54,12 @@ pub struct Launched {
 /// What an agent runs in: a microVM with its daemons, a container, a sandbox. Dropping it kills it.
 pub trait Machine {
     /// Resolves when a part without which it cannot go on has ended. May be dropped and called again.
-    fn ended(&mut self) -> Eventually<'_, Ended>;
+    fn ended(&mut self) -> BoxFuture<'_, Ended>;
     /// Ends all of it at once.
     fn kill(&mut self);
     /// Ends what has not ended yet, and resolves when no process is left that could write into the cache. Where the machine
     /// outlives its conversation, [`Runner::clean`] sees to that.
-    fn gone(&mut self) -> Eventually<'_, ()>;
+    fn gone(&mut self) -> BoxFuture<'_, ()>;
     /// The last lines that the guest's kernel or the container wrote, oldest first.
     fn last_words(&self) -> Vec<String>;
 
@@ -74,12 +74,12 @@ pub trait Machine {
     }
 
     /// Begins to count what steps read of the cache where that is seen from outside; the world stands, and no step has run.
-    fn listen(&mut self) -> Eventually<'_, ()> {
+    fn listen(&mut self) -> BoxFuture<'_, ()> {
         Box::pin(async {})
     }
 
     /// What has been counted since then, once; nothing where it is the agent who counts.
-    fn reads(&mut self) -> Eventually<'_, Option<Reads>> {
+    fn reads(&mut self) -> BoxFuture<'_, Option<Reads>> {
         Box::pin(async { None })
     }
 }

@@ -12,61 +12,61 @@ use tokio::sync::oneshot;
 
 use super::source;
 use crate::{
-    engine::{Gifts, Interrupts, SHORTEST_MASKED},
+    engine::{Injected, Interrupts, SHORTEST_MASKED},
     env::Env,
     event::{Event, Sink},
     exit::Failure,
-    plan::{Certificates, Proxies, Supplies},
+    plan::{Certificates, HostSettings, Proxies},
     secret, trust,
 };
 
 /// Reads what the plan names. A secret may come through a pipe that somebody has yet to write to: a signal ends the wait.
 pub(super) async fn load(
-    supplies: &Supplies,
+    host_settings: &HostSettings,
     env: &Env,
     sink: &mut dyn Sink,
     interrupts: &mut Interrupts,
-) -> Result<Gifts> {
-    let (sender, gifts) = oneshot::channel();
-    let (supplies, env, proxies) = (supplies.clone(), env.clone(), supplies.proxies.clone());
+) -> Result<Injected> {
+    let (sender, injected) = oneshot::channel();
+    let (host_settings, env, proxies) = (host_settings.clone(), env.clone(), host_settings.proxies.clone());
     // A thread that nobody waits for: it ends with kiln.
-    thread::spawn(move || sender.send(read(&supplies, &env)));
-    let gifts = tokio::select! {
+    thread::spawn(move || sender.send(read(&host_settings, &env)));
+    let injected = tokio::select! {
         biased;
         error = interrupts.refuse() => return Err(error),
-        gifts = gifts => gifts.context("the reader of secrets panicked")??,
+        injected = injected => injected.context("the reader of secrets panicked")??,
     };
-    for text in unmasked(&gifts, &proxies) {
+    for text in unmasked(&injected, &proxies) {
         sink.emit(Event::Note { text });
     }
-    Ok(gifts)
+    Ok(injected)
 }
 
 /// A line for each secret that output can show.
-fn unmasked(gifts: &Gifts, proxies: &Proxies) -> BTreeSet<String> {
-    let secrets = gifts.secrets.iter().map(|Secret { id, value }| (format!("secret {id}"), value.clone()));
+fn unmasked(injected: &Injected, proxies: &Proxies) -> BTreeSet<String> {
+    let secrets = injected.secrets.iter().map(|Secret { id, value }| (format!("secret {id}"), value.clone()));
     let passwords = proxies.secrets().map(|(name, secret)| (format!("the password of {name}"), secret));
     let short = secrets.chain(passwords).filter(|(_, value)| value.trim_ascii().len() < SHORTEST_MASKED);
     short.map(|(what, _)| format!("{what}: too short to be masked in output")).collect()
 }
 
-fn read(supplies: &Supplies, env: &Env) -> Result<Gifts, Failure> {
-    let Supplies { certificates, unused: _, proxies: _, secrets } = supplies;
+fn read(host_settings: &HostSettings, env: &Env) -> Result<Injected, Failure> {
+    let HostSettings { certificates, unused: _, proxies: _, secrets } = host_settings;
     let trust = match certificates {
         Some(Certificates::Hosts(_, trust)) => Some(trust.clone()),
         Some(Certificates::Named(path)) => Some(trust::load(path)?),
         None => None,
     };
     let secrets = secrets.iter().map(|source| secret::load(source, env)).collect::<Result<Vec<_>, _>>()?;
-    Ok(Gifts::new(trust, secrets))
+    Ok(Injected::new(trust, secrets))
 }
 
 /// A line for each file of the source that is a secret.
-pub(super) fn hidden(supplies: &Supplies, source: Option<&Path>) -> Vec<String> {
+pub(super) fn hidden(host_settings: &HostSettings, source: Option<&Path>) -> Vec<String> {
     let below = |path| source::below(source?, path);
     let say =
         |path: PathBuf| format!("{}: not in the build's copy of the source, as a secret", path.display());
-    supplies.secret_files().filter_map(below).map(say).collect()
+    host_settings.secret_files().filter_map(below).map(say).collect()
 }
 
 #[cfg(test)]
@@ -81,8 +81,8 @@ mod tests {
             ..Proxies::default()
         };
         let secret = |id: &str, value: &str| Secret { id: id.into(), value: value.into() };
-        let gifts = Gifts::new(None, vec![secret("a", "abc\n"), secret("b", "abcd\n")]);
-        let notes: Vec<String> = unmasked(&gifts, &proxies).into_iter().collect();
+        let injected = Injected::new(None, vec![secret("a", "abc\n"), secret("b", "abcd\n")]);
+        let notes: Vec<String> = unmasked(&injected, &proxies).into_iter().collect();
         let expected = ["secret a", "the password of HTTP_PROXY"];
         assert_eq!(notes, expected.map(|what| format!("{what}: too short to be masked in output")));
     }

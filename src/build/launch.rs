@@ -30,7 +30,7 @@ use super::{
 use crate::{
     backend::{Runner, bubblewrap, docker, qemu},
     cache::{self, Held, Lease},
-    engine::Gifts,
+    engine::Injected,
     event::{Phases, Sink},
     guest,
     home::{self, Home},
@@ -44,7 +44,7 @@ use crate::{
 pub(crate) struct Launched<'a> {
     pub(super) context: Context<'a>,
     pub(super) plan: Plan,
-    pub(super) gifts: Gifts,
+    pub(super) injected: Injected,
     pub(super) lease: Option<Arc<Lease>>,
     pub(super) runner: Box<dyn Runner + 'a>,
     /// What the cache held before.
@@ -64,7 +64,7 @@ impl Prepared {
         sink: &mut dyn Sink,
         phases: &mut Phases,
     ) -> Result<Launched<'a>> {
-        let Self { resolved, request, gifts, lease } = self;
+        let Self { resolved, request, injected, lease } = self;
         let (context, lease) = (context.clone(), lease.map(Arc::new));
         phases.enter("image");
         let mut interrupts = context.interrupts.clone();
@@ -91,7 +91,7 @@ impl Prepared {
         let launch = Launch { context: &context, lease: lease.as_deref(), console_log };
         let runner = launch.runner(&resolved, &image, sink).await?;
         phases.enter("boot");
-        Ok(Launched { context, plan: resolved.plan, gifts, lease, runner, held })
+        Ok(Launched { context, plan: resolved.plan, injected, lease, runner, held })
     }
 }
 

@@ -4,9 +4,9 @@ use anyhow::Result;
 
 use super::{Context, Prepared, Request, offline, prepare};
 use crate::{
-    cache::{self, Lease, Request as LeaseRequest, Strength},
+    cache::{self, Lease, LockMode, Request as LeaseRequest},
     ecosystem::{self, Lock},
-    engine::Gifts,
+    engine::Injected,
     event::{Event, Sink},
     plan::{CacheMount, CacheSharing, Plan},
 };
@@ -14,7 +14,7 @@ use crate::{
 /// A request that has its lease.
 pub(crate) struct Leased {
     pub(super) request: Request,
-    pub(super) gifts: Gifts,
+    pub(super) injected: Injected,
     pub(super) lease: Option<Lease>,
 }
 
@@ -24,11 +24,11 @@ impl Leased {
     /// # Errors
     /// For what this host or the build file cannot do.
     pub(crate) async fn prepare(self, context: &Context<'_>, sink: &mut dyn Sink) -> Result<Prepared> {
-        let Self { request, gifts, lease } = self;
+        let Self { request, injected, lease } = self;
         let Context { env, home, spawner, .. } = *context;
-        offline::check(&request.recipe, &request.wishes)?;
+        offline::check(&request.recipe, &request.options)?;
         let resolved = prepare::resolve(&request, env, home, spawner, sink).await?;
-        Ok(Prepared { resolved, request, gifts, lease })
+        Ok(Prepared { resolved, request, injected, lease })
     }
 }
 
@@ -39,7 +39,7 @@ pub(super) async fn acquire(
     context: &Context<'_>,
     sink: &mut dyn Sink,
 ) -> Result<Option<Lease>> {
-    let Some(plan) = CacheMount::decide(&request.wishes) else { return Ok(None) };
+    let Some(plan) = CacheMount::decide(&request.options) else { return Ok(None) };
     let home = context.home;
     cache::create(&plan.directory)?;
     cache::apart(home, &plan.directory)?;
@@ -53,11 +53,11 @@ pub(super) async fn acquire(
     if let Some(text) = warning(&plan) {
         sink.emit(Event::Note { text });
     }
-    let strength = match plan.sharing {
-        CacheSharing::Shared => Strength::Shared,
-        CacheSharing::Locked | CacheSharing::Private => Strength::Exclusive,
+    let lock_mode = match plan.sharing {
+        CacheSharing::Shared => LockMode::Shared,
+        CacheSharing::Locked | CacheSharing::Private => LockMode::Exclusive,
     };
-    let asked = LeaseRequest { directory: plan.directory.clone(), strength, who, limit: request.cache_wait };
+    let asked = LeaseRequest { directory: plan.directory.clone(), lock_mode, who, limit: request.cache_wait };
     let mut interrupts = context.interrupts.clone();
     let acquiring = async {
         match plan.sharing {
@@ -77,7 +77,7 @@ pub(super) async fn acquire(
             lease.directory().display()
         );
         sink.emit(Event::Note { text });
-        request.wishes.cache_dir = Some(lease.directory().to_owned());
+        request.options.cache_dir = Some(lease.directory().to_owned());
     }
     Ok(Some(lease))
 }

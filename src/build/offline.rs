@@ -3,7 +3,7 @@
 use crate::{
     compile::Recipe,
     exit::Failure,
-    plan::{Network, Wishes},
+    plan::{BuildOptions, Network},
     sources,
 };
 
@@ -11,12 +11,12 @@ use crate::{
 ///
 /// # Errors
 /// A [`Failure`] that lists all of them (4).
-pub(super) fn check(recipe: &Recipe, wishes: &Wishes) -> Result<(), Failure> {
-    if wishes.network == Network::On {
+pub(super) fn check(recipe: &Recipe, options: &BuildOptions) -> Result<(), Failure> {
+    if options.network == Network::On {
         return Ok(());
     }
     let wanted = sources::of(recipe);
-    let missing = sources::missing(&wanted, wishes.cache_dir.as_deref(), wishes.source.as_deref());
+    let missing = sources::missing(&wanted, options.cache_dir.as_deref(), options.source.as_deref());
     if missing.is_empty() {
         return Ok(());
     }

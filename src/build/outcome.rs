@@ -39,13 +39,13 @@ impl Launched<'_> {
         sink: &mut dyn Sink,
         phases: &mut Phases,
     ) -> Result<()> {
-        let Self { context, plan, gifts, lease, mut runner, held } = self;
+        let Self { context, plan, injected, lease, mut runner, held } = self;
         let BuildTask { commit_limit: limit, console, keep, rerun_command } = task;
         let commits = plan.cache.as_ref().is_some_and(CacheMount::commits);
         let commit = lease.clone().filter(|_| commits).map(|lease| Commit { lease, limit });
         let outputs = Outputs { limits: Limits::default(), commit };
         let on_failure = OnFailure { console, keep, rerun_command };
-        let engine = Engine { plan: &plan, sink, interrupts: context.interrupts.clone(), gifts, phases };
+        let engine = Engine { plan: &plan, sink, interrupts: context.interrupts.clone(), injected, phases };
         let BuildOutcome { result, writes, reused } =
             engine.build(runner.as_mut(), outputs, on_failure).await;
         // A step that failed has said what it lacked.
@@ -74,8 +74,8 @@ impl Launched<'_> {
         sink: &mut dyn Sink,
         phases: &mut Phases,
     ) -> Result<ExitStatus> {
-        let Self { context, plan, gifts, lease, mut runner, held: _ } = self;
-        let engine = Engine { plan: &plan, sink, interrupts: context.interrupts.clone(), gifts, phases };
+        let Self { context, plan, injected, lease, mut runner, held: _ } = self;
+        let engine = Engine { plan: &plan, sink, interrupts: context.interrupts.clone(), injected, phases };
         let result = engine.run_command(runner.as_mut(), step, console).await;
         let stopped = stop(runner, Shortages::Untold, lease.as_deref(), sink, phases).await;
         let released = lease.map_or(Ok(()), |lease| lease::end(&lease, &plan));

@@ -17,7 +17,7 @@ use crate::{
     },
     cache::Lease,
     compile::Recipe,
-    engine::Gifts,
+    engine::Injected,
     env::Env,
     event::{Event, Sink},
     exit::Failure,
@@ -25,8 +25,8 @@ use crate::{
     host::{Host, cgroup::Cgroups},
     image::{Store, locate},
     plan::{
-        self, Facts, ImageRecipe, ImageReference, Mapped, Plan, PlatformFacts, RootForm, RunnerKind, Wanted,
-        Wishes, map_packages,
+        self, BuildOptions, Facts, ImageRecipe, ImageReference, Mapped, Plan, PlatformFacts, RootForm,
+        RunnerKind, Wanted, map_packages,
     },
     process::Spawner,
     rundir,
@@ -46,7 +46,7 @@ pub(crate) struct Resolved {
 pub(crate) struct Prepared {
     pub(super) resolved: Resolved,
     pub(super) request: Request,
-    pub(super) gifts: Gifts,
+    pub(super) injected: Injected,
     pub(super) lease: Option<Lease>,
 }
 
@@ -58,9 +58,9 @@ impl Prepared {
 
     /// The same guest for one command in the place of the build file's steps.
     pub(crate) fn for_command(mut self, wanted: &Wanted, stdin: Stdin) -> (Self, Step) {
-        let Request { recipe, wishes, .. } = &self.request;
+        let Request { recipe, options, .. } = &self.request;
         let plan = self.resolved.plan.without_steps();
-        let step = plan::command(recipe, wishes, &plan, &shell(&plan.image), wanted, stdin);
+        let step = plan::command(recipe, options, &plan, &shell(&plan.image), wanted, stdin);
         self.resolved.plan = plan;
         (self, step)
     }
@@ -82,27 +82,27 @@ pub(super) async fn resolve(
     spawner: &Spawner,
     sink: &mut dyn Sink,
 ) -> Result<Resolved> {
-    let Request { recipe, wishes, .. } = request;
+    let Request { recipe, options, .. } = request;
     let tools = Tools { env, home, spawner };
     let host = Host::probe();
-    let image = image(recipe, wishes, sink)?;
+    let image = image(recipe, options, sink)?;
     let shell = shell(&image);
-    let (plan, backend) = match wishes.runner {
+    let (plan, backend) = match options.runner {
         RunnerKind::Qemu => {
-            let found = qemu::find(wishes.accelerator, &tools, &host, sink).await?;
-            let facts = Facts { host, platform: found.facts(wishes), image, shell };
-            let plan = plan::resolve(recipe, wishes, facts)?;
+            let found = qemu::find(options.accelerator, &tools, &host, sink).await?;
+            let facts = Facts { host, platform: found.facts(options), image, shell };
+            let plan = plan::resolve(recipe, options, facts)?;
             let parts = found.complete(&tools, &plan, sink).await?;
             (plan, Backend::Qemu(Box::new(parts)))
         }
         RunnerKind::Docker => {
             let found = docker::find_once(env, home, spawner).await?;
             let facts = Facts { host, platform: PlatformFacts::Docker, image, shell };
-            (plan::resolve(recipe, wishes, facts)?, Backend::Docker(found))
+            (plan::resolve(recipe, options, facts)?, Backend::Docker(found))
         }
         RunnerKind::Bubblewrap => {
             let images = home.dir("images")?;
-            let shown = [wishes.source.as_deref(), wishes.cache_dir.as_deref(), Some(&images)];
+            let shown = [options.source.as_deref(), options.cache_dir.as_deref(), Some(&images)];
             let shown: Vec<&Path> = shown.into_iter().flatten().collect();
             let found = bubblewrap::find(env, spawner, &host, &shown).await?;
             let root = if found.mounts_images { RootForm::Image } else { RootForm::Tree };
@@ -110,13 +110,13 @@ pub(super) async fn resolve(
             let platform =
                 PlatformFacts::Bubblewrap { resolver, ids: found.ids, root, cgroups: Cgroups::find() };
             let facts = Facts { host, platform, image, shell };
-            let mut plan = plan::resolve(recipe, wishes, facts)?;
+            let mut plan = plan::resolve(recipe, options, facts)?;
             plan.notes.extend(found.why_not_own.as_deref().map(not_own));
             check_scratch(&plan, env)?;
             (plan, Backend::Bubblewrap(found))
         }
     };
-    let hidden = injected::hidden(&plan.supplies, plan.source.as_deref());
+    let hidden = injected::hidden(&plan.host_settings, plan.source.as_deref());
     for text in plan.notes.iter().cloned().chain(hidden) {
         sink.emit(Event::Note { text });
     }
@@ -159,8 +159,8 @@ fn check_scratch(plan: &Plan, env: &Env) -> Result<(), Failure> {
     Ok(())
 }
 
-fn image(recipe: &Recipe, wishes: &Wishes, sink: &mut dyn Sink) -> Result<ImageRecipe> {
-    let reference = wishes.image.clone().map_or_else(|| ImageReference::parse(DEFAULT_IMAGE), Ok)?;
+fn image(recipe: &Recipe, options: &BuildOptions, sink: &mut dyn Sink) -> Result<ImageRecipe> {
+    let reference = options.image.clone().map_or_else(|| ImageReference::parse(DEFAULT_IMAGE), Ok)?;
     let (source, mut packages) = locate(reference)?;
     let contents = &recipe.environment.contents;
     let asked: Vec<String> = contents
@@ -176,7 +176,7 @@ fn image(recipe: &Recipe, wishes: &Wishes, sink: &mut dyn Sink) -> Result<ImageR
         packages.extend(mapped);
         notes.into_iter().for_each(|text| sink.emit(Event::Note { text }));
         let lines = contents.repositories.iter().chain(&contents.build_repositories);
-        repositories = plan::allowed_repositories(lines, wishes.insecure_repositories)?;
+        repositories = plan::allowed_repositories(lines, options.insecure_repositories)?;
     }
     let image = ImageRecipe::new(source, packages, repositories, debian_arch(recipe.arch)?)?;
     if let Some(text) = image.left_out(&asked) {

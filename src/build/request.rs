@@ -5,12 +5,12 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::{Context, Leased, Resolved, injected, lease, prepare};
-use crate::{compile::Recipe, env::Env, event::Sink, home::Home, plan::Wishes, process::Spawner};
+use crate::{compile::Recipe, env::Env, event::Sink, home::Home, plan::BuildOptions, process::Spawner};
 
 /// A recipe, and how it is to be built.
 pub(crate) struct Request {
     pub(crate) recipe: Recipe,
-    pub(crate) wishes: Wishes,
+    pub(crate) options: BuildOptions,
     /// `--cache-wait`.
     pub(crate) cache_wait: Duration,
 }
@@ -23,9 +23,10 @@ impl Request {
     /// For secrets and certificates that cannot be read, a cache that cannot be used or had in time, a signal.
     pub(crate) async fn lease(mut self, context: &Context<'_>, sink: &mut dyn Sink) -> Result<Leased> {
         let mut interrupts = context.interrupts.clone();
-        let gifts = injected::load(&self.wishes.supplies, context.env, sink, &mut interrupts).await?;
+        let injected =
+            injected::load(&self.options.host_settings, context.env, sink, &mut interrupts).await?;
         let lease = lease::acquire(&mut self, context, sink).await?;
-        Ok(Leased { request: self, gifts, lease })
+        Ok(Leased { request: self, injected, lease })
     }
 
     /// The plan alone: nothing is taken, made or started.

@@ -10,7 +10,7 @@ use std::{
 use nix::errno::Errno;
 use xattr::FileExt as _;
 
-use super::place::Place;
+use super::dir::BeneathDir;
 
 /// How the names of attributes begin that users may set (xattr(7)).
 const USER: &[u8] = b"user.";
@@ -61,7 +61,7 @@ pub(super) fn user_attributes(file: &File) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>
 }
 
 /// The names of the harmful attributes of what has this name; a file need not be readable for that.
-pub(super) fn harmful(parent: &Place, name: &[u8]) -> io::Result<Vec<OsString>> {
+pub(super) fn harmful(parent: &BeneathDir, name: &[u8]) -> io::Result<Vec<OsString>> {
     match xattr::list(parent.path_of(name)) {
         Ok(names) => Ok(names.filter(|name| is_harmful(name.as_bytes())).collect()),
         Err(error) if is_unsupported(&error) || error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
@@ -70,7 +70,7 @@ pub(super) fn harmful(parent: &Place, name: &[u8]) -> io::Result<Vec<OsString>> 
 }
 
 /// Removes an attribute of what has this name.
-pub(super) fn remove(parent: &Place, name: &[u8], attribute: &OsStr) -> io::Result<()> {
+pub(super) fn remove(parent: &BeneathDir, name: &[u8], attribute: &OsStr) -> io::Result<()> {
     xattr::remove(parent.path_of(name), attribute)
 }
 

@@ -3,37 +3,36 @@
 use anyhow::{Context, Result};
 
 use super::{
-    broken::{self, Broken},
-    intruders,
+    commit_lock::CommitGuard,
+    foreign_entries,
     journal::{Journal, Reading, Record},
     lease::{self, Lease},
     merge::Merge,
-    renumbered,
+    mtime, rekey,
     stage::{LeftOut, Staged},
     staging::{self, Staging},
+    stuck_commits::{self, Broken},
     summary::{self, Amounts},
-    tally::{self, Tally},
-    times,
-    turn::Turn,
+    usage_delta::{self, Tally},
 };
 use crate::exit::{Code, Failure, explained};
 
-/// What a commit kept.
+/// FileType a commit kept.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Kept {
-    /// What is new, by kind of directory.
+    /// FileType is new, by kind of directory.
     pub gains: Amounts,
     /// How many replacements and deletions, of this and of earlier commits, wait until nobody else uses the cache.
     pub waiting: u64,
-    /// What was not kept.
+    /// FileType was not kept.
     pub left_out: LeftOut,
 }
 
-/// Decides and merges, when it has the turn. What this returns is durable, and will be in its place whatever happens.
+/// Decides and merges, when it has the turn. FileType this returns is durable, and will be in its place whatever happens.
 ///
 /// # Errors
 /// A cache failure (7). Before the decision nothing is kept; after it the next start finishes.
-pub fn commit(lease: &Lease, staged: Staged, turn: Turn) -> Result<Kept> {
+pub fn commit(lease: &Lease, staged: Staged, turn: CommitGuard) -> Result<Kept> {
     let Staged { mut staging, record, mut gains, left_out, times } = staged;
     let number = decide(lease, &record, &turn).map_err(|error| explained(error, || undecided(lease)))?;
     staging.decided();
@@ -42,19 +41,19 @@ pub fn commit(lease: &Lease, staged: Staged, turn: Turn) -> Result<Kept> {
     if let Some(broken) = broken.into_iter().find(|broken| broken.number == number) {
         return Err(broken.failure(lease).into());
     }
-    if let Err(error) = times::renew(lease, &times) {
+    if let Err(error) = mtime::renew(lease, &times) {
         // Whoever finds an old time fetches or compiles once more.
         tracing::warn!(error = %format!("{error:#}"), "the times of what the build has used were not renewed");
     }
     if let Some((_, tally)) = tallies.iter().find(|(of, _)| *of == number) {
-        tally::less(&mut gains, &tally.dropped);
+        usage_delta::less(&mut gains, &tally.dropped);
         gains.retain(|_, amount| amount.entries > 0);
     }
     Ok(Kept { gains, waiting, left_out })
 }
 
 /// The moment from which on it will be kept.
-fn decide(lease: &Lease, record: &Record, _turn: &Turn) -> Result<u64> {
+fn decide(lease: &Lease, record: &Record, _turn: &CommitGuard) -> Result<u64> {
     Journal::of(lease)?.decide(record).context("decide a commit of the cache")
 }
 
@@ -96,26 +95,26 @@ fn is_clean(lease: &Lease) -> Result<bool> {
 }
 
 /// The same for whoever has the turn.
-pub(super) fn recover_in_turn(lease: &Lease, _turn: &Turn) -> Result<()> {
+pub(super) fn recover_in_turn(lease: &Lease, _turn: &CommitGuard) -> Result<()> {
     if is_clean(lease)? {
         return Ok(());
     }
     let journal = Journal::of(lease)?;
     journal.sweep()?;
-    intruders::open_up(lease)?;
-    renumbered::adopt(lease, &journal)?;
+    foreign_entries::open_up(lease)?;
+    rekey::adopt(lease, &journal)?;
     let Completed { waiting: _, broken, tallies: _ } = complete(lease).with_context(|| failed(lease))?;
     for one in &broken {
         tracing::warn!("{}: {}", one.failure(lease), one.way_out());
     }
-    broken::remove_orphans(lease, &journal)
+    stuck_commits::remove_orphans(lease, &journal)
 }
 
-/// What came of the decided commits.
+/// FileType came of the decided commits.
 struct Completed {
     waiting: u64,
     broken: Vec<Broken>,
-    /// What each of them made of the amounts, by its number.
+    /// FileType each of them made of the amounts, by its number.
     tallies: Vec<(u64, Tally)>,
 }
 
@@ -126,7 +125,7 @@ fn complete(lease: &Lease) -> Result<Completed> {
         let (mut waiting, mut broken, mut tallies) = (0, Vec::new(), Vec::new());
         let pending = journal.pending()?;
         if !alone && pending.iter().any(|number| journal.waiting(*number).is_none()) {
-            // What is put there must be newer than the beginning of all that do not see it.
+            // FileType is put there must be newer than the beginning of all that do not see it.
             lease::tick()?;
         }
         for number in pending {
@@ -147,7 +146,7 @@ fn complete(lease: &Lease) -> Result<Completed> {
     })
 }
 
-/// What came of one of them.
+/// FileType came of one of them.
 enum One {
     /// Its record is gone.
     Forgotten,
@@ -166,7 +165,7 @@ fn one(lease: &Lease, journal: &Journal, number: u64, alone: bool) -> Result<One
         Some(Reading::Whole(record)) => record,
     };
     let Some(staging) = Staging::open(lease, &record.staging)? else {
-        return Ok(One::Broken(Broken { number, why: broken::LOST }));
+        return Ok(One::Broken(Broken { number, why: stuck_commits::LOST }));
     };
     if let (false, Some(waiting)) = (alone, journal.waiting(number)) {
         return Ok(One::Merged { waiting, tally: Tally::default() });

@@ -1,7 +1,7 @@
-//! What a build wrote into an overlay above the cache and what goes with it: counted, so that it can be said.
+//! FileType a build wrote into an overlay above the cache and what goes with it: counted, so that it can be said.
 //!
 //! The stream comes from a guest, which may send what it likes: numbers and names are bounded, and nothing is opened that a name
-//! leads to but directories beneath the cache. What it says is a claim about writes that are thrown away anyway.
+//! leads to but directories beneath the cache. FileType it says is a claim about writes that are thrown away anyway.
 
 use std::{
     ffi::OsStr,
@@ -14,7 +14,7 @@ use anyhow::{Context, Result};
 use sha1::{Digest, Sha1};
 
 use super::{
-    place::{Place, What, split, what},
+    dir::{BeneathDir, FileType, split, what},
     rules,
     summary::Amounts,
 };
@@ -48,7 +48,7 @@ const DIRECTORIES: usize = 64;
 /// The longest name of one: more than a file system has.
 const NAME: usize = 255;
 
-/// What was thrown away.
+/// FileType was thrown away.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Discarded {
     /// Files and links that a commit would have kept, by kind of directory.
@@ -62,7 +62,7 @@ pub struct Discarded {
 /// # Errors
 /// For what is no such stream, and a cache that cannot be read.
 pub fn discarded(directory: &Path, stream: impl Read) -> Result<Discarded> {
-    let place = Place::open(directory).with_context(|| format!("open {}", directory.display()))?;
+    let place = BeneathDir::open(directory).with_context(|| format!("open {}", directory.display()))?;
     let mut cache = Below { place, left: MOST_COMPARED };
     let mut reader = Reader::new(
         stream,
@@ -99,7 +99,7 @@ impl Discarded {
     }
 }
 
-/// What an entry counts for, if a commit would keep it.
+/// FileType an entry counts for, if a commit would keep it.
 fn amount(cache: &mut Below, entry: &Entry) -> Result<Option<Amount>> {
     let Entry { path, kind, .. } = entry;
     let is_named = package::check_path(path).is_ok() && rules::kind(path, false).len() <= NAME;
@@ -128,7 +128,7 @@ fn attribute<'e>(entry: &'e Entry, name: &[u8]) -> Option<&'e [u8]> {
 
 /// The cache that lies below.
 struct Below {
-    place: Place,
+    place: BeneathDir,
     /// How many bytes of it may still be read.
     left: u64,
 }
@@ -138,7 +138,7 @@ impl Below {
     fn holds(&mut self, entry: &Entry, size: u64) -> Result<bool> {
         let (directory, name) = split(&entry.path);
         let Some(place) = self.place.dir(directory)? else { return Ok(false) };
-        let found = place.stat(name)?.filter(|stat| what(stat) == What::File);
+        let found = place.stat(name)?.filter(|stat| what(stat) == FileType::File);
         let Some(stat) = found.filter(|stat| u64::try_from(stat.st_size) == Ok(size)) else {
             return Ok(false);
         };

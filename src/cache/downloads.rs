@@ -8,12 +8,12 @@ use anyhow::{Context, Result};
 use nix::fcntl::{Flock, FlockArg};
 
 use super::{
+    dir::{FileType, shown, what},
     lease::Lease,
-    place::{What, shown, what},
     remove,
 };
 
-/// What their names begin with.
+/// FileType their names begin with.
 const PREFIX: &[u8] = b".fetch.";
 /// A download that was broken off is gone on with for so long.
 const KEPT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
@@ -23,7 +23,7 @@ const AHEAD: Duration = Duration::from_secs(24 * 60 * 60);
 /// Removes what has this name at the top of the cache, with all below it; follows no link.
 ///
 /// # Errors
-/// What is not for this user to remove.
+/// FileType is not for this user to remove.
 pub fn discard(lease: &Lease, name: &str) -> Result<()> {
     remove::tree(&lease.place, name.as_bytes())
         .with_context(|| format!("remove {} from {}", shown(name.as_bytes()), lease.directory.display()))
@@ -46,7 +46,7 @@ pub fn sweep_downloads(lease: &Lease) {
 
 fn sweep_one(lease: &Lease, name: &[u8], now: SystemTime) -> Result<()> {
     let Some(stat) = lease.place.stat(name)? else { return Ok(()) };
-    if what(&stat) != What::File {
+    if what(&stat) != FileType::File {
         return Ok(remove::tree(&lease.place, name)?);
     }
     let written =

@@ -19,9 +19,9 @@ use zstd::stream::{read::Decoder, write::Encoder};
 
 use super::{
     attributes::user_attributes,
+    dir::{FileType, bytes, permissions, shown},
     holes::{MOST_HOLES, holes},
     lease::Lease,
-    place::{What, bytes, permissions, shown},
     rules,
     stage::{CommitLimit, LeftOut, Origin, Outcome, is_below, stage_from, too_deep},
     target,
@@ -38,7 +38,7 @@ const LEVEL: i32 = 3;
 /// In pieces of this size content is copied.
 const PIECE: usize = 256 << 10;
 
-/// What of a cache.
+/// FileType of a cache.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Chosen {
     /// Everything.
@@ -48,19 +48,19 @@ pub enum Chosen {
 }
 
 impl Chosen {
-    fn has(&self, path: &[u8], what: What) -> bool {
+    fn has(&self, path: &[u8], what: FileType) -> bool {
         let Self::Named(names) = self else { return true };
-        let source = || what != What::Directory && rules::kind(path, false) == rules::SOURCES;
+        let source = || what != FileType::Directory && rules::kind(path, false) == rules::SOURCES;
         names.iter().any(|name| {
             is_below(path, name)
                 // On the way to it.
-                || (what == What::Directory && is_below(name, path))
+                || (what == FileType::Directory && is_below(name, path))
                 || (name == rules::SOURCES.as_bytes() && source())
         })
     }
 }
 
-/// What became of an entry.
+/// FileType became of an entry.
 enum Added {
     Done,
     /// An import would not take it, or not for what it is.
@@ -120,9 +120,9 @@ struct Export<W: Write> {
 impl<W: Write> Export<W> {
     fn add(&mut self, found: &Found<'_>) -> Result<Added> {
         let kind = match found.what {
-            What::Directory => return self.directory(found),
-            What::File => return self.file(found),
-            What::Symlink => {
+            FileType::Directory => return self.directory(found),
+            FileType::File => return self.file(found),
+            FileType::Symlink => {
                 let target = found.place.read_link(found.name)?;
                 if !target::is_within(found.path, bytes(&target)) {
                     return Ok(Added::LeftOut("it is a link that leads out of the cache".into()));
@@ -130,7 +130,7 @@ impl<W: Write> Export<W> {
                 self.count(bytes(&target).len() as u64);
                 Kind::Symlink { target: bytes(&target).to_vec() }
             }
-            What::Other => return Ok(Added::Done),
+            FileType::Other => return Ok(Added::Done),
         };
         self.writer.entry(&entry(found.path, &found.stat, kind))?;
         Ok(Added::Done)
@@ -146,7 +146,7 @@ impl<W: Write> Export<W> {
     }
 
     fn file(&mut self, found: &Found<'_>) -> Result<Added> {
-        // What goes meanwhile is left out.
+        // FileType goes meanwhile is left out.
         let Some(mut file) = found.place.file_unused(found.name)? else { return Ok(Added::Done) };
         let metadata = file.metadata()?;
         if metadata.nlink() > 1 {
@@ -215,14 +215,14 @@ mod tests {
     fn a_part_comes_with_the_directories_above_it() {
         let chosen = Chosen::Named(vec![b"cargo/registry".to_vec(), b"sources".to_vec()]);
         for (path, what, has) in [
-            ("cargo", What::Directory, true),
-            ("cargo/registry/cache/x", What::File, true),
-            ("cargo/git", What::Directory, false),
+            ("cargo", FileType::Directory, true),
+            ("cargo/registry/cache/x", FileType::File, true),
+            ("cargo/git", FileType::Directory, false),
             // A file at the top that is no source.
-            ("cargo", What::File, false),
-            ("sha256:00", What::File, true),
-            ("pip", What::Directory, false),
-            ("pip/x", What::File, false),
+            ("cargo", FileType::File, false),
+            ("sha256:00", FileType::File, true),
+            ("pip", FileType::Directory, false),
+            ("pip/x", FileType::File, false),
         ] {
             assert_eq!(chosen.has(path.as_bytes(), what), has, "{path}");
         }

@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{
-    desk::Key,
     lease::{Lease, Stamp},
+    lease_table::Key,
 };
 
 /// The directory of the home with one directory for each cache.
@@ -25,19 +25,19 @@ pub(super) const JOURNALS: &str = "journals";
 const VERSION: u8 = 1;
 /// A digest of what comes after it.
 const DIGEST: usize = 32;
-/// What is being written has this ending.
+/// FileType is being written has this ending.
 const NEW: &str = "new";
 /// Beside a record of which only what waits for others is left to do: how much that is. Lost, it is found out anew.
 const WAITING: &str = "waiting";
 
-/// What is left to do of a commit, besides what lies in its staging directory.
+/// FileType is left to do of a commit, besides what lies in its staging directory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Record {
     /// The name of the staging directory below `.kiln`.
     pub staging: String,
     /// When the build got its lease: what changed later it has not seen.
     pub started: Stamp,
-    /// What the build deleted.
+    /// FileType the build deleted.
     pub deletions: Vec<Vec<u8>>,
     /// Directories that hide what was below them.
     pub opaque: Vec<Vec<u8>>,
@@ -45,7 +45,7 @@ pub(super) struct Record {
     pub modes: Vec<(Vec<u8>, u32)>,
 }
 
-/// What a record turns out to be.
+/// FileType a record turns out to be.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Reading {
     Whole(Record),

@@ -1,6 +1,6 @@
 //! A lease: the right to use a cache directory, and the proof of it that dies with its holder.
 //!
-//! Before it: the plan, which says how much the use excludes, and [`super::desk`], which hands leases out. After it: shares
+//! Before it: the plan, which says how much the use excludes, and [`super::lease_table`], which hands leases out. After it: shares
 //! and runners, which give the descriptor to the daemons that use the directory, and [`super::commit`].
 
 use std::{
@@ -16,11 +16,11 @@ use anyhow::{Context, Result, anyhow};
 use nix::time::{ClockId, clock_getres, clock_gettime};
 
 use super::{
-    desk::{Desk, Key, Record},
-    lock::{Got, LockFile, Strength},
-    place::Place,
+    commit_lock::{CommitGuard, CommitLock},
+    dir::BeneathDir,
+    lease_table::{Key, LeaseTable, Record},
+    lock::{LockFile, LockMode, TryLock},
     scrub::Scrubbed,
-    turn::{Queue, Turn},
     writers::{self, Writer},
 };
 use crate::{
@@ -41,13 +41,13 @@ pub const CARE: &str = "kiln cache";
 /// Who asks for `kiln update-cache`; the same.
 pub const UPDATE: &str = "kiln update-cache";
 
-/// What is asked for.
+/// FileType is asked for.
 #[derive(Debug, Clone)]
 pub struct Request {
     /// The directory; it exists.
     pub directory: PathBuf,
-    /// What it excludes.
-    pub strength: Strength,
+    /// FileType it excludes.
+    pub lock_mode: LockMode,
     /// Who asks, in words that others will read: `hello-1.0-r0, mode rw`.
     pub who: String,
     /// How long to wait.
@@ -60,14 +60,14 @@ pub struct Lease {
     pub(super) directory: PathBuf,
     pub(super) key: Key,
     pub(super) home: Home,
-    pub(super) place: Place,
+    pub(super) place: BeneathDir,
     /// Removed before the lock goes.
     pub(super) record: Record,
     lock: LockFile,
-    strength: Strength,
+    lock_mode: LockMode,
     /// How long its holder waits for others.
     pub(super) patience: Duration,
-    /// What was changed later than this the holder may not have seen.
+    /// FileType was changed later than this the holder may not have seen.
     pub(super) started: Stamp,
     /// Set while what its holder starts may write straight into the directory.
     writer: OnceLock<Writer>,
@@ -77,13 +77,14 @@ pub struct Lease {
 pub(super) type Stamp = (i64, i64);
 
 impl Lease {
-    /// Takes the lease, waiting for others if it must; says for whom it waits. What earlier commits left is finished first.
+    /// Takes the lease, waiting for others if it must; says for whom it waits. FileType earlier commits left is finished first.
     ///
     /// # Errors
     /// A time-out (6) that names who has it.
     pub async fn acquire(home: &Home, request: Request, sink: &mut dyn Sink) -> Result<Self> {
         let failed = |error| explained(error, || unusable(home, &request.directory));
-        let at_once = Desk::open(home, &request.directory).and_then(|desk| desk.try_lock(request.strength));
+        let at_once =
+            LeaseTable::open(home, &request.directory).and_then(|table| table.try_lock(request.lock_mode));
         let lock = match at_once.map_err(failed)? {
             Some(lock) => lock,
             None => Self::wait(home, &request, sink).await.map_err(failed)?,
@@ -95,13 +96,13 @@ impl Lease {
     }
 
     async fn wait(home: &Home, request: &Request, sink: &mut dyn Sink) -> Result<LockFile> {
-        let Request { directory, strength, who: _, limit } = request.clone();
-        let desk = Desk::open(home, &directory)?;
-        let (who, shown) = (desk.used_by(None)?, directory.display());
+        let Request { directory, lock_mode, who: _, limit } = request.clone();
+        let table = LeaseTable::open(home, &directory)?;
+        let (who, shown) = (table.used_by(None)?, directory.display());
         let text = format!("waits, at most {limit:?}, for the cache {shown}, which is in use by {who}");
         sink.emit(Event::Note { text });
         // Abandoned at the limit: the thread, and the lock should it get one, go with the program.
-        let waiting = tokio::task::spawn_blocking(move || desk.wait(strength));
+        let waiting = tokio::task::spawn_blocking(move || table.wait(lock_mode));
         let Ok(waited) = tokio::time::timeout(limit, waiting).await else {
             return Err(timed_out(home, request)?.into());
         };
@@ -110,24 +111,25 @@ impl Lease {
 
     /// Takes the lease if that is possible at once.
     pub fn try_acquire(home: &Home, request: &Request) -> Result<Option<Self>> {
-        let lock = Desk::open(home, &request.directory).and_then(|desk| desk.try_lock(request.strength));
+        let lock =
+            LeaseTable::open(home, &request.directory).and_then(|table| table.try_lock(request.lock_mode));
         lock.and_then(|lock| lock.map(|lock| Self::with_lock(home, request, lock)).transpose())
             .map_err(|error| explained(error, || unusable(home, &request.directory)))
     }
 
     fn with_lock(home: &Home, request: &Request, lock: LockFile) -> Result<Self> {
-        let Request { directory, strength, who, limit } = request;
-        let place = Place::open(directory).with_context(|| format!("open {}", directory.display()))?;
-        let desk = Desk::open(home, directory)?;
-        let record = desk.enter(directory, who)?;
+        let Request { directory, lock_mode, who, limit } = request;
+        let place = BeneathDir::open(directory).with_context(|| format!("open {}", directory.display()))?;
+        let table = LeaseTable::open(home, directory)?;
+        let record = table.enter(directory, who)?;
         let mut lease = Self {
             directory: directory.clone(),
-            key: desk.key().clone(),
+            key: table.key().clone(),
             home: home.clone(),
             place,
             record,
             lock,
-            strength: *strength,
+            lock_mode: *lock_mode,
             patience: *limit,
             started: now()?,
             writer: OnceLock::new(),
@@ -152,8 +154,8 @@ impl Lease {
     }
 
     /// Whether it excludes all others.
-    pub fn strength(&self) -> Strength {
-        self.strength
+    pub fn lock_mode(&self) -> LockMode {
+        self.lock_mode
     }
 
     /// Refuses a cache whose directories for mounts are something else, such as links.
@@ -161,7 +163,7 @@ impl Lease {
     /// # Errors
     /// A cache failure (7).
     pub fn mountable(&self) -> Result<()> {
-        Ok(super::fit::mountable(&self.place, self.directory())?)
+        Ok(super::preflight::mountable(&self.place, self.directory())?)
     }
 
     /// The lease once more, for a daemon that uses the directory: it ends with the last of them.
@@ -201,39 +203,40 @@ impl Lease {
     /// out of what was changed since then.
     ///
     /// # Errors
-    /// When the cache cannot be read. What cannot be mended is no error, and tried again by the next lease.
+    /// When the cache cannot be read. FileType cannot be mended is no error, and tried again by the next lease.
     pub fn end_writes(&self) -> Result<Scrubbed> {
         self.writer.get().map_or_else(|| Ok(Scrubbed::default()), |writer| writer.end(self))
     }
 
     /// After writes that went straight through: removes what was made for them and has stayed empty, if this is the last lease.
     pub fn remove_unused(&self) -> Result<()> {
-        let remove = || super::unused::remove(&self.place).context("remove empty directories of the cache");
+        let remove =
+            || super::cargo_dirs::remove(&self.place).context("remove empty directories of the cache");
         self.alone(|alone| if alone { remove() } else { Ok(()) })
     }
 
     /// Where one waits for the turn to commit.
-    pub fn queue(&self) -> Result<Queue> {
-        Queue::of(self)
+    pub fn queue(&self) -> Result<CommitLock> {
+        CommitLock::of(self)
     }
 
     /// The turn to commit, waiting for it if need be.
-    pub fn turn(&self) -> Result<Turn> {
+    pub fn turn(&self) -> Result<CommitGuard> {
         self.queue()?.turn()
     }
 
     /// Does `work`, which is told whether nobody else has a lease, and keeps it so meanwhile.
     pub(super) fn alone<T>(&self, work: impl FnOnce(bool) -> Result<T>) -> Result<T> {
-        let alone = self.lock.try_lock(Strength::Exclusive)? == Got::Yes;
+        let alone = self.lock.try_lock(LockMode::Exclusive)? == TryLock::Yes;
         let result = work(alone);
-        if alone && self.strength == Strength::Shared {
-            self.lock.try_lock(Strength::Shared)?;
+        if alone && self.lock_mode == LockMode::Shared {
+            self.lock.try_lock(LockMode::Shared)?;
         }
         result
     }
 }
 
-/// What has been changed before this moment bears an earlier time, or the same.
+/// FileType has been changed before this moment bears an earlier time, or the same.
 pub(super) fn now() -> Result<Stamp> {
     let now = clock_gettime(ClockId::CLOCK_REALTIME).context("read the clock")?;
     Ok((now.tv_sec(), now.tv_nsec()))
@@ -270,7 +273,7 @@ pub async fn private(home: &Home, request: &Request, sink: &mut dyn Sink) -> Res
     if let Some(lease) = Lease::try_acquire(home, request)? {
         return Ok(lease);
     }
-    if Desk::open(home, &request.directory)?.has_only(&[CARE, UPDATE])? {
+    if LeaseTable::open(home, &request.directory)?.has_only(&[CARE, UPDATE])? {
         return Lease::acquire(home, request.clone(), sink).await;
     }
     let own = home.dir(PRIVATE)?.join(Key::of(&request.directory)?.0);
@@ -297,7 +300,7 @@ fn unusable(home: &Home, directory: &Path) -> Failure {
 }
 
 fn timed_out(home: &Home, request: &Request) -> Result<Failure> {
-    let holders = Desk::open(home, &request.directory)?.used_by(None)?;
+    let holders = LeaseTable::open(home, &request.directory)?.used_by(None)?;
     Ok(Failure::new(
         Code::Timeout,
         format!(

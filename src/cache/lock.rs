@@ -19,7 +19,7 @@ use nix::{
 
 /// How much a lock excludes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Strength {
+pub enum LockMode {
     /// Others may hold it, shared, as well.
     Shared,
     /// Nobody else holds it.
@@ -28,7 +28,7 @@ pub enum Strength {
 
 /// Whether it was got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Got {
+pub(super) enum TryLock {
     Yes,
     No,
 }
@@ -52,24 +52,24 @@ impl LockFile {
     pub(super) fn hold(path: &Path) -> Result<Self> {
         loop {
             let lock = Self::open(path)?;
-            if lock.try_lock(Strength::Exclusive)? == Got::Yes && lock.is_current()? {
+            if lock.try_lock(LockMode::Exclusive)? == TryLock::Yes && lock.is_current()? {
                 return Ok(lock);
             }
         }
     }
 
     /// Locks it if that is possible at once; what was held before stays held if not.
-    pub(super) fn try_lock(&self, strength: Strength) -> Result<Got> {
-        match set(&self.file, FcntlArg::F_OFD_SETLK(&description(kind(strength)))) {
-            Ok(()) => Ok(Got::Yes),
-            Err(Errno::EAGAIN | Errno::EACCES) => Ok(Got::No),
+    pub(super) fn try_lock(&self, lock_mode: LockMode) -> Result<TryLock> {
+        match set(&self.file, FcntlArg::F_OFD_SETLK(&description(kind(lock_mode)))) {
+            Ok(()) => Ok(TryLock::Yes),
+            Err(Errno::EAGAIN | Errno::EACCES) => Ok(TryLock::No),
             Err(error) => Err(error).with_context(|| format!("lock {}", self.path.display())),
         }
     }
 
     /// Locks it, however long it takes. For a thread of its own.
-    pub(super) fn lock(&self, strength: Strength) -> Result<()> {
-        set(&self.file, FcntlArg::F_OFD_SETLKW(&description(kind(strength))))
+    pub(super) fn lock(&self, lock_mode: LockMode) -> Result<()> {
+        set(&self.file, FcntlArg::F_OFD_SETLKW(&description(kind(lock_mode))))
             .with_context(|| format!("lock {}", self.path.display()))
     }
 
@@ -113,10 +113,10 @@ fn set(file: &File, what: FcntlArg) -> nix::Result<()> {
     result.map(drop)
 }
 
-fn kind(strength: Strength) -> i32 {
-    match strength {
-        Strength::Shared => libc::F_RDLCK,
-        Strength::Exclusive => libc::F_WRLCK,
+fn kind(lock_mode: LockMode) -> i32 {
+    match lock_mode {
+        LockMode::Shared => libc::F_RDLCK,
+        LockMode::Exclusive => libc::F_WRLCK,
     }
 }
 
@@ -141,13 +141,13 @@ mod tests {
         let open = || LockFile::open(&dir.path().join("lock")).expect("opened");
         let (a, b, c) = (open(), open(), open());
         for lock in [&a, &b] {
-            assert_eq!(lock.try_lock(Strength::Shared).expect("tried"), Got::Yes);
+            assert_eq!(lock.try_lock(LockMode::Shared).expect("tried"), TryLock::Yes);
         }
-        assert_eq!(a.try_lock(Strength::Exclusive).expect("tried"), Got::No);
-        assert_eq!(c.try_lock(Strength::Exclusive).expect("tried"), Got::No, "a still has its share");
+        assert_eq!(a.try_lock(LockMode::Exclusive).expect("tried"), TryLock::No);
+        assert_eq!(c.try_lock(LockMode::Exclusive).expect("tried"), TryLock::No, "a still has its share");
         drop(b);
-        assert_eq!(a.try_lock(Strength::Exclusive).expect("tried"), Got::Yes);
-        assert_eq!(c.try_lock(Strength::Shared).expect("tried"), Got::No);
+        assert_eq!(a.try_lock(LockMode::Exclusive).expect("tried"), TryLock::Yes);
+        assert_eq!(c.try_lock(LockMode::Shared).expect("tried"), TryLock::No);
     }
 
     #[test]
@@ -157,8 +157,8 @@ mod tests {
         let early = LockFile::open(&path).expect("opened");
         std::fs::remove_file(&path).expect("removed");
         assert_eq!(
-            early.try_lock(Strength::Exclusive).expect("tried"),
-            Got::Yes,
+            early.try_lock(LockMode::Exclusive).expect("tried"),
+            TryLock::Yes,
             "of a file that has no name"
         );
         let held = LockFile::hold(&path).expect("held");
@@ -171,7 +171,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("lock");
         let lock = LockFile::open(&path).expect("opened");
-        assert_eq!(lock.try_lock(Strength::Exclusive).expect("tried"), Got::Yes);
+        assert_eq!(lock.try_lock(LockMode::Exclusive).expect("tried"), TryLock::Yes);
         let copy = lock.share().expect("copied");
         drop(lock);
         let other = LockFile::open(&path).expect("opened");

@@ -1,7 +1,7 @@
-//! What a decided commit has staged goes to its place: by renames, entry by entry, and again from the start after a crash.
+//! FileType a decided commit has staged goes to its place: by renames, entry by entry, and again from the start after a crash.
 //!
 //! The state is what still lies in the staging directory, so doing it once more does only what is left. A new directory
-//! goes with all that it holds in one rename. What another build may be reading is neither removed nor replaced while it
+//! goes with all that it holds in one rename. FileType another build may be reading is neither removed nor replaced while it
 //! has a lease: that waits.
 
 use std::io;
@@ -10,14 +10,14 @@ use anyhow::{Context, Result};
 use nix::sys::stat::FileStat;
 
 use super::{
+    compare, ctime,
+    dir::{BeneathDir, FileType, Renamed, join, shown, split, what},
     journal::Record,
-    place::{Place, Placed, What, join, shown, split, what},
-    remove, renew,
+    remove,
     rules::{self, Rule},
-    same,
     stage::MAX_DEPTH,
     staging::Staging,
-    tally::{self, Tally},
+    usage_delta::{self, Tally},
 };
 
 /// Up to so many directories are flushed one by one; beyond, the file system is flushed once.
@@ -25,7 +25,7 @@ const FLUSH_EACH: usize = 64;
 
 /// One merge.
 pub(super) struct Merge<'a> {
-    pub cache: &'a Place,
+    pub cache: &'a BeneathDir,
     pub staging: &'a Staging,
     pub record: &'a Record,
     /// Nobody else uses the cache.
@@ -36,7 +36,7 @@ pub(super) struct Merge<'a> {
     pub touched: usize,
     /// Names for what is thrown away.
     pub thrown: u64,
-    /// What all of it makes of the amounts.
+    /// FileType all of it makes of the amounts.
     pub tally: Tally,
 }
 
@@ -66,7 +66,7 @@ impl Merge<'_> {
         Ok(())
     }
 
-    fn touched(&mut self, place: &Place) -> Result<()> {
+    fn touched(&mut self, place: &BeneathDir) -> Result<()> {
         self.touched += 1;
         if self.touched <= FLUSH_EACH { place.sync().context("make a directory durable") } else { Ok(()) }
     }
@@ -86,13 +86,13 @@ impl Merge<'_> {
     }
 
     /// Removes what the build has seen; what came later stays.
-    fn take_out(&mut self, parent: &Place, name: &[u8], path: &[u8]) -> Result<()> {
+    fn take_out(&mut self, parent: &BeneathDir, name: &[u8], path: &[u8]) -> Result<()> {
         let Some(stat) = parent.stat(name)? else { return Ok(()) };
         let kind = what(&stat);
         remove::writable(parent)?;
         if remove::changed_since(parent, name, self.record.started)? {
             let gone = remove::older(parent, name, self.record.started, MAX_DEPTH)?;
-            tally::count(&mut self.tally.removed, path, kind, gone);
+            usage_delta::count(&mut self.tally.removed, path, kind, gone);
             // In directories that nobody has noted.
             self.touched += FLUSH_EACH;
             return Ok(());
@@ -101,17 +101,23 @@ impl Merge<'_> {
             // A directory that moves has its `..` written.
             remove::writable(&place)?;
         }
-        tally::count(&mut self.tally.removed, path, kind, tally::weigh(parent, name)?);
+        usage_delta::count(&mut self.tally.removed, path, kind, usage_delta::weigh(parent, name)?);
         let trash = self.staging.trash()?;
         loop {
             self.thrown += 1;
-            if parent.move_new(name, &trash, self.thrown.to_string().as_bytes())? == Placed::Done {
+            if parent.move_new(name, &trash, self.thrown.to_string().as_bytes())? == Renamed::Done {
                 return Ok(());
             }
         }
     }
 
-    fn directory(&mut self, staged: &Place, cached: &Place, path: &[u8], depth: usize) -> Result<()> {
+    fn directory(
+        &mut self,
+        staged: &BeneathDir,
+        cached: &BeneathDir,
+        path: &[u8],
+        depth: usize,
+    ) -> Result<()> {
         let before = self.touched;
         for (name, kind) in
             in_order(staged).with_context(|| format!("list what is staged of {}", shown(path)))?
@@ -128,16 +134,16 @@ impl Merge<'_> {
 
     fn entry(&mut self, entry: &Staged<'_>, depth: usize) -> Result<()> {
         let Staged { from, to, name, path, kind } = *entry;
-        if kind == What::Other {
+        if kind == FileType::Other {
             // Nothing of ours: a guest that writes straight into the cache has been here.
             return Ok(());
         }
         let Some(theirs) = to.stat(name)? else { return self.put(entry, depth) };
-        let both = kind == What::Directory && what(&theirs) == What::Directory;
+        let both = kind == FileType::Directory && what(&theirs) == FileType::Directory;
         if both && !self.record.opaque.iter().any(|opaque| opaque == path) {
             return self.descend(entry, depth);
         }
-        if kind == What::File && what(&theirs) == What::File && same::holds_same(from, to, name)? {
+        if kind == FileType::File && what(&theirs) == FileType::File && compare::holds_same(from, to, name)? {
             // A commit of the same build somewhere else: there is nothing to wait for.
             self.dropped(entry)?;
             return Ok(from.unlink(name)?);
@@ -150,14 +156,14 @@ impl Merge<'_> {
         if newer && rules::rule(path) == Rule::First {
             return self.dropped(entry);
         }
-        if kind != What::Directory && what(&theirs) != What::Directory {
+        if kind != FileType::Directory && what(&theirs) != FileType::Directory {
             return self.replace(entry, &theirs);
         }
         self.take_out(to, name, path)?;
         match to.stat(name)? {
             None => self.put(entry, depth),
-            // What came later than the build began stays, and ours goes around it.
-            Some(left) if kind == What::Directory && what(&left) == What::Directory => {
+            // FileType came later than the build began stays, and ours goes around it.
+            Some(left) if kind == FileType::Directory && what(&left) == FileType::Directory => {
                 self.descend(entry, depth)
             }
             Some(_) => self.dropped(entry),
@@ -168,10 +174,10 @@ impl Merge<'_> {
     fn replace(&mut self, entry: &Staged<'_>, theirs: &FileStat) -> Result<()> {
         let Staged { from, to, name, path, kind } = *entry;
         remove::writable(to)?;
-        let new = renew::renew(from, name, 0)?;
+        let new = ctime::renew(from, name, 0)?;
         from.move_over(name, to, name)?;
-        tally::count(&mut self.tally.added, path, kind, new);
-        tally::count(&mut self.tally.removed, path, kind, tally::of(theirs));
+        usage_delta::count(&mut self.tally.added, path, kind, new);
+        usage_delta::count(&mut self.tally.removed, path, kind, usage_delta::of(theirs));
         self.touched += 1;
         Ok(())
     }
@@ -179,17 +185,17 @@ impl Merge<'_> {
     /// It stays out.
     fn dropped(&mut self, entry: &Staged<'_>) -> Result<()> {
         let Staged { from, to: _, name, path, kind } = *entry;
-        tally::count(&mut self.tally.dropped, path, kind, tally::weigh(from, name)?);
+        usage_delta::count(&mut self.tally.dropped, path, kind, usage_delta::weigh(from, name)?);
         Ok(())
     }
 
     fn put(&mut self, entry: &Staged<'_>, depth: usize) -> Result<()> {
         let Staged { from, to, name, path, kind } = *entry;
         remove::writable(to)?;
-        let new = renew::renew(from, name, depth)?;
-        if from.move_new(name, to, name)? == Placed::Done {
+        let new = ctime::renew(from, name, depth)?;
+        if from.move_new(name, to, name)? == Renamed::Done {
             self.touched += 1;
-            tally::count(&mut self.tally.added, path, kind, new);
+            usage_delta::count(&mut self.tally.added, path, kind, new);
         } else {
             // Somebody who takes no lease was faster: what is there stays.
             self.dropped(entry)?;
@@ -213,15 +219,15 @@ impl Merge<'_> {
 /// An entry on its way.
 #[derive(Clone, Copy)]
 struct Staged<'a> {
-    from: &'a Place,
-    to: &'a Place,
+    from: &'a BeneathDir,
+    to: &'a BeneathDir,
     name: &'a [u8],
     path: &'a [u8],
-    kind: What,
+    kind: FileType,
 }
 
 /// Directories first, then files, those that tools leave as a sign of completion (`.cargo-ok`) last; links to them at the end.
-fn in_order(staged: &Place) -> io::Result<Vec<(Vec<u8>, What)>> {
+fn in_order(staged: &BeneathDir) -> io::Result<Vec<(Vec<u8>, FileType)>> {
     let mut found = Vec::new();
     for name in staged.names()? {
         if let Some(stat) = staged.stat(&name)? {
@@ -229,10 +235,10 @@ fn in_order(staged: &Place) -> io::Result<Vec<(Vec<u8>, What)>> {
         }
     }
     found.sort_by_key(|(name, kind)| match kind {
-        What::Directory => 0,
-        What::File if name.first() != Some(&b'.') => 1,
-        What::File => 2,
-        What::Symlink | What::Other => 3,
+        FileType::Directory => 0,
+        FileType::File if name.first() != Some(&b'.') => 1,
+        FileType::File => 2,
+        FileType::Symlink | FileType::Other => 3,
     });
     Ok(found)
 }

@@ -19,7 +19,7 @@
 //! | decided | a record in the journal names it | the commit | merged by the next lease |
 //! | merged | the entries are in their place, flushed | all | the record is forgotten, the rest removed |
 //!
-//! A decided commit that cannot be finished, because somebody has been at `.kiln` or the journal, is [`broken`]: it is said
+//! A decided commit that cannot be finished, because somebody has been at `.kiln` or the journal, is [`stuck_commits`]: it is said
 //! until it is given up.
 //!
 //! kiln says "kept" after the third. The merge ([`merge`]) renames what is staged, so that doing it again does what is left:
@@ -28,11 +28,11 @@
 //! staging directory, for the first moment at which somebody is alone with the cache.
 //!
 //! A key is good until the host is started anew, when devices may get other numbers: then the records are found by what
-//! they have staged ([`renumbered`]). Nothing here relies on the order in which a file system writes what was not flushed.
+//! they have staged ([`rekey`]). Nothing here relies on the order in which a file system writes what was not flushed.
 //!
-//! **Conflicts.** A build has seen the cache as it was when its lease began, a moment at which no commit is under way. What
-//! another commit has put there since is never deleted by it: all that a merge moves is new from that moment on ([`renew`]),
-//! however long ago it was staged. What both have written is decided by the table of [`rules`].
+//! **Conflicts.** A build has seen the cache as it was when its lease began, a moment at which no commit is under way. FileType
+//! another commit has put there since is never deleted by it: all that a merge moves is new from that moment on ([`ctime`]),
+//! however long ago it was staged. FileType both have written is decided by the table of [`rules`].
 //!
 //! **Care.** A prune and a repair are commits that only delete, under an exclusive lease; an import is a commit
 //! of an archive.
@@ -42,46 +42,46 @@
 //! ([`scrub`]).
 //!
 //! **Trust.** The stream comes from a guest, and in mode `rw` a guest writes into the directory itself, `.kiln` included:
-//! all access goes through [`place`], sizes, depth and numbers are bounded, set-id bits and devices are not kept, and the
+//! all access goes through [`dir`], sizes, depth and numbers are bounded, set-id bits and devices are not kept, and the
 //! names that recovery follows are those of the journal, which no guest can reach.
 
 mod attributes;
-mod bring;
-mod broken;
+mod cargo_dirs;
 mod commit;
-mod desk;
+mod commit_lock;
+mod compare;
+mod content_address;
+mod ctime;
+mod dir;
 mod discarded;
 mod downloads;
 mod export;
-mod fit;
-mod hashed;
+mod foreign_entries;
 mod holes;
-mod intruders;
+mod host_import;
 mod journal;
 mod lease;
+mod lease_table;
 mod lock;
 mod merge;
 mod mounts;
+mod mtime;
 mod owners;
-mod place;
+mod preflight;
 mod prune;
+mod rekey;
 mod remove;
-mod renew;
-mod renumbered;
 mod report;
 mod reused;
 mod rules;
-mod same;
 mod scrub;
 mod stage;
 mod staging;
+mod stuck_commits;
 mod summary;
 mod sweep;
-mod tally;
 mod target;
-mod times;
-mod turn;
-mod unused;
+mod usage_delta;
 mod verify;
 mod walk;
 mod writers;
@@ -98,15 +98,16 @@ use nix::unistd::geteuid;
 
 use crate::exit::{Code, Failure};
 
-pub use bring::{Change, Identity, bring, lend, lent};
 pub use commit::{Kept, commit};
-pub use desk::known;
+pub use commit_lock::{CommitGuard, CommitLock};
 pub use discarded::{Discarded, discarded};
 pub use downloads::{discard, sweep_downloads};
 pub use export::{Chosen, export, import};
-pub use fit::{apart, writable};
+pub use host_import::{Change, Identity, commit_files, link_git_packs, linked_git_packs};
 pub use lease::{CARE, Lease, Request, UPDATE, private};
-pub use lock::Strength;
+pub use lease_table::known;
+pub use lock::LockMode;
+pub use preflight::{apart, writable};
 pub use prune::{Entry, Inventory, Pruned, Wanted, inventory, named, prune, would_prune};
 pub use report::{Growth, Writes, report, written};
 pub use reused::{Reused, Unclear, Usage};
@@ -115,7 +116,6 @@ pub use scrub::Scrubbed;
 pub use stage::{CommitLimit, LeftOut, Outcome, Staged, stage};
 pub use summary::{Amounts, Held, held, renew};
 pub use sweep::{sweep, sweep_private};
-pub use turn::{Queue, Turn};
 pub use verify::{Fault, Verdict, verify};
 
 /// The directory that `--cache-dir` names, absolute and existing; `None` for "".

@@ -1,4 +1,4 @@
-//! What else is mounted below a cache: a commit renames, and nothing can be renamed into another mount.
+//! FileType else is mounted below a cache: a commit renames, and nothing can be renamed into another mount.
 //!
 //! [`super::stage`] asks before anything is decided, so that a commit is never half possible. The kernel's own list is read:
 //! a directory bound onto itself has the same device, and is another mount all the same.

@@ -6,7 +6,7 @@ use nix::{
     unistd::{getegid, geteuid, getgroups},
 };
 
-use super::place::Place;
+use super::dir::BeneathDir;
 
 /// A user and a group.
 type Ids = (u32, u32);
@@ -21,7 +21,7 @@ pub(super) struct Owners {
 
 impl Owners {
     /// As the cache is.
-    pub(super) fn of(cache: &Place) -> Result<Self> {
+    pub(super) fn of(cache: &BeneathDir) -> Result<Self> {
         let stat = cache.itself().context("look at the cache")?;
         Self::with((stat.st_uid, stat.st_gid))
     }
@@ -49,7 +49,7 @@ impl Owners {
     }
 
     /// Makes something the property of the cache's owner.
-    pub(super) fn give(&self, parent: &Place, name: &[u8]) -> Result<()> {
+    pub(super) fn give(&self, parent: &BeneathDir, name: &[u8]) -> Result<()> {
         Ok(parent.give(name, self.owner)?)
     }
 }

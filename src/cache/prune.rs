@@ -4,7 +4,7 @@
 //! entries (all there are) --choose (pure)--> those to go --remove--> journal --merge--> gone
 //! ```
 //!
-//! What belongs together says [`ecosystem::unit`]. A removal is a commit that only deletes: decided in the journal, done by
+//! FileType belongs together says [`ecosystem::unit`]. A removal is a commit that only deletes: decided in the journal, done by
 //! renames into the trash of a staging directory, finished by the next lease if kiln dies in between.
 //! Used is an entry when one of its files was read or written; a file system without access times knows only the latter.
 
@@ -23,14 +23,14 @@ use anyhow::{Context, Result};
 
 use super::{
     commit::commit,
+    dir::{BeneathDir, FileType, permissions, shown, split},
     journal,
     lease::{self, Lease},
-    place::{Place, What, permissions, shown, split},
     rules,
     stage::{Flush, LeftOut, Staged, is_below},
     staging::Staging,
     summary::Amounts,
-    tally,
+    usage_delta,
     walk::{Found, walk},
 };
 use crate::{ecosystem, event::Amount, exit::Failure};
@@ -38,18 +38,18 @@ use crate::{ecosystem, event::Amount, exit::Failure};
 /// So many entries are decided at once: each record costs some flushes, and is some MiB.
 const AT_ONCE: usize = 1 << 16;
 
-/// What is to go.
+/// FileType is to go.
 #[derive(Debug, Clone, Default)]
 pub struct Wanted {
     /// The least recently used go until the cache holds at most so many bytes.
     pub most_bytes: Option<u64>,
-    /// What was not used for so long goes.
+    /// FileType was not used for so long goes.
     pub unused_for: Option<Duration>,
     /// Paths in the cache that stay, with all below them.
     pub keep: Vec<Vec<u8>>,
 }
 
-/// What is removed together.
+/// FileType is removed together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     /// The kind of directory, as a report names it.
@@ -75,12 +75,12 @@ impl Entry {
     }
 }
 
-/// What a prune did, or would do.
+/// FileType a prune did, or would do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pruned {
-    /// What went, the least recently used first.
+    /// FileType went, the least recently used first.
     pub removed: Vec<Entry>,
-    /// What there is now.
+    /// FileType there is now.
     pub left: Amount,
 }
 
@@ -104,18 +104,18 @@ pub fn named(lease: &Lease, word: &str, option: &str) -> Result<Vec<u8>> {
     Err(Failure::usage(what, "kiln cache report names what there is").into())
 }
 
-/// What there is of one kind.
+/// FileType there is of one kind.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Inventory {
     /// How many things that are removed as wholes.
     pub units: u64,
-    /// What one of them is.
+    /// FileType one of them is.
     pub unit: &'static str,
     /// When one of them was used last.
     pub used: SystemTime,
 }
 
-/// What there is, by kind of directory.
+/// FileType there is, by kind of directory.
 pub fn inventory(lease: &Lease) -> Result<BTreeMap<String, Inventory>> {
     let mut kinds = BTreeMap::new();
     for Entry { kind, used, .. } in entries(&lease.place)? {
@@ -159,10 +159,10 @@ fn total(entries: &[Entry]) -> Amount {
 }
 
 /// All that there is.
-pub(super) fn entries(cache: &Place) -> Result<Vec<Entry>> {
+pub(super) fn entries(cache: &BeneathDir) -> Result<Vec<Entry>> {
     let mut entries = BTreeMap::new();
     let each = |found: &Found<'_>| {
-        if found.what != What::Directory {
+        if found.what != FileType::Directory {
             add(&mut entries, found);
         }
         Ok(ControlFlow::Continue(()))
@@ -187,7 +187,7 @@ fn add(entries: &mut BTreeMap<(String, String), Entry>, found: &Found<'_>) {
         entry.paths.insert(root.to_vec());
     }
     entry.amount.entries += 1;
-    entry.amount.bytes += tally::content(&found.stat);
+    entry.amount.bytes += usage_delta::content(&found.stat);
     let time = |seconds: i64, nanos: i64| {
         let since = Duration::new(u64::try_from(seconds).ok()?, u32::try_from(nanos).ok()?);
         UNIX_EPOCH.checked_add(since)
@@ -265,7 +265,7 @@ pub(super) fn remove(lease: &Lease, entries: &[Entry]) -> Result<()> {
 }
 
 /// The directories that something is removed from and that their owner cannot write to, with the modes that they get back.
-fn read_only(cache: &Place, deletions: &[Vec<u8>]) -> Result<Vec<(Vec<u8>, u32)>> {
+fn read_only(cache: &BeneathDir, deletions: &[Vec<u8>]) -> Result<Vec<(Vec<u8>, u32)>> {
     let parents: BTreeSet<&[u8]> = deletions.iter().map(|path| split(path).0).collect();
     let mut modes = Vec::new();
     for parent in parents {
@@ -281,7 +281,7 @@ fn read_only(cache: &Place, deletions: &[Vec<u8>]) -> Result<Vec<(Vec<u8>, u32)>
 }
 
 /// Directories that hold nothing any more; those at the top stay, since tools expect some of them.
-fn remove_empty_above(cache: &Place, path: &[u8]) {
+fn remove_empty_above(cache: &BeneathDir, path: &[u8]) {
     let (mut directory, _) = split(path);
     while directory.contains(&b'/') {
         let (above, name) = split(directory);

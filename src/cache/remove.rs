@@ -5,21 +5,21 @@ use std::{io, ops::ControlFlow};
 use anyhow::Result;
 
 use super::{
+    dir::{BeneathDir, FileType, Renamed, permissions, what},
     lease::Stamp,
-    place::{Place, Placed, What, permissions, what},
-    tally,
+    usage_delta,
     walk::{Seen, walk},
 };
 use crate::event::Amount;
 
 /// Removes `name` and all below it. Holds one descriptor at a time for each level of what is left, at most [`OPEN`].
-pub(super) fn tree(parent: &Place, name: &[u8]) -> io::Result<()> {
+pub(super) fn tree(parent: &BeneathDir, name: &[u8]) -> io::Result<()> {
     let mut lifted = 0;
     loop {
         match parent.stat(name)?.map(|stat| what(&stat)) {
             None => return Ok(()),
-            Some(What::Directory) => {}
-            Some(What::File | What::Symlink | What::Other) => return parent.unlink(name),
+            Some(FileType::Directory) => {}
+            Some(FileType::File | FileType::Symlink | FileType::Other) => return parent.unlink(name),
         }
         if empty(parent, name, &mut lifted)? {
             parent.remove_empty(name)?;
@@ -28,7 +28,7 @@ pub(super) fn tree(parent: &Place, name: &[u8]) -> io::Result<()> {
 }
 
 /// Removes `name` and all below it, also from a directory that its owner may not write, which stays so.
-pub(super) fn forced(parent: &Place, name: &[u8]) -> io::Result<()> {
+pub(super) fn forced(parent: &BeneathDir, name: &[u8]) -> io::Result<()> {
     let mode = permissions(&parent.itself()?);
     writable(parent)?;
     tree(parent, name)?;
@@ -39,10 +39,10 @@ pub(super) fn forced(parent: &Place, name: &[u8]) -> io::Result<()> {
 const OPEN: usize = 64;
 
 /// Empties the directory `name`; false when something was moved up into it and another round is needed.
-fn empty(parent: &Place, name: &[u8], lifted: &mut u64) -> io::Result<bool> {
+fn empty(parent: &BeneathDir, name: &[u8], lifted: &mut u64) -> io::Result<bool> {
     let Some(top) = opened(parent, name)? else { return Ok(true) };
     writable(&top)?;
-    let mut stack: Vec<(Place, Vec<Vec<u8>>, Vec<u8>)> = Vec::new();
+    let mut stack: Vec<(BeneathDir, Vec<Vec<u8>>, Vec<u8>)> = Vec::new();
     let names = top.names()?;
     let before = *lifted;
     stack.push((top, names, Vec::new()));
@@ -57,7 +57,7 @@ fn empty(parent: &Place, name: &[u8], lifted: &mut u64) -> io::Result<bool> {
         };
         match place.stat(&next)?.map(|stat| what(&stat)) {
             None => {}
-            Some(What::Directory) => {
+            Some(FileType::Directory) => {
                 let Some(below) = opened(place, &next)? else { continue };
                 writable(&below)?;
                 if stack.len() < OPEN {
@@ -69,20 +69,20 @@ fn empty(parent: &Place, name: &[u8], lifted: &mut u64) -> io::Result<bool> {
                     loop {
                         *lifted += 1;
                         let up = format!(".deep-{lifted}");
-                        if stack[last].0.move_new(&next, above, up.as_bytes())? == Placed::Done {
+                        if stack[last].0.move_new(&next, above, up.as_bytes())? == Renamed::Done {
                             break;
                         }
                     }
                 }
             }
-            Some(What::File | What::Symlink | What::Other) => place.unlink(&next)?,
+            Some(FileType::File | FileType::Symlink | FileType::Other) => place.unlink(&next)?,
         }
     }
     Ok(*lifted == before)
 }
 
 /// A directory that goes, although its owner may not even read it.
-fn opened(parent: &Place, name: &[u8]) -> io::Result<Option<Place>> {
+fn opened(parent: &BeneathDir, name: &[u8]) -> io::Result<Option<BeneathDir>> {
     match parent.dir(name) {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
             parent.set_mode_of(name, 0o700)?;
@@ -93,35 +93,35 @@ fn opened(parent: &Place, name: &[u8]) -> io::Result<Option<Place>> {
 }
 
 /// Go's directories cannot be written by their owner; root need not ask.
-pub(super) fn writable(place: &Place) -> io::Result<()> {
+pub(super) fn writable(place: &BeneathDir) -> io::Result<()> {
     let mode = place.itself()?.st_mode & 0o7777;
     if mode & 0o700 == 0o700 { Ok(()) } else { place.set_mode(mode | 0o700) }
 }
 
-/// Whether anything in a tree was changed, or put there ([`super::renew`]), after `since`. What is too deep to see counts as changed.
-pub(super) fn changed_since(parent: &Place, name: &[u8], since: Stamp) -> Result<bool> {
+/// Whether anything in a tree was changed, or put there ([`super::ctime`]), after `since`. FileType is too deep to see counts as changed.
+pub(super) fn changed_since(parent: &BeneathDir, name: &[u8], since: Stamp) -> Result<bool> {
     let Some(stat) = parent.stat(name)? else { return Ok(false) };
-    if what(&stat) != What::Directory {
+    if what(&stat) != FileType::Directory {
         return Ok((stat.st_ctime, stat.st_ctime_nsec) > since);
     }
     let Some(place) = parent.dir(name)? else { return Ok(false) };
     // A directory's own time says that something below it was removed or added; the additions are seen themselves.
     let seen = walk(&place, |found| {
         let later = (found.stat.st_ctime, found.stat.st_ctime_nsec) > since;
-        let changed = if found.what == What::Directory { found.unseen } else { later };
+        let changed = if found.what == FileType::Directory { found.unseen } else { later };
         Ok(if changed { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     })?;
     Ok(seen == Seen::Part)
 }
 
 /// Removes what was not changed since then, and directories that become empty so; says how many files and links.
-pub(super) fn older(parent: &Place, name: &[u8], since: Stamp, depth: usize) -> io::Result<Amount> {
+pub(super) fn older(parent: &BeneathDir, name: &[u8], since: Stamp, depth: usize) -> io::Result<Amount> {
     let mut removed = Amount::default();
     let Some(stat) = parent.stat(name)? else { return Ok(removed) };
-    if what(&stat) != What::Directory {
+    if what(&stat) != FileType::Directory {
         if (stat.st_ctime, stat.st_ctime_nsec) <= since {
             parent.unlink(name)?;
-            removed = tally::of(&stat);
+            removed = usage_delta::of(&stat);
         }
         return Ok(removed);
     }
@@ -147,7 +147,7 @@ mod tests {
     fn a_tree_deeper_than_any_path_goes_and_a_link_leads_nowhere() {
         let dir = tempfile::tempdir().expect("a directory");
         fs::write(dir.path().join("stays"), "x").expect("written");
-        let top = Place::open(dir.path()).expect("opened");
+        let top = BeneathDir::open(dir.path()).expect("opened");
         let mut place = top.make(b"deep").expect("made");
         for _ in 0..3000 {
             place.symlink(b"/etc", b"link").expect("linked");
@@ -164,7 +164,7 @@ mod tests {
         for name in ["a/b", "a"] {
             fs::set_permissions(dir.path().join(name), fs::Permissions::from_mode(0o000)).expect("set");
         }
-        let place = Place::open(dir.path()).expect("opened");
+        let place = BeneathDir::open(dir.path()).expect("opened");
         assert!(opened(&place, b"a").expect("opened").is_some());
         place.set_mode_of(b"a", 0).expect("set");
         tree(&place, b"a").expect("removed");
@@ -179,7 +179,7 @@ mod tests {
         for name in ["a/b", "a"] {
             fs::set_permissions(dir.path().join(name), fs::Permissions::from_mode(0o555)).expect("set");
         }
-        tree(&Place::open(dir.path()).expect("opened"), b"a").expect("removed");
+        tree(&BeneathDir::open(dir.path()).expect("opened"), b"a").expect("removed");
         assert_eq!(fs::read_dir(dir.path()).expect("listed").count(), 0);
     }
 }

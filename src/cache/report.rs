@@ -1,4 +1,4 @@
-//! What a build made of the cache, for the event and the summary.
+//! FileType a build made of the cache, for the event and the summary.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +15,7 @@ use crate::{
     plan::{CacheMode, CacheMount, CacheShare},
 };
 
-/// What became of the build's writes.
+/// FileType became of the build's writes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Writes {
     /// The build failed, or wrote nothing that could be kept.
@@ -43,7 +43,7 @@ pub struct Growth {
     pub besides: Amounts,
 }
 
-/// What became of writes that went straight through, as far as it can be told without counting a large cache.
+/// FileType became of writes that went straight through, as far as it can be told without counting a large cache.
 pub fn written(home: &Home, plan: &CacheMount, held: Option<&Held>) -> anyhow::Result<Writes> {
     let after = summary::after_writes(home, &plan.directory)?;
     let before = held.filter(|held| held.exact);
@@ -116,7 +116,7 @@ fn left_out(writes: &Writes) -> Option<String> {
     }
 }
 
-/// What was thrown away, all together, where that was counted.
+/// FileType was thrown away, all together, where that was counted.
 fn discarded(plan: &CacheMount, writes: &Writes) -> Option<Amount> {
     match (plan.mode, writes) {
         (CacheMode::Ro, _) => Some(Amount::default()),

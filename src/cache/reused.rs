@@ -1,9 +1,9 @@
-//! What a build has read of what the cache held, as far as it is known.
+//! FileType a build has read of what the cache held, as far as it is known.
 
 use super::summary::{Amounts, Held};
 use crate::event::Amount;
 
-/// What the steps have read.
+/// FileType the steps have read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reused {
     /// Nobody could tell, for this reason.

@@ -1,14 +1,14 @@
-//! What happens when two builds changed one path: one table, by kind of directory. What is kept at all says [`crate::ecosystem`].
+//! FileType happens when two builds changed one path: one table, by kind of directory. FileType is kept at all says [`crate::ecosystem`].
 //!
 //! A conflict is a path that a build wants to replace and that another commit has put there since the build began. Where
 //! the name stands for the content, what is there is as good as what comes: it stays ([`Rule::First`]), and a reader's file
 //! is not pulled away. Where a tool keeps a database, an index or a list, the newer one knows no less about what its own
 //! build stored: it wins ([`Rule::Last`]). So does what is named by its hash (sources, npm's content): what comes has been
-//! checked ([`super::hashed`]), what is there may be damaged. Both are whole files; neither is ever mixed.
+//! checked ([`super::content_address`]), what is there may be damaged. Both are whole files; neither is ever mixed.
 
-use super::hashed::{self, Claim};
+use super::content_address::{self, Claim};
 
-/// What becomes of an entry.
+/// FileType becomes of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Rule {
     /// In a conflict what is there stays.
@@ -65,7 +65,7 @@ pub(super) fn kind(path: &[u8], is_directory: bool) -> String {
     match path.iter().position(|&byte| byte == b'/') {
         Some(slash) => String::from_utf8_lossy(&path[..slash]).into_owned(),
         None if is_directory => String::from_utf8_lossy(path).into_owned(),
-        None if matches!(hashed::claim(path), Claim::Hash(_)) => SOURCES.into(),
+        None if matches!(content_address::claim(path), Claim::Hash(_)) => SOURCES.into(),
         None => TOP.into(),
     }
 }

@@ -1,4 +1,4 @@
-//! What a build that wrote straight into a cache may have left there and must not: programs that run with other rights
+//! FileType a build that wrote straight into a cache may have left there and must not: programs that run with other rights
 //! (set-id bits, file capabilities), device nodes, attributes that an overlay obeys, files of other users.
 //!
 //! A commit takes nothing of it in the first place; in mode `rw` the steps' own system calls reach the host, by whatever
@@ -15,9 +15,9 @@ use nix::{
 
 use super::{
     attributes,
+    dir::{BeneathDir, FileType, permissions, shown, what},
     lease::Lease,
     owners::Owners,
-    place::{Place, What, permissions, shown, what},
     remove,
     walk::{Found, Scope, walk_in},
     writers::Before,
@@ -28,7 +28,7 @@ use crate::process;
 pub(super) const SET_ID: u32 = 0o6000;
 /// Of a directory: what is made in it has its group.
 const SET_GID: u32 = 0o2000;
-/// What the owner of a directory must be able to do with it.
+/// FileType the owner of a directory must be able to do with it.
 const READ: u32 = 0o500;
 
 /// Whose files may be.
@@ -40,7 +40,7 @@ pub(super) enum Whose {
     AsTheyAre,
 }
 
-/// What was changed.
+/// FileType was changed.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Scrubbed {
     /// How many things had set-id bits.
@@ -65,7 +65,7 @@ impl Scrubbed {
         self.failed == 0
     }
 
-    /// What was done, in words; `None` for nothing.
+    /// FileType was done, in words; `None` for nothing.
     pub fn words(&self) -> Option<String> {
         let Self { set_id, attributes, devices, owners, too_deep, failed: _, example: _ } = self;
         let parts = [
@@ -80,7 +80,7 @@ impl Scrubbed {
         (!parts.is_empty()).then(|| parts.join(", "))
     }
 
-    /// What could not be done, in words; `None` for nothing.
+    /// FileType could not be done, in words; `None` for nothing.
     pub fn failure(&self) -> Option<String> {
         let example = self.example.as_ref().filter(|_| self.failed > 0)?;
         Some(format!("{} of its entries could not be corrected ({example})", self.failed))
@@ -119,16 +119,16 @@ pub(super) fn scrub(lease: &Lease, before: Before, whose: Whose) -> Result<Scrub
 }
 
 /// Takes set-id bits but those in `kept`, and harmful attributes, of what has this name; says whether there were some.
-pub(super) fn disarm(parent: &Place, name: &[u8], kept: u32) -> io::Result<(bool, bool)> {
+pub(super) fn disarm(parent: &BeneathDir, name: &[u8], kept: u32) -> io::Result<(bool, bool)> {
     let Some(stat) = parent.stat(name)? else { return Ok((false, false)) };
     let what = what(&stat);
     let harmful = match what {
-        What::File | What::Directory => attributes::harmful(parent, name)?,
-        What::Symlink | What::Other => Vec::new(),
+        FileType::File | FileType::Directory => attributes::harmful(parent, name)?,
+        FileType::Symlink | FileType::Other => Vec::new(),
     };
     let has_bits = |stat: &FileStat| permissions(stat) & SET_ID & !kept != 0;
-    let had = (has_bits(&stat) && what != What::Symlink, !harmful.is_empty());
-    if what == What::File && (had.0 || had.1) {
+    let had = (has_bits(&stat) && what != FileType::Symlink, !harmful.is_empty());
+    if what == FileType::File && (had.0 || had.1) {
         // Whoever owns a file may take its capabilities so, though nobody but root may remove the attribute (chown(2)).
         parent.touch(name)?;
     }
@@ -149,7 +149,7 @@ struct Scrub {
 
 impl Scrub {
     /// The directory itself is as it was.
-    fn top(&mut self, cache: &Place) {
+    fn top(&mut self, cache: &BeneathDir) {
         let Before { owner, mode, .. } = self.before;
         let restore = || {
             let stat = cache.itself()?;
@@ -199,12 +199,12 @@ impl Scrub {
             place.give(name, owner)?;
             self.done.owners += 1;
         }
-        if *what == What::Directory && permissions(stat) & READ != READ {
+        if *what == FileType::Directory && permissions(stat) & READ != READ {
             place.chmod(name, permissions(stat) | READ)?;
         }
-        let kept = if *what == What::Directory { self.inherited(found)? } else { 0 };
-        // What a change of owner took counts as well.
-        let had_bits = *what != What::Symlink && permissions(stat) & SET_ID & !kept != 0;
+        let kept = if *what == FileType::Directory { self.inherited(found)? } else { 0 };
+        // FileType a change of owner took counts as well.
+        let had_bits = *what != FileType::Symlink && permissions(stat) & SET_ID & !kept != 0;
         let (bits, attributes) = disarm(place, name, kept)?;
         self.done.set_id += u64::from(bits || had_bits);
         self.done.attributes += u64::from(attributes);

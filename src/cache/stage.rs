@@ -1,17 +1,17 @@
 //! The stream of an overlay's upper directory becomes a staged tree: all that a build changed, below `<cache>/.kiln`.
 //!
 //! Before it: the engine, with the agent's stream, which is hostile. After it: [`super::commit`]. Nothing in the cache is
-//! changed here. What is the same as what is there is left out; directories that exist are mirrored as empty ones on the
+//! changed here. FileType is the same as what is there is left out; directories that exist are mirrored as empty ones on the
 //! way down, so that [`super::merge`] finds by walking what goes where. This file reads the stream; [`entries`] stages, and
 //! [`links`] gives one more name to what came before.
 
 mod buffers;
 mod entries;
-mod left_out;
+mod errors;
 mod limit;
+mod link_targets;
 mod links;
-mod refusals;
-mod seen;
+mod skipped;
 
 use std::{
     collections::HashSet,
@@ -25,18 +25,18 @@ use nix::sys::stat::FileStat;
 
 use self::{
     buffers::Buffers,
-    refusals::{full, mounted, of_cache, refuse},
-    seen::Seen,
+    errors::{full, mounted, of_cache, refuse},
+    link_targets::Seen,
 };
-pub use self::{left_out::LeftOut, limit::CommitLimit};
+pub use self::{limit::CommitLimit, skipped::LeftOut};
 use super::{
+    cargo_dirs,
+    dir::{BeneathDir, shown, split},
     journal,
     lease::Lease,
     mounts::Mounts,
-    place::{Place, shown, split},
     staging::Staging,
     summary::Amounts,
-    unused,
 };
 use crate::{
     ecosystem,
@@ -65,7 +65,7 @@ pub struct Staged {
     pub(super) record: journal::Record,
     /// Files and links that are new or other than before, by kind of directory.
     pub gains: Amounts,
-    /// What is not staged.
+    /// FileType is not staged.
     pub left_out: LeftOut,
     /// Files whose content stays and whose time is later now.
     pub(super) times: Vec<(Vec<u8>, Time)>,
@@ -89,7 +89,7 @@ pub(super) enum Origin {
     Archive,
 }
 
-/// What became of a stream.
+/// FileType became of a stream.
 #[derive(Debug)]
 pub enum Outcome {
     /// It is staged.
@@ -149,7 +149,7 @@ fn take(lease: &Lease, stream: impl Read, limit: CommitLimit, origin: Origin) ->
     };
     let over = stager.read(stream)?;
     let Stager { record, gains, entries, mut changes, left_out, times, .. } = stager;
-    changes -= unused::unstage(staging.tree(), &lease.place).context("look for what was not used")?;
+    changes -= cargo_dirs::unstage(staging.tree(), &lease.place).context("look for what was not used")?;
     staging.clear_aside()?;
     if let Some(over) = over {
         return Ok(Outcome::TooMuch(over));
@@ -165,15 +165,15 @@ fn take(lease: &Lease, stream: impl Read, limit: CommitLimit, origin: Origin) ->
 /// The directory that entries are being put into: staged, and the one in the cache, if there is one.
 struct Here {
     path: Vec<u8>,
-    staged: Place,
-    cached: Option<Place>,
+    staged: BeneathDir,
+    cached: Option<BeneathDir>,
 }
 
 struct Stager<'a> {
-    cache: &'a Place,
+    cache: &'a BeneathDir,
     mounts: Mounts,
     staging: &'a Staging,
-    tree: &'a Place,
+    tree: &'a BeneathDir,
     here: Option<Here>,
     /// New directories whose time is set when nothing more comes into them.
     open: Vec<(Vec<u8>, Time)>,
@@ -304,7 +304,7 @@ impl Stager<'_> {
         self.here.as_ref().expect("a directory was entered before")
     }
 
-    /// What the cache has in the place of an entry.
+    /// FileType the cache has in the place of an entry.
     fn cached(&self, name: &[u8]) -> io::Result<Option<FileStat>> {
         self.here().cached.as_ref().map_or(Ok(None), |cached| cached.stat(name))
     }
@@ -324,7 +324,7 @@ pub(super) fn too_deep(path: &[u8]) -> Option<String> {
     (depth > MAX_DEPTH).then(|| format!("it lies deeper than {MAX_DEPTH} directories"))
 }
 
-/// What a path is to the tool whose directory it lies in.
+/// FileType a path is to the tool whose directory it lies in.
 fn kept(path: &[u8]) -> ecosystem::Kind {
     ecosystem::kind(Path::new(std::ffi::OsStr::from_bytes(path)))
 }

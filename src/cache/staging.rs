@@ -11,10 +11,10 @@ use std::{
 use anyhow::{Context, Result};
 
 use super::{
-    intruders,
+    dir::{BeneathDir, join, shown},
+    foreign_entries,
     lease::Lease,
     lock::LockFile,
-    place::{Place, join, shown},
     remove,
     stage::Flush,
 };
@@ -35,10 +35,10 @@ const LOCKS: &str = "staging";
 #[derive(Debug)]
 pub(super) struct Staging {
     name: String,
-    cache: Place,
-    parent: Place,
-    top: Place,
-    tree: Place,
+    cache: BeneathDir,
+    parent: BeneathDir,
+    top: BeneathDir,
+    tree: BeneathDir,
     lock: Option<LockFile>,
     fate: Fate,
 }
@@ -60,7 +60,7 @@ impl Staging {
         let lock = LockFile::hold(&locks.join(&name))?;
         // Who leaves last removes it, perhaps at this moment.
         let parent = loop {
-            let parent = intruders::make(lease)?;
+            let parent = foreign_entries::make(lease)?;
             match parent.make_new(name.as_bytes()) {
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
                 result => break result.map(|()| parent).context("make a staging directory")?,
@@ -82,7 +82,7 @@ impl Staging {
 
     fn open_in(
         lease: &Lease,
-        parent: Place,
+        parent: BeneathDir,
         name: &str,
         lock: Option<LockFile>,
         fate: Fate,
@@ -99,17 +99,17 @@ impl Staging {
         &self.name
     }
 
-    pub(super) fn tree(&self) -> &Place {
+    pub(super) fn tree(&self) -> &BeneathDir {
         &self.tree
     }
 
     /// Where things go that are taken out of the cache.
-    pub(super) fn trash(&self) -> Result<Place> {
+    pub(super) fn trash(&self) -> Result<BeneathDir> {
         self.top.make(TRASH).context("make a directory for what is removed")
     }
 
     /// Where content waits for a name under which it is kept.
-    pub(super) fn aside(&self) -> Result<Place> {
+    pub(super) fn aside(&self) -> Result<BeneathDir> {
         self.top.make(ASIDE).context("make a directory for what may be kept")
     }
 
@@ -160,7 +160,7 @@ impl Drop for Staging {
     }
 }
 
-fn sync_tree(place: &Place) -> Result<()> {
+fn sync_tree(place: &BeneathDir) -> Result<()> {
     for name in place.names()? {
         if let Some(below) = place.dir(&name)? {
             sync_tree(&below)?;

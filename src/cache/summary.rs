@@ -18,10 +18,10 @@ use kiln_protocol::Access;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    desk::Key,
+    dir::{BeneathDir, FileType},
     lease::Lease,
-    place::{Place, What},
-    tally::{self, Tally},
+    lease_table::Key,
+    usage_delta::{self, Tally},
     walk::{Seen, walk},
 };
 use crate::{ecosystem, event::Amount, home::Home};
@@ -33,7 +33,7 @@ const QUICK: u64 = 5_000;
 /// By kind of directory.
 pub type Amounts = BTreeMap<String, Amount>;
 
-/// What is known of a cache.
+/// FileType is known of a cache.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Held {
     /// By kind of directory.
@@ -56,7 +56,7 @@ struct Stored {
     entries: BTreeMap<String, (u64, u64)>,
 }
 
-/// What the cache holds, without counting much; `None` where that is not known.
+/// FileType the cache holds, without counting much; `None` where that is not known.
 ///
 /// Where a build's writes go through, only the difference of two counts says what is new: a summary comes second.
 pub fn held(home: &Home, directory: &Path, access: Access) -> Result<Option<Held>> {
@@ -65,7 +65,7 @@ pub fn held(home: &Home, directory: &Path, access: Access) -> Result<Option<Held
         anyhow::Ok(amounts.map(|amounts| Held { amounts, ..Held::default() }))
     };
     let counted = || {
-        let place = Place::open(directory).with_context(|| format!("open {}", directory.display()))?;
+        let place = BeneathDir::open(directory).with_context(|| format!("open {}", directory.display()))?;
         count(&place, QUICK)
     };
     let (first, second): (&dyn Fn() -> _, &dyn Fn() -> _) = match access {
@@ -75,10 +75,10 @@ pub fn held(home: &Home, directory: &Path, access: Access) -> Result<Option<Held
     first()?.map_or_else(second, |held| Ok(Some(held)))
 }
 
-/// After writes that went straight through: what the cache holds now, if counting it is quick. What was kept is wrong now.
+/// After writes that went straight through: what the cache holds now, if counting it is quick. FileType was kept is wrong now.
 pub(super) fn after_writes(home: &Home, directory: &Path) -> Result<Option<Held>> {
     let key = Key::of(directory)?;
-    let place = Place::open(directory).with_context(|| format!("open {}", directory.display()))?;
+    let place = BeneathDir::open(directory).with_context(|| format!("open {}", directory.display()))?;
     let counted = count(&place, QUICK)?;
     match &counted {
         Some(held) => store(home, directory, &key, &held.amounts)?,
@@ -90,7 +90,7 @@ pub(super) fn after_writes(home: &Home, directory: &Path) -> Result<Option<Held>
 /// Counts all, and keeps it as the summary.
 pub fn renew(home: &Home, directory: &Path) -> Result<Amounts> {
     let key = Key::of(directory)?;
-    let place = Place::open(directory).with_context(|| format!("open {}", directory.display()))?;
+    let place = BeneathDir::open(directory).with_context(|| format!("open {}", directory.display()))?;
     let amounts = count(&place, u64::MAX)?.unwrap_or_default().amounts;
     store(home, directory, &key, &amounts)?;
     Ok(amounts)
@@ -140,11 +140,11 @@ fn store(home: &Home, directory: &Path, key: &Key, amounts: &Amounts) -> Result<
 }
 
 /// Counts files and links; `None` when there are more than `most` of them.
-fn count(place: &Place, most: u64) -> Result<Option<Held>> {
+fn count(place: &BeneathDir, most: u64) -> Result<Option<Held>> {
     let mut held = Held { exact: true, ..Held::default() };
     let (mut entries, mut files) = (0, HashMap::new());
     let counted = walk(place, |found| {
-        if found.what == What::Directory {
+        if found.what == FileType::Directory {
             return Ok(ControlFlow::Continue(()));
         }
         entries += 1;
@@ -152,13 +152,13 @@ fn count(place: &Place, most: u64) -> Result<Option<Held>> {
             return Ok(ControlFlow::Break(()));
         }
         let kind = ecosystem::kind(Path::new(OsStr::from_bytes(found.path)));
-        let amount = tally::of(&found.stat);
-        if found.what == What::File {
+        let amount = usage_delta::of(&found.stat);
+        if found.what == FileType::File {
             files.insert(found.stat.st_ino, u64::try_from(found.stat.st_size).unwrap_or_default());
         }
-        tally::count(&mut held.amounts, found.path, found.what, amount);
+        usage_delta::count(&mut held.amounts, found.path, found.what, amount);
         if kind == ecosystem::Kind::Kept {
-            tally::count(&mut held.worth, found.path, found.what, amount);
+            usage_delta::count(&mut held.worth, found.path, found.what, amount);
         }
         Ok(ControlFlow::Continue(()))
     });

@@ -1,4 +1,4 @@
-//! What kiln's home keeps of caches that are gone: leases, empty journals, summaries, and what builds that came second had
+//! FileType kiln's home keeps of caches that are gone: leases, empty journals, summaries, and what builds that came second had
 //! of them for themselves.
 //!
 //! A cache is gone when there is nothing at the path of its last lease, or another directory. It may have been moved: then
@@ -15,10 +15,10 @@ use std::{
 use anyhow::{Context, Result};
 
 use super::{
-    desk::{Desk, LEASES},
     journal::JOURNALS,
     lease::PRIVATE,
-    lock::Strength,
+    lease_table::{LEASES, LeaseTable},
+    lock::LockMode,
     summary::SUMMARIES,
     writers,
 };
@@ -47,7 +47,9 @@ pub fn sweep_private(home: &Home) -> Result<Vec<PathBuf>> {
         }
         for number in names(&own)? {
             let directory = own.join(number);
-            let Some(_lock) = Desk::open(home, &directory)?.try_lock(Strength::Exclusive)? else { continue };
+            let Some(_lock) = LeaseTable::open(home, &directory)?.try_lock(LockMode::Exclusive)? else {
+                continue;
+            };
             process::remove(&directory).with_context(|| format!("remove {}", directory.display()))?;
             removed.push(directory);
         }
@@ -77,8 +79,8 @@ pub(super) fn is_gone(lease: &Path, key: &str) -> bool {
 
 /// Forgets one, unless somebody has a lease of it or its journal is not empty.
 pub(super) fn forget(home: &Home, key: &str) -> Result<bool> {
-    let desk = Desk::named(home, key)?;
-    let Some(_lock) = desk.try_lock(Strength::Exclusive)? else { return Ok(false) };
+    let table = LeaseTable::named(home, key)?;
+    let Some(_lock) = table.try_lock(LockMode::Exclusive)? else { return Ok(false) };
     let journal = home.root().join(JOURNALS).join(key);
     match fs::remove_dir(&journal) {
         Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty => return Ok(false),
@@ -87,7 +89,7 @@ pub(super) fn forget(home: &Home, key: &str) -> Result<bool> {
     home.remove(SUMMARIES, key)?;
     pass_on_writers(home, key)?;
     // Last, with the locks in it: who waits for them finds that they are no longer the ones.
-    desk.remove()?;
+    table.remove()?;
     Ok(true)
 }
 
@@ -98,7 +100,7 @@ fn pass_on_writers(home: &Home, key: &str) -> Result<()> {
     let cache = PathBuf::from(OsString::from_vec(bytes));
     let inode = |there: fs::Metadata| format!("{:x}", there.ino());
     let is_same = fs::metadata(&cache).is_ok_and(|there| key.ends_with(&format!("-{}", inode(there))));
-    if is_same { writers::pass_on(&old, &cache, &Desk::open(home, &cache)?) } else { Ok(()) }
+    if is_same { writers::pass_on(&old, &cache, &LeaseTable::open(home, &cache)?) } else { Ok(()) }
 }
 
 fn gone(result: io::Result<()>) -> io::Result<()> {

@@ -5,7 +5,7 @@
 //! walk --content (is it what it says?), state (whose, what kind, is it finished?)--> faults --mend (an exclusive lease)--> gone
 //! ```
 //!
-//! What earlier commits left has been finished when the lease was taken. Mending removes an entry whole, so that its tool
+//! FileType earlier commits left has been finished when the lease was taken. Mending removes an entry whole, so that its tool
 //! fetches it again. git is not asked: objects and packs bear their hashes, while its own `fsck` walks all of a history,
 //! in repositories whose settings a guest may have written.
 
@@ -28,20 +28,20 @@ use anyhow::{Context, Result};
 
 use self::{content::Content, state::State};
 use super::{
-    broken::{self, Broken},
-    intruders::{self, Intruder},
+    dir::{FileType, split},
+    foreign_entries::{self, Intruder},
     journal::Journal,
     lease::Lease,
-    lock::Strength,
+    lock::LockMode,
     owners::Owners,
-    place::{What, split},
     prune, remove, scrub,
     stage::{ancestors, is_below},
+    stuck_commits::{self, Broken},
     walk::{Found, walk},
 };
 use crate::plan::CARGO_MADE;
 
-/// What is wrong with something.
+/// FileType is wrong with something.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
     /// Where it lies: in the cache, but for records.
@@ -53,7 +53,7 @@ pub struct Fault {
     remedy: Remedy,
 }
 
-/// What mends a fault.
+/// FileType mends a fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Remedy {
     /// The entry that it belongs to goes.
@@ -70,14 +70,14 @@ enum Remedy {
     Nobody,
 }
 
-/// What was found.
+/// FileType was found.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Verdict {
     /// How many files were compared with what their names or their neighbours say.
     pub compared: u64,
-    /// What is wrong.
+    /// FileType is wrong.
     pub faults: Vec<Fault>,
-    /// What a tool or a build began and did not finish: no harm, but of no use. Said only when nobody else uses the cache.
+    /// FileType a tool or a build began and did not finish: no harm, but of no use. Said only when nobody else uses the cache.
     pub leftovers: Vec<Fault>,
     /// How many commits are decided and wait for other users of the cache.
     pub waiting: usize,
@@ -102,19 +102,19 @@ pub fn verify(lease: &Lease) -> Result<Verdict> {
     };
     walk(&lease.place, look).context("look through the cache")?;
     staged(lease, &mut verdict)?;
-    if lease.strength() == Strength::Exclusive {
+    if lease.lock_mode() == LockMode::Exclusive {
         mend(lease, &owners, &mut verdict)?;
     } else if !lease.alone(Ok)? {
-        // What others are writing at this moment looks like that.
+        // FileType others are writing at this moment looks like that.
         verdict.leftovers.clear();
     }
     Ok(verdict)
 }
 
-/// What lies in `.kiln`, and the journal that speaks of it.
+/// FileType lies in `.kiln`, and the journal that speaks of it.
 fn staged(lease: &Lease, verdict: &mut Verdict) -> Result<()> {
     let fault = |path, why: &str, remedy| Fault { path, why: why.into(), mended: false, remedy };
-    for intruder in intruders::of(lease)? {
+    for intruder in foreign_entries::of(lease)? {
         match intruder {
             Intruder::Strange(path) => {
                 verdict.faults.push(fault(path, "kiln puts no such thing there", Remedy::Itself));
@@ -128,7 +128,7 @@ fn staged(lease: &Lease, verdict: &mut Verdict) -> Result<()> {
     let journal = Journal::of(lease)?;
     // Meanwhile none of them is finished.
     let _turn = lease.turn()?;
-    for (Broken { why, .. }, record) in broken::of(lease, &journal)? {
+    for (Broken { why, .. }, record) in stuck_commits::of(lease, &journal)? {
         let why = format!("a commit that cannot be finished: {why}");
         verdict.records.push(fault(record.into_os_string().into_vec(), &why, Remedy::Record));
     }
@@ -138,7 +138,7 @@ fn staged(lease: &Lease, verdict: &mut Verdict) -> Result<()> {
 
 fn look(lease: &Lease, owners: &Owners, found: &Found<'_>, verdict: &mut Verdict) -> Result<()> {
     let fault = |why: String, remedy| Fault { path: found.path.to_vec(), why, mended: false, remedy };
-    if found.what != What::Directory && CARGO_MADE.iter().any(|made| made.as_bytes() == found.path) {
+    if found.what != FileType::Directory && CARGO_MADE.iter().any(|made| made.as_bytes() == found.path) {
         let why = "every build has a directory there".into();
         verdict.faults.push(fault(why, Remedy::Itself));
         return Ok(());
@@ -182,7 +182,7 @@ fn look(lease: &Lease, owners: &Owners, found: &Found<'_>, verdict: &mut Verdict
         let why = "what it holds lies too deep to be looked at".into();
         verdict.faults.push(fault(why, Remedy::Itself));
     }
-    if found.what != What::File {
+    if found.what != FileType::File {
         return Ok(());
     }
     let Ok(path) = std::str::from_utf8(found.path) else { return Ok(()) };
@@ -220,7 +220,7 @@ fn mend(lease: &Lease, owners: &Owners, verdict: &mut Verdict) -> Result<()> {
     }
     if !verdict.records.is_empty() {
         let _turn = lease.turn()?;
-        broken::give_up(lease, &Journal::of(lease)?)?;
+        stuck_commits::give_up(lease, &Journal::of(lease)?)?;
         verdict.records.iter_mut().for_each(|record| record.mended = true);
     }
     Ok(())

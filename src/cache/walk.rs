@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use nix::sys::stat::FileStat;
 
 use super::{
-    place::{Place, What, join, shown, what},
+    dir::{BeneathDir, FileType, join, shown, what},
     staging,
 };
 
@@ -21,12 +21,12 @@ const PIECE: usize = 4_000;
 /// Something in the cache.
 pub(super) struct Found<'a> {
     /// The directory that it lies in.
-    pub place: &'a Place,
+    pub place: &'a BeneathDir,
     pub name: &'a [u8],
     /// From the top of the cache.
     pub path: &'a [u8],
     pub stat: FileStat,
-    pub what: What,
+    pub what: FileType,
     /// Whether it is a directory whose content is not shown: it lies too deep.
     pub unseen: bool,
 }
@@ -34,7 +34,7 @@ pub(super) struct Found<'a> {
 /// A directory on the way down, and what of it has not been visited.
 struct Open {
     /// None where it has been closed for those below.
-    place: Option<Place>,
+    place: Option<BeneathDir>,
     path: Vec<u8>,
     names: std::vec::IntoIter<Vec<u8>>,
 }
@@ -47,23 +47,26 @@ pub(super) enum Seen {
     Part,
 }
 
-/// What is shown.
+/// FileType is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Scope {
     /// The cache, all of it, without what is on its way into it.
     Cache,
-    /// Whatever lies in the directory. What is in directories that this user may not read is passed over.
+    /// Whatever lies in the directory. FileType is in directories that this user may not read is passed over.
     Everything,
 }
 
-/// Shows the cache to `visit`, a directory before what it holds, until that breaks off. What disappears meanwhile is left out.
-pub(super) fn walk(cache: &Place, visit: impl FnMut(&Found<'_>) -> Result<ControlFlow<()>>) -> Result<Seen> {
+/// Shows the cache to `visit`, a directory before what it holds, until that breaks off. FileType disappears meanwhile is left out.
+pub(super) fn walk(
+    cache: &BeneathDir,
+    visit: impl FnMut(&Found<'_>) -> Result<ControlFlow<()>>,
+) -> Result<Seen> {
     walk_in(cache, Scope::Cache, visit)
 }
 
 /// The same for other parts of a directory.
 pub(super) fn walk_in(
-    cache: &Place,
+    cache: &BeneathDir,
     scope: Scope,
     mut visit: impl FnMut(&Found<'_>) -> Result<ControlFlow<()>>,
 ) -> Result<Seen> {
@@ -91,12 +94,12 @@ pub(super) fn walk_in(
             continue;
         }
         let what = what(&stat);
-        let unseen = what == What::Directory && depth >= DEEPEST;
+        let unseen = what == FileType::Directory && depth >= DEEPEST;
         let found = Found { place: here, name: &name, path: &whole, stat, what, unseen };
         if visit(&found)?.is_break() {
             return Ok(Seen::Part);
         }
-        if what == What::Directory && !unseen {
+        if what == FileType::Directory && !unseen {
             match open(here, &name, &whole) {
                 Err(error) if scope == Scope::Everything && is_forbidden(&error) => {}
                 below => stack.extend(below?),
@@ -108,7 +111,7 @@ pub(super) fn walk_in(
     }
 }
 
-fn open(above: &Place, name: &[u8], path: &[u8]) -> Result<Option<Open>> {
+fn open(above: &BeneathDir, name: &[u8], path: &[u8]) -> Result<Option<Open>> {
     let doing = || format!("list {}", shown(path));
     let Some(place) = above.dir(name).with_context(doing)? else { return Ok(None) };
     let names = place.names().with_context(doing)?.into_iter();
@@ -121,7 +124,7 @@ fn is_forbidden(error: &anyhow::Error) -> bool {
 }
 
 /// Opens a directory by its path, however long that is.
-fn reopen(cache: &Place, mut path: &[u8]) -> io::Result<Option<Place>> {
+fn reopen(cache: &BeneathDir, mut path: &[u8]) -> io::Result<Option<BeneathDir>> {
     let mut place = cache.dir(b"")?;
     while let (Some(here), false) = (&place, path.is_empty()) {
         // A name has at most 255 bytes.
@@ -151,7 +154,7 @@ mod tests {
             fs::write(path, "x").expect("written");
         }
         symlink("..", root.path().join("b/up")).expect("linked");
-        let place = Place::open(root.path()).expect("opened");
+        let place = BeneathDir::open(root.path()).expect("opened");
         let mut seen = Vec::new();
         let end = walk(&place, |found| {
             seen.push(String::from_utf8_lossy(found.path).into_owned());
@@ -164,7 +167,7 @@ mod tests {
     #[test]
     fn depth_hides_nothing() {
         let root = tempfile::tempdir().expect("a directory");
-        let top = Place::open(root.path()).expect("opened");
+        let top = BeneathDir::open(root.path()).expect("opened");
         let mut place = top.dir(b"").expect("looked").expect("it is there");
         // Deeper than descriptors would last, and longer than a path may be.
         let (depth, name) = (700, [b'd'; 20]);
@@ -174,7 +177,7 @@ mod tests {
         }
         let (mut files, mut longest, mut unseen) = (0, 0, 0);
         let end = walk(&top, |found| {
-            files += usize::from(found.what == What::File);
+            files += usize::from(found.what == FileType::File);
             unseen += usize::from(found.unseen);
             longest = longest.max(found.path.len());
             Ok(ControlFlow::Continue(()))

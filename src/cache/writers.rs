@@ -17,10 +17,10 @@ use nix::unistd::geteuid;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    desk::Desk,
+    dir::{BeneathDir, permissions},
     lease::{self, Lease, Stamp},
+    lease_table::LeaseTable,
     lock::LockFile,
-    place::{Place, permissions},
     scrub::{Scrubbed, Whose, scrub},
 };
 
@@ -32,7 +32,7 @@ const MOST_BYTES: u64 = 4096;
 /// A cache as it was before builds wrote into it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Before {
-    /// What was changed at this time of its file system or later may be a build's.
+    /// FileType was changed at this time of its file system or later may be a build's.
     pub since: Stamp,
     /// Of the directory itself.
     pub owner: (u32, u32),
@@ -41,7 +41,7 @@ pub(super) struct Before {
 }
 
 impl Before {
-    fn now(cache: &Place) -> Result<Self> {
+    fn now(cache: &BeneathDir) -> Result<Self> {
         // The clock that counts is that of the file system, which may be a server's.
         let is_touched = cache.touch(b".").is_ok();
         let stat = cache.itself().context("look at the cache")?;
@@ -51,7 +51,7 @@ impl Before {
     }
 
     /// From a file. A power cut may have left it without its content: then its own time counts.
-    fn read(path: &Path, cache: &Place) -> Result<Self> {
+    fn read(path: &Path, cache: &BeneathDir) -> Result<Self> {
         let doing = || format!("read {}", path.display());
         let file = fs::File::open(path).with_context(doing)?;
         let made = file.metadata().with_context(doing)?;
@@ -164,7 +164,7 @@ impl Others {
 }
 
 /// Passes on what is left to do for a cache that has another key now, since its device has another number.
-pub(super) fn pass_on(old: &Path, cache: &Path, to: &Desk) -> Result<()> {
+pub(super) fn pass_on(old: &Path, cache: &Path, to: &LeaseTable) -> Result<()> {
     let Ok(listing) = fs::read_dir(old.join(WRITERS)) else { return Ok(()) };
     let directory = to.subdirectory(WRITERS)?;
     for entry in listing.flatten() {
@@ -176,7 +176,7 @@ pub(super) fn pass_on(old: &Path, cache: &Path, to: &Desk) -> Result<()> {
 }
 
 fn directory(lease: &Lease) -> Result<PathBuf> {
-    Desk::named(&lease.home, &lease.key.0)?.subdirectory(WRITERS)
+    LeaseTable::named(&lease.home, &lease.key.0)?.subdirectory(WRITERS)
 }
 
 fn earlier(one: Before, other: Before) -> Before {

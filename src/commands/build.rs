@@ -4,11 +4,11 @@ use std::{env, time::Duration};
 
 use anyhow::Result;
 
-use super::{again, live::Live, recipe, signals, unsupported, wishes};
+use super::{again, options, progress::LiveReporter, recipe, signals, unsupported};
 use crate::{
     build::{BuildTask, Context, Request},
     cli::BuildArgs,
-    console::{Console, Outlet},
+    console::{Console, OutputStream},
     engine,
     env::Env,
     event::{Event, Outcome, Phases, Sink},
@@ -27,7 +27,7 @@ const WORKSPACE_FILE: &str = "workspace.tar";
 
 /// Builds; returns the code to exit with, after all was reported.
 pub(super) async fn run(args: &BuildArgs, env: &Env) -> Result<Code> {
-    let live = Live::new(args.progress);
+    let live = LiveReporter::new(args.progress);
     let mut sink = Shown { live: live.clone(), logs: Kept::Later(Vec::new()) };
     for text in unsupported::notes(&args.unsupported) {
         sink.emit(Event::Note { text });
@@ -65,7 +65,7 @@ pub(super) async fn run(args: &BuildArgs, env: &Env) -> Result<Code> {
 /// The person at the terminal, which shows the build's progress as well.
 fn console(spawner: &Spawner) -> Result<Console> {
     Console::terminal(
-        Outlet::Stderr,
+        OutputStream::Stderr,
         spawner.terminals(),
         "-i",
         "run it in a terminal, or leave -i out; --keep-on-failure keeps the workspace",
@@ -89,7 +89,7 @@ fn outcome(code: Code) -> Outcome {
 
 /// Events on their way to the reporter and the log files.
 struct Shown {
-    live: Live,
+    live: LiveReporter,
     logs: Kept,
 }
 
@@ -164,12 +164,12 @@ impl Run<'_> {
         let file = recipe::file(args.file.as_deref())?;
         let loaded = recipe::load_unless(&mut context.interrupts, &file, &args.recipe, *sink).await?;
         let Some(recipe) = loaded else { return Ok(Code::Success) };
-        let wishes = wishes::wishes(&args.machine, context.env, &file)?;
-        let commit_limit = wishes::commit_limit(&args.machine.cache_commit_limit, "--cache-commit-limit")?;
-        let cache_wait = wishes::cache_wait(&args.machine.cache_wait)?;
-        package::check_writable(&wishes.out_dir)?;
+        let options = options::options(&args.machine, context.env, &file)?;
+        let commit_limit = options::commit_limit(&args.machine.cache_commit_limit, "--cache-commit-limit")?;
+        let cache_wait = options::cache_wait(&args.machine.cache_wait)?;
+        package::check_writable(&options.out_dir)?;
         phases.enter("wait");
-        let leased = Request { recipe, wishes, cache_wait }.lease(context, *sink).await?;
+        let leased = Request { recipe, options, cache_wait }.lease(context, *sink).await?;
         phases.enter("plan");
         let prepared = leased.prepare(context, *sink).await?;
         sink.announce(prepared.plan());

@@ -14,13 +14,13 @@ use std::{
 use anyhow::{Context, Result};
 
 use crate::{
-    cache::{self, Lease, Request, Strength},
+    cache::{self, Lease, LockMode, Request},
     cli::{CacheArgs, CacheCommand, ProgressChoice},
-    commands::wishes,
+    commands::options,
     env::Env,
     exit::{Code, Failure},
     home::Home,
-    report::{Outlets, Reporter, name, print, size},
+    report::{OutputStreams, Reporter, name, print, size},
 };
 
 /// Does one of them.
@@ -62,20 +62,20 @@ fn list(home: &Home, json: bool) -> Result<Code> {
     print(&rows.into_iter().map(line).collect::<String>())
 }
 
-fn lease(home: &Home, args: &CacheArgs, strength: Strength) -> Result<Lease> {
-    lease_of(home, &args.cache_dir, strength, wishes::cache_wait(&args.cache_wait)?)
+fn lease(home: &Home, args: &CacheArgs, lock_mode: LockMode) -> Result<Lease> {
+    lease_of(home, &args.cache_dir, lock_mode, options::cache_wait(&args.cache_wait)?)
 }
 
-fn lease_of(home: &Home, directory: &Path, strength: Strength, limit: Duration) -> Result<Lease> {
+fn lease_of(home: &Home, directory: &Path, lock_mode: LockMode, limit: Duration) -> Result<Lease> {
     let shown = directory.display();
     let directory = fs::canonicalize(directory).with_context(|| {
         Failure::new(Code::Cache, format!("there is no cache {shown}"), "name it with --cache-dir")
     })?;
     cache::apart(home, &directory)?;
     let who = cache::CARE.into();
-    let request = Request { directory, strength, who, limit };
+    let request = Request { directory, lock_mode, who, limit };
     if !limit.is_zero() {
-        let mut reporter = Reporter::new(super::progress(ProgressChoice::Plain), Outlets::of_process());
+        let mut reporter = Reporter::new(super::progress(ProgressChoice::Plain), OutputStreams::of_process());
         return super::on_runtime(Lease::acquire(home, request, &mut reporter));
     }
     Lease::try_acquire(home, &request)?.ok_or_else(|| {
@@ -94,5 +94,5 @@ fn nested(home: &Home, directory: &Path) -> Result<Vec<Lease>> {
     let nested = |other: &PathBuf| {
         other != directory && (other.starts_with(directory) || directory.starts_with(other))
     };
-    known.filter(nested).map(|other| lease_of(home, &other, Strength::Exclusive, Duration::ZERO)).collect()
+    known.filter(nested).map(|other| lease_of(home, &other, LockMode::Exclusive, Duration::ZERO)).collect()
 }

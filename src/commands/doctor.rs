@@ -30,7 +30,7 @@ use crate::{
     home::Home,
     host::{Host, allow_namespaces, find_program},
     image::Kernel,
-    plan::AcceleratorWish,
+    plan::AcceleratorOption,
     process::{Command, Spawner, user_namespaces_usable},
     report,
     share::virtiofsd::{self, Kind, Service},
@@ -171,7 +171,7 @@ fn firmware_finding(qemu: &Result<Qemu>) -> Option<Finding> {
 }
 
 async fn accelerator_finding(home: &Home, spawner: &Spawner, qemu: &Qemu, kernel: &Path) -> Finding {
-    match accelerator::choose(AcceleratorWish::Auto, home, spawner, qemu, kernel)
+    match accelerator::choose(AcceleratorOption::Auto, home, spawner, qemu, kernel)
         .await
         .map(|verdict| verdict.why)
     {

@@ -11,22 +11,21 @@ use kiln_protocol::{ExitStatus, Stdin};
 use super::{
     compile,
     greeting::greeting,
-    recipe, signals,
+    options, recipe, signals,
     waiting::{self, Volume, Waiting},
-    wishes,
 };
 use crate::{
     build::{Context, Request},
     cli::{MachineArgs, RecipeArgs, RunArgs, ShellArgs},
     compile::Recipe,
-    console::{Console, Outlet},
+    console::{Console, OutputStream},
     engine::{Console as _, ReaderGone},
     env::Env,
     event::{Phases, Sink},
     exit::{Code, Failure, code_of},
     home::Home,
     manifest,
-    plan::{CacheModeWish, Wanted, Wishes},
+    plan::{BuildOptions, CacheModeOption, Wanted},
     process::Spawner,
     rundir::{self, RunDir},
     secret,
@@ -45,7 +44,7 @@ const BARE: &str = "package:\n  name: guest\n  version: \"0\"\n  epoch: 0\npipel
 /// A command, in what, and who sits at it.
 struct Guest<'a> {
     recipe: Recipe,
-    wishes: Wishes,
+    options: BuildOptions,
     machine: &'a MachineArgs,
     wanted: Wanted,
     console: Console,
@@ -58,7 +57,7 @@ pub(super) async fn run(args: &RunArgs, env: &Env, volume: Volume) -> Result<u8>
     let spawner = Spawner::start()?.withhold(secret::variables(&machine.secret));
     let console = match (*tty, *interactive) {
         (true, _) => Console::terminal(
-            Outlet::Stdout,
+            OutputStream::Stdout,
             spawner.terminals(),
             "-t",
             "leave -t out; -i passes on what comes on stdin",
@@ -67,10 +66,10 @@ pub(super) async fn run(args: &RunArgs, env: &Env, volume: Volume) -> Result<u8>
         (false, false) => Console::unattended(),
     };
     let recipe = bare()?;
-    let wishes = bare_wishes(machine, env)?;
+    let options = bare_wishes(machine, env)?;
     let wanted = Wanted::Command(command.clone());
     let waiting = Waiting::new(volume);
-    exit_code(Guest { recipe, wishes, machine, wanted, console, waiting }.run(env, spawner).await)
+    exit_code(Guest { recipe, options, machine, wanted, console, waiting }.run(env, spawner).await)
 }
 
 /// `kiln shell`.
@@ -78,14 +77,14 @@ pub(super) async fn shell(args: &ShellArgs, env: &Env, volume: Volume) -> Result
     let ShellArgs { file, recipe: how, machine } = args;
     let spawner = Spawner::start()?.withhold(secret::variables(&machine.secret));
     let otherwise = "run it in a terminal, or use `kiln run -- COMMAND`";
-    let console = Console::terminal(Outlet::Stdout, spawner.terminals(), "kiln shell", otherwise)?;
+    let console = Console::terminal(OutputStream::Stdout, spawner.terminals(), "kiln shell", otherwise)?;
     let mut waiting = Waiting::new(volume);
-    let (recipe, wishes) = match file.clone().or_else(|| recipe::file(None).ok()) {
-        Some(file) => (described(&file, how, &mut waiting)?, wishes::wishes(machine, env, &file)?),
+    let (recipe, options) = match file.clone().or_else(|| recipe::file(None).ok()) {
+        Some(file) => (described(&file, how, &mut waiting)?, options::options(machine, env, &file)?),
         None => (bare()?, bare_wishes(machine, env)?),
     };
     let wanted = Wanted::Shell;
-    exit_code(Guest { recipe, wishes, machine, wanted, console, waiting }.run(env, spawner).await)
+    exit_code(Guest { recipe, options, machine, wanted, console, waiting }.run(env, spawner).await)
 }
 
 fn described(file: &Path, args: &RecipeArgs, sink: &mut dyn Sink) -> Result<Recipe> {
@@ -107,13 +106,13 @@ fn bare() -> Result<Recipe> {
 }
 
 /// Nothing of the working directory is in the guest but what is asked for: a cache that nobody has named is used, not made.
-fn bare_wishes(args: &MachineArgs, env: &Env) -> Result<Wishes> {
+fn bare_wishes(args: &MachineArgs, env: &Env) -> Result<BuildOptions> {
     let mut args = args.clone();
     args.empty_workspace |= args.source_dir.is_none();
-    if args.cache_dir.is_none() && !Path::new(wishes::DEFAULT_CACHE).is_dir() {
+    if args.cache_dir.is_none() && !Path::new(options::DEFAULT_CACHE).is_dir() {
         args.cache_dir = Some(String::new());
     }
-    wishes::wishes(&args, env, Path::new("guest.yaml"))
+    options::options(&args, env, Path::new("guest.yaml"))
 }
 
 impl Guest<'_> {
@@ -133,8 +132,8 @@ impl Guest<'_> {
     }
 
     async fn launch(self, context: &Context<'_>) -> Result<ExitStatus> {
-        let Self { recipe, wishes, machine, wanted, mut console, waiting: mut sink } = self;
-        if wishes.cache_mode == CacheModeWish::Commit {
+        let Self { recipe, options, machine, wanted, mut console, waiting: mut sink } = self;
+        if options.cache_mode == CacheModeOption::Commit {
             return Err(Failure::usage(
                 "--cache-mode commit is for builds: what a person did in a guest has no success to be kept by",
                 "use --cache-mode rw to write to the cache, or discard",
@@ -142,7 +141,7 @@ impl Guest<'_> {
             .into());
         }
         let mut phases = Phases::begin("plan");
-        let request = Request { recipe, wishes, cache_wait: wishes::cache_wait(&machine.cache_wait)? };
+        let request = Request { recipe, options, cache_wait: options::cache_wait(&machine.cache_wait)? };
         // A wait for others may be long, and nothing else tells of it.
         let leased = request.lease(context, &mut sink.live()).await?;
         let prepared = leased.prepare(context, &mut sink).await?;

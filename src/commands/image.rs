@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::Result;
 
-use super::live::Live;
+use super::progress::LiveReporter;
 use crate::{
     backend::docker,
     build::check_packages,
@@ -64,7 +64,7 @@ async fn build(store: &Store, image: &str, refresh: bool, progress: ProgressChoi
     let (source, packages) = locate(ImageReference::parse(image)?)?;
     let recipe = ImageRecipe::new(source, packages, Vec::new(), "amd64")?;
     let spawner = Spawner::start()?;
-    let mut live = Live::new(progress);
+    let mut live = LiveReporter::new(progress);
     let mut sink = live.clone();
     let making = super::signals::abortable(async {
         check_packages(store, &recipe, &[], &spawner, &mut sink).await?;

@@ -11,17 +11,17 @@ pub mod doctor;
 pub mod explain;
 mod greeting;
 mod guest;
+mod host_settings;
 mod image;
-mod live;
 mod man;
+mod options;
 mod plan;
+mod progress;
 mod recipe;
 mod signals;
-mod supplies;
 mod unsupported;
 mod update_cache;
 mod waiting;
-mod wishes;
 
 use std::{
     io::{self, IsTerminal},

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::{recipe, wishes};
+use super::{options, recipe};
 use crate::{
     build::Request, cli::PlanArgs, env::Env, event::Event, exit::Code, home::Home, process::Spawner, report,
     secret,
@@ -29,14 +29,14 @@ pub(super) async fn run(args: &PlanArgs, env: &Env) -> Result<Code> {
         return recipe::explain(&file, &args.recipe)?.map_or(Ok(Code::Success), |text| report::print(&text));
     }
     let Some(recipe) = recipe::load(&file, &args.recipe, &mut sink)? else { return Ok(Code::Success) };
-    let wishes = wishes::wishes(&args.machine, env, &file)?;
+    let options = options::options(&args.machine, env, &file)?;
     let home = Home::find(env)?;
     let spawner = Spawner::start()?.withhold(secret::variables(&args.machine.secret));
-    let request = Request { recipe, wishes, cache_wait: Duration::ZERO };
+    let request = Request { recipe, options, cache_wait: Duration::ZERO };
     let resolved = request.resolve(env, &home, &spawner, &mut sink).await?;
     let plan = &resolved.plan;
     let command_lines = command_lines::command_lines(&home, &resolved)?;
-    let hide = |value: &str| super::supplies::without_passwords(&plan.supplies, value);
+    let hide = |value: &str| super::host_settings::without_passwords(&plan.host_settings, value);
     let printed = if args.json {
         format!("{:#}\n", document::document(plan, &notes, &command_lines, &hide))
     } else {

@@ -4,24 +4,24 @@ use std::rc::Rc;
 
 use anyhow::Result;
 
-use super::{recipe, signals, wishes};
+use super::{options, recipe, signals};
 use crate::{
-    cache::{self, Lease, Request, Strength},
+    cache::{self, Lease, LockMode, Request},
     cli::UpdateCacheArgs,
     env::Env,
     event::{Event, Sink},
     exit::{Code, Failure},
     home::Home,
     process::Spawner,
-    report::{Outlets, Reporter},
+    report::{OutputStreams, Reporter},
     sources,
 };
 
 /// Fills the cache for all files.
 pub(super) async fn run(args: &UpdateCacheArgs, env: &Env) -> Result<Code> {
-    let mut reporter = Reporter::new(super::progress(args.progress), Outlets::of_process());
-    let limit = wishes::cache_wait(&args.cache_wait)?;
-    let most = wishes::fetch_limit(&args.limit)?;
+    let mut reporter = Reporter::new(super::progress(args.progress), OutputStreams::of_process());
+    let limit = options::cache_wait(&args.cache_wait)?;
+    let most = options::fetch_limit(&args.limit)?;
     let home = Home::find(env)?;
     let mut wanted = Vec::new();
     for file in files(args)? {
@@ -41,7 +41,7 @@ pub(super) async fn run(args: &UpdateCacheArgs, env: &Env) -> Result<Code> {
     let filled = signals::abortable(async {
         // A build that excludes others keeps what it has seen of the directory.
         let (directory, who) = (cache.clone(), cache::UPDATE.to_owned());
-        let request = Request { directory, strength: Strength::Shared, who, limit };
+        let request = Request { directory, lock_mode: LockMode::Shared, who, limit };
         let lease = Rc::new(Lease::acquire(&home, request, &mut reporter).await?);
         sources::fill(&wanted, most, &lease, &spawner, &mut reporter).await?;
         lease.finish()

@@ -5,7 +5,7 @@ use std::io::{IsTerminal, stderr, stdout};
 
 use anyhow::Result;
 
-use super::live::Live;
+use super::progress::LiveReporter;
 use crate::{
     event::{Event, ImageState, Sink},
     report::Progress,
@@ -22,7 +22,7 @@ pub(super) enum Volume {
 
 /// A sink for the events of a guest that starts.
 pub(super) struct Waiting {
-    live: Live,
+    live: LiveReporter,
     image_is_made: bool,
     /// What is said once the guest is ready.
     greeting: Option<String>,
@@ -37,11 +37,11 @@ impl Waiting {
             Volume::Usual if stdout().is_terminal() && stderr().is_terminal() => Progress::Wait,
             Volume::Usual => Progress::Plain,
         };
-        Self { live: Live::of(progress), image_is_made: false, greeting: None }
+        Self { live: LiveReporter::of(progress), image_is_made: false, greeting: None }
     }
 
     /// What draws while the guest starts; as a sink it shows every event.
-    pub(super) fn live(&self) -> Live {
+    pub(super) fn live(&self) -> LiveReporter {
         self.live.clone()
     }
 
@@ -74,7 +74,7 @@ impl Sink for Waiting {
 }
 
 /// Takes the display away, however the work ends.
-pub(super) async fn during<T>(live: &Live, work: impl Future<Output = Result<T>>) -> Result<T> {
+pub(super) async fn during<T>(live: &LiveReporter, work: impl Future<Output = Result<T>>) -> Result<T> {
     let result = live.during(work).await;
     live.end();
     result

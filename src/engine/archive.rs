@@ -7,7 +7,7 @@ use kiln_protocol::{FromGuest, frame::MAX_DATA};
 use tokio::time::Instant;
 
 use super::{
-    conversation::{Conversation, Wake},
+    agent_session::{AgentSession, SessionEvent},
     failure,
 };
 
@@ -35,27 +35,27 @@ impl Archive {
     ///
     /// # Errors
     /// A time-out, a signal, the end of the machine, or what has no place in an archive.
-    pub(super) async fn next(&mut self, talk: &mut Conversation) -> Result<Option<Vec<u8>>> {
+    pub(super) async fn next(&mut self, session: &mut AgentSession) -> Result<Option<Vec<u8>>> {
         let started = Instant::now();
         let patience = started + self.left;
         let deadline = self.deadline.map_or(patience, |(at, _)| at.min(patience));
         let when = format!("while {} left the guest", self.what);
         loop {
-            match talk.wake(Some(deadline)).await? {
-                Wake::Message(FromGuest::Data(bytes)) => {
+            match session.next(Some(deadline)).await? {
+                SessionEvent::Message(FromGuest::Data(bytes)) => {
                     self.came(bytes.len(), started.elapsed());
                     return Ok(Some(bytes));
                 }
-                Wake::Message(FromGuest::Exported { .. }) => return Ok(None),
+                SessionEvent::Message(FromGuest::Exported { .. }) => return Ok(None),
                 // What a step left running may still write; nobody waits for it any more.
-                Wake::Message(FromGuest::Output { .. }) => {}
-                Wake::Message(other) => return Err(failure::unexpected(&other, &when, talk)),
-                Wake::Ended(ended) => return Err(failure::died(&ended, &when, talk)),
-                Wake::Interrupted(signal) => return Err(signal.failure().into()),
-                Wake::Deadline if deadline < patience => {
+                SessionEvent::Message(FromGuest::Output { .. }) => {}
+                SessionEvent::Message(other) => return Err(failure::unexpected(&other, &when, session)),
+                SessionEvent::Ended(ended) => return Err(failure::died(&ended, &when, session)),
+                SessionEvent::Interrupted(signal) => return Err(signal.failure().into()),
+                SessionEvent::Deadline if deadline < patience => {
                     return Err(failure::too_late(self.what, self.deadline.map(|(_, limit)| limit)));
                 }
-                Wake::Deadline => return Err(failure::slow(self.what, PATIENCE)),
+                SessionEvent::Deadline => return Err(failure::slow(self.what, PATIENCE)),
             }
         }
     }

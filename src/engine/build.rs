@@ -8,8 +8,8 @@ use tokio::{sync::mpsc, time::Instant};
 
 use super::{
     ARCHIVE_PIECES, CANCEL_GRACE, Engine, OnFailure, Outputs, STEP_GRACE,
+    agent_session::{AgentSession, SessionEvent},
     archive::Archive,
-    conversation::{Conversation, Wake},
     discarded::Steps,
     failed_step, failure, named,
     output::{self, Output},
@@ -40,17 +40,17 @@ impl Build<'_, '_> {
         self.engine.phases.enter("boot");
         let plan = self.engine.plan;
         let launched = runner.launch(plan).await?;
-        let mut talk = self.engine.conversation(launched);
-        let result = self.work(&mut talk).await;
+        let mut session = self.engine.conversation(launched);
+        let result = self.work(&mut session).await;
         self.engine.phases.enter("shutdown");
         match &result {
             // A guest that wrote too much may still be sending.
             Ok(_) if plan.ends_in_order() && !matches!(self.writes, Writes::TooMuch(_)) => {
-                self.engine.shut_down(&mut talk).await?;
+                self.engine.shut_down(&mut session).await?;
             }
-            Ok(_) | Err(_) => talk.kill(),
+            Ok(_) | Err(_) => session.kill(),
         }
-        self.engine.await_end(&mut talk).await;
+        self.engine.await_end(&mut session).await;
         // Only now has the build succeeded.
         if let (Some(staged), Some(commit)) = (result?, self.outputs.commit.take()) {
             self.engine.phases.enter("commit");
@@ -59,33 +59,33 @@ impl Build<'_, '_> {
         Ok(())
     }
 
-    async fn work(&mut self, talk: &mut Conversation) -> Result<Option<Box<Staged>>> {
+    async fn work(&mut self, session: &mut AgentSession) -> Result<Option<Box<Staged>>> {
         let mut deadline = self.engine.plan.timeout.map(|limit| (Instant::now() + limit, limit));
-        self.engine.prepare(talk).await?;
-        self.engine.give(talk).await?;
-        self.listen(talk).await;
+        self.engine.prepare(session).await?;
+        self.engine.give(session).await?;
+        self.listen(session).await;
         self.engine.phases.enter("steps");
         for planned in &self.engine.plan.steps {
-            let end = self.step(talk, planned, deadline).await?;
+            let end = self.step(session, planned, deadline).await?;
             if !end.status.success() {
                 let failed = Instant::now();
-                self.after_failure(talk, planned, &end).await?;
+                self.after_failure(session, planned, &end).await?;
                 // A person at a shell does not use up the build's time.
                 deadline = deadline.map(|(at, limit)| (at + failed.elapsed(), limit));
             }
         }
         self.engine.phases.enter("artifacts");
-        self.export(talk).await?;
-        self.ask_for_reads(talk).await?;
+        self.export(session).await?;
+        self.ask_for_reads(session).await?;
         self.engine.phases.enter("cache");
-        self.count_discarded(talk, Steps::Succeeded).await?;
+        self.count_discarded(session, Steps::Succeeded).await?;
         let Some(commit) = self.outputs.commit.clone() else { return Ok(None) };
-        self.stage(talk, commit).await
+        self.stage(session, commit).await
     }
 
     async fn step(
         &mut self,
-        talk: &mut Conversation,
+        session: &mut AgentSession,
         planned: &PlannedStep,
         whole: Option<(Instant, Duration)>,
     ) -> Result<StepEnd> {
@@ -96,40 +96,44 @@ impl Build<'_, '_> {
         let own = planned.step.timeout_ms.map(Duration::from_millis);
         let patience = own.map(|limit| Instant::now() + limit + STEP_GRACE);
         let deadline = [patience, whole.map(|(at, _)| at)].into_iter().flatten().min();
-        let memory = talk.memory();
-        talk.say(&ToGuest::Run(planned.step.clone()))?;
+        let memory = session.memory();
+        session.send(&ToGuest::Run(planned.step.clone()))?;
         let mut output =
-            Output::new(self.engine.plan, planned.step.index, self.engine.gifts.mask(self.engine.plan));
+            Output::new(self.engine.plan, planned.step.index, self.engine.injected.mask(self.engine.plan));
         let (status, exhausted) = loop {
             let wake = tokio::select! {
-                wake = talk.wake(deadline) => wake?,
+                wake = session.next(deadline) => wake?,
                 () = output.moment() => {
                     output.pause(self.engine.sink, None)?;
                     continue;
                 }
             };
             match wake {
-                Wake::Message(FromGuest::Output { step, stream, bytes }) => {
+                SessionEvent::Message(FromGuest::Output { step, stream, bytes }) => {
                     output.push(self.engine.sink, step, stream, &bytes)?
                 }
-                Wake::Message(FromGuest::Ended { step, status, exhausted }) if step == planned.step.index => {
+                SessionEvent::Message(FromGuest::Ended { step, status, exhausted })
+                    if step == planned.step.index =>
+                {
                     break (status, exhausted);
                 }
-                Wake::Message(FromGuest::Refused { why, .. }) => {
-                    return Err(failed_step::refused(planned, &talk.quoted(&why)));
+                SessionEvent::Message(FromGuest::Refused { why, .. }) => {
+                    return Err(failed_step::refused(planned, &session.quoted(&why)));
                 }
-                Wake::Message(other) => return Err(failure::unexpected(&other, "while a step ran", talk)),
-                Wake::Ended(ended) => {
-                    return Err(failure::died(&ended, &format!("during step {:?}", planned.name), talk));
+                SessionEvent::Message(other) => {
+                    return Err(failure::unexpected(&other, "while a step ran", session));
                 }
-                Wake::Interrupted(signal) => {
+                SessionEvent::Ended(ended) => {
+                    return Err(failure::died(&ended, &format!("during step {:?}", planned.name), session));
+                }
+                SessionEvent::Interrupted(signal) => {
                     self.engine.sink.emit(Event::Note { text: INTERRUPTED.into() });
-                    self.cancel(talk, &mut output).await;
+                    self.cancel(session, &mut output).await;
                     self.finish_step(&name, ExitStatus::Cancelled, started.elapsed());
                     return Err(signal.failure().into());
                 }
-                Wake::Deadline => {
-                    self.cancel(talk, &mut output).await;
+                SessionEvent::Deadline => {
+                    self.cancel(session, &mut output).await;
                     self.finish_step(&name, ExitStatus::TimedOut, started.elapsed());
                     let whole = whole.filter(|(at, _)| Instant::now() >= *at).map(|(_, limit)| limit);
                     return Err(failed_step::timed_out(planned, whole));
@@ -138,7 +142,7 @@ impl Build<'_, '_> {
         };
         output.finish(self.engine.sink);
         self.finish_step(&name, status, started.elapsed());
-        let seen = talk.memory().zip(memory).map(|(now, before)| now.since(before));
+        let seen = session.memory().zip(memory).map(|(now, before)| now.since(before));
         let exhausted = Exhausted { memory: seen.or(exhausted.memory), ..exhausted };
         Ok(StepEnd { status, exhausted, last_lines: output.last_lines() })
     }
@@ -149,10 +153,11 @@ impl Build<'_, '_> {
 
     /// Tells the agent to end the step, and shows what it still wrote. An agent that does something else does not change why the
     /// build ends: the machine is killed next.
-    async fn cancel(&mut self, talk: &mut Conversation, output: &mut Output) {
+    async fn cancel(&mut self, session: &mut AgentSession, output: &mut Output) {
         let deadline = Some(Instant::now() + CANCEL_GRACE);
-        if talk.say(&ToGuest::Cancel).is_ok() {
-            while let Ok(Wake::Message(FromGuest::Output { step, stream, bytes })) = talk.wake(deadline).await
+        if session.send(&ToGuest::Cancel).is_ok() {
+            while let Ok(SessionEvent::Message(FromGuest::Output { step, stream, bytes })) =
+                session.next(deadline).await
             {
                 if output.push(self.engine.sink, step, stream, &bytes).is_err() {
                     break;
@@ -162,8 +167,8 @@ impl Build<'_, '_> {
         output.finish(self.engine.sink);
     }
 
-    async fn export(&mut self, talk: &mut Conversation) -> Result<()> {
-        talk.say(&ToGuest::Export { root: crate::plan::OUTPUT.into(), links: LinkScope::Child })?;
+    async fn export(&mut self, session: &mut AgentSession) -> Result<()> {
+        session.send(&ToGuest::Export { root: crate::plan::OUTPUT.into(), links: LinkScope::Child })?;
         let (sender, receiver) = mpsc::channel::<Vec<u8>>(ARCHIVE_PIECES);
         let packages: Vec<package::Package> = self
             .engine
@@ -178,7 +183,7 @@ impl Build<'_, '_> {
         let writer = tokio::task::spawn_blocking(move || {
             package::collect(output::Pieces::new(receiver), &packages, normalization, &out_dir, &limits)
         });
-        let streamed = self.stream(talk, sender, "artifacts").await;
+        let streamed = self.stream(session, sender, "artifacts").await;
         let collected = writer.await.context("the writer of the artifacts panicked")?;
         // A writer that refused the stream knows better than the sender, who only sees a closed pipe.
         match (streamed, collected) {
@@ -197,12 +202,12 @@ impl Build<'_, '_> {
 
     pub(super) async fn stream(
         &mut self,
-        talk: &mut Conversation,
+        session: &mut AgentSession,
         sender: mpsc::Sender<Vec<u8>>,
         what: &'static str,
     ) -> Result<()> {
         let mut archive = Archive::new(what, self.engine.plan.timeout);
-        while let Some(bytes) = archive.next(talk).await? {
+        while let Some(bytes) = archive.next(session).await? {
             output::hand_over(&sender, bytes).await?;
         }
         Ok(())

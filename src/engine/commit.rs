@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use kiln_protocol::ToGuest;
 use tokio::sync::mpsc;
 
-use super::{ARCHIVE_PIECES, build::Build, conversation::Conversation, output};
+use super::{ARCHIVE_PIECES, agent_session::AgentSession, build::Build, output};
 use crate::cache::{self, CommitLimit, Lease, Outcome, Staged, Writes};
 
 /// Where a build's writes into the cache go when it has succeeded.
@@ -24,16 +24,16 @@ impl Build<'_, '_> {
     /// Takes what the build wrote into the cache out of the guest; nothing of it is in the host's directory yet.
     pub(super) async fn stage(
         &mut self,
-        talk: &mut Conversation,
+        session: &mut AgentSession,
         commit: Commit,
     ) -> Result<Option<Box<Staged>>> {
         let target = self.engine.plan.cache_overlay().context("the world has no overlay for the cache")?;
-        talk.say(&ToGuest::ExportUpper { target: target.to_owned() })?;
+        session.send(&ToGuest::ExportUpper { target: target.to_owned() })?;
         let (sender, receiver) = mpsc::channel::<Vec<u8>>(ARCHIVE_PIECES);
         let Commit { lease, limit } = commit;
         let writer =
             tokio::task::spawn_blocking(move || cache::stage(&lease, output::Pieces::new(receiver), limit));
-        let streamed = self.stream(talk, sender, "what is new in the cache").await;
+        let streamed = self.stream(session, sender, "what is new in the cache").await;
         let outcome = writer.await.context("the writer of the cache panicked")?;
         match (streamed, outcome) {
             // A writer that has had enough stops reading, too.

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use kiln_protocol::ToGuest;
 use tokio::{sync::mpsc, time::timeout};
 
-use super::{ARCHIVE_PIECES, build::Build, conversation::Conversation, failure, output};
+use super::{ARCHIVE_PIECES, agent_session::AgentSession, build::Build, failure, output};
 use crate::{
     cache::{self, Discarded, Writes},
     plan::CacheMode,
@@ -24,7 +24,7 @@ pub(super) enum Steps {
 
 impl Build<'_, '_> {
     /// Counts what will be thrown away, where that is something and it takes not too long.
-    pub(super) async fn count_discarded(&mut self, talk: &mut Conversation, steps: Steps) -> Result<()> {
+    pub(super) async fn count_discarded(&mut self, session: &mut AgentSession, steps: Steps) -> Result<()> {
         let Some(cache) = &self.engine.plan.cache else { return Ok(()) };
         let is_discarded = match cache.mode {
             CacheMode::Discard => true,
@@ -36,11 +36,12 @@ impl Build<'_, '_> {
             return Ok(());
         };
         let directory = cache.directory.clone();
-        talk.say(&ToGuest::ListUpper { target })?;
+        session.send(&ToGuest::ListUpper { target })?;
         let (sender, receiver) = mpsc::channel::<Vec<u8>>(ARCHIVE_PIECES);
         let counter =
             tokio::task::spawn_blocking(move || cache::discarded(&directory, output::Pieces::new(receiver)));
-        let streamed = timeout(PATIENCE, self.stream(talk, sender, "what is thrown away of the cache")).await;
+        let streamed =
+            timeout(PATIENCE, self.stream(session, sender, "what is thrown away of the cache")).await;
         let Ok(streamed) = streamed else {
             tracing::debug!("what is thrown away of the cache was not listed in time");
             return Ok(());

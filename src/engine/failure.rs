@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Error;
 use kiln_protocol::FromGuest;
 
-use super::conversation::Conversation;
+use super::agent_session::AgentSession;
 use crate::{
     agent::Unread,
     backend::Ended,
@@ -17,8 +17,8 @@ use crate::{
 const LAST_LINES: usize = 12;
 
 /// A command of a person could not be started.
-pub(super) fn refused(why: &str, talk: &Conversation) -> Error {
-    Failure::build_file(format!("the command cannot be started: {}", talk.quoted(why)), "").into()
+pub(super) fn refused(why: &str, session: &AgentSession) -> Error {
+    Failure::build_file(format!("the command cannot be started: {}", session.quoted(why)), "").into()
 }
 
 /// What speaks for the agent is none.
@@ -57,9 +57,12 @@ pub(super) fn timed_out(limit: Duration) -> Error {
 }
 
 /// The guest never became ready.
-pub(super) fn boot_timeout(plan: &Plan, talk: &Conversation) -> Error {
-    let what =
-        format!("the guest was not ready within {:?}{}", plan.boot_timeout, words(&talk.last_words(), talk));
+pub(super) fn boot_timeout(plan: &Plan, session: &AgentSession) -> Error {
+    let what = format!(
+        "the guest was not ready within {:?}{}",
+        plan.boot_timeout,
+        words(&session.last_words(), session)
+    );
     let way_out = match plan.platform {
         Platform::Qemu(_) => "raise --boot-timeout, or try --accel tcg",
         Platform::Docker(_) | Platform::Bubblewrap(_) => "raise --boot-timeout",
@@ -68,21 +71,24 @@ pub(super) fn boot_timeout(plan: &Plan, talk: &Conversation) -> Error {
 }
 
 /// A part of the machine ended too early.
-pub(super) fn died(ended: &Ended, when: &str, talk: &Conversation) -> Error {
+pub(super) fn died(ended: &Ended, when: &str, session: &AgentSession) -> Error {
     let Ended { part, how, orderly: _, last_words, way_out } = ended;
-    let console = talk.last_words();
+    let console = session.last_words();
     let said = if last_words.is_empty() { &console } else { last_words };
-    let what = format!("{part} {how} {when}{}", words(said, talk));
+    let what = format!("{part} {how} {when}{}", words(said, session));
     let usual = "its whole output is in the build's log directory; `kiln doctor` examines this host";
     Failure::host(what, way_out.as_deref().unwrap_or(usual)).into()
 }
 
 /// The agent said something that has no place here.
-pub(super) fn unexpected(message: &FromGuest, when: &str, talk: &Conversation) -> Error {
+pub(super) fn unexpected(message: &FromGuest, when: &str, session: &AgentSession) -> Error {
     match message {
         FromGuest::Failed { why } => {
-            let what =
-                format!("the agent gave up {when}: {}{}", talk.quoted(why), words(&talk.last_words(), talk));
+            let what = format!(
+                "the agent gave up {when}: {}{}",
+                session.quoted(why),
+                words(&session.last_words(), session)
+            );
             Failure::host(what, "the guest's console is in the build's log directory").into()
         }
         FromGuest::Hello { .. }
@@ -94,8 +100,8 @@ pub(super) fn unexpected(message: &FromGuest, when: &str, talk: &Conversation) -
         | FromGuest::Data(_)
         | FromGuest::Reads(_)
         | FromGuest::Exported { .. }
-        | FromGuest::Opened { .. }
-        | FromGuest::Passage(_) => broken(&format!("the agent sent {} {when}", name(message))),
+        | FromGuest::Connected { .. }
+        | FromGuest::ForwardData(_) => broken(&format!("the agent sent {} {when}", name(message))),
     }
 }
 
@@ -111,14 +117,14 @@ fn name(message: &FromGuest) -> &'static str {
         FromGuest::Reads(_) => "Reads",
         FromGuest::Exported { .. } => "Exported",
         FromGuest::Failed { .. } => "Failed",
-        FromGuest::Opened { .. } => "Opened",
-        FromGuest::Passage(_) => "Passage",
+        FromGuest::Connected { .. } => "Opened",
+        FromGuest::ForwardData(_) => "ForwardData",
     }
 }
 
-fn words(lines: &[String], talk: &Conversation) -> String {
+fn words(lines: &[String], session: &AgentSession) -> String {
     let tail = &lines[lines.len().saturating_sub(LAST_LINES)..];
-    tail.iter().fold(String::new(), |text, line| format!("{text}\n  | {}", talk.quoted(line)))
+    tail.iter().fold(String::new(), |text, line| format!("{text}\n  | {}", session.quoted(line)))
 }
 
 /// What a guest wrote, without what would move a cursor.

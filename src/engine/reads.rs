@@ -11,8 +11,8 @@ use kiln_protocol::{
 use tokio::time::Instant;
 
 use super::{
+    agent_session::{AgentSession, SessionEvent},
     build::Build,
-    conversation::{Conversation, Wake},
     failure,
 };
 use crate::{
@@ -34,35 +34,35 @@ const WHEN: &str = "while it was asked what the build has read";
 
 impl Build<'_, '_> {
     /// Begins to count, where there is a cache and that is not the agent's part.
-    pub(super) async fn listen(&self, talk: &mut Conversation) {
+    pub(super) async fn listen(&self, session: &mut AgentSession) {
         if self.engine.plan.cache.is_some() {
-            talk.listen().await;
+            session.listen().await;
         }
     }
 
     /// Asks whoever has counted, where there is a cache.
-    pub(super) async fn ask_for_reads(&mut self, talk: &mut Conversation) -> Result<()> {
-        if let Some(reads) = talk.reads().await? {
+    pub(super) async fn ask_for_reads(&mut self, session: &mut AgentSession) -> Result<()> {
+        if let Some(reads) = session.reads().await? {
             self.reused = believed(reads);
             return Ok(());
         }
         if self.engine.plan.world.counted.is_none() {
             return Ok(());
         }
-        talk.say(&ToGuest::Reads)?;
+        session.send(&ToGuest::Reads)?;
         let deadline = Some(Instant::now() + PATIENCE);
         loop {
-            match talk.wake(deadline).await? {
-                Wake::Message(FromGuest::Reads(reads)) => {
+            match session.next(deadline).await? {
+                SessionEvent::Message(FromGuest::Reads(reads)) => {
                     self.reused = believed(reads);
                     return Ok(());
                 }
                 // What a step left running may still write.
-                Wake::Message(FromGuest::Output { .. }) => {}
-                Wake::Message(other) => return Err(failure::unexpected(&other, WHEN, talk)),
-                Wake::Ended(ended) => return Err(failure::died(&ended, WHEN, talk)),
-                Wake::Interrupted(signal) => return Err(signal.failure().into()),
-                Wake::Deadline => {
+                SessionEvent::Message(FromGuest::Output { .. }) => {}
+                SessionEvent::Message(other) => return Err(failure::unexpected(&other, WHEN, session)),
+                SessionEvent::Ended(ended) => return Err(failure::died(&ended, WHEN, session)),
+                SessionEvent::Interrupted(signal) => return Err(signal.failure().into()),
+                SessionEvent::Deadline => {
                     let what = format!("the agent did not say within {PATIENCE:?} what the build has read");
                     return Err(Failure::new(Code::Timeout, what, "look at the guest's console").into());
                 }

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use kiln_protocol::{FromGuest, Passage, Piece, RELAY_WINDOW, RELAYED, ToGuest, frame::MAX_DATA};
+use kiln_protocol::{Chunk, ForwardData, FromGuest, RELAY_WINDOW, RELAYED, ToGuest, frame::MAX_DATA};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{
@@ -32,8 +32,8 @@ pub(super) struct Relays {
     ports: Vec<u16>,
     links: HashMap<u32, Link>,
     tasks: JoinSet<u32>,
-    said: mpsc::Receiver<Passage>,
-    say: mpsc::Sender<Passage>,
+    said: mpsc::Receiver<ForwardData>,
+    say: mpsc::Sender<ForwardData>,
 }
 
 /// What is known of a connection outside of its task.
@@ -65,7 +65,7 @@ impl Relays {
     pub(super) async fn next(&mut self) -> ToGuest {
         loop {
             tokio::select! {
-                Some(passage) = self.said.recv() => return ToGuest::Passage(passage),
+                Some(passage) = self.said.recv() => return ToGuest::ForwardData(passage),
                 // A task that panicked takes its link with it when the agent says that it is done.
                 Some(Ok(connection)) = self.tasks.join_next(), if !self.tasks.is_empty() => {
                     self.links.remove(&connection);
@@ -77,11 +77,13 @@ impl Relays {
     /// Takes what is meant for a connection, and gives back what is not. What must be answered at once is the second value.
     pub(super) fn take(&mut self, message: FromGuest) -> (Option<FromGuest>, Option<ToGuest>) {
         let (connection, taken) = match message {
-            FromGuest::Opened { connection, port } => (connection, self.open(connection, port)),
-            FromGuest::Passage(Passage { connection, piece }) => (connection, self.pass(connection, piece)),
+            FromGuest::Connected { connection, port } => (connection, self.open(connection, port)),
+            FromGuest::ForwardData(ForwardData { connection, piece }) => {
+                (connection, self.pass(connection, piece))
+            }
             other => return (Some(other), None),
         };
-        let broken = || ToGuest::Passage(Passage { connection, piece: Piece::Broken });
+        let broken = || ToGuest::ForwardData(ForwardData { connection, piece: Chunk::Broken });
         (None, matches!(taken, Taken::No).then(broken))
     }
 
@@ -99,12 +101,12 @@ impl Relays {
         Taken::Yes
     }
 
-    fn pass(&mut self, connection: u32, piece: Piece) -> Taken {
+    fn pass(&mut self, connection: u32, piece: Chunk) -> Taken {
         // What comes for a connection that has just ended is nobody's.
         let Some(link) = self.links.get(&connection) else { return Taken::Yes };
         let taken = match piece {
-            Piece::Bytes(bytes) => link.inbox.put(&bytes),
-            Piece::Taken(count) => {
+            Chunk::Bytes(bytes) => link.inbox.put(&bytes),
+            Chunk::Taken(count) => {
                 let credit = link.credit.available_permits() + count as usize;
                 if credit <= RELAY_WINDOW {
                     link.credit.add_permits(count as usize);
@@ -113,7 +115,7 @@ impl Relays {
                     Taken::No
                 }
             }
-            Piece::Broken => {
+            Chunk::Broken => {
                 self.links.remove(&connection);
                 return Taken::Yes;
             }
@@ -209,7 +211,7 @@ enum Taken {
 /// A connection's task. It ends when both directions have, and at once when its link is gone.
 struct Task {
     connection: u32,
-    say: mpsc::Sender<Passage>,
+    say: mpsc::Sender<ForwardData>,
     inbox: Arc<Inbox>,
     credit: Arc<Semaphore>,
 }
@@ -229,7 +231,7 @@ impl Task {
         };
         if let Err(error) = passed {
             tracing::debug!(port, %error, "a relayed connection broke");
-            self.tell(Piece::Broken).await;
+            self.tell(Chunk::Broken).await;
         }
         self.connection
     }
@@ -244,13 +246,13 @@ impl Task {
             let count = reader.read(&mut bytes).await?;
             bytes.truncate(count);
             if count == 0 {
-                self.tell(Piece::Bytes(bytes)).await;
+                self.tell(Chunk::Bytes(bytes)).await;
                 return Ok(());
             }
             // The first permit is forgotten as well; nobody else takes any.
             first.forget();
             self.credit.forget_permits(count - 1);
-            self.tell(Piece::Bytes(bytes)).await;
+            self.tell(Chunk::Bytes(bytes)).await;
         }
     }
 
@@ -260,15 +262,15 @@ impl Task {
             writer.write_all(&bytes).await?;
             self.inbox.written(bytes.len());
             // A window is far from 4 GiB.
-            self.tell(Piece::Taken(bytes.len() as u32)).await;
+            self.tell(Chunk::Taken(bytes.len() as u32)).await;
         }
         writer.shutdown().await
     }
 
     /// Nobody hears it only when all ends.
-    async fn tell(&self, piece: Piece) {
+    async fn tell(&self, piece: Chunk) {
         // best effort: see above
-        drop(self.say.send(Passage { connection: self.connection, piece }).await);
+        drop(self.say.send(ForwardData { connection: self.connection, piece }).await);
     }
 }
 
@@ -279,11 +281,11 @@ mod tests {
     use super::*;
 
     fn bytes(connection: u32, bytes: &[u8]) -> FromGuest {
-        FromGuest::Passage(Passage { connection, piece: Piece::Bytes(bytes.to_vec()) })
+        FromGuest::ForwardData(ForwardData { connection, piece: Chunk::Bytes(bytes.to_vec()) })
     }
 
     fn broken(connection: u32) -> ToGuest {
-        ToGuest::Passage(Passage { connection, piece: Piece::Broken })
+        ToGuest::ForwardData(ForwardData { connection, piece: Chunk::Broken })
     }
 
     /// All bytes that come until the end of the direction.
@@ -291,16 +293,16 @@ mod tests {
         let mut heard = Vec::new();
         loop {
             match relays.next().await {
-                ToGuest::Passage(Passage { connection, piece: Piece::Bytes(bytes) }) => {
+                ToGuest::ForwardData(ForwardData { connection, piece: Chunk::Bytes(bytes) }) => {
                     if bytes.is_empty() {
                         return heard;
                     }
                     let count = bytes.len() as u32;
                     heard.extend(bytes);
-                    let taken = Passage { connection, piece: Piece::Taken(count) };
-                    assert_eq!(relays.take(FromGuest::Passage(taken)), (None, None));
+                    let taken = ForwardData { connection, piece: Chunk::Taken(count) };
+                    assert_eq!(relays.take(FromGuest::ForwardData(taken)), (None, None));
                 }
-                ToGuest::Passage(Passage { piece: Piece::Taken(_), .. }) => {}
+                ToGuest::ForwardData(ForwardData { piece: Chunk::Taken(_), .. }) => {}
                 other => panic!("{other:?}"),
             }
         }
@@ -322,7 +324,7 @@ mod tests {
         let mut relays = Relays::new(vec![port]);
         let message = vec![7; MAX_DATA];
         let guest = async {
-            assert_eq!(relays.take(FromGuest::Opened { connection: 3, port }), (None, None));
+            assert_eq!(relays.take(FromGuest::Connected { connection: 3, port }), (None, None));
             for piece in [message.as_slice(), &[]] {
                 assert_eq!(relays.take(bytes(3, piece)), (None, None));
             }
@@ -336,12 +338,12 @@ mod tests {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let mut relays = Relays::new(vec![1]);
-        assert_eq!(relays.take(FromGuest::Opened { connection: 0, port }), (None, Some(broken(0))));
+        assert_eq!(relays.take(FromGuest::Connected { connection: 0, port }), (None, Some(broken(0))));
         let mut relays = Relays::new(vec![port]);
-        relays.take(FromGuest::Opened { connection: 0, port });
-        let taken = Passage { connection: 0, piece: Piece::Taken(1) };
-        assert_eq!(relays.take(FromGuest::Passage(taken)), (None, Some(broken(0))), "nothing was sent");
-        relays.take(FromGuest::Opened { connection: 1, port });
+        relays.take(FromGuest::Connected { connection: 0, port });
+        let taken = ForwardData { connection: 0, piece: Chunk::Taken(1) };
+        assert_eq!(relays.take(FromGuest::ForwardData(taken)), (None, Some(broken(0))), "nothing was sent");
+        relays.take(FromGuest::Connected { connection: 1, port });
         let mut last = (None, None);
         for _ in 0..=RELAY_WINDOW / MAX_DATA {
             last = relays.take(bytes(1, &[0; MAX_DATA]));
@@ -355,7 +357,7 @@ mod tests {
     async fn a_port_on_which_nobody_listens_breaks_the_connection() {
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap().local_addr().unwrap().port();
         let mut relays = Relays::new(vec![port]);
-        relays.take(FromGuest::Opened { connection: 9, port });
+        relays.take(FromGuest::Connected { connection: 9, port });
         assert_eq!(relays.next().await, broken(9));
     }
 
@@ -364,12 +366,12 @@ mod tests {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let mut relays = Relays::new(vec![port]);
-        relays.take(FromGuest::Opened { connection: 0, port });
+        relays.take(FromGuest::Connected { connection: 0, port });
         for _ in 0..RELAY_WINDOW {
             assert_eq!(relays.take(bytes(0, &[7])), (None, None));
         }
         assert_eq!(relays.take(bytes(0, &[7])), (None, Some(broken(0))));
-        relays.take(FromGuest::Opened { connection: 1, port });
+        relays.take(FromGuest::Connected { connection: 1, port });
         assert_eq!(relays.take(bytes(1, &[])), (None, None));
         assert_eq!(relays.take(bytes(1, &[])), (None, Some(broken(1))), "it has ended");
     }
@@ -380,9 +382,9 @@ mod tests {
         let port = listener.local_addr().unwrap().port();
         let mut relays = Relays::new(vec![port]);
         let mut open = |connection| {
-            let answer = relays.take(FromGuest::Opened { connection, port });
-            let piece = Passage { connection, piece: Piece::Broken };
-            relays.take(FromGuest::Passage(piece));
+            let answer = relays.take(FromGuest::Connected { connection, port });
+            let piece = ForwardData { connection, piece: Chunk::Broken };
+            relays.take(FromGuest::ForwardData(piece));
             answer
         };
         for connection in 0..RELAYED as u32 {
@@ -391,6 +393,6 @@ mod tests {
         assert_eq!(open(9999), (None, Some(broken(9999))));
         // Nothing is left of them when they could say so.
         while timeout(Duration::from_secs(5), relays.next()).await.is_ok() {}
-        assert_eq!(relays.take(FromGuest::Opened { connection: 0, port }), (None, None));
+        assert_eq!(relays.take(FromGuest::Connected { connection: 0, port }), (None, None));
     }
 }

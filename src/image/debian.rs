@@ -1,6 +1,6 @@
 //! How a Debian root is installed: which repositories, and mmdebstrap's command line. Pure but for [`Mirror::of_host`].
 //!
-//! Before it: a recipe. After it: [`super::making`] runs the command and packs what it made.
+//! Before it: a recipe. After it: [`super::builder`] runs the command and packs what it made.
 
 use std::{
     ffi::OsString,

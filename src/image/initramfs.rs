@@ -18,7 +18,7 @@ use super::{
     cpio::Archive,
     key::Key,
     modules::{Feature, Module, ModuleSet},
-    slim::slim,
+    strip_module::slim,
 };
 use crate::home;
 

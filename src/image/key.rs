@@ -101,7 +101,7 @@ fn identity(metadata: &fs::Metadata) -> String {
 }
 
 /// The key of a tree: of each entry its name, mode, owner, size, times, device number and link target, in order of the
-/// names. What lies below the directories of [`super::making::EMPTY`] is not in the image, so not in the key.
+/// names. What lies below the directories of [`super::builder::EMPTY`] is not in the image, so not in the key.
 pub(super) fn of_tree(root: &Path) -> Result<Key> {
     let mut hash = Sha256::new();
     let mut open = vec![(root.to_path_buf(), root.symlink_metadata().with_context(|| at(root))?)];
@@ -109,7 +109,7 @@ pub(super) fn of_tree(root: &Path) -> Result<Key> {
         let name = path.strip_prefix(root).expect("every entry was found below the root");
         hash.update(name.as_os_str().as_bytes());
         hash.update([0]);
-        if super::making::EMPTY.iter().any(|empty| name == Path::new(empty)) {
+        if super::builder::EMPTY.iter().any(|empty| name == Path::new(empty)) {
             continue;
         }
         let (mode, uid, gid, device) = (metadata.mode(), metadata.uid(), metadata.gid(), metadata.rdev());

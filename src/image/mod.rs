@@ -9,32 +9,32 @@
 //! All three are made once and kept in [`crate::home::Home`]. Nothing here knows who boots them.
 
 pub mod archive;
+mod builder;
 pub mod cpio;
 mod debian;
 mod erofs;
 pub mod initramfs;
 mod kernel;
 mod key;
-mod locate;
-mod making;
 mod modules;
 mod names;
 mod references;
+mod resolve_ref;
 mod scratch;
 mod scripts;
-mod slim;
 mod staging;
 mod store;
+mod strip_module;
 mod tree;
 mod vmlinux;
 
 pub use self::{
     kernel::{IMAGE_VARIABLE, Kernel, MODULES_VARIABLE},
     key::Key,
-    locate::locate,
     modules::{Feature, Module, ModuleSet},
     names::Missing,
     references::references,
+    resolve_ref::locate,
     scratch::scratch_disk,
     store::{Image, Record, Store},
     tree::Tree,

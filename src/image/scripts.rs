@@ -1,6 +1,6 @@
 //! What makers do, for `sh -eu` in the writable directory of a jail.
 //!
-//! Before it: [`super::making`] and [`super::debian`] choose the programs. Values are arguments, never part of a script.
+//! Before it: [`super::builder`] and [`super::debian`] choose the programs. Values are arguments, never part of a script.
 
 /// Packs the working directory into descriptor 3. Not compressed: a guest without KVM would pay for it at each read.
 /// Times are kept (Python's caches are valid for one modification time); the UUID is fixed, nothing looks at it.

@@ -28,8 +28,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{
+    builder::{self, ImageBuild, Question},
     key::{self, Key},
-    making::{self, Job, Question},
     staging,
 };
 use crate::{
@@ -224,7 +224,9 @@ impl Store {
         // It goes with a kiln that is killed, as the staging directory does; what a power cut leaves, the next one sweeps.
         let at_end = spawner.remove_at_end(attempt.directory.path());
         let variables = &self.variables;
-        Job { recipe, image: &image, details: &details, staging, variables, spawner }.run(sink).await?;
+        ImageBuild { recipe, image: &image, details: &details, staging, variables, spawner }
+            .run(sink)
+            .await?;
         at_end.forget(attempt.directory.path());
         attempt.keep(recipe, &image, &self.images.join(key.as_str()))?;
         let image = self.read(key)?.context("an image that was just made is gone")?;
@@ -378,7 +380,7 @@ impl Attempt {
     fn keep(self, recipe: &ImageRecipe, image: &File, entry: &Path) -> Result<()> {
         let Self { directory, staging: _ } = self;
         let path = directory.path();
-        let details = making::read_details(&path.join("details"))?;
+        let details = builder::read_details(&path.join("details"))?;
         let made = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
         let in_release = details.lines().find_map(|line| line.strip_prefix("inrelease ")).map(String::from);
         let packages =

@@ -70,7 +70,7 @@ fn name(ids: Ids, inside: (u32, u32)) -> String {
         (Ids::Range, (1000, 1000)) => "tree-of-range".into(),
         // What belongs to these ids in the image belongs to the invoking user in the tree.
         (Ids::Range, (uid, gid)) => format!("tree-of-{uid}-{gid}"),
-        (Ids::Sole, _) => "tree-of-one".into(),
+        (Ids::SingleUid, _) => "tree-of-one".into(),
     }
 }
 

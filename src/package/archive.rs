@@ -18,9 +18,9 @@ use zstd::stream::write::Encoder;
 use super::{
     entry::{Entry, Kind, Time},
     limits::Limits,
-    place::{Directory, Staged},
     reader::Reader,
     refusal::refuse,
+    staged_file::{Directory, Staged},
     tree::{Tree, check_path},
     writer::Writer,
 };
@@ -82,7 +82,7 @@ pub fn collect(
     let out = Directory::open(out_dir).map_err(|error| unwritable(out_dir, &error))?;
     let mut reader = Reader::new(stream, limits.clone());
     let done = packages.iter().map(|_| None).collect();
-    let mut shelf = Shelf { packages, normalization, out_dir, out: &out, open: None, done };
+    let mut shelf = PackageSplitter { packages, normalization, out_dir, out: &out, open: None, done };
     let mut buffer = vec![0; 64 << 10];
     while let Some(entry) = reader.next_entry()? {
         let Some(archive) = shelf.place(entry)? else { continue };
@@ -117,7 +117,7 @@ fn publish(
 }
 
 /// The archives of one stream.
-struct Shelf<'a> {
+struct PackageSplitter<'a> {
     packages: &'a [Package],
     normalization: Normalization,
     out_dir: &'a Path,
@@ -141,7 +141,7 @@ struct Finished {
     entries: u64,
 }
 
-impl Shelf<'_> {
+impl PackageSplitter<'_> {
     /// Checks an entry of the stream and starts it in its archive; `None` for the directory that is the package itself.
     fn place(&mut self, mut entry: Entry) -> Result<Option<&mut Open>> {
         let refused = |why: &str| refuse(&entry.path, why);

@@ -25,7 +25,7 @@ impl fmt::Display for Accelerator {
 
 /// What `--accel` asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum AcceleratorWish {
+pub enum AcceleratorOption {
     /// KVM where it works.
     #[default]
     Auto,
@@ -35,7 +35,7 @@ pub enum AcceleratorWish {
     Tcg,
 }
 
-impl FromStr for AcceleratorWish {
+impl FromStr for AcceleratorOption {
     type Err = String;
 
     fn from_str(word: &str) -> Result<Self, String> {

@@ -95,10 +95,10 @@ impl Accounts {
                 continue;
             }
             if !parent.is_empty() {
-                mounts.push(Mount::Missing { path: parent.into(), mode: 0o755, uid: 0, gid: 0 });
+                mounts.push(Mount::EnsureDir { path: parent.into(), mode: 0o755, uid: 0, gid: 0 });
             }
             let (uid, gid) = ids((*uid, *gid));
-            mounts.push(Mount::Missing { path: home.clone(), mode: 0o700, uid, gid });
+            mounts.push(Mount::EnsureDir { path: home.clone(), mode: 0o700, uid, gid });
         }
         mounts
     }
@@ -118,7 +118,7 @@ fn identity(user: &manifest::User) -> Identity {
 
 /// What is made in the guest's root: homes, then the changes in their order. In a sandbox of one user all belongs to root.
 pub(super) fn changes(recipe: &Recipe, accounts: &Accounts, ids: Option<Ids>) -> Vec<Mount> {
-    let given = |owner| if ids == Some(Ids::Sole) { (0, 0) } else { owner };
+    let given = |owner| if ids == Some(Ids::SingleUid) { (0, 0) } else { owner };
     let paths = recipe.environment.paths.iter().filter_map(|mutation| change(mutation, given));
     accounts.homes(given).into_iter().chain(paths.map(Mount::Path)).collect()
 }
@@ -211,12 +211,12 @@ mod tests {
         let recipe = recipe(text);
         let accounts = Accounts::of(&recipe);
         let home = |uid, gid| {
-            let missing = |path: &str, mode, uid, gid| Mount::Missing { path: path.into(), mode, uid, gid };
+            let missing = |path: &str, mode, uid, gid| Mount::EnsureDir { path: path.into(), mode, uid, gid };
             vec![missing("/srv/x", 0o755, 0, 0), missing("/srv/x/a", 0o700, uid, gid)]
         };
         assert_eq!(changes(&recipe, &accounts, None), home(7, 8));
         assert_eq!(changes(&recipe, &accounts, Some(Ids::Range)), home(7, 8));
-        assert_eq!(changes(&recipe, &accounts, Some(Ids::Sole)), home(0, 0));
+        assert_eq!(changes(&recipe, &accounts, Some(Ids::SingleUid)), home(0, 0));
     }
 
     #[test]

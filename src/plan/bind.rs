@@ -44,7 +44,7 @@ pub enum Writes {
     /// There are none.
     Refused,
     /// There are none, and a layer lies above the directory.
-    RefusedAbove(Layer),
+    ReadOnlyOverlay(Layer),
     /// They reach the host.
     Through,
     /// They go into an overlay that the runner makes.
@@ -78,7 +78,7 @@ pub struct Layer {
     /// These are hidden, relative to the directory.
     pub hidden: Vec<String>,
     /// A directory of which only a part can be seen.
-    pub parted: Option<Parted>,
+    pub parted: Option<Subset>,
 }
 
 impl Layer {
@@ -91,7 +91,7 @@ impl Layer {
 
 /// A directory, there in any case, of which only some entries can be seen.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Parted {
+pub struct Subset {
     /// Which, relative to the layer.
     pub directory: String,
     /// What is seen of it.

@@ -6,7 +6,7 @@ use kiln_protocol::{Access, Mount};
 use serde::Serialize;
 
 use super::{
-    CACHE, CACHE_TAG, CacheModeWish, Owner, RunnerKind, VirtiofsWish, Wishes, cargo,
+    BuildOptions, CACHE, CACHE_TAG, CacheModeOption, Owner, RunnerKind, VirtiofsOption, cargo,
     world::{self, OF_ROOT, OverlayOptions, ROOT, SCRATCH, SHARES},
 };
 
@@ -119,22 +119,22 @@ impl CacheMount {
     }
 
     /// What a build is to have; `None` for no cache. It is needed before the rest of the plan, to take the lease.
-    pub fn decide(wishes: &Wishes) -> Option<Self> {
-        let directory = wishes.cache_dir.clone()?;
-        let share = match (wishes.runner, wishes.virtiofs) {
+    pub fn decide(options: &BuildOptions) -> Option<Self> {
+        let directory = options.cache_dir.clone()?;
+        let share = match (options.runner, options.virtiofs) {
             (RunnerKind::Docker | RunnerKind::Bubblewrap, _) => CacheShare::Bind,
-            (RunnerKind::Qemu, VirtiofsWish::Off) => CacheShare::NineP,
-            (RunnerKind::Qemu, VirtiofsWish::Spawned) => CacheShare::Virtiofs,
+            (RunnerKind::Qemu, VirtiofsOption::Off) => CacheShare::NineP,
+            (RunnerKind::Qemu, VirtiofsOption::Spawned) => CacheShare::Virtiofs,
         };
-        let mode = match (wishes.cache_mode, share) {
-            (CacheModeWish::Auto, CacheShare::NineP) | (CacheModeWish::Discard, _) => CacheMode::Discard,
-            (CacheModeWish::Auto, CacheShare::Virtiofs | CacheShare::Bind) | (CacheModeWish::Rw, _) => {
+        let mode = match (options.cache_mode, share) {
+            (CacheModeOption::Auto, CacheShare::NineP) | (CacheModeOption::Discard, _) => CacheMode::Discard,
+            (CacheModeOption::Auto, CacheShare::Virtiofs | CacheShare::Bind) | (CacheModeOption::Rw, _) => {
                 CacheMode::Rw
             }
-            (CacheModeWish::Ro, _) => CacheMode::Ro,
-            (CacheModeWish::Commit, _) => CacheMode::Commit,
+            (CacheModeOption::Ro, _) => CacheMode::Ro,
+            (CacheModeOption::Commit, _) => CacheMode::Commit,
         };
-        Some(Self::new(directory, mode, share, wishes.cache_sharing))
+        Some(Self::new(directory, mode, share, options.cache_sharing))
     }
 
     /// Whether what the build writes reaches the host directory as it is written.
@@ -194,7 +194,7 @@ pub(super) fn over(share: &str, cache: &CacheMount, owner: Owner, options: &Over
         like: share.into(),
         paths: vec![STAGING.into()],
     };
-    let covered = Mount::Cover { path: format!("{target}/{STAGING}") };
+    let covered = Mount::MaskPath { path: format!("{target}/{STAGING}") };
     let (mut mounts, writable) = match (cache.access, cache.step_access) {
         (Access::ReadWrite, _) => (vec![bind(share, Access::ReadWrite), covered], &target),
         (Access::ReadOnly, Access::ReadWrite) => (vec![hidden(), layered(&target)], &target),

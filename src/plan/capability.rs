@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{RunnerKind, Wishes};
+use super::{BuildOptions, RunnerKind};
 use crate::{
     compile::Recipe,
     exit::Failure,
@@ -102,37 +102,37 @@ pub fn granted(names: &[String]) -> Result<BTreeSet<u8>, Failure> {
 ///
 /// # Errors
 /// A failure of the build file that names what is not a capability; a usage failure with what it asks for and nobody granted.
-pub(super) fn of_steps(recipe: &Recipe, wishes: &Wishes) -> Result<Vec<u8>, Failure> {
+pub(super) fn of_steps(recipe: &Recipe, options: &BuildOptions) -> Result<Vec<u8>, Failure> {
     let mut set: BTreeSet<u8> = DEFAULT_CAPABILITIES.iter().copied().collect();
     let mut refused = Vec::new();
     let dropped =
         recipe.capabilities.drop.iter().map(|name| number(name)).collect::<Result<BTreeSet<_>, _>>()?;
     for name in &recipe.capabilities.add {
         let number = number(name)?;
-        let is_free = wishes.runner == RunnerKind::Qemu
+        let is_free = options.runner == RunnerKind::Qemu
             || DEFAULT_CAPABILITIES.contains(&number)
             || dropped.contains(&number);
-        if is_free || wishes.granted.contains(&number) {
+        if is_free || options.granted.contains(&number) {
             set.insert(number);
         } else {
             refused.push((name, number));
         }
     }
     if !refused.is_empty() {
-        return Err(not_granted(&refused, wishes));
+        return Err(not_granted(&refused, options));
     }
     Ok(set.difference(&dropped).copied().collect())
 }
 
-fn not_granted(refused: &[(&Text, u8)], wishes: &Wishes) -> Failure {
+fn not_granted(refused: &[(&Text, u8)], options: &BuildOptions) -> Failure {
     let place = |(text, number): &(&Text, u8)| {
         let Position { line, column } = text.position;
-        format!("{}:{line}:{column}: CAP_{}", wishes.build_file.display(), name(*number))
+        format!("{}:{line}:{column}: CAP_{}", options.build_file.display(), name(*number))
     };
     let places: Vec<String> = refused.iter().map(place).collect();
     let names: BTreeSet<u8> = refused.iter().map(|(_, number)| *number).collect();
     let names: Vec<String> = names.into_iter().map(name).collect();
-    let whose = match wishes.runner {
+    let whose = match options.runner {
         RunnerKind::Docker => "in a container it is a right over this host",
         RunnerKind::Bubblewrap => "in a sandbox it opens more of this host's kernel",
         RunnerKind::Qemu => "a microVM needs no grant",
@@ -142,7 +142,7 @@ fn not_granted(refused: &[(&Text, u8)], wishes: &Wishes) -> Failure {
             "the build file asks for more than docker's default capabilities ({}), and with --runner {} that is yours to grant: \
              {whose}",
             places.join(", "),
-            wishes.runner.name()
+            options.runner.name()
         ),
         format!(
             "If you trust the build file: --allow-capability {}. With --runner qemu it needs no grant.",

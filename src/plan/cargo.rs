@@ -68,7 +68,7 @@ pub(super) fn locks(home: &str) -> impl Iterator<Item = Mount> {
 /// Has in `home`, be it the cache's or the build's own, the directories that are kept.
 pub(super) fn kept(home: &str, owner: Owner) -> impl Iterator<Item = Mount> {
     let (uid, gid) = owner.ids();
-    KEPT.iter().map(move |name| Mount::Missing { path: format!("{home}/{name}"), mode: 0o755, uid, gid })
+    KEPT.iter().map(move |name| Mount::EnsureDir { path: format!("{home}/{name}"), mode: 0o755, uid, gid })
 }
 
 /// What is said of a `CARGO_HOME` elsewhere in the cache, where a build file or an `--env-file` has put it.

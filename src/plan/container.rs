@@ -6,10 +6,10 @@
 //! What lies on the host belongs to who runs kiln, and there is no translation: where that is not the step's user, the agent
 //! gives source (in its overlay) and cache to the step's user at the start, and what is in the cache back at the end.
 
-use kiln_protocol::{Closing, Given, MemoryCounter, Mount, World};
+use kiln_protocol::{ChownScope, GuestConfig, MemoryCounter, Mount, OnExit};
 
 use super::{
-    Bind, BindSource, CACHE, CacheMode, CacheMount, HostLoopback, Layer, Network, Owner, Parted, STAGING,
+    Bind, BindSource, CACHE, CacheMode, CacheMount, HostLoopback, Layer, Network, Owner, STAGING, Subset,
     WORKSPACE,
     bind::{Overlay, Upper, Writes, bind},
     cargo,
@@ -44,10 +44,10 @@ fn cache_binds(cache: &CacheMount) -> Vec<Bind> {
     let directory = &cache.directory;
     let shown = cargo::KEPT.map(str::to_owned).to_vec();
     let hidden = vec![STAGING.to_owned()];
-    let layer = Layer { hidden, parted: Some(Parted { directory: cargo::HOME.into(), shown }) };
+    let layer = Layer { hidden, parted: Some(Subset { directory: cargo::HOME.into(), shown }) };
     let (whole, writes) = match cache.mode {
         CacheMode::Rw => (Writes::Through, Writes::Through),
-        CacheMode::Ro => (Writes::RefusedAbove(layer), Writes::Refused),
+        CacheMode::Ro => (Writes::ReadOnlyOverlay(layer), Writes::Refused),
         CacheMode::Discard | CacheMode::Commit => {
             let upper = if cache.commits() { Upper::Read } else { Upper::Discarded };
             let writes = overlaid(layer, "cache", upper);
@@ -70,7 +70,7 @@ fn cache_binds(cache: &CacheMount) -> Vec<Bind> {
 
 /// The world of a container. With a network, `/etc/resolv.conf` is the one that docker makes: it knows where its own
 /// resolver is.
-pub(super) fn world(parts: Parts<'_>) -> World {
+pub(super) fn world(parts: Parts<'_>) -> GuestConfig {
     let owner = parts.owner;
     let (uid, gid) = owner.ids();
     let mut mounts = vec![Mount::Directory { path: WORKSPACE.into(), mode: 0o755, uid, gid }];
@@ -78,14 +78,14 @@ pub(super) fn world(parts: Parts<'_>) -> World {
         mounts.push(Mount::Directory { path: VOLUMES.into(), mode: 0o700, uid: 0, gid: 0 });
     }
     if parts.source.is_some() {
-        mounts.extend(given(WORKSPACE, owner, Given::Everything));
+        mounts.extend(given(WORKSPACE, owner, ChownScope::Everything));
     }
     let mut closing = Vec::new();
     if let Some(cache) = parts.cache {
         mounts.extend(cache_mounts(cache, owner));
         if cache.writes_through() {
             // What is bound into another volume lies on another file system than that.
-            closing.extend(whole_cache().map(|path| Closing::Chown { path, uid: owner.uid, gid: owner.gid }));
+            closing.extend(whole_cache().map(|path| OnExit::Chown { path, uid: owner.uid, gid: owner.gid }));
         }
     }
     mounts.extend(world::output(parts.package, owner));
@@ -95,7 +95,7 @@ pub(super) fn world(parts: Parts<'_>) -> World {
     };
     // The agent may not ask the kernel what steps read: kiln does, from outside.
     let memory = Some(MemoryCounter::ControlGroup);
-    World { counted: None, memory, ..sandbox::world(parts, mounts, files, closing) }
+    GuestConfig { counted: None, memory, ..sandbox::world(parts, mounts, files, closing) }
 }
 
 fn cache_mounts(cache: &CacheMount, owner: Owner) -> Vec<Mount> {
@@ -112,7 +112,7 @@ fn cache_mounts(cache: &CacheMount, owner: Owner) -> Vec<Mount> {
             mounts
         }
         CacheMode::Rw => {
-            let whole = whole_cache().flat_map(|path| given(&path, owner, Given::Everything));
+            let whole = whole_cache().flat_map(|path| given(&path, owner, ChownScope::Everything));
             let mut mounts: Vec<Mount> = whole.collect();
             mounts.push(directory(home.clone()));
             mounts.extend(cargo::locks(&home));
@@ -128,21 +128,21 @@ fn whole_cache() -> impl Iterator<Item = String> {
     std::iter::once(CACHE.to_owned()).chain(below)
 }
 
-fn given(path: &str, owner: Owner, given: Given) -> Option<Mount> {
+fn given(path: &str, owner: Owner, given: ChownScope) -> Option<Mount> {
     let (uid, gid) = owner.ids();
     (owner.uid != uid).then(|| Mount::Chown { path: path.into(), uid, gid, given })
 }
 
 /// What of the cache is given to the step's user. Where a commit reads an overlay by itself, a file with another owner is a
 /// whole copy of it: root, who may read and write all files, gets the directories, whose owner tools look at.
-fn given_of_cache(cache: &CacheMount, owner: Owner) -> Given {
-    if cache.commits() && owner.inside == 0 { Given::Directories } else { Given::Everything }
+fn given_of_cache(cache: &CacheMount, owner: Owner) -> ChownScope {
+    if cache.commits() && owner.inside == 0 { ChownScope::Directories } else { ChownScope::Everything }
 }
 
 /// What an ordinary user's build costs more than one would think; for root's the runner may find a way.
 pub(super) fn note(cache: Option<&CacheMount>, owner: Owner) -> Option<String> {
     let cache = cache.filter(|cache| cache.commits() && owner.uid != owner.inside)?;
-    (owner.uid != 0 && given_of_cache(cache, owner) == Given::Everything).then(|| {
+    (owner.uid != 0 && given_of_cache(cache, owner) == ChownScope::Everything).then(|| {
         format!(
             "the container copies the whole cache: its files are uid {}'s, the steps uid {}'s, and what a commit reads must not \
              lean on what lies below (--cache-mode rw does not copy)",
@@ -170,7 +170,7 @@ mod tests {
     fn the_cache_and_what_is_bound_into_it_are_given_and_given_back() {
         let cache = cache(CacheMode::Rw);
         let paths = [CACHE.to_owned(), format!("{CACHE}/cargo/registry"), format!("{CACHE}/cargo/git")];
-        let given_back = |path: &String| Closing::Chown { path: path.clone(), uid: 0, gid: 0 };
+        let given_back = |path: &String| OnExit::Chown { path: path.clone(), uid: 0, gid: 0 };
         let world = world(parts(&cache, 1000));
         assert_eq!(world.closing, paths.iter().map(given_back).collect::<Vec<_>>());
         for path in paths {
@@ -178,7 +178,7 @@ mod tests {
                 path,
                 uid: 1000,
                 gid: 1000,
-                given: Given::Everything
+                given: ChownScope::Everything
             }));
         }
     }
@@ -200,7 +200,7 @@ mod tests {
                 |layer: &Layer| layer.parted.as_ref().is_some_and(|parted| parted.directory == "cargo");
             let is_parted = match &binds[2].writes {
                 Writes::Overlaid(overlay) => parted(&overlay.layer),
-                Writes::RefusedAbove(layer) => parted(layer),
+                Writes::ReadOnlyOverlay(layer) => parted(layer),
                 Writes::Through => binds[3].source == BindSource::Scratch,
                 Writes::Refused => false,
             };
@@ -224,9 +224,9 @@ mod tests {
         let cache = cache(CacheMode::Commit);
         for (uid, inside, expected) in [
             (0, 0, None),
-            (0, 1000, Some(Given::Everything)),
-            (4321, 1000, Some(Given::Everything)),
-            (1000, 0, Some(Given::Directories)),
+            (0, 1000, Some(ChownScope::Everything)),
+            (4321, 1000, Some(ChownScope::Everything)),
+            (1000, 0, Some(ChownScope::Directories)),
             (1000, 1000, None),
         ] {
             let owner = Owner { inside, inside_gid: inside, uid, gid: uid };

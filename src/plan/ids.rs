@@ -14,7 +14,7 @@ pub enum Ids {
     /// In a user namespace with the user's range of `/etc/subuid`.
     Range,
     /// In a user namespace with one user: everybody inside is the one who runs kiln.
-    Sole,
+    SingleUid,
 }
 
 /// What goes before bwrap: the user namespace in which it and the agent are root, and the step's user is who runs kiln.
@@ -26,6 +26,8 @@ pub fn user_namespace(ids: Ids, (uid, gid): (u32, u32)) -> Vec<String> {
         Ids::Range => ["unshare", "--user", &user, &group, "--map-auto", root[0], root[1], "--"]
             .map(str::to_owned)
             .into(),
-        Ids::Sole => ["unshare", "--user", "--map-user=0", "--map-group=0", "--"].map(str::to_owned).into(),
+        Ids::SingleUid => {
+            ["unshare", "--user", "--map-user=0", "--map-group=0", "--"].map(str::to_owned).into()
+        }
     }
 }

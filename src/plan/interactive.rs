@@ -3,7 +3,7 @@
 use kiln_protocol::{Mount, Stdin, Step, User};
 
 use super::{
-    Ids, OUTPUT, Plan, PlannedStep, Platform, Sandbox, Trace, WORKSPACE, Wishes, resolve,
+    BuildOptions, Ids, OUTPUT, Plan, PlannedStep, Platform, Sandbox, Trace, WORKSPACE, resolve,
     steps::{self, FRAGMENT},
 };
 use crate::compile::Recipe;
@@ -23,15 +23,15 @@ pub enum Wanted {
 /// A command of a person, as the agent runs it: with the environment, directory and user of the recipe's steps.
 pub fn command(
     recipe: &Recipe,
-    wishes: &Wishes,
+    options: &BuildOptions,
     plan: &Plan,
     shell: &str,
     wanted: &Wanted,
     stdin: Stdin,
 ) -> Step {
-    let supplies = &plan.supplies;
+    let host_settings = &plan.host_settings;
     let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
-    let argv = match (wanted, wishes.trace) {
+    let argv = match (wanted, options.trace) {
         // The shell finds the program, and says 127 or 126 when it cannot, as everybody expects.
         (Wanted::Command(command), Trace::Off) => {
             [&words(&[shell, "-c", "exec \"$0\" \"$@\""])[..], command].concat()
@@ -42,12 +42,12 @@ pub fn command(
         (Wanted::Shell, Trace::Off) => words(&[shell, "-i"]),
         (Wanted::Shell, Trace::On) => words(&[shell, "-i", "-x"]),
     };
-    let limit = [wishes.step_timeout, wishes.timeout].into_iter().flatten().min();
+    let limit = [options.step_timeout, options.timeout].into_iter().flatten().min();
     Step {
         index: INDEX,
         argv,
         files: Vec::new(),
-        env: resolve::environment(recipe, wishes, supplies, Default::default()),
+        env: resolve::environment(recipe, options, host_settings, Default::default()),
         cwd: WORKSPACE.into(),
         user: user(recipe, &plan.platform),
         stdin,
@@ -58,7 +58,7 @@ pub fn command(
 /// As whom the recipe's steps run: where there is one user, it is root.
 fn user(recipe: &Recipe, platform: &Platform) -> User {
     match platform {
-        Platform::Bubblewrap(Sandbox { ids: Ids::Sole, .. }) => User::Root,
+        Platform::Bubblewrap(Sandbox { ids: Ids::SingleUid, .. }) => User::Root,
         Platform::Bubblewrap(_) | Platform::Docker(_) | Platform::Qemu(_) => resolve::user(recipe),
     }
 }
@@ -109,7 +109,7 @@ mod tests {
             (Ids::Own, User::Name("build".into())),
             (Ids::Range, User::Name("build".into())),
             // The agent could not become another one.
-            (Ids::Sole, User::Root),
+            (Ids::SingleUid, User::Root),
         ] {
             assert_eq!(user(&recipe, &sandbox(ids)), expected, "{ids:?}");
         }

@@ -1,6 +1,6 @@
 //! Proxies on this host's loopback: which URLs name one, and as what a build names it.
 //!
-//! Before it: the environment's URLs. After it: `supplies` passes what can be reached. A name is left as it is, since a proxy
+//! Before it: the environment's URLs. After it: `host_settings` passes what can be reached. A name is left as it is, since a proxy
 //! that speaks TLS has a certificate of its name: the guest's `/etc/hosts` has it, too.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

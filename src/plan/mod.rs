@@ -1,4 +1,4 @@
-//! Recipe + Host + wishes -> Plan: what will happen on this host, decided before anything happens.
+//! Recipe + Host + options -> Plan: what will happen on this host, decided before anything happens.
 //!
 //! Pure: nothing here touches a file, a process or the clock; what must be known of the host comes in as values. A plan
 //! holds no pid, socket, descriptor or key, and can be printed (`kiln plan`).
@@ -14,11 +14,13 @@ mod container;
 mod cpu;
 #[cfg(test)]
 mod fixtures;
+mod host_settings;
 mod ids;
 mod image;
 mod interactive;
 mod limits;
 mod loopback;
+mod options;
 mod packages;
 mod quantity;
 mod repositories;
@@ -28,20 +30,18 @@ mod sandbox;
 mod seccomp;
 mod slirp;
 mod steps;
-mod supplies;
 mod userinfo;
-mod wishes;
 mod world;
 
 use std::{path::PathBuf, time::Duration};
 
-use kiln_protocol::World;
+use kiln_protocol::GuestConfig;
 use serde::Serialize;
 
 pub use crate::compile::{Origin, WORKSPACE};
 pub use crate::ecosystem::CACHE;
-pub use accelerator::{Accelerator, AcceleratorWish};
-pub use bind::{Bind, BindSource, Layer, Overlay, Parted, Upper, Writes};
+pub use accelerator::{Accelerator, AcceleratorOption};
+pub use bind::{Bind, BindSource, Layer, Overlay, Subset, Upper, Writes};
 pub use cache::{CacheMode, CacheMount, CacheShare, CacheSharing, STAGING};
 pub use capability::{
     DEFAULT_CAPABILITIES, beyond_default, beyond_default_all, granted, name as capability_name,
@@ -49,6 +49,7 @@ pub use capability::{
 };
 pub use cargo::CARGO_MADE;
 pub use cgroup::Cgroup;
+pub use host_settings::{Certificates, HostSettings, Proxies, SecretFrom, SecretSource};
 pub use ids::{Ids, user_namespace};
 pub(crate) use image::is_debian_name;
 pub use image::{
@@ -56,6 +57,7 @@ pub use image::{
     unsupported as unsupported_image,
 };
 pub use interactive::{Wanted, command, shell_in_place_of};
+pub use options::{BuildOptions, CacheModeOption, RunnerKind, VirtiofsOption};
 pub use packages::{Mapped, SUITES, debian_packages, known_packages, map_packages, requests_for};
 pub use quantity::{Bytes, parse_bytes};
 pub use repositories::{InsecureRepositories, allowed_repositories};
@@ -65,8 +67,6 @@ pub use resources::{parse_cpus, parse_disk, parse_memory};
 pub use sandbox::{RootForm, Sandbox};
 pub use slirp::Slirp;
 pub use steps::{FRAGMENT, PlannedStep};
-pub use supplies::{Certificates, Proxies, SecretFrom, SecretSource, Supplies};
-pub use wishes::{CacheModeWish, RunnerKind, VirtiofsWish, Wishes};
 pub use world::HOSTNAME;
 
 /// The uid and gid of the user `build`.
@@ -104,9 +104,9 @@ pub struct Plan {
     /// Who the steps run as, and with which files.
     pub owner: Owner,
     /// What the agent makes before the first step.
-    pub world: World,
+    pub world: GuestConfig,
     /// What the agent is given of the host's once the world stands.
-    pub supplies: Supplies,
+    pub host_settings: HostSettings,
     /// What runs, in this order.
     pub steps: Vec<PlannedStep>,
     /// What leaves the guest.

@@ -1,12 +1,12 @@
-//! The one way from recipe and wishes to a plan.
+//! The one way from recipe and options to a plan.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use kiln_protocol::{Stdin, Step, TextFile, User};
 
 use super::{
-    Accelerator, ArtifactPlan, CacheMount, Ids, ImageRecipe, Machine, PackageId, Plan, PlannedStep, Platform,
-    RootForm, Sandbox, Supplies, Wishes,
+    Accelerator, ArtifactPlan, BuildOptions, CacheMount, HostSettings, Ids, ImageRecipe, Machine, PackageId,
+    Plan, PlannedStep, Platform, RootForm, Sandbox,
     accounts::{self, Accounts},
     capability, cargo, cgroup, container, resources, sandbox, steps, world,
 };
@@ -34,7 +34,7 @@ pub struct Facts {
     pub shell: String,
 }
 
-/// What is known for one backend; which of them it is follows from the wishes.
+/// What is known for one backend; which of them it is follows from the options.
 #[derive(Debug, Clone)]
 pub enum PlatformFacts {
     /// For a microVM.
@@ -63,7 +63,7 @@ pub enum PlatformFacts {
 ///
 /// # Errors
 /// A [`Failure`] for a wish that cannot be granted: a bad size, a mode that the share cannot do.
-pub fn resolve(recipe: &Recipe, wishes: &Wishes, facts: Facts) -> Result<Plan, Failure> {
+pub fn resolve(recipe: &Recipe, options: &BuildOptions, facts: Facts) -> Result<Plan, Failure> {
     let mut notes = Vec::new();
     let accounts = Accounts::of(recipe);
     let mut owner = accounts.owner(&user(recipe), &facts.host, &mut notes);
@@ -71,7 +71,7 @@ pub fn resolve(recipe: &Recipe, wishes: &Wishes, facts: Facts) -> Result<Plan, F
         PlatformFacts::Bubblewrap { ids, .. } => Some(ids),
         PlatformFacts::Qemu { .. } | PlatformFacts::Docker => None,
     };
-    let sole = ids == Some(Ids::Sole);
+    let sole = ids == Some(Ids::SingleUid);
     if sole && owner.ids() != (0, 0) {
         notes.push(sandbox::ONE_USER.into());
         (owner.inside, owner.inside_gid) = (0, 0);
@@ -79,50 +79,50 @@ pub fn resolve(recipe: &Recipe, wishes: &Wishes, facts: Facts) -> Result<Plan, F
     if ids == Some(Ids::Range) {
         accounts::check_range(recipe, &accounts, owner)?;
     }
-    notes.extend(resources::without_effect(recipe, wishes));
-    let cache = CacheMount::decide(wishes);
+    notes.extend(resources::without_effect(recipe, options));
+    let cache = CacheMount::decide(options);
     let package = package_id(recipe);
-    let supplies = wishes.supplies.reachable(wishes.runner, &mut notes);
-    let steps = planned_steps(recipe, wishes, &supplies, &facts.shell)?;
+    let host_settings = options.host_settings.reachable(options.runner, &mut notes);
+    let steps = planned_steps(recipe, options, &host_settings, &facts.shell)?;
     notes.extend(cache.as_ref().and_then(|_| cargo::note(&steps)));
-    let resources = resources::resources(recipe, wishes, &facts.host, &mut notes)?;
+    let resources = resources::resources(recipe, options, &facts.host, &mut notes)?;
     let build_ids = accounts.build_ids();
     let parts = world::Parts {
-        source: wishes.source.as_deref(),
-        hidden: world::hidden(&wishes.hidden),
+        source: options.source.as_deref(),
+        hidden: world::hidden(&options.hidden),
         cache: cache.as_ref(),
         owner,
-        network: wishes.network,
+        network: options.network,
         changes: accounts::changes(recipe, &accounts, ids),
         accounts,
         package: &package.name,
-        capabilities: capability::of_steps(recipe, wishes)?,
-        names: supplies.names(),
+        capabilities: capability::of_steps(recipe, options)?,
+        names: host_settings.names(),
     };
     let (platform, mut world) = match facts.platform {
         PlatformFacts::Qemu { accelerator, modules } => {
-            let (disk, disk_from) = resources::disk(recipe, wishes, &mut notes)?;
+            let (disk, disk_from) = resources::disk(recipe, options, &mut notes)?;
             let machine = Machine {
                 accelerator,
                 tsc_khz: facts.host.tsc_khz,
-                cpu_model: resources::cpu_model(recipe, wishes)?,
+                cpu_model: resources::cpu_model(recipe, options)?,
                 disk_bytes: disk.0,
                 disk_from,
-                slirp: wishes.slirp.clone(),
-                host_loopback: wishes.host_loopback,
-                kernel_arguments: wishes.kernel_arguments.clone(),
+                slirp: options.slirp.clone(),
+                host_loopback: options.host_loopback,
+                kernel_arguments: options.kernel_arguments.clone(),
             };
             let world = world::microvm(modules, &machine, parts);
             (Platform::Qemu(machine), world)
         }
         PlatformFacts::Docker => {
             notes.extend(container::note(parts.cache, owner));
-            notes.extend(container::loopback_note(wishes.host_loopback));
+            notes.extend(container::loopback_note(options.host_loopback));
             notes.extend(capability::note_of_container(&parts.capabilities));
             (Platform::Docker(container::binds(&parts)), container::world(parts))
         }
         PlatformFacts::Bubblewrap { resolver, ids, root, cgroups } => {
-            notes.extend(sandbox::notes(wishes.network, &cgroups));
+            notes.extend(sandbox::notes(options.network, &cgroups));
             let groups = cgroup::groups(&cgroups, resources);
             let binds = sandbox::binds(&parts, root);
             let world = sandbox::namespaces(parts, resolver, ids, root)?;
@@ -130,20 +130,20 @@ pub fn resolve(recipe: &Recipe, wishes: &Wishes, facts: Facts) -> Result<Plan, F
         }
     };
     world.files.extend(tool_files(recipe));
-    world.files.extend(supplies.files());
+    world.files.extend(host_settings.files());
     Ok(Plan {
         artifacts: artifacts(recipe, &package),
         arch: recipe.arch.apk().to_owned(),
         image: facts.image,
-        source: wishes.source.clone(),
+        source: options.source.clone(),
         steps: if sole { as_root(steps) } else { steps },
-        build_date: wishes.source_date_epoch,
+        build_date: options.source_date_epoch,
         build_ids,
-        out_dir: wishes.out_dir.join(recipe.arch.apk()),
-        boot_timeout: wishes.boot_timeout.unwrap_or(boot_timeout(&platform)),
-        timeout: recipe.package.timeout.or(wishes.timeout),
-        network: wishes.network,
-        supplies,
+        out_dir: options.out_dir.join(recipe.arch.apk()),
+        boot_timeout: options.boot_timeout.unwrap_or(boot_timeout(&platform)),
+        timeout: recipe.package.timeout.or(options.timeout),
+        network: options.network,
+        host_settings,
         package,
         platform,
         resources,
@@ -188,8 +188,8 @@ fn tool_files(recipe: &Recipe) -> impl Iterator<Item = TextFile> {
 
 fn planned_steps(
     recipe: &Recipe,
-    wishes: &Wishes,
-    supplies: &Supplies,
+    options: &BuildOptions,
+    host_settings: &HostSettings,
     shell: &str,
 ) -> Result<Vec<PlannedStep>, Failure> {
     let mut planned = Vec::new();
@@ -198,16 +198,16 @@ fn planned_steps(
         for run in runs {
             let Run { name, script, working_directory, environment: own, uses: _, origin, used_at } = run;
             let index = u32::try_from(planned.len()).unwrap_or(u32::MAX);
-            let frame = steps::frame(&working_directory, makes.take(), wishes.trace);
+            let frame = steps::frame(&working_directory, makes.take(), options.trace);
             let step = Step {
                 index,
                 argv: vec![shell.to_owned(), "-c".into(), frame],
                 files: vec![steps::fragment_file(&name, &script)?],
-                env: environment(recipe, wishes, supplies, own),
+                env: environment(recipe, options, host_settings, own),
                 cwd: super::WORKSPACE.into(),
                 user: user(recipe),
                 stdin: Stdin::Null,
-                timeout_ms: wishes
+                timeout_ms: options
                     .step_timeout
                     .map(|limit| u64::try_from(limit.as_millis()).unwrap_or(u64::MAX)),
             };
@@ -218,18 +218,18 @@ fn planned_steps(
     Ok(planned)
 }
 
-/// Those of the host's supplies, the recipe's, kiln's own two, and the step's, each winning over those before it; sorted
+/// Those of the host's host_settings, the recipe's, kiln's own two, and the step's, each winning over those before it; sorted
 /// by name.
 pub(super) fn environment(
     recipe: &Recipe,
-    wishes: &Wishes,
-    supplies: &Supplies,
+    options: &BuildOptions,
+    host_settings: &HostSettings,
     own: BTreeMap<String, String>,
 ) -> Vec<(String, String)> {
-    let mut variables: BTreeMap<String, String> = supplies.variables().into_iter().collect();
+    let mut variables: BTreeMap<String, String> = host_settings.variables().into_iter().collect();
     let of_recipe = &recipe.environment.variables;
     variables.extend(of_recipe.iter().map(|(name, value)| (name.to_string(), value.to_string())));
-    variables.insert("SOURCE_DATE_EPOCH".into(), wishes.source_date_epoch.to_string());
+    variables.insert("SOURCE_DATE_EPOCH".into(), options.source_date_epoch.to_string());
     variables.insert("PATH".into(), steps::path(&recipe.cache_also));
     variables.extend(own);
     variables.into_iter().collect()

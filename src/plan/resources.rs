@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Bytes, Resources, RunnerKind, Wishes, cpu, parse_bytes};
+use super::{BuildOptions, Bytes, Resources, RunnerKind, cpu, parse_bytes};
 use crate::{compile::Recipe, exit::Failure, host::Host};
 
 /// The default memory in MiB: enough for most builds, and never more than half of the host.
@@ -38,14 +38,14 @@ pub enum LimitSource {
 /// Memory and processors.
 pub(super) fn resources(
     recipe: &Recipe,
-    wishes: &Wishes,
+    options: &BuildOptions,
     host: &Host,
     notes: &mut Vec<String>,
 ) -> Result<Resources, Failure> {
     let resources = recipe.package.resources.clone().unwrap_or_default();
-    let least = least_memory(wishes.runner);
+    let least = least_memory(options.runner);
     let of_file = in_build_file(&resources.memory, "memory", least, notes)?;
-    let (memory_mib, memory_from) = match asked(of_file, wishes.memory) {
+    let (memory_mib, memory_from) = match asked(of_file, options.memory) {
         None => (MEMORY_MIB.min(host.memory_mib / 2), LimitSource::Default),
         Some((wanted, from)) => {
             let (wanted, most) = (wanted.mib(), host.memory_mib.saturating_mul(9) / 10);
@@ -59,7 +59,7 @@ pub(super) fn resources(
     };
     let cpus = match written(&resources.cpu).map(|text| parse_cpus(text, "package.resources.cpu")) {
         Some(wanted) => Some(wanted.map_err(of_build_file)?),
-        None => wishes.cpus,
+        None => options.cpus,
     };
     let cpus = cpus.map_or(CPUS.min(host.cpus), |wanted| {
         if wanted > host.cpus {
@@ -74,12 +74,12 @@ pub(super) fn resources(
 /// The size of a microVM's scratch disk, and what sets it.
 pub(super) fn disk(
     recipe: &Recipe,
-    wishes: &Wishes,
+    options: &BuildOptions,
     notes: &mut Vec<String>,
 ) -> Result<(Bytes, LimitSource), Failure> {
     let resources = recipe.package.resources.clone().unwrap_or_default();
     let of_file = in_build_file(&resources.disk, "disk", LEAST_DISK, notes)?;
-    Ok(asked(of_file, wishes.disk).unwrap_or((DISK, LimitSource::Default)))
+    Ok(asked(of_file, options.disk).unwrap_or((DISK, LimitSource::Default)))
 }
 
 /// What was asked for: the build file wins.
@@ -89,14 +89,14 @@ fn asked(of_file: Option<Bytes>, of_command_line: Option<Bytes>) -> Option<(Byte
 }
 
 /// A line for what is asked for of a machine where there is none of its own.
-pub(super) fn without_effect(recipe: &Recipe, wishes: &Wishes) -> Vec<String> {
-    let disk = match wishes.runner {
+pub(super) fn without_effect(recipe: &Recipe, options: &BuildOptions) -> Vec<String> {
+    let disk = match options.runner {
         RunnerKind::Qemu => return Vec::new(),
         RunnerKind::Docker => "a container writes to dockerd's storage",
         RunnerKind::Bubblewrap => "a sandbox writes to the directory for scratch files",
     };
     let resources = recipe.package.resources.clone().unwrap_or_default();
-    let of_flag = wishes.disk.map(|disk| ("--disk", format!("{}Mi", disk.mib())));
+    let of_flag = options.disk.map(|disk| ("--disk", format!("{}Mi", disk.mib())));
     let of_file = |key, text: &str| written(text).map(|value| (key, value.to_owned()));
     let asked = [
         (of_file("resources.disk", &resources.disk).or(of_flag), disk),
@@ -104,17 +104,17 @@ pub(super) fn without_effect(recipe: &Recipe, wishes: &Wishes) -> Vec<String> {
     ];
     let notes = asked.into_iter().filter_map(|(asked, why)| {
         let (asked, value) = asked?;
-        Some(format!("{asked}: {value} has no effect with --runner {}: {why}", wishes.runner.name()))
+        Some(format!("{asked}: {value} has no effect with --runner {}: {why}", options.runner.name()))
     });
     notes.collect()
 }
 
 /// The processor's model.
-pub(super) fn cpu_model(recipe: &Recipe, wishes: &Wishes) -> Result<Option<String>, Failure> {
+pub(super) fn cpu_model(recipe: &Recipe, options: &BuildOptions) -> Result<Option<String>, Failure> {
     let way_out =
         "write a name that qemu-system-x86_64 -cpu help lists, perhaps with features such as ,+avx2";
     let resources = recipe.package.resources.clone().unwrap_or_default();
-    match (written(&resources.cpumodel), wishes.cpu_model.as_deref()) {
+    match (written(&resources.cpumodel), options.cpu_model.as_deref()) {
         (Some(text), _) => cpu::model(text).map(Some).map_err(|why| Failure::build_file(why, way_out)),
         (None, Some(text)) => cpu::model(text).map(Some).map_err(|why| Failure::usage(why, way_out)),
         (None, None) => Ok(None),

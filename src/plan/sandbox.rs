@@ -7,7 +7,7 @@
 //! bwrap binds to the places of [`LOWER`], [`SCRATCH`] and [`SHARES`], which only the agent sees. It lays the overlays, and
 //! makes the result the root.
 
-use kiln_protocol::{Access, Closing, IdRange, Mount, NetworkNamespace, UserNamespace, World};
+use kiln_protocol::{Access, GuestConfig, IdRange, Mount, NetworkNamespace, OnExit, UserNamespace};
 use serde::Serialize;
 
 use super::{
@@ -121,11 +121,11 @@ pub(super) fn namespaces(
     resolver: String,
     ids: Ids,
     root: RootForm,
-) -> Result<World, Failure> {
+) -> Result<GuestConfig, Failure> {
     let owner = parts.owner;
     let options = match ids {
         Ids::Own | Ids::Root => &OF_ROOT,
-        Ids::Range | Ids::Sole => &OF_USER,
+        Ids::Range | Ids::SingleUid => &OF_USER,
     };
     let user_namespace = user_namespace(ids, owner.inside.max(owner.inside_gid), parts.network)?;
     let seccomp = seccomp::filters(&parts.capabilities)?;
@@ -152,14 +152,14 @@ pub(super) fn namespaces(
         Network::Off => String::new(),
     };
     let world = world(parts, mounts, vec![world::file(RESOLVER, resolver)], Vec::new());
-    Ok(World { user_namespace: Some(user_namespace), seccomp, ..world })
+    Ok(GuestConfig { user_namespace: Some(user_namespace), seccomp, ..world })
 }
 
 /// That of steps, in which the agent ends up, too.
 fn user_namespace(ids: Ids, inside: u32, network: Network) -> Result<UserNamespace, Failure> {
     let first = match ids {
         Ids::Own => FIRST_ID,
-        Ids::Root | Ids::Range | Ids::Sole => 0,
+        Ids::Root | Ids::Range | Ids::SingleUid => 0,
     };
     // The last one there is means no id at all.
     if inside >= u32::MAX - first {
@@ -186,7 +186,7 @@ fn translated(parts: &Parts<'_>, ids: Ids) -> Vec<Mount> {
     let first = match ids {
         Ids::Own => FIRST_ID,
         Ids::Root if (owner.uid, owner.gid) != owner.ids() => 0,
-        Ids::Root | Ids::Range | Ids::Sole => return Vec::new(),
+        Ids::Root | Ids::Range | Ids::SingleUid => return Vec::new(),
     };
     let idmap = |path: String, (uid, gid): (u32, u32)| Mount::Idmap {
         path,
@@ -237,12 +237,12 @@ pub(super) fn world(
     parts: Parts<'_>,
     mut mounts: Vec<Mount>,
     mut files: Vec<kiln_protocol::TextFile>,
-    closing: Vec<Closing>,
-) -> World {
+    closing: Vec<OnExit>,
+) -> GuestConfig {
     files.push(world::hosts(&parts.names));
     mounts.push(world::mtab());
     mounts.extend(parts.changes);
-    World {
+    GuestConfig {
         // Clock, random pool, modules and network cards are the host's.
         clock_ns: None,
         entropy: Vec::new(),
@@ -309,7 +309,7 @@ mod tests {
             (Ids::Root, 1000, 2, 0),
             (Ids::Root, 0, 0, 0),
             (Ids::Range, 1000, 0, 0),
-            (Ids::Sole, 0, 0, 0),
+            (Ids::SingleUid, 0, 0, 0),
         ] {
             let world = namespaces(parts(&cache, inside), String::new(), ids, RootForm::Tree).unwrap();
             let maps = world.mounts.iter().filter(|mount| matches!(mount, Mount::Idmap { .. })).count();

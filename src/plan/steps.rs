@@ -3,7 +3,7 @@
 //! The two are apart so that nothing in a fragment can be taken for a part of what stands around it, that the shell counts
 //! the fragment's own lines, and that no limit on arguments holds for it.
 
-use kiln_protocol::{Held, Step, TextFile};
+use kiln_protocol::{IfExists, Step, TextFile};
 
 use super::{OUTPUT, Origin, Trace};
 use crate::{ecosystem::Ecosystem, exit::Failure};
@@ -88,7 +88,7 @@ pub(super) fn fragment_file(name: &str, fragment: &str) -> Result<TextFile, Fail
 
 /// A text at the place of the fragment.
 pub(super) fn text_file(text: String) -> TextFile {
-    TextFile { path: FRAGMENT.into(), text, held: Held::Goes, mode: 0o644 }
+    TextFile { path: FRAGMENT.into(), text, held: IfExists::Goes, mode: 0o644 }
 }
 
 /// One word for a POSIX shell, whatever it holds.

@@ -1,6 +1,6 @@
 //! The user and password in a proxy's URL: what of it no output may show, and the URL without that.
 //!
-//! Before it: `supplies`, which has the URLs. After it: `kiln plan`, and the mask of output.
+//! Before it: `host_settings`, which has the URLs. After it: `kiln plan`, and the mask of output.
 
 /// Stands in a secret's place.
 const SHOWN: &str = "***";

@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeSet, path::Path};
 
-use kiln_protocol::{Access, Held, MemoryCounter, Mount, Network as GuestNetwork, TextFile, World};
+use kiln_protocol::{Access, GuestConfig, IfExists, MemoryCounter, Mount, Network as GuestNetwork, TextFile};
 
 use super::{
     CACHE, CacheMount, HostLoopback, Machine, Network, OUTPUT, Owner, ROOT_SERIAL, SCRATCH_SERIAL,
@@ -59,7 +59,7 @@ pub(super) struct Parts<'a> {
 }
 
 /// The world of a microVM. The clock and entropy are set when it is launched.
-pub(super) fn microvm(modules: Vec<String>, machine: &Machine, parts: Parts<'_>) -> World {
+pub(super) fn microvm(modules: Vec<String>, machine: &Machine, parts: Parts<'_>) -> GuestConfig {
     let Parts { source, hidden, cache, owner, network, accounts, changes, package, capabilities, names } =
         parts;
     let mut mounts = root();
@@ -73,7 +73,7 @@ pub(super) fn microvm(modules: Vec<String>, machine: &Machine, parts: Parts<'_>)
         Network::On => machine.slirp.resolver(),
         Network::Off => String::new(),
     };
-    World {
+    GuestConfig {
         clock_ns: None,
         entropy: Vec::new(),
         modules,
@@ -215,7 +215,7 @@ pub const HOSTNAME: &str = "kiln";
 
 /// A file that everybody can read.
 pub(super) fn file(path: &str, text: String) -> TextFile {
-    TextFile { path: path.into(), text, held: Held::Goes, mode: 0o644 }
+    TextFile { path: path.into(), text, held: IfExists::Goes, mode: 0o644 }
 }
 
 /// `/etc/hosts`, the same in every backend.

@@ -23,7 +23,7 @@ use tokio::{
 };
 use tracing::{debug, warn};
 
-use super::{exec, link::Link, table};
+use super::{exec, proc_tree, reaper_client::Link};
 
 /// How a process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -165,7 +165,7 @@ impl Child {
 
 /// The children of a process and theirs: deeper, nothing is between a child of kiln and a namespace.
 fn descendants(pid: i32) -> Vec<OwnedFd> {
-    let children = |pid| table::children(pid).into_iter().filter_map(move |child| opened(child, pid));
+    let children = |pid| proc_tree::children(pid).into_iter().filter_map(move |child| opened(child, pid));
     let mut found = Vec::new();
     for (child, pidfd) in children(pid) {
         found.push(pidfd);
@@ -177,7 +177,7 @@ fn descendants(pid: i32) -> Vec<OwnedFd> {
 /// A child of this parent, and not another process that has got its number since.
 fn opened(pid: i32, parent: i32) -> Option<(i32, OwnedFd)> {
     let pidfd = exec::pidfd_open(pid).ok()?;
-    let is_child = table::Process::read(pid).is_some_and(|process| process.parent == parent);
+    let is_child = proc_tree::Process::read(pid).is_some_and(|process| process.parent == parent);
     is_child.then_some((pid, pidfd))
 }
 

@@ -20,8 +20,8 @@ use super::{
     child::Child,
     exec::{self, Exec},
     jail::{self, Jail},
-    link::{self, Link},
     namespace::IdMap,
+    reaper_client::{self, Link},
 };
 use crate::exit::Failure;
 
@@ -229,7 +229,7 @@ impl Command {
         withheld.iter().for_each(|name| {
             command.env_remove(name);
         });
-        command.args(args).envs(env).env(link::MARKER_VARIABLE, link.marker());
+        command.args(args).envs(env).env(reaper_client::MARKER_VARIABLE, link.marker());
         command.stdin(stdin).stdout(stdout).stderr(stderr);
         if let Some(dir) = &current_dir {
             command.current_dir(dir);

@@ -17,8 +17,8 @@ use nix::{errno::Errno, libc};
 use tokio::io::{Interest, unix::AsyncFd};
 
 use super::{
-    link,
     namespace::{Entry, IdMap},
+    reaper_client,
 };
 
 /// The highest signal number that Linux has, on every architecture that kiln runs on.
@@ -51,7 +51,7 @@ impl Exec {
         // SAFETY: plain system call; it fails only for the leader of a group, which a forked child is not.
         check(unsafe { libc::setsid() })?;
         // First, while nothing of this child can have forked: from here on the reaper finds all that comes of it.
-        link::register_self(self.reaper);
+        reaper_client::register_self(self.reaper);
         for group in &self.cgroups {
             // SAFETY: writes one byte of a literal; 0 is the process that writes it (cgroups(7)).
             check(unsafe { libc::write(group.as_raw_fd(), c"0".as_ptr().cast(), 1) as libc::c_int })?;

@@ -33,9 +33,9 @@ use nix::{
 
 use super::{
     exec::{own, pidfd_kill, pidfd_open},
-    link::{Kind, MARKER_VARIABLE},
+    proc_tree::{Process, Table},
+    reaper_client::{Kind, MARKER_VARIABLE},
     removal::remove,
-    table::{Process, Table},
     terminal::Noted,
 };
 

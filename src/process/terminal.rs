@@ -10,7 +10,7 @@ use std::{
 
 use nix::sys::termios::{LocalFlags, OutputFlags, SetArg, Termios, tcgetattr, tcsetattr};
 
-use super::link::Link;
+use super::reaper_client::Link;
 
 /// The way to have a terminal's modes given back.
 #[derive(Debug, Clone)]

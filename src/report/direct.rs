@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Context, Error, Result};
 
-use super::clean::{Colour, clean, is_shown};
+use super::sanitize::{Colour, is_shown, sanitize};
 use crate::exit::{Code, Failure, way_out_of};
 
 /// Prints data to stdout. A reader that has gone away (`kiln plan | head`) is no error.
@@ -50,7 +50,7 @@ pub fn one_line(value: &str) -> Cow<'_, str> {
 
 /// A name that a guest may have given, fit for a line of a terminal.
 pub fn name(name: &str) -> String {
-    clean(&name.replace(['\r', '\n'], "\u{fffd}"), Colour::Drop)
+    sanitize(&name.replace(['\r', '\n'], "\u{fffd}"), Colour::Drop)
 }
 
 /// Where data goes that is no text, if somebody asked for that.
@@ -70,7 +70,7 @@ pub fn error(error: &Error) {
     let way_out = way_out_of(error).map_or(String::new(), |text| format!("  {text}\n"));
     // Parts of it may come from a guest or a file.
     let text = format!("kiln: {error:#}\n{way_out}");
-    let text: String = text.lines().map(|line| clean(line, Colour::Drop) + "\n").collect();
+    let text: String = text.lines().map(|line| sanitize(line, Colour::Drop) + "\n").collect();
     // best effort: there is nowhere else to say it.
     let _ = stderr().write_all(text.as_bytes());
 }

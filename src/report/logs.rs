@@ -15,7 +15,7 @@ use std::{
 use anyhow::{Context, Result};
 use nix::fcntl::{Flock, FlockArg};
 
-use super::{json, words};
+use super::{format, json};
 use crate::{
     event::{Data, Event, StepName},
     logfile::LogFile,
@@ -108,7 +108,10 @@ impl Logs {
             }
             Event::StepStarted { step } => self.mark(step, "started"),
             Event::StepFinished { step, status, duration } => {
-                self.mark(step, &format!("{} after {}", words::status(*status), words::duration(*duration)));
+                self.mark(
+                    step,
+                    &format!("{} after {}", format::status(*status), format::duration(*duration)),
+                );
             }
             _ => {}
         }
@@ -125,12 +128,12 @@ pub fn console_log(path: &Path) -> Option<LogFile> {
 
 /// The line in the place of so many bytes.
 fn gap(bytes: u64) -> String {
-    format!("\n==> {} left out here\n", words::size(bytes))
+    format!("\n==> {} left out here\n", format::size(bytes))
 }
 
 /// The same, as an event.
 fn event_of_gap(bytes: u64) -> String {
-    json::line(&Event::Note { text: format!("{} left out here", words::size(bytes)) }, Duration::ZERO)
+    json::line(&Event::Note { text: format!("{} left out here", format::size(bytes)) }, Duration::ZERO)
 }
 
 fn lock(file: File) -> nix::Result<Flock<File>> {

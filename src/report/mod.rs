@@ -2,7 +2,7 @@
 //! ([`Progress::Json`]) or later ([`Logs`]).
 //!
 //! ```text
-//! Event --run (what it means)--> Said --plain or tty (how it looks)--> stderr
+//! Event --run (what it means)--> Message --plain or tty (how it looks)--> stderr
 //!       --json--> stdout
 //!       --logs--> <KILN_HOME>/logs/…
 //! ```
@@ -10,19 +10,19 @@
 //! What a guest wrote is never trusted: `clean` takes away what could move the cursor or speak to the terminal. A reader
 //! that goes away (a closed pipe) does not end a build. Nothing here decides anything about a build.
 
-mod clean;
+mod build_state;
 mod direct;
+mod format;
 mod json;
 mod lines;
 mod logs;
 mod plain;
-mod run;
+mod sanitize;
 mod summary;
 mod terminal;
 #[cfg(test)]
 mod tests;
 mod tty;
-mod words;
 
 use std::{
     io::{IsTerminal, Write, stderr, stdout},
@@ -30,10 +30,10 @@ use std::{
 };
 
 pub use direct::{data, error, name, one_line, print};
+pub use format::{age, size};
 pub use json::SCHEMA as EVENTS_SCHEMA;
 pub use logs::{Logs, console_log};
 pub use terminal::Terminal;
-pub use words::{age, size};
 
 use crate::event::{Event, Sink};
 
@@ -56,7 +56,7 @@ pub enum Progress {
 }
 
 /// Where a report goes, and when it is: all that it takes from the outside.
-pub struct Outlets {
+pub struct OutputStreams {
     /// Data: events as JSON.
     pub stdout: Box<dyn Write + Send>,
     /// For people.
@@ -70,7 +70,7 @@ pub struct Outlets {
 /// Says how long the command has been running.
 pub type Clock = Box<dyn Fn() -> Duration + Send>;
 
-impl Outlets {
+impl OutputStreams {
     /// Those of this process; its time starts now.
     pub fn of_process() -> Self {
         let start = Instant::now();
@@ -101,8 +101,8 @@ trait Display {
 
 impl Reporter {
     /// Shows nothing yet.
-    pub fn new(progress: Progress, outlets: Outlets) -> Self {
-        let Outlets { stdout, stderr, terminal, clock } = outlets;
+    pub fn new(progress: Progress, outlets: OutputStreams) -> Self {
+        let OutputStreams { stdout, stderr, terminal, clock } = outlets;
         let live = match progress {
             Progress::Auto | Progress::Wait => terminal.filter(|terminal| terminal.can_move),
             // Asked for by name it comes on anything but a terminal that says it cannot.

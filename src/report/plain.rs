@@ -4,10 +4,10 @@ use std::{io::Write, time::Duration};
 
 use super::{
     Display, Out,
-    clean::{Colour, clean},
-    run::{Run, Said},
+    build_state::{Message, Run},
+    format,
+    sanitize::{Colour, sanitize},
     summary::{LastLines, Line, Summary},
-    words,
 };
 use crate::event::{Event, Status};
 
@@ -31,18 +31,18 @@ impl Plain {
         Self { out: Out(Some(out)), volume, run: Run::default() }
     }
 
-    fn lines(&self, said: Said) -> Vec<String> {
+    fn lines(&self, said: Message) -> Vec<String> {
         let line = match said {
-            Said::Summary(summary) => return self.summary(&summary),
+            Message::Summary(summary) => return self.summary(&summary),
             _ if self.volume == Volume::Result => return Vec::new(),
-            Said::Line(text) => plain(&text),
-            Said::Started(label) => format!("[{}] started", plain(&label)),
-            Said::Output(label, text) => format!("[{}] {}", plain(&label), plain(&text)),
-            Said::Ended(label, Status::Code(0), time) => {
-                format!("[{}] done in {}", plain(&label), words::duration(time))
+            Message::Line(text) => plain(&text),
+            Message::Started(label) => format!("[{}] started", plain(&label)),
+            Message::Output(label, text) => format!("[{}] {}", plain(&label), plain(&text)),
+            Message::Ended(label, Status::Code(0), time) => {
+                format!("[{}] done in {}", plain(&label), format::duration(time))
             }
-            Said::Ended(label, status, time) => {
-                format!("[{}] {} after {}", plain(&label), words::status(status), words::duration(time))
+            Message::Ended(label, status, time) => {
+                format!("[{}] {} after {}", plain(&label), format::status(status), format::duration(time))
             }
         };
         vec![line]
@@ -62,7 +62,7 @@ impl Plain {
 }
 
 fn plain(text: &str) -> String {
-    clean(text, Colour::Drop)
+    sanitize(text, Colour::Drop)
 }
 
 impl Display for Plain {

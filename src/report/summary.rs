@@ -3,8 +3,8 @@
 use std::{path::Path, time::Duration};
 
 use super::{
-    run::{Past, phrase},
-    words,
+    build_state::{History, phrase},
+    format,
 };
 use crate::event::{CacheDirectory, CacheReport, Event, Outcome, Phase};
 
@@ -22,7 +22,7 @@ const WORTH_A_WORD: Duration = Duration::from_millis(1);
 pub(super) struct Summary {
     /// An [`Event::Finished`].
     pub finished: Event,
-    pub past: Past,
+    pub past: History,
 }
 
 /// A line of the summary, and how it is to be understood.
@@ -89,7 +89,7 @@ impl Summary {
             return Line::Plain(String::new());
         };
         let name = if past.package.is_empty() { "kiln" } else { &past.package };
-        let time = words::duration(*duration);
+        let time = format::duration(*duration);
         let bad = |what| Line::Bad(format!("{name}: {what} after {time} (exit code {exit_code})"));
         match outcome {
             Outcome::Success => Line::Good(format!("{name}: success in {time}")),
@@ -128,7 +128,7 @@ fn hanging(head: &str, text: &str) -> Vec<String> {
 fn slowest(times: &[(String, Duration)]) -> String {
     let mut times: Vec<_> = times.iter().collect();
     times.sort_by_key(|(_, time)| std::cmp::Reverse(*time));
-    let each = |(name, time): &&(String, Duration)| format!("{name} {}", words::duration(*time));
+    let each = |(name, time): &&(String, Duration)| format!("{name} {}", format::duration(*time));
     times.iter().take(SLOWEST).map(each).collect::<Vec<_>>().join(", ")
 }
 
@@ -140,11 +140,11 @@ fn cache(report: &CacheReport) -> String {
     }
     let before: Option<u64> = directories.iter().map(|one| one.before.map(|amount| amount.bytes)).sum();
     let mut parts: Vec<String> =
-        before.map(|bytes| format!("held {}", words::size(bytes))).into_iter().collect();
+        before.map(|bytes| format!("held {}", format::size(bytes))).into_iter().collect();
     let reused: Option<u64> = directories.iter().map(|one| one.reused.map(|amount| amount.bytes)).sum();
     if let Some(bytes) = reused.filter(|_| !directories.is_empty()) {
         let bound = if reused_why.is_some() { "at least " } else { "" };
-        parts.push(format!("used {bound}{}", words::size(bytes)));
+        parts.push(format!("used {bound}{}", format::size(bytes)));
     }
     parts.extend(writes(report));
     parts.extend(left_out.as_ref().map(|left_out| format!("but not {left_out}")));
@@ -167,7 +167,7 @@ fn writes(report: &CacheReport) -> Vec<String> {
         (false, _) => format!("not kept: {why}"),
     };
     let besides: u64 = directories.iter().filter_map(|one| one.besides).map(|amount| amount.bytes).sum();
-    let besides = (besides > 0).then(|| format!("besides {} that tools make again", words::size(besides)));
+    let besides = (besides > 0).then(|| format!("besides {} that tools make again", format::size(besides)));
     let kept = |first: String| [Some(first), besides, Some(fate)].into_iter().flatten().collect();
     match (new, discarded) {
         _ if !is_counted => kept("what is new was not counted".into()),
@@ -190,9 +190,9 @@ fn new(directories: &[CacheDirectory]) -> Option<String> {
         })
         .collect();
     new.sort_by_key(|&(bytes, name)| (std::cmp::Reverse(bytes), name));
-    let total = words::size(new.iter().map(|(bytes, _)| bytes).sum());
+    let total = format::size(new.iter().map(|(bytes, _)| bytes).sum());
     let named = |name| if name == TOP { "files at its top" } else { name };
     let each: Vec<String> =
-        new.iter().map(|(bytes, name)| format!("{} {}", named(*name), words::size(*bytes))).collect();
+        new.iter().map(|(bytes, name)| format!("{} {}", named(*name), format::size(*bytes))).collect();
     (!new.is_empty()).then(|| format!("{total} ({})", each.join(", ")))
 }

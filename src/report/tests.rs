@@ -51,7 +51,7 @@ impl Stage {
         let (stdout, stderr, millis) = (Screen::default(), Screen::default(), Arc::new(AtomicU64::new(0)));
         let columns = Arc::new(AtomicU64::new(40));
         let (now, wide) = (Arc::clone(&millis), Arc::clone(&columns));
-        let outlets = Outlets {
+        let outlets = OutputStreams {
             stdout: Box::new(stdout.clone()),
             stderr: Box::new(stderr.clone()),
             terminal: terminal.map(|(colour, unicode)| Terminal {
@@ -502,7 +502,7 @@ fn a_reader_that_goes_away_does_not_end_the_build() {
             Ok(())
         }
     }
-    let outlets = Outlets {
+    let outlets = OutputStreams {
         stdout: Box::new(Closed),
         stderr: Box::new(Closed),
         terminal: None,

@@ -7,10 +7,10 @@ use std::{io::Write, time::Duration};
 
 use super::{
     Display, Out, Terminal,
-    clean::{Colour, clean},
-    run::{Run, Said},
+    build_state::{Message, Run},
+    format,
+    sanitize::{Colour, sanitize},
     summary::{LastLines, Line},
-    words,
 };
 use crate::event::{Event, Status};
 
@@ -74,9 +74,9 @@ impl Tty {
         let pictures =
             if self.terminal.unicode { ['⠋', '⠹', '⠼', '⠧'] } else { ['|', '/', '-', '\\'] };
         let picture = pictures[(now.as_millis() / SPIN.as_millis()) as usize % pictures.len()];
-        let time = words::duration(now.saturating_sub(*since));
+        let time = format::duration(now.saturating_sub(*since));
         let activity = self.text(activity, Colour::Drop);
-        let total = words::duration(now);
+        let total = format::duration(now);
         let heading = self.run.heading().map(|text| format!("  {total} {}", self.text(&text, Colour::Drop)));
         [Some(format!("{picture} {time} {activity}")), heading]
             .into_iter()
@@ -85,20 +85,22 @@ impl Tty {
             .collect()
     }
 
-    fn lines(&self, said: Said) -> Vec<String> {
+    fn lines(&self, said: Message) -> Vec<String> {
         let (good, bad) = if self.terminal.unicode { ("✓", "✗") } else { ("ok", "FAILED") };
         vec![match said {
-            Said::Line(text) => self.text(&text, Colour::Drop),
-            Said::Started(label) => self.paint(Look::Bold, &format!("[{}]", self.text(&label, Colour::Drop))),
-            Said::Output(_, text) => self.output(&text),
-            Said::Ended(label, status, time) => {
+            Message::Line(text) => self.text(&text, Colour::Drop),
+            Message::Started(label) => {
+                self.paint(Look::Bold, &format!("[{}]", self.text(&label, Colour::Drop)))
+            }
+            Message::Output(_, text) => self.output(&text),
+            Message::Ended(label, status, time) => {
                 let (look, mark) =
                     if status == Status::Code(0) { (Look::Good, good) } else { (Look::Bad, bad) };
                 let label = self.text(&label, Colour::Drop);
                 let mark = self.paint(look, mark);
-                format!("{mark} [{label}] {}, {}", words::status(status), words::duration(time))
+                format!("{mark} [{label}] {}, {}", format::status(status), format::duration(time))
             }
-            Said::Summary(summary) => {
+            Message::Summary(summary) => {
                 let lines = summary.lines(LastLines::Above).into_iter();
                 return lines.map(|line| self.summary(line)).collect();
             }
@@ -120,7 +122,7 @@ impl Tty {
     }
 
     fn text(&self, text: &str, colour: Colour) -> String {
-        let text = clean(text, colour);
+        let text = sanitize(text, colour);
         if self.terminal.unicode { text } else { text.replace(|char: char| !char.is_ascii(), "?") }
     }
 

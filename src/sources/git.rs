@@ -86,13 +86,13 @@ impl Copies {
     pub(super) async fn of(lease: &Lease, spawner: &Spawner) -> Result<Self> {
         let scratch = Scratch::new(&near(lease)?, spawner)?;
         let settings = git_settings::of_user(scratch.path(), spawner).await;
-        let known = RefCell::new(cache::lend(lease, scratch.path())?);
+        let known = RefCell::new(cache::link_git_packs(lease, scratch.path())?);
         Ok(Self { scratch, known, settings })
     }
 
     /// Brings what is new into the cache, and takes out what turned out to be damaged; says how much of it waits.
     fn settle(&self, lease: &Lease, budget: &Budget) -> Result<u64> {
-        let found = cache::lent(self.scratch.path())?;
+        let found = cache::linked_git_packs(self.scratch.path())?;
         let mut known = self.known.borrow_mut();
         let mut changes: BTreeMap<PathBuf, Change> = known
             .keys()
@@ -108,7 +108,8 @@ impl Copies {
             }
         }
         budget.spend(bytes, 0)?;
-        let kept = if changes.is_empty() { cache::Kept::default() } else { cache::bring(lease, &changes)? };
+        let kept =
+            if changes.is_empty() { cache::Kept::default() } else { cache::commit_files(lease, &changes)? };
         *known = found;
         Ok(kept.waiting)
     }
@@ -116,7 +117,7 @@ impl Copies {
     /// Removes what is new of a repository.
     fn forget(&self, url: &str) -> Result<()> {
         let (known, key) = (self.known.borrow(), presence::key(url));
-        for (path, identity) in cache::lent(self.scratch.path())? {
+        for (path, identity) in cache::linked_git_packs(self.scratch.path())? {
             if known.get(&path) != Some(&identity) && path.iter().any(|part| part == key.as_str()) {
                 let new = self.scratch.path().join(path);
                 fs::remove_file(&new).with_context(|| format!("remove {}", new.display()))?;

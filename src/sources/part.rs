@@ -96,7 +96,7 @@ impl Part {
             // Or the file system cannot say whether something is there.
             Err(Errno::EEXIST | Errno::EINVAL) => {
                 let changes = BTreeMap::from([(PathBuf::from(name), Change::File(path.clone()))]);
-                let waiting = cache::bring(lease, &changes)?.waiting;
+                let waiting = cache::commit_files(lease, &changes)?.waiting;
                 fs::remove_file(&path).with_context(context)?;
                 Ok(waiting)
             }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use kiln::{
-    cache::{Strength, Verdict, verify},
+    cache::{LockMode, Verdict, verify},
     exit::{Code, code_of},
 };
 use nix::{sys::stat::Mode, unistd::mkfifo};
@@ -30,7 +30,7 @@ fn other_byte(bench: &Bench, at: usize) {
 
 /// What is found while others may use the cache, when nothing is mended.
 fn looked_at(bench: &Bench) -> Verdict {
-    verify(&bench.try_lease(Strength::Shared).unwrap()).unwrap()
+    verify(&bench.try_lease(LockMode::Shared).unwrap()).unwrap()
 }
 
 #[test]

@@ -32,7 +32,7 @@ fn command_lines_are_the_golden_ones() {
     let root = Plan { platform: sandbox(Ids::Own, Writes::Through), ..plain() };
     let range =
         Plan { platform: sandbox(Ids::Range, Writes::Refused), network: Network::Off, owner, ..plain() };
-    let sole = Plan { platform: sandbox(Ids::Sole, Writes::Through), ..plain() };
+    let sole = Plan { platform: sandbox(Ids::SingleUid, Writes::Through), ..plain() };
     for (name, plan) in [("root", root), ("range", range), ("sole", sole)] {
         let files = Files {
             bwrap: Path::new("/usr/bin/bwrap"),

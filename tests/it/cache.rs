@@ -8,7 +8,7 @@ use std::{
 };
 
 use kiln::{
-    cache::{CommitLimit, Kept, Lease, Outcome, Request, Strength, commit, stage},
+    cache::{CommitLimit, Kept, Lease, LockMode, Outcome, Request, commit, stage},
     event::Amount,
     exit::{Code, code_of},
     home::Home,
@@ -137,10 +137,10 @@ impl Bench {
         Home::at(self.scratch.path().join("home"))
     }
 
-    pub(crate) fn try_lease(&self, strength: Strength) -> Option<Lease> {
+    pub(crate) fn try_lease(&self, lock_mode: LockMode) -> Option<Lease> {
         let request = Request {
             directory: self.cache(),
-            strength,
+            lock_mode,
             who: "a test".into(),
             limit: Duration::from_secs(1),
         };
@@ -152,14 +152,14 @@ impl Bench {
     pub(crate) fn alone(&self) -> Lease {
         let mut lease = None;
         eventually(|| {
-            lease = self.try_lease(Strength::Exclusive);
+            lease = self.try_lease(LockMode::Exclusive);
             lease.is_some()
         });
         lease.unwrap()
     }
 
     pub(crate) fn lease(&self) -> Lease {
-        self.try_lease(Strength::Shared).unwrap()
+        self.try_lease(LockMode::Shared).unwrap()
     }
 
     pub(crate) fn write(&self, path: &str, content: &str) {
@@ -476,15 +476,15 @@ fn what_is_refused_leaves_nothing() {
 fn leases_exclude_each_other_as_asked() {
     let bench = Bench::new();
     let (first, second) = (bench.lease(), bench.lease());
-    assert!(bench.try_lease(Strength::Exclusive).is_none());
+    assert!(bench.try_lease(LockMode::Exclusive).is_none());
     drop((first, second));
-    let alone = bench.try_lease(Strength::Exclusive).unwrap();
-    assert!(bench.try_lease(Strength::Shared).is_none());
+    let alone = bench.try_lease(LockMode::Exclusive).unwrap();
+    assert!(bench.try_lease(LockMode::Shared).is_none());
     let held_by_a_daemon = alone.share().unwrap();
     drop(alone);
-    assert!(bench.try_lease(Strength::Shared).is_none());
+    assert!(bench.try_lease(LockMode::Shared).is_none());
     drop(held_by_a_daemon);
-    assert!(bench.try_lease(Strength::Shared).is_some());
+    assert!(bench.try_lease(LockMode::Shared).is_some());
 }
 
 #[test]

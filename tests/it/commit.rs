@@ -4,14 +4,14 @@ use std::{collections::HashMap, fs, path::Path, sync::Arc, time::Duration};
 
 use kiln::{
     backend::fake::{Behaviour, Fake},
-    cache::{CommitLimit, Lease, Request, Strength, Writes},
-    engine::{BuildOutcome, Commit, Engine, Gifts, Interrupts, OnFailure, Outputs},
+    cache::{CommitLimit, Lease, LockMode, Request, Writes},
+    engine::{BuildOutcome, Commit, Engine, Injected, Interrupts, OnFailure, Outputs},
     event::{Event, Phases},
     home::Home,
     package::Limits,
     plan::{CACHE, CacheMode, CacheMount, Plan, PlannedStep},
 };
-use kiln_protocol::{ExitStatus, Mount, Stdin, Step, User, World};
+use kiln_protocol::{ExitStatus, GuestConfig, Mount, Stdin, Step, User};
 use tokio::sync::watch;
 
 use crate::{cache::Upper, hostile::archives, plans};
@@ -41,7 +41,7 @@ fn plan(directory: &Path, out: &Path) -> Plan {
     });
     Plan {
         cache,
-        world: World { mounts: vec![overlay], ..plain.world.clone() },
+        world: GuestConfig { mounts: vec![overlay], ..plain.world.clone() },
         steps: vec![PlannedStep {
             name: "work".into(),
             package: "hello".into(),
@@ -63,7 +63,7 @@ async fn build(fake: &mut Fake, limit: CommitLimit) -> (tempfile::TempDir, anyho
     let home = Home::at(scratch.path().join("home"));
     let plan = plan(&directory, &scratch.path().join("out"));
     let request =
-        Request { directory, strength: Strength::Shared, who: "a test".into(), limit: Duration::ZERO };
+        Request { directory, lock_mode: LockMode::Shared, who: "a test".into(), limit: Duration::ZERO };
     let lease = Arc::new(Lease::try_acquire(&home, &request).unwrap().unwrap());
     let (_sender, receiver) = watch::channel(None);
     let mut sink = |_: Event| {};
@@ -72,7 +72,7 @@ async fn build(fake: &mut Fake, limit: CommitLimit) -> (tempfile::TempDir, anyho
         plan: &plan,
         sink: &mut sink,
         interrupts: Interrupts::new(receiver),
-        gifts: Gifts::default(),
+        injected: Injected::default(),
         phases: &mut phases,
     };
     let outputs = Outputs { limits: Limits::default(), commit: Some(Commit { lease, limit }) };

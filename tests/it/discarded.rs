@@ -5,11 +5,11 @@ use std::{collections::HashMap, fs, path::Path, time::Duration};
 use kiln::{
     backend::fake::{Asked, Behaviour, Fake},
     cache::{Discarded, Writes, discarded},
-    engine::{Engine, Gifts, Interrupts, OnFailure, Outputs},
+    engine::{Engine, Injected, Interrupts, OnFailure, Outputs},
     event::{Amount, Event, Phases},
     plan::{CACHE, CacheMode, CacheMount, CacheShare, CacheSharing, Plan},
 };
-use kiln_protocol::{ExitStatus, Mount, World};
+use kiln_protocol::{ExitStatus, GuestConfig, Mount};
 use tokio::sync::watch;
 
 use crate::{cache::Upper, hostile::archives, plans};
@@ -27,7 +27,7 @@ fn plan(mode: CacheMode, directory: &Path, out: &Path) -> Plan {
     let plain = plans::plain();
     let cache = CacheMount::new(directory.into(), mode, CacheShare::Bind, Some(CacheSharing::Shared));
     Plan {
-        world: World { mounts: vec![overlay], ..plain.world.clone() },
+        world: GuestConfig { mounts: vec![overlay], ..plain.world.clone() },
         steps: vec![crate::engine::step(0, None)],
         cache: Some(cache),
         out_dir: out.to_owned(),
@@ -47,7 +47,7 @@ async fn build(mode: CacheMode, mut fake: Fake) -> (anyhow::Result<()>, Writes) 
         plan: &plan,
         sink: &mut sink,
         interrupts: Interrupts::new(receiver),
-        gifts: Gifts::default(),
+        injected: Injected::default(),
         phases: &mut phases,
     };
     let outcome = engine.build(&mut fake, Outputs::default(), OnFailure::default()).await;

@@ -5,11 +5,11 @@ use std::{collections::BTreeMap, ffi::OsString, fmt::Write, fs, path::Path};
 use kiln::{
     backend::docker::{Files, argv},
     plan::{
-        Bind, BindSource, Layer, LimitSource, Network, Overlay, Parted, Plan, Platform, Resources, Upper,
+        Bind, BindSource, Layer, LimitSource, Network, Overlay, Plan, Platform, Resources, Subset, Upper,
         Writes,
     },
 };
-use kiln_protocol::World;
+use kiln_protocol::GuestConfig;
 
 use crate::plans::plain;
 
@@ -28,7 +28,7 @@ fn hiding(paths: &[&str]) -> Layer {
 
 fn parted() -> Layer {
     let shown = vec!["registry".into(), "git".into()];
-    Layer { hidden: Vec::new(), parted: Some(Parted { directory: "cargo".into(), shown }) }
+    Layer { hidden: Vec::new(), parted: Some(Subset { directory: "cargo".into(), shown }) }
 }
 
 fn below(path: &str, writes: Writes) -> Bind {
@@ -71,7 +71,7 @@ fn command_lines_are_the_golden_ones() {
     let alone = Plan {
         network: Network::Off,
         resources: Resources { cpus: 1, memory_mib: 512, memory_from: LimitSource::Default },
-        world: World { capabilities: Some(vec![0, 12, 21]), ..plain().world },
+        world: GuestConfig { capabilities: Some(vec![0, 12, 21]), ..plain().world },
         ..plan(Vec::new())
     };
     let odd = plan(vec![
@@ -84,7 +84,7 @@ fn command_lines_are_the_golden_ones() {
     ]);
     let commit = plan(vec![bind("/cache", "/var/cache/melange", overlaid(parted(), Upper::Read))]);
     let ro = plan(vec![
-        bind("/cache", "/var/cache/melange", Writes::RefusedAbove(parted())),
+        bind("/cache", "/var/cache/melange", Writes::ReadOnlyOverlay(parted())),
         below("cargo/registry", Writes::Refused),
         below("cargo/git", Writes::Refused),
     ]);

@@ -65,7 +65,7 @@ fn a_wait_for_the_cache_comes_after_all_that_can_be_refused() {
     fs::create_dir(&cache).unwrap();
     let request = kiln::cache::Request {
         directory: cache,
-        strength: kiln::cache::Strength::Exclusive,
+        lock_mode: kiln::cache::LockMode::Exclusive,
         who: "another".into(),
         limit: Duration::ZERO,
     };

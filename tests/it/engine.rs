@@ -5,7 +5,7 @@ use std::{path::Path, sync::atomic::Ordering, time::Duration};
 use kiln::{
     backend::fake::{Asked, Behaviour, Fake},
     compile::Origin,
-    engine::{BuildOutcome, Engine, Gifts, Interrupt, Interrupts, OnFailure, Outputs},
+    engine::{BuildOutcome, Engine, Injected, Interrupt, Interrupts, OnFailure, Outputs},
     event::{Data, Event, Phases, Status},
     exit::{Code, Fault, code_of, faults_of},
     plan::{ArtifactPlan, Plan, PlannedStep},
@@ -74,7 +74,7 @@ async fn run_with(plan: &Plan, mut fake: Fake, signal: watch::Receiver<Option<In
         plan,
         sink: &mut sink,
         interrupts: Interrupts::new(signal),
-        gifts: Gifts::default(),
+        injected: Injected::default(),
         phases: &mut phases,
     };
     let on_failure =
@@ -328,7 +328,7 @@ async fn what_a_slow_tool_writes_of_a_secret_is_held_back_and_dots_are_not() {
         plan: &plan,
         sink: &mut sink,
         interrupts: Interrupts::new(receiver),
-        gifts: Gifts::new(None, vec![secret]),
+        injected: Injected::new(None, vec![secret]),
         phases: &mut phases,
     };
     let outcome = engine.build(&mut fake, Outputs::default(), OnFailure::default()).await;

@@ -10,7 +10,7 @@ use std::{
 };
 
 use kiln::{
-    cache::{Lease, Request, Strength},
+    cache::{Lease, LockMode, Request},
     home::Home,
 };
 use tempfile::TempDir;
@@ -37,7 +37,7 @@ impl Desk {
 
     fn lease(&self, directory: PathBuf) -> Lease {
         let request =
-            Request { directory, strength: Strength::Shared, who: "a build".into(), limit: Duration::ZERO };
+            Request { directory, lock_mode: LockMode::Shared, who: "a build".into(), limit: Duration::ZERO };
         Lease::try_acquire(&Home::at(self.path("home/kiln")), &request).unwrap().unwrap()
     }
 }

@@ -1,4 +1,4 @@
-//! The heart: what a recipe, wishes and a host become. Every change of a plan shows up in a golden file, of which there is one
+//! The heart: what a recipe, options and a host become. Every change of a plan shows up in a golden file, of which there is one
 //! for each way in which backend, cache mode, user, share and network meet. `KILN_UPDATE_GOLDEN=1 cargo test --test it golden_plans`
 //! writes them anew.
 
@@ -10,9 +10,9 @@ use kiln::{
     manifest,
     pipelines::Library,
     plan::{
-        Accelerator, AcceleratorWish, CacheModeWish, Facts, HostLoopback, Ids, ImageRecipe, ImageSource,
-        InsecureRepositories, Network, Plan, Platform, PlatformFacts, RootForm, RunnerKind, Slirp, Supplies,
-        Trace, VirtiofsWish, Wishes, resolve,
+        Accelerator, AcceleratorOption, BuildOptions, CacheModeOption, Facts, HostLoopback, HostSettings,
+        Ids, ImageRecipe, ImageSource, InsecureRepositories, Network, Plan, Platform, PlatformFacts,
+        RootForm, RunnerKind, Slirp, Trace, VirtiofsOption, resolve,
     },
 };
 
@@ -42,7 +42,7 @@ fn recipe(user: &str) -> Recipe {
 /// A backend, as a case names it.
 #[derive(Clone, Copy)]
 enum Backend {
-    Qemu(VirtiofsWish),
+    Qemu(VirtiofsOption),
     Docker,
     Bubblewrap(Ids),
 }
@@ -51,27 +51,27 @@ enum Backend {
 #[derive(Clone, Copy)]
 struct Case {
     backend: Backend,
-    mode: Option<CacheModeWish>,
+    mode: Option<CacheModeOption>,
     user: &'static str,
     network: Network,
     source: bool,
 }
 
-const MODES: [(CacheModeWish, &str); 4] = [
-    (CacheModeWish::Discard, "discard"),
-    (CacheModeWish::Ro, "ro"),
-    (CacheModeWish::Rw, "rw"),
-    (CacheModeWish::Commit, "commit"),
+const MODES: [(CacheModeOption, &str); 4] = [
+    (CacheModeOption::Discard, "discard"),
+    (CacheModeOption::Ro, "ro"),
+    (CacheModeOption::Rw, "rw"),
+    (CacheModeOption::Commit, "commit"),
 ];
 
 const BACKENDS: [(Backend, &str); 7] = [
-    (Backend::Qemu(VirtiofsWish::Off), "qemu-9p"),
-    (Backend::Qemu(VirtiofsWish::Spawned), "qemu-virtiofs"),
+    (Backend::Qemu(VirtiofsOption::Off), "qemu-9p"),
+    (Backend::Qemu(VirtiofsOption::Spawned), "qemu-virtiofs"),
     (Backend::Docker, "docker"),
     (Backend::Bubblewrap(Ids::Own), "bubblewrap-own"),
     (Backend::Bubblewrap(Ids::Root), "bubblewrap-root"),
     (Backend::Bubblewrap(Ids::Range), "bubblewrap-range"),
-    (Backend::Bubblewrap(Ids::Sole), "bubblewrap-sole"),
+    (Backend::Bubblewrap(Ids::SingleUid), "bubblewrap-sole"),
 ];
 
 /// All of them, with their names.
@@ -81,7 +81,7 @@ fn cases() -> Vec<(String, Case)> {
         let usual = Case { backend, mode: None, user: "build", network: Network::On, source: true };
         // Where the user makes no difference to the mounts, one is enough.
         let users: &[&str] = match backend {
-            Backend::Bubblewrap(Ids::Range | Ids::Sole | Ids::Root) => &["build"],
+            Backend::Bubblewrap(Ids::Range | Ids::SingleUid | Ids::Root) => &["build"],
             Backend::Qemu(_) | Backend::Docker | Backend::Bubblewrap(Ids::Own) => &["root", "build"],
         };
         for &user in users {
@@ -97,22 +97,22 @@ fn cases() -> Vec<(String, Case)> {
     cases
 }
 
-fn wishes(case: Case) -> Wishes {
+fn options(case: Case) -> BuildOptions {
     let (runner, virtiofs) = match case.backend {
         Backend::Qemu(virtiofs) => (RunnerKind::Qemu, virtiofs),
-        Backend::Docker => (RunnerKind::Docker, VirtiofsWish::Off),
-        Backend::Bubblewrap(_) => (RunnerKind::Bubblewrap, VirtiofsWish::Off),
+        Backend::Docker => (RunnerKind::Docker, VirtiofsOption::Off),
+        Backend::Bubblewrap(_) => (RunnerKind::Bubblewrap, VirtiofsOption::Off),
     };
-    Wishes {
+    BuildOptions {
         build_file: "p.yaml".into(),
         runner,
-        accelerator: AcceleratorWish::Auto,
+        accelerator: AcceleratorOption::Auto,
         image: None,
         insecure_repositories: InsecureRepositories::Refused,
         source: case.source.then(|| "/src/p".into()),
         hidden: vec!["packages".into(), "secret".into()],
         cache_dir: case.mode.map(|_| "/cache".into()),
-        cache_mode: case.mode.unwrap_or(CacheModeWish::Auto),
+        cache_mode: case.mode.unwrap_or(CacheModeOption::Auto),
         cache_sharing: None,
         virtiofs,
         out_dir: "/out".into(),
@@ -128,7 +128,7 @@ fn wishes(case: Case) -> Wishes {
         step_timeout: None,
         timeout: None,
         source_date_epoch: 0,
-        supplies: Supplies::default(),
+        host_settings: HostSettings::default(),
         slirp: Slirp::default(),
         kernel_arguments: String::new(),
     }
@@ -215,7 +215,7 @@ fn plans_are_the_golden_ones() {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/plans");
     let (mut wrong, mut names) = (Vec::new(), BTreeSet::new());
     for (name, case) in cases() {
-        let plan = resolve(&recipe(case.user), &wishes(case), facts(case)).expect("it can be planned");
+        let plan = resolve(&recipe(case.user), &options(case), facts(case)).expect("it can be planned");
         let (made, golden) = (lines(&plan), directory.join(format!("{name}.plan")));
         if std::env::var_os("KILN_UPDATE_GOLDEN").is_some() {
             fs::create_dir_all(&directory).expect("the directory can be made");

@@ -7,7 +7,7 @@ use kiln::{
     env::Env,
     home::Home,
     host::Host,
-    plan::{Accelerator, AcceleratorWish},
+    plan::{Accelerator, AcceleratorOption},
     process::Spawner,
     rundir::{self, RunDir},
 };
@@ -43,15 +43,16 @@ async fn the_accelerator_is_probed_once() {
     };
     let dir = tempfile::tempdir().unwrap();
     let home = Home::at(dir.path());
-    let verdict = accelerator::choose(AcceleratorWish::Auto, &home, &spawner, &qemu, &vmlinux).await.unwrap();
+    let verdict =
+        accelerator::choose(AcceleratorOption::Auto, &home, &spawner, &qemu, &vmlinux).await.unwrap();
     assert_eq!(verdict.why.is_some(), verdict.accelerator == Accelerator::Tcg, "{verdict:?}");
     // The second time nothing is started: a kernel that does not exist is not missed.
-    let again = accelerator::choose(AcceleratorWish::Auto, &home, &spawner, &qemu, "/no/kernel".as_ref())
+    let again = accelerator::choose(AcceleratorOption::Auto, &home, &spawner, &qemu, "/no/kernel".as_ref())
         .await
         .unwrap();
     assert_eq!(again, verdict);
     let wished =
-        accelerator::choose(AcceleratorWish::Kvm, &home, &spawner, &qemu, "/no/kernel".as_ref()).await;
+        accelerator::choose(AcceleratorOption::Kvm, &home, &spawner, &qemu, "/no/kernel".as_ref()).await;
     assert_eq!(wished.is_ok(), verdict.accelerator == Accelerator::Kvm);
 }
 

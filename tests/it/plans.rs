@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use kiln::plan::{
-    Accelerator, CacheMode, CacheMount, CacheShare, CacheSharing, HostLoopback, ImageRecipe, ImageSource,
-    LimitSource, Machine, Network, Owner, PackageId, Plan, Platform, Resources, Slirp, Supplies,
+    Accelerator, CacheMode, CacheMount, CacheShare, CacheSharing, HostLoopback, HostSettings, ImageRecipe,
+    ImageSource, LimitSource, Machine, Network, Owner, PackageId, Plan, Platform, Resources, Slirp,
 };
-use kiln_protocol::World;
+use kiln_protocol::GuestConfig;
 
 /// A build of one package from a directory, under TCG, its cache by 9p.
 pub(crate) fn plain() -> Plan {
@@ -26,7 +26,7 @@ pub(crate) fn plain() -> Plan {
         source: Some("/src/hello".into()),
         cache: Some(cache("/cache", CacheMode::Discard, CacheShare::NineP)),
         owner: Owner { inside: 0, inside_gid: 0, uid: 1001, gid: 1001 },
-        world: World {
+        world: GuestConfig {
             clock_ns: None,
             entropy: Vec::new(),
             modules: Vec::new(),
@@ -45,7 +45,7 @@ pub(crate) fn plain() -> Plan {
             seccomp: Vec::new(),
             closing: Vec::new(),
         },
-        supplies: Supplies::default(),
+        host_settings: HostSettings::default(),
         steps: Vec::new(),
         artifacts: Vec::new(),
         build_date: 0,

@@ -9,7 +9,7 @@ use std::{
 };
 
 use kiln::cache::{
-    Request, Strength, Wanted, held, named, private, prune, renew, sweep, sweep_private, would_prune,
+    LockMode, Request, Wanted, held, named, private, prune, renew, sweep, sweep_private, would_prune,
 };
 use kiln_protocol::Access;
 
@@ -204,7 +204,7 @@ fn of_caches_that_are_gone_nothing_is_kept() {
     let lease = |directory: &Path| {
         let request = Request {
             directory: directory.to_owned(),
-            strength: Strength::Exclusive,
+            lock_mode: LockMode::Exclusive,
             who: "a test".into(),
             limit: Duration::ZERO,
         };

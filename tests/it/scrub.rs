@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use kiln::cache::{Lease, Strength, sweep, verify};
+use kiln::cache::{Lease, LockMode, sweep, verify};
 use nix::{
     sys::stat::{Mode, SFlag, makedev, mknod},
     unistd::geteuid,
@@ -199,7 +199,7 @@ fn what_a_killed_build_left_the_next_lease_mends_whatever_it_is_for() {
         }),
     ];
     for (what, happen) in damage {
-        for strength in [Strength::Shared, Strength::Exclusive] {
+        for lock_mode in [LockMode::Shared, LockMode::Exclusive] {
             let Some(bench) = bench() else { return };
             killed(&bench);
             happen(&bench);
@@ -211,7 +211,7 @@ fn what_a_killed_build_left_the_next_lease_mends_whatever_it_is_for() {
             }
             let mut lease: Option<Lease> = None;
             eventually(|| {
-                lease = bench.try_lease(strength);
+                lease = bench.try_lease(lock_mode);
                 lease.is_some() && writers(&bench).is_empty()
             });
             is_scrubbed(&bench);
@@ -249,7 +249,7 @@ fn beside_another_writer_rights_go_at_once_and_owners_with_the_last() {
     });
     assert_eq!(mode(&program), 0o755);
     drop(other);
-    eventually(|| bench.try_lease(Strength::Exclusive).is_some() && writers(&bench).is_empty());
+    eventually(|| bench.try_lease(LockMode::Exclusive).is_some() && writers(&bench).is_empty());
 }
 
 #[test]

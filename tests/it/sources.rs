@@ -11,7 +11,7 @@ use std::{
 };
 
 use kiln::{
-    cache::{Lease, Request, Strength},
+    cache::{Lease, LockMode, Request},
     home::Home,
 };
 
@@ -225,9 +225,9 @@ fn a_cache_that_a_build_has_alone_is_waited_for() {
     let (cache, home) = (directory.path().join("melange-cache"), Home::at(directory.path().join("home")));
     fs::create_dir(&cache).unwrap();
     build_file(directory.path(), "pipeline:\n- runs: true\n");
-    let request = |strength| Request {
+    let request = |lock_mode| Request {
         directory: fs::canonicalize(&cache).unwrap(),
-        strength,
+        lock_mode,
         who: "hello, mode rw".into(),
         limit: Duration::ZERO,
     };
@@ -239,7 +239,7 @@ fn a_cache_that_a_build_has_alone_is_waited_for() {
             .output()
             .unwrap()
     };
-    let lease = Lease::try_acquire(&home, &request(Strength::Exclusive)).unwrap().unwrap();
+    let lease = Lease::try_acquire(&home, &request(LockMode::Exclusive)).unwrap().unwrap();
     let output = update();
     assert_eq!(output.status.code(), Some(6), "{}", said(&output));
     assert!(said(&output).contains("(hello, mode rw)"), "{}", said(&output));
@@ -247,7 +247,7 @@ fn a_cache_that_a_build_has_alone_is_waited_for() {
     let mut lease = None;
     // A child that another test is just starting has this process's locks until its program runs.
     eventually(|| {
-        lease = Lease::try_acquire(&home, &request(Strength::Shared)).unwrap();
+        lease = Lease::try_acquire(&home, &request(LockMode::Shared)).unwrap();
         lease.is_some()
     });
     let output = update();
@@ -434,7 +434,7 @@ fn what_another_build_may_be_reading_is_replaced_when_it_has_ended() {
     fs::hard_link(&elsewhere, cache.join(format!(".fetch.sha256:{hash}.part"))).unwrap();
     let request = Request {
         directory: fs::canonicalize(&cache).unwrap(),
-        strength: Strength::Shared,
+        lock_mode: LockMode::Shared,
         who: "hello, mode commit".into(),
         limit: Duration::ZERO,
     };

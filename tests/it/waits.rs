@@ -5,7 +5,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use kiln::cache::Strength;
+use kiln::cache::LockMode;
 
 use crate::cache::Bench;
 
@@ -21,7 +21,7 @@ fn what_still_holds_a_cache_after_its_build_is_named_and_waited_for() {
     let bench = Bench::new();
     bench.write("pip/x", "x");
     let listed = || String::from_utf8(kiln(&bench, &["ls"]).output().unwrap().stdout).unwrap();
-    let lease = bench.try_lease(Strength::Exclusive).unwrap();
+    let lease = bench.try_lease(LockMode::Exclusive).unwrap();
     let daemons = lease.share().unwrap();
     assert!(listed().contains(&format!("pid {} (a test)", std::process::id())), "{}", listed());
     drop(lease);

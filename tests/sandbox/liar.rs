@@ -18,8 +18,8 @@ use std::{
 };
 
 use kiln_protocol::{
-    Completeness, Counted, CountedDirectory, Exhausted, ExitStatus, FromGuest, Passage, Piece, Reads, Stream,
-    ToGuest, UnclearFile, VERSION, frame,
+    Chunk, Completeness, Counted, CountedDirectory, Exhausted, ExitStatus, ForwardData, FromGuest, Reads,
+    Stream, ToGuest, UnclearFile, VERSION, frame,
 };
 use nix::{
     sys::signal::{Signal, kill},
@@ -335,7 +335,7 @@ fn single() -> Vec<Lie> {
         lie(
             "connections that are not listened for",
             Run,
-            |wire| wire.floods(&FromGuest::Opened { connection: 1, port: 22 }),
+            |wire| wire.floods(&FromGuest::Connected { connection: 1, port: 22 }),
             (4, "does not read that they are refused"),
         ),
         archive("nothing", Export, Vec::new(), (8, "cut off")),
@@ -396,7 +396,10 @@ fn forever() -> impl Iterator<Item = Lie> {
         .flat_map(|when| endless("output without an end", when, |wire| wire.floods(&output(0, 1000))));
     let nothing = endless("pieces of nothing", Export, |wire| wire.floods(&FromGuest::Data(Vec::new())));
     let strangers = endless("connections that nobody has", Run, |wire| {
-        wire.floods(&FromGuest::Passage(Passage { connection: 9, piece: Piece::Bytes(vec![1; 1000]) }))
+        wire.floods(&FromGuest::ForwardData(ForwardData {
+            connection: 9,
+            piece: Chunk::Bytes(vec![1; 1000]),
+        }))
     });
     let half = endless("half a frame", Run, |wire| {
         wire.bytes(&[100, 0, 0, 0, 1])?;

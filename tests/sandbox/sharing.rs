@@ -10,7 +10,7 @@ use std::{
 };
 
 use kiln::{
-    cache::{CARE, Lease, Request, Strength, UPDATE},
+    cache::{CARE, Lease, LockMode, Request, UPDATE},
     env::Env,
     home::Home,
 };
@@ -33,14 +33,14 @@ struct Place {
 
 impl Place {
     fn new() -> Self {
-        Self::beside(Strength::Exclusive)
+        Self::beside(LockMode::Exclusive)
     }
 
-    fn beside(strength: Strength) -> Self {
-        Self::used_by("another-1.0-r0, mode rw", strength)
+    fn beside(lock_mode: LockMode) -> Self {
+        Self::used_by("another-1.0-r0, mode rw", lock_mode)
     }
 
-    fn used_by(who: &str, strength: Strength) -> Self {
+    fn used_by(who: &str, lock_mode: LockMode) -> Self {
         let (directory, project) = project();
         let home = project.with_file_name("home");
         fs::create_dir(&home).expect("made");
@@ -52,7 +52,7 @@ impl Place {
         fs::write(project.join("file.yaml"), BUILD).expect("written");
         let request = Request {
             directory: fs::canonicalize(project.join("cache")).expect("there"),
-            strength,
+            lock_mode,
             who: who.into(),
             limit: Duration::ZERO,
         };
@@ -126,7 +126,7 @@ fn who_wants_a_directory_of_its_own_waits_for_who_is_no_build() {
         return;
     }
     for who in [CARE, UPDATE] {
-        let mut place = Place::used_by(who, Strength::Shared);
+        let mut place = Place::used_by(who, LockMode::Shared);
         let arguments = ["--cache-mode", "rw", "--cache-sharing", "private"];
         let mut kiln = place.kiln(&arguments).spawn().expect("it can be started");
         let mut said = BufReader::new(kiln.stderr.take().expect("it was piped"));
@@ -162,7 +162,7 @@ fn who_commits_waits_for_a_commit_and_is_heard_meanwhile() {
     // Long enough for the turn to be taken while it runs.
     let build = "package:\n  name: sample\n  version: 1.10\n  epoch: 3\npipeline:\n  - runs: echo kept > /var/cache/melange/kept; sleep 3\n";
     for signal in [None, Some(Signal::SIGINT), Some(Signal::SIGTERM)] {
-        let place = Place::beside(Strength::Shared);
+        let place = Place::beside(LockMode::Shared);
         fs::write(place.project.join("file.yaml"), build).expect("written");
         let mut kiln = place.kiln(&["--cache-mode", "commit"]).spawn().expect("it can be started");
         let pid = Pid::from_raw(kiln.id().try_into().expect("a process"));

@@ -7,14 +7,14 @@ use serde::{Deserialize, Serialize};
 pub struct Exhausted {
     /// What happened while it ran; `None` where nobody counts.
     pub memory: Option<MemoryEvents>,
-    /// The directories of [`super::World::written`] whose file systems take no more.
+    /// The directories of [`super::GuestConfig::written`] whose file systems take no more.
     pub full: Vec<FullDirectory>,
 }
 
 /// A directory whose file system takes no more.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FullDirectory {
-    /// As [`super::World::written`] names it.
+    /// As [`super::GuestConfig::written`] names it.
     pub path: String,
     /// What it has none of.
     pub lacks: Room,

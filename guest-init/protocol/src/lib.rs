@@ -7,15 +7,15 @@
 //! ```text
 //! host                        agent
 //!                             Hello { version }
-//! Prepare(World)          ->
+//! Prepare(GuestConfig)          ->
 //!                         <-  Ready { phases } | Failed
 //! Trust, Secrets, Relay   ->  (no answer)
 //! Run(Step)               ->
 //!                         <-  Output*, Ended { status, exhausted } | Refused
 //! Input*, Resize          ->  (a step with a pipe or a terminal; never more than the window)
 //!                         <-  Consumed*
-//!                         <-  Opened, Passage*
-//! Passage*                ->  (a connection that is relayed: at any time, until an export)
+//!                         <-  Opened, ForwardData*
+//! ForwardData*                ->  (a connection that is relayed: at any time, until an export)
 //! Cancel                  ->  (ends the running step and all it started)
 //! Export                  ->
 //!                         <-  Data*, Exported | Failed
@@ -33,7 +33,7 @@
 mod bytes;
 mod exhausted;
 pub mod frame;
-mod gift;
+mod injected;
 mod limit;
 pub mod pem;
 mod reads;
@@ -44,16 +44,16 @@ mod world;
 use serde::{Deserialize, Serialize};
 
 pub use exhausted::{Exhausted, FullDirectory, GROUP_FILES, MemoryCounter, MemoryEvents, Room};
-pub use gift::{SECRETS, Secret, Secrets, Trust};
+pub use injected::{SECRETS, Secret, Secrets, Trust};
 pub use limit::{Limit, Resource};
 pub use reads::{
     BY_HASH, Completeness, Counted, CountedDirectory, MAX_COUNTED, MAX_UNCLEAR, Reads, UnclearFile,
 };
-pub use relay::{Passage, Piece, RELAY_WINDOW, RELAYED};
+pub use relay::{Chunk, ForwardData, RELAY_WINDOW, RELAYED};
 pub use step::{ExitStatus, Stdin, Step, Stream, Terminal, User};
 pub use world::{
-    Access, BootFile, Closing, Given, Group, Held, IdRange, Identity, IfKnown, Mount, Network,
-    NetworkNamespace, PathChange, PathKind, SeccompFilter, TextFile, UserNamespace, World,
+    Access, BootFile, ChownScope, Group, GuestConfig, IdRange, Identity, IfExists, IfKnown, Mount, Network,
+    NetworkNamespace, OnExit, PathChange, PathKind, SeccompFilter, TextFile, UserNamespace,
 };
 
 /// The version of this protocol. Host and agent are built together; a mismatch means a stale initramfs.
@@ -78,7 +78,7 @@ pub const BOOT_FILE: &str = "/kiln.boot";
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToGuest {
     /// Make the world in which steps run; sent once, answered by [`FromGuest::Ready`] or [`FromGuest::Failed`].
-    Prepare(Box<World>),
+    Prepare(Box<GuestConfig>),
     /// Trust what the host trusts; before the first step, not answered.
     Trust(Trust),
     /// Write secrets to memory; before the first step, not answered.
@@ -109,7 +109,7 @@ pub enum ToGuest {
         /// Between which names hard links are kept.
         links: LinkScope,
     },
-    /// Say what steps have read of what [`World::counted`] names; answered by [`FromGuest::Reads`], when no step runs.
+    /// Say what steps have read of what [`GuestConfig::counted`] names; answered by [`FromGuest::Reads`], when no step runs.
     Reads,
     /// Send what was written to an overlay as one tar stream, in the form of [`ToGuest::Export`]: the upper directory as
     /// it is. Everything that steps have left running is ended first, so that nothing changes meanwhile.
@@ -130,12 +130,12 @@ pub enum ToGuest {
         /// As in [`ToGuest::ExportUpper`].
         target: String,
     },
-    /// End all processes, do what [`World::closing`] says, flush, and end: power off the microVM, exit in a container or sandbox.
+    /// End all processes, do what [`GuestConfig::closing`] says, flush, and end: power off the microVM, exit in a container or sandbox.
     Shutdown,
     /// Listen on these ports of loopback, and pass on what is connected; before the first step, not answered.
     Relay(Vec<u16>),
     /// What the host's end of a relayed connection sends.
-    Passage(Passage),
+    ForwardData(ForwardData),
 }
 
 /// Between which names of a file an export keeps the hard link. A name outside of it has the content once more.
@@ -212,12 +212,12 @@ pub enum FromGuest {
         why: String,
     },
     /// A process has connected to a port of [`ToGuest::Relay`].
-    Opened {
+    Connected {
         /// A number that no open connection has.
         connection: u32,
         /// The port.
         port: u16,
     },
     /// What the guest's end of a relayed connection sends.
-    Passage(Passage),
+    ForwardData(ForwardData),
 }

@@ -1,7 +1,7 @@
 //! Connections that steps make to ports of loopback and that lead, through the wire, to the same ports of the host's.
 //!
 //! ```text
-//! step -> agent (listens) -> Opened, Passage -> kiln -> the host's port
+//! step -> agent (listens) -> Opened, ForwardData -> kiln -> the host's port
 //! ```
 //!
 //! The agent names the connections. Each direction has a window of its own, so that one who does not read holds up nobody else.
@@ -10,7 +10,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// The most bytes of one connection that may be on their way in one direction, not [`Piece::Taken`] yet.
+/// The most bytes of one connection that may be on their way in one direction, not [`Chunk::Taken`] yet.
 pub const RELAY_WINDOW: usize = 256 * 1024;
 
 /// The most connections that are open at once.
@@ -18,16 +18,16 @@ pub const RELAYED: usize = 256;
 
 /// A piece of what passes through a connection, in either direction.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Passage {
+pub struct ForwardData {
     /// The number that the agent gave the connection.
     pub connection: u32,
     /// What passes.
-    pub piece: Piece,
+    pub piece: Chunk,
 }
 
 /// What passes through a connection.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Piece {
+pub enum Chunk {
     /// Bytes, at most [`crate::frame::MAX_DATA`] of them; none: no more come in this direction.
     Bytes(#[serde(with = "crate::bytes")] Vec<u8>),
     /// So many bytes of the other side's have been handed on: the window is open for as many more.
@@ -37,13 +37,13 @@ pub enum Piece {
 }
 
 /// Without what passes: a request to a proxy holds its password.
-impl fmt::Debug for Passage {
+impl fmt::Debug for ForwardData {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { connection, piece } = self;
         match piece {
-            Piece::Bytes(bytes) => write!(f, "Passage({connection}: {} bytes)", bytes.len()),
-            Piece::Taken(count) => write!(f, "Passage({connection}: {count} taken)"),
-            Piece::Broken => write!(f, "Passage({connection}: broken)"),
+            Chunk::Bytes(bytes) => write!(f, "ForwardData({connection}: {} bytes)", bytes.len()),
+            Chunk::Taken(count) => write!(f, "ForwardData({connection}: {count} taken)"),
+            Chunk::Broken => write!(f, "ForwardData({connection}: broken)"),
         }
     }
 }

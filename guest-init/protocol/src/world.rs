@@ -16,7 +16,7 @@ pub struct BootFile {
 /// In a microVM paths of `modules` and `mounts` are those of the initramfs until [`Mount::Root`] makes a directory the
 /// root; all that follows is seen from there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct World {
+pub struct GuestConfig {
     /// The wall clock, in nanoseconds since the epoch; `None` leaves the clock alone (containers, sandboxes).
     pub clock_ns: Option<u64>,
     /// Bytes that are mixed into the kernel's random pool and credited; empty leaves it alone.
@@ -52,7 +52,7 @@ pub struct World {
     /// What filters the system calls of the agent and of steps from then on; all of them must let a call through.
     pub seccomp: Vec<SeccompFilter>,
     /// What the agent does when all processes have ended and before it ends itself, however the conversation ended.
-    pub closing: Vec<Closing>,
+    pub closing: Vec<OnExit>,
 }
 
 /// A user namespace below the one that the agent was started in, with a mount namespace of its own: no capability that a
@@ -96,7 +96,7 @@ pub struct IdRange {
 
 /// One thing that is done at the end, in a world whose processes are gone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Closing {
+pub enum OnExit {
     /// Give everything below `path` that does not belong to (uid, gid) to it, as [`Mount::Chown`] does, but without
     /// set-id bits: nobody gets a program of that user's from a build.
     Chown {
@@ -122,7 +122,7 @@ pub enum Access {
 /// What of a tree is given to a user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Given {
+pub enum ChownScope {
     /// Everything.
     Everything,
     /// Directories alone: for root, who may read and write every file. In an overlay a file with another owner is a copy.
@@ -145,7 +145,7 @@ pub enum Mount {
         gid: u32,
     },
     /// A directory, if nothing is there: the parents that are missing are made like it. What is there stays as it is.
-    Missing {
+    EnsureDir {
         /// Where.
         path: String,
         /// Permission bits of what is made.
@@ -215,7 +215,7 @@ pub enum Mount {
         paths: Vec<String>,
     },
     /// An empty directory that cannot be written, over the directory at `path`, if there is one.
-    Cover {
+    MaskPath {
         /// Where.
         path: String,
     },
@@ -236,7 +236,7 @@ pub enum Mount {
         /// Group.
         gid: u32,
         /// What of it.
-        given: Given,
+        given: ChownScope,
     },
     /// Mount /proc, /sys, /dev (with pts, shm, mqueue, fd links), /run and /tmp below `path`, then make `path` the
     /// root (move and chroot, as `switch_root` does); the initramfs is emptied.
@@ -362,14 +362,14 @@ pub struct TextFile {
     /// What it shall hold.
     pub text: String,
     /// What becomes of what it holds.
-    pub held: Held,
+    pub held: IfExists,
     /// Permission bits.
     pub mode: u32,
 }
 
 /// What becomes of the content that a file has already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Held {
+pub enum IfExists {
     /// It goes.
     Goes,
     /// It stays, and the new one comes after it.

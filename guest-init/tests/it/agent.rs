@@ -6,7 +6,7 @@ use std::{
 };
 
 use kiln_protocol::{
-    ExitStatus, FromGuest, Stdin, Step, Stream, ToGuest, User, VERSION, World,
+    ExitStatus, FromGuest, GuestConfig, Stdin, Step, Stream, ToGuest, User, VERSION,
     frame::{Decoder, MAX_FRAME, MAX_REQUEST, encode},
 };
 
@@ -71,13 +71,13 @@ impl Agent {
     }
 
     /// One that is PID 1 of namespaces of its own, where that [can be](can_be_alone).
-    pub(crate) fn start_alone(world: World) -> Self {
+    pub(crate) fn start_alone(world: GuestConfig) -> Self {
         let mut command = Command::new("unshare");
         Self::in_world(command.args(ALONE).arg(env!("CARGO_BIN_EXE_guest-init")), world)
     }
 
     /// One that this command starts, in this world.
-    pub(crate) fn in_world(command: &mut Command, world: World) -> Self {
+    pub(crate) fn in_world(command: &mut Command, world: GuestConfig) -> Self {
         let mut agent = Self::unprepared(command);
         agent.send(&ToGuest::Prepare(world.into()));
         let ready = agent.hear();
@@ -150,7 +150,7 @@ impl Agent {
 
 impl Drop for Agent {
     fn drop(&mut self) {
-        // Closing the channel ends the agent.
+        // OnExit the channel ends the agent.
         self.input = None;
         // Best effort: a test that fails must not fail twice.
         drop(self.child.wait());
@@ -172,8 +172,8 @@ pub(crate) fn sh(index: u32, script: &str) -> Step {
 }
 
 /// A world in which nothing is made.
-pub(crate) fn empty_world() -> World {
-    World {
+pub(crate) fn empty_world() -> GuestConfig {
+    GuestConfig {
         clock_ns: None,
         entropy: Vec::new(),
         modules: Vec::new(),

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use kiln_protocol::{NetworkNamespace, SeccompFilter, UserNamespace, World};
+use kiln_protocol::{GuestConfig, NetworkNamespace, SeccompFilter, UserNamespace};
 
 use crate::agent::{Agent, empty_world, is_root, skip};
 
@@ -41,7 +41,7 @@ fn a_user_namespace_gives_root_other_ids_and_no_right_over_what_was_mounted() {
     }
     for first in [0, 1 << 31] {
         let user_namespace = Some(UserNamespace { first, network: NetworkNamespace::New });
-        let mut agent = Agent::start_alone(World { user_namespace, ..empty_world() });
+        let mut agent = Agent::start_alone(GuestConfig { user_namespace, ..empty_world() });
         let seen = agent.output_of(
             "id -u; awk '{print $2}' /proc/self/uid_map; ls /sys/class/net >/dev/null; \
              cat /proc/net/dev | grep -c :; umount /proc 2>/dev/null || echo locked; \
@@ -66,7 +66,7 @@ fn a_filter_holds_for_every_step() {
         return skip("a filter needs root, and the test x86_64");
     }
     let seccomp = vec![SeccompFilter { program }];
-    let mut agent = Agent::start_alone(World { seccomp, ..empty_world() });
+    let mut agent = Agent::start_alone(GuestConfig { seccomp, ..empty_world() });
     for _ in 0..2 {
         assert_eq!(agent.output_of("uname 2>/dev/null || echo refused; echo on"), "refused\non\n");
     }

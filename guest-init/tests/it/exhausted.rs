@@ -3,7 +3,7 @@
 use std::fs;
 
 use kiln_protocol::{
-    Access, Exhausted, ExitStatus, FromGuest, FullDirectory, MemoryCounter, Mount, Room, ToGuest, World,
+    Access, Exhausted, ExitStatus, FromGuest, FullDirectory, GuestConfig, MemoryCounter, Mount, Room, ToGuest,
 };
 
 use crate::agent::{Agent, can_be_alone, empty_world, sh};
@@ -46,7 +46,7 @@ fn a_failed_step_is_told_which_file_systems_are_full_and_what_they_lack() {
     let mounts = vec![tmpfs(&space, "size=256k"), tmpfs(&inodes, "nr_inodes=4"), tmpfs(&room, "")];
     let written = [&space, &inodes, &room, &"/absent".to_owned()].map(Clone::clone).to_vec();
     let memory = Some(MemoryCounter::Machine);
-    let mut agent = Agent::start_alone(World { mounts, written, memory, ..empty_world() });
+    let mut agent = Agent::start_alone(GuestConfig { mounts, written, memory, ..empty_world() });
     let (status, exhausted) = end_of(&mut agent, 0, "exit 1");
     assert_eq!((status, exhausted.full), (ExitStatus::Code(1), Vec::new()));
     // How much others on this machine run out of memory is not the agent's.

@@ -3,7 +3,7 @@
 use std::{fs, os::unix::fs::symlink, process::Command, thread, time::Duration};
 
 use kiln_protocol::{
-    Access, BY_HASH, Completeness, Counted, CountedDirectory, FromGuest, Mount, Reads, ToGuest, World,
+    Access, BY_HASH, Completeness, Counted, CountedDirectory, FromGuest, GuestConfig, Mount, Reads, ToGuest,
 };
 
 use crate::agent::{Agent, can_be_alone, can_unshare, empty_world, sh};
@@ -66,7 +66,7 @@ impl Cache {
     }
 
     fn agent(&self, mounts: Vec<Mount>) -> Agent {
-        Agent::start_alone(World { mounts, counted: Some(self.target()), ..empty_world() })
+        Agent::start_alone(GuestConfig { mounts, counted: Some(self.target()), ..empty_world() })
     }
 }
 
@@ -270,7 +270,7 @@ fn who_may_not_be_told_says_so() {
     let mut command = Command::new("unshare");
     command.args(namespaces).arg(env!("CARGO_BIN_EXE_guest-init"));
     let mut agent = Agent::unprepared(&mut command);
-    let world = World { counted: Some("/".into()), ..empty_world() };
+    let world = GuestConfig { counted: Some("/".into()), ..empty_world() };
     agent.send(&ToGuest::Prepare(world.into()));
     let ready = agent.hear();
     assert!(matches!(ready, Some(FromGuest::Ready { .. })), "{ready:?}");

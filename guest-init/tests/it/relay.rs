@@ -1,6 +1,6 @@
 //! Connections to a port that is relayed.
 
-use kiln_protocol::{ExitStatus, FromGuest, Passage, Piece, RELAY_WINDOW, Step, Stream, ToGuest};
+use kiln_protocol::{Chunk, ExitStatus, ForwardData, FromGuest, RELAY_WINDOW, Step, Stream, ToGuest};
 
 use crate::agent::{Agent, can_be_alone, empty_world, sh};
 
@@ -20,8 +20,8 @@ fn bash(index: u32, script: &str) -> Step {
     Step { argv: ["/bin/bash", "-c", script].map(str::to_owned).to_vec(), ..sh(index, "") }
 }
 
-fn passage(connection: u32, piece: Piece) -> ToGuest {
-    ToGuest::Passage(Passage { connection, piece })
+fn passage(connection: u32, piece: Chunk) -> ToGuest {
+    ToGuest::ForwardData(ForwardData { connection, piece })
 }
 
 /// What was heard until the step ended and its connection had.
@@ -40,15 +40,17 @@ fn hear(agent: &mut Agent, connection: u32) -> Heard {
         match agent.hear() {
             Some(FromGuest::Output { stream: Stream::Stdout, bytes, .. }) => heard.written.extend(bytes),
             Some(FromGuest::Ended { status: ended, .. }) => status = Some(ended),
-            Some(FromGuest::Passage(Passage { connection: of, piece })) if of == connection => match piece {
-                Piece::Bytes(bytes) => {
-                    heard.ended |= bytes.is_empty();
-                    agent.send(&passage(connection, Piece::Taken(bytes.len() as u32)));
-                    heard.passed.extend(bytes);
+            Some(FromGuest::ForwardData(ForwardData { connection: of, piece })) if of == connection => {
+                match piece {
+                    Chunk::Bytes(bytes) => {
+                        heard.ended |= bytes.is_empty();
+                        agent.send(&passage(connection, Chunk::Taken(bytes.len() as u32)));
+                        heard.passed.extend(bytes);
+                    }
+                    Chunk::Taken(count) => heard.taken += count,
+                    Chunk::Broken => heard.ended = true,
                 }
-                Piece::Taken(count) => heard.taken += count,
-                Piece::Broken => heard.ended = true,
-            },
+            }
             other => panic!("{other:?}"),
         }
     }
@@ -58,7 +60,7 @@ fn hear(agent: &mut Agent, connection: u32) -> Heard {
 
 fn opened(agent: &mut Agent) -> u32 {
     match agent.hear() {
-        Some(FromGuest::Opened { connection, port: PORT }) => connection,
+        Some(FromGuest::Connected { connection, port: PORT }) => connection,
         other => panic!("{other:?}"),
     }
 }
@@ -68,8 +70,8 @@ fn both_directions_pass_and_end() {
     let Some(mut agent) = agent() else { return };
     agent.send(&ToGuest::Run(bash(1, "exec 3<>/dev/tcp/127.0.0.1/3128; echo hello >&3; cat <&3")));
     let connection = opened(&mut agent);
-    agent.send(&passage(connection, Piece::Bytes(b"world\n".to_vec())));
-    agent.send(&passage(connection, Piece::Bytes(Vec::new())));
+    agent.send(&passage(connection, Chunk::Bytes(b"world\n".to_vec())));
+    agent.send(&passage(connection, Chunk::Bytes(Vec::new())));
     let Heard { written, passed, taken, .. } = hear(&mut agent, connection);
     assert_eq!(
         (written.as_slice(), passed.as_slice(), taken),
@@ -88,12 +90,14 @@ fn no_more_than_a_window_leaves_before_it_was_taken() {
     let mut untaken = 0;
     while untaken < RELAY_WINDOW {
         match agent.hear() {
-            Some(FromGuest::Passage(Passage { piece: Piece::Bytes(bytes), .. })) => untaken += bytes.len(),
+            Some(FromGuest::ForwardData(ForwardData { piece: Chunk::Bytes(bytes), .. })) => {
+                untaken += bytes.len()
+            }
             other => panic!("{other:?}"),
         }
     }
     // The kernel holds some of the rest; the agent goes on only when it is told.
-    agent.send(&passage(connection, Piece::Taken(untaken as u32)));
+    agent.send(&passage(connection, Chunk::Taken(untaken as u32)));
     let heard = hear(&mut agent, connection);
     assert_eq!((untaken, untaken + heard.passed.len()), (RELAY_WINDOW, count));
 }
@@ -103,7 +107,7 @@ fn what_the_host_breaks_ends_in_the_step() {
     let Some(mut agent) = agent() else { return };
     agent.send(&ToGuest::Run(bash(1, "exec 3<>/dev/tcp/127.0.0.1/3128; cat <&3; echo over")));
     let connection = opened(&mut agent);
-    agent.send(&passage(connection, Piece::Broken));
+    agent.send(&passage(connection, Chunk::Broken));
     match (agent.hear(), agent.hear()) {
         (Some(FromGuest::Output { bytes, .. }), Some(FromGuest::Ended { .. })) => {
             assert_eq!(bytes, b"over\n")

@@ -1,6 +1,6 @@
 //! What was written to an overlay, as the host gets it: from a directory that no path leads to any more.
 
-use kiln_protocol::{Access, ExitStatus, FromGuest, LINKED, Mount, SIZE, ToGuest, World};
+use kiln_protocol::{Access, ExitStatus, FromGuest, GuestConfig, LINKED, Mount, SIZE, ToGuest};
 use tar::EntryType;
 
 use crate::{
@@ -42,7 +42,7 @@ impl Cache {
             options: String::new(),
             access: Access::ReadOnly,
         };
-        let world = World { mounts: vec![overlay, hidden], ..empty_world() };
+        let world = GuestConfig { mounts: vec![overlay, hidden], ..empty_world() };
         let (agent, name) = (Agent::start_alone(world), target.path().to_string_lossy().into_owned());
         Self { agent, target: name, _target: target, _scratch: scratch }
     }

@@ -1,8 +1,8 @@
 //! What `Prepare` makes, in namespaces of its own.
 
 use kiln_protocol::{
-    Access, FromGuest, Given, Group, Held, Identity, IfKnown, Limit, Mount, Resource, TextFile, ToGuest,
-    User, World,
+    Access, ChownScope, FromGuest, Group, GuestConfig, Identity, IfExists, IfKnown, Limit, Mount, Resource,
+    TextFile, ToGuest, User,
 };
 
 use crate::agent::{Agent, can_be_alone, can_unshare, empty_world, is_root, sh, skip};
@@ -22,7 +22,7 @@ fn a_world_is_made_in_the_order_of_its_fields() {
     std::fs::write(scratch.path().join("lower/file"), "below").expect("written");
     let target = path(&scratch, "merged");
     let etc = path(&scratch, "etc");
-    let world = World {
+    let world = GuestConfig {
         mounts: vec![
             Mount::Overlay {
                 lower: vec![path(&scratch, "lower")],
@@ -47,9 +47,9 @@ fn a_world_is_made_in_the_order_of_its_fields() {
                 target: format!("{target}/ro"),
                 access: Access::ReadOnly,
             },
-            Mount::Chown { path: format!("{target}/a"), uid: 8, gid: 9, given: Given::Everything },
+            Mount::Chown { path: format!("{target}/a"), uid: 8, gid: 9, given: ChownScope::Everything },
             Mount::Symlink { path: format!("{target}/a/c"), target: "file".into() },
-            Mount::Chown { path: format!("{target}/a"), uid: 10, gid: 11, given: Given::Directories },
+            Mount::Chown { path: format!("{target}/a"), uid: 10, gid: 11, given: ChownScope::Directories },
         ],
         hostname: Some("kiln-test".into()),
         groups: vec![Group {
@@ -68,7 +68,7 @@ fn a_world_is_made_in_the_order_of_its_fields() {
         files: vec![TextFile {
             path: "/etc/a/hosts".into(),
             text: "127.0.0.1 localhost\n".into(),
-            held: Held::Goes,
+            held: IfExists::Goes,
             mode: 0o640,
         }],
         capabilities: Some(vec![0, 5]),
@@ -93,7 +93,7 @@ CapBnd:\t0000000000000021\nthe loopback is up\n";
 /// An agent whose world has these limits and nothing else.
 fn limited(command: &mut std::process::Command, limits: Vec<Limit>) -> Agent {
     let mut agent = Agent::unprepared(command);
-    agent.send(&ToGuest::Prepare(World { limits, ..empty_world() }.into()));
+    agent.send(&ToGuest::Prepare(GuestConfig { limits, ..empty_world() }.into()));
     assert!(matches!(agent.hear(), Some(FromGuest::Ready { .. })));
     agent
 }
@@ -144,7 +144,7 @@ fn an_error_says_what_was_done_to_what() {
         options: "trans=virtio".into(),
         access: Access::ReadOnly,
     };
-    agent.send(&ToGuest::Prepare(World { mounts: vec![mount], ..empty_world() }.into()));
+    agent.send(&ToGuest::Prepare(GuestConfig { mounts: vec![mount], ..empty_world() }.into()));
     let why = format!("mount {target}: mount no-such-fs cache (trans=virtio): ENODEV: No such device");
     assert_eq!(agent.hear(), Some(FromGuest::Failed { why }));
     assert_eq!(agent.hear(), None);

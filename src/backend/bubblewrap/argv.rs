@@ -27,7 +27,7 @@ pub fn argv(plan: &Plan, files: Files<'_>) -> Vec<OsString> {
         user_namespace(*ids, plan.owner.ids()).into_iter().map(OsString::from).collect();
     line.push(files.bwrap.into());
     // A mount namespace there is in any case. One of the network the agent makes for `--network off`, before any step, in the user
-    // namespace of steps (`World::user_namespace`): in bwrap's their capabilities would not count.
+    // namespace of steps (`GuestConfig::user_namespace`): in bwrap's their capabilities would not count.
     for switch in ["--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"] {
         line.push(switch.into());
     }
@@ -44,7 +44,7 @@ pub fn argv(plan: &Plan, files: Files<'_>) -> Vec<OsString> {
         let switch = match writes {
             Writes::Through => "--bind",
             // The agent lays overlays over what it only reads.
-            Writes::Refused | Writes::RefusedAbove(_) | Writes::Overlaid(_) => "--ro-bind",
+            Writes::Refused | Writes::ReadOnlyOverlay(_) | Writes::Overlaid(_) => "--ro-bind",
         };
         line.extend([OsString::from(switch), path(source, files).into(), target.into()]);
     }

@@ -5,7 +5,7 @@
 //! its control groups, which [`Scratch`] and [`Groups`] remove, the reaper where kiln was killed, the next start after a power cut.
 
 mod argv;
-mod group;
+mod cgroup;
 pub mod probe;
 mod sandbox;
 mod scratch;
@@ -15,11 +15,11 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 
 pub use argv::{Files, argv};
-pub use group::Groups;
+pub use cgroup::Groups;
 pub use scratch::Scratch;
 
 use self::sandbox::Sandboxed;
-use super::{Eventually, Launched, Runner};
+use super::{BoxFuture, Launched, Runner};
 use crate::{
     image::Tree,
     plan::Plan,
@@ -80,11 +80,11 @@ impl Bubblewrap<'_> {
 }
 
 impl Runner for Bubblewrap<'_> {
-    fn launch<'a>(&'a mut self, plan: &'a Plan) -> Eventually<'a, Result<Launched>> {
+    fn launch<'a>(&'a mut self, plan: &'a Plan) -> BoxFuture<'a, Result<Launched>> {
         Box::pin(async move { self.start(plan) })
     }
 
-    fn clean(&mut self) -> Eventually<'_, Result<()>> {
+    fn clean(&mut self) -> BoxFuture<'_, Result<()>> {
         Box::pin(async move {
             self.ended_for_memory = self.groups.memory().read().map_or(0, |events| events.oom_kills);
             self.scratch_full = self.scratch.is_full();

@@ -61,7 +61,7 @@ pub async fn find(env: &Env, spawner: &Spawner, host: &Host, directories: &[&Pat
     }
     let mut said = String::new();
     // A range that newuidmap refuses is none.
-    for ids in [Ids::Range, Ids::Sole].into_iter().skip(usize::from(!has_range(host))) {
+    for ids in [Ids::Range, Ids::SingleUid].into_iter().skip(usize::from(!has_range(host))) {
         let mut trial = prefix(ids, (0, 0));
         trial.push("true".into());
         said = match spawner.output(Command::new(trial[0].clone()).args(&trial[1..]), ANSWER).await {

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use kiln_protocol::MemoryEvents;
 
-use super::group::Memory;
+use super::cgroup::Memory;
 use crate::{
-    backend::{Ended, Eventually, Machine},
+    backend::{BoxFuture, Ended, Machine},
     process::{Child, Tail},
 };
 
@@ -36,7 +36,7 @@ impl Sandboxed {
 }
 
 impl Machine for Sandboxed {
-    fn ended(&mut self) -> Eventually<'_, Ended> {
+    fn ended(&mut self) -> BoxFuture<'_, Ended> {
         Box::pin(self.end())
     }
 
@@ -44,7 +44,7 @@ impl Machine for Sandboxed {
         self.bwrap.kill();
     }
 
-    fn gone(&mut self) -> Eventually<'_, ()> {
+    fn gone(&mut self) -> BoxFuture<'_, ()> {
         Box::pin(self.bwrap.gone())
     }
 

@@ -14,7 +14,7 @@ use super::{
     reads::{Counted, Listener},
 };
 use crate::{
-    backend::{Ended, Eventually, Machine},
+    backend::{BoxFuture, Ended, Machine},
     process::{Child, ExitStatus, Tail},
 };
 
@@ -68,7 +68,7 @@ fn is_of_another_namespace(line: &str) -> bool {
 }
 
 impl Machine for Container {
-    fn ended(&mut self) -> Eventually<'_, Ended> {
+    fn ended(&mut self) -> BoxFuture<'_, Ended> {
         Box::pin(self.end())
     }
 
@@ -76,7 +76,7 @@ impl Machine for Container {
     fn kill(&mut self) {}
 
     /// The container is waited for when it is removed.
-    fn gone(&mut self) -> Eventually<'_, ()> {
+    fn gone(&mut self) -> BoxFuture<'_, ()> {
         Box::pin(async {})
     }
 
@@ -88,13 +88,13 @@ impl Machine for Container {
         Some(&self.root)
     }
 
-    fn listen(&mut self) -> Eventually<'_, ()> {
+    fn listen(&mut self) -> BoxFuture<'_, ()> {
         Box::pin(async {
             self.listener = Some(Listener::begin(&self.api, &self.name, &self.counted).await);
         })
     }
 
-    fn reads(&mut self) -> Eventually<'_, Option<Reads>> {
+    fn reads(&mut self) -> BoxFuture<'_, Option<Reads>> {
         let listener = self.listener.take();
         Box::pin(async {
             match listener {

@@ -10,16 +10,16 @@
 
 mod api;
 mod argv;
+mod bind_fds;
 mod container;
+mod daemon_mntns;
 mod fingerprints;
 mod image;
-mod layer;
 mod mounts;
-mod opened;
 pub mod probe;
 mod reads;
 mod sweep;
-mod view;
+mod whiteouts;
 
 use std::{
     os::fd::AsFd,
@@ -36,13 +36,13 @@ pub use image::prune;
 
 use self::{
     api::{Api, Kind, Removal},
+    bind_fds::BindFds,
     container::{Attached, Container},
-    opened::Opened,
+    daemon_mntns::View,
     reads::Counted,
     sweep::Patience,
-    view::View,
 };
-use super::{Eventually, Launched, Runner};
+use super::{BoxFuture, Launched, Runner};
 use crate::{
     event::Sink,
     image::Image,
@@ -65,7 +65,7 @@ pub struct Docker<'a> {
     image: String,
     agent: PathBuf,
     run_dir: PathBuf,
-    opened: Opened,
+    opened: BindFds,
     volumes: Vec<String>,
     run: Option<Attached>,
     /// The command's stdout once more: it must not break when the conversation ends.
@@ -111,7 +111,7 @@ impl<'a> Docker<'a> {
             image,
             agent,
             run_dir,
-            opened: Opened::default(),
+            opened: BindFds::default(),
             volumes: Vec::new(),
             run: None,
             rest: None,
@@ -131,16 +131,17 @@ impl<'a> Docker<'a> {
 
     fn start(&mut self, plan: &Plan) -> Result<Launched> {
         for (at, bind) in argv::binds(plan) {
-            let (Writes::Overlaid(Overlay { layer, .. }) | Writes::RefusedAbove(layer)) = &bind.writes else {
+            let (Writes::Overlaid(Overlay { layer, .. }) | Writes::ReadOnlyOverlay(layer)) = &bind.writes
+            else {
                 continue;
             };
             if let (BindSource::Directory(directory), false) = (&bind.source, layer.is_empty()) {
-                layer::make(&self.files().layer(at), directory, layer)?;
+                whiteouts::make(&self.files().layer(at), directory, layer)?;
             }
         }
         let view = View::of(&self.cli.api.endpoint)?;
         self.paths(plan).try_for_each(|path| view.check(path))?;
-        self.opened = Opened::of(plan, &self.run_dir.join(EMPTY), &view)?;
+        self.opened = BindFds::of(plan, &self.run_dir.join(EMPTY), &view)?;
         self.volumes = mounts::volumes(plan, self.files());
         let mut line = argv(plan, self.files()).into_iter();
         let command = Command::new(line.next().context("the command line is empty")?).args(line);
@@ -210,7 +211,7 @@ async fn drain(rest: Option<Receiver>) {
 }
 
 impl Runner for Docker<'_> {
-    fn launch<'a>(&'a mut self, plan: &'a Plan) -> Eventually<'a, Result<Launched>> {
+    fn launch<'a>(&'a mut self, plan: &'a Plan) -> BoxFuture<'a, Result<Launched>> {
         Box::pin(async move { self.start(plan) })
     }
 
@@ -221,7 +222,7 @@ impl Runner for Docker<'_> {
             .collect()
     }
 
-    fn clean(&mut self) -> Eventually<'_, Result<()>> {
+    fn clean(&mut self) -> BoxFuture<'_, Result<()>> {
         Box::pin(self.remove())
     }
 }

@@ -54,7 +54,7 @@ pub(super) fn of(files: Files<'_>, at: usize, bind: &Bind) -> Vec<OsString> {
             vec![csv(bind.into_iter().chain([plain("readonly")]))]
         }
         // Without an upper directory it cannot be written.
-        Writes::RefusedAbove(layer) => {
+        Writes::ReadOnlyOverlay(layer) => {
             vec![local(files, "overlay", "overlay", &lower(files, at, layer, source), target)]
         }
         Writes::Overlaid(overlay) => overlaid(files, at, overlay, source, target),

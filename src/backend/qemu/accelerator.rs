@@ -20,7 +20,7 @@ use super::probe::Qemu;
 use crate::{
     exit::{Code, Failure, code_of},
     home::Home,
-    plan::{Accelerator, AcceleratorWish},
+    plan::{Accelerator, AcceleratorOption},
     process::{Command, ExitStatus, Output, Spawner},
 };
 
@@ -54,18 +54,18 @@ impl Verdict {
 
 /// Chooses. `vmlinux` is an uncompressed kernel with a PVH entry, as builds boot it.
 pub async fn choose(
-    wish: AcceleratorWish,
+    wish: AcceleratorOption,
     home: &Home,
     spawner: &Spawner,
     qemu: &Qemu,
     vmlinux: &Path,
 ) -> Result<Verdict> {
-    if wish == AcceleratorWish::Tcg {
+    if wish == AcceleratorOption::Tcg {
         return Ok(Verdict::tcg("--accel tcg"));
     }
     let verdict = kept_or_probed(home, spawner, qemu, vmlinux).await?;
     match (wish, &verdict.why) {
-        (AcceleratorWish::Kvm, Some(why)) => Err(Failure::host(
+        (AcceleratorOption::Kvm, Some(why)) => Err(Failure::host(
             format!("--accel kvm cannot be had: {why}"),
             "Leave --accel out, and builds run under TCG: slower, with the same results.",
         )

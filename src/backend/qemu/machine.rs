@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use super::monitor::Monitor;
 use crate::{
-    backend::{Ended, Eventually, Machine},
+    backend::{BoxFuture, Ended, Machine},
     process::{Child, ExitStatus, Tail},
     share::spawned::Server,
 };
@@ -88,7 +88,7 @@ fn way_out(status: ExitStatus) -> Option<String> {
 }
 
 impl Machine for Microvm {
-    fn ended(&mut self) -> Eventually<'_, Ended> {
+    fn ended(&mut self) -> BoxFuture<'_, Ended> {
         Box::pin(self.first_end())
     }
 
@@ -99,7 +99,7 @@ impl Machine for Microvm {
         }
     }
 
-    fn gone(&mut self) -> Eventually<'_, ()> {
+    fn gone(&mut self) -> BoxFuture<'_, ()> {
         Box::pin(async {
             self.qemu.gone().await;
             if let Some(server) = &mut self.cache {

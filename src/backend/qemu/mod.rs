@@ -26,7 +26,7 @@ use tokio::net::UnixStream;
 pub use argv::{Files, argv};
 
 use self::{argv::fd, machine::Microvm, monitor::Monitor, packet_filter::PacketFilter};
-use super::{Eventually, Launched, Runner};
+use super::{BoxFuture, Launched, Runner};
 use crate::{
     logfile::LogFile,
     plan::{self, Network, Plan, Platform},
@@ -114,7 +114,7 @@ impl Qemu<'_> {
 }
 
 impl Runner for Qemu<'_> {
-    fn launch<'a>(&'a mut self, plan: &'a Plan) -> Eventually<'a, Result<Launched>> {
+    fn launch<'a>(&'a mut self, plan: &'a Plan) -> BoxFuture<'a, Result<Launched>> {
         Box::pin(async move { self.start(plan) })
     }
 }

@@ -14,7 +14,7 @@ use crate::{
     home::Home,
     host::Host,
     image::{Feature, Kernel, initramfs},
-    plan::{self, AcceleratorWish, Plan, PlatformFacts, VirtiofsWish, Wishes},
+    plan::{self, AcceleratorOption, BuildOptions, Plan, PlatformFacts, VirtiofsOption},
     process::Spawner,
     share::virtiofsd::{self, Service, Virtiofsd},
 };
@@ -36,7 +36,7 @@ pub(super) struct Found {
 
 /// Looks for what a microVM needs in any case.
 pub(super) async fn find(
-    accelerator: AcceleratorWish,
+    accelerator: AcceleratorOption,
     tools: &Tools<'_>,
     host: &Host,
     sink: &mut dyn Sink,
@@ -51,8 +51,8 @@ pub(super) async fn find(
 
 impl Found {
     /// As the plan takes it.
-    pub(super) fn facts(&self, wishes: &Wishes) -> PlatformFacts {
-        let modules = self.kernel.modules.load_order(&features(wishes));
+    pub(super) fn facts(&self, options: &BuildOptions) -> PlatformFacts {
+        let modules = self.kernel.modules.load_order(&features(options));
         PlatformFacts::Qemu {
             accelerator: self.accelerator.accelerator,
             modules: modules.iter().map(|module| module.guest_path()).collect(),
@@ -93,17 +93,17 @@ async fn virtiofsd(
 }
 
 /// What the world of this plan needs of the kernel, in the order in which the agent uses it.
-fn features(wishes: &Wishes) -> Vec<Feature> {
+fn features(options: &BuildOptions) -> Vec<Feature> {
     let mut features =
         vec![Feature::Channel, Feature::Rng, Feature::Block, Feature::Erofs, Feature::Ext4, Feature::Overlay];
-    if wishes.network == plan::Network::On {
+    if options.network == plan::Network::On {
         features.push(Feature::Net);
     }
-    let cache_by_9p = wishes.cache_dir.is_some() && wishes.virtiofs == VirtiofsWish::Off;
-    if wishes.source.is_some() || cache_by_9p {
+    let cache_by_9p = options.cache_dir.is_some() && options.virtiofs == VirtiofsOption::Off;
+    if options.source.is_some() || cache_by_9p {
         features.push(Feature::NineP);
     }
-    if wishes.cache_dir.is_some() && wishes.virtiofs == VirtiofsWish::Spawned {
+    if options.cache_dir.is_some() && options.virtiofs == VirtiofsOption::Spawned {
         features.push(Feature::Virtiofs);
     }
     features

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::Entry;
 use crate::{
-    cache::place::{Place, shown},
+    cache::dir::{BeneathDir, shown},
     event::base64,
 };
 
@@ -24,7 +24,7 @@ struct Line {
 }
 
 /// Makes one entry of each content and what names it.
-pub(super) fn join(cache: &Place, entries: Vec<Entry>) -> Result<Vec<Entry>> {
+pub(super) fn join(cache: &BeneathDir, entries: Vec<Entry>) -> Result<Vec<Entry>> {
     let mut contents: HashMap<String, usize> = HashMap::new();
     for (at, entry) in entries.iter().enumerate() {
         contents.extend(entry.paths.iter().filter_map(|path| integrity(path)).map(|name| (name, at)));
@@ -71,7 +71,7 @@ impl Groups {
     }
 }
 
-/// What an index calls the content at a path (Subresource Integrity: `sha512-` and base64).
+/// FileType an index calls the content at a path (Subresource Integrity: `sha512-` and base64).
 fn integrity(path: &[u8]) -> Option<String> {
     let (algorithm, hex) = std::str::from_utf8(path).ok()?.strip_prefix(CONTENT)?.split_once('/')?;
     let hex = hex.replace('/', "");
@@ -81,7 +81,7 @@ fn integrity(path: &[u8]) -> Option<String> {
 }
 
 /// The contents that a bucket names.
-fn named(cache: &Place, path: &[u8]) -> Result<Vec<String>> {
+fn named(cache: &BeneathDir, path: &[u8]) -> Result<Vec<String>> {
     let Some(file) = cache.file_unused(path)? else { return Ok(Vec::new()) };
     let mut bytes = Vec::new();
     file.take(MOST).read_to_end(&mut bytes)?;

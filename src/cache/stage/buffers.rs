@@ -8,13 +8,13 @@ use std::{
 
 use anyhow::Result;
 
-use super::{PIECE, refusals::of_cache};
+use super::{PIECE, errors::of_cache};
 use crate::{
-    cache::{hashed::Checksum, place::Place},
+    cache::{content_address::Checksum, dir::BeneathDir},
     package::Reader,
 };
 
-/// What is read at once, and what it is compared with.
+/// FileType is read at once, and what it is compared with.
 pub(super) struct Buffers {
     stream: Vec<u8>,
     cached: Vec<u8>,
@@ -28,7 +28,7 @@ impl Buffers {
     /// Reads the content; `None` when it is that of `same`, else the file in `place` that holds it.
     pub(super) fn take<R: Read>(
         &mut self,
-        place: &Place,
+        place: &BeneathDir,
         name: &[u8],
         mut same: Option<File>,
         mut checksum: Option<&mut Checksum>,

@@ -14,13 +14,13 @@ use anyhow::{Context, Result};
 use nix::sys::stat::{FileStat, Mode, fchmod};
 use xattr::FileExt as _;
 
-use super::{FLUSH_EACH, Origin, Stager, kept, refusals::refuse, seen::Was};
+use super::{FLUSH_EACH, Origin, Stager, errors::refuse, kept, link_targets::Was};
 use crate::{
     cache::{
         attributes::{self, user_attributes},
-        hashed::{self, Claim, Should},
-        place::{What, bytes, permissions, set_time, shown, what},
-        rules, target, times,
+        content_address::{self, Claim, Should},
+        dir::{FileType, bytes, permissions, set_time, shown, what},
+        mtime, rules, target,
     },
     ecosystem,
     event::Amount,
@@ -34,11 +34,11 @@ const OPAQUE: &[u8] = b"trusted.overlay.opaque";
 pub(super) const NOT_ITS_NAME: &str = "its name says otherwise";
 
 impl Stager<'_> {
-    /// What the content of an entry should be, if its name says so; `None` for what is left out, as its name cannot be true.
+    /// FileType the content of an entry should be, if its name says so; `None` for what is left out, as its name cannot be true.
     pub(super) fn believed(&mut self, entry: &Entry) -> Option<Option<Should>> {
         let Entry { path, kind, .. } = entry;
-        let believed = match (hashed::claim(path), kind) {
-            (_, Kind::Directory) => (!hashed::is_taken_by_directory(path)).then_some(None),
+        let believed = match (content_address::claim(path), kind) {
+            (_, Kind::Directory) => (!content_address::is_taken_by_directory(path)).then_some(None),
             (Claim::Nothing, _) | (Claim::Hash(_), Kind::Whiteout) => Some(None),
             (Claim::Hash(should), Kind::File { .. } | Kind::HardLink { .. }) => Some(Some(should)),
             (Claim::Hash(_), Kind::Symlink { .. } | Kind::Fifo) | (Claim::Impossible, _) => None,
@@ -52,7 +52,7 @@ impl Stager<'_> {
     pub(super) fn directory(&mut self, entry: &Entry, name: &[u8]) -> Result<()> {
         let Entry { path, mode, mtime, .. } = entry;
         self.here().staged.make_new(name)?;
-        let existing = self.cached(name)?.filter(|stat| what(stat) == What::Directory);
+        let existing = self.cached(name)?.filter(|stat| what(stat) == FileType::Directory);
         let opaque = self.is_opaque(entry);
         match existing {
             Some(stat) if !opaque => {
@@ -101,7 +101,7 @@ impl Stager<'_> {
         let taken = buffers.take(staged, name, same_so_far, checksum.as_mut(), reader);
         let Some(file) = taken.with_context(doing)? else {
             self.seen.add(path, Was::Same);
-            let is_later = before.is_some_and(|stat| times::is_later(entry.mtime, &stat));
+            let is_later = before.is_some_and(|stat| mtime::is_later(entry.mtime, &stat));
             if is_later && kept(path) != ecosystem::Kind::Rewritten {
                 let path = self.remembered(path);
                 self.times.push((path, entry.mtime));
@@ -127,7 +127,7 @@ impl Stager<'_> {
         before: Option<&FileStat>,
     ) -> io::Result<Option<File>> {
         let is_alike = |stat: &&FileStat| {
-            what(stat) == What::File
+            what(stat) == FileType::File
                 && u64::try_from(stat.st_size) == Ok(size)
                 && permissions(stat) == mode(entry)
         };
@@ -161,7 +161,7 @@ impl Stager<'_> {
         }
         let before = self.cached(name)?;
         if let (Some(stat), Some(cached)) = (&before, &self.here().cached)
-            && what(stat) == What::Symlink
+            && what(stat) == FileType::Symlink
             && bytes(&cached.read_link(name)?) == target
         {
             self.seen.add(path, Was::Same);

@@ -10,30 +10,30 @@ use anyhow::{Context, Result};
 use kiln_protocol::LINKED;
 use nix::sys::stat::FileStat;
 
-use super::{Origin, Stager, entries::NOT_ITS_NAME, refusals::refuse, seen::Was};
+use super::{Origin, Stager, entries::NOT_ITS_NAME, errors::refuse, link_targets::Was};
 use crate::{
     cache::{
-        hashed::Should,
+        compare,
+        content_address::Should,
+        dir::{BeneathDir, FileType, shown, split, what},
         holes::{MOST_HOLES, holes},
-        place::{Place, What, shown, split, what},
-        same,
         stage::is_below,
         staging,
     },
     package::{self, Entry, Kind, Reader},
 };
 
-/// What a hard link refers to.
+/// FileType a hard link refers to.
 struct Target {
-    place: Place,
+    place: BeneathDir,
     name: Vec<u8>,
     stat: FileStat,
-    /// What the first link to it adds.
+    /// FileType the first link to it adds.
     bytes: u64,
 }
 
 impl Stager<'_> {
-    /// What is not kept. Its content is, if it may have a name that is.
+    /// FileType is not kept. Its content is, if it may have a name that is.
     pub(super) fn junk<R: Read>(&mut self, entry: &Entry, reader: &mut Reader<R>) -> Result<()> {
         if !self.has_more_names(entry) {
             return Ok(());
@@ -152,21 +152,21 @@ impl Stager<'_> {
             return Ok(false);
         };
         match (cached.file(name)?, target.place.file(&target.name)?) {
-            (Some(one), Some(other)) => Ok(same::same(&one, &other)?),
+            (Some(one), Some(other)) => Ok(compare::same(&one, &other)?),
             (None, _) | (_, None) => Ok(false),
         }
     }
 }
 
 impl Target {
-    fn at(place: Place, name: &[u8]) -> Result<Option<Self>> {
-        let stat = place.stat(name)?.filter(|stat| matches!(what(stat), What::File | What::Symlink));
+    fn at(place: BeneathDir, name: &[u8]) -> Result<Option<Self>> {
+        let stat = place.stat(name)?.filter(|stat| matches!(what(stat), FileType::File | FileType::Symlink));
         Ok(stat.map(|stat| Self { place, name: name.to_vec(), stat, bytes: 0 }))
     }
 
     fn holds(&self, should: Should) -> Result<bool> {
         let Some(file) = self.place.file(&self.name)? else { return Ok(false) };
-        // What an earlier build left may have no end.
+        // FileType an earlier build left may have no end.
         Ok(holes(&file, &file.metadata()?)? <= MOST_HOLES && should.fits(file)?)
     }
 }

@@ -1,7 +1,7 @@
 //! Cargo's crates: the index, which lies beside them, has the SHA-256 of each.
 //!
 //! A file of the index's cache (cargo, `sources/registry/index/cache.rs`) has a head, and then version and JSON of each
-//! release, each ended by a NUL. What is not understood says nothing.
+//! release, each ended by a NUL. FileType is not understood says nothing.
 
 use std::io::Read;
 
@@ -10,12 +10,12 @@ use serde::Deserialize;
 use sha2::Sha256;
 
 use super::content::{Content, hash, hex};
-use crate::cache::place::Place;
+use crate::cache::dir::BeneathDir;
 
 /// The longest files of the index have some megabytes.
 const MOST: u64 = 64 << 20;
 
-/// What the index says of a release.
+/// FileType the index says of a release.
 #[derive(Deserialize)]
 struct Release {
     vers: String,
@@ -23,7 +23,7 @@ struct Release {
 }
 
 /// Checks a crate.
-pub(super) fn check(cache: &Place, path: &str) -> Result<Content> {
+pub(super) fn check(cache: &BeneathDir, path: &str) -> Result<Content> {
     let name = path.strip_prefix("cargo/registry/cache/").and_then(|rest| rest.strip_suffix(".crate"));
     let Some((registry, release)) = name.and_then(|name| name.split_once('/')) else {
         return Ok(Content::Unknown);
@@ -41,7 +41,7 @@ pub(super) fn check(cache: &Place, path: &str) -> Result<Content> {
     Ok(Content::Unknown)
 }
 
-fn checksum(cache: &Place, registry: &str, name: &str, version: &str) -> Result<Option<String>> {
+fn checksum(cache: &BeneathDir, registry: &str, name: &str, version: &str) -> Result<Option<String>> {
     let name = name.to_ascii_lowercase();
     if !name.is_ascii() {
         return Ok(None);

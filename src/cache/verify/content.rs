@@ -8,9 +8,9 @@ use sha2::Digest;
 
 use super::{cargo, git, go};
 use crate::cache::{
-    hashed::{self, Claim},
+    content_address::{self, Claim},
+    dir::BeneathDir,
     holes::{MOST_HOLES, holes},
-    place::Place,
 };
 
 /// In pieces of this size a file is read.
@@ -20,7 +20,7 @@ const HOLLOW: &str = "it is mostly holes, and is not read";
 /// No file that holds a checksum is longer.
 const CHECKSUM_FILE: u64 = 4096;
 
-/// What was found out about a file.
+/// FileType was found out about a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Content {
     /// Nobody says what it should be.
@@ -43,7 +43,7 @@ impl Content {
 }
 
 /// Says what of a file, whose path is given from the top of the cache.
-pub(super) fn of(cache: &Place, path: &str) -> Result<Content> {
+pub(super) fn of(cache: &BeneathDir, path: &str) -> Result<Content> {
     if is_judged(path) && is_hollow(cache, path)? {
         return Ok(Content::Wrong(HOLLOW.into()));
     }
@@ -57,7 +57,7 @@ pub(super) fn of(cache: &Place, path: &str) -> Result<Content> {
 }
 
 /// Whether a file is mostly holes, which nobody reads to their end.
-fn is_hollow(cache: &Place, path: &str) -> Result<bool> {
+fn is_hollow(cache: &BeneathDir, path: &str) -> Result<bool> {
     let Some(file) = cache.file_unused(path.as_bytes()).context("open it")? else { return Ok(false) };
     Ok(holes(&file, &file.metadata().context("look at it")?)? > MOST_HOLES)
 }
@@ -65,14 +65,14 @@ fn is_hollow(cache: &Place, path: &str) -> Result<bool> {
 /// Whether a rule below reads all of what lies there.
 fn is_judged(path: &str) -> bool {
     let below = ["m2repository/", "cargo/registry/cache/"];
-    hashed::claim(path.as_bytes()) != Claim::Nothing
+    content_address::claim(path.as_bytes()) != Claim::Nothing
         || below.iter().any(|directory| path.starts_with(directory))
         || git::is_below_objects(path)
 }
 
-/// What bears its hash as its name.
-fn named(cache: &Place, path: &str) -> Result<Content> {
-    let right = match hashed::claim(path.as_bytes()) {
+/// FileType bears its hash as its name.
+fn named(cache: &BeneathDir, path: &str) -> Result<Content> {
+    let right = match content_address::claim(path.as_bytes()) {
         Claim::Nothing => return Ok(Content::Unknown),
         Claim::Impossible => false,
         Claim::Hash(should) => match cache.file_unused(path.as_bytes()).context("open it")? {
@@ -85,7 +85,7 @@ fn named(cache: &Place, path: &str) -> Result<Content> {
 }
 
 /// Maven keeps what the repository said beside each artifact.
-fn maven(cache: &Place, path: &str) -> Result<Content> {
+fn maven(cache: &BeneathDir, path: &str) -> Result<Content> {
     let name = path.rsplit('/').next().unwrap_or_default();
     if !path.starts_with("m2repository/") || name.ends_with(".sha1") || name.starts_with("maven-metadata") {
         return Ok(Content::Unknown);
@@ -104,7 +104,7 @@ fn maven(cache: &Place, path: &str) -> Result<Content> {
 }
 
 /// The text of a small file.
-pub(super) fn text(cache: &Place, path: &str) -> Result<Option<String>> {
+pub(super) fn text(cache: &BeneathDir, path: &str) -> Result<Option<String>> {
     let Some(file) = cache.file_unused(path.as_bytes()).context("open it")? else { return Ok(None) };
     let mut text = Vec::new();
     file.take(CHECKSUM_FILE).read_to_end(&mut text).with_context(|| format!("read {path:?}"))?;

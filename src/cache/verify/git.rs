@@ -8,7 +8,7 @@ use sha1::Sha1;
 use sha2::Sha256;
 
 use super::content::{Content, hash, hex};
-use crate::cache::place::Place;
+use crate::cache::dir::BeneathDir;
 
 /// Where repositories lie that are entries as wholes.
 const REPOSITORIES: [&str; 5] =
@@ -19,7 +19,7 @@ const MOST_LOOSE: u64 = 4 << 30;
 const DIGITS: [usize; 2] = [40, 64];
 
 /// Checks an object or a pack.
-pub(super) fn check(cache: &Place, path: &str) -> Result<Content> {
+pub(super) fn check(cache: &BeneathDir, path: &str) -> Result<Content> {
     if !is_below_objects(path) {
         return Ok(Content::Unknown);
     }
@@ -47,7 +47,7 @@ fn is_hash(text: &str) -> bool {
     DIGITS.contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-fn loose(cache: &Place, path: &str, should: &str) -> Result<Content> {
+fn loose(cache: &BeneathDir, path: &str, should: &str) -> Result<Content> {
     let Some(file) = cache.file_unused(path.as_bytes()).context("open it")? else {
         return Ok(Content::Unknown);
     };
@@ -65,7 +65,7 @@ fn unpacked(packed: impl Read, should: &str, most: u64) -> Content {
 }
 
 /// The last bytes are the hash of those before.
-fn trailer(cache: &Place, path: &str, bytes: usize) -> Result<Content> {
+fn trailer(cache: &BeneathDir, path: &str, bytes: usize) -> Result<Content> {
     let Some(mut file) = cache.file_unused(path.as_bytes()).context("open it")? else {
         return Ok(Content::Unknown);
     };
@@ -108,7 +108,7 @@ mod tests {
     #[test]
     fn what_goes_meanwhile_is_no_fault() {
         let directory = tempfile::tempdir().expect("a directory");
-        let cache = Place::open(directory.path()).expect("opened");
+        let cache = BeneathDir::open(directory.path()).expect("opened");
         let hash = "0".repeat(40);
         for path in [
             format!("git/x/objects/00/{}", &hash[2..]),

@@ -10,8 +10,8 @@ use super::{
 };
 use crate::{
     cache::{
+        dir::{BeneathDir, FileType, join, what},
         holes::{MOST_HOLES, holes},
-        place::{Place, What, join, what},
     },
     event::base64,
 };
@@ -23,7 +23,7 @@ type Lines = Vec<(Vec<u8>, Vec<u8>)>;
 const DEEPEST: usize = 64;
 
 /// Checks the archive and the tree that a `.ziphash` is about.
-pub(super) fn check(cache: &Place, path: &str) -> Result<Content> {
+pub(super) fn check(cache: &BeneathDir, path: &str) -> Result<Content> {
     let Some(stem) = path.strip_suffix(".ziphash") else { return Ok(Content::Unknown) };
     // A cache may be Go's alone.
     let (root, inside) = match stem.strip_prefix("gomodcache/") {
@@ -46,7 +46,7 @@ pub(super) fn check(cache: &Place, path: &str) -> Result<Content> {
             Err(error) => return Ok(Content::Wrong(format!("its archive cannot be read: {error:#}"))),
         }
     }
-    // What Go marks like that it will unpack again.
+    // FileType Go marks like that it will unpack again.
     if cache.file(format!("{stem}.partial").as_bytes())?.is_some() {
         return Ok(Content::Right);
     }
@@ -93,25 +93,25 @@ fn unescaped(text: &str) -> String {
 }
 
 /// Hashes all files below; false for what no module holds.
-fn collect(place: &Place, prefix: &[u8], lines: &mut Lines, depth: usize) -> Result<bool> {
+fn collect(place: &BeneathDir, prefix: &[u8], lines: &mut Lines, depth: usize) -> Result<bool> {
     for name in place.names()? {
         let Some(stat) = place.stat(&name)? else { continue };
         let whole = join(prefix, &name);
         match what(&stat) {
-            What::Directory if depth > 0 => {
+            FileType::Directory if depth > 0 => {
                 let Some(below) = place.dir(&name)? else { continue };
                 if !collect(&below, &whole, lines, depth - 1)? {
                     return Ok(false);
                 }
             }
-            What::File => {
+            FileType::File => {
                 let Some(file) = place.file_unused(&name)? else { continue };
                 if holes(&file, &file.metadata()?)? > MOST_HOLES {
                     return Ok(false);
                 }
                 lines.push((whole, hash::<Sha256>(file)?));
             }
-            What::Directory | What::Symlink | What::Other => return Ok(false),
+            FileType::Directory | FileType::Symlink | FileType::Other => return Ok(false),
         }
     }
     Ok(true)

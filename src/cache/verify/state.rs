@@ -1,4 +1,4 @@
-//! What can be told without reading: whose a file is, what kind it is, and whether it was finished.
+//! FileType can be told without reading: whose a file is, what kind it is, and whether it was finished.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -10,16 +10,17 @@ use anyhow::Result;
 
 use crate::{
     cache::{
-        attributes, bring,
+        attributes,
+        dir::{FileType, permissions},
+        host_import,
         owners::Owners,
-        place::{What, permissions},
         scrub::SET_ID,
         walk::Found,
     },
     ecosystem,
 };
 
-/// What is wrong with something.
+/// FileType is wrong with something.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum State {
     /// A tool began it and did not finish.
@@ -42,19 +43,19 @@ pub(super) fn of(found: &Found<'_>, owners: &Owners) -> Result<Vec<State>> {
     if ecosystem::is_unfinished(Path::new(OsStr::from_bytes(path))) {
         return Ok(vec![State::Unfinished]);
     }
-    if *what == What::Other {
+    if *what == FileType::Other {
         return Ok(vec![State::Strange]);
     }
-    if bring::is_stray(path, *what) {
+    if host_import::is_stray(path, *what) {
         return Ok(vec![State::Stray]);
     }
     let mut states = Vec::new();
     states.extend(owners.foreign(stat).map(State::Foreign));
     // On a directory set-gid is inherited, and harms nobody.
-    if *what == What::File && permissions(stat) & SET_ID != 0 {
+    if *what == FileType::File && permissions(stat) & SET_ID != 0 {
         states.push(State::SetId);
     }
-    if matches!(what, What::File | What::Directory) {
+    if matches!(what, FileType::File | FileType::Directory) {
         states.extend(attributes::harmful(place, name)?.into_iter().map(State::Attribute));
     }
     Ok(states)

@@ -11,14 +11,14 @@ use anyhow::{Context, Result, ensure};
 
 use super::{lease, lease_of};
 use crate::{
-    cache::{self, Chosen, Kept, Lease, Outcome, Strength},
+    cache::{self, Chosen, Kept, Lease, LockMode, Outcome},
     cli::{ExportArgs, ImportArgs, ProgressChoice},
-    commands::{progress, wishes},
+    commands::{options, progress},
     event::{Amount, Event, Sink},
     exit::{Code, Failure},
     home::Home,
     package::Directory,
-    report::{self, Outlets, Reporter},
+    report::{self, OutputStreams, Reporter},
 };
 
 /// Stands for stdin and stdout.
@@ -27,7 +27,7 @@ const STANDARD: &str = "-";
 /// Writes the archive.
 pub(super) fn export(home: &Home, args: &ExportArgs) -> Result<Code> {
     let ExportArgs { file, parts, cache } = args;
-    let lease = lease(home, cache, Strength::Shared)?;
+    let lease = lease(home, cache, LockMode::Shared)?;
     let chosen = match &parts[..] {
         [] => Chosen::All,
         words => Chosen::Named(
@@ -65,15 +65,16 @@ fn write(lease: &Lease, chosen: &Chosen, file: &Path) -> Result<Amount> {
 /// Puts the archive's entries into the cache.
 pub(super) fn import(home: &Home, args: &ImportArgs) -> Result<Code> {
     let ImportArgs { file, cache_dir, cache_wait, limit } = args;
-    let wait = wishes::cache_wait(cache_wait)?;
-    let limit = wishes::commit_limit(limit, "--limit")?;
+    let wait = options::cache_wait(cache_wait)?;
+    let limit = options::commit_limit(limit, "--limit")?;
     let shown = if file == Path::new(STANDARD) { "stdin".into() } else { file.display().to_string() };
     let failed = |why: String| {
         Failure::new(Code::Cache, format!("{shown} cannot be imported{why}"), "nothing of it is in the cache")
     };
     if file.metadata().is_ok_and(|metadata| metadata.file_type().is_fifo()) {
         let text = format!("reads the pipe {shown} until whoever writes to it is done");
-        Reporter::new(progress(ProgressChoice::Plain), Outlets::of_process()).emit(Event::Note { text });
+        Reporter::new(progress(ProgressChoice::Plain), OutputStreams::of_process())
+            .emit(Event::Note { text });
     }
     let archive: Box<dyn Read> = match file == Path::new(STANDARD) {
         true => Box::new(io::stdin().lock()),
@@ -81,7 +82,7 @@ pub(super) fn import(home: &Home, args: &ImportArgs) -> Result<Code> {
     };
     let directory = cache::directory(cache_dir)?
         .ok_or_else(|| Failure::usage("--cache-dir \"\" names no directory to fill", "name one"))?;
-    let lease = lease_of(home, &directory, Strength::Shared, wait)?;
+    let lease = lease_of(home, &directory, LockMode::Shared, wait)?;
     match cache::import(&lease, archive, limit).with_context(|| failed(String::new()))? {
         Outcome::Unchanged(left_out) => match left_out.words() {
             None => report::print("the cache has all of it\n"),

@@ -9,7 +9,7 @@ use anyhow::Result;
 
 use super::{lease, nested};
 use crate::{
-    cache::{self, Entry, Lease, Pruned, Strength, Wanted},
+    cache::{self, Entry, Lease, LockMode, Pruned, Wanted},
     cli::PruneArgs,
     event::Amount,
     exit::{Code, Failure},
@@ -22,9 +22,9 @@ use crate::{
 /// Removes, or says what would be removed.
 pub(super) fn run(home: &Home, args: &PruneArgs) -> Result<Code> {
     let now = SystemTime::now();
-    let strength = if args.dry_run { Strength::Shared } else { Strength::Exclusive };
+    let lock_mode = if args.dry_run { LockMode::Shared } else { LockMode::Exclusive };
     let (most_bytes, unused_for) = (most(args)?, age(args)?);
-    let lease = lease(home, &args.cache, strength)?;
+    let lease = lease(home, &args.cache, lock_mode)?;
     let keep = args.keep.iter().map(|word| cache::named(&lease, word, "--keep")).collect::<Result<_>>()?;
     let wanted = Wanted { most_bytes, unused_for, keep };
     let pruned = match args.dry_run {

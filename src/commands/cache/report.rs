@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::lease;
 use crate::{
-    cache::{self, Inventory, Strength},
+    cache::{self, Inventory, LockMode},
     cli::CacheArgs,
     event::Amount,
     exit::Code,
@@ -16,7 +16,7 @@ use crate::{
 
 /// Counts all, and keeps the sums for the reports of builds.
 pub(super) fn run(home: &Home, cache: &CacheArgs, json: bool) -> Result<Code> {
-    let lease = lease(home, cache, Strength::Shared)?;
+    let lease = lease(home, cache, LockMode::Shared)?;
     let amounts = cache::renew(home, lease.directory())?;
     let inventory = cache::inventory(&lease)?;
     let rows = amounts.iter().map(|(name, amount)| (name, *amount, inventory.get(name)));

@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::{lease, nested};
 use crate::{
-    cache::{self, Fault, Lease, Strength, Verdict},
+    cache::{self, Fault, Lease, LockMode, Verdict},
     cli::CacheArgs,
     exit::{Code, Failure},
     home::Home,
@@ -13,8 +13,8 @@ use crate::{
 
 /// Looks, and mends.
 pub(super) fn run(home: &Home, cache: &CacheArgs, repair: bool, json: bool) -> Result<Code> {
-    let strength = if repair { Strength::Exclusive } else { Strength::Shared };
-    let lease = lease(home, cache, strength)?;
+    let lock_mode = if repair { LockMode::Exclusive } else { LockMode::Shared };
+    let lease = lease(home, cache, lock_mode)?;
     let _nested = if repair { nested(home, lease.directory())? } else { Vec::new() };
     let verdict = cache::verify(&lease)?;
     report::print(&if json { document(&lease, &verdict)? } else { text(&verdict) })?;

@@ -114,7 +114,7 @@ fn of_sandbox(found: &Result<Bubblewrap>, cgroups: &Cgroups) -> Finding {
         Ids::Own => isolation.own.push("users (ids that nobody on this machine has)".into()),
         Ids::Root => isolation.shared.push("users, without their rights over this machine".into()),
         Ids::Range => isolation.own.push("users (a range of /etc/subuid)".into()),
-        Ids::Sole => {
+        Ids::SingleUid => {
             isolation
                 .own
                 .push("users (one: without a range in /etc/subuid every step is root inside)".into());

@@ -1,6 +1,6 @@
 //! Mounts and binds of a plan in words, one line each: what is where, and whether it can be written. Pure.
 
-use kiln_protocol::{Access, Given, IdRange, Mount, PathChange, PathKind};
+use kiln_protocol::{Access, ChownScope, IdRange, Mount, PathChange, PathKind};
 
 use crate::plan::{Bind, BindSource, Layer, Writes};
 
@@ -13,7 +13,7 @@ pub(super) fn mount(mount: &Mount) -> String {
 fn words(mount: &Mount) -> (&str, String) {
     match mount {
         Mount::Directory { path, mode, uid, gid } => (path, made("directory", *mode, *uid, *gid)),
-        Mount::Missing { path, mode, uid, gid } => (path, made("directory, if missing", *mode, *uid, *gid)),
+        Mount::EnsureDir { path, mode, uid, gid } => (path, made("directory, if missing", *mode, *uid, *gid)),
         Mount::Filesystem { source, target, fstype, options, access } => {
             let options = if options.is_empty() { String::new() } else { format!(" ({options})") };
             (target, format!("{fstype} {source}, {}{options}", access_word(*access)))
@@ -31,12 +31,12 @@ fn words(mount: &Mount) -> (&str, String) {
         Mount::Whiteouts { directory, like: _, paths } => {
             (directory, format!("whiteouts: {}", paths.join(", ")))
         }
-        Mount::Cover { path } => (path, "empty directory over it, read-only".into()),
+        Mount::MaskPath { path } => (path, "empty directory over it, read-only".into()),
         Mount::Symlink { path, target } => (path, format!("symbolic link to {target}, if missing")),
         Mount::Chown { path, uid, gid, given } => {
             let what = match given {
-                Given::Everything => "everything below",
-                Given::Directories => "the directories below",
+                ChownScope::Everything => "everything below",
+                ChownScope::Directories => "the directories below",
             };
             (path, format!("chown of {what} to {uid}:{gid}"))
         }
@@ -92,7 +92,7 @@ pub(super) fn bind(Bind { source, target, writes }: &Bind) -> String {
     };
     let writes = match writes {
         Writes::Refused => "read-only".into(),
-        Writes::RefusedAbove(layer) => format!("read-only{}", hidden(layer)),
+        Writes::ReadOnlyOverlay(layer) => format!("read-only{}", hidden(layer)),
         Writes::Through => "read-write".into(),
         Writes::Overlaid(overlay) => format!("writes go to an overlay{}", hidden(&overlay.layer)),
     };

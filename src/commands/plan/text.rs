@@ -59,7 +59,7 @@ fn head(plan: &Plan, backend: &Backend) -> Result<String> {
     let source = plan.source.as_deref().map_or("(empty)".into(), |path| path.display().to_string());
     writeln!(text, "source       {source}")?;
     writeln!(text, "cache        {}", cache(plan.cache.as_ref()))?;
-    text += &crate::commands::supplies::describe(&plan.supplies, plan.runner());
+    text += &crate::commands::host_settings::describe(&plan.host_settings, plan.runner());
     writeln!(text, "run as       uid {} inside, uid {} outside", plan.owner.inside, plan.owner.uid)?;
     writeln!(text, "output       {}", plan.out_dir.display())?;
     if let Platform::Bubblewrap(Sandbox { groups, .. }) = &plan.platform {
@@ -126,7 +126,7 @@ fn made_by(ids: Ids) -> &'static str {
         Ids::Own => "by root, in a user namespace with ids that no user has",
         Ids::Root => "by root, in a user namespace with the ids of the host",
         Ids::Range => "in a user namespace with a range of ids",
-        Ids::Sole => "in a user namespace with one id",
+        Ids::SingleUid => "in a user namespace with one id",
     }
 }
 

@@ -25,16 +25,16 @@ pub(super) struct Index {
     /// All forms, one after the other.
     text: Vec<u8>,
     /// By their bytes.
-    pieces: Vec<Piece>,
+    pieces: Vec<Chunk>,
     /// Those with which a form begins, by their bytes.
-    heads: Vec<Piece>,
+    heads: Vec<Chunk>,
     /// A bit for each piece, at the hash of its first bytes.
     filter: Vec<u64>,
     begins_quoted: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Piece {
+struct Chunk {
     start: u32,
     len: u8,
     /// [`Form::digits_after`], where it ends with its form.
@@ -56,10 +56,10 @@ impl Index {
             let at = |start| u32::try_from(begin + start).unwrap_or(u32::MAX);
             for start in starts(form.len(), width) {
                 let digits_after = if start + width == form.len() { digits_after } else { 0 };
-                index.pieces.push(Piece { start: at(start), len: width as u8, digits_after, shorter: None });
+                index.pieces.push(Chunk { start: at(start), len: width as u8, digits_after, shorter: None });
             }
             let len = WIDTH.min(form.len()) as u8;
-            index.heads.push(Piece { start: at(0), len, digits_after: 0, shorter: None });
+            index.heads.push(Chunk { start: at(0), len, digits_after: 0, shorter: None });
         }
         index.put_in_order();
         index
@@ -69,7 +69,7 @@ impl Index {
         let Self { text, pieces, heads, filter, begins_quoted: _ } = self;
         for list in [&mut *pieces, heads] {
             // Of equal ones the first stays.
-            let order = |piece: &Piece| (piece.bytes(text), std::cmp::Reverse(piece.digits_after));
+            let order = |piece: &Chunk| (piece.bytes(text), std::cmp::Reverse(piece.digits_after));
             list.sort_unstable_by(|a, b| order(a).cmp(&order(b)));
             list.dedup_by(|a, b| a.bytes(text) == b.bytes(text));
         }
@@ -137,7 +137,7 @@ impl Index {
     }
 
     /// The pieces of a list that begin with these bytes and have more.
-    fn after<'i>(&'i self, list: &'i [Piece], begin: &'i [u8]) -> impl Iterator<Item = &'i Piece> {
+    fn after<'i>(&'i self, list: &'i [Chunk], begin: &'i [u8]) -> impl Iterator<Item = &'i Chunk> {
         let first = list.partition_point(|piece| piece.bytes(&self.text) <= begin);
         // A few are enough to know their lengths.
         list[first..].iter().take(1000).take_while(move |piece| piece.bytes(&self.text).starts_with(begin))
@@ -162,7 +162,7 @@ pub(super) struct Begun {
     pub(super) shortest: usize,
 }
 
-impl Piece {
+impl Chunk {
     fn bytes(self, text: &[u8]) -> &[u8] {
         &text[self.start as usize..][..usize::from(self.len)]
     }

@@ -9,7 +9,7 @@ pub(crate) mod scene;
 mod tracee;
 
 use kiln::{
-    cache::{CommitLimit, Outcome, Strength, commit, stage, verify},
+    cache::{CommitLimit, LockMode, Outcome, commit, stage, verify},
     exit::{Code, code_of, way_out_of},
 };
 use nix::errno::Errno;
@@ -46,7 +46,7 @@ fn committer() {
 }
 
 fn commits(scene: &Scene) -> anyhow::Result<()> {
-    let lease = scene.lease(Strength::Shared)?.expect("nobody holds it alone");
+    let lease = scene.lease(LockMode::Shared)?.expect("nobody holds it alone");
     let staged = stage(&lease, &scene.stream()[..], CommitLimit::default())?;
     let Outcome::Staged(staged) = staged else { panic!("there is something new") };
     commit(&lease, *staged, lease.turn()?)?;
@@ -58,7 +58,7 @@ fn commits(scene: &Scene) -> anyhow::Result<()> {
 #[test]
 #[ignore = "not a test of its own"]
 fn recoverer() {
-    traced(|scene| match scene.lease(Strength::Shared) {
+    traced(|scene| match scene.lease(LockMode::Shared) {
         Ok(lease) => {
             drop(lease.expect("nobody holds it alone"));
             say(RECOVERED);
@@ -152,7 +152,7 @@ fn a_commit_that_is_killed_at_any_system_call_is_all_or_nothing() {
             let scene = Scene::new(size);
             let reader = match company {
                 Company::Alone => None,
-                Company::Reader => Some(scene.lease(Strength::Shared).unwrap().unwrap()),
+                Company::Reader => Some(scene.lease(LockMode::Shared).unwrap().unwrap()),
             };
             let end = committer_on(&scene, |call| if call.number == *at { Act::Kill } else { Act::Go });
             // The last ones are not reached when there are fewer this time.

@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use kiln::cache::{Strength, Wanted, prune, verify};
+use kiln::cache::{LockMode, Wanted, prune, verify};
 
 use super::{
     FEW,
@@ -19,7 +19,7 @@ const PRUNED: &str = "pruned";
 #[ignore = "not a test of its own"]
 fn pruner() {
     traced(|scene| {
-        let lease = scene.lease(Strength::Exclusive).unwrap().expect("nobody uses it");
+        let lease = scene.lease(LockMode::Exclusive).unwrap().expect("nobody uses it");
         let all = Wanted { most_bytes: Some(0), ..Wanted::default() };
         prune(&lease, &all, SystemTime::now()).unwrap();
         say(PRUNED);

@@ -9,7 +9,7 @@ use std::{
 };
 
 use kiln::{
-    cache::{Lease, Request, Strength},
+    cache::{Lease, LockMode, Request},
     home::Home,
 };
 use sha2::{Digest, Sha256};
@@ -78,9 +78,9 @@ impl Scene {
     }
 
     /// Takes the lease as the next start of kiln does.
-    pub(super) fn lease(&self, strength: Strength) -> anyhow::Result<Option<Lease>> {
+    pub(super) fn lease(&self, lock_mode: LockMode) -> anyhow::Result<Option<Lease>> {
         let request =
-            Request { directory: self.cache(), strength, who: "a test".into(), limit: Duration::ZERO };
+            Request { directory: self.cache(), lock_mode, who: "a test".into(), limit: Duration::ZERO };
         Lease::try_acquire(&self.home(), &request)
     }
 
@@ -89,7 +89,7 @@ impl Scene {
     pub(super) fn alone(&self, doing: &str) -> Lease {
         let mut lease = None;
         let free = comes_true(|| {
-            lease = self.lease(Strength::Exclusive).unwrap();
+            lease = self.lease(LockMode::Exclusive).unwrap();
             lease.is_some()
         });
         assert!(free, "{doing}: a stale lock");

@@ -18,7 +18,7 @@ use std::{
 };
 
 use kiln::{
-    cache::{Lease, Request, Strength, verify},
+    cache::{Lease, LockMode, Request, verify},
     event::Event,
     home::Home,
 };
@@ -132,7 +132,7 @@ impl Crowd {
         let home = self.place.root().join("home");
         let request = Request {
             directory: fs::canonicalize(self.cache()).unwrap(),
-            strength: Strength::Exclusive,
+            lock_mode: LockMode::Exclusive,
             who: "a test".into(),
             limit: DEATH,
         };

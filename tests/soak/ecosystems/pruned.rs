@@ -6,7 +6,7 @@ use std::{
 };
 
 use kiln::{
-    cache::{Lease, Request, Strength, Wanted, prune, would_prune},
+    cache::{Lease, LockMode, Request, Wanted, prune, would_prune},
     ecosystem,
     home::Home,
 };
@@ -61,7 +61,7 @@ fn names_another(path: &Path) -> bool {
 fn prune_half(place: &Place, project: &Project, name: &str) -> usize {
     let request = Request {
         directory: project.cache(),
-        strength: Strength::Exclusive,
+        lock_mode: LockMode::Exclusive,
         who: "a test".into(),
         limit: Duration::ZERO,
     };

@@ -8,7 +8,7 @@ use std::{
 };
 
 use kiln::{
-    cache::{CommitLimit, Lease, Outcome, Request, Strength, commit, stage, sweep, verify},
+    cache::{CommitLimit, Lease, LockMode, Outcome, Request, commit, stage, sweep, verify},
     home::Home,
     image::Feature,
 };
@@ -94,9 +94,9 @@ impl Place {
         place
     }
 
-    fn lease(&self, strength: Strength) -> Lease {
+    fn lease(&self, lock_mode: LockMode) -> Lease {
         let request =
-            Request { directory: self.cache.clone(), strength, who: "a test".into(), limit: Duration::ZERO };
+            Request { directory: self.cache.clone(), lock_mode, who: "a test".into(), limit: Duration::ZERO };
         Lease::try_acquire(&Home::at(&self.home), &request).unwrap().expect("nobody else is here")
     }
 }
@@ -152,7 +152,7 @@ fn disk(name: &str) -> bool {
 
 /// How many commits the cache holds; it is exactly what they make of it.
 fn look(place: &Place) -> u64 {
-    let lease = place.lease(Strength::Shared);
+    let lease = place.lease(LockMode::Shared);
     let verdict = verify(&lease).unwrap();
     assert_eq!((&*verdict.faults, &*verdict.leftovers, verdict.waiting), (&[][..], &[][..], 0));
     assert!(verdict.records.is_empty(), "{verdict:?}");
@@ -174,8 +174,8 @@ fn look(place: &Place) -> u64 {
 
 /// The commit of this number. Some are made while another build reads: what they replace and delete waits.
 fn make(place: &Place, number: u64) {
-    let lease = place.lease(Strength::Shared);
-    let reader = story::has_a_reader(number).then(|| place.lease(Strength::Shared));
+    let lease = place.lease(LockMode::Shared);
+    let reader = story::has_a_reader(number).then(|| place.lease(LockMode::Shared));
     let staged = stage(&lease, &story::stream(number)[..], CommitLimit::default()).unwrap();
     let Outcome::Staged(staged) = staged else { panic!("there is something new") };
     let kept = commit(&lease, *staged, lease.turn().unwrap()).unwrap();

@@ -1,0 +1,164 @@
+//! Directories in one that builds write to: opened without following a link, and kept open until docker has mounted them.
+//!
+//! A build may leave a link where Cargo's directory was, or put one there while another build starts. What dockerd is told to
+//! mount is therefore not a name but the descriptor. Nor has a layer a name whose owners are translated.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    os::{
+        fd::{AsRawFd, OwnedFd},
+        unix::fs::MetadataExt,
+    },
+    path::{Component, Path, PathBuf},
+};
+
+use anyhow::{Context, Result, ensure};
+use nix::{
+    errno::Errno,
+    fcntl::{OFlag, openat},
+    sys::stat::{Mode, mkdirat},
+    unistd::Uid,
+};
+
+use super::{argv::binds, daemon_mntns::View};
+use crate::{
+    exit::{Code, Failure},
+    plan::{Bind, BindSource, Owner, Plan, Upper, Writes},
+    process::{IdMap, idmapped},
+};
+
+const DIRECTORY: OFlag = OFlag::O_PATH.union(OFlag::O_DIRECTORY).union(OFlag::O_CLOEXEC);
+/// The mode of what is made, and of what stands for what is missing.
+const MODE: Mode = Mode::from_bits_truncate(0o755);
+/// `PROC_PID_INIT_INO` of linux/proc_ns.h: the number of the pid namespace that a machine begins with.
+const FIRST_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
+
+/// The directories of a plan that are open.
+#[derive(Debug, Default)]
+pub(super) struct BindFds {
+    /// As what dockerd is told of them, by the number of their bind.
+    pub(super) paths: BTreeMap<usize, PathBuf>,
+    /// Why the cache is copied, where it is and need not be.
+    pub(super) copied: Option<String>,
+    /// What those paths lead through.
+    _held: Vec<OwnedFd>,
+}
+
+impl BindFds {
+    /// Opens them, makes what is missing, and `empty`, which stands for what is missing and may not be made.
+    pub(super) fn of(plan: &Plan, empty: &Path, view: &View) -> Result<Self> {
+        let (mut paths, mut held, mut copied) = (BTreeMap::new(), Vec::new(), None);
+        for (at, Bind { source, writes, .. }) in binds(plan) {
+            if let (BindSource::Directory(lower), Writes::Overlaid(overlay)) = (source, writes)
+                && let Some(shown) = shown(lower, empty, view, plan.owner)
+            {
+                match shown {
+                    Ok((path, fd)) => {
+                        paths.insert(at, path);
+                        held.push(fd);
+                    }
+                    Err(why) if overlay.upper == Upper::Read => copied = Some(format!("{why:#}")),
+                    Err(why) => tracing::debug!(?lower, %why, "the agent gives it to the step's user"),
+                }
+            }
+            let BindSource::Below { directory, path } = source else { continue };
+            let whole = directory.join(path);
+            let start = view.open(directory).with_context(|| format!("open {}", directory.display()))?;
+            let made = below(start, Path::new(path), *writes == Writes::Through).with_context(|| {
+                Failure::new(
+                    Code::Cache,
+                    format!("{} cannot be opened as a directory", whole.display()),
+                    "a link or file in its place is not followed: remove it",
+                )
+            })?;
+            let told = match made {
+                Some(fd) => {
+                    let told = told(&fd, whole);
+                    held.push(fd);
+                    told
+                }
+                None => {
+                    fs::create_dir_all(empty).with_context(|| format!("make {}", empty.display()))?;
+                    empty.to_owned()
+                }
+            };
+            paths.insert(at, told);
+        }
+        Ok(Self { paths, copied, _held: held })
+    }
+}
+
+/// A layer whose files, root's, are shown as the step's user's, so that nobody has to give them to anybody; nothing where they
+/// are that, or where kiln is not root. The agent looks at the files nevertheless, and finds nothing to do.
+fn shown(lower: &Path, empty: &Path, view: &View, owner: Owner) -> Option<Result<(PathBuf, OwnedFd)>> {
+    if !Uid::effective().is_root() || owner.uid == owner.inside {
+        return None;
+    }
+    Some((|| {
+        ensure!(matches!(view, View::Ours), "the docker daemon is in another mount namespace");
+        let directory = view.open(lower).with_context(|| format!("open {}", lower.display()))?;
+        fs::create_dir_all(empty).with_context(|| format!("make {}", empty.display()))?;
+        let below = view.open(empty).with_context(|| format!("open {}", empty.display()))?;
+        let fd = idmapped(&directory, IdMap::swap(owner.inside, owner.inside_gid)?, &below)?;
+        let path = name(&fd).context("the docker daemon is in another pid namespace")?;
+        Ok((path, fd))
+    })())
+}
+
+/// What dockerd is told of a directory that is open at `path`.
+fn told(fd: &OwnedFd, path: PathBuf) -> PathBuf {
+    // What it was a moment ago is the best that can be said otherwise.
+    name(fd).unwrap_or(path)
+}
+
+/// The descriptor's name in /proc, where dockerd, which is root of this machine, sees the same processes.
+fn name(fd: &OwnedFd) -> Option<PathBuf> {
+    let namespace = fs::metadata("/proc/self/ns/pid").ok()?.ino();
+    let path = format!("/proc/{}/fd/{}", std::process::id(), fd.as_raw_fd());
+    (namespace == FIRST_PID_NAMESPACE).then(|| path.into())
+}
+
+/// The directory at `path` below an open one; nothing where it is missing and not made.
+fn below(mut reached: OwnedFd, path: &Path, make: bool) -> nix::Result<Option<OwnedFd>> {
+    for part in path.components() {
+        let Component::Normal(name) = part else { return Err(Errno::EINVAL) };
+        if make {
+            match mkdirat(&reached, name, MODE) {
+                Ok(()) | Err(Errno::EEXIST) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        reached = match openat(&reached, name, DIRECTORY | OFlag::O_NOFOLLOW, Mode::empty()) {
+            Ok(next) => next,
+            Err(Errno::ENOENT) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+    }
+    Ok(Some(reached))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_link_is_followed_and_only_what_may_be_made_is() {
+        let work = tempfile::tempdir().expect("a directory");
+        let start = || View::Ours.open(work.path()).expect("opened");
+        let path = Path::new("cargo/registry");
+        assert!(below(start(), path, false).expect("looked").is_none());
+        assert!(!work.path().join("cargo").exists());
+        assert!(below(start(), path, true).expect("made").is_some());
+        assert!(below(start(), path, false).expect("looked").is_some());
+        for (place, link) in [("cargo/git", "/etc"), ("other", "cargo")] {
+            std::os::unix::fs::symlink(link, work.path().join(place)).expect("linked");
+        }
+        for path in ["cargo/git", "other/registry"] {
+            for make in [false, true] {
+                assert!(below(start(), Path::new(path), make).is_err(), "{path} {make}");
+            }
+        }
+        assert!(below(start(), Path::new("../x"), true).is_err());
+    }
+}

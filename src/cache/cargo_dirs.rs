@@ -1,0 +1,33 @@
+//! The directories that kiln has made for Cargo in a cache that a build may write: they go where nothing was put into them.
+
+use std::io;
+
+use super::dir::{BeneathDir, split};
+use crate::plan::CARGO_MADE;
+
+/// Removes those that are empty.
+pub(super) fn remove(cache: &BeneathDir) -> io::Result<()> {
+    CARGO_MADE.iter().try_for_each(|path| remove_at(cache, path.as_bytes()).map(drop))
+}
+
+/// Removes from what is staged those that are empty and not in the cache; how many they were.
+pub(super) fn unstage(staged: &BeneathDir, cache: &BeneathDir) -> io::Result<u64> {
+    let mut removed = 0;
+    for path in CARGO_MADE.map(str::as_bytes) {
+        if cache.dir(path)?.is_none() && remove_at(staged, path)? {
+            removed += 1;
+        }
+    }
+    Ok(removed)
+}
+
+/// Whether an empty directory was there, and is gone.
+fn remove_at(place: &BeneathDir, path: &[u8]) -> io::Result<bool> {
+    let (directory, name) = split(path);
+    let Some(parent) = place.dir(directory)? else { return Ok(false) };
+    if parent.dir(name)?.is_none() {
+        return Ok(false);
+    }
+    parent.remove_empty(name)?;
+    Ok(parent.stat(name)?.is_none())
+}

@@ -1,0 +1,290 @@
+//! Files of the host's own into the cache, by the way of a commit; and what git has fetched out of it, for the host's git.
+//!
+//! Before it: [`crate::sources`], which downloads. It never works in the cache itself, where a guest may have written links,
+//! settings and hooks: what is lent has other names below a directory of kiln's own, and is nothing but plain files.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::{self, File},
+    io::{self, Read, Write},
+    os::unix::{ffi::OsStrExt, fs::MetadataExt},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::{
+    commit::{Kept, commit},
+    dir::{BeneathDir, FileType, what},
+    lease::Lease,
+    stage::{CommitLimit, Origin, Outcome, stage_from},
+};
+use crate::package::{Entry, Kind, Time, Writer};
+
+/// Nothing that the host downloads itself is more than a mistake allows.
+const LIMIT: CommitLimit = CommitLimit { bytes: 1 << 44, entries: 1 << 22 };
+/// Where git's packs lie, by the hash of their URL.
+const REPOSITORIES: &str = "git";
+/// In the directory of a URL, where its packs are.
+const PACKS: &str = "objects/pack";
+/// A list of refs that is longer is none: a million refs fit.
+const LIST_BYTES: u64 = 128 << 20;
+/// In pieces of this size content is copied.
+const PIECE: usize = 256 << 10;
+
+/// FileType becomes of a path of the cache.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// It has the content of this file of the host's.
+    File(PathBuf),
+    /// It goes.
+    Gone,
+}
+
+/// FileType is not there twice: a file is the same as long as it has the same inode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Identity(u64, u64);
+
+/// Makes the changes, as a commit does: new names at once, the rest when nobody else reads the cache.
+///
+/// # Errors
+/// A cache failure (7); nothing of it is in the cache then.
+pub fn commit_files(lease: &Lease, changes: &BTreeMap<PathBuf, Change>) -> Result<Kept> {
+    let (reader, writer) = io::pipe().context("make a pipe")?;
+    let (outcome, written) = std::thread::scope(|scope| {
+        let written = scope.spawn(|| archive(changes, writer));
+        // The pipe is closed with it, so that the other end stops as well.
+        let outcome = stage_from(lease, reader, LIMIT, Origin::Upper);
+        (outcome, written.join().unwrap_or_else(|_| bail!("the thread that reads what is new panicked")))
+    });
+    let pipe = |error: &anyhow::Error| {
+        error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+    };
+    if let Err(error) = written
+        && !pipe(&error)
+    {
+        return Err(error);
+    }
+    let kept = match outcome? {
+        Outcome::Unchanged(left_out) => Kept { left_out, ..Kept::default() },
+        Outcome::TooMuch(why) => bail!("{why}"),
+        Outcome::Staged(staged) => commit(lease, *staged, lease.turn()?)?,
+    };
+    match kept.left_out.words() {
+        // A guest that writes to the cache has changed what was on its way.
+        Some(words) => bail!("the cache takes no {words}"),
+        None => Ok(kept),
+    }
+}
+
+fn archive(changes: &BTreeMap<PathBuf, Change>, out: impl Write) -> Result<()> {
+    let mut writer = Writer::new(out);
+    let mut made = BTreeSet::new();
+    for (path, change) in changes {
+        let mut above: Vec<&Path> =
+            path.ancestors().skip(1).filter(|above| !above.as_os_str().is_empty()).collect();
+        above.reverse();
+        for directory in above {
+            if made.insert(directory) {
+                writer.entry(&entry(directory, Kind::Directory, 0o755, Time::default()))?;
+            }
+        }
+        match change {
+            Change::Gone => writer.entry(&entry(path, Kind::Whiteout, 0, Time::default()))?,
+            Change::File(source) => {
+                file(&mut writer, path, source).with_context(|| format!("read {}", source.display()))?;
+            }
+        }
+    }
+    writer.finish()?;
+    Ok(())
+}
+
+fn file(writer: &mut Writer<impl Write>, path: &Path, source: &Path) -> Result<()> {
+    let mut file = File::open(source)?;
+    let metadata = file.metadata()?;
+    let nanos = u32::try_from(metadata.mtime_nsec()).unwrap_or(0);
+    let time = Time { seconds: metadata.mtime(), nanos };
+    writer.entry(&entry(path, Kind::File { size: metadata.len() }, 0o644, time))?;
+    let mut left = metadata.len();
+    let mut piece = vec![0; PIECE];
+    while left > 0 {
+        let count = file.read(&mut piece[..PIECE.min(usize::try_from(left).unwrap_or(PIECE))])?;
+        ensure!(count > 0, "it became shorter");
+        writer.content(&piece[..count])?;
+        left -= count as u64;
+    }
+    Ok(())
+}
+
+fn entry(path: &Path, kind: Kind, mode: u32, mtime: Time) -> Entry {
+    let path = path.as_os_str().as_bytes().to_vec();
+    Entry { path, kind, mode, uid: 0, gid: 0, mtime, xattrs: Vec::new() }
+}
+
+/// Gives git's packs and lists a second name below `into`, which is on the same file system if at all possible, else
+/// copies them; says what was lent, by its path in the cache. Whatever else lies there is left out.
+pub fn link_git_packs(lease: &Lease, into: &Path) -> Result<BTreeMap<PathBuf, Identity>> {
+    let context = || format!("lend git's packs out of {}", lease.directory.display());
+    let Some(all) = lease.place.dir(REPOSITORIES.as_bytes()).with_context(context)? else {
+        return Ok(BTreeMap::new());
+    };
+    for key in all.names().with_context(context)? {
+        let Ok(key) = String::from_utf8(key) else { continue };
+        if is_key(&key) {
+            repository(&all, &key, &into.join(REPOSITORIES).join(&key)).with_context(context)?;
+        }
+    }
+    linked_git_packs(into)
+}
+
+fn repository(all: &BeneathDir, key: &str, into: &Path) -> Result<()> {
+    let Some(store) = all.dir(key.as_bytes())? else { return Ok(()) };
+    fs::create_dir_all(into.join(PACKS))?;
+    for name in store.names()?.iter().filter_map(|name| std::str::from_utf8(name).ok()) {
+        if is_list(name)
+            && let Some(list) = store.file(name.as_bytes())?
+        {
+            io::copy(&mut list.take(LIST_BYTES), &mut File::create_new(into.join(name))?)?;
+        }
+    }
+    let Some(packs) = store.dir(PACKS.as_bytes())? else { return Ok(()) };
+    let to = BeneathDir::open(&into.join(PACKS))?;
+    for name in packs.names()?.iter().filter_map(|name| std::str::from_utf8(name).ok()) {
+        if is_pack(name) {
+            link(&packs, &to, name)?;
+        }
+    }
+    Ok(())
+}
+
+fn link(from: &BeneathDir, to: &BeneathDir, name: &str) -> io::Result<()> {
+    let name = name.as_bytes();
+    if to.link(from, name, name).is_ok() {
+        // It is looked at where nobody else can change it.
+        if !to.stat(name)?.is_some_and(|stat| what(&stat) == FileType::File) {
+            to.unlink(name)?;
+        }
+    } else if let Some(mut file) = from.file(name)? {
+        // Another file system, or another user's file.
+        io::copy(&mut file, &mut to.create(name)?)?;
+    }
+    Ok(())
+}
+
+/// Git's packs and lists below a directory that has the shape of a cache and is kiln's own.
+pub fn linked_git_packs(below: &Path) -> Result<BTreeMap<PathBuf, Identity>> {
+    let mut found = BTreeMap::new();
+    let repositories = below.join(REPOSITORIES);
+    for key in names(&repositories)? {
+        // A list comes after the packs that it speaks of: what is listed first is whole.
+        for (directory, is_wanted) in [("", is_list as fn(&str) -> bool), (PACKS, is_pack)] {
+            let directory = Path::new(REPOSITORIES).join(&key).join(directory);
+            for name in names(&below.join(&directory))?.into_iter().filter(|name| is_wanted(name)) {
+                let path = directory.join(name);
+                match fs::symlink_metadata(below.join(&path)) {
+                    Ok(metadata) if metadata.is_file() => {
+                        found.insert(path, Identity(metadata.dev(), metadata.ino()));
+                    }
+                    Ok(_) => {}
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    Err(error) => {
+                        return Err(error).with_context(|| format!("look at {}", path.display()));
+                    }
+                }
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn names(directory: &Path) -> Result<Vec<String>> {
+    match fs::read_dir(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        listing => {
+            let names = listing.with_context(|| format!("list {}", directory.display()))?;
+            Ok(names.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect())
+        }
+    }
+}
+
+/// Whether it says what is whole in a URL's packs: `all.refs`, `<commit>-<depth>.refs`.
+pub(super) fn is_list(name: &str) -> bool {
+    let Some(stem) = name.strip_suffix(".refs") else { return false };
+    stem == "all"
+        || stem.split_once('-').is_some_and(|(commit, depth)| {
+            is_hex(commit) && !depth.is_empty() && depth.bytes().all(|byte| byte.is_ascii_digit())
+        })
+}
+
+/// Whether it is a pack or its index.
+pub(super) fn is_pack(name: &str) -> bool {
+    let Some((stem, "pack" | "idx")) = name.rsplit_once('.') else { return false };
+    stem.strip_prefix("pack-").is_some_and(is_hex)
+}
+
+/// Whether it lies among git's packs and lists and is neither, nor a directory on the way to them.
+pub(super) fn is_stray(path: &[u8], what: FileType) -> bool {
+    let Some(rest) = path.strip_prefix(REPOSITORIES.as_bytes()) else { return false };
+    let parts: Vec<&str> = match (rest, std::str::from_utf8(rest)) {
+        ([], _) => Vec::new(),
+        ([b'/', ..], Ok(rest)) => rest[1..].split('/').collect(),
+        ([b'/', ..], Err(_)) => return true,
+        _ => return false,
+    };
+    let allowed = match parts[..] {
+        [] | [_, "objects"] | [_, "objects", "pack"] => FileType::Directory,
+        [key] if is_key(key) => FileType::Directory,
+        [_, list] if is_list(list) => FileType::File,
+        [_, "objects", "pack", pack] if is_pack(pack) => FileType::File,
+        _ => return true,
+    };
+    what != allowed
+}
+
+/// Whether a directory may be that of a URL.
+fn is_key(name: &str) -> bool {
+    name.len() == 64 && is_hex(name)
+}
+
+fn is_hex(text: &str) -> bool {
+    (40..=64).contains(&text.len()) && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_neither_a_pack_nor_a_list_is_stray() {
+        let (key, hash) = ("0".repeat(64), "a".repeat(40));
+        for path in [
+            format!("git/{key}"),
+            format!("git/{key}/objects"),
+            format!("git/{key}/objects/pack"),
+            "git".into(),
+        ] {
+            assert!(!is_stray(path.as_bytes(), FileType::Directory), "{path}");
+            assert!(is_stray(path.as_bytes(), FileType::Symlink), "{path}");
+        }
+        for name in ["all.refs".into(), format!("{hash}-1.refs"), format!("objects/pack/pack-{hash}.idx")] {
+            let path = format!("git/{key}/{name}");
+            assert!(!is_stray(path.as_bytes(), FileType::File), "{path}");
+            assert!(is_stray(path.as_bytes(), FileType::Symlink), "{path}");
+        }
+        for name in [
+            "config",
+            ".git",
+            "hooks/x",
+            "HEAD",
+            "objects/info",
+            "objects/pack/pack-x.pack",
+            "-1.refs",
+            "full",
+        ] {
+            assert!(is_stray(format!("git/{key}/{name}").as_bytes(), FileType::File), "{name}");
+            assert!(is_stray(format!("git/{key}/{name}").as_bytes(), FileType::Directory), "{name}");
+        }
+        assert!(!is_stray(b"gitter/config", FileType::File) && !is_stray(b"own/.git", FileType::Directory));
+    }
+}

@@ -1,0 +1,62 @@
+//! The records of a cache that had another key before the host was started anew.
+//!
+//! A key is a device number and an inode. The former is given at each start of the host, in the order in which disks are
+//! found; of some file systems (btrfs, NFS) it is any free one. FileType was decided under the old key is still to be done, and
+//! what is staged says which cache it was for: nobody else has a directory of that name.
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use super::{
+    journal::{JOURNALS, Journal, Reading},
+    lease::Lease,
+    lease_table::{LEASES, LeaseTable},
+    lock::LockMode,
+    staging, sweep,
+};
+
+/// Takes over the records of other keys, which are no cache's any more, whose staging directories lie in this cache. Under
+/// the lock of commits.
+pub(super) fn adopt(lease: &Lease, journal: &Journal) -> Result<()> {
+    let (journals, leases) = (lease.home.dir(JOURNALS)?, lease.home.dir(LEASES)?);
+    for key in sweep::names(&journals)? {
+        let other = journals.join(&key);
+        if key == lease.key.0 || !other.is_dir() || is_in_use(&leases.join(&key), &key) {
+            continue;
+        }
+        let Some(lock) = LeaseTable::named(&lease.home, &key)?.try_lock(LockMode::Exclusive)? else {
+            continue;
+        };
+        let old = Journal::at(other);
+        old.sweep()?;
+        for number in old.pending()? {
+            let is_ours = match old.read(number)? {
+                None => false,
+                Some(Reading::Whole(record)) => staging::is_there(lease, &record.staging)?,
+                // FileType it names it does not say.
+                Some(Reading::Unreadable(_)) => inode(&key) == inode(&lease.key.0),
+            };
+            if is_ours {
+                tracing::info!(
+                    key,
+                    number,
+                    "takes over a commit: the device of the cache has another number"
+                );
+                journal.take_over(&old, number)?;
+            }
+        }
+        drop(lock);
+        sweep::forget(&lease.home, &key)?;
+    }
+    Ok(())
+}
+
+fn inode(key: &str) -> Option<&str> {
+    key.split_once('-').map(|(_, inode)| inode)
+}
+
+/// Whether a cache has this key now. Where that was is not flushed with the record: a power cut may have left nothing of it.
+fn is_in_use(lease: &Path, key: &str) -> bool {
+    lease.join("path").exists() && !sweep::is_gone(lease, key)
+}

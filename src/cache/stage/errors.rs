@@ -1,0 +1,43 @@
+//! FileType is said of a stream that cannot be staged: what, why, and the way out.
+
+use crate::{
+    cache::{dir::shown, lease::Lease},
+    exit::{Code, Failure},
+};
+
+/// The file system has refused something.
+pub(super) fn full(lease: &Lease) -> Failure {
+    Failure::new(
+        Code::Cache,
+        format!("what the build wrote cannot be put into the cache {}", lease.directory.display()),
+        "nothing was kept and nothing changed; make it writable and make room on its file system, name another \
+         one with --cache-dir, or use --cache-mode discard",
+    )
+}
+
+/// The stream says what no build can have done, or what nobody may.
+pub(super) fn refuse(path: &[u8], why: &str) -> anyhow::Error {
+    Failure::new(
+        Code::Cache,
+        format!("what was to go into the cache is refused: {}: {why}", shown(path)),
+        "nothing was kept; look at what the build does in /var/cache/melange",
+    )
+    .into()
+}
+
+/// It would be decided, and then impossible.
+pub(super) fn mounted(path: &[u8], mount: &[u8]) -> anyhow::Error {
+    Failure::new(
+        Code::Cache,
+        format!("{} cannot be put into the cache: {} in it is a mount of its own", shown(path), shown(mount)),
+        "nothing was kept; a commit renames within one file system: mount the whole cache instead, or use --cache-mode rw",
+    )
+    .into()
+}
+
+/// FileType the reader of packages refuses is here a matter of the cache.
+pub(super) fn of_cache(error: anyhow::Error) -> anyhow::Error {
+    let what = format!("what was to go into the cache is refused: {error:#}");
+    Failure::new(Code::Cache, what, "nothing was kept; look at what the build does in /var/cache/melange")
+        .into()
+}

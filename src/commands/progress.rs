@@ -1,0 +1,66 @@
+//! Work whose display is drawn as time passes, and taken away when it is over.
+
+use std::{cell::RefCell, rc::Rc, time::Duration};
+
+use anyhow::Result;
+
+use crate::{
+    cli::ProgressChoice,
+    event::{Event, Sink},
+    report::{OutputStreams, Progress, Reporter},
+};
+
+/// How often the live display is drawn.
+const TICK: Duration = Duration::from_millis(100);
+
+/// A reporter that draws while somebody else emits.
+#[derive(Clone)]
+pub(super) struct LiveReporter(Rc<RefCell<Reporter>>);
+
+impl LiveReporter {
+    /// Shows nothing yet.
+    pub(super) fn new(choice: ProgressChoice) -> Self {
+        Self::of(super::progress(choice))
+    }
+
+    /// Shows nothing yet.
+    pub(super) fn of(progress: Progress) -> Self {
+        Self(Rc::new(RefCell::new(Reporter::new(progress, OutputStreams::of_process()))))
+    }
+
+    /// Draws until `work` is done.
+    pub(super) async fn during<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let ticking = async {
+            let mut interval = tokio::time::interval(TICK);
+            loop {
+                interval.tick().await;
+                self.0.borrow_mut().tick();
+            }
+        };
+        tokio::select! {
+            result = work => result,
+            never = ticking => never,
+        }
+    }
+
+    /// The time since the start, as events have it.
+    pub(super) fn now(&self) -> Duration {
+        self.0.borrow().now()
+    }
+
+    /// Shows an event that happened at this time.
+    pub(super) fn emit_at(&mut self, event: Event, at: Duration) {
+        self.0.borrow_mut().emit_at(event, at);
+    }
+
+    /// Takes away what is drawn: what follows is not told by events.
+    pub(super) fn end(&self) {
+        self.0.borrow_mut().end();
+    }
+}
+
+impl Sink for LiveReporter {
+    fn emit(&mut self, event: Event) {
+        self.0.borrow_mut().emit(event);
+    }
+}

@@ -1,0 +1,94 @@
+//! After a step has failed: a shell in its place, and what is kept of its workspace.
+
+use std::{fs::File, io::Write, path::Path};
+
+use anyhow::{Context, Error, Result};
+use kiln_protocol::{LinkScope, ToGuest};
+
+use super::{
+    Engine,
+    agent_session::AgentSession,
+    archive::Archive,
+    build::Build,
+    discarded::Steps,
+    failed_step::{self, WayOn},
+    interactive::InteractiveStep,
+    output::Output,
+    step_cause::{StepEnd, Surroundings},
+};
+use crate::{
+    event::{Event, StepName},
+    plan::{PlannedStep, WORKSPACE, shell_in_place_of},
+};
+
+impl Build<'_, '_> {
+    /// What becomes of a build whose step has failed: `Ok` when a person has mended it.
+    pub(super) async fn after_failure(
+        &mut self,
+        session: &mut AgentSession,
+        planned: &PlannedStep,
+        end: &StepEnd,
+    ) -> Result<()> {
+        let causes = Surroundings::of(self.engine.plan, session.scratch()).causes(end);
+        let error = failed_step::failed(planned, end.status, &causes, self.way_on());
+        if self.mended(session, planned).await? {
+            return Ok(());
+        }
+        // The failure of the step is what the user must see; what is not known then has its reason already.
+        if self.ask_for_reads(session).await.is_err() {
+            return Err(error);
+        }
+        if let Some(path) = &self.on_failure.keep
+            && let Err(why) = keep(session, path, self.outputs.limits.bytes).await
+        {
+            // The failure of the step is what the user must see.
+            self.engine.sink.emit(Event::Note { text: format!("the workspace could not be kept: {why:#}") });
+        }
+        // The same: the error that is told is that of the step.
+        if let Err(why) = self.count_discarded(session, Steps::Failed).await {
+            tracing::debug!(error = %format!("{why:#}"), "what is thrown away was not counted");
+        }
+        Err(error)
+    }
+
+    /// What may help a person who does not see why the step failed.
+    fn way_on(&self) -> WayOn<'_> {
+        match (&self.on_failure.rerun_command, &self.on_failure.keep) {
+            (Some(command), _) => WayOn::Shell(command),
+            (None, None) => WayOn::Workspace,
+            (None, Some(_)) => WayOn::Known,
+        }
+    }
+
+    /// Opens a shell, if somebody is there to sit at it; says whether it ended with 0.
+    async fn mended(&mut self, session: &mut AgentSession, planned: &PlannedStep) -> Result<bool> {
+        let mask = self.engine.injected.mask(self.engine.plan);
+        let Some(console) = &mut self.on_failure.console else { return Ok(false) };
+        let Engine { plan, sink, phases, .. } = &mut self.engine;
+        let name = StepName { index: planned.step.index, name: planned.name.clone() };
+        sink.emit(Event::ShellOpened { step: name.clone() });
+        let step = shell_in_place_of(planned, console.stdin());
+        let mut output = Output::new(plan, name.index, mask);
+        let mut attendance = InteractiveStep { session, console: *console, sink: *sink, output: &mut output };
+        phases.enter("shell");
+        let ended = attendance.run(step, None).await;
+        phases.enter("steps");
+        output.finish(*sink);
+        let (status, duration) = ended?;
+        sink.emit(Event::ShellClosed { step: name, status: super::named(status), duration });
+        Ok(status.success())
+    }
+}
+
+/// Writes the workspace to `path`, as the tar that the agent sends.
+async fn keep(session: &mut AgentSession, path: &Path, limit: u64) -> Result<(), Error> {
+    let mut file = File::create_new(path).with_context(|| format!("make {}", path.display()))?;
+    let mut left = limit;
+    session.send(&ToGuest::Export { root: WORKSPACE.into(), links: LinkScope::Stream })?;
+    let mut archive = Archive::new("the workspace", None);
+    while let Some(bytes) = archive.next(session).await? {
+        left = left.checked_sub(bytes.len() as u64).context("it is too large")?;
+        file.write_all(&bytes).with_context(|| format!("write {}", path.display()))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,355 @@
+//! Making an erofs image: a root is put together in a staging directory, then packed.
+//!
+//! Before it: [`super::store`] holds the entry's lock and gives an empty file to fill. After it: the store keeps the
+//! file. What a tar or a package brings runs and is unpacked in a jail ([`crate::process::Jail`]), whose ids are also what
+//! gives files their owners without root; where an ordinary user can have none, a tar is unpacked under `fakeroot`. The
+//! file to fill is handed over as descriptor 3, since a jail cannot enter the store.
+//!
+//! A Debian root takes three jails: apt fetches the packages with the host's network, and none of their scripts; they are
+//! installed without a network; what came of it is packed.
+
+use std::{
+    collections::VecDeque,
+    ffi::OsString,
+    fs::File,
+    io::Read,
+    os::{fd::OwnedFd, unix::fs::FileExt},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+use nix::unistd::geteuid;
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    net::unix::pipe::Receiver,
+};
+
+use super::{
+    debian,
+    resolve_ref::Compression,
+    scripts::{APT, IN_RELEASE, MMDEBSTRAP, NAMES, PACK, RELEASE, ROOT, TIDY, UNPACK, UPDATE},
+    staging::Staging,
+};
+use crate::{
+    event::{Event, Sink},
+    exit::Failure,
+    plan::{ImageRecipe, ImageSource as Source},
+    process::{Command, ExitStatus, JAIL_DIRECTORY, Jail, JailNetwork, Output, Spawner, Stdio},
+};
+
+/// Directories that are empty in every image: the agent mounts over them.
+pub(super) const EMPTY: [&str; 5] = ["dev", "proc", "sys", "run", "tmp"];
+
+/// What of the host makers see besides their own directory: programs, and what these and a resolver read. Nothing of it is
+/// private, and none can be written to.
+const READ_ONLY: [&str; 30] = [
+    "/usr",
+    "/bin",
+    "/sbin",
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/libx32",
+    "/etc/alternatives",
+    "/etc/apt/keyrings",
+    "/etc/crypto-policies",
+    "/etc/debian_version",
+    "/etc/gai.conf",
+    "/etc/group",
+    "/etc/host.conf",
+    "/etc/hostname",
+    "/etc/hosts",
+    "/etc/ld.so.cache",
+    "/etc/ld.so.conf",
+    "/etc/ld.so.conf.d",
+    "/etc/localtime",
+    "/etc/nsswitch.conf",
+    "/etc/os-release",
+    "/etc/passwd",
+    "/etc/pki/ca-trust/extracted",
+    "/etc/pki/tls/certs",
+    "/etc/protocols",
+    "/etc/resolv.conf",
+    "/etc/services",
+    "/etc/ssl/certs",
+    "/etc/ssl/openssl.cnf",
+];
+
+/// What apt misses where it is not: the host's settings and keys are none of an image's.
+const HIDDEN: [&str; 2] = ["/etc/apt/apt.conf.d", "/etc/apt/trusted.gpg.d"];
+
+/// What a maker writes to, and where it works.
+pub(super) struct ImageBuild<'a> {
+    /// The recipe.
+    pub(super) recipe: &'a ImageRecipe,
+    /// The empty file that becomes the image.
+    pub(super) image: &'a File,
+    /// An empty file for what the root was made of, a line each: `inrelease HASH`, then `package version`.
+    pub(super) details: &'a File,
+    /// The staging directory; does not exist yet.
+    pub(super) staging: &'a Path,
+    /// Variables of kiln's environment that apt and mmdebstrap know.
+    pub(super) variables: &'a [(OsString, OsString)],
+    /// Starts the makers.
+    pub(super) spawner: &'a Spawner,
+}
+
+/// What a shell ends with when it does not find a program.
+const NOT_FOUND: i32 = 127;
+/// A jail is made at once, or not at all.
+const PROBE_LIMIT: Duration = Duration::from_secs(20);
+
+impl ImageBuild<'_> {
+    /// Fills the image; what the makers print becomes events.
+    pub(super) async fn run(&self, sink: &mut dyn Sink) -> Result<()> {
+        match &self.recipe.source {
+            // The person's own tree: it is read, and nothing of it runs.
+            Source::Directory(path) => return self.pack_directory(path, sink).await,
+            Source::Tar(_) | Source::Debian { .. } => {}
+        }
+        let staging = Staging::make(self.staging, self.spawner)?;
+        let made = match &self.recipe.source {
+            Source::Directory(_) => Ok(()),
+            Source::Tar(path) => self.unpack_tar(path, &staging, sink).await,
+            Source::Debian { suite } => self.install_debian(suite, &staging, sink).await,
+        };
+        made.and(staging.remove())
+    }
+
+    async fn pack_directory(&self, root: &Path, sink: &mut dyn Sink) -> Result<()> {
+        let mut command = Command::new("mkfs.erofs").arg("--quiet");
+        command = command.args(["--exclude-regex", &format!("^({})/", EMPTY.join("|"))]);
+        if !geteuid().is_root() {
+            note(sink, "the image's files belong to root: an ordinary user cannot know whom else");
+            command = command.arg("--all-root");
+        }
+        let command = command.arg("/proc/self/fd/3").arg(root).fd(copy(self.image)?, 3);
+        self.maker("mkfs.erofs", command, sink).await
+    }
+
+    async fn unpack_tar(&self, tar: &Path, staging: &Staging, sink: &mut dyn Sink) -> Result<()> {
+        // A jail's root may not be allowed to open the file: it is handed over, too.
+        let file = File::open(tar).with_context(|| format!("open {}", tar.display()))?;
+        let mut head = [0; 6];
+        let read = file.read_at(&mut head, 0).with_context(|| format!("read {}", tar.display()))?;
+        let script = format!("{ROOT}{UNPACK}{PACK}");
+        let command = match (self.try_jail(staging).await, geteuid().is_root()) {
+            (Ok(()), _) => jailed(staging, JailNetwork::None, &script),
+            (Err(error), true) => return Err(error),
+            (Err(_), false) => {
+                note(
+                    sink,
+                    "the tar is unpacked under fakeroot: this user has no user namespace with a range of ids",
+                );
+                let script = format!("cd \"$1\"\nshift\n{script}");
+                sh(Command::new("fakeroot").args(["--", "sh"]), &script).arg(staging.path())
+            }
+        };
+        let command = command.args(decompressor(&head[..read])).stdin(Stdio::File(file.into()));
+        self.maker("tar", command.fd(copy(self.image)?, 3), sink).await
+    }
+
+    async fn install_debian(&self, suite: &str, staging: &Staging, sink: &mut dyn Sink) -> Result<()> {
+        self.try_jail(staging).await?;
+        let sources = debian::sources(suite, &self.recipe.repositories, &debian::Mirror::of_host());
+        let work = Path::new(JAIL_DIRECTORY);
+        note(sink, "fetch the packages");
+        let arguments = debian::fetching(self.recipe, suite, &work.join("seed"), &sources);
+        let command = jailed(staging, JailNetwork::Host, &format!("{IN_RELEASE}{MMDEBSTRAP}{RELEASE}"));
+        let command = command.args(arguments).fd(copy(self.details)?, 4);
+        self.maker("mmdebstrap", command.envs(self.variables.iter().cloned()), sink).await?;
+        let arguments = debian::installing(self.recipe, suite, &work.join("root"), &sources);
+        let command = jailed(staging, JailNetwork::None, MMDEBSTRAP).args(arguments);
+        let epoch = self.variables.iter().filter(|(name, _)| name == "SOURCE_DATE_EPOCH");
+        self.maker("mmdebstrap", command.envs(epoch.cloned()), sink).await?;
+        note(sink, "pack the image");
+        let command = jailed(staging, JailNetwork::None, &format!("{TIDY}{PACK}"));
+        self.maker("mkfs.erofs", command.fd(copy(self.image)?, 3).fd(copy(self.details)?, 4), sink).await
+    }
+
+    /// Finds out by trying whether this user can have a jail here.
+    async fn try_jail(&self, staging: &Staging) -> Result<()> {
+        let output = self.spawner.output(jailed(staging, JailNetwork::None, "exit"), PROBE_LIMIT).await?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let why = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        let way_out = match geteuid().is_root() {
+            true => {
+                "Allow user namespaces (sysctl user.max_user_namespaces), in a container also its seccomp profile and \
+                     AppArmor; or make the root elsewhere and give its directory with --image."
+            }
+            false => {
+                "Give the user a range (usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER, package \
+                      uidmap), allow user namespaces, or make the image as root."
+            }
+        };
+        let what =
+            "an image cannot be made here: its packages' scripts run in a user namespace with a range of ids";
+        Err(Failure::host(format!("{what}, and {why}"), way_out).into())
+    }
+
+    /// Runs a maker; its lines become events, its last ones the error.
+    async fn maker(&self, name: &str, command: Command, sink: &mut dyn Sink) -> Result<()> {
+        let (read, write) = std::io::pipe().context("make a pipe")?;
+        let second = write.try_clone().context("make a pipe")?;
+        let command = command.stdout(Stdio::File(write.into())).stderr(Stdio::File(second.into()));
+        let mut child = self.spawner.spawn(command)?;
+        let mut last = LastLines::default();
+        let pipe = Receiver::from_owned_fd(read.into()).context("read what makers say")?;
+        let mut lines = BufReader::new(pipe).split(b'\n');
+        let say = async {
+            while let Some(line) =
+                lines.next_segment().await.with_context(|| format!("read what {name} says"))?
+            {
+                last.push(&line, sink);
+            }
+            Ok(())
+        };
+        // What a maker leaves behind holds the pipe: its end ends that, too.
+        let ((), status) = tokio::try_join!(say, child.wait())?;
+        if status.success() {
+            return Ok(());
+        }
+        if status == ExitStatus::Code(NOT_FOUND) {
+            let what =
+                format!("image {} cannot be made: a program is missing: {}", self.recipe, last.joined());
+            return Err(Failure::host(what, "apt-get install mmdebstrap erofs-utils").into());
+        }
+        Err(Failure::host(
+            format!("image {} cannot be made: {name}: {status}: {}", self.recipe, last.joined()),
+            "Its output says why; names of packages and suites are Debian's.",
+        )
+        .into())
+    }
+}
+
+fn note(sink: &mut dyn Sink, text: &str) {
+    sink.emit(Event::Note { text: text.into() });
+}
+
+fn copy(file: &File) -> Result<OwnedFd> {
+    file.try_clone().map(Into::into).context("hand over a file")
+}
+
+/// tar recognises compression by itself only where it can seek.
+fn decompressor(head: &[u8]) -> Option<&'static str> {
+    match Compression::of(head) {
+        Some(Compression::Gzip) => Some("--gzip"),
+        Some(Compression::Xz) => Some("--xz"),
+        Some(Compression::Zstd) => Some("--zstd"),
+        None => None,
+    }
+}
+
+/// `sh` with a script in the writable directory of a jail; the next argument is its `$1`.
+fn jailed(staging: &Staging, network: JailNetwork, script: &str) -> Command {
+    let jail = Jail {
+        staging: staging.path().into(),
+        read_only: READ_ONLY.map(PathBuf::from).into(),
+        empty: HIDDEN.map(PathBuf::from).into(),
+        network,
+    };
+    let command = sh(Command::new("sh"), &format!("cd {JAIL_DIRECTORY}\n{script}"));
+    command.env("HOME", JAIL_DIRECTORY).env("LC_ALL", "C.UTF-8").jail(jail)
+}
+
+fn sh(command: Command, script: &str) -> Command {
+    command.args(["-euc", script, "sh"])
+}
+
+/// The end of what a maker said.
+#[derive(Default)]
+struct LastLines(VecDeque<String>);
+
+impl LastLines {
+    /// Enough to see why.
+    const COUNT: usize = 8;
+
+    fn push(&mut self, line: &[u8], sink: &mut dyn Sink) {
+        let line = String::from_utf8_lossy(line);
+        // Progress bars rewrite their line.
+        let text = line.rsplit('\r').find(|part| !part.trim().is_empty()).unwrap_or_default().trim_end();
+        if text.is_empty() {
+            return;
+        }
+        if self.0.len() == Self::COUNT {
+            self.0.pop_front();
+        }
+        self.0.push_back(text.into());
+        note(sink, text);
+    }
+
+    fn joined(self) -> String {
+        Vec::from(self.0).join("\n")
+    }
+}
+
+/// A distribution that is asked, without anything being installed.
+pub(super) struct Question<'a> {
+    pub(super) suite: &'a str,
+    pub(super) recipe: &'a ImageRecipe,
+    /// A staging directory; does not exist yet.
+    pub(super) staging: &'a Path,
+    /// Variables of kiln's environment that apt knows.
+    pub(super) variables: &'a [(OsString, OsString)],
+    pub(super) spawner: &'a Spawner,
+}
+
+impl Question<'_> {
+    /// One hash over what the distribution's InRelease files say now, as a [`ImageBuild`] writes it down: apt fetches and verifies
+    /// them in a jail.
+    pub(super) async fn in_release(&self) -> Result<String> {
+        let output = self.ask(&format!("{IN_RELEASE}{APT}{UPDATE}"), None).await?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        let hash = text.lines().find_map(|line| line.strip_prefix("inrelease "));
+        match hash {
+            Some(hash) if output.status.success() => Ok(hash.to_owned()),
+            Some(_) | None => Err(cannot_be_asked(&output)),
+        }
+    }
+
+    /// What packages there are, and what they provide, in a file: apt fetches and verifies the indexes in a jail.
+    pub(super) async fn names(&self) -> Result<File> {
+        let file = tempfile::tempfile().context("make a file for the names of packages")?;
+        let output = self.ask(&format!("{APT}{NAMES}"), Some(copy(&file)?)).await?;
+        if output.status.success() { Ok(file) } else { Err(cannot_be_asked(&output)) }
+    }
+
+    async fn ask(&self, script: &str, names: Option<OwnedFd>) -> Result<Output> {
+        let Self { suite, recipe, staging, variables, spawner } = self;
+        let staging = Staging::make(staging, spawner)?;
+        let sources = debian::sources(suite, &recipe.repositories, &debian::Mirror::of_host());
+        let command = jailed(&staging, JailNetwork::Host, script);
+        let command = command.arg(&recipe.arch).arg(debian::KEYRING).args(sources);
+        let command = command.envs(variables.iter().cloned());
+        let command = match names {
+            Some(names) => command.fd(names, 4),
+            None => command,
+        };
+        let output = spawner.output(command, APT_LIMIT).await;
+        staging.remove()?;
+        output
+    }
+}
+
+fn cannot_be_asked(output: &Output) -> anyhow::Error {
+    let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    let way_out = "Check the network, or leave --refresh out to use the image as it is.";
+    Failure::host(format!("the distribution cannot be asked: {said}"), way_out).into()
+}
+
+/// Some hundred KB, or ten MB; apt has its own time-outs and retries within.
+const APT_LIMIT: Duration = Duration::from_secs(180);
+
+/// What a root was made of, as the jails wrote it down; a hostile one cannot make it longer than this.
+pub(super) fn read_details(path: &Path) -> Result<String> {
+    let mut bytes = Vec::new();
+    let file = File::open(path).context("read the details")?;
+    file.take(DETAILS_LIMIT_BYTES).read_to_end(&mut bytes).context("read the details")?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// All of Debian's packages take 2 MB.
+const DETAILS_LIMIT_BYTES: u64 = 16 << 20;

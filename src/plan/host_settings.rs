@@ -1,0 +1,322 @@
+//! What a build gets of the host besides files to build from: certificates, proxies, secrets. The plan knows where they
+//! come from; their contents, but for the host's own certificates, are read when it starts, and given to the agent.
+
+use std::{
+    collections::BTreeSet,
+    fmt,
+    path::{Path, PathBuf},
+};
+
+use kiln_protocol::{IfExists, TextFile, Trust};
+use serde::Serialize;
+
+use super::{RunnerKind, loopback::Loopback, userinfo::Userinfo};
+
+/// Where a guest keeps its bundle, for tools that must be told.
+const BUNDLE: &str = "/etc/ssl/certs/ca-certificates.crt";
+/// What tells them: OpenSSL and uv, Node, pip's own bundle, Python's requests.
+const BUNDLE_VARIABLES: [&str; 4] =
+    ["SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS", "PIP_CERT", "REQUESTS_CA_BUNDLE"];
+
+/// What every `mvn` reads when it starts.
+const MAVEN_RC: &str = "/etc/mavenrc";
+/// Maven reads no variable for proxies. What Java is told instead is made of the variables where Maven runs, so that a build
+/// file's own win, and no password stands in a plan.
+const MAVEN_PROXIES: &str = include_str!("mavenrc.sh");
+
+/// All of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct HostSettings {
+    /// The host's bundle of certificates; `None` leaves the guest's alone.
+    pub certificates: Option<Certificates>,
+    /// What of the host's certificates is not used, and why.
+    pub unused: Vec<String>,
+    /// The host's proxies.
+    pub proxies: Proxies,
+    /// `--secret`.
+    pub secrets: Vec<SecretSource>,
+}
+
+/// Where certificates come from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Certificates {
+    /// The host's own bundle, and what can be used of it.
+    Hosts(PathBuf, #[serde(skip)] Trust),
+    /// A file that the user names: all of it must be right.
+    Named(PathBuf),
+}
+
+impl Certificates {
+    /// The file.
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Hosts(path, _) | Self::Named(path) => path,
+        }
+    }
+}
+
+/// Proxies, as the variables of the same names have them; empty where there is none.
+#[derive(Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Proxies {
+    /// For http.
+    pub http: String,
+    /// For https.
+    pub https: String,
+    /// For everything else.
+    pub all: String,
+    /// What is reached without one.
+    pub none_for: String,
+}
+
+/// A secret, as the command line names it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SecretSource {
+    /// The name of its file in the guest.
+    pub id: String,
+    /// Where it comes from.
+    pub from: SecretFrom,
+}
+
+/// Where a secret comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SecretFrom {
+    /// A file of the host.
+    File(PathBuf),
+    /// A variable of kiln's environment.
+    Variable(String),
+}
+
+impl fmt::Display for SecretFrom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "{}", path.display()),
+            Self::Variable(name) => write!(f, "the variable {name}"),
+        }
+    }
+}
+
+impl HostSettings {
+    /// Those that a build in this backend can use; what it cannot is noted, with a way out.
+    pub(super) fn reachable(&self, runner: RunnerKind, notes: &mut Vec<String>) -> Self {
+        let mut host_settings = self.clone();
+        notes.extend(self.unused.iter().cloned());
+        for (name, proxy) in host_settings.proxies.each_mut() {
+            let Some(here) = Loopback::of(proxy) else { continue };
+            if shares_loopback(runner) {
+                *proxy = here.shared().unwrap_or_else(|| proxy.clone());
+            } else if let Some(relayed) = here.relayed() {
+                *proxy = relayed;
+            } else {
+                notes.push(format!(
+                    "proxy: {name} names a place of this host's loopback that is not relayed: it is not passed; \
+                     write 127.0.0.1 and its port"
+                ));
+                proxy.clear();
+            }
+        }
+        if self.proxies != Proxies::default() && host_settings.proxies.is_empty() {
+            host_settings.proxies.none_for.clear();
+        }
+        host_settings
+    }
+
+    /// The ports of the build's loopback that lead to the same ports of this host's, so that its proxies are reached there,
+    /// and nothing else.
+    pub fn relayed(&self, runner: RunnerKind) -> Vec<u16> {
+        if shares_loopback(runner) {
+            return Vec::new();
+        }
+        let ports = self.proxies.on_loopback().filter_map(|here| here.port);
+        ports.collect::<BTreeSet<u16>>().into_iter().collect()
+    }
+
+    /// Names of its loopback that a build must know besides those that every one does.
+    pub(super) fn names(&self) -> BTreeSet<String> {
+        let places: Vec<Loopback<'_>> = self.proxies.on_loopback().collect();
+        let names = places.iter().filter_map(Loopback::name).filter(|name| *name != "localhost");
+        names.map(str::to_owned).collect()
+    }
+
+    /// Files of the host that are secrets: no build sees one of them in its source.
+    pub fn secret_files(&self) -> impl Iterator<Item = &Path> {
+        self.secrets.iter().filter_map(|secret| match &secret.from {
+            SecretFrom::File(path) => Some(path.as_path()),
+            SecretFrom::Variable(_) => None,
+        })
+    }
+
+    /// Files that say what a tool reads of no variable.
+    pub(super) fn files(&self) -> Option<TextFile> {
+        let there = !self.proxies.is_empty();
+        // What the image's own says comes first, and may have set MAVEN_OPTS.
+        let file = || TextFile {
+            path: MAVEN_RC.into(),
+            text: MAVEN_PROXIES.into(),
+            held: IfExists::Stays,
+            mode: 0o644,
+        };
+        there.then(file)
+    }
+
+    /// The variables that lead tools to it; the build file's own win.
+    pub(super) fn variables(&self) -> Vec<(String, String)> {
+        let bundle = self.certificates.iter().flat_map(|_| BUNDLE_VARIABLES.map(|name| (name, BUNDLE)));
+        let Proxies { http, https, all, none_for } = &self.proxies;
+        let proxies = [("http", http), ("https", https), ("all", all), ("no", none_for)];
+        let set = proxies.into_iter().filter(|(_, value)| !value.is_empty());
+        // Some tools read one spelling, some the other.
+        let spelled = set.flat_map(|(name, value)| {
+            let name = format!("{name}_proxy");
+            [(name.to_uppercase(), value.clone()), (name, value.clone())]
+        });
+        bundle.map(|(name, value)| (name.to_owned(), value.to_owned())).chain(spelled).collect()
+    }
+}
+
+impl Proxies {
+    fn each_mut(&mut self) -> [(&'static str, &mut String); 3] {
+        let Self { http, https, all, none_for: _ } = self;
+        [("HTTP_PROXY", http), ("HTTPS_PROXY", https), ("ALL_PROXY", all)]
+    }
+
+    fn on_loopback(&self) -> impl Iterator<Item = Loopback<'_>> {
+        [&self.http, &self.https, &self.all].into_iter().filter_map(|proxy| Loopback::of(proxy))
+    }
+
+    /// Whether there is one.
+    pub fn is_empty(&self) -> bool {
+        [&self.http, &self.https, &self.all].iter().all(|proxy| proxy.is_empty())
+    }
+
+    fn userinfos(&self) -> impl Iterator<Item = (&'static str, Userinfo<'_>)> {
+        let Self { http, https, all, none_for: _ } = self;
+        let named = [("HTTP_PROXY", http), ("HTTPS_PROXY", https), ("ALL_PROXY", all)];
+        named.into_iter().filter_map(|(name, url)| Some((name, Userinfo::of(url)?)))
+    }
+
+    /// Passwords and tokens in them, with the variable: no output may show one.
+    pub fn secrets(&self) -> impl Iterator<Item = (&'static str, Vec<u8>)> {
+        self.userinfos().flat_map(|(name, userinfo)| userinfo.secrets().map(|secret| (name, secret)))
+    }
+
+    /// Users with their passwords, as proxies are told of them in base64.
+    pub fn logins(&self) -> impl Iterator<Item = Vec<u8>> {
+        self.userinfos().map(|(_, userinfo)| userinfo.login())
+    }
+
+    /// A variable's value, if it is one of them, without what is secret.
+    pub fn hidden(&self, value: &str) -> Option<String> {
+        let Self { http, https, all, none_for: _ } = self;
+        [http, https, all].iter().any(|url| *url == value).then(|| hidden(value))
+    }
+}
+
+fn hidden(url: &str) -> String {
+    Userinfo::of(url).map_or_else(|| url.to_owned(), |userinfo| userinfo.hidden())
+}
+
+/// Whether a build's loopback is the host's.
+fn shares_loopback(runner: RunnerKind) -> bool {
+    match runner {
+        RunnerKind::Bubblewrap => true,
+        RunnerKind::Qemu | RunnerKind::Docker => false,
+    }
+}
+
+/// Without passwords.
+impl fmt::Debug for Proxies {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+/// Without passwords.
+impl fmt::Display for Proxies {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { http, https, all, none_for } = self;
+        let named = [("http", http), ("https", https), ("all", all), ("not for", none_for)];
+        let mut words = Vec::new();
+        for (name, value) in named.into_iter().filter(|(_, value)| !value.is_empty()) {
+            words.push(format!("{name} {}", hidden(value)));
+        }
+        if words.is_empty() { f.write_str("(none)") } else { f.write_str(&words.join(", ")) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn proxies_come_in_both_spellings_and_never_show_a_password() {
+        let proxies = Proxies {
+            https: "http://user:pass word@proxy.example:3128/".into(),
+            none_for: "localhost,.example".into(),
+            ..Proxies::default()
+        };
+        assert_eq!(
+            format!("{proxies:?}"),
+            "https http://user:***@proxy.example:3128/, not for localhost,.example"
+        );
+        assert!(proxies.secrets().all(|secret| secret == ("HTTPS_PROXY", b"pass word".to_vec())));
+        let host_settings = HostSettings { proxies, ..HostSettings::default() };
+        let names: Vec<String> = host_settings.variables().into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names, ["HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy"]);
+    }
+
+    fn with_https(url: &str) -> HostSettings {
+        let proxies = Proxies { https: url.into(), none_for: "x".into(), ..Proxies::default() };
+        HostSettings { proxies, ..HostSettings::default() }
+    }
+
+    #[test]
+    fn a_proxy_on_loopback_is_relayed_where_loopback_is_not_the_hosts() {
+        let (host_settings, mut notes) = (with_https("https://u:p@[::1]:80/"), Vec::new());
+        for runner in [RunnerKind::Qemu, RunnerKind::Docker] {
+            let reachable = host_settings.reachable(runner, &mut notes);
+            assert_eq!(reachable.proxies.https, "https://u:p@127.0.0.1:80/");
+            assert_eq!(reachable.relayed(runner), [80]);
+        }
+        assert_eq!(host_settings.reachable(RunnerKind::Bubblewrap, &mut notes), host_settings);
+        assert!(host_settings.relayed(RunnerKind::Bubblewrap).is_empty());
+        assert!(notes.is_empty(), "{notes:?}");
+    }
+
+    #[test]
+    fn a_name_of_loopback_is_kept_and_known_in_every_build() {
+        for runner in [RunnerKind::Qemu, RunnerKind::Docker, RunnerKind::Bubblewrap] {
+            let reachable = with_https("https://A.LOCALHOST.:3128").reachable(runner, &mut Vec::new());
+            assert_eq!(reachable.proxies.https, "https://a.localhost:3128");
+            assert_eq!(reachable.names().into_iter().collect::<Vec<_>>(), ["a.localhost"]);
+        }
+        assert!(with_https("http://localhost:3128").names().is_empty());
+    }
+
+    #[test]
+    fn a_place_of_loopback_that_cannot_be_relayed_is_not_passed() {
+        for url in ["http://localhost", "http://127.0.0.2:3128", "http://localhost:0"] {
+            let mut notes = Vec::new();
+            let reachable = with_https(url).reachable(RunnerKind::Qemu, &mut notes);
+            assert!(reachable.variables().is_empty() && notes.len() == 1, "{url}: {notes:?}");
+        }
+    }
+
+    #[test]
+    fn a_proxy_elsewhere_is_passed_as_it_is() {
+        let host_settings = with_https("http://proxy.example:3128");
+        assert_eq!(host_settings.reachable(RunnerKind::Qemu, &mut Vec::new()), host_settings);
+        assert!(host_settings.relayed(RunnerKind::Qemu).is_empty());
+    }
+
+    #[test]
+    fn certificates_are_pointed_to_only_where_there_are_some() {
+        assert!(HostSettings::default().variables().is_empty());
+        let host_settings = HostSettings {
+            certificates: Some(Certificates::Named("/host.pem".into())),
+            ..HostSettings::default()
+        };
+        assert!(host_settings.variables().iter().all(|(_, value)| value == BUNDLE));
+    }
+}

@@ -1,0 +1,116 @@
+//! What the user asked for: flags, where there are none the environment, where there is none the default.
+
+use std::{collections::BTreeSet, path::PathBuf, time::Duration};
+
+use serde::Serialize;
+
+use super::{
+    AcceleratorOption, Bytes, CacheSharing, HostLoopback, HostSettings, ImageReference, InsecureRepositories,
+    Network, Slirp, Trace,
+};
+
+/// A backend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunnerKind {
+    /// A microVM.
+    Qemu,
+    /// A container of a docker daemon.
+    Docker,
+    /// Namespaces of this host's kernel, made by bwrap.
+    Bubblewrap,
+}
+
+impl RunnerKind {
+    /// As the command line spells it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Qemu => "qemu",
+            Self::Docker => "docker",
+            Self::Bubblewrap => "bubblewrap",
+        }
+    }
+}
+
+/// `--cache-mode`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CacheModeOption {
+    /// The contract's table: `discard` by 9p, `rw` by virtiofs and in sandboxes.
+    Auto,
+    /// Writes are thrown away.
+    Discard,
+    /// Writes are merged when the build has succeeded.
+    Commit,
+    /// Writes go straight through.
+    Rw,
+    /// No writes.
+    Ro,
+}
+
+/// Whether the cache arrives by virtiofs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VirtiofsOption {
+    /// By 9p.
+    Off,
+    /// By a daemon beside QEMU.
+    Spawned,
+}
+
+/// Everything a build can be asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BuildOptions {
+    /// The build file, as it was named; where there is none, a name that stands for it.
+    pub build_file: PathBuf,
+    /// `--runner`.
+    pub runner: RunnerKind,
+    /// `--accel`, of a microVM.
+    pub accelerator: AcceleratorOption,
+    /// `--image`.
+    pub image: Option<ImageReference>,
+    /// `--allow-insecure-repositories`.
+    pub insecure_repositories: InsecureRepositories,
+    /// `--source-dir`, absolute; `None` with `--empty-workspace`.
+    pub source: Option<PathBuf>,
+    /// What of the source the build must not see, relative to it.
+    pub hidden: Vec<PathBuf>,
+    /// `--cache-dir`, absolute, existing; `None` for none.
+    pub cache_dir: Option<PathBuf>,
+    /// `--cache-mode`.
+    pub cache_mode: CacheModeOption,
+    /// `--cache-sharing`; `None`: what is safe in the mode.
+    pub cache_sharing: Option<CacheSharing>,
+    /// `QEMU_USE_VIRTIOFS`, `--virtiofsd`.
+    pub virtiofs: VirtiofsOption,
+    /// `--out-dir`, absolute.
+    pub out_dir: PathBuf,
+    /// `--memory`.
+    pub memory: Option<Bytes>,
+    /// `--cpu`: processors.
+    pub cpus: Option<u32>,
+    /// `--cpumodel`.
+    pub cpu_model: Option<String>,
+    /// `--disk`.
+    pub disk: Option<Bytes>,
+    /// `--allow-capability`: numbers of `linux/capability.h`.
+    pub granted: BTreeSet<u8>,
+    /// `--network`.
+    pub network: Network,
+    /// `--host-loopback`.
+    pub host_loopback: HostLoopback,
+    /// `--debug`.
+    pub trace: Trace,
+    /// `--boot-timeout`; `None`: the default, scaled under TCG.
+    pub boot_timeout: Option<Duration>,
+    /// `--step-timeout`.
+    pub step_timeout: Option<Duration>,
+    /// `--timeout`.
+    pub timeout: Option<Duration>,
+    /// `SOURCE_DATE_EPOCH` or `--build-date`, in seconds.
+    pub source_date_epoch: i64,
+    /// `--host-certs`, `--proxy`, `--secret`.
+    pub host_settings: HostSettings,
+    /// `QEMU_NET_CIDR`, `QEMU_DNS_SEARCH`.
+    pub slirp: Slirp,
+    /// `QEMU_KERNEL_CMDLINE`.
+    pub kernel_arguments: String,
+}

@@ -1,0 +1,204 @@
+//! What the events of one build mean so far, and what there is to say about each: the part that is the same for all displays.
+
+use std::{collections::VecDeque, time::Duration};
+
+use super::{format, lines::Lines, summary::Summary};
+use crate::event::{CacheReport, Event, ImageState, Phase, Status, StepName};
+
+/// How many lines of a failed step's output are shown again.
+const LAST_LINES: usize = 20;
+
+/// Something to say. Texts may hold what a guest wrote, and are not clean.
+#[derive(Debug, PartialEq)]
+pub(super) enum Message {
+    /// A line of kiln's own.
+    Line(String),
+    /// A step has started.
+    Started(String),
+    /// A line that a step wrote.
+    Output(String, String),
+    /// A step has ended.
+    Ended(String, Status, Duration),
+    /// All is over.
+    Summary(Box<Summary>),
+}
+
+/// The state of a build, as told by its events.
+#[derive(Debug, Default)]
+pub(super) struct Run {
+    runner: String,
+    accelerator: Option<String>,
+    steps: usize,
+    /// What is being done, and since when.
+    pub activity: Option<(String, Duration)>,
+    /// Whether somebody has said what is being done.
+    begun: bool,
+    lines: Lines,
+    past: History,
+}
+
+/// What the summary will tell.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct History {
+    pub package: String,
+    /// Step by step.
+    pub times: Vec<(String, Duration)>,
+    pub artifacts: Vec<String>,
+    pub cache: Option<CacheReport>,
+    /// The last lines of the step that ran last.
+    pub last_lines: VecDeque<String>,
+}
+
+impl Run {
+    /// The command works on something, though no event has said on what.
+    pub(super) fn has_begun(&mut self) {
+        if !self.begun {
+            self.begun = true;
+            self.activity = Some(("looking at this host".into(), Duration::ZERO));
+        }
+    }
+
+    /// No event will say so: the terminal is another's from now on.
+    pub(super) fn has_ended(&mut self) {
+        self.begun = true;
+        self.activity = None;
+    }
+
+    /// Takes an event that happens `now`.
+    pub(super) fn take(&mut self, event: &Event, now: Duration) -> Vec<Message> {
+        self.begun |= matches!(event, Event::Plan { .. } | Event::Image { .. } | Event::Finished { .. });
+        match event {
+            Event::Plan { package, arch, runner, steps, image, cache_dir } => {
+                (self.past.package, self.runner, self.steps) = (package.clone(), runner.clone(), *steps);
+                self.activity = Some(("preparing".into(), now));
+                let cache =
+                    cache_dir.as_ref().map(|dir| format!(", cache {}", dir.display())).unwrap_or_default();
+                let steps = if *steps == 1 { "1 step".into() } else { format!("{steps} steps") };
+                line(format!("{package} for {arch}: {steps} in {runner}, root {image}{cache}"))
+            }
+            Event::Accelerator { accelerator, why } => {
+                self.accelerator = Some(accelerator.clone());
+                let why = why.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
+                line(format!("accelerator: {accelerator}{why}"))
+            }
+            Event::Image { image, state } => self.image(image, *state, now),
+            Event::Note { text } => text.lines().map(|text| Message::Line(text.into())).collect(),
+            Event::Boot { phases } => {
+                self.activity = Some(("starting the first step".into(), now));
+                // A sandbox has no clock of its own to be set, and says that it took no time.
+                let long = |phase: &&Phase| phase.duration >= Duration::from_millis(1);
+                let phases: Vec<Phase> = phases.iter().filter(long).cloned().collect();
+                let took = if phases.is_empty() { String::new() } else { format!(": {}", phrase(&phases)) };
+                line(format!("the guest is ready{took}"))
+            }
+            Event::StepStarted { step } => {
+                self.past.last_lines.clear();
+                self.activity = Some((self.label(step), now));
+                vec![Message::Started(self.label(step))]
+            }
+            Event::Output { step, stream, data } => {
+                let lines = self.lines.push(step, *stream, data);
+                self.output(step, lines)
+            }
+            Event::StepFinished { step, status, duration } => {
+                let lines = self.lines.finish(step);
+                let mut said = self.output(step, lines);
+                if *status == Status::Code(0) {
+                    // Whatever fails after this step, it was not its doing.
+                    self.past.last_lines.clear();
+                }
+                self.past.times.push((step.name.clone(), *duration));
+                let is_last = step.index as usize + 1 >= self.steps;
+                self.activity =
+                    Some((if is_last { "finishing" } else { "starting the next step" }.into(), now));
+                said.push(Message::Ended(self.label(step), *status, *duration));
+                said
+            }
+            Event::ShellOpened { step } => {
+                // Nothing is drawn while somebody else has the terminal.
+                self.activity = None;
+                line(format!(
+                    "a shell in the place of step {}: after `exit 0` the build goes on, after `exit 1` it ends",
+                    self.label(step)
+                ))
+            }
+            Event::ShellClosed { step, status: Status::Code(0), .. } => {
+                self.activity = Some(("starting the next step".into(), now));
+                self.past.last_lines.clear();
+                line(format!("the shell ended with 0: step {} counts as done, by hand", self.label(step)))
+            }
+            Event::ShellClosed { status, .. } => {
+                self.activity = Some(("finishing".into(), now));
+                line(format!("the shell ended ({}): so does the build", format::status(*status)))
+            }
+            Event::Cache(report) => {
+                self.past.cache = Some(report.clone());
+                Vec::new()
+            }
+            Event::Artifact { package: _, path, bytes, entries } => {
+                let (size, entries) = (format::size(*bytes), format::entries(*entries));
+                self.past.artifacts.push(format!("{} ({size}, {entries})", path.display()));
+                Vec::new()
+            }
+            Event::Finished { .. } => self.finish(event),
+        }
+    }
+
+    /// The line that says which build this is, if it is one, and known.
+    pub(super) fn heading(&self) -> Option<String> {
+        let Self { runner, accelerator, past: History { package, .. }, .. } = self;
+        let accelerator = accelerator.as_ref().map(|name| format!(" ({name})")).unwrap_or_default();
+        (!package.is_empty()).then(|| format!("{package}, {runner}{accelerator}"))
+    }
+
+    fn label(&self, step: &StepName) -> String {
+        let number = step.index + 1;
+        if self.steps == 0 {
+            format!("{number} {}", step.name)
+        } else {
+            format!("{number}/{} {}", self.steps, step.name)
+        }
+    }
+
+    fn image(&mut self, image: &str, state: ImageState, now: Duration) -> Vec<Message> {
+        let (activity, text) = match state {
+            ImageState::Present => ("starting the guest", None),
+            ImageState::Making => ("making the image", Some("is being made; this takes minutes, once")),
+            ImageState::Made => ("starting the guest", Some("has been made")),
+            ImageState::Waiting => {
+                ("waiting for the image", Some("is being made by another kiln; waiting for it"))
+            }
+        };
+        self.activity = Some((activity.into(), now));
+        text.map_or_else(Vec::new, |text| line(format!("image {image} {text}")))
+    }
+
+    fn output(&mut self, step: &StepName, lines: Vec<String>) -> Vec<Message> {
+        for line in &lines {
+            if self.past.last_lines.len() == LAST_LINES {
+                self.past.last_lines.pop_front();
+            }
+            self.past.last_lines.push_back(line.clone());
+        }
+        let label = self.label(step);
+        lines.into_iter().map(|line| Message::Output(label.clone(), line)).collect()
+    }
+
+    fn finish(&mut self, event: &Event) -> Vec<Message> {
+        self.activity = None;
+        vec![Message::Summary(Box::new(Summary {
+            finished: event.clone(),
+            past: std::mem::take(&mut self.past),
+        }))]
+    }
+}
+
+fn line(text: String) -> Vec<Message> {
+    vec![Message::Line(text)]
+}
+
+/// `kernel 900ms, mounts 20ms`.
+pub(super) fn phrase(phases: &[Phase]) -> String {
+    let each = |Phase { name, duration }: &Phase| format!("{name} {}", format::duration(*duration));
+    phases.iter().map(each).collect::<Vec<_>>().join(", ")
+}
