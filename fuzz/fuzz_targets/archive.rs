@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use kiln::{
     exit::{Code, code_of},
-    package::{Limits, Package, collect},
+    package::{Limits, Normalization, Package, collect},
 };
 use kiln_fuzz::repaired;
 use libfuzzer_sys::fuzz_target;
@@ -15,7 +15,8 @@ static SCRATCH: LazyLock<tempfile::TempDir> = LazyLock::new(|| tempfile::tempdir
 fuzz_target!(|stream: &[u8]| {
     let packages = ["p", "p-dev"].map(|name| Package { name: name.into(), file_stem: name.into() });
     let limits = Limits { entries: 1000, bytes: 1 << 20, header_bytes: 1 << 16 };
-    match collect(&repaired(stream)[..], &packages, &SCRATCH.path().join("out"), &limits) {
+    let normalization = Normalization { mtime: 0, build_uid: 1000, build_gid: 1000 };
+    match collect(&repaired(stream)[..], &packages, normalization, &SCRATCH.path().join("out"), &limits) {
         Ok(artifacts) => assert_eq!(artifacts.len(), 2),
         Err(error) => assert_eq!(code_of(&error), Code::Package, "{error:#}"),
     }
