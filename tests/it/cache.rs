@@ -147,19 +147,24 @@ impl Bench {
         Lease::try_acquire(&self.home(), &request).unwrap()
     }
 
-    /// The lease of all, which a process that another test is just starting may still hold: it has all descriptors until it
-    /// is another program.
+    /// The lease of all.
     pub(crate) fn alone(&self) -> Lease {
-        let mut lease = None;
-        eventually(|| {
-            lease = self.try_lease(LockMode::Exclusive);
-            lease.is_some()
-        });
-        lease.unwrap()
+        self.eventual_lease(LockMode::Exclusive)
     }
 
     pub(crate) fn lease(&self) -> Lease {
-        self.try_lease(LockMode::Shared).unwrap()
+        self.eventual_lease(LockMode::Shared)
+    }
+
+    /// A process that another test is just starting may still hold a lease that has ended: it has all descriptors until it is
+    /// another program.
+    fn eventual_lease(&self, lock_mode: LockMode) -> Lease {
+        let mut lease = None;
+        eventually(|| {
+            lease = self.try_lease(lock_mode);
+            lease.is_some()
+        });
+        lease.unwrap()
     }
 
     pub(crate) fn write(&self, path: &str, content: &str) {
