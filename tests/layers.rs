@@ -221,3 +221,127 @@ fn the_import_reader_sees_groups_and_paths() {
     let code = "use crate::{a::{x, y}, b, c::d as e};\nlet z = crate::f::g();";
     assert_eq!(imports(code), ["a", "b", "c", "f"].map(String::from).into());
 }
+
+/// Names of an earlier plan of the source that say nothing to who has not read it.
+const OLD_FILES: &[&str] = &[
+    "wishes",
+    "gifts",
+    "gift",
+    "supplies",
+    "desk",
+    "turn",
+    "attend",
+    "mend",
+    "live",
+    "fit",
+    "renew",
+    "times",
+    "renumbered",
+    "tally",
+    "unused",
+    "intruders",
+    "broken",
+    "same",
+    "hashed",
+    "bring",
+    "making",
+    "slim",
+    "locate",
+    "ask",
+    "opened",
+    "view",
+    "layer",
+    "memo",
+    "words",
+    "clean",
+    "work",
+];
+/// The same of types.
+const OLD_TYPES: &[&str] = &[
+    "Wishes",
+    "Gifts",
+    "Supplies",
+    "Desk",
+    "Turn",
+    "Attendance",
+    "Shelf",
+    "Seat",
+    "Outlet",
+    "Typed",
+    "Wake",
+    "Conversation",
+    "Passage",
+    "Eventually",
+    "Placed",
+    "Strength",
+    "World",
+    "Parted",
+];
+
+#[test]
+fn old_words_are_no_names() {
+    let mut wrong = Vec::new();
+    for path in rust_files(&["src", "guest-init"]) {
+        let stem = path.file_stem().expect("it has a name").to_string_lossy().into_owned();
+        if OLD_FILES.contains(&stem.as_str()) {
+            wrong.push(path.display().to_string());
+        }
+        let words: Vec<String> = code(&path)
+            .split(|c: char| !c.is_alphanumeric() && c != '_')
+            .filter(|word| !word.is_empty())
+            .map(str::to_owned)
+            .collect();
+        for pair in words.windows(2).filter(|pair| ["struct", "enum", "trait", "type"].contains(&&*pair[0])) {
+            if OLD_TYPES.contains(&&*pair[1]) {
+                wrong.push(format!("{}: {}", path.display(), pair[1]));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+/// The most lines of code in a file, without comments and tests.
+const MOST_LINES: usize = 300;
+/// Those that are to be divided still; none comes to them.
+const TOO_LONG: &[&str] = &[
+    "guest-init/src/session.rs",
+    "src/cli.rs",
+    "src/compile/mod.rs",
+    "src/compile/uses.rs",
+    "src/image/store.rs",
+    "src/manifest/package.rs",
+    "src/plan/packages.rs",
+];
+
+#[test]
+fn a_file_can_be_read_at_once() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut long = Vec::new();
+    for path in rust_files(&["src", "guest-init"]) {
+        let name = path.strip_prefix(root).expect("it is below the root").display().to_string();
+        let lines = code(&path).lines().filter(|line| !line.trim().is_empty()).count();
+        if lines > MOST_LINES && !name.contains("/tests") && !name.ends_with("_tests.rs") {
+            long.push(name);
+        }
+    }
+    long.sort();
+    assert_eq!(long, TOO_LONG, "a file has more than {MOST_LINES} lines, or one of the list no longer has");
+}
+
+/// The Rust files below these directories of the repository, in any depth.
+fn rust_files(directories: &[&str]) -> Vec<PathBuf> {
+    let mut open: Vec<PathBuf> =
+        directories.iter().map(|name| Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).collect();
+    let mut found = Vec::new();
+    while let Some(directory) = open.pop() {
+        for entry in fs::read_dir(&directory).expect("the source can be listed") {
+            let path = entry.expect("the source can be listed").path();
+            if path.is_dir() && path.file_name().is_none_or(|name| name != "target") {
+                open.push(path);
+            } else if path.extension().is_some_and(|ending| ending == "rs") {
+                found.push(path);
+            }
+        }
+    }
+    found
+}
