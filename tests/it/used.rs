@@ -50,8 +50,11 @@ pub(crate) fn fill(cache: &Path) -> (u64, u64) {
     (READ.len() as u64 + 2, bytes)
 }
 
+/// Whether it is exact, why not, and how many files and bytes.
+pub(crate) type Reported = (bool, Option<String>, (u64, u64));
+
 /// What is reported of the build whose events these are: whether it is exact, why not, and the amount.
-pub(crate) fn reported(events: &[u8]) -> (bool, Option<String>, (u64, u64)) {
+pub(crate) fn reported(events: &[u8]) -> Reported {
     let events = String::from_utf8_lossy(events);
     let events = events.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON"));
     let report = events.into_iter().find(|event| event["event"] == "cache").expect("it is reported");
@@ -60,6 +63,21 @@ pub(crate) fn reported(events: &[u8]) -> (bool, Option<String>, (u64, u64)) {
     let amount = |what: &str| row["reused"][what].as_u64().expect("a number");
     let why = report["reused_why"].as_str().map(str::to_owned);
     (report["exact"].as_bool().expect("a boolean"), why, (amount("entries"), amount("bytes")))
+}
+
+/// Builds that give what is reported and what is expected, until one is counted exactly: under load a use can be seen too late
+/// to be told from another one, which must be said, and never make the number larger.
+pub(crate) fn is_counted(case: &str, mut build: impl FnMut() -> (Reported, (u64, u64))) {
+    let mut exactly = || {
+        let ((exact, why, amount), expected) = build();
+        assert_eq!(exact, why.is_none(), "{case}: {why:?}");
+        assert!(
+            if exact { amount == expected } else { amount <= expected },
+            "{case}: {amount:?}, not {expected:?}"
+        );
+        exact
+    };
+    assert!((0..3).any(|_| exactly()), "{case}: never exact");
 }
 
 /// A step that writes what is worth keeping, what is not, and what only looks like writing.

@@ -167,16 +167,18 @@ fn by_virtiofs_the_cache_is_kept() {
 #[test]
 fn what_is_used_is_what_was_opened_by_each_share() {
     for (virtiofs, mode) in [(false, "discard"), (true, "rw"), (true, "commit"), (true, "rw")] {
-        let directory = project("root", &[used::STEP]);
-        let expected = used::fill(&directory.path().join("cache"));
-        let mut command = build_command(directory.path(), "cache", "json");
-        command.args(["--cache-mode", mode]);
-        if virtiofs {
-            command.env("QEMU_USE_VIRTIOFS", "1");
-        }
-        let output = command.output().expect("kiln can be started");
-        assert!(output.status.success(), "{}", said(&output));
-        assert_eq!(used::reported(&output.stdout), (true, None, expected), "{virtiofs} {mode}");
+        used::is_counted(&format!("{virtiofs} {mode}"), || {
+            let directory = project("root", &[used::STEP]);
+            let expected = used::fill(&directory.path().join("cache"));
+            let mut command = build_command(directory.path(), "cache", "json");
+            command.args(["--cache-mode", mode]);
+            if virtiofs {
+                command.env("QEMU_USE_VIRTIOFS", "1");
+            }
+            let output = command.output().expect("kiln can be started");
+            assert!(output.status.success(), "{}", said(&output));
+            (used::reported(&output.stdout), expected)
+        });
     }
 }
 
