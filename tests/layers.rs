@@ -90,22 +90,13 @@ fn source() -> PathBuf {
 
 /// Each Rust file below `src/` with the module it belongs to.
 fn files() -> Vec<(String, PathBuf)> {
-    let mut found = Vec::new();
-    let mut open = vec![source()];
-    while let Some(directory) = open.pop() {
-        for entry in fs::read_dir(&directory).expect("the source can be listed") {
-            let path = entry.expect("the source can be listed").path();
-            if path.is_dir() {
-                open.push(path);
-            } else if path.extension().is_some_and(|ending| ending == "rs") {
-                let inside = path.strip_prefix(source()).expect("it is below src");
-                let first = inside.components().next().expect("it has a name").as_os_str().to_string_lossy();
-                found.push((first.trim_end_matches(".rs").to_owned(), path));
-            }
-        }
-    }
-    found.retain(|(module, _)| module != "lib" && module != "main");
-    found
+    let module = |path: PathBuf| {
+        let inside = path.strip_prefix(source()).expect("it is below src");
+        let first = inside.components().next().expect("it has a name").as_os_str().to_string_lossy();
+        (first.trim_end_matches(".rs").to_owned(), path)
+    };
+    let found = rust_files(&["src"]).into_iter().map(module);
+    found.filter(|(module, _)| module != "lib" && module != "main").collect()
 }
 
 /// The code of a file: comments are taken out, and what follows `#[cfg(test)]`, which may use anything.
