@@ -47,7 +47,7 @@ use crate::{
     cache::{Reused, Writes},
     event::{Event, Phase, Phases, Sink, Status},
     package::Limits,
-    plan::{Plan, Platform},
+    plan::Plan,
 };
 use agent_session::{AgentSession, SessionEvent};
 use build::Build;
@@ -193,7 +193,7 @@ impl Engine<'_> {
                     greeted = true;
                     tracing::debug!(uptime_us, "the agent says hello");
                     // A container's kernel is the host's, and has run for longer than that.
-                    if matches!(self.plan.platform, Platform::Qemu(_)) {
+                    if self.plan.runner().traits().own_kernel {
                         phases.push(Phase {
                             name: "kernel".into(),
                             duration: Duration::from_micros(uptime_us),
@@ -250,9 +250,8 @@ fn named(status: ExitStatus) -> Status {
 /// The world with what only the moment of launch knows: the time, and randomness.
 /// Only a machine of its own has a clock and a random pool to be set.
 fn launch_world(plan: &Plan) -> Result<GuestConfig> {
-    match plan.platform {
-        Platform::Qemu(_) => {}
-        Platform::Docker(_) | Platform::Bubblewrap(_) => return Ok(plan.world.clone()),
+    if !plan.runner().traits().own_kernel {
+        return Ok(plan.guest_config.clone());
     }
     let mut entropy = vec![0; ENTROPY_BYTES];
     std::io::Read::read_exact(
@@ -262,5 +261,5 @@ fn launch_world(plan: &Plan) -> Result<GuestConfig> {
     .context("read /dev/urandom")?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).context("the host's clock is before 1970")?;
     let clock_ns = u64::try_from(now.as_nanos()).ok();
-    Ok(GuestConfig { clock_ns, entropy, ..plan.world.clone() })
+    Ok(GuestConfig { clock_ns, entropy, ..plan.guest_config.clone() })
 }

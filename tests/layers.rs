@@ -12,8 +12,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "backend",
         &[
-            "agent", "cache", "env", "event", "exit", "home", "host", "image", "logfile", "plan", "process",
-            "rundir", "share",
+            "agent", "cache", "env", "event", "exit", "guest", "home", "host", "image", "logfile", "plan",
+            "process", "rundir", "share",
         ],
     ),
     (
@@ -30,6 +30,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "home",
             "host",
             "image",
+            "logfile",
             "manifest",
             "package",
             "plan",

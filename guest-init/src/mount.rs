@@ -11,7 +11,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use kiln_protocol::Access;
+use kiln_protocol::{Access, MountSource};
 use nix::{
     errno::Errno,
     fcntl::{AtFlags, OFlag, openat},
@@ -67,31 +67,32 @@ fn create_as(parent: BorrowedFd<'_>, name: &Path, (uid, gid): (u32, u32)) -> nix
 
 /// `mount -t fstype -o options source target`.
 pub(crate) fn filesystem(
-    source: &str,
+    source: &MountSource,
     target: &Found,
     fstype: &str,
     options: &str,
     access: Access,
 ) -> Result<()> {
-    if Path::new(source).is_file() {
-        return image::attach(source, target.path(), fstype, options);
-    }
     let mut flags = access_flags(access);
-    if matches!(fstype, "9p" | "virtiofs") {
-        flags |= MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
-    }
-    let source = device(source)?;
-    mount(Some(source.as_str()), target.path(), Some(fstype), flags, Some(options))
-        .with_context(|| format!("mount {fstype} {source} ({options})"))
+    let device = match source {
+        MountSource::Image(path) => return image::attach(path, target.path(), fstype, options),
+        MountSource::Share(tag) => {
+            flags |= MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+            tag.clone()
+        }
+        MountSource::Disk(serial) => disk(serial)?,
+        MountSource::Name(name) => name.clone(),
+    };
+    mount(Some(device.as_str()), target.path(), Some(fstype), flags, Some(options))
+        .with_context(|| format!("mount {fstype} {device} ({options})"))
 }
 
-/// The device of `serial:NAME`; anything else is what it is. Disks are not counted on to come in the order of QEMU's switches.
-fn device(source: &str) -> Result<String> {
-    let Some(serial) = source.strip_prefix("serial:") else { return Ok(source.to_owned()) };
+/// The device of a virtio disk: disks do not always come in the order of QEMU's switches.
+fn disk(serial: &str) -> Result<String> {
     let list = || "list /sys/block".to_owned();
     for entry in fs::read_dir("/sys/block").with_context(list)? {
         let entry = entry.with_context(list)?;
-        // A disk that has no serial number is not the one.
+        // Not every disk has a serial number.
         if fs::read_to_string(entry.path().join("serial")).is_ok_and(|text| text.trim_end() == serial) {
             return Ok(format!("/dev/{}", entry.file_name().display()));
         }

@@ -10,9 +10,6 @@ use nix::mount::{MsFlags, mount};
 
 use crate::targets::Targets;
 
-/// The one option that is a flag of the mount, not the file system's.
-const NODEV: &str = "nodev";
-
 /// The overlay of the wire.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Overlay<'w> {
@@ -26,18 +23,20 @@ pub(crate) struct Overlay<'w> {
     pub(crate) target: &'w str,
     /// More options.
     pub(crate) options: &'w str,
+    /// Whether no device file below it can be opened: in a sandbox, whose root might make a node for a device of the host.
+    pub(crate) nodev: bool,
 }
 
 impl Overlay<'_> {
     /// Makes the directories, mounts, and gives the merged root to `owner`.
     pub(crate) fn mount(self, targets: &Targets, (uid, gid): (u32, u32)) -> Result<()> {
-        let Self { lower: _, upper, work, target, options: _ } = self;
+        let Self { lower: _, upper, work, target, options: _, nodev } = self;
         for directory in [upper, work] {
             fs::create_dir_all(directory).with_context(|| format!("make {directory}"))?;
         }
         let on = targets.directory(target)?;
         let data = self.data();
-        let flags = if self.nodev() { MsFlags::MS_NODEV } else { MsFlags::empty() };
+        let flags = if nodev { MsFlags::MS_NODEV } else { MsFlags::empty() };
         mount(Some("overlay"), on.path(), Some("overlay"), flags, Some(data.as_str()))
             .with_context(|| format!("mount overlay on {target} ({data})"))?;
         // What has been mounted is found by another look.
@@ -48,18 +47,13 @@ impl Overlay<'_> {
             .with_context(|| format!("set the mode of {target}"))
     }
 
-    /// In a sandbox, whose root might make a node for a device of the host and open it.
-    fn nodev(self) -> bool {
-        self.options.split(',').any(|option| option == NODEV)
-    }
-
     /// The options as `mount(2)` takes them.
     fn data(self) -> String {
-        let Self { lower, upper, work, target: _, options } = self;
+        let Self { lower, upper, work, target: _, options, nodev: _ } = self;
         let lower: Vec<String> = lower.iter().map(|path| escaped(path)).collect();
         let (upper, work) = (escaped(upper), escaped(work));
         let mut data = format!("lowerdir={},upperdir={upper},workdir={work}", lower.join(":"));
-        for option in options.split(',').filter(|option| !option.is_empty() && *option != NODEV) {
+        for option in options.split(',').filter(|option| !option.is_empty()) {
             data.push(',');
             data.push_str(option);
         }
@@ -85,11 +79,15 @@ mod tests {
     #[test]
     fn options_are_those_of_overlayfs_with_awkward_paths_escaped() {
         let lower = ["/a,b".to_owned(), "/c:d\\e".to_owned()];
-        let overlay =
-            Overlay { lower: &lower, upper: "/u", work: "/w", target: "/t", options: "metacopy=on" };
+        let overlay = Overlay {
+            lower: &lower,
+            upper: "/u",
+            work: "/w",
+            target: "/t",
+            options: "metacopy=on",
+            nodev: true,
+        };
         assert_eq!(overlay.data(), r"lowerdir=/a\,b:/c\:d\\e,upperdir=/u,workdir=/w,metacopy=on");
-        let closed = Overlay { options: "nodev,metacopy=on", ..overlay };
-        assert_eq!((closed.data(), closed.nodev(), overlay.nodev()), (overlay.data(), true, false));
         let plain = Overlay { options: "", ..overlay };
         assert_eq!(plain.data(), r"lowerdir=/a\,b:/c\:d\\e,upperdir=/u,workdir=/w");
     }

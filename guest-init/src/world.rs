@@ -169,9 +169,10 @@ impl Making {
                     .with_context(|| format!("mount {target}"))?;
                 self.targets.keep(target)
             }
-            Mount::Overlay { lower, upper, work, target, options, owner: (uid, gid) } => {
+            Mount::Overlay { lower, upper, work, target, options, nodev, owner: (uid, gid) } => {
                 let owner = self.owner(*uid, *gid)?;
-                overlay::Overlay { lower, upper, work, target, options }.mount(&self.targets, owner)?;
+                overlay::Overlay { lower, upper, work, target, options, nodev: *nodev }
+                    .mount(&self.targets, owner)?;
                 self.targets.keep(target)?;
                 self.uppers.keep(&self.targets, target, upper, lower.first().map(String::as_str))
             }

@@ -1,26 +1,138 @@
 //! A backend: it launches the agent somewhere and gives kiln a channel to it. Nothing else differs between backends.
 //!
 //! Before it: the plan, the image, the shares. After it: `engine`, which speaks to the agent and ends what was launched.
+//!
+//! Each backend has a room with the same files: `probe` looks for it on the host, `plan` decides its part of the plan (pure),
+//! `argv` is its command line (pure), `launch` makes its [`Runner`]. A new one is a room, a line in [`find`], a row in
+//! [`crate::plan::RunnerTraits`] and a variant of [`crate::plan::Platform`].
+//!
+//! What a runner does:
+//!
+//! * It puts the plan's binds ([`crate::plan::Platform::binds`]) in their places, and nothing else of the host.
+//! * It starts `AGENT --stdio` as the first process (PID 1 of a pid namespace of its own), with a pipe to its stdin and one
+//!   from its stdout, which carry the wire and nothing else; its stderr goes into a tail for the last words. Environment,
+//!   user, directory, umask, limits and signals of steps are the agent's business: a runner passes none of them.
+//! * The hostname is [`crate::plan::HOSTNAME`]; the network is that of the host or docker's default, or loopback alone.
+//! * When it is dropped or killed, and when kiln dies, all of it goes. The agent ends by itself when its stdin ends.
 
+mod agent_file;
 pub mod bubblewrap;
 pub mod docker;
 pub mod fake;
 pub mod qemu;
 
-use std::{future::Future, path::Path, pin::Pin};
+use std::{ffi::OsString, future::Future, path::Path, pin::Pin};
 
 use anyhow::Result;
 use kiln_protocol::{MemoryEvents, Reads};
 
 use crate::{
     agent::{Reader, Writer},
-    plan::Plan,
+    cache::Lease,
+    env::Env,
+    event::Sink,
+    home::Home,
+    host::Host,
+    image::{Image, Store},
+    logfile::LogFile,
+    plan::{BuildOptions, Plan, PlatformRules, RunnerKind},
+    process::Spawner,
 };
 
 /// A future of a trait's method: two backends behind one pointer.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
 
-/// A backend.
+/// What a backend needs to look at the host.
+#[derive(Clone, Copy)]
+pub struct Tools<'a> {
+    /// The environment.
+    pub env: &'a Env,
+    /// kiln's directory.
+    pub home: &'a Home,
+    /// Starts programs that are asked for their version.
+    pub spawner: &'a Spawner,
+}
+
+/// A backend as it was found on this host.
+pub trait Backend {
+    /// Its part of the plan.
+    fn rules(&self, options: &BuildOptions) -> Box<dyn PlatformRules>;
+
+    /// Looks for what only the finished plan asks for, and adds what it found to the plan's notes.
+    ///
+    /// # Errors
+    /// A failure of the host or of usage for a plan that cannot run here.
+    fn complete<'a>(
+        &'a mut self,
+        tools: Tools<'a>,
+        plan: &'a mut Plan,
+        sink: &'a mut dyn Sink,
+    ) -> BoxFuture<'a, Result<()>>;
+
+    /// The phase of the build in which [`Backend::runner`] spends its time, as the summary calls it.
+    fn phase(&self) -> &'static str;
+
+    /// Makes the runner with all that it needs.
+    ///
+    /// # Errors
+    /// For what this host cannot do.
+    fn runner<'l, 'a: 'l>(
+        &'l self,
+        launch: Launch<'l, 'a>,
+        sink: &'l mut dyn Sink,
+    ) -> BoxFuture<'l, Result<Box<dyn Runner + 'a>>>;
+
+    /// The command lines that a build of this plan starts, each with its program first. `root` is the image. What exists only
+    /// once a build runs has a name in its place.
+    ///
+    /// # Errors
+    /// When a path of them cannot be named.
+    fn command_lines(&self, home: &Home, plan: &Plan, root: &Path) -> Result<Vec<Vec<OsString>>>;
+
+    /// What `kiln plan` says of it: a word of at most 12 characters, and a line.
+    fn describe(&self, plan: &Plan) -> Vec<(&'static str, String)>;
+}
+
+/// Looks for the one backend that was asked for.
+///
+/// # Errors
+/// A host failure where it is not there, or cannot be used.
+pub async fn find(
+    options: &BuildOptions,
+    tools: Tools<'_>,
+    host: &Host,
+    sink: &mut dyn Sink,
+) -> Result<Box<dyn Backend>> {
+    Ok(match options.runner {
+        RunnerKind::Qemu => Box::new(qemu::find(options, tools, host, sink).await?),
+        RunnerKind::Docker => Box::new(docker::find(tools).await?),
+        RunnerKind::Bubblewrap => Box::new(bubblewrap::find(options, tools, host).await?),
+    })
+}
+
+/// What a runner is made from.
+pub struct Launch<'l, 'a> {
+    /// The environment.
+    pub env: &'l Env,
+    /// kiln's directory.
+    pub home: &'l Home,
+    /// Starts processes.
+    pub spawner: &'a Spawner,
+    /// The run's own directory.
+    pub run_dir: &'l Path,
+    /// The plan.
+    pub plan: &'l Plan,
+    /// Where images are.
+    pub store: &'l Store,
+    /// The image of this plan.
+    pub image: &'l Image,
+    /// The lease of the cache: a process that uses the directory holds it as well.
+    pub lease: Option<&'l Lease>,
+    /// Opens the file in which a console is kept, if it is.
+    pub console_log: &'l dyn Fn() -> Option<LogFile>,
+}
+
+/// The backend of one run.
 pub trait Runner {
     /// Starts the agent; returns as soon as it can be spoken to or has a chance to say `Hello`.
     fn launch<'a>(&'a mut self, plan: &'a Plan) -> BoxFuture<'a, Result<Launched>>;

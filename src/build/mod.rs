@@ -24,14 +24,11 @@ pub(crate) mod source;
 
 use std::path::Path;
 
-pub(crate) use launch::{Launched, agent_path, served};
+pub(crate) use launch::Launched;
 pub(crate) use lease::Leased;
 pub(crate) use outcome::BuildTask;
 pub(crate) use packages::check as check_packages;
-pub(crate) use prepare::{
-    Backend, Prepared, Resolved,
-    qemu::{Parts, initramfs_path},
-};
+pub(crate) use prepare::{Prepared, Resolved};
 pub(crate) use request::Request;
 
 use crate::{engine::Interrupts, env::Env, home::Home, process::Spawner};

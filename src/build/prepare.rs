@@ -2,8 +2,6 @@
 //!
 //! Only the runner that was asked for is looked for: a sandbox never asks QEMU for its version.
 
-pub(super) mod qemu;
-
 use std::{fs, path::Path};
 
 use anyhow::Result;
@@ -11,10 +9,7 @@ use kiln_protocol::{Stdin, Step};
 
 use super::{Request, injected};
 use crate::{
-    backend::{
-        bubblewrap::probe::{self as bubblewrap, Bubblewrap},
-        docker::probe::{self as docker, Docker},
-    },
+    backend::{self, Backend, Tools},
     cache::Lease,
     compile::Recipe,
     engine::Injected,
@@ -22,14 +17,10 @@ use crate::{
     event::{Event, Sink},
     exit::Failure,
     home::Home,
-    host::{Host, cgroup::Cgroups},
+    host::Host,
     image::{Store, locate},
-    plan::{
-        self, BuildOptions, Facts, ImageRecipe, ImageReference, Mapped, Plan, PlatformFacts, RootForm,
-        RunnerKind, Wanted, map_packages,
-    },
+    plan::{self, BuildOptions, Facts, ImageRecipe, ImageReference, Mapped, Plan, Wanted, map_packages},
     process::Spawner,
-    rundir,
 };
 
 /// The root of a guest where neither the command line nor the build file says more.
@@ -39,7 +30,7 @@ const DEFAULT_IMAGE: &str = "debian:bookworm";
 pub(crate) struct Resolved {
     pub(crate) plan: Plan,
     pub(crate) store: Store,
-    pub(crate) backend: Backend,
+    pub(crate) backend: Box<dyn Backend>,
 }
 
 /// All that a launch needs.
@@ -66,13 +57,6 @@ impl Prepared {
     }
 }
 
-/// What was found on this host for the one runner that was asked for.
-pub(crate) enum Backend {
-    Qemu(Box<qemu::Parts>),
-    Docker(Docker),
-    Bubblewrap(Bubblewrap),
-}
-
 /// Looks at the host and makes the plan. Starts nothing but programs that are asked for their version, and, for a microVM
 /// and `auto`, the probe of KVM where no verdict is kept.
 pub(super) async fn resolve(
@@ -87,76 +71,15 @@ pub(super) async fn resolve(
     let host = Host::probe();
     let image = image(recipe, options, sink)?;
     let shell = shell(&image);
-    let (plan, backend) = match options.runner {
-        RunnerKind::Qemu => {
-            let found = qemu::find(options.accelerator, &tools, &host, sink).await?;
-            let facts = Facts { host, platform: found.facts(options), image, shell };
-            let plan = plan::resolve(recipe, options, facts)?;
-            let parts = found.complete(&tools, &plan, sink).await?;
-            (plan, Backend::Qemu(Box::new(parts)))
-        }
-        RunnerKind::Docker => {
-            let found = docker::find_once(env, home, spawner).await?;
-            let facts = Facts { host, platform: PlatformFacts::Docker, image, shell };
-            (plan::resolve(recipe, options, facts)?, Backend::Docker(found))
-        }
-        RunnerKind::Bubblewrap => {
-            let images = home.dir("images")?;
-            let shown = [options.source.as_deref(), options.cache_dir.as_deref(), Some(&images)];
-            let shown: Vec<&Path> = shown.into_iter().flatten().collect();
-            let found = bubblewrap::find(env, spawner, &host, &shown).await?;
-            let root = if found.mounts_images { RootForm::Image } else { RootForm::Tree };
-            let resolver = fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
-            let platform =
-                PlatformFacts::Bubblewrap { resolver, ids: found.ids, root, cgroups: Cgroups::find() };
-            let facts = Facts { host, platform, image, shell };
-            let mut plan = plan::resolve(recipe, options, facts)?;
-            plan.notes.extend(found.why_not_own.as_deref().map(not_own));
-            check_scratch(&plan, env)?;
-            (plan, Backend::Bubblewrap(found))
-        }
-    };
+    let mut backend = backend::find(options, tools, &host, sink).await?;
+    let facts = Facts { host, rules: backend.rules(options), image, shell };
+    let mut plan = plan::resolve(recipe, options, facts)?;
+    backend.complete(tools, &mut plan, sink).await?;
     let hidden = injected::hidden(&plan.host_settings, plan.source.as_deref());
     for text in plan.notes.iter().cloned().chain(hidden) {
         sink.emit(Event::Note { text });
     }
     Ok(Resolved { plan, store: Store::open(home, env)?, backend })
-}
-
-/// How a host is looked at.
-pub(super) struct Tools<'a> {
-    pub(super) env: &'a Env,
-    pub(super) home: &'a Home,
-    pub(super) spawner: &'a Spawner,
-}
-
-/// What a sandbox of root lacks without ids of its own.
-fn not_own(why: &str) -> String {
-    format!(
-        "bubblewrap: users inside have the ids of this machine's, root's included, though none of root's rights over it: {why}; \
-         source, cache and KILN_HOME on ext4, xfs, btrfs or (Linux 6.3) tmpfs give a sandbox ids that nobody else has"
-    )
-}
-
-/// A sandbox's overlays are the host's, and Linux makes none whose upper directory lies in a lower one (ELOOP).
-fn check_scratch(plan: &Plan, env: &Env) -> Result<(), Failure> {
-    let cache = plan.cache.as_ref().filter(|cache| cache.is_overlaid());
-    let below = [("source", plan.source.as_ref()), ("cache", cache.map(|cache| &cache.directory))];
-    // What is not there is told of when it is used.
-    let Ok(scratch) = fs::canonicalize(rundir::scratch_dir(env)) else { return Ok(()) };
-    for (name, directory) in below.into_iter().filter_map(|(name, directory)| Some((name, directory?))) {
-        if fs::canonicalize(directory).is_ok_and(|directory| scratch.starts_with(directory)) {
-            let which = rundir::scratch_variable(env).unwrap_or("the directory for scratch files");
-            let what = format!(
-                "{which}: {} lies in the {name} directory ({}), which a sandbox's overlay is laid over: Linux allows no \
-                 overlay over the directory that it is in",
-                scratch.display(),
-                directory.display(),
-            );
-            return Err(Failure::usage(what, "Set QEMU_DISKS_PATH to a directory elsewhere."));
-        }
-    }
-    Ok(())
 }
 
 fn image(recipe: &Recipe, options: &BuildOptions, sink: &mut dyn Sink) -> Result<ImageRecipe> {

@@ -3,7 +3,7 @@
 use kiln_protocol::{Step, User};
 
 use crate::{
-    plan::{CACHE, Plan, Platform, Wanted},
+    plan::{CACHE, Plan, Wanted},
     report,
 };
 
@@ -24,9 +24,9 @@ pub(super) fn greeting(plan: &Plan, step: &Step, wanted: &Wanted) -> String {
 
 fn runner(plan: &Plan) -> String {
     let name = plan.runner().name();
-    match &plan.platform {
-        Platform::Qemu(machine) => format!("{name} ({})", machine.accelerator),
-        Platform::Docker(_) | Platform::Bubblewrap(_) => name.into(),
+    match plan.platform.machine() {
+        Some(machine) => format!("{name} ({})", machine.accelerator),
+        None => name.into(),
     }
 }
 

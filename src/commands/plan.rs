@@ -40,7 +40,7 @@ pub(super) async fn run(args: &PlanArgs, env: &Env) -> Result<Code> {
     let printed = if args.json {
         format!("{:#}\n", document::document(plan, &notes, &command_lines, &hide))
     } else {
-        let mut text = text::describe(plan, &resolved.backend, &notes, &hide)?;
+        let mut text = text::describe(plan, &*resolved.backend, &notes, &hide)?;
         command_lines.iter().for_each(|line| text += &format!("\n{}", command_lines::text(line)));
         text
     };

@@ -10,7 +10,7 @@ use crate::{
     agent::Unread,
     backend::Ended,
     exit::{Code, Failure},
-    plan::{Plan, Platform},
+    plan::Plan,
 };
 
 /// So many of the guest's last lines are shown in an error.
@@ -63,10 +63,7 @@ pub(super) fn boot_timeout(plan: &Plan, session: &AgentSession) -> Error {
         plan.boot_timeout,
         words(&session.last_words(), session)
     );
-    let way_out = match plan.platform {
-        Platform::Qemu(_) => "raise --boot-timeout, or try --accel tcg",
-        Platform::Docker(_) | Platform::Bubblewrap(_) => "raise --boot-timeout",
-    };
+    let way_out = plan.runner().traits().slow_boot;
     Failure::new(Code::Timeout, what, way_out).into()
 }
 

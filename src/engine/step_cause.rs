@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use kiln_protocol::{Exhausted, ExitStatus, Room};
 
 use super::shell_message::{self, Reason};
-use crate::plan::{CACHE, ImageSource, LimitSource, Network, Plan, Platform, RunnerKind};
+use crate::plan::{CACHE, ImageSource, LimitSource, Machine, Network, Plan, RunnerKind};
 
 /// Exit statuses of a shell whose program could not be run.
 const NOT_EXECUTABLE: i32 = 126;
@@ -117,10 +117,8 @@ const NO_ROOM: [&str; 2] = ["no space left on device", "disk quota exceeded"];
 impl Surroundings {
     /// Of a plan; `scratch` is the host's directory where steps write, if they have no disk.
     pub(super) fn of(plan: &Plan, scratch: Option<&Path>) -> Self {
-        let disk = match &plan.platform {
-            Platform::Qemu(machine) => Some(Limit { mib: machine.disk_bytes >> 20, from: machine.disk_from }),
-            Platform::Docker(_) | Platform::Bubblewrap(_) => None,
-        };
+        let of_machine = |machine: &Machine| Limit { mib: machine.disk_bytes >> 20, from: machine.disk_from };
+        let disk = plan.platform.machine().map(of_machine);
         Self {
             memory: Limit { mib: plan.resources.memory_mib, from: plan.resources.memory_from },
             disk,

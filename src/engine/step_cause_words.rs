@@ -6,7 +6,7 @@ use super::{
     shell_message::Reason,
     step_cause::{Counted, FullPlace, Limit, StepCause},
 };
-use crate::plan::{LimitSource, RunnerKind};
+use crate::plan::LimitSource;
 
 impl StepCause {
     /// What is known: a sentence without a full stop.
@@ -61,12 +61,7 @@ impl StepCause {
             Self::Full { place: FullPlace::Disk(disk), .. } | Self::WasFull { disk: Some(disk) } => {
                 raise(*disk, "disk", "build on a host with a larger disk")
             }
-            Self::Full { place: FullPlace::Host(_, runner), .. } => match runner {
-                RunnerKind::Docker => "make room there: `docker system df` shows what docker keeps".into(),
-                RunnerKind::Qemu | RunnerKind::Bubblewrap => {
-                    "make room there, or name a directory of a larger one with QEMU_DISKS_PATH".into()
-                }
-            },
+            Self::Full { place: FullPlace::Host(_, runner), .. } => runner.traits().make_room.into(),
             Self::Full { place: FullPlace::Cache(_), .. } => {
                 "make room there: `kiln cache prune` removes what was not used for long".into()
             }

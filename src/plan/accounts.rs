@@ -82,8 +82,8 @@ impl Accounts {
                 "run-as: {name} is not in environment.accounts; source and cache belong to root inside"
             ));
         }
-        let (inside, inside_gid) = found.unwrap_or((0, 0));
-        Owner { inside, inside_gid, uid: host.uid, gid: host.gid }
+        let (guest_uid, guest_gid) = found.unwrap_or((0, 0));
+        Owner { guest_uid, guest_gid, uid: host.uid, gid: host.gid }
     }
 
     /// The users' home directories, as far as they are missing.
@@ -151,7 +151,7 @@ pub(super) fn check_range(recipe: &Recipe, accounts: &Accounts, owner: Owner) ->
     let beyond = |id: u32, own: u32| id >= RANGE && id != own;
     match users
         .chain(paths)
-        .find(|(_, uid, gid)| beyond(*uid, owner.inside) || beyond(*gid, owner.inside_gid))
+        .find(|(_, uid, gid)| beyond(*uid, owner.guest_uid) || beyond(*gid, owner.guest_gid))
     {
         None => Ok(()),
         Some((what, uid, gid)) => Err(Failure::host(
@@ -223,7 +223,7 @@ mod tests {
     fn ids_beyond_a_range_are_refused_except_the_steps_own() {
         let check = |text: &str, inside| {
             let recipe = recipe(text);
-            let owner = Owner { inside, inside_gid: inside, uid: 1, gid: 1 };
+            let owner = Owner { guest_uid: inside, guest_gid: inside, uid: 1, gid: 1 };
             check_range(&recipe, &Accounts::of(&recipe), owner).map_err(|failure| failure.what)
         };
         let user = "environment: {accounts: {users: [{username: a, uid: 70000}]}}";

@@ -98,6 +98,7 @@ pub struct Subset {
     pub shown: Vec<String>,
 }
 
-pub(super) fn bind(source: BindSource, target: impl Into<String>, writes: Writes) -> Bind {
+/// A bind of `source` at `target`.
+pub(crate) fn bind(source: BindSource, target: impl Into<String>, writes: Writes) -> Bind {
     Bind { source, target: target.into(), writes }
 }

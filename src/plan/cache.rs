@@ -6,8 +6,8 @@ use kiln_protocol::{Access, Mount};
 use serde::Serialize;
 
 use super::{
-    BuildOptions, CACHE, CACHE_TAG, CacheModeOption, Owner, RunnerKind, VirtiofsOption, cargo,
-    world::{self, OF_ROOT, OverlayOptions, ROOT, SCRATCH, SHARES},
+    BuildOptions, CACHE, CacheModeOption, Owner, VirtiofsOption, cargo,
+    guest_config::{self, OverlayOptions, ROOT, SCRATCH, SHARES},
 };
 
 /// The directory in a cache in which commits are staged. No build sees it, so that none reads half an entry.
@@ -121,10 +121,10 @@ impl CacheMount {
     /// What a build is to have; `None` for no cache. It is needed before the rest of the plan, to take the lease.
     pub fn decide(options: &BuildOptions) -> Option<Self> {
         let directory = options.cache_dir.clone()?;
-        let share = match (options.runner, options.virtiofs) {
-            (RunnerKind::Docker | RunnerKind::Bubblewrap, _) => CacheShare::Bind,
-            (RunnerKind::Qemu, VirtiofsOption::Off) => CacheShare::NineP,
-            (RunnerKind::Qemu, VirtiofsOption::Spawned) => CacheShare::Virtiofs,
+        let share = match (options.runner.traits().own_kernel, options.virtiofs) {
+            (false, _) => CacheShare::Bind,
+            (true, VirtiofsOption::Off) => CacheShare::NineP,
+            (true, VirtiofsOption::Spawned) => CacheShare::Virtiofs,
         };
         let mode = match (options.cache_mode, share) {
             (CacheModeOption::Auto, CacheShare::NineP) | (CacheModeOption::Discard, _) => CacheMode::Discard,
@@ -163,29 +163,11 @@ impl CacheMount {
     }
 }
 
-/// The cache of a microVM: its share, and what lies above that.
-pub(super) fn mounts(cache: &CacheMount, owner: Owner) -> Vec<Mount> {
-    let share = format!("{SHARES}/cache");
-    let mut mounts = vec![match cache.share {
-        CacheShare::NineP => world::nine_p_with(CACHE_TAG, &share, cache.access),
-        // A share named so is a microVM's; what is bound never gets here.
-        CacheShare::Virtiofs | CacheShare::Bind => Mount::Filesystem {
-            source: CACHE_TAG.into(),
-            target: share.clone(),
-            fstype: "virtiofs".into(),
-            options: String::new(),
-            access: cache.access,
-        },
-    }];
-    mounts.extend(over(&share, cache, owner, &OF_ROOT));
-    mounts
-}
-
 /// The cache as steps see it, from the directory that holds it.
-pub(super) fn over(share: &str, cache: &CacheMount, owner: Owner, options: &OverlayOptions) -> Vec<Mount> {
+pub(crate) fn over(share: &str, cache: &CacheMount, owner: Owner, options: &OverlayOptions) -> Vec<Mount> {
     let target = format!("{ROOT}{CACHE}");
-    let options = if cache.commits() { options.committed } else { options.discarded };
-    let layered = |target: &str| world::overlay(&[share], "cache", target, owner.ids(), options);
+    let options = options.of_cache(cache);
+    let layered = |target: &str| guest_config::overlay(&[share], "cache", target, owner.ids(), options);
     let bind = |source: &str, access| Mount::Bind { source: source.into(), target: target.clone(), access };
     let merged = format!("{SHARES}/merged");
     // What others commit meanwhile is nobody's to see. In the upper directory, where a commit passes it over.

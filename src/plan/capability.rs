@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{BuildOptions, RunnerKind};
+use super::BuildOptions;
 use crate::{
     compile::Recipe,
     exit::Failure,
@@ -66,7 +66,7 @@ const NAMES: &[&str] = &[
 ///
 /// # Errors
 /// A failure of the build file that names the unknown one.
-pub(super) fn number(name: &str) -> Result<u8, Failure> {
+pub(crate) fn number(name: &str) -> Result<u8, Failure> {
     find(name).ok_or_else(|| {
         Failure::build_file(
             format!("capabilities: {name:?} is not a capability"),
@@ -109,7 +109,7 @@ pub(super) fn of_steps(recipe: &Recipe, options: &BuildOptions) -> Result<Vec<u8
         recipe.capabilities.drop.iter().map(|name| number(name)).collect::<Result<BTreeSet<_>, _>>()?;
     for name in &recipe.capabilities.add {
         let number = number(name)?;
-        let is_free = options.runner == RunnerKind::Qemu
+        let is_free = options.runner.traits().own_kernel
             || DEFAULT_CAPABILITIES.contains(&number)
             || dropped.contains(&number);
         if is_free || options.granted.contains(&number) {
@@ -132,11 +132,7 @@ fn not_granted(refused: &[(&Text, u8)], options: &BuildOptions) -> Failure {
     let places: Vec<String> = refused.iter().map(place).collect();
     let names: BTreeSet<u8> = refused.iter().map(|(_, number)| *number).collect();
     let names: Vec<String> = names.into_iter().map(name).collect();
-    let whose = match options.runner {
-        RunnerKind::Docker => "in a container it is a right over this host",
-        RunnerKind::Bubblewrap => "in a sandbox it opens more of this host's kernel",
-        RunnerKind::Qemu => "a microVM needs no grant",
-    };
+    let whose = options.runner.traits().capability_risk;
     Failure::usage(
         format!(
             "the build file asks for more than docker's default capabilities ({}), and with --runner {} that is yours to grant: \
@@ -152,7 +148,7 @@ fn not_granted(refused: &[(&Text, u8)], options: &BuildOptions) -> Failure {
 }
 
 /// What is said of a container whose steps have more than docker's default set.
-pub(super) fn note_of_container(capabilities: &[u8]) -> Option<String> {
+pub(crate) fn note_of_container(capabilities: &[u8]) -> Option<String> {
     let more = beyond_default(capabilities);
     (!more.is_empty()).then(|| {
         format!(

@@ -10,14 +10,14 @@ use kiln_protocol::{Access, Mount};
 
 use super::{
     CACHE, CacheMount, Owner, PlannedStep,
-    world::{SCRATCH, SHARES},
+    guest_config::{SCRATCH, SHARES},
 };
 
 /// The directory in the cache: `CARGO_HOME` seen from there.
-pub(super) const HOME: &str = "cargo";
+pub(crate) const HOME: &str = "cargo";
 
 /// What of it is kept.
-pub(super) const KEPT: [&str; 2] = ["registry", "git"];
+pub(crate) const KEPT: [&str; 2] = ["registry", "git"];
 
 /// What is made for it in every cache that a build may write; the innermost first.
 pub const CARGO_MADE: [&str; 3] = ["cargo/registry", "cargo/git", "cargo"];
@@ -26,17 +26,17 @@ pub const CARGO_MADE: [&str; 3] = ["cargo/registry", "cargo/git", "cargo"];
 const LOCKS: [&str; 2] = [".package-cache", ".package-cache-mutate"];
 
 /// A cache that has been mounted, and is going to be seen by steps.
-pub(super) struct Cache<'a> {
+pub(crate) struct Cache<'a> {
     /// Where the agent can make directories in it.
-    pub writable: &'a str,
+    pub(crate) writable: &'a str,
     /// Where it was mounted for steps.
-    pub mounted: &'a str,
+    pub(crate) mounted: &'a str,
     /// What is mounted there.
-    pub cache: &'a CacheMount,
+    pub(crate) cache: &'a CacheMount,
 }
 
 /// Lays the build's own directory over the cache's, and the downloads' directories into it.
-pub(super) fn home(cache: &Cache<'_>, owner: Owner) -> Vec<Mount> {
+pub(crate) fn home(cache: &Cache<'_>, owner: Owner) -> Vec<Mount> {
     let Cache { writable, mounted, cache } = *cache;
     let access = cache.step_access;
     let own = format!("{SCRATCH}/{HOME}");
@@ -59,20 +59,20 @@ pub(super) fn home(cache: &Cache<'_>, owner: Owner) -> Vec<Mount> {
 }
 
 /// Makes Cargo meet at locks that other builds see, too; `home` is the build's own directory.
-pub(super) fn locks(home: &str) -> impl Iterator<Item = Mount> {
+pub(crate) fn locks(home: &str) -> impl Iterator<Item = Mount> {
     let link =
         move |lock| Mount::Symlink { path: format!("{home}/{lock}"), target: format!("registry/{lock}") };
     LOCKS.iter().map(link)
 }
 
 /// Has in `home`, be it the cache's or the build's own, the directories that are kept.
-pub(super) fn kept(home: &str, owner: Owner) -> impl Iterator<Item = Mount> {
+pub(crate) fn kept(home: &str, owner: Owner) -> impl Iterator<Item = Mount> {
     let (uid, gid) = owner.ids();
     KEPT.iter().map(move |name| Mount::EnsureDir { path: format!("{home}/{name}"), mode: 0o755, uid, gid })
 }
 
 /// What is said of a `CARGO_HOME` elsewhere in the cache, where a build file or an `--env-file` has put it.
-pub(super) fn note(steps: &[PlannedStep]) -> Option<String> {
+pub(crate) fn note(steps: &[PlannedStep]) -> Option<String> {
     let homes = steps.iter().flat_map(|planned| &planned.step.env).filter(|(name, _)| name == "CARGO_HOME");
     let moved = |home: &Path| home.starts_with(CACHE) && !home.starts_with(Path::new(CACHE).join(HOME));
     let (_, home) = homes.into_iter().find(|(_, home)| moved(Path::new(home)))?;

@@ -104,7 +104,7 @@ impl HostSettings {
         notes.extend(self.unused.iter().cloned());
         for (name, proxy) in host_settings.proxies.each_mut() {
             let Some(here) = Loopback::of(proxy) else { continue };
-            if shares_loopback(runner) {
+            if runner.traits().host_loopback {
                 *proxy = here.shared().unwrap_or_else(|| proxy.clone());
             } else if let Some(relayed) = here.relayed() {
                 *proxy = relayed;
@@ -125,7 +125,7 @@ impl HostSettings {
     /// The ports of the build's loopback that lead to the same ports of this host's, so that its proxies are reached there,
     /// and nothing else.
     pub fn relayed(&self, runner: RunnerKind) -> Vec<u16> {
-        if shares_loopback(runner) {
+        if runner.traits().host_loopback {
             return Vec::new();
         }
         let ports = self.proxies.on_loopback().filter_map(|here| here.port);
@@ -215,14 +215,6 @@ impl Proxies {
 
 fn hidden(url: &str) -> String {
     Userinfo::of(url).map_or_else(|| url.to_owned(), |userinfo| userinfo.hidden())
-}
-
-/// Whether a build's loopback is the host's.
-fn shares_loopback(runner: RunnerKind) -> bool {
-    match runner {
-        RunnerKind::Bubblewrap => true,
-        RunnerKind::Qemu | RunnerKind::Docker => false,
-    }
 }
 
 /// Without passwords.

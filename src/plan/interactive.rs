@@ -69,8 +69,8 @@ impl Plan {
         self.steps.clear();
         self.artifacts.clear();
         // Nobody reports on the cache.
-        self.world.counted = None;
-        self.world
+        self.guest_config.counted = None;
+        self.guest_config
             .mounts
             .retain(|mount| !matches!(mount, Mount::Directory { path, .. } if path.starts_with(OUTPUT)));
         self

@@ -4,34 +4,33 @@
 //! holds no pid, socket, descriptor or key, and can be printed (`kiln plan`).
 
 mod accelerator;
-mod accounts;
+pub(crate) mod accounts;
 mod bind;
-mod cache;
-mod capability;
-mod cargo;
-mod cgroup;
-mod container;
+pub(crate) mod cache;
+pub(crate) mod capability;
+pub(crate) mod cargo;
 mod cpu;
 #[cfg(test)]
-mod fixtures;
+pub(crate) mod fixtures;
+pub(crate) mod guest_config;
 mod host_settings;
-mod ids;
 mod image;
 mod interactive;
-mod limits;
+pub(crate) mod limits;
 mod loopback;
 mod options;
 mod packages;
+mod platform;
 mod quantity;
 mod repositories;
 mod resolve;
-mod resources;
-mod sandbox;
-mod seccomp;
+pub(crate) mod resources;
+mod rules;
+mod runner;
 mod slirp;
 mod steps;
+mod unshare;
 mod userinfo;
-mod world;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -41,6 +40,7 @@ use serde::Serialize;
 pub use crate::compile::{Origin, WORKSPACE};
 pub use crate::ecosystem::CACHE;
 pub use accelerator::{Accelerator, AcceleratorOption};
+pub(crate) use bind::bind;
 pub use bind::{Bind, BindSource, Layer, Overlay, Subset, Upper, Writes};
 pub use cache::{CacheMode, CacheMount, CacheShare, CacheSharing, STAGING};
 pub use capability::{
@@ -48,26 +48,27 @@ pub use capability::{
     short_of_default,
 };
 pub use cargo::CARGO_MADE;
-pub use cgroup::Cgroup;
+pub use guest_config::{GuestInput, HOSTNAME};
 pub use host_settings::{Certificates, HostSettings, Proxies, SecretFrom, SecretSource};
-pub use ids::{Ids, user_namespace};
 pub(crate) use image::is_debian_name;
 pub use image::{
     FORMS as IMAGE_FORMS, ImageRecipe, Reference as ImageReference, Source as ImageSource,
     unsupported as unsupported_image,
 };
 pub use interactive::{Wanted, command, shell_in_place_of};
-pub use options::{BuildOptions, CacheModeOption, RunnerKind, VirtiofsOption};
+pub use options::{BuildOptions, CacheModeOption, VirtiofsOption};
 pub use packages::{Mapped, SUITES, debian_packages, known_packages, map_packages, requests_for};
+pub use platform::{Cgroup, Ids, Machine, Platform, RootForm, Sandbox};
 pub use quantity::{Bytes, parse_bytes};
 pub use repositories::{InsecureRepositories, allowed_repositories};
-pub use resolve::{Facts, PlatformFacts, TCG_SLOWNESS, resolve};
+pub use resolve::{Facts, TCG_SLOWNESS, resolve};
 pub use resources::LimitSource;
 pub use resources::{parse_cpus, parse_disk, parse_memory};
-pub use sandbox::{RootForm, Sandbox};
+pub use rules::{PlatformRules, RulesInput};
+pub use runner::{RunnerKind, RunnerTraits};
 pub use slirp::Slirp;
 pub use steps::{FRAGMENT, PlannedStep};
-pub use world::HOSTNAME;
+pub use unshare::user_namespace;
 
 /// The uid and gid of the user `build`.
 pub const BUILD_ID: u32 = 1000;
@@ -104,8 +105,8 @@ pub struct Plan {
     /// Who the steps run as, and with which files.
     pub owner: Owner,
     /// What the agent makes before the first step.
-    pub world: GuestConfig,
-    /// What the agent is given of the host's once the world stands.
+    pub guest_config: GuestConfig,
+    /// What the agent is given of the host's once that stands.
     pub host_settings: HostSettings,
     /// What runs, in this order.
     pub steps: Vec<PlannedStep>,
@@ -126,9 +127,9 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Where the overlay is mounted into which the build writes what it adds to the cache, as the world names it.
+    /// Where the overlay is mounted into which the build writes what it adds to the cache, as the guest configuration names it.
     pub fn cache_overlay(&self) -> Option<&str> {
-        self.world.mounts.iter().find_map(|mount| match mount {
+        self.guest_config.mounts.iter().find_map(|mount| match mount {
             kiln_protocol::Mount::Overlay { target, .. } | kiln_protocol::Mount::Upper { target, .. }
                 if target.ends_with(CACHE) =>
             {
@@ -165,32 +166,13 @@ impl Plan {
     /// Whether what the build left has to be told to end, so that nothing is lost. A microVM through which nothing was
     /// written to the host holds nothing back once its packages have left.
     pub fn ends_in_order(&self) -> bool {
-        match &self.platform {
-            Platform::Qemu(_) => self.writes_through(),
-            Platform::Docker(_) | Platform::Bubblewrap(_) => true,
-        }
+        !self.runner().traits().own_kernel || self.writes_through()
     }
 
     /// The backend.
     pub fn runner(&self) -> RunnerKind {
-        match &self.platform {
-            Platform::Qemu(_) => RunnerKind::Qemu,
-            Platform::Docker(_) => RunnerKind::Docker,
-            Platform::Bubblewrap(_) => RunnerKind::Bubblewrap,
-        }
+        self.platform.runner()
     }
-}
-
-/// In what a build runs: the part of the plan that only one backend reads.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Platform {
-    /// A microVM.
-    Qemu(Machine),
-    /// A container, and what of the host is in it.
-    Docker(Vec<Bind>),
-    /// A sandbox.
-    Bubblewrap(Sandbox),
 }
 
 /// What a build may use up: the size of the machine, the limits of a container or sandbox.
@@ -202,27 +184,6 @@ pub struct Resources {
     pub memory_mib: u64,
     /// What set it.
     pub memory_from: LimitSource,
-}
-
-/// The kind of the machine, and what is no limit in other backends.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Machine {
-    /// `kvm` or `tcg`.
-    pub accelerator: Accelerator,
-    /// QEMU's name for the processors' model; `None` for the accelerator's best.
-    pub cpu_model: Option<String>,
-    /// The frequency of the guest's time stamp counter under TCG, if it is known.
-    pub tsc_khz: Option<u32>,
-    /// The scratch disk's size in bytes; it is sparse.
-    pub disk_bytes: u64,
-    /// What set it.
-    pub disk_from: LimitSource,
-    /// The network that QEMU makes for it, if it gets one.
-    pub slirp: Slirp,
-    /// Whether the host's loopback is a part of that network.
-    pub host_loopback: HostLoopback,
-    /// More kernel arguments.
-    pub kernel_arguments: String,
 }
 
 /// Whether steps reach a network.
@@ -259,9 +220,9 @@ pub enum Trace {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Owner {
     /// The step's user: uid.
-    pub inside: u32,
+    pub guest_uid: u32,
     /// The step's user: gid.
-    pub inside_gid: u32,
+    pub guest_gid: u32,
     /// The invoking user: uid.
     pub uid: u32,
     /// The invoking user: gid.
@@ -271,7 +232,7 @@ pub struct Owner {
 impl Owner {
     /// The step's user: uid and gid.
     pub fn ids(self) -> (u32, u32) {
-        (self.inside, self.inside_gid)
+        (self.guest_uid, self.guest_gid)
     }
 }
 

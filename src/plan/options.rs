@@ -2,35 +2,10 @@
 
 use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 
-use serde::Serialize;
-
 use super::{
     AcceleratorOption, Bytes, CacheSharing, HostLoopback, HostSettings, ImageReference, InsecureRepositories,
-    Network, Slirp, Trace,
+    Network, RunnerKind, Slirp, Trace,
 };
-
-/// A backend.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RunnerKind {
-    /// A microVM.
-    Qemu,
-    /// A container of a docker daemon.
-    Docker,
-    /// Namespaces of this host's kernel, made by bwrap.
-    Bubblewrap,
-}
-
-impl RunnerKind {
-    /// As the command line spells it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Qemu => "qemu",
-            Self::Docker => "docker",
-            Self::Bubblewrap => "bubblewrap",
-        }
-    }
-}
 
 /// `--cache-mode`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,15 +5,17 @@ use std::{collections::BTreeMap, time::Duration};
 use kiln_protocol::{Stdin, Step, TextFile, User};
 
 use super::{
-    Accelerator, ArtifactPlan, BuildOptions, CacheMount, HostSettings, Ids, ImageRecipe, Machine, PackageId,
-    Plan, PlannedStep, Platform, RootForm, Sandbox,
+    Accelerator, ArtifactPlan, BuildOptions, CacheMount, HostSettings, Ids, ImageRecipe, PackageId, Plan,
+    PlannedStep, Platform, PlatformRules, RulesInput,
     accounts::{self, Accounts},
-    capability, cargo, cgroup, container, resources, sandbox, steps, world,
+    capability, cargo,
+    guest_config::{self, GuestInput},
+    resources, steps,
 };
 use crate::{
     compile::{PackageSteps, Recipe, Run},
     exit::Failure,
-    host::{Host, cgroup::Cgroups},
+    host::Host,
 };
 
 /// How long a guest may take to be ready: a hundred times what it needs.
@@ -21,42 +23,20 @@ const BOOT_TIMEOUT: Duration = Duration::from_secs(30);
 /// TCG on a busy machine is that much slower.
 pub const TCG_SLOWNESS: u32 = 6;
 
+/// What happens to `run-as` without a range of ids.
+const ONE_USER: &str =
+    "run-as: without a range in /etc/subuid a sandbox has one user: steps run as root inside";
+
 /// What is known of this host, as values.
-#[derive(Debug, Clone)]
 pub struct Facts {
     /// The host itself.
     pub host: Host,
-    /// What only one backend needs to know.
-    pub platform: PlatformFacts,
+    /// The part of the backend.
+    pub rules: Box<dyn PlatformRules>,
     /// The image that was asked for.
     pub image: ImageRecipe,
     /// The shell of that image that knows `pipefail` and `[[`.
     pub shell: String,
-}
-
-/// What is known for one backend; which of them it is follows from the options.
-#[derive(Debug, Clone)]
-pub enum PlatformFacts {
-    /// For a microVM.
-    Qemu {
-        /// What executes the guest.
-        accelerator: Accelerator,
-        /// The kernel modules that the world needs, in loading order.
-        modules: Vec<String>,
-    },
-    /// For a container: nothing.
-    Docker,
-    /// For a sandbox.
-    Bubblewrap {
-        /// The host's `/etc/resolv.conf`: its network is the sandbox's.
-        resolver: String,
-        /// As whom it is made.
-        ids: Ids,
-        /// What the image's root comes as.
-        root: RootForm,
-        /// Where its limits can be set.
-        cgroups: Cgroups,
-    },
 }
 
 /// Decides everything.
@@ -67,14 +47,11 @@ pub fn resolve(recipe: &Recipe, options: &BuildOptions, facts: Facts) -> Result<
     let mut notes = Vec::new();
     let accounts = Accounts::of(recipe);
     let mut owner = accounts.owner(&user(recipe), &facts.host, &mut notes);
-    let ids = match facts.platform {
-        PlatformFacts::Bubblewrap { ids, .. } => Some(ids),
-        PlatformFacts::Qemu { .. } | PlatformFacts::Docker => None,
-    };
+    let ids = facts.rules.ids();
     let sole = ids == Some(Ids::SingleUid);
     if sole && owner.ids() != (0, 0) {
-        notes.push(sandbox::ONE_USER.into());
-        (owner.inside, owner.inside_gid) = (0, 0);
+        notes.push(ONE_USER.into());
+        (owner.guest_uid, owner.guest_gid) = (0, 0);
     }
     if ids == Some(Ids::Range) {
         accounts::check_range(recipe, &accounts, owner)?;
@@ -87,50 +64,23 @@ pub fn resolve(recipe: &Recipe, options: &BuildOptions, facts: Facts) -> Result<
     notes.extend(cache.as_ref().and_then(|_| cargo::note(&steps)));
     let resources = resources::resources(recipe, options, &facts.host, &mut notes)?;
     let build_ids = accounts.build_ids();
-    let parts = world::Parts {
+    let guest = GuestInput {
         source: options.source.as_deref(),
-        hidden: world::hidden(&options.hidden),
+        hidden: guest_config::hidden(&options.hidden),
         cache: cache.as_ref(),
         owner,
         network: options.network,
         changes: accounts::changes(recipe, &accounts, ids),
-        accounts,
+        identities: accounts.identities,
+        groups: accounts.groups,
         package: &package.name,
         capabilities: capability::of_steps(recipe, options)?,
         names: host_settings.names(),
     };
-    let (platform, mut world) = match facts.platform {
-        PlatformFacts::Qemu { accelerator, modules } => {
-            let (disk, disk_from) = resources::disk(recipe, options, &mut notes)?;
-            let machine = Machine {
-                accelerator,
-                tsc_khz: facts.host.tsc_khz,
-                cpu_model: resources::cpu_model(recipe, options)?,
-                disk_bytes: disk.0,
-                disk_from,
-                slirp: options.slirp.clone(),
-                host_loopback: options.host_loopback,
-                kernel_arguments: options.kernel_arguments.clone(),
-            };
-            let world = world::microvm(modules, &machine, parts);
-            (Platform::Qemu(machine), world)
-        }
-        PlatformFacts::Docker => {
-            notes.extend(container::note(parts.cache, owner));
-            notes.extend(container::loopback_note(options.host_loopback));
-            notes.extend(capability::note_of_container(&parts.capabilities));
-            (Platform::Docker(container::binds(&parts)), container::world(parts))
-        }
-        PlatformFacts::Bubblewrap { resolver, ids, root, cgroups } => {
-            notes.extend(sandbox::notes(options.network, &cgroups));
-            let groups = cgroup::groups(&cgroups, resources);
-            let binds = sandbox::binds(&parts, root);
-            let world = sandbox::namespaces(parts, resolver, ids, root)?;
-            (Platform::Bubblewrap(Sandbox { binds, ids, root, groups }), world)
-        }
-    };
-    world.files.extend(tool_files(recipe));
-    world.files.extend(host_settings.files());
+    let input = RulesInput { recipe, options, host: &facts.host, resources };
+    let (platform, mut guest_config) = facts.rules.plan(input, guest, &mut notes)?;
+    guest_config.files.extend(tool_files(recipe));
+    guest_config.files.extend(host_settings.files());
     Ok(Plan {
         artifacts: artifacts(recipe, &package),
         arch: recipe.arch.apk().to_owned(),
@@ -149,7 +99,7 @@ pub fn resolve(recipe: &Recipe, options: &BuildOptions, facts: Facts) -> Result<
         resources,
         cache,
         owner,
-        world,
+        guest_config,
         notes,
     })
 }
@@ -167,10 +117,8 @@ fn as_root(steps: Vec<PlannedStep>) -> Vec<PlannedStep> {
 }
 
 fn boot_timeout(platform: &Platform) -> Duration {
-    match platform {
-        Platform::Qemu(Machine { accelerator: Accelerator::Tcg, .. }) => BOOT_TIMEOUT * TCG_SLOWNESS,
-        Platform::Qemu(_) | Platform::Docker(_) | Platform::Bubblewrap(_) => BOOT_TIMEOUT,
-    }
+    let is_slow = platform.machine().is_some_and(|machine| machine.accelerator == Accelerator::Tcg);
+    if is_slow { BOOT_TIMEOUT * TCG_SLOWNESS } else { BOOT_TIMEOUT }
 }
 
 pub(super) fn user(recipe: &Recipe) -> User {
@@ -183,7 +131,7 @@ pub(super) fn user(recipe: &Recipe) -> User {
 /// What tools read of the cache instead of a variable.
 fn tool_files(recipe: &Recipe) -> impl Iterator<Item = TextFile> {
     let files = recipe.cache_also.iter().flat_map(|ecosystem| ecosystem.files);
-    files.map(|&(path, text)| world::file(path, text.into()))
+    files.map(|&(path, text)| guest_config::file(path, text.into()))
 }
 
 fn planned_steps(

@@ -14,10 +14,6 @@ const CPUS: u32 = 4;
 /// The default size of the scratch disk.
 const DISK: Bytes = Bytes(50 << 30);
 
-/// With less a microVM does not get to the agent: Debian's 6.1 kernel with its initramfs dies below 100 MiB.
-const LEAST_GUEST_MEMORY: Bytes = Bytes(128 << 20);
-/// docker refuses less than 6 MiB, and the agent alone takes 2.
-const LEAST_MEMORY: Bytes = Bytes(16 << 20);
 /// A journal and some directories; mke2fs makes nothing usable of less.
 const LEAST_DISK: Bytes = Bytes(64 << 20);
 
@@ -43,7 +39,7 @@ pub(super) fn resources(
     notes: &mut Vec<String>,
 ) -> Result<Resources, Failure> {
     let resources = recipe.package.resources.clone().unwrap_or_default();
-    let least = least_memory(options.runner);
+    let least = options.runner.traits().least_memory;
     let of_file = in_build_file(&resources.memory, "memory", least, notes)?;
     let (memory_mib, memory_from) = match asked(of_file, options.memory) {
         None => (MEMORY_MIB.min(host.memory_mib / 2), LimitSource::Default),
@@ -72,7 +68,7 @@ pub(super) fn resources(
 }
 
 /// The size of a microVM's scratch disk, and what sets it.
-pub(super) fn disk(
+pub(crate) fn disk(
     recipe: &Recipe,
     options: &BuildOptions,
     notes: &mut Vec<String>,
@@ -90,16 +86,15 @@ fn asked(of_file: Option<Bytes>, of_command_line: Option<Bytes>) -> Option<(Byte
 
 /// A line for what is asked for of a machine where there is none of its own.
 pub(super) fn without_effect(recipe: &Recipe, options: &BuildOptions) -> Vec<String> {
-    let disk = match options.runner {
-        RunnerKind::Qemu => return Vec::new(),
-        RunnerKind::Docker => "a container writes to dockerd's storage",
-        RunnerKind::Bubblewrap => "a sandbox writes to the directory for scratch files",
-    };
+    let traits = options.runner.traits();
+    if traits.own_kernel {
+        return Vec::new();
+    }
     let resources = recipe.package.resources.clone().unwrap_or_default();
     let of_flag = options.disk.map(|disk| ("--disk", format!("{}Mi", disk.mib())));
     let of_file = |key, text: &str| written(text).map(|value| (key, value.to_owned()));
     let asked = [
-        (of_file("resources.disk", &resources.disk).or(of_flag), disk),
+        (of_file("resources.disk", &resources.disk).or(of_flag), traits.scratch),
         (of_file("resources.cpumodel", &resources.cpumodel), "the processors are the host's"),
     ];
     let notes = asked.into_iter().filter_map(|(asked, why)| {
@@ -110,7 +105,7 @@ pub(super) fn without_effect(recipe: &Recipe, options: &BuildOptions) -> Vec<Str
 }
 
 /// The processor's model.
-pub(super) fn cpu_model(recipe: &Recipe, options: &BuildOptions) -> Result<Option<String>, Failure> {
+pub(crate) fn cpu_model(recipe: &Recipe, options: &BuildOptions) -> Result<Option<String>, Failure> {
     let way_out =
         "write a name that qemu-system-x86_64 -cpu help lists, perhaps with features such as ,+avx2";
     let resources = recipe.package.resources.clone().unwrap_or_default();
@@ -126,7 +121,7 @@ pub(super) fn cpu_model(recipe: &Recipe, options: &BuildOptions) -> Result<Optio
 /// # Errors
 /// A usage failure for what is no size, or less than a guest can start with.
 pub fn parse_memory(text: &str, runner: RunnerKind) -> Result<Bytes, Failure> {
-    at_least(parse_bytes(text, "--memory")?, text, "--memory", least_memory(runner))
+    at_least(parse_bytes(text, "--memory")?, text, "--memory", runner.traits().least_memory)
 }
 
 /// `--disk`.
@@ -150,13 +145,6 @@ pub fn parse_cpus(text: &str, what: &str) -> Result<u32, Failure> {
     let count = (count / divisor).ceil();
     // Both bounds are exact in f64, so the cast cannot lose anything.
     if (1.0..=4096.0).contains(&count) { Ok(count as u32) } else { Err(wrong()) }
-}
-
-fn least_memory(runner: RunnerKind) -> Bytes {
-    match runner {
-        RunnerKind::Qemu => LEAST_GUEST_MEMORY,
-        RunnerKind::Docker | RunnerKind::Bubblewrap => LEAST_MEMORY,
-    }
 }
 
 fn at_least(size: Bytes, text: &str, what: &str, least: Bytes) -> Result<Bytes, Failure> {
@@ -218,8 +206,8 @@ mod tests {
     #[test]
     fn a_build_files_word_is_raised_with_a_note_and_its_faults_are_its_own() {
         let mut notes = Vec::new();
-        let raised = in_build_file("64Mi", "memory", LEAST_GUEST_MEMORY, &mut notes);
-        assert_eq!(raised, Ok(Some(LEAST_GUEST_MEMORY)));
+        let raised = in_build_file("64Mi", "memory", Bytes(128 << 20), &mut notes);
+        assert_eq!(raised, Ok(Some(Bytes(128 << 20))));
         assert_eq!(notes, ["memory: 64Mi is too little to start with; the build gets 128 MiB"]);
         let error = in_build_file("much", "disk", LEAST_DISK, &mut notes).expect_err("no size");
         assert_eq!(

@@ -45,7 +45,7 @@ impl Slirp {
     }
 
     /// The guest's address.
-    pub(super) fn guest(&self) -> [u8; 4] {
+    pub(crate) fn guest(&self) -> [u8; 4] {
         // In the smallest network 15 is the broadcast address.
         self.at(if self.prefix == 28 { 14 } else { 15 })
     }
@@ -61,7 +61,7 @@ impl Slirp {
     }
 
     /// The length of the network's prefix.
-    pub(super) fn prefix(&self) -> u8 {
+    pub(crate) fn prefix(&self) -> u8 {
         self.prefix
     }
 
@@ -72,7 +72,7 @@ impl Slirp {
     }
 
     /// `/etc/resolv.conf`.
-    pub(super) fn resolver(&self) -> String {
+    pub(crate) fn resolver(&self) -> String {
         let search = if self.search.is_empty() {
             String::new()
         } else {

@@ -28,7 +28,7 @@ fn sandbox(ids: Ids, cache: Writes) -> Platform {
 
 #[test]
 fn command_lines_are_the_golden_ones() {
-    let owner = Owner { inside: 1000, inside_gid: 1000, uid: 1001, gid: 1001 };
+    let owner = Owner { guest_uid: 1000, guest_gid: 1000, uid: 1001, gid: 1001 };
     let root = Plan { platform: sandbox(Ids::Own, Writes::Through), ..plain() };
     let range =
         Plan { platform: sandbox(Ids::Range, Writes::Refused), network: Network::Off, owner, ..plain() };

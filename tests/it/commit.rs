@@ -23,6 +23,7 @@ fn plan(directory: &Path, out: &Path) -> Plan {
         work: "/scratch/cache/work".into(),
         target: format!("/newroot{CACHE}"),
         options: String::new(),
+        nodev: false,
         owner: (0, 0),
     };
     let plain = plans::plain();
@@ -41,7 +42,7 @@ fn plan(directory: &Path, out: &Path) -> Plan {
     });
     Plan {
         cache,
-        world: GuestConfig { mounts: vec![overlay], ..plain.world.clone() },
+        guest_config: GuestConfig { mounts: vec![overlay], ..plain.guest_config.clone() },
         steps: vec![PlannedStep {
             name: "work".into(),
             package: "hello".into(),

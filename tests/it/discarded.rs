@@ -27,7 +27,7 @@ fn plan(mode: CacheMode, directory: &Path, out: &Path) -> Plan {
     let plain = plans::plain();
     let cache = CacheMount::new(directory.into(), mode, CacheShare::Bind, Some(CacheSharing::Shared));
     Plan {
-        world: GuestConfig { mounts: vec![overlay], ..plain.world.clone() },
+        guest_config: GuestConfig { mounts: vec![overlay], ..plain.guest_config.clone() },
         steps: vec![crate::engine::step(0, None)],
         cache: Some(cache),
         out_dir: out.to_owned(),

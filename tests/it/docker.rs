@@ -71,7 +71,7 @@ fn command_lines_are_the_golden_ones() {
     let alone = Plan {
         network: Network::Off,
         resources: Resources { cpus: 1, memory_mib: 512, memory_from: LimitSource::Default },
-        world: GuestConfig { capabilities: Some(vec![0, 12, 21]), ..plain().world },
+        guest_config: GuestConfig { capabilities: Some(vec![0, 12, 21]), ..plain().guest_config },
         ..plan(Vec::new())
     };
     let odd = plan(vec![

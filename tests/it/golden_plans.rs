@@ -5,13 +5,14 @@
 use std::{collections::BTreeSet, fmt::Write, fs, path::Path};
 
 use kiln::{
+    backend::{bubblewrap::plan::SandboxRules, docker::plan::ContainerRules, qemu::plan::MicrovmRules},
     compile::{self, Arch, Options, Recipe},
     host::{Host, cgroup::Cgroups},
     manifest,
     pipelines::Library,
     plan::{
         Accelerator, AcceleratorOption, BuildOptions, CacheModeOption, Facts, HostLoopback, HostSettings,
-        Ids, ImageRecipe, ImageSource, InsecureRepositories, Network, Plan, Platform, PlatformFacts,
+        Ids, ImageRecipe, ImageSource, InsecureRepositories, Network, Plan, Platform, PlatformRules,
         RootForm, RunnerKind, Slirp, Trace, VirtiofsOption, resolve,
     },
 };
@@ -137,7 +138,7 @@ fn options(case: Case) -> BuildOptions {
 fn facts(case: Case) -> Facts {
     // Only root of the machine makes these two.
     let root = matches!(case.backend, Backend::Bubblewrap(Ids::Own | Ids::Root));
-    let (uid, user) = if root { (0, "root") } else { (1001, "somebody") };
+    let (uid, user) = if root { (0, "root") } else { (1001, "user") };
     let host = Host {
         arch: "x86_64".into(),
         uid,
@@ -147,24 +148,24 @@ fn facts(case: Case) -> Facts {
         memory_mib: 16_384,
         tsc_khz: Some(2_400_000),
     };
-    let platform = match case.backend {
-        Backend::Qemu(_) => PlatformFacts::Qemu { accelerator: Accelerator::Tcg, modules: Vec::new() },
-        Backend::Docker => PlatformFacts::Docker,
-        Backend::Bubblewrap(ids) => PlatformFacts::Bubblewrap {
+    let rules: Box<dyn PlatformRules> = match case.backend {
+        Backend::Qemu(_) => Box::new(MicrovmRules { accelerator: Accelerator::Tcg, modules: Vec::new() }),
+        Backend::Docker => Box::new(ContainerRules),
+        Backend::Bubblewrap(ids) => Box::new(SandboxRules {
             resolver: "nameserver 192.0.2.1\n".into(),
             ids,
             root: if root { RootForm::Image } else { RootForm::Tree },
             cgroups: Cgroups::default(),
-        },
+        }),
     };
     let suite = ImageSource::Debian { suite: "bookworm".into() };
     let image = ImageRecipe::new(suite, Vec::new(), Vec::new(), "amd64").expect("an image");
-    Facts { host, platform, image, shell: "/bin/bash".into() }
+    Facts { host, rules, image, shell: "/bin/bash".into() }
 }
 
 /// A plan, one thing a line; what is the same in all plans (limits, names of system calls, steps) is left to other tests.
 fn lines(plan: &Plan) -> String {
-    let Plan { cache, owner, platform, world, network, boot_timeout, notes, source, steps, .. } = plan;
+    let Plan { cache, owner, platform, guest_config, network, boot_timeout, notes, source, steps, .. } = plan;
     let mut text = Lines::default();
     text.add("source", source);
     text.add("cache", cache);
@@ -181,15 +182,15 @@ fn lines(plan: &Plan) -> String {
             text.add_each("group", &sandbox.groups);
         }
     }
-    text.add("hostname", &world.hostname);
-    text.add("guest_network", &world.network);
-    text.add_each("mount", &world.mounts);
-    text.add_each("file", &world.files);
-    text.add("user_namespace", &world.user_namespace);
-    text.add("seccomp_filters", world.seccomp.len());
-    text.add("capabilities", &world.capabilities);
-    text.add("counted", &world.counted);
-    text.add_each("closing", &world.closing);
+    text.add("hostname", &guest_config.hostname);
+    text.add("guest_network", &guest_config.network);
+    text.add_each("mount", &guest_config.mounts);
+    text.add_each("file", &guest_config.files);
+    text.add("user_namespace", &guest_config.user_namespace);
+    text.add("seccomp_filters", guest_config.seccomp.len());
+    text.add("capabilities", &guest_config.capabilities);
+    text.add("counted", &guest_config.counted);
+    text.add_each("closing", &guest_config.closing);
     text.add_each("step_user", steps.iter().map(|planned| &planned.step.user));
     text.add_each("note", notes);
     text.0

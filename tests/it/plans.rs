@@ -25,8 +25,8 @@ pub(crate) fn plain() -> Plan {
         network: Network::On,
         source: Some("/src/hello".into()),
         cache: Some(cache("/cache", CacheMode::Discard, CacheShare::NineP)),
-        owner: Owner { inside: 0, inside_gid: 0, uid: 1001, gid: 1001 },
-        world: GuestConfig {
+        owner: Owner { guest_uid: 0, guest_gid: 0, uid: 1001, gid: 1001 },
+        guest_config: GuestConfig {
             clock_ns: None,
             entropy: Vec::new(),
             modules: Vec::new(),

@@ -52,12 +52,13 @@ pub use reads::{
 pub use relay::{Chunk, ForwardData, RELAY_WINDOW, RELAYED};
 pub use step::{ExitStatus, Stdin, Step, Stream, Terminal, User};
 pub use world::{
-    Access, BootFile, ChownScope, Group, GuestConfig, IdRange, Identity, IfExists, IfKnown, Mount, Network,
-    NetworkNamespace, OnExit, PathChange, PathKind, SeccompFilter, TextFile, UserNamespace,
+    Access, BootFile, ChownScope, Group, GuestConfig, IdRange, Identity, IfExists, IfKnown, Mount,
+    MountSource, Network, NetworkNamespace, OnExit, PathChange, PathKind, SeccompFilter, TextFile,
+    UserNamespace,
 };
 
 /// The version of this protocol. Host and agent are built together; a mismatch means a stale initramfs.
-pub const VERSION: u32 = 11;
+pub const VERSION: u32 = 12;
 
 /// In the stream of an upper directory, the extended attribute of a file that has more than one name.
 pub const LINKED: &str = "trusted.kiln.linked";

@@ -1,5 +1,7 @@
 //! The world in which steps run: what the agent mounts, writes and sets before the first of them.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{Limit, MemoryCounter};
@@ -157,16 +159,15 @@ pub enum Mount {
     },
     /// `mount -t fstype -o options source target`.
     Filesystem {
-        /// What: `serial:NAME` for the virtio disk with that serial number, a share's tag, the path of a file that holds it, a device, or a name for file
-        /// systems without one.
-        source: String,
+        /// What holds it.
+        source: MountSource,
         /// Where.
         target: String,
         /// `erofs`, `ext4`, `9p`, `virtiofs`, `tmpfs`, `proc`, ….
         fstype: String,
         /// The file system's own options, comma-separated, as `mount(2)` takes them in `data`.
         options: String,
-        /// Read-only or not. `nosuid`, `nodev` are set for shares (`9p`, `virtiofs`).
+        /// Read-only or not. A share is mounted with `nosuid` and `nodev`.
         access: Access,
     },
     /// An overlay. `upper` and `work` are made if they are missing.
@@ -179,8 +180,10 @@ pub enum Mount {
         work: String,
         /// Where.
         target: String,
-        /// More options, comma-separated (`metacopy=on`, `userxattr`, …); `nodev` first: no device can be opened below it.
+        /// More options, comma-separated (`metacopy=on`, `userxattr`, …).
         options: String,
+        /// `nodev`: no device file below it can be opened.
+        nodev: bool,
         /// Give the merged root to this (uid, gid), mode 0755.
         owner: (u32, u32),
     },
@@ -260,6 +263,31 @@ pub enum Mount {
         /// Its upper directory.
         path: String,
     },
+}
+
+/// What holds a file system.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MountSource {
+    /// The virtio disk with this serial number.
+    Disk(String),
+    /// The share with this tag (9p, virtiofs).
+    Share(String),
+    /// The file at this path.
+    Image(String),
+    /// Nothing: a file system without one (`tmpfs`, `proc`) is mounted under this name.
+    Name(String),
+}
+
+impl fmt::Display for MountSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Disk(serial) => write!(f, "serial:{serial}"),
+            Self::Share(tag) => f.write_str(tag),
+            Self::Image(path) => f.write_str(path),
+            Self::Name(name) => f.write_str(name),
+        }
+    }
 }
 
 /// A static IPv4 configuration of the first network card.

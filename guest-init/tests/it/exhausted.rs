@@ -3,14 +3,15 @@
 use std::fs;
 
 use kiln_protocol::{
-    Access, Exhausted, ExitStatus, FromGuest, FullDirectory, GuestConfig, MemoryCounter, Mount, Room, ToGuest,
+    Access, Exhausted, ExitStatus, FromGuest, FullDirectory, GuestConfig, MemoryCounter, Mount, MountSource,
+    Room, ToGuest,
 };
 
 use crate::agent::{Agent, can_be_alone, empty_world, sh};
 
 fn tmpfs(target: &str, options: &str) -> Mount {
     Mount::Filesystem {
-        source: "tmpfs".into(),
+        source: MountSource::Name("tmpfs".into()),
         target: target.into(),
         fstype: "tmpfs".into(),
         options: options.into(),

@@ -51,6 +51,7 @@ impl Cache {
             work: self.path("work"),
             target: self.target(),
             options: String::new(),
+            nodev: false,
             owner: (0, 0),
         }
     }

@@ -1,6 +1,6 @@
 //! What was written to an overlay, as the host gets it: from a directory that no path leads to any more.
 
-use kiln_protocol::{Access, ExitStatus, FromGuest, GuestConfig, LINKED, Mount, SIZE, ToGuest};
+use kiln_protocol::{Access, ExitStatus, FromGuest, GuestConfig, LINKED, Mount, MountSource, SIZE, ToGuest};
 use tar::EntryType;
 
 use crate::{
@@ -33,10 +33,11 @@ impl Cache {
             work: path("work"),
             target: target.path().to_string_lossy().into_owned(),
             options: options.into(),
+            nodev: false,
             owner: (0, 0),
         };
         let hidden = Mount::Filesystem {
-            source: "tmpfs".into(),
+            source: MountSource::Name("tmpfs".into()),
             target: path(""),
             fstype: "tmpfs".into(),
             options: String::new(),

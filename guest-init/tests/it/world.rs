@@ -1,8 +1,8 @@
 //! What `Prepare` makes, in namespaces of its own.
 
 use kiln_protocol::{
-    Access, ChownScope, FromGuest, Group, GuestConfig, Identity, IfExists, IfKnown, Limit, Mount, Resource,
-    TextFile, ToGuest, User,
+    Access, ChownScope, FromGuest, Group, GuestConfig, Identity, IfExists, IfKnown, Limit, Mount,
+    MountSource, Resource, TextFile, ToGuest, User,
 };
 
 use crate::agent::{Agent, can_be_alone, can_unshare, empty_world, is_root, sh, skip};
@@ -30,12 +30,13 @@ fn a_world_is_made_in_the_order_of_its_fields() {
                 work: path(&scratch, "work"),
                 target: target.clone(),
                 options: String::new(),
+                nodev: false,
                 owner: (1000, 1001),
             },
             Mount::Directory { path: format!("{target}/a/b"), mode: 0o1770, uid: 5, gid: 6 },
             Mount::Symlink { path: format!("{target}/link"), target: "../else where".into() },
             Mount::Filesystem {
-                source: "tmpfs".into(),
+                source: MountSource::Name("tmpfs".into()),
                 target: etc.clone(),
                 fstype: "tmpfs".into(),
                 options: "mode=0755".into(),
@@ -138,7 +139,7 @@ fn an_error_says_what_was_done_to_what() {
     let scratch = tempfile::tempdir().expect("a directory");
     let target = path(&scratch, "cache");
     let mount = Mount::Filesystem {
-        source: "cache".into(),
+        source: MountSource::Share("cache".into()),
         target: target.clone(),
         fstype: "no-such-fs".into(),
         options: "trans=virtio".into(),

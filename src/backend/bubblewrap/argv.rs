@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::plan::{Bind, BindSource, HOSTNAME, Plan, Platform, Sandbox, Writes, user_namespace};
+use crate::plan::{Bind, BindSource, HOSTNAME, Plan, Sandbox, Writes, user_namespace};
 
 /// The paths that only the moment of launch knows.
 #[derive(Debug, Clone, Copy)]
@@ -22,7 +22,7 @@ pub struct Files<'a> {
 
 /// The whole command line, program first; empty for a plan that is not one for a sandbox.
 pub fn argv(plan: &Plan, files: Files<'_>) -> Vec<OsString> {
-    let Platform::Bubblewrap(Sandbox { binds, ids, .. }) = &plan.platform else { return Vec::new() };
+    let Some(Sandbox { binds, ids, .. }) = plan.platform.sandbox() else { return Vec::new() };
     let mut line: Vec<OsString> =
         user_namespace(*ids, plan.owner.ids()).into_iter().map(OsString::from).collect();
     line.push(files.bwrap.into());

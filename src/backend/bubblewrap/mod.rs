@@ -6,9 +6,13 @@
 
 mod argv;
 mod cgroup;
+mod cgroup_files;
+mod launch;
+pub mod plan;
 pub mod probe;
 mod sandbox;
 mod scratch;
+mod seccomp;
 
 use std::path::PathBuf;
 
@@ -16,6 +20,7 @@ use anyhow::{Context, Result};
 
 pub use argv::{Files, argv};
 pub use cgroup::Groups;
+pub use launch::find;
 pub use scratch::Scratch;
 
 use self::sandbox::Sandboxed;

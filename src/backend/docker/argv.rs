@@ -9,7 +9,7 @@ use std::{
 
 use super::mounts;
 use crate::{
-    plan::{Bind, BindSource, DEFAULT_CAPABILITIES, HOSTNAME, Network, Plan, Platform},
+    plan::{Bind, BindSource, DEFAULT_CAPABILITIES, HOSTNAME, Network, Plan},
     process::MARKER_VARIABLE,
 };
 
@@ -58,11 +58,7 @@ impl Files<'_> {
 
 /// The binds of a plan for docker, numbered.
 pub(super) fn binds(plan: &Plan) -> impl Iterator<Item = (usize, &Bind)> {
-    let binds = match &plan.platform {
-        Platform::Docker(binds) => binds.as_slice(),
-        Platform::Qemu(_) | Platform::Bubblewrap(_) => &[],
-    };
-    binds.iter().enumerate()
+    plan.platform.binds().iter().enumerate()
 }
 
 /// The whole command line, program first.
@@ -86,7 +82,9 @@ pub fn argv(plan: &Plan, files: Files<'_>) -> Vec<OsString> {
         },
     );
     limits(&mut line, plan);
-    for number in plan.world.capabilities.iter().flatten().filter(|&n| !DEFAULT_CAPABILITIES.contains(n)) {
+    for number in
+        plan.guest_config.capabilities.iter().flatten().filter(|&n| !DEFAULT_CAPABILITIES.contains(n))
+    {
         // What steps are to lose the agent takes from them: it needs its own to do so.
         line.opt("--cap-add", crate::plan::capability_name(*number));
     }

@@ -92,7 +92,7 @@ impl BindFds {
 /// A layer whose files, root's, are shown as the step's user's, so that nobody has to give them to anybody; nothing where they
 /// are that, or where kiln is not root. The agent looks at the files nevertheless, and finds nothing to do.
 fn shown(lower: &Path, empty: &Path, view: &View, owner: Owner) -> Option<Result<(PathBuf, OwnedFd)>> {
-    if !Uid::effective().is_root() || owner.uid == owner.inside {
+    if !Uid::effective().is_root() || owner.uid == owner.guest_uid {
         return None;
     }
     Some((|| {
@@ -100,7 +100,7 @@ fn shown(lower: &Path, empty: &Path, view: &View, owner: Owner) -> Option<Result
         let directory = view.open(lower).with_context(|| format!("open {}", lower.display()))?;
         fs::create_dir_all(empty).with_context(|| format!("make {}", empty.display()))?;
         let below = view.open(empty).with_context(|| format!("open {}", empty.display()))?;
-        let fd = idmapped(&directory, IdMap::swap(owner.inside, owner.inside_gid)?, &below)?;
+        let fd = idmapped(&directory, IdMap::swap(owner.guest_uid, owner.guest_gid)?, &below)?;
         let path = name(&fd).context("the docker daemon is in another pid namespace")?;
         Ok((path, fd))
     })())

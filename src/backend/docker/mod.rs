@@ -15,7 +15,9 @@ mod container;
 mod daemon_mntns;
 mod fingerprints;
 mod image;
+mod launch;
 mod mounts;
+pub mod plan;
 pub mod probe;
 mod reads;
 mod sweep;
@@ -33,6 +35,7 @@ use tokio::{net::unix::pipe::Receiver, sync::Mutex, time::timeout};
 
 pub use argv::{Files, argv};
 pub use image::prune;
+pub use launch::find;
 
 use self::{
     api::{Api, Kind, Removal},

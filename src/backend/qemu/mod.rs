@@ -10,9 +10,11 @@ pub mod accelerator;
 mod argv;
 mod cmdline;
 mod frames;
+mod launch;
 mod machine;
 mod monitor;
 mod packet_filter;
+pub mod plan;
 pub mod probe;
 
 use std::{
@@ -20,16 +22,17 @@ use std::{
     path::PathBuf,
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use tokio::net::UnixStream;
 
 pub use argv::{Files, argv};
+pub use launch::find;
 
 use self::{argv::fd, machine::Microvm, monitor::Monitor, packet_filter::PacketFilter};
 use super::{BoxFuture, Launched, Runner};
 use crate::{
     logfile::LogFile,
-    plan::{self, Network, Plan, Platform},
+    plan::{Machine, Network, Plan},
     process::{Command, IdMap, Spawner, Stdio, Tail},
     share::spawned::Server,
 };
@@ -86,7 +89,7 @@ impl Qemu<'_> {
             ends.into_iter().chain(lease).fold(command, |command, (end, number)| command.fd(end, number));
         // In QEMU's eyes, and so in those of its 9p server, the invoking user is the step's user.
         let owner = plan.owner;
-        Ok(match IdMap::appearing_as(owner.inside, owner.inside_gid)? {
+        Ok(match IdMap::appearing_as(owner.guest_uid, owner.guest_gid)? {
             Some(ids) => command.user_namespace(ids),
             None => command,
         })
@@ -119,11 +122,8 @@ impl Runner for Qemu<'_> {
     }
 }
 
-fn machine(plan: &Plan) -> Result<&plan::Machine> {
-    match &plan.platform {
-        Platform::Qemu(machine) => Ok(machine),
-        Platform::Docker(_) | Platform::Bubblewrap(_) => bail!("the plan is not one for a microVM"),
-    }
+fn machine(plan: &Plan) -> Result<&Machine> {
+    plan.platform.machine().context("the plan is not one for a microVM")
 }
 
 /// kiln's end of a channel, and QEMU's.
@@ -140,7 +140,7 @@ fn network(plan: &Plan) -> Result<Ends> {
     match plan.network {
         Network::Off => Ok(Vec::new()),
         Network::On => {
-            let plan::Machine { slirp, host_loopback, .. } = machine(plan)?;
+            let Machine { slirp, host_loopback, .. } = machine(plan)?;
             let (card, slirp) = frames::filtered(PacketFilter::new(slirp.clone(), *host_loopback))?;
             Ok(vec![(card, fd::CARD), (slirp, fd::SLIRP)])
         }

@@ -18,8 +18,9 @@ fn words(mount: &Mount) -> (&str, String) {
             let options = if options.is_empty() { String::new() } else { format!(" ({options})") };
             (target, format!("{fstype} {source}, {}{options}", access_word(*access)))
         }
-        Mount::Overlay { lower, upper, work: _, target, options, owner: (uid, gid) } => {
+        Mount::Overlay { lower, upper, work: _, target, options, nodev, owner: (uid, gid) } => {
             let lower = lower.join(" over ");
+            let options = if *nodev { format!("nodev,{options}") } else { options.clone() };
             (target, format!("overlay: {upper} over {lower}, owner {uid}:{gid} ({options})"))
         }
         Mount::Idmap { path, uids, gids } => {

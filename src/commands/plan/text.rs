@@ -1,35 +1,36 @@
 //! A plan for a person. Pure: what of a secret must not be shown is replaced by the caller's `hide`.
 
-use std::{collections::BTreeSet, fmt::Write, net::Ipv4Addr};
+use std::{collections::BTreeSet, fmt::Write};
 
 use anyhow::Result;
 use kiln_protocol::{Limit, User};
 
 use super::mounts;
 use crate::{
-    build::{Backend, Parts},
-    plan::{
-        CacheMount, CacheShare, Cgroup, HostLoopback, Ids, Machine, Network, Plan, PlannedStep, Platform,
-        Resources, Sandbox, beyond_default, short_of_default,
-    },
+    backend::Backend,
+    plan::{CacheMount, CacheShare, Network, Plan, PlannedStep, Resources, beyond_default, short_of_default},
     report::one_line,
 };
 
 /// The whole plan but its command lines.
 pub(super) fn describe(
     plan: &Plan,
-    backend: &Backend,
+    backend: &dyn Backend,
     notes: &[String],
     hide: &dyn Fn(&str) -> String,
 ) -> Result<String> {
     let mut text = head(plan, backend)?;
     notes.iter().try_for_each(|note| writeln!(text, "note         {}", one_line(note)))?;
-    if let Platform::Docker(binds) | Platform::Bubblewrap(Sandbox { binds, .. }) = &plan.platform {
+    let binds = plan.platform.binds();
+    if !binds.is_empty() {
         writeln!(text, "\nof the host, in this order:")?;
         binds.iter().try_for_each(|bind| writeln!(text, "  {}", one_line(&mounts::bind(bind))))?;
     }
     writeln!(text, "\nmounts, in this order:")?;
-    plan.world.mounts.iter().try_for_each(|mount| writeln!(text, "  {}", one_line(&mounts::mount(mount))))?;
+    plan.guest_config
+        .mounts
+        .iter()
+        .try_for_each(|mount| writeln!(text, "  {}", one_line(&mounts::mount(mount))))?;
     let common = common_environment(&plan.steps);
     if !common.is_empty() {
         writeln!(text, "\nenvironment of every step:")?;
@@ -41,7 +42,7 @@ pub(super) fn describe(
     Ok(text)
 }
 
-fn head(plan: &Plan, backend: &Backend) -> Result<String> {
+fn head(plan: &Plan, backend: &dyn Backend) -> Result<String> {
     let mut text = String::new();
     writeln!(text, "package      {} for {}", one_line(&plan.package.to_string()), plan.arch)?;
     writeln!(text, "runner       {}", plan.runner().name())?;
@@ -50,37 +51,27 @@ fn head(plan: &Plan, backend: &Backend) -> Result<String> {
     writeln!(text, "network      {}", if plan.network == Network::On { "on" } else { "off" })?;
     writeln!(text, "limits       {}", limits(plan))?;
     writeln!(text, "capabilities {}", capabilities(plan))?;
-    match backend {
-        Backend::Qemu(parts) => text += &machine(plan, parts)?,
-        Backend::Bubblewrap(found) => writeln!(text, "sandbox      made {}", made_by(found.ids))?,
-        Backend::Docker(found) => writeln!(text, "docker       {} {}", found.path.display(), found.version)?,
+    for (word, line) in backend.describe(plan) {
+        writeln!(text, "{word:<12} {}", one_line(&line))?;
     }
     writeln!(text, "image        {}", plan.image)?;
     let source = plan.source.as_deref().map_or("(empty)".into(), |path| path.display().to_string());
     writeln!(text, "source       {source}")?;
     writeln!(text, "cache        {}", cache(plan.cache.as_ref()))?;
     text += &crate::commands::host_settings::describe(&plan.host_settings, plan.runner());
-    writeln!(text, "run as       uid {} inside, uid {} outside", plan.owner.inside, plan.owner.uid)?;
+    writeln!(text, "run as       uid {} inside, uid {} outside", plan.owner.guest_uid, plan.owner.uid)?;
     writeln!(text, "output       {}", plan.out_dir.display())?;
-    if let Platform::Bubblewrap(Sandbox { groups, .. }) = &plan.platform {
-        for Cgroup { parent, files } in groups {
-            let files: Vec<String> = files.iter().map(|(name, value)| format!("{name}={value}")).collect();
-            writeln!(text, "cgroup       below {}: {}", parent.display(), files.join(", "))?;
-        }
-    }
     Ok(text)
 }
 
 /// Those of steps, told by docker's default set.
 fn capabilities(plan: &Plan) -> String {
-    let set = plan.world.capabilities.as_deref().unwrap_or_default();
+    let set = plan.guest_config.capabilities.as_deref().unwrap_or_default();
     let (more, less) = (beyond_default(set), short_of_default(set));
     let mut text = "docker's default set".to_owned();
     if !more.is_empty() {
-        let how = match plan.platform {
-            Platform::Qemu(_) => "asked for by the build file",
-            Platform::Docker(_) | Platform::Bubblewrap(_) => "granted by --allow-capability",
-        };
+        let is_free = plan.runner().traits().own_kernel;
+        let how = if is_free { "asked for by the build file" } else { "granted by --allow-capability" };
         text += &format!(", and {} ({how})", more.join(", "));
     }
     if !less.is_empty() {
@@ -91,43 +82,12 @@ fn capabilities(plan: &Plan) -> String {
 
 /// Soft and hard limit of what is limited.
 fn limits(plan: &Plan) -> String {
-    let limited = plan.world.limits.iter().filter(|limit| limit.soft.is_some());
+    let limited = plan.guest_config.limits.iter().filter(|limit| limit.soft.is_some());
     let number = |limit: Option<u64>| limit.map_or("unlimited".into(), |limit| limit.to_string());
     let words = limited.map(|Limit { resource, soft, hard }| {
         format!("{} {}:{}", format!("{resource:?}").to_lowercase(), number(*soft), number(*hard))
     });
     words.collect::<Vec<_>>().join(", ")
-}
-
-/// What only a microVM has.
-fn machine(plan: &Plan, parts: &Parts) -> Result<String> {
-    let Parts { kernel, accelerator, .. } = parts;
-    let mut text = String::new();
-    let why = accelerator.why.as_deref().map_or(String::new(), |why| format!(" ({why})"));
-    writeln!(text, "accelerator  {}{why}", accelerator.accelerator)?;
-    if let Platform::Qemu(machine) = &plan.platform {
-        writeln!(text, "disk         {} GiB, sparse", machine.disk_bytes >> 30)?;
-        writeln!(text, "loopback     {}", host_loopback(plan.network, machine))?;
-    }
-    writeln!(text, "kernel       {} {}", kernel.version, kernel.vmlinux.display())?;
-    Ok(text)
-}
-
-/// What a guest reaches of the host's.
-fn host_loopback(network: Network, Machine { host_loopback, slirp, .. }: &Machine) -> String {
-    match (network, host_loopback) {
-        (Network::On, HostLoopback::On) => format!("the host's is open, at {}", Ipv4Addr::from(slirp.host())),
-        (Network::On, HostLoopback::Off) | (Network::Off, _) => "the host's is closed".into(),
-    }
-}
-
-fn made_by(ids: Ids) -> &'static str {
-    match ids {
-        Ids::Own => "by root, in a user namespace with ids that no user has",
-        Ids::Root => "by root, in a user namespace with the ids of the host",
-        Ids::Range => "in a user namespace with a range of ids",
-        Ids::SingleUid => "in a user namespace with one id",
-    }
 }
 
 fn cache(plan: Option<&CacheMount>) -> String {

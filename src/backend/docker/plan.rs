@@ -8,27 +8,46 @@
 
 use kiln_protocol::{ChownScope, GuestConfig, MemoryCounter, Mount, OnExit};
 
-use super::{
-    Bind, BindSource, CACHE, CacheMode, CacheMount, HostLoopback, Layer, Network, Owner, STAGING, Subset,
-    WORKSPACE,
-    bind::{Overlay, Upper, Writes, bind},
-    cargo,
-    sandbox::{self, AGENT},
-    world::{self, Parts, RESOLVER},
+use crate::{
+    exit::Failure,
+    plan::{
+        Bind, BindSource, CACHE, CacheMode, CacheMount, HostLoopback, Layer, Network, Overlay, Owner,
+        Platform, PlatformRules, RulesInput, STAGING, Subset, Upper, WORKSPACE, Writes, bind, capability,
+        cargo,
+        guest_config::{self, AGENT, GuestInput, RESOLVER},
+    },
 };
 
 /// Below it lie the volumes of overlays.
 const VOLUMES: &str = "/kiln-volumes";
 
+/// Docker's part of the plan, which needs no fact of the host.
+#[derive(Debug, Clone, Copy)]
+pub struct ContainerRules;
+
+impl PlatformRules for ContainerRules {
+    fn plan(
+        &self,
+        input: RulesInput<'_>,
+        guest: GuestInput<'_>,
+        notes: &mut Vec<String>,
+    ) -> Result<(Platform, GuestConfig), Failure> {
+        notes.extend(copy_note(guest.cache, guest.owner));
+        notes.extend(loopback_note(input.options.host_loopback));
+        notes.extend(capability::note_of_container(&guest.capabilities));
+        Ok((Platform::Docker(binds(&guest)), guest_config(guest)))
+    }
+}
+
 /// What of the host is in a container. Its root is the image, imported into docker by the runner.
-pub(super) fn binds(parts: &Parts<'_>) -> Vec<Bind> {
+fn binds(guest: &GuestInput<'_>) -> Vec<Bind> {
     let mut binds = vec![bind(BindSource::Agent, AGENT, Writes::Refused)];
-    if let Some(source) = parts.source {
-        let layer = Layer { hidden: parts.hidden.clone(), parted: None };
+    if let Some(source) = guest.source {
+        let layer = Layer { hidden: guest.hidden.clone(), parted: None };
         let writes = overlaid(layer, "source", Upper::Discarded);
         binds.push(bind(BindSource::Directory(source.into()), WORKSPACE, writes));
     }
-    if let Some(cache) = parts.cache {
+    if let Some(cache) = guest.cache {
         binds.extend(cache_binds(cache));
     }
     binds
@@ -70,37 +89,36 @@ fn cache_binds(cache: &CacheMount) -> Vec<Bind> {
 
 /// The world of a container. With a network, `/etc/resolv.conf` is the one that docker makes: it knows where its own
 /// resolver is.
-pub(super) fn world(parts: Parts<'_>) -> GuestConfig {
-    let owner = parts.owner;
+fn guest_config(guest: GuestInput<'_>) -> GuestConfig {
+    let owner = guest.owner;
     let (uid, gid) = owner.ids();
     let mut mounts = vec![Mount::Directory { path: WORKSPACE.into(), mode: 0o755, uid, gid }];
-    if binds(&parts).iter().any(|bind| matches!(bind.writes, Writes::Overlaid(_))) {
+    if binds(&guest).iter().any(|bind| matches!(bind.writes, Writes::Overlaid(_))) {
         mounts.push(Mount::Directory { path: VOLUMES.into(), mode: 0o700, uid: 0, gid: 0 });
     }
-    if parts.source.is_some() {
+    if guest.source.is_some() {
         mounts.extend(given(WORKSPACE, owner, ChownScope::Everything));
     }
     let mut closing = Vec::new();
-    if let Some(cache) = parts.cache {
+    if let Some(cache) = guest.cache {
         mounts.extend(cache_mounts(cache, owner));
         if cache.writes_through() {
             // What is bound into another volume lies on another file system than that.
             closing.extend(whole_cache().map(|path| OnExit::Chown { path, uid: owner.uid, gid: owner.gid }));
         }
     }
-    mounts.extend(world::output(parts.package, owner));
-    let files = match parts.network {
+    let files = match guest.network {
         Network::On => Vec::new(),
-        Network::Off => vec![world::file(RESOLVER, String::new())],
+        Network::Off => vec![guest_config::file(RESOLVER, String::new())],
     };
     // The agent may not ask the kernel what steps read: kiln does, from outside.
     let memory = Some(MemoryCounter::ControlGroup);
-    GuestConfig { counted: None, memory, ..sandbox::world(parts, mounts, files, closing) }
+    GuestConfig { counted: None, memory, ..guest_config::base(guest, mounts, files, closing) }
 }
 
 fn cache_mounts(cache: &CacheMount, owner: Owner) -> Vec<Mount> {
     let directory =
-        |path: String| Mount::Directory { path, mode: 0o755, uid: owner.inside, gid: owner.inside_gid };
+        |path: String| Mount::Directory { path, mode: 0o755, uid: owner.guest_uid, gid: owner.guest_gid };
     let home = format!("{CACHE}/{}", cargo::HOME);
     match cache.mode {
         CacheMode::Discard | CacheMode::Commit => {
@@ -136,23 +154,23 @@ fn given(path: &str, owner: Owner, given: ChownScope) -> Option<Mount> {
 /// What of the cache is given to the step's user. Where a commit reads an overlay by itself, a file with another owner is a
 /// whole copy of it: root, who may read and write all files, gets the directories, whose owner tools look at.
 fn given_of_cache(cache: &CacheMount, owner: Owner) -> ChownScope {
-    if cache.commits() && owner.inside == 0 { ChownScope::Directories } else { ChownScope::Everything }
+    if cache.commits() && owner.guest_uid == 0 { ChownScope::Directories } else { ChownScope::Everything }
 }
 
 /// What an ordinary user's build costs more than one would think; for root's the runner may find a way.
-pub(super) fn note(cache: Option<&CacheMount>, owner: Owner) -> Option<String> {
-    let cache = cache.filter(|cache| cache.commits() && owner.uid != owner.inside)?;
+fn copy_note(cache: Option<&CacheMount>, owner: Owner) -> Option<String> {
+    let cache = cache.filter(|cache| cache.commits() && owner.uid != owner.guest_uid)?;
     (owner.uid != 0 && given_of_cache(cache, owner) == ChownScope::Everything).then(|| {
         format!(
             "the container copies the whole cache: its files are uid {}'s, the steps uid {}'s, and what a commit reads must not \
              lean on what lies below (--cache-mode rw does not copy)",
-            owner.uid, owner.inside
+            owner.uid, owner.guest_uid
         )
     })
 }
 
 /// docker's bridge has no address for the host's loopback.
-pub(super) fn loopback_note(host_loopback: HostLoopback) -> Option<String> {
+fn loopback_note(host_loopback: HostLoopback) -> Option<String> {
     match host_loopback {
         HostLoopback::Off => None,
         HostLoopback::On => Some(
@@ -164,17 +182,17 @@ pub(super) fn loopback_note(host_loopback: HostLoopback) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::fixtures::{cache, parts};
+    use crate::plan::fixtures::{cache, guest};
 
     #[test]
     fn the_cache_and_what_is_bound_into_it_are_given_and_given_back() {
         let cache = cache(CacheMode::Rw);
         let paths = [CACHE.to_owned(), format!("{CACHE}/cargo/registry"), format!("{CACHE}/cargo/git")];
         let given_back = |path: &String| OnExit::Chown { path: path.clone(), uid: 0, gid: 0 };
-        let world = world(parts(&cache, 1000));
-        assert_eq!(world.closing, paths.iter().map(given_back).collect::<Vec<_>>());
+        let config = guest_config(guest(&cache, 1000));
+        assert_eq!(config.closing, paths.iter().map(given_back).collect::<Vec<_>>());
         for path in paths {
-            assert!(world.mounts.contains(&Mount::Chown {
+            assert!(config.mounts.contains(&Mount::Chown {
                 path,
                 uid: 1000,
                 gid: 1000,
@@ -192,7 +210,7 @@ mod tests {
             (CacheMode::Commit, vec![""]),
         ] {
             let cache = cache(mode);
-            let binds = binds(&parts(&cache, 0));
+            let binds = binds(&guest(&cache, 0));
             let targets: Vec<&str> =
                 binds.iter().filter_map(|bind| bind.target.strip_prefix(CACHE)).collect();
             assert_eq!(targets, expected, "{mode:?}");
@@ -212,10 +230,10 @@ mod tests {
     fn what_is_written_into_an_overlay_is_there_to_be_read() {
         for (mode, expected) in [(CacheMode::Commit, Upper::Read), (CacheMode::Discard, Upper::Discarded)] {
             let cache = cache(mode);
-            let Writes::Overlaid(overlay) = &binds(&parts(&cache, 0))[2].writes else { panic!("{mode:?}") };
+            let Writes::Overlaid(overlay) = &binds(&guest(&cache, 0))[2].writes else { panic!("{mode:?}") };
             assert_eq!(overlay.upper, expected);
             let read = Mount::Upper { target: CACHE.into(), path: format!("{}/upper", overlay.volumes) };
-            assert!(world(parts(&cache, 0)).mounts.contains(&read));
+            assert!(guest_config(guest(&cache, 0)).mounts.contains(&read));
         }
     }
 
@@ -229,14 +247,14 @@ mod tests {
             (1000, 0, Some(ChownScope::Directories)),
             (1000, 1000, None),
         ] {
-            let owner = Owner { inside, inside_gid: inside, uid, gid: uid };
-            let world = world(Parts { owner, ..parts(&cache, inside) });
-            let given = world.mounts.iter().find_map(|mount| match mount {
+            let owner = Owner { guest_uid: inside, guest_gid: inside, uid, gid: uid };
+            let config = guest_config(GuestInput { owner, ..guest(&cache, inside) });
+            let given = config.mounts.iter().find_map(|mount| match mount {
                 Mount::Chown { path, given, .. } if path == CACHE => Some(*given),
                 _ => None,
             });
             assert_eq!(given, expected, "{uid} {inside}");
-            assert_eq!(note(Some(&cache), owner).is_some(), uid == 4321);
+            assert_eq!(copy_note(Some(&cache), owner).is_some(), uid == 4321);
         }
     }
 }

@@ -1,24 +1,12 @@
 //! The limits of a sandbox: control groups that its runner makes, and what it writes into their files.
 
-use std::path::PathBuf;
-
-use serde::Serialize;
-
-use super::Resources;
-use crate::host::cgroup::{Cgroups, Parent, Version, WAY_OUT};
+use crate::{
+    host::cgroup::{Cgroups, Parent, Version, WAY_OUT},
+    plan::{Cgroup, Resources},
+};
 
 /// In which processor time is counted, in microseconds: the kernel's default.
 const PERIOD_US: u64 = 100_000;
-
-/// A control group for one run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Cgroup {
-    /// The directory in which it is made.
-    pub parent: PathBuf,
-    /// Names of its files, and what is written to them, in this order. One that this kernel does not have is passed over:
-    /// not all count swap.
-    pub files: Vec<(&'static str, String)>,
-}
 
 /// The groups that give a sandbox its limits, as far as this host lets them be made.
 pub(super) fn groups(found: &Cgroups, resources: Resources) -> Vec<Cgroup> {

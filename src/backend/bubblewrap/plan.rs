@@ -7,21 +7,19 @@
 //! bwrap binds to the places of [`LOWER`], [`SCRATCH`] and [`SHARES`], which only the agent sees. It lays the overlays, and
 //! makes the result the root.
 
-use kiln_protocol::{Access, GuestConfig, IdRange, Mount, NetworkNamespace, OnExit, UserNamespace};
-use serde::Serialize;
+use kiln_protocol::{Access, GuestConfig, IdRange, Mount, MountSource, NetworkNamespace, UserNamespace};
 
-use super::{
-    Bind, BindSource, Cgroup, Ids, Network, WORKSPACE, Writes,
-    bind::bind,
-    cache, cgroup,
-    limits::LIMITS,
-    seccomp,
-    world::{self, LOWER, OverlayOptions, Parts, RESOLVER, ROOT, SCRATCH, SHARES},
+use super::{cgroup_files, seccomp};
+use crate::{
+    exit::Failure,
+    host::cgroup::Cgroups,
+    plan::{
+        Bind, BindSource, Ids, Network, Platform, PlatformRules, RootForm, RulesInput, Sandbox, Writes, bind,
+        cache,
+        guest_config::{self, AGENT, GuestInput, LOWER, OverlayOptions, RESOLVER, ROOT, SCRATCH, SHARES},
+    },
 };
-use crate::{exit::Failure, host::cgroup::Cgroups};
 
-/// Where the agent's own program lies until it has changed the root; in a container it stays there.
-pub(super) const AGENT: &str = "/kiln-agent";
 /// Where a sandbox's agent finds the image's file.
 const IMAGE: &str = "/kiln-image";
 
@@ -38,51 +36,59 @@ const FIRST_ID: u32 = 1 << 31;
 /// How a sandbox's overlays are mounted by root of the machine. Its steps may make nodes of devices, not open them. What is read on
 /// its own is read by an agent that is root of the sandbox alone, and may not read `trusted` xattrs.
 const OF_ROOT: OverlayOptions = OverlayOptions {
-    usual: "nodev,metacopy=on,redirect_dir=on,volatile",
-    discarded: "nodev,metacopy=off,redirect_dir=on,volatile",
-    committed: "nodev,userxattr,volatile",
+    nodev: true,
+    usual: "metacopy=on,redirect_dir=on,volatile",
+    discarded: "metacopy=off,redirect_dir=on,volatile",
+    committed: "userxattr,volatile",
 };
 /// By root of a user namespace, who may not write `trusted` xattrs, nor refer to a lower file by one.
 const OF_USER: OverlayOptions = OverlayOptions {
-    usual: "nodev,userxattr,volatile",
-    discarded: "nodev,userxattr,volatile",
-    committed: "nodev,userxattr,volatile",
+    nodev: true,
+    usual: "userxattr,volatile",
+    discarded: "userxattr,volatile",
+    committed: "userxattr,volatile",
 };
 
 fn share(name: &str) -> String {
     format!("{SHARES}/{name}")
 }
 
-/// What the image's root comes as.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RootForm {
-    /// Its erofs file, which the agent mounts.
-    Image,
-    /// Its tree, unpacked once.
-    Tree,
-}
-
-/// A sandbox, as its runner makes it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Sandbox {
-    /// What of the host is in it.
-    pub binds: Vec<Bind>,
-    /// As whom it is made.
+/// What a sandbox's plan is made from besides the host.
+#[derive(Debug, Clone)]
+pub struct SandboxRules {
+    /// The host's `/etc/resolv.conf`: its network is the sandbox's.
+    pub resolver: String,
+    /// The user ids with which it is made.
     pub ids: Ids,
     /// What the image's root comes as.
     pub root: RootForm,
-    /// What limits it.
-    pub groups: Vec<Cgroup>,
+    /// Where its limits can be set.
+    pub cgroups: Cgroups,
 }
 
-/// What happens to `run-as` without a range of ids.
-pub(super) const ONE_USER: &str =
-    "run-as: without a range in /etc/subuid a sandbox has one user: steps run as root inside";
+impl PlatformRules for SandboxRules {
+    fn ids(&self) -> Option<Ids> {
+        Some(self.ids)
+    }
+
+    fn plan(
+        &self,
+        input: RulesInput<'_>,
+        guest: GuestInput<'_>,
+        notes: &mut Vec<String>,
+    ) -> Result<(Platform, GuestConfig), Failure> {
+        let Self { resolver, ids, root, cgroups } = self;
+        notes.extend(self::notes(input.options.network, cgroups));
+        let groups = cgroup_files::groups(cgroups, input.resources);
+        let binds = binds(&guest, *root);
+        let config = guest_config(guest, resolver, *ids, *root)?;
+        Ok((Platform::Bubblewrap(Sandbox { binds, ids: *ids, root: *root, groups }), config))
+    }
+}
 
 /// What a sandbox does not do for its user.
-pub(super) fn notes(network: Network, found: &Cgroups) -> Vec<String> {
-    let mut notes: Vec<String> = cgroup::note(found).into_iter().collect();
+fn notes(network: Network, found: &Cgroups) -> Vec<String> {
+    let mut notes: Vec<String> = cgroup_files::note(found).into_iter().collect();
     if network == Network::On {
         notes.push(
             "bubblewrap: the network is the host's, its loopback included (--network off has none)".into(),
@@ -92,7 +98,7 @@ pub(super) fn notes(network: Network, found: &Cgroups) -> Vec<String> {
 }
 
 /// What of the host is in a sandbox.
-pub(super) fn binds(parts: &Parts<'_>, root: RootForm) -> Vec<Bind> {
+fn binds(guest: &GuestInput<'_>, root: RootForm) -> Vec<Bind> {
     let place = match root {
         RootForm::Image => IMAGE,
         RootForm::Tree => LOWER,
@@ -102,10 +108,10 @@ pub(super) fn binds(parts: &Parts<'_>, root: RootForm) -> Vec<Bind> {
         bind(BindSource::Root, place, Writes::Refused),
         bind(BindSource::Scratch, SCRATCH, Writes::Through),
     ];
-    if let Some(source) = parts.source {
+    if let Some(source) = guest.source {
         binds.push(bind(BindSource::Directory(source.into()), share("source"), Writes::Refused));
     }
-    if let Some(cache) = parts.cache {
+    if let Some(cache) = guest.cache {
         let writes = if cache.writes_through() { Writes::Through } else { Writes::Refused };
         binds.push(bind(BindSource::Directory(cache.directory.clone()), share("cache"), writes));
     }
@@ -116,43 +122,43 @@ pub(super) fn binds(parts: &Parts<'_>, root: RootForm) -> Vec<Bind> {
 ///
 /// # Errors
 /// A failure of the build file for a user whose id no sandbox has; a host failure where no filter of system calls can be made.
-pub(super) fn namespaces(
-    parts: Parts<'_>,
-    resolver: String,
+fn guest_config(
+    guest: GuestInput<'_>,
+    resolver: &str,
     ids: Ids,
     root: RootForm,
 ) -> Result<GuestConfig, Failure> {
-    let owner = parts.owner;
+    let owner = guest.owner;
     let options = match ids {
         Ids::Own | Ids::Root => &OF_ROOT,
         Ids::Range | Ids::SingleUid => &OF_USER,
     };
-    let user_namespace = user_namespace(ids, owner.inside.max(owner.inside_gid), parts.network)?;
-    let seccomp = seccomp::filters(&parts.capabilities)?;
+    let user_namespace = user_namespace(ids, owner.guest_uid.max(owner.guest_gid), guest.network)?;
+    let seccomp = seccomp::filters(&guest.capabilities)?;
     let mut mounts = Vec::new();
     if root == RootForm::Image {
         mounts.push(Mount::Filesystem {
-            source: IMAGE.into(),
+            source: MountSource::Image(IMAGE.into()),
             target: LOWER.into(),
             fstype: "erofs".into(),
             options: String::new(),
             access: Access::ReadOnly,
         });
     }
-    mounts.extend(translated(&parts, ids));
-    mounts.push(world::overlay(&[LOWER], "root", ROOT, (0, 0), options.usual));
-    mounts.extend(workspace(&parts, options));
-    if let Some(cache) = parts.cache {
+    mounts.extend(translated(&guest, ids));
+    mounts.push(guest_config::overlay(&[LOWER], "root", ROOT, (0, 0), options.usual()));
+    mounts.extend(guest_config::workspace(&guest, options));
+    if let Some(cache) = guest.cache {
         mounts.extend(cache::over(&share("cache"), cache, owner, options));
     }
     mounts.push(Mount::Pivot { path: ROOT.into() });
-    mounts.extend(world::output(parts.package, owner));
-    let resolver = match parts.network {
-        Network::On => resolver,
+    let resolver = match guest.network {
+        Network::On => resolver.to_owned(),
         Network::Off => String::new(),
     };
-    let world = world(parts, mounts, vec![world::file(RESOLVER, resolver)], Vec::new());
-    Ok(GuestConfig { user_namespace: Some(user_namespace), seccomp, ..world })
+    let files = vec![guest_config::file(RESOLVER, resolver)];
+    let base = guest_config::base(guest, mounts, files, Vec::new());
+    Ok(GuestConfig { user_namespace: Some(user_namespace), seccomp, ..base })
 }
 
 /// That of steps, in which the agent ends up, too.
@@ -181,8 +187,8 @@ fn user_namespace(ids: Ids, inside: u32, network: Network) -> Result<UserNamespa
 
 /// What belongs to who runs kiln, source and cache, is shown as the step's user's, and what is in the image as the sandbox's. In a
 /// namespace of an ordinary user that is so by itself.
-fn translated(parts: &Parts<'_>, ids: Ids) -> Vec<Mount> {
-    let owner = parts.owner;
+fn translated(guest: &GuestInput<'_>, ids: Ids) -> Vec<Mount> {
+    let owner = guest.owner;
     let first = match ids {
         Ids::Own => FIRST_ID,
         Ids::Root if (owner.uid, owner.gid) != owner.ids() => 0,
@@ -190,11 +196,11 @@ fn translated(parts: &Parts<'_>, ids: Ids) -> Vec<Mount> {
     };
     let idmap = |path: String, (uid, gid): (u32, u32)| Mount::Idmap {
         path,
-        uids: swapped(uid, owner.inside, first),
-        gids: swapped(gid, owner.inside_gid, first),
+        uids: swapped(uid, owner.guest_uid, first),
+        gids: swapped(gid, owner.guest_gid, first),
     };
     let image = (ids == Ids::Own).then(|| idmap(LOWER.into(), owner.ids()));
-    let shares = [("source", parts.source.is_some()), ("cache", parts.cache.is_some())];
+    let shares = [("source", guest.source.is_some()), ("cache", guest.cache.is_some())];
     let shares = shares.into_iter().filter(|(_, there)| *there);
     image.into_iter().chain(shares.map(|(name, _)| idmap(share(name), (owner.uid, owner.gid)))).collect()
 }
@@ -215,63 +221,12 @@ fn swapped(outside: u32, inside: u32, first: u32) -> Vec<IdRange> {
     pair.chain(rest.into_iter().filter_map(|(from, to)| same(from, to))).collect()
 }
 
-fn workspace(parts: &Parts<'_>, options: &OverlayOptions) -> Vec<Mount> {
-    let inside @ (uid, gid) = parts.owner.ids();
-    let target = format!("{ROOT}{WORKSPACE}");
-    if parts.source.is_none() {
-        return vec![Mount::Directory { path: target, mode: 0o755, uid, gid }];
-    }
-    let source = share("source");
-    let whiteouts = format!("{SCRATCH}/hidden");
-    let overlay = |lower: &[&str]| world::overlay(lower, "source", &target, inside, options.usual);
-    if parts.hidden.is_empty() {
-        return vec![overlay(&[&source])];
-    }
-    let paths = parts.hidden.clone();
-    let hide = Mount::Whiteouts { directory: whiteouts.clone(), like: source.clone(), paths };
-    vec![hide, overlay(&[&whiteouts, &source])]
-}
-
-/// What the worlds of containers and sandboxes have in common.
-pub(super) fn world(
-    parts: Parts<'_>,
-    mut mounts: Vec<Mount>,
-    mut files: Vec<kiln_protocol::TextFile>,
-    closing: Vec<OnExit>,
-) -> GuestConfig {
-    files.push(world::hosts(&parts.names));
-    mounts.push(world::mtab());
-    mounts.extend(parts.changes);
-    GuestConfig {
-        // Clock, random pool, modules and network cards are the host's.
-        clock_ns: None,
-        entropy: Vec::new(),
-        modules: Vec::new(),
-        mounts,
-        // The runner gives the name: in a container the agent may not.
-        hostname: None,
-        network: None,
-        groups: parts.accounts.groups,
-        identities: parts.accounts.identities,
-        files,
-        counted: world::counted(parts.cache),
-        // The runner has made the control group, which the sandbox does not show.
-        memory: None,
-        written: world::written(parts.cache),
-        capabilities: Some(parts.capabilities),
-        limits: LIMITS.to_vec(),
-        user_namespace: None,
-        seccomp: Vec::new(),
-        closing,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::plan::{
         CacheMode,
-        fixtures::{cache, parts},
+        fixtures::{cache, guest},
     };
 
     fn lines(binds: &[Bind]) -> Vec<String> {
@@ -288,7 +243,7 @@ mod tests {
         {
             let cache = cache(mode);
             assert_eq!(
-                lines(&binds(&parts(&cache, 0), RootForm::Tree)),
+                lines(&binds(&guest(&cache, 0), RootForm::Tree)),
                 [
                     "Agent /kiln-agent Refused".to_owned(),
                     "Root /lower Refused".into(),
@@ -311,15 +266,15 @@ mod tests {
             (Ids::Range, 1000, 0, 0),
             (Ids::SingleUid, 0, 0, 0),
         ] {
-            let world = namespaces(parts(&cache, inside), String::new(), ids, RootForm::Tree).unwrap();
-            let maps = world.mounts.iter().filter(|mount| matches!(mount, Mount::Idmap { .. })).count();
+            let config = guest_config(guest(&cache, inside), "", ids, RootForm::Tree).unwrap();
+            let maps = config.mounts.iter().filter(|mount| matches!(mount, Mount::Idmap { .. })).count();
             assert_eq!(maps, expected, "{ids:?} {inside}");
             let namespace = UserNamespace { first, network: NetworkNamespace::New };
-            assert_eq!(world.user_namespace, Some(namespace), "{ids:?}");
-            assert!(!world.seccomp.is_empty());
+            assert_eq!(config.user_namespace, Some(namespace), "{ids:?}");
+            assert!(!config.seccomp.is_empty());
             // Nothing of the host can be opened by a node that a step makes.
-            assert!(world.mounts.iter().all(|mount| match mount {
-                Mount::Overlay { options, .. } => options.starts_with("nodev,"),
+            assert!(config.mounts.iter().all(|mount| match mount {
+                Mount::Overlay { nodev, .. } => *nodev,
                 _ => true,
             }));
         }

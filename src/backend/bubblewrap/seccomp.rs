@@ -15,8 +15,7 @@ use seccompiler::{
     SeccompRule, TargetArch, sock_filter,
 };
 
-use super::capability;
-use crate::exit::Failure;
+use crate::{exit::Failure, plan::capability};
 
 /// The list: a section a capability, a line a system call.
 const PROFILE: &str = include_str!("seccomp/docker.tbl");

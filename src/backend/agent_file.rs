@@ -1,0 +1,41 @@
+//! The agent's program as a file of kiln's home, for backends that put it into a guest by its path.
+
+use std::{fs::Permissions, io::Write, os::unix::fs::PermissionsExt, path::PathBuf};
+
+use anyhow::{Context as _, Result};
+use sha2::{Digest, Sha256};
+
+use crate::{
+    guest,
+    home::{self, Home},
+    image::Key,
+};
+
+/// So many agents are kept: one for each version of kiln that is used in turn.
+const MOST_AGENTS: usize = 8;
+
+/// The directory of the files in kiln's home.
+const AGENTS: &str = "agents";
+
+/// Where [`ensure`] keeps the file of this version of kiln.
+pub(super) fn path(home: &Home) -> PathBuf {
+    home.root().join(AGENTS).join(Key::from(Sha256::new_with_prefix(guest::AGENT)).as_str())
+}
+
+/// Writes the file if it is missing. Its name is the hash of its content, so that all runs share it.
+pub(super) fn ensure(home: &Home) -> Result<PathBuf> {
+    let directory = home.dir(AGENTS)?;
+    let path = path(home);
+    if path.exists() {
+        home::used(&path);
+        return Ok(path);
+    }
+    let context = || format!("write {}", path.display());
+    let mut file = tempfile::NamedTempFile::new_in(&directory).with_context(context)?;
+    file.write_all(guest::AGENT).with_context(context)?;
+    file.as_file().set_permissions(Permissions::from_mode(0o755)).with_context(context)?;
+    // Two processes that write it at once write the same bytes: the last rename wins.
+    file.into_temp_path().persist(&path).with_context(context)?;
+    home::bound(&directory, MOST_AGENTS, |_| true)?;
+    Ok(path)
+}

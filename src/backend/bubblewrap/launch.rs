@@ -1,0 +1,152 @@
+//! From bwrap, as the probe found it, to a runner.
+
+use std::{ffi::OsString, fs, path::Path};
+
+use anyhow::Result;
+
+use super::{
+    Bubblewrap, Files, Groups, Scratch, argv,
+    plan::SandboxRules,
+    probe::{self, Bubblewrap as Found},
+};
+use crate::{
+    backend::{Backend, BoxFuture, Launch, Runner, Tools, agent_file},
+    env::Env,
+    event::Sink,
+    exit::Failure,
+    home::Home,
+    host::{Host, cgroup::Cgroups},
+    plan::{BuildOptions, Cgroup, Ids, Plan, PlatformRules, RootForm},
+    rundir,
+};
+
+/// Stands for the scratch directory, whose name each run chooses.
+const SCRATCH: &str = "(a scratch directory of this run)";
+
+/// Looks for bwrap, and what the kernel lets this user do with it.
+///
+/// # Errors
+/// A host failure where there is no bwrap, or this user may make no user namespace.
+pub async fn find(options: &BuildOptions, tools: Tools<'_>, host: &Host) -> Result<Found> {
+    let images = tools.home.dir("images")?;
+    let shown = [options.source.as_deref(), options.cache_dir.as_deref(), Some(&images)];
+    let shown: Vec<&Path> = shown.into_iter().flatten().collect();
+    probe::find(tools.env, tools.spawner, host, &shown).await
+}
+
+impl Found {
+    fn root_form(&self) -> RootForm {
+        if self.mounts_images { RootForm::Image } else { RootForm::Tree }
+    }
+}
+
+impl Backend for Found {
+    fn rules(&self, _: &BuildOptions) -> Box<dyn PlatformRules> {
+        Box::new(SandboxRules {
+            resolver: fs::read_to_string("/etc/resolv.conf").unwrap_or_default(),
+            ids: self.ids,
+            root: self.root_form(),
+            cgroups: Cgroups::find(),
+        })
+    }
+
+    fn complete<'a>(
+        &'a mut self,
+        tools: Tools<'a>,
+        plan: &'a mut Plan,
+        _: &'a mut dyn Sink,
+    ) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            plan.notes.extend(self.why_not_own.as_deref().map(ids_of_the_host));
+            check_scratch(plan, tools.env)?;
+            Ok(())
+        })
+    }
+
+    /// An ordinary user's sandbox has an unpacked image for its root.
+    fn phase(&self) -> &'static str {
+        "image"
+    }
+
+    fn runner<'l, 'a: 'l>(
+        &'l self,
+        launch: Launch<'l, 'a>,
+        sink: &'l mut dyn Sink,
+    ) -> BoxFuture<'l, Result<Box<dyn Runner + 'a>>> {
+        Box::pin(async move {
+            let Launch { env, home, spawner, run_dir, plan, store, image, .. } = launch;
+            let (root, tree) = match self.root_form() {
+                RootForm::Image => (image.path.clone(), None),
+                RootForm::Tree => {
+                    let tree = store.tree(image, self.ids, plan.owner.ids(), spawner, sink).await?;
+                    (tree.path.clone(), Some(tree))
+                }
+            };
+            let groups: &[Cgroup] = plan.platform.sandbox().map_or(&[], |sandbox| &sandbox.groups);
+            let runner: Box<dyn Runner + 'a> = Box::new(Bubblewrap {
+                spawner,
+                bwrap: self.path.clone(),
+                agent: agent_file::ensure(home)?,
+                root,
+                tree,
+                scratch: Scratch::make(rundir::scratch_dir(env), run_dir, spawner)?,
+                groups: Groups::make(groups, run_dir, spawner)?,
+                ended_for_memory: 0,
+                scratch_full: false,
+            });
+            Ok(runner)
+        })
+    }
+
+    fn command_lines(&self, home: &Home, plan: &Plan, root: &Path) -> Result<Vec<Vec<OsString>>> {
+        let agent = agent_file::path(home);
+        let files = Files { bwrap: &self.path, agent: &agent, root, scratch: Path::new(SCRATCH) };
+        Ok(vec![argv(plan, files)])
+    }
+
+    fn describe(&self, plan: &Plan) -> Vec<(&'static str, String)> {
+        let made_by = match self.ids {
+            Ids::Own => "by root, in a user namespace with ids that no user has",
+            Ids::Root => "by root, in a user namespace with the ids of the host",
+            Ids::Range => "in a user namespace with a range of ids",
+            Ids::SingleUid => "in a user namespace with one id",
+        };
+        let mut lines = vec![("sandbox", format!("made {made_by}"))];
+        for Cgroup { parent, files } in
+            plan.platform.sandbox().into_iter().flat_map(|sandbox| &sandbox.groups)
+        {
+            let files: Vec<String> = files.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            lines.push(("cgroup", format!("below {}: {}", parent.display(), files.join(", "))));
+        }
+        lines
+    }
+}
+
+/// What root's sandbox lacks without ids of its own.
+fn ids_of_the_host(why: &str) -> String {
+    format!(
+        "bubblewrap: users inside have the ids of this machine's, root's included, though none of root's rights over it: {why}; \
+         source, cache and KILN_HOME on ext4, xfs, btrfs or (Linux 6.3) tmpfs give a sandbox ids that nobody else has"
+    )
+}
+
+/// A sandbox's overlays are the host's, and Linux makes none whose upper directory lies in a lower one (ELOOP).
+fn check_scratch(plan: &Plan, env: &Env) -> Result<(), Failure> {
+    let cache = plan.cache.as_ref().filter(|cache| cache.is_overlaid());
+    let below = [("source", plan.source.as_ref()), ("cache", cache.map(|cache| &cache.directory))];
+    // A directory that is missing is reported when it is used.
+    let Ok(scratch) = fs::canonicalize(rundir::scratch_dir(env)) else { return Ok(()) };
+    for (name, directory) in below.into_iter().filter_map(|(name, directory)| Some((name, directory?))) {
+        if fs::canonicalize(directory).is_ok_and(|directory| scratch.starts_with(directory)) {
+            let which = rundir::scratch_variable(env).unwrap_or("the directory for scratch files");
+            let what = format!(
+                "{which}: {} lies in the {name} directory ({}), which a sandbox's overlay is laid over: Linux allows no \
+                 overlay over the directory that it is in",
+                scratch.display(),
+                directory.display(),
+            );
+            return Err(Failure::usage(what, "Set QEMU_DISKS_PATH to a directory elsewhere."));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,77 @@
+//! From dockerd, as the probe found it, to a runner.
+
+use std::{collections::BTreeMap, ffi::OsString, path::Path};
+
+use anyhow::Result;
+
+use super::{Docker, Files, Parts, argv, plan::ContainerRules, probe};
+use crate::{
+    backend::{Backend, BoxFuture, Launch, Runner, Tools, agent_file},
+    event::Sink,
+    home::Home,
+    plan::{BuildOptions, Plan, PlatformRules},
+};
+
+/// Asks the docker command for its daemon.
+///
+/// # Errors
+/// A host failure where there is no command, no daemon that answers, or one in which kiln cannot build.
+pub async fn find(tools: Tools<'_>) -> Result<probe::Docker> {
+    probe::find_once(tools.env, tools.home, tools.spawner).await
+}
+
+impl Backend for probe::Docker {
+    fn rules(&self, _: &BuildOptions) -> Box<dyn PlatformRules> {
+        Box::new(ContainerRules)
+    }
+
+    fn complete<'a>(
+        &'a mut self,
+        _: Tools<'a>,
+        _: &'a mut Plan,
+        _: &'a mut dyn Sink,
+    ) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn phase(&self) -> &'static str {
+        "import"
+    }
+
+    fn runner<'l, 'a: 'l>(
+        &'l self,
+        launch: Launch<'l, 'a>,
+        sink: &'l mut dyn Sink,
+    ) -> BoxFuture<'l, Result<Box<dyn Runner + 'a>>> {
+        Box::pin(async move {
+            let parts = Parts {
+                spawner: launch.spawner,
+                docker: self.path.clone(),
+                endpoint: self.endpoint.clone(),
+                root: self.root.clone(),
+                agent: agent_file::ensure(launch.home)?,
+                run_dir: launch.run_dir.to_owned(),
+            };
+            let runner: Box<dyn Runner + 'a> = Box::new(Docker::new(parts, launch.image, sink).await?);
+            Ok(runner)
+        })
+    }
+
+    /// The image's id and the run's directory are known at its start only.
+    fn command_lines(&self, home: &Home, plan: &Plan, _: &Path) -> Result<Vec<Vec<OsString>>> {
+        let (agent, run_dir) = (agent_file::path(home), home.root().join("run/RUN"));
+        let files = Files {
+            docker: &self.path,
+            root: &self.root,
+            image: "IMAGE",
+            agent: &agent,
+            run_dir: &run_dir,
+            opened: &BTreeMap::new(),
+        };
+        Ok(vec![argv(plan, files)])
+    }
+
+    fn describe(&self, _: &Plan) -> Vec<(&'static str, String)> {
+        vec![("docker", format!("{} {}", self.path.display(), self.version))]
+    }
+}

@@ -1,0 +1,227 @@
+//! From QEMU, as the probe found it, to a runner: a kernel, an accelerator, a server for the cache.
+
+use std::{
+    ffi::OsString,
+    net::Ipv4Addr,
+    os::fd::OwnedFd,
+    path::{Path, PathBuf},
+};
+
+use anyhow::Result;
+
+use super::{
+    Files,
+    accelerator::{self, Verdict},
+    argv, machine,
+    plan::MicrovmRules,
+    probe::Qemu as Program,
+};
+use crate::{
+    backend::{Backend, BoxFuture, Launch, Runner, Tools},
+    cache::Lease,
+    event::{Event, Sink},
+    guest,
+    home::Home,
+    host::Host,
+    image::{Feature, Kernel, initramfs, scratch_disk},
+    plan::{BuildOptions, CacheSharing, HostLoopback, Machine, Network, Plan, PlatformRules, VirtiofsOption},
+    rundir,
+    share::{
+        self,
+        spawned::Server,
+        virtiofsd::{self, Service, Virtiofsd},
+    },
+};
+
+/// QEMU, a kernel and what executes the guest; the cache's daemon once the plan is known.
+pub struct Found {
+    qemu: Program,
+    kernel: Kernel,
+    accelerator: Verdict,
+    virtiofsd: Option<Virtiofsd>,
+}
+
+/// Looks for what every microVM needs.
+///
+/// # Errors
+/// A host failure that names what is missing.
+pub async fn find(
+    options: &BuildOptions,
+    tools: Tools<'_>,
+    host: &Host,
+    sink: &mut dyn Sink,
+) -> Result<Found> {
+    let Tools { env, home, spawner } = tools;
+    let qemu = Program::find_once(env, home, spawner, &host.arch).await?;
+    let kernel = Kernel::find(home, env)?;
+    let verdict = accelerator::choose(options.accelerator, home, spawner, &qemu, &kernel.vmlinux).await?;
+    sink.emit(Event::Accelerator { accelerator: verdict.accelerator.to_string(), why: verdict.why.clone() });
+    Ok(Found { qemu, kernel, accelerator: verdict, virtiofsd: None })
+}
+
+impl Backend for Found {
+    fn rules(&self, options: &BuildOptions) -> Box<dyn PlatformRules> {
+        let modules = self.kernel.modules.load_order(&features(options));
+        Box::new(MicrovmRules {
+            accelerator: self.accelerator.accelerator,
+            modules: modules.iter().map(|module| module.guest_path()).collect(),
+        })
+    }
+
+    fn complete<'a>(
+        &'a mut self,
+        tools: Tools<'a>,
+        plan: &'a mut Plan,
+        sink: &'a mut dyn Sink,
+    ) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            if let Some(cache) = plan.cache.as_ref().filter(|cache| cache.has_daemon()) {
+                let service = Service { uid: plan.owner.uid, access: cache.access };
+                self.virtiofsd = Some(find_virtiofsd(tools, service, sink).await?);
+            }
+            Ok(())
+        })
+    }
+
+    fn phase(&self) -> &'static str {
+        "boot"
+    }
+
+    fn runner<'l, 'a: 'l>(
+        &'l self,
+        launch: Launch<'l, 'a>,
+        _: &'l mut dyn Sink,
+    ) -> BoxFuture<'l, Result<Box<dyn Runner + 'a>>> {
+        Box::pin(async move {
+            let Launch { env, home, spawner, plan, image, .. } = launch;
+            let cache = self.serve_cache(&launch)?;
+            let scratch_dir = rundir::scratch_dir(env);
+            let disk_bytes = machine(plan)?.disk_bytes;
+            let runner: Box<dyn Runner + 'a> = Box::new(super::Qemu {
+                spawner,
+                program: self.qemu.path.clone(),
+                vmlinux: self.kernel.vmlinux.clone(),
+                initramfs: make_initramfs(home, &self.kernel)?,
+                root: image.path.clone(),
+                scratch: Some(scratch_disk(home, spawner, scratch_dir, disk_bytes).await?),
+                scratch_dir: scratch_dir.to_owned(),
+                cache,
+                lease: launch.lease.map(Lease::share).transpose()?,
+                console_log: (launch.console_log)(),
+            });
+            Ok(runner)
+        })
+    }
+
+    fn command_lines(&self, home: &Home, plan: &Plan, root: &Path) -> Result<Vec<Vec<OsString>>> {
+        let Self { qemu, kernel, virtiofsd, accelerator: _ } = self;
+        let initramfs = initramfs_path(home, kernel)?;
+        let files = Files { qemu: &qemu.path, vmlinux: &kernel.vmlinux, initramfs: &initramfs, root };
+        let mut lines = vec![argv(plan, machine(plan)?, files)];
+        if let (Some(daemon), Some((directory, owner))) = (virtiofsd, served(plan)) {
+            let arguments =
+                share::arguments::arguments(daemon, &directory, owner, share::spawned::sandbox()?)?;
+            lines.push(std::iter::once(daemon.path.clone().into()).chain(arguments).collect());
+        }
+        Ok(lines)
+    }
+
+    fn describe(&self, plan: &Plan) -> Vec<(&'static str, String)> {
+        let Self { kernel, accelerator, .. } = self;
+        let why = accelerator.why.as_deref().map_or(String::new(), |why| format!(" ({why})"));
+        let mut lines = vec![("accelerator", format!("{}{why}", accelerator.accelerator))];
+        if let Some(machine) = plan.platform.machine() {
+            lines.push(("disk", format!("{} GiB, sparse", machine.disk_bytes >> 30)));
+            lines.push(("loopback", host_loopback(plan.network, machine)));
+        }
+        lines.push(("kernel", format!("{} {}", kernel.version, kernel.vmlinux.display())));
+        lines
+    }
+}
+
+impl Found {
+    /// Starts the cache's daemon, if the plan has one; gives QEMU's end of the connection to it.
+    fn serve_cache(&self, launch: &Launch<'_, '_>) -> Result<Option<(Server, OwnedFd)>> {
+        let (Some(daemon), Some((directory, owner))) = (&self.virtiofsd, served(launch.plan)) else {
+            return Ok(None);
+        };
+        let lease = launch.lease.map(Lease::share).transpose()?;
+        Server::start(launch.spawner, launch.run_dir, daemon, &directory, owner, lease).map(Some)
+    }
+}
+
+/// What a guest reaches of the host's loopback.
+fn host_loopback(network: Network, Machine { host_loopback, slirp, .. }: &Machine) -> String {
+    match (network, host_loopback) {
+        (Network::On, HostLoopback::On) => format!("the host's is open, at {}", Ipv4Addr::from(slirp.host())),
+        (Network::On, HostLoopback::Off) | (Network::Off, _) => "the host's is closed".into(),
+    }
+}
+
+async fn find_virtiofsd(tools: Tools<'_>, service: Service, sink: &mut dyn Sink) -> Result<Virtiofsd> {
+    let found = virtiofsd::find(tools.env, tools.home, tools.spawner, service).await?;
+    // Paths at which nothing lies are of no interest once one was found.
+    for text in found.passed_over.into_iter().filter(|line| !line.ends_with("is not there")) {
+        sink.emit(Event::Note { text: format!("virtiofsd: passed over {text}") });
+    }
+    if let Some(text) = found.note {
+        sink.emit(Event::Note { text: format!("virtiofsd: {text}") });
+    }
+    Ok(found.virtiofsd)
+}
+
+/// What the cache's daemon serves, and for whom.
+fn served(plan: &Plan) -> Option<(share::Directory, share::Owner)> {
+    let cache = plan.cache.as_ref()?;
+    let caching = match cache.sharing {
+        CacheSharing::Shared => share::Caching::Shared,
+        // The lease excludes all others.
+        CacheSharing::Locked | CacheSharing::Private => share::Caching::Alone,
+    };
+    let path = cache.directory.clone();
+    let directory = share::Directory { path, access: cache.access, caching, inside: plan.owner.ids() };
+    Some((directory, share::Owner { uid: plan.owner.uid, gid: plan.owner.gid }))
+}
+
+/// What the guest of this plan needs of the kernel, in the order in which the agent uses it.
+fn features(options: &BuildOptions) -> Vec<Feature> {
+    let mut features =
+        vec![Feature::Channel, Feature::Rng, Feature::Block, Feature::Erofs, Feature::Ext4, Feature::Overlay];
+    if options.network == Network::On {
+        features.push(Feature::Net);
+    }
+    let cache_by_9p = options.cache_dir.is_some() && options.virtiofs == VirtiofsOption::Off;
+    if options.source.is_some() || cache_by_9p {
+        features.push(Feature::NineP);
+    }
+    if options.cache_dir.is_some() && options.virtiofs == VirtiofsOption::Spawned {
+        features.push(Feature::Virtiofs);
+    }
+    features
+}
+
+/// Every feature that a guest may need: they are in the initramfs, so that there is one for all builds.
+const ALL_FEATURES: &[Feature] = &[
+    Feature::Channel,
+    Feature::Rng,
+    Feature::Block,
+    Feature::Erofs,
+    Feature::Ext4,
+    Feature::Overlay,
+    Feature::Net,
+    Feature::NineP,
+    Feature::Virtiofs,
+];
+
+/// The directory of initramfs files in kiln's home.
+const INITRAMFS: &str = "initramfs";
+
+/// The initramfs for this kernel and agent.
+fn make_initramfs(home: &Home, kernel: &Kernel) -> Result<PathBuf> {
+    initramfs::ensure(&home.dir(INITRAMFS)?, guest::AGENT, &kernel.modules, ALL_FEATURES)
+}
+
+/// Where [`make_initramfs`] keeps it.
+fn initramfs_path(home: &Home, kernel: &Kernel) -> Result<PathBuf> {
+    initramfs::path(&home.root().join(INITRAMFS), guest::AGENT, &kernel.modules, ALL_FEATURES)
+}

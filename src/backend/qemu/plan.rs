@@ -1,0 +1,161 @@
+//! A microVM's part of the plan: the machine, and what the agent mounts in it. Pure.
+//!
+//! The root is a read-only erofs with an overlay on the scratch disk; source and cache are shares. Until `Mount::Root`
+//! paths are those of the initramfs, so that neither lower nor upper directories can be seen by a step.
+
+use kiln_protocol::{Access, GuestConfig, MemoryCounter, Mount, MountSource, Network as GuestNetwork};
+
+use crate::{
+    exit::Failure,
+    plan::{
+        Accelerator, CACHE_TAG, CacheMount, CacheShare, HOSTNAME, HostLoopback, Machine, Network, Owner,
+        Platform, PlatformRules, ROOT_SERIAL, RulesInput, SCRATCH_SERIAL, SOURCE_TAG, cache,
+        guest_config::{self, GuestInput, LOWER, OverlayOptions, RESOLVER, ROOT, SCRATCH, SHARES, overlay},
+        resources,
+    },
+};
+
+/// The largest message size that virtio's 9p transport takes: more is cut by the guest's kernel to exactly this.
+const NINE_P_MSIZE: u32 = 512_000;
+
+/// Some networks on the way drop packets of 1500 bytes without a word (melange #2411).
+const MTU: u32 = 1400;
+
+/// How the guest's root user mounts overlays.
+const OVERLAYS: OverlayOptions = OverlayOptions {
+    nodev: false,
+    usual: "metacopy=on,redirect_dir=on,volatile",
+    discarded: "metacopy=off,redirect_dir=on,volatile",
+    committed: "metacopy=off,redirect_dir=on,volatile",
+};
+
+/// What a microVM's plan is made from besides the host.
+#[derive(Debug, Clone)]
+pub struct MicrovmRules {
+    /// What executes the guest.
+    pub accelerator: Accelerator,
+    /// The kernel modules that the guest needs, in loading order.
+    pub modules: Vec<String>,
+}
+
+impl PlatformRules for MicrovmRules {
+    fn plan(
+        &self,
+        input: RulesInput<'_>,
+        guest: GuestInput<'_>,
+        notes: &mut Vec<String>,
+    ) -> Result<(Platform, GuestConfig), Failure> {
+        let RulesInput { recipe, options, host, resources: _ } = input;
+        let (disk, disk_from) = resources::disk(recipe, options, notes)?;
+        let machine = Machine {
+            accelerator: self.accelerator,
+            tsc_khz: host.tsc_khz,
+            cpu_model: resources::cpu_model(recipe, options)?,
+            disk_bytes: disk.0,
+            disk_from,
+            slirp: options.slirp.clone(),
+            host_loopback: options.host_loopback,
+            kernel_arguments: options.kernel_arguments.clone(),
+        };
+        let config = guest_config(self.modules.clone(), &machine, guest);
+        Ok((Platform::Qemu(machine), config))
+    }
+}
+
+/// The guest's configuration. The clock and the entropy are set when it is launched.
+fn guest_config(modules: Vec<String>, machine: &Machine, guest: GuestInput<'_>) -> GuestConfig {
+    let network = guest.network;
+    let mut mounts = root();
+    if guest.source.is_some() {
+        mounts.push(nine_p(SOURCE_TAG, &format!("{SHARES}/source"), Access::ReadOnly));
+    }
+    mounts.extend(guest_config::workspace(&guest, &OVERLAYS));
+    mounts.extend(guest.cache.into_iter().flat_map(|cache| cache_mounts(cache, guest.owner)));
+    mounts.push(Mount::Root { path: ROOT.into() });
+    let resolver = match network {
+        Network::On => machine.slirp.resolver(),
+        Network::Off => String::new(),
+    };
+    let files = vec![guest_config::file(RESOLVER, resolver)];
+    GuestConfig {
+        modules,
+        hostname: Some(HOSTNAME.into()),
+        network: guest_network(network, machine),
+        memory: Some(MemoryCounter::Machine),
+        ..guest_config::base(guest, mounts, files, Vec::new())
+    }
+}
+
+fn root() -> Vec<Mount> {
+    vec![
+        Mount::Filesystem {
+            source: MountSource::Disk(ROOT_SERIAL.into()),
+            target: LOWER.into(),
+            fstype: "erofs".into(),
+            options: String::new(),
+            access: Access::ReadOnly,
+        },
+        Mount::Filesystem {
+            source: MountSource::Disk(SCRATCH_SERIAL.into()),
+            target: SCRATCH.into(),
+            fstype: "ext4".into(),
+            // The disk is thrown away: no barriers; nothing is written to it but what the build writes.
+            options: "noinit_itable,nobarrier,nodiscard".into(),
+            access: Access::ReadWrite,
+        },
+        overlay(&[LOWER], "root", ROOT, (0, 0), OVERLAYS.usual()),
+    ]
+}
+
+fn nine_p(tag: &str, target: &str, access: Access) -> Mount {
+    // A tree that this guest alone writes may be cached without asking again; one that is written through may be
+    // changed by other builds, so only mapped files are cached (`loose` was seen to return zeros there).
+    let cache = match access {
+        Access::ReadOnly => "loose",
+        Access::ReadWrite => "mmap",
+    };
+    Mount::Filesystem {
+        source: MountSource::Share(tag.into()),
+        target: target.into(),
+        fstype: "9p".into(),
+        options: format!("trans=virtio,version=9p2000.L,msize={NINE_P_MSIZE},cache={cache}"),
+        access,
+    }
+}
+
+/// The cache of a microVM: its share, and what lies above that.
+fn cache_mounts(cache: &CacheMount, owner: Owner) -> Vec<Mount> {
+    let share = format!("{SHARES}/cache");
+    let mut mounts = vec![match cache.share {
+        CacheShare::NineP => nine_p(CACHE_TAG, &share, cache.access),
+        // A share named so is a microVM's; what is bound never gets here.
+        CacheShare::Virtiofs | CacheShare::Bind => Mount::Filesystem {
+            source: MountSource::Share(CACHE_TAG.into()),
+            target: share.clone(),
+            fstype: "virtiofs".into(),
+            options: String::new(),
+            access: cache.access,
+        },
+    }];
+    mounts.extend(cache::over(&share, cache, owner, &OVERLAYS));
+    mounts
+}
+
+fn guest_network(network: Network, machine: &Machine) -> Option<GuestNetwork> {
+    let slirp = &machine.slirp;
+    match network {
+        Network::Off => None,
+        Network::On => Some(GuestNetwork {
+            address: slirp.guest(),
+            prefix: slirp.prefix(),
+            // SLIRP routes whatever reaches it. The name server as next hop leaves the host's address free to be
+            // prohibited: that is no border, which is kiln's packet filter, but an error at once instead of a time-out.
+            gateway: slirp.name_server(),
+            prohibited: match machine.host_loopback {
+                HostLoopback::Off => vec![slirp.host()],
+                HostLoopback::On => Vec::new(),
+            },
+            mtu: MTU,
+        }),
+    }
+}
