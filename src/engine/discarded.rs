@@ -7,10 +7,7 @@ use kiln_protocol::ToGuest;
 use tokio::{sync::mpsc, time::timeout};
 
 use super::{ARCHIVE_PIECES, agent_session::AgentSession, build::Build, failure, output};
-use crate::{
-    cache::{self, Discarded, Writes},
-    plan::CacheMode,
-};
+use crate::cache::{self, Discarded, Writes};
 
 /// How long it may take: it is worth less than what it says. A hundred thousand files, without KVM.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -26,11 +23,7 @@ impl Build<'_, '_> {
     /// Counts what will be thrown away, where that is something and it takes not too long.
     pub(super) async fn count_discarded(&mut self, session: &mut AgentSession, steps: Steps) -> Result<()> {
         let Some(cache) = &self.engine.plan.cache else { return Ok(()) };
-        let is_discarded = match cache.mode {
-            CacheMode::Discard => true,
-            CacheMode::Commit => steps == Steps::Failed,
-            CacheMode::Rw | CacheMode::Ro => false,
-        };
+        let is_discarded = cache.discards(steps == Steps::Succeeded);
         let Some(target) = self.engine.plan.cache_overlay().filter(|_| is_discarded).map(str::to_owned)
         else {
             return Ok(());

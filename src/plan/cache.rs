@@ -83,6 +83,17 @@ pub enum CacheShare {
     Bind,
 }
 
+impl CacheShare {
+    /// As a sentence says it: the cache is shared "by 9p".
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::NineP => "by 9p",
+            Self::Virtiofs => "by virtiofs",
+            Self::Bind => "bound",
+        }
+    }
+}
+
 /// The cache of a build: which directory, and all that follows from its mode, its share and its backend. Argument lists, mounts,
 /// the daemon, the lease and the report read it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -155,6 +166,11 @@ impl CacheMount {
     /// Whether anything that the build writes can stay in the host directory.
     pub fn keeps(&self) -> bool {
         self.writes_through() || self.commits()
+    }
+
+    /// Whether what the build wrote is thrown away when it has ended so.
+    pub fn discards(&self, succeeded: bool) -> bool {
+        self.is_overlaid() && !(self.commits() && succeeded)
     }
 
     /// Whether a virtiofsd serves it.

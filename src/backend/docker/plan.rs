@@ -6,14 +6,13 @@
 //! What lies on the host belongs to who runs kiln, and there is no translation: where that is not the step's user, the agent
 //! gives source (in its overlay) and cache to the step's user at the start, and what is in the cache back at the end.
 
-use kiln_protocol::{ChownScope, GuestConfig, MemoryCounter, Mount, OnExit};
+use kiln_protocol::{Access, ChownScope, GuestConfig, MemoryCounter, Mount, OnExit};
 
 use crate::{
     exit::Failure,
     plan::{
-        Bind, BindSource, CACHE, CacheMode, CacheMount, HostLoopback, Layer, Network, Overlay, Owner,
-        Platform, PlatformRules, RulesInput, STAGING, Subset, Upper, WORKSPACE, Writes, bind, capability,
-        cargo,
+        Bind, BindSource, CACHE, CacheMount, HostLoopback, Layer, Network, Overlay, Owner, Platform,
+        PlatformRules, RulesInput, STAGING, Subset, Upper, WORKSPACE, Writes, bind, capability, cargo,
         guest_config::{self, AGENT, GuestInput, RESOLVER},
     },
 };
@@ -64,10 +63,10 @@ fn cache_binds(cache: &CacheMount) -> Vec<Bind> {
     let shown = cargo::KEPT.map(str::to_owned).to_vec();
     let hidden = vec![STAGING.to_owned()];
     let layer = Layer { hidden, parted: Some(Subset { directory: cargo::HOME.into(), shown }) };
-    let (whole, writes) = match cache.mode {
-        CacheMode::Rw => (Writes::Through, Writes::Through),
-        CacheMode::Ro => (Writes::ReadOnlyOverlay(layer), Writes::Refused),
-        CacheMode::Discard | CacheMode::Commit => {
+    let (whole, writes) = match (cache.access, cache.step_access) {
+        (Access::ReadWrite, _) => (Writes::Through, Writes::Through),
+        (Access::ReadOnly, Access::ReadOnly) => (Writes::ReadOnlyOverlay(layer), Writes::Refused),
+        (Access::ReadOnly, Access::ReadWrite) => {
             let upper = if cache.commits() { Upper::Read } else { Upper::Discarded };
             let writes = overlaid(layer, "cache", upper);
             return vec![bind(BindSource::Directory(directory.clone()), CACHE, writes)];
@@ -120,8 +119,8 @@ fn cache_mounts(cache: &CacheMount, owner: Owner) -> Vec<Mount> {
     let directory =
         |path: String| Mount::Directory { path, mode: 0o755, uid: owner.guest_uid, gid: owner.guest_gid };
     let home = format!("{CACHE}/{}", cargo::HOME);
-    match cache.mode {
-        CacheMode::Discard | CacheMode::Commit => {
+    match (cache.access, cache.step_access) {
+        (Access::ReadOnly, Access::ReadWrite) => {
             let mut mounts = vec![directory(CACHE.into())];
             mounts.extend(given(CACHE, owner, given_of_cache(cache, owner)));
             mounts.extend(cargo::kept(&home, owner));
@@ -129,14 +128,14 @@ fn cache_mounts(cache: &CacheMount, owner: Owner) -> Vec<Mount> {
             mounts.push(Mount::Upper { target: CACHE.into(), path });
             mounts
         }
-        CacheMode::Rw => {
+        (Access::ReadWrite, _) => {
             let whole = whole_cache().flat_map(|path| given(&path, owner, ChownScope::Everything));
             let mut mounts: Vec<Mount> = whole.collect();
             mounts.push(directory(home.clone()));
             mounts.extend(cargo::locks(&home));
             mounts
         }
-        CacheMode::Ro => vec![directory(home)],
+        (Access::ReadOnly, Access::ReadOnly) => vec![directory(home)],
     }
 }
 
@@ -182,7 +181,10 @@ fn loopback_note(host_loopback: HostLoopback) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::fixtures::{cache, guest};
+    use crate::plan::{
+        CacheMode,
+        fixtures::{cache, guest},
+    };
 
     #[test]
     fn the_cache_and_what_is_bound_into_it_are_given_and_given_back() {

@@ -9,11 +9,15 @@ use std::{
     path::Path,
 };
 
-use kiln_protocol::PORT_NAME;
+use kiln_protocol::Access;
 
+use super::{
+    device::{Device, WriteError},
+    share,
+};
 use crate::plan::{
-    Accelerator, CACHE_TAG, CacheMount, CacheShare, Machine, Network, Plan, ROOT_SERIAL, Resources,
-    SCRATCH_SERIAL, SOURCE_TAG,
+    Accelerator, CACHE_TAG, CacheMount, Machine, Network, Plan, ROOT_SERIAL, Resources, SCRATCH_SERIAL,
+    SOURCE_TAG,
 };
 
 /// The numbers at which QEMU finds its descriptors.
@@ -41,9 +45,6 @@ const SCRATCH_SET: u32 = 1;
 
 /// The size of TCG's translation cache in MiB: a compiler's code does not fit the default of 1/8 of the host's memory cap.
 const TB_SIZE_MIB: u32 = 512;
-
-/// Requests that fit a virtiofs queue; the device's most.
-const VIRTIOFS_QUEUE: u32 = 1024;
 
 /// The files that a microVM is made of.
 #[derive(Debug, Clone, Copy)]
@@ -120,7 +121,7 @@ fn machine(line: &mut Line, machine: &Machine, resources: Resources, guest_memor
     }
     line.opt("-global", "virtio-mmio.force-legacy=false");
     line.opt("-object", "rng-builtin,id=random");
-    line.opt("-device", "virtio-rng-device,rng=random");
+    line.device(Device::Random { rng: "random" });
 }
 
 fn kernel(line: &mut Line, machine: &Machine, files: Files<'_>) {
@@ -130,11 +131,11 @@ fn kernel(line: &mut Line, machine: &Machine, files: Files<'_>) {
 }
 
 fn consoles(line: &mut Line) {
-    line.opt("-device", "virtio-serial-device,max_ports=2");
+    line.device(Device::Serial);
     line.opt("-chardev", format!("socket,id=console,fd={}", fd::CONSOLE));
-    line.opt("-device", "virtconsole,chardev=console");
+    line.device(Device::Console { chardev: "console" });
     line.opt("-chardev", format!("socket,id=agent,fd={}", fd::AGENT));
-    line.opt("-device", format!("virtserialport,chardev=agent,name={PORT_NAME}"));
+    line.device(Device::AgentPort { chardev: "agent" });
 }
 
 fn monitor(line: &mut Line) {
@@ -148,7 +149,7 @@ fn disks(line: &mut Line, files: Files<'_>) {
     );
     root.push(escape(files.root));
     line.opt("-blockdev", root);
-    line.opt("-device", format!("virtio-blk-device,drive=root,serial={ROOT_SERIAL}"));
+    line.device(Device::Disk { drive: "root", serial: ROOT_SERIAL, on_write_error: WriteError::Default });
     line.opt("-add-fd", format!("fd={},set={SCRATCH_SET}", fd::SCRATCH));
     // The disk does not outlive the guest: what the guest flushes need not reach the platter.
     line.opt(
@@ -157,40 +158,16 @@ fn disks(line: &mut Line, files: Files<'_>) {
             "driver=raw,node-name=scratch,discard=unmap,cache.no-flush=on,file.driver=file,file.locking=off,file.filename=/dev/fdset/{SCRATCH_SET}"
         ),
     );
-    // A write that the host cannot take stops the guest, and the monitor says why: a guest that were told of it would
-    // only see a broken disk.
-    line.opt("-device", format!("virtio-blk-device,drive=scratch,serial={SCRATCH_SERIAL},werror=stop"));
+    line.device(Device::Disk { drive: "scratch", serial: SCRATCH_SERIAL, on_write_error: WriteError::Stop });
 }
 
 fn shares(line: &mut Line, plan: &Plan) {
     if let Some(source) = &plan.source {
-        nine_p(line, "source", SOURCE_TAG, source, "on");
+        share::nine_p(line, "source", SOURCE_TAG, source, Access::ReadOnly);
     }
-    let Some(cache) = &plan.cache else { return };
-    match cache.share {
-        CacheShare::NineP => {
-            let read_only = if cache.writes_through() { "off" } else { "on" };
-            nine_p(line, "cache", CACHE_TAG, &cache.directory, read_only);
-        }
-        CacheShare::Bind => {}
-        CacheShare::Virtiofs => {
-            line.opt("-chardev", format!("socket,id=cache,fd={}", fd::VIRTIOFS));
-            line.opt(
-                "-device",
-                format!("vhost-user-fs-device,chardev=cache,tag={CACHE_TAG},queue-size={VIRTIOFS_QUEUE}"),
-            );
-        }
+    if let Some(CacheMount { share, directory, access, .. }) = &plan.cache {
+        share::cache(line, *share, CACHE_TAG, directory, *access);
     }
-}
-
-fn nine_p(line: &mut Line, id: &str, tag: &str, directory: &Path, read_only: &str) {
-    // `none`: what the guest sees is what lies there. `mapped` would write xattrs that other backends do not read.
-    let mut fsdev = OsString::from(format!(
-        "local,id={id},security_model=none,multidevs=remap,readonly={read_only},path="
-    ));
-    fsdev.push(escape(directory));
-    line.opt("-fsdev", fsdev);
-    line.opt("-device", format!("virtio-9p-device,fsdev={id},mount_tag={tag}"));
 }
 
 fn network(line: &mut Line, machine: &Machine, network: Network) {
@@ -200,7 +177,7 @@ fn network(line: &mut Line, machine: &Machine, network: Network) {
             // SLIRP makes connections of this user's to wherever a frame is sent, 127.0.0.1 included, and has no switch
             // against it. So card and SLIRP are not joined here: frames go out to kiln, whose filter sends them back.
             line.opt("-netdev", format!("socket,id=card,fd={}", fd::CARD));
-            line.opt("-device", "virtio-net-device,netdev=card");
+            line.device(Device::Card { netdev: "card" });
             line.opt("-netdev", format!("user,id=slirp,ipv6=off{}", machine.slirp.options()));
             line.opt("-netdev", format!("socket,id=filtered,fd={}", fd::SLIRP));
             for port in ["slirp", "filtered"] {
@@ -211,22 +188,29 @@ fn network(line: &mut Line, machine: &Machine, network: Network) {
 }
 
 /// A path inside an option: QEMU reads two commas as one.
-fn escape(path: &Path) -> OsString {
+pub(super) fn escape(path: &Path) -> OsString {
     let bytes = path.as_os_str().as_bytes();
     let doubled = bytes.iter().flat_map(|&byte| std::iter::repeat_n(byte, if byte == b',' { 2 } else { 1 }));
     OsString::from_vec(doubled.collect())
 }
 
-struct Line(Vec<OsString>);
+/// A command line in the making.
+pub(super) struct Line(Vec<OsString>);
 
 impl Line {
     fn flag(&mut self, switch: &str) {
         self.0.push(switch.into());
     }
 
-    fn opt(&mut self, switch: &str, value: impl AsRef<OsStr>) {
+    /// A switch with its value.
+    pub(super) fn opt(&mut self, switch: &str, value: impl AsRef<OsStr>) {
         self.0.push(switch.into());
         self.0.push(value.as_ref().into());
+    }
+
+    /// A device.
+    pub(super) fn device(&mut self, device: Device<'_>) {
+        self.opt("-device", device.switch());
     }
 
     /// A path that stands alone as the value: QEMU does not split these.

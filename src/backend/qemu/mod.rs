@@ -9,6 +9,7 @@
 pub mod accelerator;
 mod argv;
 mod cmdline;
+mod device;
 mod frames;
 mod launch;
 mod machine;
@@ -16,6 +17,7 @@ mod monitor;
 mod packet_filter;
 pub mod plan;
 pub mod probe;
+mod share;
 
 use std::{
     os::fd::{OwnedFd, RawFd},

@@ -5,18 +5,16 @@
 
 use kiln_protocol::{Access, GuestConfig, MemoryCounter, Mount, MountSource, Network as GuestNetwork};
 
+use super::share;
 use crate::{
     exit::Failure,
     plan::{
-        Accelerator, CACHE_TAG, CacheMount, CacheShare, HOSTNAME, HostLoopback, Machine, Network, Owner,
-        Platform, PlatformRules, ROOT_SERIAL, RulesInput, SCRATCH_SERIAL, SOURCE_TAG, cache,
+        Accelerator, CACHE_TAG, CacheMount, HOSTNAME, HostLoopback, Machine, Network, Owner, Platform,
+        PlatformRules, ROOT_SERIAL, RulesInput, SCRATCH_SERIAL, SOURCE_TAG, cache,
         guest_config::{self, GuestInput, LOWER, OverlayOptions, RESOLVER, ROOT, SCRATCH, SHARES, overlay},
         resources,
     },
 };
-
-/// The largest message size that virtio's 9p transport takes: more is cut by the guest's kernel to exactly this.
-const NINE_P_MSIZE: u32 = 512_000;
 
 /// Some networks on the way drop packets of 1500 bytes without a word (melange #2411).
 const MTU: u32 = 1400;
@@ -67,7 +65,7 @@ fn guest_config(modules: Vec<String>, machine: &Machine, guest: GuestInput<'_>) 
     let network = guest.network;
     let mut mounts = root();
     if guest.source.is_some() {
-        mounts.push(nine_p(SOURCE_TAG, &format!("{SHARES}/source"), Access::ReadOnly));
+        mounts.push(share::nine_p_mount(SOURCE_TAG, &format!("{SHARES}/source"), Access::ReadOnly));
     }
     mounts.extend(guest_config::workspace(&guest, &OVERLAYS));
     mounts.extend(guest.cache.into_iter().flat_map(|cache| cache_mounts(cache, guest.owner)));
@@ -107,37 +105,11 @@ fn root() -> Vec<Mount> {
     ]
 }
 
-fn nine_p(tag: &str, target: &str, access: Access) -> Mount {
-    // A tree that this guest alone writes may be cached without asking again; one that is written through may be
-    // changed by other builds, so only mapped files are cached (`loose` was seen to return zeros there).
-    let cache = match access {
-        Access::ReadOnly => "loose",
-        Access::ReadWrite => "mmap",
-    };
-    Mount::Filesystem {
-        source: MountSource::Share(tag.into()),
-        target: target.into(),
-        fstype: "9p".into(),
-        options: format!("trans=virtio,version=9p2000.L,msize={NINE_P_MSIZE},cache={cache}"),
-        access,
-    }
-}
-
 /// The cache of a microVM: its share, and what lies above that.
 fn cache_mounts(cache: &CacheMount, owner: Owner) -> Vec<Mount> {
-    let share = format!("{SHARES}/cache");
-    let mut mounts = vec![match cache.share {
-        CacheShare::NineP => nine_p(CACHE_TAG, &share, cache.access),
-        // A share named so is a microVM's; what is bound never gets here.
-        CacheShare::Virtiofs | CacheShare::Bind => Mount::Filesystem {
-            source: MountSource::Share(CACHE_TAG.into()),
-            target: share.clone(),
-            fstype: "virtiofs".into(),
-            options: String::new(),
-            access: cache.access,
-        },
-    }];
-    mounts.extend(cache::over(&share, cache, owner, &OVERLAYS));
+    let directory = format!("{SHARES}/cache");
+    let mut mounts = vec![share::cache_mount(cache.share, CACHE_TAG, &directory, cache.access)];
+    mounts.extend(cache::over(&directory, cache, owner, &OVERLAYS));
     mounts
 }
 

@@ -8,7 +8,7 @@ use kiln_protocol::{Limit, User};
 use super::mounts;
 use crate::{
     backend::Backend,
-    plan::{CacheMount, CacheShare, Network, Plan, PlannedStep, Resources, beyond_default, short_of_default},
+    plan::{CacheMount, Network, Plan, PlannedStep, Resources, beyond_default, short_of_default},
     report::one_line,
 };
 
@@ -92,11 +92,7 @@ fn limits(plan: &Plan) -> String {
 
 fn cache(plan: Option<&CacheMount>) -> String {
     plan.map_or("(none)".into(), |cache| {
-        let share = match cache.share {
-            CacheShare::NineP => "by 9p",
-            CacheShare::Virtiofs => "by virtiofs",
-            CacheShare::Bind => "bound",
-        };
+        let share = cache.share.words();
         let (mode, sharing) = (cache.mode.name(), cache.sharing.name());
         format!("{} {share}, mode {mode}, {sharing}", cache.directory.display())
     })

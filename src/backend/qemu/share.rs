@@ -1,0 +1,72 @@
+//! How a directory of the host gets into a microVM: QEMU's switches on the one side, the agent's mount on the other. Pure.
+
+use std::{ffi::OsString, path::Path};
+
+use kiln_protocol::{Access, Mount, MountSource};
+
+use super::{
+    argv::{Line, escape, fd},
+    device::Device,
+};
+use crate::plan::CacheShare;
+
+/// The largest message size that virtio's 9p transport takes: more is cut by the guest's kernel to exactly this.
+const NINE_P_MSIZE: u32 = 512_000;
+
+/// A directory by QEMU's own 9p server.
+pub(super) fn nine_p(line: &mut Line, id: &str, tag: &str, directory: &Path, access: Access) {
+    let read_only = match access {
+        Access::ReadOnly => "on",
+        Access::ReadWrite => "off",
+    };
+    // `none`: what the guest sees is what lies there. `mapped` would write xattrs that other backends do not read.
+    let mut fsdev = OsString::from(format!(
+        "local,id={id},security_model=none,multidevs=remap,readonly={read_only},path="
+    ));
+    fsdev.push(escape(directory));
+    line.opt("-fsdev", fsdev);
+    line.device(Device::NineP { fsdev: id, tag });
+}
+
+/// The mount of a 9p share.
+pub(super) fn nine_p_mount(tag: &str, target: &str, access: Access) -> Mount {
+    // A tree that this guest alone writes may be cached without asking again; one that is written through may be
+    // changed by other builds, so only mapped files are cached (`loose` was seen to return zeros there).
+    let cache = match access {
+        Access::ReadOnly => "loose",
+        Access::ReadWrite => "mmap",
+    };
+    let options = format!("trans=virtio,version=9p2000.L,msize={NINE_P_MSIZE},cache={cache}");
+    mount("9p", tag, target, options, access)
+}
+
+/// The cache's switches.
+pub(super) fn cache(line: &mut Line, share: CacheShare, tag: &str, directory: &Path, access: Access) {
+    match share {
+        CacheShare::NineP => nine_p(line, "cache", tag, directory, access),
+        CacheShare::Bind => {}
+        CacheShare::Virtiofs => {
+            line.opt("-chardev", format!("socket,id=cache,fd={}", fd::VIRTIOFS));
+            line.device(Device::Virtiofs { chardev: "cache", tag });
+        }
+    }
+}
+
+/// The cache's mount.
+pub(super) fn cache_mount(share: CacheShare, tag: &str, target: &str, access: Access) -> Mount {
+    match share {
+        CacheShare::NineP => nine_p_mount(tag, target, access),
+        // The plan of a microVM has no bind.
+        CacheShare::Virtiofs | CacheShare::Bind => mount("virtiofs", tag, target, String::new(), access),
+    }
+}
+
+fn mount(fstype: &str, tag: &str, target: &str, options: String, access: Access) -> Mount {
+    Mount::Filesystem {
+        source: MountSource::Share(tag.into()),
+        target: target.into(),
+        fstype: fstype.into(),
+        options,
+        access,
+    }
+}
