@@ -11,10 +11,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use nix::{
-    fcntl::{FcntlArg, fcntl},
-    libc,
-};
+use nix::libc;
 
 use super::{
     child::Child,
@@ -272,9 +269,8 @@ fn reserve(fds: &[(OwnedFd, RawFd)]) -> Result<Vec<OwnedFd>> {
     for (at, (fd, number)) in fds.iter().enumerate() {
         ensure!(*number > libc::STDERR_FILENO, "descriptor {number} is one of the standard streams");
         ensure!(fds[..at].iter().all(|(_, other)| other != number), "descriptor {number} is asked for twice");
-        let copy = fcntl(fd, FcntlArg::F_DUPFD_CLOEXEC(*number))
-            .with_context(|| format!("reserve descriptor {number}"))?;
-        reserved.push(exec::own(copy));
+        let copy = rustix::io::fcntl_dupfd_cloexec(fd, *number);
+        reserved.push(copy.with_context(|| format!("reserve descriptor {number}"))?);
     }
     Ok(reserved)
 }

@@ -2,18 +2,25 @@
 //!
 //! Before it: [`super::Command`] has made all strings and lists. After it: exec. Another thread of kiln may have held any lock
 //! at the fork, so nothing here allocates, logs or takes one: system calls and memory made before, nothing else.
-#![expect(unsafe_code, reason = "pre_exec, and system calls that neither std nor nix has")]
+#![expect(unsafe_code, reason = "pre_exec, and system calls that std, nix and rustix do not have")]
 // UNSAFETY: see each block; all of them are system calls on numbers and on memory that outlives the call.
 
 use std::{
     io::{Error, Result},
     os::{
-        fd::{AsRawFd, FromRawFd, OwnedFd, RawFd},
+        fd::{AsRawFd, OwnedFd, RawFd},
         unix::process::CommandExt,
     },
 };
 
-use nix::{errno::Errno, libc};
+use nix::{
+    errno::Errno,
+    libc,
+    sys::signal::{SigSet, SigmaskHow, sigprocmask},
+};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, getppid, pidfd_send_signal, set_parent_process_death_signal, setsid,
+};
 use tokio::io::{Interest, unix::AsyncFd};
 
 use super::{
@@ -29,8 +36,8 @@ pub(super) struct Exec {
     parent: libc::pid_t,
     reaper: RawFd,
     fds: Vec<(OwnedFd, RawFd)>,
-    /// Room for the numbers at which descriptors wait while their final ones are filled.
-    waiting: Vec<RawFd>,
+    /// Room for the copies of `fds` that wait above their final numbers while those are filled.
+    waiting: Vec<Option<OwnedFd>>,
     namespace: Option<Entry>,
     cgroups: Vec<OwnedFd>,
 }
@@ -42,41 +49,38 @@ impl Exec {
         ids: Option<IdMap>,
         cgroups: Vec<OwnedFd>,
     ) -> Self {
-        let waiting = vec![-1; fds.len()];
+        let waiting = fds.iter().map(|_| None).collect();
         let parent = nix::unistd::getpid().as_raw();
         Self { parent, reaper, fds, waiting, namespace: ids.map(Entry::new), cgroups }
     }
 
     fn run(&mut self) -> Result<()> {
-        // SAFETY: plain system call; it fails only for the leader of a group, which a forked child is not.
-        check(unsafe { libc::setsid() })?;
+        setsid()?;
         // First, while nothing of this child can have forked: from here on the reaper finds all that comes of it.
         reaper_client::register_self(self.reaper);
         for group in &self.cgroups {
-            // SAFETY: writes one byte of a literal; 0 is the process that writes it (cgroups(7)).
-            check(unsafe { libc::write(group.as_raw_fd(), c"0".as_ptr().cast(), 1) as libc::c_int })?;
+            // 0 is the process that writes it (cgroups(7)).
+            rustix::io::write(group, b"0")?;
         }
         if let Some(entry) = &self.namespace {
             entry.enter()?;
         }
-        reset_signals();
+        reset_signals()?;
         die_with(self.parent)?;
         self.place_descriptors()
     }
 
     fn place_descriptors(&mut self) -> Result<()> {
         let Self { fds, waiting, .. } = self;
-        // Kernels before 5.11 do not know the flag. What kiln itself opens is close-on-exec anyway.
-        // SAFETY: plain system call on a range of numbers.
-        unsafe { libc::close_range(3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC as libc::c_int) };
+        // Best effort: kernels before 5.11 do not know the flag. What kiln itself opens is close-on-exec anyway.
+        let _ = close_inherited_on_exec();
         let above = fds.iter().map(|(_, number)| number + 1).max().unwrap_or(3);
         for ((fd, _), waiting) in fds.iter().zip(waiting.iter_mut()) {
-            // SAFETY: duplicates a descriptor that `fds` owns.
-            *waiting = check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, above) })?;
+            *waiting = Some(rustix::io::fcntl_dupfd_cloexec(fd, above)?);
         }
-        for ((_, number), waiting) in fds.iter().zip(waiting.iter()) {
+        for ((_, number), waiting) in fds.iter().zip(waiting.iter().flatten()) {
             // SAFETY: what stands at `number` is kiln's, of no use after exec, and reserved against the pipe of std.
-            check(unsafe { libc::dup2(*waiting, *number) })?;
+            check(unsafe { libc::dup2(waiting.as_raw_fd(), *number) })?;
         }
         Ok(())
     }
@@ -88,17 +92,23 @@ pub(super) fn arm(command: &mut std::process::Command, mut exec: Exec) {
     unsafe { command.pre_exec(move || exec.run()) };
 }
 
-/// The owner of a descriptor that a system call has just made.
-pub(super) fn own(fd: RawFd) -> OwnedFd {
-    // SAFETY: callers pass what a successful system call returned, and pass it once.
-    unsafe { OwnedFd::from_raw_fd(fd) }
+/// Has all descriptors but the standard streams closed by exec.
+pub(super) fn close_inherited_on_exec() -> Result<()> {
+    // SAFETY: plain system call on a range of numbers; the descriptors stay open until exec.
+    check(unsafe { libc::close_range(3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC as libc::c_int) })
+        .map(drop)
+}
+
+/// Ends a forked copy of this process without running anything of the original (destructors, handlers of exit(3)).
+pub(super) fn exit(code: libc::c_int) -> ! {
+    // SAFETY: plain system call.
+    unsafe { libc::_exit(code) }
 }
 
 /// A descriptor of the process `pid`; close-on-exec (pidfd_open(2), Linux 5.3).
 pub(super) fn pidfd_open(pid: libc::pid_t) -> Result<OwnedFd> {
-    // SAFETY: plain system call on numbers.
-    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
-    check(libc::c_int::try_from(fd).expect("a descriptor or -1")).map(own)
+    let pid = Pid::from_raw(pid).ok_or(Errno::ESRCH)?;
+    Ok(rustix::process::pidfd_open(pid, PidfdFlags::empty())?)
 }
 
 /// Lets a descriptor be awaited until it can be read: a pidfd, until its process ends.
@@ -110,36 +120,24 @@ pub fn watch(fd: OwnedFd) -> Result<AsyncFd<OwnedFd>> {
 
 /// Sends SIGKILL to the process that `pidfd` names, and to no other that got its number.
 pub(super) fn pidfd_kill(pidfd: &OwnedFd) -> Result<()> {
-    let info = std::ptr::null::<libc::siginfo_t>();
-    // SAFETY: plain system call; a null siginfo means that of kill(2).
-    let done =
-        unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), libc::SIGKILL, info, 0) };
-    check(libc::c_int::try_from(done).expect("0 or -1")).map(drop)
+    Ok(pidfd_send_signal(pidfd, Signal::KILL)?)
 }
 
 /// An ignored signal would stay ignored over exec (`nohup`, background jobs of a shell), a blocked one blocked.
-fn reset_signals() {
+fn reset_signals() -> Result<()> {
     for signal in 1..=LAST_SIGNAL {
         // SAFETY: SIG_DFL is a valid disposition. SIGKILL, SIGSTOP and libc's own refuse, which is right.
         unsafe { libc::signal(signal, libc::SIG_DFL) };
     }
-    // SAFETY: an all-zero set is a valid place for sigemptyset to fill.
-    unsafe {
-        let mut none: libc::sigset_t = std::mem::zeroed();
-        libc::sigemptyset(&raw mut none);
-        libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
-    }
+    Ok(sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?)
 }
 
 /// After every change of credentials, each of which clears it (prctl(2)).
 fn die_with(parent: libc::pid_t) -> Result<()> {
-    // SAFETY: plain system calls on numbers.
-    unsafe {
-        check(libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL))?;
-        // The parent may have died before: then nothing would kill this child any more.
-        if libc::getppid() != parent {
-            libc::_exit(libc::EXIT_FAILURE);
-        }
+    set_parent_process_death_signal(Some(Signal::KILL))?;
+    // The parent may have died before: then nothing would kill this child any more.
+    if Pid::as_raw(getppid()) != parent {
+        exit(libc::EXIT_FAILURE);
     }
     Ok(())
 }

@@ -1,13 +1,13 @@
 //! A directory with two users in each other's place: a copy of its mount that is mounted nowhere and cannot be written to, for
 //! whoever makes a layer of it (mount_setattr(2)).
-#![expect(unsafe_code, reason = "system calls that nix does not have")]
-// UNSAFETY: calls on numbers, an empty literal and memory that outlives them.
+#![expect(unsafe_code, reason = "mount_setattr has no safe binding")]
+// UNSAFETY: one call, on numbers, an empty literal and memory that outlives it.
 
 use std::{
     fs::File,
     io::{Error, Result},
     os::{
-        fd::{AsFd, AsRawFd, OwnedFd},
+        fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
         unix::fs::OpenOptionsExt,
     },
     path::Path,
@@ -15,9 +15,10 @@ use std::{
 
 use anyhow::Context;
 use nix::libc;
+use rustix::mount::{FsOpenFlags, OpenTreeFlags, fsconfig_create, fsconfig_set_string, fsopen, open_tree};
 
 use super::{
-    exec::{check, own},
+    exec::check,
     namespace::{IdMap, user_namespace},
 };
 
@@ -30,11 +31,6 @@ struct MountAttr {
     userns_fd: u64,
 }
 
-/// `FSCONFIG_SET_STRING` and `FSCONFIG_CMD_CREATE` of `linux/mount.h`, and `FSOPEN_CLOEXEC`.
-const SET_STRING: libc::c_uint = 1;
-const CREATE: libc::c_uint = 6;
-const CLOEXEC: libc::c_uint = 1;
-
 /// What is at `directory`, with the ids of `map`, as an overlay can take it for a layer `below` another directory. Takes root
 /// of the machine, a file system that can do it, and a kernel whose overlays take what is mounted nowhere (from 6.15 on).
 ///
@@ -42,7 +38,7 @@ const CLOEXEC: libc::c_uint = 1;
 /// Where one of them is missing.
 pub fn idmapped(directory: impl AsFd, map: IdMap, below: impl AsFd) -> anyhow::Result<OwnedFd> {
     let names = user_namespace(map).context("make a user namespace")?;
-    let tree = copy(directory.as_fd().as_raw_fd()).context("take a copy of the mount")?;
+    let tree = copy(directory.as_fd()).context("take a copy of the mount")?;
     set(&tree, &names).context("translate the owners of its files")?;
     try_as_layer(&tree, below).context("have an overlay take what is mounted nowhere for a layer")?;
     Ok(tree)
@@ -57,33 +53,23 @@ pub fn idmappable<'a>(directories: &[&'a Path]) -> anyhow::Result<Option<(&'a Pa
     let names = user_namespace(IdMap::sole(0, 0)).context("make a user namespace")?;
     let tried = |path: &Path| {
         let directory = File::options().read(true).custom_flags(libc::O_PATH).open(path)?;
-        set(&copy(directory.as_raw_fd())?, &names)
+        set(&copy(directory.as_fd())?, &names)
     };
     Ok(directories.iter().find_map(|&path| tried(path).err().map(|error| (path, error))))
 }
 
 /// Makes an overlay that nobody mounts, and whose end is that of its descriptor.
 fn try_as_layer(tree: &OwnedFd, below: impl AsFd) -> Result<()> {
-    let lower = format!("/proc/self/fd/{}:/proc/self/fd/{}\0", below.as_fd().as_raw_fd(), tree.as_raw_fd());
-    // SAFETY: the name is a literal that ends in a zero byte.
-    let overlay = unsafe { libc::syscall(libc::SYS_fsopen, c"overlay".as_ptr(), CLOEXEC) };
-    let overlay = check(libc::c_int::try_from(overlay).expect("a descriptor or -1")).map(own)?;
-    let at = overlay.as_raw_fd();
-    // SAFETY: both strings end in a zero byte and outlive the call.
-    let set =
-        unsafe { libc::syscall(libc::SYS_fsconfig, at, SET_STRING, c"lowerdir".as_ptr(), lower.as_ptr(), 0) };
-    check(libc::c_int::try_from(set).expect("0 or -1"))?;
-    let none = std::ptr::null::<libc::c_char>();
-    // SAFETY: this command takes neither name nor value.
-    let made = unsafe { libc::syscall(libc::SYS_fsconfig, at, CREATE, none, none, 0) };
-    check(libc::c_int::try_from(made).expect("0 or -1")).map(drop)
+    let lower = format!("/proc/self/fd/{}:/proc/self/fd/{}", below.as_fd().as_raw_fd(), tree.as_raw_fd());
+    let overlay = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    fsconfig_set_string(&overlay, "lowerdir", lower)?;
+    Ok(fsconfig_create(overlay)?)
 }
 
-fn copy(directory: libc::c_int) -> Result<OwnedFd> {
-    let flags = libc::OPEN_TREE_CLONE | libc::OPEN_TREE_CLOEXEC | libc::AT_EMPTY_PATH as libc::c_uint;
-    // SAFETY: an empty path means the descriptor itself, which the caller holds.
-    let tree = unsafe { libc::syscall(libc::SYS_open_tree, directory, c"".as_ptr(), flags) };
-    check(libc::c_int::try_from(tree).expect("a descriptor or -1")).map(own)
+fn copy(directory: BorrowedFd<'_>) -> Result<OwnedFd> {
+    let flags =
+        OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
+    Ok(open_tree(directory, "", flags)?)
 }
 
 /// Attributes of a mount: `MOUNT_ATTR_…` of mount_setattr(2).

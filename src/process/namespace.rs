@@ -2,29 +2,31 @@
 //!
 //! Before it: whoever serves files to a guest (QEMU's 9p, the C virtiofsd) and wants the owner on the host to be the step's
 //! user inside. After it: exec. An ordinary user can map its own id alone; root maps all ids there are, two of them swapped.
-#![expect(
-    unsafe_code,
-    reason = "unshare, capset and a helper between fork and exec, where nothing may be allocated"
-)]
-// UNSAFETY: see each block; all of them are system calls on numbers and on memory that outlives the call.
+#![expect(unsafe_code, reason = "forks without the handlers of libc, which take locks")]
+// UNSAFETY: see each block. The children make system calls only.
 
 use std::{
     ffi::CString,
     fs::{self, File},
-    io::{Error, Read, Result, pipe},
-    os::fd::AsRawFd,
+    io::{Error, Read, Result, Write, pipe},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
 use anyhow::Context;
-use nix::{errno::Errno, libc, unistd};
+use nix::{
+    errno::Errno,
+    fcntl::{OFlag, open, openat},
+    libc,
+    sched::{CloneFlags, unshare},
+    sys::{
+        stat::Mode,
+        wait::{WaitStatus, waitpid},
+    },
+    unistd::{self, Pid, pipe2},
+};
+use rustix::thread::{CapabilitySet, capabilities, configure_capability_in_ambient_set, set_capabilities};
 
-use super::exec::check;
-
-/// CAP_DAC_READ_SEARCH of capabilities(7), as a set: read every file, search every directory.
-const DAC_READ_SEARCH: u64 = 1 << 2;
-
-/// `_LINUX_CAPABILITY_VERSION_3` of capget(2).
-const CAPABILITY_VERSION_3: u32 = 0x2008_0522;
+use super::exec::{check, exit};
 
 /// A run of ids: `count` of them from `inside` on are those from `outside` on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -165,111 +167,76 @@ impl Entry {
     /// Enters. The maps are written by a helper that stays outside, since a map of several ids takes rights in the
     /// namespace outside (user_namespaces(7)), which the one inside has no more.
     pub(super) fn enter(&self) -> Result<()> {
-        let mut ready = [0; 2];
-        // SAFETY: fills the two numbers.
-        check(unsafe { libc::pipe2(ready.as_mut_ptr(), libc::O_CLOEXEC) })?;
-        // SAFETY: opens a directory; the path is a literal that ends in a zero byte. The helper reads it as its parent's.
-        let proc_self = check(unsafe {
-            libc::open(c"/proc/self".as_ptr(), libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC)
-        })?;
+        let (ready, is_ready) = pipe2(OFlag::O_CLOEXEC)?;
+        // The helper reads it as its parent's.
+        let proc_self = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let proc_self = open(c"/proc/self", proc_self, Mode::empty())?;
         // SAFETY: a fork without the handlers of libc; the helper makes system calls only, and ends by _exit.
         let helper = unsafe { libc::syscall(libc::SYS_clone, libc::c_long::from(libc::SIGCHLD), 0, 0, 0, 0) };
         let helper = check(libc::c_int::try_from(helper).expect("a process id or -1"))?;
         if helper == 0 {
-            self.help(ready, proc_self);
+            drop(is_ready);
+            self.help(&ready, proc_self.as_fd());
         }
-        // SAFETY: plain system call.
-        let entered = check(unsafe { libc::unshare(libc::CLONE_NEWUSER) });
+        let entered = unshare(CloneFlags::CLONE_NEWUSER);
         if entered.is_ok() {
-            // SAFETY: writes one byte of a literal; the helper reads it.
-            check(unsafe { libc::write(ready[1], [0_u8].as_ptr().cast(), 1) as libc::c_int })?;
+            unistd::write(&is_ready, &[0])?;
         }
-        // SAFETY: closes what was opened above; the helper sees the end of the pipe if nothing was written.
-        unsafe {
-            libc::close(ready[1]);
-            libc::close(ready[0]);
-            libc::close(proc_self);
-        }
+        // The helper sees the end of the pipe if nothing was written.
+        drop((ready, is_ready, proc_self));
         let helped = wait_for(helper);
-        entered.and(helped)?;
+        entered?;
+        helped?;
         match self.rights {
             Rights::Ordinary => Ok(()),
-            Rights::ReadAnything => keep_over_exec(DAC_READ_SEARCH),
-            Rights::Everything => keep_over_exec(u64::MAX),
+            Rights::ReadAnything => keep_over_exec(CapabilitySet::DAC_READ_SEARCH),
+            Rights::Everything => keep_over_exec(CapabilitySet::all()),
         }
     }
 
-    fn help(&self, ready: [libc::c_int; 2], proc_parent: libc::c_int) -> ! {
-        let mut byte = [0_u8];
-        // SAFETY: reads into one byte that is there; the descriptors are this process's own copies.
-        let told = unsafe {
-            libc::close(ready[1]);
-            libc::read(ready[0], byte.as_mut_ptr().cast(), 1)
+    fn help(&self, ready: &OwnedFd, proc_parent: BorrowedFd<'_>) -> ! {
+        let result = match unistd::read(ready, &mut [0]) {
+            Ok(1) => self.write(proc_parent),
+            Ok(_) | Err(_) => Err(Errno::ECHILD),
         };
-        let result =
-            if told == 1 { self.write(proc_parent) } else { Err(Error::from_raw_os_error(libc::ECHILD)) };
-        let code = result.err().and_then(|error| error.raw_os_error()).unwrap_or(0);
-        // SAFETY: ends the helper without running anything of the process that it is a copy of.
-        unsafe { libc::_exit(code) }
+        exit(result.map_or_else(|errno| errno as libc::c_int, |()| 0))
     }
 
-    fn write(&self, proc_parent: libc::c_int) -> Result<()> {
+    /// Of strings that were made before the fork.
+    fn write(&self, proc_parent: BorrowedFd<'_>) -> nix::Result<()> {
         for (name, content) in &self.files {
-            // SAFETY: the name ends in a zero byte, the content is as long as said; both were made before the fork.
-            unsafe {
-                let file = check(libc::openat(proc_parent, name.as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC))?;
-                check(libc::write(file, content.as_ptr().cast(), content.len()) as libc::c_int)?;
-                libc::close(file);
-            }
+            let file =
+                openat(proc_parent, name.as_c_str(), OFlag::O_WRONLY | OFlag::O_CLOEXEC, Mode::empty())?;
+            unistd::write(file, content)?;
         }
         Ok(())
     }
 }
 
 fn wait_for(helper: libc::pid_t) -> Result<()> {
-    let mut status = 0;
-    // SAFETY: fills the number; the helper is this process's child.
-    while unsafe { libc::waitpid(helper, &raw mut status, 0) } == -1 {
-        if Errno::last() != Errno::EINTR {
-            return Err(Errno::last().into());
+    let status = loop {
+        match waitpid(Pid::from_raw(helper), None) {
+            Err(Errno::EINTR) => {}
+            status => break status?,
         }
-    }
-    match libc::WEXITSTATUS(status) {
-        0 if libc::WIFEXITED(status) => Ok(()),
-        0 => Err(Error::from_raw_os_error(libc::ECHILD)),
-        code => Err(Error::from_raw_os_error(code)),
+    };
+    match status {
+        WaitStatus::Exited(_, 0) => Ok(()),
+        WaitStatus::Exited(_, code) => Err(Error::from_raw_os_error(code)),
+        _ => Err(Errno::ECHILD.into()),
     }
 }
 
 /// Makes those capabilities of `wanted` that there are ambient, so that they survive exec by a user who is not root inside
 /// (capabilities(7)).
-fn keep_over_exec(wanted: u64) -> Result<()> {
-    #[repr(C)]
-    struct Header {
-        version: u32,
-        pid: libc::c_int,
-    }
-    #[repr(C)]
-    #[derive(Clone, Copy, Default)]
-    struct Data {
-        effective: u32,
-        permitted: u32,
-        inheritable: u32,
-    }
-    let mut header = Header { version: CAPABILITY_VERSION_3, pid: 0 };
-    let mut data = [Data::default(); 2];
-    // SAFETY: header and data are laid out as capget(2) wants them in version 3, and live over the calls.
-    unsafe {
-        check(libc::syscall(libc::SYS_capget, &raw mut header, data.as_mut_ptr()) as libc::c_int)?;
-        for (word, data) in data.iter_mut().enumerate() {
-            data.inheritable |= data.permitted & (wanted >> (32 * word)) as u32;
-        }
-        check(libc::syscall(libc::SYS_capset, &raw mut header, data.as_ptr()) as libc::c_int)?;
-        let raise = libc::PR_CAP_AMBIENT_RAISE as libc::c_ulong;
-        for capability in
-            (0..u64::BITS).filter(|bit| data[*bit as usize / 32].inheritable >> (bit % 32) & 1 == 1)
-        {
-            check(libc::prctl(libc::PR_CAP_AMBIENT, raise, libc::c_ulong::from(capability), 0, 0))?;
+fn keep_over_exec(wanted: CapabilitySet) -> Result<()> {
+    let mut sets = capabilities(None)?;
+    sets.inheritable |= sets.permitted & wanted;
+    set_capabilities(None, sets)?;
+    for number in 0..u64::BITS {
+        let capability = CapabilitySet::from_bits_retain(1 << number);
+        if sets.inheritable.contains(capability) {
+            configure_capability_in_ambient_set(capability, true)?;
         }
     }
     Ok(())
@@ -278,22 +245,17 @@ fn keep_over_exec(wanted: u64) -> Result<()> {
 /// A user namespace with this map, and no process in it.
 pub(super) fn user_namespace(map: IdMap) -> Result<File> {
     let entry = Entry::new(map);
-    let (mut is_made, made) = pipe()?;
-    let (is_seen, seen) = pipe()?;
+    let (mut is_made, mut made) = pipe()?;
+    let (mut is_seen, seen) = pipe()?;
     // SAFETY: a fork without the handlers of libc; the child makes system calls only, and ends by _exit.
     let child = unsafe { libc::syscall(libc::SYS_clone, libc::c_long::from(libc::SIGCHLD), 0, 0, 0, 0) };
     let child = check(libc::c_int::try_from(child).expect("a process id or -1"))?;
     if child == 0 {
+        drop(seen);
         let entered = entry.enter();
-        let mut byte = [u8::from(entered.is_err())];
-        // SAFETY: the descriptors are this process's own copies; the byte is there. Whoever waits for it, or is gone, closes
-        // the other pipe.
-        unsafe {
-            libc::close(seen.as_raw_fd());
-            libc::write(made.as_raw_fd(), byte.as_ptr().cast(), 1);
-            libc::read(is_seen.as_raw_fd(), byte.as_mut_ptr().cast(), 1);
-            libc::_exit(entered.err().map_or(0, |error| error.raw_os_error().unwrap_or(libc::EINVAL)))
-        }
+        // Best effort: a parent that is gone has closed both pipes.
+        let _ = made.write(&[0]).and_then(|_| is_seen.read(&mut [0]));
+        exit(entered.err().map_or(0, |error| error.raw_os_error().unwrap_or(libc::EINVAL)))
     }
     drop((made, is_seen));
     let namespace = is_made.read(&mut [0]).and_then(|_| File::open(format!("/proc/{child}/ns/user")));
@@ -304,17 +266,8 @@ pub(super) fn user_namespace(map: IdMap) -> Result<File> {
 
 /// Whether this user may make user namespaces here, found out by making one; else why not.
 pub fn user_namespaces_usable() -> std::result::Result<(), String> {
-    let entry = Entry::new(IdMap::sole(unistd::geteuid().as_raw(), unistd::getegid().as_raw()));
-    // SAFETY: a fork without the handlers of libc; the child makes system calls only, and ends by _exit.
-    let child = unsafe { libc::syscall(libc::SYS_clone, libc::c_long::from(libc::SIGCHLD), 0, 0, 0, 0) };
-    let child = check(libc::c_int::try_from(child).expect("a process id or -1"))
-        .map_err(|error| error.to_string())?;
-    if child == 0 {
-        let code = entry.enter().err().map_or(0, |error| error.raw_os_error().unwrap_or(libc::EINVAL));
-        // SAFETY: ends the child without running anything of the process that it is a copy of.
-        unsafe { libc::_exit(code) }
-    }
-    wait_for(child).map_err(|error| format!("a user namespace cannot be made: {error}"))
+    let own = IdMap::sole(unistd::geteuid().as_raw(), unistd::getegid().as_raw());
+    user_namespace(own).map(drop).map_err(|error| format!("a user namespace cannot be made: {error}"))
 }
 
 const _: () = assert!(size_of::<libc::pid_t>() == size_of::<libc::c_int>(), "clone returns a pid as an int");

@@ -9,9 +9,10 @@
 use std::{
     collections::HashSet,
     ffi::OsStr,
-    io::IoSliceMut,
+    io::{IoSliceMut, Stdin},
+    mem::MaybeUninit,
     os::{
-        fd::{AsFd, AsRawFd, OwnedFd, RawFd},
+        fd::{AsFd, AsRawFd, OwnedFd},
         unix::ffi::OsStrExt,
     },
     path::PathBuf,
@@ -21,18 +22,21 @@ use std::{
 
 use anyhow::{Context, Result};
 use nix::{
-    cmsg_space,
     errno::Errno,
     poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::{
         signal::{SigSet, SigmaskHow, sigprocmask},
-        socket::{ControlMessageOwned, MsgFlags, recvmsg, send},
+        socket::{MsgFlags, send},
     },
     unistd::setsid,
 };
+use rustix::{
+    cmsg_space, io,
+    net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg},
+};
 
 use super::{
-    exec::{own, pidfd_kill, pidfd_open},
+    exec::{pidfd_kill, pidfd_open},
     proc_tree::{Process, Table},
     reaper_client::{Kind, MARKER_VARIABLE},
     removal::remove,
@@ -123,8 +127,8 @@ impl Estate {
         let mut message = vec![0; MESSAGE_BYTES];
         loop {
             if self.wait(&stdin)? {
-                match receive(stdin.as_raw_fd(), &mut message) {
-                    Ok((0, _)) | Err(Errno::ECONNRESET) => return Ok(()),
+                match receive(&stdin, &mut message) {
+                    Ok((0, _)) | Err(io::Errno::CONNRESET) => return Ok(()),
                     Ok((length, descriptor)) => {
                         self.take(&message[..length], descriptor);
                         if message[0] == Kind::Terminal as u8 {
@@ -132,7 +136,7 @@ impl Estate {
                             let _ = send(stdin.as_raw_fd(), &[0], MsgFlags::MSG_NOSIGNAL);
                         }
                     }
-                    Err(Errno::EINTR) => {}
+                    Err(io::Errno::INTR) => {}
                     Err(error) => return Err(error).context("read from kiln"),
                 }
             }
@@ -200,17 +204,15 @@ impl Estate {
 }
 
 /// A message: its length, and the descriptor that came with it.
-fn receive(socket: RawFd, message: &mut [u8]) -> nix::Result<(usize, Option<OwnedFd>)> {
-    let mut space = cmsg_space!(RawFd);
-    let mut pieces = [IoSliceMut::new(message)];
-    let received = recvmsg::<()>(socket, &mut pieces, Some(&mut space), MsgFlags::MSG_CMSG_CLOEXEC)?;
-    let mut descriptor = None;
-    for control in received.cmsgs()? {
-        if let ControlMessageOwned::ScmRights(numbers) = control {
-            descriptor = numbers.into_iter().map(own).next_back();
-        }
-    }
-    Ok((received.bytes, descriptor))
+fn receive(socket: &Stdin, message: &mut [u8]) -> io::Result<(usize, Option<OwnedFd>)> {
+    let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let received = recvmsg(socket, &mut [IoSliceMut::new(message)], &mut control, RecvFlags::CMSG_CLOEXEC)?;
+    let descriptors = control.drain().filter_map(|sent| match sent {
+        RecvAncillaryMessage::ScmRights(descriptors) => Some(descriptors),
+        _ => None,
+    });
+    Ok((received.bytes, descriptors.flatten().last()))
 }
 
 impl Session {

@@ -1,8 +1,6 @@
 //! kiln's end of the socket to the reaper: what to end, remove, hold and give back, and what no longer.
 //!
 //! Before it: [`super::Spawner`]. After it: [`super::reaper`]. A reaper that was killed is worth a warning, not a failed build.
-#![expect(unsafe_code, reason = "a message sent between fork and exec")]
-// UNSAFETY: one block, a system call on memory that outlives it.
 
 use std::{
     fs,
@@ -19,7 +17,6 @@ use std::{
 use anyhow::{Context, Result};
 use nix::{
     errno::Errno,
-    libc,
     poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::{
         signal::{Signal, kill},
@@ -231,8 +228,7 @@ pub(super) fn register_self(socket: RawFd) {
     let mut message = [Kind::Session as u8; 5];
     message[1..].copy_from_slice(&getpid().as_raw().to_ne_bytes());
     // Best effort: without a reaper the child lives, as kiln does; kiln itself warns.
-    // SAFETY: sends five bytes that are there.
-    unsafe { libc::send(socket, message.as_ptr().cast(), message.len(), libc::MSG_NOSIGNAL) };
+    let _ = send(socket, &message, MsgFlags::MSG_NOSIGNAL);
 }
 
 /// Unlike that of any other run, on this machine and since its start.

@@ -33,7 +33,10 @@ use nix::{
     },
 };
 
-use super::{super::exec::check, JailNetwork, limits};
+use super::{
+    super::exec::{check, close_inherited_on_exec, exit},
+    JailNetwork, limits,
+};
 
 /// What programs see as the machine's name.
 const HOSTNAME: &str = "localhost";
@@ -131,13 +134,10 @@ fn take_root() -> Result<()> {
 }
 
 fn execute(keep: &[RawFd], argv: &[OsString]) -> Result<u8> {
-    // SAFETY: plain system calls: all are close-on-exec, but for the numbers that the program is to have.
-    unsafe {
-        check(libc::close_range(3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC as libc::c_int))
-            .context("close descriptors")?;
-        for number in keep {
-            check(libc::fcntl(*number, libc::F_SETFD, 0)).context("hand over a descriptor")?;
-        }
+    close_inherited_on_exec().context("close descriptors")?;
+    for number in keep {
+        // SAFETY: plain system call: this descriptor the program is to have.
+        check(unsafe { libc::fcntl(*number, libc::F_SETFD, 0) }).context("hand over a descriptor")?;
     }
     let words: Result<Vec<CString>, _> = argv.iter().map(|word| CString::new(word.as_bytes())).collect();
     let words = words.context("an argument has a zero byte")?;
@@ -152,8 +152,7 @@ fn end(result: Result<u8>) -> ! {
         let _ = nix::unistd::write(std::io::stderr(), format!("in a jail: {error:#}\n").as_bytes());
         EXIT_NO_PROGRAM
     });
-    // SAFETY: ends the process without running anything of the one that it is a copy of.
-    unsafe { libc::_exit(code.into()) }
+    exit(code.into())
 }
 
 fn is_end(status: WaitStatus) -> bool {

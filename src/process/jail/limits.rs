@@ -1,34 +1,31 @@
 //! What programs of a jail may not do though they are its root: capabilities, the caller's keyring, and system calls.
 //!
 //! The user namespace is the border. This keeps away from the kernel what dpkg and its packages' scripts have no use for.
-#![expect(unsafe_code, reason = "prctl and keyctl with numbers, and a filter of seccomp(2)")]
-// UNSAFETY: system calls on numbers and on memory that outlives them.
+#![expect(unsafe_code, reason = "keyctl has no safe binding")]
+// UNSAFETY: one system call on numbers.
 
 use anyhow::{Context, Result};
 use nix::{libc, sys::prctl::set_no_new_privs};
+use rustix::thread::{CapabilitySet, remove_capability_from_bounding_set};
+use seccompiler::sock_filter;
 
-use super::super::exec::check;
-
-/// Of capabilities(7), what installing packages and mounting /proc in a root takes.
-const CAPABILITIES: [libc::c_ulong; 15] = [
-    0,  // CAP_CHOWN
-    1,  // CAP_DAC_OVERRIDE
-    2,  // CAP_DAC_READ_SEARCH
-    3,  // CAP_FOWNER
-    4,  // CAP_FSETID
-    5,  // CAP_KILL
-    6,  // CAP_SETGID
-    7,  // CAP_SETUID
-    8,  // CAP_SETPCAP
-    10, // CAP_NET_BIND_SERVICE
-    18, // CAP_SYS_CHROOT
-    21, // CAP_SYS_ADMIN: mount(2)
-    27, // CAP_MKNOD: where a user namespace allows it (overlay's whiteouts)
-    29, // CAP_AUDIT_WRITE
-    31, // CAP_SETFCAP
-];
-/// More than any kernel has.
-const LAST_CAPABILITY: libc::c_ulong = 63;
+/// Of capabilities(7), what installing packages and mounting /proc in a root takes: mount(2) takes SYS_ADMIN, an overlay's
+/// whiteouts MKNOD, where a user namespace allows that.
+const CAPABILITIES: CapabilitySet = CapabilitySet::CHOWN
+    .union(CapabilitySet::DAC_OVERRIDE)
+    .union(CapabilitySet::DAC_READ_SEARCH)
+    .union(CapabilitySet::FOWNER)
+    .union(CapabilitySet::FSETID)
+    .union(CapabilitySet::KILL)
+    .union(CapabilitySet::SETGID)
+    .union(CapabilitySet::SETUID)
+    .union(CapabilitySet::SETPCAP)
+    .union(CapabilitySet::NET_BIND_SERVICE)
+    .union(CapabilitySet::SYS_CHROOT)
+    .union(CapabilitySet::SYS_ADMIN)
+    .union(CapabilitySet::MKNOD)
+    .union(CapabilitySet::AUDIT_WRITE)
+    .union(CapabilitySet::SETFCAP);
 
 /// Answered with EPERM: those that docker's default profile denies, too, and that no package's script needs.
 const DENIED: [libc::c_long; 30] = [
@@ -76,24 +73,26 @@ const ARCHITECTURE_AT: u32 = 4;
 
 /// Gives up what the program is not to have; holds over exec.
 pub(super) fn confine() -> Result<()> {
-    let drop = |capability: libc::c_ulong| {
-        // SAFETY: plain system call on numbers. One that the kernel does not know is an error, and no capability.
-        unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) };
-    };
-    (0..=LAST_CAPABILITY).filter(|capability| !CAPABILITIES.contains(capability)).for_each(drop);
+    for number in 0..u64::BITS {
+        let capability = CapabilitySet::from_bits_retain(1 << number);
+        if !CAPABILITIES.contains(capability) {
+            // Best effort: a number that the kernel does not know is no capability.
+            let _ = remove_capability_from_bounding_set(capability);
+        }
+    }
     // A session keyring of its own; a kernel without keys has none to be read.
     // SAFETY: plain system call; no name means a new one.
     unsafe { libc::syscall(libc::SYS_keyctl, JOIN_SESSION_KEYRING, 0, 0, 0, 0) };
     set_no_new_privs().context("give up new privileges")?;
-    load(&filter()).context("load the filter of system calls")
+    seccompiler::apply_filter(&filter()).context("load the filter of system calls")
 }
 
-fn instruction(code: u32, jt: u8, jf: u8, k: u32) -> libc::sock_filter {
-    libc::sock_filter { code: u16::try_from(code).expect("an opcode has 16 bits"), jt, jf, k }
+fn instruction(code: u32, jt: u8, jf: u8, k: u32) -> sock_filter {
+    sock_filter { code: u16::try_from(code).expect("an opcode has 16 bits"), jt, jf, k }
 }
 
 /// A classic BPF program (seccomp(2)): other architectures' calls and the denied ones fail with EPERM.
-fn filter() -> Vec<libc::sock_filter> {
+fn filter() -> Vec<sock_filter> {
     let load = |at| instruction(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, at);
     let equal = |k, jt, jf| instruction(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, jt, jf, k);
     let answer = |k| instruction(libc::BPF_RET | libc::BPF_K, 0, 0, k);
@@ -105,14 +104,4 @@ fn filter() -> Vec<libc::sock_filter> {
     }
     program.push(answer(libc::SECCOMP_RET_ALLOW));
     program
-}
-
-fn load(filter: &[libc::sock_filter]) -> std::io::Result<()> {
-    let program = libc::sock_fprog {
-        len: u16::try_from(filter.len()).expect("a filter has less than 4096 instructions"),
-        filter: filter.as_ptr().cast_mut(),
-    };
-    let mode = libc::c_ulong::from(libc::SECCOMP_MODE_FILTER);
-    // SAFETY: the program and its instructions outlive the call, which copies them.
-    check(unsafe { libc::prctl(libc::PR_SET_SECCOMP, mode, &raw const program, 0, 0) }).map(drop)
 }
