@@ -4,16 +4,17 @@ use std::{fs, io::ErrorKind};
 
 use anyhow::{Context, Result, anyhow};
 use kiln_protocol::User;
+use nix::unistd::{Gid, Uid};
 
 /// As whom a process runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Account {
     /// User.
-    pub(crate) uid: u32,
+    pub(crate) uid: Uid,
     /// Primary group.
-    pub(crate) gid: u32,
+    pub(crate) gid: Gid,
     /// Supplementary groups, the primary one among them; sorted.
-    pub(crate) groups: Vec<u32>,
+    pub(crate) groups: Vec<Gid>,
 }
 
 /// The account of a user of the wire.
@@ -49,7 +50,8 @@ fn lookup(user: &User, passwd: &str, group: &str) -> Result<Account> {
     groups.push(gid);
     groups.sort_unstable();
     groups.dedup();
-    Ok(Account { uid, gid, groups })
+    let groups = groups.into_iter().map(Gid::from_raw).collect();
+    Ok(Account { uid: Uid::from_raw(uid), gid: Gid::from_raw(gid), groups })
 }
 
 /// The number of the group of a line of `/etc/group` (`name:password:gid:member,…`), if `name` is a member.
@@ -67,7 +69,8 @@ mod tests {
     const GROUP: &str = "root:x:0:\nkvm:x:104:other,build\nwheel:x:10:root\nempty:x:7:\nbuild:x:1001:\n";
 
     fn account(uid: u32, gid: u32, groups: &[u32]) -> Account {
-        Account { uid, gid, groups: groups.to_vec() }
+        let groups = groups.iter().copied().map(Gid::from_raw).collect();
+        Account { uid: Uid::from_raw(uid), gid: Gid::from_raw(gid), groups }
     }
 
     #[test]

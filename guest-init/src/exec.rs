@@ -19,9 +19,21 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use kiln_protocol::{Stdin, Step, Terminal};
 use nix::{
+    errno::Errno,
     fcntl::{FcntlArg, OFlag, fcntl},
     libc,
-    sys::stat::{Mode, fchmod},
+    sys::{
+        signal::{SigSet, SigmaskHow, sigprocmask},
+        stat::{Mode, fchmod, umask},
+    },
+    unistd::{geteuid, setgid, setgroups, setuid},
+};
+use rustix::{
+    process::{ioctl_tiocsctty, setsid},
+    thread::{
+        CapabilitySet, capabilities, capability_is_in_bounding_set, remove_capability_from_bounding_set,
+        set_capabilities,
+    },
 };
 
 use crate::{
@@ -31,7 +43,7 @@ use crate::{
 };
 
 /// The mode bits that files of a step do not get unless it asks (`umask`).
-const UMASK: libc::mode_t = 0o022;
+const UMASK: Mode = Mode::S_IWGRP.union(Mode::S_IWOTH);
 
 /// The highest signal of Linux on x86-64 and arm64.
 const LAST_SIGNAL: libc::c_int = 64;
@@ -39,25 +51,20 @@ const LAST_SIGNAL: libc::c_int = 64;
 /// The kernel's own struct sigaction: SIG_DFL, no flags, no restorer, an empty mask.
 static DEFAULT_ACTION: [u64; 4] = [0; 4];
 
-/// `_LINUX_CAPABILITY_VERSION_3` of capget(2).
-const CAPABILITY_VERSION_3: u32 = 0x2008_0522;
-
 /// The size of the kernel's signal set.
 const SIGSET_BYTES: usize = 8;
 
-/// The capabilities that steps may have: a bit each.
+/// The capabilities that steps may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Capabilities(u64);
+pub(crate) struct Capabilities(CapabilitySet);
 
 impl Capabilities {
-    /// Those of the wire; none named leaves all that the agent has.
+    /// Those of the wire; `None` leaves all that the agent has.
     pub(crate) fn new(numbers: Option<&[u8]>) -> Self {
         let bit = |number: &u8| 1u64.checked_shl(u32::from(*number)).unwrap_or_default();
-        Self(numbers.map_or(u64::MAX, |numbers| numbers.iter().map(bit).fold(0, |all, one| all | one)))
-    }
-
-    fn allows(self, number: u32) -> bool {
-        self.0 >> number & 1 == 1
+        Self(numbers.map_or(CapabilitySet::all(), |numbers| {
+            CapabilitySet::from_bits_retain(numbers.iter().map(bit).fold(0, |all, one| all | one))
+        }))
     }
 }
 
@@ -97,7 +104,8 @@ pub(crate) fn launch(step: &Step, capabilities: Capabilities) -> Result<Launched
     check_directory(cwd)?;
     fs::metadata(program).with_context(|| format!("program {program}"))?;
 
-    let Ends { stdin: reads, stdout, stderr, output, input } = ends(stdin, account.uid)?;
+    let uid = account.uid.as_raw();
+    let Ends { stdin: reads, stdout, stderr, output, input } = ends(stdin, uid)?;
     let mut command = Command::new(program);
     command.args(arguments).env_clear().envs(env.iter().map(|(name, value)| (name, value)));
     command.current_dir(cwd).stdin(reads).stdout(stdout).stderr(stderr);
@@ -108,7 +116,7 @@ pub(crate) fn launch(step: &Step, capabilities: Capabilities) -> Result<Launched
             SitsAt::Terminal
         }
     };
-    let who = format!("start {program} in {cwd} as uid {}", account.uid);
+    let who = format!("start {program} in {cwd} as uid {uid}");
     // SAFETY: `become_step` makes system calls only; it neither allocates nor takes a lock.
     unsafe { command.pre_exec(move || become_step(&account, capabilities, sits_at)) };
     // The agent keeps no Child: all children are reaped in one place.
@@ -169,15 +177,12 @@ enum SitsAt {
 
 /// Runs in the child, after std has put its descriptors and directory in place.
 fn become_step(account: &Account, capabilities: Capabilities, sits_at: SitsAt) -> io::Result<()> {
-    // SAFETY: plain numbers.
-    unsafe {
-        check(libc::setsid())?;
-        if sits_at == SitsAt::Terminal {
-            // What Ctrl-C reaches, and what /dev/tty means, in the session that was just made.
-            check(libc::ioctl(libc::STDIN_FILENO, libc::TIOCSCTTY, 0))?;
-        }
-        libc::umask(UMASK);
+    setsid()?;
+    if sits_at == SitsAt::Terminal {
+        // What Ctrl-C reaches, and what /dev/tty means, in the session that was just made.
+        ioctl_tiocsctty(rustix::stdio::stdin())?;
     }
+    umask(UMASK);
     // What the agent's own parent ignored would stay ignored; SIGKILL and SIGSTOP refuse, and need nothing. The C
     // library would refuse the signals that it keeps for itself.
     for signal in 1..=LAST_SIGNAL {
@@ -200,34 +205,23 @@ fn become_step(account: &Account, capabilities: Capabilities, sits_at: SitsAt) -
     let closed = unsafe {
         libc::syscall(libc::SYS_close_range, 3 as libc::c_uint, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC)
     };
-    check(closed as libc::c_int)?;
-    Ok(())
+    Ok(Errno::result(closed).map(drop)?)
 }
 
 /// Gives the step an empty signal mask: it would inherit what the agent blocks to read it from a descriptor, and std
 /// leaves the mask alone.
 fn unblock_signals() -> io::Result<()> {
-    let mut none = std::mem::MaybeUninit::uninit();
-    // SAFETY: sigemptyset fills the set that sigprocmask reads; no old one is asked for.
-    check(unsafe {
-        libc::sigemptyset(none.as_mut_ptr());
-        libc::sigprocmask(libc::SIG_SETMASK, none.as_ptr(), ptr::null_mut())
-    })?;
-    Ok(())
+    Ok(sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?)
 }
 
 /// Takes from the bounding set what is not allowed, while the process may still do so.
-fn drop_capabilities(capabilities: Capabilities) -> io::Result<()> {
+fn drop_capabilities(Capabilities(allowed): Capabilities) -> io::Result<()> {
     for number in 0..u64::BITS {
-        // SAFETY: plain numbers.
-        let has = unsafe { libc::prctl(libc::PR_CAPBSET_READ, libc::c_ulong::from(number)) };
-        if has == -1 {
-            // The kernel knows no capability of this number, nor of a higher one.
-            break;
-        }
-        if has == 1 && !capabilities.allows(number) {
-            // SAFETY: plain numbers.
-            check(unsafe { libc::prctl(libc::PR_CAPBSET_DROP, libc::c_ulong::from(number)) })?;
+        let capability = CapabilitySet::from_bits_retain(1 << number);
+        // The kernel knows no capability of the first number that it refuses, nor of a higher one.
+        let Ok(has) = capability_is_in_bounding_set(capability) else { break };
+        if has && !allowed.contains(capability) {
+            remove_capability_from_bounding_set(capability)?;
         }
     }
     inherit_none()
@@ -235,53 +229,21 @@ fn drop_capabilities(capabilities: Capabilities) -> io::Result<()> {
 
 /// What whoever made a user namespace left to be inherited would pass by the bounding set (capabilities(7)).
 fn inherit_none() -> io::Result<()> {
-    #[repr(C)]
-    struct Header {
-        version: u32,
-        pid: libc::c_int,
-    }
-    #[repr(C)]
-    #[derive(Clone, Copy, Default)]
-    struct Data {
-        effective: u32,
-        permitted: u32,
-        inheritable: u32,
-    }
-    let mut header = Header { version: CAPABILITY_VERSION_3, pid: 0 };
-    let mut data = [Data::default(); 2];
-    // SAFETY: header and data are laid out as capget(2) wants them in version 3, and live over the calls.
-    unsafe {
-        check(libc::syscall(libc::SYS_capget, &raw mut header, data.as_mut_ptr()) as libc::c_int)?;
-        for data in &mut data {
-            data.inheritable = 0;
-        }
-        // What cannot be inherited is no longer ambient either.
-        check(libc::syscall(libc::SYS_capset, &raw mut header, data.as_ptr()) as libc::c_int)?;
-    }
-    Ok(())
+    let mut sets = capabilities(None)?;
+    // A capability that cannot be inherited is no longer ambient either.
+    sets.inheritable = CapabilitySet::empty();
+    Ok(set_capabilities(None, sets)?)
 }
 
 fn switch_user(account: &Account) -> io::Result<()> {
     let Account { uid, gid, groups } = account;
-    // SAFETY: no argument.
-    let stays = unsafe { libc::geteuid() } == *uid;
-    // SAFETY: `groups` holds as many gid_t as are announced.
-    match check(unsafe { libc::setgroups(groups.len(), groups.as_ptr()) }) {
-        Ok(_) => {}
+    match setgroups(groups) {
         // A user namespace made by an ordinary user has one group and cannot change it.
-        Err(error) if stays && error.raw_os_error() == Some(libc::EPERM) => {}
-        Err(error) => return Err(error),
+        Err(Errno::EPERM) if geteuid() == *uid => {}
+        changed => changed?,
     }
-    // SAFETY: plain numbers.
-    unsafe {
-        check(libc::setgid(*gid))?;
-        check(libc::setuid(*uid))?;
-    }
-    Ok(())
-}
-
-fn check(result: libc::c_int) -> io::Result<libc::c_int> {
-    if result == -1 { Err(io::Error::last_os_error()) } else { Ok(result) }
+    setgid(*gid)?;
+    Ok(setuid(*uid)?)
 }
 
 #[cfg(test)]
@@ -291,8 +253,7 @@ mod tests {
     #[test]
     fn capabilities_are_bits_and_none_named_means_all() {
         let some = Capabilities::new(Some(&[0, 21, 200]));
-        assert_eq!(some, Capabilities(1 | 1 << 21));
-        assert!(some.allows(21) && !some.allows(20));
-        assert!(Capabilities::new(None).allows(63));
+        assert_eq!(some, Capabilities(CapabilitySet::CHOWN | CapabilitySet::SYS_ADMIN));
+        assert_eq!(Capabilities::new(None).0.bits(), u64::MAX);
     }
 }

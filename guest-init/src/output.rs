@@ -3,31 +3,22 @@
 //! A step's pipes are read for as long as anything holds their other ends: what it left in the background may go on
 //! writing, and must not be stopped by a full pipe. A terminal ends with its step: the kernel hangs it up. It does not decide when a step has ended
 //! ([`session`](crate::session)).
-#![expect(unsafe_code, reason = "no safe binding asks a pipe how much it holds")]
-// UNSAFETY: one ioctl.
 
 use std::{
     fs::File,
     io::{ErrorKind, Read},
-    os::fd::{AsFd, AsRawFd, BorrowedFd},
+    os::fd::{AsFd, BorrowedFd},
 };
 
 use anyhow::{Context, Result};
 use kiln_protocol::{FromGuest, Stream, frame::MAX_DATA};
-use nix::libc;
+use rustix::io::ioctl_fionread;
 
 use crate::{exec::Output, port::Port, terminal};
 
 /// More than a terminal can hold (64 KiB on their way and a page to be read): what a step that has ended wrote there is
 /// less. Asking it, as one asks a pipe, would not do: what is on its way is not counted.
 const TERMINAL_HOLDS: usize = 128 * 1024;
-
-nix::ioctl_read_bad!(
-    /// How many bytes can be read at once (ioctl_pipe(2), FIONREAD).
-    held_bytes,
-    libc::FIONREAD,
-    libc::c_int
-);
 
 /// All pipes and terminals that are open.
 #[derive(Default)]
@@ -78,11 +69,8 @@ impl OutputPipes {
                 tap.owed = TERMINAL_HOLDS;
                 continue;
             }
-            let mut held: libc::c_int = 0;
-            // SAFETY: FIONREAD writes one c_int, and `held` is one.
-            unsafe { held_bytes(tap.pipe.as_raw_fd(), &raw mut held) }
-                .context("ask a step's pipe what it holds")?;
-            tap.owed = usize::try_from(held).unwrap_or_default();
+            let held = ioctl_fionread(&tap.pipe).context("ask a step's pipe what it holds")?;
+            tap.owed = usize::try_from(held).unwrap_or(usize::MAX);
         }
         Ok(())
     }

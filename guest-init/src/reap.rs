@@ -1,17 +1,16 @@
 //! Takes the status of every process that has ended: steps, and the orphans that fall to the agent.
 //!
 //! It does not kill ([`processes`](crate::processes)) and does not know steps ([`session`](crate::session)).
-#![expect(
-    unsafe_code,
-    reason = "nix's waitpid refuses statuses of realtime signals, after it has taken them"
-)]
-// UNSAFETY: one call of waitpid(2).
 
-use std::{io, os::unix::process::ExitStatusExt, process};
+use std::{os::unix::process::ExitStatusExt, process};
 
 use anyhow::{Context, Result};
 use kiln_protocol::ExitStatus;
-use nix::libc;
+// nix's waitpid refuses statuses of realtime signals, after it has taken them.
+use rustix::{
+    io::Errno,
+    process::{WaitOptions, wait},
+};
 
 /// What one look for ended processes found.
 #[derive(Debug, PartialEq, Eq)]
@@ -31,36 +30,32 @@ pub(crate) enum Reaped {
 
 /// Takes the status of one process that has ended, without waiting.
 pub(crate) fn next() -> Result<Reaped> {
-    wait(libc::WNOHANG)
+    reap(WaitOptions::NOHANG)
 }
 
 /// Waits until no process is left but the agent.
 pub(crate) fn wait_for_all() -> Result<()> {
-    while wait(0)? != Reaped::NoneLeft {}
+    while reap(WaitOptions::empty())? != Reaped::NoneLeft {}
     Ok(())
 }
 
-fn wait(options: libc::c_int) -> Result<Reaped> {
+fn reap(options: WaitOptions) -> Result<Reaped> {
     loop {
-        let mut status = 0;
-        // SAFETY: `status` is a c_int that outlives the call.
-        let pid = unsafe { libc::waitpid(-1, &raw mut status, options) };
-        match pid {
-            0 => return Ok(Reaped::NoneEnded),
-            1.. => return Ok(Reaped::Ended { pid: pid.unsigned_abs(), status: exit_status(status) }),
-            _ => {}
-        }
-        let error = io::Error::last_os_error();
-        match error.raw_os_error() {
-            Some(libc::ECHILD) => return Ok(Reaped::NoneLeft),
-            Some(libc::EINTR) => {}
-            _ => return Err(error).context("wait for processes"),
+        match wait(options) {
+            Ok(None) => return Ok(Reaped::NoneEnded),
+            Ok(Some((pid, status))) => {
+                let pid = pid.as_raw_pid().unsigned_abs();
+                return Ok(Reaped::Ended { pid, status: exit_status(status.as_raw()) });
+            }
+            Err(Errno::CHILD) => return Ok(Reaped::NoneLeft),
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error).context("wait for processes"),
         }
     }
 }
 
 /// A wait status as the wire says it. Stopped processes are not asked for.
-fn exit_status(status: libc::c_int) -> ExitStatus {
+fn exit_status(status: i32) -> ExitStatus {
     let status = process::ExitStatus::from_raw(status);
     match (status.code(), status.signal()) {
         (Some(code), _) => ExitStatus::Code(code),

@@ -2,35 +2,23 @@
 //!
 //! [`exec`] gives its one end to the step; the other is read by [`output`](crate::output) and written by
 //! [`input`](crate::input).
-#![expect(unsafe_code, reason = "no safe binding sets a terminal's size")]
-// UNSAFETY: one ioctl.
 
-use std::{
-    fs::File,
-    io::Error,
-    os::{fd::AsRawFd, unix::fs::fchown},
-};
+use std::{fs::File, io::Error, os::unix::fs::fchown};
 
 use anyhow::{Context, Result};
 use kiln_protocol::Terminal;
 use nix::{
     fcntl::{FcntlArg, OFlag, fcntl},
     libc,
-    pty::{OpenptyResult, Winsize, openpty},
+    pty::{OpenptyResult, openpty},
     sys::termios::{InputFlags, SetArg, tcgetattr, tcsetattr},
 };
+use rustix::termios::{Winsize, tcsetwinsize};
 
 use crate::exec;
 
 /// Ctrl-D: what a terminal's reader takes for the end of its input.
 pub(crate) const END_OF_FILE: u8 = 4;
-
-nix::ioctl_write_ptr_bad!(
-    /// Sets the size, and tells the foreground processes (ioctl_tty(2), TIOCSWINSZ).
-    set_window_size,
-    libc::TIOCSWINSZ,
-    Winsize
-);
 
 /// Both ends of a pseudo-terminal.
 pub(crate) struct Pair {
@@ -42,28 +30,24 @@ pub(crate) struct Pair {
 
 /// Makes one of that size; it belongs to `uid`, who may open it by its name as well.
 pub(crate) fn open(terminal: &Terminal, uid: u32) -> Result<Pair> {
-    let size = window_size(terminal.rows, terminal.columns);
-    let OpenptyResult { master, slave } = openpty(Some(&size), None).context("make a terminal")?;
+    let OpenptyResult { master, slave } = openpty(None, None).context("make a terminal")?;
+    let ours = File::from(master);
+    resize(&ours, terminal.rows, terminal.columns)?;
     let mut modes = tcgetattr(&slave).context("read the terminal's modes")?;
     // Without it a backspace takes one byte of a character, not all.
     modes.input_flags |= InputFlags::IUTF8;
     tcsetattr(&slave, SetArg::TCSANOW, &modes).context("set the terminal's modes")?;
     fchown(&slave, Some(uid), None).with_context(|| format!("give the terminal to uid {uid}"))?;
     exec::can_be_opened(&slave)?;
-    fcntl(&master, FcntlArg::F_SETFL(OFlag::O_RDWR | OFlag::O_NONBLOCK))
+    fcntl(&ours, FcntlArg::F_SETFL(OFlag::O_RDWR | OFlag::O_NONBLOCK))
         .context("make the terminal non-blocking")?;
-    Ok(Pair { ours: master.into(), theirs: slave.into() })
+    Ok(Pair { ours, theirs: slave.into() })
 }
 
-/// Gives the terminal another size.
+/// Gives the terminal another size, of which the kernel tells the foreground processes (SIGWINCH).
 pub(crate) fn resize(ours: &File, rows: u16, columns: u16) -> Result<()> {
-    let size = window_size(rows, columns);
-    // SAFETY: TIOCSWINSZ reads one struct winsize, and `size` is one.
-    unsafe { set_window_size(ours.as_raw_fd(), &raw const size) }.map(drop).context("set the terminal's size")
-}
-
-fn window_size(rows: u16, columns: u16) -> Winsize {
-    Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 }
+    let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+    tcsetwinsize(ours, size).context("set the terminal's size")
 }
 
 /// Whether reading says that nobody has the step's end open any more.
