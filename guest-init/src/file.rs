@@ -15,11 +15,11 @@ use crate::path_change::Mounts;
 
 /// Writes one file; a symbolic link in its place is replaced.
 pub(crate) fn write(file: &TextFile) -> Result<()> {
-    let TextFile { path, text, held, mode } = file;
+    let TextFile { path, text, if_exists, mode } = file;
     let context = || format!("write {path}");
-    let before = match held {
-        IfExists::Goes => Vec::new(),
-        IfExists::Stays => lines(Path::new(path)).with_context(|| format!("read {path}"))?,
+    let before = match if_exists {
+        IfExists::Replace => Vec::new(),
+        IfExists::Append => lines(Path::new(path)).with_context(|| format!("read {path}"))?,
     };
     if let Some(parent) = Path::new(path).parent() {
         fs::create_dir_all(parent).with_context(context)?;
@@ -75,18 +75,19 @@ mod tests {
         fs::create_dir(directory.path().join("new")).expect("made");
         symlink(&target, &link).expect("linked");
         let path = link.to_string_lossy().into_owned();
-        let put = |text: &str, held| {
-            write(&TextFile { path: path.clone(), text: text.into(), held, mode: 0o640 }).expect("written");
+        let put = |text: &str, if_exists| {
+            write(&TextFile { path: path.clone(), text: text.into(), if_exists, mode: 0o640 })
+                .expect("written");
             fs::read_to_string(&link).expect("read")
         };
-        assert_eq!(put("a longer text", IfExists::Goes), "a longer text");
-        assert_eq!(put("short", IfExists::Goes), "short");
-        assert_eq!(put("more\n", IfExists::Stays), "short\nmore\n");
+        assert_eq!(put("a longer text", IfExists::Replace), "a longer text");
+        assert_eq!(put("short", IfExists::Replace), "short");
+        assert_eq!(put("more\n", IfExists::Append), "short\nmore\n");
         fs::remove_file(&link).expect("removed");
-        assert_eq!(put("first\n", IfExists::Stays), "first\n");
+        assert_eq!(put("first\n", IfExists::Append), "first\n");
         fs::remove_file(&link).expect("removed");
         symlink(&target, &link).expect("linked");
-        assert_eq!(put("after", IfExists::Stays), "old\nafter");
+        assert_eq!(put("after", IfExists::Append), "old\nafter");
         assert_eq!(fs::read_to_string(&target).expect("read"), "old");
         let metadata = fs::symlink_metadata(&link).expect("there");
         assert!(metadata.is_file());

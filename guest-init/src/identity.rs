@@ -7,18 +7,18 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use kiln_protocol::{Group, Identity, IfKnown};
+use kiln_protocol::{Group, Identity, IfGroupExists};
 
 use crate::path_change::Mounts;
 
 /// Writes a line for each, in place of the one that its name has.
 pub(crate) fn set(groups: &[Group], identities: &[Identity]) -> Result<()> {
-    for Group { name, gid, members, if_known } in groups {
+    for Group { name, gid, members, if_exists } in groups {
         let line = format!("{name}:x:{gid}:{}", members.join(","));
-        edit("/etc/group", name, |known| match if_known {
-            IfKnown::Kept if has_number(known, *gid) => None,
-            IfKnown::Kept if has_name(known, name) => None,
-            IfKnown::Kept | IfKnown::Replaced => Some(with_line(known, name, &line)),
+        edit("/etc/group", name, |known| match if_exists {
+            IfGroupExists::Keep if has_number(known, *gid) => None,
+            IfGroupExists::Keep if has_name(known, name) => None,
+            IfGroupExists::Keep | IfGroupExists::Replace => Some(with_line(known, name, &line)),
         })?;
     }
     for Identity { name, uid, gid, home, shell } in identities {

@@ -103,7 +103,7 @@ fn prepare(port: &mut Port, closing: &mut Vec<OnExit>) -> Result<Option<Prepared
             Some(ToGuest::Prepare(world)) => {
                 let capabilities = exec::Capabilities::new(world.capabilities.as_deref());
                 let world::Made { phases, uppers, reads, gauges } = world::make(&world)?;
-                *closing = world.closing;
+                *closing = world.on_exit;
                 port.send(&FromGuest::Ready { phases })?;
                 return Ok(Some(Prepared { capabilities, uppers, reads, gauges }));
             }

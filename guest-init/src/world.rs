@@ -54,7 +54,7 @@ pub(crate) fn make(world: &GuestConfig) -> Result<Made> {
         files,
         // Dropped by each step, not by the agent.
         capabilities: _,
-        counted,
+        track_reads,
         // Opened when all stands.
         memory: _,
         written: _,
@@ -62,7 +62,7 @@ pub(crate) fn make(world: &GuestConfig) -> Result<Made> {
         user_namespace,
         seccomp: filters,
         // Done by `end`.
-        closing: _,
+        on_exit: _,
     } = world;
     let mut phases = Phases { last: Instant::now(), done: Vec::new() };
     if let Some(nanoseconds) = clock_ns {
@@ -92,7 +92,8 @@ pub(crate) fn make(world: &GuestConfig) -> Result<Made> {
     phases.end("files");
     limits.iter().try_for_each(limit::set)?;
     // Last: what the agent has made is no step's.
-    let reads = counted.as_deref().map_or(Reader::Unasked, |directory| Reader::of(own(directory, &uppers)));
+    let reads =
+        track_reads.as_deref().map_or(Reader::Unasked, |directory| Reader::of(own(directory, &uppers)));
     phases.end("reads");
     let gauges = Gauges::open(world);
     confine(entrance, user_namespace.as_ref(), filters)?;
@@ -187,8 +188,8 @@ impl Making {
             }
             Mount::Symlink { path, target } => mount::symlink(path, target),
             Mount::Whiteouts { directory, like, paths } => whiteout::make(directory, like, paths),
-            Mount::Chown { path, uid, gid, given } => {
-                chown::all_below(path, self.owner(*uid, *gid)?, *given, SetId::Kept)
+            Mount::Chown { path, uid, gid, scope } => {
+                chown::all_below(path, self.owner(*uid, *gid)?, *scope, SetId::Kept)
             }
             Mount::Root { path } => {
                 root::enter(path)?;

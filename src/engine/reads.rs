@@ -46,7 +46,7 @@ impl Build<'_, '_> {
             self.reused = believed(reads);
             return Ok(());
         }
-        if self.engine.plan.guest_config.counted.is_none() {
+        if self.engine.plan.guest_config.track_reads.is_none() {
             return Ok(());
         }
         session.send(&ToGuest::Reads)?;

@@ -3,7 +3,7 @@
 //! They mean what apko means by them, which makes them once in an image; here the agent makes them in each guest, since one
 //! image serves many build files.
 
-use kiln_protocol::{Group, Identity, IfKnown, Mount, PathChange, PathKind, User};
+use kiln_protocol::{Group, Identity, IfGroupExists, Mount, PathChange, PathKind, User};
 
 use super::{BUILD_ID, Ids, Owner, WORKSPACE};
 use crate::{
@@ -43,15 +43,15 @@ impl Accounts {
         for manifest::Group { groupname, gid, members } in &accounts.groups {
             if groups.iter().all(|known| *known.name != **groupname) {
                 let members = members.iter().map(ToString::to_string).collect();
-                let (name, if_known) = (groupname.to_string(), IfKnown::Replaced);
-                groups.push(Group { name, gid: *gid, members, if_known });
+                let (name, if_exists) = (groupname.to_string(), IfGroupExists::Replace);
+                groups.push(Group { name, gid: *gid, members, if_exists });
             }
         }
         // A user's group has a name, if only the user's.
         for Identity { name, gid, .. } in &identities {
             if groups.iter().all(|group| group.name != *name && group.gid != *gid) {
                 let (name, members) = (name.clone(), Vec::new());
-                groups.push(Group { name, gid: *gid, members, if_known: IfKnown::Kept });
+                groups.push(Group { name, gid: *gid, members, if_exists: IfGroupExists::Keep });
             }
         }
         Self { identities, groups }
@@ -171,8 +171,8 @@ mod tests {
         let users = identities
             .into_iter()
             .map(|Identity { name, uid, gid, home, shell }| format!("{name}:{uid}:{gid}:{home}:{shell}"));
-        let groups = groups.into_iter().map(|Group { name, gid, members, if_known }| {
-            format!("{name}:{gid}:{} {if_known:?}", members.join(","))
+        let groups = groups.into_iter().map(|Group { name, gid, members, if_exists }| {
+            format!("{name}:{gid}:{} {if_exists:?}", members.join(","))
         });
         (users.collect(), groups.collect())
     }
@@ -180,21 +180,21 @@ mod tests {
     #[test]
     fn accounts_are_as_written_and_build_is_always_there() {
         for (text, users, groups) in [
-            ("{}", &["build:1000:1000:/home/build:/bin/sh"][..], &["build:1000:build Replaced"][..]),
+            ("{}", &["build:1000:1000:/home/build:/bin/sh"][..], &["build:1000:build Replace"][..]),
             (
                 "{users: [{username: build, uid: 1234, gid: 100, shell: /bin/bash, homedir: /srv/b}]}",
                 &["build:1234:100:/srv/b:/bin/bash"],
-                &["build:1000:build Replaced"],
+                &["build:1000:build Replace"],
             ),
             (
                 "{users: [{username: app, uid: 7}, {username: app, uid: 8}], groups: [{groupname: g, gid: 9, members: [app, build]}]}",
                 &["app:7:7:/home/app:/bin/sh", "build:1000:1000:/home/build:/bin/sh"],
-                &["g:9:app,build Replaced", "build:1000:build Replaced", "app:7: Kept"],
+                &["g:9:app,build Replace", "build:1000:build Replace", "app:7: Keep"],
             ),
             (
                 "{users: [{username: app, uid: 7, gid: 100}]}",
                 &["app:7:100:/home/app:/bin/sh", "build:1000:1000:/home/build:/bin/sh"],
-                &["build:1000:build Replaced", "app:100: Kept"],
+                &["build:1000:build Replace", "app:100: Keep"],
             ),
         ] {
             let text = format!("environment: {{accounts: {text}}}");

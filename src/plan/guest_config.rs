@@ -77,7 +77,7 @@ pub(crate) fn base(
     guest: GuestInput<'_>,
     mut mounts: Vec<Mount>,
     mut files: Vec<TextFile>,
-    closing: Vec<OnExit>,
+    on_exit: Vec<OnExit>,
 ) -> GuestConfig {
     mounts.extend(output(guest.package, guest.owner));
     mounts.push(mtab());
@@ -94,13 +94,13 @@ pub(crate) fn base(
         identities: guest.identities,
         files,
         capabilities: Some(guest.capabilities),
-        counted: guest.cache.map(|_| CACHE.to_owned()),
+        track_reads: guest.cache.map(|_| CACHE.to_owned()),
         memory: None,
         written: written(guest.cache),
         limits: LIMITS.to_vec(),
         user_namespace: None,
         seccomp: Vec::new(),
-        closing,
+        on_exit,
     }
 }
 
@@ -168,7 +168,7 @@ pub const HOSTNAME: &str = "kiln";
 
 /// A file that every user can read.
 pub(crate) fn file(path: &str, text: String) -> TextFile {
-    TextFile { path: path.into(), text, held: IfExists::Goes, mode: 0o644 }
+    TextFile { path: path.into(), text, if_exists: IfExists::Replace, mode: 0o644 }
 }
 
 /// `/etc/hosts`, the same in every backend.

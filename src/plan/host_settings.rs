@@ -154,7 +154,7 @@ impl HostSettings {
         let file = || TextFile {
             path: MAVEN_RC.into(),
             text: MAVEN_PROXIES.into(),
-            held: IfExists::Stays,
+            if_exists: IfExists::Append,
             mode: 0o644,
         };
         there.then(file)

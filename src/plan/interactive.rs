@@ -69,7 +69,7 @@ impl Plan {
         self.steps.clear();
         self.artifacts.clear();
         // Nobody reports on the cache.
-        self.guest_config.counted = None;
+        self.guest_config.track_reads = None;
         self.guest_config
             .mounts
             .retain(|mount| !matches!(mount, Mount::Directory { path, .. } if path.starts_with(OUTPUT)));

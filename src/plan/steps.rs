@@ -88,7 +88,7 @@ pub(super) fn fragment_file(name: &str, fragment: &str) -> Result<TextFile, Fail
 
 /// A text at the place of the fragment.
 pub(super) fn text_file(text: String) -> TextFile {
-    TextFile { path: FRAGMENT.into(), text, held: IfExists::Goes, mode: 0o644 }
+    TextFile { path: FRAGMENT.into(), text, if_exists: IfExists::Replace, mode: 0o644 }
 }
 
 /// One word for a POSIX shell, whatever it holds.

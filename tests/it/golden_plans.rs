@@ -189,8 +189,8 @@ fn lines(plan: &Plan) -> String {
     text.add("user_namespace", &guest_config.user_namespace);
     text.add("seccomp_filters", guest_config.seccomp.len());
     text.add("capabilities", &guest_config.capabilities);
-    text.add("counted", &guest_config.counted);
-    text.add_each("closing", &guest_config.closing);
+    text.add("track_reads", &guest_config.track_reads);
+    text.add_each("on_exit", &guest_config.on_exit);
     text.add_each("step_user", steps.iter().map(|planned| &planned.step.user));
     text.add_each("note", notes);
     text.0

@@ -52,7 +52,7 @@ pub use reads::{
 pub use relay::{Chunk, ForwardData, RELAY_WINDOW, RELAYED};
 pub use step::{ExitStatus, Stdin, Step, Stream, Terminal, User};
 pub use world::{
-    Access, BootFile, ChownScope, Group, GuestConfig, IdRange, Identity, IfExists, IfKnown, Mount,
+    Access, BootFile, ChownScope, Group, GuestConfig, IdRange, Identity, IfExists, IfGroupExists, Mount,
     MountSource, Network, NetworkNamespace, OnExit, PathChange, PathKind, SeccompFilter, TextFile,
     UserNamespace,
 };
@@ -110,7 +110,7 @@ pub enum ToGuest {
         /// Between which names hard links are kept.
         links: LinkScope,
     },
-    /// Say what steps have read of what [`GuestConfig::counted`] names; answered by [`FromGuest::Reads`], when no step runs.
+    /// Say what steps have read of what [`GuestConfig::track_reads`] names; answered by [`FromGuest::Reads`], when no step runs.
     Reads,
     /// Send what was written to an overlay as one tar stream, in the form of [`ToGuest::Export`]: the upper directory as
     /// it is. Everything that steps have left running is ended first, so that nothing changes meanwhile.
@@ -131,7 +131,7 @@ pub enum ToGuest {
         /// As in [`ToGuest::ExportUpper`].
         target: String,
     },
-    /// End all processes, do what [`GuestConfig::closing`] says, flush, and end: power off the microVM, exit in a container or sandbox.
+    /// End all processes, do what [`GuestConfig::on_exit`] says, flush, and end: power off the microVM, exit in a container or sandbox.
     Shutdown,
     /// Listen on these ports of loopback, and pass on what is connected; before the first step, not answered.
     Relay(Vec<u16>),

@@ -12,7 +12,7 @@ pub const BY_HASH: &str = "/by-hash";
 /// The most files that [`Counted`] leaves open.
 pub const MAX_UNCLEAR: usize = 4096;
 
-/// What steps have read below [`super::GuestConfig::counted`].
+/// What steps have read below [`super::GuestConfig::track_reads`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reads {
     /// So much.

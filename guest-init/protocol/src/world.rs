@@ -41,7 +41,7 @@ pub struct GuestConfig {
     /// The capabilities that steps may have (numbers of `linux/capability.h`): the bounding set; `None` leaves it alone.
     pub capabilities: Option<Vec<u8>>,
     /// A directory: what steps read of the files below it that are there when the world stands is counted ([`crate::Reads`]).
-    pub counted: Option<String>,
+    pub track_reads: Option<String>,
     /// Where it is counted what the kernel does for want of memory; `None` where the host looks itself.
     pub memory: Option<MemoryCounter>,
     /// Directories to whose file systems steps write: those that are full are named when a step has failed.
@@ -54,7 +54,7 @@ pub struct GuestConfig {
     /// What filters the system calls of the agent and of steps from then on; all of them must let a call through.
     pub seccomp: Vec<SeccompFilter>,
     /// What the agent does when all processes have ended and before it ends itself, however the conversation ended.
-    pub closing: Vec<OnExit>,
+    pub on_exit: Vec<OnExit>,
 }
 
 /// A user namespace below the one that the agent was started in, with a mount namespace of its own: no capability that a
@@ -239,7 +239,7 @@ pub enum Mount {
         /// Group.
         gid: u32,
         /// What of it.
-        given: ChownScope,
+        scope: ChownScope,
     },
     /// Mount /proc, /sys, /dev (with pts, shm, mqueue, fd links), /run and /tmp below `path`, then make `path` the
     /// root (move and chroot, as `switch_root` does); the initramfs is emptied.
@@ -354,17 +354,17 @@ pub struct Group {
     pub gid: u32,
     /// Login names.
     pub members: Vec<String>,
-    /// What becomes of one that is there.
-    pub if_known: IfKnown,
+    /// What is done where the root has such a group.
+    pub if_exists: IfGroupExists,
 }
 
-/// What becomes of a group that the root has.
+/// What is done where the root has such a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum IfKnown {
-    /// The one of this name is replaced.
-    Replaced,
-    /// One of this name or number is enough.
-    Kept,
+pub enum IfGroupExists {
+    /// The group of this name is replaced.
+    Replace,
+    /// A group of this name or number is kept.
+    Keep,
 }
 
 /// A user.
@@ -389,17 +389,17 @@ pub struct TextFile {
     pub path: String,
     /// What it shall hold.
     pub text: String,
-    /// What becomes of what it holds.
-    pub held: IfExists,
+    /// What is done where the file exists.
+    pub if_exists: IfExists,
     /// Permission bits.
     pub mode: u32,
 }
 
-/// What becomes of the content that a file has already.
+/// What is done where a file exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum IfExists {
-    /// It goes.
-    Goes,
-    /// It stays, and the new one comes after it.
-    Stays,
+    /// The new content replaces the old one.
+    Replace,
+    /// The new content is appended.
+    Append,
 }

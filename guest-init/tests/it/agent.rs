@@ -184,12 +184,12 @@ pub(crate) fn empty_world() -> GuestConfig {
         identities: Vec::new(),
         files: Vec::new(),
         capabilities: None,
-        counted: None,
+        track_reads: None,
         memory: None,
         written: Vec::new(),
         limits: Vec::new(),
         user_namespace: None,
         seccomp: Vec::new(),
-        closing: Vec::new(),
+        on_exit: Vec::new(),
     }
 }

@@ -67,7 +67,7 @@ impl Cache {
     }
 
     fn agent(&self, mounts: Vec<Mount>) -> Agent {
-        Agent::start_alone(GuestConfig { mounts, counted: Some(self.target()), ..empty_world() })
+        Agent::start_alone(GuestConfig { mounts, track_reads: Some(self.target()), ..empty_world() })
     }
 }
 
@@ -271,7 +271,7 @@ fn who_may_not_be_told_says_so() {
     let mut command = Command::new("unshare");
     command.args(namespaces).arg(env!("CARGO_BIN_EXE_guest-init"));
     let mut agent = Agent::unprepared(&mut command);
-    let world = GuestConfig { counted: Some("/".into()), ..empty_world() };
+    let world = GuestConfig { track_reads: Some("/".into()), ..empty_world() };
     agent.send(&ToGuest::Prepare(world.into()));
     let ready = agent.hear();
     assert!(matches!(ready, Some(FromGuest::Ready { .. })), "{ready:?}");

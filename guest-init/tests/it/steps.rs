@@ -68,8 +68,12 @@ fn the_files_of_a_step_are_there_while_it_runs_and_have_no_limit_of_an_argument(
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("script").to_str().expect("UTF-8").to_owned();
     let text = "# 16 bytes long\n".repeat(4 << 16) + "echo the end\n";
-    let file =
-        |text: &str| TextFile { path: path.clone(), text: text.into(), held: IfExists::Goes, mode: 0o644 };
+    let file = |text: &str| TextFile {
+        path: path.clone(),
+        text: text.into(),
+        if_exists: IfExists::Replace,
+        mode: 0o644,
+    };
     for (index, text, expected) in [(1, text.as_str(), "the end\n"), (2, "echo short\n", "short\n")] {
         let outcome = agent.run(Step { files: vec![file(text)], ..sh(index, &format!(". {path}")) });
         assert_eq!(String::from_utf8_lossy(&outcome.stdout), expected);

@@ -1,7 +1,7 @@
 //! What `Prepare` makes, in namespaces of its own.
 
 use kiln_protocol::{
-    Access, ChownScope, FromGuest, Group, GuestConfig, Identity, IfExists, IfKnown, Limit, Mount,
+    Access, ChownScope, FromGuest, Group, GuestConfig, Identity, IfExists, IfGroupExists, Limit, Mount,
     MountSource, Resource, TextFile, ToGuest, User,
 };
 
@@ -48,16 +48,16 @@ fn a_world_is_made_in_the_order_of_its_fields() {
                 target: format!("{target}/ro"),
                 access: Access::ReadOnly,
             },
-            Mount::Chown { path: format!("{target}/a"), uid: 8, gid: 9, given: ChownScope::Everything },
+            Mount::Chown { path: format!("{target}/a"), uid: 8, gid: 9, scope: ChownScope::Everything },
             Mount::Symlink { path: format!("{target}/a/c"), target: "file".into() },
-            Mount::Chown { path: format!("{target}/a"), uid: 10, gid: 11, given: ChownScope::Directories },
+            Mount::Chown { path: format!("{target}/a"), uid: 10, gid: 11, scope: ChownScope::Directories },
         ],
         hostname: Some("kiln-test".into()),
         groups: vec![Group {
             name: "builders".into(),
             gid: 1001,
             members: vec!["build".into(), "root".into()],
-            if_known: IfKnown::Replaced,
+            if_exists: IfGroupExists::Replace,
         }],
         identities: vec![Identity {
             name: "build".into(),
@@ -69,11 +69,11 @@ fn a_world_is_made_in_the_order_of_its_fields() {
         files: vec![TextFile {
             path: "/etc/a/hosts".into(),
             text: "127.0.0.1 localhost\n".into(),
-            held: IfExists::Goes,
+            if_exists: IfExists::Replace,
             mode: 0o640,
         }],
         capabilities: Some(vec![0, 5]),
-        closing: Vec::new(),
+        on_exit: Vec::new(),
         ..empty_world()
     };
     let mut agent = Agent::start_alone(world);

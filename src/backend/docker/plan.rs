@@ -98,12 +98,12 @@ fn guest_config(guest: GuestInput<'_>) -> GuestConfig {
     if guest.source.is_some() {
         mounts.extend(given(WORKSPACE, owner, ChownScope::Everything));
     }
-    let mut closing = Vec::new();
+    let mut on_exit = Vec::new();
     if let Some(cache) = guest.cache {
         mounts.extend(cache_mounts(cache, owner));
         if cache.writes_through() {
             // What is bound into another volume lies on another file system than that.
-            closing.extend(whole_cache().map(|path| OnExit::Chown { path, uid: owner.uid, gid: owner.gid }));
+            on_exit.extend(whole_cache().map(|path| OnExit::Chown { path, uid: owner.uid, gid: owner.gid }));
         }
     }
     let files = match guest.network {
@@ -112,7 +112,7 @@ fn guest_config(guest: GuestInput<'_>) -> GuestConfig {
     };
     // The agent may not ask the kernel what steps read: kiln does, from outside.
     let memory = Some(MemoryCounter::ControlGroup);
-    GuestConfig { counted: None, memory, ..guest_config::base(guest, mounts, files, closing) }
+    GuestConfig { track_reads: None, memory, ..guest_config::base(guest, mounts, files, on_exit) }
 }
 
 fn cache_mounts(cache: &CacheMount, owner: Owner) -> Vec<Mount> {
@@ -145,9 +145,9 @@ fn whole_cache() -> impl Iterator<Item = String> {
     std::iter::once(CACHE.to_owned()).chain(below)
 }
 
-fn given(path: &str, owner: Owner, given: ChownScope) -> Option<Mount> {
+fn given(path: &str, owner: Owner, scope: ChownScope) -> Option<Mount> {
     let (uid, gid) = owner.ids();
-    (owner.uid != uid).then(|| Mount::Chown { path: path.into(), uid, gid, given })
+    (owner.uid != uid).then(|| Mount::Chown { path: path.into(), uid, gid, scope })
 }
 
 /// What of the cache is given to the step's user. Where a commit reads an overlay by itself, a file with another owner is a
@@ -192,13 +192,13 @@ mod tests {
         let paths = [CACHE.to_owned(), format!("{CACHE}/cargo/registry"), format!("{CACHE}/cargo/git")];
         let given_back = |path: &String| OnExit::Chown { path: path.clone(), uid: 0, gid: 0 };
         let config = guest_config(guest(&cache, 1000));
-        assert_eq!(config.closing, paths.iter().map(given_back).collect::<Vec<_>>());
+        assert_eq!(config.on_exit, paths.iter().map(given_back).collect::<Vec<_>>());
         for path in paths {
             assert!(config.mounts.contains(&Mount::Chown {
                 path,
                 uid: 1000,
                 gid: 1000,
-                given: ChownScope::Everything
+                scope: ChownScope::Everything
             }));
         }
     }
@@ -252,7 +252,7 @@ mod tests {
             let owner = Owner { guest_uid: inside, guest_gid: inside, uid, gid: uid };
             let config = guest_config(GuestInput { owner, ..guest(&cache, inside) });
             let given = config.mounts.iter().find_map(|mount| match mount {
-                Mount::Chown { path, given, .. } if path == CACHE => Some(*given),
+                Mount::Chown { path, scope, .. } if path == CACHE => Some(*scope),
                 _ => None,
             });
             assert_eq!(given, expected, "{uid} {inside}");

@@ -34,8 +34,8 @@ fn words(mount: &Mount) -> (&str, String) {
         }
         Mount::MaskPath { path } => (path, "empty directory over it, read-only".into()),
         Mount::Symlink { path, target } => (path, format!("symbolic link to {target}, if missing")),
-        Mount::Chown { path, uid, gid, given } => {
-            let what = match given {
+        Mount::Chown { path, uid, gid, scope } => {
+            let what = match scope {
                 ChownScope::Everything => "everything below",
                 ChownScope::Directories => "the directories below",
             };
