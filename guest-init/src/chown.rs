@@ -38,24 +38,24 @@ pub(crate) enum SetId {
 
 /// How a tree is given away.
 #[derive(Clone, Copy)]
-struct Gift {
+struct Change {
     owner: (u32, u32),
-    given: ChownScope,
+    scope: ChownScope,
     set_id: SetId,
 }
 
 /// Gives `path` and everything below it, or its directories alone, that does not belong to (uid, gid) to it; links are not followed, other file
 /// systems not entered.
-pub(crate) fn all_below(path: &str, owner: (u32, u32), given: ChownScope, set_id: SetId) -> Result<()> {
-    let gift = Gift { owner, given, set_id };
+pub(crate) fn all_below(path: &str, owner: (u32, u32), scope: ChownScope, set_id: SetId) -> Result<()> {
+    let change = Change { owner, scope, set_id };
     let all = || {
         let name = CString::new(path)?;
         let stat = fstatat(AT_FDCWD, &*name, AtFlags::AT_SYMLINK_NOFOLLOW)?;
-        give(AT_FDCWD, &name, &stat, gift)?;
+        change_owner(AT_FDCWD, &name, &stat, change)?;
         if !is_directory(&stat) {
             return Ok(());
         }
-        walk(openat(AT_FDCWD, Path::new(path), DIRECTORY, Mode::empty())?, gift)
+        walk(openat(AT_FDCWD, Path::new(path), DIRECTORY, Mode::empty())?, change)
     };
     let (uid, gid) = owner;
     all().with_context(|| format!("give {path} to {uid}:{gid}"))
@@ -68,9 +68,9 @@ struct Level {
 }
 
 /// One directory is open at a time, so that a tree may be deeper than any path is long or than files may be open.
-fn walk(mut here: OwnedFd, gift: Gift) -> Result<()> {
+fn walk(mut here: OwnedFd, change: Change) -> Result<()> {
     let device = fstat(&here)?.st_dev;
-    let mut levels = vec![Level::give(here.as_fd(), device, gift)?];
+    let mut levels = vec![Level::enter(here.as_fd(), device, change)?];
     while let Some(level) = levels.last_mut() {
         if let Some(name) = level.below.pop() {
             match openat(&here, &*name, DIRECTORY, Mode::empty()) {
@@ -79,7 +79,7 @@ fn walk(mut here: OwnedFd, gift: Gift) -> Result<()> {
                 Err(Errno::ENOENT | Errno::ELOOP | Errno::ENOTDIR) => continue,
                 Err(errno) => return Err(errno).with_context(|| format!("open {}", name.to_string_lossy())),
             }
-            levels.push(Level::give(here.as_fd(), device, gift)?);
+            levels.push(Level::enter(here.as_fd(), device, change)?);
         } else {
             levels.pop();
             let Some(Level { id, .. }) = levels.last() else { break };
@@ -91,8 +91,8 @@ fn walk(mut here: OwnedFd, gift: Gift) -> Result<()> {
 }
 
 impl Level {
-    /// Gives away what lies in a directory.
-    fn give(directory: BorrowedFd<'_>, device: u64, gift: Gift) -> Result<Self> {
+    /// Changes the owners of what lies in a directory.
+    fn enter(directory: BorrowedFd<'_>, device: u64, change: Change) -> Result<Self> {
         let mut level = Self { id: identity(&fstat(directory)?), below: Vec::new() };
         let mut list = Dir::openat(directory, ".", DIRECTORY, Mode::empty()).context("list a directory")?;
         for entry in list.iter() {
@@ -109,7 +109,7 @@ impl Level {
             if is_directory(&stat) && stat.st_dev != device {
                 continue;
             }
-            give(directory, name, &stat, gift)
+            change_owner(directory, name, &stat, change)
                 .with_context(|| format!("give {} away", name.to_string_lossy()))?;
             if is_directory(&stat) {
                 level.below.push(name.to_owned());
@@ -119,16 +119,16 @@ impl Level {
     }
 }
 
-fn give(directory: BorrowedFd<'_>, name: &CStr, stat: &FileStat, gift: Gift) -> Result<()> {
-    let Gift { owner: (uid, gid), given, set_id } = gift;
-    let passed_over = given == ChownScope::Directories && !is_directory(stat);
-    if passed_over || (stat.st_uid, stat.st_gid) == (uid, gid) {
+fn change_owner(directory: BorrowedFd<'_>, name: &CStr, stat: &FileStat, change: Change) -> Result<()> {
+    let Change { owner: (uid, gid), scope, set_id } = change;
+    let is_skipped = scope == ChownScope::Directories && !is_directory(stat);
+    if is_skipped || (stat.st_uid, stat.st_gid) == (uid, gid) {
         return Ok(());
     }
     let owner = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
     match fchownat(directory, name, owner.0, owner.1, AtFlags::AT_SYMLINK_NOFOLLOW) {
         Err(Errno::ENOENT) => return Ok(()),
-        given => given?,
+        changed => changed?,
     }
     let is_file = SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG;
     if set_id == SetId::Kept && is_file && stat.st_mode & SET_ID != 0 {

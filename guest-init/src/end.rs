@@ -13,12 +13,12 @@ use kiln_reads::unescape;
 
 use crate::{
     chown::{self, SetId},
-    environment::Place,
+    environment::Environment,
     log, processes, reap,
 };
 
 /// Ends everything; `result` is how the session ended. In a microVM it does not return.
-pub(crate) fn end(place: Place, result: Result<()>, closing: &[OnExit]) -> ExitCode {
+pub(crate) fn end(environment: Environment, result: Result<()>, on_exit: &[OnExit]) -> ExitCode {
     let code = match &result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -29,21 +29,21 @@ pub(crate) fn end(place: Place, result: Result<()>, closing: &[OnExit]) -> ExitC
     if let Err(error) = processes::kill_all().and_then(|()| reap::wait_for_all()) {
         log::failure(&format!("{error:#}"));
     }
-    let code = match close(closing) {
+    let code = match close(on_exit) {
         Ok(()) => code,
         Err(error) => {
             log::failure(&format!("{error:#}"));
             ExitCode::FAILURE
         }
     };
-    match place {
-        Place::Sandbox => code,
-        Place::Machine => end_machine(code),
+    match environment {
+        Environment::Sandbox => code,
+        Environment::Machine => end_machine(code),
     }
 }
 
-fn close(closing: &[OnExit]) -> Result<()> {
-    closing.iter().try_for_each(|OnExit::Chown { path, uid, gid }| {
+fn close(on_exit: &[OnExit]) -> Result<()> {
+    on_exit.iter().try_for_each(|OnExit::Chown { path, uid, gid }| {
         chown::all_below(path, (*uid, *gid), ChownScope::Everything, SetId::Dropped)
     })
 }

@@ -2,7 +2,7 @@
 
 /// Where the agent runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum Environment {
     /// PID 1 of a microVM: the channel is a virtio-serial port, the end is that of the machine.
     Machine,
     /// The first process of a container or sandbox: the channel is stdin and stdout, the end is an exit.

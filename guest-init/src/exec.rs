@@ -87,7 +87,7 @@ pub(crate) enum Output {
 }
 
 /// What a step's descriptors 0, 1 and 2 are made of.
-struct Ends {
+struct Streams {
     stdin: Stdio,
     stdout: Stdio,
     stderr: Stdio,
@@ -105,47 +105,47 @@ pub(crate) fn launch(step: &Step, capabilities: Capabilities) -> Result<Launched
     fs::metadata(program).with_context(|| format!("program {program}"))?;
 
     let uid = account.uid.as_raw();
-    let Ends { stdin: reads, stdout, stderr, output, input } = ends(stdin, uid)?;
+    let Streams { stdin: reads, stdout, stderr, output, input } = streams(stdin, uid)?;
     let mut command = Command::new(program);
     command.args(arguments).env_clear().envs(env.iter().map(|(name, value)| (name, value)));
     command.current_dir(cwd).stdin(reads).stdout(stdout).stderr(stderr);
-    let sits_at = match stdin {
-        Stdin::Null | Stdin::Pipe => SitsAt::Nothing,
+    let stdin_kind = match stdin {
+        Stdin::Null | Stdin::Pipe => StdinKind::Other,
         Stdin::Terminal(Terminal { term, .. }) => {
             command.env("TERM", term);
-            SitsAt::Terminal
+            StdinKind::Terminal
         }
     };
-    let who = format!("start {program} in {cwd} as uid {uid}");
+    let context = format!("start {program} in {cwd} as uid {uid}");
     // SAFETY: `become_step` makes system calls only; it neither allocates nor takes a lock.
-    unsafe { command.pre_exec(move || become_step(&account, capabilities, sits_at)) };
+    unsafe { command.pre_exec(move || become_step(&account, capabilities, stdin_kind)) };
     // The agent keeps no Child: all children are reaped in one place.
-    let pid = command.spawn().context(who)?.id();
+    let pid = command.spawn().context(context)?.id();
     Ok(Launched { pid, output, input })
 }
 
-fn ends(stdin: &Stdin, uid: u32) -> Result<Ends> {
+fn streams(stdin: &Stdin, uid: u32) -> Result<Streams> {
     if let Stdin::Terminal(wanted) = stdin {
         let terminal::Pair { ours, theirs } = terminal::open(wanted, uid)?;
         let copy = |file: &File| file.try_clone().context("copy a descriptor of the terminal");
         let input = Some(Source::Terminal(copy(&ours)?));
         let (stdin, stdout, stderr) = (copy(&theirs)?.into(), copy(&theirs)?.into(), theirs.into());
-        return Ok(Ends { stdin, stdout, stderr, output: Output::Terminal(ours), input });
+        return Ok(Streams { stdin, stdout, stderr, output: Output::Terminal(ours), input });
     }
     let (stdout, stdout_end) = io::pipe().context("make a pipe for stdout")?;
     let (stderr, stderr_end) = io::pipe().context("make a pipe for stderr")?;
     for pipe in [&stdout_end, &stderr_end] {
-        can_be_opened(pipe)?;
+        allow_opening(pipe)?;
     }
     let (stdin, input) = if *stdin == Stdin::Pipe {
         let (stdin_end, stdin) = io::pipe().context("make a pipe for stdin")?;
-        can_be_opened(&stdin_end)?;
+        allow_opening(&stdin_end)?;
         (stdin_end.into(), Some(Source::Pipe(non_blocking(stdin.into())?)))
     } else {
         (Stdio::null(), None)
     };
     let output = Output::Pipes { stdout: non_blocking(stdout.into())?, stderr: non_blocking(stderr.into())? };
-    Ok(Ends { stdin, stdout: stdout_end.into(), stderr: stderr_end.into(), output, input })
+    Ok(Streams { stdin, stdout: stdout_end.into(), stderr: stderr_end.into(), output, input })
 }
 
 fn check_directory(cwd: &str) -> Result<()> {
@@ -157,8 +157,8 @@ fn check_directory(cwd: &str) -> Result<()> {
 /// Lets every user open a step's pipe or terminal through `/dev/stdin`, `/dev/stdout` and `/dev/stderr`, which lead to
 /// `/proc/self/fd`: there the mode of the inode counts, and a pipe belongs to the agent's user with mode 0600. It is every
 /// user and not the step's alone, since a step may change its user (`su`). The descriptors of another user's process cannot be
-/// reached this way: `/proc/PID/fd` is open to those who may trace it (proc_pid_fd(5)).
-pub(crate) fn can_be_opened(end: &impl AsFd) -> Result<()> {
+/// reached this way: `/proc/PID/fd` is open to processes that may trace it (proc_pid_fd(5)).
+pub(crate) fn allow_opening(end: &impl AsFd) -> Result<()> {
     fchmod(end, Mode::from_bits_truncate(0o666)).context("set the mode of a step's pipe or terminal")
 }
 
@@ -170,15 +170,15 @@ fn non_blocking(pipe: OwnedFd) -> Result<File> {
 
 /// Whether a step's stdin is a terminal.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum SitsAt {
+enum StdinKind {
     Terminal,
-    Nothing,
+    Other,
 }
 
 /// Runs in the child, after std has put its descriptors and directory in place.
-fn become_step(account: &Account, capabilities: Capabilities, sits_at: SitsAt) -> io::Result<()> {
+fn become_step(account: &Account, capabilities: Capabilities, stdin_kind: StdinKind) -> io::Result<()> {
     setsid()?;
-    if sits_at == SitsAt::Terminal {
+    if stdin_kind == StdinKind::Terminal {
         // What Ctrl-C reaches, and what /dev/tty means, in the session that was just made.
         ioctl_tiocsctty(rustix::stdio::stdin())?;
     }

@@ -53,11 +53,11 @@ impl Idmaps {
             self.add((uids.to_vec(), gids.to_vec()), namespace::of_maps(uids, gids)?);
         }
         let known = self.known.iter().find(|((users, groups), _)| users == uids && groups == gids);
-        over_itself(path, &known.context("it was added above")?.1)
+        mount_idmapped(path, &known.context("it was added above")?.1)
     }
 }
 
-fn over_itself(path: &str, map: &File) -> Result<()> {
+fn mount_idmapped(path: &str, map: &File) -> Result<()> {
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
     let tree = open_tree(CWD, path, flags).with_context(|| format!("take a copy of the mount at {path}"))?;
     translate(&tree, map).with_context(|| {

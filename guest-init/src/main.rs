@@ -62,14 +62,14 @@ mod world;
 
 use std::process::ExitCode;
 
-use environment::Place;
+use environment::Environment;
 
 fn main() -> ExitCode {
-    let place = if std::env::args_os().nth(1).is_some_and(|flag| flag == "--stdio") {
-        Place::Sandbox
+    let environment = if std::env::args_os().nth(1).is_some_and(|flag| flag == "--stdio") {
+        Environment::Sandbox
     } else {
-        Place::Machine
+        Environment::Machine
     };
-    let (result, closing) = session::serve(place);
-    end::end(place, result, &closing)
+    let (result, on_exit) = session::serve(environment);
+    end::end(environment, result, &on_exit)
 }

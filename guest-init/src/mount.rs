@@ -39,7 +39,7 @@ pub(crate) fn directory(targets: &Targets, path: &str, mode: u32, (uid, gid): (u
 }
 
 /// A directory where nothing is, and the parents that are missing, all with this mode and owner.
-pub(crate) fn missing(targets: &Targets, path: &str, mode: u32, owner: (u32, u32)) -> Result<()> {
+pub(crate) fn ensure_directory(targets: &Targets, path: &str, mode: u32, owner: (u32, u32)) -> Result<()> {
     let make = |parent: BorrowedFd<'_>, name: &Path| {
         match create_as(parent, name, owner) {
             Err(Errno::EACCES | Errno::EPERM) => {
@@ -105,7 +105,7 @@ pub(crate) fn bind(targets: &Targets, source: &str, target: &str, access: Access
     let context = || format!("bind {source} on {target}");
     let (from, to) =
         (targets.find(source).with_context(context)?, targets.directory(target).with_context(context)?);
-    attach(from.path(), to.path()).with_context(context)?;
+    bind_path(from.path(), to.path()).with_context(context)?;
     match access {
         // A bind takes no flags of its own. What has been mounted is found by another look.
         Access::ReadOnly => {
@@ -116,7 +116,7 @@ pub(crate) fn bind(targets: &Targets, source: &str, target: &str, access: Access
 }
 
 /// A bind mount of what is there on what is there.
-pub(crate) fn attach(source: &str, target: &str) -> Result<()> {
+pub(crate) fn bind_path(source: &str, target: &str) -> Result<()> {
     mount(Some(source), target, None::<&str>, MsFlags::MS_BIND, None::<&str>)
         .with_context(|| format!("bind {source} on {target}"))
 }
@@ -130,7 +130,7 @@ pub(crate) fn read_only(target: &str) -> Result<()> {
 }
 
 /// An empty directory over another one: it can be neither looked into nor renamed nor removed.
-pub(crate) fn cover(path: &str) -> Result<()> {
+pub(crate) fn mask(path: &str) -> Result<()> {
     let flags = MsFlags::MS_RDONLY | MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     mount(Some("tmpfs"), path, Some("tmpfs"), flags, Some("mode=0555,size=4k,nr_inodes=1"))
         .with_context(|| format!("cover {path}"))
@@ -182,7 +182,7 @@ mod tests {
         fs::set_permissions(root.path().join("a"), Permissions::from_mode(0o700)).expect("set");
 
         let path = root.path().join("a/b/c");
-        missing(&Targets::new(&[]), &path.to_string_lossy(), 0o750, (uid, gid)).expect("made");
+        ensure_directory(&Targets::new(&[]), &path.to_string_lossy(), 0o750, (uid, gid)).expect("made");
 
         assert_eq!([mode("a"), mode("a/b"), mode("a/b/c")], [0o700, 0o750, 0o750]);
     }

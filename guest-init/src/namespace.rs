@@ -1,10 +1,10 @@
 //! The user namespace of steps: made when the mounts of a world stand, entered by the agent when all of it does.
 //!
 //! ```text
-//! as the agent was started (root of the machine, or of a user's namespace): act_as, Prepared::new, mounts
+//! as the agent was started (root of the machine, or of a user's namespace): create_files_as, Prepared::new, mounts
 //!   -> Prepared::join: the agent is in the mounts and the network of steps, with its old rights
 //! files, limits, loopback, fanotify
-//!   -> Entrance::enter: the agent, and every step after it, is root of the new namespace and of nothing else
+//!   -> Entry::enter: the agent, and every step after it, is root of the new namespace and of nothing else
 //! ```
 //!
 //! A mount that was made before is locked in the new mount namespace (mount_namespaces(7)): it can be neither unmounted nor
@@ -35,7 +35,7 @@ use nix::{
 use crate::{capability, processes};
 
 /// Has what the agent makes from now on belong to `first`, root of the namespace to come, without giving up a capability.
-pub(crate) fn act_as(first: u32) -> Result<()> {
+pub(crate) fn create_files_as(first: u32) -> Result<()> {
     if first == 0 {
         return Ok(());
     }
@@ -65,7 +65,7 @@ impl Prepared {
     }
 
     /// Has the namespaces of mounts and network made in it, and joins them: all that is mounted is in the new one, and locked there.
-    pub(crate) fn join(self) -> Result<Entrance> {
+    pub(crate) fn join(self) -> Result<Entry> {
         let Self { mut holder, user, maps: _, network } = self;
         let more = match network {
             NetworkNamespace::Kept => CloneFlags::CLONE_NEWNS,
@@ -78,16 +78,16 @@ impl Prepared {
                 .context("join the network namespace of steps")?;
         }
         holder.end()?;
-        Ok(Entrance { user })
+        Ok(Entry { user })
     }
 }
 
 /// The way into the user namespace, in whose mounts and network the agent is.
-pub(crate) struct Entrance {
+pub(crate) struct Entry {
     user: File,
 }
 
-impl Entrance {
+impl Entry {
     /// Becomes root of the user namespace, for good.
     pub(crate) fn enter(self) -> Result<()> {
         let signal = get_pdeathsig().context("ask what the end of the parent sends")?;
@@ -136,28 +136,29 @@ pub(crate) fn of_maps(uids: &[IdRange], gids: &[IdRange]) -> Result<File> {
 /// A child that has namespaces until they are open. It ends with the pipe to it.
 struct Holder {
     pid: Pid,
-    says: PipeReader,
-    is_told: PipeWriter,
+    replies: PipeReader,
+    requests: PipeWriter,
 }
 
 impl Holder {
     /// One in a new user namespace.
     fn start(uids: &[IdRange], gids: &[IdRange]) -> Result<Self> {
-        let (says, mut tells) = pipe().context("make a pipe")?;
-        let (mut hears, is_told) = pipe().context("make a pipe")?;
+        let (replies, mut reply_to) = pipe().context("make a pipe")?;
+        let (mut requests_from, requests) = pipe().context("make a pipe")?;
         // SAFETY: the agent has one thread; the child makes system calls on what it has, and ends by _exit.
         let pid = match unsafe { fork() }.context("fork")? {
             ForkResult::Child => {
-                drop((says, is_told));
-                let code =
-                    hold(&mut tells, &mut hears).err().map_or(0, |error| error.raw_os_error().unwrap_or(1));
+                drop((replies, requests));
+                let code = serve(&mut reply_to, &mut requests_from)
+                    .err()
+                    .map_or(0, |error| error.raw_os_error().unwrap_or(1));
                 // SAFETY: ends the child without running anything of the agent's.
                 unsafe { libc::_exit(code) }
             }
             ForkResult::Parent { child } => child,
         };
-        let mut holder = Self { pid, says, is_told };
-        holder.hear().context("make a user namespace")?;
+        let mut holder = Self { pid, replies, requests };
+        holder.wait_for_reply().context("make a user namespace")?;
         holder.map("uid_map", uids).context("map users")?;
         holder.map("gid_map", gids).context("map groups")?;
         Ok(holder)
@@ -174,13 +175,13 @@ impl Holder {
 
     /// Has it make these namespaces, too.
     fn unshare(&mut self, more: CloneFlags) -> Result<()> {
-        self.is_told.write_all(&more.bits().to_ne_bytes()).context("tell a process what to do")?;
-        self.hear().with_context(|| format!("make namespaces ({more:?})"))
+        self.requests.write_all(&more.bits().to_ne_bytes()).context("tell a process what to do")?;
+        self.wait_for_reply().with_context(|| format!("make namespaces ({more:?})"))
     }
 
     /// Waits until it has done what it was told; one that could not has ended with the error.
-    fn hear(&mut self) -> Result<()> {
-        if self.says.read_exact(&mut [0]).is_ok() {
+    fn wait_for_reply(&mut self) -> Result<()> {
+        if self.replies.read_exact(&mut [0]).is_ok() {
             return Ok(());
         }
         match waitpid(self.pid, None).context("wait for a process")? {
@@ -190,20 +191,20 @@ impl Holder {
     }
 
     fn end(self) -> Result<()> {
-        let Self { pid, says: _, is_told } = self;
-        drop(is_told);
+        let Self { pid, replies: _, requests } = self;
+        drop(requests);
         waitpid(pid, None).context("wait for a process").map(drop)
     }
 }
 
 /// In the child: makes a user namespace, then whatever else is asked for, until nobody is there to ask.
-fn hold(tells: &mut PipeWriter, hears: &mut PipeReader) -> std::io::Result<()> {
+fn serve(replies: &mut PipeWriter, requests: &mut PipeReader) -> std::io::Result<()> {
     unshare(CloneFlags::CLONE_NEWUSER)?;
-    tells.write_all(&[0])?;
+    replies.write_all(&[0])?;
     let mut more = [0; size_of::<libc::c_int>()];
-    while hears.read_exact(&mut more).is_ok() {
+    while requests.read_exact(&mut more).is_ok() {
         unshare(CloneFlags::from_bits_retain(libc::c_int::from_ne_bytes(more)))?;
-        tells.write_all(&[0])?;
+        replies.write_all(&[0])?;
     }
     Ok(())
 }

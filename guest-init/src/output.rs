@@ -18,22 +18,22 @@ use crate::{exec::Output, port::Port, terminal};
 
 /// More than a terminal can hold (64 KiB on their way and a page to be read): what a step that has ended wrote there is
 /// less. Asking it, as one asks a pipe, would not do: what is on its way is not counted.
-const TERMINAL_HOLDS: usize = 128 * 1024;
+const TERMINAL_CAPACITY: usize = 128 * 1024;
 
 /// All pipes and terminals that are open.
 #[derive(Default)]
 pub(crate) struct OutputPipes {
-    taps: Vec<Tap>,
+    pipes: Vec<OutputPipe>,
 }
 
 /// The reading end of one pipe, or our end of a terminal.
-struct Tap {
+struct OutputPipe {
     step: u32,
     stream: Stream,
     kind: Kind,
-    pipe: File,
+    file: File,
     /// What was in the pipe when the step's first process ended and has not been read yet: the step wrote it.
-    owed: usize,
+    pending: usize,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -45,7 +45,8 @@ enum Kind {
 impl OutputPipes {
     /// Begins to forward a step's streams.
     pub(crate) fn add(&mut self, step: u32, output: Output) {
-        let mut add = |stream, kind, pipe| self.taps.push(Tap { step, stream, kind, pipe, owed: 0 });
+        let mut add =
+            |stream, kind, file| self.pipes.push(OutputPipe { step, stream, kind, file, pending: 0 });
         match output {
             Output::Pipes { stdout, stderr } => {
                 add(Stream::Stdout, Kind::Pipe, stdout);
@@ -56,41 +57,41 @@ impl OutputPipes {
     }
 
     /// What to wait for.
-    pub(crate) fn pipes(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        self.taps.iter().map(|tap| tap.pipe.as_fd())
+    pub(crate) fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.pipes.iter().map(|pipe| pipe.file.as_fd())
     }
 
     /// Marks what a step's pipes hold now as written by the step, which has just ended.
     ///
     /// Reading until the pipe is empty would not do: background processes may fill it for ever.
-    pub(crate) fn owe(&mut self, step: u32) -> Result<()> {
-        for tap in self.taps.iter_mut().filter(|tap| tap.step == step) {
-            if tap.kind == Kind::Terminal {
-                tap.owed = TERMINAL_HOLDS;
+    pub(crate) fn mark_pending(&mut self, step: u32) -> Result<()> {
+        for pipe in self.pipes.iter_mut().filter(|pipe| pipe.step == step) {
+            if pipe.kind == Kind::Terminal {
+                pipe.pending = TERMINAL_CAPACITY;
                 continue;
             }
-            let held = ioctl_fionread(&tap.pipe).context("ask a step's pipe what it holds")?;
-            tap.owed = usize::try_from(held).unwrap_or(usize::MAX);
+            let held = ioctl_fionread(&pipe.file).context("ask a step's pipe what it holds")?;
+            pipe.pending = usize::try_from(held).unwrap_or(usize::MAX);
         }
         Ok(())
     }
 
     /// Whether something that the step wrote has not been forwarded yet.
-    pub(crate) fn owes(&self, step: u32) -> bool {
-        self.taps.iter().any(|tap| tap.step == step && tap.owed > 0)
+    pub(crate) fn has_pending(&self, step: u32) -> bool {
+        self.pipes.iter().any(|pipe| pipe.step == step && pipe.pending > 0)
     }
 
     /// Forwards one piece of each pipe, as far as the port has room; forgets pipes that nothing writes to any more.
     pub(crate) fn forward(&mut self, port: &mut Port) -> Result<()> {
         let mut index = 0;
-        while index < self.taps.len() && port.has_room() {
-            match self.taps[index].forward(port)? {
+        while index < self.pipes.len() && port.has_room() {
+            match self.pipes[index].forward(port)? {
                 Writers::Some => index += 1,
-                Writers::None => drop(self.taps.remove(index)),
+                Writers::None => drop(self.pipes.remove(index)),
             }
         }
         // Who was served last is first next time: a pipe that is always full cannot starve the others.
-        self.taps.rotate_left(index);
+        self.pipes.rotate_left(index);
         Ok(())
     }
 }
@@ -102,22 +103,22 @@ enum Writers {
     None,
 }
 
-impl Tap {
+impl OutputPipe {
     fn forward(&mut self, port: &mut Port) -> Result<Writers> {
         let mut bytes = vec![0; MAX_DATA];
-        match self.pipe.read(&mut bytes) {
+        match self.file.read(&mut bytes) {
             Ok(0) => Ok(Writers::None),
             Ok(count) => {
                 bytes.truncate(count);
-                let all_is_read = self.kind == Kind::Terminal && self.owed > 0 && self.owed <= count;
-                self.owed = self.owed.saturating_sub(count);
+                let all_is_read = self.kind == Kind::Terminal && self.pending > 0 && self.pending <= count;
+                self.pending = self.pending.saturating_sub(count);
                 port.send(&FromGuest::Output { step: self.step, stream: self.stream, bytes })?;
                 Ok(if all_is_read { Writers::None } else { Writers::Some })
             }
             // A hung-up terminal that holds nothing more has given all; so has one that nobody has open.
             Err(error)
                 if self.kind == Kind::Terminal
-                    && (self.owed > 0 && error.kind() == ErrorKind::WouldBlock
+                    && (self.pending > 0 && error.kind() == ErrorKind::WouldBlock
                         || terminal::is_closed(&error)) =>
             {
                 Ok(Writers::None)

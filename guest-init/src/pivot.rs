@@ -9,13 +9,13 @@ use nix::{
 };
 
 use crate::{
-    mount::{attach, cover, read_only},
-    root::furnish,
+    mount::{bind_path, mask, read_only},
+    root::mount_volatile,
     targets,
 };
 
 /// What the agent cannot mount by itself where it is root only in its user namespace.
-const TAKEN_ALONG: [&str; 3] = ["proc", "sys", "dev"];
+const MOVED: [&str; 3] = ["proc", "sys", "dev"];
 
 /// Devices that the sandbox's maker has bound from the host, a mount each. A read-only mount lets them be written to, but not be given another
 /// mode, owner or time.
@@ -45,7 +45,7 @@ const MASKED: [&str; 15] = [
 
 /// Takes /proc, /sys and /dev along to `path` and makes that the root; `owner` is root's inside.
 pub(crate) fn enter(path: &str, owner: (u32, u32)) -> Result<()> {
-    for name in TAKEN_ALONG {
+    for name in MOVED {
         // A link would lead past what is masked below.
         let (from, to) = (Path::new("/").join(name), targets::real_directory(Path::new(path), name)?);
         mount(Some(&from), &to, None::<&str>, MsFlags::MS_MOVE, None::<&str>)
@@ -56,7 +56,7 @@ pub(crate) fn enter(path: &str, owner: (u32, u32)) -> Result<()> {
     let devices = root.join("dev");
     chown(&devices, Some(owner.0), Some(owner.1))
         .with_context(|| format!("give {} away", devices.display()))?;
-    furnish(root)?;
+    mount_volatile(root)?;
     set_current_dir(path).with_context(|| format!("enter {path}"))?;
     // The old root is stacked on the new one, and taken off it: no directory is needed for it (pivot_root(2)).
     pivot_root(".", ".").context("change the root")?;
@@ -68,7 +68,7 @@ pub(crate) fn enter(path: &str, owner: (u32, u32)) -> Result<()> {
 fn protect(root: &Path) -> Result<()> {
     for path in READ_ONLY.map(|name| root.join(name)).iter().filter(|path| path.exists()) {
         let path = path.to_string_lossy();
-        attach(&path, &path)?;
+        bind_path(&path, &path)?;
         read_only(&path)?;
     }
     for path in DEVICES.map(|name| root.join(name)).iter().filter(|path| path.exists()) {
@@ -80,11 +80,11 @@ fn protect(root: &Path) -> Result<()> {
             // What cannot be listed by the agent shows nothing to steps, either.
             Ok(there) if there.is_dir() => {
                 if fs::read_dir(&path).is_ok_and(|mut entries| entries.next().is_some()) {
-                    cover(&path.to_string_lossy())?;
+                    mask(&path.to_string_lossy())?;
                 }
             }
             // As read-only as what is bound.
-            Ok(_) => attach(&nothing.to_string_lossy(), &path.to_string_lossy())?,
+            Ok(_) => bind_path(&nothing.to_string_lossy(), &path.to_string_lossy())?,
             Err(_) => {}
         }
     }

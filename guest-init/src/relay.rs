@@ -18,15 +18,15 @@ use crate::port::Port;
 /// All ports and connections.
 #[derive(Default)]
 pub(crate) struct Relay {
-    doors: Vec<Door>,
+    listeners: Vec<Listener>,
     connections: Vec<Connection>,
     next: u32,
 }
 
 /// A port that is listened on.
-struct Door {
+struct Listener {
     port: u16,
-    listener: TcpListener,
+    socket: TcpListener,
 }
 
 /// A connection that a process has made.
@@ -38,14 +38,14 @@ struct Connection {
     /// How many bytes more the host takes.
     credit: usize,
     /// What the process sends.
-    inward: Way,
+    from_process: Half,
     /// What it is sent.
-    outward: Way,
+    to_process: Half,
 }
 
 /// One direction of a connection.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Way {
+enum Half {
     Open,
     /// No more will come, but not all that came has been handed on.
     Ending,
@@ -61,9 +61,9 @@ impl Relay {
             let usual = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).with_context(context)?;
             // Not every kernel has IPv6, nor every container; whoever is refused there tries the other address.
             let other = TcpListener::bind((Ipv6Addr::LOCALHOST, port)).ok();
-            for listener in [usual].into_iter().chain(other) {
-                listener.set_nonblocking(true).with_context(context)?;
-                self.doors.push(Door { port, listener });
+            for socket in [usual].into_iter().chain(other) {
+                socket.set_nonblocking(true).with_context(context)?;
+                self.listeners.push(Listener { port, socket });
             }
         }
         Ok(())
@@ -74,7 +74,7 @@ impl Relay {
         let Some(at) = self.connections.iter().position(|open| open.id == connection) else { return Ok(()) };
         let open = &mut self.connections[at];
         match piece {
-            Chunk::Bytes(bytes) if bytes.is_empty() => open.outward = Way::Ending,
+            Chunk::Bytes(bytes) if bytes.is_empty() => open.to_process = Half::Ending,
             Chunk::Bytes(bytes) => {
                 ensure!(open.queue.len() + bytes.len() <= RELAY_WINDOW, "more came than a window takes");
                 open.queue.extend(bytes);
@@ -89,9 +89,9 @@ impl Relay {
     /// and again.
     pub(crate) fn waits_for(&self) -> impl Iterator<Item = PollFd<'_>> {
         let room = self.connections.len() < RELAYED;
-        let doors = self.doors.iter().filter(move |_| room);
-        let doors = doors.map(|door| PollFd::new(door.listener.as_fd(), PollFlags::POLLIN));
-        doors.chain(self.connections.iter().filter_map(|open| {
+        let listeners = self.listeners.iter().filter(move |_| room);
+        let listeners = listeners.map(|listener| PollFd::new(listener.socket.as_fd(), PollFlags::POLLIN));
+        listeners.chain(self.connections.iter().filter_map(|open| {
             let events = open.events();
             let fd: BorrowedFd<'_> = open.stream.as_fd();
             (!events.is_empty()).then(|| PollFd::new(fd, events))
@@ -110,7 +110,7 @@ impl Relay {
                 Ok(()) if open.is_over() => {}
                 Ok(()) => kept.push(open),
                 // Whoever was connected has gone, or the kernel will not have it: the host need not know why.
-                Err(_) => port.send(&passage(open.id, Chunk::Broken))?,
+                Err(_) => port.send(&forward_data(open.id, Chunk::Broken))?,
             }
         }
         self.connections = kept;
@@ -118,21 +118,21 @@ impl Relay {
     }
 
     fn accept(&mut self, port: &mut Port) -> Result<()> {
-        for door in &self.doors {
+        for listener in &self.listeners {
             while self.connections.len() < RELAYED {
                 // What went wrong with one that wanted to connect is its own affair.
-                let Ok((stream, _)) = door.listener.accept() else { break };
+                let Ok((stream, _)) = listener.socket.accept() else { break };
                 stream.set_nonblocking(true).context("make a connection non-blocking")?;
                 let id = self.next;
                 self.next = self.next.wrapping_add(1);
-                port.send(&FromGuest::Connected { connection: id, port: door.port })?;
+                port.send(&FromGuest::Connected { connection: id, port: listener.port })?;
                 self.connections.push(Connection {
                     id,
                     stream,
                     queue: VecDeque::new(),
                     credit: RELAY_WINDOW,
-                    inward: Way::Open,
-                    outward: Way::Open,
+                    from_process: Half::Open,
+                    to_process: Half::Open,
                 });
             }
         }
@@ -140,20 +140,20 @@ impl Relay {
     }
 }
 
-fn passage(connection: u32, piece: Chunk) -> FromGuest {
+fn forward_data(connection: u32, piece: Chunk) -> FromGuest {
     FromGuest::ForwardData(ForwardData { connection, piece })
 }
 
 impl Connection {
     fn events(&self) -> PollFlags {
         let mut events = PollFlags::empty();
-        events.set(PollFlags::POLLIN, self.inward == Way::Open && self.credit > 0);
+        events.set(PollFlags::POLLIN, self.from_process == Half::Open && self.credit > 0);
         events.set(PollFlags::POLLOUT, !self.queue.is_empty());
         events
     }
 
     fn is_over(&self) -> bool {
-        (self.inward, self.outward) == (Way::Ended, Way::Ended)
+        (self.from_process, self.to_process) == (Half::Ended, Half::Ended)
     }
 
     /// The outer error is the channel's, the inner one the connection's.
@@ -161,12 +161,12 @@ impl Connection {
         match self.write() {
             Ok(0) => {}
             // No more than a window, which fits.
-            Ok(count) => port.send(&passage(self.id, Chunk::Taken(count as u32)))?,
+            Ok(count) => port.send(&forward_data(self.id, Chunk::Taken(count as u32)))?,
             Err(error) => return Ok(Err(error)),
         }
         match self.read() {
             Ok(None) => Ok(Ok(())),
-            Ok(Some(bytes)) => port.send(&passage(self.id, Chunk::Bytes(bytes))).map(Ok),
+            Ok(Some(bytes)) => port.send(&forward_data(self.id, Chunk::Bytes(bytes))).map(Ok),
             Err(error) => Ok(Err(error)),
         }
     }
@@ -182,16 +182,16 @@ impl Connection {
                 Err(error) => return Err(error),
             }
         }
-        if self.queue.is_empty() && self.outward == Way::Ending {
+        if self.queue.is_empty() && self.to_process == Half::Ending {
             self.stream.shutdown(Shutdown::Write)?;
-            self.outward = Way::Ended;
+            self.to_process = Half::Ended;
         }
         Ok(before - self.queue.len())
     }
 
     /// Reads a piece, as far as the host takes it; an empty one is the end.
     fn read(&mut self) -> io::Result<Option<Vec<u8>>> {
-        if self.inward != Way::Open || self.credit == 0 {
+        if self.from_process != Half::Open || self.credit == 0 {
             return Ok(None);
         }
         let mut bytes = vec![0; self.credit.min(MAX_DATA)];
@@ -200,7 +200,7 @@ impl Connection {
                 bytes.truncate(count);
                 self.credit -= count;
                 if count == 0 {
-                    self.inward = Way::Ended;
+                    self.from_process = Half::Ended;
                 }
                 Ok(Some(bytes))
             }

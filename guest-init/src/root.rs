@@ -67,7 +67,7 @@ const EARLY: [&str; 3] = ["/sys", "/proc", "/dev"];
 /// Mounts the base below `path` and makes it `/`; the initramfs is emptied.
 pub(crate) fn enter(path: &str) -> Result<()> {
     mount_all(Path::new(path), &BASE)?;
-    furnish(Path::new(path))?;
+    mount_volatile(Path::new(path))?;
     for early in EARLY {
         umount2(early, MntFlags::MNT_DETACH).with_context(|| format!("detach {early} of the initramfs"))?;
     }
@@ -91,7 +91,7 @@ fn mount_all(root: &Path, list: &[Base]) -> Result<()> {
 }
 
 /// What a root with /proc, /sys and /dev lacks.
-pub(crate) fn furnish(root: &Path) -> Result<()> {
+pub(crate) fn mount_volatile(root: &Path) -> Result<()> {
     mount_all(root, &MEMORY)?;
     for (path, target) in LINKS {
         symlink(&root.join(path).to_string_lossy(), target)?;

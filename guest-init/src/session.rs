@@ -21,7 +21,7 @@ use nix::{
 
 use crate::{
     boot,
-    environment::Place,
+    environment::Environment,
     exec,
     gauges::Gauges,
     log,
@@ -30,54 +30,54 @@ use crate::{
     processes,
     relay::Relay,
     stdio,
-    task::Work,
+    task::Task,
     upper::Uppers,
     world,
 };
 
 /// The longest sentence of [`FromGuest::Failed`], in characters: it must fit a frame whatever paths it quotes.
-const SENTENCE: usize = 8 * 1024;
+const MAX_SENTENCE_CHARS: usize = 8 * 1024;
 
 /// Signals that ask the agent to end in order.
-const ENDING: [Signal; 3] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP];
+const TERMINATION_SIGNALS: [Signal; 3] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP];
 
 /// Holds the whole conversation; an error has been sent to the host, if it could be. Besides how it ended it gives what
 /// the world wants done at its end.
-pub(crate) fn serve(place: Place) -> (Result<()>, Vec<OnExit>) {
+pub(crate) fn serve(environment: Environment) -> (Result<()>, Vec<OnExit>) {
     log::keep_panics();
-    let (mut port, mut closing) = (None, Vec::new());
-    let held = catch_unwind(AssertUnwindSafe(|| converse(place, &mut port, &mut closing)));
-    let result = held.unwrap_or_else(|_| Err(anyhow!(log::panicked())));
-    let told = match (&result, &mut port) {
-        (Err(error), Some(port)) => tell(port, error),
+    let (mut port, mut on_exit) = (None, Vec::new());
+    let caught = catch_unwind(AssertUnwindSafe(|| run(environment, &mut port, &mut on_exit)));
+    let result = caught.unwrap_or_else(|_| Err(anyhow!(log::panicked())));
+    let reported = match (&result, &mut port) {
+        (Err(error), Some(port)) => report(port, error),
         _ => Ok(()),
     };
-    (result.and(told), closing)
+    (result.and(reported), on_exit)
 }
 
-fn tell(port: &mut Port, error: &anyhow::Error) -> Result<()> {
-    let why = format!("{error:#}").chars().take(SENTENCE).collect();
+fn report(port: &mut Port, error: &anyhow::Error) -> Result<()> {
+    let why = format!("{error:#}").chars().take(MAX_SENTENCE_CHARS).collect();
     port.send(&FromGuest::Failed { why })?;
     port.flush()
 }
 
-fn converse(place: Place, port: &mut Option<Port>, closing: &mut Vec<OnExit>) -> Result<()> {
+fn run(environment: Environment, port: &mut Option<Port>, on_exit: &mut Vec<OnExit>) -> Result<()> {
     processes::shield()?;
-    let port = port.insert(match place {
-        Place::Machine => boot::open()?,
-        Place::Sandbox => stdio::open()?,
+    let port = port.insert(match environment {
+        Environment::Machine => boot::open()?,
+        Environment::Sandbox => stdio::open()?,
     });
     processes::adopt_orphans()?;
     let mut signals = SigSet::empty();
-    ENDING.iter().chain(&[Signal::SIGCHLD]).for_each(|signal| signals.add(*signal));
+    TERMINATION_SIGNALS.iter().chain(&[Signal::SIGCHLD]).for_each(|signal| signals.add(*signal));
     signals.thread_block().context("block signals")?;
     let signals = SignalFd::with_flags(&signals, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)
         .context("make a descriptor for signals")?;
-    match prepare(port, closing)? {
+    match prepare(port, on_exit)? {
         Some(Prepared { capabilities, uppers, reads, gauges }) => {
-            let (taps, relay) = (OutputPipes::default(), Relay::default());
-            let work = Work::None;
-            Session { port, signals, capabilities, uppers, reads, gauges, taps, relay, work }.run()
+            let (output, relay) = (OutputPipes::default(), Relay::default());
+            let task = Task::Idle;
+            Session { port, signals, capabilities, uppers, reads, gauges, output, relay, task }.run()
         }
         None => Ok(()),
     }
@@ -92,13 +92,13 @@ struct Prepared {
 }
 
 /// Waits for `Prepare` and does it; nothing when the host ends it all.
-fn prepare(port: &mut Port, closing: &mut Vec<OnExit>) -> Result<Option<Prepared>> {
+fn prepare(port: &mut Port, on_exit: &mut Vec<OnExit>) -> Result<Option<Prepared>> {
     loop {
         match port.request()? {
             Some(ToGuest::Prepare(world)) => {
                 let capabilities = exec::Capabilities::new(world.capabilities.as_deref());
-                let world::Made { phases, uppers, reads, gauges } = world::make(&world)?;
-                *closing = world.on_exit;
+                let world::PreparedGuest { phases, uppers, reads, gauges } = world::prepare(&world)?;
+                *on_exit = world.on_exit;
                 port.send(&FromGuest::Ready { phases })?;
                 return Ok(Some(Prepared { capabilities, uppers, reads, gauges }));
             }
@@ -138,14 +138,14 @@ struct Session<'p> {
     uppers: Uppers,
     reads: Reader,
     gauges: Gauges,
-    taps: OutputPipes,
+    output: OutputPipes,
     relay: Relay,
-    work: Work,
+    task: Task,
 }
 
 /// Whether the conversation goes on.
 #[derive(PartialEq, Eq)]
 enum Flow {
-    GoesOn,
-    Ends,
+    Continue,
+    End,
 }

@@ -7,18 +7,18 @@ use kiln_protocol::{ExitStatus, MemoryEvents, TextFile};
 use crate::{export::Export, input::Input};
 
 /// What the host waits for.
-pub(crate) enum Work {
-    None,
+pub(crate) enum Task {
+    Idle,
     Step(Running),
     /// The end of everything that steps have left running; then what was written to the overlay on this target is sent.
-    Draining(String, Sent),
+    Draining(String, ExportDetail),
     Export(Box<Export>),
 }
 
 /// What of what was written is sent.
 #[derive(Clone, Copy)]
-pub(crate) enum Sent {
-    Everything,
+pub(crate) enum ExportDetail {
+    Content,
     Names,
 }
 

@@ -38,7 +38,7 @@ pub(crate) fn open(terminal: &Terminal, uid: u32) -> Result<Pair> {
     modes.input_flags |= InputFlags::IUTF8;
     tcsetattr(&slave, SetArg::TCSANOW, &modes).context("set the terminal's modes")?;
     fchown(&slave, Some(uid), None).with_context(|| format!("give the terminal to uid {uid}"))?;
-    exec::can_be_opened(&slave)?;
+    exec::allow_opening(&slave)?;
     fcntl(&ours, FcntlArg::F_SETFL(OFlag::O_RDWR | OFlag::O_NONBLOCK))
         .context("make the terminal non-blocking")?;
     Ok(Pair { ours, theirs: slave.into() })

@@ -37,7 +37,7 @@ fn hide(directory: &Path, like: &Path, path: &Path) -> Result<()> {
         let made = directory.join(parent);
         if !made.exists() {
             fs::create_dir(&made).with_context(|| format!("make {}", made.display()))?;
-            resemble(&made, &fs::symlink_metadata(like.join(parent)).context("look at the tree")?)?;
+            copy_metadata(&made, &fs::symlink_metadata(like.join(parent)).context("look at the tree")?)?;
         }
     }
     // Its mode does not show.
@@ -45,7 +45,7 @@ fn hide(directory: &Path, like: &Path, path: &Path) -> Result<()> {
 }
 
 /// A merged directory shows what its topmost layer says of it.
-fn resemble(made: &Path, like: &Metadata) -> Result<()> {
+fn copy_metadata(made: &Path, like: &Metadata) -> Result<()> {
     let context = || format!("set the owner, mode and times of {}", made.display());
     chown(made, Some(like.uid()), Some(like.gid())).with_context(context)?;
     fs::set_permissions(made, Permissions::from_mode(like.mode() & 0o7777)).with_context(context)?;

@@ -21,7 +21,7 @@ use crate::{
     identity,
     idmap::Idmaps,
     keyring, limit, modules, mount,
-    namespace::{self, Entrance, Prepared},
+    namespace::{self, Entry, Prepared},
     network, overlay, path_change, pivot, root, scope, seccomp,
     targets::Targets,
     upper::Uppers,
@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// A world that stands.
-pub(crate) struct Made {
+pub(crate) struct PreparedGuest {
     /// What took how many microseconds.
     pub(crate) phases: Vec<(String, u64)>,
     /// Where its overlays are written to.
@@ -41,7 +41,7 @@ pub(crate) struct Made {
 }
 
 /// Makes everything, in the order of the fields.
-pub(crate) fn make(world: &GuestConfig) -> Result<Made> {
+pub(crate) fn prepare(world: &GuestConfig) -> Result<PreparedGuest> {
     let GuestConfig {
         clock_ns,
         entropy,
@@ -73,14 +73,14 @@ pub(crate) fn make(world: &GuestConfig) -> Result<Made> {
     modules::load(modules)?;
     phases.end("modules");
     let first = user_namespace.as_ref().map_or(0, |namespace| namespace.first);
-    namespace::act_as(first)?;
+    namespace::create_files_as(first)?;
     let prepared = user_namespace.as_ref().map(Prepared::new).transpose()?;
     let (uppers, targets) = (Uppers::default(), Targets::new(mounts));
-    let mut making = Making { first, uppers, targets, idmaps: idmaps(prepared.as_ref())? };
-    mounts.iter().try_for_each(|mount| making.make(mount))?;
-    let uppers = making.uppers;
+    let mut mounter = Mounter { first, uppers, targets, idmaps: idmaps(prepared.as_ref())? };
+    mounts.iter().try_for_each(|mount| mounter.make(mount))?;
+    let uppers = mounter.uppers;
     phases.end("mounts");
-    let entrance = prepared.map(Prepared::join).transpose()?;
+    let entry = prepared.map(Prepared::join).transpose()?;
     phases.end("namespaces");
     if let Some(name) = hostname {
         sethostname(name).with_context(|| format!("set the hostname to {name}"))?;
@@ -93,21 +93,17 @@ pub(crate) fn make(world: &GuestConfig) -> Result<Made> {
     limits.iter().try_for_each(limit::set)?;
     // Last: what the agent has made is no step's.
     let reads =
-        track_reads.as_deref().map_or(Reader::Unasked, |directory| Reader::of(own(directory, &uppers)));
+        track_reads.as_deref().map_or(Reader::Unasked, |directory| Reader::of(tracked(directory, &uppers)));
     phases.end("reads");
     let gauges = Gauges::open(world);
-    confine(entrance, user_namespace.as_ref(), filters)?;
+    confine(entry, user_namespace.as_ref(), filters)?;
     phases.end("confinement");
-    Ok(Made { phases: phases.done, uppers, reads, gauges })
+    Ok(PreparedGuest { phases: phases.done, uppers, reads, gauges })
 }
 
-/// Gives up, for the agent and all that it starts, what only the making of a world takes.
-fn confine(
-    entrance: Option<Entrance>,
-    namespace: Option<&UserNamespace>,
-    filters: &[SeccompFilter],
-) -> Result<()> {
-    entrance.map_or(Ok(()), Entrance::enter)?;
+/// Gives up, for the agent and all that it starts, what only the mounter of a world takes.
+fn confine(entry: Option<Entry>, namespace: Option<&UserNamespace>, filters: &[SeccompFilter]) -> Result<()> {
+    entry.map_or(Ok(()), Entry::enter)?;
     keyring::join_new()?;
     if namespace.is_some_and(|namespace| namespace.network == NetworkNamespace::Kept) {
         scope::keep_abstract_sockets()?;
@@ -125,7 +121,7 @@ fn idmaps(prepared: Option<&Prepared>) -> Result<Idmaps> {
 }
 
 /// A directory of this world.
-fn own(directory: &str, uppers: &Uppers) -> Result<Directory> {
+fn tracked(directory: &str, uppers: &Uppers) -> Result<Directory> {
     let mounts = fs::read_to_string("/proc/self/mountinfo").context("read /proc/self/mountinfo")?;
     let root = File::open("/").context("open /")?;
     let directory = Directory::of(root.as_fd(), Path::new(directory), &mounts)?;
@@ -147,7 +143,7 @@ impl Phases {
 }
 
 /// Mounts on their way.
-struct Making {
+struct Mounter {
     /// Root of the namespace in which owners are ids, as the agent sees it.
     first: u32,
     uppers: Uppers,
@@ -155,14 +151,14 @@ struct Making {
     idmaps: Idmaps,
 }
 
-impl Making {
+impl Mounter {
     fn make(&mut self, mount: &Mount) -> Result<()> {
         match mount {
             Mount::Directory { path, mode, uid, gid } => {
                 mount::directory(&self.targets, path, *mode, self.owner(*uid, *gid)?)
             }
             Mount::EnsureDir { path, mode, uid, gid } => {
-                mount::missing(&self.targets, path, *mode, self.owner(*uid, *gid)?)
+                mount::ensure_directory(&self.targets, path, *mode, self.owner(*uid, *gid)?)
             }
             Mount::Filesystem { source, target, fstype, options, access } => {
                 let on = self.targets.directory(target)?;
@@ -179,7 +175,7 @@ impl Making {
             }
             Mount::Idmap { path, uids, gids } => self.idmaps.mount(path, uids, gids),
             Mount::MaskPath { path } => match self.targets.existing_directory(path) {
-                Some(directory) => mount::cover(directory.path()),
+                Some(directory) => mount::mask(directory.path()),
                 None => Ok(()),
             },
             Mount::Bind { source, target, access } => {

@@ -8,12 +8,12 @@ use anyhow::{Context, Result};
 use kiln_protocol::{Exhausted, ExitStatus, FromGuest};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::{ENDING, Flow, Session};
+use super::{Flow, Session, TERMINATION_SIGNALS};
 use crate::{
     file,
     port::Peer,
     reap::{self, Reaped},
-    task::{Phase, Running, Sent, Work},
+    task::{ExportDetail, Phase, Running, Task},
 };
 
 impl Session<'_> {
@@ -24,20 +24,20 @@ impl Session<'_> {
                 return Ok(());
             }
             self.wait()?;
-            if self.take_signals()? == Flow::Ends || self.port.receive()? == Peer::Gone {
+            if self.take_signals()? == Flow::End || self.port.receive()? == Peer::Gone {
                 return Ok(());
             }
             while let Some(request) = self.port.request()? {
-                if self.answer(request)? == Flow::Ends {
+                if self.handle(request)? == Flow::End {
                     return Ok(());
                 }
             }
-            self.keep_the_deadline()?;
-            self.feed_the_step()?;
+            self.enforce_deadline()?;
+            self.feed_input()?;
             self.relay.forward(self.port)?;
-            self.taps.forward(self.port)?;
-            self.answer_an_ended_step()?;
-            self.continue_the_export()?;
+            self.output.forward(self.port)?;
+            self.report_ended_step()?;
+            self.send_export()?;
             self.reads.take();
         }
     }
@@ -51,12 +51,12 @@ impl Session<'_> {
         if self.port.wants_to_write() {
             fds.push(PollFd::new(self.port.output(), PollFlags::POLLOUT));
         }
-        if let Work::Step(Running { input, .. }) = &self.work {
+        if let Task::Step(Running { input, .. }) = &self.task {
             fds.extend(input.waits_for().map(|stdin| PollFd::new(stdin, PollFlags::POLLOUT)));
         }
         fds.extend(self.reads.waits_for().map(|group| PollFd::new(group, PollFlags::POLLIN)));
         if self.port.has_room() {
-            fds.extend(self.taps.pipes().map(|pipe| PollFd::new(pipe, PollFlags::POLLIN)));
+            fds.extend(self.output.descriptors().map(|pipe| PollFd::new(pipe, PollFlags::POLLIN)));
             fds.extend(self.relay.waits_for());
         }
         match poll(&mut fds, self.time_left()) {
@@ -66,33 +66,33 @@ impl Session<'_> {
     }
 
     fn time_left(&self) -> PollTimeout {
-        match &self.work {
-            Work::Export(_) if self.port.has_room() => PollTimeout::ZERO,
+        match &self.task {
+            Task::Export(_) if self.port.has_room() => PollTimeout::ZERO,
             // A terminal does not wake us when it holds nothing more.
-            Work::Step(Running { phase: Phase::Ended(_), .. }) if self.port.has_room() => PollTimeout::ZERO,
-            Work::Step(Running { deadline: Some(deadline), phase: Phase::Runs, .. }) => {
+            Task::Step(Running { phase: Phase::Ended(_), .. }) if self.port.has_room() => PollTimeout::ZERO,
+            Task::Step(Running { deadline: Some(deadline), phase: Phase::Runs, .. }) => {
                 // Rounded up, so that the deadline has passed at the wake; poll takes no more than 24 days at once.
                 let millis = deadline.saturating_duration_since(Instant::now()).as_millis() + 1;
                 PollTimeout::try_from(millis.min(i32::MAX as u128)).unwrap_or(PollTimeout::MAX)
             }
-            Work::None | Work::Step(_) | Work::Draining(..) | Work::Export(_) => PollTimeout::NONE,
+            Task::Idle | Task::Step(_) | Task::Draining(..) | Task::Export(_) => PollTimeout::NONE,
         }
     }
 
     fn take_signals(&mut self) -> Result<Flow> {
         while let Some(signal) = self.signals.read_signal().context("read signals")? {
-            if ENDING.iter().any(|ending| *ending as u32 == signal.ssi_signo) {
-                return Ok(Flow::Ends);
+            if TERMINATION_SIGNALS.iter().any(|ends| *ends as u32 == signal.ssi_signo) {
+                return Ok(Flow::End);
             }
             self.reap()?;
         }
-        Ok(Flow::GoesOn)
+        Ok(Flow::Continue)
     }
 
     pub(super) fn reap(&mut self) -> Result<()> {
         loop {
             let found = reap::next()?;
-            if let Work::Step(running) = &mut self.work {
+            if let Task::Step(running) = &mut self.task {
                 let status = match (&running.phase, &found) {
                     (Phase::Runs, Reaped::Ended { pid, status }) if *pid == running.pid => Some(*status),
                     (Phase::Killed(status), Reaped::NoneLeft) => Some(*status),
@@ -100,15 +100,15 @@ impl Session<'_> {
                 };
                 if let Some(status) = status {
                     running.phase = Phase::Ended(status);
-                    self.taps.owe(running.index)?;
+                    self.output.mark_pending(running.index)?;
                 }
             }
-            if let (Work::Draining(target, sent), Reaped::NoneLeft) = (&self.work, &found) {
-                let export = match sent {
-                    Sent::Everything => self.uppers.export(target)?,
-                    Sent::Names => self.uppers.list(target)?,
+            if let (Task::Draining(target, detail), Reaped::NoneLeft) = (&self.task, &found) {
+                let export = match detail {
+                    ExportDetail::Content => self.uppers.export(target)?,
+                    ExportDetail::Names => self.uppers.list(target)?,
                 };
-                self.work = Work::Export(Box::new(export));
+                self.task = Task::Export(Box::new(export));
             }
             if !matches!(found, Reaped::Ended { .. }) {
                 return Ok(());
@@ -117,8 +117,8 @@ impl Session<'_> {
     }
 
     /// Gives the step of its input what it takes, and opens the window again for as much.
-    fn feed_the_step(&mut self) -> Result<()> {
-        let Work::Step(Running { index, input, .. }) = &mut self.work else { return Ok(()) };
+    fn feed_input(&mut self) -> Result<()> {
+        let Task::Step(Running { index, input, .. }) = &mut self.task else { return Ok(()) };
         match input.feed() {
             0 => Ok(()),
             // No more than a window, which fits.
@@ -126,22 +126,22 @@ impl Session<'_> {
         }
     }
 
-    fn keep_the_deadline(&mut self) -> Result<()> {
-        match &self.work {
-            Work::Step(Running { deadline: Some(deadline), phase: Phase::Runs, .. })
+    fn enforce_deadline(&mut self) -> Result<()> {
+        match &self.task {
+            Task::Step(Running { deadline: Some(deadline), phase: Phase::Runs, .. })
                 if *deadline <= Instant::now() =>
             {
                 self.kill(ExitStatus::TimedOut)
             }
-            Work::None | Work::Step(_) | Work::Draining(..) | Work::Export(_) => Ok(()),
+            Task::Idle | Task::Step(_) | Task::Draining(..) | Task::Export(_) => Ok(()),
         }
     }
 
-    fn answer_an_ended_step(&mut self) -> Result<()> {
-        let Work::Step(Running { index, phase: Phase::Ended(status), memory, files, .. }) = &self.work else {
+    fn report_ended_step(&mut self) -> Result<()> {
+        let Task::Step(Running { index, phase: Phase::Ended(status), memory, files, .. }) = &self.task else {
             return Ok(());
         };
-        if self.taps.owes(*index) {
+        if self.output.has_pending(*index) {
             return Ok(());
         }
         file::remove_all(files);
@@ -150,12 +150,12 @@ impl Session<'_> {
             false => self.gauges.exhausted(*memory),
         };
         self.port.send(&FromGuest::Ended { step: *index, status: *status, exhausted })?;
-        self.work = Work::None;
+        self.task = Task::Idle;
         Ok(())
     }
 
-    fn continue_the_export(&mut self) -> Result<()> {
-        let Work::Export(export) = &mut self.work else { return Ok(()) };
+    fn send_export(&mut self) -> Result<()> {
+        let Task::Export(export) = &mut self.task else { return Ok(()) };
         if !self.port.has_room() {
             return Ok(());
         }
@@ -163,7 +163,7 @@ impl Session<'_> {
             Some(bytes) => self.port.send(&FromGuest::Data(bytes)),
             None => {
                 let exported = FromGuest::Exported { entries: export.entries(), bytes: export.bytes() };
-                self.work = Work::None;
+                self.task = Task::Idle;
                 self.port.send(&exported)
             }
         }

@@ -14,39 +14,39 @@ use crate::{
     file,
     input::Input,
     processes, secrets,
-    task::{Phase, Running, Sent, Work},
+    task::{ExportDetail, Phase, Running, Task},
     trust,
 };
 
 impl Session<'_> {
-    pub(super) fn answer(&mut self, request: ToGuest) -> Result<Flow> {
-        match (request, &mut self.work) {
-            (ToGuest::Shutdown, _) => return Ok(Flow::Ends),
-            (ToGuest::Cancel, Work::None | Work::Step(_)) => self.kill(ExitStatus::Cancelled)?,
-            (ToGuest::Cancel, Work::Draining(..) | Work::Export(_)) => bail!("the export was cancelled"),
-            (ToGuest::Trust(given), Work::None) => trust::install(&given)?,
-            (ToGuest::Secrets(given), Work::None) => secrets::write(&given)?,
-            (ToGuest::Relay(ports), Work::None) => self.relay.listen(&ports)?,
-            (ToGuest::ForwardData(passage), _) => self.relay.take(passage)?,
-            (ToGuest::Run(step), Work::None) => self.start(&step)?,
+    pub(super) fn handle(&mut self, request: ToGuest) -> Result<Flow> {
+        match (request, &mut self.task) {
+            (ToGuest::Shutdown, _) => return Ok(Flow::End),
+            (ToGuest::Cancel, Task::Idle | Task::Step(_)) => self.kill(ExitStatus::Cancelled)?,
+            (ToGuest::Cancel, Task::Draining(..) | Task::Export(_)) => bail!("the export was cancelled"),
+            (ToGuest::Trust(given), Task::Idle) => trust::install(&given)?,
+            (ToGuest::Secrets(given), Task::Idle) => secrets::write(&given)?,
+            (ToGuest::Relay(ports), Task::Idle) => self.relay.listen(&ports)?,
+            (ToGuest::ForwardData(data), _) => self.relay.take(data)?,
+            (ToGuest::Run(step), Task::Idle) => self.start(&step)?,
             // What comes for a step that has just ended is nobody's.
             (
                 ToGuest::Input { .. } | ToGuest::Resize { .. },
-                Work::None | Work::Draining(..) | Work::Export(_),
+                Task::Idle | Task::Draining(..) | Task::Export(_),
             ) => {}
-            (ToGuest::Input { bytes }, Work::Step(running)) => running.input.take(&bytes)?,
-            (ToGuest::Resize { rows, columns }, Work::Step(running)) => {
+            (ToGuest::Input { bytes }, Task::Step(running)) => running.input.take(&bytes)?,
+            (ToGuest::Resize { rows, columns }, Task::Step(running)) => {
                 running.input.resize(rows, columns)?
             }
-            (ToGuest::Export { root, links }, Work::None) => {
-                self.work = Work::Export(Box::new(Export::of(&root, links)?));
+            (ToGuest::Export { root, links }, Task::Idle) => {
+                self.task = Task::Export(Box::new(Export::of(&root, links)?));
             }
-            (ToGuest::Reads, Work::None) => {
+            (ToGuest::Reads, Task::Idle) => {
                 let reads = self.reads.answer();
                 self.port.send(&FromGuest::Reads(reads))?;
             }
-            (ToGuest::ExportUpper { target }, Work::None) => self.quiet(target, Sent::Everything)?,
-            (ToGuest::ListUpper { target }, Work::None) => self.quiet(target, Sent::Names)?,
+            (ToGuest::ExportUpper { target }, Task::Idle) => self.drain(target, ExportDetail::Content)?,
+            (ToGuest::ListUpper { target }, Task::Idle) => self.drain(target, ExportDetail::Names)?,
             (
                 ToGuest::Run(_)
                 | ToGuest::Export { .. }
@@ -56,19 +56,19 @@ impl Session<'_> {
                 | ToGuest::Trust(_)
                 | ToGuest::Secrets(_)
                 | ToGuest::Relay(_),
-                Work::Step(_) | Work::Draining(..) | Work::Export(_),
+                Task::Step(_) | Task::Draining(..) | Task::Export(_),
             ) => {
                 bail!("a request came while another was being answered")
             }
             (ToGuest::Prepare(_), _) => bail!("the world was prepared already"),
         }
-        Ok(Flow::GoesOn)
+        Ok(Flow::Continue)
     }
 
-    /// Ends what steps have left running, for what is sent then.
-    fn quiet(&mut self, target: String, sent: Sent) -> Result<()> {
+    /// Ends what steps have left running, for what is detail then.
+    fn drain(&mut self, target: String, detail: ExportDetail) -> Result<()> {
         processes::kill_all()?;
-        self.work = Work::Draining(target, sent);
+        self.task = Task::Draining(target, detail);
         // When nothing was left, no signal will tell.
         self.reap()
     }
@@ -85,18 +85,18 @@ impl Session<'_> {
                 return self.port.send(&FromGuest::Refused { step: step.index, why });
             }
         };
-        self.taps.add(step.index, output);
+        self.output.add(step.index, output);
         let limit = step.timeout_ms.map(Duration::from_millis);
         let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
         let (index, input, files) = (step.index, Input::new(input), step.files.clone());
-        self.work = Work::Step(Running { index, pid, deadline, phase: Phase::Runs, input, memory, files });
+        self.task = Task::Step(Running { index, pid, deadline, phase: Phase::Runs, input, memory, files });
         Ok(())
     }
 
     /// Kills everything; a step whose first process still runs is answered with `status` when all is gone.
     pub(super) fn kill(&mut self, status: ExitStatus) -> Result<()> {
         processes::kill_all()?;
-        if let Work::Step(Running { phase: phase @ Phase::Runs, .. }) = &mut self.work {
+        if let Task::Step(Running { phase: phase @ Phase::Runs, .. }) = &mut self.task {
             *phase = Phase::Killed(status);
         }
         Ok(())
