@@ -36,12 +36,12 @@ use anyhow::{Context, Result, ensure};
 use tokio::{io::AsyncReadExt, time::timeout};
 use tracing::debug;
 
-use self::reaper_client::Link;
+use self::reaper_client::ReaperClient;
 pub use self::{
     child::{Child, ExitStatus},
     command::{Command, Stdio},
     exec::watch,
-    filter::ask,
+    filter::passes_filter,
     idmapped::{idmappable, idmapped},
     jail::{JAIL_ARGUMENT, JAIL_DIRECTORY, Jail, JailNetwork, jail_main},
     landlock::{LANDLOCK_WITH_SCOPES, landlock_version},
@@ -64,7 +64,7 @@ pub const STDERR_LIMIT_BYTES: usize = 64 << 10;
 /// What starts children, and sees to it that none outlives kiln.
 #[derive(Debug)]
 pub struct Spawner {
-    link: Arc<Link>,
+    reaper: Arc<ReaperClient>,
     thread: ThreadId,
     withheld: Vec<OsString>,
 }
@@ -88,8 +88,9 @@ impl Spawner {
 
     /// Starts `kiln` as the reaper, for callers that are not kiln themselves (tests).
     pub fn start_with(kiln: &Path) -> Result<Self> {
-        let link = Link::start(kiln).with_context(|| format!("start the reaper {}", kiln.display()))?;
-        Ok(Self { link: Arc::new(link), thread: thread::current().id(), withheld: Vec::new() })
+        let reaper =
+            ReaperClient::start(kiln).with_context(|| format!("start the reaper {}", kiln.display()))?;
+        Ok(Self { reaper: Arc::new(reaper), thread: thread::current().id(), withheld: Vec::new() })
     }
 
     /// The same, of whose children none inherits these variables: they hold secrets.
@@ -103,7 +104,7 @@ impl Spawner {
     pub fn spawn(&self, command: Command) -> Result<Child> {
         ensure!(thread::current().id() == self.thread, "children are spawned from the main thread only");
         debug!(argv = ?command.argv(), "spawn");
-        let child = command.spawn(&self.link, &self.withheld)?;
+        let child = command.spawn(&self.reaper, &self.withheld)?;
         debug!(pid = child.id(), "spawned");
         Ok(child)
     }
@@ -133,41 +134,41 @@ impl Spawner {
 
     /// Has `path` removed, with all below it, should kiln end without doing so.
     pub fn remove_at_end(&self, path: &Path) -> RemovalAtEnd {
-        self.link.remove_at_end(path);
-        RemovalAtEnd { link: Arc::clone(&self.link) }
+        self.reaper.remove_at_end(path);
+        RemovalAtEnd { reaper: Arc::clone(&self.reaper) }
     }
 
     /// What has a terminal's modes given back, should kiln end without doing so.
     pub fn terminals(&self) -> Terminals {
-        Terminals { link: Arc::clone(&self.link) }
+        Terminals { reaper: Arc::clone(&self.reaper) }
     }
 
     /// Has `fd` stay open until nothing of this run is left, whoever is killed: a lock that it has is held for so long.
     pub fn hold(&self, fd: BorrowedFd<'_>) {
-        self.link.hold(fd);
+        self.reaper.hold(fd);
     }
 
     /// Ends what is left and waits until the reaper has swept: after this, nothing of this run is there any more.
     /// Children and guards must have been dropped, since each holds a part of the pipe to the reaper.
     pub fn finish(self) -> Result<()> {
-        let Some(link) = Arc::into_inner(self.link) else {
+        let Some(reaper) = Arc::into_inner(self.reaper) else {
             debug!("a child or path outlives the spawner: the reaper sweeps after kiln's end");
             return Ok(());
         };
-        link.finish()
+        reaper.finish()
     }
 }
 
 /// The way to take back [`Spawner::remove_at_end`].
 #[derive(Debug, Clone)]
 pub struct RemovalAtEnd {
-    link: Arc<Link>,
+    reaper: Arc<ReaperClient>,
 }
 
 impl RemovalAtEnd {
     /// `path` is gone, or is to stay.
     pub fn forget(&self, path: &Path) {
-        self.link.keep(path);
+        self.reaper.keep(path);
     }
 }
 

@@ -17,7 +17,7 @@ impl SecondOpinion for Bash {
 }
 
 fn parses(script: &str) -> Option<bool> {
-    process::ask("bash", &["--noprofile", "--norc", "-n"], script.as_bytes()).ok()
+    process::passes_filter("bash", &["--noprofile", "--norc", "-n"], script.as_bytes()).ok()
 }
 
 #[cfg(test)]

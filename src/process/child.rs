@@ -23,7 +23,7 @@ use tokio::{
 };
 use tracing::{debug, warn};
 
-use super::{exec, proc_tree, reaper_client::Link};
+use super::{exec, proc_tree, reaper_client::ReaperClient};
 
 /// How a process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -59,19 +59,19 @@ pub struct Child {
     inner: tokio::process::Child,
     pid: Pid,
     pidfd: AsyncFd<OwnedFd>,
-    link: Arc<Link>,
+    reaper: Arc<ReaperClient>,
     ended: Option<ExitStatus>,
     /// Those that it had started when it was killed, who may outlive it for a moment.
     below: Vec<OwnedFd>,
 }
 
 impl Child {
-    pub(super) fn new(inner: tokio::process::Child, link: Arc<Link>) -> Result<Self> {
+    pub(super) fn new(inner: tokio::process::Child, reaper: Arc<ReaperClient>) -> Result<Self> {
         let id = inner.id().context("the child was not waited for yet")?;
         let pid = Pid::from_raw(i32::try_from(id).context("process ids are below 2^22")?);
         let pidfd = exec::pidfd_open(pid.as_raw()).context("open the descriptor of a process")?;
         let pidfd = exec::watch(pidfd).context("watch a process")?;
-        Ok(Self { inner, pid, pidfd, link, ended: None, below: Vec::new() })
+        Ok(Self { inner, pid, pidfd, reaper, ended: None, below: Vec::new() })
     }
 
     /// Its process id, which is that of its group and session, too.
@@ -102,7 +102,7 @@ impl Child {
         self.pidfd.readable().await.context("wait for a process")?.retain_ready();
         // It is a zombie now and still holds its number.
         self.signal(Signal::SIGKILL);
-        self.link.forget(self.pid);
+        self.reaper.forget(self.pid);
         let status = self.inner.wait().await.context("reap a process")?;
         let status = match (status.code(), status.signal()) {
             (Some(code), _) => ExitStatus::Code(code),
@@ -165,7 +165,7 @@ impl Child {
 
 /// The children of a process and theirs: deeper, nothing is between a child of kiln and a namespace.
 fn descendants(pid: i32) -> Vec<OwnedFd> {
-    let children = |pid| proc_tree::children(pid).into_iter().filter_map(move |child| opened(child, pid));
+    let children = |pid| proc_tree::children(pid).into_iter().filter_map(move |child| open_child(child, pid));
     let mut found = Vec::new();
     for (child, pidfd) in children(pid) {
         found.push(pidfd);
@@ -175,7 +175,7 @@ fn descendants(pid: i32) -> Vec<OwnedFd> {
 }
 
 /// A child of this parent, and not another process that has got its number since.
-fn opened(pid: i32, parent: i32) -> Option<(i32, OwnedFd)> {
+fn open_child(pid: i32, parent: i32) -> Option<(i32, OwnedFd)> {
     let pidfd = exec::pidfd_open(pid).ok()?;
     let is_child = proc_tree::Process::read(pid).is_some_and(|process| process.parent == parent);
     is_child.then_some((pid, pidfd))
@@ -185,7 +185,7 @@ impl Drop for Child {
     fn drop(&mut self) {
         if self.ended.is_none() {
             self.signal(Signal::SIGKILL);
-            self.link.forget(self.pid);
+            self.reaper.forget(self.pid);
         }
     }
 }

@@ -15,10 +15,10 @@ use nix::libc;
 
 use super::{
     child::Child,
-    exec::{self, Exec},
+    exec::{self, ChildSetup},
     jail::{self, Jail},
     namespace::IdMap,
-    reaper_client::{self, Link},
+    reaper_client::{self, ReaperClient},
 };
 use crate::exit::Failure;
 
@@ -198,10 +198,10 @@ impl Command {
         Ok(self.clear_env().env("PATH", jail::JAIL_PATH))
     }
 
-    pub(super) fn spawn(mut self, link: &Arc<Link>, withheld: &[OsString]) -> Result<Child> {
+    pub(super) fn spawn(mut self, reaper: &Arc<ReaperClient>, withheld: &[OsString]) -> Result<Child> {
         let name = self.program_name();
         if let Some(jail) = self.jail.take() {
-            self = self.jailed(&jail, link.kiln())?;
+            self = self.jailed(&jail, reaper.kiln())?;
         }
         let Self {
             program,
@@ -218,7 +218,7 @@ impl Command {
             jail: _,
         } = self;
         let reserved = reserve(&fds)?;
-        let exec = Exec::new(link.as_fd().as_raw_fd(), fds, ids, cgroups);
+        let setup = ChildSetup::new(reaper.as_fd().as_raw_fd(), fds, ids, cgroups);
         let mut command = std::process::Command::new(&program);
         if clear_env {
             command.env_clear();
@@ -226,17 +226,17 @@ impl Command {
         withheld.iter().for_each(|name| {
             command.env_remove(name);
         });
-        command.args(args).envs(env).env(reaper_client::MARKER_VARIABLE, link.marker());
+        command.args(args).envs(env).env(reaper_client::MARKER_VARIABLE, reaper.marker());
         command.stdin(stdin).stdout(stdout).stderr(stderr);
         if let Some(dir) = &current_dir {
             command.current_dir(dir);
         }
-        exec::arm(&mut command, exec);
+        exec::install(&mut command, setup);
         let mut command = tokio::process::Command::from(command);
         let child = command.kill_on_drop(true).spawn();
         drop(reserved);
         match child {
-            Ok(child) => Child::new(child, Arc::clone(link)).with_context(|| format!("watch {name}")),
+            Ok(child) => Child::new(child, Arc::clone(reaper)).with_context(|| format!("watch {name}")),
             Err(error)
                 if error.kind() == ErrorKind::NotFound && current_dir.is_none_or(|dir| dir.is_dir()) =>
             {

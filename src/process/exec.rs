@@ -24,7 +24,7 @@ use rustix::process::{
 use tokio::io::{Interest, unix::AsyncFd};
 
 use super::{
-    namespace::{Entry, IdMap},
+    namespace::{IdMap, NamespaceEntry},
     reaper_client,
 };
 
@@ -32,17 +32,17 @@ use super::{
 const LAST_SIGNAL: libc::c_int = 64;
 
 /// All that the child needs to know, made before the fork.
-pub(super) struct Exec {
+pub(super) struct ChildSetup {
     parent: libc::pid_t,
     reaper: RawFd,
     fds: Vec<(OwnedFd, RawFd)>,
     /// Room for the copies of `fds` that wait above their final numbers while those are filled.
     waiting: Vec<Option<OwnedFd>>,
-    namespace: Option<Entry>,
+    namespace: Option<NamespaceEntry>,
     cgroups: Vec<OwnedFd>,
 }
 
-impl Exec {
+impl ChildSetup {
     pub(super) fn new(
         reaper: RawFd,
         fds: Vec<(OwnedFd, RawFd)>,
@@ -51,7 +51,7 @@ impl Exec {
     ) -> Self {
         let waiting = fds.iter().map(|_| None).collect();
         let parent = nix::unistd::getpid().as_raw();
-        Self { parent, reaper, fds, waiting, namespace: ids.map(Entry::new), cgroups }
+        Self { parent, reaper, fds, waiting, namespace: ids.map(NamespaceEntry::new), cgroups }
     }
 
     fn run(&mut self) -> Result<()> {
@@ -86,10 +86,10 @@ impl Exec {
     }
 }
 
-/// Has `command` go through `exec` after its fork.
-pub(super) fn arm(command: &mut std::process::Command, mut exec: Exec) {
+/// Has `command` run `setup` after its fork.
+pub(super) fn install(command: &mut std::process::Command, mut setup: ChildSetup) {
     // SAFETY: `run` makes system calls only and allocates nothing, see the module's documentation.
-    unsafe { command.pre_exec(move || exec.run()) };
+    unsafe { command.pre_exec(move || setup.run()) };
 }
 
 /// Has all descriptors but the standard streams closed by exec.

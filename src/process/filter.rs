@@ -12,7 +12,7 @@ use std::{
 ///
 /// # Errors
 /// A program that cannot be started or waited for. That it stops reading before the end is none: its status says why.
-pub fn ask(program: &str, arguments: &[&str], input: &[u8]) -> io::Result<bool> {
+pub fn passes_filter(program: &str, arguments: &[&str], input: &[u8]) -> io::Result<bool> {
     let mut child = Command::new(program)
         .args(arguments)
         .env_clear()
@@ -41,9 +41,9 @@ mod tests {
             ("exit 3", "x".repeat(1 << 20), false),
             ("exit 0", "x".repeat(1 << 20), true),
         ] {
-            let answered = ask("sh", &["-c", script], input.as_bytes());
+            let answered = passes_filter("sh", &["-c", script], input.as_bytes());
             assert_eq!(answered.ok(), Some(answer), "{script}");
         }
-        assert!(ask("kiln-has-no-such-program", &[], b"").is_err());
+        assert!(passes_filter("kiln-has-no-such-program", &[], b"").is_err());
     }
 }

@@ -37,9 +37,9 @@ struct MountAttr {
 /// # Errors
 /// Where one of them is missing.
 pub fn idmapped(directory: impl AsFd, map: IdMap, below: impl AsFd) -> anyhow::Result<OwnedFd> {
-    let names = user_namespace(map).context("make a user namespace")?;
+    let namespace = user_namespace(map).context("make a user namespace")?;
     let tree = copy(directory.as_fd()).context("take a copy of the mount")?;
-    set(&tree, &names).context("translate the owners of its files")?;
+    set(&tree, &namespace).context("translate the owners of its files")?;
     try_as_layer(&tree, below).context("have an overlay take what is mounted nowhere for a layer")?;
     Ok(tree)
 }
@@ -50,10 +50,10 @@ pub fn idmapped(directory: impl AsFd, map: IdMap, below: impl AsFd) -> anyhow::R
 /// # Errors
 /// Where no user namespace can be made.
 pub fn idmappable<'a>(directories: &[&'a Path]) -> anyhow::Result<Option<(&'a Path, Error)>> {
-    let names = user_namespace(IdMap::sole(0, 0)).context("make a user namespace")?;
+    let namespace = user_namespace(IdMap::sole(0, 0)).context("make a user namespace")?;
     let tried = |path: &Path| {
         let directory = File::options().read(true).custom_flags(libc::O_PATH).open(path)?;
-        set(&copy(directory.as_fd())?, &names)
+        set(&copy(directory.as_fd())?, &namespace)
     };
     Ok(directories.iter().find_map(|&path| tried(path).err().map(|error| (path, error))))
 }
@@ -82,12 +82,12 @@ pub(super) fn set_attributes(mounted: &impl AsRawFd, attributes: Attributes) -> 
 }
 
 /// Makes a copy read-only, with the ids of a user namespace.
-fn set(tree: &OwnedFd, names: &File) -> Result<()> {
+fn set(tree: &OwnedFd, namespace: &File) -> Result<()> {
     let attr = MountAttr {
         set: libc::MOUNT_ATTR_IDMAP | libc::MOUNT_ATTR_RDONLY,
         clear: 0,
         propagation: 0,
-        userns_fd: names.as_raw_fd().unsigned_abs().into(),
+        userns_fd: namespace.as_raw_fd().unsigned_abs().into(),
     };
     set_with(tree, &attr, libc::AT_EMPTY_PATH)
 }

@@ -163,9 +163,9 @@ fn make(request: &Request) -> Result<u8> {
     let Request { jail, keep, argv } = request;
     let parent = nix::unistd::getppid();
     let ids = ids::JailIds::choose().context("find ids for the jail's user namespace")?;
-    let names = ids.namespace().context("make a user namespace")?;
+    let namespace = ids.namespace().context("make a user namespace")?;
     root::prepare(jail, &ids).context("prepare the jail's root directory")?;
-    init::enter(&names, jail.network, parent)?;
+    init::enter(&namespace, jail.network, parent)?;
     init::run(keep, argv)
 }
 

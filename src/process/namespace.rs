@@ -146,12 +146,12 @@ fn lines(ranges: &[IdRange]) -> Vec<u8> {
 }
 
 /// The way into the namespace, as bytes and calls: what is left of an [`IdMap`] between fork and exec.
-pub(super) struct Entry {
+pub(super) struct NamespaceEntry {
     files: [(CString, Vec<u8>); 3],
     rights: Rights,
 }
 
-impl Entry {
+impl NamespaceEntry {
     pub(super) fn new(IdMap { uids, gids, rights }: IdMap) -> Self {
         let file = |name: &str, content: Vec<u8>| {
             (CString::new(name).expect("a literal without zero bytes"), content)
@@ -244,7 +244,7 @@ fn keep_over_exec(wanted: CapabilitySet) -> Result<()> {
 
 /// A user namespace with this map, and no process in it.
 pub(super) fn user_namespace(map: IdMap) -> Result<File> {
-    let entry = Entry::new(map);
+    let entry = NamespaceEntry::new(map);
     let (mut is_made, mut made) = pipe()?;
     let (mut is_seen, seen) = pipe()?;
     // SAFETY: a fork without the handlers of libc; the child makes system calls only, and ends by _exit.

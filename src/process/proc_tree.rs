@@ -65,11 +65,11 @@ pub(super) fn children(pid: i32) -> Vec<i32> {
 
 /// All processes at one moment.
 #[derive(Debug)]
-pub(super) struct Table {
+pub(super) struct ProcessTable {
     processes: Vec<Process>,
 }
 
-impl Table {
+impl ProcessTable {
     pub(super) fn read() -> Result<Self> {
         let mut processes = Vec::new();
         for entry in fs::read_dir("/proc").context("read /proc")? {
@@ -126,7 +126,7 @@ mod tests {
         let process = |pid, parent, session| Process { pid, parent, session, start: 0, dead: false };
         // Beyond the largest process id (2^22): no environment is found for them.
         let base = 1 << 23;
-        let table = Table {
+        let table = ProcessTable {
             processes: vec![
                 process(base + 9, base + 8, base + 9),
                 process(base + 8, base + 1, base + 8),

@@ -37,10 +37,10 @@ use rustix::{
 
 use super::{
     exec::{pidfd_kill, pidfd_open},
-    proc_tree::{Process, Table},
-    reaper_client::{Kind, MARKER_VARIABLE},
+    proc_tree::{Process, ProcessTable},
+    reaper_client::{MARKER_VARIABLE, MessageKind},
     removal::remove,
-    terminal::Noted,
+    terminal::SavedModes,
 };
 
 /// How long the dead may take to disappear: a process that waits for a disk cannot be killed before that answers.
@@ -70,29 +70,29 @@ fn reap(marker: &[u8]) -> Result<()> {
     let _ = setsid();
     sigprocmask(SigmaskHow::SIG_BLOCK, Some(&SigSet::all()), None).context("block signals")?;
     let marker = [MARKER_VARIABLE.as_bytes(), b"=", marker].concat();
-    let mut estate = Estate::default();
-    estate.listen()?;
-    if let Some(terminal) = estate.terminal.take() {
+    let mut leftovers = Leftovers::default();
+    leftovers.listen()?;
+    if let Some(terminal) = leftovers.terminal.take() {
         terminal.restore();
     }
     for _ in 0..ROUNDS {
-        let victims = Table::read()?.victims(&estate.leaders(), &marker);
+        let victims = ProcessTable::read()?.victims(&leftovers.leaders(), &marker);
         if victims.is_empty() {
             break;
         }
         end(&victims);
     }
-    estate.remove_paths();
+    leftovers.remove_paths();
     Ok(())
 }
 
 /// What kiln would leave if it ended now.
 #[derive(Debug, Default)]
-struct Estate {
+struct Leftovers {
     sessions: Vec<Session>,
     paths: Vec<PathBuf>,
     /// One that kiln has in raw mode.
-    terminal: Option<Noted>,
+    terminal: Option<SavedModes>,
     /// Locks on what the run uses: they end with the reaper, when nobody uses it any more.
     held: Vec<OwnedFd>,
 }
@@ -116,7 +116,7 @@ enum LeaderState {
     Outlived,
 }
 
-impl Estate {
+impl Leftovers {
     fn leaders(&self) -> HashSet<i32> {
         self.sessions.iter().map(|session| session.id).collect()
     }
@@ -131,7 +131,7 @@ impl Estate {
                     Ok((0, _)) | Err(io::Errno::CONNRESET) => return Ok(()),
                     Ok((length, descriptor)) => {
                         self.take(&message[..length], descriptor);
-                        if message[0] == Kind::Terminal as u8 {
+                        if message[0] == MessageKind::Terminal as u8 {
                             // Best effort: kiln may have been killed meanwhile.
                             let _ = send(stdin.as_raw_fd(), &[0], MsgFlags::MSG_NOSIGNAL);
                         }
@@ -169,7 +169,7 @@ impl Estate {
 
     /// A child that could not exec is never said to be reaped; its number may become a stranger's once nobody has it.
     fn drop_empty_sessions(&mut self) -> Result<()> {
-        let table = Table::read()?;
+        let table = ProcessTable::read()?;
         self.sessions.retain(|session| session.leader == LeaderState::Lives || table.has_session(session.id));
         for session in &mut self.sessions {
             if session.leader == LeaderState::Ended {
@@ -183,14 +183,14 @@ impl Estate {
         let Some((&kind, rest)) = message.split_first() else { return };
         let pid = || rest.try_into().map(i32::from_ne_bytes).ok();
         let path = || PathBuf::from(OsStr::from_bytes(rest));
-        match Kind::of(kind) {
-            Some(Kind::Session) => self.sessions.extend(pid().and_then(Session::of)),
-            Some(Kind::Reaped) => self.sessions.retain(|session| Some(session.id) != pid()),
-            Some(Kind::Remove) => self.paths.push(path()),
-            Some(Kind::Keep) => self.paths.retain(|kept| *kept != path()),
-            Some(Kind::Terminal) => self.terminal = descriptor.and_then(Noted::of),
-            Some(Kind::Released) => self.terminal = None,
-            Some(Kind::Hold) => self.held.extend(descriptor),
+        match MessageKind::of(kind) {
+            Some(MessageKind::Session) => self.sessions.extend(pid().and_then(Session::of)),
+            Some(MessageKind::Reaped) => self.sessions.retain(|session| Some(session.id) != pid()),
+            Some(MessageKind::Remove) => self.paths.push(path()),
+            Some(MessageKind::Keep) => self.paths.retain(|kept| *kept != path()),
+            Some(MessageKind::Terminal) => self.terminal = descriptor.and_then(SavedModes::of),
+            Some(MessageKind::Released) => self.terminal = None,
+            Some(MessageKind::Hold) => self.held.extend(descriptor),
             None => {}
         }
     }

@@ -40,10 +40,10 @@ pub const MARKER_VARIABLE: &str = "KILN_RUN_ID";
 
 /// How long a message may wait for a reaper that does not read, and kiln for its answer: it only stores numbers, so it is
 /// stopped or swapped out.
-const PATIENCE_SECONDS: i64 = 2;
+const SEND_LIMIT_SECONDS: i64 = 2;
 
 /// How long children wait between fork and exec once a reaper has not read for so long.
-const NO_PATIENCE_MILLISECONDS: i64 = 1;
+const DEAF_SEND_LIMIT_MS: i64 = 1;
 
 /// How long kiln waits for the reaper's end, in milliseconds. It needs some milliseconds; one that waits for a process that
 /// the kernel cannot kill yet goes on without kiln.
@@ -52,7 +52,7 @@ const END_LIMIT_MS: u16 = 5000;
 /// The first byte of a message; what follows is a process id (4 bytes, of this machine), a path, or nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-pub(super) enum Kind {
+pub(super) enum MessageKind {
     /// This session is one of kiln's children.
     Session = b'+',
     /// That child has been reaped.
@@ -69,7 +69,7 @@ pub(super) enum Kind {
     Hold = b'h',
 }
 
-impl Kind {
+impl MessageKind {
     pub(super) fn of(byte: u8) -> Option<Self> {
         let paths_and_pids = [Self::Session, Self::Reaped, Self::Remove, Self::Keep];
         let descriptors = [Self::Terminal, Self::Released, Self::Hold];
@@ -78,7 +78,7 @@ impl Kind {
 }
 
 #[derive(Debug)]
-pub(super) struct Link {
+pub(super) struct ReaperClient {
     // Closed first, on which the reaper sweeps and ends.
     socket: OwnedFd,
     reaper: Child,
@@ -89,14 +89,14 @@ pub(super) struct Link {
     kiln: PathBuf,
 }
 
-impl Link {
+impl ReaperClient {
     /// Starts `kiln` as the reaper.
     pub(super) fn start(kiln: &Path) -> Result<Self> {
         // Packets: a message is read whole or not at all, and the end of file is no message.
         let (socket, theirs) =
             socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
-        setsockopt(&socket, sockopt::SendTimeout, &TimeVal::seconds(PATIENCE_SECONDS))?;
-        setsockopt(&socket, sockopt::ReceiveTimeout, &TimeVal::seconds(PATIENCE_SECONDS))?;
+        setsockopt(&socket, sockopt::SendTimeout, &TimeVal::seconds(SEND_LIMIT_SECONDS))?;
+        setsockopt(&socket, sockopt::ReceiveTimeout, &TimeVal::seconds(SEND_LIMIT_SECONDS))?;
         let marker = marker()?;
         let mut command = Command::new(kiln);
         command.args([REAPER_ARGUMENT, &marker]).env_clear().current_dir("/").stdin(Stdio::from(theirs));
@@ -115,27 +115,27 @@ impl Link {
     }
 
     pub(super) fn forget(&self, pid: Pid) {
-        self.tell(Kind::Reaped, &pid.as_raw().to_ne_bytes());
+        self.send(MessageKind::Reaped, &pid.as_raw().to_ne_bytes());
     }
 
     pub(super) fn remove_at_end(&self, path: &Path) {
-        self.tell(Kind::Remove, path.as_os_str().as_bytes());
+        self.send(MessageKind::Remove, path.as_os_str().as_bytes());
     }
 
     pub(super) fn keep(&self, path: &Path) {
-        self.tell(Kind::Keep, path.as_os_str().as_bytes());
+        self.send(MessageKind::Keep, path.as_os_str().as_bytes());
     }
 
     /// Has the reaper keep a copy of `fd`.
     pub(super) fn hold(&self, fd: BorrowedFd<'_>) {
-        if let Err(error) = self.hand(Kind::Hold, fd) {
+        if let Err(error) = self.send_descriptor(MessageKind::Hold, fd) {
             warn!(%error, "the reaper does not listen: should kiln be killed, a lock may be free too soon");
         }
     }
 
     /// Has the reaper note the modes of a terminal that are about to change.
     pub(super) fn restore_at_end(&self, terminal: BorrowedFd<'_>) {
-        let sent = self.hand(Kind::Terminal, terminal);
+        let sent = self.send_descriptor(MessageKind::Terminal, terminal);
         match sent.and_then(|_| recv(self.socket.as_raw_fd(), &mut [0], MsgFlags::empty())) {
             Ok(1..) => {}
             Ok(0) => warn!("there is no reaper: should kiln be killed, the terminal stays in raw mode"),
@@ -144,7 +144,7 @@ impl Link {
     }
 
     /// Sends a descriptor.
-    fn hand(&self, kind: Kind, fd: BorrowedFd<'_>) -> nix::Result<usize> {
+    fn send_descriptor(&self, kind: MessageKind, fd: BorrowedFd<'_>) -> nix::Result<usize> {
         let (kind, descriptors) = ([kind as u8], [fd.as_raw_fd()]);
         let control = [ControlMessage::ScmRights(&descriptors)];
         let socket = self.socket.as_raw_fd();
@@ -153,14 +153,14 @@ impl Link {
 
     /// The terminal is as it was.
     pub(super) fn release_terminal(&self) {
-        self.tell(Kind::Released, &[]);
+        self.send(MessageKind::Released, &[]);
     }
 
     /// Lets the reaper sweep, and waits for it.
     pub(super) fn finish(self) -> Result<()> {
         drop(self.socket);
         let mut reaper = self.reaper;
-        resume(&reaper);
+        continue_reaper(&reaper);
         let pidfd = pidfd_open(reaper.id().cast_signed()).context("watch the reaper")?;
         let mut ended = [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)];
         let ended = loop {
@@ -179,45 +179,45 @@ impl Link {
         Ok(())
     }
 
-    fn tell(&self, kind: Kind, rest: &[u8]) {
+    fn send(&self, kind: MessageKind, rest: &[u8]) {
         let message: Vec<u8> = [&[kind as u8], rest].concat();
-        let send = |flags| send(self.socket.as_raw_fd(), &message, flags | MsgFlags::MSG_NOSIGNAL);
+        let send_with = |flags| send(self.socket.as_raw_fd(), &message, flags | MsgFlags::MSG_NOSIGNAL);
         if self.is_deaf.load(Ordering::Relaxed) {
             // It was said that something may stay; what there is room for is heard when the reaper goes on.
-            let sent = send(MsgFlags::MSG_DONTWAIT);
+            let sent = send_with(MsgFlags::MSG_DONTWAIT);
             debug!(?sent, ?kind, "a message to a reaper that did not listen");
             return;
         }
-        let sent = send(MsgFlags::empty()).or_else(|error| match error {
+        let sent = send_with(MsgFlags::empty()).or_else(|error| match error {
             Errno::EAGAIN => {
-                resume(&self.reaper);
-                send(MsgFlags::empty())
+                continue_reaper(&self.reaper);
+                send_with(MsgFlags::empty())
             }
             error => Err(error),
         });
         if let Err(error) = sent {
             warn!(%error, ?kind, "the reaper does not listen: should kiln be killed, something may stay");
-            self.lose_patience();
+            self.stop_waiting();
         }
     }
 
     /// For children between fork and exec as well: they have the same socket.
-    fn lose_patience(&self) {
+    fn stop_waiting(&self) {
         self.is_deaf.store(true, Ordering::Relaxed);
-        let limit = TimeVal::milliseconds(NO_PATIENCE_MILLISECONDS);
+        let limit = TimeVal::milliseconds(DEAF_SEND_LIMIT_MS);
         if let Err(error) = setsockopt(&self.socket, sockopt::SendTimeout, &limit) {
-            warn!(%error, "each message to the reaper waits for {PATIENCE_SECONDS} s");
+            warn!(%error, "each message to the reaper waits for {SEND_LIMIT_SECONDS} s");
         }
     }
 }
 
 /// A reaper that was stopped goes on. Its number is its own until it is waited for.
-fn resume(reaper: &Child) {
+fn continue_reaper(reaper: &Child) {
     // Best effort: one that cannot be signalled has ended.
     let _ = kill(Pid::from_raw(reaper.id().cast_signed()), Signal::SIGCONT);
 }
 
-impl AsFd for Link {
+impl AsFd for ReaperClient {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
@@ -225,7 +225,7 @@ impl AsFd for Link {
 
 /// Announces the calling process, which leads a session, to the reaper. For the time between fork and exec.
 pub(super) fn register_self(socket: RawFd) {
-    let mut message = [Kind::Session as u8; 5];
+    let mut message = [MessageKind::Session as u8; 5];
     message[1..].copy_from_slice(&getpid().as_raw().to_ne_bytes());
     // Best effort: without a reaper the child lives, as kiln does; kiln itself warns.
     let _ = send(socket, &message, MsgFlags::MSG_NOSIGNAL);

@@ -10,42 +10,42 @@ use std::{
 
 use nix::sys::termios::{LocalFlags, OutputFlags, SetArg, Termios, tcgetattr, tcsetattr};
 
-use super::reaper_client::Link;
+use super::reaper_client::ReaperClient;
 
 /// The way to have a terminal's modes given back.
 #[derive(Debug, Clone)]
 pub struct Terminals {
-    pub(super) link: Arc<Link>,
+    pub(super) reaper: Arc<ReaperClient>,
 }
 
 impl Terminals {
     /// Has the modes that `terminal` has now given back, should kiln end while this lives.
     pub fn restore_at_end(&self, terminal: impl AsFd) -> RestoreAtEnd {
-        self.link.restore_at_end(terminal.as_fd());
-        RestoreAtEnd { link: Arc::clone(&self.link) }
+        self.reaper.restore_at_end(terminal.as_fd());
+        RestoreAtEnd { reaper: Arc::clone(&self.reaper) }
     }
 }
 
 /// Dropped when the terminal is as it was.
 #[derive(Debug)]
 pub struct RestoreAtEnd {
-    link: Arc<Link>,
+    reaper: Arc<ReaperClient>,
 }
 
 impl Drop for RestoreAtEnd {
     fn drop(&mut self) {
-        self.link.release_terminal();
+        self.reaper.release_terminal();
     }
 }
 
 /// A terminal and its modes, as the reaper keeps them.
 #[derive(Debug)]
-pub(super) struct Noted {
+pub(super) struct SavedModes {
     terminal: OwnedFd,
     modes: Termios,
 }
 
-impl Noted {
+impl SavedModes {
     /// `None` when it is no terminal, or is gone.
     pub(super) fn of(terminal: OwnedFd) -> Option<Self> {
         let modes = tcgetattr(&terminal).ok()?;
@@ -84,15 +84,15 @@ mod tests {
         let edits = |modes: &mut Termios| modes.local_flags.remove(LocalFlags::ICANON | LocalFlags::ECHO);
         for (change, is_given_back) in [(cfmakeraw as fn(&mut Termios), true), (edits, false)] {
             tcsetattr(&pty.slave, SetArg::TCSANOW, &before).unwrap();
-            let noted = Noted::of(pty.slave.try_clone().unwrap()).unwrap();
+            let saved = SavedModes::of(pty.slave.try_clone().unwrap()).unwrap();
             let mut modes = before.clone();
             change(&mut modes);
             tcsetattr(&pty.slave, SetArg::TCSANOW, &modes).unwrap();
-            noted.restore();
+            saved.restore();
             let now = tcgetattr(&pty.slave).unwrap();
             let expected = if is_given_back { &before } else { &modes };
             assert_eq!((now.local_flags, now.output_flags), (expected.local_flags, expected.output_flags));
         }
-        assert!(Noted::of(File::open("/dev/null").unwrap().into()).is_none(), "no terminal");
+        assert!(SavedModes::of(File::open("/dev/null").unwrap().into()).is_none(), "no terminal");
     }
 }

@@ -44,9 +44,9 @@ const HOSTNAME: &str = "localhost";
 const EXIT_NO_PROGRAM: u8 = 127;
 const EXIT_SIGNAL: i32 = 128;
 
-/// Becomes root of the namespace `names`, in new namespaces of all other kinds; those of processes hold for children.
-pub(super) fn enter(names: &File, network: JailNetwork, parent: Pid) -> Result<()> {
-    setns(names, CloneFlags::CLONE_NEWUSER).context("enter the user namespace")?;
+/// Becomes root of `namespace`, in new namespaces of all other kinds; those of processes hold for children.
+pub(super) fn enter(namespace: &File, network: JailNetwork, parent: Pid) -> Result<()> {
+    setns(namespace, CloneFlags::CLONE_NEWUSER).context("enter the user namespace")?;
     setgroups(&[]).context("give up all groups")?;
     let (user, group) = (Uid::from_raw(0), Gid::from_raw(0));
     setresgid(group, group, group).context("become the namespace's root")?;
