@@ -1,4 +1,4 @@
-//! Looks users up in the world's own `/etc/passwd` and `/etc/group`: a static program has no NSS.
+//! Looks users up in the guest's own `/etc/passwd` and `/etc/group`: a static program has no NSS.
 
 use std::{fs, io::ErrorKind};
 
@@ -6,7 +6,7 @@ use anyhow::{Context, Result, anyhow};
 use kiln_protocol::User;
 use nix::unistd::{Gid, Uid};
 
-/// As whom a process runs.
+/// The user and groups of a process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Account {
     /// User.
@@ -17,7 +17,7 @@ pub(crate) struct Account {
     pub(crate) groups: Vec<Gid>,
 }
 
-/// The account of a user of the wire.
+/// The account of a user that the protocol names.
 pub(crate) fn find(user: &User) -> Result<Account> {
     lookup(user, &read("/etc/passwd")?, &read("/etc/group")?)
 }
@@ -25,7 +25,7 @@ pub(crate) fn find(user: &User) -> Result<Account> {
 fn read(path: &str) -> Result<String> {
     match fs::read(path) {
         Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
-        // Without the file there is root and there are numbers.
+        // Without the file, root and numbers are known.
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(String::new()),
         Err(error) => Err(error).with_context(|| format!("read {path}")),
     }

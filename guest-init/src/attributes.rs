@@ -1,5 +1,5 @@
-//! The extended attributes of an exported file: file capabilities, and what users set. An overlay's own say how it is
-//! made, not what it holds; of an upper directory those are kept without which it could not be understood.
+//! The extended attributes of an exported file: file capabilities and `user.*`. Those of overlayfs are dropped, except the
+//! opaque mark of an upper directory.
 
 use std::{ffi::OsStr, fs::File, os::unix::ffi::OsStrExt};
 
@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use nix::libc;
 use xattr::FileExt;
 
-/// What an exported tree is.
+/// The kind of an exported tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Form {
     /// Files as steps see them.
@@ -21,15 +21,15 @@ pub(crate) enum Form {
 /// An attribute's name and value.
 pub(crate) type Attribute = (Vec<u8>, Vec<u8>);
 
-/// What the overlay writes into a directory of the upper layer that a build has renamed: where its lower part lies.
+/// In the upper layer, an overlay's attribute of a renamed directory: the path of its lower part.
 const REDIRECT: &str = "trusted.overlay.redirect";
 
-/// The mark of a directory that hides all that lies below it.
+/// The mark of an opaque directory: it hides the lower directory of its name.
 pub(crate) fn opaque() -> Attribute {
     (OPAQUE.to_vec(), b"y".to_vec())
 }
 
-/// Whether a directory of an upper layer was renamed, and a part of it lies elsewhere in the lower one.
+/// Whether a directory of an upper layer was renamed, so that its lower part has another path.
 pub(crate) fn is_renamed(directory: &File) -> Result<bool> {
     match directory.get_xattr(REDIRECT) {
         Ok(value) => Ok(value.is_some()),
@@ -38,13 +38,13 @@ pub(crate) fn is_renamed(directory: &File) -> Result<bool> {
     }
 }
 
-/// How an opaque directory is marked in the stream, whatever the overlay was mounted with.
+/// How the stream marks an opaque directory, with and without `userxattr`.
 const OPAQUE: &[u8] = b"trusted.overlay.opaque";
 
 /// The name spaces of overlayfs: its usual one, and that of `userxattr`.
 const OVERLAY: [&[u8]; 2] = [b"trusted.overlay.", b"user.overlay."];
 
-/// What becomes of an attribute.
+/// How an attribute is exported.
 #[derive(Debug, PartialEq, Eq)]
 enum Fate {
     Kept,

@@ -1,7 +1,7 @@
-//! The beginning in a microVM: from the kernel's call of `/init` to a channel.
+//! The start in a microVM: from the kernel's call of `/init` to a channel.
 //!
 //! Before it: the kernel, with nothing but an initramfs (whose `/dev/null` std's runtime needs). After it:
-//! [`session`](crate::session), and a `Prepare` that makes the real world. Only what the channel needs is done here.
+//! [`session`](crate::session). It mounts and loads only what the channel needs; `Prepare` does the rest.
 
 use std::{
     fs::{self, File},
@@ -28,10 +28,10 @@ const PORTS: &str = "/sys/class/virtio-ports";
 /// The multicast group of the kernel's own events (`uevent`); udev's is 2.
 const KERNEL_EVENTS: u32 = 1;
 
-/// What finding the port needs, by file system type and target.
+/// File systems that are needed to find the port: type and target.
 const EARLY_MOUNTS: [(&str, &str); 3] = [("devtmpfs", "/dev"), ("proc", "/proc"), ("sysfs", "/sys")];
 
-/// Mounts, loads, and opens the port.
+/// Mounts file systems, loads modules, and opens the port.
 pub(crate) fn open() -> Result<Port> {
     for (fstype, target) in EARLY_MOUNTS {
         fs::create_dir_all(target).with_context(|| format!("make {target}"))?;
@@ -63,7 +63,7 @@ fn listen() -> Result<OwnedFd> {
     Ok(events)
 }
 
-/// Waits until the kernel has a port of our name. How long is the host's to bound.
+/// Waits until the kernel has a port of our name; the host limits how long.
 fn wait_for_port(events: &OwnedFd) -> Result<PathBuf> {
     let mut event = [0; 4096];
     loop {
@@ -87,7 +87,7 @@ fn port() -> Result<Option<PathBuf>> {
     };
     for entry in entries {
         let entry = entry.with_context(|| format!("list {PORTS}"))?;
-        // A port that has no name has no such file; one that gets it has an event of its own.
+        // A port without a name has no such file. The kernel sends an event when the port gets its name.
         let name = fs::read_to_string(entry.path().join("name")).unwrap_or_default();
         if name.trim_end() == PORT_NAME {
             return Ok(Some(Path::new("/dev").join(entry.file_name())));

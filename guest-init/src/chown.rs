@@ -1,4 +1,4 @@
-//! Gives a whole tree to one user: for shares whose files belong to somebody else on the host.
+//! Changes the owner of a whole tree: for shares whose files have another owner on the host.
 
 use std::{
     ffi::{CStr, CString},
@@ -24,19 +24,19 @@ const DIRECTORY: OFlag =
     OFlag::O_RDONLY.union(OFlag::O_DIRECTORY).union(OFlag::O_NOFOLLOW).union(OFlag::O_CLOEXEC);
 const PATH: OFlag = OFlag::O_PATH.union(OFlag::O_NOFOLLOW).union(OFlag::O_CLOEXEC);
 
-/// Bits that a change of owner takes away.
+/// Set-user-id and set-group-id, which chown(2) clears.
 const SET_ID: u32 = 0o6000;
 
-/// What becomes of set-id bits.
+/// How set-id bits are treated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SetId {
-    /// They stay, for the new owner.
+    /// They are restored after the change of owner.
     Kept,
-    /// They go, with the old owner.
+    /// The change of owner clears them.
     Dropped,
 }
 
-/// How a tree is given away.
+/// The owner that files get, and of which files.
 #[derive(Clone, Copy)]
 struct Change {
     owner: (u32, u32),
@@ -44,8 +44,8 @@ struct Change {
     set_id: SetId,
 }
 
-/// Gives `path` and everything below it, or its directories alone, that does not belong to (uid, gid) to it; links are not followed, other file
-/// systems not entered.
+/// Changes the owner of `path` and of everything below it, or of its directories alone, to (uid, gid). Links are not followed,
+/// other file systems not entered.
 pub(crate) fn all_below(path: &str, owner: (u32, u32), scope: ChownScope, set_id: SetId) -> Result<()> {
     let change = Change { owner, scope, set_id };
     let all = || {
@@ -61,13 +61,13 @@ pub(crate) fn all_below(path: &str, owner: (u32, u32), scope: ChownScope, set_id
     all().with_context(|| format!("give {path} to {uid}:{gid}"))
 }
 
-/// A directory on the way down: which it is, and what is left to be entered.
+/// A directory on the way down: its identity, and the directories below it that are still to be entered.
 struct Level {
     id: (u64, u64),
     below: Vec<CString>,
 }
 
-/// One directory is open at a time, so that a tree may be deeper than any path is long or than files may be open.
+/// One directory is open at a time: neither PATH_MAX nor the limit of open files bounds the depth of a tree.
 fn walk(mut here: OwnedFd, change: Change) -> Result<()> {
     let device = fstat(&here)?.st_dev;
     let mut levels = vec![Level::enter(here.as_fd(), device, change)?];
@@ -105,7 +105,7 @@ impl Level {
                 Err(Errno::ENOENT) => continue,
                 stat => stat.with_context(|| format!("look at {}", name.to_string_lossy()))?,
             };
-            // Only directories tell: an overlay reports the devices of its layers for files.
+            // Only of directories: for files an overlay reports the devices of its layers.
             if is_directory(&stat) && stat.st_dev != device {
                 continue;
             }
@@ -133,7 +133,7 @@ fn change_owner(directory: BorrowedFd<'_>, name: &CStr, stat: &FileStat, change:
     let is_file = SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG;
     if set_id == SetId::Kept && is_file && stat.st_mode & SET_ID != 0 {
         let file = openat(directory, name, PATH, Mode::empty())?;
-        // Not of what has taken its place.
+        // Unless another file has its name now.
         if identity(&fstat(&file)?) == identity(stat) {
             let path = format!("/proc/self/fd/{}", file.as_raw_fd());
             fs::set_permissions(path, Permissions::from_mode(stat.st_mode & 0o7777))

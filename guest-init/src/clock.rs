@@ -1,5 +1,5 @@
-//! Sets the clock and feeds the random pool: a guest without a real-time clock, or one that was restored, has the wrong
-//! time, and randomness that others may share.
+//! Sets the clock and feeds the random pool: a guest without a real-time clock, or a restored one, has the wrong time, and
+//! may share its randomness with other guests.
 #![expect(unsafe_code, reason = "RNDADDENTROPY has no safe binding")]
 // UNSAFETY: one ioctl.
 

@@ -1,7 +1,7 @@
 //! The content of one file as a tar stream has it: its bytes, holes as zeros, padded to whole blocks.
 //!
-//! [`export`](crate::export) opens the file and has sent its header, so the size is settled: a file that changes
-//! meanwhile is an error, as nobody could tell what was sent.
+//! [`export`](crate::export) opens the file and has sent its header, so the size is settled. A file that changes meanwhile
+//! is an error.
 
 use std::{fs::File, io::Read};
 
@@ -25,24 +25,24 @@ pub(crate) struct Content {
     segment: Segment,
 }
 
-/// What lies at the position, and where it ends.
+/// The segment at the position, and its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Segment {
     Data { end: u64 },
     Hole { end: u64 },
 }
 
-/// Whether there is more to come.
+/// Whether the content is complete.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Progress {
-    /// There is.
+    /// More follows.
     GoesOn,
-    /// All of it has been made.
+    /// All of it has been read.
     Complete,
 }
 
 impl Content {
-    /// The content of `file`, which was found as `before` says.
+    /// The content of `file`, whose metadata were `before` when the header was made.
     pub(crate) fn new(file: File, path: Vec<u8>, before: FileStat) -> Self {
         let size = u64::try_from(before.st_size).unwrap_or_default();
         Self { file, path, before, size, position: 0, segment: Segment::Hole { end: 0 } }

@@ -1,4 +1,5 @@
-//! How the agent ends: its last words, everything else killed, what the world wants done at its end, shares flushed, then the end of the machine or an exit.
+//! How the agent ends: it logs the error, kills all other processes, does what the configuration has for the end, and flushes
+//! shares. Then the machine ends, or the agent exits.
 
 use std::{fs, fs::File, process::ExitCode};
 
@@ -48,14 +49,14 @@ fn close(on_exit: &[OnExit]) -> Result<()> {
     })
 }
 
-/// With `reboot=t` on the kernel's command line and `-no-reboot` on QEMU's this ends QEMU; a power-off would need ACPI.
+/// Reboots: `-no-reboot` on QEMU's command line and `reboot=t` on the kernel's make that an end of QEMU. A power-off needs ACPI.
 fn end_machine(code: ExitCode) -> ExitCode {
     if let Err(error) = flush_shares() {
         log::failure(&format!("{error:#}"));
     }
     match reboot(RebootMode::RB_AUTOBOOT) {
         Ok(never) => match never {},
-        // PID 1 returns and the kernel panics: `panic=-1` ends the machine as well.
+        // When PID 1 exits, the kernel panics, and `panic=-1` ends the machine as well.
         Err(errno) => {
             log::failure(&format!("end the machine: {errno}"));
             code
@@ -63,9 +64,9 @@ fn end_machine(code: ExitCode) -> ExitCode {
     }
 }
 
-/// Writes to the host what shares still hold back. The scratch disk is thrown away and needs no flush.
+/// Writes the cached data of shares to the host. The scratch disk is discarded and needs no flush.
 fn flush_shares() -> Result<()> {
-    // Not mounted when the very beginning failed; then there are no shares either.
+    // /proc is not mounted when the boot failed early; then there are no shares either.
     let Ok(mounts) = fs::read_to_string("/proc/self/mountinfo") else { return Ok(()) };
     for target in writable_shares(&mounts) {
         let share = File::open(&target).with_context(|| format!("open {target}"))?;

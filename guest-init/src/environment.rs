@@ -1,4 +1,4 @@
-//! Where the agent runs; it decides how it gets its channel and how it ends, and nothing else.
+//! Where the agent runs, which decides how it gets its channel and how it ends.
 
 /// Where the agent runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! Starts a step's process: its user, directory, environment, descriptors, signals and capabilities.
 //!
-//! It neither waits for it ([`reap`](crate::reap)) nor reads its output ([`output`](crate::output)).
+//! [`reap`](crate::reap) waits for it; [`output`](crate::output) reads what it writes.
 #![expect(unsafe_code, reason = "what std's Command does not do must be done between fork and exec")]
 // UNSAFETY: system calls between fork and exec; nothing there allocates.
 
@@ -42,7 +42,7 @@ use crate::{
     terminal,
 };
 
-/// The mode bits that files of a step do not get unless it asks (`umask`).
+/// The umask of steps.
 const UMASK: Mode = Mode::S_IWGRP.union(Mode::S_IWOTH);
 
 /// The highest signal of Linux on x86-64 and arm64.
@@ -59,7 +59,7 @@ const SIGSET_BYTES: usize = 8;
 pub(crate) struct Capabilities(CapabilitySet);
 
 impl Capabilities {
-    /// Those of the wire; `None` leaves all that the agent has.
+    /// Those that the host names; `None` leaves all that the agent has.
     pub(crate) fn new(numbers: Option<&[u8]>) -> Self {
         let bit = |number: &u8| 1u64.checked_shl(u32::from(*number)).unwrap_or_default();
         Self(numbers.map_or(CapabilitySet::all(), |numbers| {
@@ -78,7 +78,7 @@ pub(crate) struct Launched {
     pub(crate) input: Option<Source>,
 }
 
-/// The agent's ends of what a step writes to; non-blocking.
+/// The agent's ends of a step's stdout and stderr; non-blocking.
 pub(crate) enum Output {
     /// A pipe for each stream.
     Pipes { stdout: File, stderr: File },
@@ -86,7 +86,7 @@ pub(crate) enum Output {
     Terminal(File),
 }
 
-/// What a step's descriptors 0, 1 and 2 are made of.
+/// Both ends of a step's descriptors 0, 1 and 2.
 struct Streams {
     stdin: Stdio,
     stdout: Stdio,
@@ -95,7 +95,7 @@ struct Streams {
     input: Option<Source>,
 }
 
-/// Starts a step; an error is a sentence for the person whose step it is.
+/// Starts a step; an error is a sentence for the author of the step.
 pub(crate) fn launch(step: &Step, capabilities: Capabilities) -> Result<Launched> {
     let Step { index: _, argv, files: _, env, cwd, user, stdin, timeout_ms: _ } = step;
     let Some((program, arguments)) = argv.split_first() else { bail!("there is no program to run") };
@@ -162,7 +162,7 @@ pub(crate) fn allow_opening(end: &impl AsFd) -> Result<()> {
     fchmod(end, Mode::from_bits_truncate(0o666)).context("set the mode of a step's pipe or terminal")
 }
 
-/// A pipe's end that gives an error instead of waiting. The other end is a file description of its own.
+/// Makes a pipe's end non-blocking. The other end is an open file description of its own, and stays blocking.
 fn non_blocking(pipe: OwnedFd) -> Result<File> {
     fcntl(&pipe, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).context("make a pipe non-blocking")?;
     Ok(File::from(pipe))
@@ -179,12 +179,12 @@ enum StdinKind {
 fn become_step(account: &Account, capabilities: Capabilities, stdin_kind: StdinKind) -> io::Result<()> {
     setsid()?;
     if stdin_kind == StdinKind::Terminal {
-        // What Ctrl-C reaches, and what /dev/tty means, in the session that was just made.
+        // The controlling terminal of the new session: for Ctrl-C and /dev/tty.
         ioctl_tiocsctty(rustix::stdio::stdin())?;
     }
     umask(UMASK);
-    // What the agent's own parent ignored would stay ignored; SIGKILL and SIGSTOP refuse, and need nothing. The C
-    // library would refuse the signals that it keeps for itself.
+    // A signal that the agent's parent ignored would stay ignored. SIGKILL and SIGSTOP fail, and cannot be ignored. The C library
+    // would refuse the signals that it reserves.
     for signal in 1..=LAST_SIGNAL {
         // SAFETY: `DEFAULT_ACTION` is as large as the kernel's struct sigaction, and no old one is asked for.
         unsafe {
@@ -200,7 +200,7 @@ fn become_step(account: &Account, capabilities: Capabilities, stdin_kind: StdinK
     unblock_signals()?;
     drop_capabilities(capabilities)?;
     switch_user(account)?;
-    // std's own descriptor that reports a failed exec is among them: so they are closed by exec, not now.
+    // Closed by exec and not now: std reports a failed exec through one of them.
     // SAFETY: plain numbers.
     let closed = unsafe {
         libc::syscall(libc::SYS_close_range, 3 as libc::c_uint, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC)
@@ -208,8 +208,8 @@ fn become_step(account: &Account, capabilities: Capabilities, stdin_kind: StdinK
     Ok(Errno::result(closed).map(drop)?)
 }
 
-/// Gives the step an empty signal mask: it would inherit what the agent blocks to read it from a descriptor, and std
-/// leaves the mask alone.
+/// Gives the step an empty signal mask: it would inherit the signals that the agent reads from a signalfd, and std leaves the
+/// mask alone.
 fn unblock_signals() -> io::Result<()> {
     Ok(sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?)
 }
@@ -227,7 +227,7 @@ fn drop_capabilities(Capabilities(allowed): Capabilities) -> io::Result<()> {
     inherit_none()
 }
 
-/// What whoever made a user namespace left to be inherited would pass by the bounding set (capabilities(7)).
+/// Clears the inheritable set: capabilities that a parent left in it would bypass the bounding set (capabilities(7)).
 fn inherit_none() -> io::Result<()> {
     let mut sets = capabilities(None)?;
     // A capability that cannot be inherited is no longer ambient either.

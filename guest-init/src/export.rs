@@ -2,7 +2,7 @@
 //! of the directories on the way down.
 //!
 //! Names are opened below directories that are open already, so that paths of any length can be read and a name that is
-//! changed meanwhile leads nowhere else. What the entries mean is the host's to judge.
+//! changed meanwhile leads nowhere else. The host judges the entries.
 
 use std::{
     collections::HashMap,
@@ -33,23 +33,23 @@ use crate::{
 /// Two empty blocks end an archive.
 const END: [u8; 2 * BLOCK] = [0; 2 * BLOCK];
 
-/// How directories and files are opened: never through a link that took their place.
+/// How directories and files are opened: never through a symbolic link.
 const READ: OFlag = OFlag::O_RDONLY.union(OFlag::O_CLOEXEC).union(OFlag::O_NOFOLLOW);
 
 /// An export under way.
 pub(crate) struct Export {
-    /// The directories on the way down to where we are.
+    /// The directories from the root to the current one.
     stack: Vec<Level>,
     /// The overlay whose upper directory is exported.
     merged: Option<OwnedFd>,
     /// The file whose content is being sent.
     content: Option<Content>,
     link_scope: LinkScope,
-    /// Where names and sizes are all that is sent.
+    /// Set where only names and sizes are sent.
     listing: Option<Listing>,
     /// Files with more than one name: the first of them in the scope, by device and inode.
     linked: HashMap<(u64, u64), Vec<u8>>,
-    /// What has been made and not been sent.
+    /// Bytes of the stream that have not been sent.
     pending: Vec<u8>,
     state: State,
     entries: u64,
@@ -130,7 +130,7 @@ impl Export {
         Ok(Some(piece))
     }
 
-    /// Makes a little more of the stream.
+    /// Appends a part of the stream to `pending`.
     fn advance(&mut self) -> Result<()> {
         if let Some(content) = &mut self.content {
             if content.read_into(&mut self.pending)? == Progress::Complete {
@@ -168,7 +168,7 @@ impl Export {
             let below = Dir::openat(directory, name, READ | OFlag::O_DIRECTORY, Mode::empty())?;
             return self.directory(below, form, path, &stat);
         }
-        // A link or fifo is as small as an entry that names it, and where no content is sent each name is one.
+        // Only regular files: other kinds have no content. A listing has no content either, and an entry for each name.
         if stat.st_nlink > 1 && file_type == SFlag::S_IFREG && self.listing.is_none() {
             let first = self.linked.entry((stat.st_dev, stat.st_ino)).or_insert_with(|| path.to_vec());
             if first != path {
@@ -180,7 +180,7 @@ impl Export {
         let (major, minor) = (number(major(stat.st_rdev)), number(minor(stat.st_rdev)));
         let kind = match file_type {
             SFlag::S_IFREG => return self.file(name, path),
-            // What listens on it has ended; tar has no such entry either.
+            // The process that listened on it has ended, and tar has no such entry.
             SFlag::S_IFSOCK => return Ok(()),
             SFlag::S_IFLNK => Kind::Symlink { target: readlinkat(directory, name)?.into_encoded_bytes() },
             SFlag::S_IFIFO => Kind::Fifo,
@@ -192,8 +192,8 @@ impl Export {
         Ok(())
     }
 
-    /// A directory, and then what it holds. One that a build has renamed is all there in the overlay alone: it hides what has
-    /// its name in the lower layer, so its whole content is exported with it.
+    /// A directory, and then its content. A renamed directory is complete in the merged overlay only. It is exported whole and
+    /// opaque, since the lower directory of its new name must stay hidden.
     fn directory(&mut self, below: Dir, form: Form, path: &[u8], stat: &FileStat) -> Result<()> {
         let opened = |directory: &Dir| Ok::<_, Error>(File::from(directory.as_fd().try_clone_to_owned()?));
         if self.listing.is_some() {
@@ -225,7 +225,7 @@ impl Export {
     fn file(&mut self, name: &OsStr, path: &[u8]) -> Result<()> {
         let Level { directory, form, .. } = innermost(&self.stack);
         let form = *form;
-        // Not waiting: it may have become a fifo.
+        // Non-blocking, since it may have become a fifo.
         let file = File::from(openat(directory, name, READ | OFlag::O_NONBLOCK, Mode::empty())?);
         let stat = fstat(&file)?;
         ensure!(
@@ -246,7 +246,7 @@ impl Export {
         Ok(())
     }
 
-    /// A file that is other than what lies below, by its name and size.
+    /// A file that differs from the lower one: its name and size.
     fn listed(&mut self, mut file: File, path: &[u8], stat: &FileStat) -> Result<()> {
         let listed = self.listing.as_mut().map(|listing| listing.attributes(&mut file, stat, path));
         if let Some(Some(attributes)) = listed.transpose()? {

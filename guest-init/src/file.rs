@@ -1,4 +1,4 @@
-//! Writes the small files of the world (`/etc/resolv.conf`, `/etc/hosts`, …).
+//! Writes the small files of the guest (`/etc/resolv.conf`, `/etc/hosts`, …).
 
 use std::{
     fs::{self, Permissions},
@@ -13,7 +13,7 @@ use nix::libc;
 
 use crate::path_change::Mounts;
 
-/// Writes one file; a symbolic link in its place is replaced.
+/// Writes one file; a symbolic link of its name is replaced.
 pub(crate) fn write(file: &TextFile) -> Result<()> {
     let TextFile { path, text, if_exists, mode } = file;
     let context = || format!("write {path}");
@@ -28,7 +28,7 @@ pub(crate) fn write(file: &TextFile) -> Result<()> {
     if Path::new(path).is_symlink() {
         fs::remove_file(path).with_context(context)?;
     }
-    // Written in place, not renamed over: in a container the file may be a mount of its own.
+    // Written, not replaced by rename(2): in a container the file may be a mount of its own.
     let mut options = fs::OpenOptions::new();
     options.write(true).create(true).truncate(true).custom_flags(libc::O_NOFOLLOW);
     let mut written = options.open(path).with_context(context)?;
@@ -49,7 +49,7 @@ pub(crate) fn remove_all(files: &[TextFile]) {
     }
 }
 
-/// What a file holds, its last line whole; nothing where there is none.
+/// The content of a file, with a newline after its last line; nothing where the file is missing.
 fn lines(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = match fs::read(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),

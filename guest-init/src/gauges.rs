@@ -1,6 +1,6 @@
-//! What steps can use up, looked at before and after each: memory, and the file systems that they write to.
+//! Resources that steps can exhaust, read before and after each step: memory, and the file systems that they write to.
 //!
-//! Everything is opened when the world stands: what a step mounts over it later is not what is looked at.
+//! All files are opened before the first step, so that a later mount over them has no effect.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -17,10 +17,10 @@ use nix::{
     sys::statvfs::{Statvfs, fstatvfs},
 };
 
-/// With less than this left, what failed has failed over it: a process that is stopped in the middle of a block leaves less.
+/// A file system with less space than this counts as full: a write that fails in the middle of a block leaves a rest.
 const FULL_BYTES: u64 = 64 * 1024;
 
-/// Where a container sees its own control group: version 2, and version 1's of memory.
+/// Where a container sees its own control group: that of version 2, and the memory group of version 1.
 const GROUPS: [&str; 2] = ["/sys/fs/cgroup", "/sys/fs/cgroup/memory"];
 
 /// The largest of the files read: `/proc/vmstat` has 5 KiB.
@@ -33,14 +33,14 @@ pub(crate) struct Gauges {
     written: Vec<(String, File)>,
 }
 
-/// Open files of the kernel's, read from their start each time.
+/// Open files of the kernel, read from their start each time.
 enum Memory {
     Machine(File),
     Group(Vec<(&'static str, File)>),
 }
 
 impl Gauges {
-    /// Opens what the world names. What is not there is not looked at: it would only say why something else failed.
+    /// Opens the files and directories of the configuration. A missing one is left out: gauges only explain a failure.
     pub(crate) fn open(world: &GuestConfig) -> Self {
         let directory = |path: &String| Some((path.clone(), directory(path)?));
         Self {
@@ -49,12 +49,12 @@ impl Gauges {
         }
     }
 
-    /// What has happened so far.
+    /// The events so far.
     pub(crate) fn memory(&self) -> Option<MemoryEvents> {
         self.memory.as_ref()?.read()
     }
 
-    /// What is used up now, and what has happened since then.
+    /// The resources that are exhausted now, and the events since `before`.
     pub(crate) fn exhausted(&self, before: Option<MemoryEvents>) -> Exhausted {
         let memory = self.memory().zip(before).map(|(now, before)| now.since(before));
         let full = |(path, directory): &(String, File)| {
@@ -91,7 +91,7 @@ impl Memory {
     }
 }
 
-/// All of a file whose content the kernel makes when it is read from its start.
+/// The whole content of a file of the kernel, which is made anew by a read from its start.
 fn text(file: &File) -> Option<String> {
     let (mut bytes, mut length) = (vec![0; MOST_BYTES], 0);
     while length < bytes.len() {
@@ -104,7 +104,7 @@ fn text(file: &File) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
-/// For its file system alone: nothing in it is read.
+/// A directory, opened for statvfs(3) alone.
 fn directory(path: &str) -> Option<File> {
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY;
     fs::canonicalize(path)
@@ -113,7 +113,7 @@ fn directory(path: &str) -> Option<File> {
 }
 
 fn lacks(found: &Statvfs) -> Option<Room> {
-    // Some file systems make inodes as they are needed, and count none.
+    // File systems that allocate inodes dynamically report 0.
     let no_inode = found.files() > 0 && found.files_available() == 0;
     let left = found.blocks_available().saturating_mul(found.fragment_size());
     match (left < FULL_BYTES, no_inode) {

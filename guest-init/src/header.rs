@@ -1,4 +1,4 @@
-//! One tar header: ustar, with pax records (POSIX.1-2001, pax(1)) for what ustar cannot say. Pure.
+//! One tar header: ustar, with pax records (POSIX.1-2001, pax(1)) for values that do not fit. Pure.
 
 use tar::{EntryType, Header};
 
@@ -14,7 +14,7 @@ const BIG_ID: u32 = 0o10_000_000;
 /// Numbers from here on do not fit the eleven octal digits of ustar's size and mtime.
 const BIG: i64 = 0o100_000_000_000;
 
-/// What a header says.
+/// The content of a header.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Entry {
     /// Relative path; any bytes but NUL.
@@ -96,7 +96,7 @@ fn own_header(entry: &Entry) -> Header {
     put(&mut header.as_old_mut().name, path);
     put(&mut header.as_old_mut().linkname, kind.link_target());
     header.set_mode(*mode);
-    // What does not fit is in a pax record, and 0 here.
+    // A number that does not fit is in a pax record, and 0 here.
     header.set_uid(u64::from(if *uid < BIG_ID { *uid } else { 0 }));
     header.set_gid(u64::from(if *gid < BIG_ID { *gid } else { 0 }));
     header.set_mtime(if (0..BIG).contains(seconds) { seconds.unsigned_abs() } else { 0 });
@@ -120,7 +120,7 @@ fn put(field: &mut [u8], bytes: &[u8]) {
     field[..length].copy_from_slice(&bytes[..length]);
 }
 
-/// The pax records of what the plain header cannot say.
+/// The pax records of values that do not fit the plain header.
 fn records(entry: &Entry) -> Vec<u8> {
     let Entry { path, kind, mode: _, uid, gid, mtime: (seconds, nanoseconds), xattrs } = entry;
     let mut records = Vec::new();

@@ -1,7 +1,7 @@
-//! Shows a tree with other owners (an idmapped mount, mount_setattr(2)): on the host its files belong to who runs kiln, inside to
-//! the step's user, and nobody has to give anything to anybody.
+//! Shows a tree with other owners (an idmapped mount, mount_setattr(2)): on the host its files belong to the user that runs kiln,
+//! inside to the step's user, without a change of owners.
 //!
-//! For sandboxes whose agent is root of the machine; in the user namespace of an ordinary user the namespace itself does it.
+//! For sandboxes whose agent is root of the machine. Elsewhere the user namespace itself translates owners.
 #![expect(unsafe_code, reason = "mount_setattr has no safe binding")]
 // UNSAFETY: one call, on numbers, an empty literal and memory that outlives it.
 
@@ -32,22 +32,22 @@ struct MountAttr {
     userns_fd: u64,
 }
 
-/// The maps of a world, as user namespaces that nothing runs in: most of its mounts share one.
+/// The maps of a guest, each as a user namespace without processes. Most mounts share one.
 #[derive(Default)]
 pub(crate) struct Idmaps {
     known: Vec<(Maps, File)>,
 }
 
-/// Of users, and of groups.
+/// The maps of users and of groups.
 type Maps = (Vec<IdRange>, Vec<IdRange>);
 
 impl Idmaps {
-    /// Knows a namespace with these maps.
+    /// Adds a namespace with these maps.
     pub(crate) fn add(&mut self, maps: Maps, namespace: File) {
         self.known.push((maps, namespace));
     }
 
-    /// Mounts `path` over itself with what these ranges make of its owners.
+    /// Mounts `path` over itself, with its owners translated by these ranges.
     pub(crate) fn mount(&mut self, path: &str, uids: &[IdRange], gids: &[IdRange]) -> Result<()> {
         if !self.known.iter().any(|((users, groups), _)| users == uids && groups == gids) {
             self.add((uids.to_vec(), gids.to_vec()), namespace::of_maps(uids, gids)?);

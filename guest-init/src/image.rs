@@ -21,14 +21,14 @@ use nix::{
 /// `LOOP_CTL_GET_FREE` and `LOOP_CONFIGURE` of `linux/loop.h`.
 const LOOP_CTL_GET_FREE: libc::c_ulong = 0x4C82;
 const LOOP_CONFIGURE: libc::c_ulong = 0x4C0A;
-/// `LO_FLAGS_READ_ONLY | LO_FLAGS_AUTOCLEAR`: the device is free again when nothing is mounted from it, whoever was killed.
+/// `LO_FLAGS_READ_ONLY | LO_FLAGS_AUTOCLEAR`: the kernel frees the device when nothing is mounted from it.
 const FLAGS: u32 = 1 | 4;
 /// `/dev/loop-control` and `/dev/loopN`, by number.
 const LOOP_CONTROL: (u64, u64) = (10, 237);
 const LOOP_MAJOR: u64 = 7;
-/// Where nodes of devices may lie: a sandbox's own /dev has none of these.
+/// The directory of the device nodes, which a sandbox's own /dev does not have.
 const NODES: &str = "/loop";
-/// Another process may take the device between the question and the answer; so often in a row it does not.
+/// How often a free device is looked for: another process may take it first.
 const TRIES: u32 = 64;
 
 /// `struct loop_config`: the file, the size of a block, `struct loop_info64`, and what is reserved.

@@ -1,6 +1,6 @@
-//! What the host sends to a step's stdin, on its way: kept until the step reads, and never more than a window of it.
+//! The input of a step on its way from the host: kept until the step reads it, and never more than a window.
 //!
-//! Nothing here blocks. A step that does not read, or has closed its stdin, costs the memory of the window and nothing else.
+//! Nothing here blocks. A step that does not read, or has closed its stdin, costs the memory of the window only.
 
 use std::{
     collections::VecDeque,
@@ -31,7 +31,7 @@ impl Source {
 
 /// The input of the running step.
 pub(crate) struct Input {
-    /// Nothing, when the step reads no more or the host has no more.
+    /// `None` when the step reads no more or the host has no more.
     source: Option<Source>,
     queue: VecDeque<u8>,
     state: State,
@@ -50,7 +50,7 @@ impl Input {
         Self { source, queue: VecDeque::new(), state: State::Open }
     }
 
-    /// Takes what has come; no bytes mean the end.
+    /// Takes bytes from the host; none mean the end.
     pub(crate) fn take(&mut self, bytes: &[u8]) -> Result<()> {
         ensure!(self.queue.len() + bytes.len() <= INPUT_WINDOW, "more input came than its window takes");
         match &self.source {
@@ -61,7 +61,7 @@ impl Input {
         Ok(())
     }
 
-    /// Gives the step what it takes now; the answer is how many bytes have left the queue.
+    /// Writes as much as the step takes now. Returns how many bytes have left the queue.
     pub(crate) fn feed(&mut self) -> usize {
         let before = self.queue.len();
         while let (Some(source), false) = (&self.source, self.queue.is_empty()) {
@@ -69,7 +69,7 @@ impl Input {
                 Ok(count) => drop(self.queue.drain(..count)),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                // Nobody will ever read it: EPIPE of a pipe, EIO of a terminal.
+                // It will never be read: EPIPE of a pipe, EIO of a terminal.
                 Err(_) => self.source = None,
             }
         }
@@ -82,12 +82,12 @@ impl Input {
         before - self.queue.len()
     }
 
-    /// What to wait for before [`Self::feed`], if something waits.
+    /// The descriptor to poll before [`Self::feed`], if bytes are queued.
     pub(crate) fn waits_for(&self) -> Option<BorrowedFd<'_>> {
         self.source.as_ref().filter(|_| !self.queue.is_empty()).map(|source| source.file().as_fd())
     }
 
-    /// Gives the terminal, if it is one, another size.
+    /// Sets the size of the terminal; nothing for a pipe.
     pub(crate) fn resize(&self, rows: u16, columns: u16) -> Result<()> {
         match &self.source {
             Some(Source::Terminal(ours)) => terminal::resize(ours, rows, columns),
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_will_read_is_taken_and_forgotten() {
+    fn input_without_a_reader_is_dropped() {
         let (reader, writer) = io::pipe().expect("a pipe");
         drop(reader);
         for source in [Some(Source::Pipe(File::from(OwnedFd::from(writer)))), None] {

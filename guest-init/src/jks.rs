@@ -1,6 +1,6 @@
 //! A Java truststore: the JKS format (OpenJDK's `JavaKeyStore.java`), read, added to and written.
 //!
-//! Every Java reads it, whatever its `keystore.type` says, without a password; with one, it is the usual `changeit`.
+//! Every Java reads it without a password, whatever its `keystore.type` says. The password is the usual `changeit`.
 
 use std::collections::HashSet;
 
@@ -16,7 +16,7 @@ const PASSWORD: &str = "changeit";
 /// Sun's "whitener" between password and content.
 const WHITENER: &[u8] = b"Mighty Aphrodite";
 
-/// What a store holds.
+/// The entries of a store.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Store {
     /// Entries as they are in the file.
@@ -26,8 +26,8 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    /// Reads a file; nothing where it is none of this format and version, or is damaged. Its digest is not looked at: that needs
-    /// its password.
+    /// Reads a file. `None` if it has another format or version, or is damaged. Its digest is not checked, since that needs the
+    /// password.
     pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
         let mut rest = Rest(bytes);
         let (magic, version, count) = (rest.number()?, rest.number()?, rest.number()?);
@@ -70,7 +70,7 @@ impl Store {
         text(out, alias);
         out.extend(0u64.to_be_bytes());
         text(out, "X.509");
-        // No request to the agent is that long.
+        // A request to the agent is shorter.
         out.extend(u32::try_from(der.len()).unwrap_or(u32::MAX).to_be_bytes());
         out.extend(der);
     }
@@ -96,7 +96,7 @@ fn text(out: &mut Vec<u8>, text: &str) {
     out.extend(text.as_bytes());
 }
 
-/// What has not been read of a file.
+/// The unread rest of a file.
 struct Rest<'b>(&'b [u8]);
 
 impl<'b> Rest<'b> {
@@ -128,7 +128,7 @@ mod tests {
 
     #[test]
     fn an_empty_store_is_that_of_keytool() {
-        // The digest is what `keytool` puts at the end of an empty JKS file with this password.
+        // The digest is the one that `keytool` writes at the end of an empty JKS file with this password.
         let hex: String = Store::default().write().iter().map(|b| format!("{b:02x}")).collect();
         assert_eq!(hex, "feedfeed0000000200000000e2686e45fb43dfa4d992dd41ceb6b21c6330d792");
     }

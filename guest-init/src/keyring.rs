@@ -1,5 +1,5 @@
-//! A session keyring of the agent's own (session-keyring(7)): that of whoever runs kiln, with the keys of their mounts and
-//! logins, would be every step's as well.
+//! A new session keyring for the agent (session-keyring(7)): steps would inherit that of the user that runs kiln, with the keys
+//! of mounts and logins.
 #![expect(unsafe_code, reason = "keyctl has no safe binding")]
 // UNSAFETY: one call, on numbers.
 
@@ -9,13 +9,13 @@ use nix::{errno::Errno, libc};
 /// `KEYCTL_JOIN_SESSION_KEYRING` of `linux/keyctl.h`.
 const JOIN_SESSION_KEYRING: libc::c_long = 1;
 
-/// Leaves the inherited one for one without a name.
+/// Joins a new keyring without a name.
 pub(crate) fn join_new() -> Result<()> {
     let no_name = std::ptr::null::<libc::c_char>();
     // SAFETY: a null name asks for a keyring without one.
     let result = unsafe { libc::syscall(libc::SYS_keyctl, JOIN_SESSION_KEYRING, no_name) };
     match Errno::result(result) {
-        // In a container docker has made one, and its filter lets nobody ask; a kernel without keys has nothing to hide.
+        // In a container docker has made one, and its filter forbids the call. A kernel without keys has none to hide.
         Ok(_) | Err(Errno::EPERM | Errno::ENOSYS) => Ok(()),
         Err(errno) => Err(errno).context("make a session keyring"),
     }

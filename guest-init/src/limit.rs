@@ -1,4 +1,4 @@
-//! Sets what a process may use up, on the agent itself: all that it starts inherits it.
+//! Sets resource limits of the agent itself, which all its children inherit.
 
 use anyhow::{Context, Result};
 use kiln_protocol::{Limit, Resource};
@@ -7,8 +7,7 @@ use nix::{
     sys::resource::{RLIM_INFINITY, Resource as Kind, getrlimit, rlim_t, setrlimit},
 };
 
-/// Sets one. Who may not raise a limit (a container's root, whoever is root of a user namespace alone) keeps what it has
-/// where that is lower.
+/// Sets one limit. Where the agent may not raise it (as root of a container, or of a user namespace only), a lower limit stays.
 pub(crate) fn set(limit: &Limit) -> Result<()> {
     let Limit { resource, soft, hard } = limit;
     let kind = kind(*resource);

@@ -1,7 +1,7 @@
-//! What of an overlay's upper directory is other than what lies below it: for an export of names and sizes alone.
+//! Which files of an overlay's upper directory differ from the lower ones, for an export of names and sizes only.
 //!
-//! A file that was only stamped, or opened for writing, is a copy of the lower one. So is, in an overlay with `metacopy`, one
-//! that holds no data at all.
+//! A file whose times were set, or that was opened for writing, is a copy of the lower one. In an overlay with `metacopy` such a
+//! file has no data.
 
 use std::{
     ffi::OsStr,
@@ -25,15 +25,15 @@ use sha1::{Digest, Sha1};
 
 use crate::attributes::Attribute;
 
-/// So many bytes are compared, in all: what lies below may be a share. Files beyond are taken for copies if their sizes are the same.
+/// How many bytes are compared in all, since the lower layer may be a share. Beyond that, files of the same size count as copies.
 const MOST_COMPARED: u64 = 64 << 20;
 
-/// So many at once.
+/// How many bytes are compared at once.
 const PIECE: usize = 64 << 10;
 
 /// A listing under way.
 pub(crate) struct Listing {
-    /// What lies below; not known where another has made the overlay.
+    /// The lower layer; `None` where the host has mounted the overlay.
     lower: Option<OwnedFd>,
     /// How many bytes may still be compared.
     left: u64,
@@ -44,7 +44,7 @@ impl Listing {
         Self { lower, left: MOST_COMPARED }
     }
 
-    /// The attributes of a file that is listed; none of a copy of what lies below.
+    /// The attributes of a file that is listed; `None` for a copy of the lower file.
     pub(crate) fn attributes(
         &mut self,
         file: &mut File,
@@ -63,9 +63,9 @@ impl Listing {
         Ok(Some(attributes))
     }
 
-    /// Whether a file of the upper directory holds what the lower one holds in its place.
+    /// Whether a file of the upper directory has the content of the lower one.
     fn is_copy(&mut self, file: &mut File, stat: &FileStat, path: &[u8]) -> Result<bool> {
-        // A block of attributes is none of data.
+        // A block may hold extended attributes and no data.
         let has_data = || lseek(&*file, 0, Whence::SeekData) != Err(Errno::ENXIO);
         if stat.st_size > 0 && !has_data() {
             return Ok(true);
@@ -88,7 +88,7 @@ impl Listing {
         let how = OpenHow::new()
             .flags(OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK)
             .resolve(ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS);
-        // What cannot be opened there is nothing that a step could have copied.
+        // A lower file that cannot be opened cannot have been copied either.
         Ok(openat2(lower.as_fd(), OsStr::from_bytes(path), how).ok().map(File::from))
     }
 }

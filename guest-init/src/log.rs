@@ -1,6 +1,6 @@
-//! The agent's last words for people: `/dev/kmsg` in a microVM (and so the kernel's console), stderr elsewhere.
+//! The agent's log: `/dev/kmsg` in a microVM (and so the kernel's console), stderr elsewhere.
 //!
-//! Only failures are written here; all else goes over the wire.
+//! It has failures only; all else goes to the host.
 
 use std::{cell::RefCell, fs::File, io::Write, panic, sync::OnceLock};
 
@@ -18,7 +18,7 @@ enum Log {
 }
 
 thread_local! {
-    /// What the last panic said and where.
+    /// Message and location of the last panic.
     static PANIC: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
@@ -32,25 +32,25 @@ pub(crate) fn to_stderr(stderr: File) {
     LOG.get_or_init(|| Log::Stderr(stderr));
 }
 
-/// One failure; lost when there is no log yet, or the log cannot take it.
+/// Logs one failure; it is lost when there is no log yet, or the write fails.
 pub(crate) fn failure(text: &str) {
-    // A line of the kernel's log ends at a newline: what follows would lose its prefix.
+    // A newline ends a record of the kernel's log: the rest would have no prefix.
     let text = text.replace('\n', " | ");
     let written = match LOG.get() {
         Some(Log::Kernel(kmsg)) => (&*kmsg).write_all(format!("{KERNEL_ERROR}{PREFIX} {text}\n").as_bytes()),
         Some(Log::Stderr(stderr)) => (&*stderr).write_all(format!("{PREFIX} {text}\n").as_bytes()),
         None => Ok(()),
     };
-    // Best effort: the failure goes over the wire as well, and there is nobody else to tell.
+    // Best effort: the host gets the failure as well, and there is no other place to report it.
     drop(written);
 }
 
-/// Keeps what a panic says for [`panicked`], instead of std's print to stderr.
+/// Keeps the message of a panic for [`panicked`], instead of std's print to stderr.
 pub(crate) fn keep_panics() {
     panic::set_hook(Box::new(|info| PANIC.with(|kept| *kept.borrow_mut() = info.to_string())));
 }
 
-/// What the last panic said.
+/// The message of the last panic.
 pub(crate) fn panicked() -> String {
     PANIC.with(|kept| kept.borrow().clone())
 }

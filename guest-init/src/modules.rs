@@ -1,8 +1,7 @@
-//! Loads kernel modules, exactly those that the host names, in its order.
+//! Loads the kernel modules that the host names, in its order.
 //!
-//! The host has unpacked them and ordered them by `modules.dep`; nothing is looked up here. What the kernel's command
-//! line says about a module (`virtio_mmio.device=…`: on a microvm that is how devices are found) reaches a module only
-//! through its loader, as `modprobe` does it.
+//! The host has unpacked them and ordered them by `modules.dep`; nothing is looked up here. The loader passes a module its
+//! parameters of the kernel's command line, as `modprobe` does (`virtio_mmio.device=…`, which announces devices on a microvm).
 
 use std::{ffi::CString, fs::File, path::Path};
 
@@ -12,7 +11,7 @@ use nix::{
     kmod::{ModuleInitFlags, finit_module},
 };
 
-/// Loads `paths` in order; one that is loaded already, or built in, is passed over.
+/// Loads `paths` in order; a module that is loaded already, or built in, is skipped.
 pub(crate) fn load(paths: &[String]) -> Result<()> {
     if paths.is_empty() {
         return Ok(());

@@ -38,7 +38,7 @@ pub(crate) fn directory(targets: &Targets, path: &str, mode: u32, (uid, gid): (u
         .with_context(|| format!("set mode {mode:o} of {path}"))
 }
 
-/// A directory where nothing is, and the parents that are missing, all with this mode and owner.
+/// Makes a directory if it is missing, and its missing parents, all with this mode and owner.
 pub(crate) fn ensure_directory(targets: &Targets, path: &str, mode: u32, owner: (u32, u32)) -> Result<()> {
     let make = |parent: BorrowedFd<'_>, name: &Path| {
         match create_as(parent, name, owner) {
@@ -56,7 +56,7 @@ pub(crate) fn ensure_directory(targets: &Targets, path: &str, mode: u32, owner: 
     targets.directory_made_by(path, &make).map(drop)
 }
 
-/// Makes a directory as `uid` would: not every share lets root give away what it has made.
+/// Makes a directory with the rights of `uid`: not every share lets root change an owner.
 fn create_as(parent: BorrowedFd<'_>, name: &Path, (uid, gid): (u32, u32)) -> nix::Result<()> {
     let (old_gid, old_uid) = (setfsgid(Gid::from_raw(gid)), setfsuid(Uid::from_raw(uid)));
     let made = mkdirat(parent, name, Mode::S_IRWXU);
@@ -107,7 +107,7 @@ pub(crate) fn bind(targets: &Targets, source: &str, target: &str, access: Access
         (targets.find(source).with_context(context)?, targets.directory(target).with_context(context)?);
     bind_path(from.path(), to.path()).with_context(context)?;
     match access {
-        // A bind takes no flags of its own. What has been mounted is found by another look.
+        // A bind mount takes no flags, so it is remounted. A new lookup finds the mount.
         Access::ReadOnly => {
             read_only(targets.find(target).with_context(context)?.path()).with_context(context)
         }
@@ -115,13 +115,13 @@ pub(crate) fn bind(targets: &Targets, source: &str, target: &str, access: Access
     }
 }
 
-/// A bind mount of what is there on what is there.
+/// A bind mount of a path on another one that exists.
 pub(crate) fn bind_path(source: &str, target: &str) -> Result<()> {
     mount(Some(source), target, None::<&str>, MsFlags::MS_BIND, None::<&str>)
         .with_context(|| format!("bind {source} on {target}"))
 }
 
-/// Makes a mount read-only. What it came with stays: a user namespace may not lose it.
+/// Makes a mount read-only. Its other flags stay: a user namespace may not clear them.
 pub(crate) fn read_only(target: &str) -> Result<()> {
     let context = || format!("make {target} read-only");
     let kept = kept_flags(statvfs(target).with_context(context)?.flags());
@@ -129,7 +129,7 @@ pub(crate) fn read_only(target: &str) -> Result<()> {
     mount(None::<&str>, target, None::<&str>, flags, None::<&str>).with_context(context)
 }
 
-/// An empty directory over another one: it can be neither looked into nor renamed nor removed.
+/// Mounts an empty directory over another one, which can then be neither read nor renamed nor removed.
 pub(crate) fn mask(path: &str) -> Result<()> {
     let flags = MsFlags::MS_RDONLY | MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     mount(Some("tmpfs"), path, Some("tmpfs"), flags, Some("mode=0555,size=4k,nr_inodes=1"))
@@ -157,7 +157,7 @@ fn access_flags(access: Access) -> MsFlags {
 
 /// The flags of a mounted file system that a remount must repeat.
 fn kept_flags(mounted: FsFlags) -> MsFlags {
-    // How access times are kept is preserved by the kernel when nothing is said of it.
+    // The kernel preserves the atime flags of a mount when a remount names none.
     let pairs = [
         (FsFlags::ST_NOSUID, MsFlags::MS_NOSUID),
         (FsFlags::ST_NODEV, MsFlags::MS_NODEV),

@@ -1,16 +1,16 @@
-//! The user namespace of steps: made when the mounts of a world stand, entered by the agent when all of it does.
+//! The user namespace of steps: made before the mounts, entered by the agent when everything is prepared.
 //!
 //! ```text
-//! as the agent was started (root of the machine, or of a user's namespace): create_files_as, Prepared::new, mounts
-//!   -> Prepared::join: the agent is in the mounts and the network of steps, with its old rights
+//! with the agent's first rights (root of the machine, or of a user's namespace): create_files_as, Prepared::new, mounts
+//!   -> Prepared::join: the agent is in the mount and network namespaces of steps, with its first rights
 //! files, limits, loopback, fanotify
 //!   -> Entry::enter: the agent, and every step after it, is root of the new namespace and of nothing else
 //! ```
 //!
 //! A mount that was made before is locked in the new mount namespace (mount_namespaces(7)): it can be neither unmounted nor
-//! made writable there, whatever capability a step is granted. And the agent's memory belongs to the namespace in which it was
-//! started: since it is not dumpable, no process in the new one can trace it, read it or take its descriptors, with CAP_SYS_PTRACE
-//! neither (ptrace(2), "Ptrace access mode checking").
+//! made writable there, whatever capability a step has. The agent's memory belongs to the namespace in which it was started, and
+//! is not dumpable: no process of the new namespace can trace it, read it or take its descriptors, even with CAP_SYS_PTRACE
+//! (ptrace(2), "Ptrace access mode checking").
 #![expect(unsafe_code, reason = "a child that holds namespaces until they have been opened")]
 // UNSAFETY: a fork whose child only waits, and ends by _exit.
 
@@ -34,7 +34,7 @@ use nix::{
 
 use crate::{capability, processes};
 
-/// Has what the agent makes from now on belong to `first`, root of the namespace to come, without giving up a capability.
+/// Makes `first`, root of the later namespace, the owner of all files that the agent creates. The agent keeps its capabilities.
 pub(crate) fn create_files_as(first: u32) -> Result<()> {
     if first == 0 {
         return Ok(());
@@ -44,10 +44,10 @@ pub(crate) fn create_files_as(first: u32) -> Result<()> {
     capability::raise().context("keep the capabilities")
 }
 
-/// A user namespace that nothing runs in but a process that waits.
+/// A user namespace, held by a process that waits.
 pub(crate) struct Prepared {
     holder: Holder,
-    /// It.
+    /// The namespace.
     pub(crate) user: File,
     /// Its maps of users and groups.
     pub(crate) maps: (Vec<IdRange>, Vec<IdRange>),
@@ -55,7 +55,7 @@ pub(crate) struct Prepared {
 }
 
 impl Prepared {
-    /// Makes it, before the mounts: it shows their owners as well.
+    /// Makes it before the mounts, since idmapped mounts use it.
     pub(crate) fn new(namespace: &UserNamespace) -> Result<Self> {
         let UserNamespace { first, network } = *namespace;
         let maps = (ranges("uid_map", first)?, ranges("gid_map", first)?);
@@ -64,7 +64,7 @@ impl Prepared {
         Ok(Self { holder, user, maps, network })
     }
 
-    /// Has the namespaces of mounts and network made in it, and joins them: all that is mounted is in the new one, and locked there.
+    /// Makes mount and network namespaces in it, and joins them. All mounts are in the new namespace, and locked there.
     pub(crate) fn join(self) -> Result<Entry> {
         let Self { mut holder, user, maps: _, network } = self;
         let more = match network {
@@ -82,7 +82,7 @@ impl Prepared {
     }
 }
 
-/// The way into the user namespace, in whose mounts and network the agent is.
+/// The way into the user namespace; the agent is in its mount and network namespaces already.
 pub(crate) struct Entry {
     user: File,
 }
@@ -93,20 +93,19 @@ impl Entry {
         let signal = get_pdeathsig().context("ask what the end of the parent sends")?;
         setns(&self.user, CloneFlags::CLONE_NEWUSER).context("enter the user namespace of steps")?;
         match setgroups(&[]) {
-            // One that an ordinary user has made without a range of ids has one group, and cannot change it.
+            // A namespace that an ordinary user has made without a range of ids has one group, and cannot change it.
             Ok(()) | Err(Errno::EPERM) => {}
             Err(errno) => return Err(errno).context("leave all groups"),
         }
         setgid(Gid::from_raw(0)).context("become root of the user namespace")?;
         setuid(Uid::from_raw(0)).context("become root of the user namespace")?;
-        // A change of ids clears the one and sets the other (prctl(2)).
+        // A change of ids clears the signal, and makes the process dumpable (prctl(2)).
         set_pdeathsig(signal).context("end with the parent")?;
         processes::shield()
     }
 }
 
-/// The ids of the namespace (from) and what they are outside (to): those from `first` on, or, with 0, all that exist here as they
-/// are.
+/// The ids of the namespace (from) and outside (to): those from `first` on, or, with 0, all that exist here, unchanged.
 fn ranges(map: &str, first: u32) -> Result<Vec<IdRange>> {
     if first != 0 {
         return Ok(vec![IdRange { from: 0, to: first, count: u32::MAX - first }]);
@@ -133,7 +132,7 @@ pub(crate) fn of_maps(uids: &[IdRange], gids: &[IdRange]) -> Result<File> {
     Ok(user)
 }
 
-/// A child that has namespaces until they are open. It ends with the pipe to it.
+/// A child that holds namespaces until they are open. It ends when its pipe is closed.
 struct Holder {
     pid: Pid,
     replies: PipeReader,
@@ -141,7 +140,7 @@ struct Holder {
 }
 
 impl Holder {
-    /// One in a new user namespace.
+    /// Starts one in a new user namespace.
     fn start(uids: &[IdRange], gids: &[IdRange]) -> Result<Self> {
         let (replies, mut reply_to) = pipe().context("make a pipe")?;
         let (mut requests_from, requests) = pipe().context("make a pipe")?;
@@ -173,13 +172,13 @@ impl Holder {
         File::open(&path).with_context(|| format!("open {path}"))
     }
 
-    /// Has it make these namespaces, too.
+    /// Makes it create these namespaces, too.
     fn unshare(&mut self, more: CloneFlags) -> Result<()> {
         self.requests.write_all(&more.bits().to_ne_bytes()).context("tell a process what to do")?;
         self.wait_for_reply().with_context(|| format!("make namespaces ({more:?})"))
     }
 
-    /// Waits until it has done what it was told; one that could not has ended with the error.
+    /// Waits for the reply to a request. A child that failed has exited with the error number.
     fn wait_for_reply(&mut self) -> Result<()> {
         if self.replies.read_exact(&mut [0]).is_ok() {
             return Ok(());
@@ -197,7 +196,7 @@ impl Holder {
     }
 }
 
-/// In the child: makes a user namespace, then whatever else is asked for, until nobody is there to ask.
+/// In the child: makes a user namespace, then those that are requested, until the pipe is closed.
 fn serve(replies: &mut PipeWriter, requests: &mut PipeReader) -> std::io::Result<()> {
     unshare(CloneFlags::CLONE_NEWUSER)?;
     replies.write_all(&[0])?;

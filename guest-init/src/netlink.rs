@@ -6,7 +6,7 @@ use nix::libc;
 /// Messages and attributes begin at multiples of this.
 const ALIGNMENT: usize = 4;
 
-/// What to ask the kernel for.
+/// A request to the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Request {
     /// Set a link up, with this MTU (0: as it is).
@@ -96,7 +96,7 @@ fn framed(kind: u16, flags: libc::c_int, body: &[u8]) -> Vec<u8> {
     message
 }
 
-/// The error number of an acknowledgement (NLMSG_ERROR; 0 when all is well), or nothing when it is none.
+/// The error number of an acknowledgement (NLMSG_ERROR; 0 for success); `None` for any other message.
 pub(crate) fn acknowledgement(answer: &[u8]) -> Option<i32> {
     let kind = u16::from_ne_bytes(answer.get(4..6)?.try_into().ok()?);
     let error = i32::from_ne_bytes(answer.get(16..20)?.try_into().ok()?);

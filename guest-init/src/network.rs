@@ -1,4 +1,4 @@
-//! Brings the network up: loopback always, the first card as the host says. No DHCP, no waiting.
+//! Brings the network up: loopback always, the first card with the host's static configuration.
 
 use std::{fs, os::fd::AsRawFd};
 
@@ -20,7 +20,7 @@ const DEVICES: &str = "/sys/class/net";
 
 /// Configures loopback and, if there is a configuration for it, the first card.
 pub(crate) fn bring_up(network: Option<&Network>) -> Result<()> {
-    // A container's or sandbox's loopback is up already, and the agent may not touch it.
+    // The loopback of a container or sandbox is up already, and the agent may not change it.
     if !is_up("lo")? {
         ask(Request::LinkUp { index: index("lo")?, mtu: 0 }).context("bring up loopback")?;
     }

@@ -1,8 +1,8 @@
-//! The pipes and terminals that steps write into, and what is forwarded from them.
+//! The pipes and terminals that steps write to, and how their output is forwarded.
 //!
-//! A step's pipes are read for as long as anything holds their other ends: what it left in the background may go on
-//! writing, and must not be stopped by a full pipe. A terminal ends with its step: the kernel hangs it up. It does not decide when a step has ended
-//! ([`session`](crate::session)).
+//! A step's pipes are read for as long as a process holds their other ends: background processes of a step may go on writing,
+//! and a full pipe must not block them. A terminal ends with its step: the kernel hangs it up. [`session`](crate::session)
+//! decides when a step has ended.
 
 use std::{
     fs::File,
@@ -16,8 +16,8 @@ use rustix::io::ioctl_fionread;
 
 use crate::{exec::Output, port::Port, terminal};
 
-/// More than a terminal can hold (64 KiB on their way and a page to be read): what a step that has ended wrote there is
-/// less. Asking it, as one asks a pipe, would not do: what is on its way is not counted.
+/// More than a terminal can hold (64 KiB on their way and a page to be read), and so more than an ended step can have left in it.
+/// FIONREAD does not count bytes that are on their way.
 const TERMINAL_CAPACITY: usize = 128 * 1024;
 
 /// All pipes and terminals that are open.
@@ -32,7 +32,7 @@ struct OutputPipe {
     stream: Stream,
     kind: Kind,
     file: File,
-    /// What was in the pipe when the step's first process ended and has not been read yet: the step wrote it.
+    /// Bytes that were in the pipe when the step's first process ended, and that have not been read yet.
     pending: usize,
 }
 
@@ -56,14 +56,14 @@ impl OutputPipes {
         }
     }
 
-    /// What to wait for.
+    /// The descriptors to poll.
     pub(crate) fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         self.pipes.iter().map(|pipe| pipe.file.as_fd())
     }
 
-    /// Marks what a step's pipes hold now as written by the step, which has just ended.
+    /// Marks the present content of a step's pipes as pending output of the step, which has just ended.
     ///
-    /// Reading until the pipe is empty would not do: background processes may fill it for ever.
+    /// Reading until the pipe is empty might never end: background processes may go on writing.
     pub(crate) fn mark_pending(&mut self, step: u32) -> Result<()> {
         for pipe in self.pipes.iter_mut().filter(|pipe| pipe.step == step) {
             if pipe.kind == Kind::Terminal {
@@ -76,12 +76,12 @@ impl OutputPipes {
         Ok(())
     }
 
-    /// Whether something that the step wrote has not been forwarded yet.
+    /// Whether output of the step has not been forwarded yet.
     pub(crate) fn has_pending(&self, step: u32) -> bool {
         self.pipes.iter().any(|pipe| pipe.step == step && pipe.pending > 0)
     }
 
-    /// Forwards one piece of each pipe, as far as the port has room; forgets pipes that nothing writes to any more.
+    /// Forwards one piece of each pipe, as far as the port has room, and drops pipes without writers.
     pub(crate) fn forward(&mut self, port: &mut Port) -> Result<()> {
         let mut index = 0;
         while index < self.pipes.len() && port.has_room() {
@@ -90,13 +90,13 @@ impl OutputPipes {
                 Writers::None => drop(self.pipes.remove(index)),
             }
         }
-        // Who was served last is first next time: a pipe that is always full cannot starve the others.
+        // The next round starts after the last pipe of this one: a pipe that is always full cannot starve the others.
         self.pipes.rotate_left(index);
         Ok(())
     }
 }
 
-/// Whether anything holds the other end of a pipe.
+/// Whether a process holds the other end of a pipe.
 #[derive(PartialEq, Eq)]
 enum Writers {
     Some,
@@ -115,7 +115,7 @@ impl OutputPipe {
                 port.send(&FromGuest::Output { step: self.step, stream: self.stream, bytes })?;
                 Ok(if all_is_read { Writers::None } else { Writers::Some })
             }
-            // A hung-up terminal that holds nothing more has given all; so has one that nobody has open.
+            // A hung-up terminal that is empty is complete; so is a terminal that no process has open.
             Err(error)
                 if self.kind == Kind::Terminal
                     && (self.pending > 0 && error.kind() == ErrorKind::WouldBlock

@@ -1,7 +1,7 @@
-//! Changes of the root's files that a build file asks for (`environment.paths`), as apko makes them in an image.
+//! Changes of the root's files by a build file (`environment.paths`), as apko makes them in an image.
 //!
-//! Nothing of the host is touched: what lies on another file system than the root (the workspace, the cache) is refused, except
-//! for the two that are made anew for each build, /run and /tmp.
+//! A path on another file system than the root (the workspace, the cache) is refused, since it may be the host's. Exceptions are
+//! /run and /tmp, which are new for each build.
 
 use std::{
     fs::{self, File, Permissions},
@@ -14,7 +14,7 @@ use anyhow::{Context, Result, bail, ensure};
 use kiln_protocol::{PathChange, PathKind};
 use kiln_reads::unescape;
 
-/// File systems of the build's own, besides the root.
+/// File systems that belong to the build alone, besides the root.
 const OWN: [&str; 2] = ["/run", "/tmp"];
 
 /// Makes one change.
@@ -35,7 +35,7 @@ pub(crate) fn make(change: &PathChange) -> Result<()> {
     make().with_context(|| format!("environment.paths: {word} {path}"))
 }
 
-/// What the change makes, and its path without links.
+/// Makes the file of a change. Returns its path without links.
 fn create(PathChange { path, kind, .. }: &PathChange, mounts: &Mounts) -> Result<PathBuf> {
     let written = Path::new(path);
     let (Some(parent), Some(name)) = (written.parent(), written.file_name()) else {
@@ -73,7 +73,7 @@ fn create(PathChange { path, kind, .. }: &PathChange, mounts: &Mounts) -> Result
     mounts.own(&path)
 }
 
-/// `mkdir -p`, one at a time, so that no directory is made where nothing may be.
+/// `mkdir -p`, one directory at a time: each parent is checked before a directory is made in it.
 fn make_parents(path: &Path, mounts: &Mounts) -> Result<()> {
     let missing: Vec<&Path> = path.ancestors().take_while(|ancestor| !ancestor.exists()).collect();
     for directory in missing.into_iter().rev() {
@@ -84,7 +84,7 @@ fn make_parents(path: &Path, mounts: &Mounts) -> Result<()> {
     Ok(())
 }
 
-/// Where something is mounted that is not the build's own.
+/// The mount points of file systems that do not belong to the build alone.
 pub(crate) struct Mounts(Vec<PathBuf>);
 
 impl Mounts {
@@ -96,7 +96,7 @@ impl Mounts {
         Ok(Self(points.filter(|point| !is_own(point)).collect()))
     }
 
-    /// Refuses a path that a link of the image leads into a mount: the agent can write there what no step can.
+    /// Refuses a path that a link of the image leads into a mount: the agent may write there, and steps may not.
     pub(crate) fn refuse_detour(path: &Path) -> Result<()> {
         let there = path.ancestors().find(|there| there.exists()).unwrap_or(path);
         match fs::canonicalize(there) {
@@ -105,7 +105,7 @@ impl Mounts {
         }
     }
 
-    /// A path without links, if it lies in what is the build's own.
+    /// The path without links, if it lies on a file system of the build.
     fn own(&self, path: &Path) -> Result<PathBuf> {
         let found = fs::canonicalize(path).with_context(|| format!("look for {}", path.display()))?;
         match self.0.iter().find(|point| found.starts_with(point)) {
@@ -115,7 +115,7 @@ impl Mounts {
     }
 }
 
-/// A link or file gives way.
+/// Removes a link or file.
 fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
@@ -123,7 +123,7 @@ fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-/// What is written is written here, not where a link leads.
+/// Removes a symbolic link, so that nothing is written through it.
 fn remove_link(path: &Path) -> io::Result<()> {
     if path.is_symlink() { fs::remove_file(path) } else { Ok(()) }
 }

@@ -1,4 +1,4 @@
-//! Makes a directory the root of a sandbox: what the sandbox's maker has mounted moves along, the rest is out of sight.
+//! Makes a directory the root of a sandbox: bwrap's mounts of /proc, /sys and /dev move along, the rest is detached.
 
 use std::{env::set_current_dir, fs, os::unix::fs::chown, path::Path};
 
@@ -14,17 +14,17 @@ use crate::{
     targets,
 };
 
-/// What the agent cannot mount by itself where it is root only in its user namespace.
+/// Mounts that the agent cannot make by itself where it is root only of its user namespace.
 const MOVED: [&str; 3] = ["proc", "sys", "dev"];
 
-/// Devices that the sandbox's maker has bound from the host, a mount each. A read-only mount lets them be written to, but not be given another
-/// mode, owner or time.
+/// Devices that bwrap has bound from the host, a mount each. A read-only mount permits writes to a device, but no change of its
+/// mode, owner or times.
 const DEVICES: [&str; 6] = ["dev/null", "dev/zero", "dev/full", "dev/random", "dev/urandom", "dev/tty"];
 
-/// What root inside could change of the whole machine, were it root outside as well: docker's list of what is read-only.
+/// Settings of the whole machine, which root of the machine could change: docker's list of read-only paths.
 const READ_ONLY: [&str; 5] = ["proc/sys", "proc/sysrq-trigger", "proc/irq", "proc/bus", "proc/fs"];
 
-/// What tells of the whole machine and its users: docker's list of what cannot be seen, and of what it does not mount at all.
+/// Information on the whole machine and its users: docker's list of masked paths, and paths that it does not mount at all.
 const MASKED: [&str; 15] = [
     "proc/acpi",
     "proc/asound",
@@ -43,10 +43,10 @@ const MASKED: [&str; 15] = [
     "sys/kernel/tracing",
 ];
 
-/// Takes /proc, /sys and /dev along to `path` and makes that the root; `owner` is root's inside.
+/// Moves /proc, /sys and /dev to `path` and makes that the root; `owner` is root of the namespace.
 pub(crate) fn enter(path: &str, owner: (u32, u32)) -> Result<()> {
     for name in MOVED {
-        // A link would lead past what is masked below.
+        // A link would lead around the masks below.
         let (from, to) = (Path::new("/").join(name), targets::real_directory(Path::new(path), name)?);
         mount(Some(&from), &to, None::<&str>, MsFlags::MS_MOVE, None::<&str>)
             .with_context(|| format!("move {} to {}", from.display(), to.display()))?;
@@ -58,13 +58,13 @@ pub(crate) fn enter(path: &str, owner: (u32, u32)) -> Result<()> {
         .with_context(|| format!("give {} away", devices.display()))?;
     mount_volatile(root)?;
     set_current_dir(path).with_context(|| format!("enter {path}"))?;
-    // The old root is stacked on the new one, and taken off it: no directory is needed for it (pivot_root(2)).
+    // The old root is stacked on the new one, and then detached: it needs no directory (pivot_root(2)).
     pivot_root(".", ".").context("change the root")?;
     umount2(".", MntFlags::MNT_DETACH).context("detach the old root")?;
     set_current_dir("/").context("enter the new root")
 }
 
-/// Keeps the machine's own things from being changed or seen; what this kernel does not have is passed over.
+/// Masks paths of the machine, and makes others read-only; those that this kernel does not have are skipped.
 fn protect(root: &Path) -> Result<()> {
     for path in READ_ONLY.map(|name| root.join(name)).iter().filter(|path| path.exists()) {
         let path = path.to_string_lossy();
@@ -77,13 +77,13 @@ fn protect(root: &Path) -> Result<()> {
     let nothing = root.join("dev/null");
     for path in MASKED.map(|name| root.join(name)) {
         match fs::symlink_metadata(&path) {
-            // What cannot be listed by the agent shows nothing to steps, either.
+            // A directory that the agent cannot list is not readable for steps, either.
             Ok(there) if there.is_dir() => {
                 if fs::read_dir(&path).is_ok_and(|mut entries| entries.next().is_some()) {
                     mask(&path.to_string_lossy())?;
                 }
             }
-            // As read-only as what is bound.
+            // Bound read-only above, so it stays read-only.
             Ok(_) => bind_path(&nothing.to_string_lossy(), &path.to_string_lossy())?,
             Err(_) => {}
         }

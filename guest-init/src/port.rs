@@ -1,7 +1,7 @@
-//! The channel to the host: requests in, answers out, neither ever blocking.
+//! The channel to the host: requests in, answers out, both non-blocking.
 //!
-//! Made by [`boot`](crate::boot) or [`stdio`](crate::stdio), used by [`session`](crate::session). It knows frames, not
-//! what they mean.
+//! Made by [`boot`](crate::boot) or [`stdio`](crate::stdio), used by [`session`](crate::session). It knows frames, not their
+//! meaning.
 
 use std::{
     collections::VecDeque,
@@ -21,17 +21,17 @@ use nix::{
     time::{ClockId, clock_gettime},
 };
 
-/// Answers that wait for the host: above it nothing more is read from steps or files, so that a slow host slows them
-/// down, and a control answer waits for no more than this and one frame.
+/// The most bytes of queued answers. Above it nothing more is read from steps or files: a slow host slows them down, and a
+/// control answer waits for no more than this and one frame.
 const QUEUE: usize = 256 * 1024;
 
 /// How much is read at once.
 const READ: usize = 64 * 1024;
 
-/// Whether the host is still at the other end.
+/// Whether the host has the channel open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Peer {
-    /// It is.
+    /// It has.
     There,
     /// It has closed the channel.
     Gone,
@@ -47,7 +47,7 @@ pub(crate) struct Port {
 }
 
 impl Port {
-    /// Says Hello, then makes the channel non-blocking.
+    /// Sends Hello, then makes the channel non-blocking.
     ///
     /// Hello is written blocking: a virtio-serial port whose host side is not open yet looks like one whose host has gone
     /// (reads give end-of-file, poll gives POLLHUP), but a blocking write to it waits for the host.
@@ -87,17 +87,17 @@ impl Port {
         !self.queue.is_empty()
     }
 
-    /// What to wait for before [`Self::receive`].
+    /// The descriptor to poll before [`Self::receive`].
     pub(crate) fn input(&self) -> BorrowedFd<'_> {
         self.input.as_fd()
     }
 
-    /// What to wait for before [`Self::write`].
+    /// The descriptor to poll before [`Self::write`].
     pub(crate) fn output(&self) -> BorrowedFd<'_> {
         self.output.as_fd()
     }
 
-    /// Reads what has come.
+    /// Reads bytes that have arrived.
     pub(crate) fn receive(&mut self) -> Result<Peer> {
         match self.input.read(&mut self.buffer) {
             Ok(0) => Ok(Peer::Gone),
@@ -109,7 +109,7 @@ impl Port {
         }
     }
 
-    /// The next request that has come whole.
+    /// The next complete request.
     pub(crate) fn request(&mut self) -> Result<Option<ToGuest>> {
         self.decoder.next(MAX_REQUEST).context("decode a request")
     }
@@ -143,7 +143,7 @@ impl Port {
     }
 }
 
-/// What an error of the channel says about the host.
+/// Whether the host is there after this error of the channel.
 fn peer_after(error: io::Error) -> io::Result<Peer> {
     match error.kind() {
         ErrorKind::WouldBlock | ErrorKind::Interrupted => Ok(Peer::There),

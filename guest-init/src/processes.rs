@@ -1,5 +1,5 @@
-//! The agent among the processes of its world: what steps have started it ends, however far it has gone (`setsid`, double
-//! forks), and to itself nothing of theirs has access.
+//! The agent among the processes of its guest: it kills all descendants of steps, also after `setsid` and double forks, and
+//! protects itself from them.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -17,14 +17,14 @@ use nix::{
     unistd::{Pid, getpid},
 };
 
-/// Makes orphans fall to the agent where it is not PID 1.
+/// Makes the agent the parent of orphans where it is not PID 1.
 pub(crate) fn adopt_orphans() -> Result<()> {
     set_child_subreaper(true).context("become the parent of orphans")
 }
 
-/// Closes the agent to everything that may not trace it: memory and descriptors, of which its channel to the host is one, can be
-/// neither read nor opened nor taken (`/proc/1/fd`, `/proc/1/mem`, pidfd_getfd(2)). Without it root could, in its own user
-/// namespace; with it that takes CAP_SYS_PTRACE in the agent's (`PR_SET_DUMPABLE` of prctl(2)), which steps do not have.
+/// Denies access to the agent's memory and descriptors, of which its channel to the host is one, to processes that may not trace
+/// it (`/proc/1/fd`, `/proc/1/mem`, pidfd_getfd(2)). By `PR_SET_DUMPABLE` of prctl(2) that takes CAP_SYS_PTRACE in the agent's user
+/// namespace, which steps do not have; else root of a namespace could do it.
 pub(crate) fn shield() -> Result<()> {
     set_dumpable(false).context("keep others from the agent's descriptors")
 }
@@ -32,14 +32,13 @@ pub(crate) fn shield() -> Result<()> {
 /// Sends SIGKILL to all processes that descend from the agent; it does not wait for their end.
 pub(crate) fn kill_all() -> Result<()> {
     if getpid().as_raw() == 1 {
-        // All of the pid namespace but ourselves, forks under way included.
+        // All processes of the pid namespace but the caller, forks under way included.
         return match kill(Pid::from_raw(-1), Signal::SIGKILL) {
             Ok(()) | Err(Errno::ESRCH) => Ok(()),
             Err(errno) => Err(errno).context("kill all processes"),
         };
     }
-    // A process that has been killed forks no more, and the children it had fall to us: when a look finds nothing new,
-    // nothing is left.
+    // A killed process does not fork, and its children become ours: when a round finds no new process, none is left.
     let mut killed = HashSet::new();
     loop {
         let found = descendants(getpid().as_raw(), &parents()?);
@@ -62,7 +61,7 @@ fn parents() -> Result<HashMap<libc::pid_t, libc::pid_t>> {
     for entry in fs::read_dir("/proc").context("list /proc")? {
         let entry = entry.context("list /proc")?;
         let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
-        // A process may end while we look: then it has no file, and needs no end.
+        // A process may end meanwhile: then it has no file.
         if let Some(parent) = fs::read(entry.path().join("stat")).ok().and_then(|stat| parent(&stat)) {
             parents.insert(pid, parent);
         }
@@ -77,10 +76,10 @@ fn parent(stat: &[u8]) -> Option<libc::pid_t> {
     rest.split_ascii_whitespace().nth(1)?.parse().ok()
 }
 
-/// All that descend from `ancestor`, itself not included; parents come before their children, so that a shell that is
-/// ended has no time to say that its child was.
+/// All descendants of `ancestor`, parents before their children, so that a shell is killed before it can report the end of its
+/// child.
 fn descendants(ancestor: libc::pid_t, parents: &HashMap<libc::pid_t, libc::pid_t>) -> Vec<libc::pid_t> {
-    // A snapshot that is not atomic might hold a loop; no chain is longer than the number of processes.
+    // The list is not an atomic snapshot and might hold a loop; no chain is longer than the number of processes.
     let depth = |mut pid: libc::pid_t| {
         (0..parents.len()).find_map(|depth| match parents.get(&pid) {
             Some(parent) if *parent == ancestor => Some(Some(depth)),

@@ -1,4 +1,4 @@
-//! Takes the status of every process that has ended: steps, and the orphans that fall to the agent.
+//! Takes the status of every process that has ended: steps, and orphans that the agent has inherited.
 //!
 //! It does not kill ([`processes`](crate::processes)) and does not know steps ([`session`](crate::session)).
 
@@ -12,14 +12,14 @@ use rustix::{
     process::{WaitOptions, wait},
 };
 
-/// What one look for ended processes found.
+/// The result of one wait(2).
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Reaped {
-    /// This process has ended.
+    /// A process has ended.
     Ended {
-        /// Which.
+        /// Its process id.
         pid: u32,
-        /// How.
+        /// How it ended.
         status: ExitStatus,
     },
     /// Processes are left, and none of them has ended.
@@ -54,7 +54,7 @@ fn reap(options: WaitOptions) -> Result<Reaped> {
     }
 }
 
-/// A wait status as the wire says it. Stopped processes are not asked for.
+/// A wait status as the protocol has it. Stopped processes are not waited for.
 fn exit_status(status: i32) -> ExitStatus {
     let status = process::ExitStatus::from_raw(status);
     match (status.code(), status.signal()) {

@@ -1,6 +1,6 @@
-//! Ports of loopback whose connections lead to the same ports of the host's, through the channel.
+//! Ports of loopback whose connections are forwarded to the same ports of the host, through the channel.
 //!
-//! Nothing here blocks. A connection costs the memory of its window, and no more than [`RELAYED`] are taken at once.
+//! Nothing here blocks. A connection costs the memory of its window, and no more than [`RELAYED`] are open at once.
 
 use std::{
     collections::VecDeque,
@@ -37,9 +37,9 @@ struct Connection {
     queue: VecDeque<u8>,
     /// How many bytes more the host takes.
     credit: usize,
-    /// What the process sends.
+    /// From the process to the host.
     from_process: Half,
-    /// What it is sent.
+    /// From the host to the process.
     to_process: Half,
 }
 
@@ -47,19 +47,19 @@ struct Connection {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Half {
     Open,
-    /// No more will come, but not all that came has been handed on.
+    /// The end has been announced, but not all bytes have been forwarded.
     Ending,
     Ended,
 }
 
 impl Relay {
-    /// Begins to listen: a name of loopback may stand for either address.
+    /// Listens on both addresses of loopback.
     pub(crate) fn listen(&mut self, ports: &[u16]) -> Result<()> {
         for &port in ports {
             ensure!(port != 0, "port 0 of loopback is none to listen on");
             let context = || format!("listen on port {port} of loopback");
             let usual = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).with_context(context)?;
-            // Not every kernel has IPv6, nor every container; whoever is refused there tries the other address.
+            // Not every kernel or container has IPv6; clients that are refused there try the other address.
             let other = TcpListener::bind((Ipv6Addr::LOCALHOST, port)).ok();
             for socket in [usual].into_iter().chain(other) {
                 socket.set_nonblocking(true).with_context(context)?;
@@ -69,7 +69,7 @@ impl Relay {
         Ok(())
     }
 
-    /// Takes what the host has sent; what comes for a connection that is gone is nobody's.
+    /// Takes data from the host; data for a closed connection is dropped.
     pub(crate) fn take(&mut self, ForwardData { connection, piece }: ForwardData) -> Result<()> {
         let Some(at) = self.connections.iter().position(|open| open.id == connection) else { return Ok(()) };
         let open = &mut self.connections[at];
@@ -85,8 +85,7 @@ impl Relay {
         Ok(())
     }
 
-    /// What to wait for. A connection that nothing can be done for is left out: poll would tell of its end at once, again
-    /// and again.
+    /// The descriptors to poll. A connection that waits for the host is left out: poll would report its end at once, again and again.
     pub(crate) fn waits_for(&self) -> impl Iterator<Item = PollFd<'_>> {
         let room = self.connections.len() < RELAYED;
         let listeners = self.listeners.iter().filter(move |_| room);
@@ -109,7 +108,7 @@ impl Relay {
             match open.forward(port)? {
                 Ok(()) if open.is_over() => {}
                 Ok(()) => kept.push(open),
-                // Whoever was connected has gone, or the kernel will not have it: the host need not know why.
+                // The host need not know why the connection broke.
                 Err(_) => port.send(&forward_data(open.id, Chunk::Broken))?,
             }
         }
@@ -120,7 +119,7 @@ impl Relay {
     fn accept(&mut self, port: &mut Port) -> Result<()> {
         for listener in &self.listeners {
             while self.connections.len() < RELAYED {
-                // What went wrong with one that wanted to connect is its own affair.
+                // An error of accept(2) concerns the client only.
                 let Ok((stream, _)) = listener.socket.accept() else { break };
                 stream.set_nonblocking(true).context("make a connection non-blocking")?;
                 let id = self.next;
@@ -156,11 +155,11 @@ impl Connection {
         (self.from_process, self.to_process) == (Half::Ended, Half::Ended)
     }
 
-    /// The outer error is the channel's, the inner one the connection's.
+    /// Moves a piece in each direction. The outer error is the channel's, the inner one the connection's.
     fn forward(&mut self, port: &mut Port) -> Result<io::Result<()>> {
         match self.write() {
             Ok(0) => {}
-            // No more than a window, which fits.
+            // At most a window, which fits.
             Ok(count) => port.send(&forward_data(self.id, Chunk::Taken(count as u32)))?,
             Err(error) => return Ok(Err(error)),
         }
@@ -171,7 +170,7 @@ impl Connection {
         }
     }
 
-    /// Writes what the process takes now; the answer is how much that was.
+    /// Writes as much as the process takes now. Returns how many bytes that was.
     fn write(&mut self) -> io::Result<usize> {
         let before = self.queue.len();
         while !self.queue.is_empty() {
@@ -189,7 +188,7 @@ impl Connection {
         Ok(before - self.queue.len())
     }
 
-    /// Reads a piece, as far as the host takes it; an empty one is the end.
+    /// Reads a piece if the host has credit for it; an empty one is the end.
     fn read(&mut self) -> io::Result<Option<Vec<u8>>> {
         if self.from_process != Half::Open || self.credit == 0 {
             return Ok(None);

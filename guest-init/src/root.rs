@@ -46,7 +46,7 @@ const BASE: [Base; 4] = [
     },
 ];
 
-/// What neither a microVM nor a sandbox has before.
+/// File systems that both a microVM and a sandbox lack.
 const MEMORY: [Base; 3] = [
     Base { fstype: "tmpfs", target: "dev/shm", flags: NOSUID_NODEV, data: "mode=1777" },
     Base { fstype: "mqueue", target: "dev/mqueue", flags: NOSUID_NODEV_NOEXEC, data: "" },
@@ -61,7 +61,7 @@ const LINKS: [(&str, &str); 4] = [
     ("dev/stderr", "/proc/self/fd/2"),
 ];
 
-/// What was mounted to find the port, deepest first; the new root has its own.
+/// The mounts of [`boot`](crate::boot), deepest first; the new root has its own.
 const EARLY: [&str; 3] = ["/sys", "/proc", "/dev"];
 
 /// Mounts the base below `path` and makes it `/`; the initramfs is emptied.
@@ -72,7 +72,7 @@ pub(crate) fn enter(path: &str) -> Result<()> {
         umount2(early, MntFlags::MNT_DETACH).with_context(|| format!("detach {early} of the initramfs"))?;
     }
     set_current_dir(path).with_context(|| format!("enter {path}"))?;
-    // The initramfs is memory: its modules are loaded, its agent runs, nothing of it is needed again.
+    // The initramfs occupies memory, and is not needed again: its modules are loaded, its agent runs.
     let device = fs::metadata("/").context("look at the initramfs")?.dev();
     empty(Path::new("/"), device).context("empty the initramfs")?;
     mount(Some("."), "/", None::<&str>, MsFlags::MS_MOVE, None::<&str>)
@@ -90,20 +90,20 @@ fn mount_all(root: &Path, list: &[Base]) -> Result<()> {
     Ok(())
 }
 
-/// What a root with /proc, /sys and /dev lacks.
+/// Completes a root that has /proc, /sys and /dev.
 pub(crate) fn mount_volatile(root: &Path) -> Result<()> {
     mount_all(root, &MEMORY)?;
     for (path, target) in LINKS {
         symlink(&root.join(path).to_string_lossy(), target)?;
     }
-    // Not a tmpfs: builds put as much there as the disk holds.
+    // Not a tmpfs: builds put large files there.
     let tmp = directory_within(root, "tmp")?;
     fchmod(tmp, Mode::from_bits_truncate(0o1777)).context("set the mode of /tmp")?;
-    // Programs that ask whether they are in a container shall be told so, as melange's do.
+    // Some programs test for a container by this file; melange's guests have it.
     mark(&root.join(".dockerenv")).context("make /.dockerenv")
 }
 
-/// An empty file in the place of whatever the image has there: a link may lead anywhere, and a fifo may be waited for.
+/// Makes an empty file. A file of the image is removed first: it may be a link that leads anywhere, or a fifo that blocks.
 fn mark(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
@@ -112,7 +112,7 @@ fn mark(path: &Path) -> io::Result<()> {
     File::create_new(path).map(drop)
 }
 
-/// Removes all below `directory` that lies on `device`: what is mounted there is left alone.
+/// Removes everything below `directory` that lies on `device`; mounts are left alone.
 fn empty(directory: &Path, device: u64) -> Result<()> {
     for entry in fs::read_dir(directory)? {
         let path = entry?.path();

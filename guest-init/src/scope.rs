@@ -1,8 +1,7 @@
-//! Keeps steps from the host's abstract sockets: they belong to the network namespace, which a sandbox shares, and have neither owner
-//! nor mode. What listens on them (X servers, buses, containerd's shims of old) asks for the peer's user at most, who may be the
-//! person that runs kiln.
+//! Denies steps the host's abstract sockets. They belong to the network namespace, which a sandbox may share, and have neither owner
+//! nor mode. Their servers (X, D-Bus, old containerd shims) check the peer's user at most, which may be the user that runs kiln.
 //!
-//! By Landlock (landlock(7)), from Linux 6.12 on; before, and where it is switched off, there is nothing that could.
+//! By Landlock (landlock(7)), from Linux 6.12 on. Older kernels, and those without Landlock, have no means for it.
 #![expect(unsafe_code, reason = "landlock has no safe binding")]
 // UNSAFETY: calls on numbers and on a struct that outlives them.
 
@@ -13,12 +12,12 @@ use nix::{errno::Errno, libc};
 
 /// `LANDLOCK_CREATE_RULESET_VERSION` of `linux/landlock.h`.
 const VERSION: libc::c_ulong = 1;
-/// The version that knows scopes.
+/// The first version with scopes.
 const WITH_SCOPES: libc::c_long = 6;
 /// `LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET`.
 const ABSTRACT_SOCKETS: u64 = 1;
 
-/// `struct landlock_ruleset_attr`. Nothing is said of files and ports: then mounts stay possible, too.
+/// `struct landlock_ruleset_attr`. It handles neither files nor ports: rules for files would forbid mounts.
 #[repr(C)]
 struct Ruleset {
     files: u64,
@@ -26,7 +25,7 @@ struct Ruleset {
     scoped: u64,
 }
 
-/// From now on the agent and its steps reach the abstract sockets only that one of them has made.
+/// Restricts the agent and its steps to abstract sockets that they have made themselves.
 pub(crate) fn keep_abstract_sockets() -> Result<()> {
     // SAFETY: a null attribute of no bytes asks for the version.
     let version =

@@ -1,7 +1,6 @@
-//! Puts the host's filters before the system calls of the agent and of all that it starts from then on (seccomp(2)).
+//! Installs the host's filters of system calls for the agent and its later children (seccomp(2)).
 //!
-//! Once, when the world stands, and not in each step. What the agent does afterwards it does in docker's containers behind the same
-//! filter.
+//! Once, when the guest is prepared, and not in each step. In docker's containers the agent runs with the same filter.
 #![expect(unsafe_code, reason = "seccomp has no safe binding")]
 // UNSAFETY: one call, on memory that outlives it.
 
@@ -11,7 +10,7 @@ use anyhow::{Context, Result};
 use kiln_protocol::SeccompFilter;
 use nix::libc::{self, sock_filter, sock_fprog};
 
-/// Installs them, in this order. It takes CAP_SYS_ADMIN in the agent's user namespace, or `no_new_privs`, which bwrap sets.
+/// Installs the filters in this order. That takes CAP_SYS_ADMIN in the agent's user namespace, or `no_new_privs`, which bwrap sets.
 pub(crate) fn install(filters: &[SeccompFilter]) -> Result<()> {
     filters.iter().try_for_each(|filter| {
         let mut instructions = instructions(&filter.program)?;

@@ -1,4 +1,4 @@
-//! Secrets become files in memory that the steps' user alone can read.
+//! Writes secrets to files in memory that only the steps' user can read.
 
 use std::{
     fs::{self, OpenOptions, Permissions},
@@ -27,7 +27,7 @@ pub(crate) fn write(secrets: &Secrets) -> Result<()> {
     own(directory, 0o500, (*uid, *gid))
 }
 
-/// A container's runtime may have mounted one already; a disk would keep what was written to it.
+/// Mounts a tmpfs unless a container's runtime has done so: on a disk the secrets would remain.
 fn in_memory(directory: &Path) -> Result<()> {
     let held = statfs(directory).with_context(|| format!("look at {SECRETS}"))?;
     if held.filesystem_type() == TMPFS_MAGIC {

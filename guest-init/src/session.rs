@@ -1,7 +1,7 @@
-//! The conversation with the host: one poll loop over the channel, the children and their pipes.
+//! The session with the host: opens the channel, prepares the guest, and runs the poll loop.
 //!
-//! Before it: a channel ([`boot`], [`stdio`]). After it: [`end`](crate::end). Nothing here
-//! blocks but the poll, so that `Cancel` and the end of the channel are seen whatever a step or an export does.
+//! Before it: a channel ([`boot`], [`stdio`]). After it: [`end`](crate::end). Only the poll blocks, so that `Cancel` and the end of
+//! the channel are seen whatever a step or an export does.
 
 mod event_loop;
 mod requests;
@@ -35,14 +35,13 @@ use crate::{
     world,
 };
 
-/// The longest sentence of [`FromGuest::Failed`], in characters: it must fit a frame whatever paths it quotes.
+/// The longest sentence of [`FromGuest::Failed`], in characters: it must fit a frame, and may quote long paths.
 const MAX_SENTENCE_CHARS: usize = 8 * 1024;
 
 /// Signals that ask the agent to end in order.
 const TERMINATION_SIGNALS: [Signal; 3] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP];
 
-/// Holds the whole conversation; an error has been sent to the host, if it could be. Besides how it ended it gives what
-/// the world wants done at its end.
+/// Runs the whole session. An error is sent to the host if possible. Returns also what the configuration has for the end.
 pub(crate) fn serve(environment: Environment) -> (Result<()>, Vec<OnExit>) {
     log::keep_panics();
     let (mut port, mut on_exit) = (None, Vec::new());
@@ -83,7 +82,7 @@ fn run(environment: Environment, port: &mut Option<Port>, on_exit: &mut Vec<OnEx
     }
 }
 
-/// What is kept of `Prepare`.
+/// The part of a prepared guest that the session needs.
 struct Prepared {
     capabilities: exec::Capabilities,
     uppers: Uppers,
@@ -91,7 +90,7 @@ struct Prepared {
     gauges: Gauges,
 }
 
-/// Waits for `Prepare` and does it; nothing when the host ends it all.
+/// Waits for `Prepare` and does it; `None` when the host ends the session before.
 fn prepare(port: &mut Port, on_exit: &mut Vec<OnExit>) -> Result<Option<Prepared>> {
     loop {
         match port.request()? {
@@ -130,7 +129,7 @@ fn prepare(port: &mut Port, on_exit: &mut Vec<OnExit>) -> Result<Option<Prepared
     }
 }
 
-/// A prepared world, and what is done in it.
+/// A prepared guest, and the task in it.
 struct Session<'p> {
     port: &'p mut Port,
     signals: SignalFd,
@@ -143,7 +142,7 @@ struct Session<'p> {
     task: Task,
 }
 
-/// Whether the conversation goes on.
+/// Whether the session goes on.
 #[derive(PartialEq, Eq)]
 enum Flow {
     Continue,

@@ -1,4 +1,4 @@
-//! The beginning in a container or sandbox: the channel is taken away from stdin and stdout.
+//! The start in a container or sandbox: the channel is moved away from stdin and stdout.
 //!
 //! Before it: `docker run -i`, `bwrap`, or a test. After it: [`session`](crate::session). It mounts nothing.
 

@@ -1,10 +1,10 @@
-//! Where the things of a world lie, without being led elsewhere by a link of the image, the source or the cache.
+//! Looks up the paths of a guest's mounts, safe from links of the image, the source or the cache.
 //!
-//! The agent makes a world with rights that no step has. A link of the image is followed within the image, as it will be when that is
-//! the root. Below everything else that has been mounted (source, cache, scratch directory) no link is followed at all: an earlier
-//! build may have left one that leads to the /proc in which nothing is masked yet.
+//! The agent prepares a guest with rights that no step has. A link of the image is followed within the image, as it will be when
+//! that is the root. Below all other mounts (source, cache, scratch directory) no link is followed: an earlier build may have left
+//! one to the /proc in which nothing is masked yet.
 //!
-//! What is found is handed on as a descriptor, so that a build that shares the cache cannot exchange it between the look and the mount.
+//! The result is a descriptor, so that a build that shares the cache cannot replace the file between lookup and mount.
 
 use std::{
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
@@ -20,13 +20,13 @@ use nix::{
 };
 
 const PATH: OFlag = OFlag::O_PATH.union(OFlag::O_CLOEXEC);
-/// What a directory is made with; the umask is the agent's.
+/// The mode of new directories; the agent's umask applies.
 const MODE: Mode = Mode::from_bits_truncate(0o777);
 
 /// Makes a directory of this name in another one.
 type Make<'m> = dyn Fn(BorrowedFd<'_>, &Path) -> nix::Result<()> + 'm;
 
-/// A file that is open, and by which nothing can be done but what its path would do.
+/// A file that was found: an O_PATH descriptor.
 pub(crate) struct Found {
     link: String,
     _fd: OwnedFd,
@@ -38,22 +38,22 @@ impl Found {
         Self { link, _fd: fd }
     }
 
-    /// A path that leads to it whatever has been renamed since. What is mounted on it later is not seen through it.
+    /// A path that leads to it after any rename. It does not show what is mounted on it later.
     pub(crate) fn path(&self) -> &str {
         &self.link
     }
 }
 
-/// The mounts of a world, as far as it has been made.
+/// The mounts of a guest so far.
 pub(crate) struct Targets {
-    /// The root that is being made, by the path that it has until then; nothing once it is the root.
+    /// The path of the later root; `None` once it is the root.
     root: Option<PathBuf>,
-    /// What has been mounted: the path that it was given, and the directory.
+    /// Path and directory of each mount.
     mounted: Vec<(PathBuf, OwnedFd)>,
 }
 
 impl Targets {
-    /// For a world of these mounts. In a container the root is there already.
+    /// For a guest with these mounts. In a container the root is there already.
     pub(crate) fn new(mounts: &[Mount]) -> Self {
         let root = mounts.iter().find_map(|mount| match mount {
             Mount::Root { path } | Mount::Pivot { path } => Some(path.into()),
@@ -62,12 +62,12 @@ impl Targets {
         Self { root, mounted: Vec::new() }
     }
 
-    /// What lies at an absolute path.
+    /// The file at an absolute path.
     pub(crate) fn find(&self, path: &str) -> Result<Found> {
         self.open(Path::new(path), PATH).map(Found::new).map_err(|errno| explained(errno, path))
     }
 
-    /// What lies at an absolute path, if it is a directory and can be reached.
+    /// The directory at an absolute path, if there is one and it can be reached.
     pub(crate) fn existing_directory(&self, path: &str) -> Option<Found> {
         self.open(Path::new(path), PATH | OFlag::O_DIRECTORY).ok().map(Found::new)
     }
@@ -77,7 +77,7 @@ impl Targets {
         self.directory_made_by(path, &|parent, name| mkdirat(parent, name, MODE))
     }
 
-    /// As [`Self::directory`], but `make` makes what is missing: a name in a parent.
+    /// As [`Self::directory`], but `make` makes missing directories.
     pub(crate) fn directory_made_by(&self, path: &str, make: &Make<'_>) -> Result<Found> {
         self.make(Path::new(path), make).map(Found::new).map_err(|errno| explained(errno, path))
     }
@@ -98,14 +98,14 @@ impl Targets {
         below(parent.as_fd(), Path::new(name), flags | OFlag::O_NOFOLLOW, ResolveFlag::RESOLVE_NO_SYMLINKS)
     }
 
-    /// Knows that something has been mounted at a path.
+    /// Registers a mount at a path.
     pub(crate) fn keep(&mut self, path: &str) -> Result<()> {
         let fd = self.open(Path::new(path), PATH).map_err(|errno| explained(errno, path))?;
         self.mounted.push((path.into(), fd));
         Ok(())
     }
 
-    /// The root that was being made is the root now.
+    /// Registers that the later root is the root now.
     pub(crate) fn enter(&mut self) {
         let Some(root) = self.root.take() else { return };
         self.mounted.retain_mut(|(path, _)| match path.strip_prefix(&root) {
@@ -134,7 +134,7 @@ impl Targets {
     }
 }
 
-/// No link at all.
+/// Follows no link.
 fn strictly() -> ResolveFlag {
     ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS
 }
@@ -144,7 +144,7 @@ fn below(directory: BorrowedFd<'_>, path: &Path, flags: OFlag, follow: ResolveFl
     let how = OpenHow::new().flags(flags).resolve(follow | ResolveFlag::RESOLVE_NO_MAGICLINKS);
     loop {
         match openat2(directory, path, how) {
-            // A rename elsewhere got in the way of the check.
+            // A concurrent rename has disturbed the check.
             Err(Errno::EAGAIN | Errno::EINTR) => {}
             result => return result,
         }
@@ -161,7 +161,7 @@ fn explained(errno: Errno, path: &str) -> anyhow::Error {
     }
 }
 
-/// The directory of this name in `root`, made if it is missing: no link, which would lead past what is mounted there.
+/// The directory of this name in `root`, made if it is missing. A link is refused: it would lead around the mount there.
 pub(crate) fn real_directory(root: &Path, name: &str) -> Result<PathBuf> {
     let path = root.join(name);
     let context = || format!("the image's /{name} is not a directory");
@@ -175,7 +175,7 @@ pub(crate) fn real_directory(root: &Path, name: &str) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// The directory of this name in `root`, wherever in it links lead, for changes of its mode; made if it is missing.
+/// The directory of this name in `root`, made if it is missing, for changes of its mode. Links are followed within `root`.
 pub(crate) fn directory_within(root: &Path, name: &str) -> Result<OwnedFd> {
     let context = || format!("open the image's /{name}");
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;

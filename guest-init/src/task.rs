@@ -1,4 +1,4 @@
-//! What the agent has been asked and has not answered; [`session`](crate::session) does it.
+//! The unanswered request of the host; [`session`](crate::session) works on it.
 
 use std::time::Instant;
 
@@ -6,41 +6,41 @@ use kiln_protocol::{ExitStatus, MemoryEvents, TextFile};
 
 use crate::{export::Export, input::Input};
 
-/// What the host waits for.
+/// The task that the host waits for.
 pub(crate) enum Task {
     Idle,
     Step(Running),
-    /// The end of everything that steps have left running; then what was written to the overlay on this target is sent.
+    /// Remaining processes of steps are being killed; then the upper directory of the overlay on this target is sent.
     Draining(String, ExportDetail),
     Export(Box<Export>),
 }
 
-/// What of what was written is sent.
+/// How much of an upper directory is sent.
 #[derive(Clone, Copy)]
 pub(crate) enum ExportDetail {
     Content,
     Names,
 }
 
-/// A step that has been started and not answered.
+/// A running step.
 pub(crate) struct Running {
     pub(crate) index: u32,
     pub(crate) pid: u32,
     pub(crate) deadline: Option<Instant>,
     pub(crate) phase: Phase,
     pub(crate) input: Input,
-    /// What had been counted before it.
+    /// The counts before it.
     pub(crate) memory: Option<MemoryEvents>,
-    /// What is removed when it has ended.
+    /// Files that are removed when it has ended.
     pub(crate) files: Vec<TextFile>,
 }
 
-/// How far a step is.
+/// The phase of a step.
 pub(crate) enum Phase {
     /// Its first process runs.
     Runs,
-    /// Everything has been killed and is not gone yet; then this is the answer.
+    /// All processes have been killed, and some are not gone yet; then this is the answer.
     Killed(ExitStatus),
-    /// Its first process has ended; what it wrote is being sent.
+    /// Its first process has ended; its output is being sent.
     Ended(ExitStatus),
 }

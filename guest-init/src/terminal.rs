@@ -1,7 +1,6 @@
-//! A pseudo-terminal for a step that a person sits at.
+//! A pseudo-terminal for an interactive step.
 //!
-//! [`exec`] gives its one end to the step; the other is read by [`output`](crate::output) and written by
-//! [`input`](crate::input).
+//! [`exec`] gives one end to the step; [`output`](crate::output) reads the other, [`input`](crate::input) writes to it.
 
 use std::{fs::File, io::Error, os::unix::fs::fchown};
 
@@ -17,7 +16,7 @@ use rustix::termios::{Winsize, tcsetwinsize};
 
 use crate::exec;
 
-/// Ctrl-D: what a terminal's reader takes for the end of its input.
+/// Ctrl-D, by which a terminal signals the end of input.
 pub(crate) const END_OF_FILE: u8 = 4;
 
 /// Both ends of a pseudo-terminal.
@@ -28,13 +27,13 @@ pub(crate) struct Pair {
     pub(crate) theirs: File,
 }
 
-/// Makes one of that size; it belongs to `uid`, who may open it by its name as well.
+/// Makes one of that size; it belongs to `uid`, which may open it by its name as well.
 pub(crate) fn open(terminal: &Terminal, uid: u32) -> Result<Pair> {
     let OpenptyResult { master, slave } = openpty(None, None).context("make a terminal")?;
     let ours = File::from(master);
     resize(&ours, terminal.rows, terminal.columns)?;
     let mut modes = tcgetattr(&slave).context("read the terminal's modes")?;
-    // Without it a backspace takes one byte of a character, not all.
+    // Without it a backspace removes one byte of a character.
     modes.input_flags |= InputFlags::IUTF8;
     tcsetattr(&slave, SetArg::TCSANOW, &modes).context("set the terminal's modes")?;
     fchown(&slave, Some(uid), None).with_context(|| format!("give the terminal to uid {uid}"))?;
@@ -50,7 +49,7 @@ pub(crate) fn resize(ours: &File, rows: u16, columns: u16) -> Result<()> {
     tcsetwinsize(ours, size).context("set the terminal's size")
 }
 
-/// Whether reading says that nobody has the step's end open any more.
+/// Whether an error of a read means that no process has the step's end open.
 pub(crate) fn is_closed(error: &Error) -> bool {
     error.raw_os_error() == Some(libc::EIO)
 }

@@ -1,6 +1,6 @@
-//! Certificates that the host trusts become the guest's: its bundle and the stores of its Java get what they lack.
+//! Adds the host's certificates to the guest's bundle and to its Java truststores.
 //!
-//! Nothing of the host's is kept: these files belong to the root, which is thrown away.
+//! These files belong to the root, which is discarded after the build.
 
 use std::{
     collections::HashSet,
@@ -13,25 +13,25 @@ use kiln_protocol::{Trust, pem};
 
 use crate::jks::Store;
 
-/// Where distributions keep the bundle. The first is made where it is missing; the others are added to where they exist.
+/// The paths of the bundle. The first is made where it is missing; the others are extended where they exist.
 const BUNDLES: [&str; 4] = [
     "etc/ssl/certs/ca-certificates.crt",
     "etc/pki/tls/certs/ca-bundle.crt",
     "etc/ssl/ca-bundle.pem",
     "etc/ssl/cert.pem",
 ];
-/// Where distributions keep Java's store; their JDKs link to it, so it is made where it is missing.
+/// The distribution's Java truststore. Its JDKs link to it, so it is made where it is missing.
 const JAVA: &str = "etc/ssl/certs/java/cacerts";
-/// Below it lie JDKs, and in each, perhaps, a store of its own.
+/// The directory of JDKs, each of which may have its own store.
 const JDKS: &str = "usr/lib/jvm";
-/// Where in a JDK.
+/// The path of a store in a JDK.
 const OF_A_JDK: &str = "lib/security/cacerts";
 
 /// Ends a certificate.
 const END: &str = "-----END CERTIFICATE-----";
 const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
 
-/// Makes the guest trust what the host does.
+/// Installs the host's certificates.
 pub(crate) fn install(trust: &Trust) -> Result<()> {
     below(Path::new("/"), trust)
 }
@@ -47,24 +47,24 @@ fn below(root: &Path, trust: &Trust) -> Result<()> {
         }
     }
     let stores = stores(root);
-    // It takes a machine without KVM a while to decode them all.
+    // Only if there is a store: without KVM it takes a while to decode all certificates.
     if stores.is_empty() {
         return Ok(());
     }
-    // By now it holds the host's as well.
+    // The bundle has the host's certificates by now.
     let own = read(&real(&root.join(BUNDLES[0])))?;
     let (of_host, own) = (certificates(bundle), certificates(&String::from_utf8_lossy(&own)));
     stores.iter().try_for_each(|path| add_to_store(path, &of_host, &own))
 }
 
-/// What can be read of a bundle: a damaged one is somebody else's affair, and was not the host's.
+/// The certificates of a bundle that can be decoded. A damaged one comes from the image, and is skipped.
 fn certificates(bundle: &str) -> Vec<Vec<u8>> {
     let blocks = blocks(bundle).flat_map(|block| pem::certificates(block).0);
     blocks.map(|block| block.der).collect()
 }
 
-/// Adds to a store the host's certificates. Where there is none, or one in another format (JDKs from 18 on have PKCS #12), it
-/// becomes one of what the guest's bundle holds.
+/// Adds the host's certificates to a store. A missing store, or one in another format (JDKs from 18 on have PKCS #12), is replaced
+/// by one with all certificates of the guest's bundle.
 fn add_to_store(path: &Path, of_host: &[Vec<u8>], of_bundle: &[Vec<u8>]) -> Result<()> {
     let held = read(path)?;
     let (mut store, added) = match Store::read(&held) {
@@ -78,7 +78,7 @@ fn add_to_store(path: &Path, of_host: &[Vec<u8>], of_bundle: &[Vec<u8>]) -> Resu
     if bytes == held { Ok(()) } else { replace(path, &bytes) }
 }
 
-/// All of a file; nothing where there is none.
+/// The content of a file; empty if it is missing.
 fn read(path: &Path) -> Result<Vec<u8>> {
     match fs::read(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
@@ -86,18 +86,18 @@ fn read(path: &Path) -> Result<Vec<u8>> {
     }
 }
 
-/// The file that a name leads to; the name where it leads to none.
+/// The target of a path; the path itself if it has none.
 fn real(path: &Path) -> PathBuf {
     fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
 }
 
-/// Adds to a bundle what it does not hold.
+/// Adds missing certificates to a bundle.
 fn add(path: &Path, bundle: &str) -> Result<()> {
     let held = String::from_utf8_lossy(&read(path)?).into_owned();
     let known: HashSet<&str> = blocks(&held).collect();
     let missing: Vec<&str> = blocks(bundle).filter(|block| !known.contains(block)).collect();
     if missing.is_empty() {
-        // As a rule: most bundles are the distribution's own, as it broke their lines.
+        // The usual case: the bundle is the distribution's, with the same line breaks.
         return Ok(());
     }
     let known: HashSet<Vec<u8>> = known.into_iter().map(content).collect();
@@ -112,12 +112,12 @@ fn add(path: &Path, bundle: &str) -> Result<()> {
     if text == held { Ok(()) } else { replace(path, text.as_bytes()) }
 }
 
-/// The certificates of a bundle, without what stands between them.
+/// The certificates of a bundle, without the text between them.
 fn blocks(bundle: &str) -> impl Iterator<Item = &str> {
     bundle.split_inclusive(END).filter_map(|piece| Some(&piece[piece.find(BEGIN)?..]))
 }
 
-/// What a certificate is, however its lines are broken.
+/// The content of a certificate, without line breaks.
 fn content(block: &str) -> Vec<u8> {
     let mut content = Vec::with_capacity(block.len());
     content.extend(block.bytes().filter(|byte| !byte.is_ascii_whitespace()));
@@ -132,8 +132,7 @@ fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     fs::write(path, bytes).with_context(context)
 }
 
-/// The stores of the Java that is there: the distribution's, and those that JDKs keep for themselves; a link leads to the
-/// distribution's.
+/// The Java truststores of the guest: the distribution's, and those of JDKs that are no link to it.
 fn stores(root: &Path) -> Vec<PathBuf> {
     let Ok(jdks) = fs::read_dir(root.join(JDKS)) else { return Vec::new() };
     let of_jdks = jdks.flatten().map(|jdk| jdk.path().join(OF_A_JDK));

@@ -1,5 +1,5 @@
-//! The upper directories of the overlays of a world. Once there is a root, no path leads to them: a descriptor of each is
-//! kept from when it was made, one of the overlay itself, and one of what lies below.
+//! The directories of the guest's overlays. No path leads to them from the later root, so each overlay keeps descriptors of its
+//! upper, merged and lower directory.
 
 use std::{
     collections::HashMap,
@@ -27,12 +27,12 @@ pub(crate) struct Uppers(HashMap<String, Overlay>);
 struct Overlay {
     upper: OwnedFd,
     merged: OwnedFd,
-    /// Where the agent has made it itself.
+    /// Known where the agent has mounted the overlay itself.
     lower: Option<OwnedFd>,
 }
 
 impl Uppers {
-    /// Keeps `upper` as what is written to the overlay on `target`, above `lower`.
+    /// Registers `upper` and `lower` as directories of the overlay on `target`.
     pub(crate) fn keep(
         &mut self,
         targets: &Targets,
@@ -49,7 +49,7 @@ impl Uppers {
         Ok(())
     }
 
-    /// The layers of the overlay whose root a directory is, if it is one that the agent has made.
+    /// The layers of the overlay with this root, if the agent has mounted it.
     pub(crate) fn layers(&self, directory: BorrowedFd<'_>) -> Result<Option<Layers>> {
         let number = |file: BorrowedFd<'_>| fstat(file).map(|stat| (stat.st_dev, stat.st_ino)).ok();
         let is_root = |overlay: &&Overlay| number(overlay.merged.as_fd()) == number(directory);
@@ -60,19 +60,19 @@ impl Uppers {
         Ok(Some(Layers { upper: copy(upper)?, lower: copy(lower)? }))
     }
 
-    /// Begins to list what was written to the overlay on `target`.
+    /// Begins to list the upper directory of the overlay on `target`.
     pub(crate) fn list(&self, target: &str) -> Result<Export> {
         let lower = self.0.get(target).and_then(|overlay| overlay.lower.as_ref());
         let lower = lower.map(OwnedFd::try_clone).transpose();
         Ok(self.export(target)?.names(Listing::new(lower.context("copy a descriptor of a lower directory")?)))
     }
 
-    /// Begins the export of what was written to the overlay on `target`.
+    /// Begins to export the upper directory of the overlay on `target`.
     pub(crate) fn export(&self, target: &str) -> Result<Export> {
         let Overlay { upper, merged, lower: _ } =
             self.0.get(target).with_context(|| format!("there is no overlay on {target}"))?;
         let context = || format!("export the upper directory of {target}");
-        // A description of its own: it is read from the start however often it is exported.
+        // A new open file description, so that each export reads it from the start.
         let directory = openat(upper, ".", DIRECTORY, Mode::empty()).with_context(context)?;
         let directory = Dir::from_fd(directory).with_context(context)?;
         Export::of_upper(directory, merged.try_clone().with_context(context)?).with_context(context)

@@ -1,4 +1,4 @@
-//! Hides files of a read-only tree from the overlay above it: a layer of whiteouts, as the kernel's overlayfs defines them
+//! A layer of whiteouts, which hides files of a read-only tree in the overlay above it, as overlayfs defines them
 //! (`Documentation/filesystems/overlayfs.rst`: a character device 0:0).
 
 use std::{
@@ -26,7 +26,7 @@ pub(crate) fn make(directory: &str, like: &str, paths: &[String]) -> Result<()> 
 fn hide(directory: &Path, like: &Path, path: &Path) -> Result<()> {
     let plain = path.components().all(|part| matches!(part, Component::Normal(_)));
     ensure!(plain, "the path leads out of its tree");
-    // In a directory that is there, what comes later is hidden as well.
+    // A whiteout hides also a file that is made later, as long as its directory exists.
     let parent = path.parent().unwrap_or(Path::new(""));
     if !fs::symlink_metadata(like.join(parent)).is_ok_and(|there| there.is_dir()) {
         return Ok(());
@@ -40,11 +40,11 @@ fn hide(directory: &Path, like: &Path, path: &Path) -> Result<()> {
             copy_metadata(&made, &fs::symlink_metadata(like.join(parent)).context("look at the tree")?)?;
         }
     }
-    // Its mode does not show.
+    // The mode of a whiteout has no effect.
     mknod(&directory.join(path), SFlag::S_IFCHR, Mode::empty(), 0).context("make a whiteout")
 }
 
-/// A merged directory shows what its topmost layer says of it.
+/// Owner, mode and times of a merged directory are those of its topmost layer.
 fn copy_metadata(made: &Path, like: &Metadata) -> Result<()> {
     let context = || format!("set the owner, mode and times of {}", made.display());
     chown(made, Some(like.uid()), Some(like.gid())).with_context(context)?;

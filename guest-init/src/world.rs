@@ -1,6 +1,6 @@
-//! Makes the world in which steps run, field by field, as the wire describes it.
+//! Prepares the guest for steps, field by field of its configuration.
 //!
-//! Before it: a channel and nothing else. After it: [`exec`](crate::exec) in what it made. It runs once, and blocks.
+//! Before it: a channel. After it: [`exec`](crate::exec). It runs once, and blocks.
 
 use std::{
     fs::{self, File},
@@ -28,19 +28,19 @@ use crate::{
     whiteout,
 };
 
-/// A world that stands.
+/// A prepared guest.
 pub(crate) struct PreparedGuest {
-    /// What took how many microseconds.
+    /// Name and microseconds of each phase.
     pub(crate) phases: Vec<(String, u64)>,
-    /// Where its overlays are written to.
+    /// The directories of its overlays.
     pub(crate) uppers: Uppers,
-    /// What steps will read of it.
+    /// Counts what steps read.
     pub(crate) reads: Reader,
-    /// What they may use up.
+    /// Measures exhausted resources.
     pub(crate) gauges: Gauges,
 }
 
-/// Makes everything, in the order of the fields.
+/// Does everything, in the order of the fields.
 pub(crate) fn prepare(world: &GuestConfig) -> Result<PreparedGuest> {
     let GuestConfig {
         clock_ns,
@@ -52,10 +52,10 @@ pub(crate) fn prepare(world: &GuestConfig) -> Result<PreparedGuest> {
         groups,
         identities,
         files,
-        // Dropped by each step, not by the agent.
+        // Applied to each step, not to the agent.
         capabilities: _,
         track_reads,
-        // Opened when all stands.
+        // Opened by `Gauges::open` below.
         memory: _,
         written: _,
         limits,
@@ -91,7 +91,7 @@ pub(crate) fn prepare(world: &GuestConfig) -> Result<PreparedGuest> {
     files.iter().try_for_each(file::write)?;
     phases.end("files");
     limits.iter().try_for_each(limit::set)?;
-    // Last: what the agent has made is no step's.
+    // Last, so that the agent's own reads are not counted.
     let reads =
         track_reads.as_deref().map_or(Reader::Unasked, |directory| Reader::of(tracked(directory, &uppers)));
     phases.end("reads");
@@ -101,7 +101,7 @@ pub(crate) fn prepare(world: &GuestConfig) -> Result<PreparedGuest> {
     Ok(PreparedGuest { phases: phases.done, uppers, reads, gauges })
 }
 
-/// Gives up, for the agent and all that it starts, what only the mounter of a world takes.
+/// Gives up the rights that only the preparation needs, for the agent and all its children.
 fn confine(entry: Option<Entry>, namespace: Option<&UserNamespace>, filters: &[SeccompFilter]) -> Result<()> {
     entry.map_or(Ok(()), Entry::enter)?;
     keyring::join_new()?;
@@ -111,7 +111,7 @@ fn confine(entry: Option<Entry>, namespace: Option<&UserNamespace>, filters: &[S
     seccomp::install(filters)
 }
 
-/// With the map of the steps' own namespace.
+/// Starts with the map of the steps' own namespace.
 fn idmaps(prepared: Option<&Prepared>) -> Result<Idmaps> {
     let mut idmaps = Idmaps::default();
     if let Some(Prepared { user, maps, .. }) = prepared {
@@ -120,7 +120,7 @@ fn idmaps(prepared: Option<&Prepared>) -> Result<Idmaps> {
     Ok(idmaps)
 }
 
-/// A directory of this world.
+/// A directory whose reads are counted.
 fn tracked(directory: &str, uppers: &Uppers) -> Result<Directory> {
     let mounts = fs::read_to_string("/proc/self/mountinfo").context("read /proc/self/mountinfo")?;
     let root = File::open("/").context("open /")?;
@@ -142,9 +142,9 @@ impl Phases {
     }
 }
 
-/// Mounts on their way.
+/// Makes the mounts, one after the other.
 struct Mounter {
-    /// Root of the namespace in which owners are ids, as the agent sees it.
+    /// The id of the namespace's root, outside of it.
     first: u32,
     uppers: Uppers,
     targets: Targets,
@@ -205,7 +205,7 @@ impl Mounter {
         }
     }
 
-    /// An owner inside, as the agent sees it.
+    /// An owner of the namespace, as an id outside of it.
     fn owner(&self, uid: u32, gid: u32) -> Result<(u32, u32)> {
         let outside =
             |id: u32| id.checked_add(self.first).with_context(|| format!("the sandbox has no id {id}"));

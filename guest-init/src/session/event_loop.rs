@@ -1,6 +1,6 @@
-//! The poll loop: waits for the channel, the children and their pipes, and sees to whichever is ready.
+//! The poll loop over the channel, the children and their pipes.
 //!
-//! Before it: [`super`], which has prepared the world. Requests are answered by [`super::requests`].
+//! Before it: [`super`], which has prepared the guest. [`super::requests`] handles the requests.
 
 use std::{os::fd::AsFd, time::Instant};
 
@@ -19,7 +19,7 @@ use crate::{
 impl Session<'_> {
     pub(super) fn run(mut self) -> Result<()> {
         loop {
-            // Every source is tried at each wake: none blocks, and a wake without bytes costs a system call.
+            // Every source is tried at each wake-up: none blocks, and one without bytes costs a system call.
             if self.port.write()? == Peer::Gone {
                 return Ok(());
             }
@@ -68,10 +68,10 @@ impl Session<'_> {
     fn time_left(&self) -> PollTimeout {
         match &self.task {
             Task::Export(_) if self.port.has_room() => PollTimeout::ZERO,
-            // A terminal does not wake us when it holds nothing more.
+            // An empty terminal does not wake us.
             Task::Step(Running { phase: Phase::Ended(_), .. }) if self.port.has_room() => PollTimeout::ZERO,
             Task::Step(Running { deadline: Some(deadline), phase: Phase::Runs, .. }) => {
-                // Rounded up, so that the deadline has passed at the wake; poll takes no more than 24 days at once.
+                // Rounded up, so that the deadline has passed at the wake-up; poll takes no more than 24 days at once.
                 let millis = deadline.saturating_duration_since(Instant::now()).as_millis() + 1;
                 PollTimeout::try_from(millis.min(i32::MAX as u128)).unwrap_or(PollTimeout::MAX)
             }
@@ -116,12 +116,12 @@ impl Session<'_> {
         }
     }
 
-    /// Gives the step of its input what it takes, and opens the window again for as much.
+    /// Writes input to the step, and opens the window for as many bytes again.
     fn feed_input(&mut self) -> Result<()> {
         let Task::Step(Running { index, input, .. }) = &mut self.task else { return Ok(()) };
         match input.feed() {
             0 => Ok(()),
-            // No more than a window, which fits.
+            // At most a window, which fits.
             count => self.port.send(&FromGuest::Consumed { step: *index, bytes: count as u32 }),
         }
     }

@@ -1,6 +1,6 @@
-//! Answers the host's requests in a prepared world, or begins what answers them.
+//! Handles the host's requests in a prepared guest: answers them, or begins the task that does.
 //!
-//! Called by [`super::event_loop`], which also ends what was begun here.
+//! Called by [`super::event_loop`], which also completes the tasks.
 
 use std::time::{Duration, Instant};
 
@@ -29,7 +29,7 @@ impl Session<'_> {
             (ToGuest::Relay(ports), Task::Idle) => self.relay.listen(&ports)?,
             (ToGuest::ForwardData(data), _) => self.relay.take(data)?,
             (ToGuest::Run(step), Task::Idle) => self.start(&step)?,
-            // What comes for a step that has just ended is nobody's.
+            // Input for a step that has just ended is dropped.
             (
                 ToGuest::Input { .. } | ToGuest::Resize { .. },
                 Task::Idle | Task::Draining(..) | Task::Export(_),
@@ -65,11 +65,11 @@ impl Session<'_> {
         Ok(Flow::Continue)
     }
 
-    /// Ends what steps have left running, for what is detail then.
+    /// Kills all remaining processes of steps, for an export that follows.
     fn drain(&mut self, target: String, detail: ExportDetail) -> Result<()> {
         processes::kill_all()?;
         self.task = Task::Draining(target, detail);
-        // When nothing was left, no signal will tell.
+        // Without processes there is no SIGCHLD.
         self.reap()
     }
 
@@ -93,7 +93,7 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Kills everything; a step whose first process still runs is answered with `status` when all is gone.
+    /// Kills all processes; a step whose first process still runs is answered with `status` when all have ended.
     pub(super) fn kill(&mut self, status: ExitStatus) -> Result<()> {
         processes::kill_all()?;
         if let Task::Step(Running { phase: phase @ Phase::Runs, .. }) = &mut self.task {
