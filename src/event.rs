@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use data_encoding::BASE64;
 use serde::{Serialize, Serializer};
 
 pub use phases::Phases;
@@ -164,7 +165,7 @@ impl Serialize for Data {
         let mut map = serializer.serialize_map(Some(1))?;
         match self {
             Self::Text(text) => map.serialize_entry("text", text)?,
-            Self::Bytes(bytes) => map.serialize_entry("base64", &base64(bytes))?,
+            Self::Bytes(bytes) => map.serialize_entry("base64", &BASE64.encode(bytes))?,
         }
         map.end()
     }
@@ -172,16 +173,7 @@ impl Serialize for Data {
 
 /// RFC 4648, with padding.
 pub fn base64(bytes: &[u8]) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for chunk in bytes.chunks(3) {
-        let group = chunk.iter().fold(0_u32, |n, &byte| n << 8 | u32::from(byte)) << (8 * (3 - chunk.len()));
-        for digit in 0..4 {
-            let six = (group >> (18 - 6 * digit)) & 63;
-            text.push(if digit <= chunk.len() { ALPHABET[six as usize] as char } else { '=' });
-        }
-    }
-    text
+    BASE64.encode(bytes)
 }
 
 /// Which of a step's two streams.

@@ -14,6 +14,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
+use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 
 /// A SHA-256 in lower-case hexadecimal digits; the name of an entry.
@@ -41,12 +42,7 @@ impl Key {
 
 impl From<Sha256> for Key {
     fn from(hash: Sha256) -> Self {
-        use fmt::Write;
-        let mut text = String::with_capacity(64);
-        for byte in hash.finalize() {
-            write!(text, "{byte:02x}").expect("writing to a string cannot fail");
-        }
-        Self(text)
+        Self(HEXLOWER.encode(&hash.finalize()))
     }
 }
 

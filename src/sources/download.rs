@@ -13,6 +13,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
+use data_encoding::HEXLOWER;
 use nix::libc;
 use sha2::{Digest, Sha256, Sha512};
 use tokio::io::AsyncReadExt;
@@ -81,8 +82,8 @@ impl Hashes {
     }
 
     fn check(self, file: &RemoteFile) -> Result<()> {
-        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-        let (sha256, sha512) = (hex(&self.sha256.finalize()), hex(&self.sha512.finalize()));
+        let (sha256, sha512) =
+            (HEXLOWER.encode(&self.sha256.finalize()), HEXLOWER.encode(&self.sha512.finalize()));
         for digest in file.digests() {
             let (found, expected) = match digest.algorithm {
                 Algorithm::Sha256 => (&sha256, digest.hex()),

@@ -5,6 +5,7 @@
 
 use std::path::Path;
 
+use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 
 use super::{FileSource, GitSource, Source, is_local};
@@ -74,7 +75,7 @@ fn git_missing(git: &GitSource, cache: Option<&Path>) -> Option<String> {
 
 /// The directory of what was fetched from a repository.
 pub(super) fn key(repository: &str) -> String {
-    Sha256::digest(repository.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+    HEXLOWER.encode(&Sha256::digest(repository.as_bytes()))
 }
 
 /// How much history the step asks for, as its script decides it.
