@@ -5,6 +5,7 @@
 
 use std::io::{self, Read};
 
+use data_encoding::HEXLOWER;
 use sha1::Sha1;
 use sha2::{Digest, Sha256, Sha512, digest::DynDigest};
 
@@ -102,8 +103,7 @@ impl Checksum {
     }
 
     pub(super) fn holds(self) -> bool {
-        let is: String = self.hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-        is == self.should
+        HEXLOWER.encode(&self.hash.finalize()) == self.should
     }
 }
 

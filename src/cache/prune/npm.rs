@@ -4,13 +4,11 @@
 use std::{collections::HashMap, io::Read};
 
 use anyhow::{Context, Result};
+use data_encoding::{BASE64, HEXLOWER_PERMISSIVE};
 use serde::Deserialize;
 
 use super::Entry;
-use crate::{
-    cache::dir::{BeneathDir, shown},
-    event::base64,
-};
+use crate::cache::dir::{BeneathDir, shown};
 
 const INDEX: &[u8] = b"npm/_cacache/index-v5/";
 const CONTENT: &str = "npm/_cacache/content-v2/";
@@ -74,10 +72,8 @@ impl Groups {
 /// FileType an index calls the content at a path (Subresource Integrity: `sha512-` and base64).
 fn integrity(path: &[u8]) -> Option<String> {
     let (algorithm, hex) = std::str::from_utf8(path).ok()?.strip_prefix(CONTENT)?.split_once('/')?;
-    let hex = hex.replace('/', "");
-    let pairs = hex.as_bytes().chunks(2).map(std::str::from_utf8);
-    let bytes: Option<Vec<u8>> = pairs.map(|pair| u8::from_str_radix(pair.ok()?, 16).ok()).collect();
-    Some(format!("{algorithm}-{}", base64(&bytes?)))
+    let bytes = HEXLOWER_PERMISSIVE.decode(hex.replace('/', "").as_bytes()).ok()?;
+    Some(format!("{algorithm}-{}", BASE64.encode(&bytes)))
 }
 
 /// The contents that a bucket names.

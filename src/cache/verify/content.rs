@@ -3,6 +3,7 @@
 use std::io::{self, Read};
 
 use anyhow::{Context, Result};
+use data_encoding::HEXLOWER;
 use sha1::Sha1;
 use sha2::Digest;
 
@@ -126,5 +127,5 @@ pub(super) fn hash<D: Digest>(mut from: impl Read) -> io::Result<Vec<u8>> {
 
 /// Two digits a byte.
 pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    HEXLOWER.encode(bytes)
 }

@@ -2,18 +2,16 @@
 //! golang.org/x/mod/sumdb/dirhash): a line `hash  name` for each file, sorted by name, hashed once more.
 
 use anyhow::{Context, Result};
+use data_encoding::BASE64;
 use sha2::{Digest, Sha256};
 
 use super::{
     content::{Content, hash, hex, text},
     zip,
 };
-use crate::{
-    cache::{
-        dir::{BeneathDir, FileType, join, what},
-        holes::{MOST_HOLES, holes},
-    },
-    event::base64,
+use crate::cache::{
+    dir::{BeneathDir, FileType, join, what},
+    holes::{MOST_HOLES, holes},
 };
 
 /// Files of a module by name, and their hashes.
@@ -72,7 +70,7 @@ fn of(mut lines: Lines) -> String {
         all.update(&name);
         all.update(b"\n");
     }
-    format!("h1:{}", base64(&all.finalize()))
+    format!("h1:{}", BASE64.encode(&all.finalize()))
 }
 
 /// Upper case, which not every file system knows, is written as `!` and lower case.
@@ -132,7 +130,7 @@ mod tests {
         for (name, hash) in [line("abc"), line("def")] {
             text += &format!("{}  {}\n", hex(&hash), String::from_utf8_lossy(&name));
         }
-        let whole = format!("h1:{}", base64(&Sha256::digest(text.as_bytes())));
+        let whole = format!("h1:{}", BASE64.encode(&Sha256::digest(text.as_bytes())));
         assert_eq!(of(vec![line("def"), line("abc")]), whole);
     }
 
