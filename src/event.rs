@@ -171,11 +171,6 @@ impl Serialize for Data {
     }
 }
 
-/// RFC 4648, with padding.
-pub fn base64(bytes: &[u8]) -> String {
-    BASE64.encode(bytes)
-}
-
 /// Which of a step's two streams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -331,20 +326,6 @@ impl<F: FnMut(Event)> Sink for F {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn base64_is_that_of_rfc_4648() {
-        for (bytes, text) in [
-            ("", ""),
-            ("f", "Zg=="),
-            ("fo", "Zm8="),
-            ("foo", "Zm9v"),
-            ("foob", "Zm9vYg=="),
-            ("fooba", "Zm9vYmE="),
-        ] {
-            assert_eq!(base64(bytes.as_bytes()), text);
-        }
-    }
 
     #[test]
     fn an_event_is_one_flat_object() {

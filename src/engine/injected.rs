@@ -3,10 +3,11 @@
 use std::sync::OnceLock;
 
 use anyhow::Result;
+use data_encoding::BASE64;
 use kiln_protocol::{Secret, Secrets, ToGuest, Trust};
 
 use super::{agent_session::AgentSession, mask::Mask};
-use crate::{event::base64, plan::Plan};
+use crate::plan::Plan;
 
 /// The contents of the plan's host_settings.
 #[derive(Debug, Default)]
@@ -48,7 +49,7 @@ impl Injected {
             let proxies = &plan.host_settings.proxies;
             let passwords = proxies.secrets().map(|(_, secret)| secret);
             // The user alone is none: masked is what it is sent as.
-            let logins = proxies.logins().map(|login| base64(&login).trim_end_matches('=').into());
+            let logins = proxies.logins().map(|login| BASE64.encode(&login).trim_end_matches('=').into());
             let others: Vec<Vec<u8>> = passwords.chain(logins).collect();
             let secrets = self.secrets.iter().map(|secret| secret.value.as_slice());
             Mask::new(secrets.chain(others.iter().map(Vec::as_slice)))

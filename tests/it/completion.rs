@@ -105,7 +105,7 @@ impl Machine {
 /// The name of an image's directory.
 fn hash(text: &str) -> String {
     use sha2::{Digest, Sha256};
-    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+    data_encoding::HEXLOWER.encode(&Sha256::digest(text))
 }
 
 #[test]

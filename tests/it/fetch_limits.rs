@@ -12,6 +12,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use data_encoding::HEXLOWER;
 use nix::{
     libc,
     sys::stat::{Mode, SFlag},
@@ -89,7 +90,7 @@ fn content(size: usize) -> Vec<u8> {
 }
 
 fn hex(content: &[u8]) -> String {
-    Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect()
+    HEXLOWER.encode(&Sha256::digest(content))
 }
 
 fn kiln(directory: &Path, arguments: &[&str]) -> Output {

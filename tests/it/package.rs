@@ -9,6 +9,7 @@ use std::{
 };
 
 use clap::CommandFactory;
+use data_encoding::HEXLOWER;
 use kiln::cli::Cli;
 use sha2::{Digest, Sha256};
 
@@ -60,8 +61,7 @@ impl Source {
             .unwrap()
             .map(|entry| {
                 let path = entry.unwrap().path();
-                let hash = Sha256::digest(fs::read(&path).unwrap());
-                let hash = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+                let hash = HEXLOWER.encode(&Sha256::digest(fs::read(&path).unwrap()));
                 (path.file_name().unwrap().to_string_lossy().into_owned(), hash)
             })
             .collect();

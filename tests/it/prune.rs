@@ -135,7 +135,7 @@ fn what_npms_index_names_goes_with_it() {
     let content = |n: u8| format!("npm/_cacache/content-v2/sha512/{n:02x}/00/{}", "00".repeat(62));
     let integrity = |n: u8| {
         let bytes: Vec<u8> = [n].into_iter().chain([0; 63]).collect();
-        format!("sha512-{}", kiln::event::base64(&bytes))
+        format!("sha512-{}", data_encoding::BASE64.encode(&bytes))
     };
     let bucket = |n: u8| format!("npm/_cacache/index-v5/{n:02x}/00/x");
     // The second bucket names two contents; nothing is left of what the last one names.

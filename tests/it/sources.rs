@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use data_encoding::HEXLOWER;
 use kiln::{
     cache::{Lease, LockMode, Request},
     home::Home,
@@ -72,7 +73,7 @@ fn answer(mut stream: TcpStream, content: &[u8], seen: &Mutex<Vec<String>>) {
 }
 
 fn hex(content: &[u8]) -> String {
-    Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect()
+    HEXLOWER.encode(&Sha256::digest(content))
 }
 
 fn kiln(directory: &Path, arguments: &[&str]) -> Output {

@@ -8,6 +8,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use data_encoding::HEXLOWER;
 use kiln::{
     cache::{CommitLimit, Outcome, import, stage},
     event::Amount,
@@ -92,7 +93,7 @@ fn a_link_to_what_is_the_same_in_the_cache_is_one_to_that() {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    HEXLOWER.encode(bytes)
 }
 
 /// Names of "right" by its hashes: of a source, and of npm.

@@ -8,6 +8,7 @@ use std::{
     process::{Command, Output},
 };
 
+use data_encoding::{BASE64, HEXLOWER};
 use flate2::{Compression, write::ZlibEncoder};
 use kiln::cache::verify;
 use sha1::{Digest, Sha1};
@@ -20,7 +21,7 @@ const ZIP: &[u8] = include_bytes!("../../src/cache/verify/module.zip");
 const DOWNLOAD: &str = "gomodcache/cache/download/m/@v/v1";
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    HEXLOWER.encode(bytes)
 }
 
 fn bytes(bench: &Bench, path: &str, content: &[u8]) {
@@ -56,7 +57,7 @@ fn filled() -> (Bench, Vec<String>) {
         .iter()
         .map(|(name, text)| format!("{}  {name}\n", hex(&Sha256::digest(text.as_bytes()))))
         .collect();
-    let hash = kiln::event::base64(&Sha256::digest(lines.as_bytes()));
+    let hash = BASE64.encode(&Sha256::digest(lines.as_bytes()));
     add(format!("{DOWNLOAD}.ziphash"), format!("h1:{hash}").as_bytes());
     bytes(&bench, &format!("{DOWNLOAD}.zip"), ZIP);
     for (name, text) in files {

@@ -2,6 +2,8 @@
 
 use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command};
 
+use data_encoding::{BASE64, HEXLOWER};
+
 use super::{command, has_bwrap, home, project, pty::Person, said};
 
 /// One with all kinds of characters; its halves are cut from it below.
@@ -33,8 +35,8 @@ fn seen(text: &str) -> String {
 /// No report or log may show more than a few letters of it, in a row or in any encoding.
 #[track_caller]
 fn assert_masked(what: &str, text: &str) {
-    let hex: String = SECRET.bytes().map(|byte| format!("{byte:02x}")).collect();
-    let base64 = ["", "a", "ab"].map(|before| kiln::event::base64(format!("{before}{SECRET}").as_bytes()));
+    let hex = HEXLOWER.encode(SECRET.as_bytes());
+    let base64 = ["", "a", "ab"].map(|before| BASE64.encode(format!("{before}{SECRET}").as_bytes()));
     let in_url = SECRET.replace('-', "%2D").replace('/', "%2F").replace('+', "%2B");
     let forms = [SECRET.into(), hex.clone(), hex.to_uppercase(), in_url.to_lowercase(), in_url];
     let texts = [text.to_owned(), seen(text), seen(text).replace(['\n', '\r'], "")];

@@ -92,7 +92,7 @@ fn a_secret_reaches_the_steps_user_and_nothing_else() {
     for place in [directory.path().to_owned(), home.path().to_owned(), initramfs] {
         assert_eq!(holds_secret(&place), Vec::<PathBuf>::new());
     }
-    fs::write(home.path().join("planted"), kiln::event::base64(SECRET.as_bytes())).expect("written");
+    fs::write(home.path().join("planted"), data_encoding::BASE64.encode(SECRET.as_bytes())).expect("written");
     assert_eq!(holds_secret(home.path()), [home.path().join("planted")]);
     assert!(String::from_utf8_lossy(&output.stdout).contains("***"), "{}", said(&output));
 }

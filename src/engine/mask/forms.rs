@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use data_encoding::{BASE64, HEXLOWER, HEXUPPER};
+
 use super::{SHORTEST, letters::normal};
 
 /// Larger ones stand in no document or command line.
@@ -48,7 +50,7 @@ fn of(secret: &[u8]) -> Vec<Form> {
     }
     if secret.len() <= MOST_QUOTED && secret.len() >= SHORTEST {
         let mut quoted = in_json(secret);
-        quoted.extend([b"0123456789abcdef", b"0123456789ABCDEF"].map(|digits| in_hex(secret, digits)));
+        quoted.extend([HEXLOWER, HEXUPPER].map(|digits| digits.encode(secret).into_bytes()));
         quoted.push(replaced(secret, b'\'', br"'\''"));
         // In the fields of a web form a space is a plus, all else as in a URL.
         quoted.push(replaced(secret, b' ', b"+"));
@@ -61,7 +63,7 @@ fn of(secret: &[u8]) -> Vec<Form> {
 fn inside(secret: &[u8], before: usize) -> Form {
     let mut bytes = vec![0; before];
     bytes.extend(secret);
-    let text = crate::event::base64(&bytes);
+    let text = BASE64.encode(&bytes);
     // Six bits a digit: those that hold a bit of what stands before are left out, and those that a byte after it fills.
     let first = (before * 8).div_ceil(6);
     let last = bytes.len() * 8 / 6;
@@ -69,10 +71,6 @@ fn inside(secret: &[u8], before: usize) -> Form {
     // The rest of their group of four.
     let digits_after = [0, 3, 2][bytes.len() % 3];
     Form { bytes: digits, part: Part::Whole, digits_after }
-}
-
-fn in_hex(secret: &[u8], digits: &[u8; 16]) -> Vec<u8> {
-    secret.iter().flat_map(|byte| [digits[usize::from(byte >> 4)], digits[usize::from(byte & 15)]]).collect()
 }
 
 fn url_safe(digit: u8) -> u8 {

@@ -1,5 +1,6 @@
 //! What is shown of output with secrets in it.
 
+use data_encoding::BASE64;
 use proptest::prelude::*;
 
 use super::*;
@@ -67,7 +68,7 @@ fn base64_is_masked_whatever_its_length_offset_lines_and_frames() {
         for before in ["", "u", "u:", "us:", "user:"] {
             for after in ["", "\n", "!?"] {
                 let whole = [before.as_bytes(), &secret, after.as_bytes()].concat();
-                let encoded = crate::event::base64(&whole);
+                let encoded = BASE64.encode(&whole);
                 let hidden = (before.len() * 8).div_ceil(6)..(before.len() + len) * 8 / 6;
                 for (width, line_break) in [(0, "\n"), (64, "\n"), (76, "\n"), (76, "\r\n"), (5, "\n")] {
                     for frame in [1, 7, 64, 4096] {
@@ -256,7 +257,7 @@ const UNSEEN: [&str; 16] = [
 fn encodings(secret: &str) -> Vec<String> {
     let hex: String = secret.bytes().map(|byte| format!("{byte:02x}")).collect();
     let in_url = |c: char| if c.is_ascii_alphanumeric() { c.into() } else { format!("%{:02X}", c as u32) };
-    let base64 = |before: &str| crate::event::base64(format!("{before}{secret}").as_bytes());
+    let base64 = |before: &str| BASE64.encode(format!("{before}{secret}").as_bytes());
     vec![secret.into(), base64(""), hex.to_uppercase(), hex, secret.chars().map(in_url).collect()]
 }
 
@@ -337,7 +338,7 @@ fn the_last_group_of_base64_is_masked_whole() {
         let secret = token(len);
         for before in ["", "a", "ab"] {
             for after in ["", "\n", "bc", "bcd"] {
-                let encoded = crate::event::base64(&[before.as_bytes(), &secret, after.as_bytes()].concat());
+                let encoded = BASE64.encode(&[before.as_bytes(), &secret, after.as_bytes()].concat());
                 let groups = (before.len() + len).div_ceil(3);
                 for frame in [1, 3, 100] {
                     let pieces: Vec<&[u8]> =

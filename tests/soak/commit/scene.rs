@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use data_encoding::HEXLOWER;
 use kiln::{
     cache::{Lease, LockMode, Request},
     home::Home,
@@ -207,8 +208,7 @@ fn names(directory: &Path) -> Vec<String> {
 
 /// The name of a source by its content.
 pub(crate) fn source(content: &str) -> String {
-    let digest = Sha256::digest(content);
-    digest.iter().fold("sha256:".to_owned(), |name, byte| name + &format!("{byte:02x}"))
+    format!("sha256:{}", HEXLOWER.encode(&Sha256::digest(content)))
 }
 
 /// Writes what an overlay holds, as the agent does.

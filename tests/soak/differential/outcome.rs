@@ -8,6 +8,7 @@ use std::{
     path::Path,
 };
 
+use data_encoding::BASE64;
 use serde_json::Value;
 
 use super::{
@@ -106,7 +107,10 @@ fn events(stdout: &[u8]) -> BTreeMap<String, Vec<String>> {
                 let all = streams.entry(stream).or_default();
                 match event["text"].as_str() {
                     Some(text) => text.bytes().for_each(|byte| push(all, byte)),
-                    None => decoded(event["base64"].as_str().unwrap()).into_iter().for_each(|b| push(all, b)),
+                    None => {
+                        let bytes = BASE64.decode(event["base64"].as_str().unwrap().as_bytes()).unwrap();
+                        bytes.into_iter().for_each(|byte| push(all, byte));
+                    }
                 }
             }
             _ => {}
@@ -131,23 +135,6 @@ fn objects(stdout: &[u8]) -> Vec<Value> {
 /// The error of the last event.
 fn last_event(stdout: &[u8]) -> String {
     objects(stdout).last().map_or(String::new(), |event| event["error"].to_string())
-}
-
-/// Base64 of RFC 4648.
-fn decoded(text: &str) -> Vec<u8> {
-    let digit = |c: u8| match c {
-        b'A'..=b'Z' => c - b'A',
-        b'a'..=b'z' => c - b'a' + 26,
-        b'0'..=b'9' => c - b'0' + 52,
-        b'+' => 62,
-        _ => 63,
-    };
-    let digits: Vec<u8> = text.bytes().filter(|c| *c != b'=').map(digit).collect();
-    let bits = |four: &[u8]| {
-        let group = four.iter().fold(0_u32, |n, d| n << 6 | u32::from(*d)) << (6 * (4 - four.len()));
-        group.to_be_bytes()[1..four.len()].to_vec()
-    };
-    digits.chunks(4).flat_map(bits).collect()
 }
 
 impl Outcome {

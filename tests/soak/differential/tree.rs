@@ -8,6 +8,7 @@ use std::{
     path::Path,
 };
 
+use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 
 /// The packages that a build wrote, by file name: their entries, and the digest of the file, which is the same as well.
@@ -103,5 +104,5 @@ fn digest(reader: &mut impl Read) -> String {
             read => hasher.update(&buffer[..read]),
         }
     }
-    hasher.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    HEXLOWER.encode(&hasher.finalize()[..8])
 }
