@@ -5,7 +5,6 @@
 use std::{
     fs::{self, DirBuilder, File},
     hash::{BuildHasher, RandomState},
-    io::Write,
     os::unix::fs::{DirBuilderExt, MetadataExt},
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
@@ -13,7 +12,11 @@ use std::{
 
 use anyhow::{Context, Result};
 
-use crate::{env::Env, exit::Failure};
+use crate::{
+    env::Env,
+    exit::Failure,
+    files::{Durability, write_atomically},
+};
 
 /// The file with the word of [`Home::identity`].
 const IDENTITY: &str = "identity";
@@ -79,25 +82,14 @@ impl Home {
         }
         let random = RandomState::new().hash_one("a fresh random key makes this a random number");
         let path = root.join(IDENTITY);
-        let doing = || format!("write {}", path.display());
-        let mut file = tempfile::NamedTempFile::new_in(&root).with_context(doing)?;
-        file.write_all(format!("{begin}{random:016x}").as_bytes()).with_context(doing)?;
-        file.as_file().sync_all().with_context(doing)?;
-        file.persist(&path).with_context(doing)?;
-        File::open(&root).and_then(|root| root.sync_all()).with_context(doing)?;
+        write_atomically(&path, format!("{begin}{random:016x}").as_bytes(), Durability::ContentAndName)?;
         // Another kiln may have come at the same time: what is read counts.
         known()?.filter(is_own).with_context(|| format!("{} is not what was written", path.display()))
     }
 
     /// Writes a file of a directory below so that readers see all of it or none.
     pub fn write(&self, dir: &str, name: &str, content: &[u8]) -> Result<()> {
-        let dir = self.dir(dir)?;
-        let path = dir.join(name);
-        let mut file = tempfile::NamedTempFile::new_in(&dir)
-            .with_context(|| format!("make a file in {}", dir.display()))?;
-        file.write_all(content).with_context(|| format!("write {}", path.display()))?;
-        file.persist(&path).with_context(|| format!("write {}", path.display()))?;
-        Ok(())
+        write_atomically(&self.dir(dir)?.join(name), content, Durability::Cache)
     }
 
     /// Removes a file of a directory below, if it is there.

@@ -26,6 +26,7 @@ pub mod engine;
 pub mod env;
 pub mod event;
 pub mod exit;
+pub mod files;
 pub mod guest;
 pub mod home;
 pub mod host;

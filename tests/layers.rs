@@ -12,8 +12,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "backend",
         &[
-            "agent", "cache", "env", "event", "exit", "guest", "home", "host", "image", "logfile", "plan",
-            "process", "rundir", "share",
+            "agent", "cache", "env", "event", "exit", "files", "guest", "home", "host", "image", "logfile",
+            "plan", "process", "rundir", "share",
         ],
     ),
     (
@@ -44,7 +44,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "trust",
         ],
     ),
-    ("cache", &["ecosystem", "event", "exit", "home", "package", "plan", "process", "rundir"]),
+    ("cache", &["ecosystem", "event", "exit", "files", "home", "package", "plan", "process", "rundir"]),
     ("cli", &["ecosystem"]),
     ("commands", ALL),
     ("compile", &["ecosystem", "exit", "manifest", "pipelines"]),
@@ -55,10 +55,11 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("env", &["exit"]),
     ("event", &["exit"]),
     ("exit", &[]),
+    ("files", &[]),
     ("guest", &[]),
-    ("home", &["env", "exit"]),
+    ("home", &["env", "exit", "files"]),
     ("host", &["env", "exit"]),
-    ("image", &["env", "event", "exit", "home", "host", "plan", "process", "rundir"]),
+    ("image", &["env", "event", "exit", "files", "home", "host", "plan", "process", "rundir"]),
     ("input", &[]),
     ("logfile", &[]),
     ("manifest", &["exit", "input"]),

@@ -1,11 +1,12 @@
 //! The agent's program as a file of kiln's home, for backends that put it into a guest by its path.
 
-use std::{fs::Permissions, io::Write, os::unix::fs::PermissionsExt, path::PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use sha2::{Digest, Sha256};
 
 use crate::{
+    files::write_program_atomically,
     guest,
     home::{self, Home},
     image::Key,
@@ -30,12 +31,7 @@ pub(super) fn ensure(home: &Home) -> Result<PathBuf> {
         home::used(&path);
         return Ok(path);
     }
-    let context = || format!("write {}", path.display());
-    let mut file = tempfile::NamedTempFile::new_in(&directory).with_context(context)?;
-    file.write_all(guest::AGENT).with_context(context)?;
-    file.as_file().set_permissions(Permissions::from_mode(0o755)).with_context(context)?;
-    // Two processes that write it at once write the same bytes: the last rename wins.
-    file.into_temp_path().persist(&path).with_context(context)?;
+    write_program_atomically(&path, guest::AGENT)?;
     home::bound(&directory, MOST_AGENTS, |_| true)?;
     Ok(path)
 }

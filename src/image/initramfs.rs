@@ -5,7 +5,6 @@
 
 use std::{
     fs,
-    io::Write,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
@@ -20,7 +19,10 @@ use super::{
     modules::{Feature, Module, ModuleSet},
     strip_module::slim,
 };
-use crate::home;
+use crate::{
+    files::{Durability, write_atomically},
+    home,
+};
 
 /// Part of the key: to be raised when the layout of the archive changes.
 const LAYOUT: &[u8] = b"kiln initramfs 3";
@@ -41,13 +43,7 @@ pub fn ensure(directory: &Path, agent: &[u8], modules: &ModuleSet, features: &[F
         return Ok(path);
     }
     let archive = pack(agent, &modules)?;
-    fs::create_dir_all(directory).with_context(|| format!("make {}", directory.display()))?;
-    let mut file =
-        tempfile::NamedTempFile::new_in(directory).context("make a temporary file for the initramfs")?;
-    file.write_all(&archive).context("write the initramfs")?;
-    file.as_file().sync_all().context("write the initramfs")?;
-    // Two that make it at once make the same bytes: the last rename wins, and nobody sees half of it.
-    file.persist(&path).with_context(|| format!("keep {}", path.display()))?;
+    write_atomically(&path, &archive, Durability::Content)?;
     home::bound(directory, MOST, |path| path.extension().is_some_and(|ending| ending == ENDING))?;
     Ok(path)
 }

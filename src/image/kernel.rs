@@ -10,8 +10,13 @@ use std::{
 
 use anyhow::{Context, Result};
 
-use super::{key, modules::ModuleSet, store::write_atomically, vmlinux};
-use crate::{env::Env, exit::Failure, home::Home};
+use super::{key, modules::ModuleSet, vmlinux};
+use crate::{
+    env::Env,
+    exit::Failure,
+    files::{Durability, write_atomically},
+    home::Home,
+};
 
 /// Names the kernel's image; melange has it, too.
 pub const IMAGE_VARIABLE: &str = "QEMU_KERNEL_IMAGE";
@@ -144,8 +149,8 @@ fn unpacked(home: &Home, image: &Path) -> Result<(String, PathBuf)> {
     let bytes = fs::read(image).with_context(|| format!("read {}", image.display()))?;
     let elf = vmlinux::extract(&bytes).map_err(|error| unusable(format!("{error:#}")))?;
     let version = vmlinux::release(&bytes).ok_or_else(|| unusable("it does not say its release".into()))?;
-    write_atomically(&vmlinux, &elf)?;
-    write_atomically(&release, version.as_bytes())?;
+    write_atomically(&vmlinux, &elf, Durability::Content)?;
+    write_atomically(&release, version.as_bytes(), Durability::Content)?;
     Ok((version, vmlinux))
 }
 

@@ -17,6 +17,8 @@ use anyhow::{Context, Result, ensure};
 use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 
+use crate::files::{Durability, write_atomically};
+
 /// A SHA-256 in lower-case hexadecimal digits; the name of an entry.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key(String);
@@ -66,7 +68,7 @@ pub(super) fn of_file(path: &Path, memos: &Path) -> Result<Key> {
     }
     let key = of_reader(&mut file).with_context(context)?;
     if is_settled(&metadata) && identity(&file.metadata().with_context(context)?) == identity(&metadata) {
-        super::store::write_atomically(&memo, key.as_str().as_bytes())?;
+        write_atomically(&memo, key.as_str().as_bytes(), Durability::Content)?;
     }
     Ok(key)
 }

@@ -15,12 +15,10 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use sha2::{Digest, Sha256};
 
-use super::{
-    key::Key,
-    store::{Store, write_atomically},
-};
+use super::{key::Key, store::Store};
 use crate::{
     event::{Event, Sink},
+    files::{Durability, write_atomically},
     plan::{ImageRecipe, ImageSource as Source, is_debian_name},
     process::Spawner,
 };
@@ -130,7 +128,11 @@ impl List {
         names.sort_unstable();
         names.dedup();
         ensure!(!names.is_empty(), "the list of packages is empty");
-        write_atomically(&self.path, format!("{HEAD}\n{}\n", names.join("\n")).as_bytes())
+        write_atomically(
+            &self.path,
+            format!("{HEAD}\n{}\n", names.join("\n")).as_bytes(),
+            Durability::Content,
+        )
     }
 }
 

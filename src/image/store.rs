@@ -12,7 +12,6 @@
 use std::{
     ffi::OsString,
     fs::{self, File, Permissions},
-    io::Write,
     os::unix::fs::{PermissionsExt, symlink},
     path::{Path, PathBuf},
     time::{SystemTime, UNIX_EPOCH},
@@ -36,6 +35,7 @@ use crate::{
     env::Env,
     event::{Event, ImageState, Sink},
     exit::Failure,
+    files::{Durability, sync_directory, write_atomically},
     home::Home,
     plan::{ImageRecipe, ImageSource as Source},
     process::{self, Spawner},
@@ -387,7 +387,7 @@ impl Attempt {
             details.lines().filter(|line| !line.starts_with("inrelease ")).map(String::from).collect();
         let record = Record { recipe: recipe.clone(), made, in_release, packages };
         let json = serde_json::to_vec_pretty(&record).context("write image.json")?;
-        write_atomically(&path.join("image.json"), &json)?;
+        write_atomically(&path.join("image.json"), &json, Durability::Content)?;
         for name in ["details", "staging"] {
             fs::remove_file(path.join(name)).with_context(|| format!("remove {name}"))?;
         }
@@ -405,22 +405,4 @@ impl Attempt {
         let _renamed = directory.keep();
         entry.parent().map_or(Ok(()), sync_directory)
     }
-}
-
-fn sync_directory(path: &Path) -> Result<()> {
-    File::open(path)
-        .and_then(|dir| dir.sync_all())
-        .with_context(|| format!("write {} to disk", path.display()))
-}
-
-/// Readers see all of it or none; on disk when this returns.
-pub(super) fn write_atomically(path: &Path, content: &[u8]) -> Result<()> {
-    let directory = path.parent().expect("a file in a directory");
-    let context = || format!("write {}", path.display());
-    fs::create_dir_all(directory).with_context(context)?;
-    let mut file = tempfile::NamedTempFile::new_in(directory).with_context(context)?;
-    file.write_all(content).with_context(context)?;
-    file.as_file().sync_all().with_context(context)?;
-    file.persist(path).with_context(context)?;
-    Ok(())
 }
