@@ -53,8 +53,8 @@ fn unmasked(injected: &Injected, proxies: &Proxies) -> BTreeSet<String> {
 fn read(host_settings: &HostSettings, env: &Env) -> Result<Injected, Failure> {
     let HostSettings { certificates, unused: _, proxies: _, secrets } = host_settings;
     let trust = match certificates {
-        Some(Certificates::Hosts(_, trust)) => Some(trust.clone()),
-        Some(Certificates::Named(path)) => Some(trust::load(path)?),
+        Some(Certificates::Hosts(_, trust) | Certificates::Named(_, Some(trust))) => Some(trust.clone()),
+        Some(Certificates::Named(path, None)) => Some(trust::load(path)?),
         None => None,
     };
     let secrets = secrets.iter().map(|source| secret::load(source, env)).collect::<Result<Vec<_>, _>>()?;

@@ -30,11 +30,10 @@ pub(super) fn host_settings(args: &MachineArgs, env: &Env) -> Result<HostSetting
         }
         (path, _) => {
             let path = std::path::absolute(path)?;
-            // A pipe can be read once, and somebody may yet have to write to it.
-            if !path.metadata().is_ok_and(|metadata| metadata.file_type().is_fifo()) {
-                trust::load(&path)?;
-            }
-            (Some(Certificates::Named(path)), Vec::new())
+            // A pipe may have no writer yet.
+            let is_pipe = path.metadata().is_ok_and(|metadata| metadata.file_type().is_fifo());
+            let trust = if is_pipe { None } else { Some(trust::load(&path)?) };
+            (Some(Certificates::Named(path, trust)), Vec::new())
         }
     };
     let proxies = match (args.proxy, args.network) {

@@ -8,7 +8,7 @@ use std::{
 };
 
 use kiln_protocol::{IfExists, TextFile, Trust};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::{RunnerKind, loopback::Loopback, userinfo::Userinfo};
 
@@ -43,15 +43,20 @@ pub struct HostSettings {
 pub enum Certificates {
     /// The host's own bundle, and what can be used of it.
     Hosts(PathBuf, #[serde(skip)] Trust),
-    /// A file that the user names: all of it must be right.
-    Named(PathBuf),
+    /// A file that the user names: all of it must be right. A pipe is not read before the build begins.
+    #[serde(serialize_with = "only_path")]
+    Named(PathBuf, Option<Trust>),
+}
+
+fn only_path<S: Serializer>(path: &Path, _: &Option<Trust>, serializer: S) -> Result<S::Ok, S::Error> {
+    path.serialize(serializer)
 }
 
 impl Certificates {
     /// The file.
     pub fn path(&self) -> &Path {
         match self {
-            Self::Hosts(path, _) | Self::Named(path) => path,
+            Self::Hosts(path, _) | Self::Named(path, _) => path,
         }
     }
 }
@@ -306,9 +311,18 @@ mod tests {
     fn certificates_are_pointed_to_only_where_there_are_some() {
         assert!(HostSettings::default().variables().is_empty());
         let host_settings = HostSettings {
-            certificates: Some(Certificates::Named("/host.pem".into())),
+            certificates: Some(Certificates::Named("/host.pem".into(), None)),
             ..HostSettings::default()
         };
         assert!(host_settings.variables().iter().all(|(_, value)| value == BUNDLE));
+    }
+
+    #[test]
+    fn a_plan_shows_where_named_certificates_lie_and_not_what_they_hold() {
+        let trust = Trust { bundle: "-----BEGIN".into() };
+        for trust in [None, Some(trust)] {
+            let named = Certificates::Named("/host.pem".into(), trust);
+            assert_eq!(serde_json::to_string(&named).expect("serializable"), r#"{"named":"/host.pem"}"#);
+        }
     }
 }
