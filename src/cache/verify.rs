@@ -14,7 +14,6 @@ mod content;
 mod git;
 mod go;
 mod state;
-mod zip;
 
 use std::{
     collections::HashSet,

@@ -21,6 +21,7 @@ mod staged_file;
 mod tests;
 mod tree;
 mod writer;
+pub(crate) mod zip;
 
 pub use archive::{Artifact, Normalization, Package, check_writable, collect};
 pub use entry::{Entry, Kind, Time};

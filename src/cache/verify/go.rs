@@ -5,13 +5,13 @@ use anyhow::{Context, Result};
 use data_encoding::BASE64;
 use sha2::{Digest, Sha256};
 
-use super::{
-    content::{Content, hash, hex, text},
-    zip,
-};
-use crate::cache::{
-    dir::{BeneathDir, FileType, join, what},
-    holes::{MOST_HOLES, holes},
+use super::content::{Content, hash, hex, text};
+use crate::{
+    cache::{
+        dir::{BeneathDir, FileType, join, what},
+        holes::{MOST_HOLES, holes},
+    },
+    package::zip,
 };
 
 /// Files of a module by name, and their hashes.
