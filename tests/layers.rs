@@ -301,7 +301,6 @@ const TOO_LONG: &[&str] = &[
     "src/compile/mod.rs",
     "src/compile/uses.rs",
     "src/image/store.rs",
-    "src/manifest/package.rs",
     "src/plan/packages.rs",
 ];
 

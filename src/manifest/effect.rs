@@ -302,9 +302,10 @@ mod tests {
     use crate::manifest::parse;
 
     /// The files of the walkers.
-    const WALKERS: [&str; 6] = [
+    const WALKERS: [&str; 7] = [
         include_str!("mod.rs"),
         include_str!("package.rs"),
+        include_str!("scriptlets.rs"),
         include_str!("environment.rs"),
         include_str!("step.rs"),
         include_str!("subpackage.rs"),

@@ -10,6 +10,7 @@ mod environment;
 pub(crate) mod file;
 mod package;
 mod scalar;
+mod scriptlets;
 mod step;
 mod subpackage;
 mod text;
@@ -24,10 +25,8 @@ pub(crate) use self::walk::nearest;
 pub use self::{
     diagnostic::{Diagnostic, Diagnostics, Source},
     environment::{Accounts, BaseImage, Contents, Entrypoint, Environment, Group, PathMutation, User},
-    package::{
-        Capability, Checks, Copyright, Cpe, Dependencies, Package, PackageOptions, Resources, Scriptlets,
-        Trigger,
-    },
+    package::{Capability, Checks, Copyright, Cpe, Dependencies, Package, PackageOptions, Resources},
+    scriptlets::{Scriptlets, Trigger},
     step::{Assertions, Input, Needs, Step},
     subpackage::{
         BuildOption, BuildOptions, Capabilities, ContentsOption, EnvironmentOption, ListOption, Subpackage,

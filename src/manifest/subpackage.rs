@@ -6,7 +6,8 @@ use serde::Serialize;
 
 use super::{
     environment::Environment,
-    package::{Capability, Checks, Dependencies, PackageOptions, Scriptlets},
+    package::{Capability, Checks, Dependencies, PackageOptions},
+    scriptlets::Scriptlets,
     step::Step,
     text::{Map, Position, Text},
     walk::{self, Fields, Read, Report},
