@@ -6,7 +6,7 @@ mod places;
 use std::{collections::HashMap, path::Path, sync::Arc};
 
 use super::*;
-use crate::manifest::{self, Source};
+use crate::manifest::{self, Source, Text};
 
 /// Definitions by name, in place of files.
 struct Definitions(HashMap<&'static str, &'static str>);

@@ -7,6 +7,7 @@ use super::{
     condition,
     faults::Faults,
     inputs::Binding,
+    layers::{Layers, Place},
     recipe::{self, Condition, Origin, PackageRequest},
     shell::{Fragment, shape_of},
     source::{Definition, PipelineSource, valid_name},
@@ -28,23 +29,6 @@ pub(crate) struct Expander<'c> {
     /// What the steps so far need.
     pub(crate) needs: Vec<PackageRequest>,
     steps: usize,
-}
-
-/// What a step gets from those around it.
-#[derive(Clone, Copy)]
-struct Place<'p> {
-    source: &'p Source,
-    /// The definition it is a part of.
-    definition: Option<&'p Arc<Definition>>,
-    scope: &'p Scope<'p>,
-    /// The outermost `uses` that it comes from, with its file.
-    used: Option<(&'p Source, &'p Text)>,
-    /// Whether it stands inside of another step.
-    nested: bool,
-    /// Whether all conditions above it hold.
-    runs: bool,
-    working_directory: &'p Text,
-    depth: usize,
 }
 
 impl<'c> Expander<'c> {
@@ -283,47 +267,6 @@ impl<'c> Expander<'c> {
             }));
         }
         (place.nested || !runs).then_some(Needs { packages })
-    }
-}
-
-/// A step, and the definition that lies over it.
-#[derive(Clone, Copy)]
-struct Layers<'l> {
-    step: &'l Step,
-    place: Place<'l>,
-    definition: Option<&'l Arc<Definition>>,
-}
-
-impl<'l> Layers<'l> {
-    /// A text of the definition, or of the step where the definition has none; and the file it stands in.
-    fn text(&self, of: impl Fn(&'l Step) -> &'l Text) -> (&'l Text, &'l Source) {
-        match self.definition {
-            Some(definition) if !of(&definition.step).is_empty() => {
-                (of(&definition.step), &definition.source)
-            }
-            _ => (of(self.step), self.place.source),
-        }
-    }
-
-    /// The inputs that melange prints: those whose value is not the text of the default. Where the step gives nothing and
-    /// stands alone, it does not look at them.
-    fn shown(&self, values: &BTreeMap<&str, String>) -> Map {
-        let gives = self.step.with.as_ref().is_some_and(|with| !with.is_empty());
-        if !gives && !self.place.nested {
-            return Map::new();
-        }
-        let inputs = self.definition.map_or(&self.step.inputs, |definition| &definition.step.inputs);
-        values
-            .iter()
-            .filter(|(name, value)| inputs.get(**name).map_or("", |input| &input.default) != value.as_str())
-            .map(|(name, value)| {
-                let given = self.step.with.as_ref().and_then(|with| with.get_key_value(*name));
-                match given {
-                    Some((key, text)) => (key.clone(), text.with_value(value.as_str())),
-                    None => (Text::from(*name), Text::from(value.as_str())),
-                }
-            })
-            .collect()
     }
 }
 

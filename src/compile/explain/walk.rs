@@ -8,10 +8,10 @@ use super::{
 };
 use crate::{
     compile::{
+        draft::propagate,
         faults::Faults,
         inputs::Binding,
         literal::Literal,
-        propagate,
         recipe::{self, Condition, Origin, Recipe},
         source::{Definition, PipelineSource},
         steps,

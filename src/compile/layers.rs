@@ -1,0 +1,64 @@
+//! A step as it is compiled: what surrounds it, and the definition that lies over it.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use super::{source::Definition, substitute::Scope};
+use crate::manifest::{Map, Source, Step, Text};
+
+/// What a step gets from those around it.
+#[derive(Clone, Copy)]
+pub(super) struct Place<'p> {
+    pub(super) source: &'p Source,
+    /// The definition it is a part of.
+    pub(super) definition: Option<&'p Arc<Definition>>,
+    pub(super) scope: &'p Scope<'p>,
+    /// The outermost `uses` that it comes from, with its file.
+    pub(super) used: Option<(&'p Source, &'p Text)>,
+    /// Whether it stands inside of another step.
+    pub(super) nested: bool,
+    /// Whether all conditions above it hold.
+    pub(super) runs: bool,
+    pub(super) working_directory: &'p Text,
+    pub(super) depth: usize,
+}
+
+/// A step, and the definition that lies over it.
+#[derive(Clone, Copy)]
+pub(super) struct Layers<'l> {
+    pub(super) step: &'l Step,
+    pub(super) place: Place<'l>,
+    pub(super) definition: Option<&'l Arc<Definition>>,
+}
+
+impl<'l> Layers<'l> {
+    /// A text of the definition, or of the step where the definition has none; and the file it stands in.
+    pub(super) fn text(&self, of: impl Fn(&'l Step) -> &'l Text) -> (&'l Text, &'l Source) {
+        match self.definition {
+            Some(definition) if !of(&definition.step).is_empty() => {
+                (of(&definition.step), &definition.source)
+            }
+            _ => (of(self.step), self.place.source),
+        }
+    }
+
+    /// The inputs that melange prints: those whose value is not the text of the default. Where the step gives nothing and
+    /// stands alone, it does not look at them.
+    pub(super) fn shown(&self, values: &BTreeMap<&str, String>) -> Map {
+        let gives = self.step.with.as_ref().is_some_and(|with| !with.is_empty());
+        if !gives && !self.place.nested {
+            return Map::new();
+        }
+        let inputs = self.definition.map_or(&self.step.inputs, |definition| &definition.step.inputs);
+        values
+            .iter()
+            .filter(|(name, value)| inputs.get(**name).map_or("", |input| &input.default) != value.as_str())
+            .map(|(name, value)| {
+                let given = self.step.with.as_ref().and_then(|with| with.get_key_value(*name));
+                match given {
+                    Some((key, text)) => (key.clone(), text.with_value(value.as_str())),
+                    None => (Text::from(*name), Text::from(value.as_str())),
+                }
+            })
+            .collect()
+    }
+}
