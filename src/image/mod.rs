@@ -9,6 +9,7 @@
 //! All three are made once and kept in [`crate::home::Home`]. Nothing here knows who boots them.
 
 pub mod archive;
+mod attempt;
 mod builder;
 pub mod cpio;
 mod debian;
@@ -18,6 +19,7 @@ mod kernel;
 mod key;
 mod modules;
 mod names;
+mod record;
 mod references;
 mod resolve_ref;
 mod scratch;
@@ -33,9 +35,10 @@ pub use self::{
     key::Key,
     modules::{Feature, Module, ModuleSet},
     names::Missing,
+    record::Record,
     references::references,
     resolve_ref::locate,
     scratch::scratch_disk,
-    store::{Image, Record, Store},
+    store::{Image, Store},
     tree::Tree,
 };

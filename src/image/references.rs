@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::store::Record;
+use super::record::Record;
 use crate::{
     home::Home,
     plan::{ImageRecipe, ImageSource as Source},

@@ -11,10 +11,8 @@
 
 use std::{
     ffi::OsString,
-    fs::{self, File, Permissions},
-    os::unix::fs::{PermissionsExt, symlink},
+    fs::{self, File},
     path::{Path, PathBuf},
-    time::{SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::{Context, Result};
@@ -23,19 +21,19 @@ use nix::{
     fcntl::{Flock, FlockArg},
     unistd::geteuid,
 };
-use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{
-    builder::{self, ImageBuild, Question},
+    attempt::{Attempt, attempt_key},
+    builder::{ImageBuild, Question},
     key::{self, Key},
+    record::Record,
     staging,
 };
 use crate::{
     env::Env,
     event::{Event, ImageState, Sink},
     exit::Failure,
-    files::{Durability, sync_directory, write_atomically},
     home::Home,
     plan::{ImageRecipe, ImageSource as Source},
     process::{self, Spawner},
@@ -70,19 +68,6 @@ pub struct Image {
     pub bytes: u64,
     /// What was written down when it was made.
     pub record: Record,
-}
-
-/// `image.json`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Record {
-    /// What it was made from.
-    pub recipe: ImageRecipe,
-    /// When, in seconds since the epoch.
-    pub made: u64,
-    /// One hash over the distribution's InRelease files, for Debian.
-    pub in_release: Option<String>,
-    /// `name version` of each package, for Debian.
-    pub packages: Vec<String>,
 }
 
 impl Image {
@@ -218,16 +203,16 @@ impl Store {
     ) -> Result<Image> {
         tell(sink, recipe, ImageState::Making);
         self.sweep(key)?;
-        let attempt = Attempt::new(self, key)?;
+        let attempt = Attempt::new(&self.images, &self.scratch, key)?;
         let (image, details) = (attempt.file("root.erofs")?, attempt.file("details")?);
         let staging = &attempt.staging;
         // It goes with a kiln that is killed, as the staging directory does; what a power cut leaves, the next one sweeps.
-        let at_end = spawner.remove_at_end(attempt.directory.path());
+        let at_end = spawner.remove_at_end(attempt.path());
         let variables = &self.variables;
         ImageBuild { recipe, image: &image, details: &details, staging, variables, spawner }
             .run(sink)
             .await?;
-        at_end.forget(attempt.directory.path());
+        at_end.forget(attempt.path());
         attempt.keep(recipe, &image, &self.images.join(key.as_str()))?;
         let image = self.read(key)?.context("an image that was just made is gone")?;
         tell(sink, recipe, ImageState::Made);
@@ -336,73 +321,6 @@ async fn lock_when_free(file: File, key: &Key) -> Result<Flock<File>> {
     locked.map_err(|(_, error)| error).with_context(|| format!("lock image {key}"))
 }
 
-/// `.making-KEY-…`
-fn attempt_key(name: &str) -> Option<Key> {
-    Key::parse(name.strip_prefix(".making-")?.split_once('-')?.0)
-}
-
 fn tell(sink: &mut dyn Sink, recipe: &ImageRecipe, state: ImageState) {
     sink.emit(Event::Image { image: recipe.to_string(), state });
-}
-
-/// An image in the making; dropped, it is gone.
-struct Attempt {
-    directory: tempfile::TempDir,
-    /// Where the root is put together; written down as a link before it exists, so that a sweep finds it.
-    staging: PathBuf,
-}
-
-impl Attempt {
-    fn new(store: &Store, key: &Key) -> Result<Self> {
-        let directory = tempfile::Builder::new()
-            .prefix(&format!(".making-{key}-"))
-            .tempdir_in(&store.images)
-            .with_context(|| format!("make a directory in {}", store.images.display()))?;
-        let random = directory.path().extension().or(directory.path().file_name()).unwrap_or_default();
-        let random = random.to_string_lossy().rsplit('-').next().unwrap_or_default().to_owned();
-        let staging = store.scratch.join(format!("kiln-image-{}-{random}", &key.as_str()[..16]));
-        symlink(&staging, directory.path().join("staging")).context("write down the staging directory")?;
-        Ok(Self { directory, staging })
-    }
-
-    /// An empty file that the root of a user namespace may write, too: it reaches it by a descriptor only, since the
-    /// directory is closed to all others.
-    fn file(&self, name: &str) -> Result<File> {
-        let path = self.directory.path().join(name);
-        let file = File::options().read(true).write(true).create_new(true).open(&path);
-        let file = file.with_context(|| format!("make {}", path.display()))?;
-        file.set_permissions(Permissions::from_mode(0o666))
-            .with_context(|| format!("open up {}", path.display()))?;
-        Ok(file)
-    }
-
-    /// Makes it the entry: all is on disk before the rename, and the rename before this returns.
-    fn keep(self, recipe: &ImageRecipe, image: &File, entry: &Path) -> Result<()> {
-        let Self { directory, staging: _ } = self;
-        let path = directory.path();
-        let details = builder::read_details(&path.join("details"))?;
-        let made = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
-        let in_release = details.lines().find_map(|line| line.strip_prefix("inrelease ")).map(String::from);
-        let packages =
-            details.lines().filter(|line| !line.starts_with("inrelease ")).map(String::from).collect();
-        let record = Record { recipe: recipe.clone(), made, in_release, packages };
-        let json = serde_json::to_vec_pretty(&record).context("write image.json")?;
-        write_atomically(&path.join("image.json"), &json, Durability::Content)?;
-        for name in ["details", "staging"] {
-            fs::remove_file(path.join(name)).with_context(|| format!("remove {name}"))?;
-        }
-        image.set_permissions(Permissions::from_mode(0o444)).context("close the image")?;
-        image.sync_all().context("write the image to disk")?;
-        sync_directory(path)?;
-        if entry.exists() {
-            // A refresh. Who has the old one open keeps it.
-            let old = path.join("replaced");
-            fs::rename(entry, &old).with_context(|| format!("replace {}", entry.display()))?;
-            fs::remove_dir_all(&old).with_context(|| format!("remove {}", old.display()))?;
-        }
-        fs::rename(path, entry).with_context(|| format!("keep {}", entry.display()))?;
-        // Renamed: there is nothing left to remove under the old name.
-        let _renamed = directory.keep();
-        entry.parent().map_or(Ok(()), sync_directory)
-    }
 }

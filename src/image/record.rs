@@ -1,0 +1,31 @@
+//! What the store notes about an image when it is made: `image.json`.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+use crate::plan::ImageRecipe;
+
+/// `image.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// What it was made from.
+    pub recipe: ImageRecipe,
+    /// When, in seconds since the epoch.
+    pub made: u64,
+    /// One hash over the distribution's InRelease files, for Debian.
+    pub in_release: Option<String>,
+    /// `name version` of each package, for Debian.
+    pub packages: Vec<String>,
+}
+
+impl Record {
+    /// Of an image that was made now. `details` has a line `inrelease HASH`, then `package version` lines.
+    pub(super) fn new(recipe: &ImageRecipe, details: &str) -> Self {
+        let made = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
+        let in_release = details.lines().find_map(|line| line.strip_prefix("inrelease ")).map(String::from);
+        let packages =
+            details.lines().filter(|line| !line.starts_with("inrelease ")).map(String::from).collect();
+        Self { recipe: recipe.clone(), made, in_release, packages }
+    }
+}
