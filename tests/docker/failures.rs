@@ -8,8 +8,8 @@ use nix::{
 };
 
 use crate::{
-    causes,
     skip::skip,
+    step_cause,
     world::{Place, daemon, said},
 };
 
@@ -17,10 +17,10 @@ use crate::{
 fn an_error_says_why_a_step_failed() {
     let Some(_) = daemon() else { return };
     let place = Place::new();
-    for case in &causes::CASES {
+    for case in &step_cause::CASES {
         let output = place.build("root", &[case.script], case.arguments);
         assert_eq!(output.status.code(), Some(5), "{}", said(&output));
-        causes::check(case, &said(&output));
+        step_cause::check(case, &said(&output));
     }
     assert_eq!(place.left(), Vec::<String>::new());
 }
@@ -30,7 +30,7 @@ fn a_step_without_memory_is_told_the_limit_and_what_raises_it() {
     let Some(_) = daemon() else { return };
     let place = Place::new();
     place.head("  resources: {memory: 64Mi}\n");
-    let output = place.build("root", &["true", causes::EAT], &["--memory", "1Gi"]);
+    let output = place.build("root", &["true", step_cause::EAT], &["--memory", "1Gi"]);
     let text = said(&output);
     assert_eq!(output.status.code(), Some(5), "{text}");
     for part in [
@@ -38,7 +38,7 @@ fn a_step_without_memory_is_told_the_limit_and_what_raises_it() {
         "the kernel ended one of its processes for want of memory: this build has 64 MiB",
         "way out: raise package.resources.memory\n",
     ] {
-        assert!(causes::error_of(&text).contains(part), "{part}: {text}");
+        assert!(step_cause::error_of(&text).contains(part), "{part}: {text}");
     }
     assert_eq!(place.left(), Vec::<String>::new());
 }

@@ -6,8 +6,6 @@ mod authority;
 #[path = "../it/confinement.rs"]
 mod calls;
 mod cargo;
-#[path = "../it/causes.rs"]
-mod causes;
 mod commit;
 mod confinement;
 #[path = "../it/everywhere.rs"]
@@ -16,12 +14,13 @@ mod failures;
 #[path = "../it/fragments.rs"]
 mod fragments;
 mod grants;
+mod host_settings;
+#[path = "../it/host_settings.rs"]
+mod host_settings_cases;
 mod interactive;
 mod namespace;
 mod owners;
 mod packages;
-#[path = "../it/patience.rs"]
-mod patience;
 #[path = "../it/proxy.rs"]
 mod proxy;
 #[expect(dead_code, reason = "the tests of sandboxes use the rest")]
@@ -31,19 +30,20 @@ mod reads;
 mod rename;
 #[path = "../it/renames.rs"]
 mod renames;
+#[path = "../it/reuse.rs"]
+mod reuse;
 mod rights;
 mod secrets;
 #[path = "../it/skip.rs"]
 mod skip;
+#[path = "../it/step_cause.rs"]
+mod step_cause;
 #[path = "../it/rights.rs"]
 mod step_rights;
 mod steps;
-#[path = "../it/supplied.rs"]
-mod supplied;
-mod supplies;
 mod sweep;
-#[path = "../it/used.rs"]
-mod used;
+#[path = "../it/wait_until.rs"]
+mod wait_until;
 mod world;
 
 use std::{

@@ -4,8 +4,8 @@ use std::process::{Command, Output};
 
 use crate::{
     owners::{self, ORDINARY},
+    reuse,
     skip::skip,
-    used,
     world::{Place, daemon, said},
 };
 
@@ -82,15 +82,15 @@ fn what_is_used_is_what_was_opened_in_every_build() {
         return skip("only root may be told of reads");
     }
     for (mode, step) in
-        [("rw", used::STEP), ("discard", used::STEP), ("commit", used::STEP), ("ro", used::STEP_RO)]
+        [("rw", reuse::STEP), ("discard", reuse::STEP), ("commit", reuse::STEP), ("ro", reuse::STEP_RO)]
     {
         for run_as in ["root", "build", "root"] {
-            used::is_counted(&format!("{mode} {run_as}"), || {
+            reuse::is_counted(&format!("{mode} {run_as}"), || {
                 let place = Place::new();
-                let expected = used::fill(&place.project().join("cache"));
+                let expected = reuse::fill(&place.project().join("cache"));
                 let output = place.build(run_as, &[step], &["--cache-mode", mode, "--progress", "json"]);
                 assert!(output.status.success(), "{}", said(&output));
-                (used::reported(&output.stdout), expected)
+                (reuse::reported(&output.stdout), expected)
             });
         }
     }
@@ -101,10 +101,10 @@ fn what_is_thrown_away_is_said_and_how_to_keep_it() {
     let Some(_) = daemon() else { return };
     for run_as in ["root", "build"] {
         let place = Place::new();
-        used::fill(&place.project().join("cache"));
-        let output = place.build(run_as, &[used::WRITE], &["--cache-mode", "discard"]);
+        reuse::fill(&place.project().join("cache"));
+        let output = place.build(run_as, &[reuse::WRITE], &["--cache-mode", "discard"]);
         assert!(output.status.success(), "{}", said(&output));
-        used::thrown_away(&said(&output), 102);
+        reuse::thrown_away(&said(&output), 102);
         let output = place.build(run_as, &["touch /var/cache/melange/uses/*"], &["--cache-mode", "discard"]);
         assert!(said(&output).lines().any(|line| line.ends_with(", nothing new")), "{}", said(&output));
         assert_eq!(place.left(), Vec::<String>::new());

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::{
-    supplied::{USE_SECRET, give_secret, holds_secret, needles},
+    host_settings_cases::{USE_SECRET, give_secret, holds_secret, needles},
     world::{Place, daemon, said},
 };
 

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use crate::{
-    patience::comes_true,
+    wait_until::wait_until,
     world::{Place, daemon, said},
 };
 
@@ -19,7 +19,7 @@ fn what_appears_while_a_build_runs_is_swept_at_its_end() {
     let step = "touch /var/cache/melange/runs; until test -e /var/cache/melange/goes-on; do sleep 0.1; done";
     let mut kiln = place.command("root", &[step], &["--cache-mode", "rw"]);
     let mut build = kiln.stderr(std::process::Stdio::null()).spawn().unwrap();
-    let runs = comes_true(|| place.project().join("cache/runs").exists());
+    let runs = wait_until(|| place.project().join("cache/runs").exists());
     // As dockerd goes on with what a killed run has asked it for.
     let label = format!("kiln.run={}", place.home().join("run/dead").display());
     let volume = format!("kiln-test-{}", std::process::id());

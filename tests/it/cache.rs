@@ -19,7 +19,7 @@ use nix::{
 };
 use tar::{EntryType, Header};
 
-use crate::{patience::comes_true, skip::skip};
+use crate::{skip::skip, wait_until::wait_until};
 
 /// The stream of an upper directory.
 #[derive(Default)]
@@ -203,7 +203,7 @@ impl Bench {
 
 /// Waits for what other tests may delay.
 pub(crate) fn eventually(happens: impl FnMut() -> bool) {
-    assert!(comes_true(happens), "it never happens");
+    assert!(wait_until(happens), "it never happens");
 }
 
 pub(crate) fn committed(lease: &Lease, upper: &[u8]) -> Kept {

@@ -3,23 +3,21 @@
 
 mod argv;
 mod attributes;
-mod broken;
 mod bubblewrap;
 mod cache;
 mod cgroup;
 mod checkout;
 mod commit;
 mod completion;
-mod depth;
 mod discarded;
 mod docker;
 mod doctor;
-mod early;
+mod ecosystem;
 mod engine;
 mod errors;
 mod explain;
+mod export;
 mod fetch_limits;
-mod fit;
 mod git_server;
 mod golden_plans;
 mod help;
@@ -27,29 +25,31 @@ mod host;
 mod host_programs;
 #[path = "../../src/package/hostile.rs"]
 mod hostile;
-mod injection;
+mod image_builder;
 mod jail;
-mod making;
+mod lease_wait;
 mod mavenrc;
-mod orphans;
+mod options;
 mod package;
-mod pages;
-mod patience;
 mod plans;
+mod preflight;
 mod process;
 mod prune;
 #[expect(dead_code, reason = "the tests of sandboxes use the rest")]
 #[path = "../sandbox/pty.rs"]
 mod pty;
+mod reaper;
 #[expect(dead_code, reason = "the step is for real builds")]
 mod rights;
 mod scrub;
 mod setup;
 mod share;
+mod shell_injection;
 mod skip;
 mod sources;
-mod staged;
-mod totals;
-mod transfer;
+mod stage;
+mod stage_limit;
+mod stuck_commits;
+mod usage_delta;
 mod verify;
-mod waits;
+mod wait_until;

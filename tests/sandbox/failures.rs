@@ -2,7 +2,7 @@
 
 use kiln::host::cgroup::Cgroups;
 
-use crate::{assert_clean, build, causes, has_bwrap, project, said, skip};
+use crate::{assert_clean, build, has_bwrap, project, said, skip, step_cause};
 
 #[test]
 fn an_error_says_why_a_step_failed() {
@@ -10,10 +10,10 @@ fn an_error_says_why_a_step_failed() {
         return;
     }
     let (_directory, project) = project();
-    for case in &causes::CASES {
+    for case in &step_cause::CASES {
         let output = build(&project, "root", &[case.script], case.arguments);
         assert_eq!(output.status.code(), Some(5), "{}", said(&output));
-        causes::check(case, &said(&output));
+        step_cause::check(case, &said(&output));
     }
     assert_clean(&project);
 }
@@ -28,8 +28,8 @@ fn a_step_without_memory_is_told_the_limit_and_what_raises_it() {
     }
     let (_directory, project) = project();
     // What make would say of its compilers.
-    let wrapped = format!("{} || exit 2", causes::EAT);
-    for (script, status) in [(causes::EAT, "status 137"), (&wrapped, "status 2")] {
+    let wrapped = format!("{} || exit 2", step_cause::EAT);
+    for (script, status) in [(step_cause::EAT, "status 137"), (&wrapped, "status 2")] {
         let output = build(&project, "root", &["true", script], &["--memory", "64Mi"]);
         let text = said(&output);
         assert_eq!(output.status.code(), Some(5), "{text}");
@@ -38,12 +38,12 @@ fn a_step_without_memory_is_told_the_limit_and_what_raises_it() {
             "the kernel ended one of its processes for want of memory: this build has 64 MiB",
             "way out: raise --memory\n",
         ] {
-            assert!(causes::error_of(&text).contains(part), "{part}: {text}");
+            assert!(step_cause::error_of(&text).contains(part), "{part}: {text}");
         }
         assert_eq!(text.matches("the kernel ended").count(), 1, "{text}");
     }
     // What was ended in a step that went on is said beside the build.
-    let output = build(&project, "root", &[&format!("{} || true", causes::EAT)], &["--memory", "64Mi"]);
+    let output = build(&project, "root", &[&format!("{} || true", step_cause::EAT)], &["--memory", "64Mi"]);
     assert!(output.status.success(), "{}", said(&output));
     assert!(said(&output).contains("the kernel ended 1 of its processes"), "{}", said(&output));
     assert_clean(&project);

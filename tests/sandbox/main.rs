@@ -5,8 +5,6 @@ mod authority;
 mod cache;
 #[path = "../it/confinement.rs"]
 mod calls;
-#[path = "../it/causes.rs"]
-mod causes;
 mod confinement;
 #[path = "../it/everywhere.rs"]
 mod everywhere;
@@ -14,6 +12,9 @@ mod failures;
 #[path = "../it/fragments.rs"]
 mod fragments;
 mod grants;
+mod host_settings;
+#[path = "../it/host_settings.rs"]
+mod host_settings_cases;
 mod interactive;
 mod liar;
 mod links;
@@ -22,14 +23,13 @@ mod masking;
 #[path = "../it/proxy.rs"]
 mod proxy;
 mod pty;
+#[path = "../it/reuse.rs"]
+mod reuse;
 mod rights;
+#[path = "../it/step_cause.rs"]
+mod step_cause;
 #[path = "../it/rights.rs"]
 mod step_rights;
-#[path = "../it/supplied.rs"]
-mod supplied;
-mod supplies;
-#[path = "../it/used.rs"]
-mod used;
 
 mod overrides;
 mod packages;
@@ -265,15 +265,15 @@ fn what_is_used_is_what_was_opened_in_every_build() {
         return skip("the kernel tells nobody but its root of reads");
     }
     for (mode, step) in
-        [("rw", used::STEP), ("discard", used::STEP), ("commit", used::STEP), ("ro", used::STEP_RO)]
+        [("rw", reuse::STEP), ("discard", reuse::STEP), ("commit", reuse::STEP), ("ro", reuse::STEP_RO)]
     {
         for run_as in ["root", "build", "root"] {
-            used::is_counted(&format!("{mode} {run_as}"), || {
+            reuse::is_counted(&format!("{mode} {run_as}"), || {
                 let (_directory, project) = project();
-                let expected = used::fill(&project.join("cache"));
+                let expected = reuse::fill(&project.join("cache"));
                 let output = build_saying("json", &project, run_as, &[step], &["--cache-mode", mode]);
                 assert!(output.status.success(), "{}", said(&output));
-                (used::reported(&output.stdout), expected)
+                (reuse::reported(&output.stdout), expected)
             });
         }
     }
@@ -286,14 +286,14 @@ fn what_is_thrown_away_is_said_and_how_to_keep_it() {
     }
     for run_as in ["root", "build"] {
         let (_directory, project) = project();
-        used::fill(&project.join("cache"));
-        let output = build(&project, run_as, &[used::WRITE], &["--cache-mode", "discard"]);
+        reuse::fill(&project.join("cache"));
+        let output = build(&project, run_as, &[reuse::WRITE], &["--cache-mode", "discard"]);
         assert!(output.status.success(), "{}", said(&output));
-        used::thrown_away(&said(&output), 102);
+        reuse::thrown_away(&said(&output), 102);
         let output =
             build(&project, run_as, &["touch /var/cache/melange/uses/*"], &["--cache-mode", "discard"]);
         assert!(said(&output).lines().any(|line| line.ends_with(", nothing new")), "{}", said(&output));
-        let steps = [used::WRITE, "false"];
+        let steps = [reuse::WRITE, "false"];
         let output = build(&project, run_as, &steps, &["--cache-mode", "commit"]);
         let failed = "pip 6 B, files at its top 4 B): the build did not succeed";
         assert!(said(&output).contains(failed), "{}", said(&output));

@@ -13,7 +13,7 @@ use nix::{
     unistd::Pid,
 };
 
-use crate::{family, leftovers::Leftovers, lot::Lot, place::Place};
+use crate::{leftovers::Leftovers, place::Place, process_tree, sampling::Sampler};
 
 /// How many are killed in the soak, a third by each signal.
 const ALL: usize = 51;
@@ -48,22 +48,22 @@ fn a_kiln_that_is_killed_leaves_no_container() {
         return crate::skip::skip("no docker daemon answers");
     }
     let signals = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGKILL];
-    let (mut lot, cases) = Lot::of("docker", (0..ALL).map(|n| signals[n % 3]).collect(), FEW);
-    let whole = undisturbed(&lot);
+    let (mut sampler, cases) = Sampler::of("docker", (0..ALL).map(|n| signals[n % 3]).collect(), FEW);
+    let whole = undisturbed(&sampler);
     for (n, signal) in cases.iter().enumerate() {
         // A build that was over before its moment came was not killed: another moment is drawn.
         let line = loop {
-            if let Some(line) = run(*signal, &mut lot, whole) {
+            if let Some(line) = run(*signal, &mut sampler, whole) {
                 break line;
             }
         };
-        lot.say(&format!("{}/{}: {line}", n + 1, cases.len()));
+        sampler.say(&format!("{}/{}: {line}", n + 1, cases.len()));
     }
-    lot.say(&format!("{} killed, 0 leftovers", cases.len()));
+    sampler.say(&format!("{} killed, 0 leftovers", cases.len()));
 }
 
 /// How long a build takes when nobody is killed; the first one warms what is made once.
-fn undisturbed(lot: &Lot) -> Duration {
+fn undisturbed(sampler: &Sampler) -> Duration {
     let mut length = Duration::ZERO;
     for _ in 0..2 {
         let place = place();
@@ -73,7 +73,7 @@ fn undisturbed(lot: &Lot) -> Duration {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         assert_eq!(left(&place), "");
     }
-    lot.say(&format!("a build takes {length:.1?} when nobody is killed"));
+    sampler.say(&format!("a build takes {length:.1?} when nobody is killed"));
     length
 }
 
@@ -92,18 +92,18 @@ fn build(place: &Place) -> Command {
 }
 
 /// Starts a build and signals it; gives what became of it.
-fn run(signal: Signal, lot: &mut Lot, whole: Duration) -> Option<String> {
+fn run(signal: Signal, sampler: &mut Sampler, whole: Duration) -> Option<String> {
     let place = place();
     let mut child = build(&place).spawn().unwrap();
-    let moment = lot.moment(Duration::ZERO..whole);
+    let moment = sampler.moment(Duration::ZERO..whole);
     thread::sleep(moment);
     let pid = child.id().cast_signed();
-    let pidfd = family::pidfd(pid).unwrap();
+    let pidfd = process_tree::pidfd(pid).unwrap();
     if child.try_wait().unwrap().is_some() || kill(Pid::from_raw(pid), signal).is_err() {
         return None;
     }
     let killed = Instant::now();
-    assert!(family::ended(&pidfd, killed + HANG), "{signal} after {moment:.2?}: it hung for {HANG:?}");
+    assert!(process_tree::ended(&pidfd, killed + HANG), "{signal} after {moment:.2?}: it hung for {HANG:?}");
     let output = child.wait_with_output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     let last = said.lines().last().unwrap_or_default().to_owned();

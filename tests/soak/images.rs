@@ -21,7 +21,7 @@ use nix::{
     unistd::Pid,
 };
 
-use crate::{family, lot::Lot, place::Place};
+use crate::{place::Place, process_tree, sampling::Sampler};
 
 /// How a repository is named in the build file, and how that ends.
 #[derive(Debug, Clone, Copy)]
@@ -40,15 +40,17 @@ enum Case {
 fn no_package_reaches_the_host_and_no_end_leaves_anything() {
     let ends = [Signal::SIGKILL, Signal::SIGTERM, Signal::SIGINT, Signal::SIGKILL].map(Case::Ended);
     let cases = [Case::NotAllowed, Case::NotTrusted, Case::Trusted].into_iter().chain(ends).collect();
-    let (mut lot, cases) = Lot::of("images", cases, 0);
+    let (mut sampler, cases) = Sampler::of("images", cases, 0);
     for case in cases {
         let place = place();
         match case {
-            Case::Ended(signal) => ended(&place, signal, lot.moment(Duration::ZERO..Duration::from_secs(90))),
+            Case::Ended(signal) => {
+                ended(&place, signal, sampler.moment(Duration::ZERO..Duration::from_secs(90)))
+            }
             Case::NotAllowed | Case::NotTrusted | Case::Trusted => attacked(case, &place),
         }
         left_nothing(&place);
-        lot.say(&format!("{case:?}: as it should"));
+        sampler.say(&format!("{case:?}: as it should"));
     }
 }
 
@@ -201,7 +203,7 @@ fn left_nothing(place: &Place) {
         };
         let staged = names("scratch").into_iter().filter(|name| name.starts_with("kiln-image-"));
         let attempts = names("home/images").into_iter().filter(|name| name.starts_with(".making-"));
-        let processes = family::survivors(place, Vec::new()).len();
+        let processes = process_tree::survivors(place, Vec::new()).len();
         (mounts, staged.chain(attempts).collect::<Vec<_>>(), processes)
     };
     for _ in 0..600 {

@@ -15,10 +15,10 @@ use nix::{
 };
 
 use crate::{
-    family::{self, Member},
     leftovers::Leftovers,
-    lot::Lot,
     place::Place,
+    process_tree::{self, Member},
+    sampling::Sampler,
 };
 
 /// How many are killed in the soak, a third of each kind.
@@ -87,25 +87,25 @@ fn cases() -> Vec<Case> {
 
 #[test]
 fn whoever_is_killed_nothing_is_left() {
-    let (mut lot, cases) = Lot::of("kills", cases(), FEW);
-    let mut whole = undisturbed(&lot);
+    let (mut sampler, cases) = Sampler::of("kills", cases(), FEW);
+    let mut whole = undisturbed(&sampler);
     let mut slowest = Duration::ZERO;
     for (n, case) in cases.iter().enumerate() {
         let (line, took) = loop {
-            match run(*case, &mut lot, whole) {
+            match run(*case, &mut sampler, whole) {
                 Ok(killed) => break killed,
                 // It was over before its moment came. Another is drawn; how long a build takes changes with the machine's load.
                 Err(length) => whole = whole.min(length),
             }
         };
         slowest = slowest.max(took);
-        lot.say(&format!("{}/{}: {line}", n + 1, cases.len()));
+        sampler.say(&format!("{}/{}: {line}", n + 1, cases.len()));
     }
-    lot.say(&format!("{} killed, 0 leftovers; the slowest was over after {slowest:.1?}", cases.len()));
+    sampler.say(&format!("{} killed, 0 leftovers; the slowest was over after {slowest:.1?}", cases.len()));
 }
 
 /// How long a build takes by virtiofs when nobody is killed; the one by 9p before it warms what is made once.
-fn undisturbed(lot: &Lot) -> Duration {
+fn undisturbed(sampler: &Sampler) -> Duration {
     let mut length = Duration::ZERO;
     for share in [Share::NineP, Share::Virtiofs] {
         let place = place();
@@ -123,7 +123,7 @@ fn undisturbed(lot: &Lot) -> Duration {
             }
         );
     }
-    lot.say(&format!("a build takes {length:.1?} when nobody is killed"));
+    sampler.say(&format!("a build takes {length:.1?} when nobody is killed"));
     length
 }
 
@@ -150,7 +150,7 @@ fn kiln(place: &Place, share: Share) -> std::process::Command {
 ///
 /// # Errors
 /// When the build was over before: how long it took.
-fn run(case: Case, lot: &mut Lot, whole: Duration) -> Result<(String, Duration), Duration> {
+fn run(case: Case, sampler: &mut Sampler, whole: Duration) -> Result<(String, Duration), Duration> {
     let place = place();
     let started = Instant::now();
     let mut child = kiln(&place, case.share).spawn().unwrap();
@@ -162,13 +162,13 @@ fn run(case: Case, lot: &mut Lot, whole: Duration) -> Result<(String, Duration),
         Victim::Virtiofsd => spawned(&log, "--fd=3"),
     };
     let pid = pid.unwrap_or_else(|| panic!("{} was not started", case.victim));
-    let moment = lot.moment(Duration::ZERO..whole.saturating_sub(started.elapsed()));
+    let moment = sampler.moment(Duration::ZERO..whole.saturating_sub(started.elapsed()));
     thread::sleep(moment);
-    let known = family::members(&place);
+    let known = process_tree::members(&place);
     let running = case.victim == Victim::Kiln || child.try_wait().unwrap().is_none();
     let victim = match case.victim {
         Victim::Kiln => known.iter().any(|member| member.pid == pid).then_some(pid),
-        Victim::Qemu | Victim::Virtiofsd => one_of(&known, pid, lot).filter(|_| running),
+        Victim::Qemu | Victim::Virtiofsd => one_of(&known, pid, sampler).filter(|_| running),
     };
     if victim.is_none_or(|victim| kill(Pid::from_raw(victim), Signal::SIGKILL).is_err()) {
         child.wait().unwrap();
@@ -210,11 +210,11 @@ fn told(case: Case, events: &[serde_json::Value], at: Duration, end: &str) -> St
 }
 
 /// The process that was spawned, or one that it made of itself: the sandboxed half of a virtiofsd.
-fn one_of(known: &[Member], pid: i32, lot: &mut Lot) -> Option<i32> {
+fn one_of(known: &[Member], pid: i32, sampler: &mut Sampler) -> Option<i32> {
     let half =
         |member: &&Member| member.pid == pid || (member.parent == pid && member.arguments.contains("--fd=3"));
     let halves: Vec<i32> = known.iter().filter(half).map(|member| member.pid).collect();
-    (!halves.is_empty()).then(|| halves[usize::try_from(lot.below(halves.len() as u64)).unwrap()])
+    (!halves.is_empty()).then(|| halves[usize::try_from(sampler.below(halves.len() as u64)).unwrap()])
 }
 
 /// The number of the child that kiln's log says was started with this argument.
@@ -243,8 +243,8 @@ fn lines(stream: impl Read + Send + 'static) -> Receiver<String> {
 
 /// Waits for kiln's end; one that hangs is a failure.
 fn end_of(child: &mut Child) -> String {
-    let pidfd = family::pidfd(child.id().cast_signed());
-    if pidfd.is_ok_and(|pidfd| !family::ended(&pidfd, Instant::now() + HANG)) {
+    let pidfd = process_tree::pidfd(child.id().cast_signed());
+    if pidfd.is_ok_and(|pidfd| !process_tree::ended(&pidfd, Instant::now() + HANG)) {
         child.kill().unwrap();
         return format!("it hung for {HANG:?}");
     }

@@ -3,8 +3,8 @@
 use std::{fmt, fs, path::Path};
 
 use crate::{
-    family::{self, Member},
     place::Place,
+    process_tree::{self, Member},
 };
 
 /// Files that a home, a scratch directory or a project may have after a run, as names of a path below the place; a
@@ -37,7 +37,7 @@ pub(crate) struct Leftovers {
 impl Leftovers {
     /// Counts them; `known` are the processes that were there before all were to end.
     pub(crate) fn count(place: &Place, known: Vec<Member>) -> Self {
-        let processes = family::survivors(place, known);
+        let processes = process_tree::survivors(place, known);
         Self {
             processes: processes.into_iter().map(|m| format!("{} {}", m.pid, m.arguments)).collect(),
             sockets: lines_about(place, Path::new("/proc/net/unix")),

@@ -9,7 +9,7 @@ use std::{
 
 use nix::unistd::geteuid;
 
-use crate::{leftovers::Leftovers, lot::Lot, place::Place, skip::skip};
+use crate::{leftovers::Leftovers, place::Place, sampling::Sampler, skip::skip};
 
 /// How many of the twenty-one run outside the soak.
 const FEW: usize = 2;
@@ -84,13 +84,13 @@ fn cells() -> Vec<Cell> {
 
 #[test]
 fn files_are_the_steps_users_inside_and_the_invokers_outside() {
-    let (lot, cells) = Lot::of("ownership", cells(), FEW);
+    let (sampler, cells) = Sampler::of("ownership", cells(), FEW);
     if !geteuid().is_root() {
         return skip("only root can run kiln as root and as another user");
     }
     for cell in cells {
         build(cell);
-        lot.say(&format!("{cell:?}: as it should be"));
+        sampler.say(&format!("{cell:?}: as it should be"));
     }
 }
 

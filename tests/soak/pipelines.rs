@@ -7,7 +7,7 @@ use std::{
     process::Output,
 };
 
-use crate::{lot::Lot, place::Place};
+use crate::{place::Place, sampling::Sampler};
 
 /// How many are built where not all are.
 const FEW: usize = 2;
@@ -117,7 +117,7 @@ fn pipelines() {
     let failing = cases(&root.join("fails"));
     assert!(all.iter().all(|case| case.fails.is_none()) && failing.iter().all(|case| case.fails.is_some()));
     all.extend(failing);
-    let (lot, cases) = Lot::of("pipelines", chosen(all), FEW);
+    let (sampler, cases) = Sampler::of("pipelines", chosen(all), FEW);
     let mut wrong = Vec::new();
     for (at, case) in cases.into_iter().enumerate() {
         let output = build(&case, runner(at));
@@ -125,7 +125,7 @@ fn pipelines() {
         let (code, expected) = (output.status.code(), if case.fails.is_some() { 5 } else { 0 });
         let right =
             code == Some(expected) && case.fails.as_ref().is_none_or(|why| said.contains(why.as_str()));
-        lot.say(&format!(
+        sampler.say(&format!(
             "{case} in {}: {code:?}{}",
             runner(at)[0],
             if right { "" } else { ", which is wrong" }

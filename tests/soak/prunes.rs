@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{lot::Lot, place::Place};
+use crate::{place::Place, sampling::Sampler};
 
 /// How many are killed in the soak.
 const ALL: usize = 300;
@@ -36,7 +36,7 @@ fn fill(cache: &Path) {
 
 #[test]
 fn a_prune_that_is_killed_is_all_or_nothing() {
-    let (mut lot, cases) = Lot::of("prunes", vec![(); ALL], FEW);
+    let (mut sampler, cases) = Sampler::of("prunes", vec![(); ALL], FEW);
     let place = Place::new();
     let cache = place.project().join("melange-cache");
     let prune = || {
@@ -53,7 +53,7 @@ fn a_prune_that_is_killed_is_all_or_nothing() {
     for () in cases {
         fill(&cache);
         let mut child = prune().spawn().unwrap();
-        thread::sleep(lot.moment(Duration::ZERO..whole));
+        thread::sleep(sampler.moment(Duration::ZERO..whole));
         child.kill().unwrap();
         child.wait().unwrap();
         let verify = place.kiln().args(["cache", "verify"]).output().unwrap();
@@ -70,5 +70,5 @@ fn a_prune_that_is_killed_is_all_or_nothing() {
         assert_eq!(fs::read_dir(journal.path()).unwrap().count(), 0);
     }
     assert!(kills <= FEW || (none > 0 && all > 0), "only one end was met: {none} none, {all} all");
-    lot.say(&format!("{none} had not been decided when they were killed, {all} were finished"));
+    sampler.say(&format!("{none} had not been decided when they were killed, {all} were finished"));
 }

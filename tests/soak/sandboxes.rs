@@ -14,7 +14,7 @@ use nix::{
     unistd::Pid,
 };
 
-use crate::{family, leftovers::Leftovers, lot::Lot, place::Place};
+use crate::{leftovers::Leftovers, place::Place, process_tree, sampling::Sampler};
 
 /// How many are killed in the soak, a third by each signal.
 const ALL: usize = 51;
@@ -42,25 +42,25 @@ pipeline:
 fn whatever_kiln_gets_no_sandbox_is_left() {
     let signals = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGKILL];
     let cases = (0..ALL).map(|n| signals[n % signals.len()]).collect();
-    let (mut lot, cases) = Lot::of("sandboxes", cases, FEW);
+    let (mut sampler, cases) = Sampler::of("sandboxes", cases, FEW);
     if std::process::Command::new("bwrap").arg("--version").stdout(Stdio::null()).status().is_err() {
         assert!(std::env::var_os("KILN_REQUIRE_ALL").is_none_or(|all| all != "1"), "bwrap is not installed");
-        return lot.say("SKIP: bwrap is not installed");
+        return sampler.say("SKIP: bwrap is not installed");
     }
-    let whole = undisturbed(&lot);
+    let whole = undisturbed(&sampler);
     for (n, signal) in cases.iter().enumerate() {
         // A build that was over before its moment came was not killed: another moment is drawn.
         let line = loop {
-            if let Some(line) = run(*signal, &mut lot, whole) {
+            if let Some(line) = run(*signal, &mut sampler, whole) {
                 break line;
             }
         };
-        lot.say(&format!("{}/{}: {line}", n + 1, cases.len()));
+        sampler.say(&format!("{}/{}: {line}", n + 1, cases.len()));
     }
-    lot.say(&format!("{} killed, 0 leftovers", cases.len()));
+    sampler.say(&format!("{} killed, 0 leftovers", cases.len()));
 }
 
-fn undisturbed(lot: &Lot) -> Duration {
+fn undisturbed(sampler: &Sampler) -> Duration {
     let place = place();
     let started = Instant::now();
     let output = kiln(&place).stderr(Stdio::piped()).output().unwrap();
@@ -68,7 +68,7 @@ fn undisturbed(lot: &Lot) -> Duration {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let left = Leftovers::count(&place, Vec::new());
     assert!(left.none() && inside(&place).is_empty(), "after a build that nobody killed: {left}");
-    lot.say(&format!("a build takes {whole:.1?} when nobody is killed"));
+    sampler.say(&format!("a build takes {whole:.1?} when nobody is killed"));
     whole
 }
 
@@ -96,12 +96,12 @@ fn kiln(place: &Place) -> std::process::Command {
 }
 
 /// What was done, and how kiln ended; nothing when it was over already.
-fn run(signal: Signal, lot: &mut Lot, whole: Duration) -> Option<String> {
+fn run(signal: Signal, sampler: &mut Sampler, whole: Duration) -> Option<String> {
     let place = place();
     let mut child = kiln(&place).spawn().unwrap();
-    let moment = lot.moment(Duration::ZERO..whole);
+    let moment = sampler.moment(Duration::ZERO..whole);
     thread::sleep(moment);
-    let known = family::members(&place);
+    let known = process_tree::members(&place);
     let within = inside(&place).len();
     if child.try_wait().unwrap().is_some() {
         return None;
@@ -120,7 +120,7 @@ fn run(signal: Signal, lot: &mut Lot, whole: Duration) -> Option<String> {
     assert!(left.none(), "{done}; left: {left}");
     let deadline = Instant::now() + DEATH;
     for pid in inside(&place) {
-        let gone = family::pidfd(pid).map_or(true, |pidfd| family::ended(&pidfd, deadline));
+        let gone = process_tree::pidfd(pid).map_or(true, |pidfd| process_tree::ended(&pidfd, deadline));
         assert!(gone, "{done}; process {pid} is left in the sandbox");
     }
     assert_eq!(groups_of(child.id()), Vec::<PathBuf>::new(), "{done}; control groups are left");

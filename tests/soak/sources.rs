@@ -16,9 +16,9 @@ use serde_json::Value;
 
 use crate::{
     differential::backend::{self, Backend},
-    lot::Lot,
     pipelines::SMALL,
     place::Place,
+    sampling::Sampler,
     skip::skip,
 };
 
@@ -158,13 +158,13 @@ pipeline:
 
 #[test]
 fn sources_come_from_the_cache_when_there_is_no_network() {
-    let (lot, backends) = Lot::of("sources", backends(), FEW);
+    let (sampler, backends) = Sampler::of("sources", backends(), FEW);
     if Command::new("git").arg("--version").output().is_err() {
         return skip("git is not installed");
     }
-    let usable = backend::usable(&lot);
+    let usable = backend::usable(&sampler);
     for backend in backends.into_iter().filter(|backend| usable.contains(backend)) {
-        lot.say(&twice(backend));
+        sampler.say(&twice(backend));
     }
 }
 

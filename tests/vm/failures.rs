@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::{causes, kiln, project, said};
+use super::{kiln, project, said, step_cause};
 
 #[test]
 fn a_guest_without_memory_or_disk_is_told_the_limit_and_what_raises_it() {
@@ -10,7 +10,7 @@ fn a_guest_without_memory_or_disk_is_told_the_limit_and_what_raises_it() {
     let inodes = ["true", "mkdir many; cd many; perl -e 'while (1) { open F, q(>), $n++ or exit 3 }'"];
     let memory = "one of its processes for want of memory: this build has 300 MiB";
     for (steps, parts) in [
-        (["true", causes::EAT], ["status 137", memory, "way out: raise package.resources.memory\n"]),
+        (["true", step_cause::EAT], ["status 137", memory, "way out: raise package.resources.memory\n"]),
         (
             steps,
             [
@@ -37,7 +37,7 @@ fn a_guest_without_memory_or_disk_is_told_the_limit_and_what_raises_it() {
         let text = said(&output);
         assert_eq!(output.status.code(), Some(5), "{text}");
         for part in parts {
-            assert!(causes::error_of(&text).contains(part), "{part}: {text}");
+            assert!(step_cause::error_of(&text).contains(part), "{part}: {text}");
         }
     }
 }

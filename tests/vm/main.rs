@@ -7,15 +7,15 @@ mod border;
 #[path = "../it/confinement.rs"]
 mod calls;
 mod cargo;
-#[expect(dead_code, reason = "what is the same in every backend is tested where it is quick")]
-#[path = "../it/causes.rs"]
-mod causes;
 mod ecosystems;
 #[path = "../it/everywhere.rs"]
 mod everywhere;
 mod failures;
 #[path = "../it/fragments.rs"]
 mod fragments;
+mod host_settings;
+#[path = "../it/host_settings.rs"]
+mod host_settings_cases;
 mod interactive;
 mod overrides;
 mod packages;
@@ -27,17 +27,17 @@ mod pty;
 #[expect(dead_code, reason = "mv is for where rename does not work")]
 #[path = "../it/renames.rs"]
 mod renames;
+#[expect(dead_code, reason = "a cache that cannot be written is tested where a build starts at once")]
+#[path = "../it/reuse.rs"]
+mod reuse;
 mod rights;
 mod room;
+#[expect(dead_code, reason = "what is the same in every backend is tested where it is quick")]
+#[path = "../it/step_cause.rs"]
+mod step_cause;
 #[path = "../it/rights.rs"]
 mod step_rights;
 mod steps;
-#[path = "../it/supplied.rs"]
-mod supplied;
-mod supplies;
-#[expect(dead_code, reason = "a cache that cannot be written is tested where a build starts at once")]
-#[path = "../it/used.rs"]
-mod used;
 
 use std::{
     fs,
@@ -167,9 +167,9 @@ fn by_virtiofs_the_cache_is_kept() {
 #[test]
 fn what_is_used_is_what_was_opened_by_each_share() {
     for (virtiofs, mode) in [(false, "discard"), (true, "rw"), (true, "commit"), (true, "rw")] {
-        used::is_counted(&format!("{virtiofs} {mode}"), || {
-            let directory = project("root", &[used::STEP]);
-            let expected = used::fill(&directory.path().join("cache"));
+        reuse::is_counted(&format!("{virtiofs} {mode}"), || {
+            let directory = project("root", &[reuse::STEP]);
+            let expected = reuse::fill(&directory.path().join("cache"));
             let mut command = build_command(directory.path(), "cache", "json");
             command.args(["--cache-mode", mode]);
             if virtiofs {
@@ -177,18 +177,18 @@ fn what_is_used_is_what_was_opened_by_each_share() {
             }
             let output = command.output().expect("kiln can be started");
             assert!(output.status.success(), "{}", said(&output));
-            (used::reported(&output.stdout), expected)
+            (reuse::reported(&output.stdout), expected)
         });
     }
 }
 
 #[test]
 fn what_is_thrown_away_is_said_and_how_to_keep_it() {
-    let directory = project("root", &[used::WRITE]);
-    used::fill(&directory.path().join("cache"));
+    let directory = project("root", &[reuse::WRITE]);
+    reuse::fill(&directory.path().join("cache"));
     let output = kiln(directory.path()).output().expect("kiln can be started");
     assert!(output.status.success(), "{}", said(&output));
-    used::thrown_away(&said(&output), 102);
+    reuse::thrown_away(&said(&output), 102);
     assert!(
         said(&output).contains("by 9p writes are discarded; QEMU_USE_VIRTIOFS=1 or "),
         "{}",

@@ -4,8 +4,8 @@
 //! whole; no record, lock or staging directory left. Who held a lease meanwhile saw nothing of what it may have been
 //! reading change.
 
+pub(crate) mod fixture;
 mod prune;
-pub(crate) mod scene;
 mod tracee;
 
 use kiln::{
@@ -15,10 +15,10 @@ use kiln::{
 use nix::errno::Errno;
 
 use self::{
-    scene::{Scene, Seen, Size},
+    fixture::{Fixture, Seen, Size},
     tracee::{Act, CAN_FAIL, End, run, say, traced},
 };
-use crate::{lot::Lot, skip::skip};
+use crate::{sampling::Sampler, skip::skip};
 
 /// How many system calls are tried outside the soak, of the hundreds that each suite has.
 const FEW: usize = 12;
@@ -39,15 +39,15 @@ enum Company {
 #[test]
 #[ignore = "not a test of its own"]
 fn committer() {
-    traced(|scene| match commits(scene) {
+    traced(|fixture| match commits(fixture) {
         Ok(()) => {}
-        Err(error) => say(&told(&error)),
+        Err(error) => say(&error_text(&error)),
     });
 }
 
-fn commits(scene: &Scene) -> anyhow::Result<()> {
-    let lease = scene.lease(LockMode::Shared)?.expect("nobody holds it alone");
-    let staged = stage(&lease, &scene.stream()[..], CommitLimit::default())?;
+fn commits(fixture: &Fixture) -> anyhow::Result<()> {
+    let lease = fixture.lease(LockMode::Shared)?.expect("nobody holds it alone");
+    let staged = stage(&lease, &fixture.stream()[..], CommitLimit::default())?;
     let Outcome::Staged(staged) = staged else { panic!("there is something new") };
     commit(&lease, *staged, lease.turn()?)?;
     say(KEPT);
@@ -58,26 +58,26 @@ fn commits(scene: &Scene) -> anyhow::Result<()> {
 #[test]
 #[ignore = "not a test of its own"]
 fn recoverer() {
-    traced(|scene| match scene.lease(LockMode::Shared) {
+    traced(|fixture| match fixture.lease(LockMode::Shared) {
         Ok(lease) => {
             drop(lease.expect("nobody holds it alone"));
             say(RECOVERED);
         }
-        Err(error) => say(&told(&error)),
+        Err(error) => say(&error_text(&error)),
     });
 }
 
 /// An error as the user sees it: exit code, way out, text.
-fn told(error: &anyhow::Error) -> String {
+fn error_text(error: &anyhow::Error) -> String {
     format!("error {} ({}): {error:#}", code_of(error) as u8, way_out_of(error).unwrap_or_default())
 }
 
-fn committer_on(scene: &Scene, act: impl FnMut(tracee::Call) -> Act) -> End {
-    run("commit::committer", scene, act)
+fn committer_on(fixture: &Fixture, act: impl FnMut(tracee::Call) -> Act) -> End {
+    run("commit::committer", fixture, act)
 }
 
-fn recoverer_on(scene: &Scene, act: impl FnMut(tracee::Call) -> Act) -> End {
-    run("commit::recoverer", scene, act)
+fn recoverer_on(fixture: &Fixture, act: impl FnMut(tracee::Call) -> Act) -> End {
+    run("commit::recoverer", fixture, act)
 }
 
 /// What a cache looks like before and after, and which system calls there are.
@@ -92,32 +92,32 @@ struct Undisturbed {
 
 impl Undisturbed {
     fn watch(size: Size) -> Self {
-        let scene = Scene::new(size);
-        let before = scene.seen();
+        let fixture = Fixture::new(size);
+        let before = fixture.seen();
         let mut about_files = Vec::new();
-        let end = committer_on(&scene, |call| {
+        let end = committer_on(&fixture, |call| {
             if CAN_FAIL && call.is_about_files() {
                 about_files.push(call.number);
             }
             Act::Go
         });
         assert_eq!(end.said, [KEPT]);
-        let after = scene.seen();
+        let after = fixture.seen();
         assert!(before.keys().any(|path| !after.contains_key(path)), "something is deleted");
-        assert_eq!(scene.left(), [""; 0]);
+        assert_eq!(fixture.left(), [""; 0]);
         Self { before, after, calls: end.calls, about_files }
     }
 
     /// What is there after the next start: all or nothing, and nothing else.
-    fn judge(&self, scene: &Scene, kept: bool, doing: &str) {
-        let lease = scene.alone(doing);
+    fn judge(&self, fixture: &Fixture, kept: bool, doing: &str) {
+        let lease = fixture.alone(doing);
         let damage = verify(&lease).unwrap();
         assert_eq!(damage.faults, [], "{doing}");
         drop(lease);
-        let seen = scene.seen();
+        let seen = fixture.seen();
         let (nothing, all) = (seen == self.before, seen == self.after);
         assert!(all || (nothing && !kept), "{doing}; kept: {kept}\n{}", difference(&seen, self));
-        assert_eq!(scene.left(), [""; 0], "{doing}");
+        assert_eq!(fixture.left(), [""; 0], "{doing}");
     }
 }
 
@@ -145,32 +145,33 @@ fn a_commit_that_is_killed_at_any_system_call_is_all_or_nothing() {
         [(Size::Few, Company::Alone), (Size::Few, Company::Reader), (Size::Many, Company::Alone)]
     {
         let whole = Undisturbed::watch(size);
-        let (lot, cases) = Lot::of("commit kills", (1..=whole.calls).collect(), FEW);
+        let (sampler, cases) = Sampler::of("commit kills", (1..=whole.calls).collect(), FEW);
         let mut kept = 0;
         for at in &cases {
             let doing = format!("{size:?}, {company:?}, killed at system call {at} of {}", whole.calls);
-            let scene = Scene::new(size);
+            let fixture = Fixture::new(size);
             let reader = match company {
                 Company::Alone => None,
-                Company::Reader => Some(scene.lease(LockMode::Shared).unwrap().unwrap()),
+                Company::Reader => Some(fixture.lease(LockMode::Shared).unwrap().unwrap()),
             };
-            let end = committer_on(&scene, |call| if call.number == *at { Act::Kill } else { Act::Go });
+            let end = committer_on(&fixture, |call| if call.number == *at { Act::Kill } else { Act::Go });
             // The last ones are not reached when there are fewer this time.
             assert!(end.killed || is_kept(&end), "{doing}: {:?}", end.said);
             if let Some(reader) = reader {
-                undisturbed(&scene, &whole.before, &doing);
+                undisturbed(&fixture, &whole.before, &doing);
                 drop(reader);
             }
             kept += usize::from(is_kept(&end));
-            whole.judge(&scene, is_kept(&end), &doing);
+            whole.judge(&fixture, is_kept(&end), &doing);
         }
-        lot.say(&format!("{size:?}, {company:?}: {} killed, {kept} after kiln said \"kept\"", cases.len()));
+        sampler
+            .say(&format!("{size:?}, {company:?}: {} killed, {kept} after kiln said \"kept\"", cases.len()));
     }
 }
 
 /// The files and links that a reader had before it are still as they were; something may have been added to directories.
-fn undisturbed(scene: &Scene, before: &Seen, doing: &str) {
-    let seen = scene.seen();
+fn undisturbed(fixture: &Fixture, before: &Seen, doing: &str) {
+    let seen = fixture.seen();
     for (path, what) in before.iter().filter(|(_, what)| !what.starts_with("directory")) {
         assert_eq!(seen.get(path), Some(what), "{doing}: {}", path.display());
     }
@@ -181,22 +182,22 @@ fn a_recovery_of_a_commit_that_is_killed_at_any_system_call_is_finished_by_the_n
     for size in [Size::Few, Size::Many] {
         let whole = Undisturbed::watch(size);
         let decided = || {
-            let scene = Scene::new(size);
-            committer_on(&scene, |_| if scene.is_decided() { Act::Kill } else { Act::Go });
-            assert!(scene.is_decided());
-            scene
+            let fixture = Fixture::new(size);
+            committer_on(&fixture, |_| if fixture.is_decided() { Act::Kill } else { Act::Go });
+            assert!(fixture.is_decided());
+            fixture
         };
         let undisturbed = recoverer_on(&decided(), |_| Act::Go);
         assert_eq!(undisturbed.said, [RECOVERED]);
-        let (lot, cases) = Lot::of("commit recoveries", (1..=undisturbed.calls).collect(), FEW);
+        let (sampler, cases) = Sampler::of("commit recoveries", (1..=undisturbed.calls).collect(), FEW);
         for at in &cases {
-            let scene = decided();
-            let end = recoverer_on(&scene, |call| if call.number == *at { Act::Kill } else { Act::Go });
+            let fixture = decided();
+            let end = recoverer_on(&fixture, |call| if call.number == *at { Act::Kill } else { Act::Go });
             let doing = format!("{size:?}: recovery killed at system call {at} of {}", undisturbed.calls);
             assert!(end.killed || end.said == [RECOVERED], "{doing}: {:?}", end.said);
-            whole.judge(&scene, true, &doing);
+            whole.judge(&fixture, true, &doing);
         }
-        lot.say(&format!("{size:?}: {} recoveries killed", cases.len()));
+        sampler.say(&format!("{size:?}: {} recoveries killed", cases.len()));
     }
 }
 
@@ -208,14 +209,14 @@ fn a_commit_that_is_refused_any_system_call_says_what_to_do_and_loses_nothing() 
     let errors = [Errno::ENOSPC, Errno::EIO, Errno::EDQUOT];
     for size in [Size::Few, Size::Many] {
         let whole = Undisturbed::watch(size);
-        let (lot, cases) = Lot::of("commit errors", whole.about_files.clone(), FEW);
+        let (sampler, cases) = Sampler::of("commit errors", whole.about_files.clone(), FEW);
         let mut failed = 0;
         for at in &cases {
-            let scene = Scene::new(size);
+            let fixture = Fixture::new(size);
             let errno = errors[at % errors.len()];
             let end =
                 // Another call may have this number this time.
-                committer_on(&scene, |call| match call.number == *at && call.is_about_files() {
+                committer_on(&fixture, |call| match call.number == *at && call.is_about_files() {
                     true => Act::Fail(errno),
                     false => Act::Go,
                 });
@@ -226,10 +227,10 @@ fn a_commit_that_is_refused_any_system_call_says_what_to_do_and_loses_nothing() 
                 failed += 1;
                 tells_what_to_do(error, &doing);
             }
-            whole.judge(&scene, is_kept(&end), &doing);
+            whole.judge(&fixture, is_kept(&end), &doing);
         }
         assert!(failed > 0 || cases.len() <= FEW, "{size:?}: no commit failed");
-        lot.say(&format!("{size:?}: {} calls refused, {failed} commits failed", cases.len()));
+        sampler.say(&format!("{size:?}: {} calls refused, {failed} commits failed", cases.len()));
     }
 }
 

@@ -6,10 +6,10 @@ use kiln::cache::{LockMode, Wanted, prune, verify};
 
 use super::{
     FEW,
-    scene::{Scene, Seen, Size},
+    fixture::{Fixture, Seen, Size},
     tracee::{Act, Call, End, run, say, traced},
 };
-use crate::lot::Lot;
+use crate::sampling::Sampler;
 
 /// What the victim says when its prune has returned.
 const PRUNED: &str = "pruned";
@@ -18,45 +18,45 @@ const PRUNED: &str = "pruned";
 #[test]
 #[ignore = "not a test of its own"]
 fn pruner() {
-    traced(|scene| {
-        let lease = scene.lease(LockMode::Exclusive).unwrap().expect("nobody uses it");
+    traced(|fixture| {
+        let lease = fixture.lease(LockMode::Exclusive).unwrap().expect("nobody uses it");
         let all = Wanted { most_bytes: Some(0), ..Wanted::default() };
         prune(&lease, &all, SystemTime::now()).unwrap();
         say(PRUNED);
     });
 }
 
-fn pruner_on(scene: &Scene, act: impl FnMut(Call) -> Act) -> End {
-    run("commit::prune::pruner", scene, act)
+fn pruner_on(fixture: &Fixture, act: impl FnMut(Call) -> Act) -> End {
+    run("commit::prune::pruner", fixture, act)
 }
 
 /// What is an entry or part of one; directories that have become empty are nobody's.
-fn files(scene: &Scene) -> Seen {
-    let mut seen = scene.seen();
+fn files(fixture: &Fixture) -> Seen {
+    let mut seen = fixture.seen();
     seen.retain(|_, what| !what.starts_with("directory"));
     seen
 }
 
 #[test]
 fn a_prune_that_is_killed_at_any_system_call_is_all_or_nothing() {
-    let scene = Scene::new(Size::Few);
-    let before = files(&scene);
-    let whole = pruner_on(&scene, |_| Act::Go);
-    assert_eq!((whole.said, files(&scene)), (vec![PRUNED.to_owned()], Seen::new()));
-    let (lot, cases) = Lot::of("prune kills", (1..=whole.calls).collect(), FEW);
+    let fixture = Fixture::new(Size::Few);
+    let before = files(&fixture);
+    let whole = pruner_on(&fixture, |_| Act::Go);
+    assert_eq!((whole.said, files(&fixture)), (vec![PRUNED.to_owned()], Seen::new()));
+    let (sampler, cases) = Sampler::of("prune kills", (1..=whole.calls).collect(), FEW);
     let mut gone = 0;
     for at in &cases {
-        let scene = Scene::new(Size::Few);
-        let end = pruner_on(&scene, |call| if call.number == *at { Act::Kill } else { Act::Go });
+        let fixture = Fixture::new(Size::Few);
+        let end = pruner_on(&fixture, |call| if call.number == *at { Act::Kill } else { Act::Go });
         let doing = format!("killed at system call {at} of {}", whole.calls);
         assert!(end.killed || end.said == [PRUNED], "{doing}");
-        let lease = scene.alone(&doing);
+        let lease = fixture.alone(&doing);
         assert_eq!(verify(&lease).unwrap().faults, [], "{doing}");
         drop(lease);
-        let left = files(&scene);
+        let left = files(&fixture);
         assert!(left.is_empty() || (left == before && end.said.is_empty()), "{doing}: {left:#?}");
-        assert_eq!(scene.left(), [""; 0], "{doing}");
+        assert_eq!(fixture.left(), [""; 0], "{doing}");
         gone += usize::from(left.is_empty());
     }
-    lot.say(&format!("{} killed, after {gone} of them all was gone", cases.len()));
+    sampler.say(&format!("{} killed, after {gone} of them all was gone", cases.len()));
 }

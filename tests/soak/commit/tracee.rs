@@ -20,7 +20,7 @@ use nix::{
     unistd::Pid,
 };
 
-use super::scene::Scene;
+use super::fixture::Fixture;
 
 /// Where the tracee works.
 const SCENE: &str = "KILN_TEST_SCENE";
@@ -49,16 +49,16 @@ pub(super) struct End {
     pub(super) killed: bool,
 }
 
-/// Runs the ignored test `name` on a scene; `act` is asked at each system call, which are counted from 1. How many there are
+/// Runs the ignored test `name` on a fixture; `act` is asked at each system call, which are counted from 1. How many there are
 /// need not be the same each time.
 ///
 /// # Panics
 /// When the tracee does: whatever it is told, it ends in order.
-pub(super) fn run(name: &str, scene: &Scene, mut act: impl FnMut(Call) -> Act) -> End {
-    let told = scene.root().join("stderr");
+pub(super) fn run(name: &str, fixture: &Fixture, mut act: impl FnMut(Call) -> Act) -> End {
+    let told = fixture.root().join("stderr");
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", name, "--ignored", "--nocapture", "--test-threads=1"])
-        .env(SCENE, scene.root())
+        .env(SCENE, fixture.root())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(File::create(&told).unwrap())
@@ -199,12 +199,12 @@ fn fail(tracee: Pid, errno: Errno) {
     unreachable!("nobody has a call of {tracee} fail with {errno} here")
 }
 
-/// In the tracee: does `work` on the scene that the tracer named, being traced.
-pub(super) fn traced(work: impl FnOnce(&Scene)) {
-    let scene = Scene::of(std::env::var_os(SCENE).expect("only the tracer runs this").into());
+/// In the tracee: does `work` on the fixture that the tracer named, being traced.
+pub(super) fn traced(work: impl FnOnce(&Fixture)) {
+    let fixture = Fixture::of(std::env::var_os(SCENE).expect("only the tracer runs this").into());
     ptrace::traceme().unwrap();
     raise(Signal::SIGSTOP).unwrap();
-    work(&scene);
+    work(&fixture);
 }
 
 /// In the tracee: tells the tracer.

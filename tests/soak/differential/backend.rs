@@ -2,7 +2,7 @@
 
 use std::{path::Path, process::Command};
 
-use crate::lot::{Lot, named};
+use crate::sampling::{Sampler, named};
 
 /// A way to run a build.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,7 +56,7 @@ impl Backend {
 }
 
 /// Those that this host has; `KILN_BACKENDS=NineP,Docker` names some of them.
-pub(crate) fn usable(lot: &Lot) -> Vec<Backend> {
+pub(crate) fn usable(sampler: &Sampler) -> Vec<Backend> {
     named("KILN_BACKENDS", Backend::ALL.to_vec(), |backend| format!("{backend:?}"))
         .into_iter()
         .filter(|backend| {
@@ -64,7 +64,7 @@ pub(crate) fn usable(lot: &Lot) -> Vec<Backend> {
             if let Some(why) = lacks {
                 let required = std::env::var_os("KILN_REQUIRE_ALL").is_some_and(|value| value == "1");
                 assert!(!required, "required, but skipped: {backend:?}: {why}");
-                lot.say(&format!("SKIP: {backend:?}: {why}"));
+                sampler.say(&format!("SKIP: {backend:?}: {why}"));
             }
             lacks.is_none()
         })

@@ -10,34 +10,34 @@ mod tree;
 use std::{fmt::Write, fs, path::Path, thread};
 
 use self::{backend::Backend, case::Case, outcome::Outcome};
-use crate::lot::{Lot, named, takes_all};
+use crate::sampling::{Sampler, named, takes_all};
 
 /// So many cases are drawn where not all are run, and each is built in one microVM, its share drawn, instead of two.
 const FEW: usize = 8;
 
 #[test]
 fn every_backend_gives_the_same() {
-    let (mut lot, cases) = Lot::of("differential", cases(), FEW);
-    let backends = backend::usable(&lot);
+    let (mut sampler, cases) = Sampler::of("differential", cases(), FEW);
+    let backends = backend::usable(&sampler);
     assert!(!cases.is_empty() && !backends.is_empty(), "nothing to compare");
     let mut differences = String::new();
     for case in &cases {
-        let mut chosen = if takes_all() { backends.clone() } else { with_one_share(&backends, &mut lot) };
+        let mut chosen = if takes_all() { backends.clone() } else { with_one_share(&backends, &mut sampler) };
         chosen.retain(|backend| !case.without.contains(&format!("{backend:?}")));
         let found = compare(case, &chosen);
         let verdict = if found.is_empty() { "same" } else { "DIFFERS" };
-        lot.say(&format!("{}: {verdict} in {chosen:?}", case.name));
-        found.lines().for_each(|line| lot.say(line));
+        sampler.say(&format!("{}: {verdict} in {chosen:?}", case.name));
+        found.lines().for_each(|line| sampler.say(line));
         differences += &found;
     }
-    lot.say(&format!("{} cases in {} backends", cases.len(), backends.len()));
+    sampler.say(&format!("{} cases in {} backends", cases.len(), backends.len()));
     assert!(differences.is_empty(), "{differences}");
 }
 
 /// All backends, but only one of a microVM's two shares.
-fn with_one_share(backends: &[Backend], lot: &mut Lot) -> Vec<Backend> {
+fn with_one_share(backends: &[Backend], sampler: &mut Sampler) -> Vec<Backend> {
     let shares = [Backend::NineP, Backend::Virtiofs];
-    let other = shares[usize::try_from(lot.below(2)).unwrap()];
+    let other = shares[usize::try_from(sampler.below(2)).unwrap()];
     let both = shares.iter().all(|share| backends.contains(share));
     backends.iter().copied().filter(|backend| !both || *backend != other).collect()
 }

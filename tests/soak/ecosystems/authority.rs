@@ -3,11 +3,11 @@
 
 use std::{fmt::Write, fs};
 
-use super::{Backend, IMAGE, is_there, told::Told};
+use super::{Backend, IMAGE, is_there, reported::Reported};
 use crate::{
     authority::authority,
-    lot::{Lot, named},
     place::Place,
+    sampling::{Sampler, named},
 };
 
 /// The registries.
@@ -81,9 +81,9 @@ fn all_trust_an_authority_that_is_given_and_only_then() {
         let without = drawn.iter().find(|backend| !backend.is_machine());
         without.or(drawn.first()).copied().into_iter().collect()
     };
-    let (lot, backends) = Lot::choosing("ecosystems and an authority", backends, one);
+    let (sampler, backends) = Sampler::choosing("ecosystems and an authority", backends, one);
     for backend in backends {
-        lot.say(&format!("{} package managers in {backend:?}", TOOLS.len()));
+        sampler.say(&format!("{} package managers in {backend:?}", TOOLS.len()));
         let place = Place::new();
         let project = place.project();
         let bundle = authority(&project);
@@ -91,7 +91,7 @@ fn all_trust_an_authority_that_is_given_and_only_then() {
         let bundle = bundle.to_str().unwrap();
         let trusted = steps(|tool| tool.script.to_owned());
         let refused = steps(|Tool { script, .. }| format!("if (set -e\n{script}\n) then exit 1; fi"));
-        let told = [("trusted", bundle, trusted), ("refused", "off", refused)].map(
+        let reported = [("trusted", bundle, trusted), ("refused", "off", refused)].map(
             |(cache, certificates, steps)| {
                 // uv is no Debian package: it comes from its own registry, with the host's certificates.
                 build(&place, backend, &[("get uv", GET_UV.into())], &["--cache-dir", cache]);
@@ -100,7 +100,7 @@ fn all_trust_an_authority_that_is_given_and_only_then() {
             },
         );
         for Tool { name, complaint, .. } in &TOOLS {
-            let [trusted, refused] = told.each_ref().map(|told| told.said_by(name));
+            let [trusted, refused] = reported.each_ref().map(|reported| reported.said_by(name));
             assert!(!trusted.contains(complaint), "{name} in {backend:?}:\n{trusted}");
             assert!(refused.contains(complaint), "{name} in {backend:?}:\n{refused}");
         }
@@ -116,7 +116,7 @@ exit 1";
     [first].into_iter().chain(TOOLS.iter().map(|tool| (tool.name, script(tool)))).collect()
 }
 
-fn build(place: &Place, backend: Backend, steps: &[(&str, String)], more: &[&str]) -> Told {
+fn build(place: &Place, backend: Backend, steps: &[(&str, String)], more: &[&str]) -> Reported {
     let mut file = "package:\n  name: sample\n  version: 1.0\n  epoch: 0\npipeline:\n".to_owned();
     for (name, script) in steps {
         let script = script.replace('\n', "\n      ");
@@ -128,7 +128,7 @@ fn build(place: &Place, backend: Backend, steps: &[(&str, String)], more: &[&str
     kiln.args(["--cache-mode", backend.keeping()]).args(more);
     backend.choose(&mut kiln);
     let output = kiln.output().unwrap();
-    let told = Told::new(&output);
-    assert!(output.status.success(), "{kiln:?}\n{}\n{}", told.said(), told.failure());
-    told
+    let reported = Reported::new(&output);
+    assert!(output.status.success(), "{kiln:?}\n{}\n{}", reported.said(), reported.failure());
+    reported
 }

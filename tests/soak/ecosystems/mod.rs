@@ -8,10 +8,10 @@
 
 mod authority;
 mod held;
-mod own;
+mod host_module_cache;
 mod project;
 mod pruned;
-mod told;
+mod reported;
 
 use std::{collections::BTreeSet, process::Command};
 
@@ -21,12 +21,12 @@ use nix::unistd::geteuid;
 use self::{
     held::Held,
     project::{NAMES, Network, Project},
-    told::{Row, Told},
+    reported::{Reported, Row},
 };
 use crate::{
-    lot::{Lot, named},
     place::Place,
     proxy::Proxy,
+    sampling::{Sampler, named},
     skip::skip,
 };
 
@@ -112,9 +112,9 @@ type Cell = (&'static str, Backend);
 #[test]
 fn a_second_build_needs_no_registry() {
     let cells = Backend::ALL.iter().flat_map(|backend| NAMES.map(|name| (name, *backend))).collect();
-    let (lot, cells) = Lot::choosing("ecosystems", wanted(cells), few);
+    let (sampler, cells) = Sampler::choosing("ecosystems", wanted(cells), few);
     for (name, backend) in cells {
-        lot.say(&format!("{name} in {backend:?}"));
+        sampler.say(&format!("{name} in {backend:?}"));
         build_twice(name, backend, &Place::new());
     }
 }
@@ -124,14 +124,15 @@ fn what_an_ordinary_users_builds_keep_belongs_to_that_user() {
     let machines = [Backend::NineP, Backend::Virtiofs];
     let in_machines = IN_MACHINES.iter().flat_map(|name| machines.map(|backend| (*name, backend)));
     let cells = NAMES.map(|name| (name, Backend::Bubblewrap)).into_iter().chain(in_machines).collect();
-    let (lot, cells) = Lot::choosing("ecosystems of an ordinary user", wanted(cells), one_without_a_machine);
+    let (sampler, cells) =
+        Sampler::choosing("ecosystems of an ordinary user", wanted(cells), one_without_a_machine);
     if !geteuid().is_root() {
         return skip("only root can run kiln as another user");
     }
     // The sandbox's root is unpacked once for all of them.
     let place = Place::of_ordinary_user();
     for (name, backend) in cells {
-        lot.say(&format!("{name} in {backend:?}"));
+        sampler.say(&format!("{name} in {backend:?}"));
         build_twice(name, backend, &place);
     }
 }
@@ -142,17 +143,17 @@ fn registries_are_reached_through_a_proxy_of_this_hosts_loopback() {
     let names = NAMES.iter().filter(|name| **name != "composer");
     let backends = [Backend::Virtiofs, Backend::Docker, Backend::Bubblewrap];
     let cells = names.flat_map(|name| backends.map(|backend| (*name, backend))).collect();
-    let (lot, cells) = Lot::choosing("proxies of ecosystems", wanted(cells), one_without_a_machine);
+    let (sampler, cells) = Sampler::choosing("proxies of ecosystems", wanted(cells), one_without_a_machine);
     for (name, backend) in cells {
-        lot.say(&format!("{name} in {backend:?}"));
+        sampler.say(&format!("{name} in {backend:?}"));
         let (place, proxy) = (Place::new(), Proxy::start());
         let project = Project::new(name, &place.directory(name));
         project.for_the_first();
         project.count_received();
-        let told = build(&place, &project, backend, Way::Through(&proxy));
+        let reported = build(&place, &project, backend, Way::Through(&proxy));
         assert!(!proxy.asked().is_empty(), "{name} in {backend:?} did not use the proxy");
         if backend.has_own_network() {
-            let received = told.received();
+            let received = reported.received();
             assert!(received < CHATTER, "{name} in {backend:?} received {received} bytes past the proxy");
         }
     }
@@ -238,8 +239,8 @@ fn build_twice(name: &'static str, backend: Backend, place: &Place) {
 }
 
 /// The report shows that entries were used, or says why it cannot. `others`: the bytes of all that is read besides.
-fn assert_hits(cell: &str, told: &Told, counting: Counting, row: &Row, others: u64) {
-    let why = told.reused_why();
+fn assert_hits(cell: &str, reported: &Reported, counting: Counting, row: &Row, others: u64) {
+    let why = reported.reused_why();
     match (counting, &row.reused, &why) {
         // A tool that replaces what it has read (npm's index) leaves nothing to tell how much that was: then it is a least.
         (Counting::Exact, Some(reused), why) if why.as_ref().is_none_or(|why| why.contains(REPLACED)) => {
@@ -262,11 +263,11 @@ enum Way<'p> {
 }
 
 /// A build that keeps what it writes into the cache.
-fn build(place: &Place, project: &Project, backend: Backend, way: Way<'_>) -> Told {
+fn build(place: &Place, project: &Project, backend: Backend, way: Way<'_>) -> Reported {
     run(place, project, backend, way, &["--cache-dir", "cache", "--cache-mode", backend.keeping()])
 }
 
-fn run(place: &Place, project: &Project, backend: Backend, way: Way<'_>, cache: &[&str]) -> Told {
+fn run(place: &Place, project: &Project, backend: Backend, way: Way<'_>, cache: &[&str]) -> Reported {
     let mut command = place.kiln();
     command.current_dir(project.directory());
     command.args(["build", "file.yaml", "--image", IMAGE, "--progress", "json", "--source-dir", "source"]);
@@ -282,8 +283,8 @@ fn run(place: &Place, project: &Project, backend: Backend, way: Way<'_>, cache: 
     }
     backend.choose(&mut command);
     let output = command.output().unwrap();
-    let told = Told::new(&output);
+    let reported = Reported::new(&output);
     let error = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command:?}\n{}{error}\n{}", told.said(), told.failure());
-    told
+    assert!(output.status.success(), "{command:?}\n{}{error}\n{}", reported.said(), reported.failure());
+    reported
 }

@@ -110,7 +110,7 @@ impl Project {
     }
 }
 
-/// What stands before the number of [`Told::received`](super::told::Told::received).
+/// What stands before the number of [`Reported::received`](super::reported::Reported::received).
 pub(super) const RECEIVED: &str = "received bytes:";
 
 /// The last step of what needs a network to the end.

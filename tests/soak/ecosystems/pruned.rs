@@ -17,13 +17,13 @@ use super::{
     project::{NAMES, Project},
     wanted,
 };
-use crate::{lot::Lot, place::Place};
+use crate::{place::Place, sampling::Sampler};
 
 #[test]
 fn tools_fetch_what_was_pruned_and_leave_alone_what_stayed() {
     // Each fetches all of its packages: that is for the soak.
     let cells = NAMES.map(|name| (name, Backend::Bubblewrap)).to_vec();
-    let (lot, cells) = Lot::of("ecosystems after a prune", wanted(cells), 0);
+    let (sampler, cells) = Sampler::of("ecosystems after a prune", wanted(cells), 0);
     for (name, backend) in cells {
         let place = Place::new();
         let project = Project::new(name, &place.directory(name));
@@ -47,7 +47,8 @@ fn tools_fetch_what_was_pruned_and_leave_alone_what_stayed() {
         let verify =
             place.kiln().args(["cache", "verify", "--cache-dir"]).arg(project.cache()).output().unwrap();
         assert!(verify.status.success(), "{name}: {verify:?}");
-        lot.say(&format!("{name}: {entries} entries of {gone} files went, {} files came back", anew.len()));
+        sampler
+            .say(&format!("{name}: {entries} entries of {gone} files went, {} files came back", anew.len()));
     }
 }
 

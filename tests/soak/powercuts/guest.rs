@@ -22,8 +22,8 @@ use nix::{
     unistd::sync,
 };
 
-use super::story;
-use crate::commit::scene;
+use super::trace;
+use crate::commit::fixture;
 
 /// Which job it has, in the environment that the kernel gives it.
 pub(super) const JOB: &str = "KILN_TEST_JOB";
@@ -157,9 +157,9 @@ fn look(place: &Place) -> u64 {
     assert_eq!((&*verdict.faults, &*verdict.leftovers, verdict.waiting), (&[][..], &[][..], 0));
     assert!(verdict.records.is_empty(), "{verdict:?}");
     drop(lease);
-    let seen = scene::seen(&place.cache);
-    let number = story::number(&place.cache);
-    let expected = story::cache_after(number);
+    let seen = fixture::seen(&place.cache);
+    let number = trace::number(&place.cache);
+    let expected = trace::cache_after(number);
     let wrong: Vec<_> = seen.iter().filter(|(path, what)| expected.get(*path) != Some(what)).collect();
     let missing: Vec<_> = expected.keys().filter(|path| !seen.contains_key(*path)).collect();
     assert!(
@@ -168,15 +168,15 @@ fn look(place: &Place) -> u64 {
     );
     // As a prune does: a cache whose disk had another number is gone.
     sweep(&Home::at(&place.home)).unwrap();
-    assert_eq!(scene::left(&place.home), [""; 0]);
+    assert_eq!(fixture::left(&place.home), [""; 0]);
     number
 }
 
 /// The commit of this number. Some are made while another build reads: what they replace and delete waits.
 fn make(place: &Place, number: u64) {
     let lease = place.lease(LockMode::Shared);
-    let reader = story::has_a_reader(number).then(|| place.lease(LockMode::Shared));
-    let staged = stage(&lease, &story::stream(number)[..], CommitLimit::default()).unwrap();
+    let reader = trace::has_a_reader(number).then(|| place.lease(LockMode::Shared));
+    let staged = stage(&lease, &trace::stream(number)[..], CommitLimit::default()).unwrap();
     let Outcome::Staged(staged) = staged else { panic!("there is something new") };
     let kept = commit(&lease, *staged, lease.turn().unwrap()).unwrap();
     assert_eq!(kept.waiting > 0, reader.is_some() && number > 1, "commit {number}: {kept:?}");

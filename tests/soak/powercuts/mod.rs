@@ -3,14 +3,14 @@
 //! A process that is killed loses nothing of what it wrote: the page cache is the kernel's. So here it is a whole machine
 //! ([`machine`]) that dies, with its page cache, and of its disks only that is left which was flushed. Its first and only
 //! program is this test binary ([`guest`]): it takes the lease, which is the recovery, looks whether the cache is exactly
-//! what some number of commits makes of it ([`story`]), says so, and makes further commits until the end. The disks go from
+//! what some number of commits makes of it ([`trace`]), says so, and makes further commits until the end. The disks go from
 //! one machine to the next, so that each start judges the cut before it; a cut may come during the recovery, too.
 //!
 //! The control: on a file system that ignores every flush (overlayfs's `volatile`) the same commits are lost.
 
 mod guest;
 mod machine;
-mod story;
+mod trace;
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use self::{
     guest::Job,
     machine::{Disks, Layout, Machine},
 };
-use crate::{lot::Lot, skip::skip};
+use crate::{sampling::Sampler, skip::skip};
 
 /// How many cuts there are in the soak, for each layout of disks.
 const CUTS: usize = 25;
@@ -33,7 +33,7 @@ const CONTROLLED: u64 = 3;
 fn what_was_kept_when_the_plug_was_pulled_is_whole() {
     let cases = Layout::ALL.iter().flat_map(|layout| vec![*layout; CUTS]).collect();
     // Two machines start for each of them: that is for the soak.
-    let (mut lot, cases) = Lot::of("powercuts", cases, 0);
+    let (mut sampler, cases) = Sampler::of("powercuts", cases, 0);
     if cases.is_empty() {
         return;
     }
@@ -47,7 +47,7 @@ fn what_was_kept_when_the_plug_was_pulled_is_whole() {
             let doing = format!("{layout:?}, cut {cut}");
             let mut guest = machine.start(&disks, Job::Commits, cut);
             guest.wait_for("mounted", &doing);
-            guest.run_for(lot.moment(if cut % 3 == 2 { EARLY } else { SPAN }));
+            guest.run_for(sampler.moment(if cut % 3 == 2 { EARLY } else { SPAN }));
             let said = guest.cut();
             if said.found.is_none() {
                 during += 1;
@@ -57,7 +57,7 @@ fn what_was_kept_when_the_plug_was_pulled_is_whole() {
         let said = machine.start(&disks, Job::Look, cuts).ended();
         assert!(said.found.is_some(), "{layout:?}: {}", said.all);
         said.judge(&mut kept, &format!("{layout:?}, the end"));
-        lot.say(&format!(
+        sampler.say(&format!(
             "{layout:?}: {cuts} cuts, {during} of them before a recovery had ended, {kept} commits kept"
         ));
     }
@@ -65,7 +65,7 @@ fn what_was_kept_when_the_plug_was_pulled_is_whole() {
 
 #[test]
 fn without_flushes_what_was_kept_is_lost() {
-    let (lot, cases) = Lot::of("powercuts' control", vec![()], 0);
+    let (sampler, cases) = Sampler::of("powercuts' control", vec![()], 0);
     if cases.is_empty() {
         return;
     }
@@ -76,5 +76,5 @@ fn without_flushes_what_was_kept_is_lost() {
     let kept = guest.cut().kept;
     let said = machine.start(&disks, Job::Look, 0).ended();
     assert_eq!((kept >= Some(CONTROLLED), said.found), (true, Some(0)), "{}", said.all);
-    lot.say(&format!("{kept:?} commits were said to be kept, none is there"));
+    sampler.say(&format!("{kept:?} commits were said to be kept, none is there"));
 }

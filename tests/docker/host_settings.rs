@@ -9,9 +9,9 @@ use std::{
 
 use crate::{
     authority::authority,
-    patience::comes_true,
+    host_settings_cases::{ASK_PROXY, FETCH, SERVE},
     proxy::Proxy,
-    supplied::{ASK_PROXY, FETCH, SERVE},
+    wait_until::wait_until,
     world::{Place, daemon, said},
 };
 
@@ -63,7 +63,7 @@ impl TlsProxy {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        assert!(comes_true(|| TcpStream::connect(("127.0.0.1", port)).is_ok()));
+        assert!(wait_until(|| TcpStream::connect(("127.0.0.1", port)).is_ok()));
         Self { server, port }
     }
 

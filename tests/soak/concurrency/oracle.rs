@@ -1,4 +1,4 @@
-//! What the builds of a crowd put into their cache, and whether it is whole.
+//! What the builds put into a shared cache, and whether it is whole.
 //!
 //! Each build adds entries of its own, adds and rewrites some that all of them write, and removes one that was there for it.
 //! In mode commit these go together: all of a build's, or nothing.
@@ -69,11 +69,11 @@ pub(super) enum Found {
 }
 
 /// A cache that nobody uses at the moment.
-pub(super) struct Shelf {
+pub(super) struct Oracle {
     cache: PathBuf,
 }
 
-impl Shelf {
+impl Oracle {
     pub(super) fn of(cache: PathBuf) -> Self {
         Self { cache }
     }

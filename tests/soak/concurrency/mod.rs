@@ -4,7 +4,7 @@
 //! build that commits is there with all that it did or with nothing.
 
 mod build;
-mod shelf;
+mod oracle;
 
 use std::{
     collections::BTreeSet,
@@ -26,12 +26,12 @@ use nix::unistd::geteuid;
 
 use self::{
     build::{Backend, Ended, Mode, Running, Victim},
-    shelf::{Found, Shelf, prepare},
+    oracle::{Found, Oracle, prepare},
 };
 use crate::{
-    family::{self, Member},
-    lot::Lot,
     place::Place,
+    process_tree::{self, Member},
+    sampling::Sampler,
     skip::skip,
 };
 
@@ -54,7 +54,7 @@ const MIXED: usize = 4;
 const DEATH: Duration = Duration::from_secs(20);
 
 /// A cache, and what is known of those that used it.
-struct Crowd {
+struct SharedCache {
     place: Place,
     names: BTreeSet<String>,
     /// Those whose work must be there, for good.
@@ -65,7 +65,7 @@ struct Crowd {
     spoilt: bool,
 }
 
-impl Crowd {
+impl SharedCache {
     fn of(place: Place) -> Self {
         fs::create_dir(place.project().join("cache")).unwrap();
         place.give_to_user(&place.project().join("cache"));
@@ -88,36 +88,36 @@ impl Crowd {
 
     /// Waits for the end of builds and of all that they have started, and judges.
     fn judge(&mut self, running: Vec<Running>) -> Vec<Ended> {
-        self.known.extend(family::members(&self.place));
+        self.known.extend(process_tree::members(&self.place));
         let ended: Vec<Ended> = running.into_iter().map(Running::end).collect();
-        let left = family::survivors(&self.place, std::mem::take(&mut self.known));
+        let left = process_tree::survivors(&self.place, std::mem::take(&mut self.known));
         assert!(left.is_empty(), "{left:?}");
         self.next_start();
-        let shelf = Shelf::of(self.cache());
+        let oracle = Oracle::of(self.cache());
         for build in &ended {
-            self.judge_one(&shelf, build);
+            self.judge_one(&oracle, build);
         }
         for name in &self.kept {
-            assert_eq!(shelf.found(name), Found::All, "{name} was kept, and is lost");
+            assert_eq!(oracle.found(name), Found::All, "{name} was kept, and is lost");
         }
-        shelf.assert_shared(&self.names, self.spoilt);
+        oracle.assert_shared(&self.names, self.spoilt);
         ended
     }
 
-    fn judge_one(&mut self, shelf: &Shelf, build: &Ended) {
+    fn judge_one(&mut self, oracle: &Oracle, build: &Ended) {
         let Ended { name, mode, succeeded, kept, .. } = build;
         match mode {
             Mode::Commit => {
-                let found = shelf.found(name);
+                let found = oracle.found(name);
                 assert!(found == Found::All || !*kept, "{build} was kept, and is lost");
                 assert!(*kept || !*succeeded, "{build}");
                 if found == Found::All {
                     self.kept.insert(name.clone());
                 }
             }
-            Mode::Discard | Mode::ReadOnly => assert_eq!(shelf.found(name), Found::Nothing, "{build}"),
+            Mode::Discard | Mode::ReadOnly => assert_eq!(oracle.found(name), Found::Nothing, "{build}"),
             Mode::Through if *succeeded => {
-                assert_eq!(shelf.found(name), Found::All, "{build}");
+                assert_eq!(oracle.found(name), Found::All, "{build}");
                 self.kept.insert(name.clone());
             }
             Mode::Through => self.spoilt = true,
@@ -140,7 +140,7 @@ impl Crowd {
         let home_of_kiln = Home::at(&home);
         let lease = runtime.block_on(Lease::acquire(&home_of_kiln, request, &mut |_: Event| {}));
         let lease = lease.unwrap_or_else(|error| {
-            panic!("a stale lock: {error:#}: {:?}", family::with_open(&home.join("leases")))
+            panic!("a stale lock: {error:#}: {:?}", process_tree::with_open(&home.join("leases")))
         });
         assert_eq!(verify(&lease).unwrap().faults, []);
         drop(lease);
@@ -189,48 +189,52 @@ fn whoever_is_killed_the_cache_is_whole() {
         let few = if backend == Backend::Bubblewrap { FEW_KILLS } else { 0 };
         // Two thirds are kiln itself.
         let cases = (0..count).map(|n| if n % 3 == 2 { Victim::Child } else { Victim::Kiln }).collect();
-        let (mut lot, cases) = Lot::of("crowd kills", cases, few);
+        let (mut sampler, cases) = Sampler::of("concurrency kills", cases, few);
         if !cases.is_empty() && is_there(backend) {
-            killed(backend, &cases, &mut lot);
+            killed(backend, &cases, &mut sampler);
         }
     }
 }
 
-fn killed(backend: Backend, cases: &[Victim], lot: &mut Lot) {
-    let mut crowd = Crowd::of(Place::new());
-    // The first one makes what is made once; what the second takes tells how long a crowd may take.
+fn killed(backend: Backend, cases: &[Victim], sampler: &mut Sampler) {
+    let mut shared = SharedCache::of(Place::new());
+    // The first one makes what is made once; the second tells how long several may take.
     let mut whole = Duration::ZERO;
-    let crowded = (TOGETHER / available_parallelism().map_or(1, NonZero::get)).max(1) as u32;
+    let at_once = (TOGETHER / available_parallelism().map_or(1, NonZero::get)).max(1) as u32;
     for _ in 0..2 {
         let started = Instant::now();
-        let alone = crowd.start(backend, Mode::Commit);
-        let alone = crowd.judge(vec![alone]);
+        let alone = shared.start(backend, Mode::Commit);
+        let alone = shared.judge(vec![alone]);
         assert!(alone[0].succeeded, "{}", alone[0]);
-        whole = started.elapsed() * crowded;
+        whole = started.elapsed() * at_once;
     }
     let mut kills = 0;
     while kills < cases.len() {
         let started = Instant::now();
-        let mut running: Vec<Running> = (0..TOGETHER).map(|_| crowd.start(backend, Mode::Commit)).collect();
+        let mut running: Vec<Running> = (0..TOGETHER).map(|_| shared.start(backend, Mode::Commit)).collect();
         let mut moments: Vec<(Duration, usize)> =
-            (0..TOGETHER).map(|at| (lot.moment(Duration::ZERO..whole), at)).collect();
+            (0..TOGETHER).map(|at| (sampler.moment(Duration::ZERO..whole), at)).collect();
         moments.sort();
         for (moment, at) in moments {
             thread::sleep(moment.saturating_sub(started.elapsed()));
             if let Some(victim) = cases.get(kills) {
                 // Of a kiln that is dead nobody can tell what its reaper is.
-                crowd.known.extend(family::members(&crowd.place));
-                kills += usize::from(running[at].kill(*victim, lot));
+                shared.known.extend(process_tree::members(&shared.place));
+                kills += usize::from(running[at].kill(*victim, sampler));
             }
         }
-        let ended = crowd.judge(running);
+        let ended = shared.judge(running);
         if ended.iter().any(|build| build.succeeded) {
             whole = started.elapsed();
         } else {
             // All were met early: later moments are of more interest.
             whole += whole / 4;
         }
-        lot.say(&format!("{backend:?}: {kills} of {} killed, {} builds kept", cases.len(), crowd.kept.len()));
+        sampler.say(&format!(
+            "{backend:?}: {kills} of {} killed, {} builds kept",
+            cases.len(),
+            shared.kept.len()
+        ));
     }
 }
 
@@ -239,21 +243,21 @@ const ROUNDS_OF_A_USER: usize = 2;
 
 #[test]
 fn what_an_ordinary_users_builds_commit_belongs_to_that_user() {
-    let (lot, rounds) = Lot::of("crowd user", (0..ROUNDS_OF_A_USER).collect(), 0);
+    let (sampler, rounds) = Sampler::of("concurrency user", (0..ROUNDS_OF_A_USER).collect(), 0);
     if rounds.is_empty() || !is_there(Backend::Bubblewrap) {
         return;
     }
     if !geteuid().is_root() {
         return skip("only root can run kiln as another user");
     }
-    let mut crowd = Crowd::of(Place::of_ordinary_user());
+    let mut shared = SharedCache::of(Place::of_ordinary_user());
     for round in rounds {
-        let running = (0..8).map(|_| crowd.start(Backend::Bubblewrap, Mode::Commit)).collect();
-        for build in crowd.judge(running) {
+        let running = (0..8).map(|_| shared.start(Backend::Bubblewrap, Mode::Commit)).collect();
+        for build in shared.judge(running) {
             assert!(build.succeeded, "{build}");
         }
-        assert_owned(crowd.place.uid(), &crowd.cache());
-        lot.say(&format!("round {round}: {} builds kept so far", crowd.kept.len()));
+        assert_owned(shared.place.uid(), &shared.cache());
+        sampler.say(&format!("round {round}: {} builds kept so far", shared.kept.len()));
     }
 }
 
@@ -268,12 +272,12 @@ fn assert_owned(uid: u32, path: &Path) {
 
 #[test]
 fn eight_builds_at_once_keep_all_that_they_are_to_keep() {
-    let (mut lot, rounds) = Lot::of("crowd rounds", (0..ROUNDS).collect(), FEW_ROUNDS);
+    let (mut sampler, rounds) = Sampler::of("concurrency rounds", (0..ROUNDS).collect(), FEW_ROUNDS);
     if !is_there(Backend::Bubblewrap) {
         return;
     }
     let soak = rounds.len() > FEW_ROUNDS;
-    let mut crowd = Crowd::of(Place::new());
+    let mut shared = SharedCache::of(Place::new());
     for (n, round) in rounds.iter().enumerate() {
         let running: Vec<Running> = (0..8)
             .map(|at| {
@@ -283,26 +287,26 @@ fn eight_builds_at_once_keep_all_that_they_are_to_keep() {
                     (true, 3) if is_there(Backend::Virtiofs) => Backend::Virtiofs,
                     _ => Backend::Bubblewrap,
                 };
-                let mode = match lot.below(8) {
+                let mode = match sampler.below(8) {
                     5 => Mode::Discard,
                     6 => Mode::ReadOnly,
                     // By 9p nothing is written through.
                     7 if backend != Backend::NineP => Mode::Through,
                     _ => Mode::Commit,
                 };
-                crowd.start(backend, mode)
+                shared.start(backend, mode)
             })
             .collect();
         let started = Instant::now();
-        for build in crowd.judge(running) {
+        for build in shared.judge(running) {
             assert!(build.succeeded, "{build}");
         }
-        lot.say(&format!(
+        sampler.say(&format!(
             "{} of {}: eight ended within {:.1?}, {} builds kept so far",
             n + 1,
             rounds.len(),
             started.elapsed(),
-            crowd.kept.len()
+            shared.kept.len()
         ));
     }
 }

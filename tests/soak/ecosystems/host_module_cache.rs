@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{Backend, Way, build, is_there, project::Project, run};
-use crate::{lot::Lot, place::Place};
+use crate::{place::Place, sampling::Sampler};
 
 /// Files of a module that the build does not need.
 const MANY: usize = 20_000;
@@ -30,7 +30,7 @@ fn a_hosts_own_module_cache_is_used_and_stays_as_it_is() {
     let one = |drawn: Vec<(Backend, _)>| {
         drawn.into_iter().find(|(backend, _)| *backend == Backend::Bubblewrap).into_iter().collect()
     };
-    let (lot, cells) = Lot::choosing("ecosystems: the host's own module cache", cells, one);
+    let (sampler, cells) = Sampler::choosing("ecosystems: the host's own module cache", cells, one);
     let place = Place::new();
     let project = Project::new("go", &place.directory("go"));
     project.for_the_first();
@@ -41,7 +41,7 @@ fn a_hosts_own_module_cache_is_used_and_stays_as_it_is() {
     let before = snapshot(&own);
     project.with_module_cache("/var/cache/melange");
     for (backend, mode) in cells.into_iter().filter(|(backend, _)| is_there(*backend)) {
-        lot.say(&format!("--cache-mode {mode} in {backend:?}, {} files", before.len()));
+        sampler.say(&format!("--cache-mode {mode} in {backend:?}, {} files", before.len()));
         let cache = ["--cache-dir", own.to_str().unwrap(), "--cache-mode", mode];
         run(&place, &project, backend, Way::Not, &cache);
         assert!(snapshot(&own) == before, "{backend:?} in mode {mode} has changed the host's cache");

@@ -9,7 +9,7 @@ use std::{
 const HANGS: Duration = Duration::from_secs(60);
 
 /// Waits for what other tests may delay; whether it came true.
-pub(crate) fn comes_true(mut happens: impl FnMut() -> bool) -> bool {
+pub(crate) fn wait_until(mut happens: impl FnMut() -> bool) -> bool {
     let hangs = Instant::now() + HANGS;
     loop {
         if happens() {

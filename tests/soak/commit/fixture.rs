@@ -16,13 +16,13 @@ use kiln::{
 use sha2::{Digest, Sha256};
 use tar::{Builder, EntryType, Header};
 
-use crate::patience::comes_true;
+use crate::wait_until::wait_until;
 
 /// More files than are flushed one by one.
 const MANY: usize = 70;
 /// In every time that the stream names.
 const TIME: u64 = 1_000_000_000;
-/// How large a file of the larger scene is.
+/// How large a file of the larger fixture is.
 const BYTES: usize = 100;
 
 /// How much a build adds.
@@ -38,23 +38,23 @@ pub(super) enum Size {
 pub(crate) type Seen = BTreeMap<PathBuf, String>;
 
 /// A directory with a cache and a home of kiln.
-pub(super) struct Scene {
+pub(super) struct Fixture {
     root: PathBuf,
     size: Size,
     _own: Option<tempfile::TempDir>,
 }
 
-impl Scene {
+impl Fixture {
     /// A new one, in memory where that is possible: it is made some thousand times.
     pub(super) fn new(size: Size) -> Self {
         let memory = Path::new("/dev/shm");
         let parent = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
         let own = tempfile::Builder::new().prefix("kiln-soak-").tempdir_in(parent).unwrap();
-        let scene = Self { root: own.path().to_owned(), size, _own: Some(own) };
-        fs::create_dir(scene.cache()).unwrap();
-        fs::write(scene.root.join("many"), (size == Size::Many).to_string()).unwrap();
-        scene.fill();
-        scene
+        let fixture = Self { root: own.path().to_owned(), size, _own: Some(own) };
+        fs::create_dir(fixture.cache()).unwrap();
+        fs::write(fixture.root.join("many"), (size == Size::Many).to_string()).unwrap();
+        fixture.fill();
+        fixture
     }
 
     /// One that another process has made.
@@ -89,7 +89,7 @@ impl Scene {
     /// process's locks until its program runs, and is waited for.
     pub(super) fn alone(&self, doing: &str) -> Lease {
         let mut lease = None;
-        let free = comes_true(|| {
+        let free = wait_until(|| {
             lease = self.lease(LockMode::Exclusive).unwrap();
             lease.is_some()
         });

@@ -13,10 +13,9 @@ use std::{
 
 use super::{
     authority::authority,
+    host_settings_cases::{ASK_PROXY, FETCH, SECRET, SERVE, USE_SECRET, give_secret, holds_secret, needles},
     proxy::Proxy,
-    said,
-    supplied::{ASK_PROXY, FETCH, SECRET, SERVE, USE_SECRET, give_secret, holds_secret, needles},
-    with_cache,
+    said, with_cache,
 };
 
 /// A root with a TLS server and clients of several kinds.

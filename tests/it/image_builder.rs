@@ -26,7 +26,7 @@ use nix::{
 };
 use rustix::process::{PidfdFlags, pidfd_open};
 
-use crate::{errors::Bare, orphans::reaper_of, skip::skip};
+use crate::{errors::Bare, reaper::reaper_of, skip::skip};
 
 /// A maker that has written half of its image, and takes its time.
 const SLOW: &str = "echo half >&3; echo maker $$; exec /bin/sleep 1000";

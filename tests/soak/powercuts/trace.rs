@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use tar::EntryType;
 
-use crate::commit::scene::{Seen, Upper, source};
+use crate::commit::fixture::{Seen, Upper, source};
 
 /// So many commits later what one added is deleted.
 const LIFE: u64 = 3;

@@ -16,12 +16,12 @@ const COUNT: &str = "KILN_SOAK_COUNT";
 const SEED: &str = "KILN_SOAK_SEED";
 
 /// Draws numbers by a seed (SplitMix64).
-pub(crate) struct Lot {
+pub(crate) struct Sampler {
     suite: &'static str,
     state: u64,
 }
 
-impl Lot {
+impl Sampler {
     /// The one of a suite, and its cases: all of them in the soak, else `few`, drawn and printed.
     pub(crate) fn of<T>(suite: &'static str, cases: Vec<T>, few: usize) -> (Self, Vec<T>) {
         Self::choosing(suite, cases, |drawn| drawn.into_iter().take(few).collect())
@@ -36,9 +36,9 @@ impl Lot {
         let seed =
             number(SEED).unwrap_or_else(|| RandomState::new().hash_one("a number like no other") >> 40);
         let whole = cases.len();
-        let mut lot = Self { suite, state: seed };
+        let mut sampler = Self { suite, state: seed };
         for at in (1..whole).rev() {
-            cases.swap(at, usize::try_from(lot.below(at as u64 + 1)).unwrap());
+            cases.swap(at, usize::try_from(sampler.below(at as u64 + 1)).unwrap());
         }
         let (cases, again) = match number(COUNT) {
             Some(count) => {
@@ -48,8 +48,8 @@ impl Lot {
             None if takes_all() => (cases, format!(" {ALL}=1")),
             None => (few(cases), String::new()),
         };
-        lot.say(&format!("{} of {whole} cases; {SEED}={seed}{again} repeats them", cases.len()));
-        (lot, cases)
+        sampler.say(&format!("{} of {whole} cases; {SEED}={seed}{again} repeats them", cases.len()));
+        (sampler, cases)
     }
 
     /// A line that is seen, whether the test passes or not.

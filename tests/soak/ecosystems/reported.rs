@@ -5,7 +5,7 @@ use std::process::Output;
 use serde_json::Value;
 
 /// The events of a build.
-pub(super) struct Told(Vec<Value>);
+pub(super) struct Reported(Vec<Value>);
 
 /// What the report says of a directory.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ pub(super) struct Amount {
     pub(super) bytes: u64,
 }
 
-impl Told {
+impl Reported {
     pub(super) fn new(output: &Output) -> Self {
         let text = String::from_utf8_lossy(&output.stdout);
         Self(text.lines().map(|line| serde_json::from_str(line).unwrap()).collect())

@@ -56,7 +56,7 @@ async fn driver() {
 
 fn drive(left_behind: &PathBuf) -> Child {
     Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "orphans::driver", "--ignored", "--nocapture"])
+        .args(["--exact", "reaper::driver", "--ignored", "--nocapture"])
         .env(LEFT_BEHIND, left_behind)
         .stdout(Stdio::piped())
         .stderr(Stdio::null())

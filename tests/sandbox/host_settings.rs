@@ -21,10 +21,11 @@ use nix::{
 
 use super::{
     authority::authority,
-    command, has_bwrap, project,
+    command, has_bwrap,
+    host_settings_cases::{ASK_PROXY, FETCH, SERVE, USE_SECRET, give_secret, holds_secret, needles},
+    project,
     proxy::Proxy,
     said,
-    supplied::{ASK_PROXY, FETCH, SERVE, USE_SECRET, give_secret, holds_secret, needles},
 };
 
 /// Longer than a build that is ended takes here, on a busy machine too, and less than kiln waits for a pipe.

@@ -1,4 +1,4 @@
-//! One build of a crowd: how it is started, whom a kill may meet, and what it said of the cache.
+//! One build of several on a shared cache: how it is started, whom a kill may meet, and what it said of the cache.
 
 use std::{
     fmt, fs,
@@ -12,8 +12,8 @@ use nix::{
     unistd::Pid,
 };
 
-use super::shelf::{LOOK, WORK};
-use crate::{family, lot::Lot, place::Place};
+use super::oracle::{LOOK, WORK};
+use crate::{place::Place, process_tree, sampling::Sampler};
 
 /// What a build runs in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,7 +118,7 @@ impl Running {
     }
 
     /// Kills one of its processes; false when all of it is over.
-    pub(super) fn kill(&mut self, victim: Victim, lot: &mut Lot) -> bool {
+    pub(super) fn kill(&mut self, victim: Victim, sampler: &mut Sampler) -> bool {
         if self.child.try_wait().unwrap().is_some() {
             return false;
         }
@@ -126,11 +126,11 @@ impl Running {
         let pid = match victim {
             Victim::Kiln => kiln,
             Victim::Child => {
-                let children = family::descendants(kiln);
+                let children = process_tree::descendants(kiln);
                 if children.is_empty() {
                     return false;
                 }
-                children[usize::try_from(lot.below(children.len() as u64)).unwrap()]
+                children[usize::try_from(sampler.below(children.len() as u64)).unwrap()]
             }
         };
         kill(Pid::from_raw(pid), Signal::SIGKILL).is_ok()
