@@ -1,0 +1,71 @@
+//! `kiln build` and `kiln plan`.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueHint};
+
+use super::{MachineArgs, ProgressChoice, RecipeArgs, UnsupportedArgs};
+
+/// The variables that builds, and guests of other commands, depend on; flags win.
+const ENVIRONMENT: &str = "\
+Environment:
+  KILN_HOME            where images, kernels and logs lie
+                       [default: $XDG_CACHE_HOME/kiln, else ~/.cache/kiln]
+  QEMU_USE_VIRTIOFS    1: the cache comes by virtiofs, and what builds write into it is kept
+  QEMU_VIRTIOFS_PATH   the directory in which virtiofsd is looked for first
+  QEMU_KERNEL_IMAGE    the guest's kernel, and with QEMU_KERNEL_MODULES the directory of its modules
+  QEMU_KERNEL_CMDLINE  more arguments for it
+  QEMU_DISKS_PATH      where scratch files lie [default: $TMPDIR, else /var/tmp]
+  QEMU_NET_CIDR        the guest's network [default: 10.0.2.0/24]
+  QEMU_DNS_SEARCH      the domains that it searches, with commas between them [default: the host's]
+  SOURCE_DATE_EPOCH    the time that packages bear, in seconds since 1970
+  SSL_CERT_FILE        the certificates of this host; see --host-certs
+  DOCKER_HOST          the daemon of --runner docker, as the docker command takes it
+  NO_COLOR             no colours";
+
+/// What and where a build is.
+#[derive(Debug, Args)]
+#[command(after_help = ENVIRONMENT)]
+pub struct BuildArgs {
+    /// The build file [default: .melange.yaml, .melange.yml, melange.yaml or melange.yml].
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub file: Option<PathBuf>,
+    /// How its recipe is made.
+    #[command(flatten)]
+    pub recipe: RecipeArgs,
+    /// In what it runs.
+    #[command(flatten)]
+    pub machine: MachineArgs,
+    /// Open a shell in the place of a step that fails: after `exit 0` the build goes on with the next step.
+    #[arg(short, long)]
+    pub interactive: bool,
+    /// Keep the workspace of a step that fails, and say where.
+    #[arg(long)]
+    pub keep_on_failure: bool,
+    /// How events are shown.
+    #[arg(long, value_enum, default_value = "auto")]
+    pub progress: ProgressChoice,
+    /// What has no effect. Last, since its heading is that of all that follow.
+    #[command(flatten)]
+    pub unsupported: UnsupportedArgs,
+}
+
+/// `kiln plan`.
+#[derive(Debug, Args)]
+pub struct PlanArgs {
+    /// The build file [default: .melange.yaml, .melange.yml, melange.yaml or melange.yml].
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub file: Option<PathBuf>,
+    /// Instead of the plan, say where each step comes from, which conditions held, and what each variable became.
+    #[arg(long, conflicts_with = "json")]
+    pub explain: bool,
+    /// Print one JSON document.
+    #[arg(long)]
+    pub json: bool,
+    /// How its recipe is made.
+    #[command(flatten)]
+    pub recipe: RecipeArgs,
+    /// In what it runs.
+    #[command(flatten)]
+    pub machine: MachineArgs,
+}

@@ -1,0 +1,33 @@
+//! `kiln image`.
+
+use clap::Subcommand;
+
+use super::ProgressChoice;
+
+/// `kiln image …`.
+#[derive(Debug, Subcommand)]
+pub enum ImageCommand {
+    /// List the images of the store.
+    Ls {
+        /// Print one JSON document.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make an image, if the store does not have it.
+    Build {
+        /// debian:SUITE[+PACKAGE,…], a directory, or a tar.
+        image: String,
+        /// Ask the distribution for updates, and make the image anew if there are any.
+        #[arg(long)]
+        refresh: bool,
+        /// How events are shown.
+        #[arg(long, value_enum, default_value = "auto")]
+        progress: ProgressChoice,
+    },
+    /// Remove images that no build uses at this moment.
+    Prune {
+        /// Only those not used for so long (90s, 24h).
+        #[arg(long, value_name = "DURATION")]
+        unused_for: Option<String>,
+    },
+}
