@@ -52,7 +52,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         ],
     ),
     ("cache", &["ecosystem", "event", "exit", "files", "home", "package", "plan", "process", "rundir"]),
-    ("cli", &["ecosystem"]),
+    ("cli", &["ecosystem", "plan", "report"]),
     ("commands", ALL),
     ("compile", &["ecosystem", "exit", "manifest", "pipelines"]),
     ("ecosystem", &[]),

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
 
-use super::{MachineArgs, ProgressChoice, RecipeArgs, UnsupportedArgs};
+use super::{MachineArgs, RecipeArgs, UnsupportedArgs};
+
+use crate::report::Progress;
 
 /// The variables that builds, and guests of other commands, depend on; flags win.
 const ENVIRONMENT: &str = "\
@@ -44,7 +46,7 @@ pub struct BuildArgs {
     pub keep_on_failure: bool,
     /// How events are shown.
     #[arg(long, value_enum, default_value = "auto")]
-    pub progress: ProgressChoice,
+    pub progress: Progress,
     /// What has no effect. Last, since its heading is that of all that follow.
     #[command(flatten)]
     pub unsupported: UnsupportedArgs,

@@ -2,7 +2,7 @@
 
 use clap::Subcommand;
 
-use super::ProgressChoice;
+use crate::report::Progress;
 
 /// `kiln image …`.
 #[derive(Debug, Subcommand)]
@@ -22,7 +22,7 @@ pub enum ImageCommand {
         refresh: bool,
         /// How events are shown.
         #[arg(long, value_enum, default_value = "auto")]
-        progress: ProgressChoice,
+        progress: Progress,
     },
     /// Remove images that no build uses at this moment.
     Prune {

@@ -4,77 +4,17 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum, ValueHint};
 
-/// `--runner`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum RunnerChoice {
-    /// A microVM.
-    Qemu,
-    /// A container of the docker daemon.
-    Docker,
-    /// A sandbox of this host's kernel, made by bwrap.
-    Bubblewrap,
-}
+use crate::plan::{
+    AcceleratorOption, CacheModeOption, CacheSharing, HostLoopback, Network, RunnerKind, VirtiofsOption,
+};
 
-/// On or off.
+/// Whether steps get the proxies of kiln's environment: `--proxy`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Switch {
-    /// On.
-    On,
-    /// Off.
-    Off,
-}
-
-/// `--proxy`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum ProxyChoice {
+pub enum ProxyOption {
     /// They get those that the guest can reach.
     Auto,
     /// They get none.
     Off,
-}
-
-/// `--accel`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum AccelChoice {
-    /// KVM where a guest really runs with it, else TCG.
-    Auto,
-    /// KVM, or an error.
-    Kvm,
-    /// QEMU's translator, which works everywhere and is slow.
-    Tcg,
-}
-
-/// `--cache-mode`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum CacheModeChoice {
-    /// discard with 9p; rw with virtiofs, docker and bubblewrap.
-    Auto,
-    /// The build's writes are thrown away.
-    Discard,
-    /// The build's writes are merged into the cache if the build succeeds.
-    Commit,
-    /// The build writes to the cache directly.
-    Rw,
-    /// The build cannot write.
-    Ro,
-}
-
-/// `--cache-sharing`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum CacheSharingChoice {
-    /// Several builds use the cache at the same time.
-    Shared,
-    /// The first build uses the cache, each other one a directory of its own.
-    Private,
-    /// Each build waits until it has the cache alone.
-    Locked,
-}
-
-/// `--virtiofsd`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum VirtiofsdChoice {
-    /// virtiofsd, started beside QEMU.
-    Spawned,
 }
 
 /// In what a build runs.
@@ -82,7 +22,7 @@ pub enum VirtiofsdChoice {
 pub struct MachineArgs {
     /// The backend.
     #[arg(long, value_enum, default_value = "qemu", value_name = "RUNNER")]
-    pub runner: RunnerChoice,
+    pub runner: RunnerKind,
     /// The root of the guest: debian:SUITE[+PACKAGE,…], a directory, or a tar [default: debian:bookworm with the
     /// build file's packages].
     #[arg(long, value_name = "REF", value_hint = ValueHint::AnyPath)]
@@ -104,10 +44,10 @@ pub struct MachineArgs {
     pub cache_dir: Option<String>,
     /// What happens to what the build writes to the cache.
     #[arg(long, value_enum, value_name = "MODE", default_value = "auto")]
-    pub cache_mode: CacheModeChoice,
+    pub cache_mode: CacheModeOption,
     /// What builds do that want the cache at the same time [default: locked in mode rw, else shared].
     #[arg(long, value_enum, value_name = "SHARING")]
-    pub cache_sharing: Option<CacheSharingChoice>,
+    pub cache_sharing: Option<CacheSharing>,
     /// How long to wait while another build has the cache alone.
     #[arg(long, value_name = "DURATION", default_value = "1h")]
     pub cache_wait: String,
@@ -116,16 +56,16 @@ pub struct MachineArgs {
     pub cache_commit_limit: String,
     /// Serve the cache by virtiofs, with this server.
     #[arg(long, value_enum, value_name = "SERVER")]
-    pub virtiofsd: Option<VirtiofsdChoice>,
+    pub virtiofsd: Option<VirtiofsOption>,
     /// What runs the guest's code.
     #[arg(long, value_enum, value_name = "ACCELERATOR", default_value = "auto")]
-    pub accel: AccelChoice,
+    pub accel: AcceleratorOption,
     /// Whether steps reach the network.
     #[arg(long, value_enum, value_name = "on|off", hide_possible_values = true, default_value = "on")]
-    pub network: Switch,
+    pub network: Network,
     /// Whether steps in a microVM reach what listens on this host's loopback: at 10.0.2.2 (see QEMU_NET_CIDR).
     #[arg(long, value_enum, value_name = "on|off", hide_possible_values = true, default_value = "off")]
-    pub host_loopback: Switch,
+    pub host_loopback: HostLoopback,
     /// Capabilities beyond docker's default set that the build file may ask for (SYS_PTRACE, …); a microVM needs no such grant.
     #[arg(long, value_name = "CAP,…", value_delimiter = ',')]
     pub allow_capability: Vec<String>,
@@ -134,7 +74,7 @@ pub struct MachineArgs {
     pub host_certs: String,
     /// Whether steps get HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY of this environment.
     #[arg(long, value_enum, value_name = "auto|off", default_value = "auto")]
-    pub proxy: ProxyChoice,
+    pub proxy: ProxyOption,
     /// A secret for the steps, at /run/secrets/ID in memory: id=ID,src=FILE or id=ID,env=VARIABLE. Masked in output,
     /// a shell's too.
     #[arg(long, value_name = "id=ID,src=FILE")]

@@ -18,14 +18,13 @@ use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
 use cache_also::CacheAlsoParser;
 
+use crate::report::Progress;
+
 pub use build::{BuildArgs, PlanArgs};
 pub use cache::{CacheArgs, CacheCommand, ExportArgs, ImportArgs, PruneArgs};
 pub use guest::{RunArgs, ShellArgs};
 pub use image::ImageCommand;
-pub use machine::{
-    AccelChoice, CacheModeChoice, CacheSharingChoice, MachineArgs, ProxyChoice, RunnerChoice, Switch,
-    VirtiofsdChoice,
-};
+pub use machine::{MachineArgs, ProxyOption};
 pub use recipe::{CompileArgs, RecipeArgs, UpdateCacheArgs};
 pub use unsupported::UnsupportedArgs;
 
@@ -103,7 +102,7 @@ pub enum Command {
     Schema {
         /// Which one.
         #[arg(value_enum, value_name = "SCHEMA")]
-        of: SchemaChoice,
+        of: Schema,
     },
     /// Write a manual page for each command.
     Man {
@@ -131,31 +130,16 @@ impl Command {
             Self::Image { command: ImageCommand::Build { progress, .. } } => progress,
             _ => return self,
         };
-        if *progress == ProgressChoice::Auto {
-            *progress = ProgressChoice::Quiet;
+        if *progress == Progress::Auto {
+            *progress = Progress::Quiet;
         }
         self
     }
 }
 
-/// How events are shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum ProgressChoice {
-    /// A live display on a terminal, plain lines elsewhere.
-    Auto,
-    /// A live display.
-    Tty,
-    /// A line for each event.
-    Plain,
-    /// One JSON object a line on stdout.
-    Json,
-    /// Errors and the result.
-    Quiet,
-}
-
 /// `kiln schema`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum SchemaChoice {
+pub enum Schema {
     /// The lines of --progress json and of events.jsonl.
     Events,
 }

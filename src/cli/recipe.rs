@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
 
-use super::{CacheAlsoParser, ProgressChoice};
+use super::CacheAlsoParser;
+
+use crate::report::Progress;
 
 /// Where the variables and steps of a build file come from.
 #[derive(Debug, Clone, Default, Args)]
@@ -70,5 +72,5 @@ pub struct UpdateCacheArgs {
     pub limit: String,
     /// How events are shown.
     #[arg(long, value_enum, default_value = "auto")]
-    pub progress: ProgressChoice,
+    pub progress: Progress,
 }

@@ -2,7 +2,6 @@
 
 use std::ffi::OsString;
 
-use super::options;
 use crate::cli::{BuildArgs, MachineArgs};
 
 /// The `kiln build …` that was given without `-i`, with it.
@@ -18,7 +17,7 @@ pub(super) fn interactive(arguments: impl Iterator<Item = OsString>) -> String {
 pub(super) fn shell(args: &BuildArgs, source: &str) -> String {
     let MachineArgs { runner, image, .. } = &args.machine;
     let file = args.file.as_ref().map(|file| file.display().to_string());
-    let named = file.into_iter().chain(["--runner".into(), options::runner(*runner).name().into()]);
+    let named = file.into_iter().chain(["--runner".into(), runner.name().into()]);
     let image = image.iter().flat_map(|image| ["--image".to_owned(), image.clone()]);
     let words = named.chain(image).chain(["--source-dir".into(), source.into()]);
     words.fold("kiln shell".into(), |line, word| format!("{line} {}", quoted(&word)))

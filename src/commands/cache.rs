@@ -15,12 +15,12 @@ use anyhow::{Context, Result};
 
 use crate::{
     cache::{self, Lease, LockMode, Request},
-    cli::{CacheArgs, CacheCommand, ProgressChoice},
+    cli::{CacheArgs, CacheCommand},
     commands::options,
     env::Env,
     exit::{Code, Failure},
     home::Home,
-    report::{OutputStreams, Reporter, name, print, size},
+    report::{OutputStreams, Progress, Reporter, name, print, size},
 };
 
 /// Does one of them.
@@ -75,7 +75,7 @@ fn lease_of(home: &Home, directory: &Path, lock_mode: LockMode, limit: Duration)
     let who = cache::CARE.into();
     let request = Request { directory, lock_mode, who, limit };
     if !limit.is_zero() {
-        let mut reporter = Reporter::new(super::progress(ProgressChoice::Plain), OutputStreams::of_process());
+        let mut reporter = Reporter::new(Progress::Plain, OutputStreams::of_process());
         return super::on_runtime(Lease::acquire(home, request, &mut reporter));
     }
     Lease::try_acquire(home, &request)?.ok_or_else(|| {

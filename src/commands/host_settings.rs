@@ -5,11 +5,11 @@ use std::os::unix::fs::FileTypeExt;
 use anyhow::Result;
 
 use crate::{
-    cli::{MachineArgs, ProxyChoice, Switch},
+    cli::{MachineArgs, ProxyOption},
     engine::SHORTEST_MASKED,
     env::Env,
     exit::Failure,
-    plan::{Certificates, HostSettings, Proxies, RunnerKind, Slirp},
+    plan::{Certificates, HostSettings, Network, Proxies, RunnerKind, Slirp},
     secret, trust,
 };
 
@@ -23,8 +23,8 @@ pub(super) fn host_settings(args: &MachineArgs, env: &Env) -> Result<HostSetting
         }
     }
     let (certificates, unused) = match (args.host_certs.as_str(), args.network) {
-        ("off", _) | ("auto", Switch::Off) => (None, Vec::new()),
-        ("auto", Switch::On) => {
+        ("off", _) | ("auto", Network::Off) => (None, Vec::new()),
+        ("auto", Network::On) => {
             let (found, unused) = trust::find(env);
             (found.map(|(path, trust)| Certificates::Hosts(path, trust)), unused)
         }
@@ -37,8 +37,8 @@ pub(super) fn host_settings(args: &MachineArgs, env: &Env) -> Result<HostSetting
         }
     };
     let proxies = match (args.proxy, args.network) {
-        (ProxyChoice::Auto, Switch::On) => proxies(env)?,
-        (ProxyChoice::Off, _) | (ProxyChoice::Auto, Switch::Off) => Proxies::default(),
+        (ProxyOption::Auto, Network::On) => proxies(env)?,
+        (ProxyOption::Off, _) | (ProxyOption::Auto, Network::Off) => Proxies::default(),
     };
     Ok(HostSettings { certificates, unused, proxies, secrets })
 }

@@ -8,7 +8,7 @@ use super::progress::LiveReporter;
 use crate::{
     backend::docker,
     build::check_packages,
-    cli::{ImageCommand, ProgressChoice},
+    cli::ImageCommand,
     env::Env,
     event::{Event, Sink},
     exit::{Code, Failure},
@@ -18,7 +18,7 @@ use crate::{
     manifest::duration,
     plan::{ImageRecipe, ImageReference},
     process::Spawner,
-    report,
+    report::{self, Progress},
 };
 
 /// Does one of them.
@@ -60,7 +60,7 @@ fn row(image: &Image) -> serde_json::Value {
     })
 }
 
-async fn build(store: &Store, image: &str, refresh: bool, progress: ProgressChoice) -> Result<Code> {
+async fn build(store: &Store, image: &str, refresh: bool, progress: Progress) -> Result<Code> {
     let (source, packages) = locate(ImageReference::parse(image)?)?;
     let recipe = ImageRecipe::new(source, packages, Vec::new(), "amd64")?;
     let spawner = Spawner::start()?;

@@ -35,7 +35,7 @@ use clap::{
 };
 
 use crate::{
-    cli::{Cli, Command, ProgressChoice, SchemaChoice},
+    cli::{Cli, Command, Schema},
     env::Env,
     exit::{Code, Failure, code_of},
     report,
@@ -129,7 +129,7 @@ fn run(command: Command, quiet: bool) -> Result<u8> {
         Command::Cache { command } => cache::run(command, &env),
         Command::Image { command } => on_runtime(image::run(command, &env)),
         Command::Version => report::print(&format!("kiln {}\n", env!("CARGO_PKG_VERSION"))),
-        Command::Schema { of: SchemaChoice::Events } => report::print(report::EVENTS_SCHEMA),
+        Command::Schema { of: Schema::Events } => report::print(report::EVENTS_SCHEMA),
         Command::Man { directory } => man::write(&directory),
         Command::Completion { shell } => report::print(&completion::script(shell)),
         Command::Complete(args) => complete::run(&args, &env),
@@ -140,17 +140,6 @@ fn run(command: Command, quiet: bool) -> Result<u8> {
 /// What `-q` means where no option says how progress is shown.
 fn volume(quiet: bool) -> waiting::Volume {
     if quiet { waiting::Volume::Quiet } else { waiting::Volume::Usual }
-}
-
-/// As `report` knows it.
-fn progress(choice: ProgressChoice) -> report::Progress {
-    match choice {
-        ProgressChoice::Auto => report::Progress::Auto,
-        ProgressChoice::Tty => report::Progress::Tty,
-        ProgressChoice::Plain => report::Progress::Plain,
-        ProgressChoice::Json => report::Progress::Json,
-        ProgressChoice::Quiet => report::Progress::Quiet,
-    }
 }
 
 /// One thread: children are bound to the thread that spawns them, and this one lives as long as the program.

@@ -11,28 +11,16 @@ use anyhow::{Context, Result};
 use crate::{
     build::source,
     cache::{self, CommitLimit},
-    cli::{
-        AccelChoice, CacheModeChoice, CacheSharingChoice, MachineArgs, RunnerChoice, Switch, VirtiofsdChoice,
-    },
+    cli::MachineArgs,
     env::Env,
     exit::Failure,
     manifest::duration,
     plan::{
-        self, AcceleratorOption, BuildOptions, CacheModeOption, CacheSharing, HostLoopback, ImageReference,
-        InsecureRepositories, Network, RunnerKind, Trace, VirtiofsOption, parse_bytes, parse_cpus,
-        parse_disk, parse_memory,
+        self, AcceleratorOption, BuildOptions, CacheModeOption, ImageReference, InsecureRepositories,
+        RunnerKind, Trace, VirtiofsOption, parse_bytes, parse_cpus, parse_disk, parse_memory,
     },
     sources::FetchLimit,
 };
-
-/// The accelerator that was asked for.
-fn accelerator(choice: AccelChoice) -> AcceleratorOption {
-    match choice {
-        AccelChoice::Auto => AcceleratorOption::Auto,
-        AccelChoice::Kvm => AcceleratorOption::Kvm,
-        AccelChoice::Tcg => AcceleratorOption::Tcg,
-    }
-}
 
 /// The cache where the command line names none.
 pub(super) const DEFAULT_CACHE: &str = "./melange-cache/";
@@ -52,12 +40,12 @@ pub(super) fn options(args: &MachineArgs, env: &Env, file: &Path) -> Result<Buil
         }
         None => Vec::new(),
     };
-    let runner = runner(args.runner);
+    let runner = args.runner;
     check_backend(args, runner)?;
     Ok(BuildOptions {
         build_file: file.to_owned(),
         runner,
-        accelerator: accelerator(args.accel),
+        accelerator: args.accel,
         image: args.image.as_deref().map(ImageReference::parse).transpose()?,
         insecure_repositories: match args.allow_insecure_repositories {
             true => InsecureRepositories::Allowed,
@@ -66,18 +54,8 @@ pub(super) fn options(args: &MachineArgs, env: &Env, file: &Path) -> Result<Buil
         source,
         hidden,
         cache_dir,
-        cache_mode: match args.cache_mode {
-            CacheModeChoice::Auto => CacheModeOption::Auto,
-            CacheModeChoice::Discard => CacheModeOption::Discard,
-            CacheModeChoice::Commit => CacheModeOption::Commit,
-            CacheModeChoice::Rw => CacheModeOption::Rw,
-            CacheModeChoice::Ro => CacheModeOption::Ro,
-        },
-        cache_sharing: args.cache_sharing.map(|choice| match choice {
-            CacheSharingChoice::Shared => CacheSharing::Shared,
-            CacheSharingChoice::Private => CacheSharing::Private,
-            CacheSharingChoice::Locked => CacheSharing::Locked,
-        }),
+        cache_mode: args.cache_mode,
+        cache_sharing: args.cache_sharing,
         virtiofs: virtiofs(args, env)?,
         out_dir,
         memory: args.memory.as_deref().map(|text| parse_memory(text, runner)).transpose()?,
@@ -85,14 +63,8 @@ pub(super) fn options(args: &MachineArgs, env: &Env, file: &Path) -> Result<Buil
         cpu_model: args.cpumodel.clone(),
         disk: args.disk.as_deref().map(parse_disk).transpose()?,
         granted: plan::granted(&args.allow_capability)?,
-        network: match args.network {
-            Switch::On => Network::On,
-            Switch::Off => Network::Off,
-        },
-        host_loopback: match args.host_loopback {
-            Switch::On => HostLoopback::On,
-            Switch::Off => HostLoopback::Off,
-        },
+        network: args.network,
+        host_loopback: args.host_loopback,
         trace: if args.debug { Trace::On } else { Trace::Off },
         boot_timeout: time_limit("--boot-timeout", args.boot_timeout.as_deref())?,
         step_timeout: time_limit("--step-timeout", args.step_timeout.as_deref())?,
@@ -141,7 +113,7 @@ pub(super) fn fetch_limit(text: &str) -> Result<FetchLimit, Failure> {
 
 /// Refuses what contradicts itself in the options of the cache.
 fn check_cache(args: &MachineArgs, cache: Option<&Path>, source: Option<&Path>) -> Result<(), Failure> {
-    if cache.is_none() && (args.cache_mode != CacheModeChoice::Auto || args.cache_sharing.is_some()) {
+    if cache.is_none() && (args.cache_mode != CacheModeOption::Auto || args.cache_sharing.is_some()) {
         let flag = if args.cache_sharing.is_some() { "--cache-sharing" } else { "--cache-mode" };
         let what = format!("{flag} is given, and --cache-dir \"\" says that there is no cache");
         return Err(Failure::usage(what, format!("leave {flag} out, or name a directory for the cache")));
@@ -165,7 +137,7 @@ fn check_backend(args: &MachineArgs, runner: RunnerKind) -> Result<(), Failure> 
     }
     let given = [
         ("--virtiofsd", args.virtiofsd.is_some()),
-        ("--accel", args.accel != AccelChoice::Auto),
+        ("--accel", args.accel != AcceleratorOption::Auto),
         ("--cpumodel", args.cpumodel.is_some()),
     ];
     match given.into_iter().find(|(_, given)| *given) {
@@ -174,15 +146,6 @@ fn check_backend(args: &MachineArgs, runner: RunnerKind) -> Result<(), Failure> 
             format!("leave {flag} out, or use --runner qemu"),
         )),
         None => Ok(()),
-    }
-}
-
-/// The backend that was chosen.
-pub(super) fn runner(choice: RunnerChoice) -> RunnerKind {
-    match choice {
-        RunnerChoice::Qemu => RunnerKind::Qemu,
-        RunnerChoice::Docker => RunnerKind::Docker,
-        RunnerChoice::Bubblewrap => RunnerKind::Bubblewrap,
     }
 }
 
@@ -215,7 +178,8 @@ fn source(args: &MachineArgs, file: &Path) -> Result<Option<PathBuf>> {
 /// Naming a server switches virtiofs on; else `QEMU_USE_VIRTIOFS` decides.
 fn virtiofs(args: &MachineArgs, env: &Env) -> Result<VirtiofsOption> {
     Ok(match (args.virtiofsd, env.bool("QEMU_USE_VIRTIOFS")?) {
-        (Some(VirtiofsdChoice::Spawned), _) | (None, Some(true)) => VirtiofsOption::Spawned,
+        (Some(option), _) => option,
+        (None, Some(true)) => VirtiofsOption::Spawned,
         (None, Some(false) | None) => VirtiofsOption::Off,
     })
 }

@@ -5,7 +5,6 @@ use std::{cell::RefCell, rc::Rc, time::Duration};
 use anyhow::Result;
 
 use crate::{
-    cli::ProgressChoice,
     event::{Event, Sink},
     report::{OutputStreams, Progress, Reporter},
 };
@@ -19,12 +18,7 @@ pub(super) struct LiveReporter(Rc<RefCell<Reporter>>);
 
 impl LiveReporter {
     /// Shows nothing yet.
-    pub(super) fn new(choice: ProgressChoice) -> Self {
-        Self::of(super::progress(choice))
-    }
-
-    /// Shows nothing yet.
-    pub(super) fn of(progress: Progress) -> Self {
+    pub(super) fn new(progress: Progress) -> Self {
         Self(Rc::new(RefCell::new(Reporter::new(progress, OutputStreams::of_process()))))
     }
 

@@ -19,7 +19,7 @@ use crate::{
 
 /// Fills the cache for all files.
 pub(super) async fn run(args: &UpdateCacheArgs, env: &Env) -> Result<Code> {
-    let mut reporter = Reporter::new(super::progress(args.progress), OutputStreams::of_process());
+    let mut reporter = Reporter::new(args.progress, OutputStreams::of_process());
     let limit = options::cache_wait(&args.cache_wait)?;
     let most = options::fetch_limit(&args.limit)?;
     let home = Home::find(env)?;

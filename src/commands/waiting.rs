@@ -37,7 +37,7 @@ impl Waiting {
             Volume::Usual if stdout().is_terminal() && stderr().is_terminal() => Progress::Wait,
             Volume::Usual => Progress::Plain,
         };
-        Self { live: LiveReporter::of(progress), image_is_made: false, greeting: None }
+        Self { live: LiveReporter::new(progress), image_is_made: false, greeting: None }
     }
 
     /// What draws while the guest starts; as a sink it shows every event.

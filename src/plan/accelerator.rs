@@ -1,7 +1,8 @@
 //! What runs a guest's instructions.
 
-use std::{fmt, str::FromStr};
+use std::fmt;
 
+use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 /// What runs the guest's instructions.
@@ -24,26 +25,13 @@ impl fmt::Display for Accelerator {
 }
 
 /// What `--accel` asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum AcceleratorOption {
-    /// KVM where it works.
+    /// KVM where a guest really runs with it, else TCG.
     #[default]
     Auto,
     /// KVM, or an error.
     Kvm,
-    /// TCG, unprobed.
+    /// QEMU's translator, which works everywhere and is slow.
     Tcg,
-}
-
-impl FromStr for AcceleratorOption {
-    type Err = String;
-
-    fn from_str(word: &str) -> Result<Self, String> {
-        match word {
-            "auto" => Ok(Self::Auto),
-            "kvm" => Ok(Self::Kvm),
-            "tcg" => Ok(Self::Tcg),
-            _ => Err("one of auto, kvm, tcg".into()),
-        }
-    }
 }

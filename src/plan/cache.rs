@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use clap::ValueEnum;
 use kiln_protocol::{Access, Mount};
 use serde::Serialize;
 
@@ -48,15 +49,16 @@ impl CacheMode {
     }
 }
 
-/// What builds that use one cache at the same time do, in BuildKit's words.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+/// What builds that use one cache at the same time do, in BuildKit's words: `--cache-sharing`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub enum CacheSharing {
-    /// They run at once.
+    /// Several builds use the cache at the same time.
     Shared,
-    /// The first has the directory; each other one gets a directory of its own instead, kept for the next such build.
+    // It is kept for the next such build.
+    /// The first build uses the cache, each other one a directory of its own.
     Private,
-    /// One waits for the other.
+    /// Each build waits until it has the cache alone.
     Locked,
 }
 

@@ -34,6 +34,7 @@ mod userinfo;
 
 use std::{path::PathBuf, time::Duration};
 
+use clap::ValueEnum;
 use kiln_protocol::GuestConfig;
 use serde::Serialize;
 
@@ -186,8 +187,8 @@ pub struct Resources {
     pub memory_from: LimitSource,
 }
 
-/// Whether steps reach a network.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+/// Whether steps reach a network: `--network`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub enum Network {
     /// Through the host, as its user.
@@ -196,8 +197,8 @@ pub enum Network {
     Off,
 }
 
-/// Whether steps reach what listens on the host's loopback.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+/// Whether steps reach what listens on the host's loopback: `--host-loopback`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub enum HostLoopback {
     /// By SLIRP's address of the host (10.0.2.2).

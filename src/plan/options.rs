@@ -2,32 +2,35 @@
 
 use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 
+use clap::ValueEnum;
+
 use super::{
     AcceleratorOption, Bytes, CacheSharing, HostLoopback, HostSettings, ImageReference, InsecureRepositories,
     Network, RunnerKind, Slirp, Trace,
 };
 
 /// `--cache-mode`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum CacheModeOption {
-    /// The contract's table: `discard` by 9p, `rw` by virtiofs and in sandboxes.
+    /// discard with 9p; rw with virtiofs, docker and bubblewrap.
     Auto,
-    /// Writes are thrown away.
+    /// The build's writes are thrown away.
     Discard,
-    /// Writes are merged when the build has succeeded.
+    /// The build's writes are merged into the cache if the build succeeds.
     Commit,
-    /// Writes go straight through.
+    /// The build writes to the cache directly.
     Rw,
-    /// No writes.
+    /// The build cannot write.
     Ro,
 }
 
-/// Whether the cache arrives by virtiofs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How the cache arrives by virtiofs: `--virtiofsd`, or `QEMU_USE_VIRTIOFS`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum VirtiofsOption {
-    /// By 9p.
+    /// It arrives by 9p.
+    #[value(skip)]
     Off,
-    /// By a daemon beside QEMU.
+    /// virtiofsd, started beside QEMU.
     Spawned,
 }
 

@@ -1,18 +1,19 @@
 //! The backends, and how they differ for a plan: one row each.
 
+use clap::ValueEnum;
 use serde::Serialize;
 
 use super::Bytes;
 
-/// A backend.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+/// A backend: `--runner`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub enum RunnerKind {
     /// A microVM.
     Qemu,
-    /// A container of a docker daemon.
+    /// A container of the docker daemon.
     Docker,
-    /// Namespaces of this host's kernel, made by bwrap.
+    /// A sandbox of this host's kernel, made by bwrap.
     Bubblewrap,
 }
 

@@ -29,6 +29,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use clap::ValueEnum;
+
 pub use direct::{data, error, name, one_line, print};
 pub use format::{age, size};
 pub use json::SCHEMA as EVENTS_SCHEMA;
@@ -37,21 +39,22 @@ pub use terminal::Terminal;
 
 use crate::event::{Event, Sink};
 
-/// How progress is shown (`--progress`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// How progress is shown: `--progress`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum Progress {
-    /// [`Self::Tty`] where stderr is a terminal that can move its cursor, else [`Self::Plain`].
+    /// A live display on a terminal, plain lines elsewhere.
     #[default]
     Auto,
-    /// A live display at the bottom of the terminal, output above it.
+    /// A live display.
     Tty,
     /// As [`Self::Auto`], for what a person waits for and what may be over at once: nothing is drawn in the first moments.
+    #[value(skip)]
     Wait,
-    /// One line after the other.
+    /// A line for each event.
     Plain,
-    /// One object a line on stdout.
+    /// One JSON object a line on stdout.
     Json,
-    /// The result, and what went wrong.
+    /// Errors and the result.
     Quiet,
 }
 

@@ -6,7 +6,7 @@ use std::{
 };
 
 use clap::{Arg, Command, CommandFactory, Parser};
-use kiln::cli::{Cli, ProgressChoice};
+use kiln::{cli::Cli, report::Progress};
 
 /// A command and all below it, each by its whole name.
 fn commands(name: &str, command: &Command) -> Vec<(String, Command)> {
@@ -119,8 +119,8 @@ fn quiet_says_no_progress_and_an_explicit_choice_wins() {
         kiln::cli::Command::Build(args) => args.progress,
         other => panic!("{other:?}"),
     };
-    assert_eq!(progress("kiln build -q"), ProgressChoice::Quiet);
-    assert_eq!(progress("kiln build -q --progress json"), ProgressChoice::Json);
+    assert_eq!(progress("kiln build -q"), Progress::Quiet);
+    assert_eq!(progress("kiln build -q --progress json"), Progress::Json);
 }
 
 #[test]

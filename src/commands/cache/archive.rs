@@ -12,13 +12,13 @@ use anyhow::{Context, Result, ensure};
 use super::{lease, lease_of};
 use crate::{
     cache::{self, Chosen, Kept, Lease, LockMode, Outcome},
-    cli::{ExportArgs, ImportArgs, ProgressChoice},
-    commands::{options, progress},
+    cli::{ExportArgs, ImportArgs},
+    commands::options,
     event::{Amount, Event, Sink},
     exit::{Code, Failure},
     home::Home,
     package::Directory,
-    report::{self, OutputStreams, Reporter},
+    report::{self, OutputStreams, Progress, Reporter},
 };
 
 /// Stands for stdin and stdout.
@@ -73,8 +73,7 @@ pub(super) fn import(home: &Home, args: &ImportArgs) -> Result<Code> {
     };
     if file.metadata().is_ok_and(|metadata| metadata.file_type().is_fifo()) {
         let text = format!("reads the pipe {shown} until whoever writes to it is done");
-        Reporter::new(progress(ProgressChoice::Plain), OutputStreams::of_process())
-            .emit(Event::Note { text });
+        Reporter::new(Progress::Plain, OutputStreams::of_process()).emit(Event::Note { text });
     }
     let archive: Box<dyn Read> = match file == Path::new(STANDARD) {
         true => Box::new(io::stdin().lock()),
