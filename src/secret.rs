@@ -51,11 +51,10 @@ pub fn parse(text: &str) -> Result<SecretSource, Failure> {
     Ok(SecretSource { id, from })
 }
 
-/// The variables that flags name, of those which are right.
-pub fn variables(flags: &[String]) -> impl Iterator<Item = String> {
-    let sources = flags.iter().filter_map(|text| parse(text).ok());
-    sources.filter_map(|source| match source.from {
-        SecretFrom::Variable(name) => Some(name),
+/// The variables that secrets come from.
+pub fn variables(sources: &[SecretSource]) -> impl Iterator<Item = String> {
+    sources.iter().filter_map(|source| match &source.from {
+        SecretFrom::Variable(name) => Some(name.clone()),
         SecretFrom::File(_) => None,
     })
 }

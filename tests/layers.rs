@@ -52,7 +52,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         ],
     ),
     ("cache", &["ecosystem", "event", "exit", "files", "home", "package", "plan", "process", "rundir"]),
-    ("cli", &["ecosystem", "plan", "report"]),
+    ("cli", &["cache", "compile", "ecosystem", "exit", "manifest", "plan", "report", "secret", "sources"]),
     ("commands", ALL),
     ("compile", &["ecosystem", "exit", "manifest", "pipelines"]),
     ("ecosystem", &[]),

@@ -1,8 +1,11 @@
 //! `kiln cache`.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use clap::{ArgGroup, Args, Subcommand, ValueHint};
+
+use super::values::{Checked, commit_limit, duration, size_or_zero};
+use crate::{cache::CommitLimit, plan::Bytes};
 
 /// `kiln cache …`.
 #[derive(Debug, Subcommand)]
@@ -54,8 +57,8 @@ pub struct CacheArgs {
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, default_value = "./melange-cache/")]
     pub cache_dir: PathBuf,
     /// How long to wait while builds use the cache; builds that start later wait for this command.
-    #[arg(long, value_name = "DURATION", default_value = "0s")]
-    pub cache_wait: String,
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = Checked(duration))]
+    pub cache_wait: Duration,
 }
 
 /// `kiln cache prune`.
@@ -70,11 +73,11 @@ pub struct PruneArgs {
     #[command(flatten)]
     pub cache: CacheArgs,
     /// Remove entries until the cache is at most this large (4Gi; 0 removes all).
-    #[arg(long, value_name = "SIZE", group = "which")]
-    pub max_size: Option<String>,
+    #[arg(long, value_name = "SIZE", group = "which", value_parser = Checked(size_or_zero))]
+    pub max_size: Option<Bytes>,
     /// Remove entries that were not used for this long (90m, 720h).
-    #[arg(long, value_name = "AGE", group = "which")]
-    pub older_than: Option<String>,
+    #[arg(long, value_name = "AGE", group = "which", value_parser = Checked(duration))]
+    pub older_than: Option<Duration>,
     /// Keep these: tools (go, cargo, …), sources, or paths in the cache.
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pub keep: Vec<String>,
@@ -115,9 +118,9 @@ pub struct ImportArgs {
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, default_value = "./melange-cache/")]
     pub cache_dir: String,
     /// How long to wait while a build has the cache alone; builds that start later wait for this command.
-    #[arg(long, value_name = "DURATION", default_value = "0s")]
-    pub cache_wait: String,
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = Checked(duration))]
+    pub cache_wait: Duration,
     /// The most that is added, as SIZE or SIZE,ENTRIES.
-    #[arg(long, value_name = "LIMIT", default_value = "16Gi,1048576")]
-    pub limit: String,
+    #[arg(long, value_name = "LIMIT", default_value = "16Gi,1048576", value_parser = Checked(commit_limit))]
+    pub limit: CommitLimit,
 }

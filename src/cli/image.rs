@@ -1,8 +1,11 @@
 //! `kiln image`.
 
+use std::time::Duration;
+
 use clap::Subcommand;
 
-use crate::report::Progress;
+use super::values::{Checked, duration, image_reference};
+use crate::{plan::ImageReference, report::Progress};
 
 /// `kiln image …`.
 #[derive(Debug, Subcommand)]
@@ -16,7 +19,8 @@ pub enum ImageCommand {
     /// Make an image, if the store does not have it.
     Build {
         /// debian:SUITE[+PACKAGE,…], a directory, or a tar.
-        image: String,
+        #[arg(value_parser = image_reference())]
+        image: ImageReference,
         /// Ask the distribution for updates, and make the image anew if there are any.
         #[arg(long)]
         refresh: bool,
@@ -27,7 +31,7 @@ pub enum ImageCommand {
     /// Remove images that no build uses at this moment.
     Prune {
         /// Only those not used for so long (90s, 24h).
-        #[arg(long, value_name = "DURATION")]
-        unused_for: Option<String>,
+        #[arg(long, value_name = "DURATION", value_parser = Checked(duration))]
+        unused_for: Option<Duration>,
     },
 }

@@ -4,6 +4,7 @@
 //! says so, and refuses the build where its result would be another one.
 
 mod build;
+mod build_date;
 mod cache;
 mod cache_also;
 mod guest;
@@ -11,6 +12,7 @@ mod image;
 mod machine;
 mod recipe;
 mod unsupported;
+mod values;
 
 use std::{ffi::OsString, path::PathBuf};
 
@@ -24,8 +26,8 @@ pub use build::{BuildArgs, PlanArgs};
 pub use cache::{CacheArgs, CacheCommand, ExportArgs, ImportArgs, PruneArgs};
 pub use guest::{RunArgs, ShellArgs};
 pub use image::ImageCommand;
-pub use machine::{MachineArgs, ProxyOption};
-pub use recipe::{CompileArgs, RecipeArgs, UpdateCacheArgs};
+pub use machine::{HostCerts, MachineArgs, ProxyOption};
+pub use recipe::{ArchOption, CompileArgs, RecipeArgs, UpdateCacheArgs};
 pub use unsupported::UnsupportedArgs;
 
 /// Where options stand that every command has: below its own.

@@ -18,7 +18,7 @@ pub(super) fn shell(args: &BuildArgs, source: &str) -> String {
     let MachineArgs { runner, image, .. } = &args.machine;
     let file = args.file.as_ref().map(|file| file.display().to_string());
     let named = file.into_iter().chain(["--runner".into(), runner.name().into()]);
-    let image = image.iter().flat_map(|image| ["--image".to_owned(), image.clone()]);
+    let image = image.iter().flat_map(|image| ["--image".to_owned(), image.to_string()]);
     let words = named.chain(image).chain(["--source-dir".into(), source.into()]);
     words.fold("kiln shell".into(), |line, word| format!("{line} {}", quoted(&word)))
 }

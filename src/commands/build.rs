@@ -165,8 +165,7 @@ impl Run<'_> {
         let loaded = recipe::load_unless(&mut context.interrupts, &file, &args.recipe, *sink).await?;
         let Some(recipe) = loaded else { return Ok(Code::Success) };
         let options = options::options(&args.machine, context.env, &file)?;
-        let commit_limit = options::commit_limit(&args.machine.cache_commit_limit, "--cache-commit-limit")?;
-        let cache_wait = options::cache_wait(&args.machine.cache_wait)?;
+        let (commit_limit, cache_wait) = (args.machine.cache_commit_limit, args.machine.cache_wait);
         package::check_writable(&options.out_dir)?;
         phases.enter("wait");
         let leased = Request { recipe, options, cache_wait }.lease(context, *sink).await?;

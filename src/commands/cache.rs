@@ -16,7 +16,6 @@ use anyhow::{Context, Result};
 use crate::{
     cache::{self, Lease, LockMode, Request},
     cli::{CacheArgs, CacheCommand},
-    commands::options,
     env::Env,
     exit::{Code, Failure},
     home::Home,
@@ -63,7 +62,7 @@ fn list(home: &Home, json: bool) -> Result<Code> {
 }
 
 fn lease(home: &Home, args: &CacheArgs, lock_mode: LockMode) -> Result<Lease> {
-    lease_of(home, &args.cache_dir, lock_mode, options::cache_wait(&args.cache_wait)?)
+    lease_of(home, &args.cache_dir, lock_mode, args.cache_wait)
 }
 
 fn lease_of(home: &Home, directory: &Path, lock_mode: LockMode, limit: Duration) -> Result<Lease> {

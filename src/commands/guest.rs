@@ -141,7 +141,7 @@ impl Guest<'_> {
             .into());
         }
         let mut phases = Phases::begin("plan");
-        let request = Request { recipe, options, cache_wait: options::cache_wait(&machine.cache_wait)? };
+        let request = Request { recipe, options, cache_wait: machine.cache_wait };
         // A wait for others may be long, and nothing else tells of it.
         let leased = request.lease(context, &mut sink.live()).await?;
         let prepared = leased.prepare(context, &mut sink).await?;

@@ -5,30 +5,30 @@ use std::os::unix::fs::FileTypeExt;
 use anyhow::Result;
 
 use crate::{
-    cli::{MachineArgs, ProxyOption},
+    cli::{HostCerts, MachineArgs, ProxyOption},
     engine::SHORTEST_MASKED,
     env::Env,
     exit::Failure,
     plan::{Certificates, HostSettings, Network, Proxies, RunnerKind, Slirp},
-    secret, trust,
+    trust,
 };
 
 /// Where everything comes from. Files are read later, but for what shows that a word is wrong.
 pub(super) fn host_settings(args: &MachineArgs, env: &Env) -> Result<HostSettings> {
-    let secrets = args.secret.iter().map(|text| secret::parse(text)).collect::<Result<Vec<_>, _>>()?;
+    let secrets = args.secret.clone();
     for (at, source) in secrets.iter().enumerate() {
         if secrets[..at].iter().any(|other| other.id == source.id) {
             let what = format!("--secret: id {} is given twice", source.id);
             return Err(Failure::usage(what, "give each secret an id of its own").into());
         }
     }
-    let (certificates, unused) = match (args.host_certs.as_str(), args.network) {
-        ("off", _) | ("auto", Network::Off) => (None, Vec::new()),
-        ("auto", Network::On) => {
+    let (certificates, unused) = match (&args.host_certs, args.network) {
+        (HostCerts::Off, _) | (HostCerts::Auto, Network::Off) => (None, Vec::new()),
+        (HostCerts::Auto, Network::On) => {
             let (found, unused) = trust::find(env);
             (found.map(|(path, trust)| Certificates::Hosts(path, trust)), unused)
         }
-        (path, _) => {
+        (HostCerts::File(path), _) => {
             let path = std::path::absolute(path)?;
             // A pipe may have no writer yet.
             let is_pipe = path.metadata().is_ok_and(|metadata| metadata.file_type().is_fifo());

@@ -11,11 +11,10 @@ use crate::{
     cli::ImageCommand,
     env::Env,
     event::{Event, Sink},
-    exit::{Code, Failure},
+    exit::Code,
     home::Home,
     host,
     image::{Image, Store, locate},
-    manifest::duration,
     plan::{ImageRecipe, ImageReference},
     process::Spawner,
     report::{self, Progress},
@@ -26,8 +25,8 @@ pub(super) async fn run(command: ImageCommand, env: &Env) -> Result<Code> {
     let store = Store::open(&Home::find(env)?, env)?;
     match command {
         ImageCommand::Ls { json } => list(&store, json),
-        ImageCommand::Build { image, refresh, progress } => build(&store, &image, refresh, progress).await,
-        ImageCommand::Prune { unused_for } => prune(&store, env, unused_for.as_deref()).await,
+        ImageCommand::Build { image, refresh, progress } => build(&store, image, refresh, progress).await,
+        ImageCommand::Prune { unused_for } => prune(&store, env, unused_for).await,
     }
 }
 
@@ -60,8 +59,8 @@ fn row(image: &Image) -> serde_json::Value {
     })
 }
 
-async fn build(store: &Store, image: &str, refresh: bool, progress: Progress) -> Result<Code> {
-    let (source, packages) = locate(ImageReference::parse(image)?)?;
+async fn build(store: &Store, image: ImageReference, refresh: bool, progress: Progress) -> Result<Code> {
+    let (source, packages) = locate(image)?;
     let recipe = ImageRecipe::new(source, packages, Vec::new(), "amd64")?;
     let spawner = Spawner::start()?;
     let mut live = LiveReporter::new(progress);
@@ -85,16 +84,8 @@ async fn build(store: &Store, image: &str, refresh: bool, progress: Progress) ->
     made.map(|_| Code::Success)
 }
 
-async fn prune(store: &Store, env: &Env, unused_for: Option<&str>) -> Result<Code> {
-    let age = match unused_for {
-        None => Duration::ZERO,
-        Some(text) => duration::parse(text).ok_or_else(|| {
-            Failure::usage(
-                format!("--unused-for: {text:?} is not a duration"),
-                "write a duration such as 90s or 24h",
-            )
-        })?,
-    };
+async fn prune(store: &Store, env: &Env, unused_for: Option<Duration>) -> Result<Code> {
+    let age = unused_for.unwrap_or_default();
     let spawner = Spawner::start()?;
     let now = SystemTime::now();
     let old = |image: &Image| {

@@ -1,6 +1,7 @@
 //! What each sub-command does; the only place where all parts meet.
 
 mod again;
+mod arguments;
 mod bash;
 mod build;
 mod cache;
@@ -29,15 +30,12 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use clap::{
-    Parser,
-    error::{ContextKind, ContextValue, ErrorKind},
-};
+use clap::Parser;
 
 use crate::{
     cli::{Cli, Command, Schema},
     env::Env,
-    exit::{Code, Failure, code_of},
+    exit::{Failure, code_of},
     report,
 };
 
@@ -45,20 +43,7 @@ use crate::{
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => {
-            let code = match (error.use_stderr(), gives_a_status_of_another()) {
-                (false, _) => Code::Success as u8,
-                (true, false) => Code::Usage as u8,
-                (true, true) => guest::OWN_FAILURE,
-            };
-            match not_utf8(&error) {
-                Some(failure) => report::error(&failure.into()),
-                // clap prints help and version to stdout, errors to stderr.
-                // best effort: there is nowhere else to say it.
-                None => drop(with_tip(error).print()),
-            }
-            return ExitCode::from(code);
-        }
+        Err(error) => return arguments::refuse(error),
     };
     let code_of_error = match &cli.command {
         Command::Run(_) | Command::Shell(_) => guest::code_of_error,
@@ -69,33 +54,6 @@ pub fn main() -> ExitCode {
         report::error(&error);
         code_of_error(&error)
     }))
-}
-
-/// Whether the command line, which is wrong, asks for a status that is not kiln's own.
-fn gives_a_status_of_another() -> bool {
-    std::env::args_os().nth(1).is_some_and(|first| first == "run" || first == "shell")
-}
-
-/// The argument that is not UTF-8, where clap says that there is one.
-fn not_utf8(error: &clap::Error) -> Option<Failure> {
-    let wrong = || std::env::args_os().skip(1).enumerate().find(|(_, argument)| argument.to_str().is_none());
-    let (at, argument) = (error.kind() == ErrorKind::InvalidUtf8).then(wrong)??;
-    let what = format!("argument {} is not UTF-8: {}", at + 1, argument.display());
-    Some(Failure::usage(what, "only names of files and directories may have other bytes"))
-}
-
-/// `kiln run ls` is what many people type first.
-fn with_tip(mut error: clap::Error) -> clap::Error {
-    let runs = std::env::args_os().nth(1).is_some_and(|first| first == "run");
-    let word = match error.get(ContextKind::InvalidArg) {
-        Some(ContextValue::String(word)) if !word.starts_with('-') => word.clone(),
-        _ => return error,
-    };
-    if runs && error.kind() == ErrorKind::UnknownArgument {
-        let tip = format!("the command stands after `--`: kiln run -- {word}").into();
-        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip]));
-    }
-    error
 }
 
 /// Levels of the log that are for users: they need neither the time nor kiln's own modules.

@@ -6,9 +6,9 @@ use anyhow::{Context, Result};
 
 use super::{compile, explain};
 use crate::{
-    cli::{CompileArgs, RecipeArgs},
-    compile::{Arch, Libc, Recipe, is_valid_version, serves},
-    ecosystem::{self, Ecosystem, Scope},
+    cli::{ArchOption, CompileArgs, RecipeArgs},
+    compile::{Arch, Recipe, is_valid_version, serves},
+    ecosystem::{Ecosystem, Scope},
     engine::Interrupts,
     event::{Event, Sink},
     exit::{Code, Failure},
@@ -42,16 +42,11 @@ pub(super) fn architectures(args: &RecipeArgs) -> Result<Vec<Arch>, Failure> {
         return Ok(vec![host()?]);
     }
     let mut all = Vec::new();
-    for name in &args.arch {
-        match name.as_str() {
-            "host" => all.push(host()?),
-            "all" => all.extend(Arch::ALL),
-            name => all.push(Arch::parse(name).ok_or_else(|| {
-                Failure::usage(
-                    format!("unknown architecture: {name}"),
-                    "such as x86_64, aarch64, host or all",
-                )
-            })?),
+    for option in &args.arch {
+        match option {
+            ArchOption::Host => all.push(host()?),
+            ArchOption::All => all.extend(Arch::ALL),
+            ArchOption::One(arch) => all.push(*arch),
         }
     }
     all.sort();
@@ -88,26 +83,22 @@ pub(super) fn options(
         let what = format!("--pipeline-dir: {} is not a directory", missing.display());
         return Err(Failure::usage(what, "name a directory of pipeline definitions (NAME.yaml)"));
     }
-    let libc = match args.override_host_triplet_libc_substitution_flavor.as_str() {
-        "musl" => Libc::Musl,
-        _ => Libc::Gnu,
-    };
     Ok(compile::Options {
         pipeline_dirs,
         build_options: args.build_option.clone(),
         vars_file: args.vars_file.clone(),
         env_files: args.env_file.clone(),
-        libc,
+        libc: args.override_host_triplet_libc_substitution_flavor,
         packages: args.package_append.clone(),
         cache_also: cache_also(&args.cache_also),
         ..compile::Options::new(arch, files)
     })
 }
 
-/// Those that not every build has, each once. The command line has checked the names.
-fn cache_also(names: &[String]) -> Vec<&'static Ecosystem> {
+/// Those that not every build has, each once.
+fn cache_also(named: &[&'static Ecosystem]) -> Vec<&'static Ecosystem> {
     let mut also = Vec::new();
-    for found in names.iter().filter_map(|name| ecosystem::named(name)) {
+    for &found in named {
         if found.scope == Scope::OnRequest && !also.contains(&found) {
             also.push(found);
         }

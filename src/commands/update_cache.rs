@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use anyhow::Result;
 
-use super::{options, recipe, signals};
+use super::{recipe, signals};
 use crate::{
     cache::{self, Lease, LockMode, Request},
     cli::UpdateCacheArgs,
@@ -20,8 +20,6 @@ use crate::{
 /// Fills the cache for all files.
 pub(super) async fn run(args: &UpdateCacheArgs, env: &Env) -> Result<Code> {
     let mut reporter = Reporter::new(args.progress, OutputStreams::of_process());
-    let limit = options::cache_wait(&args.cache_wait)?;
-    let most = options::fetch_limit(&args.limit)?;
     let home = Home::find(env)?;
     let mut wanted = Vec::new();
     for file in files(args)? {
@@ -41,9 +39,9 @@ pub(super) async fn run(args: &UpdateCacheArgs, env: &Env) -> Result<Code> {
     let filled = signals::abortable(async {
         // A build that excludes others keeps what it has seen of the directory.
         let (directory, who) = (cache.clone(), cache::UPDATE.to_owned());
-        let request = Request { directory, lock_mode: LockMode::Shared, who, limit };
+        let request = Request { directory, lock_mode: LockMode::Shared, who, limit: args.cache_wait };
         let lease = Rc::new(Lease::acquire(&home, request, &mut reporter).await?);
-        sources::fill(&wanted, most, &lease, &spawner, &mut reporter).await?;
+        sources::fill(&wanted, args.limit, &lease, &spawner, &mut reporter).await?;
         lease.finish()
     })
     .await;

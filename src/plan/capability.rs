@@ -82,20 +82,17 @@ fn find(name: &str) -> Option<u8> {
     position.and_then(|at| u8::try_from(at).ok())
 }
 
-/// What `--allow-capability` grants.
+/// The number of a capability that `--allow-capability` grants.
 ///
 /// # Errors
-/// A usage failure that names what is not a capability.
-pub fn granted(names: &[String]) -> Result<BTreeSet<u8>, Failure> {
-    let number = |name: &String| {
-        find(name.trim()).ok_or_else(|| {
-            Failure::usage(
-                format!("--allow-capability: {name:?} is not a capability"),
-                "capabilities(7) lists them all; write SYS_PTRACE, or CAP_SYS_PTRACE",
-            )
-        })
-    };
-    names.iter().map(number).collect()
+/// A usage failure for a name that is not a capability's.
+pub fn granted(name: &str) -> Result<u8, Failure> {
+    find(name.trim()).ok_or_else(|| {
+        Failure::usage(
+            format!("--allow-capability: {name:?} is not a capability"),
+            "capabilities(7) lists them all; write SYS_PTRACE, or CAP_SYS_PTRACE",
+        )
+    })
 }
 
 /// The capabilities of steps, sorted.
@@ -194,8 +191,7 @@ mod tests {
             assert_eq!(number(name), Ok(expected), "{name}");
         }
         assert!(number("CAP_FLY").is_err());
-        let granted = |name: &str| granted(&[name.to_owned()]);
-        assert_eq!(granted("sys_ptrace"), Ok(BTreeSet::from([19])));
+        assert_eq!(granted("sys_ptrace"), Ok(19));
         assert_eq!(granted("CAP_SYS_PTRACE"), granted(" SYS_PTRACE"));
         assert_eq!(granted("ALL").unwrap_err().code, crate::exit::Code::Usage);
     }

@@ -84,6 +84,16 @@ impl Reference {
     }
 }
 
+impl fmt::Display for Reference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Debian { suite, packages } if packages.is_empty() => write!(f, "debian:{suite}"),
+            Self::Debian { suite, packages } => write!(f, "debian:{suite}+{}", packages.join(",")),
+            Self::Path(path) => write!(f, "{}", path.display()),
+        }
+    }
+}
+
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -64,7 +64,7 @@ pub use quantity::{Bytes, parse_bytes};
 pub use repositories::{InsecureRepositories, allowed_repositories};
 pub use resolve::{Facts, TCG_SLOWNESS, resolve};
 pub use resources::LimitSource;
-pub use resources::{parse_cpus, parse_disk, parse_memory};
+pub use resources::{check_memory, parse_cpus, parse_disk};
 pub use rules::{PlatformRules, RulesInput};
 pub use runner::{RunnerKind, RunnerTraits};
 pub use slirp::Slirp;

@@ -119,9 +119,9 @@ pub(crate) fn cpu_model(recipe: &Recipe, options: &BuildOptions) -> Result<Optio
 /// `--memory`, for this backend.
 ///
 /// # Errors
-/// A usage failure for what is no size, or less than a guest can start with.
-pub fn parse_memory(text: &str, runner: RunnerKind) -> Result<Bytes, Failure> {
-    at_least(parse_bytes(text, "--memory")?, text, "--memory", runner.traits().least_memory)
+/// A usage failure for less than a guest can start with.
+pub fn check_memory(size: Bytes, runner: RunnerKind) -> Result<Bytes, Failure> {
+    at_least(size, &format!("{}Mi", size.mib()), "--memory", runner.traits().least_memory)
 }
 
 /// `--disk`.
@@ -197,7 +197,8 @@ mod tests {
             ("8Mi", RunnerKind::Docker, false),
             ("16Mi", RunnerKind::Bubblewrap, true),
         ] {
-            assert_eq!(parse_memory(text, runner).is_ok(), enough, "{text} {runner:?}");
+            let size = parse_bytes(text, "--memory").expect("a size");
+            assert_eq!(check_memory(size, runner).is_ok(), enough, "{text} {runner:?}");
         }
         assert_eq!(parse_disk("1Mi").map_err(|failure| failure.way_out), Err("write 64Mi or more".into()));
         assert_eq!(parse_disk("64Mi"), Ok(Bytes(64 << 20)));

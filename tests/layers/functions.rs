@@ -10,7 +10,6 @@ const MOST_LINES: usize = 60;
 const TOO_LONG: &[&str] = &[
     "guest-init/tests/it/upper.rs: a_directory_that_was_renamed_comes_whole_wherever_it_went",
     "guest-init/tests/it/world.rs: a_world_is_made_in_the_order_of_its_fields",
-    "src/commands/options.rs: options",
     "src/compile/tests/faults.rs: faults_of_build_files",
     "src/engine/build.rs: step",
     "src/package/hostile.rs: archives",

@@ -13,7 +13,6 @@ use super::{lease, lease_of};
 use crate::{
     cache::{self, Chosen, Kept, Lease, LockMode, Outcome},
     cli::{ExportArgs, ImportArgs},
-    commands::options,
     event::{Amount, Event, Sink},
     exit::{Code, Failure},
     home::Home,
@@ -65,8 +64,6 @@ fn write(lease: &Lease, chosen: &Chosen, file: &Path) -> Result<Amount> {
 /// Puts the archive's entries into the cache.
 pub(super) fn import(home: &Home, args: &ImportArgs) -> Result<Code> {
     let ImportArgs { file, cache_dir, cache_wait, limit } = args;
-    let wait = options::cache_wait(cache_wait)?;
-    let limit = options::commit_limit(limit, "--limit")?;
     let shown = if file == Path::new(STANDARD) { "stdin".into() } else { file.display().to_string() };
     let failed = |why: String| {
         Failure::new(Code::Cache, format!("{shown} cannot be imported{why}"), "nothing of it is in the cache")
@@ -81,8 +78,8 @@ pub(super) fn import(home: &Home, args: &ImportArgs) -> Result<Code> {
     };
     let directory = cache::directory(cache_dir)?
         .ok_or_else(|| Failure::usage("--cache-dir \"\" names no directory to fill", "name one"))?;
-    let lease = lease_of(home, &directory, LockMode::Shared, wait)?;
-    match cache::import(&lease, archive, limit).with_context(|| failed(String::new()))? {
+    let lease = lease_of(home, &directory, LockMode::Shared, *cache_wait)?;
+    match cache::import(&lease, archive, *limit).with_context(|| failed(String::new()))? {
         Outcome::Unchanged(left_out) => match left_out.words() {
             None => report::print("the cache has all of it\n"),
             Some(words) => report::print(&format!("nothing is new but what is left out: {words}\n")),

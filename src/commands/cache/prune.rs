@@ -12,10 +12,8 @@ use crate::{
     cache::{self, Entry, Lease, LockMode, Pruned, Wanted},
     cli::PruneArgs,
     event::Amount,
-    exit::{Code, Failure},
+    exit::Code,
     home::Home,
-    manifest::duration,
-    plan::parse_bytes,
     report,
 };
 
@@ -23,10 +21,9 @@ use crate::{
 pub(super) fn run(home: &Home, args: &PruneArgs) -> Result<Code> {
     let now = SystemTime::now();
     let lock_mode = if args.dry_run { LockMode::Shared } else { LockMode::Exclusive };
-    let (most_bytes, unused_for) = (most(args)?, age(args)?);
     let lease = lease(home, &args.cache, lock_mode)?;
     let keep = args.keep.iter().map(|word| cache::named(&lease, word, "--keep")).collect::<Result<_>>()?;
-    let wanted = Wanted { most_bytes, unused_for, keep };
+    let wanted = Wanted { most_bytes: args.max_size.map(|size| size.0), unused_for: args.older_than, keep };
     let pruned = match args.dry_run {
         true => cache::would_prune(&lease, &wanted, now)?,
         false => {
@@ -42,22 +39,6 @@ pub(super) fn run(home: &Home, args: &PruneArgs) -> Result<Code> {
         text(&lease, &pruned, args.dry_run, now)
     };
     report::print(&text)
-}
-
-fn most(args: &PruneArgs) -> Result<Option<u64>, Failure> {
-    match args.max_size.as_deref() {
-        None => Ok(None),
-        Some("0") => Ok(Some(0)),
-        Some(text) => parse_bytes(text, "--max-size").map(|bytes| Some(bytes.0)),
-    }
-}
-
-fn age(args: &PruneArgs) -> Result<Option<Duration>, Failure> {
-    let Some(text) = &args.older_than else { return Ok(None) };
-    let age = duration::parse(text).ok_or_else(|| {
-        Failure::usage(format!("--older-than: {text:?} is not a duration"), "write one such as 90m or 720h")
-    })?;
-    Ok(Some(age))
 }
 
 fn by_kind(removed: &[Entry]) -> BTreeMap<&str, (u64, Amount)> {
