@@ -45,7 +45,7 @@ pub use mask::SHORTEST as SHORTEST_MASKED;
 use crate::{
     backend::{Launched, Runner},
     cache::{Reused, Writes},
-    event::{Event, Phase, Phases, Sink, Status},
+    event::{Event, Phase, Phases, Sink, Status, WarningKind},
     package::Limits,
     plan::Plan,
 };
@@ -150,9 +150,10 @@ impl Engine<'_> {
     }
 
     /// What the build wrote into the host's cache is looked through next: nothing may write there any more.
-    async fn await_end(&self, session: &mut AgentSession) {
+    async fn await_end(&mut self, session: &mut AgentSession) {
         if self.plan.writes_through() && timeout(DEATH_LIMIT, session.gone()).await.is_err() {
-            tracing::warn!("a process of the build does not end: it may still write into the cache");
+            let text = "a process of the build does not end: it may still write into the cache".into();
+            self.sink.emit(Event::Warning { kind: WarningKind::ProcessStays, text });
         }
     }
 

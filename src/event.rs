@@ -57,6 +57,13 @@ pub enum Event {
         /// The line.
         text: String,
     },
+    /// Something went wrong that the build survives.
+    Warning {
+        /// What it is about.
+        kind: WarningKind,
+        /// One sentence or two for a person.
+        text: String,
+    },
     /// The guest is ready.
     Boot {
         /// What it took, phase by phase, in order, as the guest's own clock says.
@@ -139,6 +146,22 @@ pub enum Event {
         /// The faults of the build file, where it has some; where a step failed, its place there.
         faults: Vec<Fault>,
     },
+}
+
+/// What a warning is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WarningKind {
+    /// A process of the guest has not ended, and may still write into the cache.
+    ProcessStays,
+    /// Docker keeps a volume of this build.
+    VolumeStays,
+    /// Files of an interrupted image build cannot be removed.
+    ImageStays,
+    /// The log of an old build cannot be removed.
+    LogStays,
+    /// The guest's console has no log file.
+    NoConsoleLog,
 }
 
 /// A step's place among the steps of the build (from 0) and its label.

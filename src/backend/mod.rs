@@ -30,7 +30,7 @@ use crate::{
     agent::{Reader, Writer},
     cache::Lease,
     env::Env,
-    event::Sink,
+    event::{Event, Sink},
     home::Home,
     host::Host,
     image::{Image, Store},
@@ -129,7 +129,7 @@ pub struct Launch<'l, 'a> {
     /// The lease of the cache: a process that uses the directory holds it as well.
     pub lease: Option<&'l Lease>,
     /// Opens the file in which a console is kept, if it is.
-    pub console_log: &'l dyn Fn() -> Option<LogFile>,
+    pub console_log: &'l dyn Fn(&mut dyn Sink) -> Option<LogFile>,
 }
 
 /// The backend of one run.
@@ -143,7 +143,7 @@ pub trait Runner {
     }
 
     /// What the user should know of how it went, once all is cleaned: nothing, as a rule.
-    fn remarks(&self) -> Vec<String> {
+    fn remarks(&self) -> Vec<Event> {
         Vec::new()
     }
 

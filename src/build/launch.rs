@@ -68,7 +68,9 @@ impl Prepared {
             }
         }
         let Context { env, home, run_dir, .. } = context;
-        let console_log = || -> Option<LogFile> { console_log.and_then(report::console_log) };
+        let console_log = |sink: &mut dyn Sink| -> Option<LogFile> {
+            console_log.and_then(|path| report::console_log(path, sink))
+        };
         let (lease_ref, console_log) = (lease.as_deref(), &console_log);
         let launch =
             Launch { env, home, spawner, run_dir, plan, store, image: &image, lease: lease_ref, console_log };

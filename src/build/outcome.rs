@@ -104,8 +104,8 @@ async fn stop(
         Shortages::Told => Vec::new(),
         Shortages::Untold => runner.shortages(),
     };
-    let remarks = runner.remarks().into_iter().chain(lacked);
-    remarks.for_each(|text| sink.emit(Event::Note { text }));
+    let lacked = lacked.into_iter().map(|text| Event::Note { text });
+    runner.remarks().into_iter().chain(lacked).for_each(|event| sink.emit(event));
     drop(runner);
     let scrubbed = lease::end_writes(lease, sink);
     cleaned.and(scrubbed)

@@ -173,7 +173,8 @@ impl Run<'_> {
         let prepared = leased.prepare(context, *sink).await?;
         sink.announce(prepared.plan());
         let logs = context.home.dir("logs");
-        sink.open(logs.and_then(|dir| Logs::open(&dir, &prepared.plan().package.name)));
+        let logs = logs.and_then(|dir| Logs::open(&dir, &prepared.plan().package.name, *sink));
+        sink.open(logs);
         let console_log = sink.logs().map(Logs::console);
         let launched = prepared.launch(context, console_log.as_deref(), *sink, phases).await?;
         let task = BuildTask {

@@ -66,6 +66,7 @@ impl Sink for Waiting {
             Event::Note { .. } if self.image_is_made => {}
             Event::Note { text } => return tracing::info!("{text}"),
             Event::Image { .. } => self.image_is_made = false,
+            Event::Warning { .. } => {}
             Event::Boot { .. } => return self.make_room(),
             _ => return,
         }

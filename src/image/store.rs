@@ -32,7 +32,7 @@ use super::{
 };
 use crate::{
     env::Env,
-    event::{Event, ImageState, Sink},
+    event::{Event, ImageState, Sink, WarningKind},
     exit::Failure,
     home::Home,
     plan::{ImageRecipe, ImageSource as Source},
@@ -118,7 +118,7 @@ impl Store {
         sink: &mut dyn Sink,
     ) -> Result<Image> {
         let key = self.key(recipe)?;
-        self.sweep_attempts();
+        self.sweep_attempts(sink);
         if let Some(image) = self.read(&key)? {
             tell(sink, recipe, ImageState::Present);
             return Ok(image);
@@ -143,7 +143,7 @@ impl Store {
             return self.ensure(recipe, spawner, sink).await;
         };
         let key = self.key(recipe)?;
-        self.sweep_attempts();
+        self.sweep_attempts(sink);
         let _lock = self.lock(&key, recipe, sink).await?;
         if let Some(image) = self.read(&key)? {
             let staging = self.question_staging(&key);
@@ -182,10 +182,10 @@ impl Store {
 
     /// Removes the images that `unwanted` names, and what interrupted makers left. One that is being made is passed
     /// over. What it removed is returned.
-    pub fn prune(&self, unwanted: impl Fn(&Image) -> bool) -> Result<Vec<Image>> {
+    pub fn prune(&self, unwanted: impl Fn(&Image) -> bool, sink: &mut dyn Sink) -> Result<Vec<Image>> {
         let mut removed = Vec::new();
         let images: Vec<Image> = self.list()?.into_iter().filter(|image| unwanted(image)).collect();
-        self.sweep_attempts();
+        self.sweep_attempts(sink);
         for image in images {
             let Some(_lock) = self.try_lock(&image.key)? else { continue };
             self.remove(&image.key)?;
@@ -280,7 +280,7 @@ impl Store {
 
     /// Removes what interrupted makers left, of any key that nobody makes now. What cannot be removed keeps no build from
     /// running.
-    fn sweep_attempts(&self) {
+    fn sweep_attempts(&self, sink: &mut dyn Sink) {
         let attempts = || -> Result<()> {
             for key in self.names()?.iter().filter_map(|name| attempt_key(name)) {
                 if self.try_lock(&key)?.is_some() {
@@ -290,7 +290,8 @@ impl Store {
             staging::sweep(&self.scratch)
         };
         if let Err(error) = attempts() {
-            tracing::warn!("{error:#}");
+            let text = format!("what an interrupted build of an image has left stays: {error:#}");
+            sink.emit(Event::Warning { kind: WarningKind::ImageStays, text });
         }
     }
 

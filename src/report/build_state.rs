@@ -83,6 +83,7 @@ impl Run {
             }
             Event::Image { image, state } => self.image(image, *state, now),
             Event::Note { text } => text.lines().map(|text| Message::Line(text.into())).collect(),
+            Event::Warning { kind: _, text } => line(format!("warning: {text}")),
             Event::Boot { phases } => {
                 self.activity = Some(("starting the first step".into(), now));
                 // A sandbox has no clock of its own to be set, and says that it took no time.

@@ -52,6 +52,7 @@ mod tests {
     use crate::{
         event::{
             Amount, CacheDirectory, CacheReport, Data, ImageState, Outcome, Phase, Status, StepName, Stream,
+            WarningKind,
         },
         exit::Fault,
     };
@@ -65,15 +66,16 @@ mod tests {
             Event::Accelerator { .. } => 1,
             Event::Image { .. } => 2,
             Event::Note { .. } => 3,
-            Event::Boot { .. } => 4,
-            Event::StepStarted { .. } => 5,
-            Event::Output { .. } => 6,
-            Event::StepFinished { .. } => 7,
-            Event::ShellOpened { .. } => 8,
-            Event::ShellClosed { .. } => 9,
-            Event::Cache(_) => 10,
-            Event::Artifact { .. } => 11,
-            Event::Finished { .. } => 12,
+            Event::Warning { .. } => 4,
+            Event::Boot { .. } => 5,
+            Event::StepStarted { .. } => 6,
+            Event::Output { .. } => 7,
+            Event::StepFinished { .. } => 8,
+            Event::ShellOpened { .. } => 9,
+            Event::ShellClosed { .. } => 10,
+            Event::Cache(_) => 11,
+            Event::Artifact { .. } => 12,
+            Event::Finished { .. } => 13,
         }
     }
 
@@ -87,6 +89,7 @@ mod tests {
         let fault =
             Fault { file: "a".into(), line: 1, column: 2, message: "bad".into(), hint: Some("mend".into()) };
         let phases = || vec![Phase { name: "boot".into(), duration: SECOND }];
+        let warning = |kind| Event::Warning { kind, text: "a line".into() };
         let image = |state| Event::Image { image: "debian:bookworm".into(), state };
         vec![
             Event::Plan {
@@ -103,6 +106,11 @@ mod tests {
             image(ImageState::Made),
             image(ImageState::Waiting),
             Event::Note { text: "a line".into() },
+            warning(WarningKind::ProcessStays),
+            warning(WarningKind::VolumeStays),
+            warning(WarningKind::ImageStays),
+            warning(WarningKind::LogStays),
+            warning(WarningKind::NoConsoleLog),
             Event::Boot { phases: phases() },
             Event::StepStarted { step: step() },
             output(Data::Text("text".into())),
@@ -154,6 +162,6 @@ mod tests {
             assert!(!validator.is_valid(&other), "{other}");
         }
         let kinds: std::collections::BTreeSet<usize> = samples.iter().map(kind).collect();
-        assert!(kinds.into_iter().eq(0..=12));
+        assert!(kinds.into_iter().eq(0..=13));
     }
 }

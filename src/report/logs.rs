@@ -17,7 +17,7 @@ use nix::fcntl::{Flock, FlockArg};
 
 use super::{format, json};
 use crate::{
-    event::{Data, Event, StepName},
+    event::{Data, Event, Sink, StepName, WarningKind},
     logfile::LogFile,
 };
 
@@ -48,11 +48,11 @@ pub struct Logs {
 
 impl Logs {
     /// Makes `<dir>/<time>-<package>-<pid>`, and removes what is older than the last 20 builds.
-    pub fn open(dir: &Path, package: &str) -> Result<Self> {
-        Self::open_at(dir, package, SystemTime::now())
+    pub fn open(dir: &Path, package: &str, sink: &mut dyn Sink) -> Result<Self> {
+        Self::open_at(dir, package, SystemTime::now(), sink)
     }
 
-    fn open_at(dir: &Path, package: &str, now: SystemTime) -> Result<Self> {
+    fn open_at(dir: &Path, package: &str, now: SystemTime, sink: &mut dyn Sink) -> Result<Self> {
         std::fs::create_dir_all(dir).with_context(|| format!("make {}", dir.display()))?;
         let directory = make_directory(dir, package, now)
             .with_context(|| format!("make a directory in {}", dir.display()))?;
@@ -71,7 +71,7 @@ impl Logs {
         };
         let (output, events) =
             (open("output.log", OUTPUT, gap)?, open("events.jsonl", EVENTS, event_of_gap)?);
-        remove_old(dir, &directory, KEEP_BYTES)
+        remove_old(dir, &directory, KEEP_BYTES, sink)
             .with_context(|| format!("remove old logs from {}", dir.display()))?;
         Ok(Self { directory, output, events, _lock: lock, mid_line: false })
     }
@@ -119,11 +119,13 @@ impl Logs {
     }
 }
 
-/// The log file of a console; none where it cannot be opened, which is no reason not to build.
-pub fn console_log(path: &Path) -> Option<LogFile> {
-    LogFile::open(path, CONSOLE, gap)
-        .inspect_err(|error| tracing::warn!(%error, log = %path.display(), "there is no such log"))
-        .ok()
+/// The log file of a console; a warning and `None` if it cannot be opened, which is no reason not to build.
+pub fn console_log(path: &Path, sink: &mut dyn Sink) -> Option<LogFile> {
+    let mut warn = |error: &std::io::Error| {
+        let text = format!("the guest's console is not logged: open {}: {error}", path.display());
+        sink.emit(Event::Warning { kind: WarningKind::NoConsoleLog, text });
+    };
+    LogFile::open(path, CONSOLE, gap).inspect_err(&mut warn).ok()
 }
 
 /// The line in the place of so many bytes.
@@ -161,7 +163,7 @@ fn make_directory(dir: &Path, package: &str, now: SystemTime) -> std::io::Result
 
 /// Removes all but the last [`KEEP`] builds, `own` among them, and of these what is more than `most` bytes; those that still
 /// run stay.
-fn remove_old(dir: &Path, own: &Path, most: u64) -> std::io::Result<()> {
+fn remove_old(dir: &Path, own: &Path, most: u64, sink: &mut dyn Sink) -> std::io::Result<()> {
     let mut builds = Vec::new();
     for entry in std::fs::read_dir(dir)? {
         let entry = entry?;
@@ -177,7 +179,7 @@ fn remove_old(dir: &Path, own: &Path, most: u64) -> std::io::Result<()> {
     for (newer, build) in builds.iter().rev().enumerate() {
         bytes += size(build);
         if newer + 1 >= KEEP || bytes > most {
-            remove(build);
+            remove(build, sink);
         }
     }
     Ok(())
@@ -190,7 +192,7 @@ fn size(build: &Path) -> u64 {
 }
 
 /// Removes the logs of a build, unless that still runs.
-fn remove(build: &Path) {
+fn remove(build: &Path, sink: &mut dyn Sink) {
     match File::open(build.join("output.log")).map(lock) {
         // It still runs.
         Ok(Err(_)) => {}
@@ -198,7 +200,10 @@ fn remove(build: &Path) {
         Ok(Ok(_)) | Err(_) => match std::fs::remove_dir_all(build) {
             // Another kiln was faster.
             Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(error) => tracing::warn!(%error, ?build, "an old log stays"),
+            Err(error) => {
+                let text = format!("the old log {} cannot be removed: {error}", build.display());
+                sink.emit(Event::Warning { kind: WarningKind::LogStays, text });
+            }
             Ok(()) => {}
         },
     }
@@ -243,6 +248,11 @@ mod tests {
     use super::*;
     use crate::event::{Status, Stream};
 
+    /// A sink of a test in which nothing goes wrong.
+    fn unexpected(event: Event) {
+        panic!("{event:?}");
+    }
+
     fn at(seconds: u64) -> SystemTime {
         UNIX_EPOCH + Duration::from_secs(seconds)
     }
@@ -262,7 +272,7 @@ mod tests {
     #[test]
     fn output_is_kept_as_it_came_with_a_line_for_each_step() {
         let home = tempfile::tempdir().expect("a scratch directory");
-        let mut logs = Logs::open(&home.path().join("logs"), "a/../b").expect("writable");
+        let mut logs = Logs::open(&home.path().join("logs"), "a/../b", &mut unexpected).expect("writable");
         let step = StepName { index: 1, name: "make".into() };
         logs.record(&Event::StepStarted { step: step.clone() }, Duration::from_millis(7));
         for data in [Data::Text("caf\u{e9}\n".into()), Data::Bytes(b"\xff\x1b[2J".to_vec())] {
@@ -296,12 +306,13 @@ mod tests {
     #[test]
     fn the_last_builds_stay_and_those_that_run_and_what_is_no_build() {
         let home = tempfile::tempdir().expect("a scratch directory");
-        let running = Logs::open_at(home.path(), "running", at(0)).expect("writable");
+        let running = Logs::open_at(home.path(), "running", at(0), &mut unexpected).expect("writable");
         std::fs::create_dir(home.path().join("mine-1")).expect("writable");
         for second in 1..=30 {
-            Logs::open_at(home.path(), "p", at(second)).expect("writable");
+            Logs::open_at(home.path(), "p", at(second), &mut unexpected).expect("writable");
         }
-        let again = Logs::open_at(home.path(), "p", at(30)).expect("a second build in the same second");
+        let again = Logs::open_at(home.path(), "p", at(30), &mut unexpected)
+            .expect("a second build in the same second");
 
         let mut left: Vec<String> = std::fs::read_dir(home.path())
             .expect("readable")
@@ -316,7 +327,7 @@ mod tests {
     #[test]
     fn of_a_long_log_the_beginning_and_the_end_are_kept() {
         let home = tempfile::tempdir().expect("a scratch directory");
-        let mut logs = Logs::open(home.path(), "p").expect("writable");
+        let mut logs = Logs::open(home.path(), "p", &mut unexpected).expect("writable");
         let directory = logs.directory().to_owned();
         let step = StepName { index: 0, name: "noisy".into() };
         let piece = "a line of some length that says nothing\n".repeat(1600);
@@ -350,11 +361,11 @@ mod tests {
     fn all_logs_together_are_bounded_and_the_oldest_go_first() {
         let home = tempfile::tempdir().expect("a scratch directory");
         for second in 0..6 {
-            let logs = Logs::open_at(home.path(), "p", at(second)).expect("writable");
+            let logs = Logs::open_at(home.path(), "p", at(second), &mut unexpected).expect("writable");
             std::fs::write(logs.console(), [b'x'; 1000]).expect("writable");
         }
-        let own = Logs::open_at(home.path(), "p", at(6)).expect("writable");
-        remove_old(home.path(), own.directory(), 3500).expect("removed");
+        let own = Logs::open_at(home.path(), "p", at(6), &mut unexpected).expect("writable");
+        remove_old(home.path(), own.directory(), 3500, &mut unexpected).expect("removed");
         let left = std::fs::read_dir(home.path()).expect("listed").count();
         assert_eq!(left, 4);
         assert!(home.path().join(format!("19700101T000005Z-p-{}", std::process::id())).is_dir());

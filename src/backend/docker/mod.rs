@@ -47,7 +47,7 @@ use self::{
 };
 use super::{BoxFuture, Launched, Runner};
 use crate::{
-    event::Sink,
+    event::{Event, Sink, WarningKind},
     image::Image,
     plan::{BindSource, Overlay, Plan, Writes},
     process::{Command, ExitStatus, Spawner, Stdio, Tail},
@@ -70,6 +70,8 @@ pub struct Docker<'a> {
     run_dir: PathBuf,
     opened: BindFds,
     volumes: Vec<String>,
+    /// Those that could not be removed.
+    used_volumes: Vec<String>,
     run: Option<Attached>,
     /// The command's stdout once more: it must not break when the conversation ends.
     rest: Option<Receiver>,
@@ -116,6 +118,7 @@ impl<'a> Docker<'a> {
             run_dir,
             opened: BindFds::default(),
             volumes: Vec::new(),
+            used_volumes: Vec::new(),
             run: None,
             rest: None,
         })
@@ -181,7 +184,7 @@ impl<'a> Docker<'a> {
         ended?;
         for volume in std::mem::take(&mut self.volumes) {
             if self.cli.api.remove(Kind::Volume, &volume).await? == Removal::Used {
-                tracing::warn!(volume, "a container still has it: the next start removes it");
+                self.used_volumes.push(volume);
             }
         }
         swept
@@ -218,11 +221,17 @@ impl Runner for Docker<'_> {
         Box::pin(async move { self.start(plan) })
     }
 
-    fn remarks(&self) -> Vec<String> {
-        let copied = self.opened.copied.iter();
-        copied
-            .map(|why| format!("the container has copied the whole cache, since its owners could not be translated: {why}"))
-            .collect()
+    fn remarks(&self) -> Vec<Event> {
+        let copied = self.opened.copied.iter().map(|why| Event::Note {
+            text: format!(
+                "the container has copied the whole cache, since its owners could not be translated: {why}"
+            ),
+        });
+        let used = self.used_volumes.iter().map(|volume| Event::Warning {
+            kind: WarningKind::VolumeStays,
+            text: format!("a container still uses the volume {volume}: the next start of kiln removes it"),
+        });
+        copied.chain(used).collect()
     }
 
     fn clean(&mut self) -> BoxFuture<'_, Result<()>> {

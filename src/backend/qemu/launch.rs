@@ -90,7 +90,7 @@ impl Backend for Found {
     fn runner<'l, 'a: 'l>(
         &'l self,
         launch: Launch<'l, 'a>,
-        _: &'l mut dyn Sink,
+        sink: &'l mut dyn Sink,
     ) -> BoxFuture<'l, Result<Box<dyn Runner + 'a>>> {
         Box::pin(async move {
             let Launch { env, home, spawner, plan, image, .. } = launch;
@@ -107,7 +107,7 @@ impl Backend for Found {
                 scratch_dir: scratch_dir.to_owned(),
                 cache,
                 lease: launch.lease.map(Lease::share).transpose()?,
-                console_log: (launch.console_log)(),
+                console_log: (launch.console_log)(sink),
             });
             Ok(runner)
         })
