@@ -49,7 +49,7 @@ use crate::{
     package::Limits,
     plan::Plan,
 };
-use agent_session::{AgentSession, SessionEvent};
+use agent_session::{AgentSession, Reply, SessionEvent, Wait};
 use build::Build;
 use interactive::InteractiveStep;
 use output::Output;
@@ -64,6 +64,8 @@ const CANCEL_GRACE: Duration = Duration::from_secs(5);
 const STEP_GRACE: Duration = Duration::from_secs(10);
 /// Random bytes given to the guest: the size of the kernel's seed, twice.
 const ENTROPY_BYTES: usize = 64;
+/// Phases of its start that are taken from the agent.
+const MOST_PHASES: usize = 64;
 /// Pieces of the archive that may lie between the agent and its reader.
 const ARCHIVE_PIECES: usize = 64;
 
@@ -184,41 +186,26 @@ impl Engine<'_> {
     }
 
     async fn prepare(&mut self, session: &mut AgentSession) -> Result<()> {
-        let deadline = Some(Instant::now() + self.plan.boot_timeout);
+        let wait = Wait { when: "before it was ready", deadline: Instant::now() + self.plan.boot_timeout };
+        // A container's kernel is the host's, and has run for longer than this boot.
+        let has_kernel = self.plan.runner().traits().own_kernel;
         let (mut phases, mut greeted) = (Vec::new(), false);
         // The agent reads it once it is there: no round trip is spent on waiting for Hello.
         session.send(&ToGuest::Prepare(launch_world(self.plan)?.into()))?;
-        loop {
-            match session.next(deadline).await? {
-                SessionEvent::Message(FromGuest::Hello { uptime_us, .. }) if !greeted => {
-                    greeted = true;
-                    tracing::debug!(uptime_us, "the agent says hello");
-                    // A container's kernel is the host's, and has run for longer than that.
-                    if self.plan.runner().traits().own_kernel {
-                        phases.push(Phase {
-                            name: "kernel".into(),
-                            duration: Duration::from_micros(uptime_us),
-                        });
-                    }
-                }
-                SessionEvent::Message(FromGuest::Ready { phases: made }) => {
-                    phases.extend(made.into_iter().take(64).map(|(name, us)| Phase {
-                        name: session.quoted(&name),
-                        duration: Duration::from_micros(us),
-                    }));
-                    self.sink.emit(Event::Boot { phases });
-                    return Ok(());
-                }
-                SessionEvent::Message(other) => {
-                    return Err(failure::unexpected(&other, "while it made its world", session));
-                }
-                SessionEvent::Ended(ended) => {
-                    return Err(failure::died(&ended, "before it was ready", session));
-                }
-                SessionEvent::Interrupted(signal) => return Err(signal.failure().into()),
-                SessionEvent::Deadline => return Err(failure::boot_timeout(self.plan, session)),
+        let made = session.expect(wait, |message| match message {
+            FromGuest::Hello { uptime_us, .. } if !greeted => {
+                greeted = true;
+                tracing::debug!(uptime_us, "hello");
+                phases.extend(has_kernel.then(|| phase("kernel".into(), uptime_us)));
+                Reply::Other
             }
-        }
+            FromGuest::Ready { phases } => Reply::Answer(phases),
+            other => Reply::Unexpected(other),
+        });
+        let Some(made) = made.await? else { return Err(failure::boot_timeout(self.plan, session)) };
+        phases.extend(made.into_iter().take(MOST_PHASES).map(|(name, us)| phase(session.quoted(&name), us)));
+        self.sink.emit(Event::Boot { phases });
+        Ok(())
     }
 
     async fn shut_down(&mut self, session: &mut AgentSession) -> Result<()> {
@@ -236,6 +223,10 @@ impl Engine<'_> {
         session.kill();
         Ok(())
     }
+}
+
+fn phase(name: String, us: u64) -> Phase {
+    Phase { name, duration: Duration::from_micros(us) }
 }
 
 /// As events say it.

@@ -93,7 +93,7 @@ async fn prune(store: &Store, env: &Env, unused_for: Option<Duration>) -> Result
             .and_then(|metadata| metadata.accessed().or_else(|_| metadata.modified()));
         used.ok().and_then(|used| now.duration_since(used).ok()).is_some_and(|unused| unused >= age)
     };
-    let removed = store.prune(old, &mut LiveReporter::of(Progress::Plain))?;
+    let removed = store.prune(old, &mut LiveReporter::new(Progress::Plain))?;
     let in_docker = prune_docker(env, &spawner, &removed).await?;
     spawner.finish()?;
     let mut text = String::new();

@@ -7,7 +7,7 @@ use kiln_protocol::{FromGuest, frame::MAX_DATA};
 use tokio::time::Instant;
 
 use super::{
-    agent_session::{AgentSession, SessionEvent},
+    agent_session::{AgentSession, Reply, Wait},
     failure,
 };
 
@@ -40,23 +40,22 @@ impl Archive {
         let patience = started + self.left;
         let deadline = self.deadline.map_or(patience, |(at, _)| at.min(patience));
         let when = format!("while {} left the guest", self.what);
-        loop {
-            match session.next(Some(deadline)).await? {
-                SessionEvent::Message(FromGuest::Data(bytes)) => {
-                    self.came(bytes.len(), started.elapsed());
-                    return Ok(Some(bytes));
-                }
-                SessionEvent::Message(FromGuest::Exported { .. }) => return Ok(None),
-                // What a step left running may still write; nobody waits for it any more.
-                SessionEvent::Message(FromGuest::Output { .. }) => {}
-                SessionEvent::Message(other) => return Err(failure::unexpected(&other, &when, session)),
-                SessionEvent::Ended(ended) => return Err(failure::died(&ended, &when, session)),
-                SessionEvent::Interrupted(signal) => return Err(signal.failure().into()),
-                SessionEvent::Deadline if deadline < patience => {
-                    return Err(failure::too_late(self.what, self.deadline.map(|(_, limit)| limit)));
-                }
-                SessionEvent::Deadline => return Err(failure::slow(self.what, PATIENCE)),
+        let piece = session.expect(Wait { when: &when, deadline }, |message| match message {
+            FromGuest::Data(bytes) => Reply::Answer(Some(bytes)),
+            FromGuest::Exported { .. } => Reply::Answer(None),
+            // A process that a step left running may still write; its output is no longer shown.
+            FromGuest::Output { .. } => Reply::Other,
+            other => Reply::Unexpected(other),
+        });
+        match piece.await? {
+            Some(piece) => {
+                self.came(piece.as_ref().map_or(0, Vec::len), started.elapsed());
+                Ok(piece)
             }
+            None if deadline < patience => {
+                Err(failure::too_late(self.what, self.deadline.map(|(_, limit)| limit)))
+            }
+            None => Err(failure::slow(self.what, PATIENCE)),
         }
     }
 

@@ -11,7 +11,7 @@ use kiln_protocol::{
 use tokio::time::Instant;
 
 use super::{
-    agent_session::{AgentSession, SessionEvent},
+    agent_session::{AgentSession, Reply, Wait},
     build::Build,
     failure,
 };
@@ -50,24 +50,19 @@ impl Build<'_, '_> {
             return Ok(());
         }
         session.send(&ToGuest::Reads)?;
-        let deadline = Some(Instant::now() + PATIENCE);
-        loop {
-            match session.next(deadline).await? {
-                SessionEvent::Message(FromGuest::Reads(reads)) => {
-                    self.reused = believed(reads);
-                    return Ok(());
-                }
-                // What a step left running may still write.
-                SessionEvent::Message(FromGuest::Output { .. }) => {}
-                SessionEvent::Message(other) => return Err(failure::unexpected(&other, WHEN, session)),
-                SessionEvent::Ended(ended) => return Err(failure::died(&ended, WHEN, session)),
-                SessionEvent::Interrupted(signal) => return Err(signal.failure().into()),
-                SessionEvent::Deadline => {
-                    let what = format!("the agent did not say within {PATIENCE:?} what the build has read");
-                    return Err(Failure::new(Code::Timeout, what, "look at the guest's console").into());
-                }
-            }
-        }
+        let wait = Wait { when: WHEN, deadline: Instant::now() + PATIENCE };
+        let reads = session.expect(wait, |message| match message {
+            FromGuest::Reads(reads) => Reply::Answer(reads),
+            // A process that a step left running may still write.
+            FromGuest::Output { .. } => Reply::Other,
+            other => Reply::Unexpected(other),
+        });
+        let reads = reads.await?.ok_or_else(|| {
+            let what = format!("the agent did not say within {PATIENCE:?} what the build has read");
+            Failure::new(Code::Timeout, what, "look at the guest's console")
+        })?;
+        self.reused = believed(reads);
+        Ok(())
     }
 }
 
