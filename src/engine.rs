@@ -25,6 +25,7 @@ mod relay;
 mod shell_message;
 mod step_cause;
 mod step_cause_words;
+mod step_run;
 mod tail;
 
 use std::{
@@ -51,8 +52,8 @@ use crate::{
 };
 use agent_session::{AgentSession, Reply, SessionEvent, Wait};
 use build::Build;
-use interactive::InteractiveStep;
 use output::Output;
+use step_run::StepRun;
 
 /// How long a guest may take to end after it was told to; then it is killed. Its disks are thrown away: only shares are flushed.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
@@ -173,12 +174,14 @@ impl Engine<'_> {
         self.prepare(session).await?;
         self.give(session).await?;
         let limit = step.timeout_ms.map(Duration::from_millis);
-        let deadline = limit.map(|limit| (Instant::now() + limit + STEP_GRACE, limit));
+        let deadline = limit.map(|limit| Instant::now() + limit + STEP_GRACE);
         let mut output = Output::new(self.plan, step.index, self.injected.mask(self.plan));
-        let mut attendance = InteractiveStep { session, console, sink: self.sink, output: &mut output };
-        let ended = attendance.run(step, deadline).await;
+        let when = "while a command ran";
+        let mut run = StepRun { session, sink: self.sink, output: &mut output, console: Some(console), when };
+        let ended = run.run(step, deadline).await;
         output.finish(self.sink);
-        ended.map(|(status, _)| status)
+        let (stop, _) = ended?;
+        step_run::status_of_command(stop, limit, session)
     }
 
     async fn give(&mut self, session: &mut AgentSession) -> Result<()> {

@@ -3,17 +3,18 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use kiln_protocol::{Exhausted, ExitStatus, FromGuest, LinkScope, ToGuest};
+use kiln_protocol::{Exhausted, ExitStatus, LinkScope, ToGuest};
 use tokio::{sync::mpsc, time::Instant};
 
 use super::{
-    ARCHIVE_PIECES, CANCEL_GRACE, Engine, OnFailure, Outputs, STEP_GRACE,
-    agent_session::{AgentSession, SessionEvent},
+    ARCHIVE_PIECES, Engine, OnFailure, Outputs, STEP_GRACE,
+    agent_session::AgentSession,
     archive::Archive,
     discarded::Steps,
-    failed_step, failure, named,
+    failed_step, named,
     output::{self, Output},
     step_cause::StepEnd,
+    step_run::{StepRun, StepStop},
 };
 use crate::{
     backend::Runner,
@@ -22,9 +23,6 @@ use crate::{
     package::{self, Artifact, Normalization},
     plan::{Plan, PlannedStep},
 };
-
-/// Said at the first signal, since the end in order can take [`CANCEL_GRACE`].
-const INTERRUPTED: &str = "interrupted: the step is being ended; a second signal ends the build at once";
 
 /// A build that runs.
 pub(super) struct Build<'e, 'c> {
@@ -91,57 +89,31 @@ impl Build<'_, '_> {
     ) -> Result<StepEnd> {
         let name = StepName { index: planned.step.index, name: planned.name.clone() };
         self.engine.sink.emit(Event::StepStarted { step: name.clone() });
-        // The guest's own clock stands still while an emulated processor waits for the host's.
-        let started = Instant::now();
         let own = planned.step.timeout_ms.map(Duration::from_millis);
         let patience = own.map(|limit| Instant::now() + limit + STEP_GRACE);
         let deadline = [patience, whole.map(|(at, _)| at)].into_iter().flatten().min();
         let memory = session.memory();
-        session.send(&ToGuest::Run(planned.step.clone()))?;
-        let mut output =
-            Output::new(self.engine.plan, planned.step.index, self.engine.injected.mask(self.engine.plan));
-        let (status, exhausted) = loop {
-            let wake = tokio::select! {
-                wake = session.next(deadline) => wake?,
-                () = output.moment() => {
-                    output.pause(self.engine.sink, None)?;
-                    continue;
-                }
-            };
-            match wake {
-                SessionEvent::Message(FromGuest::Output { step, stream, bytes }) => {
-                    output.push(self.engine.sink, step, stream, &bytes)?
-                }
-                SessionEvent::Message(FromGuest::Ended { step, status, exhausted })
-                    if step == planned.step.index =>
-                {
-                    break (status, exhausted);
-                }
-                SessionEvent::Message(FromGuest::Refused { why, .. }) => {
-                    return Err(failed_step::refused(planned, &session.quoted(&why)));
-                }
-                SessionEvent::Message(other) => {
-                    return Err(failure::unexpected(&other, "while a step ran", session));
-                }
-                SessionEvent::Ended(ended) => {
-                    return Err(failure::died(&ended, &format!("during step {:?}", planned.name), session));
-                }
-                SessionEvent::Interrupted(signal) => {
-                    self.engine.sink.emit(Event::Note { text: INTERRUPTED.into() });
-                    self.cancel(session, &mut output).await;
-                    self.finish_step(&name, ExitStatus::Cancelled, started.elapsed());
-                    return Err(signal.failure().into());
-                }
-                SessionEvent::Deadline => {
-                    self.cancel(session, &mut output).await;
-                    self.finish_step(&name, ExitStatus::TimedOut, started.elapsed());
-                    let whole = whole.filter(|(at, _)| Instant::now() >= *at).map(|(_, limit)| limit);
-                    return Err(failed_step::timed_out(planned, whole));
-                }
+        let mask = self.engine.injected.mask(self.engine.plan);
+        let mut output = Output::new(self.engine.plan, planned.step.index, mask);
+        let when = format!("during step {:?}", planned.name);
+        let mut run =
+            StepRun { session, sink: self.engine.sink, output: &mut output, console: None, when: &when };
+        let (stop, duration) = run.run(planned.step.clone(), deadline).await?;
+        output.finish(self.engine.sink);
+        let (status, exhausted) = match stop {
+            StepStop::Ended { status, exhausted } => (status, exhausted),
+            StepStop::Refused { why } => return Err(failed_step::refused(planned, &session.quoted(&why))),
+            StepStop::Interrupted(signal) => {
+                self.finish_step(&name, ExitStatus::Cancelled, duration);
+                return Err(signal.failure().into());
+            }
+            StepStop::Deadline => {
+                self.finish_step(&name, ExitStatus::TimedOut, duration);
+                let whole = whole.filter(|(at, _)| Instant::now() >= *at).map(|(_, limit)| limit);
+                return Err(failed_step::timed_out(planned, whole));
             }
         };
-        output.finish(self.engine.sink);
-        self.finish_step(&name, status, started.elapsed());
+        self.finish_step(&name, status, duration);
         let seen = session.memory().zip(memory).map(|(now, before)| now.since(before));
         let exhausted = Exhausted { memory: seen.or(exhausted.memory), ..exhausted };
         Ok(StepEnd { status, exhausted, last_lines: output.last_lines() })
@@ -149,22 +121,6 @@ impl Build<'_, '_> {
 
     fn finish_step(&mut self, step: &StepName, status: ExitStatus, duration: Duration) {
         self.engine.sink.emit(Event::StepFinished { step: step.clone(), status: named(status), duration });
-    }
-
-    /// Tells the agent to end the step, and shows what it still wrote. An agent that does something else does not change why the
-    /// build ends: the machine is killed next.
-    async fn cancel(&mut self, session: &mut AgentSession, output: &mut Output) {
-        let deadline = Some(Instant::now() + CANCEL_GRACE);
-        if session.send(&ToGuest::Cancel).is_ok() {
-            while let Ok(SessionEvent::Message(FromGuest::Output { step, stream, bytes })) =
-                session.next(deadline).await
-            {
-                if output.push(self.engine.sink, step, stream, &bytes).is_err() {
-                    break;
-                }
-            }
-        }
-        output.finish(self.engine.sink);
     }
 
     async fn export(&mut self, session: &mut AgentSession) -> Result<()> {

@@ -12,9 +12,9 @@ use super::{
     build::Build,
     discarded::Steps,
     failed_step::{self, WayOn},
-    interactive::InteractiveStep,
     output::Output,
     step_cause::{StepEnd, Surroundings},
+    step_run::{self, StepRun},
 };
 use crate::{
     event::{Event, StepName},
@@ -69,12 +69,15 @@ impl Build<'_, '_> {
         sink.emit(Event::ShellOpened { step: name.clone() });
         let step = shell_in_place_of(planned, console.stdin());
         let mut output = Output::new(plan, name.index, mask);
-        let mut attendance = InteractiveStep { session, console: *console, sink: *sink, output: &mut output };
+        let when = "while a shell ran";
+        let mut run =
+            StepRun { session, sink: *sink, output: &mut output, console: Some(&mut **console), when };
         phases.enter("shell");
-        let ended = attendance.run(step, None).await;
+        let ended = run.run(step, None).await;
         phases.enter("steps");
         output.finish(*sink);
-        let (status, duration) = ended?;
+        let (stop, duration) = ended?;
+        let status = step_run::status_of_command(stop, None, session)?;
         sink.emit(Event::ShellClosed { step: name, status: super::named(status), duration });
         Ok(status.success())
     }
