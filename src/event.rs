@@ -16,7 +16,10 @@ use serde::{Serialize, Serializer};
 pub use phases::Phases;
 pub use utf8::Utf8Splitter;
 
-use crate::exit::Fault;
+use crate::{
+    exit::Fault,
+    plan::{Accelerator, CacheMode, RunnerKind},
+};
 
 /// One thing that happened.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -28,8 +31,8 @@ pub enum Event {
         package: String,
         /// The architecture.
         arch: String,
-        /// `qemu`, `docker`, `bubblewrap`.
-        runner: String,
+        /// The backend.
+        runner: RunnerKind,
         /// How many steps will run.
         steps: usize,
         /// The root of the guest, in a word.
@@ -40,8 +43,8 @@ pub enum Event {
     },
     /// Which accelerator was taken.
     Accelerator {
-        /// `kvm` or `tcg`.
-        accelerator: String,
+        /// What runs the guest's instructions.
+        accelerator: Accelerator,
         /// Why it is not the faster one; `None` where it is.
         why: Option<String>,
     },
@@ -245,8 +248,9 @@ pub struct Phase {
 /// What the cache held, gave and kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CacheReport {
-    /// `discard`, `commit`, `rw`, `ro`, or `none` where there is no cache.
-    pub mode: String,
+    /// What became of writes by the plan; `none` in JSON if there is no cache.
+    #[serde(serialize_with = "mode_or_none")]
+    pub mode: Option<CacheMode>,
     /// Whether what the build wrote is in the host's directory now.
     pub persisted: bool,
     /// Why, or why not.
@@ -331,6 +335,13 @@ fn lossy_option<S: Serializer>(path: &Option<PathBuf>, serializer: S) -> Result<
     match path {
         Some(path) => lossy(path, serializer),
         None => serializer.serialize_none(),
+    }
+}
+
+fn mode_or_none<S: Serializer>(mode: &Option<CacheMode>, serializer: S) -> Result<S::Ok, S::Error> {
+    match mode {
+        Some(mode) => mode.serialize(serializer),
+        None => serializer.serialize_str("none"),
     }
 }
 

@@ -60,7 +60,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("control", &[]),
     ("engine", &["agent", "cache", "control", "event", "exit", "package", "plan", "backend"]),
     ("env", &["exit"]),
-    ("event", &["exit"]),
+    // An event names what the plan has decided by the plan's own enums: two of each would be kept alike by hand.
+    ("event", &["exit", "plan"]),
     ("exit", &[]),
     ("files", &[]),
     ("guest", &[]),
@@ -74,7 +75,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("pipelines", &["compile", "manifest"]),
     ("plan", &["compile", "ecosystem", "exit", "host", "manifest"]),
     ("process", &["exit", "logfile"]),
-    ("report", &["control", "event", "exit", "logfile"]),
+    ("report", &["control", "event", "exit", "logfile", "plan"]),
     ("rundir", &["env", "exit", "home", "process"]),
     ("secret", &["env", "exit", "input", "plan"]),
     ("sources", &["cache", "compile", "event", "exit", "process"]),

@@ -65,7 +65,7 @@ pub fn report(
 ) -> CacheReport {
     let Some(plan) = plan else {
         return CacheReport {
-            mode: "none".into(),
+            mode: None,
             persisted: false,
             why: "there is no cache directory".into(),
             waiting: 0,
@@ -79,7 +79,7 @@ pub fn report(
     };
     let (persisted, why) = verdict(plan, writes, succeeded);
     CacheReport {
-        mode: plan.mode.name().into(),
+        mode: Some(plan.mode),
         persisted,
         why,
         waiting: waiting(writes),

@@ -122,7 +122,7 @@ impl Shown {
         self.emit(Event::Plan {
             package: plan.package.to_string(),
             arch: plan.arch.clone(),
-            runner: plan.runner().name().into(),
+            runner: plan.runner(),
             steps: plan.steps.len(),
             image: plan.image.to_string(),
             cache_dir: plan.cache.as_ref().map(|cache| cache.directory.clone()),

@@ -3,7 +3,10 @@
 use std::{collections::VecDeque, time::Duration};
 
 use super::{format, lines::Lines, summary::Summary};
-use crate::event::{CacheReport, Event, ImageState, Phase, Status, StepName};
+use crate::{
+    event::{CacheReport, Event, ImageState, Phase, Status, StepName},
+    plan::{Accelerator, RunnerKind},
+};
 
 /// How many lines of a failed step's output are shown again.
 const LAST_LINES: usize = 20;
@@ -26,8 +29,8 @@ pub(super) enum Message {
 /// The state of a build, as told by its events.
 #[derive(Debug, Default)]
 pub(super) struct Run {
-    runner: String,
-    accelerator: Option<String>,
+    runner: Option<RunnerKind>,
+    accelerator: Option<Accelerator>,
     steps: usize,
     /// What is being done, and since when.
     pub activity: Option<(String, Duration)>,
@@ -69,15 +72,15 @@ impl Run {
         self.begun |= matches!(event, Event::Plan { .. } | Event::Image { .. } | Event::Finished { .. });
         match event {
             Event::Plan { package, arch, runner, steps, image, cache_dir } => {
-                (self.past.package, self.runner, self.steps) = (package.clone(), runner.clone(), *steps);
+                (self.past.package, self.runner, self.steps) = (package.clone(), Some(*runner), *steps);
                 self.activity = Some(("preparing".into(), now));
                 let cache =
                     cache_dir.as_ref().map(|dir| format!(", cache {}", dir.display())).unwrap_or_default();
                 let steps = if *steps == 1 { "1 step".into() } else { format!("{steps} steps") };
-                line(format!("{package} for {arch}: {steps} in {runner}, root {image}{cache}"))
+                line(format!("{package} for {arch}: {steps} in {}, root {image}{cache}", runner.name()))
             }
             Event::Accelerator { accelerator, why } => {
-                self.accelerator = Some(accelerator.clone());
+                self.accelerator = Some(*accelerator);
                 let why = why.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
                 line(format!("accelerator: {accelerator}{why}"))
             }
@@ -148,8 +151,8 @@ impl Run {
     /// The line that says which build this is, if it is one, and known.
     pub(super) fn heading(&self) -> Option<String> {
         let Self { runner, accelerator, past: History { package, .. }, .. } = self;
-        let accelerator = accelerator.as_ref().map(|name| format!(" ({name})")).unwrap_or_default();
-        (!package.is_empty()).then(|| format!("{package}, {runner}{accelerator}"))
+        let accelerator = accelerator.map(|name| format!(" ({name})")).unwrap_or_default();
+        runner.map(|runner| format!("{package}, {}{accelerator}", runner.name()))
     }
 
     fn label(&self, step: &StepName) -> String {

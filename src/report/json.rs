@@ -55,6 +55,7 @@ mod tests {
             WarningKind,
         },
         exit::Fault,
+        plan::{Accelerator, CacheMode, RunnerKind},
     };
 
     const SECOND: Duration = Duration::from_secs(1);
@@ -95,12 +96,12 @@ mod tests {
             Event::Plan {
                 package: "a-1-r0".into(),
                 arch: "x86_64".into(),
-                runner: "qemu".into(),
+                runner: RunnerKind::Qemu,
                 steps: 2,
                 image: "debian:bookworm".into(),
                 cache_dir: Some("/cache".into()),
             },
-            Event::Accelerator { accelerator: "tcg".into(), why: Some("no KVM".into()) },
+            Event::Accelerator { accelerator: Accelerator::Tcg, why: Some("no KVM".into()) },
             image(ImageState::Present),
             image(ImageState::Making),
             image(ImageState::Made),
@@ -122,7 +123,7 @@ mod tests {
             Event::ShellOpened { step: step() },
             Event::ShellClosed { step: step(), status: Status::Code(0), duration: SECOND },
             Event::Cache(CacheReport {
-                mode: "commit".into(),
+                mode: Some(CacheMode::Commit),
                 persisted: true,
                 why: "kept".into(),
                 waiting: 0,

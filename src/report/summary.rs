@@ -6,7 +6,10 @@ use super::{
     build_state::{History, phrase},
     format,
 };
-use crate::event::{CacheDirectory, CacheReport, Event, Outcome, Phase};
+use crate::{
+    event::{CacheDirectory, CacheReport, Event, Outcome, Phase},
+    plan::CacheMode,
+};
 
 /// How the event calls files that lie in no directory of the cache and are no sources.
 const TOP: &str = ".";
@@ -135,9 +138,7 @@ fn slowest(times: &[(String, Duration)]) -> String {
 /// `cache (commit): held 412 MiB, used 40.0 MiB, new 38.0 MiB (pip 30.0 MiB, gomodcache 8.0 MiB), kept`.
 fn cache(report: &CacheReport) -> String {
     let CacheReport { mode, why, reused_why, directories, left_out, .. } = report;
-    if mode == "none" {
-        return format!("cache: none ({why})");
-    }
+    let Some(mode) = mode else { return format!("cache: none ({why})") };
     let before: Option<u64> = directories.iter().map(|one| one.before.map(|amount| amount.bytes)).sum();
     let mut parts: Vec<String> =
         before.map(|bytes| format!("held {}", format::size(bytes))).into_iter().collect();
@@ -148,7 +149,7 @@ fn cache(report: &CacheReport) -> String {
     }
     parts.extend(writes(report));
     parts.extend(left_out.as_ref().map(|left_out| format!("but not {left_out}")));
-    format!("cache ({mode}): {}", parts.join(", "))
+    format!("cache ({}): {}", mode.name(), parts.join(", "))
 }
 
 /// What the build wrote, and what became of it.
@@ -158,7 +159,7 @@ fn writes(report: &CacheReport) -> Vec<String> {
         Some(_) => true,
         // In an empty row of amounts there is none.
         None if *persisted => directories.is_empty() || directories.iter().any(|one| one.new.is_some()),
-        None => mode == "none",
+        None => mode.is_none(),
     };
     let new = new(directories);
     let fate = match (persisted, waiting) {
@@ -176,7 +177,7 @@ fn writes(report: &CacheReport) -> Vec<String> {
             vec![format!("thrown away {bound}{new}: {why}")]
         }
         (Some(new), None) => kept(format!("new {new}")),
-        (None, Some(_)) if mode == "discard" => vec!["nothing new".into()],
+        (None, Some(_)) if *mode == Some(CacheMode::Discard) => vec!["nothing new".into()],
         (None, _) => kept("nothing new".into()),
     }
 }

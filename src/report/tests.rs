@@ -14,6 +14,7 @@ use super::*;
 use crate::event::{
     Amount, CacheDirectory, CacheReport, Data, ImageState, Outcome, Phase, Status, StepName, Stream,
 };
+use crate::plan::{Accelerator, CacheMode, RunnerKind};
 
 /// A writer whose bytes can be looked at.
 #[derive(Clone, Default)]
@@ -91,7 +92,7 @@ fn plan() -> Event {
     Event::Plan {
         package: "hello-1.0-r0".into(),
         arch: "x86_64".into(),
-        runner: "qemu".into(),
+        runner: RunnerKind::Qemu,
         steps: 2,
         image: "debian:bookworm".into(),
         cache_dir: Some("/cache".into()),
@@ -113,7 +114,7 @@ fn phase(name: &str, millis: u64) -> Phase {
 fn begun() -> Vec<Event> {
     vec![
         plan(),
-        Event::Accelerator { accelerator: "tcg".into(), why: Some("/dev/kvm is missing".into()) },
+        Event::Accelerator { accelerator: Accelerator::Tcg, why: Some("/dev/kvm is missing".into()) },
         Event::Image { image: "debian:bookworm".into(), state: ImageState::Making },
         Event::Image { image: "debian:bookworm".into(), state: ImageState::Made },
         Event::Boot { phases: vec![phase("kernel", 900), phase("mounts", 20)] },
@@ -145,7 +146,7 @@ fn succeeded() -> Vec<Event> {
     events.extend([
         ended(1, "make", Status::Code(0), 65_000),
         Event::Cache(CacheReport {
-            mode: "commit".into(),
+            mode: Some(CacheMode::Commit),
             persisted: true,
             why: "the build succeeded".into(),
             waiting: 0,
@@ -183,7 +184,7 @@ fn failed() -> Vec<Event> {
         output(1, "make", "make: *** [all] Error 2"),
         ended(1, "make", Status::Code(2), 350),
         Event::Cache(CacheReport {
-            mode: "commit".into(),
+            mode: Some(CacheMode::Commit),
             persisted: false,
             why: "the build failed".into(),
             waiting: 0,
@@ -272,7 +273,7 @@ fn what_was_thrown_away_is_said_with_the_way_to_keep_it_and_nothing_is_not() {
         let mut events = succeeded();
         for event in &mut events {
             if let Event::Cache(report) = event {
-                report.mode = "discard".into();
+                report.mode = Some(CacheMode::Discard);
                 report.persisted = false;
                 report.why = "by 9p writes are discarded".into();
                 report.directories.iter_mut().for_each(|directory| directory.new = new);
@@ -351,7 +352,7 @@ fn a_build_without_a_cache_keeps_nothing_in_one_word() {
     let mut events = succeeded();
     for event in &mut events {
         if let Event::Cache(report) = event {
-            (report.mode, report.persisted) = ("none".into(), false);
+            (report.mode, report.persisted) = (None, false);
             report.why = "there is no cache directory".into();
             report.directories.clear();
         }

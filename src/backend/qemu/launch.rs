@@ -55,7 +55,7 @@ pub async fn find(
     let qemu = Program::find_once(env, home, spawner, &host.arch).await?;
     let kernel = Kernel::find(home, env)?;
     let verdict = accelerator::choose(options.accelerator, home, spawner, &qemu, &kernel.vmlinux).await?;
-    sink.emit(Event::Accelerator { accelerator: verdict.accelerator.to_string(), why: verdict.why.clone() });
+    sink.emit(Event::Accelerator { accelerator: verdict.accelerator, why: verdict.why.clone() });
     Ok(Found { qemu, kernel, accelerator: verdict, virtiofsd: None })
 }
 
