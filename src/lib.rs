@@ -10,7 +10,8 @@
 //! * A `Manifest` is the YAML exactly as written; a `Recipe` is compiled, all variables substituted, for one architecture;
 //!   a `Plan` is the recipe on this host. None of the three holds a pid, socket, descriptor or key.
 //! * A runner launches the agent (`guest-init`) in a microVM and gives a byte channel to it; `engine` speaks over it.
-//! * `process` is the only place that starts processes, `report` the only one that prints.
+//! * `process` is the only place that starts processes, `report` the only one that prints. `console` passes on the bytes of an
+//!   interactive step, which are no report.
 
 pub mod agent;
 pub mod backend;
