@@ -17,10 +17,10 @@ mod failed_step;
 mod failure;
 mod injected;
 mod interactive;
-mod mask;
 mod on_failure;
 mod output;
 mod reads;
+mod redact;
 mod relay;
 mod shell_message;
 mod step_cause;
@@ -41,7 +41,7 @@ pub use agent_session::{Interrupt, Interrupts};
 pub use commit::Commit;
 pub use injected::Injected;
 pub use interactive::{Console, ConsoleInput, ReaderGone};
-pub use mask::SHORTEST as SHORTEST_MASKED;
+pub use redact::SHORTEST as SHORTEST_REDACTED;
 
 use crate::{
     backend::{Launched, Runner},
@@ -142,7 +142,7 @@ impl Engine<'_> {
         console: &mut dyn Console,
     ) -> Result<ExitStatus> {
         let launched = runner.launch(self.plan).await?;
-        let mut session = self.conversation(launched);
+        let mut session = self.session(launched);
         let result = self.command(&mut session, step, console).await;
         match &result {
             Ok(_) => self.shut_down(&mut session).await?,
@@ -160,9 +160,9 @@ impl Engine<'_> {
         }
     }
 
-    fn conversation(&self, launched: Launched) -> AgentSession {
+    fn session(&self, launched: Launched) -> AgentSession {
         let ports = self.plan.host_settings.relayed(self.plan.runner());
-        AgentSession::new(launched, self.interrupts.clone(), ports, self.injected.mask(self.plan))
+        AgentSession::new(launched, self.interrupts.clone(), ports, self.injected.redactor(self.plan))
     }
 
     async fn command(
@@ -175,7 +175,7 @@ impl Engine<'_> {
         self.give(session).await?;
         let limit = step.timeout_ms.map(Duration::from_millis);
         let deadline = limit.map(|limit| Instant::now() + limit + STEP_GRACE);
-        let mut output = Output::new(self.plan, step.index, self.injected.mask(self.plan));
+        let mut output = Output::new(self.plan, step.index, self.injected.redactor(self.plan));
         let when = "while a command ran";
         let mut run = StepRun { session, sink: self.sink, output: &mut output, console: Some(console), when };
         let ended = run.run(step, deadline).await;

@@ -315,6 +315,8 @@ const OLD_FILES: &[&str] = &[
     "words",
     "clean",
     "work",
+    "mask",
+    "forms",
 ];
 /// The same of types.
 const OLD_TYPES: &[&str] = &[
@@ -336,6 +338,7 @@ const OLD_TYPES: &[&str] = &[
     "Strength",
     "World",
     "Parted",
+    "Mask",
 ];
 
 #[test]

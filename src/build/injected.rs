@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 
 use super::source;
 use crate::{
-    engine::{Injected, Interrupts, SHORTEST_MASKED},
+    engine::{Injected, Interrupts, SHORTEST_REDACTED},
     env::Env,
     event::{Event, Sink},
     exit::Failure,
@@ -46,7 +46,7 @@ pub(super) async fn load(
 fn unmasked(injected: &Injected, proxies: &Proxies) -> BTreeSet<String> {
     let secrets = injected.secrets.iter().map(|Secret { id, value }| (format!("secret {id}"), value.clone()));
     let passwords = proxies.secrets().map(|(name, secret)| (format!("the password of {name}"), secret));
-    let short = secrets.chain(passwords).filter(|(_, value)| value.trim_ascii().len() < SHORTEST_MASKED);
+    let short = secrets.chain(passwords).filter(|(_, value)| value.trim_ascii().len() < SHORTEST_REDACTED);
     short.map(|(what, _)| format!("{what}: too short to be masked in output")).collect()
 }
 

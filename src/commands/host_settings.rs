@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::{
     cli::{HostCerts, MachineArgs, ProxyOption},
-    engine::SHORTEST_MASKED,
+    engine::SHORTEST_REDACTED,
     env::Env,
     exit::Failure,
     plan::{Certificates, HostSettings, Network, Proxies, RunnerKind, Slirp},
@@ -109,7 +109,7 @@ pub(super) fn without_passwords(host_settings: &HostSettings, value: &str) -> St
     let HostSettings { proxies, .. } = host_settings;
     proxies.hidden(value).unwrap_or_else(|| {
         let secrets = proxies.secrets().filter_map(|(_, secret)| String::from_utf8(secret).ok());
-        let long = secrets.filter(|secret| secret.len() >= SHORTEST_MASKED);
+        let long = secrets.filter(|secret| secret.len() >= SHORTEST_REDACTED);
         long.fold(value.to_owned(), |text, secret| text.replace(&secret, "***"))
     })
 }

@@ -9,7 +9,7 @@ use tokio::{
     time::{Instant, sleep_until, timeout},
 };
 
-use super::{failure, mask::Mask, relay::Relays};
+use super::{failure, redact::Redactor, relay::Relays};
 use crate::{
     agent::Session,
     backend::{Ended, Launched, Machine},
@@ -100,7 +100,7 @@ pub(super) struct AgentSession {
     interrupts: Interrupts,
     relays: Relays,
     state: State,
-    mask: Mask,
+    redactor: Redactor,
     /// Connections that were refused since the agent had last read all that was said.
     refused: usize,
 }
@@ -114,10 +114,15 @@ enum State {
 
 impl AgentSession {
     /// With an agent that relays these ports, and whose words are masked.
-    pub(super) fn new(launched: Launched, interrupts: Interrupts, ports: Vec<u16>, mask: Mask) -> Self {
+    pub(super) fn new(
+        launched: Launched,
+        interrupts: Interrupts,
+        ports: Vec<u16>,
+        redactor: Redactor,
+    ) -> Self {
         let Launched { reader, writer, machine } = launched;
         let (session, relays) = (Session::new(reader, writer), Relays::new(ports));
-        Self { session, machine, interrupts, relays, state: State::Running, mask, refused: 0 }
+        Self { session, machine, interrupts, relays, state: State::Running, redactor, refused: 0 }
     }
 
     /// Says one thing to the agent, which is sent while one waits.
@@ -257,7 +262,7 @@ impl AgentSession {
 
     /// What a guest said, in an error: without secrets and without what would move a cursor.
     pub(super) fn quoted(&self, text: &str) -> String {
-        failure::printable(&self.mask.whole(text))
+        failure::printable(&self.redactor.whole(text))
     }
 }
 

@@ -38,7 +38,7 @@ impl Build<'_, '_> {
         self.engine.phases.enter("boot");
         let plan = self.engine.plan;
         let launched = runner.launch(plan).await?;
-        let mut session = self.engine.conversation(launched);
+        let mut session = self.engine.session(launched);
         let result = self.work(&mut session).await;
         self.engine.phases.enter("shutdown");
         match &result {
@@ -93,8 +93,8 @@ impl Build<'_, '_> {
         let patience = own.map(|limit| Instant::now() + limit + STEP_GRACE);
         let deadline = [patience, whole.map(|(at, _)| at)].into_iter().flatten().min();
         let memory = session.memory();
-        let mask = self.engine.injected.mask(self.engine.plan);
-        let mut output = Output::new(self.engine.plan, planned.step.index, mask);
+        let redactor = self.engine.injected.redactor(self.engine.plan);
+        let mut output = Output::new(self.engine.plan, planned.step.index, redactor);
         let when = format!("during step {:?}", planned.name);
         let mut run =
             StepRun { session, sink: self.engine.sink, output: &mut output, console: None, when: &when };

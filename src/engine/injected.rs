@@ -6,7 +6,7 @@ use anyhow::Result;
 use data_encoding::BASE64;
 use kiln_protocol::{Secret, Secrets, ToGuest, Trust};
 
-use super::{agent_session::AgentSession, mask::Mask};
+use super::{agent_session::AgentSession, redact::Redactor};
 use crate::plan::Plan;
 
 /// The contents of the plan's host_settings.
@@ -17,13 +17,13 @@ pub struct Injected {
     /// `--secret`.
     pub secrets: Vec<Secret>,
     /// Made once: of a large secret it is large.
-    mask: OnceLock<Mask>,
+    redactor: OnceLock<Redactor>,
 }
 
 impl Injected {
     /// Of these.
     pub fn new(trust: Option<Trust>, secrets: Vec<Secret>) -> Self {
-        Self { trust, secrets, mask: OnceLock::new() }
+        Self { trust, secrets, redactor: OnceLock::new() }
     }
 
     /// Gives all of it. Nothing is answered; what cannot be done ends the conversation.
@@ -44,7 +44,7 @@ impl Injected {
     }
 
     /// What no output of a step may show.
-    pub(super) fn mask(&self, plan: &Plan) -> Mask {
+    pub(super) fn redactor(&self, plan: &Plan) -> Redactor {
         let make = || {
             let proxies = &plan.host_settings.proxies;
             let passwords = proxies.secrets().map(|(_, secret)| secret);
@@ -52,8 +52,8 @@ impl Injected {
             let logins = proxies.logins().map(|login| BASE64.encode(&login).trim_end_matches('=').into());
             let others: Vec<Vec<u8>> = passwords.chain(logins).collect();
             let secrets = self.secrets.iter().map(|secret| secret.value.as_slice());
-            Mask::new(secrets.chain(others.iter().map(Vec::as_slice)))
+            Redactor::new(secrets.chain(others.iter().map(Vec::as_slice)))
         };
-        self.mask.get_or_init(make).clone()
+        self.redactor.get_or_init(make).clone()
     }
 }

@@ -62,13 +62,13 @@ impl Build<'_, '_> {
 
     /// Opens a shell, if somebody is there to sit at it; says whether it ended with 0.
     async fn mended(&mut self, session: &mut AgentSession, planned: &PlannedStep) -> Result<bool> {
-        let mask = self.engine.injected.mask(self.engine.plan);
+        let redactor = self.engine.injected.redactor(self.engine.plan);
         let Some(console) = &mut self.on_failure.console else { return Ok(false) };
         let Engine { plan, sink, phases, .. } = &mut self.engine;
         let name = StepName { index: planned.step.index, name: planned.name.clone() };
         sink.emit(Event::ShellOpened { step: name.clone() });
         let step = shell_in_place_of(planned, console.stdin());
-        let mut output = Output::new(plan, name.index, mask);
+        let mut output = Output::new(plan, name.index, redactor);
         let when = "while a shell ran";
         let mut run =
             StepRun { session, sink: *sink, output: &mut output, console: Some(&mut **console), when };

@@ -12,7 +12,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{failure, mask::Mask, tail::Tail};
+use super::{failure, redact::Redactor, tail::Tail};
 use crate::{
     event::{self, Event, Sink, StepName, Utf8Splitter},
     plan::Plan,
@@ -21,7 +21,7 @@ use crate::{
 /// Turns a step's pieces of bytes into events whose text is never cut inside a character.
 pub(super) struct Output {
     names: Vec<String>,
-    mask: Mask,
+    redactor: Redactor,
     open: HashMap<(u32, Stream), Utf8Splitter>,
     /// Of the last step.
     tail: Tail,
@@ -29,10 +29,10 @@ pub(super) struct Output {
 
 impl Output {
     /// Of the steps up to this one.
-    pub(super) fn new(plan: &Plan, last: u32, mask: Mask) -> Self {
+    pub(super) fn new(plan: &Plan, last: u32, redactor: Redactor) -> Self {
         let begun = plan.steps.iter().filter(|planned| planned.step.index <= last);
         let names = begun.map(|planned| planned.name.clone()).collect();
-        Self { names, mask, open: HashMap::new(), tail: Tail::default() }
+        Self { names, redactor, open: HashMap::new(), tail: Tail::default() }
     }
 
     /// Emits what arrived for `step`, which the agent named: it may be an earlier one, that left a process running.
@@ -43,13 +43,13 @@ impl Output {
         stream: Stream,
         bytes: &[u8],
     ) -> Result<()> {
-        let shown = self.mask.push(step, stream, bytes);
+        let shown = self.redactor.push(step, stream, bytes);
         self.emit(sink, step, stream, &shown)
     }
 
     /// What can be shown now of what arrived for a step whose output is no event.
-    pub(super) fn masked(&mut self, step: u32, stream: Stream, bytes: &[u8]) -> Vec<u8> {
-        self.mask.push(step, stream, bytes)
+    pub(super) fn redacted(&mut self, step: u32, stream: Stream, bytes: &[u8]) -> Vec<u8> {
+        self.redactor.push(step, stream, bytes)
     }
 
     /// Emits what is shown of a step.
@@ -65,22 +65,22 @@ impl Output {
     }
 
     /// Resolves when something was held back for so long that it is better shown; never, where nothing is. May be dropped.
-    pub(super) async fn moment(&self) {
-        match self.mask.due() {
+    pub(super) async fn flush_due(&self) {
+        match self.redactor.due() {
             Some(due) => sleep_until(due).await,
             None => std::future::pending().await,
         }
     }
 
     /// After that moment: emits it, but for that of a step whose output is no event, which it gives.
-    pub(super) fn pause(&mut self, sink: &mut dyn Sink, but: Option<u32>) -> Result<Vec<(Stream, Vec<u8>)>> {
-        let held = self.mask.pause(Instant::now());
+    pub(super) fn flush(&mut self, sink: &mut dyn Sink, but: Option<u32>) -> Result<Vec<(Stream, Vec<u8>)>> {
+        let held = self.redactor.flush(Instant::now());
         self.emit_but(sink, held, but)
     }
 
     /// The same at the end of that step.
     pub(super) fn rest(&mut self, sink: &mut dyn Sink, step: u32) -> Result<Vec<(Stream, Vec<u8>)>> {
-        let held = self.mask.finish();
+        let held = self.redactor.finish();
         self.emit_but(sink, held, Some(step))
     }
 
@@ -108,7 +108,7 @@ impl Output {
 
     /// Emits what was held back.
     pub(super) fn finish(&mut self, sink: &mut dyn Sink) {
-        for ((step, stream), shown) in self.mask.finish() {
+        for ((step, stream), shown) in self.redactor.finish() {
             // Of a step that does not exist nothing was taken.
             if let Err(error) = self.emit(sink, step, stream, &shown) {
                 tracing::debug!(%error, "the rest of a stream");

@@ -68,7 +68,7 @@ impl StepRun<'_> {
         if let Some(console) = &mut self.console {
             console.begin()?;
         }
-        let stop = self.converse(index, deadline).await;
+        let stop = self.until_stop(index, deadline).await;
         let shown = self.leave_console(index);
         let stop = stop?;
         shown?;
@@ -87,7 +87,7 @@ impl StepRun<'_> {
         shown
     }
 
-    async fn converse(&mut self, index: u32, deadline: Option<Instant>) -> Result<StepStop> {
+    async fn until_stop(&mut self, index: u32, deadline: Option<Instant>) -> Result<StepStop> {
         let mut window = INPUT_WINDOW;
         loop {
             match self.next(window, deadline).await? {
@@ -142,7 +142,7 @@ impl StepRun<'_> {
         Ok(tokio::select! {
             event = session.next(deadline) => Happened::Guest(event?),
             input = input => Happened::ConsoleInput(input?),
-            () = output.moment() => Happened::FlushDue,
+            () = output.flush_due() => Happened::FlushDue,
         })
     }
 
@@ -151,13 +151,13 @@ impl StepRun<'_> {
         if step != index || self.console.is_none() {
             return self.output.push(self.sink, step, stream, bytes);
         }
-        let shown = self.output.masked(step, stream, bytes);
+        let shown = self.output.redacted(step, stream, bytes);
         self.show(vec![(stream, shown)])
     }
 
     fn flush(&mut self, index: u32) -> Result<()> {
         let shown_by_console = self.console.is_some().then_some(index);
-        let pieces = self.output.pause(self.sink, shown_by_console)?;
+        let pieces = self.output.flush(self.sink, shown_by_console)?;
         self.show(pieces)
     }
 

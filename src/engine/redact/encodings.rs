@@ -11,14 +11,14 @@ const MOST_QUOTED: usize = 64 << 10;
 
 /// A text to be looked for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Form {
+pub(super) struct Encoding {
     pub(super) bytes: Vec<u8>,
     pub(super) part: Part,
     /// So many digits of base64 after it hold bits of the secret, or are their padding.
     pub(super) digits_after: u8,
 }
 
-/// What of a secret a form is.
+/// What of a secret an encoding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Part {
     /// All of it: a large part of that says much.
@@ -27,26 +27,26 @@ pub(super) enum Part {
     Line,
 }
 
-/// All forms of these secrets that can be looked for: without line breaks, and none that is too short.
-pub(super) fn all<'s>(secrets: impl Iterator<Item = &'s [u8]>) -> BTreeSet<Form> {
-    let forms = secrets.flat_map(of).map(|form| Form { bytes: normal(&form.bytes), ..form });
-    forms.filter(|form| form.bytes.len() >= SHORTEST).collect()
+/// All encodings of these secrets that can be looked for: without line breaks, and none that is too short.
+pub(super) fn all<'s>(secrets: impl Iterator<Item = &'s [u8]>) -> BTreeSet<Encoding> {
+    let all = secrets.flat_map(of).map(|one| Encoding { bytes: normal(&one.bytes), ..one });
+    all.filter(|one| one.bytes.len() >= SHORTEST).collect()
 }
 
 /// Whole, line by line, in base64, in hexadecimal digits, in a form, in JSON, in a shell's quotes.
-fn of(secret: &[u8]) -> Vec<Form> {
+fn of(secret: &[u8]) -> Vec<Encoding> {
     let secret = secret.trim_ascii_end();
-    let form = |bytes, part| Form { bytes, part, digits_after: 0 };
-    let mut forms = vec![form(secret.to_vec(), Part::Whole)];
+    let encoding = |bytes, part| Encoding { bytes, part, digits_after: 0 };
+    let mut encodings = vec![encoding(secret.to_vec(), Part::Whole)];
     let lines = secret.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii);
-    forms.extend(lines.map(|line| form(line.to_vec(), Part::Line)));
+    encodings.extend(lines.map(|line| encoding(line.to_vec(), Part::Line)));
     for before in 0..3 {
         let encoded = inside(secret, before);
-        forms.push(Form {
+        encodings.push(Encoding {
             bytes: encoded.bytes.iter().map(|&digit| url_safe(digit)).collect(),
             ..encoded.clone()
         });
-        forms.push(encoded);
+        encodings.push(encoded);
     }
     if secret.len() <= MOST_QUOTED && secret.len() >= SHORTEST {
         let mut quoted = in_json(secret);
@@ -54,13 +54,13 @@ fn of(secret: &[u8]) -> Vec<Form> {
         quoted.push(replaced(secret, b'\'', br"'\''"));
         // In the fields of a web form a space is a plus, all else as in a URL.
         quoted.push(replaced(secret, b' ', b"+"));
-        forms.extend(quoted.into_iter().map(|bytes| form(bytes, Part::Whole)));
+        encodings.extend(quoted.into_iter().map(|bytes| encoding(bytes, Part::Whole)));
     }
-    forms
+    encodings
 }
 
 /// The digits of base64 that depend on the secret alone, when `before` bytes of something else stand before it.
-fn inside(secret: &[u8], before: usize) -> Form {
+fn inside(secret: &[u8], before: usize) -> Encoding {
     let mut bytes = vec![0; before];
     bytes.extend(secret);
     let text = BASE64.encode(&bytes);
@@ -70,7 +70,7 @@ fn inside(secret: &[u8], before: usize) -> Form {
     let digits = text.as_bytes().get(first..last).unwrap_or_default().to_vec();
     // The rest of their group of four.
     let digits_after = [0, 3, 2][bytes.len() % 3];
-    Form { bytes: digits, part: Part::Whole, digits_after }
+    Encoding { bytes: digits, part: Part::Whole, digits_after }
 }
 
 fn url_safe(digit: u8) -> u8 {
@@ -106,9 +106,7 @@ mod tests {
     #[test]
     fn nothing_short_is_looked_for() {
         assert!(
-            all([b"abc".as_slice(), b"", b"\n\n"].into_iter())
-                .iter()
-                .all(|form| form.bytes.len() >= SHORTEST)
+            all([b"abc".as_slice(), b"", b"\n\n"].into_iter()).iter().all(|one| one.bytes.len() >= SHORTEST)
         );
     }
 }

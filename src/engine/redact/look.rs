@@ -1,10 +1,9 @@
 //! A look at a stream's end in one reading: which letters belong to secrets, and what waits for more.
 
 use super::{
-    Next, SHORTEST,
-    index::{Begun, Index},
-    is_break,
+    Next, SHORTEST, is_break,
     letters::{Letters, Open, Reading},
+    matcher::{Begun, Matcher},
 };
 
 /// So much of a secret's beginning is not shown, when it is all that came.
@@ -40,18 +39,18 @@ pub(super) struct Look {
 }
 
 impl Look {
-    pub(super) fn at(text: &[u8], reading: Reading, index: &Index, carry: Carry, next: Next) -> Self {
+    pub(super) fn at(text: &[u8], reading: Reading, matcher: &Matcher, carry: Carry, next: Next) -> Self {
         let letters = Letters::of(text, reading);
         let Carry { secret, digits, follows } = carry;
-        let (secret, digits) = secrets(&letters, index, secret, digits);
+        let (secret, digits) = secrets(&letters, matcher, secret, digits);
         let end = letters.settled();
         let limit = if next == Next::More { letters.end() } else { text.len() };
         let mut look = Self { letters, secret, digits, follows, limit, kept: 0, may_go: true };
-        let begun = index.begun(&look.letters.bytes[..end]);
+        let begun = matcher.begun(&look.letters.bytes[..end]);
         let start = begun.as_ref().map_or(end, |begun| begun.start);
         let secret = look.secret[..start].iter().rev().take(CHARACTER).take_while(|secret| **secret);
         look.kept = look.letters.place(start - secret.count());
-        let alone = begun.is_none() && !look.follows_at(end) && !index.begins_quoted();
+        let alone = begun.is_none() && !look.follows_at(end) && !matcher.begins_quoted();
         if alone && look.letters.open == Some(Open::Letter) {
             (look.limit, look.kept) = (text.len(), text.len());
         }
@@ -74,7 +73,7 @@ impl Look {
         self.may_go = waiting.may_go();
         let goes = match next {
             Next::Nothing => true,
-            Next::Pause => self.may_go,
+            Next::Flush => self.may_go,
             Next::More => waiting.goes_at_once(),
         };
         if !goes {
@@ -104,11 +103,11 @@ impl Look {
 }
 
 /// Which letters belong to secrets; the first ones do. After the last, digits of base64 do up to the second value.
-fn secrets(letters: &Letters, index: &Index, first: usize, digits: usize) -> (Vec<bool>, usize) {
+fn secrets(letters: &Letters, matcher: &Matcher, first: usize, digits: usize) -> (Vec<bool>, usize) {
     let bytes = &letters.bytes;
     let (mut end, mut digits) = (first, digits);
     let secret = |at: usize| {
-        if let Some(found) = index.longest_at(&bytes[at..]) {
+        if let Some(found) = matcher.longest_at(&bytes[at..]) {
             end = end.max(at + found.len);
             if found.digits_after > 0 {
                 digits = digits.max(at + found.len + found.digits_after);
@@ -139,7 +138,7 @@ struct Waiting {
 
 impl Waiting {
     /// A few bytes, at the end of a line or in the middle of no secret: what shows them waits for nothing, and if they are
-    /// one, the rest of it is masked.
+    /// one, the rest of it is redacted.
     fn goes_at_once(&self) -> bool {
         self.len < SHORTEST && !self.follows && (self.line_ended || !self.is_head)
     }

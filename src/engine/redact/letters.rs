@@ -313,10 +313,10 @@ fn mark(rest: &[u8]) -> Option<Token> {
 }
 
 /// A secret without what none of its readings has.
-pub(super) fn normal(form: &[u8]) -> Vec<u8> {
-    let mut form = form.to_vec();
-    form.retain(|byte| !is_break(*byte));
-    all_letters(&form, Reading::Plain)
+pub(super) fn normal(text: &[u8]) -> Vec<u8> {
+    let mut text = text.to_vec();
+    text.retain(|byte| !is_break(*byte));
+    all_letters(&text, Reading::Plain)
 }
 
 /// All letters of a text, what is open at its end included.

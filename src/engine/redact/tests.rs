@@ -5,23 +5,23 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn mask(secrets: &[&[u8]]) -> Mask {
-    Mask::new(secrets.iter().copied())
+fn redactor(secrets: &[&[u8]]) -> Redactor {
+    Redactor::new(secrets.iter().copied())
 }
 
 /// When all that waits is due.
 fn later() -> Instant {
-    Instant::now() + 2 * HOLD
+    Instant::now() + 2 * FLUSH_DELAY
 }
 
 /// All that is shown of these pieces.
 fn shown_of(secret: &[u8], pieces: &[&[u8]]) -> String {
-    let mut mask = mask(&[secret]);
+    let mut redactor = redactor(&[secret]);
     let mut out = Vec::new();
     for piece in pieces {
-        out.extend(mask.push(0, Stream::Stdout, piece));
+        out.extend(redactor.push(0, Stream::Stdout, piece));
     }
-    out.extend(mask.finish().into_iter().flat_map(|(_, bytes)| bytes));
+    out.extend(redactor.finish().into_iter().flat_map(|(_, bytes)| bytes));
     String::from_utf8_lossy(&out).into_owned()
 }
 
@@ -31,7 +31,7 @@ fn shown(secret: &str, pieces: &[&str]) -> String {
 }
 
 #[test]
-fn a_secret_is_masked_wherever_the_pieces_end() {
+fn a_secret_is_redacted_wherever_the_pieces_end() {
     let text = "a hunter22 b hunter2 hunter22";
     for cut in 0..text.len() {
         let (first, second) = text.split_at(cut);
@@ -62,7 +62,7 @@ fn wrapped(text: &str, width: usize, line_break: &str) -> String {
 }
 
 #[test]
-fn base64_is_masked_whatever_its_length_offset_lines_and_frames() {
+fn base64_is_redacted_whatever_its_length_offset_lines_and_frames() {
     for len in [10, 33, 57, 58, 96, 500] {
         let secret = token(len);
         for before in ["", "u", "u:", "us:", "user:"] {
@@ -90,7 +90,7 @@ fn base64_is_masked_whatever_its_length_offset_lines_and_frames() {
 }
 
 #[test]
-fn lines_are_kept_and_a_secret_in_many_is_masked_in_each() {
+fn lines_are_kept_and_a_secret_in_many_is_redacted_in_each() {
     assert_eq!(shown("hunter22", &["hunter22\nhunter22\n"]), "***\n***\n");
     assert_eq!(shown("hunter22", &["hunter\n22 and\n"]), "***\n*** and\n");
     let pem = "-----BEGIN KEY-----\nabcdefgh\nxy\n-----END KEY-----\n";
@@ -100,33 +100,33 @@ fn lines_are_kept_and_a_secret_in_many_is_masked_in_each() {
 }
 
 #[test]
-fn a_part_of_a_large_secret_is_masked() {
+fn a_part_of_a_large_secret_is_redacted() {
     let secret = String::from_utf8(token(500)).expect("text");
     assert_eq!(shown(&secret, &[&secret[..300], "\n"]), "***\n");
     let shown = shown(&secret, &["> ", &secret[10..400], "\n"]);
     assert!(shown.starts_with("> ") && shown.ends_with("***\n"), "{shown}");
-    assert!(shown.len() <= "> ***\n".len() + index::WIDTH, "{shown}");
+    assert!(shown.len() <= "> ***\n".len() + matcher::WIDTH, "{shown}");
 }
 
 #[test]
-fn lines_of_a_secret_are_masked_and_short_ones_are_not_looked_for() {
+fn lines_of_a_secret_are_redacted_and_short_ones_are_not_looked_for() {
     assert_eq!(shown("first line\nab\nlast line\n", &["ab last line, first line"]), "ab ***, ***");
     assert_eq!(shown("abc", &["abc"]), "abc");
     assert_eq!(shown("", &["abc"]), "abc");
 }
 
 #[test]
-fn secrets_that_overlap_are_masked_both() {
-    let mut mask = mask(&[b"abcdef", b"defghi"]);
-    assert_eq!(mask.push(0, Stream::Stdout, b" abcdefghi abcdefgx\n"), b" *** ***gx\n");
+fn secrets_that_overlap_are_redacted_both() {
+    let mut redactor = redactor(&[b"abcdef", b"defghi"]);
+    assert_eq!(redactor.push(0, Stream::Stdout, b" abcdefghi abcdefgx\n"), b" *** ***gx\n");
 }
 
 #[test]
 fn streams_do_not_mix() {
-    let mut mask = mask(&[b"hunter22"]);
-    assert_eq!(mask.push(0, Stream::Stdout, b"hunt"), b"");
-    assert_eq!(mask.push(0, Stream::Stderr, b"er22"), b"er22");
-    assert_eq!(mask.push(0, Stream::Stdout, b"er22"), b"***");
+    let mut redactor = redactor(&[b"hunter22"]);
+    assert_eq!(redactor.push(0, Stream::Stdout, b"hunt"), b"");
+    assert_eq!(redactor.push(0, Stream::Stderr, b"er22"), b"er22");
+    assert_eq!(redactor.push(0, Stream::Stdout, b"er22"), b"***");
 }
 
 #[test]
@@ -145,33 +145,33 @@ fn a_long_beginning_of_a_secret_is_not_shown_when_nothing_follows() {
 
 #[test]
 fn a_prompt_is_shown_after_a_moment_and_a_secret_after_it_is_not() {
-    let mut mask = mask(&[b"$ hunter22-and-more"]);
+    let mut redactor = redactor(&[b"$ hunter22-and-more"]);
     let stream = Stream::Stdout;
-    assert_eq!(mask.push(0, stream, b"guest:/# "), b"guest:/# ");
-    assert_eq!(mask.due(), None);
-    assert_eq!(mask.push(0, stream, b"name? $ "), b"name? ");
-    let due = mask.due().expect("it waits");
-    assert_eq!(mask.pause(due - HOLD / 2), []);
-    assert_eq!(mask.pause(due), [((0, stream), b"$ ".to_vec())]);
-    assert_eq!(mask.due(), None);
-    assert_eq!(mask.push(0, stream, b"hunter2"), b"");
-    assert_eq!(mask.due(), None, "it is no prompt");
-    assert_eq!(mask.push(0, stream, b"2-and-more\n"), b"***\n");
+    assert_eq!(redactor.push(0, stream, b"guest:/# "), b"guest:/# ");
+    assert_eq!(redactor.due(), None);
+    assert_eq!(redactor.push(0, stream, b"name? $ "), b"name? ");
+    let due = redactor.due().expect("it waits");
+    assert_eq!(redactor.flush(due - FLUSH_DELAY / 2), []);
+    assert_eq!(redactor.flush(due), [((0, stream), b"$ ".to_vec())]);
+    assert_eq!(redactor.due(), None);
+    assert_eq!(redactor.push(0, stream, b"hunter2"), b"");
+    assert_eq!(redactor.due(), None, "it is no prompt");
+    assert_eq!(redactor.push(0, stream, b"2-and-more\n"), b"***\n");
 }
 
 #[test]
 fn a_line_is_not_held_back_for_its_last_letters() {
-    let mut mask = mask(&[b"dogma-and-cats"]);
-    assert_eq!(mask.push(0, Stream::Stdout, b"found\ngood dog\n"), b"found\ngood dog\n");
-    assert_eq!(mask.push(0, Stream::Stdout, b"ma-and-cats\n"), b"***\n");
+    let mut redactor = redactor(&[b"dogma-and-cats"]);
+    assert_eq!(redactor.push(0, Stream::Stdout, b"found\ngood dog\n"), b"found\ngood dog\n");
+    assert_eq!(redactor.push(0, Stream::Stdout, b"ma-and-cats\n"), b"***\n");
 }
 
 #[test]
 fn what_was_shown_at_once_is_not_shown_again() {
-    let mut mask = mask(&[b"hunter22"]);
-    assert_eq!(mask.push(0, Stream::Stdout, b"hu\n"), b"hu\n");
-    assert_eq!(mask.push(0, Stream::Stdout, b"n"), b"");
-    assert_eq!(mask.push(0, Stream::Stdout, b"x"), b"nx");
+    let mut redactor = redactor(&[b"hunter22"]);
+    assert_eq!(redactor.push(0, Stream::Stdout, b"hu\n"), b"hu\n");
+    assert_eq!(redactor.push(0, Stream::Stdout, b"n"), b"");
+    assert_eq!(redactor.push(0, Stream::Stdout, b"x"), b"nx");
 }
 
 /// Whether all of `part` is in `whole`, in its order.
@@ -192,26 +192,26 @@ proptest! {
             format!("{text}{}", secrets.get(*secret).map_or("", String::as_str))
         };
         let text: String = words.iter().map(word).collect();
-        let mut mask = Mask::new(secrets.iter().map(String::as_bytes));
+        let mut redactor = Redactor::new(secrets.iter().map(String::as_bytes));
         let (mut rest, mut shown, mut paused) = (text.as_bytes(), Vec::new(), false);
         for &(frame, pauses) in frames.iter().cycle() {
             let (piece, after) = rest.split_at(frame.min(rest.len()));
-            shown.extend(mask.push(0, Stream::Stdout, piece));
+            shown.extend(redactor.push(0, Stream::Stdout, piece));
             if pauses {
                 paused = true;
-                shown.extend(mask.pause(later()).into_iter().flat_map(|(_, bytes)| bytes));
+                shown.extend(redactor.flush(later()).into_iter().flat_map(|(_, bytes)| bytes));
             }
             rest = after;
             if rest.is_empty() {
                 break;
             }
         }
-        shown.extend(mask.finish().into_iter().flat_map(|(_, bytes)| bytes));
-        let masked: Vec<u8> = shown.iter().copied().filter(|byte| *byte != b'*').collect();
-        prop_assert!(is_left_of(&masked, text.as_bytes()));
+        shown.extend(redactor.finish().into_iter().flat_map(|(_, bytes)| bytes));
+        let left: Vec<u8> = shown.iter().copied().filter(|byte| *byte != b'*').collect();
+        prop_assert!(is_left_of(&left, text.as_bytes()));
         // Of what belongs to no secret at least these.
         let foreign = |text: &[u8]| text.iter().filter(|byte| b"\nxy".contains(byte)).count();
-        prop_assert_eq!(foreign(&masked), foreign(text.as_bytes()));
+        prop_assert_eq!(foreign(&left), foreign(text.as_bytes()));
         let is_shown = |secret: &String| {
             let secret = secret.trim_ascii_end().as_bytes();
             shown.windows(secret.len()).any(|window| window == secret)
@@ -223,14 +223,14 @@ proptest! {
 #[test]
 fn a_large_secret_of_many_lines_costs_little() {
     let lines: Vec<u8> = (0..40_000).flat_map(|n| format!("key-{n:08}\n").into_bytes()).collect();
-    let mut mask = mask(&[&lines]);
+    let mut redactor = redactor(&[&lines]);
     let output = b"an ordinary line of output, and key-00031415 in it\n".repeat(4_000);
     let mut shown = Vec::new();
     for frame in output.chunks(100) {
-        shown.extend(mask.push(0, Stream::Stdout, frame));
-        assert!(mask.streams.values().all(|held| held.text.len() <= 3 * index::WIDTH));
+        shown.extend(redactor.push(0, Stream::Stdout, frame));
+        assert!(redactor.streams.values().all(|held| held.text.len() <= 3 * matcher::WIDTH));
     }
-    shown.extend(mask.finish().into_iter().flat_map(|(_, bytes)| bytes));
+    shown.extend(redactor.finish().into_iter().flat_map(|(_, bytes)| bytes));
     assert_eq!(shown, b"an ordinary line of output, and *** in it\n".repeat(4_000));
 }
 
@@ -262,7 +262,7 @@ fn encodings(secret: &str) -> Vec<String> {
 }
 
 #[test]
-fn a_secret_is_masked_whatever_a_terminal_does_not_show_between_its_letters() {
+fn a_secret_is_redacted_whatever_a_terminal_does_not_show_between_its_letters() {
     let secret = "s3cr3t-T0ken/+Value-ABC";
     for encoded in encodings(secret) {
         for unseen in UNSEEN {
@@ -271,7 +271,7 @@ fn a_secret_is_masked_whatever_a_terminal_does_not_show_between_its_letters() {
                 let text = format!("a {noisy} b\n");
                 let pieces: Vec<&[u8]> = text.as_bytes().chunks(frame).collect();
                 let shown = shown_of(secret.as_bytes(), &pieces).replace(unseen, "");
-                let masks = shown.matches("***").count();
+                let marks = shown.matches("***").count();
                 let left = shown.replace("***", "");
                 let case = format!("{encoded:?} {unseen:?} {frame}: {shown:?}");
                 if unseen.contains('\r') {
@@ -279,7 +279,7 @@ fn a_secret_is_masked_whatever_a_terminal_does_not_show_between_its_letters() {
                     assert!(left.starts_with("a ") && left.ends_with(" b\n"), "{case}");
                     assert!(left.len() < "a  b\n".len() + SHORTEST, "{case}");
                 } else {
-                    assert_eq!((left.as_str(), masks), ("a  b\n", 1), "{case}");
+                    assert_eq!((left.as_str(), marks), ("a  b\n", 1), "{case}");
                 }
             }
         }
@@ -287,7 +287,7 @@ fn a_secret_is_masked_whatever_a_terminal_does_not_show_between_its_letters() {
 }
 
 #[test]
-fn what_is_written_over_is_masked_as_well() {
+fn what_is_written_over_is_redacted_as_well() {
     let secret = "s3cr3t-T0k\u{e9}n";
     let bold: String = secret.chars().map(|c| format!("{c}\u{8}{c}")).collect();
     let underlined: String = secret.chars().map(|c| format!("_\u{8}{c}")).collect();
@@ -312,7 +312,7 @@ fn what_is_written_over_is_masked_as_well() {
 }
 
 #[test]
-fn a_secret_is_masked_as_tools_quote_it() {
+fn a_secret_is_redacted_as_tools_quote_it() {
     let secret = "pa/s w+r\"d'\u{e9}$&";
     for text in [
         "pa/s w+r\"d'\u{e9}$&",
@@ -333,7 +333,7 @@ fn a_secret_is_masked_as_tools_quote_it() {
 }
 
 #[test]
-fn the_last_group_of_base64_is_masked_whole() {
+fn the_last_group_of_base64_is_redacted_whole() {
     for len in 9..30 {
         let secret = token(len);
         for before in ["", "a", "ab"] {
@@ -357,7 +357,7 @@ fn the_last_group_of_base64_is_masked_whole() {
 }
 
 #[test]
-fn half_of_a_secret_is_masked_wherever_it_stands() {
+fn half_of_a_secret_is_redacted_wherever_it_stands() {
     let secret = String::from_utf8(token(21)).expect("text");
     for from in 0..=10 {
         let half = &secret[from..from + 11];
@@ -371,16 +371,16 @@ fn half_of_a_secret_is_masked_wherever_it_stands() {
 }
 
 #[test]
-fn a_secret_is_masked_however_slowly_it_comes() {
+fn a_secret_is_redacted_however_slowly_it_comes() {
     for encoded in encodings("s3cr3t-T0ken/+Value-ABC") {
-        let mut mask = mask(&[b"s3cr3t-T0ken/+Value-ABC"]);
+        let mut redactor = redactor(&[b"s3cr3t-T0ken/+Value-ABC"]);
         let mut shown = Vec::new();
         for byte in format!("slow {encoded} dots").bytes() {
-            shown.extend(mask.push(0, Stream::Stdout, &[byte]));
-            let soon = Instant::now() + HOLD / 4;
-            shown.extend(mask.pause(soon).into_iter().flat_map(|(_, bytes)| bytes));
+            shown.extend(redactor.push(0, Stream::Stdout, &[byte]));
+            let soon = Instant::now() + FLUSH_DELAY / 4;
+            shown.extend(redactor.flush(soon).into_iter().flat_map(|(_, bytes)| bytes));
         }
-        shown.extend(mask.finish().into_iter().flat_map(|(_, bytes)| bytes));
+        shown.extend(redactor.finish().into_iter().flat_map(|(_, bytes)| bytes));
         assert_eq!(String::from_utf8_lossy(&shown), "slow *** dots", "{encoded}");
     }
 }
@@ -388,16 +388,16 @@ fn a_secret_is_masked_however_slowly_it_comes() {
 #[test]
 fn what_shows_nothing_is_not_kept_without_end() {
     for unseen in ["\0", "\u{1b}[0m", "\u{200b}"] {
-        let mut mask = mask(&[b"hunter22"]);
+        let mut redactor = redactor(&[b"hunter22"]);
         let mut shown = Vec::new();
         for letter in "hunter22!".chars() {
-            shown.extend(mask.push(0, Stream::Stdout, &[letter as u8]));
+            shown.extend(redactor.push(0, Stream::Stdout, &[letter as u8]));
             for _ in 0..20 {
-                shown.extend(mask.push(0, Stream::Stdout, unseen.repeat(2000).as_bytes()));
-                assert!(mask.streams.values().all(|held| held.text.len() <= MOST_HELD));
+                shown.extend(redactor.push(0, Stream::Stdout, unseen.repeat(2000).as_bytes()));
+                assert!(redactor.streams.values().all(|held| held.text.len() <= MOST_HELD));
             }
         }
-        shown.extend(mask.finish().into_iter().flat_map(|(_, bytes)| bytes));
+        shown.extend(redactor.finish().into_iter().flat_map(|(_, bytes)| bytes));
         let shown = String::from_utf8_lossy(&shown).replace(unseen, "");
         assert_eq!(shown, "***!", "{unseen:?}");
     }

@@ -1,75 +1,80 @@
-//! Pieces of forms, and where they are in a text.
+//! Pieces of encodings, and where they are in a text.
 //!
-//! A form is cut into pieces of at most [`WIDTH`] bytes that cover it, and each is looked for on its own: so a text need
-//! never be held back for longer than that, however large a secret is, and what costs memory is the text of the forms and
+//! An encoding is cut into pieces of at most [`WIDTH`] bytes that cover it, and each is looked for on its own: so a text need
+//! never be held back for longer than that, however large a secret is, and what costs memory is the text of the encodings and
 //! a few bytes for each piece. They are kept in order; a place that begins as none of them does costs one look.
 
 use super::{
     SHORTEST,
-    forms::{Form, Part},
+    encodings::{Encoding, Part},
 };
 
 /// The most bytes of a piece.
 pub(super) const WIDTH: usize = 32;
-/// A shorter piece of a longer form is too common to be one.
+/// A shorter piece of a longer encoding is too common to be one.
 const NARROWEST: usize = 8;
-/// A piece begins at each byte of a form of at most so many bytes: a few KiB of pieces. Of a longer one a part is found that is
-/// twice as long as a piece, or nearly.
+/// A piece begins at each byte of an encoding of at most so many bytes: a few KiB of pieces. Of a longer one a part is found that
+/// is twice as long as a piece, or nearly.
 const DENSE: usize = 1024;
 /// Places in the filter, as a power of two.
 const FILTER_BITS: u32 = 20;
 
 /// Pieces to be looked for.
 #[derive(Debug, Default)]
-pub(super) struct Index {
-    /// All forms, one after the other.
+pub(super) struct Matcher {
+    /// All encodings, one after the other.
     text: Vec<u8>,
     /// By their bytes.
-    pieces: Vec<Chunk>,
-    /// Those with which a form begins, by their bytes.
-    heads: Vec<Chunk>,
+    pieces: Vec<Piece>,
+    /// Those with which an encoding begins, by their bytes.
+    heads: Vec<Piece>,
     /// A bit for each piece, at the hash of its first bytes.
     filter: Vec<u64>,
     begins_quoted: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Chunk {
+struct Piece {
     start: u32,
     len: u8,
-    /// [`Form::digits_after`], where it ends with its form.
+    /// [`Encoding::digits_after`], where it ends with its encoding.
     digits_after: u8,
     /// The longest one with which this one begins.
     shorter: Option<u32>,
 }
 
-impl Index {
-    /// Of forms that have no line breaks and are not too short.
-    pub(super) fn new(forms: impl IntoIterator<Item = Form>) -> Self {
-        let mut index = Self::default();
-        for Form { bytes: form, part, digits_after } in forms {
-            let begin = index.text.len();
-            index.text.extend(&form);
-            index.begins_quoted |= form.first().is_some_and(|byte| !byte.is_ascii_alphanumeric());
-            let width = width(form.len(), part);
-            // Secrets are a few hundred KiB, and so are their forms but for a factor.
+impl Matcher {
+    /// Of encodings that have no line breaks and are not too short.
+    pub(super) fn new(encodings: impl IntoIterator<Item = Encoding>) -> Self {
+        let mut matcher = Self::default();
+        for Encoding { bytes: encoding, part, digits_after } in encodings {
+            let begin = matcher.text.len();
+            matcher.text.extend(&encoding);
+            matcher.begins_quoted |= encoding.first().is_some_and(|byte| !byte.is_ascii_alphanumeric());
+            let width = width(encoding.len(), part);
+            // Secrets are a few hundred KiB, and so are their encodings but for a factor.
             let at = |start| u32::try_from(begin + start).unwrap_or(u32::MAX);
-            for start in starts(form.len(), width) {
-                let digits_after = if start + width == form.len() { digits_after } else { 0 };
-                index.pieces.push(Chunk { start: at(start), len: width as u8, digits_after, shorter: None });
+            for start in starts(encoding.len(), width) {
+                let digits_after = if start + width == encoding.len() { digits_after } else { 0 };
+                matcher.pieces.push(Piece {
+                    start: at(start),
+                    len: width as u8,
+                    digits_after,
+                    shorter: None,
+                });
             }
-            let len = WIDTH.min(form.len()) as u8;
-            index.heads.push(Chunk { start: at(0), len, digits_after: 0, shorter: None });
+            let len = WIDTH.min(encoding.len()) as u8;
+            matcher.heads.push(Piece { start: at(0), len, digits_after: 0, shorter: None });
         }
-        index.put_in_order();
-        index
+        matcher.put_in_order();
+        matcher
     }
 
     fn put_in_order(&mut self) {
         let Self { text, pieces, heads, filter, begins_quoted: _ } = self;
         for list in [&mut *pieces, heads] {
             // Of equal ones the first stays.
-            let order = |piece: &Chunk| (piece.bytes(text), std::cmp::Reverse(piece.digits_after));
+            let order = |piece: &Piece| (piece.bytes(text), std::cmp::Reverse(piece.digits_after));
             list.sort_unstable_by(|a, b| order(a).cmp(&order(b)));
             list.dedup_by(|a, b| a.bytes(text) == b.bytes(text));
         }
@@ -89,7 +94,7 @@ impl Index {
         }
     }
 
-    /// Whether a form begins with what tools quote.
+    /// Whether an encoding begins with what tools quote.
     pub(super) fn begins_quoted(&self) -> bool {
         self.begins_quoted
     }
@@ -131,13 +136,13 @@ impl Index {
             let shortest = |list| self.after(list, begin).map(|piece| piece.len).min();
             let piece = shortest(&self.pieces);
             let head = shortest(&self.heads);
-            // Of a whole form more may be shown than of a piece of it.
+            // Of a whole encoding more may be shown than of a piece of it.
             Some(Begun { start, is_head: head.is_some(), shortest: usize::from(head.or(piece)?) })
         })
     }
 
     /// The pieces of a list that begin with these bytes and have more.
-    fn after<'i>(&'i self, list: &'i [Chunk], begin: &'i [u8]) -> impl Iterator<Item = &'i Chunk> {
+    fn after<'i>(&'i self, list: &'i [Piece], begin: &'i [u8]) -> impl Iterator<Item = &'i Piece> {
         let first = list.partition_point(|piece| piece.bytes(&self.text) <= begin);
         // A few are enough to know their lengths.
         list[first..].iter().take(1000).take_while(move |piece| piece.bytes(&self.text).starts_with(begin))
@@ -156,19 +161,19 @@ pub(super) struct Found {
 pub(super) struct Begun {
     /// Where.
     pub(super) start: usize,
-    /// Whether a whole form begins so.
+    /// Whether a whole encoding begins so.
     pub(super) is_head: bool,
     /// How long the shortest piece is that does.
     pub(super) shortest: usize,
 }
 
-impl Chunk {
+impl Piece {
     fn bytes(self, text: &[u8]) -> &[u8] {
         &text[self.start as usize..][..usize::from(self.len)]
     }
 }
 
-/// How long the pieces of a form are: half of it, or more, so that as much of it is found wherever it stands.
+/// How long the pieces of an encoding are: half of it, or more, so that as much of it is found wherever it stands.
 fn width(len: usize, part: Part) -> usize {
     match part {
         Part::Whole if len > NARROWEST => len.div_ceil(2).clamp(NARROWEST, WIDTH),
@@ -176,7 +181,7 @@ fn width(len: usize, part: Part) -> usize {
     }
 }
 
-/// Where the pieces of a form begin: the last one ends where the form does.
+/// Where the pieces of an encoding begin: the last one ends where the encoding does.
 fn starts(len: usize, width: usize) -> impl Iterator<Item = usize> {
     let last = len - width;
     (0..last).step_by(if len <= DENSE { 1 } else { width }).chain([last])
@@ -192,14 +197,18 @@ fn hash(bytes: &[u8]) -> usize {
 mod tests {
     use super::*;
 
-    fn index(forms: &[&str]) -> Index {
-        let form = |form: &&str| Form { bytes: form.as_bytes().to_vec(), part: Part::Line, digits_after: 0 };
-        Index::new(forms.iter().map(form))
+    fn matcher(encodings: &[&str]) -> Matcher {
+        let encoding = |encoding: &&str| Encoding {
+            bytes: encoding.as_bytes().to_vec(),
+            part: Part::Line,
+            digits_after: 0,
+        };
+        Matcher::new(encodings.iter().map(encoding))
     }
 
     #[test]
     fn the_longest_piece_is_found() {
-        let index = index(&["abcd", "abcdef", "abcdefgh", "abce", "zzzz"]);
+        let matcher = matcher(&["abcd", "abcdef", "abcdefgh", "abce", "zzzz"]);
         for (text, found) in [
             ("abcd", Some(4)),
             ("abcdeX", Some(4)),
@@ -209,12 +218,12 @@ mod tests {
             ("abc", None),
             ("zzzzz", Some(4)),
         ] {
-            assert_eq!(index.longest_at(text.as_bytes()).map(|found| found.len), found, "{text}");
+            assert_eq!(matcher.longest_at(text.as_bytes()).map(|found| found.len), found, "{text}");
         }
     }
 
     #[test]
-    fn pieces_cover_a_form_and_half_of_a_whole_one_holds_one() {
+    fn pieces_cover_an_encoding_and_half_of_a_whole_one_holds_one() {
         for part in [Part::Whole, Part::Line] {
             for len in [4, 8, 9, 21, 31, 32, 33, 64, 65, 500, 1024, 1025, 5000] {
                 let width = width(len, part);
@@ -237,8 +246,8 @@ mod tests {
 
     #[test]
     fn what_a_piece_begins_with_is_found_at_the_end() {
-        let index = index(&["abcd", "bcdefghi"]);
-        let begun = |text: &str| index.begun(text.as_bytes());
+        let matcher = matcher(&["abcd", "bcdefghi"]);
+        let begun = |text: &str| matcher.begun(text.as_bytes());
         assert_eq!(begun("xabc"), Some(Begun { start: 1, is_head: true, shortest: 4 }));
         assert_eq!(begun("abcd"), Some(Begun { start: 1, is_head: true, shortest: 8 }));
         assert_eq!(begun("abcx"), None);

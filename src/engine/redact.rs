@@ -4,10 +4,10 @@
 //!
 //! What could be the beginning of a secret is held back until more comes, nothing comes for a while, or the step ends.
 
-mod forms;
-mod index;
+mod encodings;
 mod letters;
 mod look;
+mod matcher;
 #[cfg(test)]
 mod tests;
 
@@ -17,25 +17,25 @@ use kiln_protocol::Stream;
 use tokio::time::Instant;
 
 use self::{
-    index::Index,
     letters::{READINGS, Reading, all_letters},
     look::{Carry, Look},
+    matcher::Matcher,
 };
 
 /// What is shown in a secret's place.
 const SHOWN: &[u8] = b"***";
-/// A shorter piece of text says nothing: masking it would make output unreadable, and point at it.
+/// A shorter piece of text says nothing: redacting it would make output unreadable, and point at it.
 pub const SHORTEST: usize = 4;
 /// So long what may be a secret's beginning waits for the rest: longer than tools and people pause between two letters, and not
 /// so long that a prompt which ends like that seems not to come.
-const HOLD: Duration = Duration::from_secs(2);
+const FLUSH_DELAY: Duration = Duration::from_secs(2);
 /// The most bytes that are held back: a string for the terminal, and what is usual between letters, many times.
 const MOST_HELD: usize = 16 << 10;
 
 /// What must not be shown.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Mask {
-    index: Arc<Index>,
+pub(super) struct Redactor {
+    matcher: Arc<Matcher>,
     streams: HashMap<(u32, Stream), Held>,
 }
 
@@ -44,7 +44,7 @@ pub(super) struct Mask {
 struct Held {
     /// With which a secret may begin, and what shows nothing.
     text: Vec<u8>,
-    /// So much of it was shown nevertheless, or masked.
+    /// So much of it was shown nevertheless, or redacted.
     done: usize,
     /// By reading.
     carries: [Carry; READINGS.len()],
@@ -58,7 +58,7 @@ struct Held {
 enum Last {
     #[default]
     Text,
-    Mask,
+    Redacted,
 }
 
 /// What comes after the bytes at hand.
@@ -67,23 +67,23 @@ enum Next {
     /// Perhaps more.
     More,
     /// Perhaps more, but not at once.
-    Pause,
+    Flush,
     Nothing,
 }
 
-impl Mask {
-    /// A mask of secrets, and of other texts that are none of a step's business to show.
+impl Redactor {
+    /// A redactor of secrets, and of other texts that are none of a step's business to show.
     pub(super) fn new<'s>(secrets: impl Iterator<Item = &'s [u8]>) -> Self {
-        Self { index: Arc::new(Index::new(forms::all(secrets))), streams: HashMap::new() }
+        Self { matcher: Arc::new(Matcher::new(encodings::all(secrets))), streams: HashMap::new() }
     }
 
     /// What of the output up to these bytes can be shown now.
     pub(super) fn push(&mut self, step: u32, stream: Stream, bytes: &[u8]) -> Vec<u8> {
-        if self.index.is_empty() {
+        if self.matcher.is_empty() {
             return bytes.to_vec();
         }
         let held = self.streams.entry((step, stream)).or_default();
-        held.advance(&self.index, bytes, Next::More)
+        held.advance(&self.matcher, bytes, Next::More)
     }
 
     /// When the next of what waits shall be shown, unless more comes.
@@ -92,9 +92,9 @@ impl Mask {
     }
 
     /// What of it is due.
-    pub(super) fn pause(&mut self, now: Instant) -> Vec<((u32, Stream), Vec<u8>)> {
+    pub(super) fn flush(&mut self, now: Instant) -> Vec<((u32, Stream), Vec<u8>)> {
         let waiting = self.streams.iter_mut().filter(|(_, held)| held.due.is_some_and(|due| due <= now));
-        waiting.map(|(of, held)| (*of, held.advance(&self.index, &[], Next::Pause))).collect()
+        waiting.map(|(of, held)| (*of, held.advance(&self.matcher, &[], Next::Flush))).collect()
     }
 
     /// What was held back: nothing more comes.
@@ -102,28 +102,28 @@ impl Mask {
         let mut streams: Vec<_> = self.streams.drain().collect();
         // So that the same output is the same events.
         streams.sort_by_key(|((step, stream), _)| (*step, *stream == Stream::Stderr));
-        let end = |(of, mut held): (_, Held)| (of, held.advance(&self.index, &[], Next::Nothing));
+        let end = |(of, mut held): (_, Held)| (of, held.advance(&self.matcher, &[], Next::Nothing));
         streams.into_iter().map(end).filter(|(_, shown)| !shown.is_empty()).collect()
     }
 
     /// A whole text as it can be shown.
     pub(super) fn whole(&self, text: &str) -> String {
-        if self.index.is_empty() {
+        if self.matcher.is_empty() {
             return text.to_owned();
         }
-        let shown = Held::default().advance(&self.index, text.as_bytes(), Next::Nothing);
+        let shown = Held::default().advance(&self.matcher, text.as_bytes(), Next::Nothing);
         String::from_utf8_lossy(&shown).into_owned()
     }
 }
 
 impl Held {
     /// Takes what comes, and gives what can be shown.
-    fn advance(&mut self, index: &Index, bytes: &[u8], next: Next) -> Vec<u8> {
+    fn advance(&mut self, matcher: &Matcher, bytes: &[u8], next: Next) -> Vec<u8> {
         let Self { mut text, done, carries, last, due: _ } = std::mem::take(self);
         text.extend(bytes);
         let of_use = READINGS.into_iter().enumerate().filter(|(_, reading)| reading.is_of_use(&text));
         let looks: Vec<(usize, Look)> =
-            of_use.map(|(at, reading)| (at, Look::at(&text, reading, index, carries[at], next))).collect();
+            of_use.map(|(at, reading)| (at, Look::at(&text, reading, matcher, carries[at], next))).collect();
         // What one reading holds back is held back, and what was let go is not shown again.
         let limit = looks.iter().map(|(_, look)| look.limit).min().unwrap_or(text.len()).max(done);
         let kept = looks.iter().map(|(_, look)| look.kept).min().unwrap_or(text.len());
@@ -136,7 +136,7 @@ impl Held {
         for (at, look) in &looks {
             carries[*at] = look.carry(kept);
         }
-        let due = (may_go && next == Next::More).then(|| Instant::now() + HOLD);
+        let due = (may_go && next == Next::More).then(|| Instant::now() + FLUSH_DELAY);
         let mut text = text.split_off(kept);
         let mut done = limit.saturating_sub(kept);
         if text.len() > MOST_HELD {
@@ -181,12 +181,12 @@ fn show(
     let mut shown = Vec::with_capacity(part.len());
     for place in part {
         match (seen[place], last) {
-            (Seen::Secret, Last::Mask) => {}
+            (Seen::Secret, Last::Redacted) => {}
             (Seen::Secret, Last::Text) => shown.extend(SHOWN),
             (Seen::Letter | Seen::Nothing, _) => shown.push(text[place]),
         }
         last = match seen[place] {
-            Seen::Secret => Last::Mask,
+            Seen::Secret => Last::Redacted,
             Seen::Nothing if !is_break(text[place]) => last,
             Seen::Letter | Seen::Nothing => Last::Text,
         };
