@@ -86,7 +86,7 @@ impl Session {
     /// # Errors
     /// When the bytes are no frame, the channel breaks, or the agent speaks another version; [`Unread`] when nothing of what is
     /// to be sent could be for too long.
-    pub async fn hear(&mut self) -> Result<Option<FromGuest>> {
+    pub async fn recv(&mut self) -> Result<Option<FromGuest>> {
         loop {
             let message =
                 self.decoder.next(frame::MAX_FRAME).map_err(|error| anyhow!("the agent sent {error}"))?;
@@ -159,12 +159,12 @@ mod tests {
         let (reader, writer) = tokio::io::split(tokio::net::UnixStream::from_std(ours).unwrap());
         let mut session = Session::new(Box::pin(reader), Box::pin(writer));
         session.queue(&ToGuest::Shutdown).unwrap();
-        let sent = tokio::time::timeout(Duration::from_secs(1), session.hear());
+        let sent = tokio::time::timeout(Duration::from_secs(1), session.recv());
         assert!(sent.await.is_err() && session.is_idle(), "nothing is heard while it is sent");
         // It has not read what was said: the kernel resets the connection.
         drop(theirs);
         session.queue(&ToGuest::Shutdown).unwrap();
-        assert_eq!(session.hear().await.unwrap(), None);
-        assert_eq!(session.hear().await.unwrap(), None);
+        assert_eq!(session.recv().await.unwrap(), None);
+        assert_eq!(session.recv().await.unwrap(), None);
     }
 }

@@ -41,9 +41,9 @@ const KIND: &str = "dumb";
 
 /// Who sits there.
 pub struct Console {
-    seat: StdinKind,
+    stdin: StdinKind,
     input: Option<Input>,
-    outlet: OutputStream,
+    output: OutputStream,
 }
 
 enum StdinKind {
@@ -75,7 +75,7 @@ enum Input {
 impl Console {
     /// Nobody on stdin; output as it comes.
     pub fn unattended() -> Self {
-        Self { seat: StdinKind::Empty, input: None, outlet: OutputStream::Stdout }
+        Self { stdin: StdinKind::Empty, input: None, output: OutputStream::Stdout }
     }
 
     /// What comes on stdin, whatever it is; output as it comes.
@@ -83,15 +83,15 @@ impl Console {
     /// # Errors
     /// When stdin is closed.
     pub fn piped() -> Result<Self> {
-        Ok(Self { seat: StdinKind::Pipe, input: Some(Input::open()?), outlet: OutputStream::Stdout })
+        Ok(Self { stdin: StdinKind::Pipe, input: Some(Input::open()?), output: OutputStream::Stdout })
     }
 
     /// A person at a terminal; `what` needs one, and `otherwise` is what to do where there is none.
     ///
     /// # Errors
-    /// A usage error, where stdin or the outlet is no terminal.
-    pub fn terminal(outlet: OutputStream, terminals: Terminals, what: &str, otherwise: &str) -> Result<Self> {
-        let (name, shown) = match outlet {
+    /// A usage error, where stdin or the output is no terminal.
+    pub fn terminal(output: OutputStream, terminals: Terminals, what: &str, otherwise: &str) -> Result<Self> {
+        let (name, shown) = match output {
             OutputStream::Stdout => ("stdout", stdout().is_terminal()),
             OutputStream::Stderr => ("stderr", stderr().is_terminal()),
         };
@@ -101,9 +101,9 @@ impl Console {
         }
         let term = std::env::var("TERM").ok().filter(|term| !term.is_empty());
         let sizes = signal(SignalKind::window_change()).context("listen for the terminal's size")?;
-        let seat =
+        let stdin =
             StdinKind::Terminal { term: term.unwrap_or_else(|| KIND.into()), sizes, terminals, raw: None };
-        Ok(Self { seat, input: Some(Input::open()?), outlet })
+        Ok(Self { stdin, input: Some(Input::open()?), output })
     }
 }
 
@@ -163,7 +163,7 @@ fn has_something(file: &OwnedFd) -> Result<bool> {
 
 impl engine::Console for Console {
     fn stdin(&self) -> Stdin {
-        match &self.seat {
+        match &self.stdin {
             StdinKind::Empty => Stdin::Null,
             StdinKind::Pipe => Stdin::Pipe,
             StdinKind::Terminal { term, .. } => {
@@ -174,23 +174,23 @@ impl engine::Console for Console {
     }
 
     fn begin(&mut self) -> Result<()> {
-        if let StdinKind::Terminal { terminals, raw, .. } = &mut self.seat {
+        if let StdinKind::Terminal { terminals, raw, .. } = &mut self.stdin {
             *raw = Some(Raw::begin(terminals)?);
         }
         Ok(())
     }
 
     fn finish(&mut self) {
-        if let StdinKind::Terminal { raw, .. } = &mut self.seat {
+        if let StdinKind::Terminal { raw, .. } = &mut self.stdin {
             *raw = None;
         }
     }
 
     fn next(&mut self, limit: usize) -> BoxFuture<'_, Result<ConsoleInput>> {
         Box::pin(async move {
-            let Self { seat, input, .. } = self;
+            let Self { stdin, input, .. } = self;
             let resized = async {
-                match seat {
+                match stdin {
                     StdinKind::Terminal { sizes, .. } => sizes.recv().await,
                     StdinKind::Empty | StdinKind::Pipe => std::future::pending().await,
                 }
@@ -219,7 +219,7 @@ impl engine::Console for Console {
     }
 
     fn show(&mut self, stream: Stream, bytes: &[u8]) -> Result<()> {
-        let to_stderr = stream == Stream::Stderr || self.outlet == OutputStream::Stderr;
+        let to_stderr = stream == Stream::Stderr || self.output == OutputStream::Stderr;
         let written = if to_stderr { write(stderr(), bytes) } else { write(stdout(), bytes) };
         match written {
             Err(error) if error.kind() == ErrorKind::BrokenPipe => Err(ReaderGone.into()),

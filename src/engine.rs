@@ -194,7 +194,7 @@ impl Engine<'_> {
         let has_kernel = self.plan.runner().traits().own_kernel;
         let (mut phases, mut greeted) = (Vec::new(), false);
         // The agent reads it once it is there: no round trip is spent on waiting for Hello.
-        session.send(&ToGuest::Prepare(launch_world(self.plan)?.into()))?;
+        session.send(&ToGuest::Prepare(launch_config(self.plan)?.into()))?;
         let made = session.expect(wait, |message| match message {
             FromGuest::Hello { uptime_us, .. } if !greeted => {
                 greeted = true;
@@ -233,7 +233,7 @@ fn phase(name: String, us: u64) -> Phase {
 }
 
 /// As events say it.
-fn named(status: ExitStatus) -> Status {
+fn event_status(status: ExitStatus) -> Status {
     match status {
         ExitStatus::Code(code) => Status::Code(code),
         ExitStatus::Signal(signal) => Status::Signal(signal),
@@ -244,7 +244,7 @@ fn named(status: ExitStatus) -> Status {
 
 /// The world with what only the moment of launch knows: the time, and randomness.
 /// Only a machine of its own has a clock and a random pool to be set.
-fn launch_world(plan: &Plan) -> Result<GuestConfig> {
+fn launch_config(plan: &Plan) -> Result<GuestConfig> {
     if !plan.runner().traits().own_kernel {
         return Ok(plan.guest_config.clone());
     }

@@ -143,7 +143,7 @@ impl AgentSession {
     pub(super) async fn next(&mut self, deadline: Option<Instant>) -> Result<SessionEvent> {
         loop {
             let Self { session, machine, interrupts, relays, state, .. } = self;
-            let heard = tokio::select! {
+            let received = tokio::select! {
                 biased;
                 signal = interrupts.next(), if *state == State::Running => {
                     *state = State::Interrupted;
@@ -154,10 +154,10 @@ impl AgentSession {
                     session.queue(&request)?;
                     continue;
                 }
-                heard = session.hear() => heard,
+                received = session.recv() => received,
                 ended = machine.ended() => return Ok(SessionEvent::Ended(ended)),
             };
-            match heard.map_err(failure::unheard)? {
+            match received.map_err(failure::session_failed)? {
                 Some(message) => {
                     let (message, answer) = relays.take(message);
                     if let Some(answer) = answer {

@@ -49,7 +49,7 @@ impl Archive {
         });
         match piece.await? {
             Some(piece) => {
-                self.came(piece.as_ref().map_or(0, Vec::len), started.elapsed());
+                self.received(piece.as_ref().map_or(0, Vec::len), started.elapsed());
                 Ok(piece)
             }
             None if deadline < patience => {
@@ -59,7 +59,7 @@ impl Archive {
         }
     }
 
-    fn came(&mut self, bytes: usize, after: Duration) {
+    fn received(&mut self, bytes: usize, after: Duration) {
         let earned = PATIENCE.mul_f64(bytes as f64 / MAX_DATA as f64);
         self.left = (self.left.saturating_sub(after) + earned).min(PATIENCE);
     }
@@ -72,11 +72,11 @@ mod tests {
     #[test]
     fn an_archive_that_trickles_uses_its_time_up() {
         let mut archive = Archive::new("x", None);
-        archive.came(MAX_DATA, PATIENCE / 2);
+        archive.received(MAX_DATA, PATIENCE / 2);
         assert_eq!(archive.left, PATIENCE);
         for _ in 0..10 {
-            archive.came(1, PATIENCE / 12);
-            archive.came(0, PATIENCE / 60);
+            archive.received(1, PATIENCE / 12);
+            archive.received(0, PATIENCE / 60);
         }
         assert!(archive.left < PATIENCE / 100, "{:?}", archive.left);
     }

@@ -11,7 +11,7 @@ use super::{
     agent_session::AgentSession,
     archive::Archive,
     discarded::Steps,
-    failed_step, named,
+    event_status, failed_step,
     output::{self, Output},
     step_cause::StepEnd,
     step_run::{StepRun, StepStop},
@@ -39,7 +39,7 @@ impl Build<'_, '_> {
         let plan = self.engine.plan;
         let launched = runner.launch(plan).await?;
         let mut session = self.engine.session(launched);
-        let result = self.work(&mut session).await;
+        let result = self.run_steps(&mut session).await;
         self.engine.phases.enter("shutdown");
         match &result {
             // A guest that wrote too much may still be sending.
@@ -57,7 +57,7 @@ impl Build<'_, '_> {
         Ok(())
     }
 
-    async fn work(&mut self, session: &mut AgentSession) -> Result<Option<Box<Staged>>> {
+    async fn run_steps(&mut self, session: &mut AgentSession) -> Result<Option<Box<Staged>>> {
         let mut deadline = self.engine.plan.timeout.map(|limit| (Instant::now() + limit, limit));
         self.engine.prepare(session).await?;
         self.engine.give(session).await?;
@@ -74,7 +74,7 @@ impl Build<'_, '_> {
         }
         self.engine.phases.enter("artifacts");
         self.export(session).await?;
-        self.ask_for_reads(session).await?;
+        self.request_reads(session).await?;
         self.engine.phases.enter("cache");
         self.count_discarded(session, Steps::Succeeded).await?;
         let Some(commit) = self.outputs.commit.clone() else { return Ok(None) };
@@ -120,7 +120,11 @@ impl Build<'_, '_> {
     }
 
     fn finish_step(&mut self, step: &StepName, status: ExitStatus, duration: Duration) {
-        self.engine.sink.emit(Event::StepFinished { step: step.clone(), status: named(status), duration });
+        self.engine.sink.emit(Event::StepFinished {
+            step: step.clone(),
+            status: event_status(status),
+            duration,
+        });
     }
 
     async fn export(&mut self, session: &mut AgentSession) -> Result<()> {

@@ -29,7 +29,7 @@ pub(super) fn broken(what: &str) -> Error {
 }
 
 /// Nothing can be heard of the agent any more.
-pub(super) fn unheard(error: Error) -> Error {
+pub(super) fn session_failed(error: Error) -> Error {
     if !error.is::<Unread>() {
         return broken(&format!("{error:#}"));
     }

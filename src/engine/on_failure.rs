@@ -31,11 +31,11 @@ impl Build<'_, '_> {
     ) -> Result<()> {
         let causes = Surroundings::of(self.engine.plan, session.scratch()).causes(end);
         let error = failed_step::failed(planned, end.status, &causes, self.way_on());
-        if self.mended(session, planned).await? {
+        if self.open_shell(session, planned).await? {
             return Ok(());
         }
         // The failure of the step is what the user must see; what is not known then has its reason already.
-        if self.ask_for_reads(session).await.is_err() {
+        if self.request_reads(session).await.is_err() {
             return Err(error);
         }
         if let Some(path) = &self.on_failure.keep
@@ -61,7 +61,7 @@ impl Build<'_, '_> {
     }
 
     /// Opens a shell, if somebody is there to sit at it; says whether it ended with 0.
-    async fn mended(&mut self, session: &mut AgentSession, planned: &PlannedStep) -> Result<bool> {
+    async fn open_shell(&mut self, session: &mut AgentSession, planned: &PlannedStep) -> Result<bool> {
         let redactor = self.engine.injected.redactor(self.engine.plan);
         let Some(console) = &mut self.on_failure.console else { return Ok(false) };
         let Engine { plan, sink, phases, .. } = &mut self.engine;
@@ -78,7 +78,7 @@ impl Build<'_, '_> {
         output.finish(*sink);
         let (stop, duration) = ended?;
         let status = step_run::status_of_command(stop, None, session)?;
-        sink.emit(Event::ShellClosed { step: name, status: super::named(status), duration });
+        sink.emit(Event::ShellClosed { step: name, status: super::event_status(status), duration });
         Ok(status.success())
     }
 }

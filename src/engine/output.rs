@@ -59,7 +59,7 @@ impl Output {
             self.tail.push(stream, shown);
         }
         if let Some(data) = self.open.entry((step, stream)).or_default().push(shown) {
-            sink.emit(Event::Output { step: name, stream: named(stream), data });
+            sink.emit(Event::Output { step: name, stream: event_stream(stream), data });
         }
         Ok(())
     }
@@ -119,7 +119,7 @@ impl Output {
         for ((step, stream), mut splitter) in open {
             let Ok(name) = self.name(step) else { continue };
             if let Some(data) = splitter.finish() {
-                sink.emit(Event::Output { step: name, stream: named(stream), data });
+                sink.emit(Event::Output { step: name, stream: event_stream(stream), data });
             }
         }
     }
@@ -133,7 +133,7 @@ impl Output {
     }
 }
 
-fn named(stream: Stream) -> event::Stream {
+fn event_stream(stream: Stream) -> event::Stream {
     match stream {
         Stream::Stdout => event::Stream::Stdout,
         Stream::Stderr => event::Stream::Stderr,

@@ -1,5 +1,5 @@
 //! What the build has read of what the cache held: the count of whoever can see it, kiln's own (a container) or the agent's,
-//! as far as that can be believed.
+//! as far as that can be sanitized.
 
 use std::time::Duration;
 
@@ -41,9 +41,9 @@ impl Build<'_, '_> {
     }
 
     /// Asks whoever has counted, where there is a cache.
-    pub(super) async fn ask_for_reads(&mut self, session: &mut AgentSession) -> Result<()> {
+    pub(super) async fn request_reads(&mut self, session: &mut AgentSession) -> Result<()> {
         if let Some(reads) = session.reads().await? {
-            self.reused = believed(reads);
+            self.reused = sanitized(reads);
             return Ok(());
         }
         if self.engine.plan.guest_config.track_reads.is_none() {
@@ -61,13 +61,13 @@ impl Build<'_, '_> {
             let what = format!("the agent did not say within {PATIENCE:?} what the build has read");
             Failure::new(Code::Timeout, what, "look at the guest's console")
         })?;
-        self.reused = believed(reads);
+        self.reused = sanitized(reads);
         Ok(())
     }
 }
 
 /// The agent's word, with names that are names and numbers that can be added up.
-fn believed(reads: Reads) -> Reused {
+fn sanitized(reads: Reads) -> Reused {
     let Counted { directories, unclear, unknown, completeness } = match reads {
         Reads::Unknown(why) => return Reused::Unknown(failure::printable(&why)),
         Reads::Counted(counted) => counted,
@@ -120,7 +120,7 @@ mod tests {
         ];
         let completeness = Completeness::AtLeast;
         let counted = Counted { directories, unclear, unknown: u64::MAX, completeness };
-        let Reused::Counted(usage) = believed(Reads::Counted(counted)) else { panic!("it was counted") };
+        let Reused::Counted(usage) = sanitized(Reads::Counted(counted)) else { panic!("it was counted") };
         let Usage { amounts, unclear, unknown, overflow } = usage;
         assert_eq!(amounts.len(), MAX_COUNTED - 1);
         assert_eq!(amounts["."], Amount { entries: 2, bytes: 3 });
@@ -129,6 +129,6 @@ mod tests {
         assert!(amounts.values().map(|amount| amount.bytes).sum::<u64>() >= MOST);
         assert_eq!(unclear, [Unclear { directory: "a [2J".into(), inode: 7 }]);
         assert_eq!((unknown, overflow), (MOST, true));
-        assert_eq!(believed(Reads::Unknown("no\nroot".into())), Reused::Unknown("no root".into()));
+        assert_eq!(sanitized(Reads::Unknown("no\nroot".into())), Reused::Unknown("no root".into()));
     }
 }

@@ -32,8 +32,8 @@ pub(super) struct Relays {
     ports: Vec<u16>,
     links: HashMap<u32, Link>,
     tasks: JoinSet<u32>,
-    said: mpsc::Receiver<ForwardData>,
-    say: mpsc::Sender<ForwardData>,
+    outgoing: mpsc::Receiver<ForwardData>,
+    sender: mpsc::Sender<ForwardData>,
 }
 
 /// What is known of a connection outside of its task.
@@ -57,15 +57,15 @@ impl Drop for Link {
 impl Relays {
     /// Those that lead to these ports.
     pub(super) fn new(ports: Vec<u16>) -> Self {
-        let (say, said) = mpsc::channel(QUEUE);
-        Self { ports, links: HashMap::new(), tasks: JoinSet::new(), said, say }
+        let (sender, outgoing) = mpsc::channel(QUEUE);
+        Self { ports, links: HashMap::new(), tasks: JoinSet::new(), outgoing, sender }
     }
 
     /// The next thing to be said to the agent. May be dropped while it waits: nothing is lost.
     pub(super) async fn next(&mut self) -> ToGuest {
         loop {
             tokio::select! {
-                Some(passage) = self.said.recv() => return ToGuest::ForwardData(passage),
+                Some(data) = self.outgoing.recv() => return ToGuest::ForwardData(data),
                 // A task that panicked takes its link with it when the agent says that it is done.
                 Some(Ok(connection)) = self.tasks.join_next(), if !self.tasks.is_empty() => {
                     self.links.remove(&connection);
@@ -95,7 +95,7 @@ impl Relays {
         }
         let link = Link { inbox: Arc::default(), credit: Arc::new(Semaphore::new(RELAY_WINDOW)) };
         let (inbox, credit) = (Arc::clone(&link.inbox), Arc::clone(&link.credit));
-        let task = Task { connection, say: self.say.clone(), inbox, credit };
+        let task = Task { connection, sender: self.sender.clone(), inbox, credit };
         self.tasks.spawn(task.run(port));
         self.links.insert(connection, link);
         Taken::Yes
@@ -211,16 +211,16 @@ enum Taken {
 /// A connection's task. It ends when both directions have, and at once when its link is gone.
 struct Task {
     connection: u32,
-    say: mpsc::Sender<ForwardData>,
+    sender: mpsc::Sender<ForwardData>,
     inbox: Arc<Inbox>,
     credit: Arc<Semaphore>,
 }
 
 impl Task {
     async fn run(self, port: u16) -> u32 {
-        let places: [SocketAddr; 2] =
+        let addresses: [SocketAddr; 2] =
             [(Ipv4Addr::LOCALHOST, port).into(), (Ipv6Addr::LOCALHOST, port).into()];
-        let passed = match timeout(CONNECT, TcpStream::connect(places.as_slice())).await {
+        let relayed = match timeout(CONNECT, TcpStream::connect(addresses.as_slice())).await {
             Ok(Ok(stream)) => {
                 let (reader, writer) = stream.into_split();
                 let both = async { tokio::try_join!(self.outward(reader), self.inward(writer)) };
@@ -229,9 +229,9 @@ impl Task {
             Ok(Err(error)) => Err(error),
             Err(_) => Err(std::io::ErrorKind::TimedOut.into()),
         };
-        if let Err(error) = passed {
+        if let Err(error) = relayed {
             tracing::debug!(port, %error, "a relayed connection broke");
-            self.tell(Chunk::Broken).await;
+            self.send(Chunk::Broken).await;
         }
         self.connection
     }
@@ -246,13 +246,13 @@ impl Task {
             let count = reader.read(&mut bytes).await?;
             bytes.truncate(count);
             if count == 0 {
-                self.tell(Chunk::Bytes(bytes)).await;
+                self.send(Chunk::Bytes(bytes)).await;
                 return Ok(());
             }
             // The first permit is forgotten as well; nobody else takes any.
             first.forget();
             self.credit.forget_permits(count - 1);
-            self.tell(Chunk::Bytes(bytes)).await;
+            self.send(Chunk::Bytes(bytes)).await;
         }
     }
 
@@ -262,15 +262,15 @@ impl Task {
             writer.write_all(&bytes).await?;
             self.inbox.written(bytes.len());
             // A window is far from 4 GiB.
-            self.tell(Chunk::Taken(bytes.len() as u32)).await;
+            self.send(Chunk::Taken(bytes.len() as u32)).await;
         }
         writer.shutdown().await
     }
 
     /// Nobody hears it only when all ends.
-    async fn tell(&self, piece: Chunk) {
+    async fn send(&self, piece: Chunk) {
         // best effort: see above
-        drop(self.say.send(ForwardData { connection: self.connection, piece }).await);
+        drop(self.sender.send(ForwardData { connection: self.connection, piece }).await);
     }
 }
 
@@ -289,16 +289,16 @@ mod tests {
     }
 
     /// All bytes that come until the end of the direction.
-    async fn hear(relays: &mut Relays) -> Vec<u8> {
-        let mut heard = Vec::new();
+    async fn receive_all(relays: &mut Relays) -> Vec<u8> {
+        let mut received = Vec::new();
         loop {
             match relays.next().await {
                 ToGuest::ForwardData(ForwardData { connection, piece: Chunk::Bytes(bytes) }) => {
                     if bytes.is_empty() {
-                        return heard;
+                        return received;
                     }
                     let count = bytes.len() as u32;
-                    heard.extend(bytes);
+                    received.extend(bytes);
                     let taken = ForwardData { connection, piece: Chunk::Taken(count) };
                     assert_eq!(relays.take(FromGuest::ForwardData(taken)), (None, None));
                 }
@@ -328,7 +328,7 @@ mod tests {
             for piece in [message.as_slice(), &[]] {
                 assert_eq!(relays.take(bytes(3, piece)), (None, None));
             }
-            assert_eq!(hear(&mut relays).await, vec![7; 8 * MAX_DATA]);
+            assert_eq!(receive_all(&mut relays).await, vec![7; 8 * MAX_DATA]);
         };
         tokio::join!(echo, guest);
     }

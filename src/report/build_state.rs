@@ -28,7 +28,7 @@ pub(super) enum Message {
 
 /// The state of a build, as told by its events.
 #[derive(Debug, Default)]
-pub(super) struct Run {
+pub(super) struct BuildState {
     runner: Option<RunnerKind>,
     accelerator: Option<Accelerator>,
     steps: usize,
@@ -37,7 +37,7 @@ pub(super) struct Run {
     /// Whether somebody has said what is being done.
     begun: bool,
     lines: Lines,
-    past: History,
+    history: History,
 }
 
 /// What the summary will tell.
@@ -52,7 +52,7 @@ pub(super) struct History {
     pub last_lines: VecDeque<String>,
 }
 
-impl Run {
+impl BuildState {
     /// The command works on something, though no event has said on what.
     pub(super) fn has_begun(&mut self) {
         if !self.begun {
@@ -72,7 +72,7 @@ impl Run {
         self.begun |= matches!(event, Event::Plan { .. } | Event::Image { .. } | Event::Finished { .. });
         match event {
             Event::Plan { package, arch, runner, steps, image, cache_dir } => {
-                (self.past.package, self.runner, self.steps) = (package.clone(), Some(*runner), *steps);
+                (self.history.package, self.runner, self.steps) = (package.clone(), Some(*runner), *steps);
                 self.activity = Some(("preparing".into(), now));
                 let cache =
                     cache_dir.as_ref().map(|dir| format!(", cache {}", dir.display())).unwrap_or_default();
@@ -92,11 +92,12 @@ impl Run {
                 // A sandbox has no clock of its own to be set, and says that it took no time.
                 let long = |phase: &&Phase| phase.duration >= Duration::from_millis(1);
                 let phases: Vec<Phase> = phases.iter().filter(long).cloned().collect();
-                let took = if phases.is_empty() { String::new() } else { format!(": {}", phrase(&phases)) };
+                let took =
+                    if phases.is_empty() { String::new() } else { format!(": {}", list_phases(&phases)) };
                 line(format!("the guest is ready{took}"))
             }
             Event::StepStarted { step } => {
-                self.past.last_lines.clear();
+                self.history.last_lines.clear();
                 self.activity = Some((self.label(step), now));
                 vec![Message::Started(self.label(step))]
             }
@@ -106,17 +107,17 @@ impl Run {
             }
             Event::StepFinished { step, status, duration } => {
                 let lines = self.lines.finish(step);
-                let mut said = self.output(step, lines);
+                let mut messages = self.output(step, lines);
                 if *status == Status::Code(0) {
                     // Whatever fails after this step, it was not its doing.
-                    self.past.last_lines.clear();
+                    self.history.last_lines.clear();
                 }
-                self.past.times.push((step.name.clone(), *duration));
+                self.history.times.push((step.name.clone(), *duration));
                 let is_last = step.index as usize + 1 >= self.steps;
                 self.activity =
                     Some((if is_last { "finishing" } else { "starting the next step" }.into(), now));
-                said.push(Message::Ended(self.label(step), *status, *duration));
-                said
+                messages.push(Message::Ended(self.label(step), *status, *duration));
+                messages
             }
             Event::ShellOpened { step } => {
                 // Nothing is drawn while somebody else has the terminal.
@@ -128,7 +129,7 @@ impl Run {
             }
             Event::ShellClosed { step, status: Status::Code(0), .. } => {
                 self.activity = Some(("starting the next step".into(), now));
-                self.past.last_lines.clear();
+                self.history.last_lines.clear();
                 line(format!("the shell ended with 0: step {} counts as done, by hand", self.label(step)))
             }
             Event::ShellClosed { status, .. } => {
@@ -136,12 +137,12 @@ impl Run {
                 line(format!("the shell ended ({}): so does the build", format::status(*status)))
             }
             Event::Cache(report) => {
-                self.past.cache = Some(report.clone());
+                self.history.cache = Some(report.clone());
                 Vec::new()
             }
             Event::Artifact { package: _, path, bytes, entries } => {
                 let (size, entries) = (format::size(*bytes), format::entries(*entries));
-                self.past.artifacts.push(format!("{} ({size}, {entries})", path.display()));
+                self.history.artifacts.push(format!("{} ({size}, {entries})", path.display()));
                 Vec::new()
             }
             Event::Finished { .. } => self.finish(event),
@@ -150,7 +151,7 @@ impl Run {
 
     /// The line that says which build this is, if it is one, and known.
     pub(super) fn heading(&self) -> Option<String> {
-        let Self { runner, accelerator, past: History { package, .. }, .. } = self;
+        let Self { runner, accelerator, history: History { package, .. }, .. } = self;
         let accelerator = accelerator.map(|name| format!(" ({name})")).unwrap_or_default();
         runner.map(|runner| format!("{package}, {}{accelerator}", runner.name()))
     }
@@ -179,10 +180,10 @@ impl Run {
 
     fn output(&mut self, step: &StepName, lines: Vec<String>) -> Vec<Message> {
         for line in &lines {
-            if self.past.last_lines.len() == LAST_LINES {
-                self.past.last_lines.pop_front();
+            if self.history.last_lines.len() == LAST_LINES {
+                self.history.last_lines.pop_front();
             }
-            self.past.last_lines.push_back(line.clone());
+            self.history.last_lines.push_back(line.clone());
         }
         let label = self.label(step);
         lines.into_iter().map(|line| Message::Output(label.clone(), line)).collect()
@@ -192,7 +193,7 @@ impl Run {
         self.activity = None;
         vec![Message::Summary(Box::new(Summary {
             finished: event.clone(),
-            past: std::mem::take(&mut self.past),
+            history: std::mem::take(&mut self.history),
         }))]
     }
 }
@@ -202,7 +203,7 @@ fn line(text: String) -> Vec<Message> {
 }
 
 /// `kernel 900ms, mounts 20ms`.
-pub(super) fn phrase(phases: &[Phase]) -> String {
+pub(super) fn list_phases(phases: &[Phase]) -> String {
     let each = |Phase { name, duration }: &Phase| format!("{name} {}", format::duration(*duration));
     phases.iter().map(each).collect::<Vec<_>>().join(", ")
 }

@@ -104,8 +104,8 @@ trait Display {
 
 impl Reporter {
     /// Shows nothing yet.
-    pub fn new(progress: Progress, outlets: OutputStreams) -> Self {
-        let OutputStreams { stdout, stderr, terminal, clock } = outlets;
+    pub fn new(progress: Progress, streams: OutputStreams) -> Self {
+        let OutputStreams { stdout, stderr, terminal, clock } = streams;
         let live = match progress {
             Progress::Auto | Progress::Wait => terminal.filter(|terminal| terminal.can_move),
             // Asked for by name it comes on anything but a terminal that says it cannot.

@@ -4,7 +4,7 @@ use std::{io::Write, time::Duration};
 
 use super::{
     Display, Out,
-    build_state::{Message, Run},
+    build_state::{BuildState, Message},
     format,
     sanitize::{Colour, sanitize},
     summary::{LastLines, Line, Summary},
@@ -23,16 +23,16 @@ pub(super) enum Volume {
 pub(super) struct Plain {
     out: Out,
     volume: Volume,
-    run: Run,
+    state: BuildState,
 }
 
 impl Plain {
     pub(super) fn new(out: Box<dyn Write + Send>, volume: Volume) -> Self {
-        Self { out: Out(Some(out)), volume, run: Run::default() }
+        Self { out: Out(Some(out)), volume, state: BuildState::default() }
     }
 
-    fn lines(&self, said: Message) -> Vec<String> {
-        let line = match said {
+    fn lines(&self, message: Message) -> Vec<String> {
+        let line = match message {
             Message::Summary(summary) => return self.summary(&summary),
             _ if self.volume == Volume::Result => return Vec::new(),
             Message::Line(text) => plain(&text),
@@ -67,8 +67,8 @@ fn plain(text: &str) -> String {
 
 impl Display for Plain {
     fn show(&mut self, event: Event, now: Duration) {
-        let said = self.run.take(&event, now);
-        let lines = said.into_iter().flat_map(|said| self.lines(said));
+        let messages = self.state.take(&event, now);
+        let lines = messages.into_iter().flat_map(|message| self.lines(message));
         let text: String = lines.map(|line| line + "\n").collect();
         if !text.is_empty() {
             self.out.write(&text);

@@ -3,7 +3,7 @@
 use std::{path::Path, time::Duration};
 
 use super::{
-    build_state::{History, phrase},
+    build_state::{History, list_phases},
     format,
 };
 use crate::{
@@ -25,7 +25,7 @@ const WORTH_A_WORD: Duration = Duration::from_millis(1);
 pub(super) struct Summary {
     /// An [`Event::Finished`].
     pub finished: Event,
-    pub past: History,
+    pub history: History,
 }
 
 /// A line of the summary, and how it is to be understood.
@@ -53,7 +53,7 @@ pub(super) enum LastLines {
 impl Summary {
     /// The whole of it, line by line.
     pub(super) fn lines(&self, last_lines: LastLines) -> Vec<Line> {
-        let Self { finished, past } = self;
+        let Self { finished, history } = self;
         let Event::Finished { outcome, exit_code: _, duration: _, phases, logs, error, way_out, faults: _ } =
             finished
         else {
@@ -64,15 +64,15 @@ impl Summary {
         let long = |phase: &&Phase| phase.duration >= WORTH_A_WORD;
         let phases: Vec<Phase> = phases.iter().filter(long).cloned().collect();
         if !phases.is_empty() {
-            plain(format!("  time: {}", phrase(&phases)));
+            plain(format!("  time: {}", list_phases(&phases)));
         }
-        if past.times.len() > 1 {
-            plain(format!("  slowest steps: {}", slowest(&past.times)));
+        if history.times.len() > 1 {
+            plain(format!("  slowest steps: {}", slowest(&history.times)));
         }
-        for artifact in &past.artifacts {
+        for artifact in &history.artifacts {
             plain(format!("  {artifact}"));
         }
-        if let Some(report) = &past.cache {
+        if let Some(report) = &history.cache {
             plain(format!("  {}", cache(report)));
         }
         if let Some(logs) = logs {
@@ -80,18 +80,18 @@ impl Summary {
         }
         if *outcome != Outcome::Success {
             lines.extend(self.quote(last_lines));
-            lines.extend(mishap(error.as_deref(), way_out.as_deref()));
+            lines.extend(failure(error.as_deref(), way_out.as_deref()));
         }
         lines
     }
 
     /// Its first line.
     pub(super) fn result(&self) -> Line {
-        let Self { finished, past } = self;
+        let Self { finished, history } = self;
         let Event::Finished { outcome, exit_code, duration, .. } = finished else {
             return Line::Plain(String::new());
         };
-        let name = if past.package.is_empty() { "kiln" } else { &past.package };
+        let name = if history.package.is_empty() { "kiln" } else { &history.package };
         let time = format::duration(*duration);
         let bad = |what| Line::Bad(format!("{name}: {what} after {time} (exit code {exit_code})"));
         match outcome {
@@ -103,7 +103,7 @@ impl Summary {
     }
 
     fn quote(&self, last_lines: LastLines) -> Vec<Line> {
-        let quoted = &self.past.last_lines;
+        let quoted = &self.history.last_lines;
         if quoted.is_empty() || last_lines == LastLines::Above {
             return Vec::new();
         }
@@ -112,7 +112,7 @@ impl Summary {
     }
 }
 
-fn mishap(error: Option<&str>, way_out: Option<&str>) -> Vec<Line> {
+fn failure(error: Option<&str>, way_out: Option<&str>) -> Vec<Line> {
     let error = error.into_iter().flat_map(|text| hanging("error: ", text)).map(Line::Bad);
     let way_out = way_out.into_iter().flat_map(|text| hanging("way out: ", text)).map(Line::Plain);
     error.chain(way_out).collect()

@@ -52,7 +52,7 @@ impl Stage {
         let (stdout, stderr, millis) = (Screen::default(), Screen::default(), Arc::new(AtomicU64::new(0)));
         let columns = Arc::new(AtomicU64::new(40));
         let (now, wide) = (Arc::clone(&millis), Arc::clone(&columns));
-        let outlets = OutputStreams {
+        let streams = OutputStreams {
             stdout: Box::new(stdout.clone()),
             stderr: Box::new(stderr.clone()),
             terminal: terminal.map(|(colour, unicode)| Terminal {
@@ -63,7 +63,7 @@ impl Stage {
             }),
             clock: Box::new(move || Duration::from_millis(now.load(Ordering::Relaxed))),
         };
-        Self { reporter: Reporter::new(progress, outlets), stdout, stderr, millis, columns }
+        Self { reporter: Reporter::new(progress, streams), stdout, stderr, millis, columns }
     }
 
     fn emit(&mut self, millis: u64, event: Event) -> String {
@@ -503,14 +503,14 @@ fn a_reader_that_goes_away_does_not_end_the_build() {
             Ok(())
         }
     }
-    let outlets = OutputStreams {
+    let streams = OutputStreams {
         stdout: Box::new(Closed),
         stderr: Box::new(Closed),
         terminal: None,
         clock: Box::new(|| Duration::ZERO),
     };
     let mut seen = 0;
-    let mut tee = Tee(Reporter::new(Progress::Plain, outlets), |_: Event| seen += 1);
+    let mut tee = Tee(Reporter::new(Progress::Plain, streams), |_: Event| seen += 1);
     succeeded().into_iter().for_each(|event| tee.emit(event));
     assert_eq!(seen, succeeded().len());
 }

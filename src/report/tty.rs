@@ -7,7 +7,7 @@ use std::{io::Write, time::Duration};
 
 use super::{
     Display, Out, Terminal,
-    build_state::{Message, Run},
+    build_state::{BuildState, Message},
     format,
     sanitize::{Colour, sanitize},
     summary::{LastLines, Line},
@@ -24,7 +24,7 @@ pub(super) const PATIENCE: Duration = Duration::from_millis(300);
 pub(super) struct Tty {
     out: Out,
     terminal: Terminal,
-    run: Run,
+    state: BuildState,
     /// Nothing is drawn at the bottom before this time.
     patience: Duration,
     /// The widths of the bottom lines that are drawn.
@@ -33,7 +33,7 @@ pub(super) struct Tty {
 
 /// How a piece of text looks (SGR parameters).
 #[derive(Debug, Clone, Copy)]
-enum Look {
+enum Style {
     Good,
     Bad,
     Dim,
@@ -42,7 +42,7 @@ enum Look {
 
 impl Tty {
     pub(super) fn new(out: Box<dyn Write + Send>, terminal: Terminal, patience: Duration) -> Self {
-        Self { out: Out(Some(out)), terminal, run: Run::default(), patience, drawn: Vec::new() }
+        Self { out: Out(Some(out)), terminal, state: BuildState::default(), patience, drawn: Vec::new() }
     }
 
     /// Prints lines above the bottom.
@@ -57,7 +57,7 @@ impl Tty {
         self.drawn = bottom.iter().map(|line| width(line)).collect();
         match &bottom[..] {
             [activity, heading] => {
-                text.push_str(&format!("{activity}\n{}", self.paint(Look::Dim, heading)));
+                text.push_str(&format!("{activity}\n{}", self.paint(Style::Dim, heading)));
             }
             [activity] => text.push_str(activity),
             _ => {}
@@ -69,7 +69,7 @@ impl Tty {
 
     /// What is being done, and in which build, if it is one; never as wide as the terminal, which would wrap.
     fn bottom(&self, now: Duration, columns: usize) -> Vec<String> {
-        let activity = self.run.activity.as_ref().filter(|_| now >= self.patience);
+        let activity = self.state.activity.as_ref().filter(|_| now >= self.patience);
         let Some((activity, since)) = activity else { return Vec::new() };
         let pictures =
             if self.terminal.unicode { ['⠋', '⠹', '⠼', '⠧'] } else { ['|', '/', '-', '\\'] };
@@ -77,7 +77,8 @@ impl Tty {
         let time = format::duration(now.saturating_sub(*since));
         let activity = self.text(activity, Colour::Drop);
         let total = format::duration(now);
-        let heading = self.run.heading().map(|text| format!("  {total} {}", self.text(&text, Colour::Drop)));
+        let heading =
+            self.state.heading().map(|text| format!("  {total} {}", self.text(&text, Colour::Drop)));
         [Some(format!("{picture} {time} {activity}")), heading]
             .into_iter()
             .flatten()
@@ -85,19 +86,19 @@ impl Tty {
             .collect()
     }
 
-    fn lines(&self, said: Message) -> Vec<String> {
+    fn lines(&self, message: Message) -> Vec<String> {
         let (good, bad) = if self.terminal.unicode { ("✓", "✗") } else { ("ok", "FAILED") };
-        vec![match said {
+        vec![match message {
             Message::Line(text) => self.text(&text, Colour::Drop),
             Message::Started(label) => {
-                self.paint(Look::Bold, &format!("[{}]", self.text(&label, Colour::Drop)))
+                self.paint(Style::Bold, &format!("[{}]", self.text(&label, Colour::Drop)))
             }
             Message::Output(_, text) => self.output(&text),
             Message::Ended(label, status, time) => {
-                let (look, mark) =
-                    if status == Status::Code(0) { (Look::Good, good) } else { (Look::Bad, bad) };
+                let (style, mark) =
+                    if status == Status::Code(0) { (Style::Good, good) } else { (Style::Bad, bad) };
                 let label = self.text(&label, Colour::Drop);
-                let mark = self.paint(look, mark);
+                let mark = self.paint(style, mark);
                 format!("{mark} [{label}] {}, {}", format::status(status), format::duration(time))
             }
             Message::Summary(summary) => {
@@ -109,8 +110,8 @@ impl Tty {
 
     fn summary(&self, line: Line) -> String {
         match line {
-            Line::Good(text) => self.paint(Look::Good, &self.text(&text, Colour::Drop)),
-            Line::Bad(text) => self.paint(Look::Bad, &self.text(&text, Colour::Drop)),
+            Line::Good(text) => self.paint(Style::Good, &self.text(&text, Colour::Drop)),
+            Line::Bad(text) => self.paint(Style::Bad, &self.text(&text, Colour::Drop)),
             Line::Plain(text) => self.text(&text, Colour::Drop),
             Line::Quoted(text) => format!("  | {}", self.output(&text)),
         }
@@ -126,12 +127,12 @@ impl Tty {
         if self.terminal.unicode { text } else { text.replace(|char: char| !char.is_ascii(), "?") }
     }
 
-    fn paint(&self, look: Look, text: &str) -> String {
-        let code = match look {
-            Look::Good => 32,
-            Look::Bad => 31,
-            Look::Dim => 2,
-            Look::Bold => 1,
+    fn paint(&self, style: Style, text: &str) -> String {
+        let code = match style {
+            Style::Good => 32,
+            Style::Bad => 31,
+            Style::Dim => 2,
+            Style::Bold => 1,
         };
         if self.terminal.colour { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.into() }
     }
@@ -171,23 +172,23 @@ fn columns_of(char: char) -> usize {
 
 impl Display for Tty {
     fn show(&mut self, event: Event, now: Duration) {
-        let said = self.run.take(&event, now);
-        let is_partial_line = said.is_empty() && matches!(event, Event::Output { .. });
+        let messages = self.state.take(&event, now);
+        let is_partial_line = messages.is_empty() && matches!(event, Event::Output { .. });
         if !is_partial_line {
-            let lines: Vec<String> = said.into_iter().flat_map(|said| self.lines(said)).collect();
+            let lines: Vec<String> = messages.into_iter().flat_map(|message| self.lines(message)).collect();
             self.frame(&lines, now);
         }
     }
 
     fn tick(&mut self, now: Duration) {
         if now >= PATIENCE {
-            self.run.has_begun();
+            self.state.has_begun();
         }
         self.frame(&[], now);
     }
 
     fn end(&mut self, now: Duration) {
-        self.run.has_ended();
+        self.state.has_ended();
         self.frame(&[], now);
     }
 }
