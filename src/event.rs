@@ -165,6 +165,20 @@ pub enum WarningKind {
     LogStays,
     /// The guest's console has no log file.
     NoConsoleLog,
+    /// Another commit into the cache is under way.
+    CommitWaits,
+    /// The record of an earlier commit cannot be carried out.
+    CommitStuck,
+    /// The cache is as a killed build has left it, or was.
+    KilledBuild,
+    /// Files of the cache have older times than their last use.
+    MtimesStale,
+    /// The sums of the cache do not have the last commits.
+    SummaryStale,
+    /// A staging directory of a commit that was never decided cannot be removed.
+    StagingStays,
+    /// A file at `.kiln` in the cache was removed.
+    ForeignEntry,
 }
 
 /// A step's place among the steps of the build (from 0) and its label.

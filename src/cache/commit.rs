@@ -15,7 +15,10 @@ use super::{
     summary::{self, Amounts},
     usage_delta::{self, Tally},
 };
-use crate::exit::{Code, Failure, explained};
+use crate::{
+    event::WarningKind,
+    exit::{Code, Failure, explained},
+};
 
 /// FileType a commit kept.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -42,8 +45,9 @@ pub fn commit(lease: &Lease, staged: Staged, turn: CommitGuard) -> Result<Kept> 
         return Err(broken.failure(lease).into());
     }
     if let Err(error) = mtime::renew(lease, &times) {
-        // Whoever finds an old time fetches or compiles once more.
-        tracing::warn!(error = %format!("{error:#}"), "the times of what the build has used were not renewed");
+        // A tool that finds an old time fetches or compiles once more.
+        let text = format!("the times of the files that the build has used were not renewed: {error:#}");
+        lease.warn(WarningKind::MtimesStale, text);
     }
     if let Some((_, tally)) = tallies.iter().find(|(of, _)| *of == number) {
         usage_delta::less(&mut gains, &tally.dropped);
@@ -105,7 +109,7 @@ pub(super) fn recover_in_turn(lease: &Lease, _turn: &CommitGuard) -> Result<()> 
     rekey::adopt(lease, &journal)?;
     let Completed { waiting: _, broken, tallies: _ } = complete(lease).with_context(|| failed(lease))?;
     for one in &broken {
-        tracing::warn!("{}: {}", one.failure(lease), one.way_out());
+        lease.warn(WarningKind::CommitStuck, format!("{}: {}", one.failure(lease), one.way_out()));
     }
     stuck_commits::remove_orphans(lease, &journal)
 }
@@ -140,7 +144,8 @@ fn complete(lease: &Lease) -> Result<Completed> {
         }
         if let Err(error) = summary::add(lease, tallies.iter().map(|(_, tally)| tally)) {
             // It never claims to be exact; `kiln cache report` counts.
-            tracing::warn!(%error, "the summary of the cache was not brought up to date");
+            let text = format!("the summary of the cache was not brought up to date: {error:#}");
+            lease.warn(WarningKind::SummaryStale, text);
         }
         Ok(Completed { waiting, broken, tallies })
     })

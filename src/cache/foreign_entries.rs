@@ -10,6 +10,7 @@ use super::{
     lease::Lease,
     staging::{self, DIRECTORY},
 };
+use crate::event::WarningKind;
 
 /// So often somebody may put something else in the place of the directory before it is given up.
 const ATTEMPTS: usize = 100;
@@ -23,7 +24,8 @@ pub(super) fn make(lease: &Lease) -> Result<BeneathDir> {
         let there = cache.stat(DIRECTORY).context("look for .kiln in the cache")?;
         match there.map(|stat| what(&stat)) {
             Some(FileType::File | FileType::Symlink | FileType::Other) => {
-                tracing::warn!("removes .kiln from the cache, which is no directory of kiln's");
+                let text = "removes .kiln from the cache, since it is not a directory";
+                lease.warn(WarningKind::ForeignEntry, text);
                 match cache.unlink(DIRECTORY) {
                     Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                         return Err(error).context("remove what is in the way of .kiln in the cache");

@@ -16,15 +16,16 @@ use anyhow::{Context, Result, anyhow};
 use nix::time::{ClockId, clock_getres, clock_gettime};
 
 use super::{
-    commit_lock::{CommitGuard, CommitLock},
+    commit_lock::{CommitGuard, CommitLock, in_thread},
     dir::BeneathDir,
     lease_table::{Key, LeaseTable, Record},
     lock::{LockFile, LockMode, TryLock},
+    remarks::{self, Remarks},
     scrub::Scrubbed,
     writers::{self, Writer},
 };
 use crate::{
-    event::{Event, Sink},
+    event::{Event, Sink, WarningKind},
     exit::{Code, Failure, explained},
     home::Home,
 };
@@ -69,6 +70,8 @@ pub struct Lease {
     pub(super) patience: Duration,
     /// FileType was changed later than this the holder may not have seen.
     pub(super) started: Stamp,
+    /// For the user; see [`Self::emit_remarks`].
+    pub(super) remarks: Remarks,
     /// Set while what its holder starts may write straight into the directory.
     writer: OnceLock<Writer>,
 }
@@ -91,8 +94,10 @@ impl Lease {
         };
         // In a thread, as well: another commit may be under way, and a signal must be heard meanwhile.
         let (owned, wanted) = (home.clone(), request.clone());
-        let begun = tokio::task::spawn_blocking(move || Self::with_lock(&owned, &wanted, lock));
-        begun.await.context("the beginning of the lease panicked")?.map_err(failed)
+        let begun = in_thread(sink, move |say| Self::with_lock(&owned, &wanted, lock, say)).await;
+        let lease = begun.context("the beginning of the lease panicked")?.map_err(failed)?;
+        lease.emit_remarks(sink);
+        Ok(lease)
     }
 
     async fn wait(home: &Home, request: &Request, sink: &mut dyn Sink) -> Result<LockFile> {
@@ -113,11 +118,11 @@ impl Lease {
     pub fn try_acquire(home: &Home, request: &Request) -> Result<Option<Self>> {
         let lock =
             LeaseTable::open(home, &request.directory).and_then(|table| table.try_lock(request.lock_mode));
-        lock.and_then(|lock| lock.map(|lock| Self::with_lock(home, request, lock)).transpose())
+        lock.and_then(|lock| lock.map(|lock| Self::with_lock(home, request, lock, remarks::log)).transpose())
             .map_err(|error| explained(error, || unusable(home, &request.directory)))
     }
 
-    fn with_lock(home: &Home, request: &Request, lock: LockFile) -> Result<Self> {
+    fn with_lock(home: &Home, request: &Request, lock: LockFile, say: impl FnOnce(Event)) -> Result<Self> {
         let Request { directory, lock_mode, who, limit } = request;
         let place = BeneathDir::open(directory).with_context(|| format!("open {}", directory.display()))?;
         let table = LeaseTable::open(home, directory)?;
@@ -132,15 +137,25 @@ impl Lease {
             lock_mode: *lock_mode,
             patience: *limit,
             started: now()?,
+            remarks: Remarks::default(),
             writer: OnceLock::new(),
         };
         // While no commit is under way: the holder sees all of each that came before, and nothing of those that come.
-        let turn = lease.turn()?;
+        let turn = lease.queue()?.turn_or_say(say)?;
         super::commit::recover_in_turn(&lease, &turn)?;
         lease.scrub_for_the_killed()?;
         lease.started = now()?;
         drop(turn);
         Ok(lease)
+    }
+
+    /// Emits what the user should know of the work that was done under this lease, so far; when it ends, the log gets the rest.
+    pub fn emit_remarks(&self, sink: &mut dyn Sink) {
+        self.remarks.emit(sink);
+    }
+
+    pub(super) fn warn(&self, kind: WarningKind, text: impl Into<String>) {
+        self.remarks.add(remarks::warning(kind, text));
     }
 
     /// The directory.
@@ -181,10 +196,14 @@ impl Lease {
         let scrubbed = writers::recover(self)?;
         let shown = self.directory.display();
         if let Some(words) = scrubbed.words() {
-            tracing::warn!("a build that was killed had left in the cache {shown}: {words}");
+            let text = format!("corrected in the cache {shown}, as a killed build had left it: {words}");
+            self.warn(WarningKind::KilledBuild, text);
         }
         if let Some(words) = scrubbed.failure() {
-            tracing::warn!("a build that was killed has left the cache {shown} so that {words}");
+            self.warn(
+                WarningKind::KilledBuild,
+                format!("a killed build has left the cache {shown}: {words}"),
+            );
         }
         Ok(())
     }
@@ -271,6 +290,7 @@ pub(super) fn after_all() -> Result<Stamp> {
 /// build is waited for.
 pub async fn private(home: &Home, request: &Request, sink: &mut dyn Sink) -> Result<Lease> {
     if let Some(lease) = Lease::try_acquire(home, request)? {
+        lease.emit_remarks(sink);
         return Ok(lease);
     }
     if LeaseTable::open(home, &request.directory)?.has_only(&[CARE, UPDATE])? {
@@ -281,6 +301,7 @@ pub async fn private(home: &Home, request: &Request, sink: &mut dyn Sink) -> Res
         let directory = own.join(number.to_string());
         fs::create_dir_all(&directory).with_context(|| format!("make {}", directory.display()))?;
         if let Some(lease) = Lease::try_acquire(home, &Request { directory, ..request.clone() })? {
+            lease.emit_remarks(sink);
             return Ok(lease);
         }
     }

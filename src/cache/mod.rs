@@ -70,6 +70,7 @@ mod owners;
 mod preflight;
 mod prune;
 mod rekey;
+mod remarks;
 mod remove;
 mod report;
 mod reused;

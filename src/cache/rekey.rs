@@ -15,6 +15,7 @@ use super::{
     lock::LockMode,
     staging, sweep,
 };
+use crate::event::Event;
 
 /// Takes over the records of other keys, which are no cache's any more, whose staging directories lie in this cache. Under
 /// the lock of commits.
@@ -38,11 +39,8 @@ pub(super) fn adopt(lease: &Lease, journal: &Journal) -> Result<()> {
                 Some(Reading::Unreadable(_)) => inode(&key) == inode(&lease.key.0),
             };
             if is_ours {
-                tracing::info!(
-                    key,
-                    number,
-                    "takes over a commit: the device of the cache has another number"
-                );
+                let text = format!("takes over commit {number}: the device of the cache was {key} before");
+                lease.remarks.add(Event::Note { text });
                 journal.take_over(&old, number)?;
             }
         }

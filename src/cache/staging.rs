@@ -18,7 +18,7 @@ use super::{
     remove,
     stage::Flush,
 };
-use crate::plan::STAGING;
+use crate::{event::WarningKind, plan::STAGING};
 
 /// The directory of the cache for what is on its way into it.
 pub(super) const DIRECTORY: &[u8] = STAGING.as_bytes();
@@ -209,7 +209,9 @@ pub(super) fn remove_orphans(lease: &Lease, kept: &[String]) -> Result<()> {
         }
         if let Err(error) = remove::tree(&parent, &name) {
             // It is in nobody's way; a guest may have made it so.
-            tracing::warn!(%error, "{} in the cache cannot be removed", shown(&join(DIRECTORY, &name)));
+            let text =
+                format!("{} in the cache cannot be removed: {error:#}", shown(&join(DIRECTORY, &name)));
+            lease.warn(WarningKind::StagingStays, text);
         }
         // best effort: it may have gone with its maker.
         let _ = fs::remove_file(&lock);

@@ -90,9 +90,9 @@ mod tests {
         let fault =
             Fault { file: "a".into(), line: 1, column: 2, message: "bad".into(), hint: Some("mend".into()) };
         let phases = || vec![Phase { name: "boot".into(), duration: SECOND }];
-        let warning = |kind| Event::Warning { kind, text: "a line".into() };
         let image = |state| Event::Image { image: "debian:bookworm".into(), state };
-        vec![
+        let mut events = WARNINGS.map(|kind| Event::Warning { kind, text: "a line".into() }).to_vec();
+        events.extend([
             Event::Plan {
                 package: "a-1-r0".into(),
                 arch: "x86_64".into(),
@@ -107,11 +107,6 @@ mod tests {
             image(ImageState::Made),
             image(ImageState::Waiting),
             Event::Note { text: "a line".into() },
-            warning(WarningKind::ProcessStays),
-            warning(WarningKind::VolumeStays),
-            warning(WarningKind::ImageStays),
-            warning(WarningKind::LogStays),
-            warning(WarningKind::NoConsoleLog),
             Event::Boot { phases: phases() },
             Event::StepStarted { step: step() },
             output(Data::Text("text".into())),
@@ -145,7 +140,51 @@ mod tests {
                 way_out: None,
                 faults: vec![fault],
             },
-        ]
+        ]);
+        events
+    }
+
+    const WARNINGS: [WarningKind; 12] = [
+        WarningKind::ProcessStays,
+        WarningKind::VolumeStays,
+        WarningKind::ImageStays,
+        WarningKind::LogStays,
+        WarningKind::NoConsoleLog,
+        WarningKind::CommitWaits,
+        WarningKind::CommitStuck,
+        WarningKind::KilledBuild,
+        WarningKind::MtimesStale,
+        WarningKind::SummaryStale,
+        WarningKind::StagingStays,
+        WarningKind::ForeignEntry,
+    ];
+
+    /// Breaks the build when a kind is added, until it stands in [`WARNINGS`] and in the schema.
+    fn place(kind: WarningKind) -> usize {
+        match kind {
+            WarningKind::ProcessStays => 0,
+            WarningKind::VolumeStays => 1,
+            WarningKind::ImageStays => 2,
+            WarningKind::LogStays => 3,
+            WarningKind::NoConsoleLog => 4,
+            WarningKind::CommitWaits => 5,
+            WarningKind::CommitStuck => 6,
+            WarningKind::KilledBuild => 7,
+            WarningKind::MtimesStale => 8,
+            WarningKind::SummaryStale => 9,
+            WarningKind::StagingStays => 10,
+            WarningKind::ForeignEntry => 11,
+        }
+    }
+
+    #[test]
+    fn the_schema_has_each_kind_of_warning() {
+        assert!(WARNINGS.map(place).into_iter().eq(0..WARNINGS.len()));
+        let schema: Value = serde_json::from_str(SCHEMA).expect("the schema is JSON");
+        let events = schema["oneOf"].as_array().expect("the events");
+        let warning = events.iter().find(|event| event["properties"]["event"]["const"] == "warning");
+        let kinds = warning.map(|event| event["properties"]["kind"]["enum"].clone());
+        assert_eq!(kinds, Some(json!(WARNINGS)));
     }
 
     #[test]

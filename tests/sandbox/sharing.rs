@@ -169,7 +169,7 @@ fn who_commits_waits_for_a_commit_and_is_heard_meanwhile() {
         let mut said = BufReader::new(kiln.stderr.take().expect("it was piped"));
         wait_for(&mut said, "] started");
         let turn = place.lease.as_ref().expect("held").turn().expect("taken");
-        let words = " WARN waits, at most 3600s, for a commit into the cache ";
+        let words = "warning: waits, at most 3600s, for a commit into the cache ";
         let line = wait_for(&mut said, words);
         assert!(line.starts_with(words), "{line}");
         assert!(line.contains("(another-1.0-r0, mode rw)") && !line.contains("sample"), "{line}");
