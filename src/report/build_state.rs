@@ -85,17 +85,9 @@ impl BuildState {
                 line(format!("accelerator: {accelerator}{why}"))
             }
             Event::Image { image, state } => self.image(image, *state, now),
-            Event::Note { text } => text.lines().map(|text| Message::Line(text.into())).collect(),
-            Event::Warning { kind: _, text } => line(format!("warning: {text}")),
-            Event::Boot { phases } => {
-                self.activity = Some(("starting the first step".into(), now));
-                // A sandbox has no clock of its own to be set, and says that it took no time.
-                let long = |phase: &&Phase| phase.duration >= Duration::from_millis(1);
-                let phases: Vec<Phase> = phases.iter().filter(long).cloned().collect();
-                let took =
-                    if phases.is_empty() { String::new() } else { format!(": {}", list_phases(&phases)) };
-                line(format!("the guest is ready{took}"))
-            }
+            Event::Note { text } => lines(text),
+            Event::Warning { kind: _, text } => lines(&format!("warning: {text}")),
+            Event::Boot { phases } => self.boot(phases, now),
             Event::StepStarted { step } => {
                 self.history.last_lines.clear();
                 self.activity = Some((self.label(step), now));
@@ -106,36 +98,17 @@ impl BuildState {
                 self.output(step, lines)
             }
             Event::StepFinished { step, status, duration } => {
-                let lines = self.lines.finish(step);
-                let mut messages = self.output(step, lines);
-                if *status == Status::Code(0) {
-                    // Whatever fails after this step, it was not its doing.
-                    self.history.last_lines.clear();
-                }
-                self.history.times.push((step.name.clone(), *duration));
-                let is_last = step.index as usize + 1 >= self.steps;
-                self.activity =
-                    Some((if is_last { "finishing" } else { "starting the next step" }.into(), now));
-                messages.push(Message::Ended(self.label(step), *status, *duration));
-                messages
+                self.step_finished(step, *status, *duration, now)
             }
             Event::ShellOpened { step } => {
-                // Nothing is drawn while somebody else has the terminal.
+                // Nothing is drawn while the shell has the terminal.
                 self.activity = None;
                 line(format!(
                     "a shell in the place of step {}: after `exit 0` the build goes on, after `exit 1` it ends",
                     self.label(step)
                 ))
             }
-            Event::ShellClosed { step, status: Status::Code(0), .. } => {
-                self.activity = Some(("starting the next step".into(), now));
-                self.history.last_lines.clear();
-                line(format!("the shell ended with 0: step {} counts as done, by hand", self.label(step)))
-            }
-            Event::ShellClosed { status, .. } => {
-                self.activity = Some(("finishing".into(), now));
-                line(format!("the shell ended ({}): so does the build", format::status(*status)))
-            }
+            Event::ShellClosed { step, status, duration: _ } => self.shell_closed(step, *status, now),
             Event::Cache(report) => {
                 self.history.cache = Some(report.clone());
                 Vec::new()
@@ -178,6 +151,49 @@ impl BuildState {
         text.map_or_else(Vec::new, |text| line(format!("image {image} {text}")))
     }
 
+    fn boot(&mut self, phases: &[Phase], now: Duration) -> Vec<Message> {
+        self.activity = Some(("starting the first step".into(), now));
+        // A sandbox has no clock of its own to be set, and says that it took no time.
+        let long = |phase: &&Phase| phase.duration >= Duration::from_millis(1);
+        let phases: Vec<Phase> = phases.iter().filter(long).cloned().collect();
+        let took = if phases.is_empty() { String::new() } else { format!(": {}", list_phases(&phases)) };
+        line(format!("the guest is ready{took}"))
+    }
+
+    fn step_finished(
+        &mut self,
+        step: &StepName,
+        status: Status,
+        duration: Duration,
+        now: Duration,
+    ) -> Vec<Message> {
+        let lines = self.lines.finish(step);
+        let mut messages = self.output(step, lines);
+        if status == Status::Code(0) {
+            // A later failure is not the doing of this step.
+            self.history.last_lines.clear();
+        }
+        self.history.times.push((step.name.clone(), duration));
+        let is_last = step.index as usize + 1 >= self.steps;
+        let activity = if is_last { "finishing" } else { "starting the next step" };
+        self.activity = Some((activity.into(), now));
+        messages.push(Message::Ended(self.label(step), status, duration));
+        messages
+    }
+
+    fn shell_closed(&mut self, step: &StepName, status: Status, now: Duration) -> Vec<Message> {
+        if status == Status::Code(0) {
+            self.activity = Some(("starting the next step".into(), now));
+            self.history.last_lines.clear();
+            return line(format!(
+                "the shell ended with 0: step {} counts as done, by hand",
+                self.label(step)
+            ));
+        }
+        self.activity = Some(("finishing".into(), now));
+        line(format!("the shell ended ({}): so does the build", format::status(status)))
+    }
+
     fn output(&mut self, step: &StepName, lines: Vec<String>) -> Vec<Message> {
         for line in &lines {
             if self.history.last_lines.len() == LAST_LINES {
@@ -196,6 +212,10 @@ impl BuildState {
             history: std::mem::take(&mut self.history),
         }))]
     }
+}
+
+fn lines(text: &str) -> Vec<Message> {
+    text.lines().map(|text| Message::Line(text.into())).collect()
 }
 
 fn line(text: String) -> Vec<Message> {
