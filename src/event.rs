@@ -14,7 +14,7 @@ use std::{
 use data_encoding::BASE64;
 use serde::{Serialize, Serializer};
 
-pub use cache::{Amount, CacheDirectory, CacheReport};
+pub use cache::{Amount, CacheDirectory, CacheFate, CacheReport, DiscardGap, UsageGap};
 pub use phases::Phases;
 pub use utf8::Utf8Splitter;
 

@@ -10,7 +10,7 @@ use super::{
     summary::{self, Amounts, Held},
 };
 use crate::{
-    event::{Amount, CacheDirectory, CacheReport},
+    event::{Amount, CacheDirectory, CacheFate, CacheReport, DiscardGap},
     home::Home,
     plan::{CacheMode, CacheMount, CacheShare},
 };
@@ -67,7 +67,7 @@ pub fn report(
         return CacheReport {
             mode: None,
             persisted: false,
-            why: "there is no cache directory".into(),
+            why: CacheFate::NoCache,
             waiting: 0,
             exact: true,
             reused_why: None,
@@ -77,7 +77,8 @@ pub fn report(
             directories: Vec::new(),
         };
     };
-    let (persisted, why) = verdict(plan, writes, succeeded);
+    let why = fate(plan, writes, succeeded);
+    let persisted = why.persisted();
     CacheReport {
         mode: Some(plan.mode),
         persisted,
@@ -87,7 +88,7 @@ pub fn report(
         reused_why: reused.why(),
         left_out: left_out(writes),
         discarded: discarded(plan, writes),
-        discarded_why: discarded_why(plan, writes, persisted).map(str::to_owned),
+        discarded_why: discarded_why(plan, writes, persisted),
         directories: directories(plan, held, writes, reused),
     }
 }
@@ -126,56 +127,35 @@ fn discarded(plan: &CacheMount, writes: &Writes) -> Option<Amount> {
 }
 
 /// Why that is not all, or not known.
-fn discarded_why(plan: &CacheMount, writes: &Writes, persisted: bool) -> Option<&'static str> {
+fn discarded_why(plan: &CacheMount, writes: &Writes, persisted: bool) -> Option<DiscardGap> {
     match (writes, discarded(plan, writes)) {
-        (Writes::Discarded(Discarded { more: true, .. }), _) => {
-            Some("more was written than could be counted")
-        }
-        (_, None) if !persisted => Some("what the build wrote was not counted"),
+        (Writes::Discarded(Discarded { more: true, .. }), _) => Some(DiscardGap::TooMuch),
+        (_, None) if !persisted => Some(DiscardGap::NotCounted),
         (_, Some(_) | None) => None,
     }
 }
 
-fn verdict(plan: &CacheMount, writes: &Writes, succeeded: bool) -> (bool, String) {
-    let (persisted, why) = match (plan.mode, writes) {
-        (CacheMode::Commit, Writes::Committed(Kept { waiting: 0, .. })) => {
-            (true, "the build succeeded, and its writes were merged")
-        }
-        (CacheMode::Commit, Writes::Committed(Kept { waiting, .. })) => {
-            let what = match waiting {
-                1 => "one replacement or deletion waits".into(),
-                _ => format!("{waiting} replacements and deletions wait"),
-            };
-            return (true, format!("{what} until no other build uses the cache"));
-        }
-        (CacheMode::Commit, Writes::Unchanged(_)) => (true, "the build wrote nothing new"),
-        (CacheMode::Commit, Writes::TooMuch(why)) => {
-            return (false, format!("{why}; --cache-commit-limit allows more"));
-        }
-        (CacheMode::Commit, Writes::Refused(why)) => {
-            return (false, format!("the steps succeeded, but {why}"));
-        }
+fn fate(plan: &CacheMount, writes: &Writes, succeeded: bool) -> CacheFate {
+    match (plan.mode, writes) {
+        (CacheMode::Commit, Writes::Committed(Kept { waiting: 0, .. })) => CacheFate::Merged,
+        (CacheMode::Commit, Writes::Committed(Kept { waiting, .. })) => CacheFate::Waiting(*waiting),
+        (CacheMode::Commit, Writes::Unchanged(_)) => CacheFate::NothingToCommit,
+        (CacheMode::Commit, Writes::TooMuch(why)) => CacheFate::OverLimit(why.clone()),
+        (CacheMode::Commit, Writes::Refused(why)) => CacheFate::Refused(why.clone()),
         (CacheMode::Commit, Writes::Lost | Writes::Discarded(_) | Writes::Through(_)) => {
-            (false, "the build did not succeed")
+            CacheFate::BuildFailed
         }
-        (CacheMode::Rw, _) if succeeded => (true, "writes go straight to the host's directory"),
-        (CacheMode::Rw, _) => {
-            (true, "writes go straight to the host's directory, those of a build that failed too")
-        }
-        (CacheMode::Ro, _) => (false, "the build could not write into it (--cache-mode ro)"),
+        (CacheMode::Rw, _) if succeeded => CacheFate::WrittenThrough,
+        (CacheMode::Rw, _) => CacheFate::WrittenThroughByFailure,
+        (CacheMode::Ro, _) => CacheFate::ReadOnly,
         (CacheMode::Discard, Writes::Discarded(Discarded { amounts, more: false })) if amounts.is_empty() => {
-            (false, "the build wrote nothing new")
+            CacheFate::NothingToDiscard
         }
         (CacheMode::Discard, _) => match plan.share {
-            CacheShare::NineP => {
-                (false, "by 9p writes are discarded; QEMU_USE_VIRTIOFS=1 or --cache-mode commit keeps them")
-            }
-            CacheShare::Virtiofs | CacheShare::Bind => {
-                (false, "--cache-mode discard; --cache-mode commit keeps them")
-            }
+            CacheShare::NineP => CacheFate::DiscardedBy9p,
+            CacheShare::Virtiofs | CacheShare::Bind => CacheFate::Discarded,
         },
-    };
-    (persisted, why.into())
+    }
 }
 
 fn directories(

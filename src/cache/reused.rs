@@ -1,7 +1,7 @@
 //! FileType a build has read of what the cache held, as far as it is known.
 
 use super::summary::{Amounts, Held};
-use crate::event::Amount;
+use crate::event::{Amount, UsageGap};
 
 /// FileType the steps have read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,22 +67,13 @@ impl Reused {
     }
 
     /// Why it is not known, or not all.
-    pub(super) fn why(&self) -> Option<String> {
+    pub(super) fn why(&self) -> Option<UsageGap> {
         match self {
-            Self::Unknown(why) => Some(format!("what the build read of the cache is not known: {why}")),
-            Self::Counted(Usage { overflow: true, .. }) => {
-                Some("the build read more files than could be counted".into())
-            }
+            Self::Unknown(why) => Some(UsageGap::Unknown(why.clone())),
+            Self::Counted(Usage { overflow: true, .. }) => Some(UsageGap::TooMany),
             Self::Counted(usage) => match usage.unknown.saturating_add(usage.unclear.len() as u64) {
                 0 => None,
-                1 => Some(
-                    "the build changed, replaced or removed a file that it read, and what the cache held of it is not known"
-                        .into(),
-                ),
-                files => Some(format!(
-                    "the build changed, replaced or removed {files} files that it read, and what the cache held of them is \
-                     not known"
-                )),
+                files => Some(UsageGap::Changed(files)),
             },
         }
     }
@@ -121,10 +112,7 @@ mod tests {
 
         for unknown in [None, Some(held(None))] {
             let reused = reused.clone().settled(unknown.as_ref());
-            assert!(
-                reused.why().is_some_and(|why| why.contains("removed 2 files that it read")),
-                "{reused:?}"
-            );
+            assert_eq!(reused.why(), Some(UsageGap::Changed(2)));
             assert!(reused.amounts().is_some_and(Amounts::is_empty));
         }
     }

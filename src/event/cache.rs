@@ -1,5 +1,7 @@
 //! What a build made of its cache, as the event that says it.
 
+use std::fmt;
+
 use serde::{Serialize, Serializer};
 
 use crate::plan::CacheMode;
@@ -13,22 +15,152 @@ pub struct CacheReport {
     /// Whether what the build wrote is in the host's directory now.
     pub persisted: bool,
     /// Why, or why not.
-    pub why: String,
+    #[serde(serialize_with = "sentence")]
+    pub why: CacheFate,
     /// How many replacements and deletions, of this and of earlier builds, wait until no other build uses the cache.
     pub waiting: u64,
     /// Whether the amounts are exact. They are not where `before` is what commits have kept, not counted for this report, and where
     /// more was read than `reused` says.
     pub exact: bool,
     /// Why `reused` is null, or less than all, where it is.
-    pub reused_why: Option<String>,
+    #[serde(serialize_with = "sentence_if_any")]
+    pub reused_why: Option<UsageGap>,
     /// What of the build's writes was not kept while all else was, and why.
     pub left_out: Option<String>,
     /// How much of what `new` names was thrown away, all together; `None` where it was kept, and where nobody has counted.
     pub discarded: Option<Amount>,
     /// Why `discarded` is less than all, or null though what was written is thrown away, where it is.
-    pub discarded_why: Option<String>,
+    #[serde(serialize_with = "sentence_if_any")]
+    pub discarded_why: Option<DiscardGap>,
     /// Directory by directory; sorted by name.
     pub directories: Vec<CacheDirectory>,
+}
+
+/// What became of what a build wrote into the cache.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CacheFate {
+    /// There is no cache.
+    NoCache,
+    /// It was merged.
+    Merged,
+    /// It was merged but so many replacements and deletions, which wait.
+    Waiting(u64),
+    /// In mode `commit` nothing was new.
+    NothingToCommit,
+    /// It was more than a commit takes, in these words.
+    OverLimit(String),
+    /// The cache could not take it, for this reason.
+    Refused(String),
+    /// In mode `commit` the build did not succeed.
+    BuildFailed,
+    /// It went straight into the directory.
+    WrittenThrough,
+    /// The same, of a build that failed.
+    WrittenThroughByFailure,
+    /// The build could not write.
+    ReadOnly,
+    /// In mode `discard` nothing was new.
+    NothingToDiscard,
+    /// It was thrown away, since the share is 9p.
+    DiscardedBy9p,
+    /// It was thrown away, as asked.
+    Discarded,
+}
+
+impl CacheFate {
+    /// Whether it is in the host's directory now.
+    pub fn persisted(&self) -> bool {
+        match self {
+            Self::Merged
+            | Self::Waiting(_)
+            | Self::NothingToCommit
+            | Self::WrittenThrough
+            | Self::WrittenThroughByFailure => true,
+            Self::NoCache
+            | Self::OverLimit(_)
+            | Self::Refused(_)
+            | Self::BuildFailed
+            | Self::ReadOnly
+            | Self::NothingToDiscard
+            | Self::DiscardedBy9p
+            | Self::Discarded => false,
+        }
+    }
+}
+
+impl fmt::Display for CacheFate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoCache => "there is no cache directory",
+            Self::Merged => "the build succeeded, and its writes were merged",
+            Self::Waiting(1) => "one replacement or deletion waits until no other build uses the cache",
+            Self::Waiting(count) => {
+                return write!(
+                    f,
+                    "{count} replacements and deletions wait until no other build uses the cache"
+                );
+            }
+            Self::NothingToCommit | Self::NothingToDiscard => "the build wrote nothing new",
+            Self::OverLimit(why) => return write!(f, "{why}; --cache-commit-limit allows more"),
+            Self::Refused(why) => return write!(f, "the steps succeeded, but {why}"),
+            Self::BuildFailed => "the build did not succeed",
+            Self::WrittenThrough => "writes go straight to the host's directory",
+            Self::WrittenThroughByFailure => {
+                "writes go straight to the host's directory, those of a build that failed too"
+            }
+            Self::ReadOnly => "the build could not write into it (--cache-mode ro)",
+            Self::DiscardedBy9p => {
+                "by 9p writes are discarded; QEMU_USE_VIRTIOFS=1 or --cache-mode commit keeps them"
+            }
+            Self::Discarded => "--cache-mode discard; --cache-mode commit keeps them",
+        })
+    }
+}
+
+/// Why it is not known, or not all, how much of the cache a build has read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UsageGap {
+    /// It could not be counted, for this reason.
+    Unknown(String),
+    /// There were more files than are counted.
+    TooMany,
+    /// The build changed so many files that it read.
+    Changed(u64),
+}
+
+impl fmt::Display for UsageGap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown(why) => write!(f, "what the build read of the cache is not known: {why}"),
+            Self::TooMany => f.write_str("the build read more files than could be counted"),
+            Self::Changed(1) => f.write_str(
+                "the build changed, replaced or removed a file that it read, and what the cache held of it is not known",
+            ),
+            Self::Changed(files) => write!(
+                f,
+                "the build changed, replaced or removed {files} files that it read, and what the cache held of them is not \
+                 known"
+            ),
+        }
+    }
+}
+
+/// Why it is not known, or not all, how much was thrown away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DiscardGap {
+    /// There was more than is counted.
+    TooMuch,
+    /// It was not counted.
+    NotCounted,
+}
+
+impl fmt::Display for DiscardGap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::TooMuch => "more was written than could be counted",
+            Self::NotCounted => "what the build wrote was not counted",
+        })
+    }
 }
 
 /// One directory of the cache.
@@ -71,5 +203,20 @@ fn mode_or_none<S: Serializer>(mode: &Option<CacheMode>, serializer: S) -> Resul
     match mode {
         Some(mode) => mode.serialize(serializer),
         None => serializer.serialize_str("none"),
+    }
+}
+
+/// A reason is a sentence in JSON, for people; programs read the other fields.
+fn sentence<S: Serializer>(reason: &impl fmt::Display, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(reason)
+}
+
+fn sentence_if_any<S: Serializer>(
+    reason: &Option<impl fmt::Display>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match reason {
+        Some(reason) => sentence(reason, serializer),
+        None => serializer.serialize_none(),
     }
 }

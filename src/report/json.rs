@@ -51,8 +51,8 @@ mod tests {
     use super::*;
     use crate::{
         event::{
-            Amount, CacheDirectory, CacheReport, Data, ImageState, Outcome, Phase, Status, StepName, Stream,
-            WarningKind,
+            Amount, CacheDirectory, CacheFate, CacheReport, Data, ImageState, Outcome, Phase, Status,
+            StepName, Stream, WarningKind,
         },
         exit::Fault,
         plan::{Accelerator, CacheMode, RunnerKind},
@@ -120,7 +120,7 @@ mod tests {
             Event::Cache(CacheReport {
                 mode: Some(CacheMode::Commit),
                 persisted: true,
-                why: "kept".into(),
+                why: CacheFate::Merged,
                 waiting: 0,
                 exact: true,
                 reused_why: None,

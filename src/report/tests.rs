@@ -12,7 +12,8 @@ use std::{
 
 use super::*;
 use crate::event::{
-    Amount, CacheDirectory, CacheReport, Data, ImageState, Outcome, Phase, Status, StepName, Stream,
+    Amount, CacheDirectory, CacheFate, CacheReport, Data, DiscardGap, ImageState, Outcome, Phase, Status,
+    StepName, Stream,
 };
 use crate::plan::{Accelerator, CacheMode, RunnerKind};
 
@@ -148,7 +149,7 @@ fn succeeded() -> Vec<Event> {
         Event::Cache(CacheReport {
             mode: Some(CacheMode::Commit),
             persisted: true,
-            why: "the build succeeded".into(),
+            why: CacheFate::Merged,
             waiting: 0,
             exact: true,
             reused_why: None,
@@ -186,7 +187,7 @@ fn failed() -> Vec<Event> {
         Event::Cache(CacheReport {
             mode: Some(CacheMode::Commit),
             persisted: false,
-            why: "the build failed".into(),
+            why: CacheFate::BuildFailed,
             waiting: 0,
             exact: true,
             reused_why: None,
@@ -260,25 +261,29 @@ fn what_was_thrown_away_is_said_with_the_way_to_keep_it_and_nothing_is_not() {
         (
             amount(3, 2 << 20),
             None,
-            "thrown away 6.0 MiB (gomodcache 2.0 MiB, npm 2.0 MiB, pip 2.0 MiB): by 9p writes are discarded\n",
+            "thrown away 6.0 MiB (gomodcache 2.0 MiB, npm 2.0 MiB, pip 2.0 MiB): by 9p writes are discarded; ",
         ),
         (
             amount(3, 2 << 20),
-            Some("too much"),
+            Some(DiscardGap::TooMuch),
             "thrown away at least 6.0 MiB (gomodcache 2.0 MiB, npm 2.0 MiB, pip 2.0 MiB): by 9p ",
         ),
         (amount(0, 0), None, "used 42.0 MiB, nothing new\n"),
-        (None, Some("not asked"), "what is new was not counted, not kept: by 9p writes are discarded\n"),
+        (
+            None,
+            Some(DiscardGap::NotCounted),
+            "what is new was not counted, not kept: by 9p writes are discarded; ",
+        ),
     ] {
         let mut events = succeeded();
         for event in &mut events {
             if let Event::Cache(report) = event {
                 report.mode = Some(CacheMode::Discard);
                 report.persisted = false;
-                report.why = "by 9p writes are discarded".into();
+                report.why = CacheFate::DiscardedBy9p;
                 report.directories.iter_mut().for_each(|directory| directory.new = new);
                 report.discarded = new.map(|new| new.plus(new));
-                report.discarded_why = why.map(str::to_owned);
+                report.discarded_why = why;
             }
         }
         let text = Stage::new(Progress::Auto, None).all(events);
@@ -317,11 +322,11 @@ fn what_waits_for_other_builds_is_not_just_called_kept() {
     for event in &mut events {
         if let Event::Cache(report) = event {
             report.waiting = 1;
-            report.why = "one deletion waits".into();
+            report.why = CacheFate::Waiting(1);
         }
     }
     let text = Stage::new(Progress::Auto, None).all(events);
-    assert!(text.contains(", kept, but one deletion waits\n"), "{text}");
+    assert!(text.contains(", kept, but one replacement or deletion waits until "), "{text}");
 }
 
 #[test]
@@ -335,7 +340,7 @@ fn plain_tells_a_failure_with_the_last_lines_and_the_way_out() {
 [2/2 make] exit status 2 after 350ms
 hello-1.0-r0: failed after 4.5s (exit code 5)
   slowest steps: configure 2.3s, make 350ms
-  cache (commit): held 0 B, what is new was not counted, not kept: the build failed
+  cache (commit): held 0 B, what is new was not counted, not kept: the build did not succeed
 the last lines of its output (20):
 {}  | make: *** [all] Error 2
 error: step 2 (make): exit status 2
@@ -353,7 +358,7 @@ fn a_build_without_a_cache_keeps_nothing_in_one_word() {
     for event in &mut events {
         if let Event::Cache(report) = event {
             (report.mode, report.persisted) = (None, false);
-            report.why = "there is no cache directory".into();
+            report.why = CacheFate::NoCache;
             report.directories.clear();
         }
     }
