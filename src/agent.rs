@@ -1,7 +1,7 @@
-//! The host's side of the protocol: what one says to the agent, and hears from it.
+//! The host's side of the protocol: messages to the agent and from it.
 //!
-//! A runner gives the byte channel; `engine` decides what to say. Nothing the agent says is trusted: frames are bounded
-//! before they are read, and an answer that does not belong here is an error that names it.
+//! A runner gives the byte channel; `engine` decides what to send. No message of the agent is trusted: frames are bounded before
+//! they are read, and an unexpected message is an error that names it.
 
 use std::{
     collections::VecDeque,
@@ -18,17 +18,17 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-/// What arrives from the agent.
+/// The bytes from the agent.
 pub type Reader = Pin<Box<dyn AsyncRead + Send>>;
-/// What goes to the agent.
+/// The bytes to the agent.
 pub type Writer = Pin<Box<dyn AsyncWrite + Send>>;
 
 /// The bytes taken from the channel in one read: two of the largest frames.
 const READ_BYTES: usize = 128 * 1024;
-/// Bytes that may wait to be sent: above it nothing more is taken from whoever has time.
+/// Bytes that may wait to be sent; above this, relays and consoles have to wait.
 const QUEUE: usize = 256 * 1024;
 
-/// How long the agent may leave unread what is said: it reads even while it cannot write.
+/// How long the agent may read nothing while there is something to send: it reads even while it cannot write.
 const UNREAD_LIMIT: Duration = Duration::from_secs(30);
 
 /// The agent reads nothing.
@@ -43,20 +43,20 @@ impl fmt::Display for Unread {
 
 impl std::error::Error for Unread {}
 
-/// A conversation with an agent.
+/// A session with an agent.
 pub struct Session {
     reader: Reader,
     writer: Writer,
     decoder: frame::Decoder,
     buffer: Vec<u8>,
-    /// To be written while somebody hears.
+    /// Bytes to be written during [`Session::recv`].
     queue: VecDeque<u8>,
-    /// Since when none of it could be written.
+    /// Since when nothing of the queue could be written.
     unread_since: Option<Instant>,
 }
 
 impl Session {
-    /// A conversation over a channel on which nothing has been said yet.
+    /// A session over a channel that has not been used yet.
     pub fn new(reader: Reader, writer: Writer) -> Self {
         let (decoder, buffer) = (frame::Decoder::default(), vec![0; READ_BYTES]);
         Self { reader, writer, decoder, buffer, queue: VecDeque::new(), unread_since: None }
@@ -67,12 +67,12 @@ impl Session {
         self.queue.len() < QUEUE
     }
 
-    /// Whether all that was said has been sent.
+    /// Whether everything in the queue has been sent.
     pub fn is_idle(&self) -> bool {
         self.queue.is_empty()
     }
 
-    /// Puts a message into the queue; it is sent while one hears.
+    /// Puts a message into the queue; it is sent during [`Self::recv`].
     ///
     /// # Errors
     /// When the message is too large for a frame.
@@ -81,11 +81,11 @@ impl Session {
         Ok(())
     }
 
-    /// Hears the next thing; `None` at the end of the channel. May be dropped while it waits: no byte is lost.
+    /// The next message; `None` at the end of the channel. May be dropped while it waits: no byte is lost.
     ///
     /// # Errors
-    /// When the bytes are no frame, the channel breaks, or the agent speaks another version; [`Unread`] when nothing of what is
-    /// to be sent could be for too long.
+    /// When the bytes are not a frame, the channel breaks, or the agent has another version; [`Unread`] when nothing could be sent
+    /// for too long.
     pub async fn recv(&mut self) -> Result<Option<FromGuest>> {
         loop {
             let message =
@@ -93,7 +93,7 @@ impl Session {
             match message {
                 Some(FromGuest::Hello { version, .. }) if version != VERSION => {
                     return Err(anyhow!(
-                        "the agent speaks version {version} of the protocol, kiln {VERSION}"
+                        "the agent has version {version} of the protocol, kiln has {VERSION}"
                     ));
                 }
                 Some(message) => return Ok(Some(message)),
@@ -110,7 +110,7 @@ impl Session {
                 read = reader.read(buffer) => read,
                 written = write_some(writer, queue), if !queue.is_empty() => match written {
                     Ok(()) => { *unread_since = None; continue }
-                    // Nobody is there any more: what is heard next is the end of the channel, and why is the machine's to say.
+                    // The agent is gone: the next read is the end of the channel, and the machine says why.
                     Err(error) if gone(&error) => { queue.clear(); continue }
                     Err(error) => return Err(error).context("write to the agent"),
                 },
@@ -118,7 +118,7 @@ impl Session {
             match read {
                 Ok(0) => return Ok(None),
                 Ok(count) => self.decoder.push(&self.buffer[..count]),
-                // QEMU was killed before it had read all that was said: that, too, is an end.
+                // QEMU was killed before it had read everything: that is an end, too.
                 Err(error) if gone(&error) => return Ok(None),
                 Err(error) => return Err(error).context("read from the agent"),
             }
@@ -153,15 +153,15 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_peer_that_was_killed_is_an_end_and_no_error() {
+    async fn a_killed_peer_is_an_end_and_not_an_error() {
         let (ours, theirs) = UnixStream::pair().unwrap();
         ours.set_nonblocking(true).unwrap();
         let (reader, writer) = tokio::io::split(tokio::net::UnixStream::from_std(ours).unwrap());
         let mut session = Session::new(Box::pin(reader), Box::pin(writer));
         session.queue(&ToGuest::Shutdown).unwrap();
         let sent = tokio::time::timeout(Duration::from_secs(1), session.recv());
-        assert!(sent.await.is_err() && session.is_idle(), "nothing is heard while it is sent");
-        // It has not read what was said: the kernel resets the connection.
+        assert!(sent.await.is_err() && session.is_idle(), "nothing is received while it is sent");
+        // It has not read the message: the kernel resets the connection.
         drop(theirs);
         session.queue(&ToGuest::Shutdown).unwrap();
         assert_eq!(session.recv().await.unwrap(), None);

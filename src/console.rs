@@ -1,8 +1,8 @@
-//! The person at kiln, or the pipe before and behind it: stdin, stdout, and the terminal that both may be.
+//! The user's end of an interactive step: stdin and stdout of kiln, which may be pipes or a terminal.
 //!
-//! Before it: `commands`, which decides who sits where. After it: `engine`, which passes on what is typed and written. A
-//! terminal is switched to raw mode only while a step sits at it, by a guard that switches it back: at the end, at an
-//! error, at a panic, at a signal (which drops the work); after a SIGKILL the reaper does it.
+//! Before it: `commands`, which decides what is connected. After it: `engine`, which passes on input and output. A terminal is in
+//! raw mode only while a step uses it. A guard restores its mode at the end, after an error, a panic or a signal (which drops the
+//! work); after a SIGKILL the reaper does.
 
 mod raw;
 
@@ -33,13 +33,13 @@ use crate::{
     process::{Terminals, watch},
 };
 
-/// What a terminal has whose size does not tell.
+/// The size of a terminal that does not tell its own.
 const SIZE: (u16, u16) = (24, 80);
 
-/// What a terminal is whose kind nobody names.
+/// `TERM` if it is not set.
 const KIND: &str = "dumb";
 
-/// Who sits there.
+/// The console of a step.
 pub struct Console {
     stdin: StdinKind,
     input: Option<Input>,
@@ -47,38 +47,38 @@ pub struct Console {
 }
 
 enum StdinKind {
-    /// Nobody: the step reads nothing.
+    /// Nothing: the step reads end of file.
     Empty,
     /// A pipe or file on stdin.
     Pipe,
-    /// A person.
+    /// A terminal.
     Terminal { term: String, sizes: Signal, terminals: Terminals, raw: Option<Raw> },
 }
 
-/// Where that goes which a step at a terminal writes.
+/// The stream for the output of a step at a terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OutputStream {
     /// stdout: it is what the user asked for.
     Stdout,
-    /// stderr: it is talk with the user; stdout has something else.
+    /// stderr: stdout has other data.
     Stderr,
 }
 
-/// Our stdin.
+/// The stdin of kiln.
 enum Input {
-    /// One that can be waited for.
+    /// A pipe or a terminal, which can be waited for.
     Polled(AsyncFd<OwnedFd>),
     /// A file: always ready.
     Plain(File),
 }
 
 impl Console {
-    /// Nobody on stdin; output as it comes.
+    /// No stdin; output as it comes.
     pub fn unattended() -> Self {
         Self { stdin: StdinKind::Empty, input: None, output: OutputStream::Stdout }
     }
 
-    /// What comes on stdin, whatever it is; output as it comes.
+    /// The stdin of kiln, a terminal or not; output as it comes.
     ///
     /// # Errors
     /// When stdin is closed.
@@ -86,10 +86,10 @@ impl Console {
         Ok(Self { stdin: StdinKind::Pipe, input: Some(Input::open()?), output: OutputStream::Stdout })
     }
 
-    /// A person at a terminal; `what` needs one, and `otherwise` is what to do where there is none.
+    /// A terminal, which `what` needs; `otherwise` is the way out if there is none.
     ///
     /// # Errors
-    /// A usage error, where stdin or the output is no terminal.
+    /// A usage error if stdin or the output is not a terminal.
     pub fn terminal(output: OutputStream, terminals: Terminals, what: &str, otherwise: &str) -> Result<Self> {
         let (name, shown) = match output {
             OutputStream::Stdout => ("stdout", stdout().is_terminal()),
@@ -115,15 +115,15 @@ fn size() -> (u16, u16) {
 impl Input {
     fn open() -> Result<Self> {
         let copy = || stdin().as_fd().try_clone_to_owned().context("copy stdin");
-        // epoll refuses what is always ready: files, /dev/null.
+        // epoll refuses files that are always ready: regular files, /dev/null.
         Ok(match watch(copy()?) {
             Ok(polled) => Self::Polled(polled),
             Err(_) => Self::Plain(File::from(copy()?)),
         })
     }
 
-    /// Some bytes; none at the end. Its flags are not ours to change (others have the same stdin open), so it is read
-    /// only when it has something.
+    /// Some bytes; none at the end. Other processes have the same stdin open, so its flags stay as they are, and it is read only
+    /// when it has something.
     async fn read(&mut self, limit: usize) -> Result<Vec<u8>> {
         let mut bytes = vec![0; limit];
         let count = loop {
@@ -223,7 +223,7 @@ impl engine::Console for Console {
         let written = if to_stderr { write(stderr(), bytes) } else { write(stdout(), bytes) };
         match written {
             Err(error) if error.kind() == ErrorKind::BrokenPipe => Err(ReaderGone.into()),
-            written => written.context("write what the command wrote"),
+            written => written.context("write the output of the command"),
         }
     }
 }

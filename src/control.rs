@@ -1,22 +1,22 @@
-//! Control sequences in text for terminals (ECMA-48): where one ends that begins with ESC, or with its C1 form in UTF-8.
+//! Control sequences in text for terminals (ECMA-48): where a sequence ends that begins with ESC, or with its C1 form in UTF-8.
 //!
-//! One reading of them for all: what `report` drops from a line, `engine` must look past when it searches for secrets.
+//! `report` drops sequences from a line, and `engine` must look past the same sequences when it searches for secrets.
 
 /// The longest control sequence (a colour has some twenty bytes); a longer one is text.
 const LONGEST_CONTROL: usize = 64;
 /// The longest string for the terminal (a title, a link); a longer one is text.
 const LONGEST_STRING: usize = 4096;
 
-/// What stands at the beginning of some bytes.
+/// The beginning of some bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sequence {
     /// No sequence.
     None,
-    /// A colour or another attribute of text (SGR), so many bytes long.
+    /// A colour or another attribute of text (SGR), with its length in bytes.
     Colour(usize),
-    /// Another one, so many bytes long.
+    /// Another sequence, with its length in bytes.
     Other(usize),
-    /// One whose end has not come.
+    /// A sequence whose end has not come.
     Open,
 }
 
@@ -55,7 +55,7 @@ fn string(bytes: &[u8]) -> Sequence {
         match bytes[at..] {
             [0x07, ..] => return Sequence::Other(at + 1),
             [0x1b, b'\\', ..] | [0xc2, 0x9c, ..] => return Sequence::Other(at + 2),
-            // Another one breaks it off; so no byte is read often.
+            // Another sequence ends it, so that no byte is read many times.
             [b'\n', ..] | [0x1b, _, ..] | [0xc2, 0x80..=0x9f, ..] => return Sequence::Other(at),
             _ => {}
         }

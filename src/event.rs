@@ -1,4 +1,4 @@
-//! What happened: the only thing that the stages of a build say to the outside. `report` prints it, for a person or as JSON.
+//! Events: the only output of the stages of a build. `report` prints them, for people or as JSON.
 //!
 //! Each event is an object with `event` (its name) and the fields below; the printer adds `time_ms` since the start.
 
@@ -23,11 +23,11 @@ use crate::{
     plan::{Accelerator, RunnerKind},
 };
 
-/// One thing that happened.
+/// One event.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
-    /// What will be done, before anything is.
+    /// The build that is about to start.
     Plan {
         /// `name-version-rN`.
         package: String,
@@ -35,29 +35,29 @@ pub enum Event {
         arch: String,
         /// The backend.
         runner: RunnerKind,
-        /// How many steps will run.
+        /// The number of steps.
         steps: usize,
-        /// The root of the guest, in a word.
+        /// The reference of the guest's root.
         image: String,
         /// The host directory of the cache, if there is one.
         #[serde(serialize_with = "lossy_option")]
         cache_dir: Option<PathBuf>,
     },
-    /// Which accelerator was taken.
+    /// The accelerator of a microVM.
     Accelerator {
         /// What runs the guest's instructions.
         accelerator: Accelerator,
-        /// Why it is not the faster one; `None` where it is.
+        /// Why it is not KVM; `None` for KVM.
         why: Option<String>,
     },
     /// The root image.
     Image {
-        /// In a word.
+        /// Its reference.
         image: String,
         /// What happens to it.
         state: ImageState,
     },
-    /// One line from the making of an image, a daemon or a fallback that a person may want to see.
+    /// A line for people: from an image build, a daemon, or about a fallback.
     Note {
         /// The line.
         text: String,
@@ -66,12 +66,12 @@ pub enum Event {
     Warning {
         /// What it is about.
         kind: WarningKind,
-        /// One sentence or two for a person.
+        /// One sentence or two for people.
         text: String,
     },
     /// The guest is ready.
     Boot {
-        /// What it took, phase by phase, in order, as the guest's own clock says.
+        /// The phases of its start, in order, by the guest's own clock.
         phases: Vec<Phase>,
     },
     /// A step starts.
@@ -79,13 +79,13 @@ pub enum Event {
         /// Which.
         step: StepName,
     },
-    /// A step wrote something.
+    /// Output of a step.
     Output {
         /// Which.
         step: StepName,
-        /// `stdout` or `stderr`.
+        /// The stream.
         stream: Stream,
-        /// What.
+        /// The bytes.
         #[serde(flatten)]
         data: Data,
     },
@@ -110,22 +110,22 @@ pub enum Event {
         step: StepName,
         /// How.
         status: Status,
-        /// How long somebody sat at it.
+        /// How long it was open.
         #[serde(rename = "duration_ms", serialize_with = "millis")]
         duration: Duration,
     },
-    /// What became of the cache.
+    /// The cache after the build.
     Cache(CacheReport),
     /// A package was written.
     Artifact {
         /// The package or subpackage.
         package: String,
-        /// Where it was written.
+        /// The file.
         #[serde(serialize_with = "lossy")]
         path: PathBuf,
         /// The size of that file.
         bytes: u64,
-        /// How many files, links and directories it holds.
+        /// The number of files, links and directories in it.
         entries: u64,
     },
     /// The last event.
@@ -134,21 +134,21 @@ pub enum Event {
         outcome: Outcome,
         /// kiln's exit code.
         exit_code: u8,
-        /// The whole command.
+        /// The duration of the whole command.
         #[serde(rename = "duration_ms", serialize_with = "millis")]
         duration: Duration,
-        /// Where the time went, in order; together they are `duration`, however the command ended. `plan`: reading the build file
-        /// and this host; `wait`: for other users of the cache; `image`: its root is made; `import`: docker gets it; `boot`, `steps`,
-        /// `shell` (a person sat at it), `artifacts`, `cache`, `shutdown`, `commit`.
+        /// Where the time went, in order; together they are `duration`, however the command ended. `plan`: the build file and
+        /// this host are read; `wait`: other users of the cache; `image`: the root is built; `import`: docker imports it; `boot`,
+        /// `steps`, `shell` (an interactive shell), `artifacts`, `cache`, `shutdown`, `commit`.
         phases: Vec<Phase>,
-        /// Where the log files of this build lie.
+        /// The directory with the log files of this build.
         #[serde(serialize_with = "lossy_option")]
         logs: Option<PathBuf>,
-        /// What went wrong, if something did.
+        /// The error, if there is one.
         error: Option<String>,
         /// The way out of it, if there is one.
         way_out: Option<String>,
-        /// The faults of the build file, where it has some; where a step failed, its place there.
+        /// The faults of the build file; for a failed step, its place in the build file.
         faults: Vec<Fault>,
     },
 }
@@ -213,7 +213,7 @@ impl Serialize for Data {
     }
 }
 
-/// Which of a step's two streams.
+/// An output stream of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stream {
@@ -223,7 +223,7 @@ pub enum Stream {
     Stderr,
 }
 
-/// How a step ended: one of the two numbers, or neither.
+/// How a step ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
@@ -237,24 +237,24 @@ pub enum Status {
     Cancelled,
 }
 
-/// What happens to an image.
+/// The state of an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ImageState {
     /// It is in the store.
     Present,
-    /// It is being made; this takes minutes.
+    /// It is being built; this takes minutes.
     Making,
-    /// It has been made.
+    /// It has been built.
     Made,
-    /// Another process makes it; this one waits.
+    /// Another process builds it; this one waits.
     Waiting,
 }
 
 /// A named stretch of time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Phase {
-    /// In a word.
+    /// Its name.
     pub name: String,
     /// How long.
     #[serde(rename = "duration_ms", serialize_with = "millis")]
@@ -265,9 +265,9 @@ pub struct Phase {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// It did what was asked.
+    /// It succeeded.
     Success,
-    /// It did not.
+    /// It failed.
     Failed,
     /// A time-out ran out.
     TimedOut,
@@ -279,7 +279,7 @@ fn millis<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S:
     serializer.serialize_f64((duration.as_secs_f64() * 1e6).round() / 1e3)
 }
 
-/// A path need not be UTF-8, and JSON must be: an event is not lost for it.
+/// A path need not be UTF-8, but JSON must be.
 fn lossy<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&path.to_string_lossy())
 }
@@ -291,7 +291,7 @@ fn lossy_option<S: Serializer>(path: &Option<PathBuf>, serializer: S) -> Result<
     }
 }
 
-/// Where events go: a plain function, so that a stage neither knows nor waits for who prints them.
+/// Takes events. A plain function is a sink: a stage neither knows nor waits for the printer.
 pub trait Sink {
     /// Takes one event.
     fn emit(&mut self, event: Event);

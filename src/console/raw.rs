@@ -1,4 +1,4 @@
-//! Raw mode: every key goes to the step, Ctrl-C too.
+//! Raw mode: the step gets every key, Ctrl-C too.
 
 use std::{
     io::stdin,
@@ -10,7 +10,7 @@ use nix::sys::termios::{SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
 
 use crate::process::{RestoreAtEnd, Terminals};
 
-/// The terminal at stdin in raw mode, for as long as it lives; should kiln be killed, the reaper gives its modes back.
+/// The terminal at stdin in raw mode, as long as this value lives. If kiln is killed, the reaper restores its modes.
 pub(super) struct Raw {
     terminal: OwnedFd,
     before: Termios,
@@ -33,7 +33,7 @@ impl Raw {
 impl Drop for Raw {
     fn drop(&mut self) {
         if let Err(error) = tcsetattr(&self.terminal, SetArg::TCSANOW, &self.before) {
-            tracing::warn!(%error, "the terminal's modes stay");
+            tracing::warn!(%error, "the terminal stays in raw mode");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What a build made of its cache, as the event that says it.
+//! The event about the cache after a build.
 
 use std::fmt;
 
@@ -6,69 +6,69 @@ use serde::{Serialize, Serializer};
 
 use crate::plan::CacheMode;
 
-/// What the cache held, gave and kept.
+/// What the cache held before the build, what the build used of it, and what was kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CacheReport {
-    /// What became of writes by the plan; `none` in JSON if there is no cache.
+    /// The mode; `none` in JSON if there is no cache.
     #[serde(serialize_with = "mode_or_none")]
     pub mode: Option<CacheMode>,
-    /// Whether what the build wrote is in the host's directory now.
+    /// Whether the build's writes are in the host's directory now.
     pub persisted: bool,
     /// Why, or why not.
     #[serde(serialize_with = "sentence")]
     pub why: CacheFate,
-    /// How many replacements and deletions, of this and of earlier builds, wait until no other build uses the cache.
+    /// Replacements and deletions, of this and of earlier builds, that wait until no other build uses the cache.
     pub waiting: u64,
-    /// Whether the amounts are exact. They are not where `before` is what commits have kept, not counted for this report, and where
-    /// more was read than `reused` says.
+    /// Whether the amounts are exact. They are not if `before` is the sum that commits have kept, or if the build read more than
+    /// `reused` says.
     pub exact: bool,
-    /// Why `reused` is null, or less than all, where it is.
+    /// Why `reused` is null or incomplete, if it is.
     #[serde(serialize_with = "sentence_if_any")]
     pub reused_why: Option<UsageGap>,
-    /// What of the build's writes was not kept while all else was, and why.
+    /// Those writes that were not kept while all others were, and why.
     pub left_out: Option<String>,
-    /// How much of what `new` names was thrown away, all together; `None` where it was kept, and where nobody has counted.
+    /// How much of `new` was thrown away in all; `None` if it was kept or not counted.
     pub discarded: Option<Amount>,
-    /// Why `discarded` is less than all, or null though what was written is thrown away, where it is.
+    /// Why `discarded` is incomplete, or null although writes were thrown away.
     #[serde(serialize_with = "sentence_if_any")]
     pub discarded_why: Option<DiscardGap>,
-    /// Directory by directory; sorted by name.
+    /// The directories of the cache, sorted by name.
     pub directories: Vec<CacheDirectory>,
 }
 
-/// What became of what a build wrote into the cache.
+/// What happened to a build's writes into the cache.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CacheFate {
     /// There is no cache.
     NoCache,
-    /// It was merged.
+    /// They were merged.
     Merged,
-    /// It was merged but so many replacements and deletions, which wait.
+    /// They were merged, except this number of replacements and deletions, which wait.
     Waiting(u64),
-    /// In mode `commit` nothing was new.
+    /// In mode `commit` the build wrote nothing new.
     NothingToCommit,
-    /// It was more than a commit takes, in these words.
+    /// They were more than a commit takes; the text says how much.
     OverLimit(String),
-    /// The cache could not take it, for this reason.
+    /// The commit failed for this reason.
     Refused(String),
     /// In mode `commit` the build did not succeed.
     BuildFailed,
-    /// It went straight into the directory.
+    /// They went straight into the directory.
     WrittenThrough,
     /// The same, of a build that failed.
     WrittenThroughByFailure,
     /// The build could not write.
     ReadOnly,
-    /// In mode `discard` nothing was new.
+    /// In mode `discard` the build wrote nothing new.
     NothingToDiscard,
-    /// It was thrown away, since the share is 9p.
+    /// They were thrown away, since the share is 9p.
     DiscardedBy9p,
-    /// It was thrown away, as asked.
+    /// They were thrown away, as asked.
     Discarded,
 }
 
 impl CacheFate {
-    /// Whether it is in the host's directory now.
+    /// Whether the writes are in the host's directory now.
     pub fn persisted(&self) -> bool {
         match self {
             Self::Merged
@@ -166,32 +166,32 @@ impl fmt::Display for DiscardGap {
 /// One directory of the cache.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CacheDirectory {
-    /// Its name below the cache directory (`gomodcache`, `pip`, …); `sources` for files at its top that are named by their hash
-    /// (`sha256:…`), `.` for all others there.
+    /// Its name in the cache directory (`gomodcache`, `pip`, …); `sources` for files at the top that are named by their hash
+    /// (`sha256:…`), `.` for all other files at the top.
     pub name: String,
-    /// Before the build; `None` where nobody has counted.
+    /// Before the build; `None` if it was not counted.
     pub before: Option<Amount>,
-    /// What the build wrote that was not there; `None` where it cannot be told. In the host's directory it is only where the report
-    /// says `persisted`.
+    /// New files of the build; `None` if they are not known. They are in the host's directory only if the report says
+    /// `persisted`.
     pub new: Option<Amount>,
-    /// By what it has grown besides: what no commit would keep, nor call new, since its tool makes it again. `None` where that cannot
-    /// be told, and where nothing of it stays.
+    /// Other growth: files that no commit keeps, since their tool makes them again. `None` if it is not known, or if none of it
+    /// stays.
     pub besides: Option<Amount>,
-    /// What the build read of what was there; `None` where it cannot be measured.
+    /// The files of `before` that the build read; `None` if they are not known.
     pub reused: Option<Amount>,
 }
 
-/// So many files, and their bytes.
+/// A number of files, and their size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Amount {
     /// Files and links, not directories.
     pub entries: u64,
-    /// Their sizes, added up.
+    /// The sum of their sizes.
     pub bytes: u64,
 }
 
 impl Amount {
-    /// Both together.
+    /// The sum of both.
     pub fn plus(self, other: Self) -> Self {
         let (entries, bytes) =
             (self.entries.saturating_add(other.entries), self.bytes.saturating_add(other.bytes));

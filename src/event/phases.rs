@@ -1,10 +1,10 @@
-//! Where the time of a command goes: it is always in one phase, so that the phases add up to the whole, however it ends.
+//! The time of a command by phases. A command is always in exactly one phase, so the phases add up to its whole time.
 
 use std::time::{Duration, Instant};
 
 use super::Phase;
 
-/// A clock that runs, by the host's monotonic clock.
+/// A running clock, by the host's monotonic clock.
 #[derive(Debug)]
 pub struct Phases {
     begun: Instant,
@@ -20,13 +20,13 @@ impl Phases {
         Self { begun: now, ended: Vec::new(), name, since: now }
     }
 
-    /// Ends the phase that lasts, and begins another; one that was there before goes on.
+    /// Ends the current phase and begins another; a phase with a name that was used before continues.
     pub fn enter(&mut self, name: &'static str) {
         self.end(Instant::now());
         self.name = name;
     }
 
-    /// Ends the last phase: the whole time, and where it went, in the order in which the phases began.
+    /// Ends the last phase. Gives the whole time, and the phases in the order in which they began.
     pub fn finish(mut self) -> (Duration, Vec<Phase>) {
         let now = Instant::now();
         self.end(now);

@@ -1,8 +1,8 @@
-//! Cuts a stream of bytes into pieces of output: text that is never cut inside a character, or bytes.
+//! Cuts a stream of bytes into pieces of output: text, never cut inside a character, or bytes.
 
 use super::Data;
 
-/// One stream of a step. A piece is text where all of it is UTF-8, and bytes where any of it is not.
+/// One stream of a step. A piece is text if all of it is UTF-8, else bytes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Utf8Splitter {
     /// The start of a character whose end has not arrived: at most 3 bytes.
@@ -10,7 +10,7 @@ pub struct Utf8Splitter {
 }
 
 impl Utf8Splitter {
-    /// Takes the next bytes; `None` while they are but the start of a character.
+    /// Takes the next bytes; `None` while they are only the start of a character.
     pub fn push(&mut self, bytes: &[u8]) -> Option<Data> {
         let mut piece = std::mem::take(&mut self.begun);
         piece.extend_from_slice(bytes);
@@ -18,7 +18,7 @@ impl Utf8Splitter {
         data(piece)
     }
 
-    /// The stream has ended: what is left of it, which is no character.
+    /// The end of the stream: the incomplete character that is left, if there is one.
     pub fn finish(&mut self) -> Option<Data> {
         data(std::mem::take(&mut self.begun))
     }

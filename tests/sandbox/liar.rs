@@ -278,7 +278,7 @@ fn frames() -> Vec<Lie> {
             "another version",
             Hello,
             |wire| wire.say(&FromGuest::Hello { version: VERSION + 1, uptime_us: 0 }),
-            (4, "speaks version"),
+            (4, "the agent has version"),
         ),
         lie(
             "half a frame and the end",
