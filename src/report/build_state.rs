@@ -1,4 +1,4 @@
-//! What the events of one build mean so far, and what there is to say about each: the part that is the same for all displays.
+//! The state of a build by its events, and the messages that each event makes: the part that is the same for all displays.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -8,52 +8,52 @@ use crate::{
     plan::{Accelerator, RunnerKind},
 };
 
-/// How many lines of a failed step's output are shown again.
+/// Lines of a failed step's output that are shown again.
 const LAST_LINES: usize = 20;
 
-/// Something to say. Texts may hold what a guest wrote, and are not clean.
+/// A message. Texts may come from a guest, and are not sanitized.
 #[derive(Debug, PartialEq)]
 pub(super) enum Message {
     /// A line of kiln's own.
     Line(String),
     /// A step has started.
     Started(String),
-    /// A line that a step wrote.
+    /// The label of a step, and a line of its output.
     Output(String, String),
     /// A step has ended.
     Ended(String, Status, Duration),
-    /// All is over.
+    /// The end.
     Summary(Box<Summary>),
 }
 
-/// The state of a build, as told by its events.
+/// The state of a build.
 #[derive(Debug, Default)]
 pub(super) struct BuildState {
     runner: Option<RunnerKind>,
     accelerator: Option<Accelerator>,
     steps: usize,
-    /// What is being done, and since when.
+    /// The current activity, and when it began.
     pub activity: Option<(String, Duration)>,
-    /// Whether somebody has said what is being done.
+    /// Whether an event has named an activity.
     begun: bool,
     lines: Lines,
     history: History,
 }
 
-/// What the summary will tell.
+/// Facts for the summary.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct History {
     pub package: String,
-    /// Step by step.
+    /// The duration of each step.
     pub times: Vec<(String, Duration)>,
     pub artifacts: Vec<String>,
     pub cache: Option<CacheReport>,
-    /// The last lines of the step that ran last.
+    /// The last lines of the last step.
     pub last_lines: VecDeque<String>,
 }
 
 impl BuildState {
-    /// The command works on something, though no event has said on what.
+    /// The command works, though no event has named an activity.
     pub(super) fn has_begun(&mut self) {
         if !self.begun {
             self.begun = true;
@@ -61,7 +61,7 @@ impl BuildState {
         }
     }
 
-    /// No event will say so: the terminal is another's from now on.
+    /// From now on another program uses the terminal.
     pub(super) fn has_ended(&mut self) {
         self.begun = true;
         self.activity = None;
@@ -122,7 +122,7 @@ impl BuildState {
         }
     }
 
-    /// The line that says which build this is, if it is one, and known.
+    /// The line that names the build, once it is known.
     pub(super) fn heading(&self) -> Option<String> {
         let Self { runner, accelerator, history: History { package, .. }, .. } = self;
         let accelerator = accelerator.map(|name| format!(" ({name})")).unwrap_or_default();

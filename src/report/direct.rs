@@ -1,4 +1,4 @@
-//! What a command prints that has no events: its data on stdout, an error on stderr.
+//! Output of commands that have no events: data on stdout, an error on stderr.
 
 use std::{
     borrow::Cow,
@@ -12,8 +12,8 @@ use crate::exit::{Code, Failure, way_out_of};
 
 /// Prints data to stdout. A reader that has gone away (`kiln plan | head`) is no error.
 ///
-/// What a terminal would obey is shown instead, since a build file is printed for a person who does not trust it yet; nothing is left out. In
-/// JSON, where such characters are found in strings only, it is the same string.
+/// Characters that control a terminal are escaped, since the text may come from a build file that is not trusted yet. In JSON, where
+/// such characters are only in strings, the value stays the same.
 ///
 /// # Errors
 /// When stdout cannot be written.
@@ -25,7 +25,7 @@ pub fn print(text: &str) -> Result<Code> {
     }
 }
 
-/// A text with all that moves a cursor, sets titles or reorders characters written as an escape (`\u001b`).
+/// The text with escapes (`\u001b`) for all characters that move a cursor, set titles or reorder text.
 fn visible(text: &str) -> Cow<'_, str> {
     let stays = |char: char| matches!(char, '\n' | '\t') || is_shown(char);
     if text.chars().all(stays) {
@@ -43,23 +43,23 @@ fn visible(text: &str) -> Cow<'_, str> {
     visible.into()
 }
 
-/// A value of a build file on one line of a text: it makes no line of its own.
+/// A value of a build file on one line.
 pub fn one_line(value: &str) -> Cow<'_, str> {
     if value.contains('\n') { value.replace('\n', "\\n").into() } else { value.into() }
 }
 
-/// A name that a guest may have given, fit for a line of a terminal.
+/// A name that may come from a guest, made safe for a line of a terminal.
 pub fn name(name: &str) -> String {
     sanitize(&name.replace(['\r', '\n'], "\u{fffd}"), Colour::Drop)
 }
 
-/// Where data goes that is no text, if somebody asked for that.
+/// stdout for binary data.
 ///
 /// # Errors
-/// A usage failure where that is a terminal.
+/// A usage failure if it is a terminal.
 pub fn data() -> Result<impl Write> {
     if stdout().is_terminal() {
-        let what = "an archive is nothing for a terminal";
+        let what = "an archive cannot go to a terminal";
         return Err(Failure::usage(what, "name a file, or send the output elsewhere").into());
     }
     Ok(stdout().lock())
@@ -71,7 +71,7 @@ pub fn error(error: &Error) {
     // Parts of it may come from a guest or a file.
     let text = format!("kiln: {error:#}\n{way_out}");
     let text: String = text.lines().map(|line| sanitize(line, Colour::Drop) + "\n").collect();
-    // best effort: there is nowhere else to say it.
+    // best effort: there is no other stream.
     let _ = stderr().write_all(text.as_bytes());
 }
 
@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_terminal_would_obey_is_shown_and_the_same_in_json() {
+    fn control_characters_are_escaped_and_json_keeps_its_value() {
         for (text, shown) in [
             ("plain\ttext é\n", "plain\ttext é\n"),
             ("\u{1b}[2J\u{7}", "\\u001b[2J\\u0007"),

@@ -1,4 +1,4 @@
-//! Durations, sizes and ends of steps, as people read them.
+//! Durations, sizes and exit statuses for people.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use nix::sys::signal::Signal;
 
 use crate::event::Status;
 
-/// How long ago something was: `now`, `5m ago`, `3h ago`, `12d ago`.
+/// An age: `now`, `5m ago`, `3h ago`, `12d ago`.
 pub fn age(age: Duration) -> String {
     let minutes = age.as_secs() / 60;
     match minutes {

@@ -1,4 +1,4 @@
-//! One object a line: the event and `time_ms`, the time since the start.
+//! An object per line: the event and `time_ms`, the time since the start.
 
 use std::io::Write;
 
@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::{Display, Out};
 use crate::event::Event;
 
-/// What each line is, as a JSON Schema (draft 2020-12).
+/// The JSON Schema (draft 2020-12) of each line.
 pub const SCHEMA: &str = include_str!("events.schema.json");
 
 /// An event with its time.
@@ -60,7 +60,7 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    /// The place of its kind among all kinds: a new one breaks the build here, and then the test until it is sampled.
+    /// The number of its kind: a new kind breaks the build here, and then the test until it has a sample.
     fn kind(event: &Event) -> usize {
         match event {
             Event::Plan { .. } => 0,
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn every_event_is_what_the_schema_says() {
+    fn every_event_matches_the_schema() {
         let schema: Value = serde_json::from_str(SCHEMA).expect("the schema is JSON");
         let validator = jsonschema::validator_for(&schema).expect("the schema is one");
         let samples = samples();

@@ -1,20 +1,20 @@
-//! Puts the pieces in which output arrives together to lines, step by step and stream by stream.
+//! Joins pieces of output to lines, for each step and stream.
 
 use std::collections::BTreeMap;
 
 use crate::event::{Data, StepName, Stream};
 
-/// A longer line is handed on in pieces: memory is bounded.
+/// A longer line is split, so that memory is bounded.
 const MAX_LINE: usize = 16 << 10;
 
-/// Lines that have begun.
+/// Incomplete lines.
 #[derive(Debug, Default)]
 pub(super) struct Lines {
     begun: BTreeMap<(u32, bool), Vec<u8>>,
 }
 
 impl Lines {
-    /// Takes a piece; gives the lines that are whole now, without their ends.
+    /// Takes a piece; gives the lines that are complete now, without their line breaks.
     pub(super) fn push(&mut self, step: &StepName, stream: Stream, data: &Data) -> Vec<String> {
         let mut rest = match data {
             Data::Text(text) => text.as_bytes(),
@@ -36,7 +36,7 @@ impl Lines {
         lines
     }
 
-    /// The step has ended: what it left without an end of line.
+    /// The end of the step: gives its incomplete lines.
     pub(super) fn finish(&mut self, step: &StepName) -> Vec<String> {
         let left = [false, true].into_iter().filter_map(|stream| self.begun.remove(&(step.index, stream)));
         left.filter(|line| !line.is_empty()).map(|line| String::from_utf8_lossy(&line).into_owned()).collect()

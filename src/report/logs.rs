@@ -21,13 +21,13 @@ use crate::{
     logfile::LogFile,
 };
 
-/// So many builds keep their logs.
+/// The number of builds whose logs are kept.
 const KEEP: usize = 20;
 
-/// So many bytes they have, together: what is older goes first. Builds that run are not counted.
+/// The most bytes of all logs together: the oldest go first. Running builds are not counted.
 const KEEP_BYTES: u64 = 256 << 20;
 
-/// So much of the beginning of `output.log` is kept, and of its end: a guest can write for ever.
+/// The bytes of `output.log` that are kept of its beginning, and as many of its end: a guest can write for ever.
 const OUTPUT: u64 = 8 << 20;
 /// The same of `console.log`.
 const CONSOLE: u64 = 4 << 20;
@@ -40,7 +40,7 @@ pub struct Logs {
     directory: PathBuf,
     output: LogFile,
     events: LogFile,
-    /// Held for as long as the build lasts.
+    /// Held while the build runs.
     _lock: Flock<File>,
     /// Whether the output ends in the middle of a line.
     mid_line: bool,
@@ -76,12 +76,12 @@ impl Logs {
         Ok(Self { directory, output, events, _lock: lock, mid_line: false })
     }
 
-    /// Where the files lie.
+    /// The directory of the files.
     pub fn directory(&self) -> &Path {
         &self.directory
     }
 
-    /// The file that the guest's console is to be appended to; it is there, and empty.
+    /// The file for the guest's console; it exists, and is empty.
     pub fn console(&self) -> PathBuf {
         self.directory.join("console.log")
     }
@@ -95,7 +95,7 @@ impl Logs {
 }
 
 impl Logs {
-    /// Takes an event that happened so long after the start.
+    /// Takes an event with its time since the start.
     pub fn record(&mut self, event: &Event, at: Duration) {
         match event {
             Event::Output { step: _, stream: _, data } => {
@@ -128,7 +128,7 @@ pub fn console_log(path: &Path, sink: &mut dyn Sink) -> Option<LogFile> {
     LogFile::open(path, CONSOLE, gap).inspect_err(&mut warn).ok()
 }
 
-/// The line in the place of so many bytes.
+/// The line in the place of bytes that are left out.
 fn gap(bytes: u64) -> String {
     format!("\n==> {} left out here\n", format::size(bytes))
 }
@@ -142,7 +142,7 @@ fn lock(file: File) -> nix::Result<Flock<File>> {
     Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, error)| error)
 }
 
-/// A directory of its own for this build, even for a second one of this process and second.
+/// A new directory for this build, even for a second build of the same process in the same second.
 fn make_directory(dir: &Path, package: &str, now: SystemTime) -> std::io::Result<PathBuf> {
     let plain = |char: char| char.is_ascii_alphanumeric() || "._+-".contains(char);
     let package: String =
@@ -161,8 +161,8 @@ fn make_directory(dir: &Path, package: &str, now: SystemTime) -> std::io::Result
     }
 }
 
-/// Removes all but the last [`KEEP`] builds, `own` among them, and of these what is more than `most` bytes; those that still
-/// run stay.
+/// Removes the logs of all but the last [`KEEP`] builds, `own` included, and the oldest of these above `most` bytes; running builds
+/// stay.
 fn remove_old(dir: &Path, own: &Path, most: u64, sink: &mut dyn Sink) -> std::io::Result<()> {
     let mut builds = Vec::new();
     for entry in std::fs::read_dir(dir)? {
@@ -185,20 +185,20 @@ fn remove_old(dir: &Path, own: &Path, most: u64, sink: &mut dyn Sink) -> std::io
     Ok(())
 }
 
-/// How much the logs of a build take.
+/// The size of a build's logs.
 fn size(build: &Path) -> u64 {
     let files = std::fs::read_dir(build).into_iter().flatten().flatten();
     files.filter_map(|file| file.metadata().ok()).map(|metadata| metadata.len()).sum()
 }
 
-/// Removes the logs of a build, unless that still runs.
+/// Removes the logs of a build, unless it still runs.
 fn remove(build: &Path, sink: &mut dyn Sink) {
     match File::open(build.join("output.log")).map(lock) {
         // It still runs.
         Ok(Err(_)) => {}
-        // Locked while it is removed; a build that was killed before it had an output.log has none to lock.
+        // The lock is held during the removal; a build that was killed early has no output.log to lock.
         Ok(Ok(_)) | Err(_) => match std::fs::remove_dir_all(build) {
-            // Another kiln was faster.
+            // Another kiln has removed it.
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) => {
                 let text = format!("the old log {} cannot be removed: {error}", build.display());
@@ -209,7 +209,7 @@ fn remove(build: &Path, sink: &mut dyn Sink) {
     }
 }
 
-/// Whether a name is that of a build's directory: nothing else is ever removed.
+/// Whether a name is that of a build's directory: no other entry is removed.
 fn is_build(name: &str) -> bool {
     let like_stamp =
         |(byte, example): (u8, u8)| if example == b'0' { byte.is_ascii_digit() } else { byte == example };
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_builds_stay_and_those_that_run_and_what_is_no_build() {
+    fn the_last_builds_stay_and_running_builds_and_other_entries() {
         let home = tempfile::tempdir().expect("a scratch directory");
         let running = Logs::open_at(home.path(), "running", at(0), &mut unexpected).expect("writable");
         std::fs::create_dir(home.path().join("mine-1")).expect("writable");

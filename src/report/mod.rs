@@ -2,13 +2,13 @@
 //! ([`Progress::Json`]) or later ([`Logs`]).
 //!
 //! ```text
-//! Event --run (what it means)--> Message --plain or tty (how it looks)--> stderr
+//! Event --build_state (what it means)--> Message --plain or tty (how it looks)--> stderr
 //!       --json--> stdout
 //!       --logs--> <KILN_HOME>/logs/…
 //! ```
 //!
-//! What a guest wrote is never trusted: `clean` takes away what could move the cursor or speak to the terminal. A reader
-//! that goes away (a closed pipe) does not end a build. Nothing here decides anything about a build.
+//! Text from a guest is never trusted: `sanitize` takes away sequences that move the cursor or control the terminal. A closed pipe
+//! does not end a build. Nothing here decides anything about a build.
 
 mod build_state;
 mod direct;
@@ -47,7 +47,7 @@ pub enum Progress {
     Auto,
     /// A live display.
     Tty,
-    /// As [`Self::Auto`], for what a person waits for and what may be over at once: nothing is drawn in the first moments.
+    /// As [`Self::Auto`], for work that may be over at once: nothing is drawn in the first moments.
     #[value(skip)]
     Wait,
     /// A line for each event.
@@ -58,13 +58,13 @@ pub enum Progress {
     Quiet,
 }
 
-/// Where a report goes, and when it is: all that it takes from the outside.
+/// The streams and the clock of a reporter.
 pub struct OutputStreams {
     /// Data: events as JSON.
     pub stdout: Box<dyn Write + Send>,
     /// For people.
     pub stderr: Box<dyn Write + Send>,
-    /// What stderr can show; `None` where it is no terminal.
+    /// The terminal at stderr, if it is one.
     pub terminal: Option<Terminal>,
     /// The time since the start of the command.
     pub clock: Clock,
@@ -98,7 +98,7 @@ trait Display {
     fn show(&mut self, event: Event, now: Duration);
     /// Time has passed.
     fn tick(&mut self, _now: Duration) {}
-    /// No more events come, though none has said that all is over.
+    /// No more events come, though there was no [`Event::Finished`].
     fn end(&mut self, _now: Duration) {}
 }
 
@@ -108,7 +108,7 @@ impl Reporter {
         let OutputStreams { stdout, stderr, terminal, clock } = streams;
         let live = match progress {
             Progress::Auto | Progress::Wait => terminal.filter(|terminal| terminal.can_move),
-            // Asked for by name it comes on anything but a terminal that says it cannot.
+            // If it is asked for by name, only a terminal that cannot move its cursor does without.
             Progress::Tty => {
                 Some(terminal.unwrap_or_else(Terminal::unknown)).filter(|terminal| terminal.can_move)
             }
@@ -124,7 +124,7 @@ impl Reporter {
         Self { display, clock }
     }
 
-    /// The time since the start: what goes to several places has one.
+    /// The time since the start, so that an event has the same time for each of its receivers.
     pub fn now(&self) -> Duration {
         (self.clock)()
     }
@@ -134,12 +134,12 @@ impl Reporter {
         self.display.show(event, at);
     }
 
-    /// Draws the live display anew; to be called some ten times a second while a build runs.
+    /// Redraws the live display; to be called about ten times a second while a build runs.
     pub fn tick(&mut self) {
         self.display.tick((self.clock)());
     }
 
-    /// Takes the live display away, for commands whose end is no event.
+    /// Removes the live display, for commands that end without an event.
     pub fn end(&mut self) {
         self.display.end((self.clock)());
     }
@@ -169,8 +169,8 @@ impl Out {
     fn write(&mut self, text: &str) {
         let Some(writer) = &mut self.0 else { return };
         if let Err(error) = writer.write_all(text.as_bytes()).and_then(|()| writer.flush()) {
-            // Nobody reads any more: the build goes on, and its logs have it all.
-            tracing::debug!(%error, "nobody reads the report");
+            // The build goes on, and its logs have everything.
+            tracing::debug!(%error, "the report has no reader");
             self.0 = None;
         }
     }

@@ -1,4 +1,4 @@
-//! One line after the other, without colours: for logs, pipes and terminals that cannot move their cursor.
+//! Lines without colours: for logs, pipes and terminals that cannot move their cursor.
 
 use std::{io::Write, time::Duration};
 
@@ -11,7 +11,7 @@ use super::{
 };
 use crate::event::{Event, Status};
 
-/// How much is said.
+/// How much is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Volume {
     All,

@@ -1,4 +1,4 @@
-//! Makes a line from a guest fit for a terminal: what moves the cursor, rings, sets titles or reorders text is dropped.
+//! Makes a line from a guest safe for a terminal: drops sequences that move the cursor, ring, set titles or reorder text.
 
 use crate::control::{Sequence, sequence};
 
@@ -9,8 +9,8 @@ pub(super) enum Colour {
     Drop,
 }
 
-/// The line as a terminal would have shown it in the end: what stands before a carriage return is overwritten.
-/// Colours that stay are reset at its end.
+/// The line as a terminal shows it in the end: text before a carriage return is overwritten. Colours that stay are reset at the end
+/// of the line.
 pub(super) fn sanitize(line: &str, colour: Colour) -> String {
     let shown = line.trim_end_matches('\r');
     let shown = shown.rsplit('\r').next().unwrap_or(shown);
@@ -18,7 +18,7 @@ pub(super) fn sanitize(line: &str, colour: Colour) -> String {
     let mut coloured = false;
     let mut rest = shown;
     loop {
-        // Most of a line is this.
+        // The usual case.
         let plain = rest.bytes().take_while(|byte| matches!(byte, b'\t' | b' '..=b'~')).count();
         let (piece, after) = rest.split_at(plain);
         text.push_str(piece);
@@ -53,7 +53,7 @@ pub(super) fn sanitize(line: &str, colour: Colour) -> String {
 pub(super) fn is_shown(char: char) -> bool {
     match char {
         '\t' => true,
-        // Marks that make text read in another order than it stands.
+        // Marks that reorder text.
         '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => false,
         // U+2028 and U+2029 break lines in some terminals.
         '\u{2028}' | '\u{2029}' => false,

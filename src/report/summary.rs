@@ -1,4 +1,4 @@
-//! The last word on a build: how it ended, where the time went, what it left, and the way out if it failed.
+//! The summary of a build: how it ended, its phases, its packages, its cache, and the way out if it failed.
 
 use std::{path::Path, time::Duration};
 
@@ -11,16 +11,16 @@ use crate::{
     plan::CacheMode,
 };
 
-/// How the event calls files that lie in no directory of the cache and are no sources.
+/// The event's name for files at the top of the cache that are not sources.
 const TOP: &str = ".";
 
-/// How many of the slowest steps are named.
+/// The number of slow steps that are named.
 const SLOWEST: usize = 3;
 
 /// A shorter phase is not named.
-const WORTH_A_WORD: Duration = Duration::from_millis(1);
+const SHORTEST_PHASE: Duration = Duration::from_millis(1);
 
-/// All there is to tell at the end.
+/// The summary.
 #[derive(Debug, PartialEq)]
 pub(super) struct Summary {
     /// An [`Event::Finished`].
@@ -28,30 +28,30 @@ pub(super) struct Summary {
     pub history: History,
 }
 
-/// A line of the summary, and how it is to be understood.
+/// A line of the summary, with its kind.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Line {
-    /// The build did what was asked.
+    /// The build succeeded.
     Good(String),
-    /// It did not.
+    /// The build failed.
     Bad(String),
-    /// A line that a step wrote.
+    /// A line of a step's output.
     Quoted(String),
     /// Any other.
     Plain(String),
 }
 
-/// What a summary says of the last lines of a step that failed.
+/// Where the last lines of a failed step are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum LastLines {
-    /// They are quoted: a log is searched from its end, and a quiet display has not shown them.
+    /// In the summary: a log is searched from its end, and a quiet display has not shown them.
     Quoted,
-    /// Nothing: they stand right above it, as the step wrote them.
+    /// Right above the summary, as the step wrote them.
     Above,
 }
 
 impl Summary {
-    /// The whole of it, line by line.
+    /// All lines.
     pub(super) fn lines(&self, last_lines: LastLines) -> Vec<Line> {
         let Self { finished, history } = self;
         let Event::Finished { outcome, exit_code: _, duration: _, phases, logs, error, way_out, faults: _ } =
@@ -61,7 +61,7 @@ impl Summary {
         };
         let mut lines = vec![self.result()];
         let mut plain = |text: String| lines.push(Line::Plain(text));
-        let long = |phase: &&Phase| phase.duration >= WORTH_A_WORD;
+        let long = |phase: &&Phase| phase.duration >= SHORTEST_PHASE;
         let phases: Vec<Phase> = phases.iter().filter(long).cloned().collect();
         if !phases.is_empty() {
             plain(format!("  time: {}", list_phases(&phases)));
@@ -152,12 +152,12 @@ fn cache(report: &CacheReport) -> String {
     format!("cache ({}): {}", mode.name(), parts.join(", "))
 }
 
-/// What the build wrote, and what became of it.
+/// The build's writes, and what happened to them.
 fn writes(report: &CacheReport) -> Vec<String> {
     let CacheReport { mode, persisted, why, waiting, discarded, discarded_why, directories, .. } = report;
     let is_counted = match discarded {
         Some(_) => true,
-        // In an empty row of amounts there is none.
+        // Without directories there is no count.
         None if *persisted => directories.is_empty() || directories.iter().any(|one| one.new.is_some()),
         None => mode.is_none(),
     };
@@ -182,7 +182,7 @@ fn writes(report: &CacheReport) -> Vec<String> {
     }
 }
 
-/// `38.0 MiB (pip 30.0 MiB, gomodcache 8.0 MiB)`; `None` where there is nothing.
+/// `38.0 MiB (pip 30.0 MiB, gomodcache 8.0 MiB)`; `None` if nothing is new.
 fn new(directories: &[CacheDirectory]) -> Option<String> {
     let mut new: Vec<(u64, &str)> = directories
         .iter()

@@ -1,15 +1,15 @@
-//! What the terminal at stderr can show: asked of the environment once, of the terminal for its width at each drawing.
+//! The abilities of the terminal at stderr: from the environment, once; its width from the terminal, at each redraw.
 
 use std::{env, io::stderr};
 
 use terminal_size::{Width, terminal_size_of};
 
-/// A terminal whose width does not tell has this one.
+/// The width of a terminal that does not tell its own.
 const COLUMNS: usize = 80;
 
 /// A terminal.
 pub struct Terminal {
-    /// How many columns it has now.
+    /// Its width now.
     pub columns: Box<dyn Fn() -> usize + Send>,
     /// Whether it moves its cursor.
     pub can_move: bool,
@@ -25,7 +25,7 @@ impl Terminal {
         Self::from_env(|name| env::var(name).ok().filter(|value| !value.is_empty()))
     }
 
-    /// A terminal that nothing is known of.
+    /// A terminal of unknown width.
     pub(super) fn unknown() -> Self {
         Self { columns: Box::new(|| COLUMNS), ..Self::of_process() }
     }
@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_environment_says_what_a_terminal_can() {
+    fn the_environment_decides_what_a_terminal_can_show() {
         let terminal = |vars: &'static [(&str, &str)]| {
             let var =
                 |name: &str| vars.iter().find(|(key, _)| *key == name).map(|(_, value)| value.to_string());

@@ -1,4 +1,4 @@
-//! What a whole build looks like, display by display: the bytes that arrive, with a clock that the test moves.
+//! Whole builds on each display: the bytes that are written, with a clock that the test sets.
 
 use std::{
     io::Write,
@@ -17,7 +17,7 @@ use crate::event::{
 };
 use crate::plan::{Accelerator, CacheMode, RunnerKind};
 
-/// A writer whose bytes can be looked at.
+/// A writer whose bytes the test can read.
 #[derive(Clone, Default)]
 struct Screen(Arc<Mutex<Vec<u8>>>);
 
@@ -79,7 +79,7 @@ impl Stage {
         self.stderr.take()
     }
 
-    /// All that a build prints on stderr.
+    /// Everything that a build prints on stderr.
     fn all(&mut self, events: Vec<Event>) -> String {
         events.into_iter().map(|event| self.emit(1500, event)).collect()
     }
@@ -227,7 +227,7 @@ the guest is ready: kernel 900ms, mounts 20ms
 ";
 
 #[test]
-fn plain_tells_a_success_line_by_line() {
+fn plain_shows_a_success_line_by_line() {
     let text = Stage::new(Progress::Auto, None).all(succeeded());
     let end = "\
 [2/2 make] done in 1m05s
@@ -242,7 +242,7 @@ hello-1.0-r0: success in 1m10s
 }
 
 #[test]
-fn what_nobody_counted_is_not_called_nothing() {
+fn new_files_that_were_not_counted_are_not_called_nothing() {
     let mut events = succeeded();
     for event in &mut events {
         if let Event::Cache(report) = event {
@@ -255,7 +255,7 @@ fn what_nobody_counted_is_not_called_nothing() {
 }
 
 #[test]
-fn what_was_thrown_away_is_said_with_the_way_to_keep_it_and_nothing_is_not() {
+fn discarded_writes_are_shown_with_the_way_to_keep_them() {
     let amount = |entries, bytes| Some(Amount { entries, bytes });
     for (new, why, expected) in [
         (
@@ -292,7 +292,7 @@ fn what_was_thrown_away_is_said_with_the_way_to_keep_it_and_nothing_is_not() {
 }
 
 #[test]
-fn what_grows_a_cache_and_is_not_new_is_said_beside_it() {
+fn growth_that_is_not_new_is_shown_beside_it() {
     for (new, expected) in [
         (
             1,
@@ -317,7 +317,7 @@ fn what_grows_a_cache_and_is_not_new_is_said_beside_it() {
 }
 
 #[test]
-fn what_waits_for_other_builds_is_not_just_called_kept() {
+fn writes_that_wait_for_other_builds_are_not_just_called_kept() {
     let mut events = succeeded();
     for event in &mut events {
         if let Event::Cache(report) = event {
@@ -330,7 +330,7 @@ fn what_waits_for_other_builds_is_not_just_called_kept() {
 }
 
 #[test]
-fn plain_tells_a_failure_with_the_last_lines_and_the_way_out() {
+fn plain_shows_a_failure_with_the_last_lines_and_the_way_out() {
     let text = Stage::new(Progress::Plain, Some((true, true))).all(failed());
     let lines =
         |from: u32, prefix: &str| (from..=25).map(|n| format!("{prefix}line {n}\n")).collect::<String>();
@@ -353,7 +353,7 @@ way out: a shell there: kiln build -i hello.yaml
 }
 
 #[test]
-fn a_build_without_a_cache_keeps_nothing_in_one_word() {
+fn a_build_without_a_cache_has_a_short_cache_line() {
     let mut events = succeeded();
     for event in &mut events {
         if let Event::Cache(report) = event {
@@ -367,7 +367,7 @@ fn a_build_without_a_cache_keeps_nothing_in_one_word() {
 }
 
 #[test]
-fn quiet_says_how_it_ended_and_nothing_else() {
+fn quiet_shows_the_result_only() {
     let mut stage = Stage::new(Progress::Quiet, None);
     assert_eq!(stage.all(succeeded()), "hello-1.0-r0: success in 1m10s\n");
     let text = Stage::new(Progress::Quiet, None).all(failed());
@@ -377,7 +377,7 @@ fn quiet_says_how_it_ended_and_nothing_else() {
 }
 
 #[test]
-fn json_is_one_object_a_line_on_stdout_with_its_time() {
+fn json_is_an_object_per_line_on_stdout_with_its_time() {
     let mut stage = Stage::new(Progress::Json, Some((true, true)));
     assert_eq!(stage.all(succeeded()), "", "nothing on stderr");
     let text = stage.stdout.take();
@@ -398,7 +398,7 @@ fn json_is_one_object_a_line_on_stdout_with_its_time() {
 }
 
 #[test]
-fn a_path_that_is_not_utf_8_is_no_reason_to_lose_an_event() {
+fn an_event_with_a_path_that_is_not_utf_8_is_written() {
     use std::os::unix::ffi::OsStringExt;
     let path = PathBuf::from(std::ffi::OsString::from_vec(b"/a\xff".to_vec()));
     let mut stage = Stage::new(Progress::Json, None);
@@ -407,7 +407,7 @@ fn a_path_that_is_not_utf_8_is_no_reason_to_lose_an_event() {
 }
 
 #[test]
-fn tty_draws_what_is_done_below_what_was_said() {
+fn tty_draws_the_activity_below_the_messages() {
     let mut stage = Stage::new(Progress::Auto, Some((true, true)));
     let clipped = "hello-1.0-r0 for x86_64: 2 steps in qemu, root debian:bookworm, cache /cache\n";
     assert_eq!(
@@ -430,7 +430,7 @@ fn tty_draws_what_is_done_below_what_was_said() {
 }
 
 #[test]
-fn tty_leaves_nothing_at_the_bottom_when_all_is_over() {
+fn tty_leaves_nothing_at_the_bottom_at_the_end() {
     let mut stage = Stage::new(Progress::Tty, Some((false, false)));
     let text = stage.all(failed());
     assert!(text.ends_with("way out: a shell there: kiln build -i hello.yaml\n"), "{text:?}");
@@ -444,7 +444,7 @@ fn tty_leaves_nothing_at_the_bottom_when_all_is_over() {
 }
 
 #[test]
-fn tty_says_soon_that_something_is_done_and_takes_it_away() {
+fn tty_shows_an_activity_soon_and_removes_it() {
     let mut stage = Stage::new(Progress::Tty, Some((false, true)));
     assert_eq!(stage.tick(200), "", "what is over at once is not drawn");
     assert_eq!(stage.tick(300), "⠧ 300ms looking at this host");
@@ -459,7 +459,7 @@ fn tty_says_soon_that_something_is_done_and_takes_it_away() {
 }
 
 #[test]
-fn what_may_be_over_at_once_is_drawn_only_when_it_is_not() {
+fn short_work_is_not_drawn() {
     let image = || Event::Image { image: "/root".into(), state: ImageState::Present };
     let note = || Event::Note { text: "a shell in /root".into() };
     let mut quick = Stage::new(Progress::Wait, Some((false, true)));
@@ -486,7 +486,7 @@ fn what_may_be_over_at_once_is_drawn_only_when_it_is_not() {
 }
 
 #[test]
-fn tty_takes_broken_lines_away_after_the_terminal_became_narrower() {
+fn tty_removes_wrapped_lines_after_the_terminal_became_narrower() {
     let mut stage = Stage::new(Progress::Tty, Some((false, true)));
     stage.emit(0, plan());
     stage.emit(0, Event::StepStarted { step: step(0, &"n".repeat(100)) });

@@ -1,7 +1,7 @@
-//! A live display: what is being done stands at the bottom of the terminal with its running time; all else scrolls above it.
+//! A live display: the current activity with its time is at the bottom of the terminal; everything else scrolls above it.
 //!
-//! Each frame is one write: the old bottom lines are taken away, new lines printed, the bottom lines drawn again. The
-//! cursor is never hidden and no mode is left switched, so there is nothing to restore when kiln is killed.
+//! Each frame is one write: it removes the old bottom lines, prints new lines and draws the bottom lines again. It never hides the
+//! cursor or switches a mode, so there is nothing to restore when kiln is killed.
 
 use std::{io::Write, time::Duration};
 
@@ -14,10 +14,10 @@ use super::{
 };
 use crate::event::{Event, Status};
 
-/// A picture of the spinner lasts so long.
+/// The time of each picture of the spinner.
 const SPIN: Duration = Duration::from_millis(100);
 
-/// So long nothing is drawn at the start: an error of the command line leaves no trace of a display.
+/// Nothing is drawn before this time, so that an error of the command line leaves no trace of a display.
 pub(super) const PATIENCE: Duration = Duration::from_millis(300);
 
 /// The live display.
@@ -27,7 +27,7 @@ pub(super) struct Tty {
     state: BuildState,
     /// Nothing is drawn at the bottom before this time.
     patience: Duration,
-    /// The widths of the bottom lines that are drawn.
+    /// The widths of the bottom lines on the terminal.
     drawn: Vec<usize>,
 }
 
@@ -67,7 +67,7 @@ impl Tty {
         }
     }
 
-    /// What is being done, and in which build, if it is one; never as wide as the terminal, which would wrap.
+    /// The current activity and the build; narrower than the terminal, so that no line wraps.
     fn bottom(&self, now: Duration, columns: usize) -> Vec<String> {
         let activity = self.state.activity.as_ref().filter(|_| now >= self.patience);
         let Some((activity, since)) = activity else { return Vec::new() };
@@ -117,7 +117,7 @@ impl Tty {
         }
     }
 
-    /// A line of a step, with its colours where they are wanted.
+    /// A line of a step, with its colours if the terminal has colours.
     fn output(&self, text: &str) -> String {
         self.text(text, if self.terminal.colour { Colour::Keep } else { Colour::Drop })
     }
@@ -138,7 +138,7 @@ impl Tty {
     }
 }
 
-/// Takes the bottom lines away. The terminal may have become narrower since, and have broken them.
+/// Removes the bottom lines. The terminal may have become narrower since, and have wrapped them.
 fn erase(drawn: &[usize], columns: usize) -> String {
     let rows: usize = drawn.iter().map(|width| width.div_ceil(columns).max(1)).sum();
     match rows {
@@ -162,7 +162,7 @@ fn width(text: &str) -> usize {
     text.chars().map(columns_of).sum()
 }
 
-/// East Asian characters and emoji take two columns; what is not known to be narrow is taken for wide.
+/// East Asian characters and emoji take two columns; unknown characters count as wide.
 fn columns_of(char: char) -> usize {
     match char {
         '\0'..'\u{1100}' | '\u{2000}'..'\u{2900}' => 1,
