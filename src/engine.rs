@@ -5,8 +5,8 @@
 //!     \________\__________\_______________\________\____-> (failure, time-out, signal) -> kill
 //! ```
 //!
-//! At every point the engine waits for the same four things at once ([`SessionEvent`]): a message, the end of a part of the
-//! machine, a signal, a deadline.
+//! At every point the engine waits for four things at once ([`SessionEvent`]): a message, the end of a part of the machine, a
+//! signal, a deadline.
 
 mod agent_session;
 mod archive;
@@ -55,64 +55,63 @@ use build::Build;
 use output::Output;
 use step_run::StepRun;
 
-/// How long a guest may take to end after it was told to; then it is killed. Its disks are thrown away: only shares are flushed.
+/// How long a guest may take to shut down before it is killed. Its disks are thrown away: only shares are flushed.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
-/// How long what was killed may take to end: a process that waits for a disk cannot be killed before that answers.
+/// How long a killed process may take to end: one that waits for a disk ends only when the disk answers.
 const DEATH_LIMIT: Duration = Duration::from_secs(10);
-/// How long the agent may take to end a step that it was told to cancel.
+/// How long the agent may take to cancel a step.
 const CANCEL_GRACE: Duration = Duration::from_secs(5);
-/// Added to a step's own limit before the host loses patience with an agent that should have enforced it.
+/// Added to a step's own limit, which the agent should have enforced by then.
 const STEP_GRACE: Duration = Duration::from_secs(10);
-/// Random bytes given to the guest: the size of the kernel's seed, twice.
+/// Random bytes for the guest: twice the size of the kernel's seed.
 const ENTROPY_BYTES: usize = 64;
-/// Phases of its start that are taken from the agent.
+/// The most phases of its start that are taken from an agent.
 const MOST_PHASES: usize = 64;
-/// Pieces of the archive that may lie between the agent and its reader.
+/// Pieces of an archive that may wait between the agent and the reader.
 const ARCHIVE_PIECES: usize = 64;
 
 /// The host's end of one guest.
 pub struct Engine<'a> {
-    /// What to do.
+    /// The plan to run.
     pub plan: &'a Plan,
-    /// Where to say what happened.
+    /// Gets the events.
     pub sink: &'a mut dyn Sink,
-    /// Signals that ask for the end.
+    /// Signals that end the build.
     pub interrupts: Interrupts,
-    /// What the agent is given besides.
+    /// Certificates and secrets for the agent.
     pub injected: Injected,
-    /// Where the time goes.
+    /// The phases of the command.
     pub phases: &'a mut Phases,
 }
 
-/// Where that goes which leaves the guest of a build.
+/// The destinations of what leaves the guest of a build.
 #[derive(Debug, Default)]
 pub struct Outputs {
-    /// Limits on it.
+    /// Limits of its packages.
     pub limits: Limits,
     /// The cache to commit to, in mode commit.
     pub commit: Option<Commit>,
 }
 
-/// What happens when a step has failed.
+/// What to do after a step has failed.
 #[derive(Default)]
 pub struct OnFailure<'a> {
-    /// Who gets a shell in the place of the step.
+    /// The console of a shell in the place of the step.
     pub console: Option<&'a mut dyn Console>,
-    /// Where the workspace is kept, as a tar.
+    /// The file to which the workspace is written, as a tar.
     pub keep: Option<PathBuf>,
-    /// The command that does the same and opens a shell at a step that fails; `None` where this one does.
+    /// The command line that repeats the build and opens a shell at the failed step; `None` if this one does.
     pub rerun_command: Option<String>,
 }
 
 /// How a build ended.
 #[derive(Debug)]
 pub struct BuildOutcome {
-    /// A [`Failure`](crate::exit::Failure) for a step that failed, a time-out, a signal, a machine that died, a stream that was
-    /// refused.
+    /// A [`Failure`](crate::exit::Failure) for a failed step, a time-out, a signal, a dead machine or a refused stream.
     pub result: Result<()>,
-    /// What became of the build's writes into the cache.
+    /// What happened to the build's writes into the cache.
     pub writes: Writes,
-    /// What the build has read of what the cache held.
+    /// What the build has read of the cache.
     pub reused: Reused,
 }
 
@@ -131,10 +130,10 @@ impl Engine<'_> {
         BuildOutcome { result, writes, reused }
     }
 
-    /// Runs one command in the plan's guest, with `console` at its other end; nothing leaves the guest but what it writes.
+    /// Runs one command in the plan's guest, connected to `console`; only its output leaves the guest.
     ///
     /// # Errors
-    /// As [`BuildOutcome::result`]; how the command ends is no error.
+    /// As [`BuildOutcome::result`]; the status of the command is not an error.
     pub async fn run_command(
         mut self,
         runner: &mut dyn Runner,
@@ -152,7 +151,7 @@ impl Engine<'_> {
         result
     }
 
-    /// What the build wrote into the host's cache is looked through next: nothing may write there any more.
+    /// The build's writes into the host's cache are checked next: no process of the build may write there any more.
     async fn await_end(&mut self, session: &mut AgentSession) {
         if self.plan.writes_through() && timeout(DEATH_LIMIT, session.gone()).await.is_err() {
             let text = "a process of the build does not end: it may still write into the cache".into();
@@ -193,7 +192,7 @@ impl Engine<'_> {
         // A container's kernel is the host's, and has run for longer than this boot.
         let has_kernel = self.plan.runner().traits().own_kernel;
         let (mut phases, mut greeted) = (Vec::new(), false);
-        // The agent reads it once it is there: no round trip is spent on waiting for Hello.
+        // Sent before Hello has come, which saves a round trip: the agent reads it when it is ready.
         session.send(&ToGuest::Prepare(launch_config(self.plan)?.into()))?;
         let made = session.expect(wait, |message| match message {
             FromGuest::Hello { uptime_us, .. } if !greeted => {
@@ -232,7 +231,7 @@ fn phase(name: String, us: u64) -> Phase {
     Phase { name, duration: Duration::from_micros(us) }
 }
 
-/// As events say it.
+/// The status in an event.
 fn event_status(status: ExitStatus) -> Status {
     match status {
         ExitStatus::Code(code) => Status::Code(code),
@@ -242,8 +241,8 @@ fn event_status(status: ExitStatus) -> Status {
     }
 }
 
-/// The world with what only the moment of launch knows: the time, and randomness.
-/// Only a machine of its own has a clock and a random pool to be set.
+/// The guest's configuration with the time and randomness, which are known only at launch. Only a microVM has a clock and a random
+/// pool to be set.
 fn launch_config(plan: &Plan) -> Result<GuestConfig> {
     if !plan.runner().traits().own_kernel {
         return Ok(plan.guest_config.clone());

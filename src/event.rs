@@ -45,7 +45,7 @@ pub enum Event {
     },
     /// The accelerator of a microVM.
     Accelerator {
-        /// What runs the guest's instructions.
+        /// The accelerator.
         accelerator: Accelerator,
         /// Why it is not KVM; `None` for KVM.
         why: Option<String>,
@@ -54,7 +54,7 @@ pub enum Event {
     Image {
         /// Its reference.
         image: String,
-        /// What happens to it.
+        /// Its state.
         state: ImageState,
     },
     /// A line for people: from an image build, a daemon, or about a fallback.
@@ -64,7 +64,7 @@ pub enum Event {
     },
     /// Something went wrong that the build survives.
     Warning {
-        /// What it is about.
+        /// Its kind, for programs.
         kind: WarningKind,
         /// One sentence or two for people.
         text: String,
@@ -153,7 +153,7 @@ pub enum Event {
     },
 }
 
-/// What a warning is about.
+/// The kind of a warning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WarningKind {
@@ -188,7 +188,7 @@ pub enum WarningKind {
 pub struct StepName {
     /// From 0.
     pub index: u32,
-    /// What the build file calls it, or a name made for it.
+    /// Its name in the build file, or one that kiln makes.
     pub name: String,
 }
 

@@ -1,4 +1,4 @@
-//! Waiting: for the agent, for the end of its machine, for a signal, for a deadline, whichever comes first.
+//! The session with an agent: waits for a message, the end of the machine, a signal or a deadline, whichever comes first.
 
 use std::{path::Path, time::Duration};
 
@@ -16,9 +16,10 @@ use crate::{
     exit::{Code, Failure},
 };
 
-/// After the channel has closed, how long the machine may take to be seen to have ended.
+/// How long the machine may take to end after the channel has closed.
 const END_AFTER_CHANNEL: Duration = Duration::from_secs(5);
-/// A signal that asks for the end.
+
+/// A signal that ends the build.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Interrupt {
     /// Ctrl-C.
@@ -28,7 +29,7 @@ pub enum Interrupt {
 }
 
 impl Interrupt {
-    /// What it makes of the work that it ended, with its exit code.
+    /// The failure of the work that it ended, with its exit code.
     pub fn failure(self) -> Failure {
         match self {
             Self::Interrupt => Failure::new(Code::Interrupted, "interrupted", ""),
@@ -37,22 +38,22 @@ impl Interrupt {
     }
 }
 
-/// Where signals arrive.
+/// The source of signals.
 #[derive(Debug, Clone)]
 pub struct Interrupts(watch::Receiver<Option<Interrupt>>);
 
 impl Interrupts {
-    /// Signals as they come in over a channel whose first value is `None`.
+    /// Signals from a channel whose first value is `None`.
     pub fn new(receiver: watch::Receiver<Option<Interrupt>>) -> Self {
         Self(receiver)
     }
 
-    /// Resolves at the first signal, to the error that it makes of work which has no order to end in.
+    /// Resolves at the first signal, to its failure: for work that may stop at any point.
     pub async fn refuse(&mut self) -> anyhow::Error {
         self.next().await.failure().into()
     }
 
-    /// Resolves at the first signal; never, when there will be none.
+    /// Resolves at the first signal.
     async fn next(&mut self) -> Interrupt {
         match self.0.wait_for(Option::is_some).await.ok().and_then(|value| *value) {
             Some(signal) => signal,
@@ -61,39 +62,39 @@ impl Interrupts {
     }
 }
 
-/// What happened first.
+/// The first event of a session.
 #[derive(Debug)]
 pub(super) enum SessionEvent {
-    /// The agent said something.
+    /// A message of the agent.
     Message(FromGuest),
     /// A part of the machine has ended.
     Ended(Ended),
-    /// A signal asks for the end.
+    /// A signal has come.
     Interrupted(Interrupt),
-    /// The time is up.
+    /// The deadline has passed.
     Deadline,
 }
 
-/// What a message is to the request that waits for its answer.
+/// How a message relates to the request that waits for its answer.
 pub(super) enum Reply<T> {
     /// The answer.
     Answer(T),
     /// A message that may come before the answer.
     Other,
-    /// A message that has no place here.
+    /// A message that is not allowed here.
     Unexpected(FromGuest),
 }
 
-/// How long a request waits, and what for.
+/// How long a request waits, and in which situation.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Wait<'w> {
-    /// `while it was asked what the build has read`: for errors.
+    /// `before it was ready`: for errors.
     pub(super) when: &'w str,
     /// The end of the wait.
     pub(super) deadline: Instant,
 }
 
-/// An agent and the machine it runs in.
+/// An agent and its machine.
 pub(super) struct AgentSession {
     session: Session,
     machine: Box<dyn Machine>,
@@ -101,11 +102,11 @@ pub(super) struct AgentSession {
     relays: Relays,
     state: State,
     redactor: Redactor,
-    /// Connections that were refused since the agent had last read all that was said.
+    /// Connections that were refused since the agent has last read everything.
     refused: usize,
 }
 
-/// Whether the engine has taken note of a signal: an orderly end must not be interrupted by the same signal again.
+/// Whether a signal has come: the same signal must not interrupt the orderly end again.
 #[derive(PartialEq, Eq)]
 enum State {
     Running,
@@ -113,7 +114,7 @@ enum State {
 }
 
 impl AgentSession {
-    /// With an agent that relays these ports, and whose words are masked.
+    /// A session with an agent that relays these ports; texts of its messages are redacted.
     pub(super) fn new(
         launched: Launched,
         interrupts: Interrupts,
@@ -125,21 +126,21 @@ impl AgentSession {
         Self { session, machine, interrupts, relays, state: State::Running, redactor, refused: 0 }
     }
 
-    /// Says one thing to the agent, which is sent while one waits.
+    /// Queues a message to the agent; it is sent during [`Self::next`].
     pub(super) fn send(&mut self, message: &ToGuest) -> Result<()> {
         self.session.queue(message)
     }
 
-    /// Whether more may be said now that can wait.
+    /// Whether messages that can wait may be queued now.
     pub(super) fn has_room(&self) -> bool {
         self.session.has_room()
     }
 
-    /// Waits for whatever comes first, and meanwhile passes on what is relayed. Messages come before an end, so that nothing
-    /// is lost that was said. May be dropped while it waits.
+    /// Waits for the first event, and meanwhile relays connections. Messages come before an end, so that none is lost. May be
+    /// dropped while it waits.
     ///
     /// # Errors
-    /// A time-out where the agent reads nothing, a host failure where it does not keep to the protocol.
+    /// A time-out if the agent reads nothing, a host failure if it breaks the protocol.
     pub(super) async fn next(&mut self, deadline: Option<Instant>) -> Result<SessionEvent> {
         loop {
             let Self { session, machine, interrupts, relays, state, .. } = self;
@@ -175,7 +176,7 @@ impl AgentSession {
     /// Waits for the answer to a request; `None` if the deadline passes before it comes.
     ///
     /// # Errors
-    /// As [`Self::next`]; also for a message that has no place here, the end of a part of the machine, and a signal.
+    /// As [`Self::next`]; also for a message that is not allowed here, the end of a part of the machine, and a signal.
     pub(super) async fn expect<T>(
         &mut self,
         Wait { when, deadline }: Wait<'_>,
@@ -195,19 +196,17 @@ impl AgentSession {
         }
     }
 
-    /// Answers what breaks a connection. An agent names no more of them than it has, and learns of each that it is broken: more
-    /// such answers never wait.
+    /// Refuses a connection. An agent has a limited number of connections and reads each refusal, so that more never wait in the
+    /// queue.
     fn refuse(&mut self, answer: &ToGuest) -> Result<()> {
         self.refused = if self.session.is_idle() { 1 } else { self.refused + 1 };
         if self.refused > RELAYED {
-            return Err(failure::broken(
-                "the agent opens connections and does not read that they are refused",
-            ));
+            return Err(failure::broken("the agent opens connections and does not read the refusals"));
         }
         self.session.queue(answer)
     }
 
-    /// The channel is closed: the machine is ending, and how it ends says why.
+    /// The channel is closed, so the machine is ending: its end says why.
     async fn closed(&mut self) -> Result<SessionEvent> {
         let ended = timeout(END_AFTER_CHANNEL, self.machine.ended()).await;
         Ok(SessionEvent::Ended(ended.unwrap_or_else(|_| Ended {
@@ -260,13 +259,13 @@ impl AgentSession {
         self.machine.last_words()
     }
 
-    /// What a guest said, in an error: without secrets and without what would move a cursor.
+    /// A text of the guest for an error: without secrets and control characters.
     pub(super) fn quoted(&self, text: &str) -> String {
         failure::printable(&self.redactor.whole(text))
     }
 }
 
-/// Resolves at this time; never, where there is none.
+/// Resolves at this time; never, if there is none.
 async fn at(time: Option<Instant>) {
     match time {
         Some(time) => sleep_until(time).await,

@@ -1,4 +1,4 @@
-//! The archives that the agent sends, piece by piece, and how long each piece may take.
+//! Archives from the agent, piece by piece, with a time limit.
 
 use std::time::Duration;
 
@@ -11,21 +11,21 @@ use super::{
     failure,
 };
 
-/// How long the agent may take for [`MAX_DATA`] bytes of an archive: it lists directories and reads small files meanwhile, over a
-/// share and without KVM. An archive that trickles costs as much of it as one that does not come.
+/// How long the agent may take for [`MAX_DATA`] bytes of an archive: meanwhile it lists directories and reads small files, over a
+/// share and without KVM. A slow archive uses this time up as an absent one does.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// An archive on its way out of the guest.
+/// An archive that leaves the guest.
 pub(super) struct Archive {
     what: &'static str,
-    /// How long nothing may come.
+    /// The time that is left without a byte.
     left: Duration,
     /// The build's own time-out, if it has one.
     deadline: Option<(Instant, Duration)>,
 }
 
 impl Archive {
-    /// Of which nothing has come yet.
+    /// An archive before its first piece.
     pub(super) fn new(what: &'static str, timeout: Option<Duration>) -> Self {
         let deadline = timeout.map(|limit| (Instant::now() + limit, limit));
         Self { what, left: PATIENCE, deadline }
@@ -34,7 +34,7 @@ impl Archive {
     /// The next piece; none at the end.
     ///
     /// # Errors
-    /// A time-out, a signal, the end of the machine, or what has no place in an archive.
+    /// A time-out, a signal, the end of the machine, or an unexpected message.
     pub(super) async fn next(&mut self, session: &mut AgentSession) -> Result<Option<Vec<u8>>> {
         let started = Instant::now();
         let patience = started + self.left;
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_archive_that_trickles_uses_its_time_up() {
+    fn a_slow_archive_uses_its_time_up() {
         let mut archive = Archive::new("x", None);
         archive.received(MAX_DATA, PATIENCE / 2);
         assert_eq!(archive.left, PATIENCE);

@@ -1,4 +1,4 @@
-//! A build in its guest: its steps, then what leaves the guest.
+//! A build in its guest: its steps, then the packages and the cache.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ use crate::{
     plan::{Plan, PlannedStep},
 };
 
-/// A build that runs.
+/// A running build.
 pub(super) struct Build<'e, 'c> {
     pub(super) engine: Engine<'e>,
     pub(super) outputs: Outputs,
@@ -42,14 +42,14 @@ impl Build<'_, '_> {
         let result = self.run_steps(&mut session).await;
         self.engine.phases.enter("shutdown");
         match &result {
-            // A guest that wrote too much may still be sending.
+            // A guest that wrote too much may still send.
             Ok(_) if plan.ends_in_order() && !matches!(self.writes, Writes::TooMuch(_)) => {
                 self.engine.shut_down(&mut session).await?;
             }
             Ok(_) | Err(_) => session.kill(),
         }
         self.engine.await_end(&mut session).await;
-        // Only now has the build succeeded.
+        // The build has succeeded only now.
         if let (Some(staged), Some(commit)) = (result?, self.outputs.commit.take()) {
             self.engine.phases.enter("commit");
             self.merge(staged, commit).await?;
@@ -68,7 +68,7 @@ impl Build<'_, '_> {
             if !end.status.success() {
                 let failed = Instant::now();
                 self.after_failure(session, planned, &end).await?;
-                // A person at a shell does not use up the build's time.
+                // An interactive shell does not use up the build's time.
                 deadline = deadline.map(|(at, limit)| (at + failed.elapsed(), limit));
             }
         }
@@ -145,7 +145,7 @@ impl Build<'_, '_> {
         });
         let streamed = self.stream(session, sender, "artifacts").await;
         let collected = writer.await.context("the writer of the artifacts panicked")?;
-        // A writer that refused the stream knows better than the sender, who only sees a closed pipe.
+        // The writer that refused the stream knows why; the sender sees only a closed pipe.
         match (streamed, collected) {
             (Ok(()), Ok(artifacts)) => {
                 for artifact in artifacts {

@@ -1,4 +1,4 @@
-//! What a build wrote into the cache: out of the guest, and, when all of the build has succeeded, into the host's directory.
+//! A build's writes into the cache: out of the guest, and, when the whole build has succeeded, into the host's directory.
 //!
 //! Before it: the steps. After it: [`crate::cache`], which stages and merges in threads of their own.
 
@@ -11,17 +11,17 @@ use tokio::sync::mpsc;
 use super::{ARCHIVE_PIECES, agent_session::AgentSession, build::Build, output};
 use crate::cache::{self, CommitLimit, Lease, Outcome, Staged, Writes};
 
-/// Where a build's writes into the cache go when it has succeeded.
+/// The destination of the writes of a build that succeeds.
 #[derive(Debug, Clone)]
 pub struct Commit {
     /// The cache.
     pub lease: Arc<Lease>,
-    /// How much is taken.
+    /// The most that is taken.
     pub limit: CommitLimit,
 }
 
 impl Build<'_, '_> {
-    /// Takes what the build wrote into the cache out of the guest; nothing of it is in the host's directory yet.
+    /// Takes the build's writes into the cache out of the guest, and stages them; the host's directory stays as it is.
     pub(super) async fn stage(
         &mut self,
         session: &mut AgentSession,
@@ -36,7 +36,7 @@ impl Build<'_, '_> {
         let streamed = self.stream(session, sender, "what is new in the cache").await;
         let outcome = writer.await.context("the writer of the cache panicked")?;
         match (streamed, outcome) {
-            // A writer that has had enough stops reading, too.
+            // At its limit the writer stops reading, too.
             (Err(error), Ok(Outcome::TooMuch(why))) if output::is_refusal(&error) => {
                 self.writes = Writes::TooMuch(why);
                 Ok(None)
@@ -64,7 +64,7 @@ impl Build<'_, '_> {
         let queue = lease.queue()?;
         let turn = tokio::select! {
             turn = queue.turn_in_thread(self.engine.sink) => turn,
-            // What is staged goes with it.
+            // The staged files are removed on drop.
             error = self.engine.interrupts.refuse() => return Err(error),
         };
         let merged = match turn {
@@ -86,7 +86,7 @@ impl Build<'_, '_> {
         }
     }
 
-    /// The cache fails a build whose steps have all succeeded.
+    /// A failure of the cache, which fails a build whose steps have all succeeded.
     fn refused(&mut self, error: anyhow::Error) -> anyhow::Error {
         self.writes = Writes::Refused(error.to_string());
         error

@@ -1,4 +1,4 @@
-//! What the build wrote into the cache and what will be thrown away: the agent lists it, so that it can be said.
+//! The build's writes into the cache that are thrown away: the agent lists them for the report.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use tokio::{sync::mpsc, time::timeout};
 use super::{ARCHIVE_PIECES, agent_session::AgentSession, build::Build, failure, output};
 use crate::cache::{self, Discarded, Writes};
 
-/// How long it may take: it is worth less than what it says. A hundred thousand files, without KVM.
+/// How long the list may take: a hundred thousand files, without KVM. The report is not worth more.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Whether the build has come to its end.
+/// Whether all steps have succeeded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Steps {
     Succeeded,
@@ -20,7 +20,7 @@ pub(super) enum Steps {
 }
 
 impl Build<'_, '_> {
-    /// Counts what will be thrown away, where that is something and it takes not too long.
+    /// Counts the writes that are thrown away, if there are any and it does not take too long.
     pub(super) async fn count_discarded(&mut self, session: &mut AgentSession, steps: Steps) -> Result<()> {
         let Some(cache) = &self.engine.plan.cache else { return Ok(()) };
         let is_discarded = cache.discards(steps == Steps::Succeeded);
@@ -43,7 +43,7 @@ impl Build<'_, '_> {
         match (streamed, counted) {
             (Err(error), _) if !output::is_refusal(&error) => return Err(error),
             (_, Ok(discarded)) => self.writes = Writes::Discarded(named(discarded)),
-            // No build is worth less for what was to be thrown away.
+            // It is no reason to fail the build.
             (_, Err(error)) => {
                 tracing::debug!(error = %format!("{error:#}"), "what was thrown away is not known")
             }
@@ -52,7 +52,7 @@ impl Build<'_, '_> {
     }
 }
 
-/// With names that are names.
+/// With printable names.
 fn named(Discarded { amounts, more }: Discarded) -> Discarded {
     let amounts = amounts.into_iter().map(|(name, amount)| (failure::printable(&name), amount)).collect();
     Discarded { amounts, more }

@@ -1,4 +1,4 @@
-//! A step that failed, as an error: its place in the build file, how it ended, why, as far as that is known, and the way out.
+//! The error of a failed step: its place in the build file, how it ended, the known causes, and the way out.
 
 use std::time::Duration;
 
@@ -11,14 +11,14 @@ use crate::{
     plan::PlannedStep,
 };
 
-/// What may help a person who does not see why a step failed.
+/// How to find out why a step failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum WayOn<'a> {
-    /// This command opens a shell in the place of the step.
+    /// By a shell in the place of the step, which this command opens.
     Shell(&'a str),
-    /// A shell was there; the workspace could be kept.
+    /// By the workspace, which could be kept; there was a shell already.
     Workspace,
-    /// Both were asked for already.
+    /// Both were used already.
     Known,
 }
 
@@ -32,7 +32,7 @@ impl WayOn<'_> {
     }
 }
 
-/// A step did not succeed.
+/// The error of a step that has ended.
 pub(super) fn failed(
     planned: &PlannedStep,
     status: ExitStatus,
@@ -48,12 +48,12 @@ pub(super) fn failed(
     error(Code::Step, planned, &how, causes, &way_on.words())
 }
 
-/// A step could not be started, for a reason that the build file can mend.
+/// The error of a step that could not be started, for a reason in the build file.
 pub(super) fn refused(planned: &PlannedStep, why: &str) -> Error {
     error(Code::BuildFile, planned, &format!("cannot be started: {why}"), &[], "")
 }
 
-/// A limit of time ran out during a step: its own, or that of the whole build.
+/// The error of a step during which its own time limit, or that of the whole build, ran out.
 pub(super) fn timed_out(planned: &PlannedStep, whole: Option<Duration>) -> Error {
     let own = planned.step.timeout_ms.map(Duration::from_millis);
     let (flag, what) = match whole {
@@ -69,7 +69,7 @@ fn error(code: Code, planned: &PlannedStep, how: &str, causes: &[StepCause], way
     let PlannedStep { name, package, origin, used_at, .. } = planned;
     let place = planned.place();
     let message = format!("step {name:?} of {package} {how}");
-    // The build file says which step it is, a definition which of its scripts.
+    // The place in the build file names the step, the place in the definition the script.
     let within = used_at.as_ref().filter(|used_at| used_at.file != origin.file);
     let within = within.map_or_else(String::new, |_| format!(" (written at {origin})"));
     let whys: String = causes.iter().map(|cause| format!("\n{}", cause.why())).collect();
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_asked_for_is_no_way_out() {
+    fn an_option_that_was_used_is_not_a_way_out() {
         for (way_on, expected) in [
             (WayOn::Shell("kiln build -i a.yaml"), Some("a shell at this step: kiln build -i a.yaml")),
             (WayOn::Workspace, Some("--keep-on-failure keeps the workspace of a step that fails")),
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_known_of_the_cause_stands_below_and_its_way_out_comes_first() {
+    fn a_known_cause_is_below_the_error_and_its_way_out_comes_first() {
         let cause = StepCause::NoProgram { name: Some("cmake".into()), installed: true };
         let error =
             failed(&planned(None), ExitStatus::Code(127), &[cause], WayOn::Shell("kiln build -i a.yaml"));

@@ -1,4 +1,4 @@
-//! What can end a build, as errors with their exit codes and the way out.
+//! The errors that can end a build, with their exit codes and the way out.
 
 use std::time::Duration;
 
@@ -13,22 +13,22 @@ use crate::{
     plan::Plan,
 };
 
-/// So many of the guest's last lines are shown in an error.
+/// The number of the guest's last lines in an error.
 const LAST_LINES: usize = 12;
 
-/// A command of a person could not be started.
+/// A command could not be started.
 pub(super) fn refused(why: &str, session: &AgentSession) -> Error {
     Failure::build_file(format!("the command cannot be started: {}", session.quoted(why)), "").into()
 }
 
-/// What speaks for the agent is none.
+/// The agent breaks the protocol.
 pub(super) fn broken(what: &str) -> Error {
     let way_out =
-        "what runs in the guest may have taken the agent's place: do not use what this build has made";
+        "a process of the guest may have taken the agent's place: do not use the results of this build";
     Failure::host(what, way_out).into()
 }
 
-/// Nothing can be heard of the agent any more.
+/// The session with the agent has failed.
 pub(super) fn session_failed(error: Error) -> Error {
     if !error.is::<Unread>() {
         return broken(&format!("{error:#}"));
@@ -43,20 +43,20 @@ pub(super) fn too_late(what: &str, limit: Option<Duration>) -> Error {
     Failure::new(Code::Timeout, what, "raise --timeout").into()
 }
 
-/// Too little of an archive comes out of the guest.
+/// An archive leaves the guest too slowly.
 pub(super) fn slow(what: &str, limit: Duration) -> Error {
     let what = format!("{what} did not leave the guest: next to nothing came for {} s", limit.as_secs());
     Failure::new(Code::Timeout, what, "a guest that gets no processor time sends nothing: build less at once")
         .into()
 }
 
-/// A command of a person used up its time.
+/// A command used up its time.
 pub(super) fn timed_out(limit: Duration) -> Error {
     Failure::new(Code::Timeout, format!("the command was ended: it may take {limit:?}"), "raise --timeout")
         .into()
 }
 
-/// The guest never became ready.
+/// The guest did not become ready.
 pub(super) fn boot_timeout(plan: &Plan, session: &AgentSession) -> Error {
     let what = format!(
         "the guest was not ready within {:?}{}",
@@ -77,7 +77,7 @@ pub(super) fn died(ended: &Ended, when: &str, session: &AgentSession) -> Error {
     Failure::host(what, way_out.as_deref().unwrap_or(usual)).into()
 }
 
-/// The agent said something that has no place here.
+/// The agent sent a message that is not allowed here.
 pub(super) fn unexpected(message: &FromGuest, when: &str, session: &AgentSession) -> Error {
     match message {
         FromGuest::Failed { why } => {
@@ -114,7 +114,7 @@ fn name(message: &FromGuest) -> &'static str {
         FromGuest::Reads(_) => "Reads",
         FromGuest::Exported { .. } => "Exported",
         FromGuest::Failed { .. } => "Failed",
-        FromGuest::Connected { .. } => "Opened",
+        FromGuest::Connected { .. } => "Connected",
         FromGuest::ForwardData(_) => "ForwardData",
     }
 }
@@ -124,7 +124,7 @@ fn words(lines: &[String], session: &AgentSession) -> String {
     tail.iter().fold(String::new(), |text, line| format!("{text}\n  | {}", session.quoted(line)))
 }
 
-/// What a guest wrote, without what would move a cursor.
+/// A text of the guest without control characters.
 pub(super) fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

@@ -1,4 +1,4 @@
-//! What the agent is given once its world stands: it is read when the build starts, and in no plan, event or log.
+//! Certificates and secrets for the agent. They are read when the build starts, and are in no plan, event or log.
 
 use std::sync::OnceLock;
 
@@ -9,24 +9,24 @@ use kiln_protocol::{Secret, Secrets, ToGuest, Trust};
 use super::{agent_session::AgentSession, redact::Redactor};
 use crate::plan::Plan;
 
-/// The contents of the plan's host_settings.
+/// The contents of the plan's host settings.
 #[derive(Debug, Default)]
 pub struct Injected {
     /// The host's certificates.
     pub trust: Option<Trust>,
     /// `--secret`.
     pub secrets: Vec<Secret>,
-    /// Made once: of a large secret it is large.
+    /// Made once, since it is large for a large secret.
     redactor: OnceLock<Redactor>,
 }
 
 impl Injected {
-    /// Of these.
+    /// These certificates and secrets.
     pub fn new(trust: Option<Trust>, secrets: Vec<Secret>) -> Self {
         Self { trust, secrets, redactor: OnceLock::new() }
     }
 
-    /// Gives all of it. Nothing is answered; what cannot be done ends the conversation.
+    /// Sends all of it. The agent does not answer; a failure ends the session.
     pub(super) async fn give(&mut self, plan: &Plan, session: &mut AgentSession) -> Result<()> {
         if let Some(trust) = self.trust.take() {
             session.send(&ToGuest::Trust(trust))?;
@@ -43,12 +43,12 @@ impl Injected {
         Ok(())
     }
 
-    /// What no output of a step may show.
+    /// Redacts the secrets in the output of steps.
     pub(super) fn redactor(&self, plan: &Plan) -> Redactor {
         let make = || {
             let proxies = &plan.host_settings.proxies;
             let passwords = proxies.secrets().map(|(_, secret)| secret);
-            // The user alone is none: masked is what it is sent as.
+            // A user name alone is not a secret, but the header that it is sent in is redacted.
             let logins = proxies.logins().map(|login| BASE64.encode(&login).trim_end_matches('=').into());
             let others: Vec<Vec<u8>> = passwords.chain(logins).collect();
             let secrets = self.secrets.iter().map(|secret| secret.value.as_slice());

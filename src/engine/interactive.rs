@@ -1,39 +1,39 @@
-//! What an interactive step has at the host's end of its stdin and stdout: a person at a terminal, or a pipe.
+//! The host's end of an interactive step's stdin and stdout: a terminal or a pipe.
 
 use anyhow::Result;
 use kiln_protocol::{Stdin, Stream};
 
 use crate::backend::BoxFuture;
 
-/// What stands at the host's end of a step's stdin and stdout.
+/// The host's end of a step's stdin and stdout.
 pub trait Console {
-    /// What the step shall read.
+    /// The stdin of the step.
     fn stdin(&self) -> Stdin;
-    /// The step starts: a terminal passes on every key from now on.
+    /// The step starts: from now on a terminal passes on every key.
     ///
     /// # Errors
-    /// When the terminal does not do so.
+    /// When the terminal's mode cannot be changed.
     fn begin(&mut self) -> Result<()>;
-    /// The step has ended: the terminal is as it was. Dropping the console does the same.
+    /// The step has ended: restores the terminal's mode, as dropping the console does.
     fn finish(&mut self);
-    /// The next thing that comes, at most `limit` bytes of it; only [`ConsoleInput::Size`] when that is 0. May be dropped
-    /// while it waits: nothing is lost.
+    /// The next input, at most `limit` bytes; only [`ConsoleInput::Size`] if `limit` is 0. May be dropped while it waits: nothing
+    /// is lost.
     fn next(&mut self, limit: usize) -> BoxFuture<'_, Result<ConsoleInput>>;
-    /// Shows what the step wrote.
+    /// Shows output of the step.
     ///
     /// # Errors
-    /// [`ReaderGone`] when nobody will ever see it.
+    /// [`ReaderGone`] when its reader is gone.
     fn show(&mut self, stream: Stream, bytes: &[u8]) -> Result<()>;
 }
 
-/// What comes from a console.
+/// Input from a console.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ConsoleInput {
     /// Bytes.
     Bytes(Vec<u8>),
-    /// No more of them.
+    /// The end of the bytes.
     End,
-    /// The terminal has another size.
+    /// The terminal's new size.
     Size {
         /// Lines.
         rows: u16,
@@ -42,13 +42,13 @@ pub enum ConsoleInput {
     },
 }
 
-/// Nobody reads what a step writes any more.
+/// The reader of a step's output is gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReaderGone;
 
 impl std::fmt::Display for ReaderGone {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("nobody reads the output any more")
+        f.write_str("the reader of the output is gone")
     }
 }
 

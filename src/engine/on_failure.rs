@@ -1,4 +1,4 @@
-//! After a step has failed: a shell in its place, and what is kept of its workspace.
+//! After a step has failed: a shell in its place, and its workspace.
 
 use std::{fs::File, io::Write, path::Path};
 
@@ -22,7 +22,7 @@ use crate::{
 };
 
 impl Build<'_, '_> {
-    /// What becomes of a build whose step has failed: `Ok` when a person has mended it.
+    /// Handles the failure of a step; `Ok` if the user has repaired it in a shell.
     pub(super) async fn after_failure(
         &mut self,
         session: &mut AgentSession,
@@ -34,24 +34,24 @@ impl Build<'_, '_> {
         if self.open_shell(session, planned).await? {
             return Ok(());
         }
-        // The failure of the step is what the user must see; what is not known then has its reason already.
+        // The user must see the failure of the step; the report has a reason for the missing count already.
         if self.request_reads(session).await.is_err() {
             return Err(error);
         }
         if let Some(path) = &self.on_failure.keep
             && let Err(why) = keep(session, path, self.outputs.limits.bytes).await
         {
-            // The failure of the step is what the user must see.
+            // The user must see the failure of the step.
             self.engine.sink.emit(Event::Note { text: format!("the workspace could not be kept: {why:#}") });
         }
-        // The same: the error that is told is that of the step.
+        // As above: the error is that of the step.
         if let Err(why) = self.count_discarded(session, Steps::Failed).await {
             tracing::debug!(error = %format!("{why:#}"), "what is thrown away was not counted");
         }
         Err(error)
     }
 
-    /// What may help a person who does not see why the step failed.
+    /// How the user can find out why the step failed.
     fn way_on(&self) -> WayOn<'_> {
         match (&self.on_failure.rerun_command, &self.on_failure.keep) {
             (Some(command), _) => WayOn::Shell(command),
@@ -60,7 +60,7 @@ impl Build<'_, '_> {
         }
     }
 
-    /// Opens a shell, if somebody is there to sit at it; says whether it ended with 0.
+    /// Opens a shell, if there is a console; says whether it ended with 0.
     async fn open_shell(&mut self, session: &mut AgentSession, planned: &PlannedStep) -> Result<bool> {
         let redactor = self.engine.injected.redactor(self.engine.plan);
         let Some(console) = &mut self.on_failure.console else { return Ok(false) };

@@ -1,4 +1,4 @@
-//! Bytes on their way from the agent: a step's output as events, the archive as something that can be read.
+//! Bytes from the agent: a step's output as events, an archive as a reader.
 
 use std::{
     collections::HashMap,
@@ -18,24 +18,24 @@ use crate::{
     plan::Plan,
 };
 
-/// Turns a step's pieces of bytes into events whose text is never cut inside a character.
+/// Makes events of a step's output, redacted, with text that is never cut inside a character.
 pub(super) struct Output {
     names: Vec<String>,
     redactor: Redactor,
     open: HashMap<(u32, Stream), Utf8Splitter>,
-    /// Of the last step.
+    /// The end of the last step's output.
     tail: Tail,
 }
 
 impl Output {
-    /// Of the steps up to this one.
+    /// Output of the steps up to this one.
     pub(super) fn new(plan: &Plan, last: u32, redactor: Redactor) -> Self {
         let begun = plan.steps.iter().filter(|planned| planned.step.index <= last);
         let names = begun.map(|planned| planned.name.clone()).collect();
         Self { names, redactor, open: HashMap::new(), tail: Tail::default() }
     }
 
-    /// Emits what arrived for `step`, which the agent named: it may be an earlier one, that left a process running.
+    /// Emits output of `step`, which the agent names: it may be an earlier step that left a process running.
     pub(super) fn push(
         &mut self,
         sink: &mut dyn Sink,
@@ -47,12 +47,12 @@ impl Output {
         self.emit(sink, step, stream, &shown)
     }
 
-    /// What can be shown now of what arrived for a step whose output is no event.
+    /// The part of a step's output that can be shown now, for a step whose output is not an event.
     pub(super) fn redacted(&mut self, step: u32, stream: Stream, bytes: &[u8]) -> Vec<u8> {
         self.redactor.push(step, stream, bytes)
     }
 
-    /// Emits what is shown of a step.
+    /// Emits redacted output of a step.
     fn emit(&mut self, sink: &mut dyn Sink, step: u32, stream: Stream, shown: &[u8]) -> Result<()> {
         let name = self.name(step)?;
         if step as usize + 1 == self.names.len() {
@@ -64,7 +64,7 @@ impl Output {
         Ok(())
     }
 
-    /// Resolves when something was held back for so long that it is better shown; never, where nothing is. May be dropped.
+    /// Resolves when output has been held back for long enough; never, if none is held back. May be dropped.
     pub(super) async fn flush_due(&self) {
         match self.redactor.due() {
             Some(due) => sleep_until(due).await,
@@ -72,13 +72,13 @@ impl Output {
         }
     }
 
-    /// After that moment: emits it, but for that of a step whose output is no event, which it gives.
+    /// Then emits that output; that of step `but`, whose output is not an event, is returned.
     pub(super) fn flush(&mut self, sink: &mut dyn Sink, but: Option<u32>) -> Result<Vec<(Stream, Vec<u8>)>> {
         let held = self.redactor.flush(Instant::now());
         self.emit_but(sink, held, but)
     }
 
-    /// The same at the end of that step.
+    /// The same for all output, at the end of that step.
     pub(super) fn rest(&mut self, sink: &mut dyn Sink, step: u32) -> Result<Vec<(Stream, Vec<u8>)>> {
         let held = self.redactor.finish();
         self.emit_but(sink, held, Some(step))
@@ -101,15 +101,15 @@ impl Output {
         Ok(others)
     }
 
-    /// The last lines of what was shown of the last step: those of its stderr behind those of its stdout.
+    /// The last lines of the last step's output: those of its stderr after those of its stdout.
     pub(super) fn last_lines(&self) -> Vec<String> {
         self.tail.lines()
     }
 
-    /// Emits what was held back.
+    /// Emits all output that was held back.
     pub(super) fn finish(&mut self, sink: &mut dyn Sink) {
         for ((step, stream), shown) in self.redactor.finish() {
-            // Of a step that does not exist nothing was taken.
+            // It cannot fail: output of an unknown step was not taken.
             if let Err(error) = self.emit(sink, step, stream, &shown) {
                 tracing::debug!(%error, "the rest of a stream");
             }
@@ -140,7 +140,7 @@ fn event_stream(stream: Stream) -> event::Stream {
     }
 }
 
-/// The pieces of an archive as one reader; a sender that is gone is its end.
+/// The pieces of an archive as one reader; it ends when the sender is dropped.
 pub(super) struct Pieces {
     receiver: Receiver<Vec<u8>>,
     piece: Vec<u8>,
@@ -168,7 +168,7 @@ impl Read for Pieces {
     }
 }
 
-/// Says that the reader of the archive has stopped reading: its own error says why.
+/// The reader of the archive has stopped reading; its own error says why.
 #[derive(Debug)]
 struct Refused;
 
@@ -180,12 +180,12 @@ impl std::fmt::Display for Refused {
 
 impl std::error::Error for Refused {}
 
-/// Whether an error only says that the other side refused the stream.
+/// Whether an error only says that the reader refused the stream.
 pub(super) fn is_refusal(error: &Error) -> bool {
     error.is::<Refused>()
 }
 
-/// Gives a piece to the reader, waiting while it has enough of them.
+/// Gives a piece to the reader; waits while its queue is full.
 pub(super) async fn hand_over(sender: &Sender<Vec<u8>>, piece: Vec<u8>) -> Result<()> {
     sender.send(piece).await.map_err(|_| Refused.into())
 }

@@ -1,5 +1,4 @@
-//! What the build has read of what the cache held: the count of whoever can see it, kiln's own (a container) or the agent's,
-//! as far as that can be sanitized.
+//! What the build has read of the cache: counted by kiln for a container, else by the agent, whose count is checked.
 
 use std::time::Duration;
 
@@ -21,26 +20,26 @@ use crate::{
     exit::{Code, Failure},
 };
 
-/// How long the agent may take for what it has not looked at yet: 17,000 files, each opened over a share.
+/// How long the agent may take for the files that it has not read yet: 17,000 files, each opened over a share.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// No number is taken to be larger: as many bytes as JSON's readers tell apart, and their sum is no overflow.
+/// The largest number that is taken: JSON's readers tell it apart, and sums do not overflow.
 const MOST: u64 = 1 << 53;
 
-/// The longest name of a directory, in bytes: more than a file system has.
+/// The longest name of a directory, in bytes: longer than any of a file system.
 const NAME: usize = 1024;
 
-const WHEN: &str = "while it was asked what the build has read";
+const WHEN: &str = "while it was asked for the count of files that the build has read";
 
 impl Build<'_, '_> {
-    /// Begins to count, where there is a cache and that is not the agent's part.
+    /// Begins to count, if there is a cache and the machine counts.
     pub(super) async fn listen(&self, session: &mut AgentSession) {
         if self.engine.plan.cache.is_some() {
             session.listen().await;
         }
     }
 
-    /// Asks whoever has counted, where there is a cache.
+    /// Gets the count from the machine or the agent, if there is a cache.
     pub(super) async fn request_reads(&mut self, session: &mut AgentSession) -> Result<()> {
         if let Some(reads) = session.reads().await? {
             self.reused = sanitized(reads);
@@ -66,7 +65,7 @@ impl Build<'_, '_> {
     }
 }
 
-/// The agent's word, with names that are names and numbers that can be added up.
+/// The agent's count with printable names and bounded numbers.
 fn sanitized(reads: Reads) -> Reused {
     let Counted { directories, unclear, unknown, completeness } = match reads {
         Reads::Unknown(why) => return Reused::Unknown(failure::printable(&why)),
@@ -86,7 +85,7 @@ fn sanitized(reads: Reads) -> Reused {
     })
 }
 
-/// None of one whose name is none, which puts those after it in another place: such an agent lies anyway.
+/// `None` if the name is too long. This shifts the numbers of the directories after it, but such an agent lies anyway.
 fn directory_of(directory: &CountedDirectory) -> Option<(String, Amount)> {
     let CountedDirectory { name, files, bytes } = directory;
     let kind = match name.as_str() {

@@ -1,8 +1,7 @@
-//! Secrets in what steps write, on its way to events and consoles: each is replaced by [`SHOWN`], across the pieces in
-//! which output arrives, as it is and as tools encode it, whatever lines it is wrapped to and whatever a terminal would not show
-//! between its letters.
+//! Redacts secrets in the output of steps before it reaches events and consoles. Each secret is replaced by [`SHOWN`]: as it is and
+//! as tools encode it, across pieces of output and line breaks, and with invisible characters between its letters.
 //!
-//! What could be the beginning of a secret is held back until more comes, nothing comes for a while, or the step ends.
+//! A possible beginning of a secret is held back until more comes, nothing comes for a while, or the step ends.
 
 mod encodings;
 mod letters;
@@ -22,38 +21,38 @@ use self::{
     matcher::Matcher,
 };
 
-/// What is shown in a secret's place.
+/// The text in a secret's place.
 const SHOWN: &[u8] = b"***";
-/// A shorter piece of text says nothing: redacting it would make output unreadable, and point at it.
+/// A shorter text is not redacted: that would make output unreadable, and point at the text.
 pub const SHORTEST: usize = 4;
-/// So long what may be a secret's beginning waits for the rest: longer than tools and people pause between two letters, and not
-/// so long that a prompt which ends like that seems not to come.
+/// How long a possible beginning of a secret waits for the rest: longer than the pause of tools and people between two letters, and
+/// short enough for a prompt that ends like a secret begins.
 const FLUSH_DELAY: Duration = Duration::from_secs(2);
-/// The most bytes that are held back: a string for the terminal, and what is usual between letters, many times.
+/// The most bytes that are held back: a string for the terminal, and many times the usual bytes between letters.
 const MOST_HELD: usize = 16 << 10;
 
-/// What must not be shown.
+/// Replaces secrets in streams of output.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Redactor {
     matcher: Arc<Matcher>,
     streams: HashMap<(u32, Stream), Held>,
 }
 
-/// What is known of a stream's end.
+/// The end of a stream.
 #[derive(Clone, Debug, Default)]
 struct Held {
-    /// With which a secret may begin, and what shows nothing.
+    /// A possible beginning of a secret, and invisible bytes.
     text: Vec<u8>,
-    /// So much of it was shown nevertheless, or redacted.
+    /// The number of its bytes that were shown or redacted nevertheless.
     done: usize,
-    /// By reading.
+    /// For each reading.
     carries: [Carry; READINGS.len()],
     last: Last,
-    /// When it is shown unless more comes; none: there is nothing, or it must not be.
+    /// When it is shown unless more comes; `None` if there is nothing, or if it must not be shown.
     due: Option<Instant>,
 }
 
-/// What was shown last.
+/// The kind of the last byte that was shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Last {
     #[default]
@@ -61,23 +60,23 @@ enum Last {
     Redacted,
 }
 
-/// What comes after the bytes at hand.
+/// Whether more bytes come.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Next {
-    /// Perhaps more.
+    /// Perhaps at once.
     More,
-    /// Perhaps more, but not at once.
+    /// Perhaps later.
     Flush,
     Nothing,
 }
 
 impl Redactor {
-    /// A redactor of secrets, and of other texts that are none of a step's business to show.
+    /// A redactor of these texts.
     pub(super) fn new<'s>(secrets: impl Iterator<Item = &'s [u8]>) -> Self {
         Self { matcher: Arc::new(Matcher::new(encodings::all(secrets))), streams: HashMap::new() }
     }
 
-    /// What of the output up to these bytes can be shown now.
+    /// Takes output; gives the part that can be shown now.
     pub(super) fn push(&mut self, step: u32, stream: Stream, bytes: &[u8]) -> Vec<u8> {
         if self.matcher.is_empty() {
             return bytes.to_vec();
@@ -86,27 +85,27 @@ impl Redactor {
         held.advance(&self.matcher, bytes, Next::More)
     }
 
-    /// When the next of what waits shall be shown, unless more comes.
+    /// When the next held-back output is due, unless more comes.
     pub(super) fn due(&self) -> Option<Instant> {
         self.streams.values().filter_map(|held| held.due).min()
     }
 
-    /// What of it is due.
+    /// The held-back output that is due.
     pub(super) fn flush(&mut self, now: Instant) -> Vec<((u32, Stream), Vec<u8>)> {
         let waiting = self.streams.iter_mut().filter(|(_, held)| held.due.is_some_and(|due| due <= now));
         waiting.map(|(of, held)| (*of, held.advance(&self.matcher, &[], Next::Flush))).collect()
     }
 
-    /// What was held back: nothing more comes.
+    /// The end of all streams: gives all held-back output.
     pub(super) fn finish(&mut self) -> Vec<((u32, Stream), Vec<u8>)> {
         let mut streams: Vec<_> = self.streams.drain().collect();
-        // So that the same output is the same events.
+        // The same output makes the same events.
         streams.sort_by_key(|((step, stream), _)| (*step, *stream == Stream::Stderr));
         let end = |(of, mut held): (_, Held)| (of, held.advance(&self.matcher, &[], Next::Nothing));
         streams.into_iter().map(end).filter(|(_, shown)| !shown.is_empty()).collect()
     }
 
-    /// A whole text as it can be shown.
+    /// A whole text, redacted.
     pub(super) fn whole(&self, text: &str) -> String {
         if self.matcher.is_empty() {
             return text.to_owned();
@@ -117,20 +116,20 @@ impl Redactor {
 }
 
 impl Held {
-    /// Takes what comes, and gives what can be shown.
+    /// Takes bytes; gives the bytes that can be shown.
     fn advance(&mut self, matcher: &Matcher, bytes: &[u8], next: Next) -> Vec<u8> {
         let Self { mut text, done, carries, last, due: _ } = std::mem::take(self);
         text.extend(bytes);
         let of_use = READINGS.into_iter().enumerate().filter(|(_, reading)| reading.is_of_use(&text));
         let looks: Vec<(usize, Look)> =
             of_use.map(|(at, reading)| (at, Look::at(&text, reading, matcher, carries[at], next))).collect();
-        // What one reading holds back is held back, and what was let go is not shown again.
+        // Bytes that one reading holds back are held back; bytes that were shown are not shown again.
         let limit = looks.iter().map(|(_, look)| look.limit).min().unwrap_or(text.len()).max(done);
         let kept = looks.iter().map(|(_, look)| look.kept).min().unwrap_or(text.len());
         let held = looks.iter().filter(|(_, look)| look.limit < text.len());
         let may_go = limit < text.len() && held.into_iter().all(|(_, look)| look.may_go);
         let (shown, last) = show(&text, done..limit, &looks, last);
-        // A reading that is of no use sees what the first one does.
+        // A reading that is of no use sees the same as the first one.
         let mut carries =
             [looks.first().map_or(Carry::default(), |(_, look)| look.carry(kept)); READINGS.len()];
         for (at, look) in &looks {
@@ -140,7 +139,7 @@ impl Held {
         let mut text = text.split_off(kept);
         let mut done = limit.saturating_sub(kept);
         if text.len() > MOST_HELD {
-            // What shows nothing is not worth the memory: a secret may yet come letter by letter.
+            // Invisible bytes are dropped to bound the memory: a secret may still come letter by letter.
             done = all_letters(&text[..done], Reading::Shown).len();
             text = all_letters(&text, Reading::Shown);
         }
@@ -149,7 +148,7 @@ impl Held {
     }
 }
 
-/// What a byte of a text is to a reader.
+/// A byte of a text, for a reader.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Seen {
     Nothing,
@@ -157,8 +156,8 @@ enum Seen {
     Secret,
 }
 
-/// A part of the text as it is shown. What shows nothing stays where it is, between the letters of a secret as well: a colour
-/// that ends there would go on.
+/// A part of the text, redacted. Invisible bytes stay where they are, between the letters of a secret as well: the end of a colour
+/// must not get lost.
 fn show(
     text: &[u8],
     part: std::ops::Range<usize>,
@@ -170,7 +169,7 @@ fn show(
         return (text[part].to_vec(), last);
     }
     let mut seen = vec![Seen::Nothing; text.len()];
-    // The second is that without sequences, if there are any.
+    // The second reading is without sequences, if there are any.
     let shown = looks.iter().rfind(|(at, _)| *at <= 1);
     for (place, _) in shown.iter().flat_map(|(_, look)| look.letters.all_places()) {
         seen[place] = Seen::Letter;

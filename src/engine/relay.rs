@@ -1,7 +1,7 @@
-//! The host's end of relayed connections: what steps connect to on their loopback reaches the same port of this host's.
+//! The host's end of relayed connections: a connection of a step to its loopback reaches the same port of the host's loopback.
 //!
-//! Only the ports of the plan are ever connected to, whatever the agent says; each connection is a task with a window of bytes
-//! in each direction, and dropping [`Relays`] ends them all.
+//! Only the ports of the plan are connected to, whatever the agent asks for. Each connection is a task with a window of bytes in
+//! each direction; dropping [`Relays`] ends all of them.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -36,15 +36,15 @@ pub(super) struct Relays {
     sender: mpsc::Sender<ForwardData>,
 }
 
-/// What is known of a connection outside of its task.
+/// A connection as its task's owner sees it.
 struct Link {
-    /// To be written to the port.
+    /// Bytes for the port.
     inbox: Arc<Inbox>,
     /// A permit for each byte that the guest takes.
     credit: Arc<Semaphore>,
 }
 
-/// The guest's end is gone, as far as the task can see.
+/// Tells the task that the guest's end is gone.
 impl Drop for Link {
     fn drop(&mut self) {
         self.inbox.change(|waiting| {
@@ -55,13 +55,13 @@ impl Drop for Link {
 }
 
 impl Relays {
-    /// Those that lead to these ports.
+    /// Relays to these ports.
     pub(super) fn new(ports: Vec<u16>) -> Self {
         let (sender, outgoing) = mpsc::channel(QUEUE);
         Self { ports, links: HashMap::new(), tasks: JoinSet::new(), outgoing, sender }
     }
 
-    /// The next thing to be said to the agent. May be dropped while it waits: nothing is lost.
+    /// The next message to the agent. May be dropped while it waits: nothing is lost.
     pub(super) async fn next(&mut self) -> ToGuest {
         loop {
             tokio::select! {
@@ -74,7 +74,7 @@ impl Relays {
         }
     }
 
-    /// Takes what is meant for a connection, and gives back what is not. What must be answered at once is the second value.
+    /// Takes a message for a connection, and gives back any other. The second value must be sent to the agent at once.
     pub(super) fn take(&mut self, message: FromGuest) -> (Option<FromGuest>, Option<ToGuest>) {
         let (connection, taken) = match message {
             FromGuest::Connected { connection, port } => (connection, self.open(connection, port)),
@@ -89,7 +89,7 @@ impl Relays {
 
     fn open(&mut self, connection: u32, port: u16) -> Taken {
         let is_new = !self.links.contains_key(&connection);
-        // A task may outlive its link for as long as it has something to say.
+        // A task may outlive its link while it has something to send.
         if !self.ports.contains(&port) || self.tasks.len() >= RELAYED || !is_new {
             return Taken::No;
         }
@@ -102,7 +102,7 @@ impl Relays {
     }
 
     fn pass(&mut self, connection: u32, piece: Chunk) -> Taken {
-        // What comes for a connection that has just ended is nobody's.
+        // Data for a connection that has just ended is dropped.
         let Some(link) = self.links.get(&connection) else { return Taken::Yes };
         let taken = match piece {
             Chunk::Bytes(bytes) => link.inbox.put(&bytes),
@@ -127,7 +127,7 @@ impl Relays {
     }
 }
 
-/// What a guest has sent to a connection: bytes in one piece, so that many small ones cost no more memory than a large one.
+/// Bytes from the guest to a connection, in one buffer, so that many small pieces need no more memory than a large one.
 #[derive(Default)]
 struct Inbox {
     waiting: Mutex<Waiting>,
@@ -137,7 +137,7 @@ struct Inbox {
 #[derive(Default)]
 struct Waiting {
     bytes: VecDeque<u8>,
-    /// So many have been taken and not written yet.
+    /// Bytes that have been taken and not written yet.
     on_their_way: usize,
     state: State,
 }
@@ -148,7 +148,7 @@ enum State {
     Open,
     /// No more come.
     Ended,
-    /// The guest's end is gone: what waits is worth nothing.
+    /// The guest's end is gone: waiting bytes are dropped.
     Gone,
 }
 
@@ -174,7 +174,7 @@ impl Inbox {
         })
     }
 
-    /// Some of what waits; none at the end.
+    /// Some of the waiting bytes; `None` at the end.
     async fn take(&self) -> std::io::Result<Option<Vec<u8>>> {
         loop {
             {
@@ -249,7 +249,7 @@ impl Task {
                 self.send(Chunk::Bytes(bytes)).await;
                 return Ok(());
             }
-            // The first permit is forgotten as well; nobody else takes any.
+            // The first permit is forgotten as well; no other task takes any.
             first.forget();
             self.credit.forget_permits(count - 1);
             self.send(Chunk::Bytes(bytes)).await;
@@ -267,7 +267,7 @@ impl Task {
         writer.shutdown().await
     }
 
-    /// Nobody hears it only when all ends.
+    /// Sends to the guest. It fails only when all relays end.
     async fn send(&self, piece: Chunk) {
         // best effort: see above
         drop(self.sender.send(ForwardData { connection: self.connection, piece }).await);
@@ -288,7 +288,7 @@ mod tests {
         ToGuest::ForwardData(ForwardData { connection, piece: Chunk::Broken })
     }
 
-    /// All bytes that come until the end of the direction.
+    /// All bytes until the end of the direction.
     async fn receive_all(relays: &mut Relays) -> Vec<u8> {
         let mut received = Vec::new();
         loop {
@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_sent_comes_back_and_ends_are_passed_on() {
+    async fn bytes_and_ends_pass_in_both_directions() {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let echo = async {
@@ -354,7 +354,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_port_on_which_nobody_listens_breaks_the_connection() {
+    async fn a_port_without_a_listener_breaks_the_connection() {
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap().local_addr().unwrap().port();
         let mut relays = Relays::new(vec![port]);
         relays.take(FromGuest::Connected { connection: 9, port });
@@ -362,7 +362,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_waits_is_bounded_however_small_its_pieces_are() {
+    async fn waiting_bytes_are_bounded_however_small_the_pieces_are() {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let mut relays = Relays::new(vec![port]);

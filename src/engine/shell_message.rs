@@ -1,6 +1,6 @@
-//! What a step's shell said last: `/run/kiln-step: line 3: cmake: command not found`, of bash, dash and busybox.
+//! The last message of a step's shell: `/run/kiln-step: line 3: cmake: command not found`, of bash, dash and busybox.
 //!
-//! A guest writes what it likes: names are bounded and of few characters, all else becomes one of a few values.
+//! The text is not trusted: names are short and of few characters, everything else becomes one of a few values.
 
 use crate::plan::FRAGMENT;
 
@@ -12,7 +12,7 @@ const LONGEST_NAME: usize = 80;
 pub(super) enum Reason {
     /// No directory of `PATH` has it.
     NotFound,
-    /// Nothing has this path, or what has it names an interpreter or loader that is not there.
+    /// The path does not exist, or the file names an interpreter or loader that does not exist.
     NoSuchFile,
     /// It may not be executed.
     Permission,
@@ -22,7 +22,7 @@ pub(super) enum Reason {
     Directory,
 }
 
-/// How their messages end. Shells translate none of them: a step has no locale but C, unless its build file sets one.
+/// The ends of their messages. Shells do not translate them: a step has the locale C unless its build file sets another.
 const REASONS: [(&str, Reason); 9] = [
     (": command not found", Reason::NotFound),
     (": not found", Reason::NotFound),
@@ -35,11 +35,11 @@ const REASONS: [(&str, Reason); 9] = [
     (": Is a directory", Reason::Directory),
 ];
 
-/// The last thing that the shell says of a program: its name, where that can be shown, and why it could not be run.
+/// The shell's last message about a program: its name, if it can be shown, and why it could not be run.
 pub(super) fn last(lines: &[String]) -> Option<(Option<String>, Reason)> {
     let said = lines.iter().rev().find_map(|line| of_shell(line))?;
     let (head, reason) = REASONS.iter().find_map(|(end, reason)| Some((said.strip_suffix(end)?, *reason)))?;
-    // Behind the name bash says which interpreter is missing.
+    // After the name bash names the missing interpreter.
     let name = head.split(": ").next().unwrap_or_default();
     Some((shown(name, "._+/@-"), reason))
 }
@@ -54,7 +54,7 @@ pub(super) fn missing_library(lines: &[String]) -> Option<String> {
     shown(&lines.iter().rev().find_map(rest)?, "._+-")
 }
 
-/// What stands behind the shell's own name and the line of the script.
+/// The text after the shell's own name and the line of the script.
 fn of_shell(line: &str) -> Option<&str> {
     let rest = line.strip_prefix(FRAGMENT)?.strip_prefix(": ")?;
     let rest = rest.strip_prefix("line ").unwrap_or(rest);
@@ -62,7 +62,7 @@ fn of_shell(line: &str) -> Option<&str> {
     (!number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())).then_some(said)
 }
 
-/// A name that can stand in a message: short, and of letters, digits and these.
+/// A name that is safe in a message: short, and of letters, digits and the characters of `also`.
 fn shown(name: &str, also: &str) -> Option<String> {
     let fits = |c: char| c.is_ascii_alphanumeric() || also.contains(c);
     (!name.is_empty() && name.len() <= LONGEST_NAME && name.chars().all(fits)).then(|| name.to_owned())
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_guest_makes_up_is_no_name() {
+    fn a_made_up_name_is_not_shown() {
         let long = "x".repeat(LONGEST_NAME + 1);
         for name in ["", "a b", "\u{1b}[31mred", "\u{202e}gpj", "$(id)", "`id`", "a\\b", "ünder", &long] {
             let lines = said(&format!("/run/kiln-step: line 1: {name}: command not found"));

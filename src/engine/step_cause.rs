@@ -1,7 +1,7 @@
 //! Why a step has failed, as far as that can be known: the one place that decides it.
 //!
-//! What a guest says proves nothing. The kernel's counts and the state of file systems are told as facts, what programs wrote
-//! only as a possibility; nothing of it is shown but a name of few characters and the words of a table.
+//! The output of a guest proves nothing. The kernel's counts and the state of file systems are facts; the messages of programs are
+//! only a possibility, of which a short name and the words of a table are shown.
 
 use std::path::{Path, PathBuf};
 
@@ -10,19 +10,19 @@ use kiln_protocol::{Exhausted, ExitStatus, Room};
 use super::shell_message::{self, Reason};
 use crate::plan::{CACHE, ImageSource, LimitSource, Machine, Network, Plan, RunnerKind};
 
-/// Exit statuses of a shell whose program could not be run.
+/// Exit statuses of a shell that could not run its program.
 const NOT_EXECUTABLE: i32 = 126;
 const NOT_FOUND: i32 = 127;
-/// And of one whose program was ended by SIGKILL.
+/// And of a shell whose program was ended by SIGKILL.
 const KILLED: i32 = 128 + 9;
 
 /// How a step ended.
 #[derive(Debug)]
 pub(super) struct StepEnd {
     pub(super) status: ExitStatus,
-    /// What the agent and the host have found.
+    /// The counts of the agent and the host.
     pub(super) exhausted: Exhausted,
-    /// What it has written last.
+    /// Its last lines.
     pub(super) last_lines: Vec<String>,
 }
 
@@ -51,12 +51,12 @@ pub(super) enum StepCause {
     NotExecutable { name: Option<String>, reason: Option<Reason> },
 }
 
-/// Whether the kernel's count of what it ends for want of memory is known.
+/// Whether the kernel's count of processes ended for want of memory is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Counted {
-    /// It is, and has not changed.
+    /// It has not changed.
     Unchanged,
-    /// It is not.
+    /// It is not known.
     Unknown,
 }
 
@@ -67,18 +67,18 @@ pub(super) struct Limit {
     pub(super) from: LimitSource,
 }
 
-/// Whose file system is full.
+/// The full file system.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum FullPlace {
     /// The guest's disk.
     Disk(Limit),
-    /// That of this directory of the host, in which a backend keeps what steps write.
+    /// The one of this directory of the host, in which a backend keeps the writes of steps.
     Host(PathBuf, RunnerKind),
-    /// That of the host's cache directory.
+    /// The one of the host's cache directory.
     Cache(PathBuf),
 }
 
-/// What limits a build's steps, and what they lack.
+/// The limits of a build's steps.
 pub(super) struct Surroundings {
     memory: Limit,
     disk: Option<Limit>,
@@ -89,8 +89,8 @@ pub(super) struct Surroundings {
     installed: bool,
 }
 
-/// What programs write when a name has no address or an address cannot be reached: glibc's and musl's words for getaddrinfo(3)
-/// and connect(2), and those of curl, git, wget, busybox, Go, Rust, Node.js and Java. In small letters.
+/// Messages of programs when a name has no address or an address cannot be reached: of glibc and musl for getaddrinfo(3) and
+/// connect(2), and of curl, git, wget, busybox, Go, Rust, Node.js and Java. In lower case.
 const NO_NETWORK: [&str; 17] = [
     "temporary failure in name resolution",
     "name or service not known",
@@ -111,11 +111,11 @@ const NO_NETWORK: [&str; 17] = [
     "no route to host",
 ];
 
-/// What they write when there is no room: strerror(3).
+/// Their messages when there is no room: strerror(3).
 const NO_ROOM: [&str; 2] = ["no space left on device", "disk quota exceeded"];
 
 impl Surroundings {
-    /// Of a plan; `scratch` is the host's directory where steps write, if they have no disk.
+    /// The limits of a plan; `scratch` is the host's directory for the writes of steps, if they have no disk.
     pub(super) fn of(plan: &Plan, scratch: Option<&Path>) -> Self {
         let of_machine = |machine: &Machine| Limit { mib: machine.disk_bytes >> 20, from: machine.disk_from };
         let disk = plan.platform.machine().map(of_machine);
@@ -130,12 +130,12 @@ impl Surroundings {
         }
     }
 
-    /// What is known of why a step ended so, the surest first.
+    /// The known causes of a step's end, the surest first.
     pub(super) fn causes(&self, end: &StepEnd) -> Vec<StepCause> {
         let status = match end.status {
             ExitStatus::Code(code) => code,
             ExitStatus::Signal(signal) => 128 + signal,
-            // Why is known.
+            // The cause is known.
             ExitStatus::TimedOut | ExitStatus::Cancelled => return Vec::new(),
         };
         let mut causes: Vec<StepCause> = self.memory(status, &end.exhausted).into_iter().collect();
@@ -171,7 +171,7 @@ impl Surroundings {
                 (_, None, None) => continue,
             };
             let cause = StepCause::Full { place, lacks: found.lacks };
-            // Several directories lie on one file system.
+            // Several directories may be on one file system.
             if !causes.contains(&cause) {
                 causes.push(cause);
             }
@@ -211,7 +211,7 @@ impl Surroundings {
     }
 }
 
-/// The first of a table that stands in one of these lines, as the table has it.
+/// The first entry of a table that is in one of these lines.
 fn sign(table: &[&'static str], lines: &[String]) -> Option<&'static str> {
     let lines: Vec<String> = lines.iter().map(|line| line.to_ascii_lowercase()).collect();
     table.iter().find(|words| lines.iter().any(|line| line.contains(**words))).copied()

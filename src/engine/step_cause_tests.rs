@@ -150,7 +150,7 @@ fn a_program_that_cannot_be_run_is_named_where_the_shell_names_it() {
         (126, say("./x: Permission denied"), not_executable(name("./x"), Some(Reason::Permission))),
         (126, say("./x: Is a directory"), not_executable(name("./x"), Some(Reason::Directory))),
         (126, String::new(), not_executable(None, None)),
-        // What a step went on after is not why it failed.
+        // A message that the step continued after is not the cause.
         (1, say("cmake: command not found"), None),
         (2, library.into(), None),
     ] {

@@ -1,4 +1,4 @@
-//! The reasons of a step's failure in words: what is known, and what to do about it.
+//! The causes of a step's failure as text: what is known, and what to do about it.
 
 use kiln_protocol::Room;
 
@@ -9,7 +9,7 @@ use super::{
 use crate::plan::LimitSource;
 
 impl StepCause {
-    /// What is known: a sentence without a full stop.
+    /// The cause: a sentence without a full stop.
     pub(super) fn why(&self) -> String {
         match self {
             Self::OutOfMemory { processes, memory } => format!(

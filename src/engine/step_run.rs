@@ -44,7 +44,7 @@ pub(super) enum StepStop {
     Deadline,
 }
 
-/// What happens first.
+/// The first event of a wait.
 enum Happened {
     Guest(SessionEvent),
     ConsoleInput(ConsoleInput),

@@ -1,4 +1,4 @@
-//! The end of what a step has written, for a look at why it failed. Bounded, whatever a guest writes.
+//! The end of a step's output, to find out why it failed. Bounded, whatever a guest writes.
 
 use std::collections::VecDeque;
 
@@ -8,7 +8,7 @@ use super::failure::printable;
 
 /// Of each stream: far more than a few lines of a terminal.
 const KEPT_BYTES: usize = 8 * 1024;
-/// Of each stream: what a program says last is why it ended.
+/// Of each stream: the last lines say why a program ended.
 const KEPT_LINES: usize = 20;
 
 /// The end of both streams.
@@ -19,7 +19,7 @@ pub(super) struct Tail {
 }
 
 impl Tail {
-    /// Takes what was written next.
+    /// Takes the next output.
     pub(super) fn push(&mut self, stream: Stream, bytes: &[u8]) {
         let kept = match stream {
             Stream::Stdout => &mut self.stdout,
@@ -30,7 +30,7 @@ impl Tail {
         kept.extend(bytes);
     }
 
-    /// The last lines that hold something, those of stderr behind those of stdout.
+    /// The last lines that are not empty: those of stderr after those of stdout.
     pub(super) fn lines(&self) -> Vec<String> {
         [&self.stdout, &self.stderr].into_iter().flat_map(lines).collect()
     }
@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_lines_are_kept_however_they_come_and_however_much_was_before() {
+    fn the_last_lines_are_kept_whatever_came_before() {
         let mut tail = Tail::default();
         tail.push(Stream::Stdout, &vec![b'x'; 1 << 20]);
         for piece in ["\nout", "put\r\n\n", "  \n\u{1b}[2Jlast"] {

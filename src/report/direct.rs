@@ -12,8 +12,8 @@ use crate::exit::{Code, Failure, way_out_of};
 
 /// Prints data to stdout. A reader that has gone away (`kiln plan | head`) is no error.
 ///
-/// Characters that control a terminal are escaped, since the text may come from a build file that is not trusted yet. In JSON, where
-/// such characters are only in strings, the value stays the same.
+/// Characters that control a terminal are escaped, since the text may come from a build file that is not trusted yet. In JSON,
+/// where such characters are only in strings, the value stays the same.
 ///
 /// # Errors
 /// When stdout cannot be written.

@@ -336,7 +336,7 @@ fn single() -> Vec<Lie> {
             "connections that are not listened for",
             Run,
             |wire| wire.floods(&FromGuest::Connected { connection: 1, port: 22 }),
-            (4, "does not read that they are refused"),
+            (4, "does not read the refusals"),
         ),
         archive("nothing", Export, Vec::new(), (8, "cut off")),
         archive(

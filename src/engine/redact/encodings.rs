@@ -1,4 +1,4 @@
-//! How a secret may appear in output: as it is, and as tools encode it. What they only quote is a matter of reading.
+//! The encodings of a secret in output: as it is, and as tools encode it. Quoted letters are the business of readings.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use data_encoding::{BASE64, HEXLOWER, HEXUPPER};
 
 use super::{SHORTEST, letters::normal};
 
-/// Larger ones stand in no document or command line.
+/// Larger secrets are not in documents or command lines.
 const MOST_QUOTED: usize = 64 << 10;
 
 /// A text to be looked for.
@@ -14,20 +14,20 @@ const MOST_QUOTED: usize = 64 << 10;
 pub(super) struct Encoding {
     pub(super) bytes: Vec<u8>,
     pub(super) part: Part,
-    /// So many digits of base64 after it hold bits of the secret, or are their padding.
+    /// The number of base64 digits after it that hold bits of the secret, or are padding.
     pub(super) digits_after: u8,
 }
 
-/// What of a secret an encoding is.
+/// The part of a secret that is encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Part {
-    /// All of it: a large part of that says much.
+    /// All of it: half of it must be found, too.
     Whole,
-    /// A line of many: it may hold nothing but a word that others use as well.
+    /// A line of many: it may be a common word, so only the whole line is found.
     Line,
 }
 
-/// All encodings of these secrets that can be looked for: without line breaks, and none that is too short.
+/// All encodings of these secrets, without line breaks; those that are too short are left out.
 pub(super) fn all<'s>(secrets: impl Iterator<Item = &'s [u8]>) -> BTreeSet<Encoding> {
     let all = secrets.flat_map(of).map(|one| Encoding { bytes: normal(&one.bytes), ..one });
     all.filter(|one| one.bytes.len() >= SHORTEST).collect()
@@ -59,12 +59,12 @@ fn of(secret: &[u8]) -> Vec<Encoding> {
     encodings
 }
 
-/// The digits of base64 that depend on the secret alone, when `before` bytes of something else stand before it.
+/// The digits of base64 that depend on the secret alone, with `before` other bytes before it.
 fn inside(secret: &[u8], before: usize) -> Encoding {
     let mut bytes = vec![0; before];
     bytes.extend(secret);
     let text = BASE64.encode(&bytes);
-    // Six bits a digit: those that hold a bit of what stands before are left out, and those that a byte after it fills.
+    // Six bits a digit: digits with a bit of the bytes before are left out, and the last if a byte after the secret fills it.
     let first = (before * 8).div_ceil(6);
     let last = bytes.len() * 8 / 6;
     let digits = text.as_bytes().get(first..last).unwrap_or_default().to_vec();
@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_short_is_looked_for() {
+    fn short_texts_have_no_encodings() {
         assert!(
             all([b"abc".as_slice(), b"", b"\n\n"].into_iter()).iter().all(|one| one.bytes.len() >= SHORTEST)
         );

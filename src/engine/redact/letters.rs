@@ -1,30 +1,30 @@
-//! A text as it is compared with secrets: without what a reader does not see, in several readings.
+//! A text as it is compared with secrets: without invisible bytes, in several readings.
 //!
-//! What a terminal drops (control characters, colours, marks of no width) can stand between any two letters of a secret, which
-//! a person then reads, and so can line breaks; tools write a letter in other ways, too. Each reading finds what another misses.
+//! Bytes that a terminal drops (control characters, colours, marks of no width) and line breaks can be between any two letters of a
+//! secret that a person can read. Tools also quote letters. Each reading finds secrets that another misses.
 
 use super::is_break;
 use crate::control::{Sequence, sequence};
 
-/// More line breaks than these are an empty line, which nothing is wrapped across.
+/// More line breaks than these are an empty line: no tool wraps a secret across one.
 const MOST_BREAKS: usize = 2;
 
 /// A way to read a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reading {
-    /// Without line breaks and characters that show nothing. What a sequence consists of is read as text.
+    /// Without line breaks and invisible characters. The bytes of a control sequence are text.
     Plain,
     /// Without control sequences as well.
     Shown,
-    /// The same; and what is written after a backspace replaces what was there.
+    /// The same; and the letter after a backspace replaces the letter before it.
     Overstruck,
     /// As [`Self::Shown`]; `%2F` is a slash.
     Percent,
-    /// As [`Self::Shown`]; a backslash before what is neither letter nor digit says nothing.
+    /// As [`Self::Shown`]; without a backslash before a character that is neither letter nor digit.
     Backslash,
 }
 
-/// All of them, the first always of use.
+/// All readings; the first is always of use.
 pub(super) const READINGS: [Reading; 5] =
     [Reading::Plain, Reading::Shown, Reading::Overstruck, Reading::Percent, Reading::Backslash];
 
@@ -41,32 +41,32 @@ impl Reading {
     }
 }
 
-/// What stands at a place of a text.
+/// The token at a place of a text.
 enum Token {
     Letter(u8),
     Break,
     Backspace,
-    /// So many bytes that show nothing.
+    /// This number of invisible bytes.
     Nothing(usize),
-    /// The beginning of something whose end has not come.
+    /// An incomplete token.
     Open(Open),
 }
 
-/// What has begun at the end of a text.
+/// The kind of an incomplete token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Open {
-    /// What shows nothing.
+    /// An invisible one.
     Unseen,
-    /// A letter by itself, or a part of another one.
+    /// A letter, or a part of one.
     Letter,
 }
 
-/// What stands for one letter at the beginning of some letters.
+/// A quoted letter at the beginning of some letters.
 enum Quoted {
     Not,
-    /// This one, written with so many.
+    /// This letter, quoted by this number of letters.
     As(u8, usize),
-    /// Perhaps one, when more comes.
+    /// Perhaps a quoted letter, when more comes.
     Open,
 }
 
@@ -78,7 +78,7 @@ pub(super) struct Letters {
     places: Vec<u32>,
     /// Further bytes of the text that belong to a letter.
     more: Vec<(u32, u32)>,
-    /// So much of the text has been read: what follows is open.
+    /// The end of the complete tokens.
     end: usize,
     pub(super) open: Option<Open>,
     unsettled: usize,
@@ -97,7 +97,7 @@ impl Letters {
         let mut pen = Pen::default();
         let (mut at, mut open) = (0, None);
         while at < text.len() {
-            // Most of a text is this, and most of the time is spent here.
+            // The usual case, where most of the time is spent.
             let plain = text[at..].iter().take_while(|&&byte| KINDS[usize::from(byte)]).count();
             if plain > 0 && reading != Reading::Overstruck {
                 pen.run(&text[at..at + plain], at);
@@ -122,12 +122,12 @@ impl Letters {
         letters
     }
 
-    /// How many letters cannot be written over by what comes next.
+    /// The number of letters that later output cannot overwrite.
     pub(super) fn settled(&self) -> usize {
         self.bytes.len().saturating_sub(self.unsettled)
     }
 
-    /// Puts one letter in the place of those which `quoted` knows at the beginning of the rest.
+    /// Replaces quoted letters.
     fn unquoted(self, quoted: fn(&[u8]) -> Quoted) -> Self {
         let mut letters = Self { end: self.end, open: self.open, ..Self::default() };
         let mut at = 0;
@@ -149,7 +149,7 @@ impl Letters {
         letters
     }
 
-    /// Where a letter begins; for the one after the last, where the text has been read to.
+    /// Where a letter begins; for the one after the last, the end of the complete tokens.
     pub(super) fn place(&self, letter: usize) -> usize {
         self.places.get(letter).map_or(self.end, |&place| place as usize)
     }
@@ -170,12 +170,12 @@ impl Letters {
     }
 }
 
-/// Where the next letter goes.
+/// Writes letters.
 #[derive(Default)]
 struct Pen {
     letters: Letters,
     breaks: usize,
-    /// Letters of lines that have ended are not written over.
+    /// The first letter of the current line: those before it cannot be overwritten.
     line: usize,
     /// How far backspaces have gone back from the last letter.
     back: usize,
@@ -196,7 +196,7 @@ impl Pen {
                 bytes[own] = byte;
                 more.push((place, own as u32));
             }
-            // It stands before what is looked at.
+            // It is before the text.
             None => {}
         }
         self.back = self.back.saturating_sub(1);
@@ -224,7 +224,7 @@ impl Pen {
     fn backspace(&mut self, reading: Reading) -> usize {
         if reading == Reading::Overstruck {
             let bytes = &self.letters.bytes;
-            // On the first line what was written before may be gone.
+            // The beginning of the first line may be gone.
             while self.line == 0 || bytes.len() - self.back > self.line {
                 self.back += 1;
                 if bytes.len().checked_sub(self.back).is_none_or(|at| bytes[at] & 0xc0 != 0x80) {
@@ -236,7 +236,7 @@ impl Pen {
     }
 }
 
-/// Bytes that are a letter whatever follows: printable ASCII and tabs, and what no mark of no width begins with.
+/// Bytes that are a letter whatever follows: printable ASCII, tabs, and bytes with which no mark of no width begins.
 static KINDS: [bool; 256] = {
     let mut kinds = [true; 256];
     let mut byte = 0;
@@ -257,7 +257,7 @@ fn token(rest: &[u8], reading: Reading) -> Token {
             Sequence::None => {}
         },
         (0x08, _) => return Token::Backspace,
-        // Before a backspace it underlines what follows.
+        // Before a backspace it underlines the next letter.
         (b'_', Reading::Overstruck) if rest.len() == 1 => return Token::Open(Open::Letter),
         _ => {}
     }
@@ -312,14 +312,14 @@ fn mark(rest: &[u8]) -> Option<Token> {
     }
 }
 
-/// A secret without what none of its readings has.
+/// A secret without bytes that no reading has.
 pub(super) fn normal(text: &[u8]) -> Vec<u8> {
     let mut text = text.to_vec();
     text.retain(|byte| !is_break(*byte));
     all_letters(&text, Reading::Plain)
 }
 
-/// All letters of a text, what is open at its end included.
+/// All letters of a text, an incomplete token at its end included.
 pub(super) fn all_letters(text: &[u8], reading: Reading) -> Vec<u8> {
     let mut letters = Letters::of(text, reading);
     letters.bytes.extend(&text[letters.end..]);
@@ -335,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn each_reading_leaves_out_what_it_does_not_see() {
+    fn each_reading_leaves_out_its_invisible_bytes() {
         for (text, reading, letters) in [
             ("a\tb\r\nc\0d\u{7}", Reading::Plain, "a\tbcd"),
             ("a\u{1b}[1mb", Reading::Plain, "a[1mb"),

@@ -1,4 +1,4 @@
-//! A look at a stream's end in one reading: which letters belong to secrets, and what waits for more.
+//! A look at a stream's end in one reading: which letters belong to secrets, and which bytes are held back.
 
 use super::{
     Next, SHORTEST, is_break,
@@ -6,35 +6,35 @@ use super::{
     matcher::{Begun, Matcher},
 };
 
-/// So much of a secret's beginning is not shown, when it is all that came.
+/// A beginning of a secret of this length is not shown, even if no more comes.
 const TOO_MUCH: usize = 8;
 
-/// Bytes of the last character of a secret, which may yet be written over.
+/// Bytes of the last character of a secret, which may still be overwritten.
 const CHARACTER: usize = 4;
 
-/// What is known of the letters that are looked at again.
+/// The result of a look, for the letters that the next look sees again.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Carry {
-    /// So many of them belong to a secret that has come.
+    /// The number of first letters that belong to a secret.
     secret: usize,
-    /// Up to this one, digits of base64 do.
+    /// Up to this letter, digits of base64 belong to it.
     digits: usize,
-    /// The letter before them belongs to one.
+    /// Whether the letter before them belongs to a secret.
     follows: bool,
 }
 
-/// What was seen.
+/// The result of a look.
 pub(super) struct Look {
     pub(super) letters: Letters,
     /// Of each letter, whether it belongs to a secret.
     secret: Vec<bool>,
     digits: usize,
     follows: bool,
-    /// So much of the text can be shown now.
+    /// The end of the bytes that can be shown now.
     pub(super) limit: usize,
-    /// From here on the text is needed when more comes.
+    /// The first byte that the next look needs.
     pub(super) kept: usize,
-    /// Whether what is held back need not wait for more than a moment.
+    /// Whether held-back bytes may be flushed after [`super::FLUSH_DELAY`].
     pub(super) may_go: bool,
 }
 
@@ -54,7 +54,7 @@ impl Look {
         if alone && look.letters.open == Some(Open::Letter) {
             (look.limit, look.kept) = (text.len(), text.len());
         }
-        // What belongs to a secret already need not wait.
+        // Letters that already belong to a secret need not be held back.
         let certain = (start..end).find(|&at| !look.secret[at]).unwrap_or(end);
         if let Some(begun) = begun.filter(|_| certain < end) {
             look.wait(begun, certain, text.last().copied().is_some_and(is_break), next);
@@ -62,7 +62,7 @@ impl Look {
         look
     }
 
-    /// Decides what becomes of the end of the text, with which a secret may begin.
+    /// Decides whether the end of the text is held back, with which a secret may begin.
     fn wait(&mut self, begun: Begun, certain: usize, line_ended: bool, next: Next) {
         let Begun { start, is_head, shortest } = begun;
         let len = self.letters.settled() - start;
@@ -85,7 +85,7 @@ impl Look {
         letter.checked_sub(1).map_or(self.follows, |before| self.secret[before])
     }
 
-    /// What is known of the letters from this place on.
+    /// The result for the letters from this place on.
     pub(super) fn carry(&self, kept: usize) -> Carry {
         let first = self.letters.first_from(kept);
         let secret = self.secret[first..].iter().take_while(|secret| **secret).count();
@@ -102,7 +102,7 @@ impl Look {
     }
 }
 
-/// Which letters belong to secrets; the first ones do. After the last, digits of base64 do up to the second value.
+/// Which letters belong to secrets; the first `first` do. After the last, digits of base64 up to the second value do.
 fn secrets(letters: &Letters, matcher: &Matcher, first: usize, digits: usize) -> (Vec<bool>, usize) {
     let bytes = &letters.bytes;
     let (mut end, mut digits) = (first, digits);
@@ -114,7 +114,7 @@ fn secrets(letters: &Letters, matcher: &Matcher, first: usize, digits: usize) ->
             }
         }
         if at >= end && at < digits {
-            // Whatever else comes ends the group.
+            // Any other letter ends the group.
             if is_digit(bytes[at]) { end = at + 1 } else { digits = at }
         }
         at < end
@@ -137,13 +137,13 @@ struct Waiting {
 }
 
 impl Waiting {
-    /// A few bytes, at the end of a line or in the middle of no secret: what shows them waits for nothing, and if they are
-    /// one, the rest of it is redacted.
+    /// A few bytes, at the end of a line or not in the middle of a secret: they are shown at once, and if a secret follows, its
+    /// rest is redacted.
     fn goes_at_once(&self) -> bool {
         self.len < SHORTEST && !self.follows && (self.line_ended || !self.is_head)
     }
 
-    /// So little that it says nothing, after a moment; more of what is no secret's beginning.
+    /// Few enough to be harmless, after the delay; more if no whole encoding begins like this.
     fn may_go(&self) -> bool {
         !self.is_too_much() && (!self.is_head || self.len * 4 <= self.shortest.max(SHORTEST))
     }

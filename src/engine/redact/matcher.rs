@@ -1,8 +1,8 @@
-//! Pieces of encodings, and where they are in a text.
+//! Finds pieces of encodings in a text.
 //!
-//! An encoding is cut into pieces of at most [`WIDTH`] bytes that cover it, and each is looked for on its own: so a text need
-//! never be held back for longer than that, however large a secret is, and what costs memory is the text of the encodings and
-//! a few bytes for each piece. They are kept in order; a place that begins as none of them does costs one look.
+//! An encoding is cut into pieces of at most [`WIDTH`] bytes that cover it, and each is searched for on its own. So no
+//! more text than a piece is ever held back, however large a secret is. The memory is the text of the encodings and a few bytes for
+//! each piece. Pieces are sorted; a place where no piece begins costs one look into a filter.
 
 use super::{
     SHORTEST,
@@ -11,7 +11,7 @@ use super::{
 
 /// The most bytes of a piece.
 pub(super) const WIDTH: usize = 32;
-/// A shorter piece of a longer encoding is too common to be one.
+/// Shorter pieces of a longer encoding are too common.
 const NARROWEST: usize = 8;
 /// A piece begins at each byte of an encoding of at most so many bytes: a few KiB of pieces. Of a longer one a part is found that
 /// is twice as long as a piece, or nearly.
@@ -19,14 +19,14 @@ const DENSE: usize = 1024;
 /// Places in the filter, as a power of two.
 const FILTER_BITS: u32 = 20;
 
-/// Pieces to be looked for.
+/// The pieces to search for.
 #[derive(Debug, Default)]
 pub(super) struct Matcher {
     /// All encodings, one after the other.
     text: Vec<u8>,
-    /// By their bytes.
+    /// Sorted by their bytes.
     pieces: Vec<Piece>,
-    /// Those with which an encoding begins, by their bytes.
+    /// The first piece of each encoding, sorted by their bytes.
     heads: Vec<Piece>,
     /// A bit for each piece, at the hash of its first bytes.
     filter: Vec<u64>,
@@ -37,14 +37,14 @@ pub(super) struct Matcher {
 struct Piece {
     start: u32,
     len: u8,
-    /// [`Encoding::digits_after`], where it ends with its encoding.
+    /// [`Encoding::digits_after`], for the last piece of its encoding.
     digits_after: u8,
-    /// The longest one with which this one begins.
+    /// The longest other piece with which this one begins.
     shorter: Option<u32>,
 }
 
 impl Matcher {
-    /// Of encodings that have no line breaks and are not too short.
+    /// A matcher of encodings, which have no line breaks and are not too short.
     pub(super) fn new(encodings: impl IntoIterator<Item = Encoding>) -> Self {
         let mut matcher = Self::default();
         for Encoding { bytes: encoding, part, digits_after } in encodings {
@@ -73,7 +73,7 @@ impl Matcher {
     fn put_in_order(&mut self) {
         let Self { text, pieces, heads, filter, begins_quoted: _ } = self;
         for list in [&mut *pieces, heads] {
-            // Of equal ones the first stays.
+            // Of equal pieces the first stays.
             let order = |piece: &Piece| (piece.bytes(text), std::cmp::Reverse(piece.digits_after));
             list.sort_unstable_by(|a, b| order(a).cmp(&order(b)));
             list.dedup_by(|a, b| a.bytes(text) == b.bytes(text));
@@ -94,7 +94,7 @@ impl Matcher {
         }
     }
 
-    /// Whether an encoding begins with what tools quote.
+    /// Whether an encoding begins with a character that tools quote.
     pub(super) fn begins_quoted(&self) -> bool {
         self.begins_quoted
     }
@@ -118,7 +118,7 @@ impl Matcher {
 
     fn look_up(&self, text: &[u8]) -> Option<Found> {
         let head = &text[..text.len().min(WIDTH)];
-        // Whatever `head` begins with is at or before this one, and this one begins with it as well.
+        // Every piece with which `head` begins is at or before this one, and this one begins with it as well.
         let after = self.pieces.partition_point(|piece| piece.bytes(&self.text) <= head);
         let mut piece = self.pieces.get(after.checked_sub(1)?)?;
         let same = piece.bytes(&self.text).iter().zip(head).take_while(|(a, b)| a == b).count();
@@ -128,7 +128,7 @@ impl Matcher {
         Some(Found { len: usize::from(piece.len), digits_after: usize::from(piece.digits_after) })
     }
 
-    /// What could be a piece's beginning at the end of `text`.
+    /// The possible beginning of a piece at the end of `text`.
     pub(super) fn begun(&self, text: &[u8]) -> Option<Begun> {
         let from = text.len().saturating_sub(WIDTH - 1);
         (from..text.len()).find_map(|start| {
@@ -136,7 +136,7 @@ impl Matcher {
             let shortest = |list| self.after(list, begin).map(|piece| piece.len).min();
             let piece = shortest(&self.pieces);
             let head = shortest(&self.heads);
-            // Of a whole encoding more may be shown than of a piece of it.
+            // More of a whole encoding may be shown than of a piece of it.
             Some(Begun { start, is_head: head.is_some(), shortest: usize::from(head.or(piece)?) })
         })
     }
@@ -156,14 +156,14 @@ pub(super) struct Found {
     pub(super) digits_after: usize,
 }
 
-/// The end of a text with which a piece begins.
+/// The end of a text that is the beginning of a piece.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Begun {
-    /// Where.
+    /// Its place in the text.
     pub(super) start: usize,
-    /// Whether a whole encoding begins so.
+    /// Whether a whole encoding begins like this.
     pub(super) is_head: bool,
-    /// How long the shortest piece is that does.
+    /// The length of the shortest such piece.
     pub(super) shortest: usize,
 }
 
@@ -173,7 +173,7 @@ impl Piece {
     }
 }
 
-/// How long the pieces of an encoding are: half of it, or more, so that as much of it is found wherever it stands.
+/// The length of an encoding's pieces: half of it or more, so that any half of it holds one.
 fn width(len: usize, part: Part) -> usize {
     match part {
         Part::Whole if len > NARROWEST => len.div_ceil(2).clamp(NARROWEST, WIDTH),

@@ -1,4 +1,4 @@
-//! What is shown of output with secrets in it.
+//! Output with secrets, redacted.
 
 use data_encoding::BASE64;
 use proptest::prelude::*;
@@ -234,7 +234,7 @@ fn a_large_secret_of_many_lines_costs_little() {
     assert_eq!(shown, b"an ordinary line of output, and *** in it\n".repeat(4_000));
 }
 
-/// What may stand between letters, and is not seen there.
+/// Texts between letters that are invisible.
 const UNSEEN: [&str; 16] = [
     "\0",
     "\u{7}",
@@ -297,7 +297,7 @@ fn what_is_written_over_is_redacted_as_well() {
     for (text, frames) in [
         (bold, small.as_slice()),
         (underlined, &small),
-        // What is only written over is not waited for.
+        // Output that is only overwritten is not held back.
         (corrected, &[4096]),
         (behind, &small),
         (before, &small),
