@@ -24,7 +24,6 @@ mod redact;
 mod relay;
 mod shell_message;
 mod step_cause;
-mod step_cause_words;
 mod step_run;
 mod tail;
 

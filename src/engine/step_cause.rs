@@ -3,6 +3,10 @@
 //! The output of a guest proves nothing. The kernel's counts and the state of file systems are facts; the messages of programs are
 //! only a possibility, of which a short name and the words of a table are shown.
 
+#[cfg(test)]
+mod tests;
+mod text;
+
 use std::path::{Path, PathBuf};
 
 use kiln_protocol::{Exhausted, ExitStatus, Room};
@@ -216,7 +220,3 @@ fn sign(table: &[&'static str], lines: &[String]) -> Option<&'static str> {
     let lines: Vec<String> = lines.iter().map(|line| line.to_ascii_lowercase()).collect();
     table.iter().find(|words| lines.iter().any(|line| line.contains(**words))).copied()
 }
-
-#[cfg(test)]
-#[path = "step_cause_tests.rs"]
-mod tests;

@@ -2,15 +2,12 @@
 
 use kiln_protocol::Room;
 
-use super::{
-    shell_message::Reason,
-    step_cause::{Counted, FullPlace, Limit, StepCause},
-};
-use crate::plan::LimitSource;
+use super::{Counted, FullPlace, Limit, StepCause};
+use crate::{engine::shell_message::Reason, plan::LimitSource};
 
 impl StepCause {
     /// The cause: a sentence without a full stop.
-    pub(super) fn why(&self) -> String {
+    pub(in crate::engine) fn why(&self) -> String {
         match self {
             Self::OutOfMemory { processes, memory } => format!(
                 "the kernel ended {} for want of memory: this build has {} MiB",
@@ -50,7 +47,7 @@ impl StepCause {
     }
 
     /// What to do about it, if that is known.
-    pub(super) fn way_out(&self) -> Option<String> {
+    pub(in crate::engine) fn way_out(&self) -> Option<String> {
         Some(match self {
             Self::OutOfMemory { memory, .. } => raise(*memory, "memory", "build on a host with more memory"),
             Self::HostOutOfMemory { .. } => "build less at once on this host".into(),
