@@ -11,11 +11,13 @@ use std::{
 };
 
 use super::*;
-use crate::event::{
-    Amount, CacheDirectory, CacheFate, CacheReport, Data, DiscardGap, ImageState, Outcome, Phase, Status,
-    StepName, Stream,
+use crate::{
+    event::{
+        Amount, CacheDirectory, CacheFate, CacheReport, Data, DiscardGap, ImageState, Outcome, Phase, Status,
+        StepName, Stream, WarningKind,
+    },
+    plan::{Accelerator, CacheMode, RunnerKind},
 };
-use crate::plan::{Accelerator, CacheMode, RunnerKind};
 
 /// A writer whose bytes the test can read.
 #[derive(Clone, Default)]
@@ -374,6 +376,16 @@ fn quiet_shows_the_result_only() {
     assert!(text.starts_with("hello-1.0-r0: failed after 4.5s (exit code 5)\n"), "{text}");
     assert!(text.contains("error: step 2 (make): exit status 2\n"), "{text}");
     assert!(text.contains("  | make: *** [all] Error 2\n"), "nothing was shown before: {text}");
+}
+
+#[test]
+fn a_warning_is_above_the_live_display_and_not_in_a_quiet_one() {
+    let warning = || Event::Warning { kind: WarningKind::ProcessStays, text: "one\ntwo".into() };
+    let mut live = Stage::new(Progress::Tty, Some((false, true)));
+    live.emit(0, Event::StepStarted { step: step(0, "make") });
+    assert_eq!(live.emit(1000, warning()), "\r\u{1b}[Jwarning: one\ntwo\n⠋ 1.0s 1 make");
+    assert_eq!(Stage::new(Progress::Plain, None).emit(0, warning()), "warning: one\ntwo\n");
+    assert_eq!(Stage::new(Progress::Quiet, None).emit(0, warning()), "");
 }
 
 #[test]
