@@ -1,7 +1,7 @@
 //! Names that are hashes of what they name: `fetch`'s sources at the top of the cache, and npm's contents.
 //!
 //! Who finds such a name asks for nothing else: whatever lies there is believed to be what its finder wanted. So nothing
-//! gets in under one that does not hold it ([`super::stage`]), and a verification looks at all of them.
+//! gets in under one that does not hold it ([`super::txn::stage`]), and a verification looks at all of them.
 
 use std::io::{self, Read};
 

@@ -15,8 +15,8 @@ use sha1::{Digest, Sha1};
 
 use super::{
     dir::{BeneathDir, FileType, split, what},
-    rules,
     summary::Amounts,
+    txn::rules,
 };
 use crate::{
     ecosystem,

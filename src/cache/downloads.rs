@@ -8,9 +8,8 @@ use anyhow::{Context, Result};
 use nix::fcntl::{Flock, FlockArg};
 
 use super::{
-    dir::{FileType, shown, what},
+    dir::{FileType, remove, shown, what},
     lease::Lease,
-    remove,
 };
 
 /// FileType their names begin with.

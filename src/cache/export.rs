@@ -1,7 +1,7 @@
 //! A cache as an archive (tar.zst), for another machine, and back.
 //!
 //! Out: a walk in the order of names, so that the same entries are the same bytes. In: the way of a commit (`stage`,
-//! then [`super::commit`]), with the same limits and the same distrust; marks of an overlay mean nothing there.
+//! then [`super::txn::commit`]), with the same limits and the same distrust; marks of an overlay mean nothing there.
 
 use std::{
     collections::HashMap,
@@ -18,14 +18,20 @@ use nix::sys::stat::FileStat;
 use zstd::stream::{read::Decoder, write::Encoder};
 
 use super::{
-    attributes::user_attributes,
-    dir::{FileType, bytes, permissions, shown},
-    holes::{MOST_HOLES, holes},
+    dir::{
+        FileType,
+        attributes::user_attributes,
+        bytes,
+        holes::{MOST_HOLES, holes},
+        permissions, shown,
+        walk::{Found, walk},
+    },
     lease::Lease,
-    rules,
-    stage::{CommitLimit, LeftOut, Origin, Outcome, is_below, stage_from, too_deep},
-    target,
-    walk::{Found, walk},
+    txn::{
+        rules,
+        stage::{CommitLimit, LeftOut, Origin, Outcome, is_below, stage_from, too_deep},
+        target,
+    },
 };
 use crate::{
     ecosystem,
@@ -103,7 +109,7 @@ pub fn export(lease: &Lease, chosen: &Chosen, out: impl Write) -> Result<Amount>
     Ok(amount)
 }
 
-/// Stages what an archive holds; [`super::commit`] puts it into the cache.
+/// Stages what an archive holds; [`super::txn::commit`] puts it into the cache.
 pub fn import(lease: &Lease, archive: impl Read, limit: CommitLimit) -> Result<Outcome> {
     let stream = Decoder::with_buffer(BufReader::new(archive)).context("start the decompressor")?;
     stage_from(lease, stream, limit, Origin::Archive)

@@ -14,10 +14,12 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 
 use super::{
-    commit::{Kept, commit},
     dir::{BeneathDir, FileType, what},
     lease::Lease,
-    stage::{CommitLimit, Origin, Outcome, stage_from},
+    txn::{
+        commit::{Kept, commit},
+        stage::{CommitLimit, Origin, Outcome, stage_from},
+    },
 };
 use crate::package::{Entry, Kind, Time, Writer};
 

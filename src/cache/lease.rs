@@ -1,7 +1,7 @@
 //! A lease: the right to use a cache directory, and the proof of it that dies with its holder.
 //!
 //! Before it: the plan, which says how much the use excludes, and [`super::lease_table`], which hands leases out. After it: shares
-//! and runners, which give the descriptor to the daemons that use the directory, and [`super::commit`].
+//! and runners, which give the descriptor to the daemons that use the directory, and [`super::txn::commit`].
 
 use std::{
     fs,
@@ -16,12 +16,16 @@ use anyhow::{Context, Result, anyhow};
 use nix::time::{ClockId, clock_getres, clock_gettime};
 
 use super::{
-    commit_lock::{CommitGuard, CommitLock, in_thread},
-    dir::BeneathDir,
+    dir::{
+        BeneathDir,
+        lock::{LockFile, LockMode, TryLock},
+    },
     lease_table::{Key, LeaseTable, Record},
-    lock::{LockFile, LockMode, TryLock},
     remarks::{self, Remarks},
-    scrub::Scrubbed,
+    txn::{
+        commit_lock::{CommitGuard, CommitLock, in_thread},
+        scrub::Scrubbed,
+    },
     writers::{self, Writer},
 };
 use crate::{
@@ -142,7 +146,7 @@ impl Lease {
         };
         // While no commit is under way: the holder sees all of each that came before, and nothing of those that come.
         let turn = lease.queue()?.turn_or_say(say)?;
-        super::commit::recover_in_turn(&lease, &turn)?;
+        super::txn::commit::recover_in_turn(&lease, &turn)?;
         lease.scrub_for_the_killed()?;
         lease.started = now()?;
         drop(turn);
@@ -188,7 +192,7 @@ impl Lease {
 
     /// The end of the use: what waited for the last lease is merged, if this is it.
     pub fn finish(&self) -> Result<()> {
-        super::commit::recover(self)
+        super::txn::commit::recover(self)
             .map_err(|error| explained(error, || unusable(&self.home, &self.directory)))
     }
 

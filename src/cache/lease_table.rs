@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::{Context, Result};
 
-use super::lock::{LockFile, LockMode, TryLock};
+use super::dir::lock::{LockFile, LockMode, TryLock};
 use crate::home::Home;
 
 /// The directory of [`Home`] with one directory for each cache.

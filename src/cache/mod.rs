@@ -19,10 +19,10 @@
 //! | decided | a record in the journal names it | the commit | merged by the next lease |
 //! | merged | the entries are in their place, flushed | all | the record is forgotten, the rest removed |
 //!
-//! A decided commit that cannot be finished, because somebody has been at `.kiln` or the journal, is [`stuck_commits`]: it is said
+//! A decided commit that cannot be finished, because somebody has been at `.kiln` or the journal, is [`txn::stuck_commits`]: it is said
 //! until it is given up.
 //!
-//! kiln says "kept" after the third. The merge ([`merge`]) renames what is staged, so that doing it again does what is left:
+//! kiln says "kept" after the third. The merge ([`txn::merge`]) renames what is staged, so that doing it again does what is left:
 //! nothing is edited in place, a new directory appears with all it holds, and an entry is replaced by one rename. While
 //! another lease is held only new names appear: deletions and replacements wait, decided and durable, in journal and
 //! staging directory, for the first moment at which somebody is alone with the cache.
@@ -31,60 +31,39 @@
 //! they have staged ([`rekey`]). Nothing here relies on the order in which a file system writes what was not flushed.
 //!
 //! **Conflicts.** A build has seen the cache as it was when its lease began, a moment at which no commit is under way. FileType
-//! another commit has put there since is never deleted by it: all that a merge moves is new from that moment on ([`ctime`]),
-//! however long ago it was staged. FileType both have written is decided by the table of [`rules`].
+//! another commit has put there since is never deleted by it: all that a merge moves is new from that moment on ([`dir::ctime`]),
+//! however long ago it was staged. FileType both have written is decided by the table of [`txn::rules`].
 //!
 //! **Care.** A prune and a repair are commits that only delete, under an exclusive lease; an import is a commit
 //! of an archive.
 //!
 //! **Writes that go straight through.** A build in mode `rw` leaves a note in kiln's home before it begins ([`writers`]). At
 //! its end, or when the next lease finds the note of a build that was killed, what it changed loses rights and other owners
-//! ([`scrub`]).
+//! ([`txn::scrub`]).
 //!
 //! **Trust.** The stream comes from a guest, and in mode `rw` a guest writes into the directory itself, `.kiln` included:
 //! all access goes through [`dir`], sizes, depth and numbers are bounded, set-id bits and devices are not kept, and the
 //! names that recovery follows are those of the journal, which no guest can reach.
 
-mod attributes;
 mod cargo_dirs;
-mod commit;
-mod commit_lock;
-mod compare;
 mod content_address;
-mod ctime;
 mod dir;
 mod discarded;
 mod downloads;
 mod export;
-mod foreign_entries;
-mod holes;
 mod host_import;
-mod journal;
 mod lease;
 mod lease_table;
-mod lock;
-mod merge;
-mod mounts;
-mod mtime;
-mod owners;
 mod preflight;
 mod prune;
 mod rekey;
 mod remarks;
-mod remove;
 mod report;
 mod reused;
-mod rules;
-mod scrub;
-mod stage;
-mod staging;
-mod stuck_commits;
 mod summary;
 mod sweep;
-mod target;
-mod usage_delta;
+mod txn;
 mod verify;
-mod walk;
 mod writers;
 
 use std::{
@@ -99,24 +78,26 @@ use nix::unistd::geteuid;
 
 use crate::exit::{Code, Failure};
 
-pub use commit::{Kept, commit};
-pub use commit_lock::{CommitGuard, CommitLock};
+pub use dir::lock::LockMode;
 pub use discarded::{Discarded, discarded};
 pub use downloads::{discard, sweep_downloads};
 pub use export::{Chosen, export, import};
 pub use host_import::{Change, Identity, commit_files, link_git_packs, linked_git_packs};
 pub use lease::{CARE, Lease, Request, UPDATE, private};
 pub use lease_table::known;
-pub use lock::LockMode;
 pub use preflight::{apart, writable};
 pub use prune::{Entry, Inventory, Pruned, Wanted, inventory, named, prune, would_prune};
 pub use report::{Growth, Writes, report, written};
 pub use reused::{Reused, Unclear, Usage};
-pub use rules::{SOURCES, TOP};
-pub use scrub::Scrubbed;
-pub use stage::{CommitLimit, LeftOut, Outcome, Staged, stage};
 pub use summary::{Amounts, Held, held, renew};
 pub use sweep::{sweep, sweep_private};
+pub use txn::{
+    commit::{Kept, commit},
+    commit_lock::{CommitGuard, CommitLock},
+    rules::{SOURCES, TOP},
+    scrub::Scrubbed,
+    stage::{CommitLimit, LeftOut, Outcome, Staged, stage},
+};
 pub use verify::{Fault, Verdict, verify};
 
 /// The directory that `--cache-dir` names, absolute and existing; `None` for "".

@@ -22,16 +22,19 @@ use std::{
 use anyhow::{Context, Result};
 
 use super::{
-    commit::commit,
-    dir::{BeneathDir, FileType, permissions, shown, split},
-    journal,
+    dir::{
+        BeneathDir, FileType, permissions, shown, split,
+        walk::{Found, walk},
+    },
     lease::{self, Lease},
-    rules,
-    stage::{Flush, LeftOut, Staged, is_below},
-    staging::Staging,
     summary::Amounts,
-    usage_delta,
-    walk::{Found, walk},
+    txn::{
+        commit::commit,
+        journal, rules,
+        stage::{Flush, LeftOut, Staged, is_below},
+        staging::Staging,
+        usage_delta,
+    },
 };
 use crate::{ecosystem, event::Amount, exit::Failure};
 

@@ -9,11 +9,14 @@ use std::path::Path;
 use anyhow::Result;
 
 use super::{
-    journal::{JOURNALS, Journal, Reading},
+    dir::lock::LockMode,
     lease::Lease,
     lease_table::{LEASES, LeaseTable},
-    lock::LockMode,
-    staging, sweep,
+    sweep,
+    txn::{
+        journal::{JOURNALS, Journal, Reading},
+        staging,
+    },
 };
 use crate::event::Event;
 

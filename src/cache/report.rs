@@ -3,11 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    commit::Kept,
     discarded::Discarded,
     reused::Reused,
-    stage::LeftOut,
     summary::{self, Amounts, Held},
+    txn::{commit::Kept, stage::LeftOut},
 };
 use crate::{
     event::{Amount, CacheDirectory, CacheFate, CacheReport, DiscardGap},

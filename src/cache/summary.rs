@@ -18,11 +18,13 @@ use kiln_protocol::Access;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    dir::{BeneathDir, FileType},
+    dir::{
+        BeneathDir, FileType,
+        walk::{Seen, walk},
+    },
     lease::Lease,
     lease_table::Key,
-    usage_delta::{self, Tally},
-    walk::{Seen, walk},
+    txn::usage_delta::{self, Tally},
 };
 use crate::{ecosystem, event::Amount, home::Home};
 

@@ -15,11 +15,11 @@ use std::{
 use anyhow::{Context, Result};
 
 use super::{
-    journal::JOURNALS,
+    dir::lock::LockMode,
     lease::PRIVATE,
     lease_table::{LEASES, LeaseTable},
-    lock::LockMode,
     summary::SUMMARIES,
+    txn::journal::JOURNALS,
     writers,
 };
 use crate::{home::Home, process};

@@ -27,16 +27,22 @@ use anyhow::{Context, Result};
 
 use self::{content::Content, state::State};
 use super::{
-    dir::{FileType, split},
-    foreign_entries::{self, Intruder},
-    journal::Journal,
+    dir::{
+        FileType,
+        lock::LockMode,
+        remove, split,
+        walk::{Found, walk},
+    },
     lease::Lease,
-    lock::LockMode,
-    owners::Owners,
-    prune, remove, scrub,
-    stage::{ancestors, is_below},
-    stuck_commits::{self, Broken},
-    walk::{Found, walk},
+    prune,
+    txn::{
+        foreign_entries::{self, Intruder},
+        journal::Journal,
+        owners::Owners,
+        scrub,
+        stage::{ancestors, is_below},
+        stuck_commits::{self, Broken},
+    },
 };
 use crate::plan::CARGO_MADE;
 

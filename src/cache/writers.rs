@@ -1,6 +1,6 @@
 //! Builds that write straight into a cache (mode `rw`): for each a file in kiln's home, locked for as long as the build lives.
 //!
-//! It says what the cache was when the build began, so that [`super::scrub`] knows what may be of the build. A build that
+//! It says what the cache was when the build began, so that [`super::txn::scrub`] knows what may be of the build. A build that
 //! ends in order scrubs and removes its file. A file without a lock was left by a build that was killed: the next lease
 //! scrubs for it.
 
@@ -17,11 +17,10 @@ use nix::unistd::geteuid;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    dir::{BeneathDir, permissions},
+    dir::{BeneathDir, lock::LockFile, permissions},
     lease::{self, Lease, Stamp},
     lease_table::LeaseTable,
-    lock::LockFile,
-    scrub::{Scrubbed, Whose, scrub},
+    txn::scrub::{Scrubbed, Whose, scrub},
 };
 
 /// In the directory of a cache's leases, the files.

@@ -10,8 +10,10 @@ use sha2::Digest;
 use super::{cargo, git, go};
 use crate::cache::{
     content_address::{self, Claim},
-    dir::BeneathDir,
-    holes::{MOST_HOLES, holes},
+    dir::{
+        BeneathDir,
+        holes::{MOST_HOLES, holes},
+    },
 };
 
 /// In pieces of this size a file is read.

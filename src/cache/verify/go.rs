@@ -7,9 +7,10 @@ use sha2::{Digest, Sha256};
 
 use super::content::{Content, hash, hex, text};
 use crate::{
-    cache::{
-        dir::{BeneathDir, FileType, join, what},
+    cache::dir::{
+        BeneathDir, FileType,
         holes::{MOST_HOLES, holes},
+        join, what,
     },
     package::zip,
 };

@@ -10,12 +10,9 @@ use anyhow::Result;
 
 use crate::{
     cache::{
-        attributes,
-        dir::{FileType, permissions},
+        dir::{FileType, attributes, permissions, walk::Found},
         host_import,
-        owners::Owners,
-        scrub::SET_ID,
-        walk::Found,
+        txn::{owners::Owners, scrub::SET_ID},
     },
     ecosystem,
 };

@@ -1,14 +1,14 @@
 //! FileType lies at `.kiln`, or in it, and is not kiln's: a guest that writes straight into the cache can put anything there.
 //!
 //! Nothing of it may keep a commit from its work: what stands in the way of the directory itself is removed when one is
-//! made, what lies beside the staging directories is left to [`super::verify`].
+//! made, what lies beside the staging directories is left to [`crate::cache::verify`].
 
 use anyhow::{Context, Result};
 
-use super::{
+use super::staging::{self, DIRECTORY};
+use crate::cache::{
     dir::{BeneathDir, FileType, join, permissions, what},
     lease::Lease,
-    staging::{self, DIRECTORY},
 };
 use crate::event::WarningKind;
 
@@ -18,7 +18,7 @@ const ATTEMPTS: usize = 100;
 const OWNERS: u32 = 0o700;
 
 /// The directory, made if it is missing, or something else: that is removed, never followed.
-pub(super) fn make(lease: &Lease) -> Result<BeneathDir> {
+pub(in crate::cache) fn make(lease: &Lease) -> Result<BeneathDir> {
     let cache = &lease.place;
     for _ in 0..ATTEMPTS {
         let there = cache.stat(DIRECTORY).context("look for .kiln in the cache")?;
@@ -46,7 +46,7 @@ pub(super) fn make(lease: &Lease) -> Result<BeneathDir> {
 }
 
 /// Gives its owner back what a guest has taken: to read and to write the directory.
-pub(super) fn open_up(lease: &Lease) -> Result<()> {
+pub(in crate::cache) fn open_up(lease: &Lease) -> Result<()> {
     let there = lease.place.stat(DIRECTORY).context("look for .kiln in the cache")?;
     match there.filter(|stat| what(stat) == FileType::Directory).map(|stat| permissions(&stat)) {
         Some(mode) if mode & OWNERS != OWNERS => {
@@ -57,7 +57,7 @@ pub(super) fn open_up(lease: &Lease) -> Result<()> {
 }
 
 /// Something that is not this home's.
-pub(super) enum Intruder {
+pub(in crate::cache) enum Intruder {
     /// No kiln makes such a thing.
     Strange(Vec<u8>),
     /// The staging directory of a kiln with another home: not ours to judge.
@@ -65,7 +65,7 @@ pub(super) enum Intruder {
 }
 
 /// FileType there is of that, by path.
-pub(super) fn of(lease: &Lease) -> Result<Vec<Intruder>> {
+pub(in crate::cache) fn of(lease: &Lease) -> Result<Vec<Intruder>> {
     let there = lease.place.stat(DIRECTORY).context("look for .kiln in the cache")?;
     match there.map(|stat| what(&stat)) {
         None => return Ok(Vec::new()),

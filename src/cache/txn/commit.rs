@@ -6,16 +6,19 @@ use super::{
     commit_lock::CommitGuard,
     foreign_entries,
     journal::{Journal, Reading, Record},
-    lease::{self, Lease},
     merge::Merge,
-    mtime, rekey,
     stage::{LeftOut, Staged},
     staging::{self, Staging},
     stuck_commits::{self, Broken},
-    summary::{self, Amounts},
     usage_delta::{self, Tally},
 };
 use crate::{
+    cache::{
+        dir::mtime,
+        lease::{self, Lease},
+        rekey,
+        summary::{self, Amounts},
+    },
     event::WarningKind,
     exit::{Code, Failure, explained},
 };
@@ -82,7 +85,7 @@ fn failed(lease: &Lease) -> Failure {
 
 /// Finishes what is decided, and removes what never was, unless another one is at it, who is not the last then. Cheap when
 /// there is nothing to do.
-pub(super) fn recover(lease: &Lease) -> Result<()> {
+pub(in crate::cache) fn recover(lease: &Lease) -> Result<()> {
     if !is_clean(lease)?
         && let Some(turn) = lease.queue()?.try_turn()?
     {
@@ -99,7 +102,7 @@ fn is_clean(lease: &Lease) -> Result<bool> {
 }
 
 /// The same for whoever has the turn.
-pub(super) fn recover_in_turn(lease: &Lease, _turn: &CommitGuard) -> Result<()> {
+pub(in crate::cache) fn recover_in_turn(lease: &Lease, _turn: &CommitGuard) -> Result<()> {
     if is_clean(lease)? {
         return Ok(());
     }

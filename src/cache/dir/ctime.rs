@@ -7,15 +7,12 @@
 
 use std::io;
 
-use super::{
-    dir::{BeneathDir, FileType, what},
-    usage_delta,
-};
-use crate::event::Amount;
+use super::{BeneathDir, FileType, what};
+use crate::{cache::txn::usage_delta, event::Amount};
 
 /// Renews `name` and all below it. Under the lock of commits, right before it moves: no build begins in between.
 /// Says how many files and links these are.
-pub(super) fn renew(parent: &BeneathDir, name: &[u8], depth: usize) -> io::Result<Amount> {
+pub(in crate::cache) fn renew(parent: &BeneathDir, name: &[u8], depth: usize) -> io::Result<Amount> {
     let Some(stat) = parent.stat(name)? else { return Ok(Amount::default()) };
     if what(&stat) != FileType::Directory {
         parent.touch(name)?;

@@ -17,10 +17,13 @@ use xattr::FileExt as _;
 use super::{FLUSH_EACH, Origin, Stager, errors::refuse, kept, link_targets::Was};
 use crate::{
     cache::{
-        attributes::{self, user_attributes},
         content_address::{self, Claim, Should},
-        dir::{FileType, bytes, permissions, set_time, shown, what},
-        mtime, rules, target,
+        dir::{
+            FileType,
+            attributes::{self, user_attributes},
+            bytes, mtime, permissions, set_time, shown, what,
+        },
+        txn::{rules, target},
     },
     ecosystem,
     event::Amount,

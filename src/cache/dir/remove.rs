@@ -5,15 +5,17 @@ use std::{io, ops::ControlFlow};
 use anyhow::Result;
 
 use super::{
-    dir::{BeneathDir, FileType, Renamed, permissions, what},
-    lease::Stamp,
-    usage_delta,
+    BeneathDir, FileType, Renamed, permissions,
     walk::{Seen, walk},
+    what,
 };
-use crate::event::Amount;
+use crate::{
+    cache::{lease::Stamp, txn::usage_delta},
+    event::Amount,
+};
 
 /// Removes `name` and all below it. Holds one descriptor at a time for each level of what is left, at most [`OPEN`].
-pub(super) fn tree(parent: &BeneathDir, name: &[u8]) -> io::Result<()> {
+pub(in crate::cache) fn tree(parent: &BeneathDir, name: &[u8]) -> io::Result<()> {
     let mut lifted = 0;
     loop {
         match parent.stat(name)?.map(|stat| what(&stat)) {
@@ -28,7 +30,7 @@ pub(super) fn tree(parent: &BeneathDir, name: &[u8]) -> io::Result<()> {
 }
 
 /// Removes `name` and all below it, also from a directory that its owner may not write, which stays so.
-pub(super) fn forced(parent: &BeneathDir, name: &[u8]) -> io::Result<()> {
+pub(in crate::cache) fn forced(parent: &BeneathDir, name: &[u8]) -> io::Result<()> {
     let mode = permissions(&parent.itself()?);
     writable(parent)?;
     tree(parent, name)?;
@@ -93,13 +95,13 @@ fn opened(parent: &BeneathDir, name: &[u8]) -> io::Result<Option<BeneathDir>> {
 }
 
 /// Go's directories cannot be written by their owner; root need not ask.
-pub(super) fn writable(place: &BeneathDir) -> io::Result<()> {
+pub(in crate::cache) fn writable(place: &BeneathDir) -> io::Result<()> {
     let mode = place.itself()?.st_mode & 0o7777;
     if mode & 0o700 == 0o700 { Ok(()) } else { place.set_mode(mode | 0o700) }
 }
 
 /// Whether anything in a tree was changed, or put there ([`super::ctime`]), after `since`. FileType is too deep to see counts as changed.
-pub(super) fn changed_since(parent: &BeneathDir, name: &[u8], since: Stamp) -> Result<bool> {
+pub(in crate::cache) fn changed_since(parent: &BeneathDir, name: &[u8], since: Stamp) -> Result<bool> {
     let Some(stat) = parent.stat(name)? else { return Ok(false) };
     if what(&stat) != FileType::Directory {
         return Ok((stat.st_ctime, stat.st_ctime_nsec) > since);
@@ -115,7 +117,12 @@ pub(super) fn changed_since(parent: &BeneathDir, name: &[u8], since: Stamp) -> R
 }
 
 /// Removes what was not changed since then, and directories that become empty so; says how many files and links.
-pub(super) fn older(parent: &BeneathDir, name: &[u8], since: Stamp, depth: usize) -> io::Result<Amount> {
+pub(in crate::cache) fn older(
+    parent: &BeneathDir,
+    name: &[u8],
+    since: Stamp,
+    depth: usize,
+) -> io::Result<Amount> {
     let mut removed = Amount::default();
     let Some(stat) = parent.stat(name)? else { return Ok(removed) };
     if what(&stat) != FileType::Directory {

@@ -7,14 +7,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result};
 use nix::sys::stat::fstat;
 
-use super::{
-    dir::{self, shown},
-    lease::Lease,
+use super::shown;
+use crate::{
+    cache::{dir, lease::Lease},
+    package::Time,
 };
-use crate::package::Time;
 
 /// Gives files of the cache a later time; never one that is still to come.
-pub(super) fn renew(lease: &Lease, times: &[(Vec<u8>, Time)]) -> Result<()> {
+pub(in crate::cache) fn renew(lease: &Lease, times: &[(Vec<u8>, Time)]) -> Result<()> {
     if times.is_empty() {
         return Ok(());
     }
@@ -34,6 +34,6 @@ pub(super) fn renew(lease: &Lease, times: &[(Vec<u8>, Time)]) -> Result<()> {
 }
 
 /// Whether a time is later than that of a file.
-pub(super) fn is_later(time: Time, stat: &nix::sys::stat::FileStat) -> bool {
+pub(in crate::cache) fn is_later(time: Time, stat: &nix::sys::stat::FileStat) -> bool {
     (time.seconds, i64::from(time.nanos)) > (stat.st_mtime, stat.st_mtime_nsec)
 }

@@ -13,19 +13,22 @@ use nix::{
     unistd::geteuid,
 };
 
-use super::{
-    attributes,
-    dir::{BeneathDir, FileType, permissions, shown, what},
-    lease::Lease,
-    owners::Owners,
-    remove,
-    walk::{Found, Scope, walk_in},
-    writers::Before,
+use super::owners::Owners;
+use crate::{
+    cache::{
+        dir::{
+            BeneathDir, FileType, attributes, permissions, remove, shown,
+            walk::{Found, Scope, walk_in},
+            what,
+        },
+        lease::Lease,
+        writers::Before,
+    },
+    process,
 };
-use crate::process;
 
 /// The bits that make a program run as somebody else.
-pub(super) const SET_ID: u32 = 0o6000;
+pub(in crate::cache) const SET_ID: u32 = 0o6000;
 /// Of a directory: what is made in it has its group.
 const SET_GID: u32 = 0o2000;
 /// FileType the owner of a directory must be able to do with it.
@@ -33,7 +36,7 @@ const READ: u32 = 0o500;
 
 /// Whose files may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Whose {
+pub(in crate::cache) enum Whose {
     /// Those of the user who runs kiln, and of the owner of the cache.
     TheUsers,
     /// Other builds are writing, and need them to be as they are.
@@ -88,7 +91,7 @@ impl Scrubbed {
 }
 
 /// Scrubs a cache that was like this before.
-pub(super) fn scrub(lease: &Lease, before: Before, whose: Whose) -> Result<Scrubbed> {
+pub(in crate::cache) fn scrub(lease: &Lease, before: Before, whose: Whose) -> Result<Scrubbed> {
     let run = || {
         let owners = Owners::with(before.owner)?;
         let mut scrub = Scrub { before, whose, owners, done: Scrubbed::default() };
@@ -119,7 +122,7 @@ pub(super) fn scrub(lease: &Lease, before: Before, whose: Whose) -> Result<Scrub
 }
 
 /// Takes set-id bits but those in `kept`, and harmful attributes, of what has this name; says whether there were some.
-pub(super) fn disarm(parent: &BeneathDir, name: &[u8], kept: u32) -> io::Result<(bool, bool)> {
+pub(in crate::cache) fn disarm(parent: &BeneathDir, name: &[u8], kept: u32) -> io::Result<(bool, bool)> {
     let Some(stat) = parent.stat(name)? else { return Ok((false, false)) };
     let what = what(&stat);
     let harmful = match what {

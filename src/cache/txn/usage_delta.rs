@@ -6,17 +6,18 @@ use std::ops::ControlFlow;
 use anyhow::Result;
 use nix::sys::stat::FileStat;
 
-use super::{
-    dir::{BeneathDir, FileType, what},
-    rules,
-    summary::Amounts,
-    walk::walk,
+use super::rules;
+use crate::{
+    cache::{
+        dir::{BeneathDir, FileType, walk::walk, what},
+        summary::Amounts,
+    },
+    event::Amount,
 };
-use crate::event::Amount;
 
 /// By kind of directory.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Tally {
+pub(in crate::cache) struct Tally {
     /// FileType was put there.
     pub added: Amounts,
     /// FileType went.
@@ -27,13 +28,13 @@ pub(super) struct Tally {
 
 impl Tally {
     /// Whether nothing was changed.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::cache) fn is_empty(&self) -> bool {
         let Self { added, removed, dropped: _ } = self;
         added.is_empty() && removed.is_empty()
     }
 
     /// Brings amounts up to date.
-    pub(super) fn onto(&self, amounts: &mut Amounts) {
+    pub(in crate::cache) fn onto(&self, amounts: &mut Amounts) {
         let Self { added, removed, dropped: _ } = self;
         for (kind, amount) in added {
             let sum = amounts.entry(kind.clone()).or_default();
@@ -44,7 +45,7 @@ impl Tally {
 }
 
 /// Counts something of a path.
-pub(super) fn count(amounts: &mut Amounts, path: &[u8], kind: FileType, amount: Amount) {
+pub(in crate::cache) fn count(amounts: &mut Amounts, path: &[u8], kind: FileType, amount: Amount) {
     if amount.entries > 0 {
         let sum = amounts.entry(rules::kind(path, kind == FileType::Directory)).or_default();
         *sum = sum.plus(amount);
@@ -52,7 +53,7 @@ pub(super) fn count(amounts: &mut Amounts, path: &[u8], kind: FileType, amount: 
 }
 
 /// Takes amounts away, where there are any.
-pub(super) fn less(amounts: &mut Amounts, away: &Amounts) {
+pub(in crate::cache) fn less(amounts: &mut Amounts, away: &Amounts) {
     for (kind, Amount { entries, bytes }) in away {
         if let Some(amount) = amounts.get_mut(kind) {
             amount.entries = amount.entries.saturating_sub(*entries);
@@ -62,7 +63,7 @@ pub(super) fn less(amounts: &mut Amounts, away: &Amounts) {
 }
 
 /// All files and links of a tree.
-pub(super) fn weigh(parent: &BeneathDir, name: &[u8]) -> Result<Amount> {
+pub(in crate::cache) fn weigh(parent: &BeneathDir, name: &[u8]) -> Result<Amount> {
     let Some(stat) = parent.stat(name)? else { return Ok(Amount::default()) };
     if what(&stat) != FileType::Directory {
         return Ok(of(&stat));
@@ -79,13 +80,13 @@ pub(super) fn weigh(parent: &BeneathDir, name: &[u8]) -> Result<Amount> {
 }
 
 /// One file or link.
-pub(super) fn of(stat: &FileStat) -> Amount {
+pub(in crate::cache) fn of(stat: &FileStat) -> Amount {
     Amount { entries: 1, bytes: content(stat) }
 }
 
 /// The bytes that a file or link holds: its length without what is a hole. So a sparse file does not count for more than
 /// there is to be gained by its removal, and a small one not for a whole block.
-pub(super) fn content(stat: &FileStat) -> u64 {
+pub(in crate::cache) fn content(stat: &FileStat) -> u64 {
     let unsigned = |number: i64| u64::try_from(number).unwrap_or(0);
     let length = unsigned(stat.st_size);
     // A short link lies in its inode, and has no blocks.

@@ -28,28 +28,28 @@ pub enum LockMode {
 
 /// Whether it was got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum TryLock {
+pub(in crate::cache) enum TryLock {
     Yes,
     No,
 }
 
 /// A file to lock.
 #[derive(Debug)]
-pub(super) struct LockFile {
+pub(in crate::cache) struct LockFile {
     file: File,
     path: PathBuf,
 }
 
 impl LockFile {
     /// Opens it, and makes it if it is missing.
-    pub(super) fn open(path: &Path) -> Result<Self> {
+    pub(in crate::cache) fn open(path: &Path) -> Result<Self> {
         let file = File::options().create(true).truncate(false).read(true).write(true).open(path);
         Ok(Self { file: file.with_context(|| format!("open {}", path.display()))?, path: path.to_owned() })
     }
 
     /// Opens and locks a file that says by its lock that its maker lives. Those that are not locked others remove, perhaps
     /// between the two calls here: then it is made again.
-    pub(super) fn hold(path: &Path) -> Result<Self> {
+    pub(in crate::cache) fn hold(path: &Path) -> Result<Self> {
         loop {
             let lock = Self::open(path)?;
             if lock.try_lock(LockMode::Exclusive)? == TryLock::Yes && lock.is_current()? {
@@ -59,7 +59,7 @@ impl LockFile {
     }
 
     /// Locks it if that is possible at once; what was held before stays held if not.
-    pub(super) fn try_lock(&self, lock_mode: LockMode) -> Result<TryLock> {
+    pub(in crate::cache) fn try_lock(&self, lock_mode: LockMode) -> Result<TryLock> {
         match set(&self.file, FcntlArg::F_OFD_SETLK(&description(kind(lock_mode)))) {
             Ok(()) => Ok(TryLock::Yes),
             Err(Errno::EAGAIN | Errno::EACCES) => Ok(TryLock::No),
@@ -68,19 +68,19 @@ impl LockFile {
     }
 
     /// Locks it, however long it takes. For a thread of its own.
-    pub(super) fn lock(&self, lock_mode: LockMode) -> Result<()> {
+    pub(in crate::cache) fn lock(&self, lock_mode: LockMode) -> Result<()> {
         set(&self.file, FcntlArg::F_OFD_SETLKW(&description(kind(lock_mode))))
             .with_context(|| format!("lock {}", self.path.display()))
     }
 
     /// Gives it up.
-    pub(super) fn unlock(&self) -> Result<()> {
+    pub(in crate::cache) fn unlock(&self) -> Result<()> {
         set(&self.file, FcntlArg::F_OFD_SETLK(&description(libc::F_UNLCK)))
             .with_context(|| format!("unlock {}", self.path.display()))
     }
 
     /// Whether somebody else holds it.
-    pub(super) fn is_held(&self) -> Result<bool> {
+    pub(in crate::cache) fn is_held(&self) -> Result<bool> {
         let mut asked = description(libc::F_WRLCK);
         set(&self.file, FcntlArg::F_OFD_GETLK(&mut asked))
             .with_context(|| format!("ask for the lock of {}", self.path.display()))?;
@@ -88,21 +88,21 @@ impl LockFile {
     }
 
     /// Whether it is still the one that others find under its name: it may have been removed before it was locked.
-    pub(super) fn is_current(&self) -> Result<bool> {
+    pub(in crate::cache) fn is_current(&self) -> Result<bool> {
         let metadata = self.file.metadata();
         Ok(metadata.with_context(|| format!("look at {}", self.path.display()))?.nlink() > 0)
     }
 
     /// The same lock, for a child: it ends with the last descriptor.
-    pub(super) fn share(&self) -> io::Result<std::os::fd::OwnedFd> {
+    pub(in crate::cache) fn share(&self) -> io::Result<std::os::fd::OwnedFd> {
         self.file.as_fd().try_clone_to_owned()
     }
 
-    pub(super) fn file(&self) -> &File {
+    pub(in crate::cache) fn file(&self) -> &File {
         &self.file
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(in crate::cache) fn path(&self) -> &Path {
         &self.path
     }
 }

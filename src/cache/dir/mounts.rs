@@ -1,6 +1,6 @@
 //! FileType else is mounted below a cache: a commit renames, and nothing can be renamed into another mount.
 //!
-//! [`super::stage`] asks before anything is decided, so that a commit is never half possible. The kernel's own list is read:
+//! [`crate::cache::txn::stage`] asks before anything is decided, so that a commit is never half possible. The kernel's own list is read:
 //! a directory bound onto itself has the same device, and is another mount all the same.
 
 use std::{fs, os::unix::ffi::OsStrExt, path::Path};
@@ -12,11 +12,11 @@ const LIST: &str = "/proc/thread-self/mountinfo";
 
 /// Paths of mounts, relative to the cache.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Mounts(Vec<Vec<u8>>);
+pub(in crate::cache) struct Mounts(Vec<Vec<u8>>);
 
 impl Mounts {
     /// Those below `cache`, which is absolute and has no links in it.
-    pub(super) fn below(cache: &Path) -> Result<Self> {
+    pub(in crate::cache) fn below(cache: &Path) -> Result<Self> {
         let list = fs::read(LIST).with_context(|| format!("read {LIST}"))?;
         Ok(Self::parse(&list, cache.as_os_str().as_bytes()))
     }
@@ -32,13 +32,13 @@ impl Mounts {
     }
 
     /// The mount that keeps an entry at `path` from being renamed into its place.
-    pub(super) fn around(&self, path: &[u8]) -> Option<&[u8]> {
-        self.find(|mount| super::stage::is_below(path, mount) && path != mount)
+    pub(in crate::cache) fn around(&self, path: &[u8]) -> Option<&[u8]> {
+        self.find(|mount| crate::cache::txn::stage::is_below(path, mount) && path != mount)
     }
 
     /// The mount that keeps what is at `path` from being replaced or removed.
-    pub(super) fn within(&self, path: &[u8]) -> Option<&[u8]> {
-        self.find(|mount| super::stage::is_below(mount, path))
+    pub(in crate::cache) fn within(&self, path: &[u8]) -> Option<&[u8]> {
+        self.find(|mount| crate::cache::txn::stage::is_below(mount, path))
     }
 
     fn find(&self, is_it: impl Fn(&[u8]) -> bool) -> Option<&[u8]> {

@@ -6,10 +6,8 @@ use std::{io, ops::ControlFlow};
 use anyhow::{Context, Result};
 use nix::sys::stat::FileStat;
 
-use super::{
-    dir::{BeneathDir, FileType, join, shown, what},
-    staging,
-};
+use super::{BeneathDir, FileType, join, shown, what};
+use crate::cache::txn::staging;
 
 /// So many directories on the way down are open at once; those above are opened again when the walk comes back.
 const OPEN: usize = 64;
@@ -19,7 +17,7 @@ const DEEPEST: usize = 20_000;
 const PIECE: usize = 4_000;
 
 /// Something in the cache.
-pub(super) struct Found<'a> {
+pub(in crate::cache) struct Found<'a> {
     /// The directory that it lies in.
     pub place: &'a BeneathDir,
     pub name: &'a [u8],
@@ -41,7 +39,7 @@ struct Open {
 
 /// How a walk ended.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Seen {
+pub(in crate::cache) enum Seen {
     All,
     /// The visitor broke it off.
     Part,
@@ -49,7 +47,7 @@ pub(super) enum Seen {
 
 /// FileType is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Scope {
+pub(in crate::cache) enum Scope {
     /// The cache, all of it, without what is on its way into it.
     Cache,
     /// Whatever lies in the directory. FileType is in directories that this user may not read is passed over.
@@ -57,7 +55,7 @@ pub(super) enum Scope {
 }
 
 /// Shows the cache to `visit`, a directory before what it holds, until that breaks off. FileType disappears meanwhile is left out.
-pub(super) fn walk(
+pub(in crate::cache) fn walk(
     cache: &BeneathDir,
     visit: impl FnMut(&Found<'_>) -> Result<ControlFlow<()>>,
 ) -> Result<Seen> {
@@ -65,7 +63,7 @@ pub(super) fn walk(
 }
 
 /// The same for other parts of a directory.
-pub(super) fn walk_in(
+pub(in crate::cache) fn walk_in(
     cache: &BeneathDir,
     scope: Scope,
     mut visit: impl FnMut(&Found<'_>) -> Result<ControlFlow<()>>,
@@ -184,6 +182,6 @@ mod tests {
         });
         assert_eq!(end.expect("walked"), Seen::All);
         assert_eq!((files, longest, unseen), (depth, depth * 21 - 1, 0));
-        super::super::remove::tree(&top, &name).expect("removed");
+        crate::cache::dir::remove::tree(&top, &name).expect("removed");
     }
 }

@@ -6,13 +6,13 @@ use nix::{
     unistd::{getegid, geteuid, getgroups},
 };
 
-use super::dir::BeneathDir;
+use crate::cache::dir::BeneathDir;
 
 /// A user and a group.
 type Ids = (u32, u32);
 
 /// The users and groups whose files may be there.
-pub(super) struct Owners {
+pub(in crate::cache) struct Owners {
     user: Ids,
     owner: Ids,
     /// The other groups of the user, which a set-gid directory gives to what is made in it.
@@ -21,13 +21,13 @@ pub(super) struct Owners {
 
 impl Owners {
     /// As the cache is.
-    pub(super) fn of(cache: &BeneathDir) -> Result<Self> {
+    pub(in crate::cache) fn of(cache: &BeneathDir) -> Result<Self> {
         let stat = cache.itself().context("look at the cache")?;
         Self::with((stat.st_uid, stat.st_gid))
     }
 
     /// Where the cache has, or had, this owner.
-    pub(super) fn with(owner: Ids) -> Result<Self> {
+    pub(in crate::cache) fn with(owner: Ids) -> Result<Self> {
         let groups =
             getgroups().context("ask for the user's groups")?.into_iter().map(|group| group.as_raw());
         let user = (geteuid().as_raw(), getegid().as_raw());
@@ -35,12 +35,12 @@ impl Owners {
     }
 
     /// The user whose file something is, if it is another one's.
-    pub(super) fn foreign(&self, stat: &FileStat) -> Option<u32> {
+    pub(in crate::cache) fn foreign(&self, stat: &FileStat) -> Option<u32> {
         (![self.user.0, self.owner.0].contains(&stat.st_uid)).then_some(stat.st_uid)
     }
 
     /// To whom something has to be given: nobody, if it may belong to whom it belongs to.
-    pub(super) fn right(&self, stat: &FileStat) -> Option<Ids> {
+    pub(in crate::cache) fn right(&self, stat: &FileStat) -> Option<Ids> {
         let is_group =
             [self.user.1, self.owner.1].contains(&stat.st_gid) || self.groups.contains(&stat.st_gid);
         let user = self.foreign(stat).map_or(stat.st_uid, |_| self.user.0);
@@ -49,7 +49,7 @@ impl Owners {
     }
 
     /// Makes something the property of the cache's owner.
-    pub(super) fn give(&self, parent: &BeneathDir, name: &[u8]) -> Result<()> {
+    pub(in crate::cache) fn give(&self, parent: &BeneathDir, name: &[u8]) -> Result<()> {
         Ok(parent.give(name, self.owner)?)
     }
 }

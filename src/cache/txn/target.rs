@@ -5,7 +5,7 @@ use crate::ecosystem::CACHE;
 
 /// Whether the target of a link at `path` lies in the cache, wherever that is: a relative one, or one below the place where
 /// steps have it. `..` may only stand at the beginning: behind a name, which may be another link, it could lead anywhere.
-pub(super) fn is_within(path: &[u8], target: &[u8]) -> bool {
+pub(in crate::cache) fn is_within(path: &[u8], target: &[u8]) -> bool {
     let parts = |path: &[u8]| -> Vec<Vec<u8>> {
         let parts = path.split(|&byte| byte == b'/');
         parts.filter(|part| !matches!(*part, b"" | b".")).map(<[u8]>::to_vec).collect()

@@ -10,15 +10,16 @@ use anyhow::{Context, Result};
 use kiln_protocol::LINKED;
 use nix::sys::stat::FileStat;
 
-use super::{Origin, Stager, entries::NOT_ITS_NAME, errors::refuse, link_targets::Was};
+use super::{Origin, Stager, entries::NOT_ITS_NAME, errors::refuse, is_below, link_targets::Was};
 use crate::{
     cache::{
-        compare,
         content_address::Should,
-        dir::{BeneathDir, FileType, shown, split, what},
-        holes::{MOST_HOLES, holes},
-        stage::is_below,
-        staging,
+        dir::{
+            BeneathDir, FileType, compare,
+            holes::{MOST_HOLES, holes},
+            shown, split, what,
+        },
+        txn::staging,
     },
     package::{self, Entry, Kind, Reader},
 };

@@ -34,13 +34,13 @@ use nix::{
 
 /// An open directory.
 #[derive(Debug)]
-pub(super) struct BeneathDir {
+pub(in crate::cache) struct BeneathDir {
     fd: OwnedFd,
 }
 
 /// FileType lies at a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum FileType {
+pub(in crate::cache) enum FileType {
     Directory,
     File,
     Symlink,
@@ -49,7 +49,7 @@ pub(super) enum FileType {
 }
 
 /// FileType a stat says.
-pub(super) fn what(stat: &FileStat) -> FileType {
+pub(in crate::cache) fn what(stat: &FileStat) -> FileType {
     match SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT {
         SFlag::S_IFDIR => FileType::Directory,
         SFlag::S_IFREG => FileType::File,
@@ -59,20 +59,20 @@ pub(super) fn what(stat: &FileStat) -> FileType {
 }
 
 /// The permission bits of a stat.
-pub(super) fn permissions(stat: &FileStat) -> u32 {
+pub(in crate::cache) fn permissions(stat: &FileStat) -> u32 {
     stat.st_mode & 0o7777
 }
 
 /// Whether something was put in place, or something was there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Renamed {
+pub(in crate::cache) enum Renamed {
     Done,
     Taken,
 }
 
 impl BeneathDir {
     /// Opens a directory of the host by its path: the only step at which links are followed.
-    pub(super) fn open(path: &Path) -> io::Result<Self> {
+    pub(in crate::cache) fn open(path: &Path) -> io::Result<Self> {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         Ok(Self { fd: open(path, flags, Mode::empty())? })
     }
@@ -95,7 +95,7 @@ impl BeneathDir {
     }
 
     /// The directory at a path below this one; `None` where there is none.
-    pub(super) fn dir(&self, path: &[u8]) -> io::Result<Option<Self>> {
+    pub(in crate::cache) fn dir(&self, path: &[u8]) -> io::Result<Option<Self>> {
         let path = if path.is_empty() { b"." } else { path };
         match self.open_below(path, OFlag::O_RDONLY | OFlag::O_DIRECTORY, 0) {
             Ok(fd) => Ok(Some(Self { fd })),
@@ -106,7 +106,7 @@ impl BeneathDir {
     }
 
     /// The directory of this name, made if it is missing.
-    pub(super) fn make(&self, name: &[u8]) -> io::Result<Self> {
+    pub(in crate::cache) fn make(&self, name: &[u8]) -> io::Result<Self> {
         loop {
             match mkdirat(&self.fd, name, Mode::S_IRWXU) {
                 Ok(()) | Err(Errno::EEXIST) => {}
@@ -123,23 +123,23 @@ impl BeneathDir {
     }
 
     /// A new directory (0700).
-    pub(super) fn make_new(&self, name: &[u8]) -> io::Result<()> {
+    pub(in crate::cache) fn make_new(&self, name: &[u8]) -> io::Result<()> {
         Ok(mkdirat(&self.fd, name, Mode::S_IRWXU)?)
     }
 
     /// A new file (0600).
-    pub(super) fn create(&self, name: &[u8]) -> io::Result<File> {
+    pub(in crate::cache) fn create(&self, name: &[u8]) -> io::Result<File> {
         let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_EXCL;
         Ok(self.open_below(name, flags, 0o600)?.into())
     }
 
     /// The regular file at a path below, for reading; `None` where there is none.
-    pub(super) fn file(&self, path: &[u8]) -> io::Result<Option<File>> {
+    pub(in crate::cache) fn file(&self, path: &[u8]) -> io::Result<Option<File>> {
         self.open_file(path, OFlag::empty())
     }
 
     /// The same, for looking after it: reading is no use of it, where that can be asked for.
-    pub(super) fn file_unused(&self, path: &[u8]) -> io::Result<Option<File>> {
+    pub(in crate::cache) fn file_unused(&self, path: &[u8]) -> io::Result<Option<File>> {
         match self.open_file(path, OFlag::O_NOATIME) {
             // The file is somebody else's.
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => self.file(path),
@@ -161,7 +161,7 @@ impl BeneathDir {
     }
 
     /// FileType has this name; `None` for nothing.
-    pub(super) fn stat(&self, name: &[u8]) -> io::Result<Option<FileStat>> {
+    pub(in crate::cache) fn stat(&self, name: &[u8]) -> io::Result<Option<FileStat>> {
         match fstatat(&self.fd, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
             Ok(stat) => Ok(Some(stat)),
             Err(Errno::ENOENT | Errno::ENOTDIR) => Ok(None),
@@ -170,22 +170,22 @@ impl BeneathDir {
     }
 
     /// Where the link of this name leads.
-    pub(super) fn read_link(&self, name: &[u8]) -> io::Result<OsString> {
+    pub(in crate::cache) fn read_link(&self, name: &[u8]) -> io::Result<OsString> {
         Ok(readlinkat(&self.fd, name)?)
     }
 
     /// A new symbolic link.
-    pub(super) fn symlink(&self, target: &[u8], name: &[u8]) -> io::Result<()> {
+    pub(in crate::cache) fn symlink(&self, target: &[u8], name: &[u8]) -> io::Result<()> {
         Ok(symlinkat(target, &self.fd, name)?)
     }
 
     /// One more name, here, for what has a name in another directory.
-    pub(super) fn link(&self, from: &Self, old: &[u8], name: &[u8]) -> io::Result<()> {
+    pub(in crate::cache) fn link(&self, from: &Self, old: &[u8], name: &[u8]) -> io::Result<()> {
         Ok(linkat(&from.fd, old, &self.fd, name, AtFlags::empty())?)
     }
 
     /// All names, sorted.
-    pub(super) fn names(&self) -> io::Result<Vec<Vec<u8>>> {
+    pub(in crate::cache) fn names(&self) -> io::Result<Vec<Vec<u8>>> {
         let mut dir = Dir::from_fd(self.open_below(b".", OFlag::O_RDONLY | OFlag::O_DIRECTORY, 0)?)?;
         let mut names = Vec::new();
         for entry in dir.iter() {
@@ -199,7 +199,7 @@ impl BeneathDir {
     }
 
     /// Moves `name` to `target` in `to`, if nothing is there.
-    pub(super) fn move_new(&self, name: &[u8], to: &Self, target: &[u8]) -> io::Result<Renamed> {
+    pub(in crate::cache) fn move_new(&self, name: &[u8], to: &Self, target: &[u8]) -> io::Result<Renamed> {
         match renameat2(&self.fd, name, &to.fd, target, RenameFlags::RENAME_NOREPLACE) {
             Ok(()) => Ok(Renamed::Done),
             Err(Errno::EEXIST | Errno::ENOTEMPTY) => Ok(Renamed::Taken),
@@ -217,17 +217,17 @@ impl BeneathDir {
     }
 
     /// Moves `name` to `target` in `to`, in place of the file or link that is there.
-    pub(super) fn move_over(&self, name: &[u8], to: &Self, target: &[u8]) -> io::Result<()> {
+    pub(in crate::cache) fn move_over(&self, name: &[u8], to: &Self, target: &[u8]) -> io::Result<()> {
         Ok(renameat(&self.fd, name, &to.fd, target)?)
     }
 
     /// Removes a name that is no directory's.
-    pub(super) fn unlink(&self, name: &[u8]) -> io::Result<()> {
+    pub(in crate::cache) fn unlink(&self, name: &[u8]) -> io::Result<()> {
         Ok(unlinkat(&self.fd, name, UnlinkatFlags::NoRemoveDir)?)
     }
 
     /// Removes an empty directory; one that is not empty stays.
-    pub(super) fn remove_empty(&self, name: &[u8]) -> io::Result<()> {
+    pub(in crate::cache) fn remove_empty(&self, name: &[u8]) -> io::Result<()> {
         match unlinkat(&self.fd, name, UnlinkatFlags::RemoveDir) {
             Ok(()) | Err(Errno::ENOTEMPTY | Errno::EEXIST | Errno::ENOENT) => Ok(()),
             Err(error) => Err(error.into()),
@@ -235,12 +235,12 @@ impl BeneathDir {
     }
 
     /// Its own stat.
-    pub(super) fn itself(&self) -> io::Result<FileStat> {
+    pub(in crate::cache) fn itself(&self) -> io::Result<FileStat> {
         Ok(nix::sys::stat::fstat(&self.fd)?)
     }
 
     /// Whether it was made at this time or later; not, where its file system does not know.
-    pub(super) fn is_made_since(&self, (seconds, nanos): (i64, i64)) -> io::Result<bool> {
+    pub(in crate::cache) fn is_made_since(&self, (seconds, nanos): (i64, i64)) -> io::Result<bool> {
         let made = self.handle()?.metadata()?.created();
         let made = made.ok().and_then(|made| made.duration_since(UNIX_EPOCH).ok());
         Ok(made.is_some_and(|made| {
@@ -250,12 +250,12 @@ impl BeneathDir {
     }
 
     /// Sets its permission bits.
-    pub(super) fn set_mode(&self, mode: u32) -> io::Result<()> {
+    pub(in crate::cache) fn set_mode(&self, mode: u32) -> io::Result<()> {
         Ok(fchmod(&self.fd, Mode::from_bits_truncate(mode))?)
     }
 
     /// Sets the permission bits of a directory in it, which need not be readable.
-    pub(super) fn set_mode_of(&self, name: &[u8], mode: u32) -> io::Result<()> {
+    pub(in crate::cache) fn set_mode_of(&self, name: &[u8], mode: u32) -> io::Result<()> {
         let fd = self.open_below(name, OFlag::O_PATH | OFlag::O_DIRECTORY, 0)?;
         // Of what was opened, whatever bears the name by now.
         let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
@@ -263,7 +263,7 @@ impl BeneathDir {
     }
 
     /// Sets the permission bits of whatever has this name but a symbolic link; it need not be readable.
-    pub(super) fn chmod(&self, name: &[u8], mode: u32) -> io::Result<()> {
+    pub(in crate::cache) fn chmod(&self, name: &[u8], mode: u32) -> io::Result<()> {
         let fd = self.open_below(name, OFlag::O_PATH, 0)?;
         let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
         Ok(fchmodat(AT_FDCWD, path.as_str(), Mode::from_bits_truncate(mode), FchmodatFlags::FollowSymlink)?)
@@ -271,55 +271,55 @@ impl BeneathDir {
 
     /// A path to what has this name, for calls that take no descriptor of a directory. It is followed if it is a link, so
     /// only calls that follow none may be given it.
-    pub(super) fn path_of(&self, name: &[u8]) -> PathBuf {
+    pub(in crate::cache) fn path_of(&self, name: &[u8]) -> PathBuf {
         Path::new(&format!("/proc/self/fd/{}", self.fd.as_raw_fd())).join(OsStr::from_bytes(name))
     }
 
     /// Sets its time of change.
-    pub(super) fn set_time(&self, seconds: i64, nanos: u32) -> io::Result<()> {
+    pub(in crate::cache) fn set_time(&self, seconds: i64, nanos: u32) -> io::Result<()> {
         set_time(&self.fd, seconds, nanos)
     }
 
     /// Sets the time of change of a link of this name, not of what it leads to.
-    pub(super) fn set_link_time(&self, name: &[u8], seconds: i64, nanos: u32) -> io::Result<()> {
+    pub(in crate::cache) fn set_link_time(&self, name: &[u8], seconds: i64, nanos: u32) -> io::Result<()> {
         let time = TimeSpec::new(seconds, i64::from(nanos));
         Ok(utimensat(&self.fd, name, &TimeSpec::UTIME_OMIT, &time, UtimensatFlags::NoFollowSymlink)?)
     }
 
     /// Itself, for its attributes.
-    pub(super) fn handle(&self) -> io::Result<File> {
+    pub(in crate::cache) fn handle(&self) -> io::Result<File> {
         Ok(self.fd.try_clone()?.into())
     }
 
     /// Gives what has this name to a user and a group.
-    pub(super) fn give(&self, name: &[u8], (user, group): (u32, u32)) -> io::Result<()> {
+    pub(in crate::cache) fn give(&self, name: &[u8], (user, group): (u32, u32)) -> io::Result<()> {
         let ids = (Some(user.into()), Some(group.into()));
         Ok(fchownat(&self.fd, name, ids.0, ids.1, AtFlags::AT_SYMLINK_NOFOLLOW)?)
     }
 
     /// Renews the time of the last change of what has this name (`st_ctime`), and nothing else of it.
-    pub(super) fn touch(&self, name: &[u8]) -> io::Result<()> {
+    pub(in crate::cache) fn touch(&self, name: &[u8]) -> io::Result<()> {
         Ok(fchownat(&self.fd, name, None, None, AtFlags::AT_SYMLINK_NOFOLLOW)?)
     }
 
     /// Makes its names durable.
-    pub(super) fn sync(&self) -> io::Result<()> {
+    pub(in crate::cache) fn sync(&self) -> io::Result<()> {
         Ok(fsync(&self.fd)?)
     }
 
     /// Makes all of its file system durable: one flush where many files would each need one.
-    pub(super) fn sync_file_system(&self) -> io::Result<()> {
+    pub(in crate::cache) fn sync_file_system(&self) -> io::Result<()> {
         Ok(syncfs(&self.fd)?)
     }
 }
 
 /// Sets a file's time of change.
-pub(super) fn set_time(file: impl AsFd, seconds: i64, nanos: u32) -> io::Result<()> {
+pub(in crate::cache) fn set_time(file: impl AsFd, seconds: i64, nanos: u32) -> io::Result<()> {
     Ok(futimens(file, &TimeSpec::UTIME_OMIT, &TimeSpec::new(seconds, i64::from(nanos)))?)
 }
 
 /// A path's directory and its last name.
-pub(super) fn split(path: &[u8]) -> (&[u8], &[u8]) {
+pub(in crate::cache) fn split(path: &[u8]) -> (&[u8], &[u8]) {
     match path.iter().rposition(|&byte| byte == b'/') {
         Some(slash) => (&path[..slash], &path[slash + 1..]),
         None => (b"", path),
@@ -327,17 +327,17 @@ pub(super) fn split(path: &[u8]) -> (&[u8], &[u8]) {
 }
 
 /// A name below a directory.
-pub(super) fn join(directory: &[u8], name: &[u8]) -> Vec<u8> {
+pub(in crate::cache) fn join(directory: &[u8], name: &[u8]) -> Vec<u8> {
     if directory.is_empty() { name.to_vec() } else { [directory, name].join(&b'/') }
 }
 
 /// A name of the tree, fit for a message.
-pub(super) fn shown(path: &[u8]) -> String {
+pub(in crate::cache) fn shown(path: &[u8]) -> String {
     format!("{:?}", String::from_utf8_lossy(&path[..path.len().min(200)]))
 }
 
 /// A symbolic link's target as bytes.
-pub(super) fn bytes(target: &OsString) -> &[u8] {
+pub(in crate::cache) fn bytes(target: &OsString) -> &[u8] {
     target.as_bytes()
 }
 

@@ -29,23 +29,21 @@ use self::{
     link_targets::Seen,
 };
 pub use self::{limit::CommitLimit, skipped::LeftOut};
-use super::{
-    cargo_dirs,
-    dir::{BeneathDir, shown, split},
-    journal,
-    lease::Lease,
-    mounts::Mounts,
-    staging::Staging,
-    summary::Amounts,
-};
+use super::{journal, staging::Staging};
 use crate::{
+    cache::{
+        cargo_dirs,
+        dir::{BeneathDir, mounts::Mounts, shown, split},
+        lease::Lease,
+        summary::Amounts,
+    },
     ecosystem,
     exit::explained,
     package::{self, Entry, Kind, Reader, Time},
 };
 
 /// No path of the cache is deeper: a merge holds two descriptors for each level.
-pub(super) const MAX_DEPTH: usize = 128;
+pub(in crate::cache) const MAX_DEPTH: usize = 128;
 /// No path of the cache is longer, as the kernel counts (PATH_MAX, with its NUL).
 const MAX_PATH: usize = 4096;
 /// Up to so many entries each file is flushed by itself; beyond, one flush of the file system costs less.
@@ -61,19 +59,19 @@ const PIECE: usize = 256 << 10;
 /// A staged commit: nothing of it is in the cache yet. Dropped, it is gone.
 #[derive(Debug)]
 pub struct Staged {
-    pub(super) staging: Staging,
-    pub(super) record: journal::Record,
+    pub(in crate::cache) staging: Staging,
+    pub(in crate::cache) record: journal::Record,
     /// Files and links that are new or other than before, by kind of directory.
     pub gains: Amounts,
     /// FileType is not staged.
     pub left_out: LeftOut,
     /// Files whose content stays and whose time is later now.
-    pub(super) times: Vec<(Vec<u8>, Time)>,
+    pub(in crate::cache) times: Vec<(Vec<u8>, Time)>,
 }
 
 /// How things are made durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Flush {
+pub(in crate::cache) enum Flush {
     /// File by file.
     Each,
     /// The file system at once.
@@ -82,7 +80,7 @@ pub(super) enum Flush {
 
 /// Where a stream comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Origin {
+pub(in crate::cache) enum Origin {
     /// The upper directory of an overlay, with marks for what is gone.
     Upper,
     /// An archive of entries.
@@ -109,7 +107,7 @@ pub fn stage(lease: &Lease, stream: impl Read, limit: CommitLimit) -> Result<Out
 }
 
 /// The same, from wherever.
-pub(super) fn stage_from(
+pub(in crate::cache) fn stage_from(
     lease: &Lease,
     stream: impl Read,
     limit: CommitLimit,
@@ -311,12 +309,12 @@ impl Stager<'_> {
 }
 
 /// Whether `path` is `directory` or lies below it.
-pub(super) fn is_below(path: &[u8], directory: &[u8]) -> bool {
+pub(in crate::cache) fn is_below(path: &[u8], directory: &[u8]) -> bool {
     path.strip_prefix(directory).is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
 }
 
 /// Why no commit, import or export takes something that lies where it lies.
-pub(super) fn too_deep(path: &[u8]) -> Option<String> {
+pub(in crate::cache) fn too_deep(path: &[u8]) -> Option<String> {
     if path.len() >= MAX_PATH {
         return Some(format!("its path is longer than {} bytes", MAX_PATH - 1));
     }
@@ -330,7 +328,7 @@ fn kept(path: &[u8]) -> ecosystem::Kind {
 }
 
 /// A path and all directories above it.
-pub(super) fn ancestors(path: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub(in crate::cache) fn ancestors(path: &[u8]) -> impl Iterator<Item = &[u8]> {
     let cut = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| &path[..at]);
     cut.chain(std::iter::once(path))
 }

@@ -14,13 +14,13 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{
+use crate::cache::{
     lease::{Lease, Stamp},
     lease_table::Key,
 };
 
 /// The directory of the home with one directory for each cache.
-pub(super) const JOURNALS: &str = "journals";
+pub(in crate::cache) const JOURNALS: &str = "journals";
 /// The first byte of a record. Of what another version has written nothing is known but that it matters.
 const VERSION: u8 = 1;
 /// A digest of what comes after it.
@@ -32,7 +32,7 @@ const WAITING: &str = "waiting";
 
 /// FileType is left to do of a commit, besides what lies in its staging directory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Record {
+pub(in crate::cache) struct Record {
     /// The name of the staging directory below `.kiln`.
     pub staging: String,
     /// When the build got its lease: what changed later it has not seen.
@@ -47,24 +47,24 @@ pub(super) struct Record {
 
 /// FileType a record turns out to be.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Reading {
+pub(in crate::cache) enum Reading {
     Whole(Record),
     /// It is neither followed nor forgotten; why, in words.
     Unreadable(&'static str),
 }
 
 /// The journal of one cache.
-pub(super) struct Journal {
+pub(in crate::cache) struct Journal {
     directory: PathBuf,
 }
 
 impl Journal {
-    pub(super) fn of(lease: &Lease) -> Result<Self> {
+    pub(in crate::cache) fn of(lease: &Lease) -> Result<Self> {
         Self::open(&lease.home.dir(JOURNALS)?, &lease.key)
     }
 
     /// One that is there.
-    pub(super) fn at(directory: PathBuf) -> Self {
+    pub(in crate::cache) fn at(directory: PathBuf) -> Self {
         Self { directory }
     }
 
@@ -82,7 +82,7 @@ impl Journal {
     }
 
     /// The numbers of all decided commits, in order. Only looks: another kiln may be deciding at this moment.
-    pub(super) fn pending(&self) -> Result<Vec<u64>> {
+    pub(in crate::cache) fn pending(&self) -> Result<Vec<u64>> {
         let mut numbers: Vec<u64> = self.names()?.iter().filter_map(|name| name.parse().ok()).collect();
         numbers.sort_unstable();
         Ok(numbers)
@@ -99,7 +99,7 @@ impl Journal {
 
     /// Removes what was being written when its writer died, and notes of records that went alone with the power; under the lock
     /// of commits, where nobody else writes.
-    pub(super) fn sweep(&self) -> Result<()> {
+    pub(in crate::cache) fn sweep(&self) -> Result<()> {
         absent(&self.directory.join(NEW))?;
         for path in self.names()?.iter().map(|name| self.directory.join(name)) {
             if path.extension().is_some_and(|ending| ending == WAITING) && !path.with_extension("").exists() {
@@ -110,25 +110,25 @@ impl Journal {
     }
 
     /// Notes that only what others may be reading is left to do: so many replacements and deletions.
-    pub(super) fn waits(&self, number: u64, count: u64) -> Result<()> {
+    pub(in crate::cache) fn waits(&self, number: u64, count: u64) -> Result<()> {
         let path = self.note(number);
         fs::write(&path, count.to_string()).with_context(|| format!("write {}", path.display()))
     }
 
     /// How much of a commit is left to do, if that is known to be nothing but what waits for others.
-    pub(super) fn waiting(&self, number: u64) -> Option<u64> {
+    pub(in crate::cache) fn waiting(&self, number: u64) -> Option<u64> {
         fs::read_to_string(self.note(number)).ok()?.parse().ok()
     }
 
     /// Whether no commit is on its way.
-    pub(super) fn is_empty(&self) -> Result<bool> {
+    pub(in crate::cache) fn is_empty(&self) -> Result<bool> {
         let mut listing =
             fs::read_dir(&self.directory).with_context(|| format!("read {}", self.directory.display()))?;
         Ok(listing.next().is_none())
     }
 
     /// Decides a commit; to be called under the lock of commits, with all that it stages durable.
-    pub(super) fn decide(&self, record: &Record) -> Result<u64> {
+    pub(in crate::cache) fn decide(&self, record: &Record) -> Result<u64> {
         let number = self.next()?;
         let bytes = encode(record)?;
         let path = self.directory.join(NEW);
@@ -150,7 +150,7 @@ impl Journal {
     }
 
     /// Makes a record of another journal one of this, as it is.
-    pub(super) fn take_over(&self, other: &Self, number: u64) -> Result<()> {
+    pub(in crate::cache) fn take_over(&self, other: &Self, number: u64) -> Result<()> {
         absent(&other.note(number))?;
         fs::rename(other.path(number), self.path(self.next()?))
             .context("take over a record of the journal")?;
@@ -159,7 +159,7 @@ impl Journal {
     }
 
     /// Reads a record; `None` for one that is complete by now. One that cannot be read now is not damaged.
-    pub(super) fn read(&self, number: u64) -> Result<Option<Reading>> {
+    pub(in crate::cache) fn read(&self, number: u64) -> Result<Option<Reading>> {
         let path = self.path(number);
         match fs::read(&path) {
             Ok(bytes) => Ok(Some(decode(&bytes))),
@@ -169,7 +169,7 @@ impl Journal {
     }
 
     /// All of the commit is in its place, and durable.
-    pub(super) fn complete(&self, number: u64) -> Result<()> {
+    pub(in crate::cache) fn complete(&self, number: u64) -> Result<()> {
         // Before it: a note never speaks of the next record of that number.
         absent(&self.note(number))?;
         fs::remove_file(self.path(number)).context("remove a record from the journal")?;
@@ -181,7 +181,7 @@ impl Journal {
     }
 
     /// The file of a record.
-    pub(super) fn path(&self, number: u64) -> PathBuf {
+    pub(in crate::cache) fn path(&self, number: u64) -> PathBuf {
         self.directory.join(format!("{number:012}"))
     }
 }

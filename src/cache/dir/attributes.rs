@@ -10,7 +10,7 @@ use std::{
 use nix::errno::Errno;
 use xattr::FileExt as _;
 
-use super::dir::BeneathDir;
+use super::BeneathDir;
 
 /// How the names of attributes begin that users may set (xattr(7)).
 const USER: &[u8] = b"user.";
@@ -35,17 +35,17 @@ const OBEYED: [&[u8]; 6] = [
 ];
 
 /// Whether a cache keeps an attribute of this name.
-pub(super) fn is_kept(name: &[u8]) -> bool {
+pub(in crate::cache) fn is_kept(name: &[u8]) -> bool {
     name.starts_with(USER) && !is_harmful(name)
 }
 
 /// Whether a file that has an attribute of this name has more rights than its mode says, or is not what it seems.
-pub(super) fn is_harmful(name: &[u8]) -> bool {
+pub(in crate::cache) fn is_harmful(name: &[u8]) -> bool {
     name == CAPABILITY || OBEYED.iter().any(|space| name.starts_with(space))
 }
 
 /// A file's extended attributes that belong to users, by name: those that are kept.
-pub(super) fn user_attributes(file: &File) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
+pub(in crate::cache) fn user_attributes(file: &File) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
     let names = match file.list_xattr() {
         Err(error) if is_unsupported(&error) => return Ok(Vec::new()),
         names => names?,
@@ -61,7 +61,7 @@ pub(super) fn user_attributes(file: &File) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>
 }
 
 /// The names of the harmful attributes of what has this name; a file need not be readable for that.
-pub(super) fn harmful(parent: &BeneathDir, name: &[u8]) -> io::Result<Vec<OsString>> {
+pub(in crate::cache) fn harmful(parent: &BeneathDir, name: &[u8]) -> io::Result<Vec<OsString>> {
     match xattr::list(parent.path_of(name)) {
         Ok(names) => Ok(names.filter(|name| is_harmful(name.as_bytes())).collect()),
         Err(error) if is_unsupported(&error) || error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
@@ -70,7 +70,7 @@ pub(super) fn harmful(parent: &BeneathDir, name: &[u8]) -> io::Result<Vec<OsStri
 }
 
 /// Removes an attribute of what has this name.
-pub(super) fn remove(parent: &BeneathDir, name: &[u8], attribute: &OsStr) -> io::Result<()> {
+pub(in crate::cache) fn remove(parent: &BeneathDir, name: &[u8], attribute: &OsStr) -> io::Result<()> {
     xattr::remove(parent.path_of(name), attribute)
 }
 

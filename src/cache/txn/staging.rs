@@ -10,18 +10,18 @@ use std::{
 
 use anyhow::{Context, Result};
 
-use super::{
-    dir::{BeneathDir, join, shown},
-    foreign_entries,
-    lease::Lease,
-    lock::LockFile,
-    remove,
-    stage::Flush,
+use super::{foreign_entries, stage::Flush};
+use crate::event::WarningKind;
+use crate::{
+    cache::{
+        dir::{BeneathDir, join, lock::LockFile, remove, shown},
+        lease::Lease,
+    },
+    plan::STAGING,
 };
-use crate::{event::WarningKind, plan::STAGING};
 
 /// The directory of the cache for what is on its way into it.
-pub(super) const DIRECTORY: &[u8] = STAGING.as_bytes();
+pub(in crate::cache) const DIRECTORY: &[u8] = STAGING.as_bytes();
 /// In it, the tree.
 const TREE: &[u8] = b"tree";
 /// In it, what was taken out of the cache.
@@ -33,7 +33,7 @@ const LOCKS: &str = "staging";
 
 /// One of them. Dropped before its commit is decided, it is removed.
 #[derive(Debug)]
-pub(super) struct Staging {
+pub(in crate::cache) struct Staging {
     name: String,
     cache: BeneathDir,
     parent: BeneathDir,
@@ -53,7 +53,7 @@ enum Fate {
 
 impl Staging {
     /// Makes one.
-    pub(super) fn make(lease: &Lease) -> Result<Self> {
+    pub(in crate::cache) fn make(lease: &Lease) -> Result<Self> {
         let random = RandomState::new().hash_one("a fresh random key makes this a random number");
         let name = format!("{}{random:016x}", prefix(lease)?);
         let locks = lease.home.dir(LOCKS)?;
@@ -73,7 +73,7 @@ impl Staging {
     }
 
     /// Opens one that the journal names; `None` when it, or its tree, is gone.
-    pub(super) fn open(lease: &Lease, name: &str) -> Result<Option<Self>> {
+    pub(in crate::cache) fn open(lease: &Lease, name: &str) -> Result<Option<Self>> {
         let Some(parent) = lease.place.dir(DIRECTORY).context("open .kiln in the cache")? else {
             return Ok(None);
         };
@@ -95,31 +95,31 @@ impl Staging {
         Ok(Some(Self { name: name.to_owned(), cache, parent, top, tree, lock, fate }))
     }
 
-    pub(super) fn name(&self) -> &str {
+    pub(in crate::cache) fn name(&self) -> &str {
         &self.name
     }
 
-    pub(super) fn tree(&self) -> &BeneathDir {
+    pub(in crate::cache) fn tree(&self) -> &BeneathDir {
         &self.tree
     }
 
     /// Where things go that are taken out of the cache.
-    pub(super) fn trash(&self) -> Result<BeneathDir> {
+    pub(in crate::cache) fn trash(&self) -> Result<BeneathDir> {
         self.top.make(TRASH).context("make a directory for what is removed")
     }
 
     /// Where content waits for a name under which it is kept.
-    pub(super) fn aside(&self) -> Result<BeneathDir> {
+    pub(in crate::cache) fn aside(&self) -> Result<BeneathDir> {
         self.top.make(ASIDE).context("make a directory for what may be kept")
     }
 
     /// Nothing more is coming: what got no name goes.
-    pub(super) fn clear_aside(&self) -> Result<()> {
+    pub(in crate::cache) fn clear_aside(&self) -> Result<()> {
         remove::tree(&self.top, ASIDE).context("remove what is not kept")
     }
 
     /// Makes it and all in it durable; files have been flushed already where each is.
-    pub(super) fn sync(&self, flush: Flush) -> Result<()> {
+    pub(in crate::cache) fn sync(&self, flush: Flush) -> Result<()> {
         match flush {
             Flush::All => self.top.sync_file_system()?,
             Flush::Each => {
@@ -134,12 +134,12 @@ impl Staging {
     }
 
     /// From now on the journal speaks for it.
-    pub(super) fn decided(&mut self) {
+    pub(in crate::cache) fn decided(&mut self) {
         self.fate = Fate::Decided;
     }
 
     /// Removes it; it is empty, or what is in it is of no use.
-    pub(super) fn remove(mut self) -> Result<()> {
+    pub(in crate::cache) fn remove(mut self) -> Result<()> {
         self.fate = Fate::Decided;
         remove::tree(&self.parent, self.name.as_bytes()).context("remove a staging directory")?;
         self.cache.remove_empty(DIRECTORY).context("remove .kiln from the cache")
@@ -170,12 +170,12 @@ fn sync_tree(place: &BeneathDir) -> Result<()> {
 }
 
 /// How the names of this home's staging directories begin.
-pub(super) fn prefix(lease: &Lease) -> Result<String> {
+pub(in crate::cache) fn prefix(lease: &Lease) -> Result<String> {
     Ok(format!("{}-", lease.home.identity()?))
 }
 
 /// Removes the locks of makers that died, in whichever cache they worked: what has no lock is an orphan.
-pub(super) fn sweep_locks(lease: &Lease) -> Result<()> {
+pub(in crate::cache) fn sweep_locks(lease: &Lease) -> Result<()> {
     let locks = lease.home.dir(LOCKS)?;
     let listing = fs::read_dir(&locks).with_context(|| format!("read {}", locks.display()))?;
     for entry in listing.flatten() {
@@ -188,13 +188,13 @@ pub(super) fn sweep_locks(lease: &Lease) -> Result<()> {
 }
 
 /// Whether the cache has one of this name, with its tree.
-pub(super) fn is_there(lease: &Lease, name: &str) -> Result<bool> {
+pub(in crate::cache) fn is_there(lease: &Lease, name: &str) -> Result<bool> {
     let path = [DIRECTORY, name.as_bytes(), TREE].join(&b'/');
     Ok(lease.place.dir(&path).with_context(|| format!("open {}", shown(&path)))?.is_some())
 }
 
 /// Removes what makers that died have left. Those in `kept` are named by the journal.
-pub(super) fn remove_orphans(lease: &Lease, kept: &[String]) -> Result<()> {
+pub(in crate::cache) fn remove_orphans(lease: &Lease, kept: &[String]) -> Result<()> {
     let Some(parent) = lease.place.dir(DIRECTORY).context("open .kiln in the cache")? else { return Ok(()) };
     let prefix = prefix(lease)?;
     let locks = lease.home.dir(LOCKS)?;

@@ -10,21 +10,19 @@ use anyhow::{Context, Result};
 use nix::sys::stat::FileStat;
 
 use super::{
-    compare, ctime,
-    dir::{BeneathDir, FileType, Renamed, join, shown, split, what},
     journal::Record,
-    remove,
     rules::{self, Rule},
     stage::MAX_DEPTH,
     staging::Staging,
     usage_delta::{self, Tally},
 };
+use crate::cache::dir::{BeneathDir, FileType, Renamed, compare, ctime, join, remove, shown, split, what};
 
 /// Up to so many directories are flushed one by one; beyond, the file system is flushed once.
 const FLUSH_EACH: usize = 64;
 
 /// One merge.
-pub(super) struct Merge<'a> {
+pub(in crate::cache) struct Merge<'a> {
     pub cache: &'a BeneathDir,
     pub staging: &'a Staging,
     pub record: &'a Record,
@@ -42,7 +40,7 @@ pub(super) struct Merge<'a> {
 
 impl Merge<'_> {
     /// Does what can be done now, and makes it durable.
-    pub(super) fn run(&mut self) -> Result<()> {
+    pub(in crate::cache) fn run(&mut self) -> Result<()> {
         let record = self.record;
         if record.deletions.len() > FLUSH_EACH {
             self.touched = FLUSH_EACH + 1;

@@ -6,13 +6,13 @@ use std::{
     os::unix::fs::{FileExt, MetadataExt},
 };
 
-use super::{attributes::user_attributes, dir::BeneathDir};
+use super::{BeneathDir, attributes::user_attributes};
 
 /// In pieces of this size files are compared.
 const PIECE: usize = 256 << 10;
 
 /// Whether both directories have the same file under a name.
-pub(super) fn holds_same(one: &BeneathDir, other: &BeneathDir, name: &[u8]) -> io::Result<bool> {
+pub(in crate::cache) fn holds_same(one: &BeneathDir, other: &BeneathDir, name: &[u8]) -> io::Result<bool> {
     match (one.file_unused(name)?, other.file_unused(name)?) {
         (Some(one), Some(other)) => same(&one, &other),
         (None, _) | (_, None) => Ok(false),
@@ -20,7 +20,7 @@ pub(super) fn holds_same(one: &BeneathDir, other: &BeneathDir, name: &[u8]) -> i
 }
 
 /// Whether two files are the same.
-pub(super) fn same(one: &File, other: &File) -> io::Result<bool> {
+pub(in crate::cache) fn same(one: &File, other: &File) -> io::Result<bool> {
     let (left, right) = (one.metadata()?, other.metadata()?);
     let alike = left.len() == right.len() && left.mode() == right.mode();
     Ok(alike && user_attributes(one)? == user_attributes(other)? && equal(one, other)?)

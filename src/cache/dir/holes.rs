@@ -12,10 +12,10 @@ use nix::{
 };
 
 /// A file with more is not read: no tool keeps such a one where its content counts.
-pub(super) const MOST_HOLES: u64 = 64 << 20;
+pub(in crate::cache) const MOST_HOLES: u64 = 64 << 20;
 
 /// How many bytes of a file are holes. Fewer blocks than bytes may be a file system's compression as well.
-pub(super) fn holes(file: &File, metadata: &Metadata) -> Result<u64> {
+pub(in crate::cache) fn holes(file: &File, metadata: &Metadata) -> Result<u64> {
     let length = metadata.len();
     if metadata.blocks().saturating_mul(512) >= length {
         return Ok(0);

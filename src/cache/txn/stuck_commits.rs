@@ -1,6 +1,6 @@
 //! Commits that were decided and cannot be finished: their record cannot be read, or what they had staged is gone.
 //!
-//! kiln said "kept", and never forgets one silently: the record stays, each lease warns, [`super::verify`] counts it as a
+//! kiln said "kept", and never forgets one silently: the record stays, each lease warns, [`crate::cache::verify`] counts it as a
 //! fault, and only its mending gives the commit up. Until then nothing is removed that the record may name.
 
 use std::path::PathBuf;
@@ -9,18 +9,20 @@ use anyhow::Result;
 
 use super::{
     journal::{Journal, Reading},
-    lease::Lease,
     staging,
 };
-use crate::exit::{Code, Failure};
+use crate::{
+    cache::lease::Lease,
+    exit::{Code, Failure},
+};
 
 /// Somebody has removed what was staged: a record goes before its staging directory, so this never comes of itself.
-pub(super) const LOST: &str =
+pub(in crate::cache) const LOST: &str =
     "somebody has removed what it had in .kiln, or the cache is another one than it was made for";
 
 /// One of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Broken {
+pub(in crate::cache) struct Broken {
     pub number: u64,
     /// In words.
     pub why: &'static str,
@@ -28,7 +30,7 @@ pub(super) struct Broken {
 
 impl Broken {
     /// As an error.
-    pub(super) fn failure(&self, lease: &Lease) -> Failure {
+    pub(in crate::cache) fn failure(&self, lease: &Lease) -> Failure {
         let Self { number, why } = self;
         let what =
             format!("commit {number} of the cache {} cannot be finished: {why}", lease.directory.display());
@@ -36,13 +38,13 @@ impl Broken {
     }
 
     /// FileType can be done about it.
-    pub(super) fn way_out(&self) -> &'static str {
+    pub(in crate::cache) fn way_out(&self) -> &'static str {
         "kiln cache verify --repair gives it up; build again what it came from"
     }
 }
 
 /// Those of a cache, with their records. Under the lock of commits.
-pub(super) fn of(lease: &Lease, journal: &Journal) -> Result<Vec<(Broken, PathBuf)>> {
+pub(in crate::cache) fn of(lease: &Lease, journal: &Journal) -> Result<Vec<(Broken, PathBuf)>> {
     let mut found = Vec::new();
     for number in journal.pending()? {
         let why = match journal.read(number)? {
@@ -57,7 +59,7 @@ pub(super) fn of(lease: &Lease, journal: &Journal) -> Result<Vec<(Broken, PathBu
 }
 
 /// Gives all of them up, and removes what nothing names any more. Under the lock of commits, alone.
-pub(super) fn give_up(lease: &Lease, journal: &Journal) -> Result<()> {
+pub(in crate::cache) fn give_up(lease: &Lease, journal: &Journal) -> Result<()> {
     for (Broken { number, .. }, _) in of(lease, journal)? {
         journal.complete(number)?;
     }
@@ -65,7 +67,7 @@ pub(super) fn give_up(lease: &Lease, journal: &Journal) -> Result<()> {
 }
 
 /// Removes what makers that died have left, unless a record that cannot be read may name it. Under the lock of commits.
-pub(super) fn remove_orphans(lease: &Lease, journal: &Journal) -> Result<()> {
+pub(in crate::cache) fn remove_orphans(lease: &Lease, journal: &Journal) -> Result<()> {
     let mut named = Vec::new();
     for number in journal.pending()? {
         match journal.read(number)? {

@@ -10,13 +10,13 @@ use tokio::{
     task::{JoinError, spawn_blocking},
 };
 
-use super::{
-    lease::Lease,
-    lease_table::{LEASES, LeaseTable},
-    lock::{LockFile, LockMode, TryLock},
-    remarks,
-};
 use crate::{
+    cache::{
+        dir::lock::{LockFile, LockMode, TryLock},
+        lease::Lease,
+        lease_table::{LEASES, LeaseTable},
+        remarks,
+    },
     event::{Event, Sink, WarningKind},
     exit::{Code, Failure, explained},
     home::Home,
@@ -46,7 +46,7 @@ pub struct CommitLock {
 }
 
 impl CommitLock {
-    pub(super) fn of(lease: &Lease) -> Result<Self> {
+    pub(in crate::cache) fn of(lease: &Lease) -> Result<Self> {
         Ok(Self {
             home: lease.home.clone(),
             directory: lease.directory.clone(),
@@ -57,7 +57,7 @@ impl CommitLock {
     }
 
     /// The turn, if it can be had at once.
-    pub(super) fn try_turn(&self) -> Result<Option<CommitGuard>> {
+    pub(in crate::cache) fn try_turn(&self) -> Result<Option<CommitGuard>> {
         let lock = LockFile::open(&self.lock)?;
         Ok((lock.try_lock(LockMode::Exclusive)? == TryLock::Yes).then_some(CommitGuard { _lock: lock }))
     }
@@ -76,7 +76,7 @@ impl CommitLock {
         turn.context("the wait for the commit lock panicked")?
     }
 
-    pub(super) fn turn_or_say(&self, say: impl FnOnce(Event)) -> Result<CommitGuard> {
+    pub(in crate::cache) fn turn_or_say(&self, say: impl FnOnce(Event)) -> Result<CommitGuard> {
         self.wait(say).map_err(|error| explained(error, || self.unusable()))
     }
 
@@ -138,7 +138,7 @@ impl CommitLock {
 }
 
 /// Does blocking work in a thread; the event that it says while it works is emitted at once.
-pub(super) async fn in_thread<T: Send + 'static>(
+pub(in crate::cache) async fn in_thread<T: Send + 'static>(
     sink: &mut dyn Sink,
     work: impl FnOnce(Box<dyn FnOnce(Event) + Send>) -> T + Send + 'static,
 ) -> Result<T, JoinError> {

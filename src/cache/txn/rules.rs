@@ -4,13 +4,13 @@
 //! the name stands for the content, what is there is as good as what comes: it stays ([`Rule::First`]), and a reader's file
 //! is not pulled away. Where a tool keeps a database, an index or a list, the newer one knows no less about what its own
 //! build stored: it wins ([`Rule::Last`]). So does what is named by its hash (sources, npm's content): what comes has been
-//! checked ([`super::content_address`]), what is there may be damaged. Both are whole files; neither is ever mixed.
+//! checked ([`crate::cache::content_address`]), what is there may be damaged. Both are whole files; neither is ever mixed.
 
-use super::content_address::{self, Claim};
+use crate::cache::content_address::{self, Claim};
 
 /// FileType becomes of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Rule {
+pub(in crate::cache) enum Rule {
     /// In a conflict what is there stays.
     First,
     /// In a conflict the newer one wins.
@@ -55,13 +55,13 @@ const TABLE: &[Row] = &[
 ];
 
 /// The rule for a path of the cache.
-pub(super) fn rule(path: &[u8]) -> Rule {
+pub(in crate::cache) fn rule(path: &[u8]) -> Rule {
     let fits = |row: &&Row| path.starts_with(row.below.as_bytes()) && path.ends_with(row.ends.as_bytes());
     TABLE.iter().find(fits).map_or(Rule::Last, |row| row.rule)
 }
 
 /// The name under which an entry is counted: the directory at the top, or [`SOURCES`] or [`TOP`] for a file there.
-pub(super) fn kind(path: &[u8], is_directory: bool) -> String {
+pub(in crate::cache) fn kind(path: &[u8], is_directory: bool) -> String {
     match path.iter().position(|&byte| byte == b'/') {
         Some(slash) => String::from_utf8_lossy(&path[..slash]).into_owned(),
         None if is_directory => String::from_utf8_lossy(path).into_owned(),
