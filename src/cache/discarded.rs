@@ -15,8 +15,7 @@ use sha1::{Digest, Sha1};
 
 use super::{
     dir::{BeneathDir, FileType, split, what},
-    summary::Amounts,
-    txn::rules,
+    txn::{rules, usage_delta::Amounts},
 };
 use crate::{
     ecosystem,

@@ -23,13 +23,14 @@ use super::{
         attributes::user_attributes,
         bytes,
         holes::{MOST_HOLES, holes},
-        permissions, shown,
-        walk::{Found, walk},
+        is_below, permissions, shown,
+        walk::Found,
     },
     lease::Lease,
     txn::{
+        contents::walk,
         rules,
-        stage::{CommitLimit, LeftOut, Origin, Outcome, is_below, stage_from, too_deep},
+        stage::{CommitLimit, LeftOut, Origin, Outcome, stage_from, too_deep},
         target,
     },
 };

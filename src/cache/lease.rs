@@ -8,16 +8,15 @@ use std::{
     os::fd::OwnedFd,
     path::{Path, PathBuf},
     sync::OnceLock,
-    thread,
     time::Duration,
 };
 
 use anyhow::{Context, Result, anyhow};
-use nix::time::{ClockId, clock_getres, clock_gettime};
 
 use super::{
     dir::{
         BeneathDir,
+        ctime::{Stamp, now},
         lock::{LockFile, LockMode, TryLock},
     },
     lease_table::{Key, LeaseTable, Record},
@@ -79,9 +78,6 @@ pub struct Lease {
     /// Set while what its holder starts may write straight into the directory.
     writer: OnceLock<Writer>,
 }
-
-/// Seconds and nanoseconds of the host's clock, as in a file's times.
-pub(super) type Stamp = (i64, i64);
 
 impl Lease {
     /// Takes the lease, waiting for others if it must; says for whom it waits. FileType earlier commits left is finished first.
@@ -257,37 +253,6 @@ impl Lease {
         }
         result
     }
-}
-
-/// FileType has been changed before this moment bears an earlier time, or the same.
-pub(super) fn now() -> Result<Stamp> {
-    let now = clock_gettime(ClockId::CLOCK_REALTIME).context("read the clock")?;
-    Ok((now.tv_sec(), now.tv_nsec()))
-}
-
-/// Waits until what is changed bears a later time than all that was changed, or began, before: file systems may give a file
-/// the time of the last tick (`CLOCK_REALTIME_COARSE`). That is some milliseconds ago, and longer ago where the processor
-/// that counts ticks is kept from it, as a virtual one may be.
-pub(super) fn tick() -> Result<()> {
-    const COARSE: ClockId = ClockId::CLOCK_REALTIME_COARSE;
-    let tick = clock_getres(COARSE).context("ask for the resolution of the clock")?;
-    let before = clock_gettime(ClockId::CLOCK_REALTIME).context("read the clock")?;
-    for _ in 0..MOST_TICKS {
-        thread::sleep(tick.into());
-        if clock_gettime(COARSE).context("read the clock")? > before {
-            break;
-        }
-    }
-    Ok(())
-}
-
-/// A clock that was set back meanwhile is not waited for: about four seconds.
-const MOST_TICKS: u32 = 1000;
-
-/// A moment later than all that has been changed until now, for whoever is alone with a cache.
-pub(super) fn after_all() -> Result<Stamp> {
-    tick()?;
-    now()
 }
 
 /// The directory alone, or, where another build has it, the first free one of those that kiln keeps for that case. Who is no

@@ -89,7 +89,7 @@ pub use preflight::{apart, writable};
 pub use prune::{Entry, Inventory, Pruned, Wanted, inventory, named, prune, would_prune};
 pub use report::{Growth, Writes, report, written};
 pub use reused::{Reused, Unclear, Usage};
-pub use summary::{Amounts, Held, held, renew};
+pub use summary::{Held, held, renew};
 pub use sweep::{sweep, sweep_private};
 pub use txn::{
     commit::{Kept, commit},
@@ -97,6 +97,7 @@ pub use txn::{
     rules::{SOURCES, TOP},
     scrub::Scrubbed,
     stage::{CommitLimit, LeftOut, Outcome, Staged, stage},
+    usage_delta::Amounts,
 };
 pub use verify::{Fault, Verdict, verify};
 

@@ -22,18 +22,15 @@ use std::{
 use anyhow::{Context, Result};
 
 use super::{
-    dir::{
-        BeneathDir, FileType, permissions, shown, split,
-        walk::{Found, walk},
-    },
-    lease::{self, Lease},
-    summary::Amounts,
+    dir::{BeneathDir, FileType, ctime, is_below, permissions, shown, split, usage, walk::Found},
+    lease::Lease,
     txn::{
         commit::commit,
+        contents::walk,
         journal, rules,
-        stage::{Flush, LeftOut, Staged, is_below},
+        stage::{Flush, LeftOut, Staged},
         staging::Staging,
-        usage_delta,
+        usage_delta::Amounts,
     },
 };
 use crate::{ecosystem, event::Amount, exit::Failure};
@@ -190,7 +187,7 @@ fn add(entries: &mut BTreeMap<(String, String), Entry>, found: &Found<'_>) {
         entry.paths.insert(root.to_vec());
     }
     entry.amount.entries += 1;
-    entry.amount.bytes += usage_delta::content(&found.stat);
+    entry.amount.bytes += usage::content(&found.stat);
     let time = |seconds: i64, nanos: i64| {
         let since = Duration::new(u64::try_from(seconds).ok()?, u32::try_from(nanos).ok()?);
         UNIX_EPOCH.checked_add(since)
@@ -236,7 +233,7 @@ fn touches(Entry { kind, paths, .. }: &Entry, keep: &[Vec<u8>]) -> bool {
 /// Removes entries: each at once, or, if kiln dies, by the next lease. The lease is exclusive.
 pub(super) fn remove(lease: &Lease, entries: &[Entry]) -> Result<()> {
     // Nobody has put anything there since the lease began, and what came right before has been seen as well.
-    let started = lease::after_all()?;
+    let started = ctime::after_all()?;
     for some in entries.chunks(AT_ONCE) {
         let staging = Staging::make(lease)?;
         staging.sync(Flush::Each).context("prepare the removal")?;

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{
     discarded::Discarded,
     reused::Reused,
-    summary::{self, Amounts, Held},
-    txn::{commit::Kept, stage::LeftOut},
+    summary::{self, Held},
+    txn::{commit::Kept, stage::LeftOut, usage_delta::Amounts},
 };
 use crate::{
     event::{Amount, CacheDirectory, CacheFate, CacheReport, DiscardGap},

@@ -1,6 +1,6 @@
 //! FileType a build has read of what the cache held, as far as it is known.
 
-use super::summary::{Amounts, Held};
+use super::{summary::Held, txn::usage_delta::Amounts};
 use crate::event::{Amount, UsageGap};
 
 /// FileType the steps have read.

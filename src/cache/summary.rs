@@ -18,22 +18,19 @@ use kiln_protocol::Access;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    dir::{
-        BeneathDir, FileType,
-        walk::{Seen, walk},
-    },
+    dir::{BeneathDir, FileType, usage, walk::Seen},
     lease::Lease,
     lease_table::Key,
-    txn::usage_delta::{self, Tally},
+    txn::{
+        contents::walk,
+        usage_delta::{self, Amounts, Tally},
+    },
 };
 use crate::{ecosystem, event::Amount, home::Home};
 
 pub(super) const SUMMARIES: &str = "summaries";
 /// A cache without a summary is counted for a report only up to here: some ten milliseconds.
 const QUICK: u64 = 5_000;
-
-/// By kind of directory.
-pub type Amounts = BTreeMap<String, Amount>;
 
 /// FileType is known of a cache.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -154,7 +151,7 @@ fn count(place: &BeneathDir, most: u64) -> Result<Option<Held>> {
             return Ok(ControlFlow::Break(()));
         }
         let kind = ecosystem::kind(Path::new(OsStr::from_bytes(found.path)));
-        let amount = usage_delta::of(&found.stat);
+        let amount = usage::of(&found.stat);
         if found.what == FileType::File {
             files.insert(found.stat.st_ino, u64::try_from(found.stat.st_size).unwrap_or_default());
         }

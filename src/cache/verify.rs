@@ -27,20 +27,15 @@ use anyhow::{Context, Result};
 
 use self::{content::Content, state::State};
 use super::{
-    dir::{
-        FileType,
-        lock::LockMode,
-        remove, split,
-        walk::{Found, walk},
-    },
+    dir::{FileType, ancestors, is_below, lock::LockMode, remove, split, walk::Found},
     lease::Lease,
     prune,
     txn::{
+        contents::walk,
         foreign_entries::{self, Intruder},
         journal::Journal,
         owners::Owners,
         scrub,
-        stage::{ancestors, is_below},
         stuck_commits::{self, Broken},
     },
 };

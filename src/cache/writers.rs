@@ -17,8 +17,13 @@ use nix::unistd::geteuid;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    dir::{BeneathDir, lock::LockFile, permissions},
-    lease::{self, Lease, Stamp},
+    dir::{
+        BeneathDir,
+        ctime::{self, Stamp},
+        lock::LockFile,
+        permissions,
+    },
+    lease::Lease,
     lease_table::LeaseTable,
     txn::scrub::{Scrubbed, Whose, scrub},
 };
@@ -44,7 +49,7 @@ impl Before {
         // The clock that counts is that of the file system, which may be a server's.
         let is_touched = cache.touch(b".").is_ok();
         let stat = cache.itself().context("look at the cache")?;
-        let (seconds, _) = lease::now()?;
+        let (seconds, _) = ctime::now()?;
         let since = if is_touched { (stat.st_ctime, stat.st_ctime_nsec) } else { (seconds - 1, 0) };
         Ok(Self { since, owner: (stat.st_uid, stat.st_gid), mode: permissions(&stat) })
     }

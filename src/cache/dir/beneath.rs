@@ -318,24 +318,6 @@ pub(in crate::cache) fn set_time(file: impl AsFd, seconds: i64, nanos: u32) -> i
     Ok(futimens(file, &TimeSpec::UTIME_OMIT, &TimeSpec::new(seconds, i64::from(nanos)))?)
 }
 
-/// A path's directory and its last name.
-pub(in crate::cache) fn split(path: &[u8]) -> (&[u8], &[u8]) {
-    match path.iter().rposition(|&byte| byte == b'/') {
-        Some(slash) => (&path[..slash], &path[slash + 1..]),
-        None => (b"", path),
-    }
-}
-
-/// A name below a directory.
-pub(in crate::cache) fn join(directory: &[u8], name: &[u8]) -> Vec<u8> {
-    if directory.is_empty() { name.to_vec() } else { [directory, name].join(&b'/') }
-}
-
-/// A name of the tree, fit for a message.
-pub(in crate::cache) fn shown(path: &[u8]) -> String {
-    format!("{:?}", String::from_utf8_lossy(&path[..path.len().min(200)]))
-}
-
 /// A symbolic link's target as bytes.
 pub(in crate::cache) fn bytes(target: &OsString) -> &[u8] {
     target.as_bytes()

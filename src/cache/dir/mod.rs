@@ -8,9 +8,10 @@ pub(super) mod holes;
 pub(super) mod lock;
 pub(super) mod mounts;
 pub(super) mod mtime;
+mod path;
 pub(super) mod remove;
+pub(super) mod usage;
 pub(super) mod walk;
 
-pub(super) use beneath::{
-    BeneathDir, FileType, Renamed, bytes, join, permissions, set_time, shown, split, what,
-};
+pub(super) use beneath::{BeneathDir, FileType, Renamed, bytes, permissions, set_time, what};
+pub(super) use path::{ancestors, is_below, join, shown, split};

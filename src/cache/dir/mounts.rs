@@ -1,11 +1,13 @@
 //! FileType else is mounted below a cache: a commit renames, and nothing can be renamed into another mount.
 //!
-//! [`crate::cache::txn::stage`] asks before anything is decided, so that a commit is never half possible. The kernel's own list is read:
+//! Whoever moves files asks before it begins. The kernel's own list is read:
 //! a directory bound onto itself has the same device, and is another mount all the same.
 
 use std::{fs, os::unix::ffi::OsStrExt, path::Path};
 
 use anyhow::{Context, Result};
+
+use super::is_below;
 
 /// Of the thread that asks: it may be in a mount namespace of its own (proc_pid_mountinfo(5)).
 const LIST: &str = "/proc/thread-self/mountinfo";
@@ -33,12 +35,12 @@ impl Mounts {
 
     /// The mount that keeps an entry at `path` from being renamed into its place.
     pub(in crate::cache) fn around(&self, path: &[u8]) -> Option<&[u8]> {
-        self.find(|mount| crate::cache::txn::stage::is_below(path, mount) && path != mount)
+        self.find(|mount| is_below(path, mount) && path != mount)
     }
 
     /// The mount that keeps what is at `path` from being replaced or removed.
     pub(in crate::cache) fn within(&self, path: &[u8]) -> Option<&[u8]> {
-        self.find(|mount| crate::cache::txn::stage::is_below(mount, path))
+        self.find(|mount| is_below(mount, path))
     }
 
     fn find(&self, is_it: impl Fn(&[u8]) -> bool) -> Option<&[u8]> {

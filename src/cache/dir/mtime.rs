@@ -7,30 +7,22 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result};
 use nix::sys::stat::fstat;
 
-use super::shown;
-use crate::{
-    cache::{dir, lease::Lease},
-    package::Time,
-};
+use super::{BeneathDir, set_time, shown};
+use crate::package::Time;
 
-/// Gives files of the cache a later time; never one that is still to come.
-pub(in crate::cache) fn renew(lease: &Lease, times: &[(Vec<u8>, Time)]) -> Result<()> {
-    if times.is_empty() {
-        return Ok(());
-    }
+/// Gives files below `top` a later time; never one that is still to come.
+pub(in crate::cache) fn renew(top: &BeneathDir, times: &[(Vec<u8>, Time)]) -> Result<()> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let now = (i64::try_from(now.as_secs()).unwrap_or(i64::MAX), now.subsec_nanos());
-    lease.alone(|alone| {
-        for (path, Time { seconds, nanos }) in times.iter().filter(|_| alone) {
-            let doing = || format!("renew the time of {}", shown(path));
-            let Some(file) = lease.place.file_unused(path).with_context(doing)? else { continue };
-            let (seconds, nanos) = (*seconds, *nanos).min(now);
-            if is_later(Time { seconds, nanos }, &fstat(&file).with_context(doing)?) {
-                dir::set_time(&file, seconds, nanos).with_context(doing)?;
-            }
+    for (path, Time { seconds, nanos }) in times {
+        let doing = || format!("renew the time of {}", shown(path));
+        let Some(file) = top.file_unused(path).with_context(doing)? else { continue };
+        let (seconds, nanos) = (*seconds, *nanos).min(now);
+        if is_later(Time { seconds, nanos }, &fstat(&file).with_context(doing)?) {
+            set_time(&file, seconds, nanos).with_context(doing)?;
         }
-        Ok(())
-    })
+    }
+    Ok(())
 }
 
 /// Whether a time is later than that of a file.

@@ -5,14 +5,13 @@ use std::{io, ops::ControlFlow};
 use anyhow::Result;
 
 use super::{
-    BeneathDir, FileType, Renamed, permissions,
+    BeneathDir, FileType, Renamed,
+    ctime::Stamp,
+    permissions, usage,
     walk::{Seen, walk},
     what,
 };
-use crate::{
-    cache::{lease::Stamp, txn::usage_delta},
-    event::Amount,
-};
+use crate::event::Amount;
 
 /// Removes `name` and all below it. Holds one descriptor at a time for each level of what is left, at most [`OPEN`].
 pub(in crate::cache) fn tree(parent: &BeneathDir, name: &[u8]) -> io::Result<()> {
@@ -128,7 +127,7 @@ pub(in crate::cache) fn older(
     if what(&stat) != FileType::Directory {
         if (stat.st_ctime, stat.st_ctime_nsec) <= since {
             parent.unlink(name)?;
-            removed = usage_delta::of(&stat);
+            removed = usage::of(&stat);
         }
         return Ok(removed);
     }

@@ -1,5 +1,4 @@
-//! A walk over all of a cache, in the order of its names: what a summary counts, a prune weighs, an export writes and a
-//! verification looks at. The staging directory is not part of it, and no link is followed.
+//! A walk over all that lies below a directory, in the order of its names. No link is followed.
 
 use std::{io, ops::ControlFlow};
 
@@ -7,7 +6,6 @@ use anyhow::{Context, Result};
 use nix::sys::stat::FileStat;
 
 use super::{BeneathDir, FileType, join, shown, what};
-use crate::cache::txn::staging;
 
 /// So many directories on the way down are open at once; those above are opened again when the walk comes back.
 const OPEN: usize = 64;
@@ -16,12 +14,12 @@ const DEEPEST: usize = 20_000;
 /// A path is opened in pieces that are shorter than the longest that the kernel takes (PATH_MAX).
 const PIECE: usize = 4_000;
 
-/// Something in the cache.
+/// An entry below the top.
 pub(in crate::cache) struct Found<'a> {
     /// The directory that it lies in.
     pub place: &'a BeneathDir,
     pub name: &'a [u8],
-    /// From the top of the cache.
+    /// From the top.
     pub path: &'a [u8],
     pub stat: FileStat,
     pub what: FileType,
@@ -45,31 +43,32 @@ pub(in crate::cache) enum Seen {
     Part,
 }
 
-/// FileType is shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::cache) enum Scope {
-    /// The cache, all of it, without what is on its way into it.
-    Cache,
-    /// Whatever lies in the directory. FileType is in directories that this user may not read is passed over.
-    Everything,
+/// What a walk passes over.
+#[derive(Debug, Clone, Copy, Default)]
+pub(in crate::cache) struct PassOver<'a> {
+    /// The entry of this name at the top, and all below it.
+    pub at_top: Option<&'a [u8]>,
+    /// Directories that this user may not read; else they are an error.
+    pub unreadable: bool,
 }
 
-/// Shows the cache to `visit`, a directory before what it holds, until that breaks off. FileType disappears meanwhile is left out.
+/// Shows all that lies below `top` to `visit`, a directory before its entries, until `visit` breaks off. An entry that
+/// disappears meanwhile is passed over.
 pub(in crate::cache) fn walk(
-    cache: &BeneathDir,
+    top: &BeneathDir,
     visit: impl FnMut(&Found<'_>) -> Result<ControlFlow<()>>,
 ) -> Result<Seen> {
-    walk_in(cache, Scope::Cache, visit)
+    walk_but(top, PassOver::default(), visit)
 }
 
-/// The same for other parts of a directory.
-pub(in crate::cache) fn walk_in(
-    cache: &BeneathDir,
-    scope: Scope,
+/// The same, without the entries that are to be passed over.
+pub(in crate::cache) fn walk_but(
+    top: &BeneathDir,
+    pass_over: PassOver<'_>,
     mut visit: impl FnMut(&Found<'_>) -> Result<ControlFlow<()>>,
 ) -> Result<Seen> {
     let mut stack = Vec::new();
-    stack.extend(open(cache, b"", b"")?);
+    stack.extend(open(top, b"", b"")?);
     loop {
         let depth = stack.len();
         let Some(Open { place, path, names }) = stack.last_mut() else { return Ok(Seen::All) };
@@ -78,7 +77,7 @@ pub(in crate::cache) fn walk_in(
             continue;
         };
         if place.is_none() {
-            *place = reopen(cache, path).with_context(|| format!("open {}", shown(path)))?;
+            *place = reopen(top, path).with_context(|| format!("open {}", shown(path)))?;
         }
         let Some(here) = place.as_ref() else {
             stack.pop();
@@ -88,7 +87,7 @@ pub(in crate::cache) fn walk_in(
             continue;
         };
         let whole = join(path, &name);
-        if scope == Scope::Cache && whole == staging::DIRECTORY {
+        if pass_over.at_top == Some(&whole) {
             continue;
         }
         let what = what(&stat);
@@ -99,7 +98,7 @@ pub(in crate::cache) fn walk_in(
         }
         if what == FileType::Directory && !unseen {
             match open(here, &name, &whole) {
-                Err(error) if scope == Scope::Everything && is_forbidden(&error) => {}
+                Err(error) if pass_over.unreadable && is_forbidden(&error) => {}
                 below => stack.extend(below?),
             }
             if let Some(above) = stack.len().checked_sub(OPEN + 1) {
@@ -122,8 +121,8 @@ fn is_forbidden(error: &anyhow::Error) -> bool {
 }
 
 /// Opens a directory by its path, however long that is.
-fn reopen(cache: &BeneathDir, mut path: &[u8]) -> io::Result<Option<BeneathDir>> {
-    let mut place = cache.dir(b"")?;
+fn reopen(top: &BeneathDir, mut path: &[u8]) -> io::Result<Option<BeneathDir>> {
+    let mut place = top.dir(b"")?;
     while let (Some(here), false) = (&place, path.is_empty()) {
         // A name has at most 255 bytes.
         let cut = match path.get(..PIECE) {
@@ -144,9 +143,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_is_seen_in_order_but_what_is_staged_and_what_links_lead_to() {
+    fn all_is_seen_in_order_but_what_is_passed_over_and_what_links_lead_to() {
         let root = tempfile::tempdir().expect("a directory");
-        for path in [".kiln/x", "b/c/d", "a", "b/a"] {
+        for path in ["over/x", "b/c/d", "a", "b/a", "b/over"] {
             let path = root.path().join(path);
             fs::create_dir_all(path.parent().expect("it has one")).expect("made");
             fs::write(path, "x").expect("written");
@@ -154,11 +153,12 @@ mod tests {
         symlink("..", root.path().join("b/up")).expect("linked");
         let place = BeneathDir::open(root.path()).expect("opened");
         let mut seen = Vec::new();
-        let end = walk(&place, |found| {
+        let pass_over = PassOver { at_top: Some(b"over"), unreadable: false };
+        let end = walk_but(&place, pass_over, |found| {
             seen.push(String::from_utf8_lossy(found.path).into_owned());
             Ok(if found.path == b"b/up" { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
         });
-        assert_eq!(seen, ["a", "b", "b/a", "b/c", "b/c/d", "b/up"]);
+        assert_eq!(seen, ["a", "b", "b/a", "b/c", "b/c/d", "b/over", "b/up"]);
         assert_eq!(end.expect("walked"), Seen::Part);
     }
 
@@ -182,6 +182,6 @@ mod tests {
         });
         assert_eq!(end.expect("walked"), Seen::All);
         assert_eq!((files, longest, unseen), (depth, depth * 21 - 1, 0));
-        crate::cache::dir::remove::tree(&top, &name).expect("removed");
+        super::super::remove::tree(&top, &name).expect("removed");
     }
 }

@@ -10,17 +10,17 @@ use super::{
     stage::{LeftOut, Staged},
     staging::{self, Staging},
     stuck_commits::{self, Broken},
-    usage_delta::{self, Tally},
+    usage_delta::{self, Amounts, Tally},
 };
 use crate::{
     cache::{
-        dir::mtime,
-        lease::{self, Lease},
-        rekey,
-        summary::{self, Amounts},
+        dir::{ctime, mtime},
+        lease::Lease,
+        rekey, summary,
     },
     event::WarningKind,
     exit::{Code, Failure, explained},
+    package::Time,
 };
 
 /// FileType a commit kept.
@@ -47,7 +47,7 @@ pub fn commit(lease: &Lease, staged: Staged, turn: CommitGuard) -> Result<Kept> 
     if let Some(broken) = broken.into_iter().find(|broken| broken.number == number) {
         return Err(broken.failure(lease).into());
     }
-    if let Err(error) = mtime::renew(lease, &times) {
+    if let Err(error) = renew_times(lease, &times) {
         // A tool that finds an old time fetches or compiles once more.
         let text = format!("the times of the files that the build has used were not renewed: {error:#}");
         lease.warn(WarningKind::MtimesStale, text);
@@ -57,6 +57,14 @@ pub fn commit(lease: &Lease, staged: Staged, turn: CommitGuard) -> Result<Kept> 
         gains.retain(|_, amount| amount.entries > 0);
     }
     Ok(Kept { gains, waiting, left_out })
+}
+
+/// Only while nobody else uses the cache: an earlier time does no more harm than that a tool removes a file too early.
+fn renew_times(lease: &Lease, times: &[(Vec<u8>, Time)]) -> Result<()> {
+    if times.is_empty() {
+        return Ok(());
+    }
+    lease.alone(|alone| if alone { mtime::renew(&lease.place, times) } else { Ok(()) })
 }
 
 /// The moment from which on it will be kept.
@@ -133,7 +141,7 @@ fn complete(lease: &Lease) -> Result<Completed> {
         let pending = journal.pending()?;
         if !alone && pending.iter().any(|number| journal.waiting(*number).is_none()) {
             // FileType is put there must be newer than the beginning of all that do not see it.
-            lease::tick()?;
+            ctime::tick()?;
         }
         for number in pending {
             match one(lease, &journal, number, alone)? {

@@ -14,10 +14,7 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::cache::{
-    lease::{Lease, Stamp},
-    lease_table::Key,
-};
+use crate::cache::{dir::ctime::Stamp, lease::Lease, lease_table::Key};
 
 /// The directory of the home with one directory for each cache.
 pub(in crate::cache) const JOURNALS: &str = "journals";

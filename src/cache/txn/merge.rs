@@ -16,7 +16,9 @@ use super::{
     staging::Staging,
     usage_delta::{self, Tally},
 };
-use crate::cache::dir::{BeneathDir, FileType, Renamed, compare, ctime, join, remove, shown, split, what};
+use crate::cache::dir::{
+    BeneathDir, FileType, Renamed, compare, ctime, join, remove, shown, split, usage, what,
+};
 
 /// Up to so many directories are flushed one by one; beyond, the file system is flushed once.
 const FLUSH_EACH: usize = 64;
@@ -99,7 +101,7 @@ impl Merge<'_> {
             // A directory that moves has its `..` written.
             remove::writable(&place)?;
         }
-        usage_delta::count(&mut self.tally.removed, path, kind, usage_delta::weigh(parent, name)?);
+        usage_delta::count(&mut self.tally.removed, path, kind, usage::du(parent, name)?);
         let trash = self.staging.trash()?;
         loop {
             self.thrown += 1;
@@ -175,7 +177,7 @@ impl Merge<'_> {
         let new = ctime::renew(from, name, 0)?;
         from.move_over(name, to, name)?;
         usage_delta::count(&mut self.tally.added, path, kind, new);
-        usage_delta::count(&mut self.tally.removed, path, kind, usage_delta::of(theirs));
+        usage_delta::count(&mut self.tally.removed, path, kind, usage::of(theirs));
         self.touched += 1;
         Ok(())
     }
@@ -183,7 +185,7 @@ impl Merge<'_> {
     /// It stays out.
     fn dropped(&mut self, entry: &Staged<'_>) -> Result<()> {
         let Staged { from, to: _, name, path, kind } = *entry;
-        usage_delta::count(&mut self.tally.dropped, path, kind, usage_delta::weigh(from, name)?);
+        usage_delta::count(&mut self.tally.dropped, path, kind, usage::du(from, name)?);
         Ok(())
     }
 

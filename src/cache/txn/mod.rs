@@ -2,6 +2,7 @@
 
 pub(super) mod commit;
 pub(super) mod commit_lock;
+pub(super) mod contents;
 pub(super) mod foreign_entries;
 pub(super) mod journal;
 mod merge;

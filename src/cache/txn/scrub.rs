@@ -18,7 +18,7 @@ use crate::{
     cache::{
         dir::{
             BeneathDir, FileType, attributes, permissions, remove, shown,
-            walk::{Found, Scope, walk_in},
+            walk::{Found, PassOver, walk_but},
             what,
         },
         lease::Lease,
@@ -96,7 +96,7 @@ pub(in crate::cache) fn scrub(lease: &Lease, before: Before, whose: Whose) -> Re
         let owners = Owners::with(before.owner)?;
         let mut scrub = Scrub { before, whose, owners, done: Scrubbed::default() };
         scrub.top(&lease.place);
-        walk_in(&lease.place, Scope::Everything, |found| {
+        walk_but(&lease.place, PassOver { at_top: None, unreadable: true }, |found| {
             scrub.visit(found);
             Ok(ControlFlow::Continue(()))
         })

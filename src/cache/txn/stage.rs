@@ -29,13 +29,12 @@ use self::{
     link_targets::Seen,
 };
 pub use self::{limit::CommitLimit, skipped::LeftOut};
-use super::{journal, staging::Staging};
+use super::{journal, staging::Staging, usage_delta::Amounts};
 use crate::{
     cache::{
         cargo_dirs,
-        dir::{BeneathDir, mounts::Mounts, shown, split},
+        dir::{BeneathDir, ancestors, is_below, mounts::Mounts, shown, split},
         lease::Lease,
-        summary::Amounts,
     },
     ecosystem,
     exit::explained,
@@ -308,11 +307,6 @@ impl Stager<'_> {
     }
 }
 
-/// Whether `path` is `directory` or lies below it.
-pub(in crate::cache) fn is_below(path: &[u8], directory: &[u8]) -> bool {
-    path.strip_prefix(directory).is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
-}
-
 /// Why no commit, import or export takes something that lies where it lies.
 pub(in crate::cache) fn too_deep(path: &[u8]) -> Option<String> {
     if path.len() >= MAX_PATH {
@@ -325,10 +319,4 @@ pub(in crate::cache) fn too_deep(path: &[u8]) -> Option<String> {
 /// FileType a path is to the tool whose directory it lies in.
 fn kept(path: &[u8]) -> ecosystem::Kind {
     ecosystem::kind(Path::new(std::ffi::OsStr::from_bytes(path)))
-}
-
-/// A path and all directories above it.
-pub(in crate::cache) fn ancestors(path: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let cut = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| &path[..at]);
-    cut.chain(std::iter::once(path))
 }

@@ -10,14 +10,14 @@ use anyhow::{Context, Result};
 use kiln_protocol::LINKED;
 use nix::sys::stat::FileStat;
 
-use super::{Origin, Stager, entries::NOT_ITS_NAME, errors::refuse, is_below, link_targets::Was};
+use super::{Origin, Stager, entries::NOT_ITS_NAME, errors::refuse, link_targets::Was};
 use crate::{
     cache::{
         content_address::Should,
         dir::{
             BeneathDir, FileType, compare,
             holes::{MOST_HOLES, holes},
-            shown, split, what,
+            is_below, shown, split, what,
         },
         txn::staging,
     },

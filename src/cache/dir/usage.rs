@@ -1,0 +1,44 @@
+//! How much files hold: numbers of entries, and bytes.
+
+use std::ops::ControlFlow;
+
+use anyhow::Result;
+use nix::sys::stat::FileStat;
+
+use super::{BeneathDir, FileType, walk::walk, what};
+use crate::event::Amount;
+
+/// All files and links of a tree.
+pub(in crate::cache) fn du(parent: &BeneathDir, name: &[u8]) -> Result<Amount> {
+    let Some(stat) = parent.stat(name)? else { return Ok(Amount::default()) };
+    if what(&stat) != FileType::Directory {
+        return Ok(of(&stat));
+    }
+    let mut sum = Amount::default();
+    let Some(place) = parent.dir(name)? else { return Ok(sum) };
+    walk(&place, |found| {
+        if found.what != FileType::Directory {
+            sum = sum.plus(of(&found.stat));
+        }
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(sum)
+}
+
+/// One file or link.
+pub(in crate::cache) fn of(stat: &FileStat) -> Amount {
+    Amount { entries: 1, bytes: content(stat) }
+}
+
+/// The bytes that a file or link holds: its length without what is a hole. So a sparse file does not count for more than
+/// there is to be gained by its removal, and a small one not for a whole block.
+pub(in crate::cache) fn content(stat: &FileStat) -> u64 {
+    let unsigned = |number: i64| u64::try_from(number).unwrap_or(0);
+    let length = unsigned(stat.st_size);
+    // A short link lies in its inode, and has no blocks.
+    if what(stat) == FileType::File {
+        length.min(unsigned(stat.st_blocks).saturating_mul(512))
+    } else {
+        length
+    }
+}
