@@ -22,7 +22,7 @@ pub(crate) struct Launched<'a> {
     pub(super) injected: Injected,
     pub(super) lease: Option<Arc<Lease>>,
     pub(super) runner: Box<dyn Runner + 'a>,
-    /// What the cache held before.
+    /// What the cache held before; for a command, which reports nothing of it, it is not counted.
     pub(super) held: Option<Held>,
 }
 
@@ -39,7 +39,7 @@ impl Prepared {
         sink: &mut dyn Sink,
         phases: &mut Phases,
     ) -> Result<Launched<'a>> {
-        let Self { resolved, request, injected, lease } = self;
+        let Self { resolved, request, injected, lease, reports_cache } = self;
         let (context, lease) = (context.clone(), lease.map(Arc::new));
         phases.enter("image");
         let mut interrupts = context.interrupts.clone();
@@ -54,8 +54,8 @@ impl Prepared {
         };
         phases.enter("cache");
         let held = match &resolved.plan.cache {
-            Some(cache) => cache::held(context.home, &cache.directory, cache.access)?,
-            None => None,
+            Some(cache) if reports_cache => cache::held(context.home, &cache.directory, cache.access)?,
+            Some(_) | None => None,
         };
         phases.enter(resolved.backend.phase());
         let Resolved { plan, store, backend } = &resolved;

@@ -28,7 +28,7 @@ impl Leased {
         let Context { env, home, spawner, .. } = *context;
         offline::check(&request.recipe, &request.options)?;
         let resolved = prepare::resolve(&request, env, home, spawner, sink).await?;
-        Ok(Prepared { resolved, request, injected, lease })
+        Ok(Prepared { resolved, request, injected, lease, reports_cache: true })
     }
 }
 

@@ -39,6 +39,8 @@ pub(crate) struct Prepared {
     pub(super) request: Request,
     pub(super) injected: Injected,
     pub(super) lease: Option<Lease>,
+    /// Whether the end reports on the cache, which is counted before.
+    pub(super) reports_cache: bool,
 }
 
 impl Prepared {
@@ -53,6 +55,7 @@ impl Prepared {
         let plan = self.resolved.plan.without_steps();
         let step = plan::command(recipe, options, &plan, &shell(&plan.image), wanted, stdin);
         self.resolved.plan = plan;
+        self.reports_cache = false;
         (self, step)
     }
 }
