@@ -58,7 +58,7 @@ pub(crate) fn all_below(path: &str, owner: (u32, u32), scope: ChownScope, set_id
         walk(openat(AT_FDCWD, Path::new(path), DIRECTORY, Mode::empty())?, change)
     };
     let (uid, gid) = owner;
-    all().with_context(|| format!("give {path} to {uid}:{gid}"))
+    all().with_context(|| format!("change the owner of {path} to {uid}:{gid}"))
 }
 
 /// A directory on the way down: its identity, and the directories below it that are still to be entered.
@@ -110,7 +110,7 @@ impl Level {
                 continue;
             }
             change_owner(directory, name, &stat, change)
-                .with_context(|| format!("give {} away", name.to_string_lossy()))?;
+                .with_context(|| format!("change the owner of {}", name.to_string_lossy()))?;
             if is_directory(&stat) {
                 level.below.push(name.to_owned());
             }

@@ -186,7 +186,7 @@ impl Export {
             SFlag::S_IFIFO => Kind::Fifo,
             SFlag::S_IFCHR => Kind::CharDevice { major, minor },
             SFlag::S_IFBLK => Kind::BlockDevice { major, minor },
-            _ => return Err(Error::msg("a file of a kind that does not exist")),
+            _ => return Err(Error::msg("a file of an unknown type")),
         };
         self.header(path, kind, &stat, Vec::new());
         Ok(())
@@ -213,7 +213,7 @@ impl Export {
 
     /// A directory of the overlay, whatever the length of its path.
     fn whole(&self, path: &[u8]) -> Result<Dir> {
-        let merged = self.merged.as_ref().context("the tree is no overlay")?;
+        let merged = self.merged.as_ref().context("the tree is not an overlay")?;
         let mut directory = openat(merged, ".", READ | OFlag::O_DIRECTORY, Mode::empty())?;
         for name in path.split(|&byte| byte == b'/') {
             directory =

@@ -33,7 +33,8 @@ use crate::{
 pub(crate) fn directory(targets: &Targets, path: &str, mode: u32, (uid, gid): (u32, u32)) -> Result<()> {
     let found = targets.directory(path)?;
     // The owner first: a change of owner takes set-id bits away.
-    chown(found.path(), Some(uid), Some(gid)).with_context(|| format!("give {path} to {uid}:{gid}"))?;
+    chown(found.path(), Some(uid), Some(gid))
+        .with_context(|| format!("change the owner of {path} to {uid}:{gid}"))?;
     fs::set_permissions(found.path(), Permissions::from_mode(mode))
         .with_context(|| format!("set mode {mode:o} of {path}"))
 }
@@ -133,7 +134,7 @@ pub(crate) fn read_only(target: &str) -> Result<()> {
 pub(crate) fn mask(path: &str) -> Result<()> {
     let flags = MsFlags::MS_RDONLY | MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     mount(Some("tmpfs"), path, Some("tmpfs"), flags, Some("mode=0555,size=4k,nr_inodes=1"))
-        .with_context(|| format!("cover {path}"))
+        .with_context(|| format!("mask {path}"))
 }
 
 /// A symbolic link, if nothing is there.

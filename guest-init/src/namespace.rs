@@ -100,7 +100,7 @@ impl Entry {
         setgid(Gid::from_raw(0)).context("become root of the user namespace")?;
         setuid(Uid::from_raw(0)).context("become root of the user namespace")?;
         // A change of ids clears the signal, and makes the process dumpable (prctl(2)).
-        set_pdeathsig(signal).context("end with the parent")?;
+        set_pdeathsig(signal).context("set the parent-death signal")?;
         processes::shield()
     }
 }
@@ -174,7 +174,9 @@ impl Holder {
 
     /// Makes it create these namespaces, too.
     fn unshare(&mut self, more: CloneFlags) -> Result<()> {
-        self.requests.write_all(&more.bits().to_ne_bytes()).context("tell a process what to do")?;
+        self.requests
+            .write_all(&more.bits().to_ne_bytes())
+            .context("send a request to the holder of namespaces")?;
         self.wait_for_reply().with_context(|| format!("make namespaces ({more:?})"))
     }
 

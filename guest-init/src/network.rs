@@ -74,9 +74,9 @@ fn ask(request: Request) -> Result<()> {
     let kernel = socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, route)
         .context("open netlink")?;
     sendto(kernel.as_raw_fd(), &message(request), &NetlinkAddr::new(0, 0), MsgFlags::empty())
-        .context("ask by netlink")?;
+        .context("send by netlink")?;
     let mut answer = [0; 4096];
-    let length = recv(kernel.as_raw_fd(), &mut answer, MsgFlags::empty()).context("hear from netlink")?;
+    let length = recv(kernel.as_raw_fd(), &mut answer, MsgFlags::empty()).context("receive from netlink")?;
     match acknowledgement(&answer[..length]) {
         Some(0) => Ok(()),
         Some(number) => Err(Errno::from_raw(number).into()),

@@ -57,7 +57,7 @@ fn create(PathChange { path, kind, .. }: &PathChange, mounts: &Mounts) -> Result
         PathKind::HardLink { source } => {
             let source = Path::new(source);
             let (Some(parent), Some(name)) = (source.parent(), source.file_name()) else {
-                bail!("{} is no file", source.display())
+                bail!("{} is not a file", source.display())
             };
             let source = mounts.own(parent)?.join(name);
             remove(&path)?;
@@ -133,7 +133,7 @@ fn settle(path: &Path, change: &PathChange, recursive: bool, mounts: &Mounts) ->
     let PathChange { mode, uid, gid, .. } = change;
     let metadata = fs::symlink_metadata(path)?;
     lchown(path, Some(*uid), Some(*gid))
-        .with_context(|| format!("give {} to {uid}:{gid}", path.display()))?;
+        .with_context(|| format!("change the owner of {} to {uid}:{gid}", path.display()))?;
     if !metadata.is_symlink() {
         fs::set_permissions(path, Permissions::from_mode(mode.unwrap_or(metadata.mode() & 0o7777)))?;
     }

@@ -55,7 +55,7 @@ pub(crate) fn enter(path: &str, owner: (u32, u32)) -> Result<()> {
     protect(root)?;
     let devices = root.join("dev");
     chown(&devices, Some(owner.0), Some(owner.1))
-        .with_context(|| format!("give {} away", devices.display()))?;
+        .with_context(|| format!("change the owner of {}", devices.display()))?;
     mount_volatile(root)?;
     set_current_dir(path).with_context(|| format!("enter {path}"))?;
     // The old root is stacked on the new one, and then detached: it needs no directory (pivot_root(2)).

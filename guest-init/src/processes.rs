@@ -26,7 +26,7 @@ pub(crate) fn adopt_orphans() -> Result<()> {
 /// it (`/proc/1/fd`, `/proc/1/mem`, pidfd_getfd(2)). By `PR_SET_DUMPABLE` of prctl(2) that takes CAP_SYS_PTRACE in the agent's user
 /// namespace, which steps do not have; else root of a namespace could do it.
 pub(crate) fn shield() -> Result<()> {
-    set_dumpable(false).context("keep others from the agent's descriptors")
+    set_dumpable(false).context("protect the agent's memory and descriptors")
 }
 
 /// Sends SIGKILL to all processes that descend from the agent; it does not wait for their end.

@@ -56,7 +56,7 @@ impl Relay {
     /// Listens on both addresses of loopback.
     pub(crate) fn listen(&mut self, ports: &[u16]) -> Result<()> {
         for &port in ports {
-            ensure!(port != 0, "port 0 of loopback is none to listen on");
+            ensure!(port != 0, "port 0 of loopback cannot be listened on");
             let context = || format!("listen on port {port} of loopback");
             let usual = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).with_context(context)?;
             // Not every kernel or container has IPv6; clients that are refused there try the other address.

@@ -55,7 +55,7 @@ fn write_one(directory: &Path, secret: &Secret, owner: (u32, u32)) -> Result<()>
 }
 
 fn own(path: &Path, mode: u32, (uid, gid): (u32, u32)) -> Result<()> {
-    let context = || format!("give {} to the steps' user", path.display());
+    let context = || format!("change the owner of {} to the steps' user", path.display());
     chown(path, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid))).with_context(context)?;
     fs::set_permissions(path, Permissions::from_mode(mode)).with_context(context)
 }

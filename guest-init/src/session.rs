@@ -116,7 +116,7 @@ fn prepare(port: &mut Port, on_exit: &mut Vec<OnExit>) -> Result<Option<Prepared
                 | ToGuest::Relay(_)
                 | ToGuest::ForwardData(_),
             ) => {
-                bail!("a request came before the world was prepared")
+                bail!("a request came before the guest was prepared")
             }
             None => {
                 poll(&mut [PollFd::new(port.input(), PollFlags::POLLIN)], PollTimeout::NONE)

@@ -36,7 +36,8 @@ pub(crate) fn open(terminal: &Terminal, uid: u32) -> Result<Pair> {
     // Without it a backspace removes one byte of a character.
     modes.input_flags |= InputFlags::IUTF8;
     tcsetattr(&slave, SetArg::TCSANOW, &modes).context("set the terminal's modes")?;
-    fchown(&slave, Some(uid), None).with_context(|| format!("give the terminal to uid {uid}"))?;
+    fchown(&slave, Some(uid), None)
+        .with_context(|| format!("change the owner of the terminal to uid {uid}"))?;
     exec::allow_opening(&slave)?;
     fcntl(&ours, FcntlArg::F_SETFL(OFlag::O_RDWR | OFlag::O_NONBLOCK))
         .context("make the terminal non-blocking")?;

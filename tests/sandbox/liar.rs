@@ -257,9 +257,9 @@ fn frames() -> Vec<Lie> {
     let hello = frame::encode(&output(0, 500), frame::MAX_FRAME).expect("it fits");
     vec![
         raw("text", Hello, b"login: root\n".to_vec(), "a frame of"),
-        raw("an empty frame", Hello, framed(b""), "no message"),
-        raw("zeros", Run, vec![0; 4096], "no message"),
-        raw("an unknown kind", Run, framed(&[200, 1]), "no message"),
+        raw("an empty frame", Hello, framed(b""), "a malformed frame"),
+        raw("zeros", Run, vec![0; 4096], "a malformed frame"),
+        raw("an unknown kind", Run, framed(&[200, 1]), "a malformed frame"),
         raw("the longest frame", Run, u32::MAX.to_le_bytes().to_vec(), "a frame of 4294967295 bytes"),
         raw(
             "a frame that is a byte too long",
@@ -272,7 +272,7 @@ fn frames() -> Vec<Lie> {
             "a length within that is too long",
             Run,
             framed(&[6, 0xff, 0xff, 0xff, 0xff, 0xff, 1]),
-            "no message",
+            "a malformed frame",
         ),
         lie(
             "another version",

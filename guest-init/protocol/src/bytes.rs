@@ -1,5 +1,5 @@
-//! Byte strings on the wire as one piece: serde takes a `Vec<u8>` for a sequence and would encode it byte by byte, which
-//! an emulated guest feels with every frame of output. The encoding is the same.
+//! Byte strings, encoded in one piece: serde takes a `Vec<u8>` for a sequence and would encode it byte by byte, which is slow in
+//! an emulated guest. The encoding is the same.
 
 use std::fmt;
 

@@ -10,7 +10,7 @@ use serde::{Serialize, de::DeserializeOwned};
 /// The most bytes of output or archive that one message carries.
 pub const MAX_DATA: usize = 64 * 1024;
 
-/// The most bytes of input for a step that may be on their way: the agent keeps them until the step reads.
+/// The most bytes of input for a step that may be on their way: the agent queues them until the step reads.
 pub const INPUT_WINDOW: usize = MAX_DATA;
 
 /// The longest frame from the agent, without its length: [`MAX_DATA`] and room for a message's other fields, of which
@@ -26,11 +26,11 @@ pub const HEADER: usize = 4;
 /// Why bytes are not a frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FrameError {
-    /// The frame says that it is longer than the limit.
+    /// The announced length is above the limit.
     TooLong {
-        /// What it says.
+        /// The announced length.
         length: usize,
-        /// What is allowed.
+        /// The limit.
         limit: usize,
     },
     /// The bytes are not a message.
@@ -41,7 +41,7 @@ impl fmt::Display for FrameError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TooLong { length, limit } => write!(f, "a frame of {length} bytes (the limit is {limit})"),
-            Self::Malformed(why) => write!(f, "a frame that is no message: {why}"),
+            Self::Malformed(why) => write!(f, "a malformed frame: {why}"),
         }
     }
 }
@@ -77,7 +77,7 @@ pub fn length(header: [u8; HEADER], limit: usize) -> Result<usize, FrameError> {
 /// The message in a frame's bytes (without the length).
 ///
 /// # Errors
-/// [`FrameError::Malformed`] when they are no message, or more than one.
+/// [`FrameError::Malformed`] when they are not exactly one message.
 pub fn decode<M: DeserializeOwned>(bytes: &[u8]) -> Result<M, FrameError> {
     match postcard::take_from_bytes(bytes) {
         Ok((message, [])) => Ok(message),
@@ -103,10 +103,10 @@ impl Decoder {
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// The next whole message, if there is one.
+    /// The next complete message, if there is one.
     ///
     /// # Errors
-    /// As [`length`] and [`decode`]; the stream is of no use after that.
+    /// As [`length`] and [`decode`]; the stream cannot be read further after that.
     pub fn next<M: DeserializeOwned>(&mut self, limit: usize) -> Result<Option<M>, FrameError> {
         let rest = &self.bytes[self.start..];
         let Some((header, body)) = rest.split_first_chunk::<HEADER>() else { return Ok(None) };
@@ -158,12 +158,12 @@ mod tests {
     }
 
     #[test]
-    fn refuses_to_encode_what_the_other_side_would_refuse() {
+    fn refuses_to_encode_a_message_above_the_limit() {
         assert!(matches!(encode(&output(MAX_FRAME), MAX_FRAME), Err(FrameError::TooLong { .. })));
     }
 
     #[test]
-    fn refuses_bytes_after_the_message_and_bytes_that_are_none() {
+    fn refuses_bytes_after_the_message_and_malformed_bytes() {
         let mut frame = encode(&output(1), MAX_FRAME).expect("it fits");
         frame.push(0);
         assert!(matches!(decode::<FromGuest>(&frame[HEADER..]), Err(FrameError::Malformed(_))));

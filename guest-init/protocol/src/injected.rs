@@ -1,11 +1,11 @@
-//! What a world is given after it stands and before its first step: certificates, secrets. None of it is part of a plan,
-//! and none of it is shown by `Debug`.
+//! Data that a guest gets after `Prepare` and before its first step: certificates, secrets. It is not part of a plan, and `Debug`
+//! does not show it.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Certificates that the host trusts, and the guest shall.
+/// Certificates that the host trusts, for the guest's stores.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trust {
     /// PEM blocks, one after the other; added to the guest's own bundle, and to the stores of its Java.
@@ -15,9 +15,9 @@ pub struct Trust {
 /// Secrets, for the steps' user alone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Secrets {
-    /// Who may read them: uid.
+    /// The user that may read them.
     pub uid: u32,
-    /// Who may read them: gid.
+    /// The group of the files.
     pub gid: u32,
     /// Each becomes a file of that name in `/run/secrets`.
     pub secrets: Vec<Secret>,
@@ -28,7 +28,7 @@ pub struct Secrets {
 pub struct Secret {
     /// One component of a path.
     pub id: String,
-    /// What the file holds.
+    /// The content of the file.
     #[serde(with = "crate::bytes")]
     pub value: Vec<u8>,
 }

@@ -1,33 +1,33 @@
-//! The wire between kiln and its agent: what may be said, and how it is framed.
+//! The protocol between kiln and its agent: the messages, and how they are framed.
 //!
-//! kiln (the host) and guest-init (the agent) speak over one byte channel: a virtio-serial port of a microVM, or the
+//! kiln (the host) and guest-init (the agent) share one byte channel: a virtio-serial port of a microVM, or the
 //! stdin and stdout of a container or sandbox. Both sides send [`frame`]s; the host sends [`ToGuest`], the agent
-//! [`FromGuest`]. A conversation:
+//! [`FromGuest`]. A session:
 //!
 //! ```text
 //! host                        agent
 //!                             Hello { version }
-//! Prepare(GuestConfig)          ->
+//! Prepare(GuestConfig)    ->
 //!                         <-  Ready { phases } | Failed
 //! Trust, Secrets, Relay   ->  (no answer)
 //! Run(Step)               ->
 //!                         <-  Output*, Ended { status, exhausted } | Refused
 //! Input*, Resize          ->  (a step with a pipe or a terminal; never more than the window)
 //!                         <-  Consumed*
-//!                         <-  Opened, ForwardData*
-//! ForwardData*                ->  (a connection that is relayed: at any time, until an export)
-//! Cancel                  ->  (ends the running step and all it started)
+//!                         <-  Connected, ForwardData*
+//! ForwardData*            ->  (a connection that is relayed: at any time, until an export)
+//! Cancel                  ->  (kills the running step and all its descendants)
 //! Export                  ->
 //!                         <-  Data*, Exported | Failed
 //! Reads                   ->
 //!                         <-  Reads
-//! ExportUpper, ListUpper  ->  (ends what steps have left running)
+//! ExportUpper, ListUpper  ->  (kills remaining processes of steps)
 //!                         <-  Data*, Exported | Failed
-//! Shutdown                ->  (the agent ends, and its world with it)
+//! Shutdown                ->  (the agent ends, and the guest with it)
 //! ```
 //!
-//! The host need not wait for `Hello` before it sends `Prepare`. The agent trusts the host; the host trusts nothing
-//! that the agent says: it bounds every length before it allocates ([`frame`]) and checks every value it uses.
+//! The host need not wait for `Hello` before it sends `Prepare`. The agent trusts the host. The host does not trust the agent: it
+//! checks every length before it allocates ([`frame`]), and every value before it uses it.
 #![forbid(unsafe_code)]
 
 mod bytes;
@@ -75,45 +75,45 @@ pub const PORT_NAME: &str = "kiln.agent";
 /// Where the initramfs keeps the [`BootFile`], encoded with postcard.
 pub const BOOT_FILE: &str = "/kiln.boot";
 
-/// What the host asks of the agent.
+/// A request of the host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToGuest {
-    /// Make the world in which steps run; sent once, answered by [`FromGuest::Ready`] or [`FromGuest::Failed`].
+    /// Prepare the guest for steps; sent once, answered by [`FromGuest::Ready`] or [`FromGuest::Failed`].
     Prepare(Box<GuestConfig>),
-    /// Trust what the host trusts; before the first step, not answered.
+    /// Install the host's certificates; before the first step, not answered.
     Trust(Trust),
-    /// Write secrets to memory; before the first step, not answered.
+    /// Write secrets to a file system in memory; before the first step, not answered.
     Secrets(Secrets),
     /// Run one step; answered by output, then [`FromGuest::Ended`] or [`FromGuest::Refused`]. One step at a time.
     Run(Step),
     /// Bytes for the running step's stdin; none end it (a pipe is closed, a terminal reads an end-of-file). At most
-    /// [`frame::INPUT_WINDOW`] bytes may be on their way, not [`FromGuest::Consumed`] yet. What comes when no step reads is dropped.
+    /// [`frame::INPUT_WINDOW`] bytes may be on their way, not [`FromGuest::Consumed`] yet. Input without a reader is dropped.
     Input {
         /// The bytes.
         #[serde(with = "bytes")]
         bytes: Vec<u8>,
     },
-    /// The terminal of the running step has another size now; nothing happens where it has none.
+    /// The terminal of the running step has another size now; ignored without a terminal.
     Resize {
         /// Lines.
         rows: u16,
         /// Characters in each.
         columns: u16,
     },
-    /// End the running step and everything that any step has started (SIGKILL); its `Ended` follows. An export that is
-    /// under way ends with [`FromGuest::Failed`]; when nothing is under way there is no answer.
+    /// Kill the running step and all descendants of steps (SIGKILL); its `Ended` follows. An export ends with
+    /// [`FromGuest::Failed`]. Without a task there is no answer.
     Cancel,
     /// Send the tree below `root` as one tar stream (POSIX pax; numeric owners as seen by steps; xattrs as `SCHILY.xattr.*`).
     Export {
         /// The directory whose children become the top-level entries of the stream.
         root: String,
-        /// Between which names hard links are kept.
+        /// Which hard links are kept.
         links: LinkScope,
     },
-    /// Say what steps have read of what [`GuestConfig::track_reads`] names; answered by [`FromGuest::Reads`], when no step runs.
+    /// Report which files below [`GuestConfig::track_reads`] steps have read; answered by [`FromGuest::Reads`], when no step runs.
     Reads,
-    /// Send what was written to an overlay as one tar stream, in the form of [`ToGuest::Export`]: the upper directory as
-    /// it is. Everything that steps have left running is ended first, so that nothing changes meanwhile.
+    /// Send the upper directory of an overlay as one tar stream, in the form of [`ToGuest::Export`]. Remaining processes of steps are
+    /// killed first, so that nothing changes meanwhile.
     ///
     /// A character device 0:0 is a whiteout; the xattr `trusted.overlay.opaque=y` marks a directory that hides what lies
     /// below it, also where the overlay was mounted with `userxattr`; the xattr [`LINKED`] marks the first of a file's
@@ -121,46 +121,48 @@ pub enum ToGuest {
     /// marked opaque. The overlay's other xattrs are not sent, and a file whose content lies in a lower layer (`metacopy`) is
     /// refused.
     ExportUpper {
-        /// The `target` of a [`Mount::Overlay`] or [`Mount::Upper`] of the world, as it stands there.
+        /// The `target` of a [`Mount::Overlay`] or [`Mount::Upper`] of the configuration, spelled as there.
         target: String,
     },
-    /// Send the files and links that were written to an overlay, as one tar stream in the form of [`ToGuest::ExportUpper`], but
-    /// without their content and without directories: each file is an empty one with its size as the xattr [`SIZE`]. A file that holds what the
-    /// lower layer holds in its place is not sent, where the agent can see that; else a [`DIGEST`] comes with it. Everything that steps have left running is ended first.
+    /// Send the files and links of an overlay's upper directory, as one tar stream in the form of [`ToGuest::ExportUpper`], but
+    /// without content and without directories: each file is empty, with its size as the xattr [`SIZE`]. A file with the content of
+    /// the lower one is left out, where the agent can see the lower layer; elsewhere each file has a [`DIGEST`]. Remaining processes
+    /// of steps are killed first.
     ListUpper {
         /// As in [`ToGuest::ExportUpper`].
         target: String,
     },
-    /// End all processes, do what [`GuestConfig::on_exit`] says, flush, and end: power off the microVM, exit in a container or sandbox.
+    /// Kill all processes, do what [`GuestConfig::on_exit`] names, flush, and end: power off the microVM, exit in a container or
+    /// sandbox.
     Shutdown,
-    /// Listen on these ports of loopback, and pass on what is connected; before the first step, not answered.
+    /// Listen on these ports of loopback, and forward connections; before the first step, not answered.
     Relay(Vec<u16>),
-    /// What the host's end of a relayed connection sends.
+    /// Data from the host's end of a relayed connection.
     ForwardData(ForwardData),
 }
 
-/// Between which names of a file an export keeps the hard link. A name outside of it has the content once more.
+/// Which names of a file an export keeps as hard links. Outside of this scope a name has a copy of the content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LinkScope {
     /// All names in the stream.
     Stream,
-    /// Those below one child of the root: each child becomes an archive of its own, which must be whole by itself.
+    /// Those below one child of the root: each child becomes an archive of its own, which must be complete.
     Child,
 }
 
-/// What the agent says.
+/// A message of the agent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FromGuest {
-    /// The agent runs and can be spoken to.
+    /// The agent runs and takes requests.
     Hello {
         /// [`VERSION`] of the agent.
         version: u32,
         /// Microseconds since the kernel started, as the guest's monotonic clock counts them.
         uptime_us: u64,
     },
-    /// The world of [`ToGuest::Prepare`] stands.
+    /// The guest of [`ToGuest::Prepare`] is prepared.
     Ready {
-        /// What was done, in order, and how long each took, in microseconds: (`modules`, …), (`mounts`, …), ….
+        /// Each phase, in order, and its duration in microseconds: (`modules`, …), (`mounts`, …), ….
         phases: Vec<(String, u64)>,
     },
     /// Bytes that a step wrote; at most [`frame::MAX_DATA`] of them. Each stream is exactly in order.
@@ -173,23 +175,23 @@ pub enum FromGuest {
         #[serde(with = "bytes")]
         bytes: Vec<u8>,
     },
-    /// So many bytes of [`ToGuest::Input`] have left the agent: the window is open for as many more.
+    /// Bytes of [`ToGuest::Input`] have left the agent: the window is open for as many more.
     Consumed {
         /// [`Step::index`].
         step: u32,
         /// How many.
         bytes: u32,
     },
-    /// The step's first process has ended, and all that it wrote until then has been sent.
+    /// The step's first process has ended, and all its output until then has been sent.
     Ended {
         /// [`Step::index`].
         step: u32,
         /// How it ended.
         status: ExitStatus,
-        /// What it may have used up; nothing of a step that succeeded.
+        /// Resources that it may have exhausted; empty for a step that succeeded.
         exhausted: Exhausted,
     },
-    /// The step could not be started, for a reason that the build file can mend (an unknown user, a missing shell).
+    /// The step could not be started, for a reason that the build file can fix (an unknown user, a missing shell).
     Refused {
         /// [`Step::index`].
         step: u32,
@@ -207,7 +209,7 @@ pub enum FromGuest {
     },
     /// The answer to [`ToGuest::Reads`].
     Reads(Reads),
-    /// The agent itself could not do what it was asked; it ends after this.
+    /// The agent failed to handle a request; it ends after this.
     Failed {
         /// A sentence: what, where, why.
         why: String,
@@ -219,6 +221,6 @@ pub enum FromGuest {
         /// The port.
         port: u16,
     },
-    /// What the guest's end of a relayed connection sends.
+    /// Data from the guest's end of a relayed connection.
     ForwardData(ForwardData),
 }

@@ -1,19 +1,19 @@
-//! What one process may use up (getrlimit(2)).
+//! Resource limits of a process (getrlimit(2)).
 
 use serde::{Deserialize, Serialize};
 
 /// A limit that all steps have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limit {
-    /// Of what.
+    /// The resource.
     pub resource: Resource,
-    /// What counts; `None` is no limit.
+    /// The soft limit; `None` is no limit.
     pub soft: Option<u64>,
-    /// As far as a step may raise it; `None` is no limit.
+    /// The hard limit, up to which a step may raise the soft one; `None` is no limit.
     pub hard: Option<u64>,
 }
 
-/// What is limited, as getrlimit(2) names it without `RLIMIT_`.
+/// A resource, as getrlimit(2) names it without `RLIMIT_`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Resource {
@@ -39,7 +39,7 @@ pub enum Resource {
     Nofile,
     /// Processes of a user.
     Nproc,
-    /// Bytes of resident memory; Linux does not heed it.
+    /// Bytes of resident memory; ignored by Linux.
     Rss,
     /// The highest real-time priority.
     Rtprio,

@@ -1,8 +1,8 @@
-//! Certificates in PEM (RFC 7468), with whatever text between them: what [`Trust`](crate::Trust) holds, read the same on both sides.
+//! Certificates in PEM (RFC 7468), with any text between them: the content of [`Trust`](crate::Trust), read the same on both sides.
 
-/// Begins whatever is encoded so.
+/// Begins a PEM block of any kind.
 const MARK: &str = "-----BEGIN ";
-/// A certificate with what OpenSSL trusts it for.
+/// A certificate with OpenSSL's trust settings.
 const TRUSTED: &str = "-----BEGIN TRUSTED CERTIFICATE-----";
 const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
 const END: &str = "-----END CERTIFICATE-----";
@@ -14,20 +14,20 @@ pub struct Block {
     pub line: usize,
     /// From `BEGIN` to `END`.
     pub text: String,
-    /// What is encoded.
+    /// The decoded bytes.
     pub der: Vec<u8>,
 }
 
-/// What stands where a certificate should, and is none.
+/// A block that is not a valid certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
     /// The line of its `BEGIN`, from 1.
     pub line: usize,
-    /// What is wrong with it.
+    /// Why it is not valid.
     pub why: &'static str,
 }
 
-/// All certificates of a text, and what is none.
+/// All certificates of a text, and the invalid blocks.
 pub fn certificates(text: &str) -> (Vec<Block>, Vec<Fault>) {
     let (mut blocks, mut faults) = (Vec::new(), Vec::new());
     let (mut at, mut line) = (0, 1);
@@ -54,7 +54,7 @@ pub fn certificates(text: &str) -> (Vec<Block>, Vec<Fault>) {
     (blocks, faults)
 }
 
-/// Base64 (RFC 4648 §4), white space aside; none for what is not.
+/// Decodes Base64 (RFC 4648 §4) and ignores white space; `None` if it is malformed.
 fn decode(text: &str) -> Option<Vec<u8>> {
     let (mut bits, mut count, mut padding) = (0u32, 0, 0);
     let mut out = Vec::with_capacity(text.len() / 4 * 3);
@@ -80,7 +80,7 @@ fn decode(text: &str) -> Option<Vec<u8>> {
 const BLANK: u8 = 64;
 const PADDING: u8 = 65;
 const NONE: u8 = 66;
-/// What each byte is worth.
+/// The value of each byte.
 const VALUES: [u8; 256] = {
     let digits = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut values = [NONE; 256];

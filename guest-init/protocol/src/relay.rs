@@ -1,10 +1,10 @@
-//! Connections that steps make to ports of loopback and that lead, through the wire, to the same ports of the host's.
+//! Connections of steps to ports of loopback, which are forwarded through the channel to the same ports of the host.
 //!
 //! ```text
-//! step -> agent (listens) -> Opened, ForwardData -> kiln -> the host's port
+//! step -> agent (listens) -> Connected, ForwardData -> kiln -> the host's port
 //! ```
 //!
-//! The agent names the connections. Each direction has a window of its own, so that one who does not read holds up nobody else.
+//! The agent numbers the connections. Each direction has its own window, so that a peer that does not read blocks no other one.
 
 use std::fmt;
 
@@ -16,27 +16,27 @@ pub const RELAY_WINDOW: usize = 256 * 1024;
 /// The most connections that are open at once.
 pub const RELAYED: usize = 256;
 
-/// A piece of what passes through a connection, in either direction.
+/// A piece of data of a connection, in either direction.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ForwardData {
     /// The number that the agent gave the connection.
     pub connection: u32,
-    /// What passes.
+    /// The data.
     pub piece: Chunk,
 }
 
-/// What passes through a connection.
+/// The data of a connection.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Chunk {
-    /// Bytes, at most [`crate::frame::MAX_DATA`] of them; none: no more come in this direction.
+    /// Bytes, at most [`crate::frame::MAX_DATA`] of them; none mean the end of this direction.
     Bytes(#[serde(with = "crate::bytes")] Vec<u8>),
-    /// So many bytes of the other side's have been handed on: the window is open for as many more.
+    /// How many bytes of the other side have been delivered: the window is open for as many more.
     Taken(u32),
-    /// The connection is broken, or was never made: nothing more comes in either direction.
+    /// The connection is broken, or could not be made: nothing more comes in either direction.
     Broken,
 }
 
-/// Without what passes: a request to a proxy holds its password.
+/// Without the bytes: a request to a proxy contains its password.
 impl fmt::Debug for ForwardData {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { connection, piece } = self;

@@ -4,29 +4,28 @@ use serde::{Deserialize, Serialize};
 
 use crate::TextFile;
 
-/// One command to run in the prepared world: no descriptor but 0, 1 and 2 is open, umask is 022.
+/// One command to run in the prepared guest. Only descriptors 0, 1 and 2 are open; the umask is 022.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
-    /// Names the step in every answer about it.
+    /// The number of the step in every answer about it.
     pub index: u32,
-    /// The program (an absolute path in the world) and its arguments.
+    /// The program (an absolute path in the guest) and its arguments.
     pub argv: Vec<String>,
-    /// Files of root that lie in the world while the step runs, and no longer. What does not fit an argument (the kernel takes
-    /// 128 KiB) comes this way.
+    /// Files of root that exist while the step runs. A script that does not fit an argument (128 KiB) is passed in one.
     pub files: Vec<TextFile>,
     /// The whole environment: nothing else is inherited.
     pub env: Vec<(String, String)>,
-    /// The directory it starts in; it must exist.
+    /// The working directory; it must exist.
     pub cwd: String,
-    /// As whom.
+    /// The user that runs it.
     pub user: User,
-    /// What it reads.
+    /// Its standard input.
     pub stdin: Stdin,
-    /// After so many milliseconds everything is ended and the status is [`ExitStatus::TimedOut`].
+    /// After so many milliseconds all processes are killed, and the status is [`ExitStatus::TimedOut`].
     pub timeout_ms: Option<u64>,
 }
 
-/// What a step reads.
+/// The standard input of a step.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Stdin {
     /// `/dev/null`.
@@ -48,13 +47,13 @@ pub struct Terminal {
     pub columns: u16,
 }
 
-/// As whom a step runs. Names are looked up in the world's own `/etc/passwd` and `/etc/group`.
+/// The user of a step. Names are looked up in the guest's own `/etc/passwd` and `/etc/group`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum User {
     /// uid 0, gid 0.
     Root,
-    /// A login name; its primary and supplementary groups are taken from the world's files.
+    /// A login name; its primary and supplementary groups are those of the guest's files.
     Name(String),
     /// A number; its primary group is looked up, and is the same number where `/etc/passwd` does not know it.
     Uid(u32),
@@ -76,11 +75,11 @@ pub enum Stream {
 pub enum ExitStatus {
     /// It exited with this code, 0 to 255.
     Code(i32),
-    /// It was ended by this signal.
+    /// It was killed by this signal.
     Signal(i32),
     /// [`Step::timeout_ms`] ran out.
     TimedOut,
-    /// [`super::ToGuest::Cancel`] ended it.
+    /// [`super::ToGuest::Cancel`] killed it.
     Cancelled,
 }
 

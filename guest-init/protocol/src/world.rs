@@ -1,4 +1,4 @@
-//! The world in which steps run: what the agent mounts, writes and sets before the first of them.
+//! The configuration of a guest: what the agent mounts, writes and sets before the first step.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Limit, MemoryCounter};
 
-/// What the initramfs tells the agent before it can be spoken to; it lies at [`super::BOOT_FILE`].
+/// What the agent needs in a microVM before it has a channel; the initramfs has it at [`super::BOOT_FILE`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BootFile {
     /// Kernel modules (paths in the initramfs, uncompressed), in loading order, without which there is no channel.
@@ -24,56 +24,56 @@ pub struct GuestConfig {
     /// Bytes that are mixed into the kernel's random pool and credited; empty leaves it alone.
     #[serde(with = "crate::bytes")]
     pub entropy: Vec<u8>,
-    /// Kernel modules to load (paths in the initramfs, uncompressed), in this order; one that is loaded already is passed over.
+    /// Kernel modules to load (paths in the initramfs, uncompressed), in this order; a module that is loaded already is skipped.
     pub modules: Vec<String>,
-    /// What to mount and make, in this order.
+    /// The mounts, in this order.
     pub mounts: Vec<Mount>,
     /// `sethostname`; `None` leaves it alone.
     pub hostname: Option<String>,
     /// A static configuration of the first network card; `None`: only loopback is brought up.
     pub network: Option<Network>,
-    /// Groups that must exist, in `/etc/group`.
+    /// Groups for `/etc/group`.
     pub groups: Vec<Group>,
-    /// Users that must exist: their lines of `/etc/passwd` are as they say, also where the root has others of these names.
+    /// Users for `/etc/passwd`; those of the root with the same names are replaced.
     pub identities: Vec<Identity>,
-    /// Files to write (replacing what is there).
+    /// Files to write.
     pub files: Vec<TextFile>,
     /// The capabilities that steps may have (numbers of `linux/capability.h`): the bounding set; `None` leaves it alone.
     pub capabilities: Option<Vec<u8>>,
-    /// A directory: what steps read of the files below it that are there when the world stands is counted ([`crate::Reads`]).
+    /// A directory: the files that steps read below it are counted, if they exist before the first step ([`crate::Reads`]).
     pub track_reads: Option<String>,
-    /// Where it is counted what the kernel does for want of memory; `None` where the host looks itself.
+    /// The counter of memory events; `None` where the host reads it.
     pub memory: Option<MemoryCounter>,
-    /// Directories to whose file systems steps write: those that are full are named when a step has failed.
+    /// Directories that steps write to: those with a full file system are reported when a step has failed.
     pub written: Vec<String>,
-    /// What each process of a step may use up. Where the agent may not raise a limit, the one that it was started with stays.
+    /// Resource limits of each process of a step. Where the agent may not raise a limit, the one that it was started with stays.
     pub limits: Vec<Limit>,
-    /// The user namespace of the agent and of steps, entered when all of the above stands; `None`: the one that the agent was
+    /// The user namespace of the agent and of steps, entered when all of the above is done; `None`: the one that the agent was
     /// started in.
     pub user_namespace: Option<UserNamespace>,
-    /// What filters the system calls of the agent and of steps from then on; all of them must let a call through.
+    /// Filters of system calls for the agent and steps from then on; each of them must allow a call.
     pub seccomp: Vec<SeccompFilter>,
-    /// What the agent does when all processes have ended and before it ends itself, however the conversation ended.
+    /// Actions after the end of all processes and before the agent's own, however the session ended.
     pub on_exit: Vec<OnExit>,
 }
 
-/// A user namespace below the one that the agent was started in, with a mount namespace of its own: no capability that a
-/// process has in it counts outside, and what the agent has mounted before cannot be unmounted in it.
+/// A user namespace below the one that the agent was started in, with its own mount namespace. Capabilities in it have no effect
+/// outside, and the agent's mounts cannot be unmounted in it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UserNamespace {
-    /// The id 0 inside is this one outside, and so on up to the last one there is; with 0 every id stays what it is. Until the
-    /// namespace is entered, owners in this world are ids inside, and what the agent makes belongs to root inside.
+    /// The id outside of id 0 inside, and so on for all ids; with 0 no id changes. Owners of this configuration are ids inside, and
+    /// the files that the agent makes belong to root inside.
     pub first: u32,
-    /// Its network.
+    /// Its network namespace.
     pub network: NetworkNamespace,
 }
 
-/// The network of a user namespace.
+/// The network namespace of a user namespace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum NetworkNamespace {
-    /// The one that the agent was started in, over which no capability of a step counts.
+    /// The one that the agent was started in, in which a step has no capability.
     Kept,
-    /// A new one, with loopback alone.
+    /// A new one, with loopback only.
     New,
 }
 
@@ -85,22 +85,22 @@ pub struct SeccompFilter {
     pub program: Vec<u8>,
 }
 
-/// A run of ids: `count` of them from `from` on become those from `to` on.
+/// A range of ids: the `count` ids from `from` on become those from `to` on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IdRange {
     /// The first one.
     pub from: u32,
-    /// What it becomes.
+    /// Its replacement.
     pub to: u32,
     /// How many.
     pub count: u32,
 }
 
-/// One thing that is done at the end, in a world whose processes are gone.
+/// An action at the end, when all processes have ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OnExit {
-    /// Give everything below `path` that does not belong to (uid, gid) to it, as [`Mount::Chown`] does, but without
-    /// set-id bits: nobody gets a program of that user's from a build.
+    /// Change the owner of everything below `path` to (uid, gid), as [`Mount::Chown`] does, but without set-id bits: a build must
+    /// not make a set-id program of that user.
     Chown {
         /// Where.
         path: String,
@@ -121,13 +121,13 @@ pub enum Access {
     ReadWrite,
 }
 
-/// What of a tree is given to a user.
+/// Which files of a tree get a new owner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ChownScope {
-    /// Everything.
+    /// All of them.
     Everything,
-    /// Directories alone: for root, who may read and write every file. In an overlay a file with another owner is a copy.
+    /// Directories only: for root, which may read and write every file. In an overlay a new owner of a file would copy it up.
     Directories,
 }
 
@@ -305,12 +305,12 @@ pub struct Network {
     pub mtu: u32,
 }
 
-/// A change to the root's files. What lies on another file system (the workspace, the cache, /proc, /sys, /dev) is refused.
+/// A change to the root's files. Paths on another file system (the workspace, the cache, /proc, /sys, /dev) are refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PathChange {
-    /// Where; absolute. Parents that are missing are made (0755), symbolic links among them followed.
+    /// The absolute path. Missing parents are made (0755); symbolic links among them are followed.
     pub path: String,
-    /// What is changed.
+    /// The kind of change.
     pub kind: PathKind,
     /// Permission bits, set-id and sticky among them; `None` leaves them as they are.
     pub mode: Option<u32>,
@@ -320,28 +320,28 @@ pub struct PathChange {
     pub gid: u32,
 }
 
-/// What a [`PathChange`] does before it sets mode and owner.
+/// What a [`PathChange`] makes before it sets mode and owner.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PathKind {
-    /// A directory is there.
+    /// A directory.
     Directory {
-        /// Whether mode and owner are those of everything below it, too.
+        /// Whether everything below it gets the same mode and owner.
         recursive: bool,
     },
-    /// A file without content is there.
+    /// An empty file.
     EmptyFile,
-    /// One more name of a file; what has that name is replaced.
+    /// A hard link to a file; an existing file of its name is replaced.
     HardLink {
         /// The file: an absolute path.
         source: String,
     },
-    /// A symbolic link, which takes the place of a link or file; its mode stays.
+    /// A symbolic link; an existing link or file is replaced. Its mode is not changed.
     Symlink {
         /// To what, verbatim.
         target: String,
     },
-    /// Nothing: it must be there.
+    /// Nothing: the path must exist.
     Permissions,
 }
 
@@ -385,9 +385,9 @@ pub struct Identity {
 /// A small file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TextFile {
-    /// Absolute; parents are made. A symbolic link there is replaced; nothing is written through it.
+    /// Absolute; parents are made. A symbolic link of this name is replaced and not followed.
     pub path: String,
-    /// What it shall hold.
+    /// The content.
     pub text: String,
     /// What is done where the file exists.
     pub if_exists: IfExists,

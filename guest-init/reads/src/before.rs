@@ -1,9 +1,9 @@
-//! Whether a file was there before the steps, and with how many bytes.
+//! Whether a file existed before the steps, and its size then.
 //!
-//! A change time from before says so by itself: nobody can set it back. One from since then says nothing. Tools stamp what they
-//! have read (ccache, Composer, git), remove it and replace it, and we look some time after. So what is asked then are things that
-//! neither a stamp nor a new name changes: in an overlay the layer that a file comes from, elsewhere the time of its birth, and
-//! where a share does not tell that, whether its directory has got a new entry since.
+//! An old change time is proof, since it cannot be set back. A new one is not: tools set the times of files that they have read
+//! (ccache, Composer, git), remove and replace them, and we look some time later. Then we use facts that neither a change of times nor
+//! a rename alters: in an overlay the layer of the file, elsewhere its birth time, and on a share without birth times, whether its
+//! directory has changed since.
 
 use std::{
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
@@ -22,47 +22,47 @@ use crate::{
 /// Marks in an upper directory a file that was copied up (fs/overlayfs/copy_up.c), also of an overlay with `userxattr`.
 const ORIGIN: [&str; 2] = ["trusted.overlay.origin", "user.overlay.origin"];
 
-/// A file may get another name between two looks: so often they are repeated.
+/// How often a lookup is repeated when the file is renamed meanwhile.
 const LOOKS: usize = 3;
 
 /// Seconds and nanoseconds.
 pub(crate) type Time = (i64, i64);
 
-/// The directories that an overlay is made of.
+/// The directories of an overlay.
 pub struct Layers {
-    /// Where writes go.
+    /// The upper directory.
     pub upper: OwnedFd,
-    /// What was there before.
+    /// The lower directory.
     pub lower: OwnedFd,
 }
 
-/// What is known of a file.
+/// The state of a file before the steps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Before {
-    /// It was there, and held so many bytes.
+    /// It existed, with this size.
     There { bytes: u64 },
-    /// It was there. So many bytes it holds now; they may have been others.
+    /// It existed. This is its size now, which may have been another.
     ThereAndMaybeWritten { bytes: u64 },
-    /// It was not.
+    /// It did not exist.
     Absent,
-    /// It is gone, and its last name is a new one: it was there if this is the number of a file that has been removed.
+    /// It is deleted, and had a new name at last. It existed if this is the inode number of a removed file.
     Removed { number: u64 },
-    /// Nobody can tell.
+    /// Not known.
     Unclear,
 }
 
-/// What tells a file from others: an overlay shows one number for it before it is copied up, and may show another one then.
+/// Identifies a file. An overlay shows one inode number before a copy-up, and may show another one after it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Identity {
     /// Device and inode as steps see them.
     Shown(u64, u64),
-    /// Its inode in the lower layer.
+    /// Inode in the lower layer.
     Lower(u64),
-    /// In the upper one.
+    /// Inode in the upper layer.
     Upper(u64),
 }
 
-/// What is known of a file, and by what it is known.
+/// The state of a file before the steps, and its identities.
 pub(crate) struct Found {
     pub(crate) before: Before,
     pub(crate) identities: Vec<Identity>,
@@ -129,7 +129,7 @@ impl Layers {
             }
             Some(_) | None if is_known_copy => (maybe_written, Some(number(stat))),
             Some(below) if has_origin(file) => (maybe_written, Some(number(below))),
-            // A new name: of which file, the overlay has forgotten.
+            // A renamed file: the overlay does not record its old name.
             None if has_origin(file) => (Before::Unclear, None),
             // A copy of a file with several names is not marked.
             Some(below) if below.st_nlink > 1 => (Before::Unclear, None),
@@ -160,7 +160,7 @@ pub(crate) fn number(stat: &FileStat) -> u64 {
     stat.st_ino & (u64::MAX >> 8)
 }
 
-/// Where there are no layers.
+/// For file systems without layers.
 fn by_birth(
     directory: &Directory,
     Inside { path, is_deleted }: &Inside,
@@ -179,14 +179,14 @@ fn by_birth(
     Ok(if (parent.st_ctime, parent.st_ctime_nsec) < since { there } else { Before::Unclear })
 }
 
-/// When a file was made, where its file system tells.
+/// The birth time of a file, where its file system reports it.
 fn birth(file: BorrowedFd<'_>) -> Result<Option<Time>> {
     let found = statx(file, "", AtFlags::EMPTY_PATH, StatxFlags::BTIME)?;
     let known = StatxFlags::from_bits_retain(found.stx_mask).contains(StatxFlags::BTIME);
     Ok(known.then_some((found.stx_btime.tv_sec, i64::from(found.stx_btime.tv_nsec))))
 }
 
-/// Whether a file of an upper directory is a copy of a lower one, as far as we may read it.
+/// Whether a file of an upper directory is a copy of a lower one, as far as the attribute is readable.
 fn has_origin(file: &OwnedFd) -> bool {
     let path = format!("/proc/self/fd/{}", file.as_raw_fd());
     ORIGIN.iter().any(|name| xattr::get_deref(&path, name).is_ok_and(|value| value.is_some()))

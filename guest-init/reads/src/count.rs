@@ -24,13 +24,13 @@ use crate::{
     inside::Inside,
 };
 
-/// More is not remembered, one or two for a file: some thirty MiB of memory.
+/// The most identities that are remembered, one or two for a file: some thirty MiB of memory.
 const MOST_IDENTITIES: usize = 800_000;
 
-/// So often the queue is looked at for an answer. Whoever goes on reading meanwhile is not waited for.
+/// How often the queue is read for an answer. A process that goes on reading is not waited for.
 const LOOKS: usize = MOST_WAITING / AT_ONCE + 1;
 
-/// The longest name of a directory that is told, in characters.
+/// The longest reported name of a directory, in characters.
 const NAME: usize = 255;
 
 /// A count under way.
@@ -39,22 +39,22 @@ pub struct Count {
     directory: Directory,
     /// When it began, by the clock of change times.
     since: Time,
-    /// What has been counted, and what a step had written before it was read.
+    /// Files that have been counted, and files that a step had written before it read them.
     seen: HashSet<Identity>,
-    /// Of what has been counted, what has been changed since it was there: if it was written, its size may be another.
+    /// Counted files that have been changed: if a write is reported, their size may have been another.
     maybe_written: HashSet<Identity>,
     /// Files and bytes by the first component of the path.
     counted: BTreeMap<Vec<u8>, (u64, u64)>,
-    /// Files of which nothing certain is known yet: the first component, by what they are known, and the inode.
+    /// Files whose state is not known yet: the first component, identities, and the inode.
     unclear: Vec<(Vec<u8>, Vec<Identity>, u64)>,
-    /// Files that are gone, and that count if they had been there: the first component, and the number.
+    /// Deleted files, which count if they existed before: the first component, and the inode.
     removed: Vec<(Vec<u8>, u64)>,
-    /// How many more files nothing certain can be told of.
+    /// How many more files have an unknown state.
     unknown: u64,
     completeness: Completeness,
 }
 
-/// What a look at the queue has found.
+/// Whether the queue had events.
 #[derive(PartialEq, Eq)]
 enum Queue {
     HeldSome,
@@ -62,14 +62,14 @@ enum Queue {
 }
 
 impl Count {
-    /// Nothing where there is no file that could be read.
+    /// `None` where there is no file that could be read.
     pub(crate) fn begin(directory: Directory) -> Result<Option<Self>> {
-        // To stop listening takes the kernel ten milliseconds and more: not for an empty directory.
+        // Closing the group takes ten milliseconds and more: not for an empty directory.
         if !directory.holds_a_file() {
             return Ok(None);
         }
         let group = events::listen(&directory)?;
-        // After everything that was changed to make the world, by the clock of the kernel's own stamps.
+        // After all changes by the preparation, by the clock of the kernel's timestamps.
         let now = clock_gettime(ClockId::CLOCK_REALTIME_COARSE).context("read the clock")?;
         Ok(Some(Self {
             group,
@@ -89,12 +89,12 @@ impl Count {
         self.group.as_fd()
     }
 
-    /// Looks at some of what has been read.
+    /// Takes some events.
     pub(crate) fn take(&mut self) {
         self.look();
     }
 
-    /// What has been read until now, by processes that have a file open still, too.
+    /// The count until now, with files that are still open.
     pub(crate) fn answer(&mut self) -> Counted {
         let waits = (0..LOOKS).all(|_| self.look() == Queue::HeldSome);
         let mounts: Vec<u64> = self.directory.mounts.iter().map(|mount| mount.id).collect();
@@ -137,13 +137,13 @@ impl Count {
         } else if event.read {
             self.note_read(event, &stat, is_changed);
         } else if is_changed {
-            // What a step reads of it from now on it has written.
+            // A step has written it, so later reads do not count.
             self.see(&[shown]);
             events::ignore(&self.group, file, Ignored::Uses);
         }
     }
 
-    /// A file that has been counted: only its size may have been another when it was read.
+    /// A file that has been counted: only its size may change.
     fn note_again(&mut self, event: &Event, shown: Identity) {
         if event.written && self.maybe_written.remove(&shown) {
             self.unknown += 1;
@@ -159,7 +159,7 @@ impl Count {
         } else {
             before::unchanged(&self.directory, stat)
         };
-        // One process has read and written it: in which order, the kernel does not say.
+        // One process has read and written it; the kernel does not report the order.
         let was_written = event.written && is_changed;
         let ignored = match before {
             Before::ThereAndMaybeWritten { .. } if !was_written => Ignored::Reads,
@@ -169,7 +169,7 @@ impl Count {
         if before == Before::Absent {
             return;
         }
-        // By another of its names it may have been put off before: then it was changed before.
+        // It may be in `unclear` by another of its names: then it was changed before.
         if is_changed {
             self.unclear.retain(|(_, found, _)| !found.iter().any(|one| identities.contains(one)));
         }
@@ -210,7 +210,7 @@ impl Count {
         *sum = sum.saturating_add(bytes);
     }
 
-    /// Leaves it to what comes, and then to the host, which knows files by the numbers that a share gives them.
+    /// Leaves it to later events, and then to the host, which knows files by their inode numbers on the share.
     fn put_off(&mut self, file: BorrowedFd<'_>, identities: Vec<Identity>, inode: u64) {
         let Some(name) = self.kind(file) else { return };
         if self.unclear.len() >= MAX_UNCLEAR {
@@ -220,7 +220,7 @@ impl Count {
         }
     }
 
-    /// Leaves it to the end: what steps have removed is not looked for more often.
+    /// Leaves it to the end, since the search for removed files is done once.
     fn put_off_removed(&mut self, file: BorrowedFd<'_>, number: u64) {
         let Some(name) = self.kind(file) else { return };
         if self.removed.len() >= MAX_UNCLEAR {
@@ -245,14 +245,14 @@ impl Count {
         }
     }
 
-    /// The first component of a file's path. Of a file that lies nowhere it is not known what it is.
+    /// The first component of a file's path; not known for a file that lies elsewhere.
     fn kind(&mut self, file: BorrowedFd<'_>) -> Option<Vec<u8>> {
         let kind = Inside::of(&self.directory, file).ok().map(|inside| inside.first_component());
         self.unknown += u64::from(kind.is_none());
         kind
     }
 
-    /// Whether there is room to remember it.
+    /// Remembers these identities; whether there was room.
     fn see(&mut self, identities: &[Identity]) -> bool {
         let has_room = self.seen.len() < MOST_IDENTITIES;
         if has_room {
@@ -265,7 +265,7 @@ impl Count {
         let mut names: Vec<&Vec<u8>> = self.counted.keys().collect();
         let (mut unclear, mut unknown) = (Vec::new(), self.unknown);
         for (name, _, inode) in &self.unclear {
-            // The number that an overlay shows is not the host's.
+            // An inode number of an overlay is not the host's.
             if self.directory.layers.is_some() {
                 unknown += 1;
                 continue;

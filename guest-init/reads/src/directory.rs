@@ -1,6 +1,6 @@
-//! A directory in a mount namespace, ours or another, and the mounts that it is made of.
+//! A directory in a mount namespace, ours or another, and its mounts.
 //!
-//! What is opened here may be somebody else's world: no path leads out of its root, and nothing is opened that could block.
+//! The root may be that of an untrusted container: no path leads out of it, and no file is opened that could block.
 
 use std::{
     ffi::CStr,
@@ -26,37 +26,37 @@ const DIRECTORY: OFlag = OFlag::O_PATH.union(OFlag::O_DIRECTORY).union(OFlag::O_
 const LISTED: OFlag =
     OFlag::O_RDONLY.union(OFlag::O_DIRECTORY).union(OFlag::O_NOFOLLOW).union(OFlag::O_CLOEXEC);
 
-/// So many entries are looked at for a file, and so deep: where none is found until then, there may be one.
+/// How many entries, and how deep, are searched for a file. After that there may be one.
 const LOOKS: usize = 1000;
 const DEPTH: usize = 16;
 
-/// A directory that is a mount.
+/// A directory that is a mount point.
 pub struct Directory {
-    /// As the kernel calls it to us: what its files are called begins so.
+    /// Its path as the kernel reports it to us: a prefix of the paths of its files.
     pub(crate) path: PathBuf,
     directory: OwnedFd,
     /// Its own mount, and those below it.
     pub(crate) mounts: Vec<Mount>,
-    /// What it is made of, if it is an overlay.
+    /// Its layers, if it is an overlay.
     pub(crate) layers: Option<Layers>,
 }
 
 /// A mount of the directory.
 pub(crate) struct Mount {
     pub(crate) root: OwnedFd,
-    /// Its number.
+    /// Its mount id.
     pub(crate) id: u64,
-    /// Whether it shows the whole of its file system.
+    /// Whether it shows its whole file system.
     pub(crate) is_whole: bool,
     /// Whether it shows the file system of the directory, and not another one that covers a part of it.
     is_own: bool,
 }
 
 impl Directory {
-    /// The directory at `path` of the world whose root is `root`; `mounts` is the `mountinfo` of a process of it.
+    /// The directory at `path` below `root`; `mounts` is the `mountinfo` of a process with this root.
     ///
     /// # Errors
-    /// When it cannot be opened, or is no mount.
+    /// When it cannot be opened, or is not a mount point.
     pub fn of(root: BorrowedFd<'_>, path: &Path, mounts: &str) -> Result<Self> {
         let directory = open(root, path)?;
         let (whole, top) = (name(directory.as_fd())?, name(root)?);
@@ -64,17 +64,17 @@ impl Directory {
         let device = fstat(&directory).context("look at it")?.st_dev;
         let below = mountinfo::mounts(mounts).filter(|mount| mount.target.starts_with(&inside));
         let mount = |Listed { target, is_whole }: Listed| {
-            // One that is a file, or is gone by now, is none that a cache has.
+            // A mount point that is a file, or is gone by now, is not part of a cache.
             let Ok(mount) = open(root, &target) else { return Ok(None) };
             let is_own = fstat(&mount).is_ok_and(|stat| stat.st_dev == device);
             anyhow::Ok(Some(Mount { id: mount_of(mount.as_fd())?, root: mount, is_whole, is_own }))
         };
         let mounts: Vec<Mount> = below.map(mount).filter_map(Result::transpose).collect::<Result<_>>()?;
-        ensure!(!mounts.is_empty(), "{} is no mount, and reads are told of by mount", path.display());
+        ensure!(!mounts.is_empty(), "{} is not a mount, and reads are counted by mount", path.display());
         Ok(Self { path: whole, directory, mounts, layers: None })
     }
 
-    /// Says of what overlay it is a part.
+    /// Sets the layers of its overlay.
     pub fn made_of(self, layers: Option<Layers>) -> Self {
         Self { layers, ..self }
     }
@@ -84,7 +84,7 @@ impl Directory {
         self.directory.as_fd()
     }
 
-    /// The layers that an open file comes from, if it comes from one of them.
+    /// The layers, if an open file belongs to the overlay.
     pub(crate) fn layers_of(&self, file: BorrowedFd<'_>) -> Result<Option<&Layers>> {
         let id = mount_of(file)?;
         let is_foreign = self.mounts.iter().any(|mount| mount.id == id && !mount.is_own);
@@ -96,14 +96,14 @@ impl Directory {
         open(self.directory.as_fd(), if path.as_os_str().is_empty() { Path::new(".") } else { path })
     }
 
-    /// Whether there is a regular file, as far as can be seen: not below links.
+    /// Whether there is a regular file, or may be one. Links are not followed.
     pub(crate) fn holds_a_file(&self) -> bool {
         let mut looks = LOOKS;
         holds_a_file(self.directory.as_fd(), c".", &mut looks, DEPTH)
     }
 }
 
-/// A directory of a world, wherever in that world links lead.
+/// A directory below a root; links are followed within it.
 ///
 /// # Errors
 /// Where there is none.
@@ -114,13 +114,13 @@ pub fn open(root: BorrowedFd<'_>, path: &Path) -> Result<OwnedFd> {
     openat2(root, path, how).with_context(|| format!("open {}", path.display()))
 }
 
-/// What the kernel calls an open file.
+/// The path of an open file as the kernel reports it.
 pub(crate) fn name(file: BorrowedFd<'_>) -> Result<PathBuf> {
     let link = format!("/proc/self/fd/{}", file.as_raw_fd());
     fs::read_link(&link).with_context(|| format!("read {link}"))
 }
 
-/// Whether there is a file in a directory or below it; what cannot be looked at may be one.
+/// Whether there is a file in a directory or below it; an entry that cannot be read may be one.
 fn holds_a_file(parent: BorrowedFd<'_>, name: &CStr, looks: &mut usize, depth: usize) -> bool {
     let Ok(mut directory) = Dir::openat(parent, name, LISTED, Mode::empty()) else { return true };
     let mut below = Vec::new();

@@ -1,4 +1,4 @@
-//! What the kernel tells of (fanotify(7)), and how it is read.
+//! The kernel's events (fanotify(7)), and how they are read.
 #![expect(
     unsafe_code,
     reason = "nix reads events by the hundred, and all of their files are opened before it returns"
@@ -22,55 +22,55 @@ use nix::{
 
 use crate::directory::{Directory, Mount};
 
-/// So many files are opened at once: on a slow share that takes some ten milliseconds.
+/// How many events are read at once, each of which opens a file: on a slow share that takes some ten milliseconds.
 pub(crate) const AT_ONCE: usize = 16;
 
-/// The queue holds no more events than that (fanotify(7)).
+/// The most events that the queue holds (fanotify(7)).
 pub(crate) const MOST_WAITING: usize = 16_384;
 
 /// The bytes of `struct fanotify_event_metadata`: length (4), version (1), reserved (1), length of the metadata (2), mask
 /// (8), descriptor (4), process (4).
 const EVENT: usize = 24;
-/// Where the mask stands in it.
+/// The offset of the mask.
 const MASK: usize = 8;
-/// Where the descriptor stands in it.
+/// The offset of the descriptor.
 const DESCRIPTOR: usize = 16;
 
-/// The ends of uses that were no writing. What is read by mmap(2) is told of, too.
+/// A file that was open for reading only was closed. A read by mmap(2) is reported, too.
 const READS: MaskFlags = MaskFlags::FAN_CLOSE_NOWRITE;
-/// The same, and writes: not the end of a use for writing, which a stamp is as well (touch(1)).
+/// The same, and writes. FAN_CLOSE_WRITE would report a change of times as well (touch(1)).
 const USES: MaskFlags = READS.union(MaskFlags::FAN_MODIFY);
 
-/// One look at the queue.
+/// The result of one read of the queue.
 pub(crate) enum Look {
     /// The queue was empty.
     Empty,
-    /// These.
+    /// These events.
     Told(Vec<Told>),
 }
 
-/// What the kernel says.
+/// An event.
 pub(crate) enum Told {
-    /// A use.
+    /// A file was used.
     Use(Event),
     /// The queue was full, and events were dropped.
     Overflow,
-    /// A file could not be opened for us any more, and its event is gone.
+    /// A file could not be opened for us, and its event is lost.
     Lost,
 }
 
-/// What one process has done to a file, once or several times.
+/// The use of a file by one process, once or several times.
 pub(crate) struct Event {
     pub(crate) file: OwnedFd,
-    /// It had it open for reading only, and closed it.
+    /// The process had it open for reading only, and closed it.
     pub(crate) read: bool,
-    /// It wrote.
+    /// The process wrote to it.
     pub(crate) written: bool,
 }
 
 /// Begins to listen on the mounts of a directory.
 pub(crate) fn listen(directory: &Directory) -> Result<Fanotify> {
-    // Not waiting: a fifo or a device that a step opened is opened for us as well.
+    // Non-blocking: a fifo or a device that a step opened is opened for us as well.
     let flags = InitFlags::FAN_CLASS_NOTIF
         | InitFlags::FAN_CLOEXEC
         | InitFlags::FAN_NONBLOCK
@@ -97,7 +97,7 @@ pub(crate) fn look(group: &Fanotify) -> Look {
     }
 }
 
-/// Asks to be told of a file no more.
+/// Ignores further events of a file.
 pub(crate) fn ignore(group: &Fanotify, file: BorrowedFd<'_>, what: Ignored) {
     let mask = match what {
         Ignored::Reads => READS,
@@ -107,20 +107,21 @@ pub(crate) fn ignore(group: &Fanotify, file: BorrowedFd<'_>, what: Ignored) {
         | MarkFlags::FAN_MARK_IGNORED_MASK
         | MarkFlags::FAN_MARK_IGNORED_SURV_MODIFY
         | MarkFlags::FAN_MARK_EVICTABLE;
-    // best effort: kernels before 5.19 cannot do it, and tell of the file again.
+    // best effort: kernels before 5.19 cannot do it, and report the file again.
     let _ = group.mark(flags, mask, file, None::<&Path>);
 }
 
-/// What is not told of a file any more.
+/// Which events of a file are ignored.
 #[derive(Clone, Copy)]
 pub(crate) enum Ignored {
-    /// That it was read: whether it is written is still of interest.
+    /// Reads; writes are still of interest.
     Reads,
-    /// Anything.
+    /// All.
     Uses,
 }
 
-/// A share and an overlay hold the directory alone: they tell of all their mounts, those of mount namespaces that a step makes, too.
+/// The file system of a share or an overlay has nothing but the directory, so all its mounts are watched, also those in a step's own
+/// mount namespaces.
 fn scope(mount: &Mount) -> MarkFlags {
     let is_made_for_it = |kind: FsType| [FUSE_SUPER_MAGIC, OVERLAYFS_SUPER_MAGIC].contains(&kind);
     let system = fstatfs(mount.root.as_fd());
@@ -131,8 +132,8 @@ fn scope(mount: &Mount) -> MarkFlags {
     }
 }
 
-/// What is asked for on a mount. Each event of a share is a question to its server, and one for each file that is written
-/// would double the cost of writing: there a file that was there is not known to be written.
+/// The events of a mount. Each event of a share costs a request to its server, and events for writes would double the cost of
+/// writing, so there writes are not reported.
 fn uses(mount: BorrowedFd<'_>) -> MaskFlags {
     let is_share = fstatfs(mount).is_ok_and(|system| system.filesystem_type() == FUSE_SUPER_MAGIC);
     if is_share { READS } else { USES }

@@ -1,4 +1,4 @@
-//! The files that processes have open, for reading only, on some mounts: of a use that has not ended no event tells.
+//! The files that processes have open, for reading only, on some mounts: their event comes when they are closed.
 
 use std::{
     fs, io,
@@ -12,7 +12,7 @@ use nix::{
     sys::stat::Mode,
 };
 
-/// So many descriptors are looked at.
+/// The most descriptors that are looked at.
 const MOST: usize = 100_000;
 
 /// open(2)'s flags as proc(5) writes them, in octal.
@@ -20,7 +20,7 @@ const ACCESS_MODE: u32 = 0o3;
 const READ_ONLY: u32 = 0o0;
 const PATH_ONLY: u32 = 0o10_000_000;
 
-/// What has been found.
+/// The files that were found.
 #[derive(Default)]
 pub(crate) struct HeldOpen {
     pub(crate) files: Vec<OwnedFd>,
@@ -35,7 +35,7 @@ pub(crate) fn mount_of(file: BorrowedFd<'_>) -> Result<u64> {
     field(&info, "mnt_id:").and_then(|id| id.parse().ok()).with_context(|| format!("{path} names no mount"))
 }
 
-/// Looks at all processes but this one.
+/// Looks at all processes except this one.
 pub(crate) fn held_open(mounts: &[u64]) -> HeldOpen {
     let (mut found, mut looks, own) = (HeldOpen::default(), 0, std::process::id());
     for process in numbers(Path::new("/proc")).filter(|&process| process != own) {
@@ -46,7 +46,7 @@ pub(crate) fn held_open(mounts: &[u64]) -> HeldOpen {
                 return found;
             }
             looks += 1;
-            // What has been closed meanwhile has ended, and of that there is an event.
+            // A file that was closed meanwhile has an event.
             let info = fs::read_to_string(format!("{process}/fdinfo/{number}"));
             if info.is_ok_and(|info| is_read(&info, mounts)) {
                 found.files.extend(at(&format!("{process}/fd/{number}")));
@@ -60,7 +60,7 @@ fn at(path: &str) -> Option<OwnedFd> {
     open(Path::new(path), OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).ok()
 }
 
-/// The entries of a directory that are numbers; none of one that is gone.
+/// The numeric entries of a directory; none if it is gone.
 fn numbers(directory: &Path) -> impl Iterator<Item = u32> + use<> {
     let entries = fs::read_dir(directory).into_iter().flatten();
     entries.filter_map(|entry: io::Result<fs::DirEntry>| entry.ok()?.file_name().to_str()?.parse().ok())

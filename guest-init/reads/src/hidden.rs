@@ -1,4 +1,4 @@
-//! What of an overlay's lower directory steps have removed, or given another name: below the whiteouts of the upper one.
+//! The files of an overlay's lower directory that steps have removed or renamed: those under whiteouts of the upper one.
 
 use std::{
     collections::HashMap,
@@ -14,14 +14,14 @@ use nix::{
 
 use crate::before::{Layers, is_file, number, size};
 
-/// So many entries are looked at, and so deep.
+/// The most entries that are looked at, and the greatest depth.
 const MOST: usize = 200_000;
 const DEPTH: usize = 128;
 
 const DIRECTORY: OFlag =
     OFlag::O_RDONLY.union(OFlag::O_DIRECTORY).union(OFlag::O_NOFOLLOW).union(OFlag::O_CLOEXEC);
 
-/// The bytes of each hidden file by its number; nothing where there is too much to be looked at.
+/// The size of each hidden file by its inode number; `None` where there are too many entries.
 pub(crate) fn hidden_files(layers: &Layers) -> Option<HashMap<u64, u64>> {
     let mut search = Search { files: HashMap::new(), left: MOST };
     let upper = layers.upper.try_clone().ok()?;
@@ -35,7 +35,7 @@ struct Search {
 }
 
 impl Search {
-    /// A directory of the upper layer, and the one that it lies above.
+    /// A directory of the upper layer, and the lower one of the same path.
     fn upper(&mut self, upper: &OwnedFd, lower: Option<&OwnedFd>, depth: usize) -> Option<()> {
         for (name, stat) in self.entries(upper)? {
             match kind(&stat) {
@@ -50,9 +50,9 @@ impl Search {
         Some(())
     }
 
-    /// What has a name in the lower layer, with all below it.
+    /// A file of the lower layer, with everything below it.
     fn lower(&mut self, parent: &OwnedFd, name: &CStr, depth: usize) -> Option<()> {
-        // The whiteouts that kiln makes itself hide what need not be there.
+        // kiln's own whiteouts may hide files that do not exist.
         let Some(stat) = look(parent, name) else { return Some(()) };
         if is_file(&stat) {
             self.files.insert(number(&stat), size(&stat));
@@ -74,7 +74,7 @@ impl Search {
             let name = entry.ok()?.file_name().to_owned();
             if !matches!(name.to_bytes(), b"." | b"..") {
                 self.left = self.left.checked_sub(1)?;
-                // What is gone meanwhile hides nothing.
+                // A whiteout that is gone meanwhile hides nothing.
                 found.extend(look(directory, &name).map(|stat| (name, stat)));
             }
         }

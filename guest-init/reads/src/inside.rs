@@ -1,4 +1,4 @@
-//! Where a file lies in the directory in which is counted.
+//! The path of a file in the directory whose reads are counted.
 
 use std::{
     ffi::OsStr,
@@ -19,15 +19,15 @@ use nix::{
 
 use crate::directory::{self, Directory};
 
-/// How names begin that are hashes.
+/// Prefixes of names that are hashes.
 const HASHES: [&str; 2] = ["sha256:", "sha512:"];
 
-/// What the kernel adds to the name of a file that has none any more.
+/// The suffix that the kernel adds to the name of a deleted file.
 const DELETED: &[u8] = b" (deleted)";
 
 const ENTRY: OFlag = OFlag::O_PATH.union(OFlag::O_NOFOLLOW).union(OFlag::O_CLOEXEC);
 
-/// Where a file lies, or lay.
+/// The path of a file, or its former path.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Inside {
     pub(crate) path: PathBuf,
@@ -38,7 +38,7 @@ impl Inside {
     /// Of an open file.
     ///
     /// # Errors
-    /// Where it lies elsewhere, or its name does not say where.
+    /// When it lies elsewhere, or its path is not known.
     pub(crate) fn of(directory: &Directory, file: BorrowedFd<'_>) -> Result<Self> {
         let name = directory::name(file)?;
         let path = match name.strip_prefix(&directory.path) {
@@ -47,7 +47,7 @@ impl Inside {
         };
         let bytes = path.as_os_str().as_bytes();
         Ok(match bytes.strip_suffix(DELETED) {
-            // A file may be called so.
+            // A file may have such a name.
             Some(rest) if entry(directory.as_fd(), path)?.is_none() => {
                 Self { path: OsStr::from_bytes(rest).into(), is_deleted: true }
             }
@@ -55,7 +55,7 @@ impl Inside {
         })
     }
 
-    /// The first component of the path, or what stands for it where the file lies in the directory itself.
+    /// The first component of the path, or its substitute for files in the directory itself.
     pub(crate) fn first_component(&self) -> Vec<u8> {
         let is_by_hash = |name: &[u8]| HASHES.iter().any(|hash| name.starts_with(hash.as_bytes()));
         let mut components = self.path.components();
@@ -67,7 +67,7 @@ impl Inside {
     }
 }
 
-/// The name of a file in a mount namespace that is gone begins at its mount: if that showed the directory, it is the path.
+/// The name of a file in a deleted mount namespace begins at its mount. If the mount showed the directory, the name is the path.
 fn by_mount<'n>(directory: &Directory, name: &'n Path, file: BorrowedFd<'_>) -> Result<&'n Path> {
     let number = |stat: FileStat| (stat.st_dev, stat.st_ino);
     let path = name.strip_prefix("/")?;
@@ -77,7 +77,7 @@ fn by_mount<'n>(directory: &Directory, name: &'n Path, file: BorrowedFd<'_>) -> 
     }
 }
 
-/// What bears a name below a directory; not through links.
+/// The file at a path below a directory; links are not followed.
 pub(crate) fn entry(directory: BorrowedFd<'_>, path: &Path) -> Result<Option<(OwnedFd, FileStat)>> {
     let how =
         OpenHow::new().flags(ENTRY).resolve(ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS);

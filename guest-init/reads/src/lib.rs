@@ -1,20 +1,20 @@
-//! Counts what steps read of a directory: the regular files that were there before them, each once.
+//! Counts which files of a directory steps read: the regular files that existed before, each once.
 //!
-//! Before it: a world that stands ([`Directory`]), the agent's own or, for kiln as root, a container's. After it: [`Reads`].
+//! Before it: the mounts of a prepared guest ([`Directory`]), the agent's own or, for kiln as root, a container's. After it:
+//! [`Reads`].
 //!
-//! The kernel tells of each file that was closed after it had been opened for reading only ([`events`]), whatever the step did
-//! with it: read(2), mmap(2), sendfile(2), execve(2), or nothing. Nobody waits for us, and what a step does it cannot see. Files that
-//! are open still when the count is asked for are found in /proc ([`held_open`]).
+//! The kernel reports each file that was closed after it had been opened for reading only ([`events`]), whatever the step did
+//! with it: read(2), mmap(2), sendfile(2), execve(2), or nothing. Steps do not wait for us. Files that are still open at the time of
+//! the count are found in /proc ([`held_open`]).
 //!
-//! We look at a file some time after it was closed. So what decides whether it counts must not depend on that time: whether
-//! it was there before, which later changes do not alter ([`before`]), and whether it was read before it was written, which is the
-//! order of the events. Where neither can be told of a file, it is not counted, and the count says so: it is never quietly
-//! another number in the next build.
+//! We look at a file some time after it was closed, so the result must not depend on that time. A file counts if it existed before,
+//! which later changes do not alter ([`before`]), and was read before it was written, by the order of the events. Where that is not
+//! known, the file is not counted, and the count says so: the next build does not silently report another number.
 //!
-//! Not told of is what a step reads of a bind mount in a mount namespace that it made for itself.
+//! Reads through a bind mount in a mount namespace that a step has made are not reported.
 //!
-//! Each event is a file that the kernel opens for us, which costs a share as much as the step's own opening. So a file
-//! that was looked at once is not told of again, and few are looked at between two other things that whoever counts does.
+//! For each event the kernel opens the file for us, which costs as much on a share as the step's own open(2). So a file is reported
+//! only once, and few events are taken at a time.
 
 mod before;
 mod count;
@@ -37,20 +37,20 @@ pub use self::{
     mountinfo::unescape,
 };
 
-/// What is known of reads.
+/// A counter of reads.
 pub enum Reader {
-    /// Nobody asked.
+    /// Counting was not requested.
     Unasked,
-    /// There is nothing that could be read.
+    /// There is no file that could be read.
     NothingThere,
-    /// They cannot be counted: a sentence.
+    /// They cannot be counted, for the reason in this sentence.
     Unable(String),
     /// They are counted.
     Counts(Box<Count>),
 }
 
 impl Reader {
-    /// Begins to count in a directory, if it is one that can be looked at.
+    /// Begins to count in a directory, if that is possible.
     pub fn of(directory: Result<Directory>) -> Self {
         match directory.and_then(Count::begin) {
             Ok(Some(count)) => Self::Counts(Box::new(count)),
@@ -59,7 +59,7 @@ impl Reader {
         }
     }
 
-    /// What to wait for before [`Self::take`].
+    /// The descriptor to poll before [`Self::take`].
     pub fn waits_for(&self) -> Option<BorrowedFd<'_>> {
         match self {
             Self::Unasked | Self::NothingThere | Self::Unable(_) => None,
@@ -67,14 +67,14 @@ impl Reader {
         }
     }
 
-    /// Looks at some of what has been read.
+    /// Takes some events.
     pub fn take(&mut self) {
         if let Self::Counts(count) = self {
             count.take();
         }
     }
 
-    /// What has been read until now.
+    /// The count until now.
     pub fn answer(&mut self) -> Reads {
         match self {
             Self::Unasked => Reads::Unknown("nobody asked for it before the steps".into()),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 /// A mount.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Listed {
-    /// Where it is, as seen from the root of the process whose list it is.
+    /// Its mount point, as seen from the root of the process whose list it is.
     pub(crate) target: PathBuf,
     /// Whether it shows the whole file system.
     pub(crate) is_whole: bool,

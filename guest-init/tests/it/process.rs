@@ -147,7 +147,7 @@ fn as_pid_1_it_reaps_orphans_and_kills_all() {
 fn a_request_out_of_turn_fails_and_ends_the_agent() {
     let mut agent = Agent::unprepared(&mut Command::new(env!("CARGO_BIN_EXE_guest-init")));
     agent.send(&ToGuest::Run(sh(1, "true")));
-    let why = "a request came before the world was prepared".to_owned();
+    let why = "a request came before the guest was prepared".to_owned();
     assert_eq!(agent.hear(), Some(FromGuest::Failed { why }));
     assert_eq!(agent.hear(), None);
     assert_eq!(agent.child.wait().expect("it ends").code(), Some(1));
