@@ -1,7 +1,7 @@
-//! What this machine has: each thing probed when it is asked for, and then a value.
+//! Facts of this machine, probed on request and passed on as values.
 //!
-//! Before it: [`crate::env`] and [`crate::process`], by which programs are asked for their versions. After it: the plan, which
-//! sees values only. It must not decide what is run.
+//! Before it: [`crate::env`] and [`crate::process`], which runs programs to read their versions. After it: the plan, which has values
+//! only. It must not decide what is run.
 
 pub mod cgroup;
 
@@ -18,16 +18,16 @@ use nix::unistd::{User, getegid, geteuid};
 
 use crate::env::Env;
 
-/// The machine and who uses it.
+/// The machine and the user of kiln.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Host {
     /// As Linux and QEMU name it: `x86_64`, `aarch64`.
     pub arch: String,
-    /// Who runs kiln.
+    /// The uid of the user that runs kiln.
     pub uid: u32,
-    /// Their group.
+    /// The gid.
     pub gid: u32,
-    /// Their name, or the number where there is none.
+    /// The user's name, or the uid where it has none.
     pub user: String,
     /// How many CPUs this process may use, after affinity and cgroup quota.
     pub cpus: u32,
@@ -38,7 +38,7 @@ pub struct Host {
 }
 
 impl Host {
-    /// Looks.
+    /// Reads the facts.
     pub fn probe() -> Self {
         let (uid, gid) = (geteuid(), getegid());
         let user = User::from_uid(uid).ok().flatten().map_or_else(|| uid.to_string(), |user| user.name);
@@ -65,10 +65,10 @@ fn tsc_khz() -> Option<u32> {
     (khz >= 1.0 && khz < f64::from(u32::MAX)).then_some(khz as u32)
 }
 
-/// The directory of [`Home`](crate::home::Home) for what was found out about files.
+/// The directory of [`Home`](crate::home::Home) for remembered facts about files.
 pub(crate) const MEMOS: &str = "memos";
 
-/// What changes with a file: no program can set its change time back.
+/// Changes with the file: no program can set its change time back.
 pub(crate) fn identity(path: &Path) -> Option<[i64; 5]> {
     let metadata = fs::metadata(path).ok()?;
     let (device, inode, size) = (metadata.dev(), metadata.ino(), metadata.size());
@@ -85,7 +85,7 @@ pub(crate) fn is_executable(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
 }
 
-/// The machine's memory, or the smallest limit of the cgroups that this process is in, below `root`.
+/// The machine's memory, or the smallest limit of this process's cgroups, below `root`.
 fn memory_mib(root: &Path) -> u64 {
     let read = |path: &str| fs::read_to_string(root.join(path)).unwrap_or_default();
     let total = read("proc/meminfo").lines().find_map(mem_total_kib).unwrap_or(0) * 1024;
@@ -113,8 +113,8 @@ fn limit_files(line: &str) -> Vec<String> {
     Path::new(path).ancestors().map(|group| format!("{mount}{}/{file}", group.display())).collect()
 }
 
-/// The command that allows user namespaces to ordinary users, by the setting below `settings` (`/proc/sys`) that forbids
-/// them; all of them where none says so.
+/// The command that allows user namespaces to ordinary users, for the setting below `settings` (`/proc/sys`) that forbids them; all
+/// commands where no setting does.
 pub fn allow_namespaces(settings: &Path) -> String {
     let forbids = |Setting { file, value, .. }: &&Setting| {
         fs::read_to_string(settings.join(file)).is_ok_and(|text| text.trim() == *value)
@@ -134,9 +134,9 @@ pub fn allow_namespaces(settings: &Path) -> String {
 /// A file below `/proc/sys` that may forbid user namespaces.
 struct Setting {
     file: &'static str,
-    /// What it holds then.
+    /// The value that forbids them.
     value: &'static str,
-    /// What it has to hold.
+    /// The value that allows them.
     allows: &'static str,
     whose: &'static str,
 }
@@ -157,7 +157,7 @@ const SETTINGS: [Setting; 3] = [
     Setting { file: "user/max_user_namespaces", value: "0", allows: "10000", whose: "the kernel's limit" },
 ];
 
-/// For a program that prints its version and ends; generous, since a cold disk or a busy machine is no defect of the program.
+/// The limit for a program that prints its version: generous, for a cold disk or a busy machine.
 pub(crate) const VERSION_LIMIT: Duration = Duration::from_secs(20);
 
 /// The first `number.number[.number]` of a text: `QEMU emulator version 7.2.22 (Debian …)`.

@@ -1,7 +1,7 @@
-//! A log file of bounded size: its beginning and its end are kept, and how much is missing between them is said.
+//! A log file of bounded size: its beginning and its end are kept, with a line between them on the missing bytes.
 //!
-//! Who writes to it (a step, a guest's kernel) may write for ever. The end is written to a second file beside it, over and over
-//! from its beginning, and appended when the log is closed; a process that is killed leaves both.
+//! A step or a guest's kernel may write for ever. The end is kept in a second file, a ring buffer, and appended when the log is
+//! closed. A kiln that is killed leaves both files.
 
 use std::{
     fs::{File, OpenOptions},
@@ -12,48 +12,48 @@ use std::{
 
 use tracing::warn;
 
-/// At a gap so much is searched for the beginning of a line.
+/// How many bytes after a gap are searched for the beginning of a line.
 const LONGEST_LINE: usize = 64 << 10;
-/// So much of its beginning stays of a log that has filled a disk.
+/// How much of its beginning is kept of a log that has filled a disk.
 const LEFT: u64 = 64 << 10;
-/// The bytes that are copied at once.
+/// How many bytes are copied at once.
 const COPIED: usize = 64 << 10;
 
-/// An open log. What cannot be written ends it, and nothing else: a log is never worth a build.
+/// An open log. A failed write ends the log, and never the build.
 #[derive(Debug)]
 pub struct LogFile {
     file: File,
     path: PathBuf,
     most: u64,
-    /// How much more goes to the beginning.
+    /// How many more bytes belong to the beginning.
     room: u64,
     end: Option<End>,
     gap: fn(u64) -> String,
     is_broken: bool,
 }
 
-/// The end of a log that is longer than what is kept.
+/// The end of a log that is longer than its limit.
 #[derive(Debug)]
 struct End {
     file: File,
     path: PathBuf,
-    /// All that was written to it, most of it over what was there.
+    /// How many bytes were written to it, most of them over older ones.
     written: u64,
 }
 
 impl LogFile {
-    /// A log that is to have at most `most` bytes of the beginning and as many of the end; `gap` is the line between them
-    /// for so many bytes that are missing.
+    /// A log with at most `most` bytes of the beginning and as many of the end; `gap` makes the line between them from the number of
+    /// missing bytes.
     ///
     /// # Errors
-    /// When there is no file that can be appended to.
+    /// When there is no file, or it cannot be written to.
     pub fn open(path: &Path, most: u64, gap: fn(u64) -> String) -> io::Result<Self> {
         let file = OpenOptions::new().append(true).read(true).open(path)?;
         let path = path.to_owned();
         Ok(Self { file, path, most, room: most, end: None, gap, is_broken: false })
     }
 
-    /// Adds a piece; the gap is never within one.
+    /// Adds a piece; a gap does not begin within one.
     pub fn write(&mut self, bytes: &[u8]) {
         if self.is_broken {
             return;
@@ -67,7 +67,7 @@ impl LogFile {
         }
     }
 
-    /// Leaves the room of a full disk to what is worth more: the journal of a commit needs some.
+    /// Frees space on a full disk, for example for the journal of a commit.
     fn give_back(&mut self) {
         let end = self.end.take().map_or(Ok(()), |end| std::fs::remove_file(&end.path));
         let length = self.file.metadata().map_or(0, |metadata| metadata.len().min(LEFT));
@@ -81,7 +81,7 @@ impl LogFile {
             self.room -= bytes.len() as u64;
             return self.file.write_all(bytes);
         }
-        // What comes later must not stand before this.
+        // Later pieces must not go to the beginning, even if they fit.
         self.room = 0;
         let end = match &mut self.end {
             Some(end) => end,
@@ -137,7 +137,7 @@ impl End {
         Ok(())
     }
 
-    /// Reads some of what was written at this place, which is no further from the end than `size`.
+    /// Reads bytes from this offset, which is at most `size` before the end.
     fn read(&self, buffer: &mut [u8], at: u64, size: u64) -> io::Result<usize> {
         let most = (self.written - at).min(size - at % size);
         let count = buffer.len().min(usize::try_from(most).unwrap_or(usize::MAX));
@@ -145,7 +145,7 @@ impl End {
         Ok(count)
     }
 
-    /// How far the beginning of a line is behind this place; 0 where none is near.
+    /// The distance from this offset to the next beginning of a line; 0 where none is near.
     fn line_after(&self, at: u64, size: u64) -> io::Result<u64> {
         let mut buffer = vec![0; LONGEST_LINE];
         let count = self.read(&mut buffer, at, size)?;
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_short_log_is_kept_whole_and_of_a_long_one_both_ends() {
+    fn a_short_log_is_complete_and_a_long_one_has_both_ends() {
         let lines = |count: u64| (0..count).map(|n| format!("line {n:04}\n").into_bytes());
         for count in [0, 1, 9, 10, 19, 20] {
             let whole: String = lines(count).map(|line| String::from_utf8(line).expect("text")).collect();

@@ -1,8 +1,8 @@
 //! The only place that starts processes.
 //!
-//! Before it: the modules that know what to run build a [`Command`]. After it: they hold a [`Child`]. A child is the leader of
-//! a session of its own, dies with kiln (`PR_SET_PDEATHSIG`, and the reaper for everything it started in its turn), and
-//! inherits exactly the descriptors that were named. This module must not know what QEMU, virtiofsd or mmdebstrap are.
+//! Before it: the modules that know what to run build a [`Command`]. After it: they hold a [`Child`]. A child leads its own session,
+//! dies with kiln (`PR_SET_PDEATHSIG`; the reaper kills its descendants), and inherits exactly the descriptors that were named. This
+//! module must not know what QEMU, virtiofsd or mmdebstrap are.
 //!
 //! Children are bound to the *thread* that spawned them (`PR_SET_PDEATHSIG` in prctl(2)), so a [`Spawner`] is made in the
 //! main thread and refuses to spawn from another one.
@@ -55,13 +55,13 @@ pub use self::{
 };
 use crate::exit::{Code, Failure};
 
-/// How much of a program's standard output [`Spawner::output`] takes: far more than any program that kiln asks prints.
+/// The most bytes of standard output that [`Spawner::output`] takes: far more than its programs print.
 pub const OUTPUT_LIMIT_BYTES: usize = 16 << 20;
 
-/// How much of the end of its standard error is kept: enough for the last words.
+/// How much of the end of standard error is kept: enough for the last messages.
 pub const STDERR_LIMIT_BYTES: usize = 64 << 10;
 
-/// What starts children, and sees to it that none outlives kiln.
+/// Starts children, none of which outlives kiln.
 #[derive(Debug)]
 pub struct Spawner {
     reaper: Arc<ReaperClient>,
@@ -69,14 +69,14 @@ pub struct Spawner {
     withheld: Vec<OsString>,
 }
 
-/// What a program that ran to its end left.
+/// Status and output of a program that has ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Output {
     /// How it ended.
     pub status: ExitStatus,
-    /// All that it wrote to its standard output.
+    /// Its whole standard output.
     pub stdout: Vec<u8>,
-    /// The end of what it wrote to its standard error, at most [`STDERR_LIMIT_BYTES`].
+    /// The end of its standard error, at most [`STDERR_LIMIT_BYTES`].
     pub stderr: Vec<u8>,
 }
 
@@ -93,7 +93,7 @@ impl Spawner {
         Ok(Self { reaper: Arc::new(reaper), thread: thread::current().id(), withheld: Vec::new() })
     }
 
-    /// The same, of whose children none inherits these variables: they hold secrets.
+    /// Removes these variables, which hold secrets, from the environment of all children.
     #[must_use]
     pub fn withhold(mut self, variables: impl IntoIterator<Item = impl Into<OsString>>) -> Self {
         self.withheld.extend(variables.into_iter().map(Into::into));
@@ -109,14 +109,14 @@ impl Spawner {
         Ok(child)
     }
 
-    /// Runs a program to its end and takes what it prints; one that takes longer than `limit` is killed.
+    /// Runs a program to its end and returns its output; it is killed after `limit`.
     pub async fn output(&self, command: Command, limit: Duration) -> Result<Output> {
         let name = command.program_name();
         let mut child = self.spawn(command.stdout(Stdio::Piped).stderr(Stdio::Piped))?;
         let stdout = child.take_stdout().expect("stdout was piped above");
         let stderr = child.take_stderr().expect("stderr was piped above");
         let all = async {
-            // The pipes may be held by what the program left behind: its end ends them, since it ends its session.
+            // Other processes of its session may hold the pipes: `wait` kills them.
             let (stdout, stderr, status) =
                 tokio::try_join!(read_all(stdout, &name), read_end(stderr), child.wait())?;
             anyhow::Ok(Output { status, stdout, stderr })
@@ -132,24 +132,24 @@ impl Spawner {
         }
     }
 
-    /// Has `path` removed, with all below it, should kiln end without doing so.
+    /// Has the reaper remove `path` recursively, should kiln end without doing so.
     pub fn remove_at_end(&self, path: &Path) -> RemovalAtEnd {
         self.reaper.remove_at_end(path);
         RemovalAtEnd { reaper: Arc::clone(&self.reaper) }
     }
 
-    /// What has a terminal's modes given back, should kiln end without doing so.
+    /// Has the reaper restore a terminal's modes, should kiln end without doing so.
     pub fn terminals(&self) -> Terminals {
         Terminals { reaper: Arc::clone(&self.reaper) }
     }
 
-    /// Has `fd` stay open until nothing of this run is left, whoever is killed: a lock that it has is held for so long.
+    /// Keeps `fd` open until all processes of this run have ended, even if kiln is killed: a lock on it is held for so long.
     pub fn hold(&self, fd: BorrowedFd<'_>) {
         self.reaper.hold(fd);
     }
 
-    /// Ends what is left and waits until the reaper has swept: after this, nothing of this run is there any more.
-    /// Children and guards must have been dropped, since each holds a part of the pipe to the reaper.
+    /// Lets the reaper kill and remove all that is left of this run, and waits for its end. Children and guards must have been dropped,
+    /// since each holds the socket to the reaper.
     pub fn finish(self) -> Result<()> {
         let Some(reaper) = Arc::into_inner(self.reaper) else {
             debug!("a child or path outlives the spawner: the reaper sweeps after kiln's end");
@@ -159,14 +159,14 @@ impl Spawner {
     }
 }
 
-/// The way to take back [`Spawner::remove_at_end`].
+/// Cancels [`Spawner::remove_at_end`].
 #[derive(Debug, Clone)]
 pub struct RemovalAtEnd {
     reaper: Arc<ReaperClient>,
 }
 
 impl RemovalAtEnd {
-    /// `path` is gone, or is to stay.
+    /// `path` is removed, or is to be kept.
     pub fn forget(&self, path: &Path) {
         self.reaper.keep(path);
     }
@@ -185,7 +185,7 @@ async fn read_end(mut from: impl tokio::io::AsyncRead + Unpin) -> Result<Vec<u8>
         if from.read_buf(&mut bytes).await? == 0 {
             break;
         }
-        // Cut only now and then, so that a talkative program does not cost a copy per read.
+        // Only now and then, so that a verbose program does not cost a copy per read.
         if bytes.len() > 2 * STDERR_LIMIT_BYTES {
             bytes.drain(..bytes.len() - STDERR_LIMIT_BYTES);
         }

@@ -1,7 +1,7 @@
-//! The directory of one run, and scratch files that never have a name.
+//! The directory of one run, and scratch files without a name.
 //!
-//! Before it: [`crate::home`]. After it: sockets, logs and pieces of one run. It goes with the run: by [`Drop`], by the reaper
-//! when kiln was killed, by the next start's [`sweep`] after a power cut. What a guest can write does not lie here.
+//! Before it: [`crate::home`]. After it: sockets, logs and other files of one run. It is removed with the run: by [`Drop`], by the
+//! reaper when kiln was killed, by [`sweep`] at the next start after a power cut. No guest can write to it.
 
 use std::{
     fs::{self, DirBuilder, File},
@@ -27,16 +27,16 @@ use crate::{
 /// The directory of [`Home`] below which each run has its own.
 const RUNS: &str = "run";
 
-/// The directory of [`Home`] where those lie that were to be kept.
+/// The directory of [`Home`] for run directories that are kept.
 const KEPT: &str = "kept";
 
-/// So many of them stay, as many as there are logs of builds.
+/// How many of them are kept, as many as logs of builds.
 const MOST_KEPT: usize = 20;
 
 /// The link in a run's directory to its scratch directory elsewhere, where it has one.
 pub const SCRATCH_LINK: &str = "scratch";
 
-/// What links in a run's directory to its control groups begin with, where it has some.
+/// The prefix of links in a run's directory to its control groups, where it has some.
 pub const CGROUP_LINK: &str = "cgroup";
 
 /// The file in a run's directory that is locked for as long as the run lives.
@@ -48,12 +48,12 @@ pub struct RunDir {
     path: PathBuf,
     kept: PathBuf,
     removal: RemovalAtEnd,
-    // Last: whoever gets the lock may remove the directory.
+    // Last: a process that gets the lock may remove the directory.
     _lock: Flock<File>,
 }
 
 impl RunDir {
-    /// Makes one, and has the reaper know it.
+    /// Makes one, and registers it with the reaper.
     pub fn create(home: &Home, spawner: &Spawner) -> Result<Self> {
         let runs = home.dir(RUNS)?;
         let _all = lock_all(&runs)?;
@@ -69,7 +69,7 @@ impl RunDir {
         Ok(Self { path, kept, removal, _lock: lock })
     }
 
-    /// Where it is.
+    /// Its path.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -81,7 +81,7 @@ impl RunDir {
         Ok(path)
     }
 
-    /// Moves it to where it stays; says where.
+    /// Moves it to the directory of kept ones; returns its new path.
     pub fn keep(self) -> Result<PathBuf> {
         DirBuilder::new()
             .recursive(true)
@@ -106,7 +106,7 @@ impl Drop for RunDir {
     }
 }
 
-/// Removes the directories of runs that ended without doing so; says which.
+/// Removes the directories of runs that ended without doing so; returns their paths.
 pub fn sweep(home: &Home) -> Result<Vec<PathBuf>> {
     let runs = home.dir(RUNS)?;
     let _all = lock_all(&runs)?;
@@ -120,7 +120,7 @@ pub fn sweep(home: &Home) -> Result<Vec<PathBuf>> {
                 process::remove(&path).with_context(|| format!("remove {}", path.display()))?;
             }
             match fs::remove_dir_all(entry.path()) {
-                // Its reaper, which is at it as well, was quicker.
+                // Its reaper has removed it meanwhile.
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
                 removed => removed.with_context(|| format!("remove {}", entry.path().display()))?,
             }
@@ -130,20 +130,20 @@ pub fn sweep(home: &Home) -> Result<Vec<PathBuf>> {
     Ok(swept)
 }
 
-/// What a run wrote down that it has elsewhere: groups first, since what is left in them uses the rest.
+/// Other paths of a run, by its links: groups first, since their processes use the rest.
 fn linked(run: &Path) -> Vec<PathBuf> {
     let cgroups =
         (0..).map(|at| run.join(format!("{CGROUP_LINK}-{at}"))).map_while(|link| fs::read_link(link).ok());
     cgroups.chain(fs::read_link(run.join(SCRATCH_LINK))).collect()
 }
 
-/// Whether the run with this directory, wherever that lies, has ended: it is gone, or nobody locks it. One that this user
-/// may not look at counts as living.
+/// Whether the run with this directory has ended: the directory is gone, or not locked. A directory that this user may not read
+/// counts as that of a living run.
 pub fn is_dead(run: &Path) -> bool {
     run.is_absolute() && is_abandoned(run).unwrap_or(false)
 }
 
-/// A directory without a lock is being removed, by its reaper or by another sweep.
+/// A directory without a lock file is being removed, by its reaper or by another sweep.
 fn is_abandoned(run: &Path) -> Result<bool> {
     let path = run.join(LOCK);
     match File::options().write(true).open(&path) {
@@ -153,12 +153,12 @@ fn is_abandoned(run: &Path) -> Result<bool> {
     }
 }
 
-/// Between the making of a directory and of the lock in it, no sweep may look at it.
+/// The lock of all runs: no sweep may look at a directory before its lock is made.
 fn lock_all(runs: &Path) -> Result<Flock<File>> {
     lock(&runs.join(LOCK), FlockArg::LockExclusive)?.context("wait for the lock of all runs")
 }
 
-/// `None` when somebody else has it.
+/// `None` when another process has it.
 fn lock(path: &Path, how: FlockArg) -> Result<Option<Flock<File>>> {
     let file = File::options().create(true).truncate(false).write(true).open(path);
     lock_file(file.with_context(|| format!("open {}", path.display()))?, path, how)
@@ -172,24 +172,24 @@ fn lock_file(file: File, path: &Path, how: FlockArg) -> Result<Option<Flock<File
     }
 }
 
-/// Where scratch disks and memory files go: `$QEMU_DISKS_PATH`, else `$TMPDIR`, else `/var/tmp`. Not `$XDG_RUNTIME_DIR`, a
-/// small tmpfs, nor the working directory.
+/// The directory of scratch disks and memory files: `$QEMU_DISKS_PATH`, else `$TMPDIR`, else `/var/tmp`. Not `$XDG_RUNTIME_DIR`,
+/// which is a small tmpfs, nor the working directory.
 pub fn scratch_dir(env: &Env) -> &Path {
     scratch_variable(env).and_then(|variable| env.path(variable)).unwrap_or(Path::new("/var/tmp"))
 }
 
-/// The variable that says where that is, if one does.
+/// The variable that sets it, if one does.
 pub fn scratch_variable(env: &Env) -> Option<&'static str> {
     ["QEMU_DISKS_PATH", "TMPDIR"].into_iter().find(|variable| env.get(variable).is_some())
 }
 
-/// A sparse file of `bytes` bytes in `dir`, without a name: it goes with the last process that has it open.
+/// A sparse file of `bytes` bytes in `dir`, without a name: it is removed when no process has it open.
 pub fn scratch_file(dir: &Path, bytes: u64) -> Result<OwnedFd> {
     let file = tempfile::tempfile_in(dir).and_then(|file| file.set_len(bytes).map(|()| file));
     file.map(OwnedFd::from).map_err(|error| no_scratch_file(dir, bytes, &error).into())
 }
 
-/// A scratch file that cannot be made.
+/// The error for a scratch file that cannot be made.
 pub fn no_scratch_file(dir: &Path, bytes: u64, error: &std::io::Error) -> Failure {
     Failure::host(
         format!("a scratch file of {bytes} bytes cannot be made in {}: {error}", dir.display()),
@@ -204,7 +204,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn scratch_goes_where_the_first_variable_says() {
+    fn scratch_goes_to_the_directory_of_the_first_variable() {
         for (variables, dir) in [
             (vec![("QEMU_DISKS_PATH", "/d"), ("TMPDIR", "/t")], "/d"),
             (vec![("QEMU_DISKS_PATH", ""), ("TMPDIR", "/t")], "/t"),

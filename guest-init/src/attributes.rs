@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_overlays_own_attributes_are_dropped_but_what_an_upper_directory_means() {
+    fn attributes_of_overlayfs_are_dropped_except_the_opaque_mark_of_an_upper_directory() {
         let cases: [(&[u8], Fate, Fate); 9] = [
             (b"user.kiln", Fate::Kept, Fate::Kept),
             (b"security.capability", Fate::Kept, Fate::Kept),

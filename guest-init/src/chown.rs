@@ -160,7 +160,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_tree_of_any_depth_is_given_and_no_link_followed() {
+    fn a_tree_of_any_depth_changes_its_owner_and_no_link_is_followed() {
         if !Uid::effective().is_root() {
             return;
         }

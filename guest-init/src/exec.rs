@@ -251,7 +251,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn capabilities_are_bits_and_none_named_means_all() {
+    fn capabilities_are_bits_and_all_by_default() {
         let some = Capabilities::new(Some(&[0, 21, 200]));
         assert_eq!(some, Capabilities(CapabilitySet::CHOWN | CapabilitySet::SYS_ADMIN));
         assert_eq!(Capabilities::new(None).0.bits(), u64::MAX);

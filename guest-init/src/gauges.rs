@@ -128,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_kernels_file_is_read_anew_each_time() {
+    fn a_file_of_the_kernel_is_read_anew_each_time() {
         let machine = Memory::open(MemoryCounter::Machine).expect("there is /proc/vmstat");
         let first = machine.read().expect("this kernel counts");
         let then = machine.read().expect("this kernel counts").since(first);
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_system_with_room_is_not_full_and_one_that_is_not_there_is_passed_over() {
+    fn a_file_system_with_space_is_not_full_and_a_missing_directory_is_skipped() {
         let gauges = Gauges { written: vec![("/".into(), directory("/").expect("opened"))], memory: None };
         assert_eq!(gauges.exhausted(None), Exhausted::default());
         assert!(directory("/absent").is_none());

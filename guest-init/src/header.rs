@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_plain_header_can_say_needs_no_pax_header() {
+    fn values_that_fit_need_no_pax_header() {
         let entry = Entry {
             path: b"usr/bin".to_vec(),
             kind: Kind::Directory,

@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_has_one_line_where_it_had_its_first() {
+    fn a_line_replaces_the_first_of_its_name_and_drops_the_others() {
         let cases: [(&[u8], &[u8]); 6] = [
             (b"", b"build:new\n"),
             (b"root:x\n", b"root:x\nbuild:new\n"),

@@ -127,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_empty_store_is_that_of_keytool() {
+    fn an_empty_store_equals_that_of_keytool() {
         // The digest is the one that `keytool` writes at the end of an empty JKS file with this password.
         let hex: String = Store::default().write().iter().map(|b| format!("{b:02x}")).collect();
         assert_eq!(hex, "feedfeed0000000200000000e2686e45fb43dfa4d992dd41ceb6b21c6330d792");
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_store_holds_stays_keys_included() {
+    fn existing_entries_stay_with_keys() {
         let key = b"\0\0\0\x01\0\x01k\0\0\0\0\0\0\0\0\0\0\0\x02KK\0\0\0\x01\0\x05X.509\0\0\0\x01C";
         let held = [b"\xfe\xed\xfe\xed\0\0\0\x02\0\0\0\x01".as_slice(), key, &[0; 20]].concat();
         let mut store = Store::read(&held).expect("well-formed");
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_store_is_none() {
+    fn damaged_stores_are_refused() {
         let mut store = Store::default();
         store.add("a", b"DER");
         let bytes = store.write();

@@ -175,7 +175,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_is_missing_is_made() {
+    fn only_missing_directories_are_made() {
         let root = tempfile::tempdir().expect("a directory");
         let (uid, gid) = (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw());
         let mode = |name: &str| fs::metadata(root.path().join(name)).expect("it is there").mode() & 0o7777;
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_is_made_only_where_nothing_is() {
+    fn a_link_is_made_only_if_its_path_is_free() {
         let root = tempfile::tempdir().expect("a directory");
         let at = |name: &str| root.path().join(name);
         fs::write(at("file"), "an image's own").expect("written");
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_remount_repeats_the_flags_that_are_there() {
+    fn a_remount_repeats_the_present_flags() {
         let mounted = FsFlags::ST_RDONLY | FsFlags::ST_NOSUID | FsFlags::ST_NODEV;
         assert_eq!(kept_flags(mounted), MsFlags::MS_NOSUID | MsFlags::MS_NODEV);
     }

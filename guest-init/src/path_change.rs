@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn each_kind_makes_what_it_says_and_again_what_is_there() {
+    fn each_kind_makes_its_file_and_is_idempotent() {
         let root = tempfile::tempdir_in("/tmp").expect("a directory");
         let at = |name: &str| root.path().join(name);
         for _ in 0..2 {

@@ -74,7 +74,7 @@ fn below_a_mount_no_link_is_followed() {
 }
 
 #[test]
-fn what_is_mounted_on_the_root_is_where_a_link_does_not_lead() {
+fn links_do_not_lead_around_mounts_on_the_root() {
     let (host, _targets) = world();
     let root = host.path().join("root");
     let error = format!("{:#}", real_directory(&root, "proc").expect_err("it is a link"));

@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bundle_and_javas_stores_get_what_they_lack_once() {
+    fn bundles_and_java_stores_get_missing_certificates_once() {
         let root = tempfile::tempdir().expect("a directory");
         let at = |path: &str| root.path().join(path);
         fs::create_dir_all(at("etc/ssl/certs")).expect("made");

@@ -1,7 +1,7 @@
-//! Where this process may make a control group for what it starts, and what that can limit there.
+//! Where this process may make a control group for its children, and which controllers that group has.
 //!
-//! Of the unified hierarchy (cgroups(7), version 2) the nearest group above this process counts that passes controllers on
-//! and that this user may write: only there a process can be moved to another group. Of the old hierarchies the own group.
+//! In the unified hierarchy (cgroups(7), version 2) it is the nearest group above this process that delegates controllers and that
+//! this user may write to: only there a process can be moved to another group. In the old hierarchies it is this process's group.
 //! After it: the plan's facts, and `doctor`. It must not make a group.
 
 use std::{
@@ -12,12 +12,12 @@ use std::{
 use nix::unistd::{AccessFlags, access};
 use serde::Serialize;
 
-/// What can limit a build, for memory and processors each: `None` where nothing can.
+/// The groups that can limit a build, for memory and processors each: `None` where no group can.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Cgroups {
     /// Memory, and with it swap.
     pub memory: Option<Parent>,
-    /// The time of processors.
+    /// Processor time.
     pub cpu: Option<Parent>,
 }
 
@@ -26,7 +26,7 @@ pub struct Cgroups {
 pub struct Parent {
     /// Its directory.
     pub path: PathBuf,
-    /// Which files it has.
+    /// The version, which decides the names of its files.
     pub version: Version,
 }
 
@@ -40,17 +40,17 @@ pub enum Version {
     V2,
 }
 
-/// What makes a group possible for an ordinary user.
+/// How an ordinary user gets such a group.
 pub const WAY_OUT: &str =
     "Run kiln as root, or with a group of its own: systemd-run --user --scope -p Delegate=yes kiln build …";
 
 impl Cgroups {
-    /// Looks.
+    /// Finds them.
     pub fn find() -> Self {
         Self::below(Path::new("/"))
     }
 
-    /// What is seen below `root`.
+    /// Finds them below `root`.
     fn below(root: &Path) -> Self {
         let read = |path: &str| fs::read_to_string(root.join(path)).unwrap_or_default();
         let (groups, mounts) = (read("proc/self/cgroup"), read("proc/self/mountinfo"));
@@ -101,7 +101,7 @@ impl Hierarchy {
             };
             ours.then_some(path)
         })?;
-        // What is mounted may be a part of the hierarchy only.
+        // The mount may show a part of the hierarchy only.
         let path = Path::new(path).strip_prefix(shown).ok()?;
         let mount = root.join(mount.trim_start_matches('/'));
         let controllers = options.split(',').map(str::to_owned).collect();
@@ -109,10 +109,10 @@ impl Hierarchy {
         Some(Self { version, controllers, group, mount })
     }
 
-    /// The groups from this process's own one upwards that may be written and pass controllers on, with these.
+    /// The writable groups from this process's own one upwards, each with the controllers that it delegates.
     fn passing(&self) -> Vec<(PathBuf, Vec<String>)> {
         let above = self.group.ancestors().take_while(|group| group.starts_with(&self.mount));
-        // Whoever may not move a process out of a group may not move it out of one above, either.
+        // A user that may not move a process out of a group may not move it out of one above, either.
         let ours = above.take_while(|group| may_write(group) && may_write(&group.join("cgroup.procs")));
         let passed = |group: &Path| {
             let text = fs::read_to_string(group.join("cgroup.subtree_control")).unwrap_or_default();
@@ -121,7 +121,7 @@ impl Hierarchy {
         ours.map(|group| (group.to_owned(), passed(group))).collect()
     }
 
-    /// The own group of an old hierarchy.
+    /// This process's group in an old hierarchy.
     fn old(&self, controller: &str) -> Option<Parent> {
         let ours = self.version == Version::V1 && self.controllers.iter().any(|own| own == controller);
         let path = &self.group;
@@ -154,7 +154,7 @@ mod tests {
     );
 
     #[test]
-    fn the_nearest_group_that_passes_a_controller_on_is_taken() {
+    fn the_nearest_group_that_delegates_a_controller_is_taken() {
         let root = machine(&[
             V2,
             ("proc/self/cgroup", "0::/app.slice/run.scope\n"),
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn above_a_group_that_may_not_be_written_there_is_none() {
+    fn no_group_above_a_read_only_one_is_taken() {
         let root = machine(&[
             V2,
             ("proc/self/cgroup", "0::/session.scope\n"),
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn of_old_hierarchies_the_own_group_is_taken() {
+    fn in_old_hierarchies_the_own_group_is_taken() {
         let root = machine(&[
             (
                 "proc/self/mountinfo",

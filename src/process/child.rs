@@ -1,7 +1,7 @@
-//! A running child: its end, its streams, and the signals it can be sent.
+//! A running child: its end, its streams, and its signals.
 //!
-//! Before it: [`super::Spawner::spawn`]. The leader's number is also that of its group and session. It is not reaped before
-//! the group has been killed, so that the number cannot have become a stranger's.
+//! Before it: [`super::Spawner::spawn`]. The leader's pid is also that of its group and session. It is not reaped before the group has
+//! been killed, so that the kernel cannot have reused the pid.
 
 use std::{
     fmt,
@@ -30,7 +30,7 @@ use super::{exec, proc_tree, reaper_client::ReaperClient};
 pub enum ExitStatus {
     /// It exited with this code.
     Code(i32),
-    /// It was ended by this signal.
+    /// It was killed by this signal.
     Signal(i32),
 }
 
@@ -53,7 +53,7 @@ impl fmt::Display for ExitStatus {
     }
 }
 
-/// A running child. Dropped, it is killed, and all of its group.
+/// A running child. When dropped, it and its group are killed.
 #[derive(Debug)]
 pub struct Child {
     inner: tokio::process::Child,
@@ -61,7 +61,7 @@ pub struct Child {
     pidfd: AsyncFd<OwnedFd>,
     reaper: Arc<ReaperClient>,
     ended: Option<ExitStatus>,
-    /// Those that it had started when it was killed, who may outlive it for a moment.
+    /// Its descendants at the time of the kill, which may outlive it for a moment.
     below: Vec<OwnedFd>,
 }
 
@@ -94,13 +94,13 @@ impl Child {
         self.inner.stderr.take()
     }
 
-    /// Waits for its end, and ends what it left behind in its group. May be cancelled and called again.
+    /// Waits for its end, and kills the rest of its group. May be cancelled and called again.
     pub async fn wait(&mut self) -> Result<ExitStatus> {
         if let Some(status) = self.ended {
             return Ok(status);
         }
         self.pidfd.readable().await.context("wait for a process")?.retain_ready();
-        // It is a zombie now and still holds its number.
+        // It is a zombie now, and its pid is not reused.
         self.signal(Signal::SIGKILL);
         self.reaper.forget(self.pid);
         let status = self.inner.wait().await.context("reap a process")?;
@@ -114,7 +114,7 @@ impl Child {
         Ok(status)
     }
 
-    /// Ends it: SIGTERM to its group, and SIGKILL to what is still there after `grace`.
+    /// Ends it: SIGTERM to its group, and SIGKILL after `grace`.
     pub async fn stop(&mut self, grace: Duration) -> Result<ExitStatus> {
         if self.ended.is_none() {
             self.signal(Signal::SIGTERM);
@@ -137,8 +137,8 @@ impl Child {
         }
     }
 
-    /// Kills it unless it has ended, and waits until it is gone, and those that it and its children had started. The first
-    /// process of a pid namespace goes last of those in it (pid_namespaces(7)).
+    /// Kills it unless it has ended, and waits for its end and that of its children and grandchildren. The first process of a pid
+    /// namespace ends after all others in it (pid_namespaces(7)).
     pub async fn gone(&mut self) {
         self.kill();
         if let Err(error) = self.wait().await {
@@ -149,21 +149,21 @@ impl Child {
             let _ = exec::pidfd_kill(&pidfd);
             match exec::watch(pidfd) {
                 Ok(pidfd) => drop(pidfd.readable().await),
-                Err(error) => warn!(pid = %self.pid, %error, "what it started cannot be waited for"),
+                Err(error) => warn!(pid = %self.pid, %error, "a descendant cannot be waited for"),
             }
         }
     }
 
     fn signal(&self, signal: Signal) {
         match killpg(self.pid, signal) {
-            // Nobody is left, or only a zombie: what was wanted.
+            // No process is left, or only a zombie.
             Ok(()) | Err(Errno::ESRCH) => {}
             Err(error) => warn!(pid = %self.pid, %signal, %error, "signal not delivered"),
         }
     }
 }
 
-/// The children of a process and theirs: deeper, nothing is between a child of kiln and a namespace.
+/// The children and grandchildren of a process: a pid namespace is no deeper below a child of kiln.
 fn descendants(pid: i32) -> Vec<OwnedFd> {
     let children = |pid| proc_tree::children(pid).into_iter().filter_map(move |child| open_child(child, pid));
     let mut found = Vec::new();
@@ -174,7 +174,7 @@ fn descendants(pid: i32) -> Vec<OwnedFd> {
     found
 }
 
-/// A child of this parent, and not another process that has got its number since.
+/// Opens a child of this parent, and no other process with a reused pid.
 fn open_child(pid: i32, parent: i32) -> Option<(i32, OwnedFd)> {
     let pidfd = exec::pidfd_open(pid).ok()?;
     let is_child = proc_tree::Process::read(pid).is_some_and(|process| process.parent == parent);

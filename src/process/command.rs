@@ -1,6 +1,6 @@
-//! What is to be started: a program, its arguments, environment, descriptors and namespace.
+//! A program to be started: arguments, environment, descriptors and namespace.
 //!
-//! Before it: whoever knows the program. After it: [`super::Spawner::spawn`]. It must not start anything by itself.
+//! Before it: the module that knows the program. After it: [`super::Spawner::spawn`]. It must not start anything by itself.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -27,9 +27,9 @@ use crate::exit::Failure;
 pub enum Stdio {
     /// `/dev/null`.
     Null,
-    /// A pipe, whose other end the [`Child`] gives.
+    /// A pipe, whose other end the [`Child`] has.
     Piped,
-    /// Where kiln's own goes.
+    /// The same as kiln's.
     Inherit,
     /// This descriptor.
     File(OwnedFd),
@@ -46,7 +46,7 @@ impl From<Stdio> for std::process::Stdio {
     }
 }
 
-/// A program that is to be started. All three standard streams are `/dev/null` until something else is asked for.
+/// A program to be started. All three standard streams are `/dev/null` by default.
 #[derive(Debug)]
 pub struct Command {
     program: OsString,
@@ -113,7 +113,7 @@ impl Command {
         self
     }
 
-    /// It gets the variables of [`Self::env`] only, and none of kiln's.
+    /// Its environment has the variables of [`Self::env`] only.
     #[must_use]
     pub fn clear_env(mut self) -> Self {
         self.clear_env = true;
@@ -155,7 +155,7 @@ impl Command {
         self
     }
 
-    /// It runs in a user namespace of its own.
+    /// It runs in its own user namespace.
     #[must_use]
     pub fn user_namespace(mut self, ids: IdMap) -> Self {
         self.ids = Some(ids);
@@ -169,14 +169,14 @@ impl Command {
         self
     }
 
-    /// It runs as root of this jail, in the jail's root directory, with no variables but those of [`Self::env`].
+    /// It runs as root of this jail, in the jail's root directory, with the variables of [`Self::env`] only.
     #[must_use]
     pub fn jail(mut self, jail: Jail) -> Self {
         self.jail = Some(jail);
         self
     }
 
-    /// Program and arguments, as they will be.
+    /// Program and arguments.
     pub fn argv(&self) -> Vec<&OsStr> {
         std::iter::once(&self.program).chain(&self.args).map(OsString::as_os_str).collect()
     }
@@ -186,7 +186,7 @@ impl Command {
         Path::new(&self.program).file_name().unwrap_or(&self.program).to_string_lossy().into_owned()
     }
 
-    /// Stands for the process that makes the jail, which becomes the parent of the program.
+    /// Replaces the command by that of the process that makes the jail, which becomes the parent of the program.
     fn jailed(mut self, jail: &Jail, kiln: &Path) -> Result<Self> {
         ensure!(in_search_path(&self.program), missing(&self.program));
         let keep: Vec<RawFd> = self.fds.iter().map(|(_, number)| *number).collect();
@@ -247,7 +247,7 @@ impl Command {
     }
 }
 
-/// For what runs in a jail: whether this machine has it, which its own error could not tell.
+/// Whether this machine has a program that runs in a jail: an error inside the jail would not show that.
 fn in_search_path(program: &OsStr) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     program.as_encoded_bytes().contains(&b'/')
@@ -256,19 +256,19 @@ fn in_search_path(program: &OsStr) -> bool {
 
 fn missing(program: &OsStr) -> Failure {
     let what = match program.as_encoded_bytes().contains(&b'/') {
-        true => format!("{} is not there", program.display()),
+        true => format!("{} does not exist", program.display()),
         false => format!("{} is not installed: it is in no directory of $PATH", program.display()),
     };
     Failure::host(what, format!("Install the package that has {}.", program.display()))
 }
 
-/// Occupies the numbers that descriptors will have in the child, so that the pipe by which the standard library learns of a
-/// failed exec gets another one and is not overwritten.
+/// Occupies the numbers that descriptors will have in the child, so that the pipe by which the standard library reports a failed
+/// exec gets another one and is not overwritten.
 fn reserve(fds: &[(OwnedFd, RawFd)]) -> Result<Vec<OwnedFd>> {
     let mut reserved = Vec::new();
     for (at, (fd, number)) in fds.iter().enumerate() {
         ensure!(*number > libc::STDERR_FILENO, "descriptor {number} is one of the standard streams");
-        ensure!(fds[..at].iter().all(|(_, other)| other != number), "descriptor {number} is asked for twice");
+        ensure!(fds[..at].iter().all(|(_, other)| other != number), "descriptor {number} is requested twice");
         let copy = rustix::io::fcntl_dupfd_cloexec(fd, *number);
         reserved.push(copy.with_context(|| format!("reserve descriptor {number}"))?);
     }

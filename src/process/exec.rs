@@ -1,7 +1,7 @@
-//! What a child does between fork and exec: descriptors, namespace, session, signals, and the tie to its parent.
+//! What a child does between fork and exec: descriptors, namespace, session, signals, and the parent-death signal.
 //!
-//! Before it: [`super::Command`] has made all strings and lists. After it: exec. Another thread of kiln may have held any lock
-//! at the fork, so nothing here allocates, logs or takes one: system calls and memory made before, nothing else.
+//! Before it: [`super::Command`] has made all strings and lists. After it: exec. Another thread of kiln may have held a lock at the
+//! fork, so nothing here allocates, logs or takes a lock: only system calls on memory made before.
 #![expect(unsafe_code, reason = "pre_exec, and system calls that std, nix and rustix do not have")]
 // UNSAFETY: see each block; all of them are system calls on numbers and on memory that outlives the call.
 
@@ -31,7 +31,7 @@ use super::{
 /// The highest signal number that Linux has, on every architecture that kiln runs on.
 const LAST_SIGNAL: libc::c_int = 64;
 
-/// All that the child needs to know, made before the fork.
+/// The data of the child, made before the fork.
 pub(super) struct ChildSetup {
     parent: libc::pid_t,
     reaper: RawFd,
@@ -56,7 +56,7 @@ impl ChildSetup {
 
     fn run(&mut self) -> Result<()> {
         setsid()?;
-        // First, while nothing of this child can have forked: from here on the reaper finds all that comes of it.
+        // First, before the child can fork: from here on the reaper finds all its descendants.
         reaper_client::register_self(self.reaper);
         for group in &self.cgroups {
             // 0 is the process that writes it (cgroups(7)).
@@ -111,14 +111,14 @@ pub(super) fn pidfd_open(pid: libc::pid_t) -> Result<OwnedFd> {
     Ok(rustix::process::pidfd_open(pid, PidfdFlags::empty())?)
 }
 
-/// Lets a descriptor be awaited until it can be read: a pidfd, until its process ends.
+/// Makes a descriptor awaitable until it can be read: a pidfd, until its process ends.
 pub fn watch(fd: OwnedFd) -> Result<AsyncFd<OwnedFd>> {
     // SAFETY: an OwnedFd stands for the same open file for as long as it lives.
     let watched = unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) };
     watched.map_err(|error| error.into_parts().1)
 }
 
-/// Sends SIGKILL to the process that `pidfd` names, and to no other that got its number.
+/// Sends SIGKILL to the process of `pidfd`, and to no other with a reused pid.
 pub(super) fn pidfd_kill(pidfd: &OwnedFd) -> Result<()> {
     Ok(pidfd_send_signal(pidfd, Signal::KILL)?)
 }
@@ -135,7 +135,7 @@ fn reset_signals() -> Result<()> {
 /// After every change of credentials, each of which clears it (prctl(2)).
 fn die_with(parent: libc::pid_t) -> Result<()> {
     set_parent_process_death_signal(Some(Signal::KILL))?;
-    // The parent may have died before: then nothing would kill this child any more.
+    // The parent may have died before: then no signal comes.
     if Pid::as_raw(getppid()) != parent {
         exit(libc::EXIT_FAILURE);
     }

@@ -1,17 +1,17 @@
-//! A filter that is asked for a verdict: it reads its standard input to the end, and its status is the answer.
+//! A filter program: it reads its standard input, and its exit status is the answer.
 //!
-//! Unlike the children of a [`super::Spawner`] it may be asked from any thread, without a runtime and without the reaper: what
-//! only reads a pipe of kiln's ends when kiln does, however that ends.
+//! Unlike the children of a [`super::Spawner`] it may run from any thread, without a runtime and without the reaper: it reads a pipe
+//! from kiln only, and so ends with kiln.
 
 use std::{
     io::{self, Write},
     process::{Command, Stdio},
 };
 
-/// Runs a filter that prints nothing worth reading, with an empty environment; whether it ended with success.
+/// Runs a filter with an empty environment, and ignores its output; whether it ended with success.
 ///
 /// # Errors
-/// A program that cannot be started or waited for. That it stops reading before the end is none: its status says why.
+/// When the program cannot be started or waited for. It may stop reading early: its status says why.
 pub fn passes_filter(program: &str, arguments: &[&str], input: &[u8]) -> io::Result<bool> {
     let mut child = Command::new(program)
         .args(arguments)

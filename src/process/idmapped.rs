@@ -1,5 +1,5 @@
-//! A directory with two users in each other's place: a copy of its mount that is mounted nowhere and cannot be written to, for
-//! whoever makes a layer of it (mount_setattr(2)).
+//! A directory with two users swapped (an idmapped mount, mount_setattr(2)): a detached, read-only copy of its mount, for use as a
+//! layer of an overlay.
 #![expect(unsafe_code, reason = "mount_setattr has no safe binding")]
 // UNSAFETY: one call, on numbers, an empty literal and memory that outlives it.
 
@@ -31,11 +31,11 @@ struct MountAttr {
     userns_fd: u64,
 }
 
-/// What is at `directory`, with the ids of `map`, as an overlay can take it for a layer `below` another directory. Takes root
-/// of the machine, a file system that can do it, and a kernel whose overlays take what is mounted nowhere (from 6.15 on).
+/// A copy of the mount of `directory`, with the ids of `map`, for a layer `below` another directory. Takes root of the machine, a
+/// file system with idmapped mounts, and a kernel whose overlays take detached mounts (from 6.15 on).
 ///
 /// # Errors
-/// Where one of them is missing.
+/// When one of them is missing.
 pub fn idmapped(directory: impl AsFd, map: IdMap, below: impl AsFd) -> anyhow::Result<OwnedFd> {
     let namespace = user_namespace(map).context("make a user namespace")?;
     let tree = copy(directory.as_fd()).context("take a copy of the mount")?;
@@ -44,11 +44,11 @@ pub fn idmapped(directory: impl AsFd, map: IdMap, below: impl AsFd) -> anyhow::R
     Ok(tree)
 }
 
-/// The first of these directories whose file system cannot show its files with other owners, and why; found out by copies of
-/// their mounts that are mounted nowhere. Takes root of the machine.
+/// The first of these directories whose file system has no idmapped mounts, and why; tried with detached copies of their mounts.
+/// Takes root of the machine.
 ///
 /// # Errors
-/// Where no user namespace can be made.
+/// When no user namespace can be made.
 pub fn idmappable<'a>(directories: &[&'a Path]) -> anyhow::Result<Option<(&'a Path, Error)>> {
     let namespace = user_namespace(IdMap::sole(0, 0)).context("make a user namespace")?;
     let tried = |path: &Path| {
@@ -58,7 +58,7 @@ pub fn idmappable<'a>(directories: &[&'a Path]) -> anyhow::Result<Option<(&'a Pa
     Ok(directories.iter().find_map(|&path| tried(path).err().map(|error| (path, error))))
 }
 
-/// Makes an overlay that nobody mounts, and whose end is that of its descriptor.
+/// Makes an overlay that is never mounted, and ends with its descriptor.
 fn try_as_layer(tree: &OwnedFd, below: impl AsFd) -> Result<()> {
     let lower = format!("/proc/self/fd/{}:/proc/self/fd/{}", below.as_fd().as_raw_fd(), tree.as_raw_fd());
     let overlay = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;

@@ -1,4 +1,4 @@
-//! A jail for programs that run a stranger's scripts as root: the maintainer scripts of Debian packages, a tar's content.
+//! A jail for programs that run untrusted scripts as root: the maintainer scripts of Debian packages, a tar's content.
 //!
 //! ```text
 //! kiln --> (unshare, ordinary users) --> kiln __jail --fork--> init, process 1 --fork--> the program
@@ -6,10 +6,10 @@
 //!                                        ids, namespaces
 //! ```
 //!
-//! Namespaces of its own: user, mount, pid, ipc, uts, cgroup, and network unless it is asked for. Root inside is an id that
+//! Its own namespaces: user, mount, pid, ipc, uts, cgroup, and network unless it is requested. Root inside is an id that
 //! means nothing outside, also where kiln is root. The root directory is a tmpfs with what [`Jail::read_only`] names and one
-//! writable directory; the host's tree is unmounted by pivot_root(2), so that there is nothing to which chroot(2) could be
-//! left. All mounts are the namespace's: they end with its last process, however that ends.
+//! writable directory. The host's tree is detached after pivot_root(2), so that a chroot(2) cannot be escaped to it. All mounts are
+//! the namespace's: they end with its last process.
 //!
 //! The mounts are prepared with the rights of the invoking user, before the ids change, so that a directory that only that
 //! user can search may hold the writable one. This module must not know what mmdebstrap is.
@@ -39,10 +39,10 @@ pub const JAIL_ARGUMENT: &str = "__jail";
 /// Where the jail's one writable directory is, inside.
 pub const JAIL_DIRECTORY: &str = "/work";
 
-/// What programs are looked for in, inside.
+/// The search path of programs, inside.
 pub(super) const JAIL_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// The descriptor by which kiln's own program is executed: unshare(1) may stand between, and the file may be replaced.
+/// The descriptor by which kiln's own program is executed: unshare(1) may come between, and the file may be replaced.
 pub(super) const PROGRAM: RawFd = 9;
 
 /// Which network a jail has.
@@ -62,13 +62,13 @@ pub struct Jail {
     /// Files and directories of the host that appear under the same path and cannot be written to. One that is missing is
     /// left out; a link of the root directory (`/bin`) stays one.
     pub read_only: Vec<PathBuf>,
-    /// Directories that are there and empty.
+    /// Empty directories inside.
     pub empty: Vec<PathBuf>,
     /// The network.
     pub network: JailNetwork,
 }
 
-/// What the process that makes the jail is told, taken from its command line.
+/// The command line of the process that makes the jail.
 #[derive(Debug, PartialEq, Eq)]
 struct Request {
     jail: Jail,
@@ -126,10 +126,13 @@ impl Request {
                 Some("--network") => jail.network = JailNetwork::Host,
                 Some("--") => {
                     let argv: Vec<OsString> = arguments.collect();
-                    ensure!(!argv.is_empty() && jail.staging.is_absolute(), "a jail for nothing");
+                    ensure!(
+                        !argv.is_empty() && jail.staging.is_absolute(),
+                        "a jail needs a program and an absolute staging directory"
+                    );
                     return Ok(Self { jail, keep, argv });
                 }
-                _ => bail!("no option of a jail: {}", option.display()),
+                _ => bail!("unknown option of a jail: {}", option.display()),
             }
         }
         bail!("a jail without a program")
@@ -147,7 +150,7 @@ pub fn jail_main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     match Request::parse(arguments).and_then(|request| make(&request)) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            // What a maker says goes to the report, and this process has nobody else to tell.
+            // The standard error of this process goes to the report.
             let text = format!("make a jail: {error:#}\n");
             // Best effort: the exit code says it, too.
             let _ = nix::unistd::write(std::io::stderr(), text.as_bytes());
@@ -156,7 +159,7 @@ pub fn jail_main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-/// The exit code where there is no jail: as env(1) and chroot(1) have for their own failures.
+/// The exit code where the jail could not be made, as env(1) and chroot(1) have for their own failures.
 const EXIT_NO_JAIL: u8 = 125;
 
 fn make(request: &Request) -> Result<u8> {
@@ -169,7 +172,7 @@ fn make(request: &Request) -> Result<u8> {
     init::run(keep, argv)
 }
 
-/// Opens without following what is not meant to be entered.
+/// Opens a path with O_PATH.
 fn open_path(path: &OsStr) -> std::io::Result<File> {
     OpenOptions::new().read(true).custom_flags(libc::O_PATH | libc::O_CLOEXEC).open(path)
 }
@@ -194,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn a_jail_without_a_program_or_a_place_is_refused() {
+    fn a_jail_without_a_program_or_a_staging_directory_is_refused() {
         for words in [
             &[][..],
             &["--staging", "/s"],

@@ -1,7 +1,7 @@
-//! A user namespace of its own for one child, so that the files of the invoking user appear as somebody else's.
+//! A user namespace for one child, in which the files of the invoking user appear with another owner.
 //!
-//! Before it: whoever serves files to a guest (QEMU's 9p, the C virtiofsd) and wants the owner on the host to be the step's
-//! user inside. After it: exec. An ordinary user can map its own id alone; root maps all ids there are, two of them swapped.
+//! Used by servers of files to a guest (QEMU's 9p, the C virtiofsd), for which the owner on the host is to be the step's user inside.
+//! An ordinary user can map its own id only; root maps all existing ids, two of them swapped.
 #![expect(unsafe_code, reason = "forks without the handlers of libc, which take locks")]
 // UNSAFETY: see each block. The children make system calls only.
 
@@ -28,7 +28,7 @@ use rustix::thread::{CapabilitySet, capabilities, configure_capability_in_ambien
 
 use super::exec::{check, exit};
 
-/// A run of ids: `count` of them from `inside` on are those from `outside` on.
+/// A range of ids: the `count` ids from `inside` on are those from `outside` on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct IdRange {
     /// The first one in the namespace.
@@ -47,19 +47,19 @@ pub struct IdMap {
     rights: Rights,
 }
 
-/// What a child may do beyond what its user may.
+/// Capabilities of a child.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Rights {
-    /// Nothing; without the right to map more than one id, setgroups(2) has to be given up, too.
+    /// None. A user that may map one id only has to give up setgroups(2), too.
     Ordinary,
-    /// Read every file whose owner the namespace knows, which is what root could.
+    /// Read every file whose owner the namespace maps, as root can.
     ReadAnything,
-    /// All that the namespace gives: what a daemon needs that confines itself and acts as several users.
+    /// All in the namespace, for a daemon that confines itself and acts as several users.
     Everything,
 }
 
 impl IdMap {
-    /// The invoking user and group, and nobody else, appear as `uid` and `gid`. Needs no right.
+    /// The invoking user and group appear as `uid` and `gid`, and no other id is mapped. Takes no capability.
     pub fn sole(uid: u32, gid: u32) -> Self {
         let one = |inside, outside| vec![IdRange { inside, outside, count: 1 }];
         Self {
@@ -69,8 +69,8 @@ impl IdMap {
         }
     }
 
-    /// The invoking user (root) and group change places with `uid` and `gid`; all others stay who they are, and their
-    /// files stay readable. Needs CAP_SETUID and CAP_SETGID.
+    /// The invoking user (root) and group are swapped with `uid` and `gid`. All other ids are unchanged, and their files stay readable.
+    /// Takes CAP_SETUID and CAP_SETGID.
     pub fn swap(uid: u32, gid: u32) -> anyhow::Result<Self> {
         Ok(Self {
             uids: swapped(&existing("/proc/self/uid_map")?, unistd::geteuid().as_raw(), uid),
@@ -79,20 +79,20 @@ impl IdMap {
         })
     }
 
-    /// These ranges, with all rights over files and namespaces in it.
+    /// These ranges, with all capabilities in the namespace.
     pub(super) fn of(uids: IdRange, gids: IdRange) -> Self {
         Self { uids: vec![uids], gids: vec![gids], rights: Rights::Everything }
     }
 
-    /// Of what [`Self::swap`] gives, all rights over files and namespaces, and not the reading alone.
+    /// The same map with all capabilities in the namespace, where [`Self::swap`] has only the one for reading.
     #[must_use]
     pub fn with_all_rights(mut self) -> Self {
         self.rights = Rights::Everything;
         self
     }
 
-    /// What makes the invoking user appear as `uid` and `gid`: [`Self::swap`] for root, [`Self::sole`] for others, nothing
-    /// where both are the same already.
+    /// The map by which the invoking user appears as `uid` and `gid`: [`Self::swap`] for root, [`Self::sole`] for others, `None` where
+    /// both are the same already.
     pub fn appearing_as(uid: u32, gid: u32) -> anyhow::Result<Option<Self>> {
         match (unistd::geteuid().as_raw(), unistd::getegid().as_raw()) {
             now if now == (uid, gid) => Ok(None),
@@ -117,7 +117,7 @@ fn parse_range(line: &str) -> Option<(u32, u32)> {
     Some((first, count))
 }
 
-/// The identity on all `existing` ids, but for `here`, which appears as `there`, and `there` as `here`.
+/// The identity on all `existing` ids, except that `here` appears as `there`, and `there` as `here`.
 fn swapped(existing: &[(u32, u32)], here: u32, there: u32) -> Vec<IdRange> {
     let exists = |id: u32| existing.iter().any(|&(first, count)| id >= first && id - first < count);
     let mut map = vec![IdRange { inside: there, outside: here, count: 1 }];
@@ -145,7 +145,7 @@ fn lines(ranges: &[IdRange]) -> Vec<u8> {
     ranges.iter().map(line).collect::<String>().into_bytes()
 }
 
-/// The way into the namespace, as bytes and calls: what is left of an [`IdMap`] between fork and exec.
+/// An [`IdMap`] as bytes, for the time between fork and exec.
 pub(super) struct NamespaceEntry {
     files: [(CString, Vec<u8>); 3],
     rights: Rights,
@@ -164,11 +164,11 @@ impl NamespaceEntry {
         Self { files: [setgroups, file("uid_map", lines(&uids)), file("gid_map", lines(&gids))], rights }
     }
 
-    /// Enters. The maps are written by a helper that stays outside, since a map of several ids takes rights in the
-    /// namespace outside (user_namespaces(7)), which the one inside has no more.
+    /// Enters a new namespace. A helper that stays outside writes the maps, since a map of several ids takes capabilities in the parent
+    /// namespace (user_namespaces(7)), which a process inside does not have.
     pub(super) fn enter(&self) -> Result<()> {
         let (ready, is_ready) = pipe2(OFlag::O_CLOEXEC)?;
-        // The helper reads it as its parent's.
+        // Opened here, since the helper's /proc/self is another one.
         let proc_self = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let proc_self = open(c"/proc/self", proc_self, Mode::empty())?;
         // SAFETY: a fork without the handlers of libc; the helper makes system calls only, and ends by _exit.
@@ -202,7 +202,7 @@ impl NamespaceEntry {
         exit(result.map_or_else(|errno| errno as libc::c_int, |()| 0))
     }
 
-    /// Of strings that were made before the fork.
+    /// Writes the maps, from strings that were made before the fork.
     fn write(&self, proc_parent: BorrowedFd<'_>) -> nix::Result<()> {
         for (name, content) in &self.files {
             let file =
@@ -227,7 +227,7 @@ fn wait_for(helper: libc::pid_t) -> Result<()> {
     }
 }
 
-/// Makes those capabilities of `wanted` that there are ambient, so that they survive exec by a user who is not root inside
+/// Makes the permitted capabilities of `wanted` ambient, so that exec preserves them for a user that is not root inside
 /// (capabilities(7)).
 fn keep_over_exec(wanted: CapabilitySet) -> Result<()> {
     let mut sets = capabilities(None)?;
@@ -264,7 +264,7 @@ pub(super) fn user_namespace(map: IdMap) -> Result<File> {
     namespace
 }
 
-/// Whether this user may make user namespaces here, found out by making one; else why not.
+/// Whether this user may make user namespaces, tried by making one; else why not.
 pub fn user_namespaces_usable() -> std::result::Result<(), String> {
     let own = IdMap::sole(unistd::geteuid().as_raw(), unistd::getegid().as_raw());
     user_namespace(own).map(drop).map_err(|error| format!("a user namespace cannot be made: {error}"))
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_of_the_kernel_is_understood() {
+    fn a_line_of_the_kernel_is_parsed() {
         assert_eq!(parse_range("         0          0 4294967295"), Some((0, u32::MAX)));
         assert_eq!(parse_range("0 0"), None);
     }

@@ -1,6 +1,6 @@
 //! The processes of this machine as `/proc` shows them, and which of them descend from kiln's children.
 //!
-//! It reads and decides; it must not kill.
+//! It only reads; it must not kill.
 
 use std::{
     collections::HashSet,
@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context, Result};
 
-/// More than a process's `stat` has: 52 fields, a name of 64 bytes.
+/// Enough for a process's `stat`: 52 fields, a name of 64 bytes.
 const STAT_BYTES: usize = 2048;
 
 /// One process (proc_pid_stat(5)).
@@ -19,14 +19,14 @@ pub(super) struct Process {
     pub(super) pid: i32,
     pub(super) parent: i32,
     session: i32,
-    /// In clock ticks since boot: with `pid`, it names a process for ever.
+    /// In clock ticks since boot: with `pid`, it identifies a process uniquely.
     pub(super) start: u64,
     dead: bool,
 }
 
 impl Process {
     pub(super) fn read(pid: i32) -> Option<Self> {
-        // One read has it all; a file without a size would be read in many.
+        // One read, since fs::read takes several for a file without a size.
         let mut stat = [0; STAT_BYTES];
         let length =
             File::open(format!("/proc/{pid}/stat")).and_then(|mut file| file.read(&mut stat)).ok()?;
@@ -34,7 +34,7 @@ impl Process {
     }
 
     fn parse(pid: i32, stat: &str) -> Option<Self> {
-        // The name may hold anything, parentheses and spaces too; the last one closes it.
+        // The name may contain parentheses and spaces; the last parenthesis closes it.
         let (_, rest) = stat.rsplit_once(')')?;
         let mut fields = rest.split_ascii_whitespace();
         let dead = matches!(fields.next()?, "Z" | "X" | "x");
@@ -46,13 +46,13 @@ impl Process {
 
     fn carries(&self, marker: &[u8]) -> bool {
         let environment = fs::read(format!("/proc/{}/environ", self.pid));
-        // One of another user cannot be read, and is none of ours unless it is found otherwise.
+        // A process of another user cannot be read; it is found by session or descent only.
         environment
             .is_ok_and(|variables| variables.split(|&byte| byte == 0).any(|variable| variable == marker))
     }
 }
 
-/// The children of a process, as all its threads have started them; none of one that is gone.
+/// The children of all threads of a process; none if it is gone.
 pub(super) fn children(pid: i32) -> Vec<i32> {
     let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
     let lists = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
@@ -84,10 +84,10 @@ impl ProcessTable {
         self.processes.iter().any(|process| process.session == leader)
     }
 
-    /// Those in the sessions of `leaders`, those that carry `marker`, and all their descendants; never the caller.
+    /// Processes in the sessions of `leaders`, processes with `marker` in their environment, and all their descendants, except the caller.
     pub(super) fn victims(&self, leaders: &HashSet<i32>, marker: &[u8]) -> Vec<Process> {
         let own = i32::try_from(std::process::id()).expect("process ids are below 2^22");
-        // Nothing of this run is older than its reaper, and of a thousand processes few are younger.
+        // No process of this run is older than its reaper, and few others are younger.
         let born = Process::read(own).map_or(0, |own| own.start);
         let is_root = |process: &&Process| {
             leaders.contains(&process.session) || (process.start >= born && process.carries(marker))

@@ -1,10 +1,10 @@
-//! The reaper: a small process that holds one end of a socket from kiln, and when that closes ends what kiln left, and gives
-//! back the terminal's modes.
+//! The reaper: a small process at the other end of a socket from kiln. When that closes, it kills the remaining processes of the run,
+//! removes its paths, and restores the terminal's modes.
 //!
-//! `PR_SET_PDEATHSIG` ends kiln's children, but not what they started: the sandboxed half of a virtiofsd, the packages that
-//! mmdebstrap configures. Those the reaper finds: by the session, which each child opens and announces itself before it
-//! execs, so that there is no moment at which kiln's death would lose it; by descent; and by a variable in their environment,
-//! should they have left both. It is kiln's own binary, in a group of its own, deaf to signals.
+//! `PR_SET_PDEATHSIG` kills kiln's children, but not their descendants: the sandboxed half of a virtiofsd, the packages that
+//! mmdebstrap configures. The reaper finds those by their session, which each child announces itself before it execs, so that none
+//! is lost whenever kiln dies; by descent; and by a variable in their environment. It is kiln's own binary, in its own process group,
+//! with all signals blocked.
 
 use std::{
     collections::HashSet,
@@ -43,15 +43,14 @@ use super::{
     terminal::SavedModes,
 };
 
-/// How long the dead may take to disappear: a process that waits for a disk cannot be killed before that answers.
+/// How long killed processes may take to end: a process that waits for a disk ends only after that.
 const DEATH_LIMIT: Duration = Duration::from_secs(10);
 
-/// How often to look for more after all that was found is dead: what forks faster than it is found is found in the end,
-/// since each round kills the one that forks.
+/// How many rounds of finding and killing there are: each round kills the processes that fork.
 const ROUNDS: usize = 200;
 
-/// How long kiln may take, in milliseconds, to say that a child has been reaped whose end the reaper sees as well. Only
-/// then it looks by itself who is left, at all processes of the machine.
+/// How long kiln may take, in milliseconds, to report that it has reaped a child. After that the reaper looks itself, at all
+/// processes of the machine, whether its session has members.
 const REAPING_MS: u8 = 100;
 
 /// The longest message: a path and its kind.
@@ -66,7 +65,7 @@ pub fn reaper_main(marker: &OsStr) -> ExitCode {
 }
 
 fn reap(marker: &[u8]) -> Result<()> {
-    // Best effort: a group of its own, in which it was started, is nearly as good.
+    // Best effort: it was started in its own process group, which is nearly as good.
     let _ = setsid();
     sigprocmask(SigmaskHow::SIG_BLOCK, Some(&SigSet::all()), None).context("block signals")?;
     let marker = [MARKER_VARIABLE.as_bytes(), b"=", marker].concat();
@@ -86,18 +85,18 @@ fn reap(marker: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// What kiln would leave if it ended now.
+/// What would be left if kiln ended now.
 #[derive(Debug, Default)]
 struct Leftovers {
     sessions: Vec<Session>,
     paths: Vec<PathBuf>,
-    /// One that kiln has in raw mode.
+    /// The modes of a terminal that kiln has in raw mode.
     terminal: Option<SavedModes>,
-    /// Locks on what the run uses: they end with the reaper, when nobody uses it any more.
+    /// Locks of the run, released when the reaper ends.
     held: Vec<OwnedFd>,
 }
 
-/// One child of kiln. While its leader or any member lives, the kernel gives its number to nobody else.
+/// One child of kiln. The kernel does not reuse its id while its leader or any member lives.
 #[derive(Debug)]
 struct Session {
     id: i32,
@@ -105,14 +104,14 @@ struct Session {
     leader: LeaderState,
 }
 
-/// How the leader of a session stands.
+/// The state of a session's leader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum LeaderState {
     /// It lives.
     Lives,
-    /// It has ended, and kiln may be about to say so.
+    /// It has ended, and kiln may be about to report that.
     Ended,
-    /// It has ended, and others of its session were there when that was looked at.
+    /// It has ended, and its session had other members after that.
     Outlived,
 }
 
@@ -143,7 +142,7 @@ impl Leftovers {
         }
     }
 
-    /// Waits for a message, which it says is there, or for the end of a leader.
+    /// Waits for a message or the end of a leader; whether there is a message.
     fn wait(&mut self, socket: &impl AsFd) -> Result<bool> {
         let living = self.sessions.iter().filter(|session| session.leader == LeaderState::Lives);
         let fds = std::iter::once(socket.as_fd()).chain(living.map(|session| session.pidfd.as_fd()));
@@ -167,7 +166,7 @@ impl Leftovers {
         Ok(message)
     }
 
-    /// A child that could not exec is never said to be reaped; its number may become a stranger's once nobody has it.
+    /// Forgets sessions without members: kiln does not report a child that could not exec, and the kernel may reuse its pid.
     fn drop_empty_sessions(&mut self) -> Result<()> {
         let table = ProcessTable::read()?;
         self.sessions.retain(|session| session.leader == LeaderState::Lives || table.has_session(session.id));
@@ -197,13 +196,13 @@ impl Leftovers {
 
     fn remove_paths(self) {
         for path in self.paths {
-            // Best effort: there is nobody left to tell; the next start sweeps what stays.
+            // Best effort: the next start of kiln removes the rest.
             let _ = remove(&path);
         }
     }
 }
 
-/// A message: its length, and the descriptor that came with it.
+/// Receives a message: its length, and the descriptor that came with it.
 fn receive(socket: &Stdin, message: &mut [u8]) -> io::Result<(usize, Option<OwnedFd>)> {
     let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(1))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
@@ -229,12 +228,12 @@ fn end(victims: &[Process]) {
     for pidfd in &dying {
         let left = deadline.saturating_duration_since(Instant::now());
         let left = PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO);
-        // Best effort: one that does not die in time is looked for again in the next round.
+        // Best effort: the next round finds a process that does not end in time.
         let _ = poll(&mut [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)], left);
     }
 }
 
-/// Kills the process that was seen, not another one that got its number since.
+/// Kills the process that was found, and no other with a reused pid.
 fn kill(victim: &Process) -> Option<OwnedFd> {
     let pidfd = pidfd_open(victim.pid).ok()?;
     let same = Process::read(victim.pid).is_some_and(|now| now.start == victim.start);

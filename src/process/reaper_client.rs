@@ -1,6 +1,6 @@
-//! kiln's end of the socket to the reaper: what to end, remove, hold and give back, and what no longer.
+//! kiln's end of the socket to the reaper, for messages on what to kill, remove, hold and restore.
 //!
-//! Before it: [`super::Spawner`]. After it: [`super::reaper`]. A reaper that was killed is worth a warning, not a failed build.
+//! Before it: [`super::Spawner`]. After it: [`super::reaper`]. If the reaper was killed, kiln warns, and the build goes on.
 
 use std::{
     fs,
@@ -35,35 +35,35 @@ use super::exec::pidfd_open;
 /// The first argument by which kiln's binary becomes the reaper.
 pub const REAPER_ARGUMENT: &str = "__reaper";
 
-/// The variable in the environment of all that descends from a run; its value tells runs apart.
+/// The variable in the environment of all processes of a run; its value identifies the run.
 pub const MARKER_VARIABLE: &str = "KILN_RUN_ID";
 
-/// How long a message may wait for a reaper that does not read, and kiln for its answer: it only stores numbers, so it is
-/// stopped or swapped out.
+/// How long a message may wait for a reaper that does not read, and kiln for its answer. It works quickly, so it is stopped or
+/// swapped out then.
 const SEND_LIMIT_SECONDS: i64 = 2;
 
-/// How long children wait between fork and exec once a reaper has not read for so long.
+/// How long children wait between fork and exec after that.
 const DEAF_SEND_LIMIT_MS: i64 = 1;
 
-/// How long kiln waits for the reaper's end, in milliseconds. It needs some milliseconds; one that waits for a process that
-/// the kernel cannot kill yet goes on without kiln.
+/// How long kiln waits for the reaper's end, in milliseconds. It needs some milliseconds; if it waits for a process that the kernel
+/// cannot kill yet, it goes on without kiln.
 const END_LIMIT_MS: u16 = 5000;
 
 /// The first byte of a message; what follows is a process id (4 bytes, of this machine), a path, or nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum MessageKind {
-    /// This session is one of kiln's children.
+    /// A child of kiln with this session.
     Session = b'+',
     /// That child has been reaped.
     Reaped = b'-',
-    /// This path is to go when kiln ends.
+    /// This path is to be removed when kiln ends.
     Remove = b'r',
-    /// That path is gone, or stays.
+    /// That path is removed, or is to be kept.
     Keep = b'k',
-    /// The modes of the terminal that comes with this are to be as they are now; the reaper says when it has noted them.
+    /// The present modes of the terminal that comes with this are to be restored; the reaper answers when it has saved them.
     Terminal = b't',
-    /// kiln has seen to the terminal itself.
+    /// kiln has restored the terminal itself.
     Released = b'f',
     /// The descriptor that comes with this stays open until all of this run has ended.
     Hold = b'h',
@@ -79,20 +79,20 @@ impl MessageKind {
 
 #[derive(Debug)]
 pub(super) struct ReaperClient {
-    // Closed first, on which the reaper sweeps and ends.
+    // Closed first, whereupon the reaper does its work and ends.
     socket: OwnedFd,
     reaper: Child,
     marker: String,
-    /// It has not read for so long that messages wait no more.
+    /// It has not read for so long that messages are sent without waiting.
     is_deaf: AtomicBool,
-    /// Its program, which makes jails, too.
+    /// kiln's program, which makes jails, too.
     kiln: PathBuf,
 }
 
 impl ReaperClient {
     /// Starts `kiln` as the reaper.
     pub(super) fn start(kiln: &Path) -> Result<Self> {
-        // Packets: a message is read whole or not at all, and the end of file is no message.
+        // Packets: a message is read as a whole, and an end-of-file is distinct from a message.
         let (socket, theirs) =
             socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
         setsockopt(&socket, sockopt::SendTimeout, &TimeVal::seconds(SEND_LIMIT_SECONDS))?;
@@ -100,7 +100,7 @@ impl ReaperClient {
         let marker = marker()?;
         let mut command = Command::new(kiln);
         command.args([REAPER_ARGUMENT, &marker]).env_clear().current_dir("/").stdin(Stdio::from(theirs));
-        // It must not hold kiln's output open when kiln is gone, nor be in the group that a Ctrl-C or kill is for.
+        // It must neither hold kiln's output open after kiln's end, nor get the signals of kiln's process group.
         command.stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
         let reaper = command.spawn()?;
         Ok(Self { socket, reaper, marker, kiln: kiln.into(), is_deaf: AtomicBool::new(false) })
@@ -129,17 +129,17 @@ impl ReaperClient {
     /// Has the reaper keep a copy of `fd`.
     pub(super) fn hold(&self, fd: BorrowedFd<'_>) {
         if let Err(error) = self.send_descriptor(MessageKind::Hold, fd) {
-            warn!(%error, "the reaper does not listen: should kiln be killed, a lock may be free too soon");
+            warn!(%error, "the reaper does not read messages: if kiln is killed, a lock may be released too early");
         }
     }
 
-    /// Has the reaper note the modes of a terminal that are about to change.
+    /// Has the reaper save the modes of a terminal that are about to change.
     pub(super) fn restore_at_end(&self, terminal: BorrowedFd<'_>) {
         let sent = self.send_descriptor(MessageKind::Terminal, terminal);
         match sent.and_then(|_| recv(self.socket.as_raw_fd(), &mut [0], MsgFlags::empty())) {
             Ok(1..) => {}
-            Ok(0) => warn!("there is no reaper: should kiln be killed, the terminal stays in raw mode"),
-            Err(error) => warn!(%error, "should kiln be killed, the terminal stays in raw mode"),
+            Ok(0) => warn!("there is no reaper: if kiln is killed, the terminal stays in raw mode"),
+            Err(error) => warn!(%error, "if kiln is killed, the terminal stays in raw mode"),
         }
     }
 
@@ -151,12 +151,12 @@ impl ReaperClient {
         sendmsg::<()>(socket, &[IoSlice::new(&kind)], &control, MsgFlags::MSG_NOSIGNAL, None)
     }
 
-    /// The terminal is as it was.
+    /// The terminal's modes are restored.
     pub(super) fn release_terminal(&self) {
         self.send(MessageKind::Released, &[]);
     }
 
-    /// Lets the reaper sweep, and waits for it.
+    /// Lets the reaper do its work, and waits for its end.
     pub(super) fn finish(self) -> Result<()> {
         drop(self.socket);
         let mut reaper = self.reaper;
@@ -165,15 +165,13 @@ impl ReaperClient {
         let mut ended = [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)];
         let ended = loop {
             match poll(&mut ended, PollTimeout::from(END_LIMIT_MS)) {
-                // A child of another kind has ended meanwhile (SIGCHLD).
+                // Another child has ended meanwhile (SIGCHLD).
                 Err(Errno::EINTR) => {}
                 polled => break polled.context("wait for the reaper")?,
             }
         };
         match ended {
-            0 => warn!(
-                "the reaper has not ended after {END_LIMIT_MS} ms: what it has to remove it removes later"
-            ),
+            0 => warn!("the reaper has not ended after {END_LIMIT_MS} ms: it goes on removing files"),
             _ => drop(reaper.wait().context("reap the reaper")?),
         }
         Ok(())
@@ -183,9 +181,9 @@ impl ReaperClient {
         let message: Vec<u8> = [&[kind as u8], rest].concat();
         let send_with = |flags| send(self.socket.as_raw_fd(), &message, flags | MsgFlags::MSG_NOSIGNAL);
         if self.is_deaf.load(Ordering::Relaxed) {
-            // It was said that something may stay; what there is room for is heard when the reaper goes on.
+            // kiln has warned; the reaper gets the messages that fit the socket's buffer when it goes on.
             let sent = send_with(MsgFlags::MSG_DONTWAIT);
-            debug!(?sent, ?kind, "a message to a reaper that did not listen");
+            debug!(?sent, ?kind, "a message to a reaper that does not read");
             return;
         }
         let sent = send_with(MsgFlags::empty()).or_else(|error| match error {
@@ -196,12 +194,12 @@ impl ReaperClient {
             error => Err(error),
         });
         if let Err(error) = sent {
-            warn!(%error, ?kind, "the reaper does not listen: should kiln be killed, something may stay");
+            warn!(%error, ?kind, "the reaper does not read messages: if kiln is killed, files or processes may be left");
             self.stop_waiting();
         }
     }
 
-    /// For children between fork and exec as well: they have the same socket.
+    /// Also for children between fork and exec, which have the same socket.
     fn stop_waiting(&self) {
         self.is_deaf.store(true, Ordering::Relaxed);
         let limit = TimeVal::milliseconds(DEAF_SEND_LIMIT_MS);
@@ -211,9 +209,9 @@ impl ReaperClient {
     }
 }
 
-/// A reaper that was stopped goes on. Its number is its own until it is waited for.
+/// Continues a stopped reaper. Its pid is not reused before it is waited for.
 fn continue_reaper(reaper: &Child) {
-    // Best effort: one that cannot be signalled has ended.
+    // Best effort: a reaper that cannot be signalled has ended.
     let _ = kill(Pid::from_raw(reaper.id().cast_signed()), Signal::SIGCONT);
 }
 
@@ -231,7 +229,7 @@ pub(super) fn register_self(socket: RawFd) {
     let _ = send(socket, &message, MsgFlags::MSG_NOSIGNAL);
 }
 
-/// Unlike that of any other run, on this machine and since its start.
+/// A value that no other run has.
 fn marker() -> Result<String> {
     let mut random = [0_u8; 8];
     fs::File::open("/dev/urandom")

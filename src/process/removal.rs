@@ -1,4 +1,4 @@
-//! Removing what a run wrote, whoever of this user's ids it belongs to. For the reaper, for kiln's own end, and for sweeps.
+//! Removes files of a run, of whatever id of this user's range. For the reaper, for kiln's own end, and for sweeps.
 
 use std::{
     ffi::OsString,
@@ -18,14 +18,13 @@ use nix::{
 
 use super::exec::{pidfd_kill, pidfd_open};
 
-/// How long those in a control group may take to die: one that waits for a disk cannot be killed before that answers.
+/// How long the processes of a control group may take to end: a process that waits for a disk ends only after that.
 const DEATH_LIMIT: Duration = Duration::from_secs(10);
 
-/// Removes a file, a directory with all below it, or a control group with the processes in it. What is not there needs no
-/// removal.
+/// Removes a file, a directory recursively, or a control group with its processes. A missing file is no error.
 ///
 /// # Errors
-/// When something of it stays.
+/// When something of it is left.
 pub fn remove(path: &Path) -> Result<()> {
     let removed = match fs::symlink_metadata(path) {
         Ok(metadata) if metadata.is_dir() && is_cgroup(path) => remove_cgroup(path),
@@ -38,13 +37,13 @@ pub fn remove(path: &Path) -> Result<()> {
     removed.or_else(|error| if error.kind() == ErrorKind::NotFound { Ok(()) } else { Err(error) })
 }
 
-/// Unmounts, lazily and the last one first, what is mounted on `directory` and below it. The directory's own path must have
-/// no link in it; those of the mounts are the kernel's.
+/// Detaches all mounts on `directory` and below it, the last one first. The directory's path must be without links, as those of the
+/// kernel's list are.
 ///
 /// # Errors
 /// When something stays mounted.
 pub fn detach_below(directory: &Path) -> Result<()> {
-    // One that is mounted on another of the same path hides it: each round takes the topmost.
+    // A mount may hide another one of the same path: each round detaches the topmost.
     for _ in 0..ROUNDS {
         let below = mounts_below(&fs::read("/proc/self/mountinfo")?, directory);
         if below.is_empty() {
@@ -52,16 +51,16 @@ pub fn detach_below(directory: &Path) -> Result<()> {
         }
         for mount in below.iter().rev() {
             match umount2(mount, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW) {
-                // It went with one that it was below.
+                // It was detached with one above it.
                 Ok(()) | Err(nix::errno::Errno::EINVAL | nix::errno::Errno::ENOENT) => {}
                 Err(error) => return Err(error.into()),
             }
         }
     }
-    Err(Error::new(ErrorKind::ResourceBusy, "something is mounted in it again and again"))
+    Err(Error::new(ErrorKind::ResourceBusy, "mounts in it cannot all be detached"))
 }
 
-/// How often mounts are looked for anew.
+/// How often mounts are looked for.
 const ROUNDS: usize = 16;
 
 /// The mount points of proc_pid_mountinfo(5) that are `directory` or below it, in the order of mounting.
@@ -97,7 +96,7 @@ fn is_cgroup(path: &Path) -> bool {
         .is_ok_and(|found| [CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC].contains(&found.filesystem_type()))
 }
 
-/// Its files are the kernel's, and go with it; it goes when no process is in it.
+/// Removes a control group once it has no processes; its files need no removal.
 fn remove_cgroup(path: &Path) -> Result<()> {
     let deadline = Instant::now() + DEATH_LIMIT;
     loop {
@@ -107,7 +106,7 @@ fn remove_cgroup(path: &Path) -> Result<()> {
         };
         let inside = fs::read_to_string(path.join("cgroup.procs"))?;
         let pids = inside.lines().filter_map(|line| line.parse().ok());
-        // One that has ended meanwhile has no descriptor.
+        // A process that has ended meanwhile has no descriptor.
         let dying: Vec<_> = pids.filter_map(|pid| pidfd_open(pid).ok()).collect();
         for pidfd in &dying {
             // Best effort: it may have ended by itself.
@@ -122,7 +121,7 @@ fn remove_cgroup(path: &Path) -> Result<()> {
     }
 }
 
-/// For what a sandbox of an ordinary user wrote: it belongs to ids of the user's range, or may not be looked at.
+/// For files of an ordinary user's sandbox: they belong to ids of the user's range, or are not accessible.
 fn remove_as_root_of_a_namespace(path: &Path) -> Result<()> {
     let me = ["--map-user=0", "--map-group=0"].as_slice();
     for ids in [&[me, &["--map-auto"]].concat(), me] {
@@ -134,7 +133,7 @@ fn remove_as_root_of_a_namespace(path: &Path) -> Result<()> {
             .args(ids)
             .args(["--", "rm", "-rf", "--one-file-system", "--"])
             .arg(path);
-        // Best effort: a user without a range has no ids but their own, and the second way is theirs.
+        // Best effort: the second way is for users without a range.
         let _ = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
     }
     fs::remove_dir_all(path)

@@ -1,4 +1,4 @@
-//! The last lines of a stream that nobody can trust to be small: a guest's console, a daemon's stderr.
+//! The last lines of a stream of any length: a guest's console, a daemon's stderr.
 
 use std::{
     collections::VecDeque,
@@ -15,9 +15,9 @@ use tokio::{
 
 use crate::logfile::LogFile;
 
-/// So much of a line is kept; one without an end costs no more memory than a short one.
+/// The most bytes of a line that are kept, so that an endless line costs no memory.
 const LINE_BYTES: usize = 1024;
-/// How long the rest of what an ended process wrote may take to be read. What it started may hold the stream open for longer.
+/// How long the rest of an ended process's output may take to be read. Its descendants may hold the stream open for longer.
 const END_LIMIT: Duration = Duration::from_secs(2);
 
 /// The last lines of something that is still being written.
@@ -46,12 +46,12 @@ impl Tail {
         Self { lines, reader }
     }
 
-    /// The lines until now, oldest first; the unfinished last one included.
+    /// The lines until now, oldest first, with the unfinished last one.
     pub fn lines(&self) -> Vec<String> {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner).all()
     }
 
-    /// The lines when all was read, or nearly, for a stream whose writer has ended. May be cancelled and called again.
+    /// The last lines of a stream whose writer has ended. May be cancelled and called again.
     ///
     /// # Errors
     /// When the reader panicked.
@@ -76,7 +76,7 @@ impl Lines {
         }
     }
 
-    /// Blank lines tell nothing, and would push out those that do.
+    /// Blank lines are dropped: they would displace others.
     fn end_line(&mut self) {
         let line = text(&self.open);
         self.open.clear();
@@ -101,7 +101,7 @@ fn text(bytes: &[u8]) -> String {
 
 async fn copy(mut stream: impl AsyncRead + Unpin, mut log: Option<LogFile>, lines: Arc<Mutex<Lines>>) {
     let mut buffer = vec![0; 16 * 1024];
-    // An error of a pipe whose writer was killed is its end.
+    // An error counts as the end: the writer was killed.
     while let Ok(count @ 1..) = stream.read(&mut buffer).await {
         lines.lock().unwrap_or_else(PoisonError::into_inner).push(&buffer[..count]);
         if let Some(log) = &mut log {
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_as_many_as_wanted_are_kept() {
+    async fn only_as_many_lines_as_requested_are_kept() {
         let numbered: String = (0..100).map(|n| format!("line {n}\r\n")).collect();
         let lines = tail(20, String::leak(numbered).as_bytes()).await;
         assert_eq!((lines.len(), lines[0].as_str(), lines[19].as_str()), (20, "line 80", "line 99"));

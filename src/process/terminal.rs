@@ -1,7 +1,7 @@
-//! A terminal's modes: what has them given back when whoever changed them was killed.
+//! A terminal's modes, which the reaper restores if kiln is killed.
 //!
-//! Before it: [`super::Spawner::terminals`], and a terminal that is about to be switched to raw mode. After it: the reaper,
-//! which has noted the modes, and gives them back when kiln ends without having done so.
+//! Before it: [`super::Spawner::terminals`], and a terminal that is about to be switched to raw mode. After it: the reaper, which has
+//! saved the modes, and restores them when kiln ends without having done so.
 
 use std::{
     os::fd::{AsFd, OwnedFd},
@@ -12,21 +12,21 @@ use nix::sys::termios::{LocalFlags, OutputFlags, SetArg, Termios, tcgetattr, tcs
 
 use super::reaper_client::ReaperClient;
 
-/// The way to have a terminal's modes given back.
+/// Has the reaper restore a terminal's modes.
 #[derive(Debug, Clone)]
 pub struct Terminals {
     pub(super) reaper: Arc<ReaperClient>,
 }
 
 impl Terminals {
-    /// Has the modes that `terminal` has now given back, should kiln end while this lives.
+    /// Has the reaper restore the present modes of `terminal`, should kiln end while the result lives.
     pub fn restore_at_end(&self, terminal: impl AsFd) -> RestoreAtEnd {
         self.reaper.restore_at_end(terminal.as_fd());
         RestoreAtEnd { reaper: Arc::clone(&self.reaper) }
     }
 }
 
-/// Dropped when the terminal is as it was.
+/// To be dropped when the terminal's modes are restored.
 #[derive(Debug)]
 pub struct RestoreAtEnd {
     reaper: Arc<ReaperClient>,
@@ -46,13 +46,13 @@ pub(super) struct SavedModes {
 }
 
 impl SavedModes {
-    /// `None` when it is no terminal, or is gone.
+    /// `None` when it is not a terminal, or is gone.
     pub(super) fn of(terminal: OwnedFd) -> Option<Self> {
         let modes = tcgetattr(&terminal).ok()?;
         Some(Self { terminal, modes })
     }
 
-    /// Gives the modes back, from raw mode only: where somebody has the terminal by now who has set others, those stay.
+    /// Restores the modes from raw mode only: another program may have set its own by now.
     pub(super) fn restore(self) {
         let Self { terminal, modes } = self;
         if tcgetattr(&terminal).is_ok_and(|now| is_raw(&now)) {
@@ -62,7 +62,7 @@ impl SavedModes {
     }
 }
 
-/// Editors of lines want each key as well, but leave Ctrl-C and line ends to the terminal.
+/// Line editors read single keys as well, but leave Ctrl-C and line ends to the terminal.
 fn is_raw(modes: &Termios) -> bool {
     !modes.local_flags.intersects(LocalFlags::ICANON | LocalFlags::ISIG)
         && !modes.output_flags.contains(OutputFlags::OPOST)
@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn modes_are_given_back_from_raw_mode_and_those_of_others_stay() {
+    fn modes_are_restored_from_raw_mode_only() {
         let pty = openpty(None, None).unwrap();
         let before = tcgetattr(&pty.slave).unwrap();
         // As an editor of lines sets them.

@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_secret_does_not_show_itself() {
+    fn debug_does_not_show_a_secret() {
         let secret = Secret { id: "token".into(), value: b"hunter2".to_vec() };
         let shown =
             format!("{:?}", crate::ToGuest::Secrets(Secrets { uid: 0, gid: 0, secrets: vec![secret] }));

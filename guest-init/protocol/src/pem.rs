@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_none_is_named_by_its_line_and_the_rest_is_found() {
+    fn invalid_blocks_are_reported_by_line_and_the_rest_is_found() {
         let whole = format!("{BEGIN}\nTWFu\n{END}\n");
         let key = "-----BEGIN PRIVATE KEY-----\nTWFu\n-----END PRIVATE KEY-----\n";
         let trusted = format!("{TRUSTED}\nTWFu\n-----END TRUSTED CERTIFICATE-----\n");

@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_is_open_for_reading_on_a_mount_in_question_counts() {
+    fn only_files_open_for_reading_on_a_watched_mount_count() {
         let info = |flags: &str, mount| format!("pos:\t0\nflags:\t{flags}\nmnt_id:\t{mount}\nino:\t7\n");
         for (flags, mount, expected) in [
             ("0100000", 38, true),

@@ -32,7 +32,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_as_they_were_given() {
+    fn escaped_names_are_decoded() {
         let list = "22 1 0:20 / / rw - overlay overlay rw\n\
                     23 22 0:21 /part /mnt/a\\040b\\134 rw,nosuid shared:1 - virtiofs cache rw\n\
                     short\n";

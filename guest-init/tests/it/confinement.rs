@@ -23,7 +23,7 @@ fn no_descriptor_of_the_agent_can_be_opened_by_a_step() {
 }
 
 #[test]
-fn the_session_keyring_of_whoever_started_the_agent_is_not_the_steps() {
+fn steps_do_not_have_the_session_keyring_of_the_agents_parent() {
     // KEYCTL_GET_KEYRING_ID of KEY_SPEC_SESSION_KEYRING.
     let script = "perl -e '$k = syscall(250, 0, -3, 0); print $k < 0 ? \"unknown\" : $k'";
     let own = Command::new("sh").args(["-c", script]).output().expect("sh can be started");
@@ -35,7 +35,7 @@ fn the_session_keyring_of_whoever_started_the_agent_is_not_the_steps() {
 }
 
 #[test]
-fn a_user_namespace_gives_root_other_ids_and_no_right_over_what_was_mounted() {
+fn a_user_namespace_gives_root_other_ids_and_no_right_over_earlier_mounts() {
     if !is_root() {
         return skip("a user namespace with a range of ids needs root");
     }

@@ -34,7 +34,7 @@ fn end_of(agent: &mut Agent, index: u32, script: &str) -> (ExitStatus, Exhausted
 }
 
 #[test]
-fn a_failed_step_is_told_which_file_systems_are_full_and_what_they_lack() {
+fn a_failed_step_reports_full_file_systems_and_what_they_lack() {
     if !can_be_alone() {
         return;
     }

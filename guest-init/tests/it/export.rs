@@ -99,7 +99,7 @@ fn kinds_modes_links_and_times_are_exported() {
 }
 
 #[test]
-fn a_file_with_names_in_several_packages_is_whole_in_each() {
+fn a_file_with_names_in_several_packages_is_complete_in_each() {
     let root = tempfile::tempdir().expect("a directory");
     let path = |name: &str| root.path().join(name);
     for package in ["a", "b", "c"] {
@@ -151,7 +151,7 @@ fn owners_capabilities_and_attributes_are_exported() {
 }
 
 #[test]
-fn a_sparse_file_is_whole() {
+fn a_sparse_file_is_exported_completely() {
     let root = tempfile::tempdir().expect("a directory");
     let mut file = File::create(root.path().join("sparse")).expect("made");
     file.seek(SeekFrom::Start(3_000_000)).and_then(|_| file.write(b"middle")).expect("written");
@@ -164,7 +164,7 @@ fn a_sparse_file_is_whole() {
 }
 
 #[test]
-fn a_cancel_stops_an_export_that_nobody_reads() {
+fn a_cancel_stops_an_export_that_is_not_read() {
     let root = tempfile::tempdir().expect("a directory");
     // Far more than the channel and the queue hold; a hole costs nothing.
     File::create(root.path().join("huge")).and_then(|file| file.set_len(1 << 40)).expect("made");
@@ -177,7 +177,7 @@ fn a_cancel_stops_an_export_that_nobody_reads() {
 }
 
 #[test]
-fn a_root_that_is_not_there_fails_by_name() {
+fn a_missing_root_fails_by_name() {
     let mut agent = Agent::start();
     agent.send(&request(Path::new("/missing"), LinkScope::Stream));
     let why = "export /missing: ENOENT: No such file or directory".to_owned();

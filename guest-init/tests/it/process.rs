@@ -49,7 +49,7 @@ fn daemon(pulse: &Pulse) -> String {
 }
 
 #[test]
-fn a_step_ends_with_its_shell_and_its_background_lives_on() {
+fn a_step_ends_with_its_shell_and_background_processes_live_on() {
     let mut agent = Agent::start();
     let fifo = tempfile::tempdir().expect("a directory");
     let go = fifo.path().join("go");
@@ -67,14 +67,14 @@ fn a_step_ends_with_its_shell_and_its_background_lives_on() {
 }
 
 #[test]
-fn a_background_process_that_never_stops_writing_does_not_hold_the_step() {
+fn a_background_process_that_never_stops_writing_does_not_delay_the_end_of_the_step() {
     let mut agent = Agent::start();
     let outcome = agent.run(sh(1, "yes & echo done >&2"));
     assert_eq!((outcome.stderr.as_slice(), outcome.status), (b"done\n".as_slice(), ExitStatus::Code(0)));
 }
 
 #[test]
-fn a_time_out_ends_everything() {
+fn a_timeout_kills_all_processes() {
     let mut agent = Agent::start();
     let pulse = Pulse::new();
     let script = format!("{}; echo started; sleep 1000", daemon(&pulse));
@@ -88,7 +88,7 @@ fn a_time_out_ends_everything() {
 }
 
 #[test]
-fn a_cancel_ends_everything_while_nobody_reads() {
+fn a_cancel_kills_all_processes_while_output_is_not_read() {
     let mut agent = Agent::start();
     let pulse = Pulse::new();
     agent.send(&ToGuest::Run(sh(1, &format!("{}; yes & yes >&2", daemon(&pulse)))));
@@ -100,7 +100,7 @@ fn a_cancel_ends_everything_while_nobody_reads() {
 }
 
 #[test]
-fn the_agent_takes_everything_with_it_when_the_channel_closes() {
+fn the_agent_kills_all_processes_when_the_channel_closes() {
     let mut agent = Agent::start();
     let pulse = Pulse::new();
     assert_eq!(agent.run(sh(1, &daemon(&pulse))).status, ExitStatus::Code(0));
@@ -111,7 +111,7 @@ fn the_agent_takes_everything_with_it_when_the_channel_closes() {
 }
 
 #[test]
-fn the_agent_takes_everything_with_it_when_it_is_told_to_end() {
+fn the_agent_kills_all_processes_on_shutdown() {
     let mut agent = Agent::start();
     let pulse = Pulse::new();
     assert_eq!(agent.run(sh(1, &daemon(&pulse))).status, ExitStatus::Code(0));

@@ -87,7 +87,7 @@ fn counted(directories: &[(&str, u64, u64)]) -> Reads {
 }
 
 #[test]
-fn what_was_there_and_is_read_counts_once_and_nothing_else_does() {
+fn files_that_existed_count_once_when_they_are_read() {
     if !can_be_alone() {
         return;
     }
@@ -176,7 +176,7 @@ const CHANGES: [&str; 8] = [
 ];
 
 #[test]
-fn what_becomes_of_a_file_after_it_was_read_does_not_change_the_count() {
+fn later_changes_of_a_file_do_not_change_the_count() {
     if !can_be_alone() {
         return;
     }
@@ -195,7 +195,7 @@ fn what_becomes_of_a_file_after_it_was_read_does_not_change_the_count() {
 }
 
 #[test]
-fn a_number_that_depends_on_the_moment_is_not_called_exact() {
+fn a_count_that_depends_on_timing_is_not_called_exact() {
     if !can_be_alone() {
         return;
     }
@@ -217,7 +217,7 @@ fn a_number_that_depends_on_the_moment_is_not_called_exact() {
 }
 
 #[test]
-fn files_that_are_named_by_their_hash_are_told_apart() {
+fn files_named_by_their_hash_are_counted_apart() {
     if !can_be_alone() {
         return;
     }
@@ -231,7 +231,7 @@ fn files_that_are_named_by_their_hash_are_told_apart() {
 }
 
 #[test]
-fn where_nothing_was_there_nothing_is_counted() {
+fn an_empty_directory_counts_nothing() {
     if !can_be_alone() {
         return;
     }
@@ -247,7 +247,7 @@ fn where_nothing_was_there_nothing_is_counted() {
 }
 
 #[test]
-fn a_step_cannot_stop_the_agent_with_what_it_opens() {
+fn a_step_cannot_block_the_agent_by_opening_a_fifo() {
     if !can_be_alone() {
         return;
     }
@@ -263,7 +263,7 @@ fn a_step_cannot_stop_the_agent_with_what_it_opens() {
 }
 
 #[test]
-fn who_may_not_be_told_says_so() {
+fn without_the_right_to_watch_the_reason_is_reported() {
     let namespaces = ["--user", "--map-root-user", "--mount"];
     if !can_unshare(&namespaces) {
         return;

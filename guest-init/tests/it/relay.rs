@@ -66,7 +66,7 @@ fn opened(agent: &mut Agent) -> u32 {
 }
 
 #[test]
-fn both_directions_pass_and_end() {
+fn both_directions_are_forwarded_and_end() {
     let Some(mut agent) = agent() else { return };
     agent.send(&ToGuest::Run(bash(1, "exec 3<>/dev/tcp/127.0.0.1/3128; echo hello >&3; cat <&3")));
     let connection = opened(&mut agent);
@@ -80,7 +80,7 @@ fn both_directions_pass_and_end() {
 }
 
 #[test]
-fn no_more_than_a_window_leaves_before_it_was_taken() {
+fn no_more_than_a_window_is_sent_before_it_is_taken() {
     let Some(mut agent) = agent() else { return };
     // More than the kernel holds of a connection.
     let count = 128 * RELAY_WINDOW;
@@ -103,7 +103,7 @@ fn no_more_than_a_window_leaves_before_it_was_taken() {
 }
 
 #[test]
-fn what_the_host_breaks_ends_in_the_step() {
+fn a_connection_that_the_host_breaks_ends_in_the_step() {
     let Some(mut agent) = agent() else { return };
     agent.send(&ToGuest::Run(bash(1, "exec 3<>/dev/tcp/127.0.0.1/3128; cat <&3; echo over")));
     let connection = opened(&mut agent);

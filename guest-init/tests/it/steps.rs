@@ -63,7 +63,7 @@ fn a_step_has_no_other_descriptor_and_nothing_on_stdin() {
 }
 
 #[test]
-fn the_files_of_a_step_are_there_while_it_runs_and_have_no_limit_of_an_argument() {
+fn the_files_of_a_step_exist_while_it_runs_and_may_be_longer_than_an_argument() {
     let mut agent = Agent::start();
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("script").to_str().expect("UTF-8").to_owned();
@@ -153,7 +153,7 @@ fn a_step_runs_as_its_user_with_that_users_groups() {
 }
 
 #[test]
-fn what_the_build_file_can_mend_is_refused_and_the_next_step_runs() {
+fn faults_of_the_build_file_are_refused_and_the_next_step_runs() {
     let mut agent = Agent::start();
     let cases = [
         (Step { user: User::Name("nobody-here".into()), ..sh(1, "") }, "no user nobody-here in /etc/passwd"),

@@ -43,7 +43,7 @@ fn a_terminal_is_all_three_streams_and_controls_the_session() {
 }
 
 #[test]
-fn a_terminal_of_another_user_is_that_users() {
+fn a_terminal_belongs_to_the_user_of_its_step() {
     if !is_root() {
         return skip("switching the user needs root");
     }
@@ -58,7 +58,7 @@ fn a_terminal_of_another_user_is_that_users() {
 }
 
 #[test]
-fn keys_reach_the_step_and_control_c_its_foreground() {
+fn keys_reach_the_step_and_control_c_its_foreground_process() {
     let mut agent = Agent::start();
     let script = "trap 'echo interrupted' INT; echo ready; read line; echo \"<$line>\"; \
                   sh -c 'trap - INT; echo asleep; exec sleep 1000'; read line";
@@ -75,7 +75,7 @@ fn keys_reach_the_step_and_control_c_its_foreground() {
 }
 
 #[test]
-fn a_new_size_is_told_to_the_step() {
+fn a_new_size_reaches_the_step() {
     let mut agent = Agent::start();
     agent.send(&ToGuest::Run(at_a_terminal(
         1,
@@ -88,7 +88,7 @@ fn a_new_size_is_told_to_the_step() {
 }
 
 #[test]
-fn all_that_was_written_to_a_terminal_arrives_though_its_background_lives_on() {
+fn all_output_to_a_terminal_arrives_while_background_processes_live_on() {
     let mut agent = Agent::start();
     for index in 0..5 {
         let script = "stty -opost; (trap '' HUP; exec sleep 1000) & seq 1 30000";
@@ -100,7 +100,7 @@ fn all_that_was_written_to_a_terminal_arrives_though_its_background_lives_on() {
 }
 
 #[test]
-fn input_that_nobody_reads_holds_up_nothing() {
+fn unread_input_blocks_nothing() {
     let mut agent = Agent::start();
     for (index, step) in (0..).zip([at_a_terminal(0, "stty raw; exec sleep 1000"), sh(1, "exec sleep 1000")])
     {

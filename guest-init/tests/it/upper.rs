@@ -106,7 +106,7 @@ fn whiteouts_and_opaque_directories_have_one_form() {
 }
 
 #[test]
-fn a_list_names_what_is_other_than_below_and_holds_no_content() {
+fn a_listing_names_files_that_differ_from_the_lower_layer_without_content() {
     if !can_be_alone() {
         return;
     }
@@ -152,7 +152,7 @@ fn a_list_names_what_is_other_than_below_and_holds_no_content() {
 }
 
 #[test]
-fn a_directory_that_was_renamed_comes_whole_wherever_it_went() {
+fn a_renamed_directory_is_exported_completely() {
     if !can_be_alone() {
         return;
     }
@@ -216,7 +216,7 @@ fn a_directory_that_was_renamed_comes_whole_wherever_it_went() {
 }
 
 #[test]
-fn an_export_ends_what_still_writes_and_can_be_had_again() {
+fn an_export_kills_writers_and_can_be_repeated() {
     if !can_be_alone() {
         return;
     }
@@ -246,7 +246,7 @@ fn a_file_that_lies_in_a_lower_layer_is_refused_by_name() {
 }
 
 #[test]
-fn a_target_that_is_no_overlay_fails_by_name() {
+fn a_target_without_an_overlay_fails_by_name() {
     let mut agent = Agent::start();
     agent.send(&ToGuest::ExportUpper { target: "/cache".into() });
     let why = "there is no overlay on /cache".to_owned();

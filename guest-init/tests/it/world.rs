@@ -12,7 +12,7 @@ fn path(directory: &tempfile::TempDir, name: &str) -> String {
 }
 
 #[test]
-fn a_world_is_made_in_the_order_of_its_fields() {
+fn a_guest_is_prepared_in_the_order_of_the_fields() {
     if !can_be_alone() {
         return;
     }
@@ -100,7 +100,7 @@ fn limited(command: &mut std::process::Command, limits: Vec<Limit>) -> Agent {
 }
 
 #[test]
-fn steps_have_the_limits_of_the_world() {
+fn steps_have_the_configured_limits() {
     let limit = |resource, soft, hard| Limit { resource, soft: Some(soft), hard: Some(hard) };
     let limits = vec![
         limit(Resource::Nofile, 100, 200),
@@ -113,7 +113,7 @@ fn steps_have_the_limits_of_the_world() {
 }
 
 #[test]
-fn what_may_not_be_raised_stays() {
+fn a_limit_that_may_not_be_raised_stays() {
     if !is_root() {
         return skip("only root can give up the right to raise limits");
     }
@@ -126,7 +126,7 @@ fn what_may_not_be_raised_stays() {
 }
 
 #[test]
-fn an_error_says_what_was_done_to_what() {
+fn an_error_names_the_action_and_its_target() {
     if !is_root() {
         return skip("mounting needs root");
     }

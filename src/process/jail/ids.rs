@@ -1,7 +1,7 @@
-//! Which ids a jail's user namespace has: none of them that of a user of the host.
+//! The ids of a jail's user namespace: none of them is a user's of the host.
 //!
-//! As root, root's range of subuid(5) and subgid(5), else one from [`UNASSIGNED`] on. For an ordinary user unshare(1) has
-//! made a namespace with the user as its root and the user's range as the others: the others are the jail's.
+//! As root, root's range of subuid(5) and subgid(5), else one from [`UNASSIGNED`] on. For an ordinary user unshare(1) has made a
+//! namespace with the user as its root, and the user's range as the other ids, which are the jail's.
 
 use std::fs::{self, File};
 
@@ -11,9 +11,9 @@ use super::super::namespace::{self, IdMap, IdRange};
 
 /// How many ids Debian uses: all of 16 bits.
 const COUNT: u32 = 65_536;
-/// Enough: the last of them is no valid id (-1 of 16 bits), and one of an ordinary user's is the user.
+/// The smallest sufficient number: the last of 16 bits is not a valid id (-1), and one id of an ordinary user is the user.
 const ENOUGH: u32 = COUNT - 1;
-/// Between what systemd gives to containers and the ids that are not valid as signed numbers: no distribution assigns these.
+/// Above the ids that systemd assigns to containers, below those that are negative as signed numbers: no distribution assigns these.
 const UNASSIGNED: u32 = 0x7000_0000;
 
 /// The ids of a jail.
@@ -38,7 +38,7 @@ impl JailIds {
         })
     }
 
-    /// User and group of the jail's root, as they are named here.
+    /// User and group of the jail's root, as ids outside.
     pub(super) fn root(&self) -> (u32, u32) {
         (self.uids.outside, self.gids.outside)
     }
@@ -49,7 +49,7 @@ impl JailIds {
     }
 }
 
-/// Those of `root:first:count`, the name perhaps a number, that are long enough.
+/// The sufficient ranges of root in subuid(5): `root:first:count`, where the name may be a number.
 fn of_root(text: &str) -> Vec<(u32, u32)> {
     let range = |line: &str| {
         let fields: Vec<&str> = line.split(':').collect();
@@ -61,13 +61,13 @@ fn of_root(text: &str) -> Vec<(u32, u32)> {
     text.lines().filter_map(range).collect()
 }
 
-/// The first of `wanted` that exists; else the last of those that exist beside the first, which is who asks.
+/// The first of `wanted` that exists; else the last range of the existing ids besides the first, which is the user.
 fn range(existing: &[(u32, u32)], wanted: impl IntoIterator<Item = (u32, u32)>) -> Option<IdRange> {
     let exists = |&(first, count): &(u32, u32)| {
         let end = u64::from(first) + u64::from(count);
         existing.iter().any(|&(start, len)| start <= first && end <= u64::from(start) + u64::from(len))
     };
-    // The kernel lists neighbours apart where they are mapped apart; inside they are one range.
+    // The kernel lists adjacent ranges separately if they are mapped separately.
     let mut runs: Vec<(u32, u32)> = Vec::new();
     let mut sorted = existing.to_vec();
     sorted.sort_unstable();
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn root_gives_its_range_or_one_that_nobody_has() {
+    fn root_gets_its_range_or_an_unassigned_one() {
         let machine = [(0, u32::MAX)];
         assert_eq!(chosen(&machine, ""), Some((UNASSIGNED, COUNT)));
         assert_eq!(chosen(&machine, "a:1:65536\nroot:200000:100000\n"), Some((200_000, COUNT)));
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn a_user_gives_the_range_and_never_the_user() {
+    fn a_user_gets_the_range_without_the_users_own_id() {
         assert_eq!(chosen(&[(0, 1), (1, 65_536)], "root:100000:65536"), Some((1, COUNT)));
         assert_eq!(chosen(&[(0, 1), (1, 65_535)], ""), Some((1, ENOUGH)));
         assert_eq!(chosen(&[(0, 65_536)], ""), Some((1, ENOUGH)));

@@ -51,7 +51,7 @@ pub(super) fn enter(namespace: &File, network: JailNetwork, parent: Pid) -> Resu
     let (user, group) = (Uid::from_raw(0), Gid::from_raw(0));
     setresgid(group, group, group).context("become the namespace's root")?;
     setresuid(user, user, user).context("become the namespace's root")?;
-    // The change of ids has cleared it (prctl(2)).
+    // The change of ids has cleared the signal (prctl(2)).
     prctl::set_pdeathsig(Signal::SIGKILL).context("ask for the parent's end")?;
     if getppid() != parent {
         bail!("the parent has ended");
@@ -72,14 +72,14 @@ pub(super) fn enter(namespace: &File, network: JailNetwork, parent: Pid) -> Resu
     Ok(())
 }
 
-/// Runs `argv` as a child of process 1 of the jail, and ends as it does.
+/// Runs `argv` as a child of process 1 of the jail; returns its exit code.
 pub(super) fn run(keep: &[RawFd], argv: &[OsString]) -> Result<u8> {
     let (ours, theirs) = pipe().context("make a pipe")?;
     // SAFETY: this process has one thread.
     match unsafe { fork() }.context("start the jail's first process")? {
         ForkResult::Child => {
             drop(theirs);
-            // Of this copy the program's exit code is all that is wanted: nothing of the parent's is to be run down.
+            // `exit` runs no destructor of the parent.
             end(be_init(&ours, keep, argv))
         }
         ForkResult::Parent { child } => {
@@ -91,10 +91,10 @@ pub(super) fn run(keep: &[RawFd], argv: &[OsString]) -> Result<u8> {
     }
 }
 
-/// Process 1: reaps what others leave, and with its end all others end.
+/// Process 1: reaps orphans; when it ends, all other processes do.
 fn be_init(parent: &PipeReader, keep: &[RawFd], argv: &[OsString]) -> Result<u8> {
     prctl::set_pdeathsig(Signal::SIGKILL).context("ask for the parent's end")?;
-    // It may have ended before that was asked for; process 1 has no number of a parent to compare.
+    // It may have ended before; process 1 has no parent pid to compare.
     let mut ended = [PollFd::new(parent.as_fd(), PollFlags::POLLIN)];
     if poll(&mut ended, PollTimeout::ZERO).context("look for the parent")? > 0 {
         bail!("the parent has ended");
@@ -106,7 +106,7 @@ fn be_init(parent: &PipeReader, keep: &[RawFd], argv: &[OsString]) -> Result<u8>
         ForkResult::Child => end(execute(keep, argv)),
         ForkResult::Parent { child } => child,
     };
-    // The program's are none of init's, whose descriptors root of the jail could have by /proc/1/fd.
+    // Root of the jail could open descriptors of process 1 by /proc/1/fd.
     // SAFETY: plain system call; nothing here uses a descriptor any more.
     unsafe { libc::close_range(0, libc::c_uint::MAX, 0) };
     loop {
@@ -121,13 +121,13 @@ fn be_init(parent: &PipeReader, keep: &[RawFd], argv: &[OsString]) -> Result<u8>
 /// Makes the working directory the root, and unmounts the host's.
 fn take_root() -> Result<()> {
     let none = None::<&str>;
-    // The host's own is still there, without which Linux mounts none in a user namespace.
+    // While the host's /proc is still mounted, without which Linux permits no new one in a user namespace.
     let quiet = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     mount(Some("proc"), "proc", Some("proc"), quiet, none).context("mount /proc")?;
-    // What came from the namespace before cannot become the root; a copy of it can, at a place that is always there.
+    // A mount of the parent's mount namespace cannot become the root, but a copy of it can. /proc is a path that always exists.
     mount(Some("."), "/proc", none, MsFlags::MS_BIND | MsFlags::MS_REC, none).context("copy the root")?;
     chdir("/proc").context("enter the root")?;
-    // pivot_root(2): the old root is stacked on the same place, and is then on top of it.
+    // pivot_root(2): the old root is stacked on the new one.
     pivot_root(".", ".").context("change the root")?;
     umount2(".", MntFlags::MNT_DETACH).context("unmount the host's root")?;
     chdir("/").context("enter the root")
@@ -168,7 +168,7 @@ fn code(status: WaitStatus) -> u8 {
     u8::try_from(code).unwrap_or(u8::MAX)
 }
 
-/// Some packages' scripts speak to a daemon that they have started.
+/// Some packages' scripts connect to a daemon that they have started.
 fn raise_loopback() -> Result<()> {
     let socket = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
     // SAFETY: an all-zero ifreq is valid; the call reads it and outlives nothing (netdevice(7)).

@@ -1,6 +1,6 @@
-//! What programs of a jail may not do though they are its root: capabilities, the caller's keyring, and system calls.
+//! Restrictions of a jail's root: capabilities, the caller's keyring, and system calls.
 //!
-//! The user namespace is the border. This keeps away from the kernel what dpkg and its packages' scripts have no use for.
+//! The user namespace is the boundary. This removes interfaces of the kernel that dpkg and its packages' scripts do not need.
 #![expect(unsafe_code, reason = "keyctl has no safe binding")]
 // UNSAFETY: one system call on numbers.
 
@@ -27,7 +27,7 @@ const CAPABILITIES: CapabilitySet = CapabilitySet::CHOWN
     .union(CapabilitySet::AUDIT_WRITE)
     .union(CapabilitySet::SETFCAP);
 
-/// Answered with EPERM: those that docker's default profile denies, too, and that no package's script needs.
+/// Denied with EPERM, as by docker's default profile; no package's script needs them.
 const DENIED: [libc::c_long; 30] = [
     libc::SYS_acct,
     libc::SYS_add_key,
@@ -71,7 +71,7 @@ const X32: u32 = 0x4000_0000;
 const NUMBER_AT: u32 = 0;
 const ARCHITECTURE_AT: u32 = 4;
 
-/// Gives up what the program is not to have; holds over exec.
+/// Applies the restrictions, which exec preserves.
 pub(super) fn confine() -> Result<()> {
     for number in 0..u64::BITS {
         let capability = CapabilitySet::from_bits_retain(1 << number);
@@ -80,7 +80,7 @@ pub(super) fn confine() -> Result<()> {
             let _ = remove_capability_from_bounding_set(capability);
         }
     }
-    // A session keyring of its own; a kernel without keys has none to be read.
+    // A new session keyring. Best effort: a kernel without keys has none to hide.
     // SAFETY: plain system call; no name means a new one.
     unsafe { libc::syscall(libc::SYS_keyctl, JOIN_SESSION_KEYRING, 0, 0, 0, 0) };
     set_no_new_privs().context("give up new privileges")?;

@@ -1,8 +1,8 @@
-//! A jail's root directory: a tmpfs with what may be read, one directory that may be written, and few devices.
+//! A jail's root directory: a tmpfs with read-only mounts, one writable directory, and few devices.
 //!
-//! Before it: the invoking user's rights (root's, or those of root of the user's namespace), a mount namespace of its own
-//! made here. After it: [`super::init`] makes it the root. Sources are held as descriptors of this namespace, since the tmpfs
-//! may cover them, and are closed before any program of the jail runs.
+//! Made with the invoking user's rights (root's, or those of root of the user's namespace), in a new mount namespace. After it:
+//! [`super::init`] makes it the root. Sources are opened first, since the tmpfs may hide them, and closed before any program of the
+//! jail runs.
 
 use std::{
     fs::{self, DirBuilder, File, Permissions},
@@ -31,7 +31,7 @@ use super::{
 
 /// Devices that every program may use. Their nodes are the host's: no id of the jail can change them.
 const DEVICES: [&str; 6] = ["full", "null", "random", "tty", "urandom", "zero"];
-/// mmdebstrap wants one and warns without it; nothing is to appear on the host's.
+/// mmdebstrap warns without a console; output must not appear on the host's.
 const CONSOLE: (&str, &str) = ("console", "null");
 /// Links that programs expect in `/dev`.
 const LINKS: [(&str, &str); 4] = [
@@ -40,20 +40,20 @@ const LINKS: [(&str, &str); 4] = [
     ("stdout", "/proc/self/fd/1"),
     ("stderr", "/proc/self/fd/2"),
 ];
-/// Of the tmpfs: what is in `/tmp` and `/dev/shm` is the host's memory.
+/// Options of the tmpfs: `/tmp` and `/dev/shm` occupy the host's memory.
 const LIMITS: &str = "mode=755,size=256m,nr_inodes=65536";
 /// The directory below the staging directory that is the jail's [`JAIL_DIRECTORY`].
 const WRITABLE: &str = "work";
 
-/// Makes it, in a new mount namespace, for a jail whose root is `ids.root()`, and makes it the working directory: the jail's
-/// root may not be allowed to come there by its path.
+/// Makes it in a new mount namespace, for a jail whose root is `ids.root()`, and makes it the working directory: the jail's root may
+/// lack the right to reach it by its path.
 pub(super) fn prepare(jail: &Jail, ids: &JailIds) -> Result<()> {
     let Jail { staging, read_only, empty, network: _ } = jail;
     let writable = staging.join(WRITABLE);
     make_writable(&writable, ids)?;
     unshare(CloneFlags::CLONE_NEWNS).context("unshare the mount namespace")?;
     let none = None::<&str>;
-    // What is mounted here is not to appear outside.
+    // So that these mounts do not propagate to the host.
     mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_SLAVE, none).context("make mounts private")?;
     let sources = sources(read_only, &writable)?;
     mount(Some("jail"), staging, Some("tmpfs"), MsFlags::MS_NOSUID | MsFlags::MS_NODEV, Some(LIMITS))
@@ -70,7 +70,7 @@ pub(super) fn prepare(jail: &Jail, ids: &JailIds) -> Result<()> {
         let path = staging.join(name);
         make_directories(&path)?;
         fs::set_permissions(&path, Permissions::from_mode(mode))
-            .with_context(|| format!("open up {}", path.display()))?;
+            .with_context(|| format!("set the mode of {}", path.display()))?;
     }
     for (name, target) in LINKS {
         symlink(target, staging.join("dev").join(name)).with_context(|| format!("link /dev/{name}"))?;
@@ -78,7 +78,7 @@ pub(super) fn prepare(jail: &Jail, ids: &JailIds) -> Result<()> {
     chdir(staging).with_context(|| format!("enter {}", staging.display()))
 }
 
-/// One that the jail's root owns; made by the first of several jails over the same staging directory.
+/// Makes the writable directory, owned by the jail's root. Several jails may share it.
 fn make_writable(writable: &Path, ids: &JailIds) -> Result<()> {
     match DirBuilder::new().mode(0o755).create(writable) {
         Ok(()) => {}
@@ -90,15 +90,15 @@ fn make_writable(writable: &Path, ids: &JailIds) -> Result<()> {
         .with_context(|| format!("give {} to the jail's root", writable.display()))
 }
 
-/// What is to appear below the new root.
+/// A file that appears below the new root.
 enum Source {
-    /// A link of the same text.
+    /// A symbolic link with the same target.
     Link { at: PathBuf, target: PathBuf },
-    /// A mount of what was opened.
+    /// A bind mount of an open file.
     Mount { at: PathBuf, file: File, directory: bool, attributes: Attributes },
 }
 
-/// Opens everything, as long as the host's tree is what it was.
+/// Opens all sources, before the tmpfs hides any.
 fn sources(read_only: &[PathBuf], writable: &Path) -> Result<Vec<Source>> {
     let nodev = libc::MOUNT_ATTR_NODEV | libc::MOUNT_ATTR_NOSUID;
     let mut sources = Vec::new();
@@ -122,7 +122,7 @@ fn source(from: &Path, at: &Path, attributes: Attributes) -> Result<Option<Sourc
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error).with_context(context),
     };
-    // A link in the root directory leads into what is mounted, too (/bin to usr/bin); one below is followed (resolv.conf).
+    // A link in the root directory stays one, since its target is mounted, too (/bin to usr/bin); one below is followed (resolv.conf).
     if metadata.is_symlink() && from.parent() == Some(Path::new("/")) {
         let target = fs::read_link(from).with_context(context)?;
         return Ok(Some(Source::Link { at: at.into(), target }));
