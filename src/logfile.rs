@@ -62,13 +62,13 @@ impl LogFile {
             warn!(%error, log = %self.path.display(), "this log is incomplete");
             self.is_broken = true;
             if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
-                self.give_back();
+                self.free_space();
             }
         }
     }
 
     /// Frees space on a full disk, for example for the journal of a commit.
-    fn give_back(&mut self) {
+    fn free_space(&mut self) {
         let end = self.end.take().map_or(Ok(()), |end| std::fs::remove_file(&end.path));
         let length = self.file.metadata().map_or(0, |metadata| metadata.len().min(LEFT));
         if let Err(error) = end.and_then(|()| self.file.set_len(length)) {

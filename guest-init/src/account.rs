@@ -90,7 +90,7 @@ mod tests {
     #[test]
     fn an_unknown_name_is_refused_by_name() {
         let error =
-            lookup(&User::Name("nobody-here".into()), PASSWD, GROUP).expect_err("nobody has this name");
+            lookup(&User::Name("nobody-here".into()), PASSWD, GROUP).expect_err("there is no such user");
         assert_eq!(error.to_string(), "no user nobody-here in /etc/passwd");
     }
 }

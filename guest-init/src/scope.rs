@@ -38,7 +38,7 @@ pub(crate) fn keep_abstract_sockets() -> Result<()> {
     // SAFETY: the struct is as large as is said, and outlives the call.
     let fd = unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, &raw const ruleset, size, flags) };
     let fd = Errno::result(fd).context("make a ruleset of Landlock")?;
-    // SAFETY: the descriptor was just made, and nobody else has it.
+    // SAFETY: the descriptor was just made, and has no other owner.
     let fd = unsafe { OwnedFd::from_raw_fd(fd as libc::c_int) };
     // SAFETY: plain numbers. bwrap has set `no_new_privs`, which the call takes.
     let restricted = unsafe { libc::syscall(libc::SYS_landlock_restrict_self, fd.as_raw_fd(), flags) };

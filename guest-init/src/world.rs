@@ -93,7 +93,7 @@ pub(crate) fn prepare(world: &GuestConfig) -> Result<PreparedGuest> {
     limits.iter().try_for_each(limit::set)?;
     // Last, so that the agent's own reads are not counted.
     let reads =
-        track_reads.as_deref().map_or(Reader::Unasked, |directory| Reader::of(tracked(directory, &uppers)));
+        track_reads.as_deref().map_or(Reader::Off, |directory| Reader::of(tracked(directory, &uppers)));
     phases.end("reads");
     let gauges = Gauges::open(world);
     confine(entry, user_namespace.as_ref(), filters)?;

@@ -57,10 +57,10 @@ impl Cgroups {
         let hierarchies: Vec<Hierarchy> =
             mounts.lines().filter_map(|line| Hierarchy::of(line, &groups, root)).collect();
         let unified = hierarchies.iter().find(|hierarchy| hierarchy.version == Version::V2);
-        let passing = unified.map(Hierarchy::passing).unwrap_or_default();
+        let delegating = unified.map(Hierarchy::delegating).unwrap_or_default();
         let parent = |name: &str| {
-            passing.iter().find(|(_, controllers)| controllers.iter().any(|own| own == name)).map_or_else(
-                || hierarchies.iter().find_map(|hierarchy| hierarchy.old(name)),
+            delegating.iter().find(|(_, controllers)| controllers.iter().any(|own| own == name)).map_or_else(
+                || hierarchies.iter().find_map(|hierarchy| hierarchy.version_1(name)),
                 |(path, _)| Some(Parent { path: path.clone(), version: Version::V2 }),
             )
         };
@@ -110,7 +110,7 @@ impl Hierarchy {
     }
 
     /// The writable groups from this process's own one upwards, each with the controllers that it delegates.
-    fn passing(&self) -> Vec<(PathBuf, Vec<String>)> {
+    fn delegating(&self) -> Vec<(PathBuf, Vec<String>)> {
         let above = self.group.ancestors().take_while(|group| group.starts_with(&self.mount));
         // A user that may not move a process out of a group may not move it out of one above, either.
         let ours = above.take_while(|group| may_write(group) && may_write(&group.join("cgroup.procs")));
@@ -122,7 +122,7 @@ impl Hierarchy {
     }
 
     /// This process's group in an old hierarchy.
-    fn old(&self, controller: &str) -> Option<Parent> {
+    fn version_1(&self, controller: &str) -> Option<Parent> {
         let ours = self.version == Version::V1 && self.controllers.iter().any(|own| own == controller);
         let path = &self.group;
         (ours && may_write(path) && may_write(&path.join("cgroup.procs")))

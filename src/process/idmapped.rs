@@ -38,8 +38,8 @@ struct MountAttr {
 /// When one of them is missing.
 pub fn idmapped(directory: impl AsFd, map: IdMap, below: impl AsFd) -> anyhow::Result<OwnedFd> {
     let namespace = user_namespace(map).context("make a user namespace")?;
-    let tree = copy(directory.as_fd()).context("take a copy of the mount")?;
-    set(&tree, &namespace).context("translate the owners of its files")?;
+    let tree = clone_mount(directory.as_fd()).context("take a copy of the mount")?;
+    idmap(&tree, &namespace).context("translate the owners of its files")?;
     try_as_layer(&tree, below).context("have an overlay take what is mounted nowhere for a layer")?;
     Ok(tree)
 }
@@ -53,7 +53,7 @@ pub fn idmappable<'a>(directories: &[&'a Path]) -> anyhow::Result<Option<(&'a Pa
     let namespace = user_namespace(IdMap::sole(0, 0)).context("make a user namespace")?;
     let tried = |path: &Path| {
         let directory = File::options().read(true).custom_flags(libc::O_PATH).open(path)?;
-        set(&copy(directory.as_fd())?, &namespace)
+        idmap(&clone_mount(directory.as_fd())?, &namespace)
     };
     Ok(directories.iter().find_map(|&path| tried(path).err().map(|error| (path, error))))
 }
@@ -66,7 +66,7 @@ fn try_as_layer(tree: &OwnedFd, below: impl AsFd) -> Result<()> {
     Ok(fsconfig_create(overlay)?)
 }
 
-fn copy(directory: BorrowedFd<'_>) -> Result<OwnedFd> {
+fn clone_mount(directory: BorrowedFd<'_>) -> Result<OwnedFd> {
     let flags =
         OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
     Ok(open_tree(directory, "", flags)?)
@@ -82,7 +82,7 @@ pub(super) fn set_attributes(mounted: &impl AsRawFd, attributes: Attributes) -> 
 }
 
 /// Makes a copy read-only, with the ids of a user namespace.
-fn set(tree: &OwnedFd, namespace: &File) -> Result<()> {
+fn idmap(tree: &OwnedFd, namespace: &File) -> Result<()> {
     let attr = MountAttr {
         set: libc::MOUNT_ATTR_IDMAP | libc::MOUNT_ATTR_RDONLY,
         clear: 0,

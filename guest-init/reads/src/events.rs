@@ -147,7 +147,7 @@ fn told(event: &[u8]) -> Told {
     if number < 0 {
         return Told::Overflow;
     }
-    // SAFETY: the kernel has opened it for whoever reads the event, and each event is read once.
+    // SAFETY: the kernel has opened it for the reader of the event, and each event is read once.
     let file = unsafe { OwnedFd::from_raw_fd(number) };
     let (read, written) = (mask.contains(MaskFlags::FAN_CLOSE_NOWRITE), mask.contains(MaskFlags::FAN_MODIFY));
     Told::Use(Event { file, read, written })

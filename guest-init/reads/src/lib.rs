@@ -40,7 +40,7 @@ pub use self::{
 /// A counter of reads.
 pub enum Reader {
     /// Counting was not requested.
-    Unasked,
+    Off,
     /// There is no file that could be read.
     NothingThere,
     /// They cannot be counted, for the reason in this sentence.
@@ -62,7 +62,7 @@ impl Reader {
     /// The descriptor to poll before [`Self::take`].
     pub fn waits_for(&self) -> Option<BorrowedFd<'_>> {
         match self {
-            Self::Unasked | Self::NothingThere | Self::Unable(_) => None,
+            Self::Off | Self::NothingThere | Self::Unable(_) => None,
             Self::Counts(count) => Some(count.waits_for()),
         }
     }
@@ -77,7 +77,7 @@ impl Reader {
     /// The count until now.
     pub fn answer(&mut self) -> Reads {
         match self {
-            Self::Unasked => Reads::Unknown("nobody asked for it before the steps".into()),
+            Self::Off => Reads::Unknown("tracking was not requested before the steps".into()),
             Self::NothingThere => Reads::Counted(Counted::default()),
             Self::Unable(why) => Reads::Unknown(why.clone()),
             Self::Counts(count) => Reads::Counted(count.answer()),

@@ -1,4 +1,4 @@
-//! An agent to talk to: the other side of the wire, as plain as can be.
+//! A running agent, and a minimal host side of the protocol.
 
 use std::{
     io::{Read, Write},
@@ -10,7 +10,7 @@ use kiln_protocol::{
     frame::{Decoder, MAX_FRAME, MAX_REQUEST, encode},
 };
 
-/// Says why a test does not run here, and fails where everything must.
+/// Prints why a test does not run here; fails where all tests must run.
 pub(crate) fn skip(why: &str) {
     #[expect(clippy::print_stdout, reason = "a skipped test must be seen")]
     {
@@ -24,20 +24,20 @@ pub(crate) fn is_root() -> bool {
     nix::unistd::geteuid().is_root()
 }
 
-/// The namespaces of an agent that is alone, as unshare(1) makes them.
-const ALONE: [&str; 6] = ["--pid", "--mount", "--net", "--uts", "--fork", "--mount-proc"];
+/// The namespaces of an isolated agent, as options of unshare(1).
+const ISOLATED: [&str; 6] = ["--pid", "--mount", "--net", "--uts", "--fork", "--mount-proc"];
 
-/// Whether [`Agent::start_alone`] works here; else says why a test does not run. It takes root, and more: in a chroot nothing
-/// can be mounted apart, since its root is no mount of its own.
-pub(crate) fn can_be_alone() -> bool {
+/// Whether [`Agent::start_isolated`] works here; else prints why a test does not run. It takes root, and a root directory that is
+/// a mount point, unlike that of a chroot.
+pub(crate) fn can_isolate() -> bool {
     if !is_root() {
         skip("namespaces and mounts need root");
         return false;
     }
-    can_unshare(&ALONE)
+    can_unshare(&ISOLATED)
 }
 
-/// Whether unshare(1) can make these namespaces here; else says why a test does not run.
+/// Whether unshare(1) can make these namespaces here; else prints why a test does not run.
 pub(crate) fn can_unshare(namespaces: &[&str]) -> bool {
     let tried =
         Command::new("unshare").args(namespaces).arg("true").output().expect("unshare can be started");
@@ -48,7 +48,7 @@ pub(crate) fn can_unshare(namespaces: &[&str]) -> bool {
     tried.status.success()
 }
 
-/// An agent that runs.
+/// A running agent.
 pub(crate) struct Agent {
     pub(crate) child: Child,
     pub(crate) input: Option<ChildStdin>,
@@ -56,7 +56,7 @@ pub(crate) struct Agent {
     decoder: Decoder,
 }
 
-/// What a step did.
+/// The output and status of a step.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Outcome {
     pub(crate) stdout: Vec<u8>,
@@ -65,33 +65,33 @@ pub(crate) struct Outcome {
 }
 
 impl Agent {
-    /// One that shares our namespaces, in a world that changes nothing.
+    /// One that shares our namespaces, with an empty configuration.
     pub(crate) fn start() -> Self {
-        Self::in_world(&mut Command::new(env!("CARGO_BIN_EXE_guest-init")), empty_world())
+        Self::in_world(&mut Command::new(env!("CARGO_BIN_EXE_guest-init")), empty_config())
     }
 
-    /// One that is PID 1 of namespaces of its own, where that [can be](can_be_alone).
-    pub(crate) fn start_alone(world: GuestConfig) -> Self {
+    /// One that is PID 1 of its own namespaces, where that is [possible](can_isolate).
+    pub(crate) fn start_isolated(world: GuestConfig) -> Self {
         let mut command = Command::new("unshare");
-        Self::in_world(command.args(ALONE).arg(env!("CARGO_BIN_EXE_guest-init")), world)
+        Self::in_world(command.args(ISOLATED).arg(env!("CARGO_BIN_EXE_guest-init")), world)
     }
 
-    /// One that this command starts, in this world.
+    /// One that this command starts, with this configuration.
     pub(crate) fn in_world(command: &mut Command, world: GuestConfig) -> Self {
         let mut agent = Self::unprepared(command);
         agent.send(&ToGuest::Prepare(world.into()));
-        let ready = agent.hear();
+        let ready = agent.recv();
         assert!(matches!(ready, Some(FromGuest::Ready { .. })), "{ready:?}");
         agent
     }
 
-    /// One that has said Hello and nothing else.
+    /// One that has sent Hello only.
     pub(crate) fn unprepared(command: &mut Command) -> Self {
         let command = command.arg("--stdio").stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().expect("the agent starts");
         let (input, output) = (child.stdin.take(), child.stdout.take().expect("stdout is piped"));
         let mut agent = Self { child, input, output, decoder: Decoder::default() };
-        let hello = agent.hear();
+        let hello = agent.recv();
         assert!(matches!(hello, Some(FromGuest::Hello { version: VERSION, .. })), "{hello:?}");
         agent
     }
@@ -101,8 +101,8 @@ impl Agent {
         self.input.as_mut().expect("the channel is open").write_all(&frame).expect("the agent reads");
     }
 
-    /// The next message; nothing when the agent has ended.
-    pub(crate) fn hear(&mut self) -> Option<FromGuest> {
+    /// The next message; `None` when the agent has ended.
+    pub(crate) fn recv(&mut self) -> Option<FromGuest> {
         let mut bytes = vec![0; 64 * 1024];
         loop {
             if let Some(message) = self.decoder.next(MAX_FRAME).expect("whole messages") {
@@ -115,11 +115,11 @@ impl Agent {
         }
     }
 
-    /// Hears a step to its end.
+    /// Receives the messages of a step up to its end.
     pub(crate) fn finish(&mut self, index: u32) -> Outcome {
         let mut outcome = Outcome { stdout: Vec::new(), stderr: Vec::new(), status: ExitStatus::Code(-1) };
         loop {
-            match self.hear() {
+            match self.recv() {
                 Some(FromGuest::Output { step, stream, bytes }) if step == index => match stream {
                     Stream::Stdout => outcome.stdout.extend(bytes),
                     Stream::Stderr => outcome.stderr.extend(bytes),
@@ -139,7 +139,7 @@ impl Agent {
         self.finish(index)
     }
 
-    /// Runs a script and gives what it wrote to stdout; it must succeed and write nothing else.
+    /// Runs a script and returns its stdout; it must succeed and write nothing to stderr.
     pub(crate) fn output_of(&mut self, script: &str) -> String {
         let Outcome { stdout, stderr, status } = self.run(sh(9000, script));
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -150,14 +150,14 @@ impl Agent {
 
 impl Drop for Agent {
     fn drop(&mut self) {
-        // OnExit the channel ends the agent.
+        // Closing the channel ends the agent.
         self.input = None;
         // Best effort: a test that fails must not fail twice.
         drop(self.child.wait());
     }
 }
 
-/// A script for `/bin/sh`, as the user who runs the tests.
+/// A script for `/bin/sh`, as the user that runs the tests.
 pub(crate) fn sh(index: u32, script: &str) -> Step {
     Step {
         index,
@@ -171,8 +171,8 @@ pub(crate) fn sh(index: u32, script: &str) -> Step {
     }
 }
 
-/// A world in which nothing is made.
-pub(crate) fn empty_world() -> GuestConfig {
+/// An empty configuration.
+pub(crate) fn empty_config() -> GuestConfig {
     GuestConfig {
         clock_ns: None,
         entropy: Vec::new(),

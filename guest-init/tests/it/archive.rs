@@ -1,4 +1,4 @@
-//! An exported archive, as another program's tar reader sees it.
+//! An exported archive, read by another tar reader.
 
 use std::{collections::BTreeMap, io::Read};
 
@@ -7,12 +7,12 @@ use tar::EntryType;
 
 use crate::agent::Agent;
 
-/// What the agent answers to `request`: the stream, and how many entries it says there are.
+/// The agent's answer to `request`: the stream, and the reported number of entries.
 pub(crate) fn exported(agent: &mut Agent, request: &ToGuest) -> (Vec<u8>, u64) {
     agent.send(request);
     let mut archive = Vec::new();
     loop {
-        match agent.hear() {
+        match agent.recv() {
             Some(FromGuest::Data(bytes)) => archive.extend(bytes),
             Some(FromGuest::Exported { entries, bytes }) => {
                 assert_eq!(bytes, archive.len() as u64);
@@ -23,7 +23,7 @@ pub(crate) fn exported(agent: &mut Agent, request: &ToGuest) -> (Vec<u8>, u64) {
     }
 }
 
-/// One entry as the reader sees it.
+/// One entry.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Seen {
     pub(crate) kind: EntryType,
@@ -55,7 +55,7 @@ pub(crate) fn read(archive: &[u8]) -> Vec<(Vec<u8>, Seen)> {
     seen
 }
 
-/// The records of each pax header. The crate's own reader splits them at newlines, which values may hold.
+/// The records of each pax header. The crate's own reader splits them at newlines, which values may contain.
 fn pax_headers(archive: &[u8]) -> Vec<BTreeMap<String, Vec<u8>>> {
     let mut headers = Vec::new();
     for entry in tar::Archive::new(archive).entries().expect("entries").raw(true) {

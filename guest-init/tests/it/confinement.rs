@@ -1,14 +1,14 @@
-//! What the agent keeps from its steps.
+//! Restrictions of steps.
 
 use std::process::Command;
 
 use kiln_protocol::{GuestConfig, NetworkNamespace, SeccompFilter, UserNamespace};
 
-use crate::agent::{Agent, empty_world, is_root, skip};
+use crate::agent::{Agent, empty_config, is_root, skip};
 
 #[test]
 fn no_descriptor_of_the_agent_can_be_opened_by_a_step() {
-    // With the rights of its steps and no more, as in a container: having more alone would close it.
+    // With the same capabilities as its steps, as in a container: more of them would protect the agent by themselves.
     let agent = env!("CARGO_BIN_EXE_guest-init");
     let mut command = match is_root() {
         true => Command::new("setpriv"),
@@ -19,7 +19,7 @@ fn no_descriptor_of_the_agent_can_be_opened_by_a_step() {
     }
     let opened = "for name in fd/0 fd/1 fd/3 fd/4 mem environ; do \
                   (head -c 0 /proc/$PPID/$name) 2>/dev/null && echo $name; done; readlink /proc/$PPID/exe; echo none";
-    assert_eq!(Agent::in_world(&mut command, empty_world()).output_of(opened), "none\n");
+    assert_eq!(Agent::in_world(&mut command, empty_config()).output_of(opened), "none\n");
 }
 
 #[test]
@@ -41,7 +41,7 @@ fn a_user_namespace_gives_root_other_ids_and_no_right_over_earlier_mounts() {
     }
     for first in [0, 1 << 31] {
         let user_namespace = Some(UserNamespace { first, network: NetworkNamespace::New });
-        let mut agent = Agent::start_alone(GuestConfig { user_namespace, ..empty_world() });
+        let mut agent = Agent::start_isolated(GuestConfig { user_namespace, ..empty_config() });
         let seen = agent.output_of(
             "id -u; awk '{print $2}' /proc/self/uid_map; ls /sys/class/net >/dev/null; \
              cat /proc/net/dev | grep -c :; umount /proc 2>/dev/null || echo locked; \
@@ -66,7 +66,7 @@ fn a_filter_holds_for_every_step() {
         return skip("a filter needs root, and the test x86_64");
     }
     let seccomp = vec![SeccompFilter { program }];
-    let mut agent = Agent::start_alone(GuestConfig { seccomp, ..empty_world() });
+    let mut agent = Agent::start_isolated(GuestConfig { seccomp, ..empty_config() });
     for _ in 0..2 {
         assert_eq!(agent.output_of("uname 2>/dev/null || echo refused; echo on"), "refused\non\n");
     }

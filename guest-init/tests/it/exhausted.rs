@@ -1,4 +1,4 @@
-//! What the agent finds used up when a step has failed.
+//! Resources that the agent reports as exhausted when a step has failed.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use kiln_protocol::{
     Room, ToGuest,
 };
 
-use crate::agent::{Agent, can_be_alone, empty_world, sh};
+use crate::agent::{Agent, can_isolate, empty_config, sh};
 
 fn tmpfs(target: &str, options: &str) -> Mount {
     Mount::Filesystem {
@@ -19,11 +19,11 @@ fn tmpfs(target: &str, options: &str) -> Mount {
     }
 }
 
-/// What is said to be used up at the end of a step.
+/// The exhausted resources at the end of a step.
 fn end_of(agent: &mut Agent, index: u32, script: &str) -> (ExitStatus, Exhausted) {
     agent.send(&ToGuest::Run(sh(index, script)));
     loop {
-        match agent.hear() {
+        match agent.recv() {
             Some(FromGuest::Ended { step, status, exhausted }) if step == index => {
                 return (status, exhausted);
             }
@@ -35,7 +35,7 @@ fn end_of(agent: &mut Agent, index: u32, script: &str) -> (ExitStatus, Exhausted
 
 #[test]
 fn a_failed_step_reports_full_file_systems_and_what_they_lack() {
-    if !can_be_alone() {
+    if !can_isolate() {
         return;
     }
     let scratch = tempfile::tempdir().expect("a directory can be made");
@@ -47,15 +47,15 @@ fn a_failed_step_reports_full_file_systems_and_what_they_lack() {
     let mounts = vec![tmpfs(&space, "size=256k"), tmpfs(&inodes, "nr_inodes=4"), tmpfs(&room, "")];
     let written = [&space, &inodes, &room, &"/absent".to_owned()].map(Clone::clone).to_vec();
     let memory = Some(MemoryCounter::Machine);
-    let mut agent = Agent::start_alone(GuestConfig { mounts, written, memory, ..empty_world() });
+    let mut agent = Agent::start_isolated(GuestConfig { mounts, written, memory, ..empty_config() });
     let (status, exhausted) = end_of(&mut agent, 0, "exit 1");
     assert_eq!((status, exhausted.full), (ExitStatus::Code(1), Vec::new()));
-    // How much others on this machine run out of memory is not the agent's.
+    // Other processes of this machine may run out of memory meanwhile.
     assert!(exhausted.memory.is_some());
     let fill = format!("cat /dev/zero > {space}/fill; for n in 1 2 3 4; do : > {inodes}/$n || break; done");
-    // What succeeds lacks nothing.
+    // A step that succeeds has no exhausted resources.
     assert_eq!(end_of(&mut agent, 1, &format!("({fill}) 2>/dev/null; :")).1, Exhausted::default());
-    // A mount of the step's own hides nothing.
+    // A step's own mount has no effect.
     let hide = format!("mount -t tmpfs none {space}; exit 1");
     let full = |path: &str, lacks| FullDirectory { path: path.to_owned(), lacks };
     assert_eq!(end_of(&mut agent, 2, &hide).1.full, [full(&space, Room::Space), full(&inodes, Room::Inodes)]);

@@ -1,4 +1,4 @@
-//! Exports: a nasty tree, as another program's tar reader sees it.
+//! Exports of an odd tree, read by another tar reader.
 
 use std::{
     fs::{self, File},
@@ -166,13 +166,13 @@ fn a_sparse_file_is_exported_completely() {
 #[test]
 fn a_cancel_stops_an_export_that_is_not_read() {
     let root = tempfile::tempdir().expect("a directory");
-    // Far more than the channel and the queue hold; a hole costs nothing.
+    // Far more than the channel and the queue take; a hole occupies no space.
     File::create(root.path().join("huge")).and_then(|file| file.set_len(1 << 40)).expect("made");
     let mut agent = Agent::start();
     agent.send(&request(root.path(), LinkScope::Stream));
-    assert!(matches!(agent.hear(), Some(FromGuest::Data(_))));
+    assert!(matches!(agent.recv(), Some(FromGuest::Data(_))));
     agent.send(&ToGuest::Cancel);
-    let last = std::iter::from_fn(|| agent.hear()).last();
+    let last = std::iter::from_fn(|| agent.recv()).last();
     assert_eq!(last, Some(FromGuest::Failed { why: "the export was cancelled".into() }));
 }
 
@@ -181,6 +181,6 @@ fn a_missing_root_fails_by_name() {
     let mut agent = Agent::start();
     agent.send(&request(Path::new("/missing"), LinkScope::Stream));
     let why = "export /missing: ENOENT: No such file or directory".to_owned();
-    assert_eq!(agent.hear(), Some(FromGuest::Failed { why }));
-    assert_eq!(agent.hear(), None);
+    assert_eq!(agent.recv(), Some(FromGuest::Failed { why }));
+    assert_eq!(agent.recv(), None);
 }

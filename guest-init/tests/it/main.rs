@@ -1,4 +1,4 @@
-//! The agent as a program: it is run with `--stdio` as an ordinary child and spoken to as kiln does.
+//! The agent as a program: run with `--stdio` as an ordinary child, with requests as kiln sends them.
 
 mod agent;
 mod archive;

@@ -1,4 +1,4 @@
-//! What lives how long: background processes, time-outs, cancels, the end of the channel.
+//! Ends of processes: background processes, timeouts, cancels, the end of the channel.
 
 use std::{
     fs,
@@ -8,9 +8,9 @@ use std::{
 
 use kiln_protocol::{ExitStatus, FromGuest, Step, Stream, ToGuest};
 
-use crate::agent::{Agent, Outcome, can_be_alone, empty_world, sh};
+use crate::agent::{Agent, Outcome, can_isolate, empty_config, sh};
 
-/// A fifo whose end-of-file tells that all its writers are gone: a script that opens it lives as long as it says so.
+/// A fifo that shows by its end-of-file that all scripts that have opened it for writing have ended.
 struct Pulse {
     directory: tempfile::TempDir,
 }
@@ -27,7 +27,7 @@ impl Pulse {
         self.directory.path().join("pulse").to_string_lossy().into_owned()
     }
 
-    /// Waits until somebody holds it, and returns what tells that nobody does any more.
+    /// Waits until a process has opened it. The result reads an end-of-file when no process has it open.
     fn listen(&self) -> BufReader<fs::File> {
         let mut reader = BufReader::new(fs::File::open(self.path()).expect("opened"));
         let mut line = String::new();
@@ -43,7 +43,7 @@ fn wait_for_the_end(mut pulse: BufReader<fs::File>) {
     assert_eq!(rest, "");
 }
 
-/// A process that has left its session and its parent, and holds the pulse.
+/// A process that has left its session and its parent, and has the pulse open.
 fn daemon(pulse: &Pulse) -> String {
     format!("setsid sh -c '(exec >{}; echo alive; exec sleep 1000) &' </dev/null", pulse.path())
 }
@@ -61,9 +61,12 @@ fn a_step_ends_with_its_shell_and_background_processes_live_on() {
     // The background process of step 1 writes while step 2 runs; it is step 1's output.
     agent.send(&ToGuest::Run(sh(2, &format!("echo > {}", go.display()))));
     let expected = FromGuest::Output { step: 1, stream: Stream::Stdout, bytes: b"later\n".to_vec() };
-    let heard: Vec<FromGuest> = (0..2).filter_map(|_| agent.hear()).collect();
-    assert!(heard.contains(&expected), "{heard:?}");
-    assert!(heard.iter().any(|message| matches!(message, FromGuest::Ended { step: 2, .. })), "{heard:?}");
+    let received: Vec<FromGuest> = (0..2).filter_map(|_| agent.recv()).collect();
+    assert!(received.contains(&expected), "{received:?}");
+    assert!(
+        received.iter().any(|message| matches!(message, FromGuest::Ended { step: 2, .. })),
+        "{received:?}"
+    );
 }
 
 #[test]
@@ -94,7 +97,7 @@ fn a_cancel_kills_all_processes_while_output_is_not_read() {
     agent.send(&ToGuest::Run(sh(1, &format!("{}; yes & yes >&2", daemon(&pulse)))));
     let listening = pulse.listen();
     agent.send(&ToGuest::Cancel);
-    // Nothing has been read: the channel is full, and the cancel gets through all the same.
+    // Nothing has been read, so the channel is full; the cancel arrives nevertheless.
     wait_for_the_end(listening);
     assert_eq!(agent.finish(1).status, ExitStatus::Cancelled);
 }
@@ -118,19 +121,19 @@ fn the_agent_kills_all_processes_on_shutdown() {
     let listening = pulse.listen();
     agent.send(&ToGuest::Shutdown);
     wait_for_the_end(listening);
-    assert_eq!(agent.hear(), None);
+    assert_eq!(agent.recv(), None);
     assert!(agent.child.wait().expect("it ends").success());
 }
 
 #[test]
 fn as_pid_1_it_reaps_orphans_and_kills_all() {
-    if !can_be_alone() {
+    if !can_isolate() {
         return;
     }
-    let mut agent = Agent::start_alone(empty_world());
+    let mut agent = Agent::start_isolated(empty_config());
     let pulse = Pulse::new();
     agent.output_of("for i in 1 2 3; do (sh -c 'true &' &); done");
-    // Orphans end when they end, and are no zombies then: what is left is the agent and the shell.
+    // Ended orphans are reaped and leave no zombies: only the agent and the shell are left.
     let left = agent.output_of(
         "set -- /proc/[0-9]*; n=0; while [ $# -gt 2 ] && [ $n -lt 100000 ]; do n=$((n + 1)); set -- /proc/[0-9]*; done; echo $#",
     );
@@ -148,7 +151,7 @@ fn a_request_out_of_turn_fails_and_ends_the_agent() {
     let mut agent = Agent::unprepared(&mut Command::new(env!("CARGO_BIN_EXE_guest-init")));
     agent.send(&ToGuest::Run(sh(1, "true")));
     let why = "a request came before the guest was prepared".to_owned();
-    assert_eq!(agent.hear(), Some(FromGuest::Failed { why }));
-    assert_eq!(agent.hear(), None);
+    assert_eq!(agent.recv(), Some(FromGuest::Failed { why }));
+    assert_eq!(agent.recv(), None);
     assert_eq!(agent.child.wait().expect("it ends").code(), Some(1));
 }

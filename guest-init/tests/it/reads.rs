@@ -1,4 +1,4 @@
-//! What steps have read of a directory, counted by the agent.
+//! Reads of steps below a directory, counted by the agent.
 
 use std::{fs, os::unix::fs::symlink, process::Command, thread, time::Duration};
 
@@ -6,15 +6,15 @@ use kiln_protocol::{
     Access, BY_HASH, Completeness, Counted, CountedDirectory, FromGuest, GuestConfig, Mount, Reads, ToGuest,
 };
 
-use crate::agent::{Agent, can_be_alone, can_unshare, empty_world, sh};
+use crate::agent::{Agent, can_isolate, can_unshare, empty_config, sh};
 
-/// Longer than a tick of the kernel's clock: a file of the tick in which the count begins may be a step's.
+/// Longer than a tick of the kernel's clock: files of the tick in which the count begins count as a step's.
 const TICK: Duration = Duration::from_millis(20);
 
-/// More files than the agent looks at in one go.
+/// More files than the agent looks at in one round.
 const MANY: usize = 100;
 
-/// A directory that holds something, and where it is seen.
+/// A directory with files, and its mount point.
 struct Cache {
     scratch: tempfile::TempDir,
     target: tempfile::TempDir,
@@ -22,7 +22,7 @@ struct Cache {
 
 impl Cache {
     fn new() -> Self {
-        // /dev/shm is a tmpfs: an overlay's upper directory does not lie on every file system.
+        // /dev/shm is a tmpfs: not every file system can have an overlay's upper directory.
         let scratch = tempfile::tempdir_in("/dev/shm").expect("a directory");
         let cache = Self { scratch, target: tempfile::tempdir().expect("a directory") };
         let few = [("pip/a", 10), ("pip/deep/b", 200), ("npm/c", 3000), ("npm/d", 1), ("top", 7)];
@@ -60,20 +60,20 @@ impl Cache {
         Mount::Bind { source: self.path("lower"), target: self.target(), access: Access::ReadWrite }
     }
 
-    /// A part of it that is a mount of its own.
+    /// Mounts a part of it separately.
     fn bind_below(&self) -> Mount {
         let (source, target) = (self.path("lower/npm"), format!("{}/npm", self.target()));
         Mount::Bind { source, target, access: Access::ReadWrite }
     }
 
     fn agent(&self, mounts: Vec<Mount>) -> Agent {
-        Agent::start_alone(GuestConfig { mounts, track_reads: Some(self.target()), ..empty_world() })
+        Agent::start_isolated(GuestConfig { mounts, track_reads: Some(self.target()), ..empty_config() })
     }
 }
 
 fn reads(agent: &mut Agent) -> Reads {
     agent.send(&ToGuest::Reads);
-    match agent.hear() {
+    match agent.recv() {
         Some(FromGuest::Reads(reads)) => reads,
         other => panic!("{other:?}"),
     }
@@ -88,7 +88,7 @@ fn counted(directories: &[(&str, u64, u64)]) -> Reads {
 
 #[test]
 fn files_that_existed_count_once_when_they_are_read() {
-    if !can_be_alone() {
+    if !can_isolate() {
         return;
     }
     for mounts in
@@ -97,10 +97,10 @@ fn files_that_existed_count_once_when_they_are_read() {
         let cache = Cache::new();
         let mut agent = cache.agent(mounts(&cache));
         assert_eq!(reads(&mut agent), counted(&[]));
-        // Twice, by another name, and by a process that outlives its step.
+        // Read twice, by another name, and by a process that outlives its step.
         agent.output_of(&format!("cd {}; cat pip/a pip/a pip/../pip/a top >/dev/null", cache.target()));
         assert_eq!(reads(&mut agent), counted(&[("", 1, 7), ("pip", 1, 10)]));
-        // Neither looks nor writes are reads, what a step has made was not there, and what it has written it knows.
+        // Neither stat(2) nor writes are reads, and files that a step has made or written do not count.
         agent.output_of(&format!(
             "cd {}; ls -lR . >/dev/null; stat npm/d >/dev/null; echo new >pip/new; cat pip/new >/dev/null; \
              echo more >>npm/d; rm pip/deep/b; echo other >pip/deep/b; cat pip/deep/b npm/d >/dev/null",
@@ -113,7 +113,7 @@ fn files_that_existed_count_once_when_they_are_read() {
     }
 }
 
-/// Uses of the files in `uses`, each of another kind: all of them read, and `held` is open still.
+/// Uses of the files in `uses`, each of another kind: all of them are reads, and `held` is still open.
 const USES: &str = r#"cat read >/dev/null
 dd if=sought of=/dev/null bs=1 skip=5 count=1 2>/dev/null
 LD_PRELOAD=$PWD/mapped /bin/true
@@ -126,14 +126,14 @@ sleep 1000 <held >/dev/null 2>&1 &
 unshare --mount cat apart >/dev/null
 sleep 0.5"#;
 
-/// Uses of them that are none: for writing, without opening, or of what a step has written.
+/// Uses that are not reads: for writing, without opening, or of files that a step has written.
 const NO_USES: &str = r#"perl -e 'open F, "+<", "updated"; <F>; open F, ">>", "appended"'
 stat looked >/dev/null; test -r looked; mv looked moved; chmod 600 moved
 echo more >>appended; cat appended >/dev/null"#;
 
 #[test]
 fn every_kind_of_reading_counts_and_no_other_use_does() {
-    if !can_be_alone() {
+    if !can_isolate() {
         return;
     }
     let names =
@@ -145,13 +145,13 @@ fn every_kind_of_reading_counts_and_no_other_use_does() {
         names.iter().for_each(|name| fs::write(uses.join(name), [b'x'; 1000]).expect("written"));
         fs::write(uses.join("apart"), [b'x'; 5]).expect("written");
         fs::copy("/bin/true", uses.join("executed")).expect("copied");
-        // What the loader has loaded of this program is a library.
+        // The loader has read a library of this program.
         let maps = fs::read_to_string("/proc/self/maps").expect("read");
         let library = maps.split_whitespace().find(|word| word.contains("/libc.so")).expect("there is one");
         fs::copy(library, uses.join("mapped")).expect("copied");
         thread::sleep(TICK);
         let length = |name: &str| fs::metadata(uses.join(name)).expect("there").len();
-        // A bind mount in a namespace of the step's own is not told of.
+        // Reads through a bind mount in a step's own namespace are not reported.
         let (apart, extra) = if is_overlay { (1, 5) } else { (0, 0) };
         let bytes = 7 * 1000 + length("executed") + length("mapped") + extra;
 
@@ -163,7 +163,7 @@ fn every_kind_of_reading_counts_and_no_other_use_does() {
     }
 }
 
-/// What a tool may do to a file that it has just read, before anybody has looked at it, or just before it reads.
+/// Changes by a tool of a file that it has just read, before the agent has looked at it, or just before the read.
 const CHANGES: [&str; 8] = [
     "cat pip/a; touch pip/a",
     "touch pip/a; cat pip/a",
@@ -177,7 +177,7 @@ const CHANGES: [&str; 8] = [
 
 #[test]
 fn later_changes_of_a_file_do_not_change_the_count() {
-    if !can_be_alone() {
+    if !can_isolate() {
         return;
     }
     for mount in [Cache::overlay, Cache::bind] {
@@ -185,7 +185,7 @@ fn later_changes_of_a_file_do_not_change_the_count() {
             for _ in 0..5 {
                 let cache = Cache::new();
                 let mut agent = cache.agent(vec![mount(&cache)]);
-                // What comes and goes meanwhile was not there.
+                // Files that are made and removed meanwhile did not exist before.
                 let temporary = "cp -p pip/deep/b pip/temporary; cat pip/temporary; rm pip/temporary";
                 agent.output_of(&format!("cd {}; ({change}; {temporary}) >/dev/null", cache.target()));
                 assert_eq!(reads(&mut agent), counted(&[("pip", 2, 210)]), "{change}");
@@ -196,7 +196,7 @@ fn later_changes_of_a_file_do_not_change_the_count() {
 
 #[test]
 fn a_count_that_depends_on_timing_is_not_called_exact() {
-    if !can_be_alone() {
+    if !can_isolate() {
         return;
     }
     for _ in 0..5 {
@@ -209,7 +209,7 @@ fn a_count_that_depends_on_timing_is_not_called_exact() {
         assert!(bytes == 7 || (bytes == 12 && unknown == 1), "{bytes} {unknown}");
         assert_eq!((unclear.len(), completeness), (0, Completeness::All));
     }
-    // In an overlay what was there is there still.
+    // An overlay still has the lower files.
     let cache = Cache::new();
     let mut agent = cache.agent(vec![cache.overlay()]);
     agent.output_of(&format!("cd {}; cat top >/dev/null; echo more >>top", cache.target()));
@@ -218,7 +218,7 @@ fn a_count_that_depends_on_timing_is_not_called_exact() {
 
 #[test]
 fn files_named_by_their_hash_are_counted_apart() {
-    if !can_be_alone() {
+    if !can_isolate() {
         return;
     }
     let cache = Cache::new();
@@ -232,7 +232,7 @@ fn files_named_by_their_hash_are_counted_apart() {
 
 #[test]
 fn an_empty_directory_counts_nothing() {
-    if !can_be_alone() {
+    if !can_isolate() {
         return;
     }
     let cache = Cache::new();
@@ -248,12 +248,12 @@ fn an_empty_directory_counts_nothing() {
 
 #[test]
 fn a_step_cannot_block_the_agent_by_opening_a_fifo() {
-    if !can_be_alone() {
+    if !can_isolate() {
         return;
     }
     let cache = Cache::new();
     let mut agent = cache.agent(vec![cache.overlay()]);
-    // An open that nobody answers would wait for ever.
+    // An open(2) of a fifo without a peer would block for ever.
     let script = format!(
         "cd {}; mkfifo fifo; (echo x >fifo &); cat fifo; rm fifo; cat top >/dev/null",
         cache.target()
@@ -271,9 +271,9 @@ fn without_the_right_to_watch_the_reason_is_reported() {
     let mut command = Command::new("unshare");
     command.args(namespaces).arg(env!("CARGO_BIN_EXE_guest-init"));
     let mut agent = Agent::unprepared(&mut command);
-    let world = GuestConfig { track_reads: Some("/".into()), ..empty_world() };
+    let world = GuestConfig { track_reads: Some("/".into()), ..empty_config() };
     agent.send(&ToGuest::Prepare(world.into()));
-    let ready = agent.hear();
+    let ready = agent.recv();
     assert!(matches!(ready, Some(FromGuest::Ready { .. })), "{ready:?}");
     let Reads::Unknown(why) = reads(&mut agent) else { panic!("it was counted") };
     assert_eq!(why, "ask the kernel to tell of reads (fanotify): EPERM: Operation not permitted");
@@ -281,5 +281,5 @@ fn without_the_right_to_watch_the_reason_is_reported() {
     assert_eq!(agent.run(sh(1, "cat /etc/hostname >/dev/null; echo ran")).stdout, b"ran\n");
     let mut agent = Agent::start();
     let Reads::Unknown(why) = reads(&mut agent) else { panic!("it was counted") };
-    assert!(why.contains("nobody asked"), "{why}");
+    assert!(why.contains("tracking was not requested"), "{why}");
 }

@@ -1,17 +1,17 @@
-//! Connections to a port that is relayed.
+//! Connections to a relayed port.
 
 use kiln_protocol::{Chunk, ExitStatus, ForwardData, FromGuest, RELAY_WINDOW, Step, Stream, ToGuest};
 
-use crate::agent::{Agent, can_be_alone, empty_world, sh};
+use crate::agent::{Agent, can_isolate, empty_config, sh};
 
 const PORT: u16 = 3128;
 
-/// An agent whose loopback is its own.
+/// An agent with its own loopback.
 fn agent() -> Option<Agent> {
-    if !can_be_alone() {
+    if !can_isolate() {
         return None;
     }
-    let mut agent = Agent::start_alone(empty_world());
+    let mut agent = Agent::start_isolated(empty_config());
     agent.send(&ToGuest::Relay(vec![PORT]));
     Some(agent)
 }
@@ -24,42 +24,42 @@ fn passage(connection: u32, piece: Chunk) -> ToGuest {
     ToGuest::ForwardData(ForwardData { connection, piece })
 }
 
-/// What was heard until the step ended and its connection had.
+/// Output and data up to the end of the step and of its connection.
 #[derive(Default)]
-struct Heard {
+struct Received {
     written: Vec<u8>,
     passed: Vec<u8>,
     taken: u32,
     ended: bool,
 }
 
-fn hear(agent: &mut Agent, connection: u32) -> Heard {
-    let mut heard = Heard::default();
+fn recv(agent: &mut Agent, connection: u32) -> Received {
+    let mut received = Received::default();
     let mut status = None;
-    while status.is_none() || !heard.ended {
-        match agent.hear() {
-            Some(FromGuest::Output { stream: Stream::Stdout, bytes, .. }) => heard.written.extend(bytes),
+    while status.is_none() || !received.ended {
+        match agent.recv() {
+            Some(FromGuest::Output { stream: Stream::Stdout, bytes, .. }) => received.written.extend(bytes),
             Some(FromGuest::Ended { status: ended, .. }) => status = Some(ended),
             Some(FromGuest::ForwardData(ForwardData { connection: of, piece })) if of == connection => {
                 match piece {
                     Chunk::Bytes(bytes) => {
-                        heard.ended |= bytes.is_empty();
+                        received.ended |= bytes.is_empty();
                         agent.send(&passage(connection, Chunk::Taken(bytes.len() as u32)));
-                        heard.passed.extend(bytes);
+                        received.passed.extend(bytes);
                     }
-                    Chunk::Taken(count) => heard.taken += count,
-                    Chunk::Broken => heard.ended = true,
+                    Chunk::Taken(count) => received.taken += count,
+                    Chunk::Broken => received.ended = true,
                 }
             }
             other => panic!("{other:?}"),
         }
     }
     assert_eq!(status, Some(ExitStatus::Code(0)));
-    heard
+    received
 }
 
 fn opened(agent: &mut Agent) -> u32 {
-    match agent.hear() {
+    match agent.recv() {
         Some(FromGuest::Connected { connection, port: PORT }) => connection,
         other => panic!("{other:?}"),
     }
@@ -72,7 +72,7 @@ fn both_directions_are_forwarded_and_end() {
     let connection = opened(&mut agent);
     agent.send(&passage(connection, Chunk::Bytes(b"world\n".to_vec())));
     agent.send(&passage(connection, Chunk::Bytes(Vec::new())));
-    let Heard { written, passed, taken, .. } = hear(&mut agent, connection);
+    let Received { written, passed, taken, .. } = recv(&mut agent, connection);
     assert_eq!(
         (written.as_slice(), passed.as_slice(), taken),
         (b"world\n".as_slice(), b"hello\n".as_slice(), 6)
@@ -82,24 +82,24 @@ fn both_directions_are_forwarded_and_end() {
 #[test]
 fn no_more_than_a_window_is_sent_before_it_is_taken() {
     let Some(mut agent) = agent() else { return };
-    // More than the kernel holds of a connection.
+    // More than the kernel buffers for a connection.
     let count = 128 * RELAY_WINDOW;
     let script = format!("head -c {count} /dev/zero > /dev/tcp/127.0.0.1/3128");
     agent.send(&ToGuest::Run(bash(1, &script)));
     let connection = opened(&mut agent);
     let mut untaken = 0;
     while untaken < RELAY_WINDOW {
-        match agent.hear() {
+        match agent.recv() {
             Some(FromGuest::ForwardData(ForwardData { piece: Chunk::Bytes(bytes), .. })) => {
                 untaken += bytes.len()
             }
             other => panic!("{other:?}"),
         }
     }
-    // The kernel holds some of the rest; the agent goes on only when it is told.
+    // The kernel buffers some of the rest; the agent goes on only with new credit.
     agent.send(&passage(connection, Chunk::Taken(untaken as u32)));
-    let heard = hear(&mut agent, connection);
-    assert_eq!((untaken, untaken + heard.passed.len()), (RELAY_WINDOW, count));
+    let received = recv(&mut agent, connection);
+    assert_eq!((untaken, untaken + received.passed.len()), (RELAY_WINDOW, count));
 }
 
 #[test]
@@ -108,13 +108,13 @@ fn a_connection_that_the_host_breaks_ends_in_the_step() {
     agent.send(&ToGuest::Run(bash(1, "exec 3<>/dev/tcp/127.0.0.1/3128; cat <&3; echo over")));
     let connection = opened(&mut agent);
     agent.send(&passage(connection, Chunk::Broken));
-    match (agent.hear(), agent.hear()) {
+    match (agent.recv(), agent.recv()) {
         (Some(FromGuest::Output { bytes, .. }), Some(FromGuest::Ended { .. })) => {
             assert_eq!(bytes, b"over\n")
         }
         other => panic!("{other:?}"),
     }
-    // Others are served as before.
+    // Other connections are served as before.
     agent.send(&ToGuest::Run(bash(2, "exec 3<>/dev/tcp/127.0.0.1/3128")));
     assert_ne!(opened(&mut agent), connection);
 }

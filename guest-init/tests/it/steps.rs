@@ -1,4 +1,4 @@
-//! Steps: what they get, what they write, how they end.
+//! Steps: their environment, output and status.
 
 use kiln_protocol::{ExitStatus, FromGuest, IfExists, Step, TextFile, ToGuest, User};
 
@@ -79,14 +79,14 @@ fn the_files_of_a_step_exist_while_it_runs_and_may_be_longer_than_an_argument() 
         assert_eq!(String::from_utf8_lossy(&outcome.stdout), expected);
         assert!(!std::path::Path::new(&path).exists(), "it is left");
     }
-    // One that cannot be started, and one whose files cannot be written, leave nothing either.
+    // A step that cannot be started, and one whose files cannot be written, leave no files either.
     let lost = TextFile { path: "/proc/kiln/x".into(), ..file("") };
     for step in [
         Step { argv: vec!["/bin/missing".into()], files: vec![file("")], ..sh(3, "") },
         Step { files: vec![file(""), lost], ..sh(3, "") },
     ] {
         agent.send(&ToGuest::Run(step));
-        assert!(matches!(agent.hear(), Some(FromGuest::Refused { step: 3, .. })));
+        assert!(matches!(agent.recv(), Some(FromGuest::Refused { step: 3, .. })));
         assert!(!std::path::Path::new(&path).exists(), "it is left");
     }
 }
@@ -171,11 +171,11 @@ fn faults_of_the_build_file_are_refused_and_the_next_step_runs() {
     ];
     for (step, why) in cases {
         agent.send(&ToGuest::Run(step));
-        assert_eq!(agent.hear(), Some(FromGuest::Refused { step: 1, why: why.into() }));
+        assert_eq!(agent.recv(), Some(FromGuest::Refused { step: 1, why: why.into() }));
     }
     let program = "/etc/passwd".to_owned();
     agent.send(&ToGuest::Run(Step { argv: vec![program], ..sh(1, "") }));
-    let Some(FromGuest::Refused { why, .. }) = agent.hear() else { panic!("a file that is no program ran") };
+    let Some(FromGuest::Refused { why, .. }) = agent.recv() else { panic!("a file that is no program ran") };
     assert!(why.starts_with("start /etc/passwd in / as uid"), "{why}");
     assert!(why.ends_with("Permission denied (os error 13)"), "{why}");
     assert_eq!(agent.output_of("echo next"), "next\n");

@@ -1,4 +1,4 @@
-//! Steps with something on stdin: a pipe, or a terminal that a person sits at.
+//! Steps with input: from a pipe, or from a terminal.
 
 use kiln_protocol::{
     ExitStatus, FromGuest, Stdin, Step, Stream, Terminal, ToGuest, User, frame::INPUT_WINDOW,
@@ -15,11 +15,11 @@ fn input(bytes: &[u8]) -> ToGuest {
     ToGuest::Input { bytes: bytes.to_vec() }
 }
 
-/// What the step writes until `end` of it was seen; what was consumed is passed over.
+/// The output of the step up to `end`; `Consumed` is skipped.
 fn read_until(agent: &mut Agent, end: &str) -> String {
     let mut seen = String::new();
     while !seen.ends_with(end) {
-        match agent.hear() {
+        match agent.recv() {
             Some(FromGuest::Output { stream: Stream::Stdout, bytes, .. }) => {
                 seen += &String::from_utf8_lossy(&bytes);
             }
@@ -51,7 +51,7 @@ fn a_terminal_belongs_to_the_user_of_its_step() {
     let outcome =
         agent.run(Step { user: User::Uid(4242), ..at_a_terminal(1, "echo > $(tty); stat -c %u $(tty)") });
     assert_eq!(String::from_utf8_lossy(&outcome.stdout), "\r\n4242\r\n");
-    // As its streams can be opened after `su`, so can its terminal.
+    // Its terminal can be opened after `su`, as its streams can.
     let script = "setpriv --reuid 4343 --clear-groups sh -c 'echo other > /dev/stderr'";
     let outcome = agent.run(at_a_terminal(2, script));
     assert_eq!(String::from_utf8_lossy(&outcome.stdout), "other\r\n");
@@ -69,7 +69,7 @@ fn keys_reach_the_step_and_control_c_its_foreground_process() {
     assert!(seen.starts_with("h\u{e4}"), "what is typed is echoed: {seen:?}");
     agent.send(&input(b"\x03"));
     read_until(&mut agent, "interrupted\r\n");
-    // Ctrl-D: the end of the input, as the host says it, and the shell has nothing more to read.
+    // The end of the input is a Ctrl-D, at which the shell ends.
     agent.send(&input(b""));
     assert_eq!(finish(&mut agent, 1).status, ExitStatus::Code(1));
 }
@@ -111,17 +111,17 @@ fn unread_input_blocks_nothing() {
         let outcome = finish(&mut agent, index);
         assert_eq!(outcome.status, ExitStatus::Cancelled);
     }
-    // Too late for the step: nobody's.
+    // Input after the end of the step is dropped.
     agent.send(&input(b"late"));
     agent.send(&ToGuest::Resize { rows: 1, columns: 1 });
     assert_eq!(agent.output_of("cat; echo next"), "next\n");
 }
 
-/// As [`Agent::finish`], for a step that also consumes.
+/// As [`Agent::finish`], for a step with input.
 fn finish(agent: &mut Agent, index: u32) -> Outcome {
     let mut stdout = Vec::new();
     loop {
-        match agent.hear() {
+        match agent.recv() {
             Some(FromGuest::Output { bytes, .. }) => stdout.extend(bytes),
             Some(FromGuest::Consumed { step, bytes }) => {
                 assert!(step == index && bytes as usize <= INPUT_WINDOW, "{bytes} of step {step}");
@@ -149,7 +149,7 @@ fn a_pipe_gives_all_bytes_and_then_its_end() {
                 agent.send(&input(b""));
             }
         }
-        match agent.hear() {
+        match agent.recv() {
             Some(FromGuest::Output { bytes, .. }) => seen.extend(bytes),
             Some(FromGuest::Consumed { bytes, .. }) => window += bytes as usize,
             Some(FromGuest::Ended { status, .. }) => break status,
@@ -164,10 +164,10 @@ fn a_pipe_gives_all_bytes_and_then_its_end() {
 fn more_input_than_the_window_ends_the_agent() {
     let mut agent = Agent::start();
     agent.send(&ToGuest::Run(Step { stdin: Stdin::Pipe, ..sh(1, "exec sleep 1000") }));
-    // What the pipe takes has left the window: more than both together does not fit.
+    // The pipe takes bytes out of the window: more than both together does not fit.
     for _ in 0..3 {
         agent.send(&input(&vec![0; INPUT_WINDOW]));
     }
-    let last = std::iter::from_fn(|| agent.hear()).last();
+    let last = std::iter::from_fn(|| agent.recv()).last();
     assert_eq!(last, Some(FromGuest::Failed { why: "more input came than its window takes".into() }));
 }

@@ -1,14 +1,14 @@
-//! What was written to an overlay, as the host gets it: from a directory that no path leads to any more.
+//! Exports of an overlay's upper directory, which has no path any more.
 
 use kiln_protocol::{Access, ExitStatus, FromGuest, GuestConfig, LINKED, Mount, MountSource, SIZE, ToGuest};
 use tar::EntryType;
 
 use crate::{
-    agent::{Agent, can_be_alone, empty_world, sh},
+    agent::{Agent, can_isolate, empty_config, sh},
     archive::{entry, exported, read},
 };
 
-/// An overlay whose upper directory is out of sight.
+/// An overlay with a hidden upper directory.
 struct Cache {
     agent: Agent,
     target: String,
@@ -19,7 +19,7 @@ struct Cache {
 impl Cache {
     /// With a lower directory that `script` fills.
     fn over(script: &str, options: &str) -> Self {
-        // /dev/shm is a tmpfs: an overlay's upper directory does not lie on every file system.
+        // /dev/shm is a tmpfs: not every file system can have an overlay's upper directory.
         let scratch = tempfile::tempdir_in("/dev/shm").expect("a directory");
         let target = tempfile::tempdir().expect("a directory");
         let path = |name: &str| scratch.path().join(name).to_string_lossy().into_owned();
@@ -43,8 +43,8 @@ impl Cache {
             options: String::new(),
             access: Access::ReadOnly,
         };
-        let world = GuestConfig { mounts: vec![overlay, hidden], ..empty_world() };
-        let (agent, name) = (Agent::start_alone(world), target.path().to_string_lossy().into_owned());
+        let world = GuestConfig { mounts: vec![overlay, hidden], ..empty_config() };
+        let (agent, name) = (Agent::start_isolated(world), target.path().to_string_lossy().into_owned());
         Self { agent, target: name, _target: target, _scratch: scratch }
     }
 
@@ -65,7 +65,7 @@ impl Cache {
 
 #[test]
 fn whiteouts_and_opaque_directories_have_one_form() {
-    if !can_be_alone() {
+    if !can_isolate() {
         return;
     }
     for options in ["", "userxattr"] {
@@ -107,7 +107,7 @@ fn whiteouts_and_opaque_directories_have_one_form() {
 
 #[test]
 fn a_listing_names_files_that_differ_from_the_lower_layer_without_content() {
-    if !can_be_alone() {
+    if !can_isolate() {
         return;
     }
     for options in ["", "userxattr", "metacopy=on"] {
@@ -153,14 +153,14 @@ fn a_listing_names_files_that_differ_from_the_lower_layer_without_content() {
 
 #[test]
 fn a_renamed_directory_is_exported_completely() {
-    if !can_be_alone() {
+    if !can_isolate() {
         return;
     }
     let lower = "mkdir -p a/deep/er b/in; echo one > a/one; echo two > a/deep/two; echo three > a/deep/er/three; \
                  ln a/one a/link; ln -s one a/soft; chmod 750 a/deep; echo in > b/in/file; touch a/gone; mkdir -p c/old; \
                  touch c/old/x kept";
     let mut cache = Cache::over(lower, "metacopy=off,redirect_dir=on");
-    // Renamed; into a new directory, and what is in it once more; back to a name that was there; and changed after that.
+    // Renamed; into a new directory, and again from there; to a name that existed before; and changed after that.
     cache.run(
         "move() { perl -e 'rename $ARGV[0], $ARGV[1] or die $!' $1 $2; }; move a moved; mkdir new; move b new/b; \
          move new/b/in new/in; move moved/deep/er er; rm -r c/old; mkdir c/fresh; move c/fresh c/old; move c d; \
@@ -217,7 +217,7 @@ fn a_renamed_directory_is_exported_completely() {
 
 #[test]
 fn an_export_kills_writers_and_can_be_repeated() {
-    if !can_be_alone() {
+    if !can_isolate() {
         return;
     }
     let mut cache = Cache::over(":", "");
@@ -234,7 +234,7 @@ fn an_export_kills_writers_and_can_be_repeated() {
 
 #[test]
 fn a_file_that_lies_in_a_lower_layer_is_refused_by_name() {
-    if !can_be_alone() {
+    if !can_isolate() {
         return;
     }
     let mut cache = Cache::over("echo content > file", "metacopy=on");
@@ -242,7 +242,7 @@ fn a_file_that_lies_in_a_lower_layer_is_refused_by_name() {
     let request = cache.request();
     cache.agent.send(&request);
     let why = "export file: it lies in a lower layer of the overlay (trusted.overlay.metacopy)";
-    assert_eq!(cache.agent.hear(), Some(FromGuest::Failed { why: why.into() }));
+    assert_eq!(cache.agent.recv(), Some(FromGuest::Failed { why: why.into() }));
 }
 
 #[test]
@@ -250,6 +250,6 @@ fn a_target_without_an_overlay_fails_by_name() {
     let mut agent = Agent::start();
     agent.send(&ToGuest::ExportUpper { target: "/cache".into() });
     let why = "there is no overlay on /cache".to_owned();
-    assert_eq!(agent.hear(), Some(FromGuest::Failed { why }));
-    assert_eq!(agent.hear(), None);
+    assert_eq!(agent.recv(), Some(FromGuest::Failed { why }));
+    assert_eq!(agent.recv(), None);
 }

@@ -1,11 +1,11 @@
-//! What `Prepare` makes, in namespaces of its own.
+//! The result of `Prepare`, in separate namespaces.
 
 use kiln_protocol::{
     Access, ChownScope, FromGuest, Group, GuestConfig, Identity, IfExists, IfGroupExists, Limit, Mount,
     MountSource, Resource, TextFile, ToGuest, User,
 };
 
-use crate::agent::{Agent, can_be_alone, can_unshare, empty_world, is_root, sh, skip};
+use crate::agent::{Agent, can_isolate, can_unshare, empty_config, is_root, sh, skip};
 
 fn path(directory: &tempfile::TempDir, name: &str) -> String {
     directory.path().join(name).to_string_lossy().into_owned()
@@ -13,10 +13,10 @@ fn path(directory: &tempfile::TempDir, name: &str) -> String {
 
 #[test]
 fn a_guest_is_prepared_in_the_order_of_the_fields() {
-    if !can_be_alone() {
+    if !can_isolate() {
         return;
     }
-    // /dev/shm is a tmpfs: an overlay's upper directory does not lie on every file system.
+    // /dev/shm is a tmpfs: not every file system can have an overlay's upper directory.
     let scratch = tempfile::tempdir_in("/dev/shm").expect("a directory");
     std::fs::create_dir(scratch.path().join("lower")).expect("made");
     std::fs::write(scratch.path().join("lower/file"), "below").expect("written");
@@ -74,9 +74,9 @@ fn a_guest_is_prepared_in_the_order_of_the_fields() {
         }],
         capabilities: Some(vec![0, 5]),
         on_exit: Vec::new(),
-        ..empty_world()
+        ..empty_config()
     };
-    let mut agent = Agent::start_alone(world);
+    let mut agent = Agent::start_isolated(world);
     let seen = agent.output_of(&format!(
         "cd {target}; stat -c '%n %a %u %g' . a a/b; stat -c '%u %g' a/c; readlink link; cat file; echo; cat /proc/sys/kernel/hostname; \
          cat /etc/passwd /etc/group /etc/a/hosts; stat -c %a /etc/a/hosts; touch ro/x 2>/dev/null || echo read-only; \
@@ -91,11 +91,11 @@ CapBnd:\t0000000000000021\nthe loopback is up\n";
     assert_eq!(who.stdout, b"1000\n");
 }
 
-/// An agent whose world has these limits and nothing else.
+/// An agent with these limits and an otherwise empty configuration.
 fn limited(command: &mut std::process::Command, limits: Vec<Limit>) -> Agent {
     let mut agent = Agent::unprepared(command);
-    agent.send(&ToGuest::Prepare(GuestConfig { limits, ..empty_world() }.into()));
-    assert!(matches!(agent.hear(), Some(FromGuest::Ready { .. })));
+    agent.send(&ToGuest::Prepare(GuestConfig { limits, ..empty_config() }.into()));
+    assert!(matches!(agent.recv(), Some(FromGuest::Ready { .. })));
     agent
 }
 
@@ -145,8 +145,8 @@ fn an_error_names_the_action_and_its_target() {
         options: "trans=virtio".into(),
         access: Access::ReadOnly,
     };
-    agent.send(&ToGuest::Prepare(GuestConfig { mounts: vec![mount], ..empty_world() }.into()));
+    agent.send(&ToGuest::Prepare(GuestConfig { mounts: vec![mount], ..empty_config() }.into()));
     let why = format!("mount {target}: mount no-such-fs cache (trans=virtio): ENODEV: No such device");
-    assert_eq!(agent.hear(), Some(FromGuest::Failed { why }));
-    assert_eq!(agent.hear(), None);
+    assert_eq!(agent.recv(), Some(FromGuest::Failed { why }));
+    assert_eq!(agent.recv(), None);
 }
