@@ -41,11 +41,11 @@ enum Memory {
 
 impl Gauges {
     /// Opens the files and directories of the configuration. A missing one is left out: gauges only explain a failure.
-    pub(crate) fn open(world: &GuestConfig) -> Self {
+    pub(crate) fn open(config: &GuestConfig) -> Self {
         let directory = |path: &String| Some((path.clone(), directory(path)?));
         Self {
-            memory: world.memory.and_then(Memory::open),
-            written: world.written.iter().filter_map(directory).collect(),
+            memory: config.memory.and_then(Memory::open),
+            written: config.written.iter().filter_map(directory).collect(),
         }
     }
 

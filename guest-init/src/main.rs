@@ -4,11 +4,11 @@
 //! boot  (microVM: modules, virtio-serial port)  \
 //!                                                 port -> session -> end
 //! stdio (container, sandbox: stdin and stdout)  /          |
-//!                                                  world, exec, reap, export
+//!                                                  prepare, exec, reap, export
 //! ```
 //!
 //! One thread, one poll loop ([`session`]), no knowledge of recipes, caches or packages: it does what the host says over
-//! the wire of `kiln-protocol`. When the channel closes it ends, and its world with it.
+//! the wire of `kiln-protocol`. When the channel closes, it ends, and all processes of the guest with it.
 
 mod account;
 mod attributes;
@@ -43,6 +43,7 @@ mod overlay;
 mod path_change;
 mod pivot;
 mod port;
+mod prepare;
 mod processes;
 mod reap;
 mod relay;
@@ -58,7 +59,6 @@ mod terminal;
 mod trust;
 mod upper;
 mod whiteout;
-mod world;
 
 use std::process::ExitCode;
 

@@ -27,12 +27,11 @@ use crate::{
     log,
     output::OutputPipes,
     port::{Peer, Port},
-    processes,
+    prepare, processes,
     relay::Relay,
     stdio,
     task::Task,
     upper::Uppers,
-    world,
 };
 
 /// The longest sentence of [`FromGuest::Failed`], in characters: it must fit a frame, and may quote long paths.
@@ -94,10 +93,10 @@ struct Prepared {
 fn prepare(port: &mut Port, on_exit: &mut Vec<OnExit>) -> Result<Option<Prepared>> {
     loop {
         match port.request()? {
-            Some(ToGuest::Prepare(world)) => {
-                let capabilities = exec::Capabilities::new(world.capabilities.as_deref());
-                let world::PreparedGuest { phases, uppers, reads, gauges } = world::prepare(&world)?;
-                *on_exit = world.on_exit;
+            Some(ToGuest::Prepare(config)) => {
+                let capabilities = exec::Capabilities::new(config.capabilities.as_deref());
+                let prepare::PreparedGuest { phases, uppers, reads, gauges } = prepare::run(&config)?;
+                *on_exit = config.on_exit;
                 port.send(&FromGuest::Ready { phases })?;
                 return Ok(Some(Prepared { capabilities, uppers, reads, gauges }));
             }

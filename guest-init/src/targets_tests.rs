@@ -6,7 +6,7 @@ use std::{
 use super::*;
 
 /// A root in the making with links in it, and below it a mount that another build has been in.
-fn world() -> (tempfile::TempDir, Targets) {
+fn guest() -> (tempfile::TempDir, Targets) {
     let host = tempfile::tempdir().expect("a directory");
     let at = |name: &str| host.path().join(name);
     for directory in ["outside/sys", "root/usr/home", "root/outside", "root/cache/cargo", "root/cache/inside"]
@@ -38,7 +38,7 @@ fn number(path: impl AsRef<Path>) -> u64 {
 
 #[test]
 fn a_link_of_the_image_leads_within_the_image() {
-    let (host, targets) = world();
+    let (host, targets) = guest();
     let at = |name: &str| host.path().join(name);
     let found = |path: &str| targets.directory(&at(path).to_string_lossy());
     for (path, meant) in [
@@ -57,7 +57,7 @@ fn a_link_of_the_image_leads_within_the_image() {
 
 #[test]
 fn below_a_mount_no_link_is_followed() {
-    let (host, targets) = world();
+    let (host, targets) = guest();
     let at = |name: &str| host.path().join(name).to_string_lossy().into_owned();
     for name in ["cargo/registry", "cargo/git", "whole", "whole/registry", "cargo/registry/new"] {
         let path = at(&format!("root/cache/{name}"));
@@ -75,7 +75,7 @@ fn below_a_mount_no_link_is_followed() {
 
 #[test]
 fn links_do_not_lead_around_mounts_on_the_root() {
-    let (host, _targets) = world();
+    let (host, _targets) = guest();
     let root = host.path().join("root");
     let error = format!("{:#}", real_directory(&root, "proc").expect_err("it is a link"));
     assert!(error.contains("/proc is not a directory"), "{error}");

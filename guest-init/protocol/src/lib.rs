@@ -31,6 +31,7 @@
 #![forbid(unsafe_code)]
 
 mod bytes;
+mod config;
 mod exhausted;
 pub mod frame;
 mod injected;
@@ -39,10 +40,14 @@ pub mod pem;
 mod reads;
 mod relay;
 mod step;
-mod world;
 
 use serde::{Deserialize, Serialize};
 
+pub use config::{
+    Access, BootFile, ChownScope, Group, GuestConfig, IdRange, Identity, IfExists, IfGroupExists, Mount,
+    MountSource, Network, NetworkNamespace, OnExit, PathChange, PathKind, SeccompFilter, TextFile,
+    UserNamespace,
+};
 pub use exhausted::{Exhausted, FullDirectory, GROUP_FILES, MemoryCounter, MemoryEvents, Room};
 pub use injected::{SECRETS, Secret, Secrets, Trust};
 pub use limit::{Limit, Resource};
@@ -51,11 +56,6 @@ pub use reads::{
 };
 pub use relay::{Chunk, ForwardData, RELAY_WINDOW, RELAYED};
 pub use step::{ExitStatus, Stdin, Step, Stream, Terminal, User};
-pub use world::{
-    Access, BootFile, ChownScope, Group, GuestConfig, IdRange, Identity, IfExists, IfGroupExists, Mount,
-    MountSource, Network, NetworkNamespace, OnExit, PathChange, PathKind, SeccompFilter, TextFile,
-    UserNamespace,
-};
 
 /// The version of this protocol. Host and agent are built together; a mismatch means a stale initramfs.
 pub const VERSION: u32 = 12;

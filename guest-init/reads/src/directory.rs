@@ -106,7 +106,7 @@ impl Directory {
 /// A directory below a root; links are followed within it.
 ///
 /// # Errors
-/// Where there is none.
+/// When it cannot be opened.
 pub fn open(root: BorrowedFd<'_>, path: &Path) -> Result<OwnedFd> {
     let how = OpenHow::new()
         .flags(DIRECTORY)

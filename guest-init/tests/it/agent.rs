@@ -67,19 +67,19 @@ pub(crate) struct Outcome {
 impl Agent {
     /// One that shares our namespaces, with an empty configuration.
     pub(crate) fn start() -> Self {
-        Self::in_world(&mut Command::new(env!("CARGO_BIN_EXE_guest-init")), empty_config())
+        Self::with_config(&mut Command::new(env!("CARGO_BIN_EXE_guest-init")), empty_config())
     }
 
     /// One that is PID 1 of its own namespaces, where that is [possible](can_isolate).
-    pub(crate) fn start_isolated(world: GuestConfig) -> Self {
+    pub(crate) fn start_isolated(config: GuestConfig) -> Self {
         let mut command = Command::new("unshare");
-        Self::in_world(command.args(ISOLATED).arg(env!("CARGO_BIN_EXE_guest-init")), world)
+        Self::with_config(command.args(ISOLATED).arg(env!("CARGO_BIN_EXE_guest-init")), config)
     }
 
     /// One that this command starts, with this configuration.
-    pub(crate) fn in_world(command: &mut Command, world: GuestConfig) -> Self {
+    pub(crate) fn with_config(command: &mut Command, config: GuestConfig) -> Self {
         let mut agent = Self::unprepared(command);
-        agent.send(&ToGuest::Prepare(world.into()));
+        agent.send(&ToGuest::Prepare(config.into()));
         let ready = agent.recv();
         assert!(matches!(ready, Some(FromGuest::Ready { .. })), "{ready:?}");
         agent

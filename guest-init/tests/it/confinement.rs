@@ -19,7 +19,7 @@ fn no_descriptor_of_the_agent_can_be_opened_by_a_step() {
     }
     let opened = "for name in fd/0 fd/1 fd/3 fd/4 mem environ; do \
                   (head -c 0 /proc/$PPID/$name) 2>/dev/null && echo $name; done; readlink /proc/$PPID/exe; echo none";
-    assert_eq!(Agent::in_world(&mut command, empty_config()).output_of(opened), "none\n");
+    assert_eq!(Agent::with_config(&mut command, empty_config()).output_of(opened), "none\n");
 }
 
 #[test]

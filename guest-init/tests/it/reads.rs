@@ -271,8 +271,8 @@ fn without_the_right_to_watch_the_reason_is_reported() {
     let mut command = Command::new("unshare");
     command.args(namespaces).arg(env!("CARGO_BIN_EXE_guest-init"));
     let mut agent = Agent::unprepared(&mut command);
-    let world = GuestConfig { track_reads: Some("/".into()), ..empty_config() };
-    agent.send(&ToGuest::Prepare(world.into()));
+    let config = GuestConfig { track_reads: Some("/".into()), ..empty_config() };
+    agent.send(&ToGuest::Prepare(config.into()));
     let ready = agent.recv();
     assert!(matches!(ready, Some(FromGuest::Ready { .. })), "{ready:?}");
     let Reads::Unknown(why) = reads(&mut agent) else { panic!("it was counted") };

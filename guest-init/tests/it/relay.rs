@@ -20,7 +20,7 @@ fn bash(index: u32, script: &str) -> Step {
     Step { argv: ["/bin/bash", "-c", script].map(str::to_owned).to_vec(), ..sh(index, "") }
 }
 
-fn passage(connection: u32, piece: Chunk) -> ToGuest {
+fn forward_data(connection: u32, piece: Chunk) -> ToGuest {
     ToGuest::ForwardData(ForwardData { connection, piece })
 }
 
@@ -44,7 +44,7 @@ fn recv(agent: &mut Agent, connection: u32) -> Received {
                 match piece {
                     Chunk::Bytes(bytes) => {
                         received.ended |= bytes.is_empty();
-                        agent.send(&passage(connection, Chunk::Taken(bytes.len() as u32)));
+                        agent.send(&forward_data(connection, Chunk::Taken(bytes.len() as u32)));
                         received.passed.extend(bytes);
                     }
                     Chunk::Taken(count) => received.taken += count,
@@ -70,8 +70,8 @@ fn both_directions_are_forwarded_and_end() {
     let Some(mut agent) = agent() else { return };
     agent.send(&ToGuest::Run(bash(1, "exec 3<>/dev/tcp/127.0.0.1/3128; echo hello >&3; cat <&3")));
     let connection = opened(&mut agent);
-    agent.send(&passage(connection, Chunk::Bytes(b"world\n".to_vec())));
-    agent.send(&passage(connection, Chunk::Bytes(Vec::new())));
+    agent.send(&forward_data(connection, Chunk::Bytes(b"world\n".to_vec())));
+    agent.send(&forward_data(connection, Chunk::Bytes(Vec::new())));
     let Received { written, passed, taken, .. } = recv(&mut agent, connection);
     assert_eq!(
         (written.as_slice(), passed.as_slice(), taken),
@@ -97,7 +97,7 @@ fn no_more_than_a_window_is_sent_before_it_is_taken() {
         }
     }
     // The kernel buffers some of the rest; the agent goes on only with new credit.
-    agent.send(&passage(connection, Chunk::Taken(untaken as u32)));
+    agent.send(&forward_data(connection, Chunk::Taken(untaken as u32)));
     let received = recv(&mut agent, connection);
     assert_eq!((untaken, untaken + received.passed.len()), (RELAY_WINDOW, count));
 }
@@ -107,7 +107,7 @@ fn a_connection_that_the_host_breaks_ends_in_the_step() {
     let Some(mut agent) = agent() else { return };
     agent.send(&ToGuest::Run(bash(1, "exec 3<>/dev/tcp/127.0.0.1/3128; cat <&3; echo over")));
     let connection = opened(&mut agent);
-    agent.send(&passage(connection, Chunk::Broken));
+    agent.send(&forward_data(connection, Chunk::Broken));
     match (agent.recv(), agent.recv()) {
         (Some(FromGuest::Output { bytes, .. }), Some(FromGuest::Ended { .. })) => {
             assert_eq!(bytes, b"over\n")

@@ -43,8 +43,8 @@ impl Cache {
             options: String::new(),
             access: Access::ReadOnly,
         };
-        let world = GuestConfig { mounts: vec![overlay, hidden], ..empty_config() };
-        let (agent, name) = (Agent::start_isolated(world), target.path().to_string_lossy().into_owned());
+        let config = GuestConfig { mounts: vec![overlay, hidden], ..empty_config() };
+        let (agent, name) = (Agent::start_isolated(config), target.path().to_string_lossy().into_owned());
         Self { agent, target: name, _target: target, _scratch: scratch }
     }
 

@@ -22,7 +22,7 @@ fn a_guest_is_prepared_in_the_order_of_the_fields() {
     std::fs::write(scratch.path().join("lower/file"), "below").expect("written");
     let target = path(&scratch, "merged");
     let etc = path(&scratch, "etc");
-    let world = GuestConfig {
+    let config = GuestConfig {
         mounts: vec![
             Mount::Overlay {
                 lower: vec![path(&scratch, "lower")],
@@ -76,7 +76,7 @@ fn a_guest_is_prepared_in_the_order_of_the_fields() {
         on_exit: Vec::new(),
         ..empty_config()
     };
-    let mut agent = Agent::start_isolated(world);
+    let mut agent = Agent::start_isolated(config);
     let seen = agent.output_of(&format!(
         "cd {target}; stat -c '%n %a %u %g' . a a/b; stat -c '%u %g' a/c; readlink link; cat file; echo; cat /proc/sys/kernel/hostname; \
          cat /etc/passwd /etc/group /etc/a/hosts; stat -c %a /etc/a/hosts; touch ro/x 2>/dev/null || echo read-only; \

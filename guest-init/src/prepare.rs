@@ -41,7 +41,7 @@ pub(crate) struct PreparedGuest {
 }
 
 /// Does everything, in the order of the fields.
-pub(crate) fn prepare(world: &GuestConfig) -> Result<PreparedGuest> {
+pub(crate) fn run(config: &GuestConfig) -> Result<PreparedGuest> {
     let GuestConfig {
         clock_ns,
         entropy,
@@ -63,7 +63,7 @@ pub(crate) fn prepare(world: &GuestConfig) -> Result<PreparedGuest> {
         seccomp: filters,
         // Done by `end`.
         on_exit: _,
-    } = world;
+    } = config;
     let mut phases = Phases { last: Instant::now(), done: Vec::new() };
     if let Some(nanoseconds) = clock_ns {
         clock::set(*nanoseconds)?;
@@ -95,7 +95,7 @@ pub(crate) fn prepare(world: &GuestConfig) -> Result<PreparedGuest> {
     let reads =
         track_reads.as_deref().map_or(Reader::Off, |directory| Reader::of(tracked(directory, &uppers)));
     phases.end("reads");
-    let gauges = Gauges::open(world);
+    let gauges = Gauges::open(config);
     confine(entry, user_namespace.as_ref(), filters)?;
     phases.end("confinement");
     Ok(PreparedGuest { phases: phases.done, uppers, reads, gauges })
