@@ -8,7 +8,7 @@ use crate::{
     exit::Failure,
     image::{Missing, Store},
     manifest::{Diagnostic, Diagnostics, nearest},
-    plan::{ImageRecipe, ImageSource, requests_for},
+    plan::{DebianRoot, ImageRecipe, ImageSource, requests_for},
     process::Spawner,
 };
 
@@ -26,7 +26,7 @@ pub(crate) async fn check(
     spawner: &Spawner,
     sink: &mut dyn Sink,
 ) -> Result<()> {
-    let ImageSource::Debian { suite } = &recipe.source else { return Ok(()) };
+    let ImageSource::Debian(DebianRoot { suite, .. }) = &recipe.source else { return Ok(()) };
     let missing = store.missing_packages(recipe, spawner, sink).await?;
     refused(&missing, suite, requests).map_or(Ok(()), |failure| Err(failure.into()))
 }

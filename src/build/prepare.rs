@@ -87,7 +87,7 @@ pub(super) async fn resolve(
 
 fn image(recipe: &Recipe, options: &BuildOptions, sink: &mut dyn Sink) -> Result<ImageRecipe> {
     let reference = options.image.clone().map_or_else(|| ImageReference::parse(DEFAULT_IMAGE), Ok)?;
-    let (source, mut packages) = locate(reference)?;
+    let mut source = locate(reference)?;
     let contents = &recipe.environment.contents;
     let asked: Vec<String> = contents
         .packages
@@ -95,16 +95,15 @@ fn image(recipe: &Recipe, options: &BuildOptions, sink: &mut dyn Sink) -> Result
         .map(|name| name.to_string())
         .chain(recipe.appended_packages.iter().cloned())
         .collect();
-    let mut repositories = Vec::new();
-    if let plan::ImageSource::Debian { suite } = &source {
-        let Mapped { packages: mapped, notes } =
-            map_packages(&recipe.requests, &recipe.appended_packages, suite)?;
-        packages.extend(mapped);
+    if let plan::ImageSource::Debian(root) = &mut source {
+        let Mapped { packages, notes } =
+            map_packages(&recipe.requests, &recipe.appended_packages, &root.suite)?;
+        root.packages.extend(packages);
         notes.into_iter().for_each(|text| sink.emit(Event::Note { text }));
         let lines = contents.repositories.iter().chain(&contents.build_repositories);
-        repositories = plan::allowed_repositories(lines, options.insecure_repositories)?;
+        root.repositories = plan::allowed_repositories(lines, options.insecure_repositories)?;
     }
-    let image = ImageRecipe::new(source, packages, repositories, debian_arch(recipe.arch)?)?;
+    let image = ImageRecipe::new(source, debian_arch(recipe.arch)?)?;
     if let Some(text) = image.left_out(&asked) {
         sink.emit(Event::Note { text });
     }
@@ -128,7 +127,7 @@ fn shell(image: &ImageRecipe) -> String {
         Ok(_) | Err(_) => "/bin/sh",
     };
     match &image.source {
-        plan::ImageSource::Debian { .. } => BASH.to_owned(),
+        plan::ImageSource::Debian(_) => BASH.to_owned(),
         plan::ImageSource::Directory(root) => of_tree(root).to_owned(),
         plan::ImageSource::Tar(_) => BASH.to_owned(),
     }

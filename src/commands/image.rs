@@ -60,8 +60,7 @@ fn row(image: &Image) -> serde_json::Value {
 }
 
 async fn build(store: &Store, image: ImageReference, refresh: bool, progress: Progress) -> Result<Code> {
-    let (source, packages) = locate(image)?;
-    let recipe = ImageRecipe::new(source, packages, Vec::new(), "amd64")?;
+    let recipe = ImageRecipe::new(locate(image)?, "amd64")?;
     let spawner = Spawner::start()?;
     let mut live = LiveReporter::new(progress);
     let mut sink = live.clone();

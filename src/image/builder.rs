@@ -34,7 +34,7 @@ use super::{
 use crate::{
     event::{Event, Sink},
     exit::Failure,
-    plan::{ImageRecipe, ImageSource as Source},
+    plan::{DebianRoot, ImageRecipe, ImageSource as Source},
     process::{Command, ExitStatus, JAIL_DIRECTORY, Jail, JailNetwork, Output, Spawner, Stdio},
 };
 
@@ -106,13 +106,13 @@ impl ImageBuild<'_> {
         match &self.recipe.source {
             // The person's own tree: it is read, and nothing of it runs.
             Source::Directory(path) => return self.pack_directory(path, sink).await,
-            Source::Tar(_) | Source::Debian { .. } => {}
+            Source::Tar(_) | Source::Debian(_) => {}
         }
         let staging = Staging::make(self.staging, self.spawner)?;
         let made = match &self.recipe.source {
             Source::Directory(_) => Ok(()),
             Source::Tar(path) => self.unpack_tar(path, &staging, sink).await,
-            Source::Debian { suite } => self.install_debian(suite, &staging, sink).await,
+            Source::Debian(root) => self.install_debian(root, &staging, sink).await,
         };
         made.and(staging.remove())
     }
@@ -150,16 +150,16 @@ impl ImageBuild<'_> {
         self.maker("tar", command.fd(copy(self.image)?, 3), sink).await
     }
 
-    async fn install_debian(&self, suite: &str, staging: &Staging, sink: &mut dyn Sink) -> Result<()> {
+    async fn install_debian(&self, root: &DebianRoot, staging: &Staging, sink: &mut dyn Sink) -> Result<()> {
         self.try_jail(staging).await?;
-        let sources = debian::sources(suite, &self.recipe.repositories, &debian::Mirror::of_host());
-        let work = Path::new(JAIL_DIRECTORY);
+        let sources = debian::sources(root, &debian::Mirror::of_host());
+        let (arch, work) = (self.recipe.arch.as_str(), Path::new(JAIL_DIRECTORY));
         note(sink, "fetch the packages");
-        let arguments = debian::fetching(self.recipe, suite, &work.join("seed"), &sources);
+        let arguments = debian::fetching(root, arch, &work.join("seed"), &sources);
         let command = jailed(staging, JailNetwork::Host, &format!("{IN_RELEASE}{MMDEBSTRAP}{RELEASE}"));
         let command = command.args(arguments).fd(copy(self.details)?, 4);
         self.maker("mmdebstrap", command.envs(self.variables.iter().cloned()), sink).await?;
-        let arguments = debian::installing(self.recipe, suite, &work.join("root"), &sources);
+        let arguments = debian::installing(root, arch, &work.join("root"), &sources);
         let command = jailed(staging, JailNetwork::None, MMDEBSTRAP).args(arguments);
         let epoch = self.variables.iter().filter(|(name, _)| name == "SOURCE_DATE_EPOCH");
         self.maker("mmdebstrap", command.envs(epoch.cloned()), sink).await?;
@@ -288,8 +288,8 @@ impl LastLines {
 
 /// A distribution that is asked, without anything being installed.
 pub(super) struct Question<'a> {
-    pub(super) suite: &'a str,
-    pub(super) recipe: &'a ImageRecipe,
+    pub(super) root: &'a DebianRoot,
+    pub(super) arch: &'a str,
     /// A staging directory; does not exist yet.
     pub(super) staging: &'a Path,
     /// Variables of kiln's environment that apt knows.
@@ -318,11 +318,11 @@ impl Question<'_> {
     }
 
     async fn ask(&self, script: &str, names: Option<OwnedFd>) -> Result<Output> {
-        let Self { suite, recipe, staging, variables, spawner } = self;
+        let Self { root, arch, staging, variables, spawner } = self;
         let staging = Staging::make(staging, spawner)?;
-        let sources = debian::sources(suite, &recipe.repositories, &debian::Mirror::of_host());
+        let sources = debian::sources(root, &debian::Mirror::of_host());
         let command = jailed(&staging, JailNetwork::Host, script);
-        let command = command.arg(&recipe.arch).arg(debian::KEYRING).args(sources);
+        let command = command.arg(arch).arg(debian::KEYRING).args(sources);
         let command = command.envs(variables.iter().cloned());
         let command = match names {
             Some(names) => command.fd(names, 4),

@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::scripts::{FETCH, HOOK, SEED};
-use crate::plan::ImageRecipe;
+use crate::plan::DebianRoot;
 
 /// Signs Debian's repositories; package debian-archive-keyring.
 pub(super) const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
@@ -69,11 +69,12 @@ impl Mirror {
 }
 
 /// The lines of sources.list: Debian's own for the suite, then those of the build file.
-pub(super) fn sources(suite: &str, repositories: &[String], mirror: &Mirror) -> Vec<String> {
+pub(super) fn sources(root: &DebianRoot, mirror: &Mirror) -> Vec<String> {
+    let DebianRoot { suite, packages: _, repositories } = root;
     let Mirror { main, security } = mirror;
     let mut lines = vec![format!("deb {main} {suite} main")];
     // unstable has neither.
-    if !["sid", "unstable", "experimental"].contains(&suite) {
+    if !["sid", "unstable", "experimental"].contains(&suite.as_str()) {
         lines.push(format!("deb {main} {suite}-updates main"));
         lines.push(format!("deb {security} {suite}-security main"));
     }
@@ -82,16 +83,16 @@ pub(super) fn sources(suite: &str, repositories: &[String], mirror: &Mirror) -> 
 }
 
 /// A hook and mmdebstrap's arguments for an empty root with apt's lists and every package's file, of which none is unpacked.
-pub(super) fn fetching(recipe: &ImageRecipe, suite: &str, root: &Path, sources: &[String]) -> Vec<OsString> {
+pub(super) fn fetching(debian: &DebianRoot, arch: &str, root: &Path, sources: &[String]) -> Vec<OsString> {
+    let suite = &debian.suite;
     // As mmdebstrap does, of the suite proper: a package's priority may be another one elsewhere.
     let narrow = |what: &str| {
-        let arch = &recipe.arch;
         format!("?narrow(?or(?archive(^{suite}$),?codename(^{suite}$)),?architecture({arch}),{what})")
     };
     let fetch = FETCH
         .replace("ESSENTIAL", &narrow("?essential"))
         .replace("PRIORITY", &narrow("?and(?priority(required),?not(?essential))"))
-        .replace("PACKAGES", &packages(recipe).join(" "));
+        .replace("PACKAGES", &packages(debian).join(" "));
     let own = [
         // Nothing is mounted in it.
         "--mode=chrootless".to_owned(),
@@ -99,21 +100,16 @@ pub(super) fn fetching(recipe: &ImageRecipe, suite: &str, root: &Path, sources: 
         "--skip=cleanup".to_owned(),
         format!("--customize-hook={HOOK}"),
     ];
-    arguments(recipe, fetch, own, suite, root, sources)
+    arguments(debian, arch, fetch, own, root, sources)
 }
 
 /// A hook and mmdebstrap's arguments for a root of what [`fetching`] has left.
-pub(super) fn installing(
-    recipe: &ImageRecipe,
-    suite: &str,
-    root: &Path,
-    sources: &[String],
-) -> Vec<OsString> {
+pub(super) fn installing(debian: &DebianRoot, arch: &str, root: &Path, sources: &[String]) -> Vec<OsString> {
     let own = [
         // In a jail kiln is root of a user namespace, which is what this mode takes.
         "--mode=root".to_owned(),
         "--variant=minbase".to_owned(),
-        format!("--include={}", packages(recipe).join(",")),
+        format!("--include={}", packages(debian).join(",")),
         format!("--setup-hook={HOOK}"),
         // Newer ones refuse packages that they have not fetched.
         "--skip=update,download/empty".to_owned(),
@@ -129,32 +125,32 @@ pub(super) fn installing(
         // Packages with alternatives (openjdk) link manuals into these and fail where they are missing.
         r#"--essential-hook=for n in 1 2 3 4 5 6 7 8; do mkdir -p "$1/usr/share/man/man$n"; done"#.to_owned(),
     ];
-    arguments(recipe, SEED.to_owned(), own, suite, root, sources)
+    arguments(debian, arch, SEED.to_owned(), own, root, sources)
 }
 
 fn arguments<const N: usize>(
-    recipe: &ImageRecipe,
+    debian: &DebianRoot,
+    arch: &str,
     hook: String,
     own: [String; N],
-    suite: &str,
     root: &Path,
     sources: &[String],
 ) -> Vec<OsString> {
     let common = [
         hook,
         "--format=directory".to_owned(),
-        format!("--architectures={}", recipe.arch),
+        format!("--architectures={arch}"),
         format!("--keyring={KEYRING}"),
     ];
     let mut arguments: Vec<OsString> = common.into_iter().chain(own).map(OsString::from).collect();
-    arguments.push(suite.into());
+    arguments.push(debian.suite.as_str().into());
     arguments.push(root.into());
     arguments.extend(sources.iter().map(OsString::from));
     arguments
 }
 
-fn packages(recipe: &ImageRecipe) -> Vec<String> {
-    let mut packages = recipe.packages.clone();
+fn packages(debian: &DebianRoot) -> Vec<String> {
+    let mut packages = debian.packages.clone();
     packages.push("ca-certificates".into());
     packages
 }
@@ -162,8 +158,6 @@ fn packages(recipe: &ImageRecipe) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::ImageSource as Source;
-
     #[test]
     fn the_hosts_mirrors_are_found_in_both_formats() {
         let deb822 = "Types: deb\n# http://old/debian\nURIs: http://m.example/debian/\nSuites: bookworm\n\n\
@@ -179,14 +173,12 @@ mod tests {
         assert_eq!(Mirror::parse("deb http://other.example/ubuntu noble main"), Mirror::default());
     }
 
-    fn recipe() -> ImageRecipe {
-        ImageRecipe::new(
-            Source::Debian { suite: "bookworm".into() },
-            vec!["make".into(), "gcc".into()],
-            vec!["deb [arch=amd64] http://r.example/ x main".into()],
-            "amd64",
-        )
-        .expect("valid")
+    fn root() -> DebianRoot {
+        DebianRoot {
+            suite: "bookworm".into(),
+            packages: vec!["gcc".into(), "make".into()],
+            repositories: vec!["deb [arch=amd64] http://r.example/ x main".into()],
+        }
     }
 
     const SOURCES: [&str; 4] = [
@@ -198,9 +190,9 @@ mod tests {
 
     #[test]
     fn mmdebstraps_command_line() {
-        let recipe = recipe();
-        let sources = sources("bookworm", &recipe.repositories, &Mirror::default());
-        let arguments = installing(&recipe, "bookworm", Path::new("/s/root"), &sources);
+        let debian = root();
+        let sources = sources(&debian, &Mirror::default());
+        let arguments = installing(&debian, "amd64", Path::new("/s/root"), &sources);
         let expected = [
             SEED,
             "--format=directory",
@@ -227,9 +219,9 @@ mod tests {
 
     #[test]
     fn packages_are_fetched_in_the_transactions_in_which_they_are_installed() {
-        let recipe = recipe();
-        let sources = sources("bookworm", &recipe.repositories, &Mirror::default());
-        let arguments = fetching(&recipe, "bookworm", Path::new("/s/seed"), &sources);
+        let debian = root();
+        let sources = sources(&debian, &Mirror::default());
+        let arguments = fetching(&debian, "amd64", Path::new("/s/seed"), &sources);
         let hook = arguments[0].to_str().expect("UTF-8");
         let narrow = "?narrow(?or(?archive(^bookworm$),?codename(^bookworm$)),?architecture(amd64),";
         for install in [
@@ -246,6 +238,7 @@ mod tests {
 
     #[test]
     fn sid_has_no_security() {
-        assert_eq!(sources("sid", &[], &Mirror::default()).len(), 1);
+        let sid = DebianRoot { suite: "sid".into(), ..DebianRoot::default() };
+        assert_eq!(sources(&sid, &Mirror::default()).len(), 1);
     }
 }

@@ -19,7 +19,7 @@ use super::{key::Key, store::Store};
 use crate::{
     event::{Event, Sink},
     files::{Durability, write_atomically},
-    plan::{ImageRecipe, ImageSource as Source, is_debian_name},
+    plan::{DebianRoot, ImageRecipe, ImageSource as Source, is_debian_name},
     process::Spawner,
 };
 
@@ -55,26 +55,26 @@ impl Store {
         spawner: &Spawner,
         sink: &mut dyn Sink,
     ) -> Result<Missing> {
-        let Source::Debian { suite } = &recipe.source else { return Ok(Missing::default()) };
-        let Some(list) = List::of(&self.names, recipe) else { return Ok(Missing::default()) };
+        let Source::Debian(root) = &recipe.source else { return Ok(Missing::default()) };
+        let Some(list) = List::of(&self.names, root, &recipe.arch) else { return Ok(Missing::default()) };
         let key = self.key(recipe)?;
         if self.read(&key)?.is_some() {
             return Ok(Missing::default());
         }
-        match list.missing(recipe) {
+        match list.missing(root) {
             Some(missing) if missing.packages.is_empty() || list.is_fresh() => return Ok(missing),
             Some(_) | None => {}
         }
-        sink.emit(Event::Note { text: format!("ask Debian {suite} which packages it has") });
+        sink.emit(Event::Note { text: format!("ask Debian {} which packages it has", root.suite) });
         sweep(&self.names);
         let staging = self.question_staging(&key);
-        let asked = self.question(suite, recipe, &staging, spawner).names().await;
+        let asked = self.question(root, &recipe.arch, &staging, spawner).names().await;
         if let Err(error) = asked.and_then(|said| list.keep(said)) {
             // mmdebstrap asks as well, and says more.
             tracing::debug!(error = %format!("{error:#}"), "which packages there are is not known");
             return Ok(Missing::default());
         }
-        Ok(list.missing(recipe).unwrap_or_default())
+        Ok(list.missing(root).unwrap_or_default())
     }
 }
 
@@ -84,11 +84,9 @@ struct List {
 }
 
 impl List {
-    /// In the directory of lists; none of a recipe that installs nothing.
-    fn of(directory: &Path, recipe: &ImageRecipe) -> Option<Self> {
-        let ImageRecipe { source: Source::Debian { suite }, packages, repositories, arch } = recipe else {
-            return None;
-        };
+    /// In the directory of lists; `None` for a root without packages of its own.
+    fn of(directory: &Path, root: &DebianRoot, arch: &str) -> Option<Self> {
+        let DebianRoot { suite, packages, repositories } = root;
         if packages.is_empty() {
             return None;
         }
@@ -100,12 +98,12 @@ impl List {
         Some(Self { path: directory.join(name) })
     }
 
-    /// What of a recipe's packages the list lacks; `None` where there is no list.
-    fn missing(&self, recipe: &ImageRecipe) -> Option<Missing> {
+    /// The packages of a root that the list lacks; `None` without a list.
+    fn missing(&self, root: &DebianRoot) -> Option<Missing> {
         let text = fs::read_to_string(&self.path).ok()?;
         let known: Vec<&str> = text.strip_prefix(HEAD)?.lines().filter(|name| !name.is_empty()).collect();
         let is_missing = |name: &&String| known.binary_search(&name.as_str()).is_err();
-        let packages: Vec<String> = recipe.packages.iter().filter(is_missing).cloned().collect();
+        let packages: Vec<String> = root.packages.iter().filter(is_missing).cloned().collect();
         if packages.is_empty() {
             return Some(Missing::default());
         }
@@ -165,10 +163,10 @@ mod tests {
 
     use super::*;
 
-    fn recipe(packages: &[&str], repositories: &[&str]) -> ImageRecipe {
+    fn root(packages: &[&str], repositories: &[&str]) -> DebianRoot {
         let owned = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect();
-        let source = Source::Debian { suite: "bookworm".into() };
-        ImageRecipe::new(source, owned(packages), owned(repositories), "amd64").expect("valid")
+        let (packages, repositories) = (owned(packages), owned(repositories));
+        DebianRoot { suite: "bookworm".into(), packages, repositories }
     }
 
     fn file(text: &str) -> File {
@@ -180,15 +178,15 @@ mod tests {
     #[test]
     fn what_a_list_lacks_is_missing_and_without_a_list_nothing_is_known() {
         let directory = tempfile::tempdir().expect("a directory");
-        let asked = recipe(&["make", "nosuch", "awk", "libc6"], &[]);
-        let list = List::of(directory.path(), &asked).expect("it installs something");
+        let asked = root(&["make", "nosuch", "awk", "libc6"], &[]);
+        let list = List::of(directory.path(), &asked, "amd64").expect("it installs something");
         assert_eq!((list.missing(&asked), list.is_fresh()), (None, false));
         // Names and what they provide, as apt has them; and what a hostile one might say.
         list.keep(file("make\nmawk\nawk, mawk:any (= 1), x-editor\n../../etc\nlibc6\n\u{1b}[2J\n\0\n"))
             .expect("kept");
         let known = ["awk", "libc6", "make", "mawk", "x-editor"].map(str::to_owned).to_vec();
         assert_eq!(list.missing(&asked), Some(Missing { packages: vec!["nosuch".into()], known }));
-        assert_eq!(list.missing(&recipe(&["make", "awk"], &[])), Some(Missing::default()));
+        assert_eq!(list.missing(&root(&["make", "awk"], &[])), Some(Missing::default()));
         assert!(list.is_fresh());
         for nothing in ["", "\n\n", "../x\n"] {
             assert!(list.keep(file(nothing)).is_err(), "{nothing:?}");
@@ -199,10 +197,10 @@ mod tests {
     #[test]
     fn each_distribution_has_a_list_of_its_own_and_old_ones_go() {
         let directory = tempfile::tempdir().expect("a directory");
-        let path = |recipe: &ImageRecipe| List::of(directory.path(), recipe).map(|list| list.path);
-        assert_eq!(path(&recipe(&[], &[])), None);
-        assert_eq!(path(&recipe(&["make"], &[])), Some(directory.path().join("bookworm-amd64")));
-        let other = path(&recipe(&["make"], &["deb http://r.example/ x main"]));
+        let path = |root: &DebianRoot| List::of(directory.path(), root, "amd64").map(|list| list.path);
+        assert_eq!(path(&root(&[], &[])), None);
+        assert_eq!(path(&root(&["make"], &[])), Some(directory.path().join("bookworm-amd64")));
+        let other = path(&root(&["make"], &["deb http://r.example/ x main"]));
         assert!(other.as_ref().is_some_and(|other| other.to_string_lossy().len() > 70), "{other:?}");
 
         for (name, days) in [("old", 31), ("new", 29)] {

@@ -21,7 +21,7 @@ pub fn references(home: &Home) -> Vec<String> {
 /// No reference names repositories, and what is gone makes no image.
 fn can_be_named(recipe: &ImageRecipe) -> bool {
     match &recipe.source {
-        Source::Debian { .. } => recipe.repositories.is_empty(),
+        Source::Debian(root) => root.repositories.is_empty(),
         Source::Directory(path) | Source::Tar(path) => path.to_str().is_some() && path.exists(),
     }
 }

@@ -7,16 +7,18 @@ use std::{fs, io::Read, path::Path};
 use crate::{
     exit::Failure,
     plan::{
-        IMAGE_FORMS as FORMS, ImageReference as Reference, ImageSource as Source,
+        DebianRoot, IMAGE_FORMS as FORMS, ImageReference as Reference, ImageSource as Source,
         unsupported_image as unsupported,
     },
 };
 
-/// Looks at what a path names; a Debian reference is passed on with its packages.
-pub fn locate(reference: Reference) -> Result<(Source, Vec<String>), Failure> {
+/// The source of a reference: a path is looked at.
+pub fn locate(reference: Reference) -> Result<Source, Failure> {
     match reference {
-        Reference::Debian { suite, packages } => Ok((Source::Debian { suite }, packages)),
-        Reference::Path(path) => Ok((locate_path(&path)?, Vec::new())),
+        Reference::Debian { suite, packages } => {
+            Ok(Source::Debian(DebianRoot { suite, packages, repositories: Vec::new() }))
+        }
+        Reference::Path(path) => locate_path(&path),
     }
 }
 

@@ -35,7 +35,7 @@ use crate::{
     event::{Event, ImageState, Sink, WarningKind},
     exit::Failure,
     home::Home,
-    plan::{ImageRecipe, ImageSource as Source},
+    plan::{DebianRoot, ImageRecipe, ImageSource as Source},
     process::{self, Spawner},
     rundir::scratch_dir,
 };
@@ -97,7 +97,7 @@ impl Store {
     /// The key of a recipe. A tar that was not seen before is read; of a directory every entry is looked at.
     pub fn key(&self, recipe: &ImageRecipe) -> Result<Key> {
         let made_from = match &recipe.source {
-            Source::Debian { .. } => serde_json::to_string(recipe).context("write the recipe down")?,
+            Source::Debian(_) => serde_json::to_string(recipe).context("write the recipe down")?,
             // An ordinary user's image has other owners.
             Source::Directory(path) => format!("directory {} {}", geteuid().is_root(), key::of_tree(path)?),
             Source::Tar(path) => format!("tar {}", key::of_file(path, &self.memos)?),
@@ -139,7 +139,7 @@ impl Store {
         spawner: &Spawner,
         sink: &mut dyn Sink,
     ) -> Result<Image> {
-        let Source::Debian { suite } = &recipe.source else {
+        let Source::Debian(root) = &recipe.source else {
             return self.ensure(recipe, spawner, sink).await;
         };
         let key = self.key(recipe)?;
@@ -147,7 +147,7 @@ impl Store {
         let _lock = self.lock(&key, recipe, sink).await?;
         if let Some(image) = self.read(&key)? {
             let staging = self.question_staging(&key);
-            let now = self.question(suite, recipe, &staging, spawner).in_release().await?;
+            let now = self.question(root, &recipe.arch, &staging, spawner).in_release().await?;
             if image.record.in_release.as_deref() == Some(now.as_str()) {
                 tell(sink, recipe, ImageState::Present);
                 return Ok(image);
@@ -162,12 +162,12 @@ impl Store {
 
     pub(super) fn question<'q>(
         &'q self,
-        suite: &'q str,
-        recipe: &'q ImageRecipe,
+        root: &'q DebianRoot,
+        arch: &'q str,
         staging: &'q Path,
         spawner: &'q Spawner,
     ) -> Question<'q> {
-        Question { suite, recipe, staging, variables: &self.variables, spawner }
+        Question { root, arch, staging, variables: &self.variables, spawner }
     }
 
     /// All images, by key.

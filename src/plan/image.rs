@@ -1,7 +1,7 @@
 //! Image references: what a user writes after `--image`, and the recipe of a root that follows from it.
 //!
-//! Pure: what lies at a path is looked at by `image::locate`, between [`Reference::parse`] and
-//! [`ImageRecipe::new`]. What comes out is what the store of images keys and makes.
+//! Pure: `image::locate` looks at paths, between [`Reference::parse`] and [`ImageRecipe::new`]. The store of images makes
+//! roots of recipes and keys them.
 
 use std::{fmt, path::PathBuf};
 
@@ -28,31 +28,76 @@ pub enum Reference {
 }
 
 /// Where a root comes from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
-    /// Installed from a Debian repository.
-    Debian {
-        /// `bookworm`, `trixie`, …
-        suite: String,
-    },
+    /// Installed from Debian's repositories.
+    Debian(DebianRoot),
     /// The tree below a directory of the host.
     Directory(PathBuf),
     /// A tar archive, compressed or not.
     Tar(PathBuf),
 }
 
+/// What apt installs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DebianRoot {
+    /// `bookworm`, `trixie`, …
+    pub suite: String,
+    /// Debian's names; in a recipe sorted and unique.
+    pub packages: Vec<String>,
+    /// Lines of sources.list that begin with `deb `, in their order.
+    pub repositories: Vec<String>,
+}
+
 /// All that decides what is in a root.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Flat", into = "Flat")]
 pub struct ImageRecipe {
     /// Where it comes from.
     pub source: Source,
-    /// Debian's names; sorted, unique; empty unless the source is Debian.
-    pub packages: Vec<String>,
-    /// Lines of sources.list that begin with `deb `, in their order; empty unless the source is Debian.
-    pub repositories: Vec<String>,
     /// Debian's name of the architecture (`amd64`).
     pub arch: String,
+}
+
+/// A recipe as plans, keys and the store's records have it.
+#[derive(Serialize, Deserialize)]
+struct Flat {
+    source: FlatSource,
+    packages: Vec<String>,
+    repositories: Vec<String>,
+    arch: String,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum FlatSource {
+    Debian { suite: String },
+    Directory(PathBuf),
+    Tar(PathBuf),
+}
+
+impl From<ImageRecipe> for Flat {
+    fn from(ImageRecipe { source, arch }: ImageRecipe) -> Self {
+        let (source, packages, repositories) = match source {
+            Source::Debian(DebianRoot { suite, packages, repositories }) => {
+                (FlatSource::Debian { suite }, packages, repositories)
+            }
+            Source::Directory(path) => (FlatSource::Directory(path), Vec::new(), Vec::new()),
+            Source::Tar(path) => (FlatSource::Tar(path), Vec::new(), Vec::new()),
+        };
+        Self { source, packages, repositories, arch }
+    }
+}
+
+impl From<Flat> for ImageRecipe {
+    fn from(Flat { source, packages, repositories, arch }: Flat) -> Self {
+        let source = match source {
+            FlatSource::Debian { suite } => Source::Debian(DebianRoot { suite, packages, repositories }),
+            FlatSource::Directory(path) => Source::Directory(path),
+            FlatSource::Tar(path) => Source::Tar(path),
+        };
+        Self { source, arch }
+    }
 }
 
 impl Reference {
@@ -97,7 +142,11 @@ impl fmt::Display for Reference {
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Debian { suite } => write!(f, "debian:{suite}"),
+            Self::Debian(DebianRoot { suite, packages, repositories: _ }) => {
+                let list =
+                    if packages.is_empty() { String::new() } else { format!("+{}", packages.join(",")) };
+                write!(f, "debian:{suite}{list}")
+            }
             Self::Directory(path) | Self::Tar(path) => write!(f, "{}", path.display()),
         }
     }
@@ -105,42 +154,37 @@ impl fmt::Display for Source {
 
 impl fmt::Display for ImageRecipe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.source)?;
-        if !self.packages.is_empty() {
-            write!(f, "+{}", self.packages.join(","))?;
-        }
-        Ok(())
+        self.source.fmt(f)
     }
 }
 
 impl ImageRecipe {
-    /// A recipe in its normal form. `packages` are Debian's names, `repositories` lines of a build file; `arch` is
-    /// Debian's name. A directory or tar takes neither: what is left out is told by [`ImageRecipe::left_out`].
-    pub fn new(
-        source: Source,
-        mut packages: Vec<String>,
-        repositories: Vec<String>,
-        arch: &str,
-    ) -> Result<Self, Failure> {
-        let Source::Debian { .. } = source else {
-            return Ok(Self { source, packages: Vec::new(), repositories: Vec::new(), arch: arch.into() });
-        };
-        packages.sort();
-        packages.dedup();
-        if let Some(bad) = packages.iter().find(|name| !is_debian_name(name)) {
-            return Err(Failure::host(
-                format!("{bad:?} is not the name of a Debian package"),
-                "Correct the name, or give a prepared root with --image.",
-            ));
+    /// A recipe in its normal form; `arch` is Debian's name.
+    ///
+    /// # Errors
+    /// For names of packages and lines of repositories that are not Debian's.
+    pub fn new(mut source: Source, arch: &str) -> Result<Self, Failure> {
+        match &mut source {
+            Source::Debian(DebianRoot { suite: _, packages, repositories }) => {
+                packages.sort();
+                packages.dedup();
+                if let Some(bad) = packages.iter().find(|name| !is_debian_name(name)) {
+                    return Err(Failure::host(
+                        format!("{bad:?} is not the name of a Debian package"),
+                        "Correct the name, or give a prepared root with --image.",
+                    ));
+                }
+                check_repositories(repositories)?;
+            }
+            Source::Directory(_) | Source::Tar(_) => {}
         }
-        check_repositories(&repositories)?;
-        Ok(Self { source, packages, repositories, arch: arch.into() })
+        Ok(Self { source, arch: arch.into() })
     }
 
     /// The line that says what a prepared root leaves out, if the build file asks for packages.
     pub fn left_out(&self, asked: &[String]) -> Option<String> {
         match self.source {
-            Source::Debian { .. } => None,
+            Source::Debian(_) => None,
             Source::Directory(_) | Source::Tar(_) if asked.is_empty() => None,
             Source::Directory(_) | Source::Tar(_) => {
                 Some(format!("{} is used as it is; not installed: {}", self.source, asked.join(", ")))
@@ -199,6 +243,11 @@ mod tests {
         names.iter().map(|name| name.to_string()).collect()
     }
 
+    fn debian(packages: &[&str], repositories: &[&str]) -> Source {
+        let (packages, repositories) = (strings(packages), strings(repositories));
+        Source::Debian(DebianRoot { suite: "bookworm".into(), packages, repositories })
+    }
+
     #[test]
     fn reads_debian_references() {
         for (text, suite, packages) in [
@@ -222,18 +271,37 @@ mod tests {
 
     #[test]
     fn a_recipe_has_one_form() {
-        let source = Source::Debian { suite: "bookworm".into() };
-        let recipe =
-            ImageRecipe::new(source, strings(&["make", "gcc", "make"]), vec![], "amd64").expect("valid");
-        assert_eq!(recipe.packages, ["gcc", "make"]);
+        let recipe = ImageRecipe::new(debian(&["make", "gcc", "make"], &[]), "amd64").expect("valid");
+        assert_eq!(recipe.source, debian(&["gcc", "make"], &[]));
         assert_eq!(recipe.to_string(), "debian:bookworm+gcc,make");
     }
 
     #[test]
+    fn recipes_are_written_as_the_records_of_older_stores_have_them() {
+        for (source, written) in [
+            (
+                debian(&["gcc"], &["deb http://a b c"]),
+                r#"{"source":{"debian":{"suite":"bookworm"}},"packages":["gcc"],"repositories":["deb http://a b c"],"arch":"amd64"}"#,
+            ),
+            (
+                Source::Directory("/root".into()),
+                r#"{"source":{"directory":"/root"},"packages":[],"repositories":[],"arch":"amd64"}"#,
+            ),
+            (
+                Source::Tar("/r.tar".into()),
+                r#"{"source":{"tar":"/r.tar"},"packages":[],"repositories":[],"arch":"amd64"}"#,
+            ),
+        ] {
+            let recipe = ImageRecipe::new(source, "amd64").expect("valid");
+            assert_eq!(serde_json::to_string(&recipe).expect("it can be written"), written);
+            assert_eq!(serde_json::from_str::<ImageRecipe>(written).expect("it can be read"), recipe);
+        }
+    }
+
+    #[test]
     fn repositories_that_are_not_debians_are_one_error() {
-        let source = Source::Debian { suite: "bookworm".into() };
-        let lines = strings(&["deb http://a b c", "https://packages.example/os", "@local ./packages"]);
-        let failure = ImageRecipe::new(source, vec![], lines, "amd64").unwrap_err();
+        let lines = ["deb http://a b c", "https://packages.example/os", "@local ./packages"];
+        let failure = ImageRecipe::new(debian(&[], &lines), "amd64").unwrap_err();
         assert_eq!(failure.code, Code::Host);
         assert!(failure.what.ends_with("https://packages.example/os, @local ./packages"), "{failure}");
         assert!(failure.way_out.contains("--image"));
@@ -242,9 +310,7 @@ mod tests {
     #[test]
     fn a_prepared_root_takes_no_packages_and_says_so() {
         let packages = strings(&["gcc"]);
-        let recipe =
-            ImageRecipe::new(Source::Tar("/r.tar".into()), packages.clone(), vec![], "amd64").expect("valid");
-        assert!(recipe.packages.is_empty());
+        let recipe = ImageRecipe::new(Source::Tar("/r.tar".into()), "amd64").expect("valid");
         assert_eq!(
             recipe.left_out(&packages).as_deref(),
             Some("/r.tar is used as it is; not installed: gcc")

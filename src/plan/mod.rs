@@ -53,7 +53,7 @@ pub use guest_config::{GuestInput, HOSTNAME};
 pub use host_settings::{Certificates, HostSettings, Proxies, SecretFrom, SecretSource};
 pub(crate) use image::is_debian_name;
 pub use image::{
-    FORMS as IMAGE_FORMS, ImageRecipe, Reference as ImageReference, Source as ImageSource,
+    DebianRoot, FORMS as IMAGE_FORMS, ImageRecipe, Reference as ImageReference, Source as ImageSource,
     unsupported as unsupported_image,
 };
 pub use interactive::{Wanted, command, shell_in_place_of};

@@ -263,8 +263,13 @@ mod tests {
                 // Not a line of apt's at all: the recipe refuses it.
                 Ok(lines) => {
                     assert!(!line.starts_with("deb "), "{line:?}");
-                    let source = crate::plan::ImageSource::Debian { suite: "sid".into() };
-                    crate::plan::ImageRecipe::new(source, vec![], lines, "amd64").unwrap_err()
+                    let root = crate::plan::DebianRoot {
+                        suite: "sid".into(),
+                        repositories: lines,
+                        ..Default::default()
+                    };
+                    let source = crate::plan::ImageSource::Debian(root);
+                    crate::plan::ImageRecipe::new(source, "amd64").unwrap_err()
                 }
             };
             assert!([Code::BuildFile, Code::Host].contains(&failure.code), "{line}");

@@ -11,9 +11,9 @@ use kiln::{
     manifest,
     pipelines::Library,
     plan::{
-        Accelerator, AcceleratorOption, BuildOptions, CacheModeOption, Facts, HostLoopback, HostSettings,
-        Ids, ImageRecipe, ImageSource, InsecureRepositories, Network, Plan, Platform, PlatformRules,
-        RootForm, RunnerKind, Slirp, Trace, VirtiofsOption, resolve,
+        Accelerator, AcceleratorOption, BuildOptions, CacheModeOption, DebianRoot, Facts, HostLoopback,
+        HostSettings, Ids, ImageRecipe, ImageSource, InsecureRepositories, Network, Plan, Platform,
+        PlatformRules, RootForm, RunnerKind, Slirp, Trace, VirtiofsOption, resolve,
     },
 };
 
@@ -158,8 +158,8 @@ fn facts(case: Case) -> Facts {
             cgroups: Cgroups::default(),
         }),
     };
-    let suite = ImageSource::Debian { suite: "bookworm".into() };
-    let image = ImageRecipe::new(suite, Vec::new(), Vec::new(), "amd64").expect("an image");
+    let debian = DebianRoot { suite: "bookworm".into(), ..DebianRoot::default() };
+    let image = ImageRecipe::new(ImageSource::Debian(debian), "amd64").expect("an image");
     Facts { host, rules, image, shell: "/bin/bash".into() }
 }
 

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use kiln::plan::{
-    Accelerator, CacheMode, CacheMount, CacheShare, CacheSharing, HostLoopback, HostSettings, ImageRecipe,
-    ImageSource, LimitSource, Machine, Network, Owner, PackageId, Plan, Platform, Resources, Slirp,
+    Accelerator, CacheMode, CacheMount, CacheShare, CacheSharing, DebianRoot, HostLoopback, HostSettings,
+    ImageRecipe, ImageSource, LimitSource, Machine, Network, Owner, PackageId, Plan, Platform, Resources,
+    Slirp,
 };
 use kiln_protocol::GuestConfig;
 
@@ -14,9 +15,7 @@ pub(crate) fn plain() -> Plan {
         package: PackageId { name: "hello".into(), version: "1.0".into(), epoch: 0 },
         arch: "x86_64".into(),
         image: ImageRecipe::new(
-            ImageSource::Debian { suite: "bookworm".into() },
-            Vec::new(),
-            Vec::new(),
+            ImageSource::Debian(DebianRoot { suite: "bookworm".into(), ..DebianRoot::default() }),
             "amd64",
         )
         .unwrap(),
