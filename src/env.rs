@@ -1,6 +1,6 @@
-//! The environment of the process, as it was at the start: a value, so that what depends on it can be tested.
+//! The environment of the process at its start: a value, so that code that depends on it can be tested.
 //!
-//! A variable that is set but empty is as one that is not set. A malformed one is an error of usage, never a default.
+//! An empty variable counts as unset. A malformed one is a usage error, never a default.
 
 use std::{
     collections::BTreeMap,
@@ -10,10 +10,10 @@ use std::{
 
 use crate::exit::Failure;
 
-/// What Go's `strconv.ParseBool` takes for true.
+/// Go's words for true (`strconv.ParseBool`).
 const TRUE: [&str; 6] = ["1", "t", "T", "TRUE", "true", "True"];
 
-/// What it takes for false.
+/// Go's words for false.
 const FALSE: [&str; 6] = ["0", "f", "F", "FALSE", "false", "False"];
 
 /// The variables of an environment.
@@ -52,7 +52,7 @@ impl Env {
         })
     }
 
-    /// A truth value, in the words that Go knows.
+    /// A truth value, in Go's words.
     pub fn bool(&self, name: &str) -> Result<Option<bool>, Failure> {
         let Some(value) = self.get(name) else { return Ok(None) };
         match value.to_str() {
@@ -65,7 +65,7 @@ impl Env {
         }
     }
 
-    /// Where programs are looked for.
+    /// The directories of programs.
     pub fn search_path(&self) -> impl Iterator<Item = std::path::PathBuf> {
         self.get("PATH").map(std::env::split_paths).into_iter().flatten().filter(|dir| dir.is_absolute())
     }

@@ -1,7 +1,7 @@
-//! How kiln ends: its exit codes, and the failures a user can mend.
+//! How kiln ends: its exit codes, and the failures that a user can fix.
 //!
-//! Errors travel as [`anyhow::Error`]; where the user can do something about one, a [`Failure`] stands in its chain and
-//! names the exit code. An error without one is a defect of kiln (1).
+//! Errors are [`anyhow::Error`]s. If the user can fix one, a [`Failure`] in its chain has the exit code; an error without a
+//! failure is a defect of kiln (1).
 
 use std::{
     fmt,
@@ -16,7 +16,7 @@ use serde::Serialize;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Code {
-    /// It did what was asked.
+    /// Success.
     Success = 0,
     /// A defect of kiln itself.
     Defect = 1,
@@ -28,7 +28,7 @@ pub enum Code {
     Host = 4,
     /// A step failed.
     Step = 5,
-    /// A time-out ran out.
+    /// A time-out expired.
     Timeout = 6,
     /// The cache directory.
     Cache = 7,
@@ -40,16 +40,16 @@ pub enum Code {
     Terminated = 143,
 }
 
-/// What went wrong, for what a user can mend: the code, what and why, and the way out.
+/// An error that a user can fix: the code, what and why, and the way out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
     /// The exit code.
     pub code: Code,
     /// What, where, why: lower case, no full stop.
     pub what: String,
-    /// How to mend it, as a sentence; empty when there is nothing to add.
+    /// How to fix it, as a sentence; empty if there is nothing to add.
     pub way_out: String,
-    /// The places that are wrong, where files have them; `what` tells them all.
+    /// The faults with their places in files; `what` has all of them.
     pub faults: Vec<Fault>,
 }
 
@@ -58,13 +58,13 @@ pub struct Failure {
 pub struct Fault {
     /// The file, as the user named it.
     pub file: String,
-    /// From 1; 0 where the file as a whole is meant.
+    /// From 1; 0 for the file as a whole.
     pub line: u32,
     /// From 1, in characters.
     pub column: u32,
     /// What is wrong.
     pub message: String,
-    /// How to mend it, if that is known.
+    /// How to fix it, if that is known.
     pub hint: Option<String>,
 }
 
@@ -98,8 +98,8 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// The exit code of an error: that of the outermost [`Failure`] in its chain, else that of a file system that takes no more,
-/// else [`Code::Defect`].
+/// The exit code of an error: that of the outermost [`Failure`] in its chain, else that of a full file system, else
+/// [`Code::Defect`].
 pub fn code_of(error: &anyhow::Error) -> Code {
     match failure_of(error) {
         Some(failure) => failure.code,
@@ -108,7 +108,7 @@ pub fn code_of(error: &anyhow::Error) -> Code {
     }
 }
 
-/// The way out that an error names, if it does.
+/// The way out of an error, if it has one.
 pub fn way_out_of(error: &anyhow::Error) -> Option<&str> {
     match failure_of(error) {
         Some(failure) => Some(failure.way_out.as_str()).filter(|text| !text.is_empty()),
@@ -116,8 +116,8 @@ pub fn way_out_of(error: &anyhow::Error) -> Option<&str> {
     }
 }
 
-/// Whether a file system of the host had no room, or its user's quota was used up. Any write may meet that, so it is
-/// recognised here and not at each of them.
+/// Whether a file system of the host had no room, or the user's quota was used up. Any write may fail so: it is recognised
+/// here, not at each of them.
 fn is_full(error: &anyhow::Error) -> bool {
     let full = [ErrorKind::StorageFull, ErrorKind::QuotaExceeded];
     error.chain().any(|cause| {
@@ -126,12 +126,12 @@ fn is_full(error: &anyhow::Error) -> bool {
     })
 }
 
-/// The places of files that an error tells of.
+/// The faults in files that an error has.
 pub fn faults_of(error: &anyhow::Error) -> Vec<Fault> {
     failure_of(error).map(|failure| failure.faults.clone()).unwrap_or_default()
 }
 
-/// An error with what the user can do about it, unless it says so already.
+/// An error with a failure, unless its chain has one.
 pub fn explained(error: anyhow::Error, failure: impl FnOnce() -> Failure) -> anyhow::Error {
     if failure_of(&error).is_some() { error } else { error.context(failure()) }
 }

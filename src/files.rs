@@ -15,10 +15,10 @@ use anyhow::{Context, Result};
 /// The mode of a program that every user may start.
 const PROGRAM: u32 = 0o755;
 
-/// What of a file is on disk when the call returns.
+/// The part of a file that is on disk when the call returns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Durability {
-    /// Perhaps nothing: the file can be made again.
+    /// Perhaps none: the file can be made again.
     Cache,
     /// The content, if the name is: a power cut leaves the whole file or none.
     Content,
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_written_leaves_nothing_and_says_which_path() {
+    fn a_failed_write_leaves_no_file_and_names_the_path() {
         let root = tempfile::tempdir().expect("made");
         let path = root.path().join("taken");
         fs::create_dir_all(path.join("by a directory")).expect("made");

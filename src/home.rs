@@ -1,4 +1,4 @@
-//! Where kiln keeps what outlives a run: images, kernels, verdicts, leases.
+//! The directory of the files that outlive a run: images, kernels, verdicts, leases.
 //!
 //! Before it: the environment. After it: the stores, each in a directory below. Nothing that a guest can write lies here.
 
@@ -18,7 +18,7 @@ use crate::{
     files::{Durability, write_atomically},
 };
 
-/// The file with the word of [`Home::identity`].
+/// The file of [`Home::identity`].
 const IDENTITY: &str = "identity";
 
 /// The directory of kiln's state.
@@ -31,7 +31,7 @@ impl Home {
     /// `$KILN_HOME`, else `$XDG_CACHE_HOME/kiln`, else `~/.cache/kiln`. Makes nothing.
     pub fn find(env: &Env) -> Result<Self, Failure> {
         let root = if let Some(home) = env.path("KILN_HOME") {
-            // Not the working directory's: children and later commands run elsewhere.
+            // Absolute: children and later commands have other working directories.
             std::path::absolute(home).map_err(|error| Failure::host(format!("KILN_HOME: {error}"), ""))?
         } else if let Some(cache) = env.path("XDG_CACHE_HOME").filter(|path| path.is_absolute()) {
             // "If an implementation encounters a relative path […] it should ignore it" (XDG base directories, 0.8).
@@ -47,7 +47,7 @@ impl Home {
         Ok(Self { root })
     }
 
-    /// A home at this place.
+    /// The home at this path.
     pub fn at(root: impl Into<PathBuf>) -> Self {
         Self { root: root.into() }
     }
@@ -69,8 +69,8 @@ impl Home {
         Ok(dir)
     }
 
-    /// A word for this home and no other. Not its device and inode: a device may have another number after the next start
-    /// of the host. A copy of a home is another one.
+    /// A name for this home and no other: a copy of a home has another one. The number of a device may change at each start of
+    /// the host, so it is not part of the name.
     pub fn identity(&self) -> Result<String> {
         let root = self.dir("")?;
         let inode = fs::metadata(&root).with_context(|| format!("look at {}", root.display()))?.ino();
@@ -83,7 +83,7 @@ impl Home {
         let random = RandomState::new().hash_one("a fresh random key makes this a random number");
         let path = root.join(IDENTITY);
         write_atomically(&path, format!("{begin}{random:016x}").as_bytes(), Durability::ContentAndName)?;
-        // Another kiln may have come at the same time: what is read counts.
+        // Another kiln may have written it at the same time: the file counts.
         known()?.filter(is_own).with_context(|| format!("{} is not what was written", path.display()))
     }
 
@@ -114,22 +114,22 @@ impl Home {
     }
 }
 
-/// What is chosen is soon opened: nothing goes that was used so recently.
+/// A file that was chosen is soon opened: a file that was used within this time stays.
 const IN_USE: Duration = Duration::from_secs(60 * 60);
 
-/// Notes that a file of the home, which is made once and can be made again, is used now.
+/// Notes that a file of the home is used now.
 pub fn used(path: &Path) {
-    // best effort: a home may be another user's, who notes their own uses.
+    // best effort: the home may belong to another user.
     let _ = File::open(path).and_then(|file| file.set_modified(SystemTime::now()));
 }
 
-/// Removes the least recently used entries of a directory that `may_go`, all but the last `most`.
+/// Removes the least recently used entries of a directory, down to `most`. Entries that are used now, or may not go, stay.
 pub fn bound(directory: &Path, most: usize, may_go: impl Fn(&Path) -> bool) -> Result<()> {
     let doing = || format!("read {}", directory.display());
     let mut entries = Vec::new();
     for entry in fs::read_dir(directory).with_context(doing)? {
         let path = entry.with_context(doing)?.path();
-        // What another kiln has just removed is nobody's business.
+        // Another kiln may have removed it meanwhile.
         if let Ok(used) = fs::metadata(&path).and_then(|metadata| metadata.modified()) {
             entries.push((used, path));
         }
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_of_three_variables_that_says_something_wins() {
+    fn the_first_of_three_variables_that_is_set_wins() {
         let (k, x, h) = (("KILN_HOME", "/k"), ("XDG_CACHE_HOME", "/x"), ("HOME", "/h"));
         for (variables, root) in [
             (vec![k, x, h], "/k"),
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn without_any_it_says_what_to_set() {
+    fn without_a_variable_the_error_names_those_to_set() {
         let failure = found(&[("HOME", "")]).unwrap_err();
         assert_eq!(failure.code, crate::exit::Code::Host);
         assert!(failure.what.contains("HOME"), "{}", failure.what);
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn a_home_is_the_same_ever_after_and_a_copy_is_another() {
+    fn a_home_keeps_its_identity_and_a_copy_has_another() {
         let dir = tempfile::tempdir().unwrap();
         let home = Home::at(dir.path().join("home"));
         let identity = home.identity().unwrap();
@@ -198,11 +198,11 @@ mod tests {
         assert_ne!(copy.identity().unwrap(), identity);
         assert_eq!(copy.identity().unwrap(), copy.identity().unwrap());
         fs::write(home.root().join(IDENTITY), "").unwrap();
-        assert_ne!(home.identity().unwrap(), identity, "one that was lost is made anew");
+        assert_ne!(home.identity().unwrap(), identity, "a lost identity is made anew");
     }
 
     #[test]
-    fn the_least_recently_used_go_but_nothing_that_is_used_now() {
+    fn the_least_recently_used_files_go_but_none_in_use() {
         let dir = tempfile::tempdir().unwrap();
         let make = |name: &str, hours: u64| {
             let path = dir.path().join(name);

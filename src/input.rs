@@ -1,7 +1,7 @@
-//! A file that the user names -> its bytes: no more of them than it may have, and no longer than a person waits.
+//! A file that the user names -> its bytes, with a limit of size and time.
 //!
-//! A pipe is a file as well (`<(pass show token)`), and one that nobody writes to must not hold kiln for ever: [`PATIENCE`]
-//! ends the wait. What has no end is read to the limit only. Who hears signals reads in another thread.
+//! The file may be a pipe (`<(pass show token)`). [`PATIENCE`] ends the wait for one without a writer, and a file without an
+//! end is read to the limit only. A caller that handles signals reads in another thread.
 
 use std::{
     fs::File,
@@ -17,13 +17,13 @@ use nix::{
     poll::{PollFd, PollFlags, PollTimeout, poll},
 };
 
-/// How long a pipe may take to end: a program that asks a person first may be behind it.
+/// How long a pipe may take to end: its writer may wait for a password.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Reads a file, or a pipe to its end: at most `most` bytes and one more, which says that there are too many.
+/// Reads a file, or a pipe to its end: at most `most` bytes and one more, by which the caller knows that there are too many.
 ///
 /// # Errors
-/// What opening and reading give; `TimedOut` for a pipe that gives nothing.
+/// Errors of opening and reading; `TimedOut` for a pipe that does not end.
 pub fn read(path: &Path, most: usize) -> io::Result<Vec<u8>> {
     read_within(path, most, PATIENCE)
 }
@@ -44,7 +44,7 @@ fn read_within(path: &Path, most: usize, patience: Duration) -> io::Result<Vec<u
         let count = match (&file).read(&mut piece) {
             Ok(0) => break,
             Ok(count) => count.min(most + 1 - bytes.len()),
-            // Somebody else has read it.
+            // Another reader was faster.
             Err(error) if error.kind() == ErrorKind::WouldBlock => continue,
             Err(error) => return Err(error),
         };
@@ -53,7 +53,7 @@ fn read_within(path: &Path, most: usize, patience: Duration) -> io::Result<Vec<u
     Ok(bytes)
 }
 
-/// Without waiting for a pipe's other end.
+/// Opens without waiting for a pipe's writer.
 fn open(path: &Path) -> io::Result<File> {
     File::options().read(true).custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC | libc::O_NOCTTY).open(path)
 }
@@ -64,14 +64,14 @@ fn bounded(file: File, most: usize) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Waits for bytes, or for the end: neither comes in time, perhaps.
+/// Waits for bytes or the end of the file; false after the deadline.
 fn has_bytes(file: &File, deadline: Instant) -> io::Result<bool> {
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
         let left = PollTimeout::try_from(left).map_err(|_| io::Error::from(ErrorKind::InvalidInput))?;
         match poll(&mut [PollFd::new(file.as_fd(), PollFlags::POLLIN)], left) {
             Ok(count) => return Ok(count > 0 && Instant::now() < deadline),
-            // Another thread's signal, or a stop.
+            // A signal.
             Err(Errno::EINTR) => {}
             Err(error) => return Err(error.into()),
         }
@@ -89,7 +89,7 @@ mod tests {
     const MOST: usize = 100_000;
 
     #[test]
-    fn no_more_is_read_than_may_be() {
+    fn at_most_one_byte_more_than_the_limit_is_read() {
         assert_eq!(read(Path::new("/dev/zero"), MOST).expect("read").len(), MOST + 1);
         let file = tempfile::NamedTempFile::new().expect("made");
         fs::write(file.path(), vec![1; MOST]).expect("written");
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pipe_that_trickles_is_not_waited_for_longer_than_one_that_gives_nothing() {
+    fn the_time_limit_holds_for_a_pipe_that_trickles() {
         let (reader, mut writer) = io::pipe().expect("made");
         let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&reader));
         let trickle = thread::spawn(move || while writer.write_all(b"x").is_ok() {});
@@ -110,11 +110,11 @@ mod tests {
     }
 
     #[test]
-    fn a_pipe_is_read_to_its_end_and_one_without_a_writer_is_not_waited_for_long() {
+    fn a_pipe_is_read_to_its_end_and_a_pipe_without_a_writer_times_out() {
         let directory = tempfile::tempdir().expect("made");
         let path = directory.path().join("pipe");
         mkfifo(&path, Mode::S_IRWXU).expect("made");
-        let waited = read_within(&path, MOST, Duration::from_millis(10)).expect_err("nobody writes");
+        let waited = read_within(&path, MOST, Duration::from_millis(10)).expect_err("it has no writer");
         assert_eq!(waited.kind(), ErrorKind::TimedOut);
         let writer = thread::spawn({
             let path = path.clone();

@@ -1,6 +1,6 @@
-//! `--secret`: BuildKit's words on the command line -> where a secret comes from -> what it is.
+//! `--secret`: BuildKit's syntax on the command line -> the source of a secret -> its value.
 //!
-//! Before it: `cli`. After it: the plan, which knows only where it comes from, and `engine`, which gives it to the agent.
+//! Before it: `cli`. After it: the plan, which has only the source, and `engine`, which sends the value to the agent.
 
 use std::path::PathBuf;
 
@@ -13,21 +13,21 @@ use crate::{
     plan::{SecretFrom, SecretSource},
 };
 
-/// As BuildKit has it: a secret is a small thing.
+/// BuildKit's limit.
 const MOST_BYTES: usize = 500 * 1024;
-/// The way out of a mistake.
+/// The way out of each usage error.
 const FORMS: &str = "write id=NAME,src=FILE or id=NAME,env=VARIABLE";
 
 /// Reads the flag: `id=…`, and `src=`/`source=…` or `env=…`; with neither, the variable of that name.
 ///
 /// # Errors
-/// A usage error for a word that is not one of these, or a name that cannot be a file's.
+/// A usage error for another key, or an id that is not the name of a file.
 pub fn parse(text: &str) -> Result<SecretSource, Failure> {
-    // The value of a secret written here by mistake must not be repeated.
+    // A user may write the value of the secret here by mistake: the message must not repeat it.
     let refuse = |why: String| Failure::usage(format!("--secret: {why}"), FORMS);
     let (mut id, mut from, mut kind) = (None, None, None);
     for field in text.split(',') {
-        let (key, value) = field.split_once('=').ok_or_else(|| refuse("a part of it has no =".into()))?;
+        let (key, value) = field.split_once('=').ok_or_else(|| refuse("a field has no =".into()))?;
         match key {
             "id" => id = Some(value.to_owned()),
             "src" | "source" => from = Some(SecretFrom::File(PathBuf::from(value))),
@@ -64,10 +64,10 @@ fn is_name(id: &str) -> bool {
     (1..=64).contains(&id.len()) && id.chars().all(plain) && !id.starts_with('.')
 }
 
-/// Reads the secret itself.
+/// Reads the value of a secret.
 ///
 /// # Errors
-/// A host error (4) when there is none, or too much.
+/// A host error (4) for a source that is missing or too large.
 pub fn load(source: &SecretSource, env: &Env) -> Result<Secret, Failure> {
     let SecretSource { id, from } = source;
     let refuse = |why: String| Failure::host(format!("--secret id={id}: {from} {why}"), FORMS);
@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_words_are_buildkits() {
+    fn the_syntax_is_that_of_buildkit() {
         let file = |path: &str| SecretFrom::File(path.into());
         let variable = |name: &str| SecretFrom::Variable(name.into());
         for (text, from) in [
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_a_secret_is_refused_without_repeating_it() {
+    fn a_malformed_flag_is_refused_without_repeating_its_value() {
         for text in ["", "hunter2", "src=x", "id=../x,src=x", "id=a,value=hunter2", "id=a,type=file", "id="] {
             let failure = parse(text).expect_err("refused");
             assert_eq!(failure.code, crate::exit::Code::Usage, "{text}");
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn no_source_may_be_too_large_or_without_an_end() {
+    fn a_large_or_endless_source_is_refused() {
         let large = "x".repeat(MOST_BYTES + 1);
         let env: Env = [("LARGE", &*large), ("ALL", &large[1..])].into_iter().collect();
         let load = |text: &str| load(&parse(text).expect("valid"), &env);

@@ -1,7 +1,7 @@
-//! What the host trusts: its bundle of certificates, found and read.
+//! The certificates that the host trusts: its bundle, found and read.
 //!
-//! Before it: `--host-certs` and the environment. After it: `engine` gives it to the agent. It is no part of a plan, but
-//! where it comes from is.
+//! Before it: `--host-certs` and the environment. After it: `engine` sends the bundle to the agent. A plan shows only its
+//! path.
 
 use std::path::{Path, PathBuf};
 
@@ -19,14 +19,14 @@ const BUNDLES: [&str; 4] = [
     "/etc/ssl/ca-bundle.pem",
     "/etc/ssl/cert.pem",
 ];
-/// More than any bundle has: the agent takes no larger request.
+/// More than any bundle has; the agent refuses larger requests.
 const MOST_BYTES: usize = 4 << 20;
 
-/// So many of what is left out are named.
+/// How many of the faults a message names.
 const NAMED: usize = 3;
 
-/// The host's own bundle: what `SSL_CERT_FILE` names, else the system's; none, where there is none that can be used. And in
-/// words what is not used of it: what the host has never ends a build.
+/// The host's own bundle: the file of `SSL_CERT_FILE`, else the system's; `None` where no file can be used. The texts are
+/// remarks about files and certificates that are not used: a fault of the host's bundle never ends a build.
 pub fn find(env: &Env) -> (Option<(PathBuf, Trust)>, Vec<String>) {
     let mut remarks = Vec::new();
     let named = env.path("SSL_CERT_FILE").map(PathBuf::from);
@@ -34,9 +34,9 @@ pub fn find(env: &Env) -> (Option<(PathBuf, Trust)>, Vec<String>) {
     for path in named.iter().cloned().chain(systems) {
         match usable(&path) {
             Ok((trust, faults)) => {
-                let left_out =
-                    left_out(&faults).map(|words| format!("certificates: {} {words}", path.display()));
-                remarks.extend(left_out);
+                let remark =
+                    faults_in_words(&faults).map(|words| format!("certificates: {} {words}", path.display()));
+                remarks.extend(remark);
                 return (Some((path, trust)), remarks);
             }
             Err(why) => {
@@ -50,31 +50,31 @@ pub fn find(env: &Env) -> (Option<(PathBuf, Trust)>, Vec<String>) {
 
 fn usable(path: &Path) -> Result<(Trust, Vec<Fault>), String> {
     match path.metadata() {
-        Ok(metadata) if !metadata.is_file() => Err("is no regular file".into()),
+        Ok(metadata) if !metadata.is_file() => Err("is not a regular file".into()),
         Ok(_) => read(path),
         Err(error) => Err(format!("cannot be read: {error}")),
     }
 }
 
-/// Reads a bundle that the user names, be it a pipe. All of it must be right.
+/// Reads a bundle that the user names: a file or a pipe, without faults.
 ///
 /// # Errors
-/// A usage error (2) for a file that cannot be read, is too large, holds no certificate, or something that is none.
+/// A usage error (2) for a file that cannot be read, is too large, holds no certificate, or has a fault.
 pub fn load(path: &Path) -> Result<Trust, Failure> {
     let refuse = |why: String| {
         Failure::usage(
             format!("--host-certs: {} {why}", path.display()),
-            "name a file of PEM certificates, or say --host-certs off",
+            "name a file of PEM certificates, or write --host-certs off",
         )
     };
     let (trust, faults) = read(path).map_err(refuse)?;
-    match left_out(&faults) {
+    match faults_in_words(&faults) {
         Some(words) => Err(refuse(words)),
         None => Ok(trust),
     }
 }
 
-/// The certificates of a bundle, and what is none; or why it is none, as a predicate of the file.
+/// The certificates of a bundle and its faults. An error is a predicate of the file.
 fn read(path: &Path) -> Result<(Trust, Vec<Fault>), String> {
     let bytes = input::read(path, MOST_BYTES).map_err(|error| format!("cannot be read: {error}"))?;
     if bytes.len() > MOST_BYTES {
@@ -84,25 +84,25 @@ fn read(path: &Path) -> Result<(Trust, Vec<Fault>), String> {
     blocks.retain(|block| {
         let is_one = is_sequence(&block.der);
         if !is_one {
-            faults.push(Fault { line: block.line, why: "it is no certificate" });
+            faults.push(Fault { line: block.line, why: "it is not a certificate" });
         }
         is_one
     });
     faults.sort_by_key(|fault| fault.line);
     if blocks.is_empty() {
-        return Err(left_out(&faults).unwrap_or_else(|| "holds no certificate".into()));
+        return Err(faults_in_words(&faults).unwrap_or_else(|| "holds no certificate".into()));
     }
     let bundle = blocks.iter().map(|block| format!("{}\n", block.text)).collect();
     Ok((Trust { bundle }, faults))
 }
 
-/// As a predicate of the file; none where nothing is.
-fn left_out(faults: &[Fault]) -> Option<String> {
+/// The faults as a predicate of the file; `None` if there are no faults.
+fn faults_in_words(faults: &[Fault]) -> Option<String> {
     let named = faults.iter().take(NAMED).map(|Fault { line, why }| format!("line {line}: {why}"));
     let more = faults.len().saturating_sub(NAMED);
     let more = (more > 0).then(|| format!("{more} more"));
     let words: Vec<String> = named.chain(more).collect();
-    (!words.is_empty()).then(|| format!("holds what is no certificate ({})", words.join("; ")))
+    (!words.is_empty()).then(|| format!("holds blocks that are not certificates ({})", words.join("; ")))
 }
 
 /// Whether it is one DER sequence (X.690 §8.9), which all certificates are, and nothing besides.
@@ -111,7 +111,7 @@ fn is_sequence(der: &[u8]) -> bool {
     if *first < 0x80 {
         return rest.len() == usize::from(*first);
     }
-    // The length is that of so many bytes; four are more than a bundle may have.
+    // The length follows in so many bytes; four are more than a bundle may have.
     let count = usize::from(first & 0x7f);
     let Some((length, content)) = rest.split_at_checked(count).filter(|_| (1..=4).contains(&count)) else {
         return false;
@@ -138,14 +138,17 @@ mod tests {
     }
 
     #[test]
-    fn a_named_file_must_be_right_in_all_of_it_and_the_error_says_the_way_out() {
+    fn a_named_file_with_a_fault_is_refused_with_the_place() {
         for (text, why) in [
             ("".into(), "holds no certificate"),
-            (DAMAGED.into(), "holds what is no certificate (line 1: it is not base64)"),
-            (format!("{ONE}{SHORT}"), "holds what is no certificate (line 4: it is no certificate)"),
+            (DAMAGED.into(), "holds blocks that are not certificates (line 1: it is not base64)"),
+            (
+                format!("{ONE}{SHORT}"),
+                "holds blocks that are not certificates (line 4: it is not a certificate)",
+            ),
             (
                 format!("{DAMAGED}{SHORT}{DAMAGED}{ONE}{DAMAGED}"),
-                "(line 1: it is not base64; line 4: it is no certificate; line 7: it is not base64; 1 more)",
+                "(line 1: it is not base64; line 4: it is not a certificate; line 7: it is not base64; 1 more)",
             ),
         ] {
             let (_directory, path) = bundle(&text);
@@ -161,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_host_has_is_used_as_far_as_it_can_be_and_the_rest_is_said() {
+    fn the_hosts_bundle_is_used_without_its_faults_which_are_remarked() {
         let hosts = |path: &Path| {
             let (found, remarks) = find(&[("SSL_CERT_FILE", path)].into_iter().collect());
             (found.map(|(path, trust)| (path, trust.bundle)), remarks)
