@@ -1,6 +1,6 @@
-//! Makes one archive a package of the guest's stream: `<out_dir>/<name>-<version>-r<epoch>.tar.zst`.
+//! Makes one archive for each package of the guest's stream: `<out_dir>/<name>-<version>-r<epoch>.tar.zst`.
 //!
-//! All archives are put in place after the whole stream was accepted; until then none of them has a name.
+//! The archives get their names when the whole stream has been accepted.
 
 use std::{
     fs::File,
@@ -40,14 +40,14 @@ pub struct Package {
     pub file_stem: String,
 }
 
-/// What entries bear in place of what the guest says, so that two builds of a recipe give the same bytes; as in melange.
+/// Times and owners in place of the guest's, so that two builds of a recipe give the same bytes; as in melange.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Normalization {
     /// The modification time of every entry: the build date, in seconds since the epoch.
     pub mtime: i64,
     /// The user that builds run as; the user's files belong to root in a package.
     pub build_uid: u32,
-    /// The same of the user's group.
+    /// The group of that user.
     pub build_gid: u32,
 }
 
@@ -56,7 +56,7 @@ pub struct Normalization {
 pub struct Artifact {
     /// [`Package::name`].
     pub package: String,
-    /// Where it is.
+    /// Its path.
     pub path: PathBuf,
     /// Its size.
     pub bytes: u64,
@@ -64,10 +64,10 @@ pub struct Artifact {
     pub entries: u64,
 }
 
-/// Reads the stream to its end and writes an archive for each package, in their order; one that the stream does not
-/// mention is empty. A refused stream is a [`Failure`] with [`Code::Package`], and leaves nothing.
+/// Reads the stream to its end and writes an archive for each package, in their order; a package without entries in the
+/// stream has an empty archive. A refused stream is a [`Failure`] with [`Code::Package`], and leaves nothing.
 ///
-/// In the stream each directory stands before what it holds, and the entries of a package stand together.
+/// In the stream each directory comes before its entries, and the entries of a package are together.
 pub fn collect(
     stream: impl Read,
     packages: &[Package],
@@ -156,11 +156,11 @@ impl PackageSplitter<'_> {
         if self.open.as_ref().is_none_or(|open| open.index != index) {
             self.close()?;
             if self.done[index].is_some() {
-                return Err(refused("the entries of its package do not stand together"));
+                return Err(refused("the entries of its package are not together"));
             }
             self.open = Some(self.start(index)?);
         } else if is_root {
-            return Err(refused("it stands twice in the stream, or after what it holds"));
+            return Err(refused("it is in the stream twice, or after its own entries"));
         }
         let open = self.open.as_mut().expect("opened above");
         if is_root {
@@ -235,10 +235,10 @@ fn into_package(entry: &mut Entry) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether packages can be written to `out_dir`, which need not exist yet: asked before a build, so that its result is not lost.
+/// Whether packages can be written to `out_dir`, which may not exist yet: checked before a build, whose result would be lost.
 ///
 /// # Errors
-/// A host failure that names what is in the way.
+/// A host failure with the path that cannot be written.
 pub fn check_writable(out_dir: &Path) -> Result<()> {
     let existing = out_dir.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/"));
     if !existing.is_dir() {

@@ -5,7 +5,7 @@
 pub struct Entry {
     /// Its name, without a slash at the end. As read: from the root of the stream; as written: from the package's tree.
     pub path: Vec<u8>,
-    /// What it is.
+    /// Its type.
     pub kind: Kind,
     /// Permission bits, with setuid, setgid and sticky: at most 0o7777.
     pub mode: u32,
@@ -19,7 +19,7 @@ pub struct Entry {
     pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
-/// What an entry is.
+/// The type of an entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Kind {
     /// A regular file.
@@ -31,17 +31,17 @@ pub enum Kind {
     Directory,
     /// A symbolic link.
     Symlink {
-        /// To what, verbatim: it is data, never followed.
+        /// Its target, verbatim: data that is never followed.
         target: Vec<u8>,
     },
-    /// One more name of an earlier regular file.
+    /// A hard link to an earlier regular file.
     HardLink {
         /// The name of that file, from the same root as [`Entry::path`].
         target: Vec<u8>,
     },
     /// A named pipe.
     Fifo,
-    /// The character device 0:0: in an overlay's upper directory, something below that is gone.
+    /// The character device 0:0: a whiteout of an overlay's upper directory.
     Whiteout,
 }
 

@@ -1,5 +1,5 @@
-//! Archives that could harm, made by hand, and the reason for which each is refused. Used where the reader is tested, and where a
-//! guest sends them.
+//! Hostile archives, made by hand, with the reason for which each is refused: for the tests of the reader, and for guests
+//! that send them.
 
 use tar::{EntryType, Header};
 
@@ -72,7 +72,7 @@ fn append(content: &mut Vec<u8>, key: &[u8], value: &[u8]) {
     }
 }
 
-/// What could harm, with a part of what is said of it.
+/// Hostile streams, each with a part of its error.
 pub(crate) fn archives() -> Vec<(&'static str, Stream)> {
     let long = "x".repeat(256);
     let deep = format!("p/{}", "d/".repeat(2100));
@@ -103,7 +103,7 @@ pub(crate) fn archives() -> Vec<(&'static str, Stream)> {
         ("belongs to no package", p().directory("p-dev-doc/")),
         ("a package is a directory", Stream::default().file("p", b"")),
         ("a package is a directory", Stream::default().raw(b'2', b"p", b"/etc", b"")),
-        ("do not stand together", p().directory("p-dev/").file("p/late", b"")),
+        ("are not together", p().directory("p-dev/").file("p/late", b"")),
         ("twice", p().directory("p/")),
         ("first as a file", p().file("p/d/f", b"again")),
         ("first as a file", p().directory("p/d/f/")),
@@ -111,7 +111,7 @@ pub(crate) fn archives() -> Vec<(&'static str, Stream)> {
         ("passes through a symbolic link", p().raw(b'2', b"p/l", b"/etc", b"").file("p/l/passwd", b"")),
         ("passes through a file", p().file("p/d/f/g", b"")),
         ("passes through a symbolic link or fifo", p().raw(b'6', b"p/l", b"", b"").file("p/l/g", b"")),
-        ("does not stand before it", p().file("p/e/g", b"")),
+        ("is not before it", p().file("p/e/g", b"")),
         ("leads out of its package", p().raw(b'1', b"p/h", b"/etc/passwd", b"")),
         ("leads out of its package", p().raw(b'1', b"p/h", b"p-dev/f", b"")),
         (r#"its name has a "..""#, p().raw(b'1', b"p/h", b"p/../q", b"")),
@@ -126,10 +126,10 @@ pub(crate) fn archives() -> Vec<(&'static str, Stream)> {
         ("its type 'g' is unknown", p().raw(b'g', b"p/d/g", b"", b"")),
         ("its type 'S' is unknown", p().raw(b'S', b"p/d/g", b"", b"")),
         (r"its type '\xff' is unknown", p().raw(0xff, b"p/d/g", b"", b"")),
-        ("has content, but is no regular file", p().raw(b'5', b"p/e/", b"", b"x")),
-        ("has content, but is no regular file", p().raw(b'1', b"p/h", b"p/d/f", b"x")),
+        ("has content, but is not a regular file", p().raw(b'5', b"p/e/", b"", b"x")),
+        ("has content, but is not a regular file", p().raw(b'1', b"p/h", b"p/d/f", b"x")),
         ("checksum", p().header(&broken)),
-        ("its size is no number", p().header(&letters)),
+        ("its size is not a number", p().header(&letters)),
         ("extended header of 1048577 bytes", p().header(&header(b'x', b"x", b"", (1 << 20) + 1))),
         (
             "extended header of 9223372036854775807 bytes",

@@ -1,6 +1,6 @@
 //! How much a guest may send: the bounds of one export.
 
-/// Bounds of one export, over all packages together. What exceeds them is refused.
+/// Bounds of one export, over all packages together. A larger export is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// Files, links and directories. Memory grows with it: some 55 bytes for each entry of the largest package.

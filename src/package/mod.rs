@@ -1,12 +1,12 @@
-//! What a build leaves behind becomes packages: the guest's tar stream in, one archive a package out.
+//! Makes packages of the files that a build has installed: the guest's tar stream in, an archive for each package out.
 //!
 //! ```text
-//! stream --reader--> Entry --tree (is it safe?)--> Entry, relative to its package --writer--> staged file --place--> <out_dir>/…
+//! stream --reader--> Entry --tree (is it safe?)--> Entry, relative to its package --writer--> staged file --publish--> <out_dir>/…
 //! ```
 //!
 //! Before it stands the engine, which hands over the stream of the agent's `Export`. The stream is made by a hostile guest:
-//! every entry is checked before it is used, nothing is ever extracted, and memory is bounded by [`Limits`]. Nothing here
-//! knows a runner or prints.
+//! every entry is checked before it is used, nothing is ever extracted, and memory is bounded by [`Limits`]. It
+//! does not know the runner, and prints nothing. [`zip`] reads archives of others.
 
 mod archive;
 mod entry;

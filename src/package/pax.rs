@@ -1,7 +1,7 @@
 //! The records of a pax extended header (POSIX.1-2017, pax, "pax Extended Header"): `LENGTH KEY=VALUE\n`, read and written.
 //!
-//! A key that would change an entry's meaning and is not known here is an error, as is a key that stands twice: other
-//! readers pick the first or the last, and would see another archive.
+//! An unknown key that would change an entry's meaning is an error, as is a repeated key: other readers pick the first or the
+//! last one, and would see another archive.
 
 use std::collections::BTreeMap;
 
@@ -10,10 +10,10 @@ use super::entry::Time;
 /// Before the name of an extended attribute.
 const XATTR: &[u8] = b"SCHILY.xattr.";
 
-/// Said nowhere in what is written, and of no consequence for what is read.
+/// Keys that are not written, and ignored when read.
 const IGNORED: [&[u8]; 6] = [b"uname", b"gname", b"atime", b"ctime", b"comment", b"hdrcharset"];
 
-/// What an extended header says; `None` where it leaves the word to the header that follows.
+/// The values of an extended header; `None` where the header that follows has the value.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Records {
     pub path: Option<Vec<u8>>,
@@ -25,13 +25,13 @@ pub(super) struct Records {
     pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
-/// Reads all records of one header; an error says why they are refused.
+/// Reads all records of one header; an error is the reason of the refusal.
 pub(super) fn parse(mut rest: &[u8]) -> Result<Records, String> {
     let mut seen: BTreeMap<&[u8], &[u8]> = BTreeMap::new();
     while !rest.is_empty() {
         let (key, value, after) = split(rest).ok_or("a record of its extended header is malformed")?;
         if seen.insert(key, value).is_some() {
-            return Err(format!("its extended header says {:?} twice", String::from_utf8_lossy(key)));
+            return Err(format!("its extended header has {:?} twice", String::from_utf8_lossy(key)));
         }
         rest = after;
     }
@@ -69,7 +69,7 @@ fn shown(key: &[u8]) -> String {
     String::from_utf8_lossy(&key[..key.len().min(64)]).into_owned()
 }
 
-/// The first record: its key, its value, and what follows it.
+/// The first record: its key, its value, and the rest.
 fn split(records: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     let space = records.iter().take(20).position(|&byte| byte == b' ')?;
     let length: usize = number(&records[..space])?;

@@ -1,7 +1,7 @@
 //! Reads a tar stream (POSIX pax; GNU long names too) entry by entry, trusting nothing in it.
 //!
 //! The `tar` crate reads extended headers of any size into memory, so only its parser of the fixed 512-byte block is used.
-//! What comes out is well-formed and bounded; whether it is *safe* (names, links) is the next stage's matter, [`super::tree`].
+//! Its entries are well-formed and bounded; [`super::tree`] decides whether they are *safe* (names, links).
 
 use std::io::{ErrorKind, Read};
 
@@ -27,12 +27,12 @@ pub struct Reader<R> {
     limits: Limits,
     entries: u64,
     bytes: u64,
-    /// Of the current entry: content that has not been read, then the padding of its last block.
+    /// Content of the current entry that has not been read, then the padding of its last block.
     body: u64,
     padding: u64,
 }
 
-/// Extensions that stand before an entry's own header.
+/// Extensions before an entry's own header.
 #[derive(Default)]
 struct Extensions {
     records: Option<Records>,
@@ -46,7 +46,7 @@ impl<R: Read> Reader<R> {
         Self { stream, limits, entries: 0, bytes: 0, body: 0, padding: 0 }
     }
 
-    /// The next entry, after what is left of the one before; `None` after the last, when the stream has ended as it should.
+    /// Skips the rest of the entry before and reads the next one; `None` after the last, when the stream has ended well.
     pub fn next_entry(&mut self) -> Result<Option<Entry>> {
         self.skip_body()?;
         let mut extensions = Extensions::default();
@@ -59,7 +59,7 @@ impl<R: Read> Reader<R> {
             let header = Header::from_byte_slice(&block);
             let name = header.path_bytes();
             check_sum(header).map_err(|why| refuse(&name, why))?;
-            let size = header.entry_size().map_err(|_| refuse(&name, "its size is no number"))?;
+            let size = header.entry_size().map_err(|_| refuse(&name, "its size is not a number"))?;
             let slot_taken = match header.entry_type().as_byte() {
                 b'x' => {
                     let records =
@@ -71,12 +71,12 @@ impl<R: Read> Reader<R> {
                 _ => return self.entry(header, extensions).map(Some),
             };
             if slot_taken {
-                return Err(refuse(&name, "two extended headers of one kind stand before one entry"));
+                return Err(refuse(&name, "two extended headers of one kind are before one entry"));
             }
         }
     }
 
-    /// Reads content of the entry that [`Self::next_entry`] gave last; 0 at its end.
+    /// Reads content of the current entry; 0 at its end.
     pub fn read_body(&mut self, buffer: &mut [u8]) -> Result<usize> {
         let want = usize::try_from(self.body).unwrap_or(usize::MAX).min(buffer.len());
         self.fill(&mut buffer[..want])?;
@@ -94,7 +94,7 @@ impl<R: Read> Reader<R> {
         if self.entries > self.limits.entries {
             return Err(refuse(&path, format!("more than {} entries", self.limits.entries)));
         }
-        let bad = |what| refuse(&path, format!("its {what} is no number"));
+        let bad = |what| refuse(&path, format!("its {what} is not a number"));
         let size = size.map_or_else(|| header.entry_size(), Ok).map_err(|_| bad("size"))?;
         let kind = kind(header, size, link.unwrap_or_default()).map_err(|why| refuse(&path, why))?;
         let id = |value: Option<u32>, field: std::io::Result<u64>| {
@@ -159,7 +159,7 @@ impl<R: Read> Reader<R> {
             return Err(refuse_stream("it ends after an extended header"));
         }
         if self.block()? != [0; BLOCK as usize] {
-            return Err(refuse_stream("one block of zeros stands between entries"));
+            return Err(refuse_stream("one block of zeros is between entries"));
         }
         let mut scratch = [0; 16 << 10];
         let mut trailer = 0;
@@ -201,7 +201,7 @@ impl<R: Read> Reader<R> {
     }
 }
 
-/// What the type of a header means; an error says why it is refused.
+/// The type of an entry; an error is the reason of the refusal.
 fn kind(header: &Header, size: u64, target: Vec<u8>) -> Result<Kind, String> {
     let kind = match header.entry_type().as_byte() {
         // NUL: a regular file before POSIX.
@@ -216,7 +216,7 @@ fn kind(header: &Header, size: u64, target: Vec<u8>) -> Result<Kind, String> {
         byte => return Err(format!("its type '{}' is unknown", byte.escape_ascii())),
     };
     // Readers disagree on whether such content is there.
-    if size == 0 { Ok(kind) } else { Err("it has content, but is no regular file".into()) }
+    if size == 0 { Ok(kind) } else { Err("it has content, but is not a regular file".into()) }
 }
 
 fn is_whiteout(header: &Header) -> bool {

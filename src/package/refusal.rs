@@ -1,4 +1,4 @@
-//! The one error of a stream that is not accepted: which entry, and why.
+//! The error of a stream that is refused: the entry and the reason.
 
 use crate::exit::{Code, Failure};
 

@@ -1,6 +1,6 @@
-//! Puts finished files into a directory, whole or not at all: no name until [`Staged::publish`], and then at once.
+//! Puts finished files into a directory, whole or not at all: a file gets its name by [`Staged::publish`].
 //!
-//! Everything goes through one descriptor of the directory, so that it does not matter who renames what meanwhile.
+//! All calls use one descriptor of the directory, so that a rename meanwhile does not matter.
 
 use std::{
     fs::File,
@@ -23,26 +23,26 @@ pub(crate) struct Directory {
     fd: Rc<OwnedFd>,
 }
 
-/// A file that is being written. Dropped, it is gone.
+/// A file that is being written, and removed when it is dropped.
 pub(crate) struct Staged {
     file: File,
     directory: Rc<OwnedFd>,
     name: Name,
 }
 
-/// How a staged file is kept from sight.
+/// The name of a staged file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Name {
-    /// It has none (`O_TMPFILE`): a kill leaves nothing.
+    /// No name (`O_TMPFILE`): a kill leaves no file.
     Unnamed,
-    /// A hidden one, where the file system cannot do without.
+    /// A hidden one, where the file system has no `O_TMPFILE`.
     Hidden(String),
-    /// It has been published.
+    /// The final one.
     Published,
 }
 
 impl Directory {
-    /// Opens a directory; makes it, and those above it, if it is missing.
+    /// Opens a directory, which is made if it is missing, with those above it.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
         std::fs::create_dir_all(path)?;
         let fd = open(path, OFlag::O_DIRECTORY | OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
@@ -83,7 +83,7 @@ impl Staged {
         &self.file
     }
 
-    /// Gives the file its name, in place of what bears it. Its content should have been synced.
+    /// Gives the file its name, in place of a file of that name. Its content should have been synced.
     pub(crate) fn publish(mut self, name: &str) -> io::Result<()> {
         if self.name == Name::Unnamed {
             let hidden = hidden_name();
@@ -108,7 +108,7 @@ impl Drop for Staged {
     }
 }
 
-/// What the umask leaves of rw-rw-rw-.
+/// rw-rw-rw- without the bits of the umask.
 fn file_mode() -> Mode {
     Mode::from_bits_truncate(0o666)
 }

@@ -70,7 +70,7 @@ fn entries(archive: &[u8]) -> Vec<(Entry, Vec<u8>)> {
 }
 
 #[test]
-fn what_could_harm_is_refused_with_its_name_and_reason() {
+fn a_hostile_stream_is_refused_with_its_name_and_reason() {
     for (reason, stream) in archives() {
         let message = refusal(&*stream.end(), &Limits::default());
         assert!(message.contains(reason), "{message}\n  should say: {reason}");
@@ -78,7 +78,7 @@ fn what_could_harm_is_refused_with_its_name_and_reason() {
 }
 
 #[test]
-fn a_stream_that_does_not_end_as_it_should_is_refused() {
+fn a_truncated_or_overlong_stream_is_refused() {
     let whole = p().end();
     for length in (0..whole.len()).filter(|length| [0, 1, 511].contains(&(length % 512))) {
         assert!(refusal(&whole[..length], &Limits::default()).contains("cut off"), "after {length} bytes");
@@ -125,7 +125,7 @@ impl Read for Files {
 }
 
 #[test]
-fn what_has_no_end_is_ended_by_the_limits() {
+fn an_endless_stream_is_ended_by_the_limits() {
     assert!(Limits::default().entries < 10_000_000);
     let limits = Limits { entries: 1000, bytes: 1 << 20, header_bytes: 4096 };
     let endless_files = Files(0, p().0);
@@ -136,7 +136,7 @@ fn what_has_no_end_is_ended_by_the_limits() {
     assert!(refusal(p().0.as_slice().chain(headers), &limits).contains("twice"));
 }
 
-/// Everything that a package may hold.
+/// All that a package may hold.
 fn everything() -> Vec<u8> {
     let deep = format!("p/d/{}", "long-name/".repeat(30).trim_end_matches('/'));
     let mut stream = p();
@@ -183,7 +183,7 @@ impl Stream {
 }
 
 #[test]
-fn everything_that_a_package_may_hold_survives() {
+fn all_that_a_package_may_hold_survives() {
     let archives = collected(&everything());
     let read = entries(&archives[0]);
     let by_name: BTreeMap<&[u8], &(Entry, Vec<u8>)> =
@@ -256,7 +256,7 @@ fn other_readers_see_the_same() {
 }
 
 #[test]
-fn what_gnu_tar_packs_is_accepted_and_comes_out_the_same() {
+fn an_archive_of_gnu_tar_is_accepted_and_comes_out_the_same() {
     let scratch = tempfile::tempdir().expect("a scratch directory");
     let deep = scratch.path().join("p").join("deep".repeat(30)).join("er".repeat(60));
     std::fs::create_dir_all(&deep).expect("writable");
@@ -331,7 +331,7 @@ fn an_older_archive_stays_when_the_new_one_is_refused() {
 }
 
 #[test]
-fn a_directory_that_cannot_be_written_is_a_matter_of_the_host() {
+fn a_directory_that_cannot_be_written_is_a_host_failure() {
     let error =
         collect(&*p().end(), &packages(), NORMALIZATION, Path::new("/dev/null/x"), &Limits::default())
             .expect_err("no directory");
@@ -396,7 +396,7 @@ proptest! {
         for (index, byte) in changes {
             let index = index.index(stream.len());
             stream[index] = byte;
-            // With its checksum mended the header gets past the first check.
+            // With a correct checksum the header passes the first check.
             let block = index / 512 * 512;
             let mut header = Header::from_byte_slice(&stream[block..block + 512]).clone();
             if &header.as_bytes()[257..262] == b"ustar" {

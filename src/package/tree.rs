@@ -1,7 +1,7 @@
-//! Decides whether an entry is safe to hand on: its name, its place in the tree so far, and what it links to.
+//! Decides whether an entry is safe: its name, its place in the tree so far, and the target of a link.
 //!
-//! Entries come parents first, each name once. So nothing can pass through a link: the parent of an entry must be a
-//! directory that the stream itself has made. Names are kept as 128 bits of keyed hash, which a guest cannot aim at.
+//! Parents come first, and each name once. So no path passes through a link: the parent of an entry must be a directory that
+//! the stream itself has made. Names are kept as 128 bits of a keyed hash, for which a guest cannot find collisions.
 
 use std::{
     collections::HashSet,
@@ -25,12 +25,12 @@ pub(super) struct Tree {
 }
 
 impl Tree {
-    /// Adds an entry whose names are relative to the tree; an error says why it is refused.
+    /// Adds an entry whose names are relative to the tree; an error is the reason of the refusal.
     pub(super) fn admit(&mut self, entry: &Entry) -> Result<(), String> {
         check_path(&entry.path)?;
         let key = self.key(&entry.path);
         if let Some(before) = self.find(key) {
-            return Err(format!("it stands twice in the stream (first as {before})"));
+            return Err(format!("it is in the stream twice (first as {before})"));
         }
         self.check_parent(&entry.path)?;
         match &entry.kind {
@@ -60,7 +60,7 @@ impl Tree {
         match self.find(self.key(&path[..slash])) {
             Some("a directory") => Ok(()),
             Some(other) => Err(format!("it passes through {other}")),
-            None => Err("its directory does not stand before it".into()),
+            None => Err("its directory is not before it".into()),
         }
     }
 
@@ -76,7 +76,7 @@ impl Tree {
     }
 }
 
-/// A name is relative, plain and short enough for Linux; an error says why it is refused.
+/// A name must be relative, plain and short enough for Linux; an error is the reason of the refusal.
 pub(crate) fn check_path(path: &[u8]) -> Result<(), String> {
     if path.first() == Some(&b'/') {
         return Err("its name is absolute".into());
@@ -95,7 +95,7 @@ pub(crate) fn check_path(path: &[u8]) -> Result<(), String> {
     Ok(())
 }
 
-/// A symbolic link may say what it likes, as long as Linux could hold it.
+/// A symbolic link may have any target that Linux could hold.
 fn check_target(target: &[u8]) -> Result<(), String> {
     if target.is_empty() {
         return Err("it is a symbolic link to nothing".into());

@@ -74,7 +74,7 @@ impl<W: Write> Writer<W> {
     }
 }
 
-/// The fixed header; what does not fit it goes to `records`.
+/// The fixed header; values that do not fit go to `records`.
 fn header(entry: &Entry, records: &mut Vec<u8>) -> Header {
     let Entry { path, kind, mode, uid, gid, mtime, xattrs } = entry;
     let mut header = Header::new_ustar();
@@ -114,7 +114,7 @@ fn header(entry: &Entry, records: &mut Vec<u8>) -> Header {
     header
 }
 
-/// The number for a field of so many octal digits; one that does not fit goes to `records`, and 0 stands for it.
+/// The number for a field of so many octal digits; one that does not fit goes to `records`, and the field is 0.
 fn fitting(number: u64, digits: u32, key: &[u8], records: &mut Vec<u8>) -> u64 {
     if number >> (3 * digits) == 0 {
         return number;
@@ -123,7 +123,7 @@ fn fitting(number: u64, digits: u32, key: &[u8], records: &mut Vec<u8>) -> u64 {
     0
 }
 
-/// Puts as much of a name into a field as there is room; whether that was all.
+/// Puts a name into a field; false if the field is too short for all of it.
 fn put(field: &mut [u8], name: &[u8]) -> bool {
     let length = name.len().min(field.len());
     field[..length].copy_from_slice(&name[..length]);

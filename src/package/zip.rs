@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_list_says_of_a_file_must_be_true() {
+    fn a_wrong_field_in_the_list_of_files_is_an_error() {
         for (n, field, bytes) in [
             (0, METHOD, &[99, 0][..]),
             (0, CRC, &[0, 0, 0, 0]),
