@@ -1,7 +1,6 @@
-//! A source as the host fetches it: of each of its values the form is checked, before any program is started.
+//! A source as the host fetches it: the form of each value is checked before a program is started.
 //!
-//! Before it: [`super::Source`], with the texts of a build file. After it: [`super::download`] and [`super::git`], which take
-//! nothing else.
+//! Before it: [`super::Source`], with the texts of a build file. After it: [`super::download`] and [`super::git`].
 
 use std::collections::BTreeMap;
 
@@ -10,20 +9,20 @@ use super::{
     url::{GitUrl, HttpUrl, Refused},
 };
 
-/// A source that the host can be asked for.
+/// A source that the host can fetch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Checked {
     File(RemoteFile),
     Git(Checkout),
 }
 
-/// A file and what proves that it is the right one.
+/// A file and its hashes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct RemoteFile {
     pub(super) url: HttpUrl,
     /// The cache has the file under this one.
     pub(super) digest: Digest,
-    /// What the file must have besides.
+    /// Further hashes of the file.
     pub(super) more: Vec<Digest>,
 }
 
@@ -34,7 +33,7 @@ pub(super) struct Digest {
     hex: String,
 }
 
-/// A repository and what is wanted of it.
+/// A repository, and the commit and files of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Checkout {
     pub(super) url: GitUrl,
@@ -119,12 +118,12 @@ fn is_hex(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// None, or one as a person writes it.
+/// Empty, or a commit as a person writes it.
 fn is_commit(text: &str) -> bool {
     text.len() <= 64 && is_hex(text)
 }
 
-/// None, or one that git-check-ref-format(1) allows and no program takes for an option or a pattern.
+/// Empty, or a name that git-check-ref-format(1) allows and that no program takes for an option or a pattern.
 fn is_ref_name(text: &str) -> bool {
     let part = |part: &str| !part.is_empty() && !part.starts_with('.') && !part.ends_with(".lock");
     let plain = |c: char| !c.is_control() && !" ~^:?*[\\".contains(c);
@@ -143,7 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_digest_names_a_file_and_nothing_else() {
+    fn a_digest_has_as_many_digits_as_its_algorithm() {
         assert!(Digest::parse(Algorithm::Sha256, &"0a".repeat(32)).is_ok());
         assert!(Digest::parse(Algorithm::Sha512, &"0a".repeat(64)).is_ok());
         for text in [
@@ -162,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn every_input_of_a_checkout_has_its_form() {
+    fn the_form_of_each_input_of_a_checkout_is_checked() {
         let with = |name: &str, value: &str| {
             let inputs = BTreeMap::from([(format!("input_{name}"), value.to_owned())]);
             Checkout::of(&GitSource { repository: "https://h/x".into(), inputs, script: String::new() })

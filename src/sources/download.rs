@@ -1,8 +1,8 @@
-//! One file into the cache: what `curl` writes is hashed on its way to disk, goes on where an earlier try ended, and gets its
-//! name when it is proven.
+//! One file into the cache: the output of `curl` is hashed on its way to disk. A download continues where an earlier one
+//! ended; the file gets its name when its hashes are right.
 //!
-//! curl honours proxies (`HTTPS_PROXY`, `NO_PROXY`) and the system's certificates (`SSL_CERT_FILE`) as everything else on the
-//! host does, and is there wherever sources are downloaded: no second TLS stack in kiln can say so.
+//! curl honours proxies (`HTTPS_PROXY`, `NO_PROXY`) and the system's certificates (`SSL_CERT_FILE`) as other programs of the
+//! host do, and needs no TLS stack in kiln.
 
 use std::{
     fs::File,
@@ -31,31 +31,31 @@ use crate::{
     process::{Command, ExitStatus, Spawner, Stdio},
 };
 
-/// How often to try: each try goes on where the one before ended.
+/// How often to try: each try continues where the one before ended.
 const TRIES: u32 = 4;
 /// Before the second try; then twice as long each time.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
-/// Bytes that are taken from curl at once.
+/// Bytes that are read from curl at once.
 const PIECE: usize = 256 * 1024;
-/// How often progress is told.
+/// The time between two reports of progress.
 const PROGRESS: Duration = Duration::from_secs(5);
 /// Seconds: for a connection, and without a single byte.
 pub(super) const PATIENCE: &str = "30";
-/// curl's exit status: the server cannot go on in the middle of a file.
+/// curl's exit status: the server cannot send a part of a file.
 const NO_RANGES: i32 = 33;
-/// curl's exit status: the server refused (with `--fail`); in the middle of a file it may be that there is no more of it.
+/// curl's exit status: the server refused (with `--fail`). For a part of a file, the file may have no more bytes.
 const REFUSED: i32 = 22;
 
-/// What there is to do for a file.
+/// How a file came into the cache.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Done {
-    /// It was in the cache, and is the right one.
+    /// The right file was in the cache.
     Present,
-    /// It was fetched: so many bytes.
+    /// So many bytes were fetched.
     Fetched(u64),
 }
 
-/// The hashes of bytes as they come.
+/// The hashes of bytes as they arrive.
 #[derive(Default)]
 struct Hashes {
     sha256: Sha256,
@@ -70,7 +70,7 @@ impl Hashes {
         self.bytes += bytes.len() as u64;
     }
 
-    /// Adds what `file` holds from its position on.
+    /// Adds the bytes of `file` from its position on.
     fn update_from(&mut self, file: &mut File) -> Result<()> {
         let mut piece = vec![0; PIECE];
         loop {
@@ -95,7 +95,7 @@ impl Hashes {
     }
 }
 
-/// Sees to it that the cache has `file`; `tell` is told how far it is.
+/// Fetches `file` unless the cache has it. `tell` takes reports of progress.
 pub(super) async fn fetch(
     file: &RemoteFile,
     lease: &Lease,
@@ -109,7 +109,7 @@ pub(super) async fn fetch(
         return Ok(Done::Present);
     }
     let mut part = Part::open(lease, &name, tell).await?;
-    // Whoever held the lock may have brought it meanwhile.
+    // The last holder of the lock may have fetched it meanwhile.
     if is_right(&kept, file)? {
         part.remove()?;
         return Ok(Done::Present);
@@ -120,7 +120,7 @@ pub(super) async fn fetch(
             part.remove()?;
             return Err(error);
         }
-        // What is there is where the next run goes on.
+        // The next run continues with the part that is there.
         Err(error) => return Err(error),
     };
     let bytes = hashes.bytes;
@@ -129,12 +129,12 @@ pub(super) async fn fetch(
         return Err(error);
     }
     if part.keep_as(&name, lease)? > 0 {
-        tell("what lies in its place is replaced when nobody else uses the cache".into());
+        tell("the file in its place is replaced when no other process uses the cache".into());
     }
     Ok(Done::Fetched(bytes))
 }
 
-/// Whether there is no room for it: beyond the limit, or on the disk, which others need as well.
+/// Whether there is no room for it, within the limit or on the disk.
 fn is_of_size(error: &anyhow::Error) -> bool {
     let full = |error: &io::Error| {
         error.raw_os_error().is_some_and(|code| [libc::ENOSPC, libc::EDQUOT, libc::EFBIG].contains(&code))
@@ -142,11 +142,11 @@ fn is_of_size(error: &anyhow::Error) -> bool {
     error.is::<OverLimit>() || error.downcast_ref::<io::Error>().is_some_and(full)
 }
 
-/// Whether the cache has it; what is there and is another file will be replaced.
+/// Whether the cache has the right file; another one will be replaced.
 fn is_right(path: &Path, file: &RemoteFile) -> Result<bool> {
     let opened = File::options().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path);
     let mut kept = match opened {
-        // Nothing, a link, a socket.
+        // No file, a link, a socket.
         Err(error)
             if error.kind() == ErrorKind::NotFound
                 || error.raw_os_error().is_some_and(|error| [libc::ELOOP, libc::ENXIO].contains(&error)) =>
@@ -164,7 +164,7 @@ fn is_right(path: &Path, file: &RemoteFile) -> Result<bool> {
 }
 
 impl Part {
-    /// Fetches what is missing of it.
+    /// Fetches the missing bytes.
     async fn complete(
         &mut self,
         file: &RemoteFile,
@@ -173,7 +173,7 @@ impl Part {
         tell: &dyn Fn(String),
     ) -> Result<Hashes> {
         if self.file.metadata()?.len() > budget.each() {
-            // A limit was lowered, or a guest made it long.
+            // The limit was lowered, or a guest made the file longer.
             self.file.set_len(0)?;
         }
         let mut pause = FIRST_PAUSE;
@@ -199,7 +199,7 @@ impl Part {
         bail!("the server gives another file each time")
     }
 
-    /// One try; the answer is how curl ended, and its last words.
+    /// One try: how curl ended, and its message.
     async fn go_on(
         &mut self,
         uri: &str,
@@ -226,15 +226,15 @@ impl Part {
             }
         }
         let mut words = String::new();
-        // Best effort: what is no text says nothing to a person either.
+        // best effort: a message that is not text is of no use.
         drop((&mut stderr).take(4096).read_to_string(&mut words).await);
         let status = child.wait().await?;
         Ok((status, words.trim().trim_start_matches("curl: ").to_owned()))
     }
 }
 
-/// The command that writes a file to its stdout, from byte `start` on. Its configuration is not read (`--disable`, which
-/// must come first), and redirects are as bound as the address itself.
+/// The command that writes a file to its stdout, from byte `start` on. It reads no configuration (`--disable`, which must be
+/// first), and redirects are restricted to the same protocols as the address.
 fn curl(url: &str, start: u64) -> Command {
     let mut command = Command::new("curl").clear_env().envs(inherited::variables());
     command = command.args(["--disable", "--fail", "--location", "--globoff", "--silent", "--show-error"]);

@@ -1,4 +1,4 @@
-//! All sources into the cache, several at once, and what could not be had in one error.
+//! All sources into the cache, several at once; one error lists those that failed.
 
 use std::{cell::Cell, collections::BTreeMap, rc::Rc};
 
@@ -22,41 +22,42 @@ use crate::{
     process::Spawner,
 };
 
-/// How many are fetched at once: enough to fill a line, not so many that a server takes offence.
+/// How many are fetched at once: enough for a line's bandwidth, too few for a server to refuse.
 const AT_ONCE: usize = 4;
 
-/// What is done in one go: a file, or one after the other what is wanted of a repository, which has one place in the cache.
+/// A file, or the checkouts of one repository: those come one after the other, since a repository has one directory in the
+/// cache.
 enum Task {
     File(RemoteFile),
     Repository(Vec<Checkout>),
 }
 
-/// What a task says.
-enum Word {
+/// A message of a task.
+enum Message {
     Note(String),
     Failed(String),
 }
 
-/// What every task needs.
+/// The shared state of all tasks.
 #[derive(Clone)]
-struct Place {
+struct Shared {
     lease: Rc<Lease>,
-    /// Where there are repositories.
+    /// `None` without repositories.
     copies: Option<Rc<git::Copies>>,
     spawner: Rc<Spawner>,
     budget: Rc<Budget>,
-    words: mpsc::UnboundedSender<Word>,
+    messages: mpsc::UnboundedSender<Message>,
     /// How many sources there are.
     total: usize,
-    /// How many of them are done with, had or not.
+    /// How many of them have ended, fetched or failed.
     done: Rc<Cell<usize>>,
 }
 
-/// Fetches what the cache does not have, up to a limit.
+/// Fetches the sources that the cache does not have, up to a limit.
 ///
 /// # Errors
 /// A [`Failure`] (3) that lists the sources whose form is wrong, before anything is fetched; else one (4) that lists every
-/// source that could not be had; the others are in the cache.
+/// source that could not be fetched; the others are in the cache.
 pub async fn fill(
     sources: &[Source],
     limit: FetchLimit,
@@ -67,30 +68,30 @@ pub async fn fill(
     let total = sources.len();
     let (sources, mut failed) = check(sources)?;
     cache::sweep_downloads(lease);
-    let (words, mut heard) = mpsc::unbounded_channel();
+    let (messages, mut received) = mpsc::unbounded_channel();
     let done = Rc::new(Cell::new(0));
     let repositories = sources.iter().any(|source| matches!(source, Checked::Git(_)));
     let copies = if repositories { Some(Rc::new(git::Copies::of(lease, spawner).await?)) } else { None };
     let (lease, spawner) = (Rc::clone(lease), Rc::clone(spawner));
     let budget = Rc::new(Budget::of(limit));
     done.set(failed.len());
-    let place = Place { lease, copies: copies.clone(), spawner, budget, words, total, done };
+    let shared = Shared { lease, copies: copies.clone(), spawner, budget, messages, total, done };
     let slots = Rc::new(Semaphore::new(AT_ONCE));
     // Children belong to this thread, and so do the tasks; dropped, they end their children.
     let local = LocalSet::new();
     for task in tasks(sources) {
-        let (place, slots) = (place.clone(), Rc::clone(&slots));
+        let (shared, slots) = (shared.clone(), Rc::clone(&slots));
         local.spawn_local(async move {
             let _slot = slots.acquire().await.expect("it is never closed");
-            place.work(task).await;
+            shared.work(task).await;
         });
     }
-    drop(place);
+    drop(shared);
     let listen = async {
-        while let Some(word) = heard.recv().await {
-            match word {
-                Word::Note(text) => sink.emit(Event::Note { text }),
-                Word::Failed(line) => failed.push(line),
+        while let Some(message) = received.recv().await {
+            match message {
+                Message::Note(text) => sink.emit(Event::Note { text }),
+                Message::Failed(line) => failed.push(line),
             }
         }
     };
@@ -104,8 +105,9 @@ pub async fn fill(
     }
     failed.sort_unstable();
     let list: String = failed.iter().map(|line| format!("\n  {line}")).collect();
-    let what = format!("{} of {total} sources cannot be had:{list}", failed.len());
-    Err(Failure::host(what, "run it again: what was fetched is kept, and goes on where it ended").into())
+    let what = format!("{} of {total} sources cannot be fetched:{list}", failed.len());
+    Err(Failure::host(what, "run it again: fetched files are kept, and downloads continue where they ended")
+        .into())
 }
 
 /// Those that the host can fetch, and a line for each that it does not.
@@ -138,7 +140,7 @@ fn tasks(sources: Vec<Checked>) -> Vec<Task> {
     tasks
 }
 
-impl Place {
+impl Shared {
     async fn work(&self, task: Task) {
         match task {
             Task::File(file) => {
@@ -152,8 +154,8 @@ impl Place {
             }
             Task::Repository(wanted) => {
                 for git in wanted {
-                    // git may say nothing for a while.
-                    self.note(format!("{}: looks for what is wanted of it", git.url));
+                    // git may print nothing for a while.
+                    self.note(format!("{}: fetches", git.url));
                     let tell = |text| self.note(format!("{}: {text}", git.url));
                     let copies = self.copies.as_deref().expect("they are there where there are repositories");
                     let done =
@@ -173,16 +175,16 @@ impl Place {
         count.set(count.get() + 1);
         match done.with_context(|| source.to_owned()) {
             Ok(text) => self.note(format!("[{}/{total}] {source}: {text}", count.get())),
-            Err(error) => self.say(Word::Failed(format!("{error:#}"))),
+            Err(error) => self.say(Message::Failed(format!("{error:#}"))),
         }
     }
 
     fn note(&self, text: String) {
-        self.say(Word::Note(text));
+        self.say(Message::Note(text));
     }
 
-    fn say(&self, word: Word) {
-        // best effort: nobody listens any more when the work was given up.
-        let _ = self.words.send(word);
+    fn say(&self, message: Message) {
+        // best effort: the receiver is gone if the work was given up.
+        let _ = self.messages.send(message);
     }
 }

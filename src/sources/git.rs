@@ -1,10 +1,10 @@
 //! One repository into the cache: the script of `git-checkout` itself, run on the host in a directory that is thrown away.
 //!
-//! So what lies in the cache is what a build would have put there, submodules and cherry-picks included. The script takes
-//! its inputs as variables, so that nothing of a build file becomes shell; git speaks the protocols of [`super::url`] only,
-//! also for submodules, and sees of the user's configuration what [`super::git_settings`] lets through. It never sees the cache, in which a guest may have
-//! written what git would follow or obey: its cache is a directory of kiln's own, to which packs are lent, and from which
-//! what is new is brought in by a commit.
+//! So the cache has the same packs as after a build, submodules and cherry-picks included. The script takes its inputs as
+//! variables, so that no text of a build file becomes shell. git uses only the protocols of [`super::url`], also for
+//! submodules, and of the user's configuration only the keys of [`super::git_settings`]. It never sees the cache, where a
+//! guest may have written links or settings: its cache is a directory of kiln's own, with hard links to packs, from which a
+//! commit takes new packs into the cache.
 
 use std::{
     cell::RefCell,
@@ -37,14 +37,14 @@ use crate::{
 
 /// Kernel-sized histories take minutes on slow lines; nothing takes longer than this.
 const LIMIT: Duration = Duration::from_secs(60 * 60);
-/// How often progress is told.
+/// The time between two reports of progress.
 const PROGRESS: Duration = Duration::from_secs(5);
-/// Of what the script says, no more is kept.
+/// The most bytes of the script's output that are kept.
 const MOST_SAID: usize = 64 << 10;
-/// What git and bash say of a child that wrote a file beyond RLIMIT_FSIZE: SIGXFSZ has ended it.
+/// Messages of git and bash about a child that SIGXFSZ has ended, since it wrote a file beyond RLIMIT_FSIZE.
 const FILE_TOO_LARGE: [&str; 2] = ["signal 25", "File size limit exceeded"];
 
-/// A directory that is gone with it, whoever is killed.
+/// A directory that is removed when it is dropped, or kiln is killed.
 struct Scratch {
     directory: TempDir,
     at_end: RemovalAtEnd,
@@ -72,10 +72,10 @@ impl Scratch {
     }
 }
 
-/// What the cache has of repositories, where no guest can write.
+/// The cache's packs of repositories, linked where no guest can write.
 pub(super) struct Copies {
     scratch: Scratch,
-    /// What the cache is known to have.
+    /// The packs that the cache has.
     known: RefCell<BTreeMap<PathBuf, Identity>>,
     /// The user's settings, as variables.
     settings: Vec<(OsString, OsString)>,
@@ -90,7 +90,7 @@ impl Copies {
         Ok(Self { scratch, known, settings })
     }
 
-    /// Brings what is new into the cache, and takes out what turned out to be damaged; says how much of it waits.
+    /// Takes new packs into the cache, and removes damaged ones; returns the number of replacements that wait.
     fn settle(&self, lease: &Lease, budget: &Budget) -> Result<u64> {
         let found = cache::linked_git_packs(self.scratch.path())?;
         let mut known = self.known.borrow_mut();
@@ -114,7 +114,7 @@ impl Copies {
         Ok(kept.waiting)
     }
 
-    /// Removes what is new of a repository.
+    /// Removes the new packs of a repository.
     fn forget(&self, url: &str) -> Result<()> {
         let (known, key) = (self.known.borrow(), presence::key(url));
         for (path, identity) in cache::linked_git_packs(self.scratch.path())? {
@@ -126,13 +126,13 @@ impl Copies {
         Ok(())
     }
 
-    /// The end of it.
+    /// Removes the directory.
     pub(super) fn remove(self) -> Result<()> {
         self.scratch.remove()
     }
 }
 
-/// Where a file can have a second name beside the one in the cache, or the next best place.
+/// A directory on the cache's file system, for hard links, if there is one.
 fn near(lease: &Lease) -> Result<PathBuf> {
     let device = |path: &Path| fs::metadata(path).map(|metadata| metadata.dev());
     let cache = lease.directory();
@@ -143,7 +143,7 @@ fn near(lease: &Lease) -> Result<PathBuf> {
     Ok(found.unwrap_or(own))
 }
 
-/// Fetches what `git` asks for into the cache; the answer is what the script said. `tell` is told how far it is.
+/// Fetches a checkout into the cache and returns the output of the script. `tell` takes reports of progress.
 pub(super) async fn fetch(
     git: &Checkout,
     lease: &Lease,
@@ -158,7 +158,7 @@ pub(super) async fn fetch(
     if said.as_ref().is_err_and(|error| error.is::<OverLimit>()) {
         copies.forget(git.url.as_str())?;
     }
-    // What came is kept, whatever happened after it; and why it failed says more than what its end left.
+    // New packs are kept also after a failure, whose reason goes before an error of keeping them.
     let settled = copies.settle(lease, budget);
     if settled.as_ref().is_err_and(|error| error.is::<OverLimit>()) {
         copies.forget(git.url.as_str())?;
@@ -167,14 +167,14 @@ pub(super) async fn fetch(
     let (said, waiting) = (said?, settled?);
     removed?;
     if waiting > 0 {
-        tell(format!("{waiting} replacements wait until nobody else uses the cache"));
+        tell(format!("{waiting} replacements wait until no other process uses the cache"));
     }
     Ok(said)
 }
 
-/// The script in a directory of its own. A single file it cannot make longer than the limit, not even for a moment.
+/// The script in a directory of its own. RLIMIT_FSIZE ends it if a single file becomes longer than the limit.
 fn command(git: &Checkout, copies: &Copies, scratch: &Path, budget: &Budget) -> Result<Command> {
-    // The script notes whose repositories it trusts.
+    // The script writes safe.directory there.
     let settings = scratch.join("gitconfig");
     fs::write(&settings, "").with_context(|| format!("write {}", settings.display()))?;
     let kib = budget.each().div_ceil(1024);
@@ -190,11 +190,11 @@ fn command(git: &Checkout, copies: &Copies, scratch: &Path, budget: &Budget) -> 
         .env("input_destination", "tree")
         .env("kiln_cache", copies.scratch.path())
         .env("kiln_progress", "--progress")
-        // A server that falls silent is given up, as it is for files.
+        // A server that sends nothing is given up, as for files.
         .env("GIT_HTTP_LOW_SPEED_LIMIT", "1")
         .env("GIT_HTTP_LOW_SPEED_TIME", PATIENCE)
         .env("GIT_ALLOW_PROTOCOL", GIT_PROTOCOLS)
-        // Nothing above is a repository of whoever can write there.
+        // git must not find a repository of another user above it.
         .env("GIT_CEILING_DIRECTORIES", scratch.parent().unwrap_or(scratch))
         .env("GIT_CONFIG_GLOBAL", &settings)
         .env("GIT_CONFIG_NOSYSTEM", "1")
@@ -229,23 +229,23 @@ async fn run(
     };
     let why = tokio::select! {
         ended = tokio::time::timeout(LIMIT, all) => match ended {
-            // What a quick run has written, no interval has counted.
+            // A quick run may end before the first interval.
             Ok(said) => return usage::check(scratch, budget).await.map_err(Into::into).and(said),
             Err(_) => anyhow!("git did not end within {} s", LIMIT.as_secs()),
         },
         over = usage::beyond(scratch, budget) => over.into(),
     };
-    // Nothing writes there any more when it is removed.
+    // It must not write while the directory is removed.
     child.kill();
     child.wait().await?;
     Err(why)
 }
 
-/// The last lines of what comes. Those that git writes over each other are its progress, of which one is told now and then.
+/// The last lines of the output. Lines that git overwrites are its progress, of which `tell` gets one now and then.
 async fn lines(mut from: impl AsyncRead + Unpin, tell: &dyn Fn(String)) -> Result<Vec<String>> {
     let (mut text, mut piece, mut told) = (String::new(), vec![0; 4096], Instant::now());
     loop {
-        let count = from.read(&mut piece).await.context("read what git says")?;
+        let count = from.read(&mut piece).await.context("read the output of git")?;
         if count == 0 {
             break;
         }
@@ -279,7 +279,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn progress_is_told_from_what_git_has_to_say() {
+    fn progress_is_distinguished_from_messages_of_git() {
         for line in [
             "Receiving objects:  45% (450/1000), 1.2 MiB | 1.0 MiB/s",
             "remote: Counting objects: 100% (3/3)",

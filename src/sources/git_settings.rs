@@ -1,5 +1,5 @@
-//! What holds of the user's git configuration while the host fetches: how a server is reached and who one is to it. Nothing
-//! that runs a program on what was fetched (filters, hooks, file system monitors).
+//! The keys of the user's git configuration that apply while the host fetches: how to reach a server, and credentials. Keys
+//! that run a program on fetched files (filters, hooks, file system monitors) do not.
 
 use std::{
     env,
@@ -14,13 +14,13 @@ use crate::process::{Command, Spawner, Stdio};
 
 /// Keys, as git prints them.
 const KEYS: &str = r"^(http|credential|url|ssh)\.|^core\.sshcommand$";
-/// Where the user says that configuration lies.
+/// Variables with the paths of the configuration.
 const PLACES: [&str; 3] = ["GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM"];
 /// Reading a few files takes milliseconds.
 const ANSWER: Duration = Duration::from_secs(20);
 
-/// The settings as variables of git's (`GIT_CONFIG_COUNT`); asked in `directory`, which is in no repository. None where git
-/// cannot be asked: whoever needs it next says why.
+/// The settings as variables of git's (`GIT_CONFIG_COUNT`). git runs in `directory`, which is in no repository. If it fails,
+/// there are no settings: the next call of git shows the error.
 pub(super) async fn of_user(directory: &Path, spawner: &Spawner) -> Vec<(OsString, OsString)> {
     let set = PLACES.iter().filter_map(|name| env::var_os(name).map(|value| (*name, value)));
     let command = Command::new("git")
@@ -37,7 +37,7 @@ pub(super) async fn of_user(directory: &Path, spawner: &Spawner) -> Vec<(OsStrin
     }
 }
 
-/// Of `key LF value NUL …`; a key alone is true.
+/// Parses `key LF value NUL …`; a key alone is true.
 fn variables(listed: &[u8]) -> Vec<(OsString, OsString)> {
     let mut variables = Vec::new();
     let entries = listed.split(|&byte| byte == 0).filter(|entry| !entry.is_empty());

@@ -1,5 +1,5 @@
-//! What curl and git get of kiln's environment: how the network is reached, and nothing that has a program work elsewhere
-//! (`GIT_DIR` of a hook that calls kiln), run other programs (`BASH_ENV`, exported functions) or read another configuration.
+//! The variables of kiln's environment that curl and git get: those of the network. Not passed are variables that change the
+//! directory (`GIT_DIR` of a hook that calls kiln), run programs (`BASH_ENV`, exported functions) or name a configuration.
 
 use std::{env, ffi::OsString};
 
@@ -29,7 +29,7 @@ const NAMES: &[&str] = &[
     "GIT_SSL_CAPATH",
     "GIT_SSL_CERT",
     "GIT_SSL_KEY",
-    // Who one is to a server.
+    // Credentials.
     "SSH_AUTH_SOCK",
     "GIT_SSH",
     "GIT_SSH_COMMAND",

@@ -1,8 +1,8 @@
-//! How much a run may fetch: of one source, and of all together. A build file names as many sources, of any size, as it likes.
+//! How much a run may fetch: of one source, and of all together. A build file may name any number of sources of any size.
 
 use std::{cell::Cell, fmt};
 
-/// What `--limit` says, in bytes.
+/// The value of `--limit`, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FetchLimit {
     /// The most of one source: a file, or all that git fetches and unpacks for a repository.
@@ -17,7 +17,7 @@ impl Default for FetchLimit {
     }
 }
 
-/// A source, or all of them, would be more than the limit allows.
+/// A source, or all of them, would exceed the limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum OverLimit {
     Each(u64),
@@ -45,7 +45,7 @@ fn size(bytes: u64) -> String {
     if bytes.is_multiple_of(1 << 20) { format!("{} MiB", bytes >> 20) } else { format!("{bytes} bytes") }
 }
 
-/// What of a limit is left, for tasks of one thread.
+/// The rest of a limit, for tasks of one thread.
 #[derive(Debug)]
 pub(super) struct Budget {
     limit: FetchLimit,
@@ -57,7 +57,7 @@ impl Budget {
         Self { limit, spent: Cell::new(0) }
     }
 
-    /// Counts bytes that have been fetched; `source` is how large their source is with them.
+    /// Counts fetched bytes; `source` is the size of their source with them.
     pub(super) fn spend(&self, bytes: u64, source: u64) -> Result<(), OverLimit> {
         self.check(bytes, source)?;
         self.spent.set(self.spent.get() + bytes);
@@ -94,7 +94,7 @@ mod tests {
         assert_eq!(budget.spend(10, 10), Ok(()));
         assert_eq!(budget.check(6, 6), Err(OverLimit::Total(25)));
         assert_eq!(budget.spend(u64::MAX, 1), Err(OverLimit::Total(25)));
-        assert_eq!(budget.spend(5, 5), Ok(()), "what was refused is not counted");
+        assert_eq!(budget.spend(5, 5), Ok(()), "refused bytes are not counted");
         assert!(OverLimit::Each(1 << 30).to_string().contains("1024 MiB: --limit"));
     }
 }

@@ -1,10 +1,10 @@
-//! The sources of a recipe: what its `fetch` and `git-checkout` steps take from the network, and whether the cache has it.
+//! The sources of a recipe: the files and repositories of its `fetch` and `git-checkout` steps.
 //!
 //! Before it: a [`Recipe`], in which every definition has been expanded, so that steps of subpackages and of definitions
 //! within definitions are there, with the values of their inputs. After it: [`fill`], which fetches them ahead of a build,
-//! and [`missing`], which says before a build without a network what it would lack.
+//! and [`missing`], which finds those that a build without a network would lack.
 //!
-//! Only kiln's own definitions are known: what a user's definition of the same name does, nobody can tell from outside.
+//! Only kiln's own definitions are known: a user's definition of the same name may do anything.
 
 mod checked;
 mod download;
@@ -29,7 +29,7 @@ pub use fill::fill;
 pub use limit::FetchLimit;
 pub use presence::missing;
 
-/// What a step takes from the network.
+/// A source that a step takes from the network.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
     /// A `fetch`.
@@ -48,7 +48,7 @@ impl Source {
     }
 }
 
-/// A file and what proves that it is the right one.
+/// A file and its hashes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileSource {
     /// Where it lies.
@@ -76,14 +76,14 @@ impl Algorithm {
     }
 }
 
-/// A repository and what is wanted of it.
+/// A repository, and the commit and files of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GitSource {
     /// Where it lies.
     pub repository: String,
     /// All inputs of the step, as the variables of its script.
     pub inputs: BTreeMap<String, String>,
-    /// The script: what runs in a build is what fills the cache.
+    /// The script of the step, which also fills the cache.
     pub script: String,
 }
 
@@ -93,7 +93,7 @@ impl GitSource {
     }
 }
 
-/// Checks the form of sources, before any program sees a word of them.
+/// Checks the form of sources, before a program gets one as an argument.
 ///
 /// # Errors
 /// A [`Failure`] (3) that lists those of `file` whose form is wrong.
@@ -116,7 +116,7 @@ pub fn of(recipe: &Recipe) -> Vec<Source> {
 
 fn of_run(run: Run) -> Option<Source> {
     let definition = run.uses.last()?;
-    // The name that a definition has which came with kiln.
+    // The name of a built-in definition.
     if *run.origin.file != *Path::new(&format!("{definition}.yaml (built in)")) {
         return None;
     }
@@ -139,7 +139,7 @@ fn of_run(run: Run) -> Option<Source> {
     }
 }
 
-/// Whether a step finds it without any network: on a disk, or at a server of its own build.
+/// Whether a step reaches it without a network: on a disk, or at a server of its own build.
 fn is_local(url: &str) -> bool {
     let Some((scheme, rest)) = url.split_once("://") else {
         // `host:path` is ssh's; a path has no colon before its first slash.
@@ -159,7 +159,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn local_is_what_needs_no_network() {
+    fn a_local_address_needs_no_network() {
         for url in [
             "file:///srv/x",
             "/srv/x.git",

@@ -1,6 +1,6 @@
-//! A file of the cache that is not complete: found or made, locked, gone on with, and given its name when it is proven.
+//! A file of the cache that is not complete: found or made, locked, continued, and renamed when its hashes are right.
 //!
-//! What a guest has put in its place (a directory, a link, a pipe) is removed, or another name is taken.
+//! A directory, link or pipe that a guest has put in its place is removed, or the file gets another name.
 
 use std::{
     collections::BTreeMap,
@@ -18,13 +18,13 @@ use nix::{
 
 use crate::cache::{self, Change, Lease};
 
-/// Names that it may have: more than one, since a guest can make what kiln cannot remove.
+/// How many names it may have: a guest can make a file that kiln cannot remove.
 const NAMES: u32 = 4;
-/// What opening says where a guest has put a directory, a link, a pipe, a device, or a file that is not for kiln to write.
+/// Errors of open(2) for a directory, link, pipe or device of a guest, or a file that kiln must not write.
 const IN_THE_WAY: [i32; 7] =
     [libc::EISDIR, libc::ELOOP, libc::ENXIO, libc::ENODEV, libc::EACCES, libc::EPERM, libc::ENOTDIR];
 
-/// A file that is not complete yet. The lock is the file's: it is free when its holder is gone, however it went.
+/// A file that is not complete yet. The kernel releases its lock when the holder ends.
 pub(super) struct Part {
     pub(super) path: PathBuf,
     pub(super) file: Flock<File>,
@@ -42,7 +42,7 @@ impl Part {
         bail!("{} has something in the place of {name} that cannot be removed", lease.directory().display())
     }
 
-    /// None where something lies in its place that is no file of kiln's and does not go.
+    /// `None` if something else is in its place and cannot be removed.
     async fn open_as(lease: &Lease, name: &str, tell: &dyn Fn(String)) -> Result<Option<Self>> {
         let path = lease.directory().join(name);
         let context = || format!("write {}", path.display());
@@ -73,14 +73,15 @@ impl Part {
                     waited.context("wait for a lock")?.map_err(|(_, errno)| errno).with_context(context)?
                 }
             };
-            // Its holder may have given it its name: then this is not the file of that name any more.
+            // Its last holder may have renamed it: then another file has this name.
             if fs::symlink_metadata(&path).is_ok_and(|there| same(&there, &file)) {
                 return Ok(Some(Self { path, file }));
             }
         }
     }
 
-    /// Gives it its name, for good; says how much of that waits. Another build may be reading what has the name already.
+    /// Gives the file its final name, durably; returns the number of replacements that wait, since another build may read a
+    /// file of that name.
     pub(super) fn keep_as(self, name: &str, lease: &Lease) -> Result<u64> {
         let directory = lease.directory();
         let kept = directory.join(name);
@@ -93,7 +94,7 @@ impl Part {
                 File::open(directory).and_then(|directory| directory.sync_all()).with_context(context)?;
                 Ok(0)
             }
-            // Or the file system cannot say whether something is there.
+            // EINVAL: the file system has no RENAME_NOREPLACE.
             Err(Errno::EEXIST | Errno::EINVAL) => {
                 let changes = BTreeMap::from([(PathBuf::from(name), Change::File(path.clone()))]);
                 let waiting = cache::commit_files(lease, &changes)?.waiting;
@@ -109,7 +110,7 @@ impl Part {
     }
 }
 
-/// Whether it is a file of no other name; another kiln may be taking this one.
+/// Whether it is a regular file with at most one name: another kiln may be renaming it.
 fn is_plain(metadata: &fs::Metadata) -> bool {
     metadata.is_file() && metadata.nlink() <= 1
 }

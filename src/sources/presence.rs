@@ -1,7 +1,7 @@
-//! Whether the cache has a source: a look at names, so that a build that must fail fails before its guest starts.
+//! Whether the cache has a source, by its name, so that a build that must fail does so before its guest starts.
 //!
-//! What is there is proven by the step itself. Whatever cannot be known from outside (submodules, a history in which a commit
-//! may lie) counts as there.
+//! The step itself checks the content. Sources that cannot be known from outside (submodules, a commit within a history)
+//! count as present.
 
 use std::path::Path;
 
@@ -10,12 +10,12 @@ use sha2::{Digest, Sha256};
 
 use super::{FileSource, GitSource, Source, is_local};
 
-/// What of `sources` a build without a network would look for in vain, a line each: in the cache, or in `workspace`.
+/// The `sources` that a build without a network would find neither in the cache nor in `workspace`, a line each.
 pub fn missing(sources: &[Source], cache: Option<&Path>, workspace: Option<&Path>) -> Vec<String> {
     sources
         .iter()
         .filter_map(|source| match source {
-            // A step that gets the same file from a server of the build's own leaves it in the cache.
+            // A step that fetches the same file from a server of the build itself puts it into the cache.
             Source::File(file) if cache.is_some() && from_nearby(file, sources) => None,
             Source::File(file) => file_missing(file, cache, workspace),
             Source::Git(git) => git_missing(git, cache),
@@ -73,7 +73,7 @@ fn git_missing(git: &GitSource, cache: Option<&Path>) -> Option<String> {
     (!cache.is_some_and(kept)).then(|| format!("{repository} (commit {commit})"))
 }
 
-/// The directory of what was fetched from a repository.
+/// The directory of a repository in the cache.
 pub(super) fn key(repository: &str) -> String {
     HEXLOWER.encode(&Sha256::digest(repository.as_bytes()))
 }

@@ -1,24 +1,23 @@
-//! The addresses that the host's curl and git may be given, as types: nothing else of a build file becomes one of their
-//! arguments.
+//! The addresses that the host's curl and git take, as types: no other text of a build file becomes one of their arguments.
 //!
-//! Both are strict about the form. An address begins with the name of a protocol or of a host, so that no program takes it
+//! Both types are strict about the form. An address begins with the name of a protocol or of a host, so that no program takes it
 //! for an option, an `ext::` helper, a `@file` of curl's or a path of the host.
 
 use std::fmt;
 
-/// What git is allowed to speak (`GIT_ALLOW_PROTOCOL`), submodules included.
+/// The protocols that git may use (`GIT_ALLOW_PROTOCOL`), submodules included.
 pub(super) const GIT_PROTOCOLS: &str = "https:http:git:ssh";
-/// What curl is allowed to speak, redirects included.
+/// The protocols that curl may use, redirects included.
 pub(super) const CURL_PROTOCOLS: &str = "=https,http";
 /// No address is longer: servers refuse those of a few KiB.
 const MOST_BYTES: usize = 8 << 10;
 
-/// Why an address is none that the host fetches from.
+/// Why the host does not fetch from an address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Refused {
-    /// It has no form that any build could use, or one that a program would take for something else.
+    /// No build could use its form, or a program would misread it.
     Malformed(String),
-    /// A build may have a use for it; the host has none.
+    /// A build may use it, but the host does not fetch from it.
     NotFetched(String),
 }
 
@@ -70,7 +69,7 @@ impl GitUrl {
                     return Err(not_fetched());
                 }
                 if path.is_empty() || path.starts_with('-') {
-                    return Err(Refused::Malformed("what follows the host is not a path".into()));
+                    return Err(Refused::Malformed("the part after the host is not a path".into()));
                 }
                 let host = host
                     .rsplit_once('@')
@@ -98,7 +97,7 @@ impl fmt::Display for GitUrl {
     }
 }
 
-/// Where a `%` may stand.
+/// Where a `%` is allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Percent {
     /// In names and passwords, but not as their first character.
@@ -129,7 +128,7 @@ fn is_scheme(text: &str) -> bool {
         && text.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
 }
 
-/// `[USER[:PASSWORD]@]HOST[:PORT]` at the beginning of what follows `SCHEME://`.
+/// `[USER[:PASSWORD]@]HOST[:PORT]` at the beginning of the text after `SCHEME://`.
 fn authority(rest: &str, percent: Percent) -> Result<(), Refused> {
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let host = match authority.rsplit_once('@') {
@@ -171,10 +170,10 @@ fn user(name: &str, percent: Percent) -> Result<(), Refused> {
     if name.starts_with(|c: char| c != '-' && c != '%') && name.chars().all(allowed) {
         return Ok(());
     }
-    Err(Refused::Malformed("what stands before the @ is not the name of a user".into()))
+    Err(Refused::Malformed("the part before the @ is not the name of a user".into()))
 }
 
-/// `%0a` and its like: git decodes an address before it speaks to a server.
+/// `%0a` and the like: git decodes an address before it connects to a server.
 fn has_encoded_control(text: &str) -> bool {
     text.split('%').skip(1).any(|after| {
         after
@@ -215,7 +214,7 @@ mod tests {
     ];
 
     #[test]
-    fn files_come_by_https_and_http() {
+    fn files_are_fetched_by_https_and_http() {
         for url in [
             "https://example.org/x.tar.gz",
             "HTTP://example.org:8080/x?y=z#w",
@@ -246,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn repositories_come_by_four_protocols() {
+    fn repositories_are_fetched_by_four_protocols() {
         for url in [
             "https://example.org/x.git",
             "http://me@127.0.0.1:1/it's $HOME/x",

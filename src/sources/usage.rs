@@ -16,7 +16,7 @@ const SHARE: u32 = 8;
 /// An entry takes at least a block, so that their number is bounded as well.
 const BLOCK: u64 = 4096;
 
-/// Ends when what lies below `directory` is more than the limit allows for one source.
+/// Ends when the files below `directory` exceed the limit for one source.
 pub(super) async fn beyond(directory: &Path, budget: &Budget) -> OverLimit {
     let mut pause = INTERVAL;
     loop {
@@ -29,17 +29,17 @@ pub(super) async fn beyond(directory: &Path, budget: &Budget) -> OverLimit {
     }
 }
 
-/// Whether what lies below `directory` is within the limit for one source.
+/// Whether the files below `directory` are within the limit for one source.
 ///
 /// # Errors
-/// The limit that it is over.
+/// The limit that is exceeded.
 pub(super) async fn check(directory: &Path, budget: &Budget) -> Result<(), OverLimit> {
     let directory = directory.to_owned();
     let used = tokio::task::spawn_blocking(move || of(directory)).await.unwrap_or(0);
     budget.check(0, used)
 }
 
-/// What all entries below take on the disk, in bytes; what goes meanwhile counts as nothing.
+/// The bytes that all entries below use on the disk; entries that are removed meanwhile count as 0.
 fn of(directory: PathBuf) -> u64 {
     let mut used = 0_u64;
     let mut open = vec![directory];

@@ -447,7 +447,7 @@ fn what_another_build_may_be_reading_is_replaced_when_it_has_ended() {
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", said(&output));
-    assert!(said(&output).contains("replaced when nobody else uses the cache"), "{}", said(&output));
+    assert!(said(&output).contains("replaced when no other process uses the cache"), "{}", said(&output));
     assert_eq!(fs::read(&kept).unwrap(), b"damaged");
     assert_eq!(fs::read(&elsewhere).unwrap(), b"another");
     // A child that another test is just starting has this process's locks until its program runs.
