@@ -1,4 +1,4 @@
-//! A root of the store as one tar stream: what other tools take (`docker import`, `kiln image export`).
+//! A root of the store as one tar stream, for `docker import` and `kiln image export`.
 //!
 //! Before it: [`super::erofs`], which reads the image without mounting it, so that every user can and nothing gets lost. It
 //! must not keep a file in memory.
@@ -25,7 +25,7 @@ pub fn write(image: &Path, sink: impl Write) -> Result<()> {
     let erofs = Erofs::open(image)?;
     let root = erofs.root()?;
     let mut archive = Archive { erofs: &erofs, tar: Builder::new(sink), linked: HashMap::new() };
-    // Depth first, in the order of names: on the way down each directory comes before what is in it.
+    // Depth first, in the order of names: each directory comes before its entries.
     let mut open = vec![(PathBuf::from("."), root)];
     let mut seen = HashSet::new();
     while let Some((path, inode)) = open.pop() {
@@ -76,7 +76,7 @@ impl<W: Write> Archive<'_, W> {
                     SFlag::S_IFCHR => EntryType::Char,
                     SFlag::S_IFBLK => EntryType::Block,
                     SFlag::S_IFIFO => EntryType::Fifo,
-                    // Nobody listens on a socket of an image, and tar has none.
+                    // A socket of an image has no listener, and tar has no type for it.
                     _ => return Ok(()),
                 });
                 // The kernel's encoding: 12 bits of the major number between 8 and 12 of the minor.
@@ -121,7 +121,7 @@ impl Inode {
     }
 }
 
-/// A file's bytes, as they are asked for.
+/// A file's bytes, read on demand.
 struct Content<'a> {
     erofs: &'a Erofs,
     inode: &'a Inode,
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_packed_comes_out_again() {
+    fn a_packed_tree_comes_out_again() {
         let work = tempfile::tempdir().expect("a directory");
         let (from, to, image) = (work.path().join("from"), work.path().join("to"), work.path().join("image"));
         tree(&from);
@@ -210,7 +210,7 @@ mod tests {
             let mut damaged = whole.clone();
             damaged[at] ^= 0xff;
             fs::write(&image, &damaged).expect("written");
-            // Whatever comes of it, it is not a panic and not without end.
+            // Any result but a panic or an endless loop.
             drop(write(&image, std::io::sink()));
         }
         fs::write(&image, &whole[..2000]).expect("written");

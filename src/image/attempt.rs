@@ -16,11 +16,11 @@ use crate::{
     plan::ImageRecipe,
 };
 
-/// An image in the making; dropped, it is gone.
+/// An image that is being made; removed when it is dropped.
 pub(super) struct Attempt {
-    /// What becomes the entry.
+    /// The directory that becomes the entry.
     directory: tempfile::TempDir,
-    /// Where the root is put together; written down as a link before it exists, so that a sweep finds it.
+    /// Where the root is put together. A link names it before it exists, so that a sweep finds it.
     pub(super) staging: PathBuf,
 }
 
@@ -34,7 +34,7 @@ impl Attempt {
         let random = directory.path().extension().or(directory.path().file_name()).unwrap_or_default();
         let random = random.to_string_lossy().rsplit('-').next().unwrap_or_default().to_owned();
         let staging = scratch.join(format!("kiln-image-{}-{random}", &key.as_str()[..16]));
-        symlink(&staging, directory.path().join("staging")).context("write down the staging directory")?;
+        symlink(&staging, directory.path().join("staging")).context("note the staging directory")?;
         Ok(Self { directory, staging })
     }
 
@@ -43,14 +43,14 @@ impl Attempt {
         self.directory.path()
     }
 
-    /// An empty file that the root of a user namespace may write, too: it reaches it by a descriptor only, since the
-    /// directory is closed to all others.
+    /// An empty file that the root of a user namespace may write, too. Only a descriptor leads to it, since other users
+    /// cannot enter the directory.
     pub(super) fn file(&self, name: &str) -> Result<File> {
         let path = self.directory.path().join(name);
         let file = File::options().read(true).write(true).create_new(true).open(&path);
         let file = file.with_context(|| format!("make {}", path.display()))?;
         file.set_permissions(Permissions::from_mode(0o666))
-            .with_context(|| format!("open up {}", path.display()))?;
+            .with_context(|| format!("change the mode of {}", path.display()))?;
         Ok(file)
     }
 
@@ -69,7 +69,7 @@ impl Attempt {
         image.sync_all().context("write the image to disk")?;
         sync_directory(path)?;
         if entry.exists() {
-            // A refresh. Who has the old one open keeps it.
+            // A refresh. A process that has the old one open keeps it.
             let old = path.join("replaced");
             fs::rename(entry, &old).with_context(|| format!("replace {}", entry.display()))?;
             fs::remove_dir_all(&old).with_context(|| format!("remove {}", old.display()))?;

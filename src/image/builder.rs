@@ -1,12 +1,12 @@
 //! Making an erofs image: a root is put together in a staging directory, then packed.
 //!
 //! Before it: [`super::store`] holds the entry's lock and gives an empty file to fill. After it: the store keeps the
-//! file. What a tar or a package brings runs and is unpacked in a jail ([`crate::process::Jail`]), whose ids are also what
-//! gives files their owners without root; where an ordinary user can have none, a tar is unpacked under `fakeroot`. The
-//! file to fill is handed over as descriptor 3, since a jail cannot enter the store.
+//! file. Tars are unpacked and packages' scripts run in a jail ([`crate::process::Jail`]), whose range of ids also gives
+//! files their owners without root; for an ordinary user without a range, a tar is unpacked under `fakeroot`. The file to
+//! fill is descriptor 3, since a jail cannot enter the store.
 //!
 //! A Debian root takes three jails: apt fetches the packages with the host's network, and none of their scripts; they are
-//! installed without a network; what came of it is packed.
+//! installed without a network; the root is packed.
 
 use std::{
     collections::VecDeque,
@@ -41,8 +41,8 @@ use crate::{
 /// Directories that are empty in every image: the agent mounts over them.
 pub(super) const EMPTY: [&str; 5] = ["dev", "proc", "sys", "run", "tmp"];
 
-/// What of the host makers see besides their own directory: programs, and what these and a resolver read. Nothing of it is
-/// private, and none can be written to.
+/// The files of the host that makers see besides their own directory: programs, and files that these and a resolver read. All
+/// are public and read-only.
 const READ_ONLY: [&str; 30] = [
     "/usr",
     "/bin",
@@ -76,16 +76,16 @@ const READ_ONLY: [&str; 30] = [
     "/etc/ssl/openssl.cnf",
 ];
 
-/// What apt misses where it is not: the host's settings and keys are none of an image's.
+/// Directories that apt needs, empty: an image takes no settings and keys of the host.
 const HIDDEN: [&str; 2] = ["/etc/apt/apt.conf.d", "/etc/apt/trusted.gpg.d"];
 
-/// What a maker writes to, and where it works.
+/// The files that a maker writes, and its working directory.
 pub(super) struct ImageBuild<'a> {
     /// The recipe.
     pub(super) recipe: &'a ImageRecipe,
     /// The empty file that becomes the image.
     pub(super) image: &'a File,
-    /// An empty file for what the root was made of, a line each: `inrelease HASH`, then `package version`.
+    /// An empty file for the origin of the root: lines `inrelease HASH`, then `package version`.
     pub(super) details: &'a File,
     /// The staging directory; does not exist yet.
     pub(super) staging: &'a Path,
@@ -95,16 +95,16 @@ pub(super) struct ImageBuild<'a> {
     pub(super) spawner: &'a Spawner,
 }
 
-/// What a shell ends with when it does not find a program.
+/// The exit status of a shell that does not find a program.
 const NOT_FOUND: i32 = 127;
-/// A jail is made at once, or not at all.
+/// A jail starts in milliseconds.
 const PROBE_LIMIT: Duration = Duration::from_secs(20);
 
 impl ImageBuild<'_> {
-    /// Fills the image; what the makers print becomes events.
+    /// Fills the image; the output of the makers becomes events.
     pub(super) async fn run(&self, sink: &mut dyn Sink) -> Result<()> {
         match &self.recipe.source {
-            // The person's own tree: it is read, and nothing of it runs.
+            // The user's own tree: none of its programs run.
             Source::Directory(path) => return self.pack_directory(path, sink).await,
             Source::Tar(_) | Source::Debian(_) => {}
         }
@@ -121,7 +121,7 @@ impl ImageBuild<'_> {
         let mut command = Command::new("mkfs.erofs").arg("--quiet");
         command = command.args(["--exclude-regex", &format!("^({})/", EMPTY.join("|"))]);
         if !geteuid().is_root() {
-            note(sink, "the image's files belong to root: an ordinary user cannot know whom else");
+            note(sink, "the image's files belong to root: an ordinary user cannot set other owners");
             command = command.arg("--all-root");
         }
         let command = command.arg("/proc/self/fd/3").arg(root).fd(copy(self.image)?, 3);
@@ -129,7 +129,7 @@ impl ImageBuild<'_> {
     }
 
     async fn unpack_tar(&self, tar: &Path, staging: &Staging, sink: &mut dyn Sink) -> Result<()> {
-        // A jail's root may not be allowed to open the file: it is handed over, too.
+        // A jail's root may not be allowed to open the file: it gets a descriptor.
         let file = File::open(tar).with_context(|| format!("open {}", tar.display()))?;
         let mut head = [0; 6];
         let read = file.read_at(&mut head, 0).with_context(|| format!("read {}", tar.display()))?;
@@ -168,7 +168,7 @@ impl ImageBuild<'_> {
         self.maker("mkfs.erofs", command.fd(copy(self.image)?, 3).fd(copy(self.details)?, 4), sink).await
     }
 
-    /// Finds out by trying whether this user can have a jail here.
+    /// Tries to start a jail.
     async fn try_jail(&self, staging: &Staging) -> Result<()> {
         let output = self.spawner.output(jailed(staging, JailNetwork::None, "exit"), PROBE_LIMIT).await?;
         if output.status.success() {
@@ -190,24 +190,24 @@ impl ImageBuild<'_> {
         Err(Failure::host(format!("{what}, and {why}"), way_out).into())
     }
 
-    /// Runs a maker; its lines become events, its last ones the error.
+    /// Runs a maker; its lines become events, the last ones the text of an error.
     async fn maker(&self, name: &str, command: Command, sink: &mut dyn Sink) -> Result<()> {
         let (read, write) = std::io::pipe().context("make a pipe")?;
         let second = write.try_clone().context("make a pipe")?;
         let command = command.stdout(Stdio::File(write.into())).stderr(Stdio::File(second.into()));
         let mut child = self.spawner.spawn(command)?;
         let mut last = LastLines::default();
-        let pipe = Receiver::from_owned_fd(read.into()).context("read what makers say")?;
+        let pipe = Receiver::from_owned_fd(read.into()).context("read the output of a maker")?;
         let mut lines = BufReader::new(pipe).split(b'\n');
         let say = async {
             while let Some(line) =
-                lines.next_segment().await.with_context(|| format!("read what {name} says"))?
+                lines.next_segment().await.with_context(|| format!("read the output of {name}"))?
             {
                 last.push(&line, sink);
             }
             Ok(())
         };
-        // What a maker leaves behind holds the pipe: its end ends that, too.
+        // A process that a maker leaves behind holds the pipe; it ends with the maker.
         let ((), status) = tokio::try_join!(say, child.wait())?;
         if status.success() {
             return Ok(());
@@ -230,7 +230,7 @@ fn note(sink: &mut dyn Sink, text: &str) {
 }
 
 fn copy(file: &File) -> Result<OwnedFd> {
-    file.try_clone().map(Into::into).context("hand over a file")
+    file.try_clone().map(Into::into).context("duplicate a descriptor")
 }
 
 /// tar recognises compression by itself only where it can seek.
@@ -259,7 +259,7 @@ fn sh(command: Command, script: &str) -> Command {
     command.args(["-euc", script, "sh"])
 }
 
-/// The end of what a maker said.
+/// The last lines of a maker.
 #[derive(Default)]
 struct LastLines(VecDeque<String>);
 
@@ -286,7 +286,7 @@ impl LastLines {
     }
 }
 
-/// A distribution that is asked, without anything being installed.
+/// A request to a distribution, without an installation.
 pub(super) struct Question<'a> {
     pub(super) root: &'a DebianRoot,
     pub(super) arch: &'a str,
@@ -298,23 +298,23 @@ pub(super) struct Question<'a> {
 }
 
 impl Question<'_> {
-    /// One hash over what the distribution's InRelease files say now, as a [`ImageBuild`] writes it down: apt fetches and verifies
-    /// them in a jail.
+    /// One hash over the distribution's InRelease files of now, as an [`ImageBuild`] notes it: apt fetches and verifies them in a
+    /// jail.
     pub(super) async fn in_release(&self) -> Result<String> {
         let output = self.ask(&format!("{IN_RELEASE}{APT}{UPDATE}"), None).await?;
         let text = String::from_utf8_lossy(&output.stdout);
         let hash = text.lines().find_map(|line| line.strip_prefix("inrelease "));
         match hash {
             Some(hash) if output.status.success() => Ok(hash.to_owned()),
-            Some(_) | None => Err(cannot_be_asked(&output)),
+            Some(_) | None => Err(no_answer(&output)),
         }
     }
 
-    /// What packages there are, and what they provide, in a file: apt fetches and verifies the indexes in a jail.
+    /// The names of all packages and of all that they provide, in a file: apt fetches and verifies the indexes in a jail.
     pub(super) async fn names(&self) -> Result<File> {
         let file = tempfile::tempfile().context("make a file for the names of packages")?;
         let output = self.ask(&format!("{APT}{NAMES}"), Some(copy(&file)?)).await?;
-        if output.status.success() { Ok(file) } else { Err(cannot_be_asked(&output)) }
+        if output.status.success() { Ok(file) } else { Err(no_answer(&output)) }
     }
 
     async fn ask(&self, script: &str, names: Option<OwnedFd>) -> Result<Output> {
@@ -334,16 +334,16 @@ impl Question<'_> {
     }
 }
 
-fn cannot_be_asked(output: &Output) -> anyhow::Error {
+fn no_answer(output: &Output) -> anyhow::Error {
     let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
     let way_out = "Check the network, or leave --refresh out to use the image as it is.";
-    Failure::host(format!("the distribution cannot be asked: {said}"), way_out).into()
+    Failure::host(format!("the distribution does not answer: {said}"), way_out).into()
 }
 
 /// Some hundred KB, or ten MB; apt has its own time-outs and retries within.
 const APT_LIMIT: Duration = Duration::from_secs(180);
 
-/// What a root was made of, as the jails wrote it down; a hostile one cannot make it longer than this.
+/// The lines about a root's origin that the jails wrote, up to a limit.
 pub(super) fn read_details(path: &Path) -> Result<String> {
     let mut bytes = Vec::new();
     let file = File::open(path).context("read the details")?;

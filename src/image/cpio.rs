@@ -1,6 +1,6 @@
 //! A writer of cpio archives in the "newc" format, as the kernel unpacks an initramfs from (initramfs buffer-format.rst).
 //!
-//! [`super::initramfs`] says what goes in. Everything belongs to root and has no time, so that equal contents give
+//! [`super::initramfs`] chooses the files. They belong to root and have no time, so that equal contents give
 //! equal bytes.
 
 /// An archive in the making.

@@ -1,6 +1,6 @@
 //! How a Debian root is installed: which repositories, and mmdebstrap's command line. Pure but for [`Mirror::of_host`].
 //!
-//! Before it: a recipe. After it: [`super::builder`] runs the command and packs what it made.
+//! Before it: a recipe. After it: [`super::builder`] runs the command and packs the root.
 
 use std::{
     ffi::OsString,
@@ -82,7 +82,7 @@ pub(super) fn sources(root: &DebianRoot, mirror: &Mirror) -> Vec<String> {
     lines
 }
 
-/// A hook and mmdebstrap's arguments for an empty root with apt's lists and every package's file, of which none is unpacked.
+/// A hook and mmdebstrap's arguments for an empty root with apt's lists and the files of all packages, not unpacked.
 pub(super) fn fetching(debian: &DebianRoot, arch: &str, root: &Path, sources: &[String]) -> Vec<OsString> {
     let suite = &debian.suite;
     // As mmdebstrap does, of the suite proper: a package's priority may be another one elsewhere.
@@ -103,10 +103,10 @@ pub(super) fn fetching(debian: &DebianRoot, arch: &str, root: &Path, sources: &[
     arguments(debian, arch, fetch, own, root, sources)
 }
 
-/// A hook and mmdebstrap's arguments for a root of what [`fetching`] has left.
+/// A hook and mmdebstrap's arguments for a root of the packages that [`fetching`] has fetched.
 pub(super) fn installing(debian: &DebianRoot, arch: &str, root: &Path, sources: &[String]) -> Vec<OsString> {
     let own = [
-        // In a jail kiln is root of a user namespace, which is what this mode takes.
+        // This mode needs root, which kiln is in the user namespace of a jail.
         "--mode=root".to_owned(),
         "--variant=minbase".to_owned(),
         format!("--include={}", packages(debian).join(",")),
@@ -115,12 +115,12 @@ pub(super) fn installing(debian: &DebianRoot, arch: &str, root: &Path, sources: 
         "--skip=update,download/empty".to_owned(),
         // A network namespace of the same owner would have to be there.
         "--skip=chroot/mount/sys".to_owned(),
-        // Nobody reads manuals in a build; they are a tenth of a root.
+        // A build reads no manuals; they are a tenth of a root.
         "--dpkgopt=path-exclude=/usr/share/man/*".to_owned(),
         "--dpkgopt=path-exclude=/usr/share/info/*".to_owned(),
         "--dpkgopt=path-exclude=/usr/share/doc/*".to_owned(),
         "--dpkgopt=path-include=/usr/share/doc/*/copyright".to_owned(),
-        // The root is thrown away when its image is made, and what a crash leaves is made anew: no package is worth waiting for.
+        // The root is removed when its image is made, and made anew after a crash: dpkg need not wait for the disk.
         "--dpkgopt=force-unsafe-io".to_owned(),
         // Packages with alternatives (openjdk) link manuals into these and fail where they are missing.
         r#"--essential-hook=for n in 1 2 3 4 5 6 7 8; do mkdir -p "$1/usr/share/man/man$n"; done"#.to_owned(),

@@ -8,7 +8,7 @@ use std::{fs::File, os::unix::fs::FileExt, path::Path};
 
 use anyhow::{Context, Result, bail, ensure};
 
-/// Where the superblock lies, and what it begins with.
+/// The offset of the superblock, and its magic number.
 const SUPERBLOCK: u64 = 1024;
 const MAGIC: u32 = 0xE0F5_E1E2;
 /// The unit of inode numbers, and the sizes of the two kinds of inodes.
@@ -20,9 +20,9 @@ const DIRENT: usize = 12;
 /// The header before an inode's attributes, and that before each of them.
 const XATTR_HEADER: u64 = 12;
 const XATTR_ENTRY: usize = 4;
-/// What is read into memory whole (links, directories): far more than any has.
+/// The most bytes of a link or directory, which are read into memory whole: far more than any has.
 const MOST_IN_MEMORY: u64 = 64 << 20;
-/// What attributes' names begin with, by the number that stands for it.
+/// The prefixes of attributes' names, by their number.
 const PREFIXES: [(u8, &str); 5] = [
     (1, "user."),
     (2, "system.posix_acl_access"),
@@ -75,9 +75,9 @@ pub(super) struct Inode {
 enum Layout {
     /// In blocks from here on.
     Plain(u64),
-    /// Whole blocks from here on; what is left of the last one follows the inode.
+    /// Whole blocks from here on; the rest of the last one follows the inode.
     Inline(u64),
-    /// In pieces of so many bits, each where the inode says; a hole where it says nothing.
+    /// In chunks of so many bits, each at an address in the inode; a hole without an address.
     Chunks { bits: u8, indexed: bool },
 }
 
@@ -157,7 +157,7 @@ impl Erofs {
         Ok(count)
     }
 
-    /// Where the byte `from` lies (nowhere: a hole), and how many follow it there.
+    /// The address of the byte `from` (`None` for a hole), and the number of bytes that follow it there.
     fn place(&self, inode: &Inode, from: u64) -> Result<(Option<u64>, u64)> {
         let rest = inode.size - from;
         match inode.layout {

@@ -1,4 +1,4 @@
-//! The initramfs: the agent, what it loads before it can be spoken to, and the modules it may be told to load later.
+//! The initramfs: the agent, the modules of its channel to the host, and the modules that the host may name later.
 //!
 //! Before it: [`super::kernel`]. After it: `-initrd`. Uncompressed, since unpacking costs a guest without KVM more than
 //! reading; made once for an agent and a set of modules, then kept.
@@ -27,7 +27,7 @@ use crate::{
 /// Part of the key: to be raised when the layout of the archive changes.
 const LAYOUT: &[u8] = b"kiln initramfs 3";
 
-/// So many are kept: one for each kernel and version of kiln that is used in turn.
+/// How many are kept: one for each kernel and version of kiln in use.
 const MOST: usize = 8;
 
 /// How their names end.

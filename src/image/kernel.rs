@@ -33,7 +33,7 @@ pub struct Kernel {
     pub version: String,
     /// The uncompressed ELF file with a PVH entry.
     pub vmlinux: PathBuf,
-    /// What it can load.
+    /// Its modules.
     pub modules: ModuleSet,
 }
 
@@ -47,7 +47,7 @@ struct Files {
 }
 
 impl Kernel {
-    /// Finds the kernel, unpacks it if that has not been done before, and checks that it can do what a build needs.
+    /// Finds the kernel, unpacks it unless that was done before, and checks that it has the features of a build.
     pub fn find(home: &Home, env: &Env) -> Result<Self> {
         let files = match Files::from_environment(env)? {
             Some(files) => files,
@@ -98,7 +98,7 @@ impl Files {
         Ok(newest.map(|path| Self { image: path.join("vmlinuz"), modules: path.join("modules") }))
     }
 
-    /// What runs on the host, if its files are there.
+    /// The running kernel of the host, if its files are there.
     fn of_host() -> Option<Self> {
         let release = fs::read_to_string("/proc/sys/kernel/osrelease").ok()?;
         let release = release.trim();
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_kernel_is_refused_by_name() {
+    fn a_file_that_is_not_a_kernel_is_refused_by_name() {
         let home = tempfile::tempdir().expect("a temporary directory");
         let image = home.path().join("vmlinuz");
         fs::write(&image, "text").expect("written");

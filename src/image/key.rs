@@ -1,8 +1,8 @@
-//! Keys of the store: what an entry was made from, as one SHA-256.
+//! Keys of the store: the origin of an entry, as one SHA-256.
 //!
-//! A tar is keyed by its bytes, a directory by what `lstat` says of each entry (reading all files would cost minutes at
-//! every start). Whatever rewrites a file changes its inode change time, which no program can set back, so that a
-//! changed tree has another key even where size and modification time are the same.
+//! The key of a tar is that of its bytes, the key of a directory that of each entry's `lstat` (reading all files would take
+//! minutes at each start). A write to a file changes its ctime, which no program can set, so that a changed tree has another
+//! key even if size and mtime are the same.
 
 use std::{
     fmt,
@@ -58,8 +58,8 @@ impl fmt::Display for Key {
 /// unchanged file of some gigabytes is read once.
 pub(super) fn of_file(path: &Path, memos: &Path) -> Result<Key> {
     let context = || format!("read {}", path.display());
-    // Opening a pipe waits for who writes to it.
-    ensure!(fs::metadata(path).with_context(context)?.is_file(), "{} is no regular file", path.display());
+    // open(2) of a pipe waits for a writer.
+    ensure!(fs::metadata(path).with_context(context)?.is_file(), "{} is not a regular file", path.display());
     let mut file = File::open(path).with_context(context)?;
     let metadata = file.metadata().with_context(context)?;
     let memo = memos.join(Key::of(identity(&metadata)).as_str());
@@ -99,7 +99,7 @@ fn identity(metadata: &fs::Metadata) -> String {
 }
 
 /// The key of a tree: of each entry its name, mode, owner, size, times, device number and link target, in order of the
-/// names. What lies below the directories of [`super::builder::EMPTY`] is not in the image, so not in the key.
+/// names. The files below [`super::builder::EMPTY`] are not in the image, so not in the key.
 pub(super) fn of_tree(root: &Path) -> Result<Key> {
     let mut hash = Sha256::new();
     let mut open = vec![(root.to_path_buf(), root.symlink_metadata().with_context(|| at(root))?)];

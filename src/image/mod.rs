@@ -6,7 +6,7 @@
 //! agent, modules --------------------------------> initramfs::ensure -> cpio               -initrd
 //! ```
 //!
-//! All three are made once and kept in [`crate::home::Home`]. Nothing here knows who boots them.
+//! All three are made once and kept in [`crate::home::Home`]. The module does not know the backend.
 
 pub mod archive;
 mod attempt;

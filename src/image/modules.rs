@@ -1,8 +1,8 @@
-//! Kernel modules: which are needed for what the guest does, and in which order they load.
+//! Kernel modules: those that a guest needs, and the order in which they load.
 //!
 //! Read from the files that `depmod` writes (`modules.dep`, `modules.builtin`, `modules.softdep`). Before it:
 //! [`super::kernel`] found the directory. After it: [`super::initramfs`] packs the files, the agent loads them in this
-//! order. The guest has no modprobe: what the kernel would ask modprobe for must be in the order already.
+//! order. The guest has no modprobe: modules that the kernel would request from it must be in the order already.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -24,7 +24,7 @@ pub enum Feature {
     Block,
     /// The image.
     Erofs,
-    /// The root, source and cache on top of what is read-only.
+    /// The root, source and cache above read-only layers.
     Overlay,
     /// The scratch disk.
     Ext4,
@@ -45,7 +45,7 @@ enum Need {
     Optional,
 }
 
-/// Each feature: what it is called in messages, whether a kernel without it is refused, the modules it needs.
+/// Each feature: its name in messages, whether a kernel without it is refused, the modules it needs.
 const FEATURES: &[(Feature, &str, Need, &[&str])] = &[
     (Feature::Channel, "virtio_mmio and virtio_console", Need::Required, &["virtio_mmio", "virtio_console"]),
     (Feature::Pci, "virtio_pci", Need::Optional, &["virtio_pci"]),
@@ -59,7 +59,7 @@ const FEATURES: &[(Feature, &str, Need, &[&str])] = &[
     (Feature::Virtiofs, "virtiofs", Need::Required, &["virtiofs"]),
 ];
 
-/// What a module asks the kernel's crypto API for while it loads or mounts, and the module that gives it; loaded
+/// An algorithm that a module requests from the kernel's crypto API while it loads or mounts, and the module that has it; loaded
 /// before, where the kernel has it as a module. (`modules.softdep` names the alias `crc32c`, or nothing at all.)
 const IMPLICIT: &[(&str, &str)] =
     &[("libcrc32c", "crc32c_generic"), ("erofs", "crc32c_generic"), ("ext4", "crc32c_generic")];
@@ -74,7 +74,7 @@ pub struct Module {
 }
 
 impl Module {
-    /// Where it lies in the initramfs, unpacked.
+    /// Its path in the initramfs, unpacked.
     pub fn guest_path(&self) -> String {
         format!("/lib/modules/{}.ko", self.name)
     }
@@ -93,7 +93,7 @@ pub struct ModuleSet {
 }
 
 impl ModuleSet {
-    /// Reads a directory that holds `modules.dep`. The second value is what the kernel lacks of the required features.
+    /// Reads a directory that holds `modules.dep`. The second value has the required features that the kernel lacks.
     pub fn read(directory: &Path) -> Result<(Self, Vec<&'static str>)> {
         let text = |name: &str| {
             let path = directory.join(name);
@@ -134,7 +134,7 @@ impl ModuleSet {
         self.features.contains_key(&feature)
     }
 
-    /// What to load for these features, in order, each module once. What the kernel has built in is not among them.
+    /// The modules to load for these features, in order, each once, without those that are built in.
     pub fn load_order(&self, features: &[Feature]) -> Vec<&Module> {
         let mut seen = BTreeSet::new();
         features
@@ -150,7 +150,7 @@ impl ModuleSet {
 struct Index<'a> {
     /// Path below the directory.
     files: BTreeMap<String, &'a str>,
-    /// What must be loaded before; in loading order.
+    /// The modules that must be loaded before, in order.
     needs: BTreeMap<String, Vec<String>>,
     builtin: BTreeSet<String>,
 }
@@ -277,7 +277,7 @@ kernel/net/9p/9pnet_virtio.ko: kernel/net/9p/9pnet.ko kernel/drivers/virtio/virt
     }
 
     #[test]
-    fn what_is_built_in_is_not_loaded() {
+    fn a_module_that_is_built_in_is_not_loaded() {
         let (set, _) =
             set(DEP, "kernel/drivers/virtio/virtio.ko\nkernel/drivers/virtio/virtio_ring.ko\n", "");
         assert_eq!(names(&set, &[Feature::Channel]), "virtio_mmio virtio_console");
@@ -293,7 +293,7 @@ kernel/net/9p/9pnet_virtio.ko: kernel/net/9p/9pnet.ko kernel/drivers/virtio/virt
     }
 
     #[test]
-    fn says_all_that_a_kernel_lacks() {
+    fn all_missing_features_of_a_kernel_are_named() {
         let cloud: String = DEP
             .lines()
             .filter(|line| !line.contains("9p") && !line.contains("overlay.ko:"))

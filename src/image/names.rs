@@ -1,9 +1,9 @@
-//! Which packages a distribution has: a list of their names, asked for once and kept, so that a name that it does not have is
-//! found before a root is made of the others.
+//! The packages of a distribution: a list of their names, fetched and kept, so that a missing package is found before a root
+//! is made of the others.
 //!
-//! `<home>/packages/SUITE-ARCH[-KEY]`: a line that says what it is, then the names in their order. A list that has all that is asked
-//! for is right however old it is; what it lacks is asked for again when it has an age. Where the distribution cannot be asked, nothing is
-//! known, and mmdebstrap finds out.
+//! `<home>/packages/SUITE-ARCH[-KEY]`: a line that says what it is, then the names in their order. A list with all
+//! requested names is right at any age; for a name that it lacks, an old list is fetched again. If that fails, mmdebstrap finds
+//! the missing package.
 
 use std::{
     fs::{self, File},
@@ -26,26 +26,26 @@ use crate::{
 /// The first line of a list.
 const HEAD: &str = "kiln packages 1";
 
-/// So long a distribution is taken to have no new packages.
+/// The age up to which a list counts as new.
 const FRESH: Duration = Duration::from_secs(3600);
 
-/// Lists that nobody has asked for so long go.
+/// The age at which a list is removed.
 const FORGOTTEN: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// A distribution is no larger: Debian has 1.5 MB of names.
 const MOST_BYTES: u64 = 64 << 20;
 
-/// What a recipe asks for and its distribution does not have.
+/// Packages of a recipe that its distribution does not have.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Missing {
     /// The names.
     pub packages: Vec<String>,
-    /// Those that there are.
+    /// Those that it has.
     pub known: Vec<String>,
 }
 
 impl Store {
-    /// What a recipe asks for and its distribution does not have; nothing where that is not known, or the image is there.
+    /// Packages of a recipe that its distribution does not have; empty if that is not known, or the image exists.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -65,13 +65,13 @@ impl Store {
             Some(missing) if missing.packages.is_empty() || list.is_fresh() => return Ok(missing),
             Some(_) | None => {}
         }
-        sink.emit(Event::Note { text: format!("ask Debian {} which packages it has", root.suite) });
+        sink.emit(Event::Note { text: format!("fetch the list of packages of Debian {}", root.suite) });
         sweep(&self.names);
-        let staging = self.question_staging(&key);
+        let staging = self.request_staging(&key);
         let asked = self.question(root, &recipe.arch, &staging, spawner).names().await;
         if let Err(error) = asked.and_then(|said| list.keep(said)) {
-            // mmdebstrap asks as well, and says more.
-            tracing::debug!(error = %format!("{error:#}"), "which packages there are is not known");
+            // mmdebstrap will fail as well, with a better message.
+            tracing::debug!(error = %format!("{error:#}"), "the list of packages cannot be fetched");
             return Ok(Missing::default());
         }
         Ok(list.missing(root).unwrap_or_default())
@@ -110,12 +110,12 @@ impl List {
         Some(Missing { packages, known: known.into_iter().map(str::to_owned).collect() })
     }
 
-    /// Whether it is so new that there is no need to ask again.
+    /// Whether it is too new to be fetched again.
     fn is_fresh(&self) -> bool {
         age(&self.path).is_some_and(|age| age < FRESH)
     }
 
-    /// Keeps what apt has said: a name, or several with commas and versions, a line.
+    /// Keeps the output of apt: a name, or several with commas and versions, a line.
     fn keep(&self, mut said: File) -> Result<()> {
         said.rewind().context("read the list of packages")?;
         let mut bytes = Vec::new();
@@ -137,7 +137,7 @@ impl List {
 /// The names of a line.
 fn names(line: &str) -> impl Iterator<Item = &str> {
     line.split(',').filter_map(|one| one.split_whitespace().next()).map(|name| {
-        // Of an architecture, perhaps.
+        // It may have the name of an architecture.
         name.split_once(':').map_or(name, |(name, _)| name)
     })
 }
@@ -176,12 +176,12 @@ mod tests {
     }
 
     #[test]
-    fn what_a_list_lacks_is_missing_and_without_a_list_nothing_is_known() {
+    fn a_name_that_the_list_lacks_is_missing() {
         let directory = tempfile::tempdir().expect("a directory");
         let asked = root(&["make", "nosuch", "awk", "libc6"], &[]);
         let list = List::of(directory.path(), &asked, "amd64").expect("it installs something");
         assert_eq!((list.missing(&asked), list.is_fresh()), (None, false));
-        // Names and what they provide, as apt has them; and what a hostile one might say.
+        // Names and provided names, as apt prints them, and lines of a hostile repository.
         list.keep(file("make\nmawk\nawk, mawk:any (= 1), x-editor\n../../etc\nlibc6\n\u{1b}[2J\n\0\n"))
             .expect("kept");
         let known = ["awk", "libc6", "make", "mawk", "x-editor"].map(str::to_owned).to_vec();
@@ -191,11 +191,11 @@ mod tests {
         for nothing in ["", "\n\n", "../x\n"] {
             assert!(list.keep(file(nothing)).is_err(), "{nothing:?}");
         }
-        assert!(list.missing(&asked).is_some(), "what was kept is there still");
+        assert!(list.missing(&asked).is_some(), "the list before is kept");
     }
 
     #[test]
-    fn each_distribution_has_a_list_of_its_own_and_old_ones_go() {
+    fn each_distribution_has_a_list_of_its_own_and_old_lists_are_removed() {
         let directory = tempfile::tempdir().expect("a directory");
         let path = |root: &DebianRoot| List::of(directory.path(), root, "amd64").map(|list| list.path);
         assert_eq!(path(&root(&[], &[])), None);

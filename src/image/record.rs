@@ -1,4 +1,4 @@
-//! What the store notes about an image when it is made: `image.json`.
+//! The store's notes about an image: `image.json`.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -9,7 +9,7 @@ use crate::plan::ImageRecipe;
 /// `image.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
-    /// What it was made from.
+    /// Its origin.
     pub recipe: ImageRecipe,
     /// When, in seconds since the epoch.
     pub made: u64,

@@ -1,4 +1,4 @@
-//! What can be said after `--image` to get an image of the store: for those who help at a command line.
+//! The values of `--image` that name an image of the store, for completion at a command line.
 
 use std::fs;
 
@@ -8,7 +8,7 @@ use crate::{
     plan::{ImageRecipe, ImageSource as Source},
 };
 
-/// The references, in any order. Makes nothing, and passes over what it cannot read.
+/// The references, in any order. Makes no directory, and ignores records that it cannot read.
 pub fn references(home: &Home) -> Vec<String> {
     let entries = fs::read_dir(home.root().join("images")).into_iter().flatten().flatten();
     let records = entries.filter_map(|entry| {
@@ -18,7 +18,7 @@ pub fn references(home: &Home) -> Vec<String> {
     records.filter(|record| can_be_named(&record.recipe)).map(|record| record.recipe.to_string()).collect()
 }
 
-/// No reference names repositories, and what is gone makes no image.
+/// A reference cannot name repositories, nor a file that is gone.
 fn can_be_named(recipe: &ImageRecipe) -> bool {
     match &recipe.source {
         Source::Debian(root) => root.repositories.is_empty(),

@@ -1,6 +1,6 @@
-//! What lies at the path of an image reference.
+//! The source of an image reference: the type of the file at its path.
 //!
-//! After [`Reference::parse`], before the recipe that the store keys. Nothing here makes or downloads anything.
+//! After [`Reference::parse`], before the recipe that the store keys. This module only reads.
 
 use std::{fs, io::Read, path::Path};
 
@@ -12,7 +12,7 @@ use crate::{
     },
 };
 
-/// The source of a reference: a path is looked at.
+/// The source of a reference.
 pub fn locate(reference: Reference) -> Result<Source, Failure> {
     match reference {
         Reference::Debian { suite, packages } => {
@@ -47,7 +47,7 @@ fn locate_path(path: &Path) -> Result<Source, Failure> {
     Err(Failure::host(format!("image {text} is neither a directory nor a tar archive"), FORMS))
 }
 
-/// `host/name`, `name:tag`, `name@digest`: what is no path, and has the form of a registry's.
+/// `host/name`, `name:tag`, `name@digest`: the forms of a registry's references.
 fn is_registry_reference(text: &str) -> bool {
     if text.starts_with(['/', '.', '~']) {
         return false;
@@ -91,7 +91,7 @@ mod tests {
     use crate::exit::Code;
 
     #[test]
-    fn names_what_is_not_supported_yet() {
+    fn unsupported_references_are_named() {
         let directory = tempfile::tempdir().expect("a temporary directory");
         fs::write(directory.path().join("oci-layout"), "{}").expect("written");
         let layout = directory.path().to_str().expect("UTF-8").to_owned();
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn directories_and_tars_are_known_by_what_they_are() {
+    fn directories_and_tars_are_known_by_their_content() {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let at = |name: &str| directory.path().join(name);
         let mut ustar = vec![0; 512];

@@ -75,7 +75,7 @@ async fn template(home: &Home, spawner: &Spawner, bytes: u64) -> Result<PathBuf>
     Ok(path)
 }
 
-/// Copies what is not a hole. `to` is as long as `from` already, and may lie on another file system.
+/// Copies the data between holes. `to` is as long as `from` already, and may lie on another file system.
 fn copy_data(from: &File, to: &File, bytes: u64) -> io::Result<()> {
     let end = i64::try_from(bytes).map_err(io::Error::other)?;
     let mut at = 0;

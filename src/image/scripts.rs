@@ -1,9 +1,9 @@
-//! What makers do, for `sh -eu` in the writable directory of a jail.
+//! The scripts of makers, for `sh -eu` in the writable directory of a jail.
 //!
 //! Before it: [`super::builder`] and [`super::debian`] choose the programs. Values are arguments, never part of a script.
 
 /// Packs the working directory into descriptor 3. Not compressed: a guest without KVM would pay for it at each read.
-/// Times are kept (Python's caches are valid for one modification time); the UUID is fixed, nothing looks at it.
+/// Times are kept (Python's caches are valid for one modification time); the UUID is fixed, since it is not used.
 pub(super) const PACK: &str = r#"
 for directory in dev proc sys run tmp; do rm -rf "./$directory"; mkdir -m 755 "./$directory"; done
 chmod 1777 tmp
@@ -22,7 +22,7 @@ mkdir -m 755 root
 cd root
 "#;
 
-/// Takes a Debian root apart from what belongs to the host or to apt; says to descriptor 4 which packages it has.
+/// Removes files of the host and of apt from a Debian root; writes its packages to descriptor 4.
 pub(super) const TIDY: &str = r#"
 cd root
 dpkg-query --admindir=./var/lib/dpkg --show --showformat '${Package} ${Version}\n' >&4
@@ -46,7 +46,7 @@ shift
 mmdebstrap "$@"
 "#;
 
-/// Says to descriptor 4 which release [`FETCH`] took the packages of.
+/// Writes the release from which [`FETCH`] took the packages to descriptor 4.
 pub(super) const RELEASE: &str = r#"
 in_release seed/var/lib/apt/lists >&4
 "#;
@@ -75,8 +75,8 @@ done
 rm -rf seed
 "#;
 
-/// apt in the working directory alone, told by `$1` of the architecture, by `$2` of the keyring, and by the others what stands in
-/// sources.list. It checks signatures and hashes as it does anywhere, and bounds what it takes.
+/// apt in the working directory alone, for the architecture `$1` with the keyring `$2`; the other arguments are the lines of
+/// sources.list. It checks signatures and hashes, and bounds its downloads.
 pub(super) const APT: &str = r#"
 architecture=$1 keyring=$2
 shift 2
@@ -99,7 +99,7 @@ apt apt-get -o Acquire::IndexTargets::deb::Packages::DefaultEnabled=false update
 in_release lists
 "#;
 
-/// After [`APT`]: the names of all packages and what they provide, to descriptor 4.
+/// After [`APT`]: the names of all packages and of all that they provide, to descriptor 4.
 pub(super) const NAMES: &str = r#"
 apt apt-get -qq update >&2
 apt apt-cache dumpavail | sed -n 's/^Package: //p; s/^Provides: //p' >&4

@@ -1,7 +1,7 @@
-//! The directory in which a root is put together: made, locked while it is used, and removed whoever owns what is in it.
+//! The directory in which a root is put together: made, locked while it is used, and removed with files of any owner.
 //!
-//! Only its maker's user can enter it, for it may hold set-uid programs. A lock of flock(2) tells a directory in use from
-//! what a killed kiln left; the reaper holds it, too, so that it ends with the last process of the run.
+//! Only its maker's user can enter it, for it may hold set-uid programs. flock(2) distinguishes a directory in use from
+//! one of a killed kiln; the reaper holds the lock, too, so that it ends with the last process of the run.
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
@@ -26,7 +26,7 @@ use nix::{
 
 use crate::process::{RemovalAtEnd, Spawner, detach_below, remove};
 
-/// How the names of all of them begin, in the directory for scratch files.
+/// The prefixes of their names in the directory for scratch files.
 pub(super) const PREFIXES: [&str; 2] = ["kiln-image-", "kiln-apt-"];
 
 /// A staging directory in use.
@@ -39,7 +39,7 @@ pub(super) struct Staging {
 }
 
 impl Staging {
-    /// Makes `path`, which goes with this run.
+    /// Makes `path`, which is removed at the end of this run.
     pub(super) fn make(path: &Path, spawner: &Spawner) -> Result<Self> {
         let context = || format!("make {}", path.display());
         let at_end = spawner.remove_at_end(path);
@@ -47,7 +47,7 @@ impl Staging {
             DirBuilder::new()
                 .mode(0o700)
                 .create(path)
-                // One that is there already is not this run's to remove.
+                // An existing one is not this run's: it must not be removed.
                 .inspect_err(|_| at_end.forget(path))
                 .with_context(context)?;
             let lock =
@@ -93,10 +93,10 @@ pub(super) fn sweep(scratch: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Removes the staging directory `path` if that is what it is, and no kiln uses it. Links are not followed, and what is
-/// mounted in it is unmounted before, never emptied.
+/// Removes `path` if it is a staging directory that no kiln uses. Links are not followed, and mounts in it are detached before,
+/// never emptied.
 pub(super) fn sweep_one(path: &Path) -> Result<()> {
-    let context = || format!("remove what an interrupted kiln left: {}", path.display());
+    let context = || format!("remove the directory of an interrupted kiln: {}", path.display());
     if !is_name(path) {
         return Ok(());
     }

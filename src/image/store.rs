@@ -1,4 +1,4 @@
-//! The image store: a directory of erofs images, each made once and found by the key of what it was made from.
+//! The image store: a directory of erofs images, each made once and found by the key of its origin.
 //!
 //! ```text
 //! images/KEY/root.erofs      the image
@@ -43,7 +43,7 @@ use crate::{
 /// Part of every key: to be raised when images are made differently.
 const FORMAT: &str = "kiln image 1";
 
-/// What apt and mmdebstrap take from the environment.
+/// Variables that apt and mmdebstrap read.
 const VARIABLES: [&str; 5] = ["http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "SOURCE_DATE_EPOCH"];
 
 /// The images of one home.
@@ -51,7 +51,7 @@ const VARIABLES: [&str; 5] = ["http_proxy", "https_proxy", "ftp_proxy", "no_prox
 pub struct Store {
     images: PathBuf,
     memos: PathBuf,
-    /// Lists of what distributions have.
+    /// Lists of distributions' packages.
     pub(super) names: PathBuf,
     scratch: PathBuf,
     variables: Vec<(OsString, OsString)>,
@@ -60,18 +60,18 @@ pub struct Store {
 /// An image that is in the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Image {
-    /// What it was made from.
+    /// The key of its origin.
     pub key: Key,
     /// Its erofs file.
     pub path: PathBuf,
     /// The size of that file.
     pub bytes: u64,
-    /// What was written down when it was made.
+    /// Its record.
     pub record: Record,
 }
 
 impl Image {
-    /// Waits until nobody else makes, removes or copies this image, and keeps others from it.
+    /// Waits until no other process makes, removes or copies this image, and excludes others meanwhile.
     pub async fn lock(&self) -> Result<Flock<File>> {
         let entry = self.path.parent().context("an image lies in its entry")?;
         lock_when_free(open_lock(&entry.with_extension("lock"))?, &self.key).await
@@ -97,7 +97,7 @@ impl Store {
     /// The key of a recipe. A tar that was not seen before is read; of a directory every entry is looked at.
     pub fn key(&self, recipe: &ImageRecipe) -> Result<Key> {
         let made_from = match &recipe.source {
-            Source::Debian(_) => serde_json::to_string(recipe).context("write the recipe down")?,
+            Source::Debian(_) => serde_json::to_string(recipe).context("encode the recipe")?,
             // An ordinary user's image has other owners.
             Source::Directory(path) => format!("directory {} {}", geteuid().is_root(), key::of_tree(path)?),
             Source::Tar(path) => format!("tar {}", key::of_file(path, &self.memos)?),
@@ -131,8 +131,7 @@ impl Store {
         self.make(&key, recipe, spawner, sink).await
     }
 
-    /// As [`Store::ensure`], but an image whose distribution has changed since is made anew; so is one of which that
-    /// is not known.
+    /// As [`Store::ensure`], but an image is made anew if its distribution has changed since, or that is not known.
     pub async fn refresh(
         &self,
         recipe: &ImageRecipe,
@@ -146,7 +145,7 @@ impl Store {
         self.sweep_attempts(sink);
         let _lock = self.lock(&key, recipe, sink).await?;
         if let Some(image) = self.read(&key)? {
-            let staging = self.question_staging(&key);
+            let staging = self.request_staging(&key);
             let now = self.question(root, &recipe.arch, &staging, spawner).in_release().await?;
             if image.record.in_release.as_deref() == Some(now.as_str()) {
                 tell(sink, recipe, ImageState::Present);
@@ -156,7 +155,7 @@ impl Store {
         self.make(&key, recipe, spawner, sink).await
     }
 
-    pub(super) fn question_staging(&self, key: &Key) -> PathBuf {
+    pub(super) fn request_staging(&self, key: &Key) -> PathBuf {
         self.scratch.join(format!("kiln-apt-{}-{}", &key.as_str()[..16], std::process::id()))
     }
 
@@ -180,8 +179,8 @@ impl Store {
         Ok(images)
     }
 
-    /// Removes the images that `unwanted` names, and what interrupted makers left. One that is being made is passed
-    /// over. What it removed is returned.
+    /// Removes the `unwanted` images, and attempts that were interrupted. Images that are being made stay. Returns the removed
+    /// images.
     pub fn prune(&self, unwanted: impl Fn(&Image) -> bool, sink: &mut dyn Sink) -> Result<Vec<Image>> {
         let mut removed = Vec::new();
         let images: Vec<Image> = self.list()?.into_iter().filter(|image| unwanted(image)).collect();
@@ -206,7 +205,7 @@ impl Store {
         let attempt = Attempt::new(&self.images, &self.scratch, key)?;
         let (image, details) = (attempt.file("root.erofs")?, attempt.file("details")?);
         let staging = &attempt.staging;
-        // It goes with a kiln that is killed, as the staging directory does; what a power cut leaves, the next one sweeps.
+        // The reaper removes it if kiln is killed, as it does the staging directory; after a power cut the next kiln sweeps.
         let at_end = spawner.remove_at_end(attempt.path());
         let variables = &self.variables;
         ImageBuild { recipe, image: &image, details: &details, staging, variables, spawner }
@@ -246,7 +245,7 @@ impl Store {
     }
 
     fn remove(&self, key: &Key) -> Result<()> {
-        // First out of sight in one step, so that nobody finds half of it.
+        // Renamed first, so that no process finds a part of it.
         let entry = self.images.join(key.as_str());
         let gone = self.images.join(format!(".making-{key}-removed"));
         fs::rename(&entry, &gone).with_context(|| format!("remove {}", entry.display()))?;
@@ -278,8 +277,7 @@ impl Store {
         lock_when_free(self.lock_file(key)?, key).await
     }
 
-    /// Removes what interrupted makers left, of any key that nobody makes now. What cannot be removed keeps no build from
-    /// running.
+    /// Removes interrupted attempts at any key that no process makes now. A failure does not stop a build.
     fn sweep_attempts(&self, sink: &mut dyn Sink) {
         let attempts = || -> Result<()> {
             for key in self.names()?.iter().filter_map(|name| attempt_key(name)) {
@@ -295,7 +293,7 @@ impl Store {
         }
     }
 
-    /// Removes what interrupted attempts at this key left. Its lock is held.
+    /// Removes interrupted attempts at this key, whose lock is held.
     fn sweep(&self, key: &Key) -> Result<()> {
         for name in self.names()?.iter().filter(|name| attempt_key(name).as_ref() == Some(key)) {
             let attempt = self.images.join(name);
@@ -315,8 +313,8 @@ fn open_lock(path: &Path) -> Result<File> {
 
 async fn lock_when_free(file: File, key: &Key) -> Result<Flock<File>> {
     let (sender, receiver) = tokio::sync::oneshot::channel();
-    // A thread of its own, not the runtime's: an interrupted kiln must not wait for it. Should nobody listen any
-    // more, the lock is dropped with the message.
+    // A thread of its own, not the runtime's: an interrupted kiln must not wait for it. Without a
+    // receiver the lock is dropped with the message.
     std::thread::spawn(move || sender.send(Flock::lock(file, FlockArg::LockExclusive)));
     let locked = receiver.await.context("the thread that waits for a lock is gone")?;
     locked.map_err(|(_, error)| error).with_context(|| format!("lock image {key}"))

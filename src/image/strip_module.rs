@@ -1,11 +1,11 @@
-//! A kernel module without what only costs time to load: its signature, and the tables for the unwinder.
+//! A kernel module without the parts that only take time to load: its signature, and the tables of the unwinder.
 //!
 //! Before it: [`super::modules`] unpacked the module. After it: [`super::initramfs`] packs it. Under TCG the check of one
 //! signature (SHA-256 over the file, RSA) takes longer than linking the module, and the unwinder sorts its table at every
 //! load; a guest that is thrown away needs neither: it trusts what the host gives it, and traces of its kernel's stack are
 //! guessed. A module that is not as expected stays as it is: the kernel judges it.
 
-/// What ends a signed module (`scripts/sign-file.c` of Linux).
+/// The end of a signed module (`scripts/sign-file.c` of Linux).
 const SIGNED: &[u8] = b"~Module signature appended~\n";
 /// `struct module_signature`, before [`SIGNED`]; its last four bytes are the length of the signature, big-endian.
 const SIGNATURE_INFO: usize = 12;
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_off_anywhere_stays_as_it_is() {
+    fn a_truncated_module_stays_as_it_is() {
         let whole = elf();
         for length in 0..whole.len() {
             assert_eq!(slim(whole[..length].to_vec()), whole[..length], "{length}");

@@ -1,6 +1,6 @@
 //! An image as a tree of files, for sandboxes of users whose kernel does not mount it: unpacked once, shared by all runs.
 //!
-//! It lies in the image's own entry and goes with it. A run that uses it holds the entry's lock, shared, so that it is not
+//! It is in the image's own entry and is removed with it. A run that uses it holds the entry's lock, shared, so that it is not
 //! removed meanwhile.
 
 use std::{
@@ -61,14 +61,14 @@ impl Store {
     }
 }
 
-/// Owners differ: what is root's inside belongs to the invoking user where that is root inside, to the first of their range
-/// where it is not, and without a range everything is theirs.
+/// Owners differ: root's files belong to the invoking user if that is root inside, else to the first id of the range. Without
+/// a range, all files belong to the invoking user.
 fn name(ids: Ids, inside: (u32, u32)) -> String {
     match (ids, inside) {
         (Ids::Own | Ids::Root, _) => "tree".into(),
         (Ids::Range, (0, 0)) => "tree-of-user".into(),
         (Ids::Range, (1000, 1000)) => "tree-of-range".into(),
-        // What belongs to these ids in the image belongs to the invoking user in the tree.
+        // Files of these ids in the image belong to the invoking user in the tree.
         (Ids::Range, (uid, gid)) => format!("tree-of-{uid}-{gid}"),
         (Ids::SingleUid, _) => "tree-of-one".into(),
     }

@@ -67,7 +67,7 @@ fn payload(image: &[u8]) -> Option<&[u8]> {
     image.get(start..start.checked_add(u32_at(image, 0x24c)? as usize)?).filter(|payload| !payload.is_empty())
 }
 
-/// The kernel's build appends the uncompressed size to the stream: what follows the first stream is not looked at.
+/// The kernel's build appends the uncompressed size to the stream: bytes after the first stream are ignored.
 fn decompress(payload: &[u8]) -> Result<Vec<u8>> {
     if payload.starts_with(GZIP) {
         read_limited(flate2::read::GzDecoder::new(payload)).context("gunzip the kernel")
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_qemu_could_not_boot() {
+    fn a_file_that_qemu_could_not_boot_is_refused() {
         for (image, why) in [
             (vmlinux(17), "no PVH entry"),
             (b"MZ and more".to_vec(), "neither a bzImage"),
