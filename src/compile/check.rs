@@ -1,4 +1,4 @@
-//! What melange demands of a build file beyond its types: names, priorities, capabilities, CPE, and what may stand in one step.
+//! melange's rules for a build file beyond its types: names, priorities, capabilities, CPE, and the keys of a step.
 
 use std::collections::HashMap;
 
@@ -39,7 +39,7 @@ pub(crate) fn all(
     }
 }
 
-/// Steps of tests, of which melange demands less: what has no effect there is a warning.
+/// Steps of tests, for which melange has fewer rules: a key without effect is a warning.
 pub(crate) fn tests<'t>(tests: impl Iterator<Item = &'t Test>, source: &Source, faults: &mut Faults) {
     tests.for_each(|test| test_steps(&test.pipeline, source, faults));
 }
@@ -82,7 +82,7 @@ pub(crate) fn build_options(asked: &[String], manifest: &Manifest, faults: &mut 
     }
 }
 
-/// What may change in the guest's files.
+/// The changes that `paths` may make.
 const PATH_TYPES: [&str; 5] = ["directory", "empty-file", "hardlink", "symlink", "permissions"];
 
 /// Directories that are not the image's: they are mounted over it.

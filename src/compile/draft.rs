@@ -1,4 +1,4 @@
-//! A build file between its passes: what the literal pass made of it, until the strict pass makes the [`Recipe`].
+//! A build file between its passes: the result of the literal pass, of which the strict pass makes the [`Recipe`].
 
 use std::collections::{HashMap, HashSet};
 
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::manifest::{self, Diagnostics, Environment, Manifest, Map, Source, Text};
 
-/// A file after its first pass: no range, but steps as written.
+/// A file after its first pass: ranges are expanded, steps are as written.
 pub(super) struct Draft {
     pub(super) package: manifest::Package,
     environment: Environment,
@@ -52,7 +52,7 @@ impl Draft {
         }
     }
 
-    /// The strict pass over what knows `package.*` and `vars.*` only.
+    /// The strict pass over texts with variables of `package.*` and `vars.*` only.
     pub(super) fn strict(&mut self, source: &Source, scope: &Scope<'_>, faults: &mut Faults) {
         let tests = self.subpackages.iter_mut().filter_map(|sub| sub.test.as_mut()).chain(self.test.as_mut());
         for environment in tests.map(|test| &mut test.environment).chain([&mut self.environment]) {
@@ -68,7 +68,7 @@ impl Draft {
         }
     }
 
-    /// What melange demands beyond types, and what it passes over in silence.
+    /// melange's rules beyond types, and options that it ignores silently.
     pub(super) fn check(&self, manifest: &Manifest, options: &Options<'_>, faults: &mut Faults) {
         let source = &manifest.source;
         check::environment(&self.environment, source, faults);
@@ -78,7 +78,7 @@ impl Draft {
         check::build_options(&options.build_options, manifest, faults);
     }
 
-    /// The strict pass over steps, and what comes of it.
+    /// The strict pass over steps makes the recipe.
     pub(super) fn finish(
         mut self,
         manifest: &Manifest,
@@ -131,7 +131,7 @@ impl Draft {
     }
 }
 
-/// What the enabled build options do to the guest's packages: add, then take away.
+/// Adds the packages of the enabled build options to the guest's, then removes theirs.
 fn build_options(
     environment: &mut Environment,
     manifest: &Manifest,
@@ -184,7 +184,7 @@ fn subpackages(manifest: &Manifest, literal: &Literal<'_>, faults: &mut Faults) 
     }
     for subpackage in &mut all {
         subpackage.pipeline.iter_mut().for_each(propagate);
-        // As melange does it: a test without steps is left as it is.
+        // As in melange, a test without steps is not changed.
         if let Some(test) = subpackage.test.as_mut().filter(|test| !test.pipeline.is_empty()) {
             environment::add_accounts(&mut test.environment.accounts);
         }
@@ -192,7 +192,7 @@ fn subpackages(manifest: &Manifest, literal: &Literal<'_>, faults: &mut Faults) 
     all
 }
 
-/// Nested steps as written inherit directory and variables; melange prints them so.
+/// Nested steps inherit directory and variables, as melange prints them.
 pub(super) fn propagate(step: &mut manifest::Step) {
     for child in &mut step.pipeline {
         if child.working_directory.is_empty() {
@@ -231,7 +231,7 @@ fn finish_subpackage(
     }
 }
 
-/// A test's guest has the package itself and what the steps need, sorted, each once.
+/// A test's guest has the package itself and the packages that the steps need, sorted, each once.
 fn finish_test(
     written: manifest::Test,
     package: &Text,

@@ -1,6 +1,6 @@
 //! `--env-file`: `NAME=value` lines, read as Go's godotenv reads them.
 //!
-//! `export` may stand before a name. A line that begins with `#` is a comment; in a value without quotes the last `#` after a blank
+//! `export` may precede a name. A line that begins with `#` is a comment; in a value without quotes the last `#` after a blank
 //! starts one, but not the value's first character. Single quotes keep everything, double quotes know `\n`, `\r` and `\"`; `$NAME` and `${NAME}` outside of single quotes stand for earlier lines of the same file.
 
 use std::collections::BTreeMap;
@@ -10,7 +10,7 @@ use crate::manifest::{Diagnostic, Position, Source};
 /// The variables of a file.
 ///
 /// # Errors
-/// The first line that is no assignment, or whose quotes do not end.
+/// The first line that is not an assignment, or whose quotes do not end.
 pub fn parse(source: &Source) -> Result<BTreeMap<String, String>, Diagnostic> {
     let text = source.text.replace("\r\n", "\n");
     let mut variables = BTreeMap::new();
@@ -46,7 +46,7 @@ fn position(text: &str, rest: &str) -> Position {
     Position { line, column: 1 }
 }
 
-/// The name before `=` or `:`, and what comes after that.
+/// The name before `=` or `:`, and the text after that.
 fn name(text: &str) -> Option<(&str, &str)> {
     let text = text.strip_prefix("export ").map_or(text, str::trim_start);
     let end = text.find(['=', ':', '\n'])?;
@@ -67,7 +67,7 @@ fn value<'t>(text: &'t str, known: &BTreeMap<String, String>) -> Option<(String,
             let end = closing(&text[1..], quote)? + 1;
             let inside = &text[1..end];
             let value = if quote == '\'' { inside.to_owned() } else { expand(&unescape(inside), known) };
-            // What follows is a comment or the next assignment.
+            // A comment or the next assignment follows.
             Some((value, &text[end + 1..]))
         }
         _ => {
@@ -78,7 +78,7 @@ fn value<'t>(text: &'t str, known: &BTreeMap<String, String>) -> Option<(String,
     }
 }
 
-/// Where the closing quote stands: the first that has no backslash before it.
+/// The position of the closing quote: the first without a backslash before it.
 fn closing(text: &str, quote: char) -> Option<usize> {
     text.match_indices(quote).map(|(at, _)| at).find(|&at| !text[..at].ends_with('\\'))
 }
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_assignment_is_refused_with_its_line() {
+    fn a_line_that_is_not_an_assignment_is_refused() {
         for (text, line) in
             [("A=1\nnonsense\n", 2), ("=1", 1), ("A=1\nB='x' y\n", 2), ("A=1\n\nB='x", 3), ("a b=1", 1)]
         {

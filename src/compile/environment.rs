@@ -1,4 +1,4 @@
-//! What every guest has, whatever the build file says: the user `build`, and the variables that lead tools to the cache.
+//! Additions to every guest: the user `build`, and the variables by which tools find the cache.
 
 use std::collections::BTreeMap;
 

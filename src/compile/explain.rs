@@ -1,8 +1,8 @@
-//! Why a recipe is what it is: for each step where it comes from, what its condition became, and the value and origin of every
-//! variable it names.
+//! The origin of a recipe: for each step its place, the value of its condition, and the value and origin of each variable
+//! that it names.
 //!
 //! Pure, and apart from compiling, which stays as fast as it is: the file as written, the same after its first pass, and the
-//! recipe are walked side by side. What is bound to inputs is bound once more, by the same code.
+//! recipe are walked side by side. Inputs are bound once more, by the same code.
 
 mod origins;
 mod walk;
@@ -20,7 +20,7 @@ use super::{
 };
 use crate::manifest::{self, Manifest};
 
-/// What became of a build file, and why.
+/// The steps of a build file, and the origin of their values.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Explanation {
     /// `name-version-rN`.
@@ -33,20 +33,20 @@ pub struct Explanation {
     pub packages: Vec<ExplainedPackage>,
 }
 
-/// A variable: its value, and where that comes from.
+/// A variable, its value and the origin of the value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Variable {
     /// `vars.x`, not `${{vars.x}}`.
     pub name: String,
-    /// What it became.
+    /// Its value.
     pub value: String,
-    /// What gave it the value.
+    /// The origin of the value.
     pub given_by: GivenBy,
-    /// Where that stands; `None` where it stands nowhere.
+    /// The place of the origin; `None` if it is not in a file.
     pub origin: Option<Origin>,
 }
 
-/// What gives a value to a variable.
+/// The origin of a variable's value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum GivenBy {
     /// kiln itself, from the architecture and the names of packages.
@@ -82,7 +82,7 @@ pub struct Decision {
     pub holds: bool,
     /// The variables it names.
     pub variables: Vec<Variable>,
-    /// Where it stands.
+    /// Its place.
     pub origin: Origin,
 }
 
@@ -91,7 +91,7 @@ pub struct Decision {
 pub struct ExplainedPackage {
     /// Its name.
     pub name: String,
-    /// Where it stands.
+    /// Its place.
     pub origin: Origin,
     /// Its condition, if it has one.
     pub condition: Option<Decision>,
@@ -104,9 +104,9 @@ pub struct ExplainedPackage {
 /// A step.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ExplainedStep {
-    /// What people know it by: name, definition or first line; empty for one that has none of them.
+    /// For people: its name, definition or first line; may be empty.
     pub name: String,
-    /// Where it stands.
+    /// Its place.
     pub origin: Origin,
     /// The definition it uses, with the file that was found.
     pub definition: Option<(String, String)>,
@@ -116,9 +116,9 @@ pub struct ExplainedStep {
     pub condition: Option<Decision>,
     /// Whether it runs: its condition holds, and all above it.
     pub runs: bool,
-    /// The number that it has in the plan; `None` for one that has no script or does not run.
+    /// Its number in the plan; `None` if it has no script or does not run.
     pub index: Option<u32>,
-    /// What its definition gets.
+    /// The inputs of its definition.
     pub inputs: Vec<Variable>,
     /// The variables that its `with` names, as they are around it.
     pub given_from: Vec<Variable>,
@@ -137,7 +137,7 @@ pub fn explain(
     definitions: &dyn PipelineSource,
     recipe: &Recipe,
 ) -> Explanation {
-    // What is wrong with the file was said when the recipe was made.
+    // The faults of the file were reported when the recipe was made.
     let first = variables::first_pass(manifest, &recipe.vars, &mut Faults::default());
     let names = recipe.subpackages.iter().map(|sub| sub.name.to_string());
     let common = variables::second_pass(&first, &recipe.package, names, manifest, options);
@@ -160,7 +160,7 @@ pub fn explain(
     }
 }
 
-/// The items that a subpackage is made once for each of; a single `None` where it has no range.
+/// The items of a subpackage's range; a single `None` without a range.
 fn items<'m>(manifest: &'m Manifest, written: &'m manifest::Subpackage) -> Vec<Option<Item<'m>>> {
     if written.range.is_empty() {
         return vec![None];

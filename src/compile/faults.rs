@@ -1,9 +1,9 @@
-//! Where the faults of a compilation are collected, and how a place inside a scalar is found again in its file.
+//! Collects the faults of a compilation, and finds the place in the file of a place inside a scalar.
 
 use super::substitute::{self, Scope};
 use crate::manifest::{Diagnostic, Layout, Map, Position, Source, Text};
 
-/// How many are collected: beyond that nobody reads.
+/// How many are collected: more would not be read.
 const MAX_FAULTS: usize = 50;
 
 /// The faults and warnings of a compilation.
@@ -20,7 +20,7 @@ impl Faults {
         }
     }
 
-    /// Whether no more are collected: what else is wrong need not be put into words.
+    /// Whether no more are collected, so that messages need not be made.
     pub(crate) fn is_full(&self) -> bool {
         self.faults.len() >= MAX_FAULTS
     }
@@ -31,7 +31,7 @@ impl Faults {
         }
     }
 
-    /// The text with every variable of the scope replaced; where it cannot be, faults, and the text as it was.
+    /// The text with all variables replaced; on faults the text as it was.
     pub(crate) fn strict(&mut self, source: &Source, text: &Text, scope: &Scope<'_>) -> Text {
         match substitute::strict(scope.spend(text), |name| scope.look_up(name).map(Into::into)) {
             Ok(None) => text.clone(),
@@ -43,7 +43,7 @@ impl Faults {
         }
     }
 
-    /// What is wrong with the references of a text.
+    /// Adds the faults in the references of a text.
     pub(crate) fn references(
         &mut self,
         source: &Source,
@@ -74,7 +74,7 @@ impl Faults {
     }
 }
 
-/// What is wrong with a reference of a text, shown where it stands in the file.
+/// A fault in a reference of a text, with its place in the file.
 pub(crate) fn reference(
     source: &Source,
     text: &Text,
@@ -170,7 +170,7 @@ fn agree(a: &str, b: &str, count: usize) -> bool {
     behind(b, count).is_some() && a.chars().take(count).eq(b.chars().take(count))
 }
 
-/// What follows so many characters; `None` where there are fewer.
+/// The text after so many characters; `None` if it has fewer.
 fn behind(text: &str, count: usize) -> Option<&str> {
     let mut ends = text.char_indices().map(|(byte, _)| byte).chain([text.len()]);
     ends.nth(count).map(|byte| &text[byte..])

@@ -1,4 +1,4 @@
-//! What a step gives to a definition: given values, defaults, required ones, checksums.
+//! The inputs of a definition: given values, defaults, required ones, checksums.
 
 use std::{borrow::Cow, collections::BTreeMap};
 
@@ -8,13 +8,13 @@ use super::{
 };
 use crate::manifest::{Input, Map, Position, Source, Text};
 
-/// A definition's inputs and what a step gives to them.
+/// A definition's inputs and the values that a step gives to them.
 pub(crate) struct Binding<'b> {
-    /// What the definition takes; empty where the step uses none.
+    /// The inputs of the definition; empty if the step uses none.
     pub(crate) inputs: &'b BTreeMap<Text, Input>,
-    /// What the step gives.
+    /// The values that the step gives.
     pub(crate) given: &'b Map,
-    /// The file of the step, and where it stands in it.
+    /// The file of the step, and its place there.
     pub(crate) step: (&'b Source, Position),
     /// The file of the definition.
     pub(crate) definition: &'b Source,
@@ -28,8 +28,8 @@ struct Pending<'b> {
 }
 
 impl<'b> Binding<'b> {
-    /// The values of all inputs: given ones see the variables of the step, defaults those of the definition, and both the other
-    /// inputs where that says nothing.
+    /// The values of all inputs: given values are resolved with the variables of the step, defaults with those of the
+    /// definition, and both then with the other inputs.
     pub(crate) fn resolve(&self, caller: &Scope<'_>, faults: &mut Faults) -> BTreeMap<&'b str, String> {
         let mut values = BTreeMap::new();
         let mut pending = self.raw();
@@ -51,7 +51,7 @@ impl<'b> Binding<'b> {
             if !faults.is_full() {
                 self.fault(&input, caller, &values, faults);
             }
-            // One fault for it is enough: what uses it sees an empty one.
+            // Reported once: texts that use it see an empty value.
             values.insert(input.name, String::new());
         }
         values
@@ -83,7 +83,7 @@ impl<'b> Binding<'b> {
             let sibling = name.strip_prefix("inputs.").filter(|name| self.knows(name));
             match sibling {
                 None => outside(),
-                // `x: ${{inputs.x}}` hands on what the caller has.
+                // `x: ${{inputs.x}}` passes the value of the caller.
                 Some(sibling) if input.given || sibling == input.name => {
                     outside().or_else(|| values.get(sibling).map(counted))
                 }

@@ -1,20 +1,20 @@
-//! A step as it is compiled: what surrounds it, and the definition that lies over it.
+//! A step as it is compiled: its surroundings, and its definition.
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{source::Definition, substitute::Scope};
 use crate::manifest::{Map, Source, Step, Text};
 
-/// What a step gets from those around it.
+/// The surroundings of a step.
 #[derive(Clone, Copy)]
 pub(super) struct Place<'p> {
     pub(super) source: &'p Source,
     /// The definition it is a part of.
     pub(super) definition: Option<&'p Arc<Definition>>,
     pub(super) scope: &'p Scope<'p>,
-    /// The outermost `uses` that it comes from, with its file.
+    /// The outermost `uses` above it, with its file.
     pub(super) used: Option<(&'p Source, &'p Text)>,
-    /// Whether it stands inside of another step.
+    /// Whether it is nested in another step.
     pub(super) nested: bool,
     /// Whether all conditions above it hold.
     pub(super) runs: bool,
@@ -22,7 +22,7 @@ pub(super) struct Place<'p> {
     pub(super) depth: usize,
 }
 
-/// A step, and the definition that lies over it.
+/// A step and its definition.
 #[derive(Clone, Copy)]
 pub(super) struct Layers<'l> {
     pub(super) step: &'l Step,
@@ -31,7 +31,7 @@ pub(super) struct Layers<'l> {
 }
 
 impl<'l> Layers<'l> {
-    /// A text of the definition, or of the step where the definition has none; and the file it stands in.
+    /// A text of the definition, or of the step if the definition has none; and its file.
     pub(super) fn text(&self, of: impl Fn(&'l Step) -> &'l Text) -> (&'l Text, &'l Source) {
         match self.definition {
             Some(definition) if !of(&definition.step).is_empty() => {
@@ -41,8 +41,8 @@ impl<'l> Layers<'l> {
         }
     }
 
-    /// The inputs that melange prints: those whose value is not the text of the default. Where the step gives nothing and
-    /// stands alone, it does not look at them.
+    /// The inputs that melange prints: those whose value is not the text of the default; no inputs for an outer step that gives
+    /// none.
     pub(super) fn shown(&self, values: &BTreeMap<&str, String>) -> Map {
         let gives = self.step.with.as_ref().is_some_and(|with| !with.is_empty());
         if !gives && !self.place.nested {

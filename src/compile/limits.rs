@@ -1,4 +1,4 @@
-//! Files that want too much: each is refused, or compiled, in a time that a person does not notice.
+//! Files that would become too large: each is refused, or compiled, within a moment.
 
 use super::{
     Arch, Options,
@@ -36,7 +36,7 @@ fn the_regular_expressions_of_a_file_are_bounded_together() {
     // One text for all, in which nothing is found, or something everywhere.
     refused_as_a_whole(&each("(a|b|ab)*cN", 2000), &format!("a: {}", "ab".repeat(50_000)));
     refused_as_a_whole(&each(".*?[^a]|a", 1), &format!("a: {}", "a".repeat(100_000)));
-    // As many as nobody needs, of the kind that is written.
+    // More than any file has, of the usual form.
     let usual = each(r"^(\d+)\.(\d+)\.(\d+)([_-]rc\d+)?$", 500);
     assert_eq!(refused(&file(&format!("vars: {{a: 1.2.3}}\nvar-transforms:\n{usual}"))), None);
 }

@@ -1,7 +1,7 @@
-//! The first pass over a section: `${{name}}` without blanks becomes its value, as far as `package.*`, `vars.*` and, in a
-//! subpackage made by `range`, `range.*` go. What it leaves, the second pass sees.
+//! The first pass over a section: `${{name}}` without blanks becomes its value, for `package.*`, `vars.*` and, in a subpackage
+//! of a `range`, `range.*`. The second pass replaces the rest.
 //!
-//! What melange leaves out is left out here: `uses`, `inputs`, `label`, accounts, paths, resources, checks and CPE.
+//! As in melange, it skips `uses`, `inputs`, `label`, accounts, paths, resources, checks and CPE.
 
 use super::substitute::{self, Scope};
 use crate::manifest::{
@@ -12,13 +12,13 @@ use crate::manifest::{
 /// The first pass with one set of variables.
 pub(crate) struct Literal<'s> {
     pub(crate) scope: &'s Scope<'s>,
-    /// The commit of the build file, where it names none.
+    /// The commit of the build file, for packages without one.
     pub(crate) commit: &'s str,
 }
 
 impl Literal<'_> {
     pub(crate) fn text(&self, text: &Text) -> Text {
-        // Every text of a file comes by here, once for each item of a range: what it costs is counted.
+        // All texts of a file are replaced here, once for each item of a range: the bytes are counted.
         let counted = self.scope.spend(text);
         match substitute::literal(counted, self.scope) {
             Some(value) => text.with_value(value),
@@ -117,7 +117,7 @@ impl Literal<'_> {
             condition: self.text(&step.condition),
             name: self.text(&step.name),
             uses: step.uses.clone(),
-            // An empty map is as none.
+            // An empty map counts as absent.
             with: step.with.as_ref().filter(|with| !with.is_empty()).map(|with| self.map(with)),
             runs: self.text(&step.runs),
             pipeline: self.steps(&step.pipeline),

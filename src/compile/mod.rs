@@ -49,12 +49,12 @@ use crate::{
     manifest::{self, Diagnostics, Manifest, Map, Position},
 };
 
-/// What a recipe is compiled for.
+/// The options of a compilation.
 #[derive(Clone)]
 pub struct Options<'o> {
     /// The architecture.
     pub arch: Arch,
-    /// What the host triplets name.
+    /// The C library in the host triplets.
     pub libc: Libc,
     /// `--build-option`.
     pub build_options: Vec<String>,
@@ -66,14 +66,14 @@ pub struct Options<'o> {
     pub packages: Vec<String>,
     /// `--cache-also`.
     pub cache_also: Vec<&'static Ecosystem>,
-    /// The commit of the build file, for packages that name none; may be empty.
+    /// The commit of the build file, for packages without one; may be empty.
     pub commit: String,
-    /// Whom to ask about a script that the parser rejects.
+    /// Checks a script that the parser rejects.
     pub opinion: &'o dyn SecondOpinion,
 }
 
 impl Options<'_> {
-    /// Nothing but an architecture.
+    /// The defaults for an architecture.
     pub fn new(arch: Arch) -> Self {
         Self {
             arch,
@@ -112,7 +112,7 @@ pub fn compile(
     draft.check(manifest, options, &mut faults);
     let recipe = draft.finish(manifest, options, &first, vars, definitions, faults);
     if first.is_spent() {
-        // What was made is not whole, nor are its faults.
+        // Recipe and faults are incomplete.
         let message = format!("becomes more than {} MiB of text", substitute::MAX_BYTES >> 20);
         let fault = manifest.source.diagnostic(Position::default(), message);
         return Err(fault

@@ -1,7 +1,7 @@
-//! A script as melange prints it, as far as kiln must: without one that is all comments, and with `<<-` documents indented.
+//! A script as melange prints it: empty if it has only comments, and with indented `<<-` documents.
 //!
 //! melange parses scripts and prints them back: its printer drops comments and indents the body of a `<<-` document by tabs, one
-//! more than the line it belongs to. The shell strips those tabs, so nothing changes for what runs, which is the text as written.
+//! more than the line it belongs to. The shell strips those tabs; the build runs the text as written.
 
 use std::borrow::Cow;
 
@@ -68,7 +68,7 @@ struct Document {
     level: usize,
 }
 
-/// What is open where the scanner stands.
+/// The blocks that are open at the scanner's position.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Open {
     /// `(`, `$(`, `{`, the body of `then`, `do` or a case: indents.
@@ -86,7 +86,7 @@ enum Open {
 struct Scanner {
     open: Vec<Open>,
     continued: bool,
-    /// How deep the printer indents the current line: what opens in its middle does not count, unless it is broken there.
+    /// How deep the printer indents the current line: a block that opens within it counts only if the line is broken there.
     line_level: usize,
     documents: Vec<Document>,
 }

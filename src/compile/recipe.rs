@@ -1,7 +1,7 @@
 //! A compiled build file: everything substituted, every `uses` expanded, for one architecture.
 //!
 //! Comes from [`super::compile`]; `plan` puts it on a host, `kiln compile` prints it. Steps whose condition does not hold stay
-//! in the tree, marked, because melange prints them; [`Recipe::package_steps`] is what is to run, in order.
+//! in the tree, marked, because melange prints them; [`Recipe::package_steps`] has the steps to run, in order.
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
@@ -17,16 +17,16 @@ use crate::{
 /// A compiled build file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Recipe {
-    /// What it is for.
+    /// The architecture.
     pub arch: Arch,
     /// The main package.
     pub package: Package,
-    /// The guest: `contents.packages` holds what the file names and what the steps need, in that order and with repetitions;
+    /// The guest: `contents.packages` has the packages of the file and of the steps, in that order and with repetitions;
     /// `variables` holds the defaults, too.
     pub environment: Environment,
-    /// The same packages once more, each with the place that asks for it; no part of what is printed.
+    /// The same packages, each with the place that names it; not printed.
     pub requests: Vec<PackageRequest>,
-    /// `--package-append`: installed as well, but no part of what is printed.
+    /// `--package-append`: installed as well, but not printed.
     pub appended_packages: Vec<String>,
     /// `--cache-also`: ecosystems whose caches the build has besides those of every build; not printed either.
     pub cache_also: Vec<&'static Ecosystem>,
@@ -44,9 +44,9 @@ pub struct Recipe {
     pub var_transforms: Vec<VarTransform>,
     /// Build options as written.
     pub options: BuildOptions,
-    /// What `kiln test` runs for the main package.
+    /// The test of the main package, for `kiln test`.
     pub test: Option<Test>,
-    /// What a person may want to know; nothing that stops a build.
+    /// Warnings, which do not stop a build.
     pub warnings: Vec<Diagnostic>,
 }
 
@@ -55,11 +55,11 @@ pub struct Recipe {
 pub struct PackageRequest {
     /// Its name as written, variables replaced; perhaps with a constraint on the version, as apk writes it.
     pub name: Text,
-    /// The file that asks for it, or uses the definition that does.
+    /// The file that names it, or that uses a definition with it.
     pub source: Source,
     /// Where in that file.
     pub at: Position,
-    /// The definition whose `needs` name it; `None` for the build file's own.
+    /// The definition whose `needs` name it; `None` for a package of the build file.
     pub definition: Option<Text>,
 }
 
@@ -82,7 +82,7 @@ pub struct Subpackage {
     pub test: Option<Test>,
 }
 
-/// What `kiln test` runs for a package.
+/// The test of a package, for `kiln test`.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Test {
     /// The guest of the test; its packages include the package itself.
@@ -96,7 +96,7 @@ pub struct Test {
 pub struct Step {
     /// Its condition.
     pub condition: Condition,
-    /// What the build file calls it; may be empty.
+    /// Its name in the build file; may be empty.
     pub name: Text,
     /// The definition it was made from; may be empty.
     pub uses: Text,
@@ -110,22 +110,22 @@ pub struct Step {
     pub needs: Option<Needs>,
     /// Accepted, without effect.
     pub label: Text,
-    /// What must be true after it.
+    /// Its assertions.
     pub assertions: Option<Assertions>,
     /// Where it runs, as written: relative to `/home/build`; empty: there.
     pub working_directory: Text,
     /// Its own variables; those of the steps above it are not repeated here, unless melange prints them so.
     pub environment: Map,
-    /// Where it comes from.
+    /// Its place.
     pub origin: Origin,
-    /// The `uses` of the build file by which it got there, where it comes from a definition.
+    /// The `uses` of the build file, for a step of a definition.
     pub used_at: Option<Origin>,
 }
 
 /// A condition and whether it holds; known when the recipe is made, because nothing it can ask changes later.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub enum Condition {
-    /// None: it holds.
+    /// No condition: it holds.
     #[default]
     Absent,
     /// It holds.
@@ -143,7 +143,7 @@ impl Condition {
         }
     }
 
-    /// Its text, with variables replaced; empty where there is none.
+    /// Its text, with variables replaced; may be empty.
     pub fn text(&self) -> &str {
         match self {
             Self::Absent => "",
@@ -197,21 +197,20 @@ impl Default for Origin {
 pub struct PackageSteps {
     /// The package's name.
     pub package: String,
-    /// What runs, in order; may be empty.
+    /// The steps that run, in order; may be empty.
     pub runs: Vec<Run>,
     /// `assertions` that will not hold: a reason not to begin.
     pub unmet: Vec<Unmet>,
 }
 
-/// A step of which not as many direct children run as its `required-steps` says; known before anything runs, because conditions
-/// are.
+/// A step with fewer running children than its `required-steps`; known before a step runs, since conditions are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unmet {
-    /// Where the step comes from.
+    /// The place of the step.
     pub origin: Origin,
-    /// What people know it by.
+    /// Its name, definition or first line.
     pub step: String,
-    /// What it asks for.
+    /// The number that must run.
     pub required: i64,
     /// How many run.
     pub runs: usize,
@@ -220,7 +219,7 @@ pub struct Unmet {
 /// One shell that is to run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Run {
-    /// For people: the step's name, else what it uses, else its first line.
+    /// For people: the step's name, else its definition, else its first line.
     pub name: String,
     /// The fragment, without the frame (`set -e`, `cd`) that the plan puts around it.
     pub script: String,
@@ -228,10 +227,10 @@ pub struct Run {
     pub working_directory: String,
     /// The step's variables and those of the steps above it, over those of the environment.
     pub environment: BTreeMap<String, String>,
-    /// The definitions it came through, outermost first.
+    /// The definitions above it, outermost first.
     pub uses: Vec<String>,
-    /// Where it comes from.
+    /// Its place.
     pub origin: Origin,
-    /// The `uses` of the build file by which it got there, where it comes from a definition.
+    /// The `uses` of the build file, for a step of a definition.
     pub used_at: Option<Origin>,
 }

@@ -11,7 +11,7 @@ use std::{iter::Peekable, str::Chars};
 use regex::{Captures, Regex};
 use regex_syntax::hir::{Class, Hir, HirKind};
 
-/// What the patterns of a file may cost together, in states that are compiled: a fraction of a second.
+/// The most states that the patterns of a file may have together: they compile in a fraction of a second.
 const STATES: u64 = 1 << 21;
 /// A search costs this part of a state for each state and byte of text.
 const SEARCH: u64 = 64;
@@ -20,7 +20,7 @@ const READING: u64 = 4;
 /// A longer pattern is not even read.
 const MOST_BYTES: usize = 16 << 10;
 
-/// What is left for the patterns of a file.
+/// The rest of the budget for the patterns of a file.
 #[derive(Debug)]
 pub(crate) struct Budget {
     left: u64,
@@ -40,7 +40,7 @@ impl Budget {
     }
 }
 
-/// What is wrong with a pattern.
+/// The fault of a pattern.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Fault {
     /// In one line.
@@ -59,7 +59,7 @@ pub(crate) struct Pattern {
 /// A pattern of Go's `regexp`.
 ///
 /// # Errors
-/// What is wrong with it, or that it and those before it are too much.
+/// A malformed pattern; a pattern that exceeds the budget with those before it.
 pub(crate) fn go(pattern: &str, budget: &mut Budget) -> Result<Pattern, Fault> {
     if pattern.len() > MOST_BYTES {
         return Err(Fault::TooMuch);
@@ -114,7 +114,7 @@ pub(crate) fn replace_all(
     let mut done = 0;
     let mut matches = pattern.regex.captures_iter(text);
     loop {
-        // A search may look at all that is left, however short what it finds.
+        // A search may read the whole rest, even for a short match.
         budget.spend(pattern.states.saturating_mul((text.len() - done) as u64) / SEARCH)?;
         let Some(found) = matches.next() else { break };
         let Some(whole) = found.get(0) else { continue };
@@ -143,7 +143,7 @@ fn expand(found: &Captures<'_>, mut template: &str, put: &mut impl FnMut(&str) -
     put(template)
 }
 
-/// The longest name at the start of a text, in braces or not, and what follows it.
+/// The longest name at the start of a text, in braces or not, and the rest.
 fn group_name(text: &str) -> Option<(&str, &str)> {
     let braced = text.strip_prefix('{');
     let inside = braced.unwrap_or(text);
@@ -153,7 +153,7 @@ fn group_name(text: &str) -> Option<(&str, &str)> {
     (!name.is_empty()).then_some((name, rest))
 }
 
-/// What a group has matched; nothing where there is no such group.
+/// The match of a group; empty without such a group.
 fn group<'t>(found: &Captures<'t>, name: &str) -> &'t str {
     let numbered = name == "0" || !name.starts_with('0') && name.bytes().all(|byte| byte.is_ascii_digit());
     let group =
@@ -185,7 +185,7 @@ fn translate(pattern: &str) -> String {
                 if chars.next_if_eq(&'^').is_some() {
                     out.push('^');
                 }
-                // A bracket that comes first is itself.
+                // A first bracket is literal.
                 if chars.next_if_eq(&']').is_some() {
                     out.push_str("\\]");
                 }
@@ -203,7 +203,7 @@ fn translate(pattern: &str) -> String {
     out
 }
 
-/// Whether what follows a brace makes it a count: `3}`, `3,}`, `3,5}`.
+/// Whether the text after a brace makes it a count: `3}`, `3,}`, `3,5}`.
 fn counts(after: &Peekable<Chars<'_>>) -> bool {
     let inside: String = after.clone().take_while(|&c| c != '}').take(12).collect();
     let closed = after.clone().nth(inside.chars().count()) == Some('}');
@@ -269,7 +269,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn replacing_gives_what_go_gives() {
+    fn replacing_has_the_result_of_go() {
         for (text, pattern, replacement, wanted) in [
             ("1.2.3", r"\.", "-", "1-2-3"),
             ("1.2.3", r"^(\d+)\.(\d+)\.(\d+)$", "$1.$2", "1.2"),
@@ -348,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn replacing_ends_when_nobody_wants_more() {
+    fn replacing_ends_when_the_budget_is_spent() {
         let mut parts = 0;
         let mut budget = Budget::default();
         let pattern = go("", &mut budget).expect("valid");
@@ -361,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn what_go_refuses_is_refused() {
+    fn a_pattern_that_go_refuses_is_refused() {
         for pattern in ["(", "[a", "a**b(", r"\1", "(?<=a)b", "(?!a)", "*a", r"\p{Nope}", "a\\"] {
             let fault = go(pattern, &mut Budget::default()).err();
             assert!(matches!(fault, Some(Fault::Syntax(_))), "{pattern}: {fault:?}");
@@ -384,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn searches_cost_as_well() {
+    fn searches_count_against_the_budget() {
         let text = "a".repeat(1 << 20);
         for pattern in [r"(\pL{1,20}){1,4}x", "a*b|a", ""] {
             let mut budget = Budget::default();

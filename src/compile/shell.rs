@@ -1,7 +1,7 @@
-//! Whether a script is one: its syntax, before any guest starts.
+//! Checks the syntax of scripts before a guest starts.
 //!
-//! melange parses scripts as bash and refuses what it cannot. A parser may be wrong about a rare construct: what it rejects and
-//! a real bash accepts (the caller asks it, through [`SecondOpinion`]) is a warning.
+//! melange parses scripts as bash and refuses others. A parser may be wrong about a rare construct: a script that it rejects
+//! and a real bash accepts (the caller runs it, through [`SecondOpinion`]) is a warning.
 
 use std::{io::Cursor, panic, sync::Arc};
 
@@ -13,11 +13,11 @@ use super::{
 };
 use crate::manifest::{Diagnostic, Source, Text};
 
-/// A script and the file it stands in.
+/// A script and its file.
 pub(crate) struct Fragment {
     pub(crate) text: Text,
     pub(crate) source: Source,
-    /// For one out of a definition: that, and the script with a word for every input that is one.
+    /// For a script of a definition: that, and the script with one word for each input that is a plain word.
     pub(crate) shape: Option<(Arc<Definition>, String)>,
 }
 
@@ -27,26 +27,26 @@ const RESERVED: [&str; 17] = [
     "select", "function", "time", "coproc",
 ];
 
-/// Whether a script is plain words and nothing else: no syntax, nothing to parse.
+/// Whether a script has only plain words, without syntax to check.
 fn is_plain(script: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_./:+,@%-=*?~ \n".contains(&byte);
     script.bytes().all(plain) && !script.split([' ', '\n']).any(|word| RESERVED.contains(&word))
 }
 
-/// What stands for an input in the shape of a script: `x` for a plain word, which changes nothing about the syntax around it;
-/// else the input itself.
+/// The text for an input in the shape of a script: `x` for a plain word, which does not change the syntax around it; else the
+/// input itself.
 pub(crate) fn shape_of(value: &str) -> &str {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_./:+,@%-".contains(&byte);
     if !value.is_empty() && value.bytes().all(plain) && !RESERVED.contains(&value) { "x" } else { value }
 }
 
-/// What a real shell says about a script.
+/// A real shell that checks a script.
 pub trait SecondOpinion: Sync {
-    /// Whether it is a script; `None` where there is no such shell.
+    /// Whether the shell accepts it; `None` without such a shell.
     fn accepts(&self, script: &str) -> Option<bool>;
 }
 
-/// Nobody to ask.
+/// No shell.
 impl SecondOpinion for () {
     fn accepts(&self, _: &str) -> Option<bool> {
         None
@@ -62,7 +62,7 @@ pub(crate) fn check(fragments: &[Fragment], opinion: &dyn SecondOpinion, faults:
             continue;
         }
         let asked = || opinion.accepts(&fragment.text);
-        // A real shell has no trouble with depth. Where there is none, the guest's says what is wrong.
+        // A real shell can parse any depth. Without one, the shell of the guest finds the fault.
         let checked = match is_bounded(&fragment.text) || fragment.text.contains('\0') {
             true => parse(&fragment.text),
             false if asked() == Some(false) => {
@@ -77,7 +77,7 @@ pub(crate) fn check(fragments: &[Fragment], opinion: &dyn SecondOpinion, faults:
             continue;
         };
         let fault = diagnostic(fragment, &error);
-        // bash leaves NUL characters out of what it reads from a pipe, and takes no argument that has one.
+        // bash ignores NUL characters in a script from a pipe, and an argument cannot have one.
         if !fragment.text.contains('\0') && opinion.accepts(&fragment.text) == Some(true) {
             faults.warn(fault.hint("bash accepts it: it will run as written"));
         } else {
@@ -86,7 +86,7 @@ pub(crate) fn check(fragments: &[Fragment], opinion: &dyn SecondOpinion, faults:
     }
 }
 
-/// Where and why a script is none: line and column from 0, in characters.
+/// A syntax error: line and column from 0, in characters.
 #[derive(Debug, PartialEq, Eq)]
 struct SyntaxError {
     place: Option<(usize, usize)>,
@@ -104,7 +104,7 @@ fn parse(script: &str) -> Result<(), SyntaxError> {
     }
     let whole =
         || Parser::new(Cursor::new(script.as_bytes()), &ParserOptions::default()).parse_program().map(drop);
-    // The parser has states that it takes for impossible (two documents of one name inside of `${…}`): then it has no opinion.
+    // The parser panics in some states (two documents of one name inside of `${…}`).
     match panic::catch_unwind(whole) {
         Ok(Ok(())) => Ok(()),
         Ok(Err(error)) => Err(explain(&error, script)),
@@ -112,15 +112,14 @@ fn parse(script: &str) -> Result<(), SyntaxError> {
     }
 }
 
-/// The parser recurses, so that a hostile script could exhaust the stack; nobody nests this deep.
+/// The parser recurses, so that a hostile script could exhaust the stack; no real script nests this deep.
 const MAX_NESTING: usize = 60;
 
-/// The parser tries more than one way at a subshell and at a `case`, and all that is in it again for each: its time doubles with
-/// each level.
+/// The parser backtracks at a subshell and at a `case`, and parses their content again: its time doubles with each level.
 const MAX_BRANCHING: usize = 10;
 
-/// Whether the parser has an end within its stack and a moment: brackets and compound commands are few in all. What closes
-/// them is not counted: in quotes, comments and documents it closes nothing.
+/// Whether the parser ends soon and within its stack: the script has few brackets and compound commands. Closing ones are not
+/// subtracted, since in quotes, comments and documents they close no block.
 fn is_bounded(script: &str) -> bool {
     let bytes = script.as_bytes();
     let (mut opened, mut branches, mut word) = (0_usize, 0_usize, 0);
@@ -139,7 +138,7 @@ fn is_bounded(script: &str) -> bool {
             b'(' | b'{' if is_escaped(before) => {}
             b'(' => {
                 opened += 1;
-                // What follows a `$` is a word, and what has nothing in it a function.
+                // `$(` is a word, and `()` a function.
                 branches += usize::from(before.last() != Some(&b'$') && bytes.get(at + 1) != Some(&b')'));
             }
             b'{' => opened += usize::from(before.last() != Some(&b'$') || !is_variable(&bytes[at + 1..])),
@@ -149,13 +148,13 @@ fn is_bounded(script: &str) -> bool {
     opened < MAX_NESTING && branches < MAX_BRANCHING
 }
 
-/// Whether this is the rest of `${name}`, which holds nothing.
+/// Whether this is the rest of `${name}`, which has no nested text.
 fn is_variable(rest: &[u8]) -> bool {
     let name = rest.iter().take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'_').count();
     rest.get(name) == Some(&b'}')
 }
 
-/// Whether a character is itself after these: behind an odd number of backslashes it is, in quotes or not.
+/// Whether a character after these is escaped: an odd number of backslashes precedes it, in quotes or not.
 fn is_escaped(before: &[u8]) -> bool {
     before.iter().rev().take_while(|&&byte| byte == b'\\').count() % 2 == 1
 }
@@ -174,8 +173,8 @@ fn explain(error: &ParseError, script: &str) -> SyntaxError {
     SyntaxError { place, message }
 }
 
-/// What the parser cannot read, without the places in its own words: those count the script's lines, not the file's. The place
-/// is where it begins, if the parser knows.
+/// The message of a tokenizer's error without its place, which counts the script's lines, not the file's; and the place of the
+/// start, if the parser has it.
 fn unreadable(error: &TokenizerError) -> (String, Option<&SourcePosition>) {
     use TokenizerError as Error;
     match error {
@@ -213,9 +212,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_script_that_the_parser_would_not_come_back_from_is_not_given_to_it() {
+    fn a_script_that_the_parser_would_not_finish_is_not_parsed() {
         for open in [
-            // What exhausts the stack.
+            // These exhaust the stack.
             "(",
             "$(",
             "${x:-",
@@ -236,7 +235,7 @@ mod tests {
             assert!(!is_bounded(&open.repeat(20_000)), "{open}");
         }
         for open in [
-            // What takes twice as long with each level.
+            // These take twice as long with each level.
             "(",
             "( ",
             "((",
@@ -253,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn what_people_write_is_bounded() {
+    fn real_scripts_are_within_the_bounds() {
         for script in [
             "f() { local x=$1; return 0; }; f; ".repeat(20),
             "x=$(a)\n".repeat(40),
@@ -267,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_script_is_no_deep_one() {
+    fn a_long_script_is_not_a_deep_one() {
         for part in [
             "a && ",
             "a | ",
@@ -293,7 +292,7 @@ mod tests {
             "else ",
         ] {
             let script = part.repeat(5000);
-            // What it says does not matter: that it comes back does.
+            // Any result, as long as it returns.
             if is_bounded(&script) {
                 drop(parse(&script));
             }
@@ -304,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn plain_words_are_no_syntax() {
+    fn plain_words_have_no_syntax() {
         for (script, plain) in [
             ("make -j4 V=1\nmv usr/lib/*.a /x\n", true),
             ("", true),
@@ -320,13 +319,13 @@ mod tests {
     }
 
     #[test]
-    fn a_script_that_the_parser_panics_at_is_none() {
+    fn a_script_that_makes_the_parser_panic_is_refused() {
         // Found by a generated case.
         assert!(parse("${{<<E\n}<<E\nE\n").is_err());
     }
 
     #[test]
-    fn words_that_change_nothing_about_the_syntax_have_one_shape() {
+    fn plain_words_have_one_shape() {
         for (value, shape) in [
             ("a", "x"),
             ("1.2.3", "x"),
@@ -341,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn a_script_that_is_not_complete_is_none() {
+    fn an_incomplete_script_is_refused() {
         for script in [
             "true &&\n",
             "true |\n",

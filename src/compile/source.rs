@@ -9,7 +9,7 @@ use std::{
 
 use crate::manifest::{Diagnostics, Source, Step};
 
-/// A pipeline definition: a step with inputs, and the file it stands in.
+/// A pipeline definition: a step with inputs, and its file.
 #[derive(Debug)]
 pub struct Definition {
     /// As written.
@@ -23,7 +23,7 @@ pub struct Definition {
 }
 
 impl Definition {
-    /// A definition and where it stands.
+    /// A definition and its file.
     pub fn new(step: Step, source: Source, built_in: bool) -> Self {
         Self { step, source, built_in, sound: Sound::default() }
     }
@@ -52,7 +52,7 @@ fn hash(text: &str) -> u64 {
 
 /// Finds pipeline definitions by name. Shared by threads; a definition is parsed once.
 pub trait PipelineSource: Sync {
-    /// The definition of a name that [`valid_name`] has accepted; `None` where there is none.
+    /// The definition of a name that [`valid_name`] has accepted.
     ///
     /// # Errors
     /// A definition that cannot be read or parsed.

@@ -1,4 +1,4 @@
-//! What is to run: a package's tree of steps, flattened into the order of execution.
+//! The steps to run: a package's tree of steps, flattened into the order of execution.
 
 use std::collections::BTreeMap;
 
@@ -8,14 +8,14 @@ use crate::{
     manifest::{Map, Text},
 };
 
-/// Where steps run, unless they say otherwise, and what their own directories are relative to.
+/// The default directory of steps, to which their own directories are relative.
 pub const WORKSPACE: &str = "/home/build";
 
 impl Recipe {
-    /// What fills each package, in order: the main package, then the subpackages whose condition holds.
+    /// The steps of each package, in order: the main package, then the subpackages whose condition holds.
     ///
-    /// A step with a script is a shell; one without is none. Its own script comes before the steps below it. Steps whose
-    /// condition does not hold are left out, with all below them.
+    /// A step with a script is a shell, before the steps below it. Steps whose condition does not hold are left out, with all
+    /// below them.
     pub fn package_steps(&self) -> Vec<PackageSteps> {
         let main = (&self.package.name, &self.steps);
         let others =
@@ -23,7 +23,7 @@ impl Recipe {
         std::iter::once(main).chain(others).map(|(name, steps)| flat(name, steps)).collect()
     }
 
-    /// Refuses a build that could only end in a broken promise: how many steps run is known before the first one does.
+    /// Refuses a build whose `assertions` cannot hold: the number of steps that run is known before the first one runs.
     ///
     /// # Errors
     /// All `assertions` that will not hold (3).
@@ -38,7 +38,7 @@ impl Recipe {
         Err(Failure::build_file(unmet.join("\n"), way_out))
     }
 
-    /// What tests each package that has a test, with the guest it wants; the order is that of [`Recipe::package_steps`].
+    /// The steps of each package's test, with the test's guest, in the order of [`Recipe::package_steps`].
     pub fn test_steps(&self) -> Vec<(PackageSteps, &Test)> {
         let main = (&self.package.name, &self.test);
         let others =

@@ -1,6 +1,6 @@
 //! `${{name}}` in a text: the literal replacement of melange's first pass, and the strict one of its second.
 //!
-//! Neither looks into what it has put in, and a plain `$` or `${x}` is the shell's.
+//! Values are not searched for references again, and a plain `$` or `${x}` is the shell's.
 
 use std::{
     cell::Cell,
@@ -8,10 +8,10 @@ use std::{
     rc::Rc,
 };
 
-/// How many bytes of text one file may become. The largest known one becomes a few MiB; a file of a kilobyte whose variables
-/// double each other would fill every memory.
+/// How many bytes the texts of one file may have. The largest known one has a few MiB; a file of a kilobyte whose variables
+/// double each other would exhaust the memory.
 pub(crate) const MAX_BYTES: usize = 64 << 20;
-/// What a text costs beside its bytes: that of many empty ones is finite as well.
+/// The cost of a text besides its bytes, so that the number of empty ones is bounded as well.
 const OVERHEAD: usize = 32;
 
 /// Variables by name (`package.name`, not `${{package.name}}`), over those of an outer scope.
@@ -19,7 +19,7 @@ const OVERHEAD: usize = 32;
 pub(crate) struct Scope<'o> {
     own: HashMap<String, String>,
     outer: Option<&'o Scope<'o>>,
-    /// How much text may still be made of the file: shared with all scopes over this one.
+    /// The rest of the bytes, shared with all scopes over this one.
     left: Rc<Cell<usize>>,
 }
 
@@ -35,14 +35,14 @@ impl<'o> Scope<'o> {
         Self { own: HashMap::new(), outer: Some(outer), left: Rc::clone(&outer.left) }
     }
 
-    /// Counts a text that is about to be copied; where the file has become too large, an empty one takes its place.
+    /// Counts a text before it is copied; an empty one takes its place if the file has become too large.
     pub(crate) fn spend<'t>(&self, text: &'t str) -> &'t str {
         let left = self.left.get().checked_sub(text.len() + OVERHEAD);
         self.left.set(left.unwrap_or(0));
         if left.is_some() { text } else { "" }
     }
 
-    /// Whether the file has become too large: what was made of it is not whole.
+    /// Whether the file has become too large: its texts are incomplete.
     pub(crate) fn is_spent(&self) -> bool {
         self.left.get() == 0
     }
@@ -88,7 +88,7 @@ impl<'o> Scope<'o> {
     }
 }
 
-/// What is wrong with a reference, and at which byte of the text.
+/// A fault of a reference, at a byte of the text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Fault {
     /// No such variable.
@@ -99,10 +99,10 @@ pub(crate) enum Fault {
     Empty { at: usize },
 }
 
-/// What opens a reference.
+/// The start of a reference.
 const OPEN: &str = "${{";
 
-/// Replaces exactly `${{name}}`, without blanks, where the name is known; leaves all else. `None`: nothing to replace.
+/// Replaces exactly `${{name}}`, without blanks, if the name is known. `None`: no reference was replaced.
 pub(crate) fn literal(text: &str, scope: &Scope<'_>) -> Option<String> {
     if !text.contains('$') {
         // A byte is found faster than a word, and most texts have no variables.
@@ -126,7 +126,7 @@ pub(crate) fn literal(text: &str, scope: &Scope<'_>) -> Option<String> {
     out.map(|out| out + &text[done..])
 }
 
-/// Replaces every reference, blanks inside the braces allowed; all faults at once. `None`: nothing to replace.
+/// Replaces all references, blanks inside the braces allowed; all faults at once. `None`: there are no references.
 pub(crate) fn strict<'v>(
     text: &str,
     mut look_up: impl FnMut(&str) -> Option<std::borrow::Cow<'v, str>>,
@@ -165,7 +165,7 @@ pub(crate) fn strict<'v>(
     if faults.is_empty() { Ok(Some(out)) } else { Err(faults) }
 }
 
-/// The names of all references, in their order, each as often as it stands there.
+/// The names of all references, in order, with repetitions.
 pub(crate) fn names(text: &str) -> Vec<&str> {
     let references = text.split(OPEN).skip(1).map(|rest| rest.trim_start_matches(BLANKS));
     references
@@ -177,10 +177,10 @@ pub(crate) fn names(text: &str) -> Vec<&str> {
         .collect()
 }
 
-/// What may stand between the braces and the name.
+/// The blanks between the braces and the name.
 pub(crate) const BLANKS: [char; 4] = [' ', '\t', '\n', '\r'];
 
-/// What a variable's name is made of.
+/// The characters of a variable's name.
 pub(crate) fn is_name(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_')
 }
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn the_literal_pass_replaces_what_it_knows_and_leaves_the_rest() {
+    fn the_literal_pass_replaces_known_names_only() {
         for (text, wanted) in [
             ("", None),
             ("plain $x ${x} $(x)", None),
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn the_strict_pass_replaces_all_or_says_what_it_cannot() {
+    fn the_strict_pass_replaces_all_or_names_the_faults() {
         let undefined = |name: &str, at| Fault::Undefined { name: name.into(), at };
         let unterminated = |name: &str, at| Fault::Unterminated { name: name.into(), at };
         for (text, wanted) in [
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_spent_is_spent_for_all_scopes() {
+    fn the_budget_is_shared_by_all_scopes() {
         let outer = scope();
         let inner = Scope::over(&outer);
         let large = "x".repeat(MAX_BYTES / 2);

@@ -149,7 +149,7 @@ fn inputs_of_definitions() {
 }
 
 #[test]
-fn what_is_printed_of_inputs() {
+fn inputs_are_printed_as_melange_prints_them() {
     for (step, wanted) in [
         ("uses: sibling", vec![]),
         ("uses: sibling\n  with: {a: x}", vec!["b=x-y", "c=x-y-z"]),
@@ -187,7 +187,7 @@ fn conditions_switch_steps_and_their_needs() {
 }
 
 #[test]
-fn a_step_knows_where_it_is_written_and_the_uses_that_brought_it() {
+fn a_step_has_its_place_and_that_of_its_uses() {
     let text = "package: {name: p, version: 1}
 pipeline:
   - name: own
@@ -235,7 +235,7 @@ fn required_steps_are_counted_before_anything_runs() {
             "assertions: {required-steps: 1}\n  runs: alone".into(),
             Some("`alone` requires 1 of its steps to run (required-steps), and 0 would"),
         ),
-        // Only direct children count, and what holds others is one.
+        // Only direct children count, and a step with children is one.
         (
             "name: a\n  assertions: {required-steps: 1}\n  pipeline: [{pipeline: [{runs: b}, {runs: c}]}]"
                 .into(),
@@ -246,7 +246,7 @@ fn required_steps_are_counted_before_anything_runs() {
             "uses: one-of".into(),
             Some("`one-of` requires 1 of its steps to run (required-steps), and 0 would"),
         ),
-        // What does not run at all promises nothing.
+        // A step that does not run has no assertions.
         ("if: \"'a' == 'b'\"\n  uses: one-of".into(), None),
         (format!("if: \"'a' == 'b'\"\n  pipeline: [{{assertions: {{required-steps: 2}}, {two}}}]"), None),
     ] {
@@ -258,7 +258,7 @@ fn required_steps_are_counted_before_anything_runs() {
 }
 
 #[test]
-fn a_dropped_subpackage_promises_nothing() {
+fn a_dropped_subpackage_has_no_assertions() {
     for (condition, valid) in [("'a' == 'b'", true), ("'a' == 'a'", false)] {
         let text = file(&format!(
             "subpackages:\n- name: q\n  if: \"{condition}\"\n  pipeline: [{{uses: one-of}}]\n"
@@ -329,8 +329,8 @@ fn ranges_make_a_copy_an_item_sorted_by_key() {
 }
 
 #[test]
-fn what_a_range_can_reach() {
-    // What the subpackage says, and what became of it: names and scripts of all copies, or the fault.
+fn variables_in_a_range() {
+    // The subpackage, and names and scripts of all copies, or the fault.
     for (items, subpackage, wanted) in [
         (
             "{b: 2, a: 1}",
@@ -413,7 +413,7 @@ fn options_files_and_flags_change_what_is_compiled() {
 }
 
 #[test]
-fn what_bash_accepts_is_a_warning() {
+fn a_script_that_bash_accepts_is_a_warning() {
     struct Always(bool);
     impl SecondOpinion for Always {
         fn accepts(&self, _: &str) -> Option<bool> {
@@ -428,7 +428,7 @@ fn what_bash_accepts_is_a_warning() {
 }
 
 #[test]
-fn what_has_no_effect_is_a_warning() {
+fn a_key_without_effect_is_a_warning() {
     for (more, wanted) in [
         ("test: {pipeline: [{with: {a: b}, runs: x}]}", "2: `with` has no effect: the step has no `uses`"),
         (

@@ -26,7 +26,7 @@ pub(crate) struct Expander<'c> {
     pub(crate) faults: &'c mut Faults,
     /// The scripts to check as shell.
     pub(crate) fragments: Vec<Fragment>,
-    /// What the steps so far need.
+    /// The packages that the steps so far need.
     pub(crate) needs: Vec<PackageRequest>,
     steps: usize,
 }
@@ -214,13 +214,13 @@ impl<'c> Expander<'c> {
         }
     }
 
-    /// The script, noted for the check unless it came with kiln.
+    /// The script, noted for the check unless it is built in.
     fn script(&mut self, layers: &Layers<'_>, scope: &Scope<'_>) -> Text {
         let (raw, source) = layers.text(|step| &step.runs);
         let before = self.faults.faults.len();
         let text = self.faults.strict(source, raw, scope);
         if self.faults.faults.len() > before {
-            // What is left of its variables is no shell, and would be a second fault.
+            // Its variables that are not replaced would be a second fault.
             return text;
         }
         let definition = layers.definition.or(layers.place.definition);
@@ -246,7 +246,7 @@ impl<'c> Expander<'c> {
         decide(text, source, scope, self.faults)
     }
 
-    /// What the step needs is noted, if it runs; it is printed with the step where melange leaves it there.
+    /// Notes the packages that the step needs, if it runs; returns them for printing as melange prints them.
     fn gather(&mut self, layers: &Layers<'_>, scope: &Scope<'_>, runs: bool) -> Option<Needs> {
         let Layers { step, place, definition } = *layers;
         let (needs, source, by) =

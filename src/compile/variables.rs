@@ -34,7 +34,7 @@ pub(crate) fn merged(manifest: &Manifest, options: &Options) -> Map {
     vars
 }
 
-/// The variables of the first pass: `package.*` and `vars.*`, with what `var-transforms` make.
+/// The variables of the first pass: `package.*` and `vars.*`, with those of `var-transforms`.
 pub(crate) fn first_pass(manifest: &Manifest, vars: &Map, faults: &mut Faults) -> Scope<'static> {
     let source = &manifest.source;
     let mut scope = Scope::default();
@@ -71,7 +71,7 @@ fn resolve(vars: &Map, source: &Source, scope: &mut Scope<'static>, faults: &mut
         missing.remove(name.as_str());
         let look_up = |other: &str| own(other).and_then(|_| scope.look_up(other)).map(Cow::from);
         let resolved = substitute::strict(scope.spend(value), look_up);
-        // With its fault said it is known: what uses it has none of its own.
+        // Its fault is reported, so it counts as known: texts that use it have no further fault.
         let resolved = resolved.unwrap_or_else(|_| {
             unresolved(value, vars, source, faults);
             None

@@ -1,4 +1,4 @@
-//! Versions as apk reads them: what a package of that version could be compared by.
+//! Versions that apk can read, and so compare.
 
 /// Words that may follow the numbers, each with a number of its own.
 const SUFFIXES: [&str; 9] = ["alpha", "beta", "pre", "rc", "cvs", "svn", "git", "hg", "p"];

@@ -1,4 +1,4 @@
-//! What is wrong with a build file, and where: one [`Diagnostic`] a fault, [`Diagnostics`] for all of a file.
+//! The faults of a build file with their places: a [`Diagnostic`] for each, [`Diagnostics`] for all of a file.
 //!
 //! Rendered like a compiler's: the place, the message, the line itself with a caret, and the way out. Nothing is printed here.
 
@@ -52,9 +52,9 @@ pub struct Diagnostic {
     pub line: u32,
     /// From 1, in characters.
     pub column: u32,
-    /// What is wrong: lower case, no full stop.
+    /// The fault: lower case, no full stop.
     pub message: String,
-    /// The line itself; empty where there is none.
+    /// The line itself; may be empty.
     pub line_text: String,
     /// The way out, if one is known.
     pub hint: Option<String>,
@@ -107,7 +107,7 @@ fn quote(f: &mut fmt::Formatter<'_>, fault: &Diagnostic) -> fmt::Result {
 pub struct Diagnostics(pub Vec<Diagnostic>);
 
 impl Diagnostics {
-    /// Puts them into the order of the file, without those said twice.
+    /// Sorts them by place and removes duplicates.
     #[must_use]
     pub fn sorted(mut self) -> Self {
         self.0.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));

@@ -1,27 +1,27 @@
-//! What each key of a build file does in kiln: none is passed over in silence.
+//! The effect of each key of a build file in kiln: a key without effect is noted, never ignored silently.
 //!
-//! A walker that finds a key asks here ([`super::walk::Fields`]); a test compares the table with the keys that the walkers know.
+//! Walkers look keys up here ([`super::walk::Fields`]); a test compares the table with the keys that the walkers know.
 
-/// What a key does.
+/// The effect of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Effect {
-    /// What it says.
+    /// As in melange.
     Works,
-    /// It describes the package for people and other programs; nothing of a build follows it.
+    /// It describes the package for people and other programs; a build does not use it.
     Describes,
     /// It is read by another command than `build`.
     OtherCommand,
-    /// It belongs into an .apk, and kiln makes plain archives yet.
+    /// It is for an .apk; kiln still makes plain archives.
     Apk,
-    /// That of the key above it.
+    /// The effect of the key above it.
     Within,
-    /// None, and why.
+    /// No effect, and the reason.
     Nothing(&'static str),
 }
 
 use Effect::{Apk, Describes, Nothing, OtherCommand, Within, Works};
 
-/// That of a key in a section, as [`super::walk::Fields::open`] calls it.
+/// The effect of a key in a section, as [`super::walk::Fields::open`] names it.
 pub(crate) fn of(section: &str, key: &str) -> Effect {
     let found = TABLE.iter().find(|(of, _)| *of == section);
     let found = found.and_then(|(_, keys)| keys.iter().find(|(known, _)| *known == key));
@@ -345,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_effect_is_told_with_its_place_and_once() {
+    fn a_key_without_effect_is_noted_once_with_its_place() {
         let text = "package:
   name: p
   version: '1'

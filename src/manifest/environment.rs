@@ -1,4 +1,4 @@
-//! `environment`: what is in the guest; apko's image configuration, key for key.
+//! `environment`: the content of the guest; apko's image configuration, key for key.
 
 use serde::Serialize;
 
@@ -9,7 +9,7 @@ use super::{
     yaml::Node,
 };
 
-/// What is in the guest.
+/// The content of the guest.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Environment {
@@ -92,7 +92,7 @@ pub struct Contents {
     /// Keys that sign them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub keyring: Vec<Text>,
-    /// What is installed; in a recipe, with what the steps need.
+    /// The packages; in a recipe, with those that the steps need.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub packages: Vec<Text>,
     /// An image below it.
@@ -177,7 +177,7 @@ impl Read for Entrypoint {
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Accounts {
-    /// Who runs the steps: a name or a number; empty: the runner's default.
+    /// The user of the steps: a name or a number; empty: the runner's default.
     #[serde(skip_serializing_if = "str::is_empty")]
     pub run_as: Text,
     /// Made in the guest; a recipe always has `build`.
@@ -272,7 +272,7 @@ impl Read for Group {
 /// A change to the guest's files.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct PathMutation {
-    /// Of what.
+    /// The path.
     #[serde(skip_serializing_if = "str::is_empty")]
     pub path: Text,
     /// `directory`, `empty-file`, `hardlink`, `symlink`, `permissions`.
@@ -287,10 +287,10 @@ pub struct PathMutation {
     /// Its mode bits.
     #[serde(skip_serializing_if = "is_zero")]
     pub permissions: u32,
-    /// What a link leads to.
+    /// The target of a link.
     #[serde(skip_serializing_if = "str::is_empty")]
     pub source: Text,
-    /// Everything below it as well.
+    /// Also for all files below it.
     #[serde(skip_serializing_if = "is_false")]
     pub recursive: bool,
 }

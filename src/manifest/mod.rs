@@ -1,7 +1,7 @@
 //! The build file exactly as written: YAML → [`Manifest`].
 //!
-//! Comes first; `compile` makes a recipe of it. Nothing is substituted here and nothing decided: unknown keys, wrong types and
-//! keys that stand twice are refused, all faults of a file at once. The only I/O is reading the file.
+//! Comes first; `compile` makes a recipe of it. Variables and conditions stay as written. Unknown keys, wrong types and repeated
+//! keys are refused, all faults of a file at once. The only I/O is reading the file.
 
 mod diagnostic;
 pub mod duration;
@@ -102,7 +102,7 @@ pub fn load(path: &Path) -> Result<Manifest, Diagnostics> {
     parse(&file::read(path)?, path)
 }
 
-/// Reads a pipeline definition: a step with inputs. Keys that no step has are passed over, as in melange.
+/// Reads a pipeline definition: a step with inputs. Unknown keys are ignored, as in melange.
 ///
 /// # Errors
 /// All faults of the file but unknown keys.
@@ -118,7 +118,7 @@ pub fn parse_definition(text: &str, source: &Source) -> Result<Step, Diagnostics
 /// Reads a plain map, such as a `--vars-file`.
 ///
 /// # Errors
-/// What is no map from names to single values.
+/// All faults of the file.
 pub fn parse_map(text: &str, source: &Source) -> Result<Map, Diagnostics> {
     let Document { root, repeated } = yaml::read(text, source)?;
     let Some(node) = root else { return Ok(Map::new()) };

@@ -1,4 +1,4 @@
-//! `package`: what is built, and what the packages say about themselves.
+//! `package`: the package to build, and its metadata.
 //!
 //! Subpackages share [`Dependencies`], [`PackageOptions`], [`Scriptlets`] and [`Checks`].
 
@@ -42,9 +42,9 @@ pub struct Package {
     /// Licences.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub copyright: Vec<Copyright>,
-    /// What it needs, gives and replaces.
+    /// Its dependencies.
     pub dependencies: Dependencies,
-    /// What the dependency generators leave out.
+    /// Options of the dependency generators.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub options: Option<PackageOptions>,
     /// Scripts that run where the package is installed.
@@ -60,13 +60,13 @@ pub struct Package {
     /// How long the build may take; in JSON in nanoseconds, as Go prints it.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "nanoseconds")]
     pub timeout: Option<Duration>,
-    /// What the guest gets.
+    /// Resources of the guest.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,
-    /// What the guest of `kiln test` gets.
+    /// Resources of the guest of `kiln test`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub test_resources: Option<Resources>,
-    /// Where the section stands.
+    /// The place of the section.
     #[serde(skip)]
     pub at: Position,
 }
@@ -121,10 +121,10 @@ fn nanoseconds<S: Serializer>(timeout: &Option<Duration>, serializer: S) -> Resu
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Copyright {
-    /// What it covers.
+    /// The files that it covers.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub paths: Vec<Text>,
-    /// Who says so.
+    /// Its attestation.
     #[serde(skip_serializing_if = "str::is_empty")]
     pub attestation: Text,
     /// SPDX.
@@ -132,7 +132,7 @@ pub struct Copyright {
     /// A file of the workspace with its text.
     #[serde(skip_serializing_if = "str::is_empty")]
     pub license_path: Text,
-    /// What to say instead of what is detected.
+    /// The licence in place of the detected one.
     #[serde(skip_serializing_if = "str::is_empty")]
     pub detection_override: Text,
 }
@@ -154,7 +154,7 @@ impl Read for Copyright {
     }
 }
 
-/// What a package needs, gives and replaces.
+/// The dependencies of a package.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Dependencies {
@@ -192,7 +192,7 @@ impl Read for Dependencies {
     }
 }
 
-/// What the dependency generators leave out.
+/// Options of the dependency generators.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct PackageOptions {
@@ -307,7 +307,7 @@ pub struct Capability {
     /// Why it needs them.
     #[serde(skip_serializing_if = "str::is_empty")]
     pub reason: Text,
-    /// Where it stands.
+    /// Its place.
     #[serde(skip)]
     pub at: Position,
 }
@@ -328,7 +328,7 @@ impl Read for Capability {
     }
 }
 
-/// What a guest gets, as written (`2`, `4Gi`).
+/// Resources of a guest, as written (`2`, `4Gi`).
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Resources {
     /// How many processors.

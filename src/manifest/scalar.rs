@@ -1,4 +1,4 @@
-//! What a scalar is, where a section wants more than text: Go's yaml.v3 reading of booleans and whole numbers.
+//! Scalars of another type than text: booleans and whole numbers, as Go's yaml.v3 reads them.
 
 use super::yaml::{Node, Value};
 

@@ -17,25 +17,25 @@ pub struct Step {
     pub name: Text,
     /// The definition it uses.
     pub uses: Text,
-    /// The inputs it gives; `None` where the key is absent.
+    /// The inputs it gives; `None` if the key is absent.
     pub with: Option<Map>,
     /// A script.
     pub runs: Text,
     /// Steps below it.
     pub pipeline: Vec<Step>,
-    /// What a definition takes.
+    /// The inputs of a definition.
     pub inputs: BTreeMap<Text, Input>,
-    /// Packages it needs in the guest; `None` where the key is absent.
+    /// Packages it needs in the guest; `None` if the key is absent.
     pub needs: Option<Needs>,
     /// Accepted, without effect.
     pub label: Text,
-    /// What must be true after it.
+    /// Its assertions.
     pub assertions: Option<Assertions>,
     /// Where it runs.
     pub working_directory: Text,
     /// Its variables.
     pub environment: Map,
-    /// Where it stands.
+    /// Its place.
     pub at: Position,
 }
 
@@ -78,7 +78,7 @@ fn inputs(node: &Node<'_>, report: &mut Report<'_>) -> Option<BTreeMap<Text, Inp
     inputs
 }
 
-/// What a definition takes.
+/// An input of a definition.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Input {
     /// For people.
@@ -104,7 +104,7 @@ impl Read for Input {
     }
 }
 
-/// What a step needs in the guest.
+/// The packages that a step needs in the guest.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Needs {
     /// Packages.
@@ -122,7 +122,7 @@ impl Read for Needs {
     }
 }
 
-/// What must be true after a step.
+/// The assertions of a step.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Assertions {
     /// So many of its direct children must have run; exactly.

@@ -23,7 +23,7 @@ pub struct Subpackage {
     /// A table: one copy an item.
     pub range: Text,
     pub name: Text,
-    /// What fills it.
+    /// Its steps.
     pub pipeline: Vec<Step>,
     pub dependencies: Dependencies,
     pub options: Option<PackageOptions>,
@@ -36,7 +36,7 @@ pub struct Subpackage {
     pub test: Option<Test>,
     /// Accepted, without effect, as in melange.
     pub setcap: Vec<Capability>,
-    /// Where it stands.
+    /// Its place.
     pub at: Position,
 }
 
@@ -67,7 +67,7 @@ impl Read for Subpackage {
     }
 }
 
-/// What `kiln test` runs for a package, as written.
+/// The test of a package, as written, for `kiln test`.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Test {
     /// The guest of the test.
@@ -90,7 +90,7 @@ impl Read for Test {
 /// A table for `range`.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Table {
-    /// What `range` calls it.
+    /// Its name for `range`.
     pub name: Text,
     /// Key and value of each item.
     pub items: Map,
@@ -115,7 +115,7 @@ pub struct VarTransform {
     /// Go's RE2.
     #[serde(rename = "match")]
     pub pattern: Text,
-    /// What stands for each match, with `$1`.
+    /// The replacement of each match, with `$1`.
     pub replace: Text,
     /// The new variable: `vars.<to>`.
     pub to: Text,
@@ -137,7 +137,7 @@ impl Read for VarTransform {
     }
 }
 
-/// What `--build-option` switches on; in JSON with the names of Go's fields, as melange prints it.
+/// A build option (`--build-option`); in JSON with the names of Go's fields, as melange prints it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct BuildOption {
@@ -151,7 +151,7 @@ pub struct BuildOption {
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct EnvironmentOption {
-    /// What is in it.
+    /// Its content.
     pub contents: ContentsOption,
 }
 
@@ -163,7 +163,7 @@ pub struct ContentsOption {
     pub packages: ListOption,
 }
 
-/// What to add to a list, and what to take away.
+/// The items to add to a list, and those to remove.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct ListOption {

@@ -1,4 +1,4 @@
-//! A scalar of the build file: its raw text, and where it stands.
+//! A scalar of the build file: its raw text and its place.
 //!
 //! Every section keeps its scalars as [`Text`], so that an error found long after parsing (an unknown variable, a shell syntax
 //! error) still points at the line. Two texts are equal when their values are; positions never count.

@@ -239,7 +239,7 @@ pub struct VersionTransform {
     /// Go's RE2.
     #[serde(rename = "match")]
     pub pattern: Text,
-    /// What stands for each match.
+    /// The replacement of each match.
     pub replace: Text,
 }
 

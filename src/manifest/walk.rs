@@ -1,7 +1,7 @@
-//! The tree → typed sections: what all walkers share.
+//! The tree → typed sections: the parts that all walkers share.
 //!
-//! A section opens its map as [`Fields`], takes each key it knows by name, and closes it; what nobody took is an unknown key.
-//! Faults are collected, not returned: a walker goes on with the default value, so that all faults of a file are shown at once.
+//! A section opens its map as [`Fields`], takes each key it knows by name, and closes it; a key that was not taken is unknown.
+//! Faults are collected, not returned: a walker continues with the default value, so that all faults of a file are shown at once.
 
 use super::{
     diagnostic::{Diagnostic, Source},
@@ -11,15 +11,15 @@ use super::{
     yaml::{Node, Value},
 };
 
-/// How many faults of one file are collected: beyond that nobody reads.
+/// How many faults of one file are collected: more would not be read.
 const MAX_FAULTS: usize = 50;
 
-/// What to do with a key that no section knows.
+/// The treatment of an unknown key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum UnknownKeys {
     /// A fault: the build file itself.
     Refuse,
-    /// Passed over, as melange does in a pipeline definition.
+    /// Ignored, as in a pipeline definition of melange.
     Ignore,
 }
 
@@ -30,7 +30,7 @@ pub(crate) struct Report<'s> {
     faults: Vec<Diagnostic>,
     /// Keys without effect.
     notes: Vec<Diagnostic>,
-    /// Keys of what no package has yet.
+    /// Keys for an .apk, which kiln does not make yet.
     left_out: Vec<&'static str>,
 }
 
@@ -54,7 +54,7 @@ impl<'s> Report<'s> {
         }
     }
 
-    /// Notes what a key that is written does not do.
+    /// Notes a key without effect.
     fn note(&mut self, section: &str, key: &'static str, at: Position) {
         match effect::of(section, key) {
             Effect::Works | Effect::Describes | Effect::OtherCommand | Effect::Within => {}
@@ -67,7 +67,7 @@ impl<'s> Report<'s> {
         }
     }
 
-    /// What was noted, a line for all that no package has yet.
+    /// The notes, with one line for all keys of an .apk.
     pub(crate) fn take_notes(&mut self) -> Vec<Diagnostic> {
         let mut notes = std::mem::take(&mut self.notes);
         notes.sort_by_key(|note| (note.line, note.column));
@@ -86,14 +86,14 @@ impl<'s> Report<'s> {
 
 /// A value that a node can be read as.
 pub(crate) trait Read: Sized + Default {
-    /// What a person should write here, for the message about something else.
+    /// The expected value, for the message about another one.
     const EXPECTED: &'static str;
 
     /// Reads it; faults go to the report. Never called with a null, which is the default of everything.
     fn read(node: &Node<'_>, report: &mut Report<'_>) -> Option<Self>;
 }
 
-/// Reads a node; a null is the default, something else than expected a fault.
+/// Reads a node; a null is the default, another type a fault.
 pub(crate) fn value<T: Read>(node: &Node<'_>, report: &mut Report<'_>) -> T {
     if node.is_null() {
         return T::default();
@@ -195,7 +195,7 @@ pub(crate) struct Fields<'n, 'a, 'r, 's> {
 }
 
 impl<'n, 'a, 'r, 's> Fields<'n, 'a, 'r, 's> {
-    /// `None` where the node is no map.
+    /// `None` if the node is not a map.
     pub(crate) fn open(
         section: &'static str,
         node: &'n Node<'a>,
@@ -226,7 +226,7 @@ impl<'n, 'a, 'r, 's> Fields<'n, 'a, 'r, 's> {
         Some((name.at, node))
     }
 
-    /// Every key that nobody took is a fault, with the nearest one that could be meant.
+    /// Each key that was not taken is a fault, with the nearest known one.
     pub(crate) fn close(self) {
         if self.report.unknown == UnknownKeys::Ignore {
             return;

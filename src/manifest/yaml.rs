@@ -1,8 +1,8 @@
-//! YAML text → a tree that knows where everything stands.
+//! YAML text → a tree with the place of each node.
 //!
 //! Comes before the walkers of the sections. Scalars keep their raw text and style; anchors and aliases are resolved, with a
-//! limit, so that a file of a kilobyte cannot become a gigabyte; merge keys mean what Go's yaml.v3 means by them; a key that
-//! stands twice is an error. Only the first document of a file counts, as in melange.
+//! limit, so that a file of a kilobyte cannot become a gigabyte; merge keys mean what Go's yaml.v3 means by them; a
+//! repeated key is an error. Only the first document of a file counts, as in melange.
 
 use std::{borrow::Cow, collections::HashMap};
 
@@ -26,13 +26,13 @@ pub const MAX_ALIASED_BYTES: usize = 1 << 20;
 /// A node of the tree.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Node<'a> {
-    /// Where it starts.
+    /// Its start.
     pub at: Position,
-    /// What it is.
+    /// Its type and content.
     pub value: Value<'a>,
 }
 
-/// What a node is.
+/// The type and content of a node.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value<'a> {
     /// A scalar, not yet typed.
@@ -69,7 +69,7 @@ impl Node<'_> {
         matches!(&self.value, Value::Scalar(scalar) if scalar.is_null())
     }
 
-    /// What it is, for a message.
+    /// Its type, for a message.
     pub fn kind(&self) -> &'static str {
         match self.value {
             Value::Scalar(_) => "a single value",
@@ -103,17 +103,17 @@ impl Scalar<'_> {
 pub struct Document<'a> {
     /// `None` when there is nothing in it.
     pub root: Option<Node<'a>>,
-    /// Keys that stand twice, of which the tree has the first: faults beside which others can be found.
+    /// Repeated keys, of which the tree has the first: further faults can be found beside them.
     pub repeated: Vec<Diagnostic>,
 }
 
-/// How many keys that stand twice are collected: beyond that nobody reads.
+/// How many repeated keys are collected: more would not be read.
 const MAX_REPEATED: usize = 50;
 
 /// Reads the first document of a text.
 ///
 /// # Errors
-/// What is not YAML, nests deeper than [`MAX_DEPTH`], or explodes by aliases; the first such fault.
+/// The first fault of a text that is not YAML, nests deeper than [`MAX_DEPTH`], or has too many aliases.
 pub fn read<'a>(text: &'a str, source: &Source) -> Result<Document<'a>, Diagnostic> {
     if text.len() > MAX_BYTES {
         return Err(
@@ -203,7 +203,7 @@ impl<'a> Builder<'a, '_> {
             ScalarStyle::Literal => Layout::Literal,
             ScalarStyle::Folded => Layout::Folded,
         };
-        // A tag other than `!!str` on a plain scalar types it as what it looks like, near enough.
+        // A plain scalar with another tag than `!!str` has the type of its text, approximately.
         let string = tag.is_some_and(|tag| tag.suffix == "str" || tag.suffix.is_empty());
         Ok(Scalar { text, plain: style == ScalarStyle::Plain && !string, layout })
     }
@@ -262,7 +262,7 @@ impl<'a> Builder<'a, '_> {
         Ok(node.clone())
     }
 
-    /// The pairs of a map: keys are single values that stand once; merge keys are resolved.
+    /// The pairs of a map: keys are unique scalars; merge keys are resolved.
     fn unique(&mut self, pairs: Vec<(Node<'a>, Node<'a>)>) -> Result<Vec<(Node<'a>, Node<'a>)>, Diagnostic> {
         let mut seen: HashMap<String, Position> = HashMap::with_capacity(pairs.len());
         let mut own = Vec::with_capacity(pairs.len());
@@ -289,7 +289,7 @@ impl<'a> Builder<'a, '_> {
             }
         }
         for (key, value) in merged {
-            // What the map itself says wins over what is merged, an earlier merged map over a later one.
+            // The map's own keys win over merged ones, an earlier merged map over a later one.
             if let Value::Scalar(scalar) = &key.value
                 && !seen.contains_key(scalar.text.as_ref())
             {

@@ -83,7 +83,7 @@ fn anchors_and_merge_keys_mean_what_go_means_by_them() {
 }
 
 #[test]
-fn what_is_refused_says_where() {
+fn refused_texts_have_the_place_of_the_fault() {
     for (text, line, column, message) in [
         ("a: 1\nb: 2\na: 3\n", 3, 1, "the key `a` stands here once more, first in line 1"),
         ("[x]: 1\n", 1, 1, "a key must be a single value, this is a list"),
@@ -100,7 +100,7 @@ fn what_is_refused_says_where() {
 }
 
 #[test]
-fn a_billion_laughs_are_refused_before_they_are_laughed() {
+fn a_billion_laughs_are_refused_before_they_are_expanded() {
     let mut text = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
     for level in 1..10 {
         let inner = format!("*a{}", level - 1);
@@ -139,7 +139,7 @@ fn only_the_first_document_counts() {
 }
 
 #[test]
-fn every_key_that_stands_twice_is_found_and_the_first_of_them_counts() {
+fn all_repeated_keys_are_found_and_the_first_value_counts() {
     let text = "a: {k: 1, k: 2}\nb: 1\na: 3\nb: 4\nb: 5\n";
     let Document { root, repeated } = read(text, &Source::new(Path::new("a.yaml"), text)).unwrap();
     assert_eq!(root.as_ref().map(shown), Some("{a:{k:1},b:1}".into()));

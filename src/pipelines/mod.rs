@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_wins_over_what_is_built_in_and_is_read_once() {
+    fn a_directory_wins_over_built_in_definitions_and_is_read_once() {
         let directory = tempfile::tempdir().expect("a scratch directory");
         let path = directory.path().join("strip.yaml");
         fs::write(&path, "runs: mine\n").expect("it is ours");

@@ -28,7 +28,7 @@ pub(super) struct Walker<'w> {
     index: u32,
 }
 
-/// What surrounds a step.
+/// The surroundings of a step.
 #[derive(Clone, Copy)]
 struct Around<'a> {
     source: &'a Source,
@@ -198,7 +198,7 @@ impl<'w> Walker<'w> {
     }
 }
 
-/// A text of the definition, or of the step where the definition has none; and the file it stands in.
+/// A text of the definition, or of the step if the definition has none; and its file.
 fn layered<'l>(
     step: &'l Step,
     definition: Option<&'l Definition>,
@@ -226,7 +226,7 @@ fn decision(written: &Text, compiled: &Condition, source: &Source, finder: &Find
     })
 }
 
-/// What a step gives to its definition, and what the definition's defaults make up for; sorted by name.
+/// The inputs that a step gives to its definition, and the definition's defaults; sorted by name.
 fn bind(literal: &Step, definition: Option<&Definition>, around: Around<'_>) -> Vec<Variable> {
     static NOTHING: Map = Map::new();
     let given = literal.with.as_ref().unwrap_or(&NOTHING);
@@ -255,7 +255,7 @@ struct Finder<'f> {
 }
 
 impl Finder<'_> {
-    /// What a step's `with` names.
+    /// The variables of a step's `with`.
     fn given(&self, step: &Step) -> Vec<Variable> {
         let mut found = Vec::new();
         for text in step.with.iter().flat_map(|with| with.values()) {
@@ -264,7 +264,7 @@ impl Finder<'_> {
         found
     }
 
-    /// What its other texts name, without the inputs that are listed by themselves.
+    /// The variables of its other texts, without inputs, which are listed separately.
     fn named(&self, step: &Step, definition: Option<&Definition>, own: &[Variable]) -> Vec<Variable> {
         let mut found = Vec::new();
         for step in [Some(step), definition.map(|definition| &definition.step)].into_iter().flatten() {

@@ -1,4 +1,4 @@
-//! What is wrong with build files, and where that is said to be.
+//! Faults of build files, and their places.
 
 use super::*;
 
@@ -91,7 +91,7 @@ fn faults_of_build_files() {
             "vars: {a: '${{vars.b}}', b: '${{vars.a}}'}",
             &["2: this variable is made of itself, or of one that is"],
         ),
-        // What uses a variable that has a fault has none of its own.
+        // A text that uses a variable with a fault has none of its own.
         (
             "vars: {a: '${{build.arch}}', b: '${{vars.a}}'}\npipeline: [{runs: 'echo ${{vars.b}}'}]",
             &["2: variable `build.arch` is not defined"],
@@ -163,7 +163,7 @@ fn a_fault_in_a_definition_points_into_it() {
     let manifest = manifest::parse(&file("pipeline: [{uses: shell, with: {x: a}}]\n"), Path::new("a.yaml"))
         .expect("valid");
     let faults =
-        compile(&manifest, &Options::new(Arch::X86_64), &definitions()).expect_err("the script is none");
+        compile(&manifest, &Options::new(Arch::X86_64), &definitions()).expect_err("the script has a fault");
     assert_eq!(faults.0[0].file.as_ref(), Path::new("shell.yaml"));
     assert_eq!(faults.0[0].line, 4);
     assert_eq!(faults.0[0].line_text, "    echo ${{inputs.x}}");

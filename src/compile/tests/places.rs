@@ -1,11 +1,11 @@
-//! Which place of the file a fault names: the first character of what is wrong, whatever stands before it.
+//! The place of a fault: its first character, after any text.
 
 use super::*;
 
-/// Stands in a text before what is wrong.
+/// Marks the fault in a text.
 const HERE: char = '▶';
 
-/// A text without its mark, and the line and column, in characters, of what stands behind that.
+/// A text without its mark, and the line and column, in characters, of the text after it.
 fn marked(text: &str) -> (String, (u32, u32)) {
     let (before, after) = text.split_once(HERE).expect("the text has a mark");
     let line = before.matches('\n').count() + 1;
@@ -49,7 +49,7 @@ fn a_place_in_a_script_is_right_behind_tabs_and_characters_of_several_bytes() {
         " >\n      echo\n      'ü\t€\t😀' ▶${{nope}}\n",
         "\techo\t'ü'\t▶${{nope}}\n",
         " 'echo ü\t▶${{nope}}'\n",
-        // Scripts that are none.
+        // Scripts with a syntax error.
         " |\n      true\n      \t\ttrue | ▶| true\n",
         " |\n      echo 'ü\t€\t😀' | ▶| true\n",
         " |\n\n      true\n      \t: ; ▶;\n",
