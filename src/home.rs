@@ -84,7 +84,9 @@ impl Home {
         let path = root.join(IDENTITY);
         write_atomically(&path, format!("{begin}{random:016x}").as_bytes(), Durability::ContentAndName)?;
         // Another kiln may have written it at the same time: the file counts.
-        known()?.filter(is_own).with_context(|| format!("{} is not what was written", path.display()))
+        known()?
+            .filter(is_own)
+            .with_context(|| format!("{} has other content than was written", path.display()))
     }
 
     /// Writes a file of a directory below so that readers see all of it or none.

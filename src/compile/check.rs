@@ -152,7 +152,7 @@ impl Check<'_> {
     /// The last number of 32 bits is none: it means "leave it" to chown(2).
     fn ids(&mut self, of: &Text, ids: &[Option<u32>]) {
         if ids.contains(&Some(u32::MAX)) {
-            self.fault(of.position, format!("`{of}`: {} is no uid or gid", u32::MAX));
+            self.fault(of.position, format!("`{of}`: {} is not a uid or gid", u32::MAX));
         }
     }
 
@@ -179,7 +179,7 @@ impl Check<'_> {
         let below =
             |top: &&str| path.strip_prefix(*top).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
         if let Some(top) = MOUNTED.iter().find(|top| below(top)) {
-            let message = format!("`{path}` cannot be changed: {top} is no part of the image");
+            let message = format!("`{path}` cannot be changed: {top} is not part of the image");
             let fault = self.source.diagnostic(path.position, message);
             self.faults.push(fault.hint("a step can change it"));
         }
@@ -194,7 +194,7 @@ impl Check<'_> {
             _ => {}
         }
         if *recursive && *kind != "directory" {
-            let message = format!("`recursive` has no effect: `{path}` is no `directory`");
+            let message = format!("`recursive` has no effect: `{path}` is not a `directory`");
             self.faults.warn(self.source.diagnostic(path.position, message));
         }
     }

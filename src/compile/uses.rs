@@ -142,7 +142,7 @@ impl<'c> Expander<'c> {
                 let known: Vec<&str> = inputs.keys().map(Text::as_str).collect();
                 self.faults.push(match nearest(name, &known) {
                     Some(near) => fault.hint(format!("did you mean `{near}`?")),
-                    None if known.is_empty() => fault.hint("it has none at all"),
+                    None if known.is_empty() => fault.hint("it has no inputs"),
                     None => fault.hint(format!("it has: {}", known.join(", "))),
                 });
             }

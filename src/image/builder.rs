@@ -219,7 +219,7 @@ impl ImageBuild<'_> {
         }
         Err(Failure::host(
             format!("image {} cannot be made: {name}: {status}: {}", self.recipe, last.joined()),
-            "Its output says why; names of packages and suites are Debian's.",
+            "Its output has the reason; names of packages and suites are Debian's.",
         )
         .into())
     }

@@ -88,7 +88,7 @@ impl Erofs {
         let file = File::open(path).with_context(context)?;
         let mut block = [0; 128];
         file.read_exact_at(&mut block, SUPERBLOCK).with_context(context)?;
-        ensure!(u32_at(&block, 0)? == MAGIC, "{} is no erofs image", path.display());
+        ensure!(u32_at(&block, 0)? == MAGIC, "{} is not an erofs image", path.display());
         let block_bits = block[12];
         ensure!((9..=16).contains(&block_bits), "{}: blocks of 2^{block_bits} bytes", path.display());
         Ok(Self {
@@ -109,7 +109,7 @@ impl Erofs {
     /// The inode of this number.
     pub(super) fn inode(&self, number: u64) -> Result<Inode> {
         let at = number.checked_mul(SLOT).and_then(|at| at.checked_add(self.meta));
-        let at = at.with_context(|| format!("inode {number} lies nowhere"))?;
+        let at = at.with_context(|| format!("inode {number} has no address"))?;
         let mut bytes = [0; EXTENDED];
         // The last compact inode may be the end of the file.
         self.file.read_exact_at(&mut bytes[..COMPACT], at).with_context(|| format!("read inode {number}"))?;
@@ -252,7 +252,7 @@ fn block_entries(block: &[u8], entries: &mut Vec<(Vec<u8>, u64)>) -> Result<()> 
     let count = first / DIRENT;
     for at in 0..count {
         let end = if at + 1 < count { names(at + 1)? } else { block.len() };
-        let name = block.get(names(at)?..end).context("a name lies outside")?;
+        let name = block.get(names(at)?..end).context("a name is outside of its block")?;
         // The last name ends with the block or at a zero byte.
         let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
         ensure!(!name.is_empty() && !name.contains(&b'/'), "a name is empty or a path");

@@ -222,7 +222,7 @@ fn unpack(file: Vec<u8>) -> Result<Vec<u8>> {
     };
     let mut module = Vec::new();
     reader.take(LIMIT).read_to_end(&mut module)?;
-    ensure!(module.starts_with(b"\x7fELF"), "what is compressed in it is not an ELF file");
+    ensure!(module.starts_with(b"\x7fELF"), "its uncompressed content is not an ELF file");
     Ok(module)
 }
 

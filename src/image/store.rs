@@ -73,7 +73,7 @@ pub struct Image {
 impl Image {
     /// Waits until no other process makes, removes or copies this image, and excludes others meanwhile.
     pub async fn lock(&self) -> Result<Flock<File>> {
-        let entry = self.path.parent().context("an image lies in its entry")?;
+        let entry = self.path.parent().context("an image is in its entry")?;
         lock_when_free(open_lock(&entry.with_extension("lock"))?, &self.key).await
     }
 }

@@ -45,7 +45,7 @@ impl Store {
         spawner: &Spawner,
         sink: &mut dyn Sink,
     ) -> Result<Tree> {
-        let entry = image.path.parent().context("an image lies in its entry")?;
+        let entry = image.path.parent().context("an image is in its entry")?;
         let path = entry.join(name(ids, inside));
         if !path.exists() {
             let _alone = self.lock(&image.key, &image.record.recipe, sink).await?;

@@ -79,7 +79,7 @@ fn decompress(payload: &[u8]) -> Result<Vec<u8>> {
     } else if payload.starts_with(LZ4_LEGACY) {
         unlz4(&payload[LZ4_LEGACY.len()..]).context("unlz4 the kernel")
     } else {
-        bail!("the kernel's compression is none of gzip, xz, zstd, lz4");
+        bail!("the kernel's compression is not one of gzip, xz, zstd, lz4");
     }
 }
 
@@ -250,7 +250,7 @@ mod tests {
         for (image, why) in [
             (vmlinux(17), "no PVH entry"),
             (b"MZ and more".to_vec(), "neither a bzImage"),
-            (bzimage(b"BZh9", 0x020f), "compression is none of"),
+            (bzimage(b"BZh9", 0x020f), "compression is not one of"),
             (bzimage(&zstd::encode_all(&b"text"[..], 1).expect("in memory"), 0x020f), "not an ELF file"),
             (vmlinux(18)[..70].to_vec(), "no PVH entry"),
         ] {

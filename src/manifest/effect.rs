@@ -28,7 +28,7 @@ pub(crate) fn of(section: &str, key: &str) -> Effect {
     found.map_or(Works, |(_, effect)| *effect)
 }
 
-const ON_A_BUILD: &str = "it has none on a build in melange either";
+const ON_A_BUILD: &str = "a build in melange ignores it as well";
 const LOST: &str = "melange loses it when it replaces variables";
 const REPOSITORIES: &str = "roots are not made from apk repositories yet";
 
@@ -163,7 +163,7 @@ const TABLE: &[(&str, &[(&str, Effect)])] = &[
             ("repositories", Works),
             ("keyring", Nothing(REPOSITORIES)),
             ("packages", Works),
-            ("baseimage", Nothing("--image names what a root is made from")),
+            ("baseimage", Nothing("--image names the source of the root")),
             ("runtime_repositories", Nothing(LOST)),
             ("runtime_keyring", Nothing(LOST)),
         ],
@@ -369,7 +369,7 @@ test: {pipeline: []}
         assert_eq!(
             said,
             [
-                "9: `cmd` has no effect: it has none on a build in melange either".to_owned(),
+                "9: `cmd` has no effect: a build in melange ignores it as well".to_owned(),
                 "11: `keyring` has no effect: roots are not made from apk repositories yet".into(),
                 "0: packages are plain archives until kiln makes .apk files, without: dependencies, setcap, scriptlets"
                     .into(),

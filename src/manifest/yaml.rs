@@ -246,14 +246,14 @@ impl<'a> Builder<'a, '_> {
 
     fn alias(&mut self, anchor: usize, at: Position) -> Result<Node<'a>, Diagnostic> {
         let Some(Some(node)) = self.anchors.get(&anchor) else {
-            return Err(self.source.diagnostic(at, "this alias stands inside of what it names"));
+            return Err(self.source.diagnostic(at, "this alias is inside of its own anchor"));
         };
         let (nodes, bytes) = node.weight();
         self.aliased = (self.aliased.0 + nodes, self.aliased.1 + bytes);
         if self.aliased.0 > MAX_ALIASED_NODES || self.aliased.1 > MAX_ALIASED_BYTES {
             return Err(self.source.diagnostic(
                 at,
-                format!("aliases stand for more than {MAX_ALIASED_NODES} nodes or {MAX_ALIASED_BYTES} bytes"),
+                format!("aliases expand to more than {MAX_ALIASED_NODES} nodes or {MAX_ALIASED_BYTES} bytes"),
             ));
         }
         if self.stack.len() + depth(node) > MAX_DEPTH {
@@ -275,7 +275,7 @@ impl<'a> Builder<'a, '_> {
             };
             if let Some(first) = seen.get(scalar.text.as_ref()) {
                 let message =
-                    format!("the key `{}` stands here once more, first in line {}", scalar.text, first.line);
+                    format!("the key `{}` is here again, first in line {}", scalar.text, first.line);
                 if self.repeated.len() < MAX_REPEATED {
                     self.repeated.push(self.source.diagnostic(key.at, message));
                 }

@@ -85,10 +85,10 @@ fn anchors_and_merge_keys_mean_what_go_means_by_them() {
 #[test]
 fn refused_texts_have_the_place_of_the_fault() {
     for (text, line, column, message) in [
-        ("a: 1\nb: 2\na: 3\n", 3, 1, "the key `a` stands here once more, first in line 1"),
+        ("a: 1\nb: 2\na: 3\n", 3, 1, "the key `a` is here again, first in line 1"),
         ("[x]: 1\n", 1, 1, "a key must be a single value, this is a list"),
         ("a: {<<: 1}", 1, 9, "`<<` takes a map or a list of maps"),
-        ("a: &x [*x]", 1, 8, "this alias stands inside of what it names"),
+        ("a: &x [*x]", 1, 8, "this alias is inside of its own anchor"),
         ("a: !!binary aGk=", 1, 4, "binary scalars are not supported"),
     ] {
         let (at_line, at_column, said) = fault(text);
@@ -106,9 +106,9 @@ fn a_billion_laughs_are_refused_before_they_are_expanded() {
         let inner = format!("*a{}", level - 1);
         text += &format!("a{level}: &a{level} [{}]\n", vec![inner; 10].join(", "));
     }
-    assert!(fault(&text).2.starts_with("aliases stand for more than"));
+    assert!(fault(&text).2.starts_with("aliases expand to more than"));
     let long = format!("a: &a '{}'\nb: [{}]\n", "x".repeat(100_000), vec!["*a"; 20].join(", "));
-    assert!(fault(&long).2.starts_with("aliases stand for more than"));
+    assert!(fault(&long).2.starts_with("aliases expand to more than"));
 }
 
 #[test]

@@ -77,7 +77,7 @@ pub fn collect(
 ) -> Result<Vec<Artifact>> {
     for Package { name, file_stem } in packages {
         let plain = |name: &str| !name.contains('/') && check_path(name.as_bytes()).is_ok();
-        ensure!(plain(name) && plain(file_stem), "the package {name:?} ({file_stem:?}) is no file name");
+        ensure!(plain(name) && plain(file_stem), "the package {name:?} ({file_stem:?}) is not a file name");
     }
     let out = Directory::open(out_dir).map_err(|error| unwritable(out_dir, &error))?;
     let mut reader = Reader::new(stream, limits.clone());

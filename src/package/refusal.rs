@@ -6,7 +6,7 @@ use crate::exit::{Code, Failure};
 const SHOWN: usize = 200;
 
 const WAY_OUT: &str =
-    "nothing was written; look at what the build leaves in melange-out, or raise the limit that is named";
+    "nothing was written; look at what the build leaves in melange-out, or raise the limit in the message";
 
 /// A refusal of the entry `name` (as the guest spells it).
 pub(super) fn refuse(name: &[u8], why: impl AsRef<str>) -> anyhow::Error {

@@ -40,7 +40,7 @@ impl Tree {
                 check_path(target).map_err(|why| format!("the name that it links to: {why}"))?;
                 if !self.files.contains(&self.key(target)) {
                     return Err(
-                        "it is a hard link to something that is no earlier file of its package".into()
+                        "it is a hard link to a name that is not an earlier file of its package".into()
                     );
                 }
                 self.files.insert(key)

@@ -59,7 +59,7 @@ fn accounts_and_paths_that_cannot_be_are_refused_with_their_places() {
         ("users", "{username: 'a:b'}".to_owned(), "invalid user name `a:b`"),
         ("users", "{username: '-x'}".into(), "invalid user name `-x`"),
         ("users", "{uid: 5}".into(), "invalid user name ``"),
-        ("users", "{username: a, uid: 4294967295}".into(), "is no uid or gid"),
+        ("users", "{username: a, uid: 4294967295}".into(), "is not a uid or gid"),
         ("users", "{username: a, homedir: x}".into(), "an absolute path without `..` is expected, found `x`"),
         ("users", "{username: a, shell: '/a:b'}".into(), "has no `:` in a path"),
         ("groups", "{groupname: a, members: [\"b\\nc\"]}".into(), "invalid member name"),
@@ -69,9 +69,13 @@ fn accounts_and_paths_that_cannot_be_are_refused_with_their_places() {
         ("paths", change("/a", "symlink"), "the symlink `/a` needs a `source`"),
         ("paths", change("/a", "hardlink, source: b"), "an absolute source without `..` is expected"),
         ("paths", change("/a", "directory, permissions: 0o10000"), "are more than 0o7777"),
-        ("paths", change("/var/cache/melange/x", "empty-file"), "/var/cache/melange is no part of the image"),
-        ("paths", change("/home/build", "permissions"), "/home/build is no part of the image"),
-        ("paths", change("/proc/x", "empty-file"), "/proc is no part of the image"),
+        (
+            "paths",
+            change("/var/cache/melange/x", "empty-file"),
+            "/var/cache/melange is not part of the image",
+        ),
+        ("paths", change("/home/build", "permissions"), "/home/build is not part of the image"),
+        ("paths", change("/proc/x", "empty-file"), "/proc is not part of the image"),
     ];
     for (key, value, why) in cases {
         let section = if key == "paths" {
