@@ -45,7 +45,7 @@ pub enum Code {
 pub struct Failure {
     /// The exit code.
     pub code: Code,
-    /// What, where, why: lower case, no full stop.
+    /// The fault, its place and its cause: lower case, no full stop.
     pub what: String,
     /// How to fix it, as a sentence; empty if there is nothing to add.
     pub way_out: String,
@@ -62,7 +62,7 @@ pub struct Fault {
     pub line: u32,
     /// From 1, in characters.
     pub column: u32,
-    /// What is wrong.
+    /// The fault.
     pub message: String,
     /// How to fix it, if that is known.
     pub hint: Option<String>,

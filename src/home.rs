@@ -1,6 +1,6 @@
 //! The directory of the files that outlive a run: images, kernels, verdicts, leases.
 //!
-//! Before it: the environment. After it: the stores, each in a directory below. Nothing that a guest can write lies here.
+//! Before it: the environment. After it: the stores, each in a directory below. No guest can write to it.
 
 use std::{
     fs::{self, DirBuilder, File},
@@ -105,7 +105,7 @@ impl Home {
         }
     }
 
-    /// The content of a file of a directory below; `None` where there is none.
+    /// The content of a file of a directory below; `None` without such a file.
     pub fn read(&self, dir: &str, name: &str) -> Result<Option<Vec<u8>>> {
         let path = self.root.join(dir).join(name);
         match fs::read(&path) {

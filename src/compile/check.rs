@@ -149,7 +149,7 @@ impl Check<'_> {
         }
     }
 
-    /// The last number of 32 bits is none: it means "leave it" to chown(2).
+    /// chown(2) leaves the owner for the last number of 32 bits: it is not a uid.
     fn ids(&mut self, of: &Text, ids: &[Option<u32>]) {
         if ids.contains(&Some(u32::MAX)) {
             self.fault(of.position, format!("`{of}`: {} is not a uid or gid", u32::MAX));

@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn conditions_that_do_not() {
+    fn conditions_that_do_not_hold() {
         for text in [
             "'a' == 'b'",
             "'a' != 'a'",

@@ -1,7 +1,8 @@
 //! `--env-file`: `NAME=value` lines, read as Go's godotenv reads them.
 //!
 //! `export` may precede a name. A line that begins with `#` is a comment; in a value without quotes the last `#` after a blank
-//! starts one, but not the value's first character. Single quotes keep everything, double quotes know `\n`, `\r` and `\"`; `$NAME` and `${NAME}` outside of single quotes stand for earlier lines of the same file.
+//! starts one, but not the value's first character. Single quotes keep everything, double quotes know `\n`, `\r` and `\"`; `$NAME` and `${NAME}` outside of single quotes are replaced by
+//! earlier lines of the same file.
 
 use std::collections::BTreeMap;
 

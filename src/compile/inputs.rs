@@ -139,7 +139,7 @@ impl<'b> Binding<'b> {
     }
 }
 
-/// How many digits an input of this name has; `None` where it is no checksum.
+/// How many digits an input of this name has; `None` if it is not a checksum.
 fn checksum_digits(name: &str) -> Option<usize> {
     match name {
         "expected-sha256" => Some(64),

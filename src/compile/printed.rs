@@ -212,7 +212,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_script_of_comments_is_none() {
+    fn a_script_of_comments_is_printed_empty() {
         for (text, wanted) in [
             ("# a\n\n  # b\n", ""),
             ("", ""),

@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_cannot_lead_out() {
+    fn a_name_cannot_leave_the_directory() {
         for name in ["fetch", "go/build/v2", "test/tw/ldd-check", "a.b", "R/build"] {
             assert_eq!(valid_name(name), Ok(()), "{name}");
         }

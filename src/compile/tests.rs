@@ -455,7 +455,7 @@ fn a_key_without_effect_is_a_warning() {
 }
 
 #[test]
-fn definitions_that_double_are_stopped() {
+fn definitions_that_double_are_refused() {
     struct Doubling;
     impl PipelineSource for Doubling {
         fn find(&self, name: &str) -> Result<Option<Arc<Definition>>, Diagnostics> {

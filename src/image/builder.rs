@@ -287,7 +287,7 @@ impl LastLines {
 }
 
 /// A request to a distribution, without an installation.
-pub(super) struct Question<'a> {
+pub(super) struct AptQuery<'a> {
     pub(super) root: &'a DebianRoot,
     pub(super) arch: &'a str,
     /// A staging directory; does not exist yet.
@@ -297,11 +297,11 @@ pub(super) struct Question<'a> {
     pub(super) spawner: &'a Spawner,
 }
 
-impl Question<'_> {
+impl AptQuery<'_> {
     /// One hash over the distribution's InRelease files of now, as an [`ImageBuild`] notes it: apt fetches and verifies them in a
     /// jail.
     pub(super) async fn in_release(&self) -> Result<String> {
-        let output = self.ask(&format!("{IN_RELEASE}{APT}{UPDATE}"), None).await?;
+        let output = self.run(&format!("{IN_RELEASE}{APT}{UPDATE}"), None).await?;
         let text = String::from_utf8_lossy(&output.stdout);
         let hash = text.lines().find_map(|line| line.strip_prefix("inrelease "));
         match hash {
@@ -313,11 +313,11 @@ impl Question<'_> {
     /// The names of all packages and of all that they provide, in a file: apt fetches and verifies the indexes in a jail.
     pub(super) async fn names(&self) -> Result<File> {
         let file = tempfile::tempfile().context("make a file for the names of packages")?;
-        let output = self.ask(&format!("{APT}{NAMES}"), Some(copy(&file)?)).await?;
+        let output = self.run(&format!("{APT}{NAMES}"), Some(copy(&file)?)).await?;
         if output.status.success() { Ok(file) } else { Err(no_answer(&output)) }
     }
 
-    async fn ask(&self, script: &str, names: Option<OwnedFd>) -> Result<Output> {
+    async fn run(&self, script: &str, names: Option<OwnedFd>) -> Result<Output> {
         let Self { root, arch, staging, variables, spawner } = self;
         let staging = Staging::make(staging, spawner)?;
         let sources = debian::sources(root, &debian::Mirror::of_host());

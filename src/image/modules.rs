@@ -307,7 +307,7 @@ kernel/net/9p/9pnet_virtio.ko: kernel/net/9p/9pnet.ko kernel/drivers/virtio/virt
     }
 
     #[test]
-    fn names_are_the_kernels() {
+    fn names_are_spelled_as_the_kernel_spells_them() {
         assert_eq!(module_name("kernel/drivers/char/hw_random/virtio-rng.ko.xz"), "virtio_rng");
         let module = Module { name: "9p".into(), file: "/x".into() };
         assert_eq!(module.guest_path(), "/lib/modules/9p.ko");

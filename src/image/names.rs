@@ -1,7 +1,7 @@
 //! The packages of a distribution: a list of their names, fetched and kept, so that a missing package is found before a root
 //! is made of the others.
 //!
-//! `<home>/packages/SUITE-ARCH[-KEY]`: a line that says what it is, then the names in their order. A list with all
+//! `<home>/packages/SUITE-ARCH[-KEY]`: a head line, then the names, sorted. A list with all
 //! requested names is right at any age; for a name that it lacks, an old list is fetched again. If that fails, mmdebstrap finds
 //! the missing package.
 
@@ -68,7 +68,7 @@ impl Store {
         sink.emit(Event::Note { text: format!("fetch the list of packages of Debian {}", root.suite) });
         sweep(&self.names);
         let staging = self.request_staging(&key);
-        let asked = self.question(root, &recipe.arch, &staging, spawner).names().await;
+        let asked = self.apt_query(root, &recipe.arch, &staging, spawner).names().await;
         if let Err(error) = asked.and_then(|said| list.keep(said)) {
             // mmdebstrap will fail as well, with a better message.
             tracing::debug!(error = %format!("{error:#}"), "the list of packages cannot be fetched");

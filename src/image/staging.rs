@@ -127,8 +127,8 @@ pub(super) fn sweep_one(path: &Path) -> Result<()> {
     remove(&path).with_context(context)
 }
 
-/// Whether a process works in it: versions that took no lock named it to mmdebstrap, whose children inherit that, and packed
-/// it as their working directory.
+/// Whether a process uses it: older versions took no lock, but set `TMPDIR` of mmdebstrap to it, and packed it as their
+/// working directory.
 fn is_used(path: &Path) -> bool {
     let variable = [b"TMPDIR=", path.as_os_str().as_bytes()].concat();
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten().map(|entry| entry.path());

@@ -25,7 +25,7 @@ use sha2::{Digest, Sha256};
 
 use super::{
     attempt::{Attempt, attempt_key},
-    builder::{ImageBuild, Question},
+    builder::{AptQuery, ImageBuild},
     key::{self, Key},
     record::Record,
     staging,
@@ -146,7 +146,7 @@ impl Store {
         let _lock = self.lock(&key, recipe, sink).await?;
         if let Some(image) = self.read(&key)? {
             let staging = self.request_staging(&key);
-            let now = self.question(root, &recipe.arch, &staging, spawner).in_release().await?;
+            let now = self.apt_query(root, &recipe.arch, &staging, spawner).in_release().await?;
             if image.record.in_release.as_deref() == Some(now.as_str()) {
                 tell(sink, recipe, ImageState::Present);
                 return Ok(image);
@@ -159,14 +159,14 @@ impl Store {
         self.scratch.join(format!("kiln-apt-{}-{}", &key.as_str()[..16], std::process::id()))
     }
 
-    pub(super) fn question<'q>(
+    pub(super) fn apt_query<'q>(
         &'q self,
         root: &'q DebianRoot,
         arch: &'q str,
         staging: &'q Path,
         spawner: &'q Spawner,
-    ) -> Question<'q> {
-        Question { root, arch, staging, variables: &self.variables, spawner }
+    ) -> AptQuery<'q> {
+        AptQuery { root, arch, staging, variables: &self.variables, spawner }
     }
 
     /// All images, by key.

@@ -2,7 +2,7 @@
 //!
 //! Before it: [`super::modules`] unpacked the module. After it: [`super::initramfs`] packs it. Under TCG the check of one
 //! signature (SHA-256 over the file, RSA) takes longer than linking the module, and the unwinder sorts its table at every
-//! load; a guest that is thrown away needs neither: it trusts what the host gives it, and traces of its kernel's stack are
+//! load; a guest that is thrown away needs neither: it trusts the host, and traces of its kernel's stack are
 //! guessed. A module that is not as expected stays as it is: the kernel judges it.
 
 /// The end of a signed module (`scripts/sign-file.c` of Linux).

@@ -6,7 +6,7 @@ use std::io::Read;
 
 use anyhow::{Context, Result, bail, ensure};
 
-/// More than this is no kernel.
+/// The most bytes of a kernel.
 const MAX_VMLINUX: usize = 512 << 20;
 /// An lz4 "legacy" block holds at most this much (lz4's `LEGACY_BLOCKSIZE`).
 const LZ4_BLOCK: usize = 8 << 20;

@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn every_key_of_the_schema_has_a_verdict() {
+    fn every_key_of_the_schema_has_an_effect() {
         let listed: Vec<(String, String)> = TABLE
             .iter()
             .flat_map(|(section, keys)| {

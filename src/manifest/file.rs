@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_none_says_why() {
+    fn a_path_that_is_not_a_file_is_an_error() {
         let fault = read(Path::new("/")).expect_err("it is a directory");
         assert_eq!(
             fault.to_string(),

@@ -161,7 +161,7 @@ pub struct Dependencies {
     /// Installed with it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub runtime: Vec<Text>,
-    /// Other names it goes by.
+    /// Further names that it provides.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub provides: Vec<Text>,
     /// Whose files it may overwrite.

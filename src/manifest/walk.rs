@@ -163,7 +163,7 @@ impl<T: Read> Read for Vec<T> {
 
     fn read(node: &Node<'_>, report: &mut Report<'_>) -> Option<Self> {
         let Value::Sequence(items) = &node.value else { return None };
-        // An item with nothing in it is no item, as in Go.
+        // An empty item is ignored, as in Go.
         Some(items.iter().filter(|item| !item.is_null()).map(|item| value(item, report)).collect())
     }
 }
@@ -289,7 +289,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_nearest_name_is_one_that_could_be_meant() {
+    fn a_name_is_suggested_only_if_it_is_near() {
         let known = ["name", "version", "working-directory", "runs", "uses"];
         for (typed, meant) in [
             ("nmae", Some("name")),

@@ -1,7 +1,7 @@
 //! YAML text → a tree with the place of each node.
 //!
 //! Comes before the walkers of the sections. Scalars keep their raw text and style; anchors and aliases are resolved, with a
-//! limit, so that a file of a kilobyte cannot become a gigabyte; merge keys mean what Go's yaml.v3 means by them; a
+//! limit, so that a file of a kilobyte cannot become a gigabyte; merge keys are those of Go's yaml.v3; a
 //! repeated key is an error. Only the first document of a file counts, as in melange.
 
 use std::{borrow::Cow, collections::HashMap};
@@ -18,9 +18,9 @@ use super::{
 pub const MAX_BYTES: usize = 4 << 20;
 /// The deepest nesting: people write fewer than 20 levels, and the walkers recurse.
 pub const MAX_DEPTH: usize = 64;
-/// How many nodes all aliases of a file together may stand for.
+/// How many nodes all aliases of a file together may expand to.
 pub const MAX_ALIASED_NODES: usize = 10_000;
-/// How many bytes of scalars all aliases of a file together may stand for.
+/// How many bytes of scalars all aliases of a file together may expand to.
 pub const MAX_ALIASED_BYTES: usize = 1 << 20;
 
 /// A node of the tree.

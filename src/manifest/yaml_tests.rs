@@ -64,14 +64,14 @@ fn a_tab_separates_as_a_blank_does() {
     for (text, wanted) in same {
         assert_eq!(tree(text).map(|node| node.as_ref().map(shown)), Ok(Some(wanted.to_owned())), "{text:?}");
     }
-    // As indentation it is none, and it makes no list or map of a line that has one.
+    // A tab is not indentation, and does not make a list or map of a line.
     for text in ["a:\n\tb: c", "a:\n  b: c\n\td: e", "a:\t- b", "a:\tb:\tc"] {
         assert!(fault(text).2.starts_with("not valid YAML"), "{text:?}");
     }
 }
 
 #[test]
-fn anchors_and_merge_keys_mean_what_go_means_by_them() {
+fn anchors_and_merge_keys_are_read_as_go_reads_them() {
     for (text, wanted) in [
         ("a: &x [1, 2]\nb: *x", "{a:[1,2],b:[1,2]}"),
         ("a: &x {k: 1, l: 2}\nb: {<<: *x, k: 3}", "{a:{k:1,l:2},b:{k:3,l:2}}"),

@@ -220,7 +220,7 @@ impl Normalization {
     }
 }
 
-/// Makes names relative to the package; an error says why the entry is refused.
+/// Makes names relative to the package; an error is the reason of the refusal.
 fn into_package(entry: &mut Entry) -> Result<(), String> {
     let slash =
         entry.path.iter().position(|&byte| byte == b'/').expect("only the package itself has no slash");

@@ -1,7 +1,7 @@
 //! The names and hashes of a zip archive's files: a Go module, as its proxy made it.
 //!
-//! rawzip checks the structure, sizes and CRCs. The archive is hostile: the list of its files and what they unpack to are
-//! bounded here, nothing is extracted, and two files that share their data count twice.
+//! rawzip checks the structure, sizes and CRCs. The archive is hostile: the length of its list of files
+//! and of their content is bounded here. No file is written, and two files that share their data count twice.
 
 use std::{
     fs::File,
@@ -177,7 +177,7 @@ mod tests {
             for (at, byte) in changes {
                 bytes[at] = byte;
             }
-            // An archive that is still read has the names and contents that its list says.
+            // An archive that can still be read has no more files than before.
             if let Ok(found) = read(&bytes) {
                 prop_assert!(found.len() <= 2);
             }

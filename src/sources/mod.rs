@@ -51,7 +51,7 @@ impl Source {
 /// A file and its hashes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileSource {
-    /// Where it lies.
+    /// Its address.
     pub uri: String,
     /// Its hashes as lower-case hex; the cache has it under the first one.
     pub hashes: Vec<(Algorithm, String)>,
@@ -79,7 +79,7 @@ impl Algorithm {
 /// A repository, and the commit and files of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GitSource {
-    /// Where it lies.
+    /// Its address.
     pub repository: String,
     /// All inputs of the step, as the variables of its script.
     pub inputs: BTreeMap<String, String>,

@@ -27,7 +27,7 @@ impl Origins<'_> {
         values.into_iter().map(|(name, value)| self.variable(name, value, item)).collect()
     }
 
-    /// One that is no input.
+    /// A variable that is not an input.
     pub(super) fn variable(&self, name: &str, value: &str, item: Option<Item<'_>>) -> Variable {
         let (given_by, origin) = self.giver(name, item);
         Variable { name: name.into(), value: value.into(), given_by, origin }
