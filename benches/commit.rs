@@ -72,7 +72,8 @@ impl Cache {
             who: "a benchmark".into(),
             limit: Duration::ZERO,
         };
-        let lease = Lease::try_acquire(&self.home, &request).expect("a lease").expect("nobody holds it");
+        let lease =
+            Lease::try_acquire(&self.home, &request).expect("a lease").expect("no other process holds it");
         let outcome = stage(&lease, stream, CommitLimit::default()).expect("staged");
         let Outcome::Staged(staged) = outcome else { panic!("there is something new") };
         commit(&lease, *staged, lease.turn().expect("taken")).expect("committed");

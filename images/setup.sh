@@ -70,7 +70,7 @@ virtiofsd() {
     if "$place" --version 2>/dev/null | grep -q '^virtiofsd 1\.'; then return; fi
   done
   if ! command -v cargo >/dev/null; then
-    # Debian 13 and Ubuntu 24.04 have one that serves everybody.
+    # Debian 13 and Ubuntu 24.04 have one that serves all users.
     if apt-cache show virtiofsd >/dev/null 2>&1; then install virtiofsd && return; fi
     say 'there is no package of virtiofsd here; it is built with cargo, which is missing: install Rust' >&2
     return 1

@@ -55,7 +55,7 @@ impl Cache {
         let limit = CommitLimit { bytes: 1 << 20, entries: 200 };
         match stage(&self.lease, limit) {
             Ok(Outcome::Staged(staged)) => {
-                let turn = self.lease.turn().expect("nobody else commits");
+                let turn = self.lease.turn().expect("no other process commits");
                 commit(&self.lease, *staged, turn).expect("what was staged can be committed");
             }
             Ok(Outcome::Unchanged(_) | Outcome::TooMuch(_)) => {}

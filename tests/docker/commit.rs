@@ -140,7 +140,7 @@ fn a_users_steps_see_roots_files_as_theirs_without_a_copy_or_it_is_said() {
         // A daemon in another mount namespace gets nothing translated.
         let output = if here { kiln.output().unwrap() } else { namespace::apart(&place, "", &kiln) };
         assert!(output.status.success() && said(&output).contains("] old 1000 "), "{}", said(&output));
-        // Whoever gives a file away changes it.
+        // A change of owner is a change of the file.
         let unchanged = format!("] old 1000 {}.{:09}\n", outside.ctime(), outside.ctime_nsec());
         let copied = said(&output).contains("has copied the whole cache");
         assert!(said(&output).contains(&unchanged) != copied && (here || copied), "{}", said(&output));

@@ -1,4 +1,4 @@
-//! Capabilities that a build file asks for, and whoever runs kiln grants.
+//! Capabilities that a build file asks for, and that the command line grants.
 
 use std::process::{Command, Output};
 

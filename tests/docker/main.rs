@@ -200,12 +200,12 @@ fn a_daemon_that_cannot_be_used_is_named_with_the_way_out() {
     let elsewhere = refused("tcp://192.0.2.1:2375");
     assert_eq!(elsewhere.status.code(), Some(4), "{}", said(&elsewhere));
     assert!(said(&elsewhere).contains("not on this machine"), "{}", said(&elsewhere));
-    let nobody = refused("unix:///nobody/listens");
-    assert_eq!(nobody.status.code(), Some(4), "{}", said(&nobody));
+    let absent = refused("unix:///absent/socket");
+    assert_eq!(absent.status.code(), Some(4), "{}", said(&absent));
     assert!(
-        said(&nobody).contains("no docker daemon answers") && said(&nobody).contains("way out"),
+        said(&absent).contains("no docker daemon answers") && said(&absent).contains("way out"),
         "{}",
-        said(&nobody)
+        said(&absent)
     );
 }
 

@@ -352,7 +352,7 @@ fn what_only_waits_for_others_is_not_gone_through_by_each_build_that_comes() {
     bench.write("replaced", "old");
     let (reader, writer) = (bench.lease(), bench.lease());
     assert_eq!(committed(&writer, &Upper::default().file("replaced", "new").end()).waiting, 1);
-    // Somebody who takes no lease: whoever went through it would put it there.
+    // Removed without a lease: a build that applied the waiting commit would put the file back.
     fs::remove_file(bench.cache().join("replaced")).unwrap();
     let later = bench.lease();
     assert!(!bench.has("replaced"));

@@ -135,7 +135,7 @@ fn vmlinux() -> Vec<u8> {
     (file[18], file[32], file[54], file[56]) = (EM_X86_64, 64, 56, 1);
     (file[64], file[64 + 8], file[64 + 32]) = (PT_NOTE, 64 + 56, 20);
     file.extend([4, 4, PVH_ENTRY].iter().flat_map(|number: &u32| number.to_le_bytes()));
-    file.extend(b"Xen\0\0\0\0\0Linux version 6.1.0-test (somebody)");
+    file.extend(b"Xen\0\0\0\0\0Linux version 6.1.0-test (builder)");
     file
 }
 
@@ -412,7 +412,7 @@ fn overlays_cannot_lie_in_what_they_are_laid_over() {
     );
 }
 
-/// A project on a machine that has what a sandbox needs, and everybody's images.
+/// A project on a machine with the programs of a sandbox, and with the images of the user's own home.
 fn with_sandboxes() -> Option<Bare> {
     let bare = Bare::new();
     if !bare.real("bwrap") {

@@ -138,7 +138,7 @@ fn options(case: Case) -> BuildOptions {
 fn facts(case: Case) -> Facts {
     // Only root of the machine makes these two.
     let root = matches!(case.backend, Backend::Bubblewrap(Ids::Own | Ids::Root));
-    let (uid, user) = if root { (0, "root") } else { (1001, "user") };
+    let (uid, user) = if root { (0, "root") } else { (1001, "builder") };
     let host = Host {
         arch: "x86_64".into(),
         uid,

@@ -133,7 +133,7 @@ fn no_input_of_a_source_becomes_an_option() {
         return skip("git or curl is not installed");
     }
     let place = Place::new();
-    // Nobody answers, so that only the words matter.
+    // No server answers, so that only the arguments matter.
     let address = "git://127.0.0.1:1/x";
     let hash = "0".repeat(64);
     let commit = "0".repeat(40);

@@ -50,7 +50,7 @@ fn jail(staging: &Path, network: JailNetwork) -> Jail {
 }
 
 fn staging(place: &Path) -> PathBuf {
-    // Nobody but its owner can search a directory above it.
+    // Only its owner can search a directory above it.
     let closed = place.join("closed");
     fs::create_dir(&closed).unwrap();
     fs::set_permissions(&closed, Permissions::from_mode(0o700)).unwrap();
@@ -80,7 +80,7 @@ fn state_of_host(marker: &Path) -> String {
 
 async fn attack(spawner: &Spawner, place: &Path) {
     let staging = staging(place);
-    // A place of the host that everybody may write into, known to the attacker.
+    // A directory of the host that all users may write into, known to the attacker.
     let open = place.join("open");
     fs::create_dir(&open).unwrap();
     fs::set_permissions(&open, Permissions::from_mode(0o777)).unwrap();

@@ -1,4 +1,4 @@
-//! `kiln cache` while somebody else has the cache: who that is, and how long it is waited for.
+//! `kiln cache` while another process has the cache: which process that is, and how long the command waits for it.
 
 use std::{
     io::{BufRead, BufReader},

@@ -255,7 +255,7 @@ async fn an_ordinary_user_can_have_one_id_mapped() {
     if !geteuid().is_root() {
         return skip("the tests run as an ordinary user already");
     }
-    // Root's working tree may lie where nobody else can reach it.
+    // Root's working tree may lie where other users cannot reach it.
     let reachable = tempfile::tempdir_in("/tmp").unwrap();
     fs::set_permissions(reachable.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let (me, kiln) = (reachable.path().join("tests"), reachable.path().join("kiln"));

@@ -40,7 +40,7 @@ impl Proxy {
 
     /// Where tunnels were asked to lead, `host:port`, in order.
     pub(crate) fn asked(&self) -> Vec<String> {
-        self.asked.lock().expect("nobody panicked").clone()
+        self.asked.lock().expect("no thread panicked").clone()
     }
 }
 
@@ -56,7 +56,7 @@ fn serve(mut stream: TcpStream, asked: &Mutex<Vec<String>>) -> std::io::Result<(
     let Some(place) = head.strip_prefix("CONNECT ").and_then(|rest| rest.split(' ').next()) else {
         return stream.write_all(b"HTTP/1.1 405 Method Not Allowed\r\nConnection: close\r\n\r\n");
     };
-    asked.lock().expect("nobody panicked").push(place.to_owned());
+    asked.lock().expect("no thread panicked").push(place.to_owned());
     if place.ends_with(".test:443") {
         return stream.write_all(b"HTTP/1.1 200 OK\r\n\r\nhello through the proxy\n");
     }

@@ -1,4 +1,4 @@
-//! A cache that is made smaller: whole entries go, and nothing while somebody uses it.
+//! Pruning removes whole entries, and nothing while a process uses the cache.
 
 use std::{
     fs::{self, File, FileTimes, Permissions},

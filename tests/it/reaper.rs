@@ -150,7 +150,7 @@ fn a_killed_reaper_does_not_disturb() {
     let pid = driver.id();
     driver.kill().unwrap();
     driver.wait().unwrap();
-    // Nobody sweeps any more: the test does, by the exact numbers.
+    // The reaper is dead: the test ends the processes, by their exact ids.
     loop {
         let left = descendants_of(pid);
         if left.is_empty() {

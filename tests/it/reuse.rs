@@ -2,7 +2,7 @@
 
 use std::{fs, os::unix::fs::PermissionsExt, path::Path, thread, time::Duration};
 
-/// What is read, and then stamped, replaced or removed, before anybody has looked. `sent` is read by sendfile(2), whose number
+/// Files that are read, and then stamped, replaced or removed, before the counter has looked. `sent` is read by sendfile(2), whose number
 /// is that of x86_64.
 pub(crate) const STEP: &str = r#"cd /var/cache/melange/uses
 cat read >/dev/null

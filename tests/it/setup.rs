@@ -16,7 +16,7 @@ fn the_static_target_is_added_where_the_compiler_finds_none_whatever_rustups_lis
         (true, true, String::new()),
         (true, false, format!("{remove}{add}")),
         (false, false, add.clone()),
-        // Whoever put it there: it is enough for the compiler.
+        // Wherever it comes from: it is enough for the compiler.
         (false, true, String::new()),
     ] {
         let root = tempfile::tempdir().expect("a directory");

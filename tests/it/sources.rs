@@ -165,7 +165,7 @@ fn what_a_killed_kiln_has_fetched_is_not_fetched_again() {
     assert_eq!(fs::read_dir(cache).unwrap().count(), 1);
 }
 
-/// Answers nobody before this many wait at once.
+/// Answers no request before this many wait at once.
 const AT_ONCE: usize = 3;
 
 /// A server of files that bear their own names, which has its clients wait for each other.

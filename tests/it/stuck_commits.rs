@@ -1,4 +1,4 @@
-//! What becomes of a commit that kiln called kept, when somebody has been at what is left to do of it.
+//! A commit that kiln called kept, and whose record or staging directory was changed before it was complete.
 
 use std::{
     fs::{self, Permissions},
@@ -14,7 +14,7 @@ use nix::{sys::stat::Mode, unistd::mkfifo};
 
 use crate::cache::{Bench, Upper, committed, waiting};
 
-/// What somebody does to a cache in which something waits.
+/// A change to a cache in which a commit waits.
 type Deed = fn(&Bench);
 
 fn record(bench: &Bench) -> PathBuf {
@@ -58,7 +58,7 @@ fn a_commit_that_cannot_be_finished_is_a_fault_until_it_is_given_up() {
             assert_eq!(waiting, 0);
             assert!(!stays || bench.has(".kiln"), "{why}: what the record may name is removed");
         }
-        // Others are not disturbed, nor is what they leave of use to anybody.
+        // Other commits are not disturbed, and what they leave is removed.
         committed(&bench.lease(), &Upper::default().file("other", "x").end());
         let verdict = verify(&bench.alone()).unwrap();
         assert!(verdict.records.len() == 1 && verdict.records[0].mended && verdict.unmended() == 0);

@@ -21,7 +21,7 @@ fn staged(lease: &Lease, upper: Upper) -> Staged {
 /// What is said without counting.
 fn said(home: &Home, cache: &Path) -> Vec<(String, Amount)> {
     let held = held(home, cache, Access::ReadOnly).unwrap().unwrap();
-    assert!(!held.exact, "nobody counted");
+    assert!(!held.exact, "the cache was not counted");
     held.amounts.into_iter().collect()
 }
 

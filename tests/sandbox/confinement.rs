@@ -1,4 +1,4 @@
-//! What a step cannot do to the agent, the kernel and the host, whoever runs it and whatever it was granted.
+//! Attempts of a step against the agent, the kernel and the host, as each user and with each grant.
 
 use std::{
     fs,
@@ -167,7 +167,7 @@ fn the_hosts_devices_can_be_used_and_not_changed() {
     }
 }
 
-/// What ends with 0 if control groups of version 1 let nobody out, whose `release_agent` the kernel starts as root of the machine.
+/// Ends with 0 if no control group of version 1 is a way out: the kernel starts its `release_agent` as root of the machine.
 const CONTROL_GROUPS: &str = r#"cat > /tmp/attack <<'END'
 mkdir -p /m/a
 for hierarchy in devices memory cpu pids freezer none,name=systemd; do
@@ -229,7 +229,8 @@ fn where_owners_cannot_be_translated_a_sandbox_has_no_rights_either_and_says_so(
     // Of this thread and of what it starts: it goes with them.
     unshare(CloneFlags::CLONE_NEWNS).expect("a mount namespace");
     let none = None::<&str>;
-    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).expect("nobody else sees it");
+    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)
+        .expect("the mount namespace is the test's own");
     let layers = directory.path().join("layers");
     fs::create_dir(&layers).expect("made");
     mount(Some("none"), &layers, Some("tmpfs"), MsFlags::empty(), none).expect("mounted");
@@ -273,7 +274,7 @@ fn the_hosts_abstract_sockets_are_not_reached() {
     assert!(output.status.success(), "{}", said(&output));
     assert!(said(&output).contains("refused: Operation not permitted"), "{}", said(&output));
     server.set_nonblocking(true).expect("set");
-    server.accept().expect_err("nobody has come");
+    server.accept().expect_err("no connection was made");
     datagrams.set_nonblocking(true).expect("set");
-    datagrams.recv(&mut [0]).expect_err("nobody has sent anything");
+    datagrams.recv(&mut [0]).expect_err("no datagram was sent");
 }

@@ -252,7 +252,7 @@ fn ended_by_signals(start: impl Fn() -> (Child, fs::File)) {
         kill(Pid::from_raw(child.id().cast_signed()), signal).expect("it is there");
         let (ended, end) = mpsc::channel();
         let waiting = thread::spawn(move || ended.send(child.wait_with_output().expect("it ends")));
-        // Whoever is deaf to the signal waits for the writer's end.
+        // A kiln that ignores the signal waits for the writer's end.
         let output = end.recv_timeout(HANG);
         drop(writer);
         waiting.join().expect("it ended").expect("it is taken");

@@ -395,7 +395,7 @@ fn forever() -> impl Iterator<Item = Lie> {
         .into_iter()
         .flat_map(|when| endless("output without an end", when, |wire| wire.floods(&output(0, 1000))));
     let nothing = endless("pieces of nothing", Export, |wire| wire.floods(&FromGuest::Data(Vec::new())));
-    let strangers = endless("connections that nobody has", Run, |wire| {
+    let strangers = endless("unknown connections", Run, |wire| {
         wire.floods(&FromGuest::ForwardData(ForwardData {
             connection: 9,
             piece: Chunk::Bytes(vec![1; 1000]),
@@ -540,7 +540,7 @@ fn no_lie_of_an_agent_hangs_kiln_or_gets_anything_out() {
         for _ in 0..AT_ONCE {
             scope.spawn(|| {
                 loop {
-                    let next = lies.lock().expect("nobody panics with it").pop();
+                    let next = lies.lock().expect("no thread panics with it").pop();
                     let Some(lie) = next else { return };
                     let output = build(&lie);
                     let text = said(&output);
@@ -551,13 +551,13 @@ fn no_lie_of_an_agent_hangs_kiln_or_gets_anything_out() {
                     if !right {
                         wrong
                             .lock()
-                            .expect("nobody panics with it")
+                            .expect("no thread panics with it")
                             .push(format!("{}: {:?}\n{text}", lie.name, output.status));
                     }
                 }
             });
         }
     });
-    let wrong = wrong.into_inner().expect("nobody panics with it");
+    let wrong = wrong.into_inner().expect("no thread panics with it");
     assert!(wrong.is_empty(), "{} lies:\n{}", wrong.len(), wrong.join("\n\n"));
 }

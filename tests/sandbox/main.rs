@@ -138,7 +138,7 @@ fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// A home of its own, with the images of everybody's.
+/// A home of its own, with the images of the user's home.
 fn home(path: PathBuf) -> PathBuf {
     fs::create_dir_all(&path).expect("made");
     let everybodys = kiln::home::Home::find(&kiln::env::Env::of_process()).expect("there is one");
@@ -242,7 +242,7 @@ cat pip/used pip/stamped pip/copied pip/changed pip/new npm/used > /dev/null";
                 r#""reused":{"entries":2,"bytes":2000}}]"#,
             ]
         } else {
-            // The kernel tells nobody but its root.
+            // Only root of the machine can ask the kernel.
             &[r#""reused_why":"what the build read of the cache is not known: "#, "EPERM", r#""reused":null"#]
         };
         for part in expected {
@@ -262,7 +262,7 @@ cat pip/used pip/stamped pip/copied pip/changed pip/new npm/used > /dev/null";
 #[test]
 fn what_is_used_is_what_was_opened_in_every_build() {
     if !has_bwrap() || !nix::unistd::geteuid().is_root() {
-        return skip("the kernel tells nobody but its root of reads");
+        return skip("only root of the machine can count reads");
     }
     for (mode, step) in
         [("rw", reuse::STEP), ("discard", reuse::STEP), ("commit", reuse::STEP), ("ro", reuse::STEP_RO)]

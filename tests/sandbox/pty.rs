@@ -34,7 +34,7 @@ pub(crate) struct Person {
 impl Person {
     /// Starts `command` at a terminal of 30 lines of 100 columns, whose session it leads.
     pub(crate) fn at(command: &Command) -> Self {
-        // Nobody else may inherit the master: the terminal would live on with them.
+        // No other process may inherit the master: the terminal would live on with it.
         let flags = OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
         let master = posix_openpt(flags).expect("a pseudo-terminal can be opened");
         grantpt(&master).and_then(|()| unlockpt(&master)).expect("it can be used");
@@ -90,7 +90,7 @@ impl Person {
         }
     }
 
-    /// Waits until nobody has the terminal any more: all that was shown, and how the program ended.
+    /// Waits until no process has the terminal any more: all that was shown, and how the program ended.
     #[track_caller]
     pub(crate) fn waits(mut self) -> (String, ExitStatus) {
         let deadline = Instant::now() + HANG;
@@ -99,7 +99,7 @@ impl Person {
         (self.shown, status)
     }
 
-    /// Kills the program as `kill -9` does, and waits until nobody has the terminal any more; says whether it is as
+    /// Kills the program as `kill -9` does, and waits until no process has the terminal any more; says whether it is as
     /// shells leave it.
     pub(crate) fn kills(mut self) -> bool {
         self.child.kill().expect("it can be killed");
@@ -120,7 +120,7 @@ impl Person {
         self.child.id().cast_signed()
     }
 
-    /// Reads something; false when nobody has the other end any more.
+    /// Reads something; false when no process has the other end any more.
     #[track_caller]
     fn reads(&mut self, deadline: Instant) -> bool {
         let left = deadline.saturating_duration_since(Instant::now());

@@ -24,7 +24,8 @@ fn a_cache_that_is_full_fails_the_build_and_stays_as_it_was() {
     // Of this thread and of what it starts: it goes with them.
     unshare(CloneFlags::CLONE_NEWNS).expect("a mount namespace");
     let none = None::<&str>;
-    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).expect("nobody else sees it");
+    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)
+        .expect("the mount namespace is the test's own");
     mount(Some("none"), &cache, Some("tmpfs"), MsFlags::empty(), Some("size=1m")).expect("mounted");
     fs::write(cache.join("there"), "x").expect("written");
     let step = "echo small > /var/cache/melange/small; head -c 3000000 /dev/zero > /var/cache/melange/large";
@@ -50,7 +51,8 @@ fn scratch_files_without_room_are_named_beside_the_step_that_fails() {
     let (_directory, project) = project();
     unshare(CloneFlags::CLONE_NEWNS).expect("a mount namespace");
     let none = None::<&str>;
-    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).expect("nobody else sees it");
+    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)
+        .expect("the mount namespace is the test's own");
     mount(Some("none"), &scratch(&project), Some("tmpfs"), MsFlags::empty(), Some("size=1m"))
         .expect("mounted");
     let output = build(&project, "root", &["head -c 3000000 /dev/zero > large"], &[]);

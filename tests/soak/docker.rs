@@ -62,7 +62,7 @@ fn a_kiln_that_is_killed_leaves_no_container() {
     sampler.say(&format!("{} killed, 0 leftovers", cases.len()));
 }
 
-/// How long a build takes when nobody is killed; the first one warms what is made once.
+/// How long a build takes without a kill; the first one warms what is made once.
 fn undisturbed(sampler: &Sampler) -> Duration {
     let mut length = Duration::ZERO;
     for _ in 0..2 {
@@ -73,7 +73,7 @@ fn undisturbed(sampler: &Sampler) -> Duration {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         assert_eq!(left(&place), "");
     }
-    sampler.say(&format!("a build takes {length:.1?} when nobody is killed"));
+    sampler.say(&format!("a build takes {length:.1?} without a kill"));
     length
 }
 
@@ -110,7 +110,7 @@ fn run(signal: Signal, sampler: &mut Sampler, whole: Duration) -> Option<String>
     let done =
         format!("{signal} after {moment:.2?}: {} after {:.2?}, {last:?}", output.status, killed.elapsed());
     match (signal, output.status.code()) {
-        // Whoever signals before there is anybody to listen ends kiln at once.
+        // A signal ends kiln at once before its handler is installed.
         (_, None) => next_start(&place),
         // One that is told when all is done is through.
         (Signal::SIGINT, Some(130)) | (Signal::SIGTERM, Some(143)) | (_, Some(0)) => {}

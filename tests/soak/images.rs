@@ -26,7 +26,7 @@ use crate::{place::Place, process_tree, sampling::Sampler};
 /// How a repository is named in the build file, and how that ends.
 #[derive(Debug, Clone, Copy)]
 enum Case {
-    /// Nobody allowed it: nothing is asked of it.
+    /// It is not allowed: no request is made.
     NotAllowed,
     /// Allowed, but apt is not told to trust it.
     NotTrusted,
@@ -115,7 +115,7 @@ fn repository(place: &Place, marker: &Path) -> PathBuf {
     for directory in [&tree.join("DEBIAN"), &tree.join("usr/bin"), &repository] {
         fs::create_dir_all(directory).unwrap();
     }
-    let control = "Package: make\nVersion: 99\nArchitecture: amd64\nMaintainer: nobody <nobody@localhost>\n\
+    let control = "Package: make\nVersion: 99\nArchitecture: amd64\nMaintainer: test <test@localhost>\n\
         Depends: libcap2-bin\nDescription: attacks the host\n";
     fs::write(tree.join("DEBIAN/control"), control).unwrap();
     fs::write(tree.join("usr/bin/proof"), "#!/bin/sh\n").unwrap();
@@ -132,7 +132,7 @@ fn repository(place: &Place, marker: &Path) -> PathBuf {
     let sum = sha256(&deb);
     let packages = format!("{control}Filename: ./make.deb\nSize: {}\nSHA256: {sum}\n", bytes.len());
     fs::write(repository.join("Packages"), packages).unwrap();
-    // A release that nobody has signed.
+    // A release without a signature.
     let listed = repository.join("Packages");
     let release = format!(
         "Suite: x\nSHA256:\n {} {} Packages\n",

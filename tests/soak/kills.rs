@@ -104,7 +104,7 @@ fn whoever_is_killed_nothing_is_left() {
     sampler.say(&format!("{} killed, 0 leftovers; the slowest was over after {slowest:.1?}", cases.len()));
 }
 
-/// How long a build takes by virtiofs when nobody is killed; the one by 9p before it warms what is made once.
+/// How long a build takes by virtiofs without a kill; the one by 9p before it warms what is made once.
 fn undisturbed(sampler: &Sampler) -> Duration {
     let mut length = Duration::ZERO;
     for share in [Share::NineP, Share::Virtiofs] {
@@ -114,7 +114,7 @@ fn undisturbed(sampler: &Sampler) -> Duration {
         length = started.elapsed();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let left = Leftovers::count(&place, Vec::new());
-        assert!(left.none(), "after a build that nobody killed: {left}");
+        assert!(left.none(), "after a build without a kill: {left}");
         assert_eq!(
             fs::read_dir(place.project().join("cache")).unwrap().count(),
             match share {
@@ -123,7 +123,7 @@ fn undisturbed(sampler: &Sampler) -> Duration {
             }
         );
     }
-    sampler.say(&format!("a build takes {length:.1?} when nobody is killed"));
+    sampler.say(&format!("a build takes {length:.1?} without a kill"));
     length
 }
 
@@ -229,7 +229,7 @@ fn spawned(log: &Receiver<String>, argument: &str) -> Option<i32> {
     })
 }
 
-/// The lines of a stream as they come, read to its end whether somebody wants them or not.
+/// The lines of a stream as they come, read to its end whether they are used or not.
 fn lines(stream: impl Read + Send + 'static) -> Receiver<String> {
     let (sender, receiver) = channel();
     thread::spawn(move || {

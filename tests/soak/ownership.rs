@@ -1,4 +1,4 @@
-//! Whose files: inside, the step's user reads and writes source and cache; outside, all belongs to whoever runs kiln.
+//! Owners: inside, the step's user reads and writes source and cache; outside, all files belong to the user that runs kiln.
 
 use std::{
     fs::{self, File, Permissions},
@@ -14,7 +14,7 @@ use crate::{leftovers::Leftovers, place::Place, sampling::Sampler, skip::skip};
 /// How many of the twenty-one run outside the soak.
 const FEW: usize = 2;
 
-/// What nobody but its owner can read or write, in source and cache; and a file of the package.
+/// Files of source and cache that only their owner can read or write; and a file of the package.
 const STEP: &str = r#"
       test "$(id -un) $(id -u):$(id -g)" = "RUN_AS"
       for place in /home/build/private /var/cache/melange/private; do

@@ -25,10 +25,10 @@ const SHARED: [&str; 7] = ["bin", "images", "initramfs", "kernels", "memos", "sc
 /// An ordinary user of no name, for tests that run as root: kiln looks at numbers only.
 const USER: u32 = 12_345;
 
-/// Who runs kiln.
+/// The user that runs kiln.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Who {
-    /// Whoever runs the test.
+    /// The user that runs the test.
     Invoker,
     /// An ordinary user, whose home has copies of what root's has.
     OrdinaryUser,
@@ -88,7 +88,7 @@ impl Place {
                     fs::write(&record, text).unwrap();
                 }
             } else {
-                // A lock, which is made anew by whoever wants it.
+                // A lock, which is made anew when it is needed.
                 fs::remove_file(&entry).unwrap();
             }
         }
@@ -100,7 +100,7 @@ impl Place {
         place
     }
 
-    /// Makes a file or directory that the test made one of whoever runs kiln.
+    /// Gives a file or directory that the test made to the user that runs kiln.
     pub(crate) fn give_to_user(&self, path: &Path) {
         if self.who == Who::OrdinaryUser {
             lchown(path, Some(USER), Some(USER)).unwrap();
@@ -125,7 +125,7 @@ impl Place {
         self.root().join("project")
     }
 
-    /// A directory of the project that whoever runs kiln may write into.
+    /// A directory of the project that the user that runs kiln may write into.
     pub(crate) fn directory(&self, name: &str) -> PathBuf {
         let directory = self.project().join(name);
         fs::create_dir(&directory).unwrap();

@@ -67,8 +67,8 @@ fn undisturbed(sampler: &Sampler) -> Duration {
     let whole = started.elapsed();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let left = Leftovers::count(&place, Vec::new());
-    assert!(left.none() && inside(&place).is_empty(), "after a build that nobody killed: {left}");
-    sampler.say(&format!("a build takes {whole:.1?} when nobody is killed"));
+    assert!(left.none() && inside(&place).is_empty(), "after a build without a kill: {left}");
+    sampler.say(&format!("a build takes {whole:.1?} without a kill"));
     whole
 }
 

@@ -182,7 +182,7 @@ fn twice(backend: Backend) -> String {
     assert!(output.status.success(), "{backend:?}, without a network:\n{text}");
     let used = used(backend, &output);
 
-    // An entry with another content is found out, and made right by whoever has the network.
+    // An entry with another content is found, and replaced by a build that has the network.
     let entry = place.project().join("cache").join(format!("sha256:{first}"));
     let whole = fs::read(&entry).unwrap();
     fs::write(&entry, "something else").unwrap();
@@ -203,7 +203,7 @@ fn project(directory: &Path) -> String {
     fs::write(served.join("serve.py"), SERVER).unwrap();
     let made = String::from_utf8(made.stdout).unwrap();
     let [first, second, one, fix, lib] = made.lines().collect::<Vec<_>>()[..] else { panic!("{made}") };
-    // A sandbox has the host's network: nobody else must listen there.
+    // A sandbox has the host's network: no other server may listen there.
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
     let names = [
         ("@PORT@", port.as_str()),
@@ -239,7 +239,7 @@ fn used(backend: Backend, output: &Output) -> String {
     let report = events.into_iter().find(|event| event["event"] == "cache").unwrap();
     if !measures_reads(backend) {
         assert!(report["reused_why"].as_str().unwrap().contains("is not known"), "{report}");
-        return "used what nobody could measure".into();
+        return "used an unknown amount".into();
     }
     assert_eq!(report["reused_why"], Value::Null, "{report}");
     let directories = report["directories"].as_array().unwrap();

@@ -96,7 +96,7 @@ fn project(run_as: &str, steps: &[&str]) -> tempfile::TempDir {
     directory
 }
 
-/// A state directory whose logs and run directories are its own, and whose images and kernels are everybody's.
+/// A state directory whose logs and run directories are its own, and whose images and kernels are those of the user's home.
 fn home_of_its_own() -> tempfile::TempDir {
     let home = tempfile::tempdir().expect("a directory can be made");
     let everybodys = kiln::home::Home::find(&kiln::env::Env::of_process()).expect("there is one");

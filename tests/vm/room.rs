@@ -22,7 +22,8 @@ fn a_scratch_disk_that_is_full_ends_the_build_and_is_named() {
     let none = None::<&str>;
     // Of this thread and of what it starts: it goes with them.
     unshare(CloneFlags::CLONE_NEWNS).expect("a mount namespace");
-    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).expect("nobody else sees it");
+    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)
+        .expect("the mount namespace is the test's own");
     // Written while the guest runs, and before there is one.
     for (size, part) in [("size=32m", "no space left on the host"), ("size=40k", "No space left on device")] {
         let small = tempfile::tempdir().expect("a directory can be made");

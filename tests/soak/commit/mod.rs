@@ -46,7 +46,7 @@ fn committer() {
 }
 
 fn commits(fixture: &Fixture) -> anyhow::Result<()> {
-    let lease = fixture.lease(LockMode::Shared)?.expect("nobody holds it alone");
+    let lease = fixture.lease(LockMode::Shared)?.expect("no process holds it alone");
     let staged = stage(&lease, &fixture.stream()[..], CommitLimit::default())?;
     let Outcome::Staged(staged) = staged else { panic!("there is something new") };
     commit(&lease, *staged, lease.turn()?)?;
@@ -60,7 +60,7 @@ fn commits(fixture: &Fixture) -> anyhow::Result<()> {
 fn recoverer() {
     traced(|fixture| match fixture.lease(LockMode::Shared) {
         Ok(lease) => {
-            drop(lease.expect("nobody holds it alone"));
+            drop(lease.expect("no process holds it alone"));
             say(RECOVERED);
         }
         Err(error) => say(&error_text(&error)),

@@ -19,7 +19,7 @@ const PRUNED: &str = "pruned";
 #[ignore = "not a test of its own"]
 fn pruner() {
     traced(|fixture| {
-        let lease = fixture.lease(LockMode::Exclusive).unwrap().expect("nobody uses it");
+        let lease = fixture.lease(LockMode::Exclusive).unwrap().expect("no process uses it");
         let all = Wanted { most_bytes: Some(0), ..Wanted::default() };
         prune(&lease, &all, SystemTime::now()).unwrap();
         say(PRUNED);
@@ -30,7 +30,7 @@ fn pruner_on(fixture: &Fixture, act: impl FnMut(Call) -> Act) -> End {
     run("commit::prune::pruner", fixture, act)
 }
 
-/// What is an entry or part of one; directories that have become empty are nobody's.
+/// Entries and their parts; directories that have become empty belong to no entry.
 fn files(fixture: &Fixture) -> Seen {
     let mut seen = fixture.seen();
     seen.retain(|_, what| !what.starts_with("directory"));

@@ -190,13 +190,13 @@ fn fail(tracee: Pid, errno: Errno) {
 #[cfg(not(target_arch = "x86_64"))]
 impl Call {
     pub(super) fn is_about_files(&self) -> bool {
-        unreachable!("nobody asks where calls cannot fail")
+        unreachable!("no test has calls fail on this machine")
     }
 }
 
 #[cfg(not(target_arch = "x86_64"))]
 fn fail(tracee: Pid, errno: Errno) {
-    unreachable!("nobody has a call of {tracee} fail with {errno} here")
+    unreachable!("no test has a call of {tracee} fail with {errno} here")
 }
 
 /// In the tracee: does `work` on the fixture that the tracer named, being traced.

@@ -155,7 +155,7 @@ impl Running {
     }
 }
 
-/// Reads a stream to its end, in a thread: nobody waits for a reader that waits for somebody else.
+/// Reads a stream to its end, in a thread, so that no program waits for the reader of another stream.
 fn all(mut stream: impl Read + Send + 'static) -> JoinHandle<String> {
     thread::spawn(move || {
         let mut bytes = Vec::new();

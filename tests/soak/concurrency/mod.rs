@@ -59,9 +59,9 @@ struct SharedCache {
     names: BTreeSet<String>,
     /// Those whose work must be there, for good.
     kept: BTreeSet<String>,
-    /// Processes that were seen before somebody was killed.
+    /// Processes that were seen before a kill.
     known: Vec<Member>,
-    /// Whether somebody who writes straight through was killed: what all write may be half.
+    /// Whether a build that writes straight through was killed: a file that all builds write may be half.
     spoilt: bool,
 }
 
@@ -218,7 +218,7 @@ fn killed(backend: Backend, cases: &[Victim], sampler: &mut Sampler) {
         for (moment, at) in moments {
             thread::sleep(moment.saturating_sub(started.elapsed()));
             if let Some(victim) = cases.get(kills) {
-                // Of a kiln that is dead nobody can tell what its reaper is.
+                // The reaper of a dead kiln cannot be found any more.
                 shared.known.extend(process_tree::members(&shared.place));
                 kills += usize::from(running[at].kill(*victim, sampler));
             }

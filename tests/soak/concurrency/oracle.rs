@@ -68,7 +68,7 @@ pub(super) enum Found {
     Nothing,
 }
 
-/// A cache that nobody uses at the moment.
+/// A cache that no build uses at the moment.
 pub(super) struct Oracle {
     cache: PathBuf,
 }
@@ -98,7 +98,7 @@ impl Oracle {
         }
     }
 
-    /// What all write is somebody's, and whole, unless it is `spoilt`; and nothing is on its way.
+    /// Each file that all builds write is whole and the work of one of them, unless it is `spoilt`; no commit is staged.
     pub(super) fn assert_shared(&self, names: &BTreeSet<String>, spoilt: bool) {
         let mut by_file = BTreeMap::new();
         let directory = self.cache.join("gomodcache/cache/download/same/@v");

@@ -26,7 +26,7 @@ const SHOWN: usize = 12;
 pub(crate) struct Outcome {
     /// kiln's exit code.
     pub(crate) exit: Option<i32>,
-    /// What kiln said on stderr, for whoever has to find out what went wrong.
+    /// The output of kiln on stderr, to find out what went wrong.
     pub(crate) log: String,
     /// The parts that are compared, by name, as lines.
     parts: BTreeMap<String, Vec<String>>,

@@ -62,7 +62,7 @@ impl Held {
         changed.filter(|path| ecosystem::kind(path) == Kind::Kept).collect()
     }
 
-    /// Bytes of what every build may write again below a directory: whoever reads more has used an entry.
+    /// Bytes of the files below a directory that every build may write again: a build that reads more has used an entry.
     pub(super) fn bytes_of_no_entry(&self, directory: &str) -> u64 {
         let others = self.0.iter().filter(|(path, _)| path.starts_with(directory));
         others

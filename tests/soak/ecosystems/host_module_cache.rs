@@ -24,7 +24,7 @@ fn a_hosts_own_module_cache_is_used_and_stays_as_it_is() {
         (Backend::Docker, "discard"),
         (Backend::Virtiofs, "ro"),
         (Backend::Virtiofs, "discard"),
-        // What 9p does when nobody says otherwise.
+        // The default with 9p.
         (Backend::NineP, "auto"),
     ];
     let one = |drawn: Vec<(Backend, _)>| {

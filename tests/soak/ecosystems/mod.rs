@@ -79,7 +79,7 @@ impl Backend {
         });
     }
 
-    /// Whether reads are counted, for whoever runs kiln in a place.
+    /// Whether reads are counted, for the user that runs kiln in a place.
     fn counting(self, place: &Place) -> Counting {
         match self {
             Self::NineP | Self::Virtiofs => Counting::Exact,

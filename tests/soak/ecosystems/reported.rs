@@ -51,7 +51,7 @@ impl Reported {
     /// Bytes that the guest received, as its last step counted them.
     pub(super) fn received(&self) -> u64 {
         let said = self.said();
-        // Maven's colours end at the beginning of somebody else's line.
+        // Maven's colours end at the beginning of another program's line.
         let line = said.lines().find_map(|line| Some(line.split_once(super::project::RECEIVED)?.1));
         line.unwrap_or_else(|| panic!("nothing was counted\n{said}")).trim().parse().unwrap()
     }

@@ -97,7 +97,7 @@ impl Place {
     fn lease(&self, lock_mode: LockMode) -> Lease {
         let request =
             Request { directory: self.cache.clone(), lock_mode, who: "a test".into(), limit: Duration::ZERO };
-        Lease::try_acquire(&Home::at(&self.home), &request).unwrap().expect("nobody else is here")
+        Lease::try_acquire(&Home::at(&self.home), &request).unwrap().expect("no other process is here")
     }
 }
 

@@ -111,7 +111,8 @@ fn name_it_on_loopback(directory: &Path) {
     fs::write(&file, format!("nameserver {RESOLVER}\n")).expect("written");
     unshare(CloneFlags::CLONE_NEWNS).expect("a mount namespace");
     let none = None::<&str>;
-    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).expect("nobody else sees it");
+    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)
+        .expect("the mount namespace is the test's own");
     let place = fs::canonicalize("/etc/resolv.conf").expect("it is there");
     mount(Some(&file), &place, none, MsFlags::MS_BIND, none).expect("mounted");
 }
