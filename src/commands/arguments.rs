@@ -7,9 +7,9 @@ use clap::{
     error::{ContextKind, ContextValue, ErrorKind},
 };
 
-use super::guest;
+use super::{build, guest};
 use crate::{
-    event::{Event, Outcome, Phases, Sink},
+    event::{Phases, Sink},
     exit::{Code, Failure},
     report::{self, OutputStreams, Progress, Reporter},
 };
@@ -50,20 +50,10 @@ fn wrong_value(error: &Error) -> Option<Failure> {
     error.source()?.downcast_ref::<Failure>().cloned()
 }
 
-/// A build ends with an event, also where it does not begin.
+/// A build that cannot begin ends with an event, too.
 fn end_build(failure: Failure) {
-    let (duration, phases) = Phases::begin("plan").finish();
-    let Failure { code, what, way_out, faults } = failure;
-    Reporter::new(progress(), OutputStreams::of_process()).emit(Event::Finished {
-        outcome: Outcome::Failed,
-        exit_code: code as u8,
-        duration,
-        phases,
-        logs: None,
-        error: Some(what),
-        way_out: Some(way_out),
-        faults,
-    });
+    let event = build::finished(&Err(failure.into()), Phases::begin("plan"), None);
+    Reporter::new(progress(), OutputStreams::of_process()).emit(event);
 }
 
 /// `--progress` of a command line that could not be read as a whole.

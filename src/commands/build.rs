@@ -1,9 +1,15 @@
 //! `kiln build`: the whole line, from a build file to packages.
 
-use std::{env, time::Duration};
+mod events;
+mod workspace;
+
+use std::env;
 
 use anyhow::Result;
 
+pub(super) use events::finished;
+
+use self::events::BuildEvents;
 use super::{again, options, progress::LiveReporter, recipe, signals, unsupported};
 use crate::{
     build::{BuildTask, Context, Request},
@@ -11,24 +17,20 @@ use crate::{
     console::{Console, OutputStream},
     engine,
     env::Env,
-    event::{Event, Outcome, Phases, Sink},
-    exit::{Code, code_of, faults_of, way_out_of},
+    event::{Event, Phases, Sink},
+    exit::{Code, code_of},
     home::Home,
     package,
-    plan::Plan,
     process::Spawner,
     report::Logs,
     rundir::{self, RunDir},
     secret,
 };
 
-/// The workspace of a step that failed, in the directory of its run.
-const WORKSPACE_FILE: &str = "workspace.tar";
-
 /// Builds; returns the code to exit with, after all was reported.
 pub(super) async fn run(args: &BuildArgs, env: &Env) -> Result<Code> {
     let live = LiveReporter::new(args.progress);
-    let mut sink = Shown { live: live.clone(), logs: Kept::Later(Vec::new()) };
+    let mut sink = BuildEvents::new(live.clone());
     for text in unsupported::notes(&args.unsupported) {
         sink.emit(Event::Note { text });
     }
@@ -42,27 +44,17 @@ pub(super) async fn run(args: &BuildArgs, env: &Env) -> Result<Code> {
         let (spawner, sink, phases) = (&spawner, &mut sink, &mut phases);
         let context = Context { env, home: &home, spawner, run_dir: run_dir.path(), interrupts };
         let result = Run { args, context, console, sink, phases }.run().await;
-        keep_workspace(run_dir, args, sink)?;
+        workspace::keep(run_dir, args, sink)?;
         result
     });
     let result = live.during(work).await;
-    let code = result.as_ref().map_or_else(code_of, |code| *code);
-    let (duration, phases) = phases.finish();
-    sink.emit(Event::Finished {
-        outcome: outcome(code),
-        exit_code: code as u8,
-        duration,
-        phases,
-        logs: sink.logs().map(|logs| logs.directory().to_owned()),
-        error: result.as_ref().err().map(|error| format!("{error:#}")),
-        way_out: result.as_ref().err().and_then(way_out_of).map(str::to_owned),
-        faults: result.as_ref().err().map(faults_of).unwrap_or_default(),
-    });
+    let logs = sink.logs().map(|logs| logs.directory().to_owned());
+    sink.emit(finished(&result, phases, logs));
     spawner.finish()?;
-    Ok(code)
+    Ok(result.unwrap_or_else(|error| code_of(&error)))
 }
 
-/// The person at the terminal, which shows the build's progress as well.
+/// The terminal of `-i`, which shows the build's progress as well.
 fn console(spawner: &Spawner) -> Result<Console> {
     Console::terminal(
         OutputStream::Stderr,
@@ -72,89 +64,12 @@ fn console(spawner: &Spawner) -> Result<Console> {
     )
 }
 
-fn outcome(code: Code) -> Outcome {
-    match code {
-        Code::Success => Outcome::Success,
-        Code::Timeout => Outcome::TimedOut,
-        Code::Interrupted | Code::Terminated => Outcome::Interrupted,
-        Code::Defect
-        | Code::Usage
-        | Code::BuildFile
-        | Code::Host
-        | Code::Step
-        | Code::Cache
-        | Code::Package => Outcome::Failed,
-    }
-}
-
-/// Events on their way to the reporter and the log files.
-struct Shown {
-    live: LiveReporter,
-    logs: Kept,
-}
-
-/// Where events are kept.
-enum Kept {
-    /// In files, once there are any; with the time of each.
-    Later(Vec<(Duration, Event)>),
-    Files(Box<Logs>),
-    /// There will be none.
-    Nowhere,
-}
-
-impl Shown {
-    /// A build is not worth less for a home that is full.
-    fn open(&mut self, logs: Result<Logs>) {
-        let before = std::mem::replace(&mut self.logs, Kept::Nowhere);
-        match (logs, before) {
-            (Ok(mut logs), Kept::Later(events)) => {
-                events.iter().for_each(|(at, event)| logs.record(event, *at));
-                self.logs = Kept::Files(Box::new(logs));
-            }
-            (Ok(_), before @ (Kept::Files(_) | Kept::Nowhere)) => self.logs = before,
-            (Err(error), _) => {
-                self.emit(Event::Note { text: format!("no log of this build is kept: {error:#}") })
-            }
-        }
-    }
-
-    fn announce(&mut self, plan: &Plan) {
-        self.emit(Event::Plan {
-            package: plan.package.to_string(),
-            arch: plan.arch.clone(),
-            runner: plan.runner(),
-            steps: plan.steps.len(),
-            image: plan.image.to_string(),
-            cache_dir: plan.cache.as_ref().map(|cache| cache.directory.clone()),
-        });
-    }
-
-    fn logs(&self) -> Option<&Logs> {
-        match &self.logs {
-            Kept::Files(logs) => Some(logs),
-            Kept::Later(_) | Kept::Nowhere => None,
-        }
-    }
-}
-
-impl Sink for Shown {
-    fn emit(&mut self, event: Event) {
-        let at = self.live.now();
-        match &mut self.logs {
-            Kept::Files(logs) => logs.record(&event, at),
-            Kept::Later(events) => events.push((at, event.clone())),
-            Kept::Nowhere => {}
-        }
-        self.live.emit_at(event, at);
-    }
-}
-
 struct Run<'a> {
     args: &'a BuildArgs,
     context: Context<'a>,
-    /// Who gets a shell in the place of a step that fails.
+    /// The terminal for a shell in place of a step that fails.
     console: Option<Console>,
-    sink: &'a mut Shown,
+    sink: &'a mut BuildEvents,
     phases: &'a mut Phases,
 }
 
@@ -180,26 +95,10 @@ impl Run<'_> {
         let task = BuildTask {
             commit_limit,
             console: console.as_mut().map(|console| console as &mut dyn engine::Console),
-            keep: args.keep_on_failure.then(|| context.run_dir.join(WORKSPACE_FILE)),
+            keep: args.keep_on_failure.then(|| context.run_dir.join(workspace::FILE)),
             rerun_command: (!args.interactive).then(|| again::interactive(env::args_os())),
         };
         launched.build(task, *sink, phases).await?;
         Ok(Code::Success)
     }
-}
-
-/// Moves the workspace of a step that failed, if there is one, to where it stays, and says where and how to use it.
-fn keep_workspace(run_dir: RunDir, args: &BuildArgs, sink: &mut dyn Sink) -> Result<()> {
-    if !run_dir.path().join(WORKSPACE_FILE).exists() {
-        return Ok(());
-    }
-    let path = run_dir.keep()?.join(WORKSPACE_FILE);
-    let path = again::quoted(&path.display().to_string());
-    let text = format!(
-        "the workspace of the failed step is kept: {path}\n\
-         a shell with it: mkdir work && tar -C work -xf {path} && {}",
-        again::shell(args, "work"),
-    );
-    sink.emit(Event::Note { text });
-    Ok(())
 }

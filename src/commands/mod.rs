@@ -14,20 +14,20 @@ mod greeting;
 mod guest;
 mod host_settings;
 mod image;
+mod log;
 mod man;
 mod options;
 mod plan;
 mod progress;
 mod recipe;
+mod run;
+mod shell;
 mod signals;
 mod unsupported;
 mod update_cache;
 mod waiting;
 
-use std::{
-    io::{self, IsTerminal},
-    process::ExitCode,
-};
+use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::Parser;
@@ -35,7 +35,7 @@ use clap::Parser;
 use crate::{
     cli::{Cli, Command, Schema},
     env::Env,
-    exit::{Failure, code_of},
+    exit::code_of,
     report,
 };
 
@@ -49,36 +49,19 @@ pub fn main() -> ExitCode {
         Command::Run(_) | Command::Shell(_) => guest::code_of_error,
         _ => |error: &anyhow::Error| code_of(error) as u8,
     };
-    let result = start_log(cli.log_level()).and_then(|()| run(cli.command, cli.quiet));
+    let result = log::start(cli.log_level()).and_then(|()| run(cli.command, cli.quiet));
     ExitCode::from(result.unwrap_or_else(|error| {
         report::error(&error);
         code_of_error(&error)
     }))
 }
 
-/// Levels of the log that are for users: they need neither the time nor kiln's own modules.
-const FOR_USERS: [&str; 2] = ["error", "warn"];
-
-fn start_log(level: &str) -> Result<()> {
-    let filter = tracing_subscriber::EnvFilter::try_new(level).map_err(|error| {
-        Failure::usage(format!("--log-level {level}: {error}"), "write error, warn, info or debug")
-    })?;
-    let colour = io::stderr().is_terminal() && Env::of_process().get("NO_COLOR").is_none();
-    let printer = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(colour);
-    if FOR_USERS.contains(&level) {
-        printer.without_time().with_target(false).init();
-    } else {
-        printer.init();
-    }
-    Ok(())
-}
-
-/// Does it; returns what to exit with.
+/// Runs the command; returns the exit code.
 fn run(command: Command, quiet: bool) -> Result<u8> {
     let env = Env::of_process();
     let done = match if quiet { command.quieted() } else { command } {
-        Command::Run(args) => return on_runtime(guest::run(&args, &env, volume(quiet))),
-        Command::Shell(args) => return on_runtime(guest::shell(&args, &env, volume(quiet))),
+        Command::Run(args) => return on_runtime(run::run(&args, &env, volume(quiet))),
+        Command::Shell(args) => return on_runtime(shell::run(&args, &env, volume(quiet))),
         Command::Build(args) => on_runtime(build::run(&args, &env)),
         Command::Plan(args) => on_runtime(plan::run(&args, &env)),
         Command::Compile(args) => recipe::print(&args),
@@ -95,7 +78,7 @@ fn run(command: Command, quiet: bool) -> Result<u8> {
     done.map(|code| code as u8)
 }
 
-/// What `-q` means where no option says how progress is shown.
+/// The meaning of `-q` for commands without `--progress`.
 fn volume(quiet: bool) -> waiting::Volume {
     if quiet { waiting::Volume::Quiet } else { waiting::Volume::Usual }
 }

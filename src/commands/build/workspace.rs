@@ -1,0 +1,29 @@
+//! The workspace of a step that failed: `--keep-on-failure`.
+
+use anyhow::Result;
+
+use super::again;
+use crate::{
+    cli::BuildArgs,
+    event::{Event, Sink},
+    rundir::RunDir,
+};
+
+/// Its name in the directory of the run.
+pub(super) const FILE: &str = "workspace.tar";
+
+/// Keeps the workspace of the failed step, if there is one, and says where it lies and how to use it.
+pub(super) fn keep(run_dir: RunDir, args: &BuildArgs, sink: &mut dyn Sink) -> Result<()> {
+    if !run_dir.path().join(FILE).exists() {
+        return Ok(());
+    }
+    let path = run_dir.keep()?.join(FILE);
+    let path = again::quoted(&path.display().to_string());
+    let text = format!(
+        "the workspace of the failed step is kept: {path}\n\
+         a shell with it: mkdir work && tar -C work -xf {path} && {}",
+        again::shell(args, "work"),
+    );
+    sink.emit(Event::Note { text });
+    Ok(())
+}
