@@ -1,4 +1,4 @@
-//! `kiln cache verify`: what is wrong with a cache, and what was mended.
+//! `kiln cache verify`: the faults of a cache, and their repair.
 
 use anyhow::Result;
 
@@ -11,7 +11,7 @@ use crate::{
     report,
 };
 
-/// Looks, and mends.
+/// Prints the faults, and repairs them with `--repair`.
 pub(super) fn run(home: &Home, cache: &CacheArgs, repair: bool, json: bool) -> Result<Code> {
     let lock_mode = if repair { LockMode::Exclusive } else { LockMode::Shared };
     let lease = lease(home, cache, lock_mode)?;
@@ -25,8 +25,8 @@ pub(super) fn run(home: &Home, cache: &CacheArgs, repair: bool, json: bool) -> R
     let faults = if unmended == 1 { "1 fault is" } else { &format!("{unmended} faults are") };
     let what = format!("{faults} not repaired in the cache {}", lease.directory().display());
     let way_out = match repair {
-        true => "the log names the reasons; what belongs to another user only root can give away",
-        false => "kiln cache verify --repair mends them",
+        true => "the log names the reasons; only root can give away files of another user",
+        false => "kiln cache verify --repair repairs them",
     };
     Err(Failure::new(Code::Cache, what, way_out).into())
 }
@@ -42,7 +42,7 @@ fn text(verdict: &Verdict) -> String {
     }
     if *waiting > 0 {
         let commits = if *waiting == 1 { "1 commit waits" } else { &format!("{waiting} commits wait") };
-        text += &format!("{commits} until nobody else uses the cache\n");
+        text += &format!("{commits} until no other process uses the cache\n");
     }
     let count = faults.len() + records.len();
     let mended = count - verdict.unmended();

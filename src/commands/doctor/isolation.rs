@@ -1,7 +1,7 @@
-//! What each backend keeps apart from this host, here and for this user, and what a build shares with it: for whoever has to
-//! choose one.
+//! The isolation of each backend on this host and for this user, to choose a backend by: what a build has for itself, and what it
+//! shares with the host.
 //!
-//! Before it: the findings on the programs themselves. A sandbox is tried out; nothing else is started.
+//! It starts a sandbox to find out, and nothing else.
 
 use anyhow::Result;
 use serde::Serialize;
@@ -17,7 +17,7 @@ use crate::{
     process,
 };
 
-/// What a build has for itself, and what it shares.
+/// What a build has for itself, and what it shares with the host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Isolation {
     /// Its own: a build that wants out has to get through these.
@@ -111,7 +111,7 @@ fn of_sandbox(found: &Result<Bubblewrap>, cgroups: &Cgroups) -> Finding {
         isolation.own.push(sockets.into());
     }
     match ids {
-        Ids::Own => isolation.own.push("users (ids that nobody on this machine has)".into()),
+        Ids::Own => isolation.own.push("users (ids that no user of this machine has)".into()),
         Ids::Root => isolation.shared.push("users, without their rights over this machine".into()),
         Ids::Range => isolation.own.push("users (a range of /etc/subuid)".into()),
         Ids::SingleUid => {
@@ -159,7 +159,7 @@ mod tests {
     fn whose_ids_a_sandbox_of_root_has_is_told() {
         let parent = Some(Parent { path: "/g".into(), version: Version::V2 });
         for (ids, users, is_own) in [
-            (Ids::Own, "users (ids that nobody on this machine has)", true),
+            (Ids::Own, "users (ids that no user of this machine has)", true),
             (Ids::Root, "users, without their rights over this machine", false),
         ] {
             let cgroups = Cgroups { memory: parent.clone(), cpu: parent.clone() };

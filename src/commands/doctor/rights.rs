@@ -1,4 +1,4 @@
-//! What the user who runs kiln may do here: write where kiln writes, and have ids for others.
+//! The rights of the user that runs kiln: to write where kiln writes, to make user namespaces, and to have ids for other users.
 
 use std::{fs, path::Path};
 
@@ -8,7 +8,14 @@ use nix::{
 };
 
 use super::{Finding, State};
-use crate::{backend::bubblewrap::probe::has_range, env::Env, home::Home, host::Host, rundir::scratch_dir};
+use crate::{
+    backend::bubblewrap::probe::has_range,
+    env::Env,
+    home::Home,
+    host::{Host, allow_namespaces},
+    process::user_namespaces_usable,
+    rundir::scratch_dir,
+};
 
 /// Below this an image of a compiler, and its making, do not fit.
 const SPACE_MIB: u64 = 4096;
@@ -23,9 +30,27 @@ const ANOTHER_HOME: &str = "Set KILN_HOME to a directory that this user can writ
 const OTHER_SCRATCH: &str =
     "Set QEMU_DISKS_PATH to a directory that this user can write, on a disk with space.";
 
+/// Whether user namespaces can be made.
+pub(super) fn namespaces(uid: u32) -> Finding {
+    let name = "user namespaces";
+    match user_namespaces_usable() {
+        Ok(()) => Finding::ok(name, "can be made"),
+        Err(why) if uid == 0 => Finding::gap(name, State::Warning, why, ""),
+        Err(why) => {
+            let mend = allow_namespaces(Path::new("/proc/sys"));
+            Finding::gap(
+                name,
+                State::Warning,
+                format!("{why}; QEMU, virtiofs and bubblewrap need them"),
+                &mend,
+            )
+        }
+    }
+}
+
 /// Where kiln writes, and as whom.
 pub(super) fn findings(env: &Env, home: &Home, host: &Host) -> Vec<Finding> {
-    // kiln's own directory may not have been made yet; nobody makes the other one.
+    // kiln's own directory may not have been made yet; the other one is never made.
     let made_in = home.root().ancestors().find(|dir| dir.exists()).unwrap_or(Path::new("/"));
     let mut findings = vec![
         directory("images and state", home.root(), made_in, ANOTHER_HOME),
