@@ -1,4 +1,4 @@
-//! In what a build runs: the backend, its root, its cache, its limits, and what it gets of the host.
+//! The guest of a build: backend, root, cache, limits, and host settings.
 
 use std::{path::PathBuf, time::Duration};
 

@@ -1,7 +1,6 @@
-//! The command line, as clap types: what can be said, and nothing of what it means.
+//! The command line, as clap types: every option with its type and its help, and none of its effects.
 //!
-//! `kiln build` takes melange's flags with their meanings; where kiln cannot do yet what one asks for, `commands::build`
-//! says so, and refuses the build where its result would be another one.
+//! `kiln build` takes melange's flags with their meanings. `commands::build` prints a note for each flag that has no effect yet.
 
 mod build;
 mod build_date;
@@ -30,7 +29,7 @@ pub use machine::{HostCerts, MachineArgs, ProxyOption};
 pub use recipe::{ArchOption, CompileArgs, RecipeArgs, UpdateCacheArgs};
 pub use unsupported::UnsupportedArgs;
 
-/// Where options stand that every command has: below its own.
+/// The place of global options in the help: below the command's own.
 const LAST: usize = 100;
 
 /// Builds packages from source, each build in a microVM of its own, with a cache that every build can use.
@@ -123,7 +122,7 @@ pub enum Command {
 }
 
 impl Command {
-    /// The same with `--progress quiet`, where it has that option and nothing else was chosen.
+    /// This command with `--progress quiet`, where it has that option and no other value was given.
     #[must_use]
     pub fn quieted(mut self) -> Self {
         let progress = match &mut self {

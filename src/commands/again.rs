@@ -1,4 +1,4 @@
-//! The user's own command line, said again with a difference: what to type to get a shell.
+//! The user's own command line with a change that opens a shell, for the way out of an error.
 
 use std::ffi::OsString;
 
@@ -23,12 +23,12 @@ pub(super) fn shell(args: &BuildArgs, source: &str) -> String {
     words.fold("kiln shell".into(), |line, word| format!("{line} {}", quoted(&word)))
 }
 
-/// Each as a shell takes it; the program by the name that a user types.
+/// Each word, quoted for a shell.
 fn words(arguments: impl Iterator<Item = OsString>) -> Vec<String> {
     arguments.map(|word| quoted(&word.to_string_lossy())).collect()
 }
 
-/// As a shell would take it.
+/// A word, quoted for a shell.
 pub(super) fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "-_./,=:+%@".contains(c);
     if !word.is_empty() && word.chars().all(plain) {

@@ -1,4 +1,4 @@
-//! `kiln build`: the whole line, from a build file to packages.
+//! `kiln build`: from a build file to packages.
 
 mod events;
 mod workspace;
@@ -27,7 +27,7 @@ use crate::{
     secret,
 };
 
-/// Builds; returns the code to exit with, after all was reported.
+/// Builds, and reports the result; returns the exit code.
 pub(super) async fn run(args: &BuildArgs, env: &Env) -> Result<Code> {
     let live = LiveReporter::new(args.progress);
     let mut sink = BuildEvents::new(live.clone());

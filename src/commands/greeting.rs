@@ -1,4 +1,4 @@
-//! The line that says what a shell is: where it is, as whom, how to leave it, and what of it is kept. Pure.
+//! The line that describes a guest to the person at its terminal: image, user, cache, and how to leave it. Pure.
 
 use kiln_protocol::{Step, User};
 
@@ -7,7 +7,7 @@ use crate::{
     report,
 };
 
-/// What a person should know who gets a terminal in this guest.
+/// The line about this guest.
 pub(super) fn greeting(plan: &Plan, step: &Step, wanted: &Wanted) -> String {
     let image = report::name(&plan.image.to_string());
     let (user, directory) = (user(&step.user), &step.cwd);
@@ -38,7 +38,7 @@ fn user(user: &User) -> String {
     }
 }
 
-/// The cache with its mode, and what is kept of the guest.
+/// The cache with its mode, and the part of the guest that is kept.
 fn cache(plan: &Plan) -> (String, String) {
     let Some(cache) = &plan.cache else { return ("no cache".into(), "nothing is kept".into()) };
     let directory = report::name(&cache.directory.display().to_string());

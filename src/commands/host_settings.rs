@@ -1,4 +1,4 @@
-//! `--host-certs`, `--proxy`, `--secret`: from the command line and the environment to what a build is given.
+//! `--host-certs`, `--proxy`, `--secret`: from the command line and the environment to the host settings of a build.
 
 use std::os::unix::fs::FileTypeExt;
 
@@ -13,7 +13,7 @@ use crate::{
     trust,
 };
 
-/// Where everything comes from. Files are read later, but for what shows that a word is wrong.
+/// The sources of certificates, proxies and secrets. Files are read later, except to check certificates.
 pub(super) fn host_settings(args: &MachineArgs, env: &Env) -> Result<HostSettings> {
     let secrets = args.secret.clone();
     for (at, source) in secrets.iter().enumerate() {
@@ -57,7 +57,7 @@ pub(super) fn slirp(env: &Env) -> Result<Slirp, Failure> {
     Slirp::new(env.text("QEMU_NET_CIDR")?.as_deref(), search)
 }
 
-/// The domains of a `resolv.conf`: the last such line counts; what a guest could not use is left out.
+/// The domains of a `resolv.conf`: the last such line counts; names that a guest cannot use are left out.
 fn searched(text: &str) -> Vec<String> {
     let mut lines = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
     let last = lines.rfind(|words| matches!(words.first(), Some(&"search" | &"domain")));
@@ -80,14 +80,14 @@ fn proxies(env: &Env) -> Result<Proxies> {
         all: either("all")?,
         none_for: String::new(),
     };
-    // What is not to go through a proxy means nothing without one.
+    // Exceptions mean nothing without a proxy.
     if proxies.is_empty() {
         return Ok(proxies);
     }
     Ok(Proxies { none_for: either("no")?, ..proxies })
 }
 
-/// For `kiln plan`: lines of where everything comes from.
+/// For `kiln plan`: a line for each source.
 pub(super) fn describe(host_settings: &HostSettings, runner: RunnerKind) -> String {
     let HostSettings { certificates, unused: _, proxies, secrets } = host_settings;
     let mut text = String::new();
@@ -104,7 +104,7 @@ pub(super) fn describe(host_settings: &HostSettings, runner: RunnerKind) -> Stri
     text
 }
 
-/// A value of a variable, as it may be shown.
+/// A value of a variable, without passwords of proxies.
 pub(super) fn without_passwords(host_settings: &HostSettings, value: &str) -> String {
     let HostSettings { proxies, .. } = host_settings;
     proxies.hidden(value).unwrap_or_else(|| {

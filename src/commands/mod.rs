@@ -1,4 +1,4 @@
-//! What each sub-command does; the only place where all parts meet.
+//! The sub-commands. All parts of kiln meet here and nowhere else.
 
 mod again;
 mod arguments;
@@ -39,7 +39,7 @@ use crate::{
     report,
 };
 
-/// Runs the program: reads the command line, does what it says, prints an error if there is one.
+/// Runs the program: reads the command line, runs the command, prints an error if there is one.
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,

@@ -21,10 +21,10 @@ use crate::{
     },
 };
 
-/// The cache where the command line names none.
+/// The default of `--cache-dir`.
 pub(super) const DEFAULT_CACHE: &str = "./melange-cache/";
 
-/// Everything that `args` and `env` ask for. `file` is the build file: its directory is the default source.
+/// The options of `args` and `env`. `file` is the build file: its directory is the default source.
 pub(super) fn options(args: &MachineArgs, env: &Env, file: &Path) -> Result<BuildOptions> {
     let out_dir = absolute(&args.out_dir).context("resolve --out-dir")?;
     let cache_dir = cache::locate(args.cache_dir.as_deref().unwrap_or(DEFAULT_CACHE))?;
@@ -75,7 +75,7 @@ pub(super) fn options(args: &MachineArgs, env: &Env, file: &Path) -> Result<Buil
     })
 }
 
-/// Refuses what contradicts itself in the options of the cache.
+/// Refuses contradictions between the options of the cache.
 fn check_cache(args: &MachineArgs, cache: Option<&Path>, source: Option<&Path>) -> Result<(), Failure> {
     if cache.is_none() && (args.cache_mode != CacheModeOption::Auto || args.cache_sharing.is_some()) {
         let flag = if args.cache_sharing.is_some() { "--cache-sharing" } else { "--cache-mode" };
@@ -94,7 +94,7 @@ fn check_cache(args: &MachineArgs, cache: Option<&Path>, source: Option<&Path>) 
     Ok(())
 }
 
-/// Refuses and names options that only another backend follows.
+/// Refuses options that only another backend follows.
 fn check_backend(args: &MachineArgs, runner: RunnerKind) -> Result<(), Failure> {
     if runner == RunnerKind::Qemu {
         return Ok(());
@@ -153,7 +153,7 @@ fn time_limit(limit: Option<Duration>) -> Option<Duration> {
     limit.filter(|limit| !limit.is_zero())
 }
 
-/// The seconds of the years 0 to 9999: what RFC 3339 can write, and tools such as `date` and Python can read.
+/// The seconds of the years 0 to 9999: the range of RFC 3339, which tools such as `date` and Python can read.
 const BUILD_DATES: RangeInclusive<i64> = -62_167_219_200..=253_402_300_799;
 
 /// `SOURCE_DATE_EPOCH` (seconds), else `--build-date` (RFC 3339), else 0.

@@ -1,4 +1,4 @@
-//! `kiln plan`: what a build would do here, down to every command line. No guest is started, no image made.
+//! `kiln plan`: the plan of a build on this host, with every command line. It starts no guest and makes no image.
 
 mod command_lines;
 mod document;
@@ -25,7 +25,7 @@ pub(super) async fn run(args: &PlanArgs, env: &Env) -> Result<Code> {
     };
     let file = recipe::file(args.file.as_deref())?;
     if args.explain {
-        // It needs nothing of the host, which may not be able to do the rest.
+        // It needs nothing of the host, which may lack the programs for a plan.
         return recipe::explain(&file, &args.recipe)?.map_or(Ok(Code::Success), |text| report::print(&text));
     }
     let Some(recipe) = recipe::load(&file, &args.recipe, &mut sink)? else { return Ok(Code::Success) };

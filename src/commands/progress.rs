@@ -1,4 +1,4 @@
-//! Work whose display is drawn as time passes, and taken away when it is over.
+//! The live display of work, which is drawn at intervals and erased at the end.
 
 use std::{cell::RefCell, rc::Rc, time::Duration};
 
@@ -12,7 +12,7 @@ use crate::{
 /// How often the live display is drawn.
 const TICK: Duration = Duration::from_millis(100);
 
-/// A reporter that draws while somebody else emits.
+/// A reporter that draws while other code emits.
 #[derive(Clone)]
 pub(super) struct LiveReporter(Rc<RefCell<Reporter>>);
 
@@ -47,7 +47,7 @@ impl LiveReporter {
         self.0.borrow_mut().emit_at(event, at);
     }
 
-    /// Takes away what is drawn: what follows is not told by events.
+    /// Erases the display: the output that follows does not come by events.
     pub(super) fn end(&self) {
         self.0.borrow_mut().end();
     }

@@ -106,7 +106,7 @@ fn cache_also(named: &[&'static Ecosystem]) -> Vec<&'static Ecosystem> {
     also
 }
 
-/// [`load`] where signals are heard: a build file may be a pipe that nobody writes to.
+/// [`load`] that a signal ends: a build file may be a pipe without a writer.
 pub(super) async fn load_unless(
     interrupts: &mut Interrupts,
     file: &Path,

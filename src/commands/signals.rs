@@ -8,7 +8,7 @@ use tokio::{
 
 use crate::engine::{Interrupt, Interrupts};
 
-/// Runs `work`, which is told of the first signal; the second one abandons it, and what it started is killed.
+/// Runs `work`. The first signal is passed to it; the second one abandons it, and its children are killed.
 pub(super) async fn guard<T>(work: impl AsyncFnOnce(Interrupts) -> Result<T>) -> Result<T> {
     let (sender, receiver) = watch::channel(None);
     let mut signals = Signals::listen()?;
@@ -22,7 +22,7 @@ pub(super) async fn guard<T>(work: impl AsyncFnOnce(Interrupts) -> Result<T>) ->
     }
 }
 
-/// Runs `work`, which the first signal abandons: for what has no steps that could be ended in order.
+/// Runs `work`, which the first signal abandons: for work without steps that could end in order.
 pub(super) async fn abortable<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
     let mut signals = Signals::listen()?;
     tokio::select! {

@@ -1,4 +1,4 @@
-//! melange's flags that kiln knows and does not follow: each one that is given is named.
+//! melange's flags without effect: a note for each that is given.
 
 use crate::cli::UnsupportedArgs;
 

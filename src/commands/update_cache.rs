@@ -1,4 +1,4 @@
-//! `kiln update-cache`: the sources of build files into the cache, before any build.
+//! `kiln update-cache`: fetches the sources of build files into the cache, before any build.
 
 use std::rc::Rc;
 
@@ -17,7 +17,7 @@ use crate::{
     sources,
 };
 
-/// Fills the cache for all files.
+/// Fetches the sources of all files.
 pub(super) async fn run(args: &UpdateCacheArgs, env: &Env) -> Result<Code> {
     let mut reporter = Reporter::new(args.progress, OutputStreams::of_process());
     let home = Home::find(env)?;
@@ -37,7 +37,7 @@ pub(super) async fn run(args: &UpdateCacheArgs, env: &Env) -> Result<Code> {
     let count = wanted.len();
     let spawner = Rc::new(Spawner::start()?);
     let filled = signals::abortable(async {
-        // A build that excludes others keeps what it has seen of the directory.
+        // With a lease, since the guest of a build that has the cache alone does not look at it again.
         let (directory, who) = (cache.clone(), cache::UPDATE.to_owned());
         let request = Request { directory, lock_mode: LockMode::Shared, who, limit: args.cache_wait };
         let lease = Rc::new(Lease::acquire(&home, request, &mut reporter).await?);

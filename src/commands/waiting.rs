@@ -1,5 +1,5 @@
-//! What a person sees who waits for a shell or a command: on a terminal a display that goes away before the guest has the
-//! terminal, elsewhere nothing but what takes minutes.
+//! The display while a guest for a shell or a command starts: on a terminal a live display, which is erased before the guest has
+//! the terminal; elsewhere lines about long waits only.
 
 use std::io::{IsTerminal, stderr, stdout};
 
@@ -11,10 +11,10 @@ use crate::{
     report::Progress,
 };
 
-/// How much is said.
+/// How much is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Volume {
-    /// All that helps.
+    /// Progress and errors.
     Usual,
     /// Errors (`-q`).
     Quiet,
@@ -24,7 +24,7 @@ pub(super) enum Volume {
 pub(super) struct Waiting {
     live: LiveReporter,
     image_is_made: bool,
-    /// What is said once the guest is ready.
+    /// The line for the moment when the guest is ready.
     greeting: Option<String>,
 }
 
@@ -40,7 +40,7 @@ impl Waiting {
         Self { live: LiveReporter::new(progress), image_is_made: false, greeting: None }
     }
 
-    /// What draws while the guest starts; as a sink it shows every event.
+    /// The reporter that draws while the guest starts; as a sink it shows every event.
     pub(super) fn live(&self) -> LiveReporter {
         self.live.clone()
     }
@@ -50,7 +50,7 @@ impl Waiting {
         self.greeting = Some(text);
     }
 
-    /// The guest is ready: what it writes comes next, and nothing of kiln's stays below it.
+    /// The guest is ready: its output comes next, so the display is erased.
     fn make_room(&mut self) {
         self.live.end();
         if let Some(text) = self.greeting.take() {
@@ -74,7 +74,7 @@ impl Sink for Waiting {
     }
 }
 
-/// Takes the display away, however the work ends.
+/// Erases the display, however the work ends.
 pub(super) async fn during<T>(live: &LiveReporter, work: impl Future<Output = Result<T>>) -> Result<T> {
     let result = live.during(work).await;
     live.end();

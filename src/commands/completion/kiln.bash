@@ -1,7 +1,7 @@
 # Completion of kiln for bash 4.4 and newer. `kiln complete` gives the values; paths are bash's own business.
 _kiln() {
     local answer=() line quote=
-    # The kiln of PATH, whatever is typed: Tab must not run ./kiln of a directory that somebody else has made.
+    # The kiln of PATH, whatever is typed: Tab must not run ./kiln of a directory that another user has made.
     mapfile -t answer < <(command kiln complete --bash="$2" -- "${COMP_WORDS[@]:0:COMP_CWORD+1}" 2>/dev/null)
     COMPREPLY=()
     for line in "${answer[@]:1}"; do

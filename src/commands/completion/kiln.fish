@@ -4,7 +4,7 @@ function __kiln_complete
     # Its quote may be open.
     set -l current (string unescape -- "$typed"; or string unescape -- "$typed'"; or string unescape -- "$typed\"")
     set -l words (commandline --current-process --tokenize --cut-at-cursor)
-    # The kiln of PATH, whatever is typed: Tab must not run ./kiln of a directory that somebody else has made.
+    # The kiln of PATH, whatever is typed: Tab must not run ./kiln of a directory that another user has made.
     set -l answer (command kiln complete -- $words "$current" 2>/dev/null)
     or return
     set -l head (string split \t -- $answer[1])

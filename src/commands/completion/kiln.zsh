@@ -3,7 +3,7 @@
 _kiln() {
     local -a answer values
     local line value kind before
-    # The kiln of PATH, whatever is typed: Tab must not run ./kiln of a directory that somebody else has made.
+    # The kiln of PATH, whatever is typed: Tab must not run ./kiln of a directory that another user has made.
     answer=("${(@f)$(command kiln complete -- "${(@Q)words[1,CURRENT-1]}" "${(Q)PREFIX}" 2>/dev/null)}")
     kind=${answer[1]%%$'\t'*}
     before=${answer[1]##*$'\t'}
