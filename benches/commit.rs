@@ -1,4 +1,4 @@
-//! What a commit costs: ten new files in caches of a thousand to a million files, the start of a build with each, and a
+//! The cost of a commit: ten new files in caches of a thousand to a million files, the start of a build with each, and a
 //! gigabyte in 20,000 files against `cp -a` and `sync` of the same.
 //!
 //! `cargo bench --bench commit -- --runs 5`; it needs 1.2 million free inodes and 4 GB below `$TMPDIR`. `--small` leaves the

@@ -1,4 +1,4 @@
-//! How long reading and compiling one build file takes: an ordinary one, and one with a wide range.
+//! The time to read and compile one build file: an ordinary one, and one with a wide range.
 
 use std::{hint::black_box, path::Path};
 
@@ -12,7 +12,7 @@ use kiln::{
 /// An ordinary file: a checkout, a build, three subpackages, a test.
 const ORDINARY: &str = include_str!("ordinary.yaml");
 
-/// The same with a subpackage for each of 200 items.
+/// A build file with a subpackage for each of 200 items.
 fn wide() -> String {
     let items: String = (0..200).map(|n| format!("      item-{n}: value {n}\n")).collect();
     format!("{ORDINARY}\ndata:\n  - name: many\n    items:\n{items}").replace(

@@ -1,10 +1,10 @@
-//! What kiln adds to docker: a build of one step `true` with `--runner docker`, against `docker run --rm` of a `true` in the same
+//! The overhead of kiln over docker: a build of one step `true` with `--runner docker`, against `docker run --rm` of a `true` in the same
 //! root image. Whole commands, side by side; a sample that fails ends it.
 //!
 //! `cargo bench --bench docker -- --runs 20`
 //!
 //! Both have docker's default network. The build has a source directory and a cache besides (an overlay, and three bind
-//! mounts; there is a file in the cache, so that it is counted what is read of it), runs its step as its own user, and writes a
+//! mounts; there is a file in the cache, so that reads of it are counted), runs its step as its own user, and writes a
 //! package; the bare container has none of that.
 
 #[path = "measure/command.rs"]

@@ -1,4 +1,4 @@
-//! What a step costs: 100 steps of a build, against 100 scripts that one shell runs one after the other in the same guest.
+//! The cost of a step: 100 steps of a build, against 100 scripts that one shell runs one after the other in the same guest.
 //!
 //! `cargo bench --bench steps -- --runs 5`
 

@@ -1,4 +1,4 @@
-//! Whatever a build file says, reading and compiling it ends, without a panic: generated texts, and mutations of valid files.
+//! Reading and compiling any build file ends without a panic: generated texts, and mutations of valid files.
 //!
 //! The same properties are fuzz targets (`fuzz/`); this runs on stable. `PROPTEST_CASES` makes it longer.
 
@@ -72,7 +72,7 @@ fn quoted(text: &str) -> String {
     serde_json::to_string(text).expect("text is JSON")
 }
 
-/// What conditions, references and scripts are made of.
+/// The parts of conditions, references and scripts.
 fn pieces() -> impl Strategy<Value = String> {
     let piece = prop::sample::select(vec![
         "${{",

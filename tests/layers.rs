@@ -1,4 +1,4 @@
-//! Who may import whom: arrows point one way. The table is that of the architecture; the code is read as text.
+//! The rules of the source: which module may import which, the length of files and functions, and words. The code is read as text.
 
 #[path = "layers/exceptions.rs"]
 mod exceptions;
@@ -13,7 +13,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// A module and what of kiln it may import. Every module of `src/` stands here.
+/// The modules of `src/`, each with the modules that it may import.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("agent", &[]),
     (
@@ -83,10 +83,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("trust", &["env", "exit", "input"]),
 ];
 
-/// Stands for "anything".
+/// Any module.
 const ALL: &[&str] = &["*"];
 
-/// What a module must not name at all: words of its files, comments aside.
+/// Words that the code of a module must not contain.
 const MUST_NOT_NAME: &[(&str, &[&str])] = &[
     ("plan", &["tokio::", "std::fs", "std::process", "fs::"]),
     ("compile", &["tokio::", "std::process"]),
@@ -109,7 +109,7 @@ fn files() -> Vec<(String, PathBuf)> {
     found.filter(|(module, _)| module != "lib" && module != "main").collect()
 }
 
-/// The code of a file: comments are taken out, and what follows `#[cfg(test)]`, which may use anything.
+/// The code of a file, without comments and without the tests at its end.
 fn code(path: &Path) -> String {
     let text = fs::read_to_string(path).expect("the source can be read");
     let code: Vec<&str> = text
@@ -282,7 +282,7 @@ fn the_import_reader_sees_groups_and_paths() {
     assert_eq!(imports(code), ["a", "b", "c", "f"].map(String::from).into());
 }
 
-/// Names of an earlier plan of the source that say nothing to who has not read it.
+/// Names of files in an earlier plan of the source, which explain nothing.
 const OLD_FILES: &[&str] = &[
     "wishes",
     "gifts",
@@ -318,7 +318,7 @@ const OLD_FILES: &[&str] = &[
     "mask",
     "forms",
 ];
-/// The same of types.
+/// Names of types in that plan.
 const OLD_TYPES: &[&str] = &[
     "Wishes",
     "Gifts",

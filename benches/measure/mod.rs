@@ -9,7 +9,7 @@ use std::{
 
 /// The raw samples of one thing, in seconds.
 pub(crate) struct Series {
-    /// What was measured.
+    /// The name of the measurement.
     pub(crate) name: String,
     /// In the order in which they were taken.
     pub(crate) seconds: Vec<f64>,

@@ -1,4 +1,4 @@
-//! Writes what the fuzzers start from below `corpus/`: the build files of examples and tests, and small archives and frames.
+//! Writes the seeds of the fuzzers below `corpus/`: the build files of examples and tests, and small archives and frames.
 
 use std::{
     fs,

@@ -1,4 +1,4 @@
-//! Any bytes as what one side of the wire sends, in pieces of any size: messages come out, the same ones for all sizes, or
+//! Any bytes as the stream of one side of the wire, in pieces of any size: messages come out, the same ones for all sizes, or
 //! it is refused; and what came out can be sent.
 #![no_main]
 

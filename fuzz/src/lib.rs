@@ -1,4 +1,4 @@
-//! What the targets share: archives whose checksums are right, and a cache to put them into.
+//! Shared by the targets: archives with right checksums, and a cache for them.
 
 use std::{fs, path::PathBuf, time::Duration};
 

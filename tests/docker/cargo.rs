@@ -4,7 +4,7 @@ use std::{fs, os::unix::fs::symlink, path::Path};
 
 use crate::world::{Place, daemon, said};
 
-/// What `cargo` would do, without its hundreds of megabytes: a download, an installed program, settings, a lock.
+/// The effects of `cargo` without its hundreds of megabytes: a download, an installed program, settings, a lock.
 const USE: &str = "cd \"$CARGO_HOME\"
 for name in bin config.toml credentials.toml .crates.toml leaked; do test ! -e $name || exit 3; done
 echo has $(ls registry git)

@@ -1,4 +1,4 @@
-//! `--cache-mode commit` in a container: what a build wrote is merged when it has succeeded, and nothing otherwise.
+//! `--cache-mode commit` in a container: the writes of a build are merged if it succeeds, and dropped otherwise.
 
 use std::{
     fs,

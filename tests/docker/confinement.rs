@@ -1,4 +1,4 @@
-//! What a step in a container cannot do to the agent and the kernel.
+//! Attempts of a step in a container against the agent and the kernel.
 
 use crate::{
     calls::{AGENT_IS_CLOSED, calls, i386_calls, write_i386_programs},

@@ -1,4 +1,4 @@
-//! Why a step failed, as the error says it.
+//! The cause of a failed step in the error.
 
 use std::{fs, path::PathBuf};
 

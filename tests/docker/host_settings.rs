@@ -1,4 +1,4 @@
-//! What a container gets of the host's besides files to build from and secrets: certificates, a proxy.
+//! Host settings of a container: certificates, a proxy.
 
 use std::{
     io::{BufRead, BufReader},

@@ -1,4 +1,4 @@
-//! A person at a container: a shell in the place of a failed step, a shell of an image, a command.
+//! Terminals in containers: a shell in place of a failed step, a shell of an image, a command.
 
 use std::{
     io::Write,

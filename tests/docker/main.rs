@@ -1,4 +1,4 @@
-//! Real builds in real containers: what a user runs, what it leaves, and what is said when it cannot be.
+//! Real builds in real containers: their results, their leftovers, and the errors.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 #[path = "../it/authority.rs"]
@@ -114,7 +114,7 @@ fn a_failed_step_gives_its_status_and_leaves_nothing() {
     assert_eq!(place.left(), Vec::<String>::new());
 }
 
-/// What the container is: its limits, its network, its name, and whose it is.
+/// The container: its limits, its network, its name, and its owner.
 const LOOK: &str = "hostname
 cat /proc/net/route | wc -l
 wc -c < /etc/resolv.conf

@@ -1,4 +1,4 @@
-//! Whose files are whose: {root, an ordinary user of the docker group} × {run-as root, build}.
+//! The owners of files: {root, an ordinary user of the docker group} × {run-as root, build}.
 
 use std::{
     ffi::CString,

@@ -1,4 +1,4 @@
-//! What leaves a container as packages.
+//! The packages of a container.
 
 use super::{
     everywhere::{build_accounts, build_mount_table, build_packages},

@@ -1,4 +1,4 @@
-//! How much of the cache a container has used: counted by kiln from outside, or the reason why not.
+//! The part of the cache that a container has used: counted by kiln from outside, or a reason why it is unknown.
 
 use std::process::{Command, Output};
 
@@ -14,7 +14,7 @@ const READ: &str = "cd /var/cache/melange
 cat pip/used pip/used cargo/registry/used top > /dev/null
 ls -lR . > /dev/null";
 
-/// What a step has made or changed was not there.
+/// Reads of files that the step itself made or changed do not count.
 const WRITE: &str = "echo more >> pip/changed; echo new > pip/new; cat pip/changed pip/new > /dev/null";
 
 fn filled() -> Place {
@@ -27,7 +27,7 @@ fn filled() -> Place {
     place
 }
 
-/// What is reported of the cache.
+/// The report on the cache.
 fn report(output: &Output) -> serde_json::Value {
     assert!(output.status.success(), "{}", said(output));
     let events = String::from_utf8(output.stdout.clone()).unwrap();

@@ -1,4 +1,4 @@
-//! What a container leaves in a cache that it writes straight into, however its build ends: {root, an ordinary user of the
+//! Rights and owners in a cache that a container writes straight into, however its build ends: {root, an ordinary user of the
 //! docker group}.
 
 use nix::unistd::geteuid;

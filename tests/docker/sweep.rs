@@ -1,4 +1,4 @@
-//! What dead runs have left is gone after a build, whenever it came to be there.
+//! A build removes the leftovers of dead runs, however old they are.
 
 use std::process::Command;
 

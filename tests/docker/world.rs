@@ -1,4 +1,4 @@
-//! A place of its own for each test: a home that shares what is made once, and a project.
+//! A directory for each test: a home that shares images and kernels with the user's home, and a project.
 
 use std::{
     fs,
@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use crate::skip::skip;
 
-/// What is made once and only read: taken from the user's own home.
+/// Directories that are made once and only read: taken from the user's own home.
 const SHARED: [&str; 2] = ["images", "memos"];
 
 /// Says that there is a daemon; without one the test is skipped.
@@ -120,7 +120,7 @@ impl Place {
         self.command(run_as, steps, more).output().unwrap()
     }
 
-    /// What docker, the kernel and the home still have of this place's runs.
+    /// The leftovers of this place's runs in docker, the kernel and the home.
     pub(crate) fn left(&self) -> Vec<String> {
         let home = self.home().to_string_lossy().into_owned();
         let labelled = |arguments: &[&str]| {

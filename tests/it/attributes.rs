@@ -1,5 +1,5 @@
-//! Extended attributes: a commit and an import keep those that users set, and none that gives rights or that an overlay or a
-//! container tool obeys. `kiln cache verify` finds those that came another way.
+//! Extended attributes: a commit and an import keep those that users set, and drop those that give rights or that an overlay or a
+//! container tool obeys. `kiln cache verify` finds those that came in another way.
 
 use std::os::unix::ffi::OsStrExt;
 
@@ -63,7 +63,7 @@ fn what_an_overlay_obeys_passes_neither_a_commit_nor_an_import() {
         for path in ["own", "own/file"] {
             assert_eq!(names(&bench, path), KEPT, "{way}: {path}");
         }
-        // What is left out is no difference.
+        // An attribute that is left out is no difference.
         let again = put(&lease, way, &stream);
         let opaque = way == "commit";
         assert_eq!(matches!(again, Outcome::Unchanged(_)), !opaque, "{way}: {again:?}");

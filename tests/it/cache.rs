@@ -1,4 +1,4 @@
-//! Commits into a real directory: what a stream says is in the cache afterwards, and nothing else is changed.
+//! Commits into a real directory: afterwards the cache has the changes of the stream, and no others.
 
 use std::{
     fs,
@@ -181,7 +181,7 @@ impl Bench {
         self.cache().join(path).symlink_metadata().is_ok()
     }
 
-    /// What a host finds that has given the device of the cache another number at its start.
+    /// The state after a start of the host that gave the device of the cache another number.
     pub(crate) fn renumber(&self) {
         let metadata = self.cache().metadata().unwrap();
         let key = |device: u64| format!("{device:x}-{:x}", metadata.ino());
@@ -505,7 +505,7 @@ fn what_lies_in_another_mount_is_refused_before_anything_is_decided() {
     unshare(CloneFlags::CLONE_NEWNS).unwrap();
     let none = None::<&str>;
     mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).unwrap();
-    // The same file system, and another mount.
+    // Another mount of the same file system.
     let volume = bench.cache().join("pip/volume");
     mount(Some(&volume), &volume, none, MsFlags::MS_BIND, none).unwrap();
     let pip = || Upper::default().dir("pip/", 0o755);

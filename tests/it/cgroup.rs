@@ -54,7 +54,7 @@ async fn what_is_in_a_control_group_ends_when_that_is_removed() {
         process::remove(&group).unwrap();
         assert!(!group.exists(), "{}", group.display());
         assert_eq!(child.wait().await.unwrap(), ExitStatus::Signal(9));
-        // What is gone needs no removal.
+        // The removal of a group that does not exist succeeds.
         process::remove(&group).unwrap();
     }
 }

@@ -1,4 +1,4 @@
-//! The script of `git-checkout` against a real repository: what a tag, a branch and an expected commit give, for every depth,
+//! The script of `git-checkout` against a real repository: the results for a tag, a branch and an expected commit, for every depth,
 //! with and without the cache, and in a sparse checkout.
 
 use std::{
@@ -26,7 +26,7 @@ for mark in 1 2 3 4 5 6 7 8 x o; do echo "$mark $(git rev-parse refs/marks/$mark
 echo "a1 $(git rev-parse a1)"
 "#;
 
-/// What is asked for, and what it gives: the content of a file, or the end of an error.
+/// The inputs, and the result: the content of a file, or the end of an error.
 type Case = (&'static str, &'static str, &'static str, Result<&'static str, &'static str>);
 
 const CASES: [Case; 19] = [
@@ -96,7 +96,7 @@ impl Checkout {
         command.output().unwrap()
     }
 
-    /// The same, which must give what the case says.
+    /// Runs a case, and checks its result.
     fn check(&self, case: Case, depth: &str, sparse: bool, cache: Option<&Path>) {
         let tree = tempfile::tempdir().unwrap();
         let tree = tree.path().join("tree");

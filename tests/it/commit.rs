@@ -1,4 +1,4 @@
-//! The engine in mode commit, on a scripted agent: what a build wrote is kept when all of it has succeeded, and else not.
+//! The engine in mode commit, on a scripted agent: the writes of a build are kept if all of it succeeds, and dropped otherwise.
 
 use std::{collections::HashMap, fs, path::Path, sync::Arc, time::Duration};
 

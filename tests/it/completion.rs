@@ -1,4 +1,4 @@
-//! Tab in real shells: what is offered, and that no name on this machine runs or breaks a line.
+//! Tab in real shells: the offers, and that no name on this machine runs or breaks a line.
 
 use std::{
     fs,
@@ -28,7 +28,7 @@ const HOSTILE: [&str; 12] = [
     "l>ran",
 ];
 
-/// Those that are not offered: a line or a terminal would break.
+/// Names that are not offered: they would break a line or a terminal.
 const NOT_OFFERED: [&str; 2] = ["x\nline", "y\u{1b}[2J"];
 
 /// A store with images of such directories, a directory to work in, and kiln in a PATH.
@@ -141,7 +141,7 @@ fn elvish_and_powershell_know_commands_and_options() {
     }
 }
 
-/// What is typed before Tab, and how the words begin that the shell then has.
+/// The text before Tab, and the beginnings of the words that the shell then has.
 fn typed(machine: &Machine) -> Vec<(String, String)> {
     let images = machine.at("img").display().to_string();
     let mut cases: Vec<(String, String)> = Vec::new();
@@ -187,7 +187,7 @@ fn press_tab(machine: &Machine, shell: &Command) {
     assert!(!machine.at("work/ran").exists(), "a name was run: {shown}");
 }
 
-/// What prints words so that they can be told apart.
+/// A command that prints words so that they can be told apart.
 const SHOW: &str = "show() { printf '<%s>' \"$@\"; echo; }";
 
 #[test]

@@ -1,4 +1,4 @@
-//! What a step tries against the agent and the kernel, in every backend: scripts for perl, which is in every Debian.
+//! Attacks of a step on the agent and the kernel, in every backend: scripts for perl, which is in every Debian.
 
 use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
@@ -88,7 +88,7 @@ keyctl_of_x32 0x400000fa EPERM
 mount_of_x32 0x400000a5 EPERM
 ";
 
-/// What stays allowed: each fails, if at all, for another reason.
+/// Calls that stay allowed: each fails, if at all, for another reason.
 const FREE: &str = "\
 ptrace 101 ESRCH 9999 999999 0 0
 personality 135 0 0xffffffff

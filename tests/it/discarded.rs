@@ -1,4 +1,4 @@
-//! What is counted of writes that are thrown away, on a scripted agent: its lies cost nothing, and get nowhere.
+//! The count of writes that are thrown away, on a scripted agent: its lies are bounded, and refused.
 
 use std::{collections::HashMap, fs, path::Path, time::Duration};
 
@@ -66,7 +66,7 @@ fn amounts(expected: &[(&str, u64, u64)]) -> Discarded {
 
 #[tokio::test]
 async fn what_is_thrown_away_is_counted_of_builds_that_succeed_and_that_fail() {
-    // What no commit would keep is worth nothing.
+    // Files that no commit would keep do not count.
     let upper = listed(&[("pip/a", "5"), ("pip/b/c", "6"), ("top", "7"), ("npm/_logs/x", "8")]);
     let expected = Writes::Discarded(amounts(&[(".", 1, 7), ("pip", 2, 11)]));
     let fails = || HashMap::from([(0, Behaviour::Ends(Vec::new(), ExitStatus::Code(1)))]);

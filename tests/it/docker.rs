@@ -88,7 +88,7 @@ fn command_lines_are_the_golden_ones() {
         below("cargo/registry", Writes::Refused),
         below("cargo/git", Writes::Refused),
     ]);
-    // What kiln has opened has no name: here a directory below the read-only cache.
+    // A directory that kiln has opened has no name: here one below the read-only cache.
     let (opened, none) = (BTreeMap::from([(2, "/proc/7/fd/9".into())]), BTreeMap::new());
     for (name, plan) in
         [("usual", usual), ("alone", alone), ("odd-paths", odd), ("commit", commit), ("ro", ro)]

@@ -1,4 +1,4 @@
-//! The doctor looks at this machine, and at one that has nothing.
+//! `kiln doctor` on this machine, and on one without programs.
 
 use kiln::{
     commands::doctor::{Examination, State, as_json, as_text, can_build, examine},
@@ -74,7 +74,7 @@ async fn what_each_backend_isolates_is_told_as_text_and_as_json() {
     }
 }
 
-/// What a person and a program read of a machine that has nothing.
+/// The findings on a machine without programs, as text and as JSON.
 #[test]
 fn the_program_says_so_in_text_and_as_json_and_ends_with_4() {
     let dir = tempfile::tempdir().unwrap();
@@ -113,7 +113,7 @@ fn the_program_says_so_in_text_and_as_json_and_ends_with_4() {
     assert_eq!(json["can_build"], false);
     let findings = json["findings"].as_array().unwrap();
     assert_eq!(findings.len(), text.lines().filter(|line| !line.starts_with("  ")).count());
-    // What is missing has its mend, each of them.
+    // Each missing part has its fix.
     for finding in findings.iter().filter(|finding| finding["state"] == "missing") {
         assert!(finding["mend"].as_str().is_some_and(|mend| !mend.is_empty()), "{finding}");
     }

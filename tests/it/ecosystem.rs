@@ -1,4 +1,4 @@
-//! What the pages of `examples/` and the README say of package managers is what the table says.
+//! The pages of `examples/` and the README agree with the table of package managers.
 
 use std::{
     fs,

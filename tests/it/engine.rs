@@ -1,4 +1,4 @@
-//! The engine's conduct, on a scripted agent: what it reports, how it ends, what it makes of lies.
+//! The engine on a scripted agent: its reports, its end, and its answers to lies.
 
 use std::{path::Path, sync::atomic::Ordering, time::Duration};
 
@@ -285,7 +285,7 @@ async fn an_agent_that_does_not_answer_runs_into_a_limit() {
         (Asked::ExportWithNothing, "artifacts did not leave the guest: next to nothing came for 120 s"),
     ] {
         let mut plan = large(out.path());
-        // What asks for it does not fit into the channel.
+        // The request does not fit into the channel.
         plan.steps.swap(0, 1);
         plan.steps.iter_mut().zip(0..).for_each(|(planned, index)| planned.step.index = index);
         let ran = ignoring(&plan, asked, None).await;

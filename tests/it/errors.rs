@@ -1,4 +1,4 @@
-//! What goes wrong on a machine or with a build file: the whole text of the error, with its way out, and kiln's exit code.
+//! Errors of a machine or a build file: the whole text, with its way out, and the exit code.
 
 use std::{
     fs,
@@ -60,7 +60,7 @@ impl Bare {
         there.is_some_and(|path| symlink(path, self.at("bin").join(name)).is_ok())
     }
 
-    /// What answers as QEMU does when it is asked for its version and its firmware.
+    /// A script that answers as QEMU does when it is asked for its version and its firmware.
     fn qemu(&self) {
         self.write("firmware/qboot.rom", "");
         let firmware = self.at("firmware");
@@ -107,7 +107,7 @@ impl Bare {
         Some(command)
     }
 
-    /// What kiln says from its first `error:` on, with ROOT for the directory of this machine; it ended with `code`.
+    /// The output of kiln from its first `error:` on, with ROOT for the directory of this machine; it ended with `code`.
     #[track_caller]
     pub(crate) fn error_of(&self, mut command: Command, code: i32) -> String {
         let said = self.said(&command.output().unwrap(), code);

@@ -1,4 +1,4 @@
-//! Build files that do the same in every backend, and what their packages must hold. Included by the tests of each backend.
+//! Build files that do the same in every backend, and the content of their packages. Included by the tests of each backend.
 
 use std::{
     fs::{self, File},

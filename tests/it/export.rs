@@ -1,4 +1,4 @@
-//! A cache that goes into an archive and comes back: the same, or not at all.
+//! Export and import of a cache: the result is the same cache, or nothing.
 
 use std::{
     collections::BTreeMap,

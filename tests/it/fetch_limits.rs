@@ -1,5 +1,5 @@
-//! What `kiln update-cache` takes from a server: no more than `--limit` says, from nowhere that a redirect leads to but
-//! servers, and whatever a guest has put where unfinished files lie.
+//! The downloads of `kiln update-cache`: at most `--limit`, and redirects lead to servers only,
+//! whatever a guest has put in the place of unfinished files.
 
 use std::{
     ffi::{CStr, CString},
@@ -165,7 +165,7 @@ fn a_download_ends_at_the_limit_and_leaves_nothing() {
     let output = kiln(directory.path(), &["--limit", "1Mi,2Mi"]);
     assert!(output.status.success(), "{}", said(&output));
     assert_eq!(files(&cache).len(), 2);
-    // What an earlier run with another limit, or a guest, has left is not gone on with.
+    // The unfinished file of a run with another limit, or of a guest, is not continued.
     fs::remove_dir_all(&cache).unwrap();
     fs::create_dir(&cache).unwrap();
     File::create(cache.join(format!(".fetch.sha256:{right}.part"))).unwrap().set_len(1 << 40).unwrap();
@@ -247,7 +247,7 @@ fn a_repository_ends_at_the_limit_and_leaves_nothing() {
     assert_eq!(files(&cache), before);
 }
 
-/// What a guest can make of a name.
+/// The things that a guest can put in the place of a file.
 fn plant(path: &Path, what: &str, elsewhere: &Path) {
     let name = CString::new(path.as_os_str().as_bytes()).unwrap();
     match what {
@@ -272,7 +272,7 @@ fn node(name: &CStr, kind: SFlag, device: libc::dev_t) {
 }
 
 #[test]
-fn what_lies_in_the_place_of_an_unfinished_file_is_in_nobodys_way() {
+fn anything_in_the_place_of_an_unfinished_file_is_replaced() {
     if !has("curl") {
         return skip("curl is not installed");
     }

@@ -1,4 +1,4 @@
-//! The heart: what a recipe, options and a host become. Every change of a plan shows up in a golden file, of which there is one
+//! Plans of a recipe, options and a host. Every change of a plan shows up in a golden file, of which there is one
 //! for each way in which backend, cache mode, user, share and network meet. `KILN_UPDATE_GOLDEN=1 cargo test --test it golden_plans`
 //! writes them anew.
 
@@ -48,7 +48,7 @@ enum Backend {
     Bubblewrap(Ids),
 }
 
-/// What a golden file is of.
+/// The case of a golden file.
 #[derive(Clone, Copy)]
 struct Case {
     backend: Backend,

@@ -1,4 +1,4 @@
-//! The help of every command is complete, and speaks with one voice.
+//! The help of every command is complete and consistent.
 
 use std::{
     ffi::{OsStr, OsString},

@@ -1,4 +1,4 @@
-//! What this machine has, asked of the real programs.
+//! Probes of this machine, with the real programs.
 
 use std::{fs, path::PathBuf};
 

@@ -1,6 +1,6 @@
 //! No text of a build file becomes an option, a path or another word of a program that the host runs.
 //!
-//! Each value of a table goes to each input. The programs are the real ones, behind a script that notes how each is called.
+//! Each value of a table goes to each input. The programs are the real ones, behind a script that records each call.
 
 use std::{
     fs,
@@ -11,7 +11,7 @@ use std::{
 
 use crate::{git_server, skip::skip};
 
-/// What a program could take for something else. `PWNED` stands for a file that must not be made.
+/// Values that a program could misread. `PWNED` stands for a file that must not be made.
 const HOSTILE: [&str; 9] = [
     "-x",
     "--x=y",

@@ -1,5 +1,5 @@
-//! What tests give builds of the host's besides an authority for certificates: a secret; and where they look for what it has
-//! left. Included by the tests of each backend.
+//! A secret that tests give to builds, and a search for its traces.
+//! Included by the tests of each backend.
 
 use std::{
     fs,

@@ -1,4 +1,4 @@
-//! The making of an image that is ended half-way: nothing of it is left, and the next kiln makes it.
+//! An image build that is ended half-way leaves nothing, and the next kiln makes the image.
 
 use std::{
     fs::{self, File},
@@ -31,7 +31,7 @@ use crate::{errors::Bare, reaper::reaper_of, skip::skip};
 /// A maker that has written half of its image, and takes its time.
 const SLOW: &str = "echo half >&3; echo maker $$; exec /bin/sleep 1000";
 
-/// One that is done at once.
+/// A maker that is done at once.
 const QUICK: &str = "echo whole >&3";
 
 #[test]
@@ -181,7 +181,7 @@ fn what_older_versions_left_is_swept_and_nothing_that_is_mounted_in_it() {
     let attempt = bare.at(&format!("home/images/.making-{key}-fedcba"));
     fs::create_dir(&attempt).unwrap();
     symlink(&recorded, attempt.join("staging")).unwrap();
-    // What only looks like one, and one that is in use.
+    // A file that only looks like a staging directory, and one that is in use.
     symlink(bare.at("precious"), bare.at("kiln-image-0123456789abcdef-link00")).unwrap();
     fs::write(bare.at("kiln-image-file"), "").unwrap();
     let attempt_of_other = bare.at(&format!("home/images/.making-{key}-other0"));

@@ -1,4 +1,4 @@
-//! The jail in which images are made, from inside: its root tries what a package's script could, and has nothing of the host.
+//! The jail in which images are made, from inside: its root tries the attacks of a package's script, and reaches nothing of the host.
 
 use std::{
     ffi::OsString,
@@ -23,7 +23,7 @@ use crate::skip::skip;
 /// Prints a line for each thing that it could do, and `end` at its end.
 const ATTACKS: &str = include_str!("jail/attacks.pl");
 
-/// What is not to reach a jail by the environment.
+/// A variable that must not reach a jail.
 const SECRET: &str = "KILN_TEST_SECRET";
 
 /// Where the next test has put a kiln for the one that it runs.
@@ -66,7 +66,7 @@ async fn run(spawner: &Spawner, jail: Jail, argv: &[OsString]) -> (String, Strin
     (text(&output.stdout), text(&output.stderr), output.status.success())
 }
 
-/// What a jail must not change, as text.
+/// The state of the host that a jail must not change, as text.
 fn state_of_host(marker: &Path) -> String {
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
     let nodes = ["null", "full", "zero", "random"].map(|name| {
@@ -183,7 +183,7 @@ async fn a_jail_ends_as_its_program_and_with_all_that_it_has_left() {
         let output = spawner.output(command, LIMIT).await.unwrap();
         assert_eq!(output.status.to_string(), format!("exit status {code}"), "{script}");
     }
-    // What is left has another session, no parent, and the pipe: the answer would not come if it lived on.
+    // A process that is left has another session, no parent, and the pipe: the answer would not come if it lived on.
     let script = "mount -t tmpfs left /work && setsid sleep 1000 & sleep 0.1; echo said; exit 0";
     let argv = ["sh", "-c", script].map(OsString::from);
     let (said, complained, ended) = run(&spawner, jail(&staging, JailNetwork::Host), &argv).await;

@@ -49,7 +49,7 @@ fn what_still_holds_a_cache_after_its_build_is_named_and_waited_for() {
 }
 
 #[test]
-fn every_command_that_looks_into_a_cache_waits_for_who_has_it_alone() {
+fn every_cache_command_waits_for_an_exclusive_lease() {
     let bench = Bench::new();
     let _alone = bench.alone();
     for command in [&["report"][..], &["verify"], &["export", "-"], &["import", "/dev/null"]] {

@@ -1,4 +1,4 @@
-//! What Maven is told of proxies: the script that every `mvn` reads, in the shells that may run it.
+//! Maven's settings of proxies: the script that every `mvn` reads, in the shells that may run it.
 
 use std::{
     path::Path,
@@ -8,7 +8,7 @@ use std::{
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/plan/mavenrc.sh");
 const LAST: &str = " -Daether.connector.http.useSystemProperties=true";
 
-/// What becomes of `MAVEN_OPTS=-Xmx1g`, without what always comes last.
+/// The value of `MAVEN_OPTS=-Xmx1g` afterwards, without the option that always comes last.
 fn told(shell: &str, variables: &[(&str, &str)]) -> (String, String) {
     let mut command = Command::new(shell);
     command.args(["-c", r#". "$0"; printf %s "$MAVEN_OPTS""#, SCRIPT]).env_clear();

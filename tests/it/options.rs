@@ -1,4 +1,4 @@
-//! What can be known to be wrong is said before anything starts: on a machine without QEMU, where only that comes later.
+//! Wrong options are found before a program starts: on a machine without QEMU, which is missed only later.
 
 use std::{
     fs,
@@ -132,7 +132,7 @@ fn a_package_that_debian_does_not_have_is_found_before_a_root_is_made() {
         assert!(said.contains(part), "{part}: {said}");
     }
 
-    // What the command line asks for has no place in a file.
+    // A package of the command line has no place in a file.
     without(&[]);
     let with = |image| [&build[..], &["--image", image]].concat();
     let said = bare.error_of(bare.kiln(&with("debian:bookworm+build-essentials,nosuch")), 2);
@@ -149,7 +149,7 @@ fn a_package_that_debian_does_not_have_is_found_before_a_root_is_made() {
 }
 
 #[test]
-fn where_the_distribution_cannot_be_asked_whoever_makes_the_root_finds_out() {
+fn without_the_list_of_packages_the_image_build_finds_a_missing_one() {
     let bare = Bare::new();
     if !bare.real("bwrap") {
         return;

@@ -1,4 +1,4 @@
-//! `images/package.sh`: what it packs, with this build of kiln in the place of a release's.
+//! The packages of `images/package.sh`, with this build of kiln in place of a release.
 
 use std::{
     collections::BTreeSet,
@@ -82,7 +82,7 @@ fn files(root: &Path) -> BTreeSet<String> {
     list.lines().map(str::to_owned).collect()
 }
 
-/// What both packages have to hold.
+/// The files that both packages must hold.
 fn wanted() -> BTreeSet<String> {
     let mut wanted: BTreeSet<String> = [
         "bin/kiln",

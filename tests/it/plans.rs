@@ -1,4 +1,4 @@
-//! Plans for tests: a plain one, from which a test changes what it is about.
+//! A plain plan for tests, which each test changes.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Caches that do not fit: around kiln's own directory, in another one that is in use, with strange names.
+//! Caches that are refused: around kiln's own directory, in another one that is in use, with strange names.
 
 use std::{
     ffi::OsString,

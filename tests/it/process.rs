@@ -68,7 +68,7 @@ async fn what_is_withheld_is_in_no_environment_and_all_else_is() {
     let mut said = String::new();
     child.take_stdout().unwrap().read_to_string(&mut said).await.unwrap();
     assert!(!said.contains(withheld), "{said}");
-    // What the command line of a program itself sets is meant for it.
+    // A variable that the caller sets for a program is passed on.
     let said = stdout(&spawner, sh(&script).env(withheld, "given")).await;
     assert!(said.ends_with("given kiln\n"), "{said}");
 }

@@ -1,4 +1,4 @@
-//! Nothing of a run survives its program, however that dies.
+//! No process of a run survives its program, however that dies.
 //!
 //! A driver (this test binary once more) starts children that start others, which leave their group and session. The test
 //! kills it. All of them hold the driver's standard output open, so its end of file is the end of the last of them.
@@ -128,7 +128,7 @@ fn what_is_to_be_held_is_held_until_nothing_of_the_program_lives() {
     assert!(lines.any(|line| line.contains("started")));
     let file = fs::File::options().write(true).open(&path).unwrap();
     let reaper = Pid::from_raw(reaper_of(driver.id()).expect("the driver has a reaper").cast_signed());
-    // One that is slow to end what the driver leaves.
+    // A reaper that is slow to end the driver's processes.
     kill(reaper, Signal::SIGSTOP).unwrap();
     driver.kill().unwrap();
     driver.wait().unwrap();

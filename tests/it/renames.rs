@@ -14,7 +14,7 @@ pub(crate) const STEP: &str = "for base in /home/build /var/cache/melange; do
   perl -e 'rename \"moved/sub\", \"sub\" or die \"sub: $!\\n\"'
 done";
 
-/// The same in the cache alone, by mv(1).
+/// [`STEP`] for the cache alone, by mv(1).
 pub(crate) fn with_mv() -> String {
     let step = STEP.replace("for base in /home/build /var/cache/melange", "for base in /var/cache/melange");
     let moves = [("held", "moved", "held"), ("moved/sub", "sub", "sub")];

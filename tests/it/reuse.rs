@@ -1,4 +1,4 @@
-//! A step that opens files of the cache in every way, and what is reported of that.
+//! A step that opens files of the cache in every way, and the report on it.
 
 use std::{fs, os::unix::fs::PermissionsExt, path::Path, thread, time::Duration};
 
@@ -22,7 +22,7 @@ cp -p read copied; cat copied >/dev/null; rm copied
 ls -l >/dev/null; stat looked >/dev/null; echo more >>looked
 sleep 0.5"#;
 
-/// The same, where nothing can be written.
+/// [`STEP`] for a cache that cannot be written.
 pub(crate) const STEP_RO: &str = r#"cd /var/cache/melange/uses
 cat read sought linked behind stamped first replaced removed >/dev/null
 ./executed; : <opened; cat sent mapped >/dev/null; sleep 1000 <held >/dev/null 2>&1 &
@@ -53,7 +53,7 @@ pub(crate) fn fill(cache: &Path) -> (u64, u64) {
 /// Whether it is exact, why not, and how many files and bytes.
 pub(crate) type Reported = (bool, Option<String>, (u64, u64));
 
-/// What is reported of the build whose events these are: whether it is exact, why not, and the amount.
+/// The report in the events of a build: whether the count is exact, why not, and the amount.
 pub(crate) fn reported(events: &[u8]) -> Reported {
     let events = String::from_utf8_lossy(events);
     let events = events.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON"));
@@ -85,7 +85,7 @@ pub(crate) const WRITE: &str = r#"cd /var/cache/melange
 mkdir -p pip npm/_logs; echo 12345 >pip/new; echo 1 >npm/_logs/log; echo 123 >top
 echo 1 >>uses/read; touch uses/sought; : >>uses/sent; rm uses/held"#;
 
-/// What is said of it where it is thrown away: the summary's words, and the JSON's amount.
+/// The report on writes that are thrown away: the words of the summary, and the amount in the JSON.
 pub(crate) fn thrown_away(summary: &str, read_bytes: u64) {
     let expected =
         format!("thrown away {} B (uses {} B, pip 6 B, files at its top 4 B): ", read_bytes + 10, read_bytes);

@@ -1,4 +1,4 @@
-//! A step that leaves in the cache what must not be there when kiln ends, and what is left of that.
+//! A step that leaves set-id programs, devices and other owners in the cache, and a list of those that are left when kiln ends.
 
 use std::{
     fs,
@@ -59,7 +59,7 @@ impl Ending {
         let last = match self {
             Self::Success => "echo planted",
             Self::StepFails => "echo planted; exit 3",
-            // What runs then goes on writing.
+            // A process that still runs goes on writing.
             Self::Terminated | Self::Killed => {
                 "echo planted; cd /var/cache/melange; while :; do : > again; chmod 4755 again; done"
             }
@@ -109,7 +109,7 @@ pub(crate) fn next_start(build: &Command, cache: &Path) {
     assert!(output.status.success() && said.contains("set-id bits taken"), "{said}");
 }
 
-/// What below a cache, and of itself, has set-id bits, is a device, has a file capability or is another user's.
+/// The files of a cache, itself included, that have set-id bits or a file capability, are devices, or belong to another user.
 pub(crate) fn left(cache: &Path, (uid, gid): (u32, u32)) -> Vec<String> {
     let mut found = Vec::new();
     let mut open = vec![cache.to_owned()];

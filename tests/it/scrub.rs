@@ -1,5 +1,5 @@
-//! What a build that wrote straight into the cache left there: rights, devices and other owners go, when it ends or, if it
-//! was killed, when the next lease begins; what was there before stays.
+//! Leftovers of a build that wrote straight into the cache: rights, devices and other owners are removed when it ends or, if it
+//! was killed, when the next lease begins; older files stay as they are.
 
 use std::{
     ffi::OsStr,
@@ -44,7 +44,7 @@ fn file(directory: &Path, name: &str, mode: u32) -> PathBuf {
     path
 }
 
-/// What [`crate::rights::STEP`] leaves, and what only root of the host can, in each of these directories.
+/// The leftovers of [`crate::rights::STEP`], and those that only root of the host can make, in each of these directories.
 fn plant(cache: &Path) {
     for place in ["", "a/b", ".kiln", ".kiln/0-0-1/tree", "read-only"] {
         let place = cache.join(place);

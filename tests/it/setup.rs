@@ -1,4 +1,4 @@
-//! `images/setup.sh`: what it looks at, with programs in place of those that would change this machine.
+//! The checks of `images/setup.sh`, with scripts in place of the programs that would change this machine.
 
 use std::{env::consts::ARCH, fs, os::unix::fs::PermissionsExt, path::Path, process::Command};
 

@@ -1,4 +1,4 @@
-//! A virtiofsd without a guest: it answers on the descriptor that QEMU would get, and its end is told with its last words.
+//! A virtiofsd without a guest: it answers on the descriptor that QEMU would get, and its end is reported with its last output.
 
 use std::{
     fs,

@@ -15,7 +15,7 @@ use kiln::{
     pipelines::Library,
 };
 
-/// What a shell would run if it were given a chance; `PWNED` stands for a file that must not be made.
+/// Texts that a shell would run; `PWNED` stands for a file that must not be made.
 const HOSTILE: [&str; 6] = [
     "'; >PWNED; '",
     "\"; >PWNED; \"",

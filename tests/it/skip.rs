@@ -1,4 +1,4 @@
-//! The only way for a test to be skipped: loudly.
+//! Skips a test, and prints the reason.
 
 /// Says why a test cannot be run here; an error where everything is required (`KILN_REQUIRE_ALL=1`).
 pub(crate) fn skip(why: &str) {

@@ -120,7 +120,7 @@ fn a_file_goes_on_where_it_broke_off_and_is_kept_when_it_is_proven() {
     assert_eq!(hex(&fs::read(&kept).unwrap()), hash);
     assert_eq!(server.ranges(), ["", "300000-"]);
 
-    // What is there is not fetched again; what is damaged is.
+    // A file of the cache is not fetched again, unless it is damaged.
     assert!(kiln(directory.path(), &["update-cache"]).status.success());
     assert_eq!(server.ranges().len(), 2);
     fs::write(&kept, "damage").unwrap();
@@ -341,7 +341,7 @@ const HOSTILE: &str = "[core]
 \tuploadpack = touch @PWNED@; false
 ";
 
-/// What a guest can write into a cache so that git would run a program, in every directory of git's.
+/// Files that a guest can write into a cache so that git would run a program, in every directory of git's.
 fn plant(directory: &Path, pwned: &Path) {
     let settings = HOSTILE.replace("@PWNED@", &pwned.display().to_string());
     let below: Vec<_> = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();

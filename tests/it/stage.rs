@@ -1,4 +1,4 @@
-//! What odd and hostile builds write: what of it is staged, and what never gets in.
+//! The writes of odd and hostile builds: the staged part, and the refused part.
 
 use std::{
     ffi::OsStr,
@@ -145,7 +145,7 @@ fn nothing_gets_in_under_a_hash_that_is_not_its_own_and_all_else_does() {
 }
 
 #[test]
-fn what_a_hash_names_is_healed_by_the_right_content_whoever_came_first() {
+fn a_damaged_file_with_a_hash_in_its_name_is_replaced_by_the_right_content() {
     for name in names_of_right() {
         let bench = Bench::new();
         let one = bench.lease();
@@ -159,7 +159,7 @@ fn what_a_hash_names_is_healed_by_the_right_content_whoever_came_first() {
 }
 
 #[test]
-fn what_a_tool_has_used_lives_longer_when_nobody_else_uses_the_cache() {
+fn a_file_that_a_tool_has_used_gets_the_later_time_when_no_other_process_uses_the_cache() {
     let bench = Bench::new();
     bench.write("gocache/00/x-d", "compiled");
     let path = bench.cache().join("gocache/00/x-d");
@@ -222,7 +222,7 @@ fn what_is_remembered_of_a_stream_is_bounded_whatever_things_are_called() {
         let outcome = stage(&bench.lease(), &upper.end()[..], limit).unwrap();
         assert_eq!(matches!(outcome, Outcome::Staged(_)), fits, "{deep}");
     }
-    // What the cache does not have is remembered as a hash.
+    // A file that the cache does not have is remembered as a hash.
     let gone = (0..9).fold(Upper::default(), |upper, n| upper.whiteout(&format!("{n}{}", "n".repeat(200))));
     let outcome = stage(&bench.lease(), &gone.end()[..], limit).unwrap();
     assert!(matches!(outcome, Outcome::Unchanged(_)), "{outcome:?}");

@@ -1,4 +1,4 @@
-//! Trees deeper than a commit takes: what is left out is named, and what is there is seen by all that look after a cache.
+//! Trees deeper than a commit takes: skipped directories are named, and all commands for caches see existing ones.
 
 use std::time::SystemTime;
 
@@ -30,7 +30,7 @@ fn what_is_too_deep_for_a_commit_is_left_out_and_named() {
     let bench = Bench::new();
     let long = "n".repeat(250) + "/";
     let long = (1..=17).fold(tree(150), |upper, level| upper.dir(&long.repeat(level), 0o755));
-    // What is not kept anyway is not worth a word.
+    // Junk that is deeper is not named.
     let junk = (1..=150).fold(Upper::default().dir("npm/", 0o755), |upper, level| {
         upper.dir(&format!("npm/_logs/{}", "d/".repeat(level)), 0o755)
     });

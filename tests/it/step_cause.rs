@@ -1,12 +1,12 @@
-//! Steps that fail, each for a reason that kiln can tell; for each backend the same.
+//! Steps that fail, each for a reason that kiln can name; the same for each backend.
 
 /// A build with one step that fails.
 pub(crate) struct Case {
     pub(crate) script: &'static str,
     pub(crate) arguments: &'static [&'static str],
-    /// What the error says.
+    /// Texts in the error.
     said: &'static [&'static str],
-    /// What it does not say.
+    /// Texts that are not in it.
     unsaid: &'static [&'static str],
 }
 

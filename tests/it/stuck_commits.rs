@@ -28,7 +28,7 @@ fn other_byte(bench: &Bench, at: usize) {
     fs::write(record(bench), bytes).unwrap();
 }
 
-/// What is found while others may use the cache, when nothing is mended.
+/// The verdict with a shared lease, which repairs nothing.
 fn looked_at(bench: &Bench) -> Verdict {
     verify(&bench.try_lease(LockMode::Shared).unwrap()).unwrap()
 }

@@ -1,4 +1,4 @@
-//! What a cache is said to hold is what it holds: nothing is counted twice, and nothing of another directory.
+//! The recorded size of a cache is its size: no file is counted twice, and none of another directory.
 
 use std::{fs, os::unix::fs::MetadataExt, path::Path, time::Duration};
 
@@ -18,7 +18,7 @@ fn staged(lease: &Lease, upper: Upper) -> Staged {
     }
 }
 
-/// What is said without counting.
+/// The recorded size, without a count.
 fn said(home: &Home, cache: &Path) -> Vec<(String, Amount)> {
     let held = held(home, cache, Access::ReadOnly).unwrap().unwrap();
     assert!(!held.exact, "the cache was not counted");
@@ -52,7 +52,7 @@ fn builds_that_commit_the_same_add_it_once() {
     for (lease, staged) in builds {
         let kept = commit(&lease, staged, lease.turn().unwrap()).unwrap();
         gains.push(kept.gains.values().map(|amount| amount.entries).sum::<u64>());
-        // What waits is two files, not all hundred.
+        // Two files wait, not all hundred.
         assert!(kept.waiting <= 4, "{}", kept.waiting);
     }
     // The last one is alone: what is there stays where the name stands for the content.

@@ -1,4 +1,4 @@
-//! What is wrong with a cache is found, and mended by removing entries whole.
+//! Faults of a cache are found, and repaired by removing whole entries.
 
 use std::{
     fs::{self, Permissions},
@@ -115,7 +115,7 @@ fn a_module_is_what_its_hash_says_in_the_archive_and_unpacked() {
         let found = verify(&bench.lease()).unwrap();
         assert_eq!(found.faults.len(), 1, "{damage}");
         assert_eq!(found.faults[0].path, format!("{DOWNLOAD}.ziphash").as_bytes());
-        // What Go itself knows to be incomplete is no damage.
+        // A module that Go itself knows to be incomplete is no damage.
         bench.write(&format!("{DOWNLOAD}.partial"), "");
         let known = verify(&bench.lease()).unwrap().faults.is_empty();
         assert_eq!(known, damage.ends_with('b'), "{damage}");
@@ -123,7 +123,7 @@ fn a_module_is_what_its_hash_says_in_the_archive_and_unpacked() {
 }
 
 #[test]
-fn what_is_strange_is_mended_and_what_was_never_finished_goes_when_nobody_works_on_it() {
+fn repair_removes_foreign_entries_and_unfinished_ones_without_a_writer() {
     let bench = Bench::new();
     let new = format!("git/{}/.new.x", "0".repeat(64));
     for path in ["own/program", "own/stays", ".fetch.abc", &new, "npm/_cacache/tmp/1"] {

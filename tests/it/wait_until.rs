@@ -1,4 +1,4 @@
-//! What happens in its own time.
+//! Waits for a condition that other tests may delay.
 
 use std::{
     thread,
@@ -8,7 +8,7 @@ use std::{
 /// Longer than anything takes that other tests may delay.
 const HANGS: Duration = Duration::from_secs(60);
 
-/// Waits for what other tests may delay; whether it came true.
+/// Waits until the condition holds; false after [`HANGS`].
 pub(crate) fn wait_until(mut happens: impl FnMut() -> bool) -> bool {
     let hangs = Instant::now() + HANGS;
     loop {

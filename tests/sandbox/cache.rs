@@ -1,4 +1,4 @@
-//! What a build leaves in its cache, and what the report calls new.
+//! The changes of a build to its cache, and the report on them.
 
 use std::{fs, path::Path};
 
@@ -95,7 +95,7 @@ fn what_no_commit_would_keep_is_not_called_new() {
             rows.filter(|row| row["name"] == name).map(|row| row["new"].clone()).collect::<Vec<_>>()
         };
         assert_eq!(new("npm"), [amount(1, 5)], "{mode}: {report}");
-        // What a cache has grown by is what is new and what is not: the next build finds both.
+        // A cache grows by new files and by others: the next build finds both.
         let again = build_saying("json", &project, "root", &["true"], &["--cache-mode", mode]);
         let sum = |output: &std::process::Output, what: &[&str]| {
             let report = report_of(output);

@@ -26,7 +26,7 @@ use crate::{
     command, has_bwrap, project, said, skip,
 };
 
-/// What newer versions of docker's profile refuse, too.
+/// Calls that newer versions of docker's profile refuse, too.
 const NEWER_CALLS: &str = "\
 io_uring_setup 425 EPERM
 socket 41 EPERM 40 1 0

@@ -1,4 +1,4 @@
-//! Why a step failed, as the error says it.
+//! The cause of a failed step in the error.
 
 use kiln::host::cgroup::Cgroups;
 
@@ -27,7 +27,7 @@ fn a_step_without_memory_is_told_the_limit_and_what_raises_it() {
         return skip("this user may make no control group for memory");
     }
     let (_directory, project) = project();
-    // What make would say of its compilers.
+    // As make reports the end of a compiler.
     let wrapped = format!("{} || exit 2", step_cause::EAT);
     for (script, status) in [(step_cause::EAT, "status 137"), (&wrapped, "status 2")] {
         let output = build(&project, "root", &["true", script], &["--memory", "64Mi"]);
@@ -42,7 +42,7 @@ fn a_step_without_memory_is_told_the_limit_and_what_raises_it() {
         }
         assert_eq!(text.matches("the kernel ended").count(), 1, "{text}");
     }
-    // What was ended in a step that went on is said beside the build.
+    // A process that was ended in a step that went on is reported beside the build.
     let output = build(&project, "root", &[&format!("{} || true", step_cause::EAT)], &["--memory", "64Mi"]);
     assert!(output.status.success(), "{}", said(&output));
     assert!(said(&output).contains("the kernel ended 1 of its processes"), "{}", said(&output));

@@ -6,7 +6,7 @@ use crate::{has_bwrap, project, said};
 
 type Refusal = Option<(&'static str, &'static str)>;
 
-/// What a build file asks for, what is granted, and the place and the names that a refusal tells.
+/// The capabilities of a build file, the granted ones, and the place and names in the refusal.
 const GRANTS: &[(&str, &str, Refusal)] = &[
     ("CAP_SYS_ADMIN", "", Some(("file.yaml:3:9: CAP_SYS_ADMIN", "SYS_ADMIN"))),
     ("sys_ptrace", "NET_ADMIN", Some(("file.yaml:3:9: CAP_SYS_PTRACE", "SYS_PTRACE"))),

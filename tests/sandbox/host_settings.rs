@@ -1,4 +1,4 @@
-//! What a sandbox gets of the host's besides files to build from: certificates, a proxy, secrets.
+//! Host settings of a sandbox: certificates, a proxy, secrets.
 
 use std::{
     fs,
@@ -245,7 +245,7 @@ fn a_signal_ends_the_wait_for_a_pipe_in_every_other_place_of_a_file() {
     super::assert_clean(&project);
 }
 
-/// What waits for the writer's end is ended by each signal, with its code.
+/// Each signal ends a kiln that waits for the writer's end, with its code.
 fn ended_by_signals(start: impl Fn() -> (Child, fs::File)) {
     for (signal, code) in [(Signal::SIGINT, 130), (Signal::SIGTERM, 143)] {
         let (child, writer) = start();

@@ -1,4 +1,4 @@
-//! A person at a build that fails, at a shell of a guest, and with Ctrl-C.
+//! Terminals in sandboxes: a build that fails, a shell of a guest, and Ctrl-C.
 
 use std::{
     fs,
@@ -76,7 +76,7 @@ fn exit_1_ends_the_build_with_the_steps_failure() {
     let (shown, status) = person.waits();
     assert_eq!(status.code(), Some(5), "{shown}");
     assert!(shown.contains("step \"look\" of sample exited with status 1"), "{shown}");
-    // What was asked for is no way out.
+    // `-i` is no way out where it was given.
     assert!(shown.contains("way out: --keep-on-failure keeps the workspace"), "{shown}");
     assert!(!shown.contains("the second step") && !shown.contains("a shell at this step"), "{shown}");
     assert_clean(&project);
@@ -178,7 +178,7 @@ fn a_command_gives_its_status_its_streams_and_reads_what_it_is_given() {
     assert_clean(&project);
 }
 
-/// What stands on a terminal in the end: a line that was drawn anew or taken away does not.
+/// The final content of a terminal, without lines that were redrawn or erased.
 fn remains(shown: &str) -> String {
     let mut screen = String::new();
     for (at, part) in shown.split("\r\u{1b}[J").enumerate() {

@@ -1,6 +1,6 @@
-//! A program in bwrap's place that speaks to kiln as the agent does, and lies.
+//! A program in place of bwrap that sends kiln wrong messages in the agent's protocol.
 //!
-//! It is this test program once more, started by a script named `bwrap`: what the harness prints goes nowhere, and the wire is
+//! It is this test program once more, started by a script named `bwrap`: the output of the harness is dropped, and the wire is
 //! its standard input and its descriptor 3.
 
 #![expect(clippy::exit, reason = "the liar is a program, and lies by its end as well")]
@@ -165,7 +165,7 @@ impl When {
     }
 }
 
-/// What ends it.
+/// The event that ends it.
 #[derive(Clone, Copy)]
 enum End {
     Itself,
@@ -385,7 +385,7 @@ fn forever() -> impl Iterator<Item = Lie> {
     use When::{Export, Prepare, Run, Upper};
     let moments = [Run, Export, Upper];
     let silent = moments.into_iter().flat_map(|when| endless("silent", when, Wire::silent));
-    // What comes next does not fit into the pipe.
+    // The next message does not fit into the pipe.
     let deaf = endless("deaf", Prepare, |wire| {
         wire.say(&FromGuest::Ready { phases: Vec::new() })?;
         wire.deaf()
@@ -452,7 +452,7 @@ fn build(lie: &Lie) -> Output {
     let tools = directory.path().join("tools");
     fs::create_dir(&tools).expect("made");
     let myself = env::current_exe().expect("it has a path");
-    // What is asked of bwrap besides, it does itself.
+    // The real bwrap handles all other calls.
     let script = format!(
         "#!/bin/sh\ncase \" $* \" in *' --stdio '*) ;; *) PATH=/usr/bin:/bin exec bwrap \"$@\" ;; esac\n\
          exec 3>&1 >/dev/null\nexport {LIE}='{}' {PLACE}='{}'\nexec '{}' --exact liar::plays --nocapture\n",
@@ -501,7 +501,7 @@ fn build(lie: &Lie) -> Output {
     output
 }
 
-/// What it says is read while it runs; one that hangs is killed.
+/// Its output is read while it runs; a kiln that hangs is killed.
 fn waited(mut kiln: Child, name: &str) -> Output {
     let mut stderr = kiln.stderr.take().expect("it was piped above");
     let pid = Pid::from_raw(kiln.id().cast_signed());

@@ -1,12 +1,12 @@
-//! Links that the cache or the image bears lead none of the agent's mounts elsewhere.
+//! Links in the cache or the image lead none of the agent's mounts elsewhere.
 //!
-//! The agent mounts before anything of /proc is masked, with rights that no step has: what it were led to would be a step's.
+//! The agent mounts before /proc is masked, with rights that no step has: a step would get whatever a link led it to.
 
 use std::{fs, os::unix::fs::symlink, path::Path};
 
 use crate::{assert_clean, build, has_bwrap, project, said};
 
-/// What a build left in a cache, and what it would have had of it: the /proc of the whole machine, or the agent's own directories.
+/// The links that a build left in a cache, and their targets: the /proc of the whole machine, or the agent's own directories.
 const OF_A_CACHE: [(&str, &str); 5] = [
     ("cargo/registry", "/proc"),
     ("cargo/git", "../../../../../scratch"),
@@ -53,7 +53,7 @@ fn image(directory: &Path, links: &[(&str, &str)]) -> String {
     image.to_string_lossy().into_owned()
 }
 
-/// What a build in an image with these links says. It has no shell: where its world stands, the step cannot be started.
+/// The output of a build in an image with these links. The image has no shell: where its world stands, the step cannot be started.
 fn in_image(links: &[(&str, &str)]) -> (Option<i32>, String) {
     let (directory, project) = project();
     let image = image(directory.path(), links);

@@ -1,4 +1,4 @@
-//! What a build that says much leaves in its logs, and what becomes of it where there is no room for them.
+//! The logs of a build with much output, and of one on a full disk.
 
 use std::{
     fs,
@@ -76,7 +76,7 @@ fn a_build_in_a_full_home_succeeds_and_a_commit_says_what_is_full() {
         return skip("a tmpfs cannot be mounted");
     };
     let home = home(small.0.join("home"));
-    // What is made once is there.
+    // Directories that are made once exist.
     let build = |mode: &str, steps: &[&str]| {
         let more = ["--progress", "plain", "--cache-mode", mode];
         let mut command = command(&project, "root", steps, &more);

@@ -1,4 +1,4 @@
-//! Real builds in real sandboxes: what a user runs, what it leaves, and what it must not reach.
+//! Real builds in real sandboxes: their results, their leftovers, and the limits of their reach.
 
 #[path = "../it/authority.rs"]
 mod authority;
@@ -86,7 +86,7 @@ fn build(directory: &Path, run_as: &str, steps: &[&str], arguments: &[&str]) -> 
     build_saying("plain", directory, run_as, steps, arguments)
 }
 
-/// The same, with this `--progress`.
+/// [`build`] with this `--progress`.
 fn build_saying(
     progress: &str,
     directory: &Path,
@@ -113,7 +113,7 @@ fn command(directory: &Path, run_as: &str, steps: &[&str], arguments: &[&str]) -
     }
     fs::write(directory.join("file.yaml"), text).expect("the build file can be written");
     fs::write(directory.join("input"), "from-the-host\n").expect("written");
-    // What kiln is started with is not what steps get.
+    // Steps do not get the limits of kiln itself.
     let mut command = Command::new("prlimit");
     command.args(["--nofile=300:", "--core=4096:"]).arg(env!("CARGO_BIN_EXE_kiln"));
     command.current_dir(directory).env("QEMU_DISKS_PATH", scratch(directory));

@@ -1,4 +1,4 @@
-//! Secrets in what steps print: what a person sees of them, in each kind of report, and what the logs keep.
+//! Secrets in the output of steps: masked in each kind of report and in the logs.
 
 use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command};
 
@@ -12,7 +12,7 @@ const SECRET: &str = "s3cr3t-T0ken/+Val-ABC";
 /// Says it in all ways in which tools do, by accident.
 const SAY: &str = include_str!("masking.sh");
 
-/// What a terminal shows of a text: without sequences and control characters, and what is written over.
+/// The text on a terminal: without sequences and control characters, and without overwritten letters.
 fn seen(text: &str) -> String {
     let mut bytes = text.as_bytes();
     let mut seen = Vec::new();
@@ -145,7 +145,7 @@ fn no_program_that_kiln_starts_inherits_a_secret() {
             "#!/bin/sh\ntr '\\0' '\\n' </proc/$$/environ >'{}/{program}'.$$\nPATH=/usr/sbin:/usr/bin:/sbin:/bin\nexec {program} \"$@\"\n",
             seen.display()
         );
-        // What it would keep of an image is not worth the test.
+        // The image is not under test here.
         let script = if program == "docker" { script.replace("exec docker", "exec false") } else { script };
         let path = tools.join(program);
         fs::write(&path, script).expect("written");

@@ -1,5 +1,5 @@
-//! The examples of the build cache's contract, word for word: what a build file's environment or a line of `runs:` says,
-//! without `export`, is where the tool keeps its files, and that lies in the host's directory. A script stands for the tool.
+//! The examples of the build cache's contract, word for word: a variable of a build file's environment or of a line of `runs:`,
+//! without `export`, names the directory of the tool's files, which lies in the host's cache. A script stands for the tool.
 
 use std::{fs, process::Stdio};
 

@@ -1,4 +1,4 @@
-//! What leaves a sandbox as packages.
+//! The packages of a sandbox.
 
 use super::{
     everywhere::{ACCOUNTS, PACKAGES, build_accounts, build_mount_table, build_packages, command, succeed},

@@ -1,4 +1,4 @@
-//! A person at a terminal: a program started on a pseudo-terminal of its own, what is typed, and what is seen.
+//! A program on a pseudo-terminal of its own, with typed input and the shown text.
 
 use std::{
     fs::File,

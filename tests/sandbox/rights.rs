@@ -1,4 +1,4 @@
-//! What a build in a sandbox leaves in a cache that it writes straight into, however it ends.
+//! Rights and owners in a cache that a sandbox writes straight into, however its build ends.
 
 use nix::unistd::{getegid, geteuid};
 

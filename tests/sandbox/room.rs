@@ -1,4 +1,4 @@
-//! A cache whose file system has no room for what a build wrote.
+//! A cache whose file system has no room for the writes of a build.
 
 use std::fs;
 

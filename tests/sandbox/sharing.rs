@@ -1,4 +1,4 @@
-//! Builds that use one cache at the same time: who waits is told for whom and how long, and who need not wait goes on.
+//! Builds that use one cache at the same time: a build that waits says for which one and how long, and the others go on.
 
 use std::{
     fs,
@@ -79,7 +79,7 @@ impl Place {
 }
 
 #[test]
-fn who_waits_too_long_is_told_who_has_the_cache() {
+fn a_wait_that_takes_too_long_names_the_holder_of_the_cache() {
     if !has_bwrap() {
         return;
     }
@@ -121,7 +121,7 @@ fn who_waits_goes_on_when_the_cache_is_free() {
 }
 
 #[test]
-fn who_wants_a_directory_of_its_own_waits_for_who_is_no_build() {
+fn a_build_with_private_sharing_waits_for_a_command_that_is_no_build() {
     if !has_bwrap() {
         return;
     }

@@ -1,4 +1,4 @@
-//! Where the time of a build went: every second is in a phase, however the build ends, and all accounts agree.
+//! The phases of a build: every second is in one, however the build ends, and all reports agree.
 
 use std::{fs, path::Path, process::Stdio, time::Duration};
 
@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::{build_saying, command, has_bwrap, project};
 
-/// What `--progress json` said.
+/// The events of `--progress json`.
 fn events(stdout: &[u8]) -> Vec<Value> {
     let text = std::str::from_utf8(stdout).expect("JSON is UTF-8");
     text.lines().map(|line| serde_json::from_str(line).expect("an object a line")).collect()

@@ -1,5 +1,5 @@
-//! SIGINT, SIGTERM and SIGKILL for a kiln that builds in a container, at any moment: an orderly end leaves nothing, and what a
-//! SIGKILL leaves is gone after kiln's next start.
+//! SIGINT, SIGTERM and SIGKILL for a kiln that builds in a container, at any moment: an orderly end leaves nothing, and the leftovers of a
+//! SIGKILL are gone after kiln's next start.
 
 use std::{
     fs,
@@ -112,7 +112,7 @@ fn run(signal: Signal, sampler: &mut Sampler, whole: Duration) -> Option<String>
     match (signal, output.status.code()) {
         // A signal ends kiln at once before its handler is installed.
         (_, None) => next_start(&place),
-        // One that is told when all is done is through.
+        // A signal after the end of the work has no effect.
         (Signal::SIGINT, Some(130)) | (Signal::SIGTERM, Some(143)) | (_, Some(0)) => {}
         (_, Some(_)) => panic!("{done}\n{said}"),
     }
@@ -126,7 +126,7 @@ fn next_start(place: &Place) {
     assert!(output.status.success(), "the next start: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// What the kernel, the disk and docker have of the place.
+/// The leftovers of the place in the kernel, on the disk and in docker.
 fn left(place: &Place) -> String {
     let left = Leftovers::count(place, Vec::new());
     let mut text = if left.none() { String::new() } else { left.to_string() };

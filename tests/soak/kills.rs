@@ -86,7 +86,7 @@ fn cases() -> Vec<Case> {
 }
 
 #[test]
-fn whoever_is_killed_nothing_is_left() {
+fn nothing_is_left_after_any_kill() {
     let (mut sampler, cases) = Sampler::of("kills", cases(), FEW);
     let mut whole = undisturbed(&sampler);
     let mut slowest = Duration::ZERO;
@@ -188,7 +188,7 @@ fn run(case: Case, sampler: &mut Sampler, whole: Duration) -> Result<(String, Du
     Ok((done, took))
 }
 
-/// Who was killed when and what became of it, once that is what it should be.
+/// Checks the result of a kill, and describes it in a line.
 fn told(case: Case, events: &[serde_json::Value], at: Duration, end: &str) -> String {
     let before = |event: &&serde_json::Value| event["time_ms"].as_f64().unwrap() <= at.as_secs_f64() * 1e3;
     let seen = events.iter().rfind(before).map_or("nothing", |event| event["event"].as_str().unwrap());
@@ -200,7 +200,7 @@ fn told(case: Case, events: &[serde_json::Value], at: Duration, end: &str) -> St
         said.lines().next().unwrap_or_default()
     );
     if case.victim != Victim::Kiln {
-        // One that is killed when all is done and only its end is waited for is no loss.
+        // A kill after the end of the work loses nothing.
         let over = events.iter().any(|event| event["event"] == "artifact");
         let harmless = over && end.starts_with("exit status: 0 ");
         let reported = end.starts_with("exit status: 4 ") && said.contains(&case.victim.to_string());

@@ -1,4 +1,4 @@
-//! What is left of a case: processes, sockets, mounts, loop devices, files.
+//! The leftovers of a case: processes, sockets, mounts, loop devices, files.
 
 use std::{fmt, fs, path::Path};
 
@@ -46,7 +46,7 @@ impl Leftovers {
         }
     }
 
-    /// Those that are processes.
+    /// The processes among them.
     pub(crate) fn processes(&self) -> &[String] {
         &self.processes
     }

@@ -1,10 +1,10 @@
-//! The long suites: what has to hold at any moment and in every combination.
+//! The long suites: properties that hold at any moment and in every combination.
 //!
 //! `cargo test` runs a few cases of each, chosen by a seed that is printed; `cargo soak` runs all of them, and
 //! `cargo soak NAME` those of one suite. `KILN_SOAK_SEED` repeats a choice, `KILN_SOAK_COUNT` says how many cases of each.
 //!
 //! A suite is a file here. It asks [`sampling`] which of its cases it runs, works in a [`place`] of its own, and has
-//! [`leftovers`] count what is left of it.
+//! [`leftovers`] count the processes and files that remain.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 #[path = "../it/authority.rs"]

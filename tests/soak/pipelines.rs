@@ -12,7 +12,7 @@ use crate::{place::Place, sampling::Sampler};
 /// How many are built where not all are.
 const FEW: usize = 2;
 
-/// What stands in the first line of a build file that must fail.
+/// The first line of a build file that must fail.
 const FAILS: &str = "# Must fail in a step with: ";
 
 /// One root for the files that need little: an image each would take longer than the builds.
@@ -41,7 +41,7 @@ fn packages(name: &str) -> &'static str {
 #[derive(Debug)]
 struct Case {
     file: PathBuf,
-    /// What must be said when it fails; `None` for one that succeeds.
+    /// The text of the error; `None` for a build that succeeds.
     fails: Option<String>,
 }
 

@@ -1,5 +1,5 @@
-//! A place of its own for each case: a home, a directory for scratch files, a project; and a mark by which all that is
-//! started in it can be found.
+//! A directory for each case: a home, a directory for scratch files, a project; and a mark by which all processes of the
+//! case can be found.
 
 use std::{
     env::temp_dir,
@@ -19,7 +19,7 @@ use tempfile::TempDir;
 /// The variable in the environment of all that a case starts.
 pub(crate) const MARK: &str = "KILN_SOAK_RUN";
 
-/// What is made once and only read: taken from the user's own home.
+/// Directories that are made once and only read: taken from the user's own home.
 const SHARED: [&str; 7] = ["bin", "images", "initramfs", "kernels", "memos", "scratch", "vmlinux"];
 
 /// An ordinary user of no name, for tests that run as root: kiln looks at numbers only.
@@ -81,7 +81,7 @@ impl Place {
             if entry.is_dir() {
                 // A tree is unpacked into it.
                 place.give_to_user(&entry);
-                // What only root can read.
+                // A file that only root can read.
                 let record = entry.join("image.json");
                 if let Ok(text) = fs::read(&record) {
                     fs::remove_file(&record).unwrap();
@@ -107,7 +107,7 @@ impl Place {
         }
     }
 
-    /// Whose the files are that kiln leaves.
+    /// The owner of the files that kiln leaves.
     pub(crate) fn uid(&self) -> u32 {
         match self.who {
             Who::Invoker => geteuid().as_raw(),

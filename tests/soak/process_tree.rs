@@ -1,4 +1,4 @@
-//! All processes of a case: those that carry its mark, kiln's reaper, and whatever names its place on the command line.
+//! All processes of a case: those with its mark, kiln's reaper, and those that name its directory on the command line.
 
 use std::{
     fs,
@@ -25,11 +25,11 @@ pub(crate) struct Member {
     pub(crate) parent: i32,
     /// When it was started, in ticks since the start of the machine: with its number, its identity.
     pub(crate) start: u64,
-    /// What it was started as.
+    /// Its command line.
     pub(crate) arguments: String,
 }
 
-/// Those that are there now; zombies are not.
+/// The processes that exist now, without zombies.
 pub(crate) fn members(place: &Place) -> Vec<Member> {
     let mark = format!("{MARK}={}", place.mark());
     let root = place.root().as_os_str().as_bytes();
@@ -102,7 +102,7 @@ pub(crate) fn pidfd(pid: i32) -> rustix::io::Result<OwnedFd> {
     pidfd_open(Pid::from_raw(pid).unwrap(), PidfdFlags::empty())
 }
 
-/// Those that have something below `directory` open.
+/// The processes that have a file below `directory` open.
 pub(crate) fn with_open(directory: &Path) -> Vec<Member> {
     let pids =
         fs::read_dir("/proc").unwrap().filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok());

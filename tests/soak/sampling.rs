@@ -1,4 +1,4 @@
-//! Which cases of a suite run: all of them in the soak, else a few, drawn by a seed that is printed.
+//! The cases of a suite that run: all of them with `cargo soak`, else a few, drawn by a seed that is printed.
 
 use std::{
     env,
@@ -79,7 +79,7 @@ pub(crate) fn takes_all() -> bool {
     env::var_os(ALL).is_some_and(|value| value == "1")
 }
 
-/// Those that `variable` names, with commas between them, or all; a word that names none of them is a mistake.
+/// The cases that `variable` names, with commas between them, or all of them; panics for an unknown name.
 pub(crate) fn named<T>(variable: &str, mut all: Vec<T>, name: impl Fn(&T) -> String) -> Vec<T> {
     let Some(list) = env::var(variable).ok().filter(|list| !list.is_empty()) else { return all };
     let words: Vec<&str> = list.split(',').map(str::trim).collect();

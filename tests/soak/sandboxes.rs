@@ -95,7 +95,7 @@ fn kiln(place: &Place) -> std::process::Command {
     kiln
 }
 
-/// What was done, and how kiln ended; nothing when it was over already.
+/// A line about the signal and the end of kiln; `None` where kiln had ended before.
 fn run(signal: Signal, sampler: &mut Sampler, whole: Duration) -> Option<String> {
     let place = place();
     let mut child = kiln(&place).spawn().unwrap();
@@ -114,7 +114,7 @@ fn run(signal: Signal, sampler: &mut Sampler, whole: Duration) -> Option<String>
         _ => end.code().is_none(),
     };
     let done = format!("{signal} after {moment:.2?}, {within} processes inside; kiln: {end}");
-    // One that was through with its work when the signal came ends as it would have.
+    // A signal after the end of the work has no effect.
     assert!(told || end.success(), "{done}");
     let left = Leftovers::count(&place, known);
     assert!(left.none(), "{done}; left: {left}");

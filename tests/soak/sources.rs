@@ -168,7 +168,7 @@ fn sources_come_from_the_cache_when_there_is_no_network() {
     }
 }
 
-/// What was done, when all of it was right.
+/// A line about the two builds; panics where one of them is wrong.
 fn twice(backend: Backend) -> String {
     let place = Place::new();
     let first = project(&place.project());
@@ -226,13 +226,13 @@ fn build(place: &Place, backend: Backend, network: &str) -> Output {
     kiln.arg(format!("debian:bookworm+{SMALL}")).args(["--network", network, "--pipeline-dir", "pipelines"]);
     backend.choose(&mut kiln);
     if backend == Backend::NineP {
-        // What the others do by themselves.
+        // The other backends do this by themselves.
         kiln.args(["--cache-mode", "commit"]);
     }
     kiln.output().unwrap()
 }
 
-/// What the second build has used of the cache, in words; a wrong report fails.
+/// The part of the cache that the second build used, in words; panics for a wrong report.
 fn used(backend: Backend, output: &Output) -> String {
     let events = String::from_utf8_lossy(&output.stdout);
     let events = events.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());

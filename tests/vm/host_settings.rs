@@ -1,4 +1,4 @@
-//! What a build gets of the host besides files to build from: certificates that work, secrets that leave no trace.
+//! Host settings of a microVM: certificates that work, secrets that leave no trace.
 //!
 //! The server stands in the guest, started by a step, with a certificate of an authority that the test makes on the spot.
 
@@ -96,10 +96,10 @@ fn a_secret_reaches_the_steps_user_and_nothing_else() {
     assert!(String::from_utf8_lossy(&output.stdout).contains("***"), "{}", said(&output));
 }
 
-/// What serves a guest.
+/// The servers of a guest.
 const SERVERS: [&str; 2] = ["qemu-system-x86_64", "virtiofsd"];
 
-/// Those that kiln has started, by their directories below `/proc`.
+/// The processes that kiln has started, by their directories below `/proc`.
 fn servers(kiln: &str) -> Vec<(&'static str, PathBuf)> {
     let list = fs::read_to_string(format!("/proc/{kiln}/task/{kiln}/children")).unwrap_or_default();
     let all = list.split_whitespace().map(|child| Path::new("/proc").join(child));
@@ -107,7 +107,7 @@ fn servers(kiln: &str) -> Vec<(&'static str, PathBuf)> {
         // Before it is another program, it is a copy of kiln.
         let exe = fs::read_link(child.join("exe")).ok()?;
         let name = SERVERS.into_iter().find(|name| exe.ends_with(name))?;
-        // One that looks at itself (`--version`) does not serve.
+        // A call with `--version` does not serve.
         let asked = fs::read(child.join("cmdline")).ok()?;
         (!asked.ends_with(b"--version\0")).then_some((name, child))
     };

@@ -1,4 +1,4 @@
-//! A person at a microVM: a shell in the place of a step that fails, Ctrl-C, and a command in a fresh guest.
+//! Terminals in microVMs: a shell in place of a step that fails, Ctrl-C, and a command in a fresh guest.
 
 use std::{
     fs,

@@ -1,4 +1,4 @@
-//! Real builds in real microVMs, under TCG: what a user runs, and what it leaves.
+//! Real builds in real microVMs, under TCG: their results and their leftovers.
 
 #[path = "../it/authority.rs"]
 mod authority;
@@ -60,7 +60,7 @@ fn with_cache(directory: &Path, cache: &str) -> Command {
     build_command(directory, cache, "plain")
 }
 
-/// The same, and this `--progress`.
+/// A build with this `--progress`.
 fn build_command(directory: &Path, cache: &str, progress: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_kiln"));
     command
@@ -133,7 +133,7 @@ fn build(run_as: &str, virtiofs: bool) -> (tempfile::TempDir, Output) {
     }
     let output = command.output().expect("kiln can be started");
     assert!(output.status.success(), "{}", said(&output));
-    // What the build has read of the cache, once, and not what it wrote there.
+    // Files of the cache that the build has read, each once, without those that it wrote.
     assert!(said(&output).contains("used 1000 B, "), "{}", said(&output));
     (directory, output)
 }

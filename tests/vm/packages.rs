@@ -1,4 +1,4 @@
-//! What leaves a microVM as packages.
+//! The packages of a microVM.
 
 use super::everywhere::{build_accounts, build_mount_table, build_packages};
 

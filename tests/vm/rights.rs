@@ -1,4 +1,4 @@
-//! What a microVM leaves in a cache that it writes straight into, by each share: 9p, and virtiofs by the daemon that
+//! Rights and owners in a cache that a microVM writes straight into, by each share: 9p, and virtiofs by the daemon that
 //! translates owners and by the one that does not.
 
 use std::path::Path;

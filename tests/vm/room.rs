@@ -1,4 +1,4 @@
-//! A host whose file systems have no room for what a guest writes.
+//! A host whose file systems have no room for the writes of a guest.
 
 use std::fs;
 

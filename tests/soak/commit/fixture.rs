@@ -57,7 +57,7 @@ impl Fixture {
         fixture
     }
 
-    /// One that another process has made.
+    /// A fixture that another process has made.
     pub(super) fn of(root: PathBuf) -> Self {
         let size = match fs::read_to_string(root.join("many")).unwrap().as_str() {
             "true" => Size::Many,
@@ -118,7 +118,7 @@ impl Fixture {
         fs::set_permissions(module, fs::Permissions::from_mode(0o555)).unwrap();
     }
 
-    /// What the build's overlay holds when it has succeeded.
+    /// The content of the build's overlay after its success.
     pub(super) fn stream(&self) -> Vec<u8> {
         let mut upper = Upper::default();
         upper.directory("go", 0o755);
@@ -159,7 +159,7 @@ impl Fixture {
         records(&self.root.join("home")).iter().any(|name| name.parse::<u64>().is_ok())
     }
 
-    /// What is left in its home.
+    /// The leftovers in its home.
     pub(super) fn left(&self) -> Vec<String> {
         left(&self.root.join("home"))
     }
@@ -188,7 +188,7 @@ pub(crate) fn seen(cache: &Path) -> Seen {
     seen
 }
 
-/// What a kiln that ended leaves in its home, beside what it keeps on purpose.
+/// The leftovers of a kiln in its home, without the files that it keeps on purpose.
 pub(crate) fn left(home: &Path) -> Vec<String> {
     let holders = fs::read_dir(home.join("leases")).unwrap().flatten();
     let holders = holders.flat_map(|cache| names(&cache.path().join("holders")));

@@ -1,8 +1,8 @@
 //! A commit that is killed, or refused something, at each of its system calls in turn; and its recovery likewise.
 //!
 //! After it the next start finds all of the commit in the cache or nothing of it, all where kiln had said so; every file
-//! whole; no record, lock or staging directory left. Who held a lease meanwhile saw nothing of what it may have been
-//! reading change.
+//! whole; no record, lock or staging directory left. A process that held a lease meanwhile saw no change of the files that
+//! it may have been reading.
 
 pub(crate) mod fixture;
 mod prune;
@@ -22,12 +22,12 @@ use crate::{sampling::Sampler, skip::skip};
 
 /// How many system calls are tried outside the soak, of the hundreds that each suite has.
 const FEW: usize = 12;
-/// What the victim says when its commit has returned.
+/// The victim's message after its commit has returned.
 const KEPT: &str = "kept";
-/// What it says when its lease has returned.
+/// Its message after its lease has returned.
 const RECOVERED: &str = "recovered";
 
-/// Who else uses the cache when a commit is made.
+/// The other users of the cache when a commit is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Company {
     Alone,
@@ -80,13 +80,13 @@ fn recoverer_on(fixture: &Fixture, act: impl FnMut(tracee::Call) -> Act) -> End 
     run("commit::recoverer", fixture, act)
 }
 
-/// What a cache looks like before and after, and which system calls there are.
+/// A commit without a disturbance: the cache before and after it, and its system calls.
 struct Undisturbed {
     before: Seen,
     after: Seen,
     /// How many.
     calls: usize,
-    /// Those that a file system answers.
+    /// The calls that a file system answers.
     about_files: Vec<usize>,
 }
 
@@ -108,7 +108,7 @@ impl Undisturbed {
         Self { before, after, calls: end.calls, about_files }
     }
 
-    /// What is there after the next start: all or nothing, and nothing else.
+    /// Checks the cache after the next start: it has all of the commit or nothing of it.
     fn judge(&self, fixture: &Fixture, kept: bool, doing: &str) {
         let lease = fixture.alone(doing);
         let damage = verify(&lease).unwrap();

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::sampling::Sampler;
 
-/// What the victim says when its prune has returned.
+/// The victim's message after its prune has returned.
 const PRUNED: &str = "pruned";
 
 /// The victim.

@@ -1,7 +1,7 @@
-//! A program that is stopped at each of its system calls, and there goes on, dies, or is told that the call failed.
+//! A program that is stopped at each of its system calls, and then goes on, dies, or gets an error from the call.
 //!
 //! It is this test binary once more, running one ignored test, whose thread has itself traced: what libtest does around it
-//! is not counted. Nothing of kiln knows that it is being watched.
+//! is not counted. kiln has no code for it.
 
 use std::{
     fs::{self, File},
@@ -27,7 +27,7 @@ const SCENE: &str = "KILN_TEST_SCENE";
 /// How a line begins that is for the tracer.
 const SAYS: &str = "victim: ";
 
-/// What happens at a system call.
+/// The action at a system call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Act {
     /// It is made.
@@ -43,7 +43,7 @@ pub(super) enum Act {
 pub(super) struct End {
     /// How many system calls there were.
     pub(super) calls: usize,
-    /// What it said.
+    /// Its output.
     pub(super) said: Vec<String>,
     /// Whether it was killed.
     pub(super) killed: bool,
@@ -140,7 +140,7 @@ pub(super) const CAN_FAIL: bool = cfg!(target_arch = "x86_64");
 
 #[cfg(target_arch = "x86_64")]
 impl Call {
-    /// Those that a file system answers; the others only move memory or wait.
+    /// Whether a file system answers the call; the other calls only move memory or wait.
     pub(super) fn is_about_files(&self) -> bool {
         let number = ptrace::getregs(self.tracee).unwrap().orig_rax;
         FILES.contains(&number.cast_signed())

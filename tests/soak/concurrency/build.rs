@@ -1,4 +1,4 @@
-//! One build of several on a shared cache: how it is started, whom a kill may meet, and what it said of the cache.
+//! One build of several on a shared cache: its start, the processes to kill, and its report on the cache.
 
 use std::{
     fmt, fs,
@@ -15,7 +15,7 @@ use nix::{
 use super::oracle::{LOOK, WORK};
 use crate::{place::Place, process_tree, sampling::Sampler};
 
-/// What a build runs in.
+/// The guest of a build.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Backend {
     Bubblewrap,
@@ -62,7 +62,7 @@ pub(super) struct Running {
     errors: JoinHandle<String>,
 }
 
-/// One that has ended.
+/// A build that has ended.
 pub(super) struct Ended {
     pub(super) name: String,
     backend: Backend,

@@ -1,7 +1,7 @@
 //! Many builds on one cache: killed at random moments, or eight at once in each mode and in all backends.
 //!
-//! Afterwards no entry is half or damaged, no lock stale, nothing on its way; what kiln said was kept is there; and each
-//! build that commits is there with all that it did or with nothing.
+//! Afterwards no entry is half or damaged, no lock stale, no commit staged; the builds that kiln called kept are there; and each
+//! build that commits is there with all of its changes or with none.
 
 mod build;
 mod oracle;
@@ -151,7 +151,7 @@ impl SharedCache {
     }
 }
 
-/// What lies in a directory; `*` stands for each of those at its place.
+/// The entries of a directory; `*` stands for every name.
 fn entries(root: &Path, pattern: &str) -> Vec<PathBuf> {
     let mut found = vec![root.to_owned()];
     for part in pattern.split('/') {
@@ -184,7 +184,7 @@ fn is_there(backend: Backend) -> bool {
 }
 
 #[test]
-fn whoever_is_killed_the_cache_is_whole() {
+fn the_cache_is_whole_after_any_kill() {
     for (backend, count) in KILLS {
         let few = if backend == Backend::Bubblewrap { FEW_KILLS } else { 0 };
         // Two thirds are kiln itself.

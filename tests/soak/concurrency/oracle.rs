@@ -1,4 +1,4 @@
-//! What the builds put into a shared cache, and whether it is whole.
+//! The entries that builds put into a shared cache, and the check that they are whole.
 //!
 //! Each build adds entries of its own, adds and rewrites some that all of them write, and removes one that was there for it.
 //! In mode commit these go together: all of a build's, or nothing.
@@ -17,7 +17,7 @@ const FILES: usize = 4;
 /// How many lines one has that all write.
 const LINES: usize = 2_000;
 
-/// What every step does first: it looks whether all that others have put there is whole.
+/// The beginning of every step: it checks that the entries of all other builds are whole.
 pub(super) const LOOK: &str = "cd /var/cache/melange
 whole() {
   for entry in own/*/; do
@@ -27,7 +27,7 @@ whole() {
 whole
 ";
 
-/// What a step does that may write; NAME is the build's own. The end of any process that it starts, other than by itself,
+/// The work of a step that may write; NAME is the build's own. The end of any process that it starts, other than by itself,
 /// is the end of the step.
 pub(super) const WORK: &str = "test -f old/NAME/kept
 mkdir -p own part.NAME gomodcache/cache/download/same/@v
@@ -78,7 +78,7 @@ impl Oracle {
         Self { cache }
     }
 
-    /// What there is of a build's work; anything between all and nothing is a failure, and so is half a file.
+    /// Whether a build's work is there; anything between all and nothing is a failure, and so is half a file.
     pub(super) fn found(&self, name: &str) -> Found {
         let entry = self.cache.join("own").join(name);
         let source = self.cache.join(source(name));

@@ -40,7 +40,7 @@ impl Backend {
         }
     }
 
-    /// What this host lacks for it.
+    /// The program that this host lacks for it.
     fn lacks(self) -> Option<&'static str> {
         let answers = |program: &str, argument: &str| {
             Command::new(program).arg(argument).output().is_ok_and(|output| output.status.success())
@@ -55,7 +55,7 @@ impl Backend {
     }
 }
 
-/// Those that this host has; `KILN_BACKENDS=NineP,Docker` names some of them.
+/// The backends that this host has; `KILN_BACKENDS=NineP,Docker` names some of them.
 pub(crate) fn usable(sampler: &Sampler) -> Vec<Backend> {
     named("KILN_BACKENDS", Backend::ALL.to_vec(), |backend| format!("{backend:?}"))
         .into_iter()

@@ -1,4 +1,4 @@
-//! A build file of the corpus; its first lines are comments: what it shows, then directives.
+//! A build file of the corpus; its first lines are comments: its subject, then directives.
 //!
 //! `exit: N` is the exit code it must have (0), `args: …` more arguments of `kiln build`, `source: none` leaves
 //! `--source-dir` out, `under: COMMAND…` is what starts kiln, `without: BACKEND…` are the backends in which what it shows
@@ -15,7 +15,7 @@ pub(crate) struct Case {
     pub(crate) text: String,
     /// kiln's exit code.
     pub(crate) exit: i32,
-    /// What starts kiln, if it is not the test.
+    /// The command that starts kiln, if it is not the test.
     pub(crate) under: Vec<String>,
     /// More arguments.
     pub(crate) args: Vec<String>,

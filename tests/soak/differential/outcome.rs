@@ -1,4 +1,4 @@
-//! What came of one build: everything that must be the same in all backends.
+//! The outcome of one build: everything that must be the same in all backends.
 
 use std::{
     collections::BTreeMap,
@@ -22,7 +22,7 @@ const IMAGE: &str = "debian:bookworm+attr,libcap2-bin";
 /// So many differing lines are shown of each part.
 const SHOWN: usize = 12;
 
-/// What came of a build.
+/// The outcome of a build.
 pub(crate) struct Outcome {
     /// kiln's exit code.
     pub(crate) exit: Option<i32>,
@@ -138,7 +138,7 @@ fn last_event(stdout: &[u8]) -> String {
 }
 
 impl Outcome {
-    /// What `other` has otherwise, as text; empty where both are the same.
+    /// The differences of `other`, as text; empty where both are the same.
     pub(crate) fn differences(&self, other: &Self) -> String {
         let nothing = Vec::new();
         let mut text = String::new();

@@ -1,4 +1,4 @@
-//! What a cache holds, file by file, and what a build made of it.
+//! The files of a cache, and the changes of a build to them.
 
 use std::{
     collections::{BTreeMap, hash_map::DefaultHasher},
@@ -55,7 +55,7 @@ impl Held {
         entries.filter(|path| ecosystem::kind(path) == Kind::Kept).count()
     }
 
-    /// What is not as it was before, of those that a build which needs nothing new leaves alone.
+    /// The files that have changed, of those that a build without new dependencies leaves alone.
     pub(super) fn made_anew<'h>(&'h self, before: &'h Self) -> Vec<&'h Path> {
         let changed = self.0.iter().filter(|(path, entry)| before.0.get(*path) != Some(*entry));
         let changed = changed.map(|(path, _)| path.as_path());

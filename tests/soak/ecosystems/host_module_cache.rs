@@ -61,7 +61,7 @@ fn add_many(module: &Path) {
     }
 }
 
-/// What changes whenever a file or directory does.
+/// For each file and directory, the numbers that change whenever it does.
 fn snapshot(root: &Path) -> BTreeMap<PathBuf, (u64, u32, i64, i64)> {
     let mut found = BTreeMap::new();
     let mut open = vec![root.to_owned()];

@@ -34,9 +34,9 @@ use crate::{
 const IMAGE: &str = "debian:bookworm+build-essential,ca-certificates,cargo-web,composer,curl,git,golang-go,maven,nodejs,npm,openjdk-17-jdk-headless,openssl,php-cli,php-mbstring,php-zip,python3,python3-pip,python3-setuptools,python3-wheel,rustc-web,unzip,zip";
 /// Besides one of each, so many cells without a machine are drawn where not all are run.
 const MORE: usize = 2;
-/// Those that an ordinary user builds in microVMs: files of all modes, hard links, and a place that is half the cache's.
+/// The tools that an ordinary user runs in microVMs: files of all modes, hard links, and a directory that is half the cache's.
 const IN_MACHINES: [&str; 3] = ["go", "npm", "cargo"];
-/// What pip downloads in the first build and not in the second: the larger of its two archives, roughly. The pages of the
+/// The bytes that pip downloads in the first build only: the larger of its two archives, roughly. The pages of the
 /// index come both times.
 const ARCHIVE: u64 = 20_000;
 
@@ -97,7 +97,7 @@ impl Backend {
     }
 }
 
-/// What the report can say of what steps read.
+/// The report on the reads of steps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Counting {
     /// All of it.
@@ -166,7 +166,7 @@ fn few(drawn: Vec<Cell>) -> Vec<Cell> {
     let (mut few, rest): (Vec<Cell>, Vec<Cell>) =
         others.into_iter().partition(|(name, _)| seen.insert(*name));
     few.extend(rest.into_iter().take(MORE));
-    // Who has chosen Maven's machines alone wants one of them.
+    // Where only Maven's machines were chosen, one of them is taken.
     let slow = machines.first().filter(|_| few.is_empty()).copied();
     few.extend(machines.into_iter().find(|(name, _)| *name != "maven").or(slow));
     few
@@ -187,7 +187,7 @@ fn where_something_was_chosen_something_is_drawn() {
     assert_eq!(few(vec![("maven", Backend::NineP), ("go", Backend::NineP)]), [("go", Backend::NineP)]);
 }
 
-/// Those that can run here, of those that `KILN_ECOSYSTEMS=go,pip` and `KILN_BACKENDS=Bubblewrap` name.
+/// The cells that can run here, of those that `KILN_ECOSYSTEMS=go,pip` and `KILN_BACKENDS=Bubblewrap` name.
 fn wanted(mut cells: Vec<Cell>) -> Vec<Cell> {
     let names = named("KILN_ECOSYSTEMS", NAMES.to_vec(), |name| (*name).to_owned());
     let mut backends = named("KILN_BACKENDS", Backend::ALL.to_vec(), |backend| format!("{backend:?}"));

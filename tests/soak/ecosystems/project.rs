@@ -90,7 +90,7 @@ impl Project {
         if self.name == "pip" { Network::On } else { Network::Off }
     }
 
-    /// What the second build prints only if it did not use the cache.
+    /// Texts that the second build prints only if it did not use the cache.
     pub(super) fn must_not_say(&self) -> &'static [&'static str] {
         if self.name == "pip" { &["Building wheel", "Downloading"] } else { &[] }
     }
@@ -110,7 +110,7 @@ impl Project {
     }
 }
 
-/// What stands before the number of [`Reported::received`](super::reported::Reported::received).
+/// The text before the number of [`Reported::received`](super::reported::Reported::received).
 pub(super) const RECEIVED: &str = "received bytes:";
 
 /// The last step of what needs a network to the end.

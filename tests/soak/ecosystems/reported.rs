@@ -1,4 +1,4 @@
-//! What a build told: its events, the text of its steps, the report on its cache.
+//! The report of a build: its events, the output of its steps, the report on its cache.
 
 use std::process::Output;
 
@@ -7,14 +7,14 @@ use serde_json::Value;
 /// The events of a build.
 pub(super) struct Reported(Vec<Value>);
 
-/// What the report says of a directory.
+/// The report on a directory.
 #[derive(Debug)]
 pub(super) struct Row {
-    /// What it held.
+    /// Its content before the build.
     pub(super) before: Amount,
-    /// What came to it.
+    /// The new content.
     pub(super) new: Amount,
-    /// What of it was used, where that is measured.
+    /// The part that was used, where that is measured.
     pub(super) reused: Option<Amount>,
 }
 
@@ -37,12 +37,12 @@ impl Reported {
         finished.map(Value::to_string).unwrap_or_default()
     }
 
-    /// What the steps printed.
+    /// The output of the steps.
     pub(super) fn said(&self) -> String {
         self.0.iter().filter_map(|event| event["text"].as_str()).collect()
     }
 
-    /// What the step of this name printed.
+    /// The output of the step of this name.
     pub(super) fn said_by(&self, name: &str) -> String {
         let its = self.0.iter().filter(|event| event["step"]["name"] == name);
         its.filter_map(|event| event["text"].as_str()).collect()
@@ -61,7 +61,7 @@ impl Reported {
         self.report()["reused_why"].as_str().map(str::to_owned)
     }
 
-    /// What the report says of a directory of the cache; the writes were kept.
+    /// The report on a directory of the cache; the writes were kept.
     pub(super) fn of_directory(&self, name: &str) -> Row {
         let report = self.report();
         assert_eq!(report["persisted"], true, "{report}");

@@ -31,13 +31,13 @@ pub(super) const JOB: &str = "KILN_TEST_JOB";
 pub(super) const MODULES: &str = "/modules";
 /// How a line begins that is for the host.
 pub(super) const SAYS: &str = "guest: ";
-/// What the kernel must be able to do.
+/// The features that the kernel must have.
 pub(super) const FEATURES: [Feature; 4] = [Feature::Channel, Feature::Block, Feature::Ext4, Feature::Overlay];
 
 /// As little as possible is written by itself: data whenever it likes, metadata once in five minutes. Flushes are flushes.
 const EXT4: &str = "data=writeback,noauto_da_alloc,commit=300,errors=panic";
 
-/// What a machine is for.
+/// The task of a machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Job {
     /// It looks, and makes commits until its end.

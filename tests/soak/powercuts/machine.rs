@@ -1,7 +1,7 @@
 //! The machine whose plug is pulled, and its disks, which are files of the host.
 //!
-//! kiln's kernel and initramfs, with this test binary where kiln's agent is. What the guest has written to a disk is in the
-//! file, whatever becomes of QEMU; what is in the guest's page cache dies with it.
+//! kiln's kernel and initramfs, with this test binary where kiln's agent is. The guest's writes to a disk are in the
+//! file, whatever becomes of QEMU; the guest's page cache is lost with it.
 
 use std::{
     fs::{self, File},
@@ -83,7 +83,7 @@ impl Disks {
     }
 }
 
-/// What a machine is made of.
+/// The parts of a machine.
 pub(super) struct Machine {
     qemu: PathBuf,
     vmlinux: PathBuf,
@@ -205,7 +205,7 @@ pub(super) struct Guest {
     said: Said,
 }
 
-/// What it said.
+/// Its output.
 #[derive(Debug, Default)]
 pub(super) struct Said {
     /// The last commit that was kept.
@@ -287,7 +287,7 @@ impl Drop for Guest {
 }
 
 impl Said {
-    /// What was found is what had been kept, or that and the commit that was being made; `kept` becomes what is kept now.
+    /// Checks that the machine found the kept commits, or one more that was being made; `kept` becomes the new number.
     pub(super) fn judge(&self, kept: &mut u64, doing: &str) {
         for wrong in ["panicked", "Kernel panic", "EXT4-fs error"] {
             assert!(!self.all.contains(wrong), "{doing}: {}", self.all);

@@ -1,4 +1,4 @@
-//! The plug is pulled while commits are made: what kiln said to be kept is there, and nothing is there by half.
+//! The power is cut while commits are made: every commit that kiln called kept is there, and no commit is there by half.
 //!
 //! A process that is killed loses nothing of what it wrote: the page cache is the kernel's. So here it is a whole machine
 //! ([`machine`]) that dies, with its page cache, and of its disks only that is left which was flushed. Its first and only

@@ -1,4 +1,4 @@
-//! What each commit does, and what all up to one make of an empty cache.
+//! The changes of each commit, and the state of an empty cache after some number of them.
 
 use std::{fs, path::Path};
 
@@ -27,7 +27,7 @@ fn content(number: u64, file: &str) -> String {
     format!("{file} of {number}; ").repeat(length / 10 + 1)
 }
 
-/// What the overlay of the build with this number holds.
+/// The content of the overlay of the build with this number.
 pub(super) fn stream(number: u64) -> Vec<u8> {
     let mut upper = Upper::default();
     upper.directory("go", 0o755);
@@ -73,7 +73,7 @@ pub(super) fn number(cache: &Path) -> u64 {
     }
 }
 
-/// What a cache is after so many commits.
+/// The state of a cache after so many commits.
 pub(super) fn cache_after(number: u64) -> Seen {
     let mut all = Seen::new();
     if number == 0 {

@@ -1,4 +1,4 @@
-//! What a guest's root reaches of the host: the network, and nothing of its loopback.
+//! The reach of a guest's root: the network of the host, and nothing of its loopback.
 
 use std::{
     collections::BTreeSet,
@@ -25,7 +25,7 @@ const FRAMES: &str = include_str!("frames.pl");
 /// Where the host's resolver listens in these tests, as systemd-resolved does on 127.0.0.53.
 const RESOLVER: &str = "127.0.0.154";
 
-/// What that resolver says of every name.
+/// The answer of that resolver for every name.
 const ANSWER: [u8; 4] = [192, 0, 2, 99];
 
 /// Says why a test does not run here, and fails where everything must.
@@ -37,7 +37,7 @@ pub(crate) fn skip(why: &str) {
     }
 }
 
-/// What arrived on the host: `tcp ADDRESS` with the host's address that was connected to, and what datagrams say.
+/// The arrivals on the host: `tcp ADDRESS` with the host's address of a connection, and the texts of datagrams.
 type Arrived = Arc<Mutex<BTreeSet<String>>>;
 
 /// Listens for connections and datagrams on one address; gives the port.
@@ -48,7 +48,7 @@ fn listen(address: SocketAddr, arrived: &Arrived) -> u16 {
     let connections = Arc::clone(arrived);
     thread::spawn(move || {
         while let Ok((stream, _)) = tcp.accept() {
-            // One that was closed meanwhile has arrived as well.
+            // A connection that was closed meanwhile has arrived as well.
             let local = stream.local_addr().map_or(IpAddr::from([0; 4]), |local| local.ip().to_canonical());
             connections.lock().expect("no panic").insert(format!("tcp {local}"));
         }
