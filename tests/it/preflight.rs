@@ -15,10 +15,10 @@ use kiln::{
 };
 use tempfile::TempDir;
 
-/// A directory of work, with a home of kiln's in it.
-struct Desk(TempDir);
+/// A temporary directory with a home of kiln in it.
+struct Work(TempDir);
 
-impl Desk {
+impl Work {
     fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
@@ -49,56 +49,56 @@ fn refused(output: &Output, why: &str) {
 
 #[test]
 fn a_cache_around_kilns_own_directory_is_refused() {
-    let desk = Desk::new();
-    fs::write(desk.path("home/kiln/images").join("root"), "an image").unwrap();
+    let work = Work::new();
+    fs::write(work.path("home/kiln/images").join("root"), "an image").unwrap();
     for arguments in [&["report"][..], &["prune", "--max-size", "0"], &["verify", "--repair"]] {
-        refused(&desk.kiln(arguments, &desk.path("home")), "lie one in the other");
+        refused(&work.kiln(arguments, &work.path("home")), "lie one in the other");
     }
     let build = Command::new(env!("CARGO_BIN_EXE_kiln"))
         .args(["run", "--runner", "bubblewrap", "--cache-dir", "home", "--", "true"])
-        .env("KILN_HOME", desk.path("home/kiln"))
-        .current_dir(desk.path(""))
+        .env("KILN_HOME", work.path("home/kiln"))
+        .current_dir(work.path(""))
         .output()
         .unwrap();
     assert_eq!(build.status.code(), Some(125), "{build:?}");
     assert!(String::from_utf8_lossy(&build.stderr).contains("lie one in the other"), "{build:?}");
-    assert!(desk.path("home/kiln/images").join("root").exists());
+    assert!(work.path("home/kiln/images").join("root").exists());
 }
 
 #[test]
 fn nothing_goes_from_a_cache_while_one_in_it_or_around_it_is_used() {
-    let desk = Desk::new();
-    let (outer, inner) = (desk.path("cache"), desk.path("cache/inner"));
+    let work = Work::new();
+    let (outer, inner) = (work.path("cache"), work.path("cache/inner"));
     fs::write(inner.join("x"), "x").unwrap();
-    let build = desk.lease(inner.clone());
+    let build = work.lease(inner.clone());
     let prune = ["prune", "--max-size", "0"];
-    refused(&desk.kiln(&prune, &outer), "cache/inner is in use");
-    refused(&desk.kiln(&["verify", "--repair"], &outer), "cache/inner is in use");
+    refused(&work.kiln(&prune, &outer), "cache/inner is in use");
+    refused(&work.kiln(&["verify", "--repair"], &outer), "cache/inner is in use");
     drop(build);
-    let build = desk.lease(outer.clone());
-    refused(&desk.kiln(&prune, &inner), "cache is in use");
+    let build = work.lease(outer.clone());
+    refused(&work.kiln(&prune, &inner), "cache is in use");
     drop(build);
     assert!(inner.join("x").exists());
-    let pruned = desk.kiln(&prune, &outer);
+    let pruned = work.kiln(&prune, &outer);
     assert!(pruned.status.success() && !inner.exists(), "{pruned:?}");
 }
 
 #[test]
 fn a_cache_whose_name_is_no_text_is_reported_as_any_other() {
-    let desk = Desk::new();
-    let cache = desk.path("c").join(OsString::from_vec(b"\x1b[31mred\xff".to_vec()));
+    let work = Work::new();
+    let cache = work.path("c").join(OsString::from_vec(b"\x1b[31mred\xff".to_vec()));
     fs::create_dir(&cache).unwrap();
     for command in ["report", "verify"] {
-        let told = desk.kiln(&[command, "--json"], &cache);
+        let told = work.kiln(&[command, "--json"], &cache);
         assert!(told.status.success(), "{told:?}");
         let told: serde_json::Value = serde_json::from_slice(&told.stdout).unwrap();
         assert!(told["cache_dir"].as_str().unwrap().ends_with("red\u{fffd}"), "{told}");
     }
-    let pruned = desk.kiln(&["prune", "--max-size", "0", "--json"], &cache);
+    let pruned = work.kiln(&["prune", "--max-size", "0", "--json"], &cache);
     assert!(pruned.status.success(), "{pruned:?}");
     let list = |json: &[&str]| {
         let mut kiln = Command::new(env!("CARGO_BIN_EXE_kiln"));
-        kiln.args(["cache", "ls"]).args(json).env("KILN_HOME", desk.path("home/kiln"));
+        kiln.args(["cache", "ls"]).args(json).env("KILN_HOME", work.path("home/kiln"));
         let output = kiln.output().unwrap();
         assert!(output.status.success(), "{output:?}");
         String::from_utf8(output.stdout).unwrap()
@@ -110,9 +110,9 @@ fn a_cache_whose_name_is_no_text_is_reported_as_any_other() {
 
 #[test]
 fn an_archive_makes_no_directory() {
-    let desk = Desk::new();
-    let missing = desk.path("").join("missing");
+    let work = Work::new();
+    let missing = work.path("").join("missing");
     let file = missing.join("x.tar.zst");
-    refused(&desk.kiln(&["export", file.to_str().unwrap()], &desk.path("cache")), "is no directory");
+    refused(&work.kiln(&["export", file.to_str().unwrap()], &work.path("cache")), "is not a directory");
     assert!(!missing.exists());
 }
