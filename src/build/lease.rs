@@ -94,16 +94,14 @@ pub(super) fn end_writes(lease: Option<&Lease>, sink: &mut dyn Sink) -> Result<(
 }
 
 /// The end of a guest's use of the cache.
-pub(super) fn end(lease: &Lease, plan: &Plan, sink: &mut dyn Sink) -> Result<()> {
+pub(super) fn end(lease: &Lease, plan: &Plan) -> Result<()> {
     if plan.writes_through()
         && let Err(error) = lease.remove_unused()
     {
         // They are in nobody's way.
         tracing::debug!(error = %format!("{error:#}"), "empty directories of the cache stay");
     }
-    let finished = lease.finish();
-    lease.emit_remarks(sink);
-    finished
+    lease.finish()
 }
 
 /// What is said to those who let builds write one directory at the same time: not every tool is safe there.

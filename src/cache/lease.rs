@@ -20,15 +20,14 @@ use super::{
         lock::{LockFile, LockMode, TryLock},
     },
     lease_table::{Key, LeaseTable, Record},
-    remarks::{self, Remarks},
     txn::{
-        commit_lock::{CommitGuard, CommitLock, in_thread},
+        commit_lock::{CommitGuard, CommitLock},
         scrub::Scrubbed,
     },
     writers::{self, Writer},
 };
 use crate::{
-    event::{Event, Sink, WarningKind},
+    event::{Event, Sink},
     exit::{Code, Failure, explained},
     home::Home,
 };
@@ -73,8 +72,6 @@ pub struct Lease {
     pub(super) patience: Duration,
     /// FileType was changed later than this the holder may not have seen.
     pub(super) started: Stamp,
-    /// For the user; see [`Self::emit_remarks`].
-    pub(super) remarks: Remarks,
     /// Set while what its holder starts may write straight into the directory.
     writer: OnceLock<Writer>,
 }
@@ -94,10 +91,8 @@ impl Lease {
         };
         // In a thread, as well: another commit may be under way, and a signal must be heard meanwhile.
         let (owned, wanted) = (home.clone(), request.clone());
-        let begun = in_thread(sink, move |say| Self::with_lock(&owned, &wanted, lock, say)).await;
-        let lease = begun.context("the beginning of the lease panicked")?.map_err(failed)?;
-        lease.emit_remarks(sink);
-        Ok(lease)
+        let begun = tokio::task::spawn_blocking(move || Self::with_lock(&owned, &wanted, lock));
+        begun.await.context("the beginning of the lease panicked")?.map_err(failed)
     }
 
     async fn wait(home: &Home, request: &Request, sink: &mut dyn Sink) -> Result<LockFile> {
@@ -118,11 +113,11 @@ impl Lease {
     pub fn try_acquire(home: &Home, request: &Request) -> Result<Option<Self>> {
         let lock =
             LeaseTable::open(home, &request.directory).and_then(|table| table.try_lock(request.lock_mode));
-        lock.and_then(|lock| lock.map(|lock| Self::with_lock(home, request, lock, remarks::log)).transpose())
+        lock.and_then(|lock| lock.map(|lock| Self::with_lock(home, request, lock)).transpose())
             .map_err(|error| explained(error, || unusable(home, &request.directory)))
     }
 
-    fn with_lock(home: &Home, request: &Request, lock: LockFile, say: impl FnOnce(Event)) -> Result<Self> {
+    fn with_lock(home: &Home, request: &Request, lock: LockFile) -> Result<Self> {
         let Request { directory, lock_mode, who, limit } = request;
         let place = BeneathDir::open(directory).with_context(|| format!("open {}", directory.display()))?;
         let table = LeaseTable::open(home, directory)?;
@@ -137,25 +132,15 @@ impl Lease {
             lock_mode: *lock_mode,
             patience: *limit,
             started: now()?,
-            remarks: Remarks::default(),
             writer: OnceLock::new(),
         };
         // While no commit is under way: the holder sees all of each that came before, and nothing of those that come.
-        let turn = lease.queue()?.turn_or_say(say)?;
+        let turn = lease.turn()?;
         super::txn::commit::recover_in_turn(&lease, &turn)?;
         lease.scrub_for_the_killed()?;
         lease.started = now()?;
         drop(turn);
         Ok(lease)
-    }
-
-    /// Emits what the user should know of the work that was done under this lease, so far; when it ends, the log gets the rest.
-    pub fn emit_remarks(&self, sink: &mut dyn Sink) {
-        self.remarks.emit(sink);
-    }
-
-    pub(super) fn warn(&self, kind: WarningKind, text: impl Into<String>) {
-        self.remarks.add(remarks::warning(kind, text));
     }
 
     /// The directory.
@@ -196,14 +181,10 @@ impl Lease {
         let scrubbed = writers::recover(self)?;
         let shown = self.directory.display();
         if let Some(words) = scrubbed.words() {
-            let text = format!("corrected in the cache {shown}, as a killed build had left it: {words}");
-            self.warn(WarningKind::KilledBuild, text);
+            tracing::warn!("a build that was killed had left in the cache {shown}: {words}");
         }
         if let Some(words) = scrubbed.failure() {
-            self.warn(
-                WarningKind::KilledBuild,
-                format!("a killed build has left the cache {shown}: {words}"),
-            );
+            tracing::warn!("a build that was killed has left the cache {shown} so that {words}");
         }
         Ok(())
     }
@@ -259,7 +240,6 @@ impl Lease {
 /// build is waited for.
 pub async fn private(home: &Home, request: &Request, sink: &mut dyn Sink) -> Result<Lease> {
     if let Some(lease) = Lease::try_acquire(home, request)? {
-        lease.emit_remarks(sink);
         return Ok(lease);
     }
     if LeaseTable::open(home, &request.directory)?.has_only(&[CARE, UPDATE])? {
@@ -270,7 +250,6 @@ pub async fn private(home: &Home, request: &Request, sink: &mut dyn Sink) -> Res
         let directory = own.join(number.to_string());
         fs::create_dir_all(&directory).with_context(|| format!("make {}", directory.display()))?;
         if let Some(lease) = Lease::try_acquire(home, &Request { directory, ..request.clone() })? {
-            lease.emit_remarks(sink);
             return Ok(lease);
         }
     }

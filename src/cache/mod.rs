@@ -57,7 +57,6 @@ mod lease_table;
 mod preflight;
 mod prune;
 mod rekey;
-mod remarks;
 mod report;
 mod reused;
 mod summary;

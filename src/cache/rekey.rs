@@ -18,7 +18,6 @@ use super::{
         staging,
     },
 };
-use crate::event::Event;
 
 /// Takes over the records of other keys, which are no cache's any more, whose staging directories lie in this cache. Under
 /// the lock of commits.
@@ -42,8 +41,11 @@ pub(super) fn adopt(lease: &Lease, journal: &Journal) -> Result<()> {
                 Some(Reading::Unreadable(_)) => inode(&key) == inode(&lease.key.0),
             };
             if is_ours {
-                let text = format!("takes over commit {number}: the device of the cache was {key} before");
-                lease.remarks.add(Event::Note { text });
+                tracing::info!(
+                    key,
+                    number,
+                    "takes over a commit: the device of the cache has another number"
+                );
                 journal.take_over(&old, number)?;
             }
         }

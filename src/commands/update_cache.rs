@@ -42,9 +42,7 @@ pub(super) async fn run(args: &UpdateCacheArgs, env: &Env) -> Result<Code> {
         let request = Request { directory, lock_mode: LockMode::Shared, who, limit: args.cache_wait };
         let lease = Rc::new(Lease::acquire(&home, request, &mut reporter).await?);
         sources::fill(&wanted, args.limit, &lease, &spawner, &mut reporter).await?;
-        let finished = lease.finish();
-        lease.emit_remarks(&mut reporter);
-        finished
+        lease.finish()
     })
     .await;
     if filled.is_ok() {

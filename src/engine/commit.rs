@@ -62,18 +62,16 @@ impl Build<'_, '_> {
         Commit { lease, limit: _ }: Commit,
     ) -> Result<()> {
         let queue = lease.queue()?;
+        let waiting = tokio::task::spawn_blocking(move || queue.turn());
         let turn = tokio::select! {
-            turn = queue.turn_in_thread(self.engine.sink) => turn,
+            turn = waiting => turn.context("the wait for the turn to commit panicked")?,
             // The staged files are removed on drop.
             error = self.engine.interrupts.refuse() => return Err(error),
         };
         let merged = match turn {
             Ok(turn) => {
-                let owned = Arc::clone(&lease);
-                let merged = tokio::task::spawn_blocking(move || cache::commit(&owned, *staged, turn));
-                let merged = merged.await.context("the commit of the cache panicked")?;
-                lease.emit_remarks(self.engine.sink);
-                merged
+                let merged = tokio::task::spawn_blocking(move || cache::commit(&lease, *staged, turn));
+                merged.await.context("the commit of the cache panicked")?
             }
             Err(error) => Err(error),
         };

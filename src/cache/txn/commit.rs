@@ -18,7 +18,6 @@ use crate::{
         lease::Lease,
         rekey, summary,
     },
-    event::WarningKind,
     exit::{Code, Failure, explained},
     package::Time,
 };
@@ -49,8 +48,7 @@ pub fn commit(lease: &Lease, staged: Staged, turn: CommitGuard) -> Result<Kept> 
     }
     if let Err(error) = renew_times(lease, &times) {
         // A tool that finds an old time fetches or compiles once more.
-        let text = format!("the times of the files that the build has used were not renewed: {error:#}");
-        lease.warn(WarningKind::MtimesStale, text);
+        tracing::warn!(error = %format!("{error:#}"), "the times of what the build has used were not renewed");
     }
     if let Some((_, tally)) = tallies.iter().find(|(of, _)| *of == number) {
         usage_delta::less(&mut gains, &tally.dropped);
@@ -120,7 +118,7 @@ pub(in crate::cache) fn recover_in_turn(lease: &Lease, _turn: &CommitGuard) -> R
     rekey::adopt(lease, &journal)?;
     let Completed { waiting: _, broken, tallies: _ } = complete(lease).with_context(|| failed(lease))?;
     for one in &broken {
-        lease.warn(WarningKind::CommitStuck, format!("{}: {}", one.failure(lease), one.way_out()));
+        tracing::warn!("{}: {}", one.failure(lease), one.way_out());
     }
     stuck_commits::remove_orphans(lease, &journal)
 }
@@ -155,8 +153,7 @@ fn complete(lease: &Lease) -> Result<Completed> {
         }
         if let Err(error) = summary::add(lease, tallies.iter().map(|(_, tally)| tally)) {
             // It never claims to be exact; `kiln cache report` counts.
-            let text = format!("the summary of the cache was not brought up to date: {error:#}");
-            lease.warn(WarningKind::SummaryStale, text);
+            tracing::warn!(%error, "the summary of the cache was not brought up to date");
         }
         Ok(Completed { waiting, broken, tallies })
     })

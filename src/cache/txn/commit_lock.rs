@@ -5,19 +5,13 @@
 use std::{path::PathBuf, sync::mpsc, thread, time::Duration};
 
 use anyhow::{Context, Result};
-use tokio::{
-    sync::oneshot,
-    task::{JoinError, spawn_blocking},
-};
 
 use crate::{
     cache::{
         dir::lock::{LockFile, LockMode, TryLock},
         lease::Lease,
         lease_table::{LEASES, LeaseTable},
-        remarks,
     },
-    event::{Event, Sink, WarningKind},
     exit::{Code, Failure, explained},
     home::Home,
 };
@@ -67,20 +61,10 @@ impl CommitLock {
     /// # Errors
     /// A time-out (6) that names who uses the cache; a cache failure (7) where the lock cannot be had at all.
     pub fn turn(&self) -> Result<CommitGuard> {
-        self.turn_or_say(remarks::log)
+        self.wait().map_err(|error| explained(error, || self.unusable()))
     }
 
-    /// As [`Self::turn`], in a thread.
-    pub async fn turn_in_thread(self, sink: &mut dyn Sink) -> Result<CommitGuard> {
-        let turn = in_thread(sink, move |say| self.turn_or_say(say)).await;
-        turn.context("the wait for the commit lock panicked")?
-    }
-
-    pub(in crate::cache) fn turn_or_say(&self, say: impl FnOnce(Event)) -> Result<CommitGuard> {
-        self.wait(say).map_err(|error| explained(error, || self.unusable()))
-    }
-
-    fn wait(&self, say: impl FnOnce(Event)) -> Result<CommitGuard> {
+    fn wait(&self) -> Result<CommitGuard> {
         if let Some(turn) = self.try_turn()? {
             return Ok(turn);
         }
@@ -91,7 +75,7 @@ impl CommitLock {
         let lock = match receiver.recv_timeout(SILENCE) {
             Ok(lock) => lock,
             Err(_) => {
-                say(self.waits()?);
+                self.say()?;
                 match receiver.recv_timeout(self.limit.saturating_sub(SILENCE)) {
                     Ok(lock) => lock,
                     Err(_) => return Err(self.timed_out()?.into()),
@@ -101,12 +85,12 @@ impl CommitLock {
         Ok(CommitGuard { _lock: lock.context("wait for a commit into the cache")? })
     }
 
-    fn waits(&self) -> Result<Event> {
+    fn say(&self) -> Result<()> {
         let (directory, limit, users) = (self.directory.display(), self.limit, self.users()?);
-        let text = format!(
+        tracing::warn!(
             "waits, at most {limit:?}, for a commit into the cache {directory}, which is in use by {users}"
         );
-        Ok(remarks::warning(WarningKind::CommitWaits, text))
+        Ok(())
     }
 
     fn users(&self) -> Result<String> {
@@ -135,20 +119,4 @@ impl CommitLock {
             "see what keeps that build, or raise --cache-wait; nothing was changed",
         ))
     }
-}
-
-/// Does blocking work in a thread; the event that it says while it works is emitted at once.
-pub(in crate::cache) async fn in_thread<T: Send + 'static>(
-    sink: &mut dyn Sink,
-    work: impl FnOnce(Box<dyn FnOnce(Event) + Send>) -> T + Send + 'static,
-) -> Result<T, JoinError> {
-    let (sender, event) = oneshot::channel();
-    // Where nothing waits for the work, nothing waits for its events.
-    let mut working = spawn_blocking(move || work(Box::new(move |event| drop(sender.send(event)))));
-    tokio::select! {
-        biased;
-        Ok(event) = event => sink.emit(event),
-        done = &mut working => return done,
-    }
-    working.await
 }

@@ -10,7 +10,6 @@ use crate::cache::{
     dir::{BeneathDir, FileType, join, permissions, what},
     lease::Lease,
 };
-use crate::event::WarningKind;
 
 /// So often somebody may put something else in the place of the directory before it is given up.
 const ATTEMPTS: usize = 100;
@@ -24,8 +23,7 @@ pub(in crate::cache) fn make(lease: &Lease) -> Result<BeneathDir> {
         let there = cache.stat(DIRECTORY).context("look for .kiln in the cache")?;
         match there.map(|stat| what(&stat)) {
             Some(FileType::File | FileType::Symlink | FileType::Other) => {
-                let text = "removes .kiln from the cache, since it is not a directory";
-                lease.warn(WarningKind::ForeignEntry, text);
+                tracing::warn!("removes .kiln from the cache, which is no directory of kiln's");
                 match cache.unlink(DIRECTORY) {
                     Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                         return Err(error).context("remove what is in the way of .kiln in the cache");

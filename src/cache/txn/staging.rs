@@ -11,7 +11,6 @@ use std::{
 use anyhow::{Context, Result};
 
 use super::{foreign_entries, stage::Flush};
-use crate::event::WarningKind;
 use crate::{
     cache::{
         dir::{BeneathDir, join, lock::LockFile, remove, shown},
@@ -209,9 +208,7 @@ pub(in crate::cache) fn remove_orphans(lease: &Lease, kept: &[String]) -> Result
         }
         if let Err(error) = remove::tree(&parent, &name) {
             // It is in nobody's way; a guest may have made it so.
-            let text =
-                format!("{} in the cache cannot be removed: {error:#}", shown(&join(DIRECTORY, &name)));
-            lease.warn(WarningKind::StagingStays, text);
+            tracing::warn!(%error, "{} in the cache cannot be removed", shown(&join(DIRECTORY, &name)));
         }
         // best effort: it may have gone with its maker.
         let _ = fs::remove_file(&lock);
