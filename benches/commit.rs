@@ -18,7 +18,7 @@ use std::{
 };
 
 use kiln::{
-    cache::{CommitLimit, Lease, LockMode, Outcome, Request, commit, renew, stage},
+    cache::{CommitLimit, LockMode, Outcome, Request, commit, finish, renew, stage, try_acquire},
     home::Home,
 };
 use measure::{Series, report, runs};
@@ -72,12 +72,11 @@ impl Cache {
             who: "a benchmark".into(),
             limit: Duration::ZERO,
         };
-        let lease =
-            Lease::try_acquire(&self.home, &request).expect("a lease").expect("no other process holds it");
+        let lease = try_acquire(&self.home, &request).expect("a lease").expect("no other process holds it");
         let outcome = stage(&lease, stream, CommitLimit::default()).expect("staged");
         let Outcome::Staged(staged) = outcome else { panic!("there is something new") };
-        commit(&lease, *staged, lease.turn().expect("taken")).expect("committed");
-        lease.finish().expect("ended");
+        commit(&lease, *staged, lease.lock_commits().expect("taken")).expect("committed");
+        finish(&lease).expect("ended");
     }
 }
 

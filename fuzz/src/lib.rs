@@ -43,7 +43,7 @@ impl Default for Cache {
         fs::write(directory.path().join("victim"), "untouched").expect("written");
         let request = Request { directory: cache, lock_mode: LockMode::Exclusive, who: "fuzz".into(), limit: Duration::ZERO };
         let home = Home::at(directory.path().join("home"));
-        let lease = Lease::try_acquire(&home, &request).expect("usable").expect("free");
+        let lease = kiln::cache::try_acquire(&home, &request).expect("usable").expect("free");
         Self { directory, lease }
     }
 }
@@ -55,7 +55,7 @@ impl Cache {
         let limit = CommitLimit { bytes: 1 << 20, entries: 200 };
         match stage(&self.lease, limit) {
             Ok(Outcome::Staged(staged)) => {
-                let turn = self.lease.turn().expect("no other process commits");
+                let turn = self.lease.lock_commits().expect("no other process commits");
                 commit(&self.lease, *staged, turn).expect("what was staged can be committed");
             }
             Ok(Outcome::Unchanged(_) | Outcome::TooMuch(_)) => {}

@@ -61,7 +61,7 @@ pub(super) async fn acquire(
     let mut interrupts = context.interrupts.clone();
     let acquiring = async {
         match plan.sharing {
-            CacheSharing::Shared | CacheSharing::Locked => Lease::acquire(home, asked, sink).await,
+            CacheSharing::Shared | CacheSharing::Locked => cache::acquire(home, asked, sink).await,
             CacheSharing::Private => cache::private(home, &asked, sink).await,
         }
     };
@@ -69,7 +69,7 @@ pub(super) async fn acquire(
         lease = acquiring => lease?,
         error = interrupts.refuse() => return Err(error),
     };
-    lease.mountable()?;
+    cache::mountable(&lease)?;
     if lease.directory() != plan.directory {
         let text = format!(
             "the cache {} is in use: this build has one of its own, {}",
@@ -96,12 +96,12 @@ pub(super) fn end_writes(lease: Option<&Lease>, sink: &mut dyn Sink) -> Result<(
 /// The end of a guest's use of the cache.
 pub(super) fn end(lease: &Lease, plan: &Plan) -> Result<()> {
     if plan.writes_through()
-        && let Err(error) = lease.remove_unused()
+        && let Err(error) = cache::remove_unused(lease)
     {
         // They are in nobody's way.
         tracing::debug!(error = %format!("{error:#}"), "empty directories of the cache stay");
     }
-    lease.finish()
+    cache::finish(lease)
 }
 
 /// What is said to those who let builds write one directory at the same time: not every tool is safe there.

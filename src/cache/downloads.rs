@@ -24,14 +24,14 @@ const AHEAD: Duration = Duration::from_secs(24 * 60 * 60);
 /// # Errors
 /// FileType is not for this user to remove.
 pub fn discard(lease: &Lease, name: &str) -> Result<()> {
-    remove::tree(&lease.place, name.as_bytes())
+    remove::tree(&lease.root, name.as_bytes())
         .with_context(|| format!("remove {} from {}", shown(name.as_bytes()), lease.directory.display()))
 }
 
 /// Removes downloads that were broken off a week ago, and what only looks like one. Best effort: what stays is in the way
 /// of nothing.
 pub fn sweep_downloads(lease: &Lease) {
-    let names = match lease.place.names() {
+    let names = match lease.root.names() {
         Ok(names) => names,
         Err(error) => return tracing::debug!(%error, "unfinished downloads stay"),
     };
@@ -44,9 +44,9 @@ pub fn sweep_downloads(lease: &Lease) {
 }
 
 fn sweep_one(lease: &Lease, name: &[u8], now: SystemTime) -> Result<()> {
-    let Some(stat) = lease.place.stat(name)? else { return Ok(()) };
+    let Some(stat) = lease.root.stat(name)? else { return Ok(()) };
     if what(&stat) != FileType::File {
-        return Ok(remove::tree(&lease.place, name)?);
+        return Ok(remove::tree(&lease.root, name)?);
     }
     let written =
         u64::try_from(stat.st_mtime).map_or(UNIX_EPOCH, |seconds| UNIX_EPOCH + Duration::from_secs(seconds));
@@ -57,10 +57,10 @@ fn sweep_one(lease: &Lease, name: &[u8], now: SystemTime) -> Result<()> {
     if !is_old {
         return Ok(());
     }
-    let Some(file) = lease.place.file_unused(name)? else { return Ok(()) };
+    let Some(file) = lease.root.file_unused(name)? else { return Ok(()) };
     // Whoever fetches it holds its lock.
     match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-        Ok(_lock) => Ok(lease.place.unlink(name)?),
+        Ok(_lock) => Ok(lease.root.unlink(name)?),
         Err(_) => Ok(()),
     }
 }

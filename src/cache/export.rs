@@ -30,7 +30,7 @@ use super::{
     txn::{
         contents::walk,
         rules,
-        stage::{CommitLimit, LeftOut, Origin, Outcome, stage_from, too_deep},
+        stage::{CommitLimit, LeftOut, Outcome, limit::too_deep, stage_from, stager::Origin},
         target,
     },
 };
@@ -100,7 +100,7 @@ pub fn export(lease: &Lease, chosen: &Chosen, out: impl Write) -> Result<Amount>
         }
         Ok(ControlFlow::Continue(()))
     };
-    walk(&lease.place, each)?;
+    walk(&lease.root, each)?;
     if let Some(words) = left_out.words() {
         tracing::warn!("the archive leaves out {words}");
     }

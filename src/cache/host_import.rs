@@ -14,11 +14,12 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 
 use super::{
+    commit::commit,
     dir::{BeneathDir, FileType, what},
     lease::Lease,
     txn::{
-        commit::{Kept, commit},
-        stage::{CommitLimit, Origin, Outcome, stage_from},
+        commit::Kept,
+        stage::{CommitLimit, Outcome, stage_from, stager::Origin},
     },
 };
 use crate::package::{Entry, Kind, Time, Writer};
@@ -70,7 +71,7 @@ pub fn commit_files(lease: &Lease, changes: &BTreeMap<PathBuf, Change>) -> Resul
     let kept = match outcome? {
         Outcome::Unchanged(left_out) => Kept { left_out, ..Kept::default() },
         Outcome::TooMuch(why) => bail!("{why}"),
-        Outcome::Staged(staged) => commit(lease, *staged, lease.turn()?)?,
+        Outcome::Staged(staged) => commit(lease, *staged, lease.lock_commits()?)?,
     };
     match kept.left_out.words() {
         // A guest that writes to the cache has changed what was on its way.
@@ -128,7 +129,7 @@ fn entry(path: &Path, kind: Kind, mode: u32, mtime: Time) -> Entry {
 /// copies them; says what was lent, by its path in the cache. Whatever else lies there is left out.
 pub fn link_git_packs(lease: &Lease, into: &Path) -> Result<BTreeMap<PathBuf, Identity>> {
     let context = || format!("lend git's packs out of {}", lease.directory.display());
-    let Some(all) = lease.place.dir(REPOSITORIES.as_bytes()).with_context(context)? else {
+    let Some(all) = lease.root.dir(REPOSITORIES.as_bytes()).with_context(context)? else {
         return Ok(BTreeMap::new());
     };
     for key in all.names().with_context(context)? {

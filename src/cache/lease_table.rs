@@ -5,13 +5,15 @@
 use std::{
     fs,
     io::{Read, Write},
-    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context, Result};
 
-use super::dir::lock::{LockFile, LockMode, TryLock};
+use super::{
+    dir::lock::{LockFile, LockMode, TryLock},
+    txn::open_cache::Key,
+};
 use crate::home::Home;
 
 /// The directory of [`Home`] with one directory for each cache.
@@ -20,17 +22,6 @@ pub(super) const LEASES: &str = "leases";
 const DAEMON: &str = "a daemon of a build that has ended";
 /// At most so much of a holder's own words is read.
 const WORDS: u64 = 512;
-
-/// Which directory: its device and inode, so that two names of it are one cache.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Key(pub String);
-
-impl Key {
-    pub(super) fn of(directory: &Path) -> Result<Self> {
-        let metadata = fs::metadata(directory).with_context(|| format!("look at {}", directory.display()))?;
-        Ok(Self(format!("{:x}-{:x}", metadata.dev(), metadata.ino())))
-    }
-}
 
 /// Where the leases of one directory are handed out.
 pub(super) struct LeaseTable {

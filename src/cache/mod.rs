@@ -45,7 +45,8 @@
 //! all access goes through [`dir`], sizes, depth and numbers are bounded, set-id bits and devices are not kept, and the
 //! names that recovery follows are those of the journal, which no guest can reach.
 
-mod cargo_dirs;
+mod acquire;
+mod commit;
 mod content_address;
 mod dir;
 mod discarded;
@@ -77,22 +78,26 @@ use nix::unistd::geteuid;
 
 use crate::exit::{Code, Failure};
 
+pub use acquire::{acquire, finish, private, try_acquire};
+pub use commit::commit;
 pub use dir::lock::LockMode;
 pub use discarded::{Discarded, discarded};
 pub use downloads::{discard, sweep_downloads};
 pub use export::{Chosen, export, import};
 pub use host_import::{Change, Identity, commit_files, link_git_packs, linked_git_packs};
-pub use lease::{CARE, Lease, Request, UPDATE, private};
+pub use lease::{CARE, Lease, Request, UPDATE};
 pub use lease_table::known;
-pub use preflight::{apart, writable};
+pub use preflight::{apart, mountable, writable};
 pub use prune::{Entry, Inventory, Pruned, Wanted, inventory, named, prune, would_prune};
 pub use report::{Growth, Writes, report, written};
 pub use reused::{Reused, Unclear, Usage};
 pub use summary::{Held, held, renew};
 pub use sweep::{sweep, sweep_private};
 pub use txn::{
-    commit::{Kept, commit},
+    cargo_dirs::remove_unused,
+    commit::Kept,
     commit_lock::{CommitGuard, CommitLock},
+    open_cache::OpenCache,
     rules::{SOURCES, TOP},
     scrub::Scrubbed,
     stage::{CommitLimit, LeftOut, Outcome, Staged, stage},

@@ -12,6 +12,7 @@ use nix::unistd::{AccessFlags, access};
 use super::{
     dir::{BeneathDir, split},
     lease::PRIVATE,
+    txn::open_cache::OpenCache,
 };
 use crate::{
     exit::{Code, Failure},
@@ -55,7 +56,11 @@ fn resolved(path: &Path) -> PathBuf {
 ///
 /// # Errors
 /// A cache failure (7).
-pub(super) fn mountable(cache: &BeneathDir, directory: &Path) -> Result<(), Failure> {
+pub fn mountable(cache: &OpenCache) -> Result<(), Failure> {
+    check_mountable(&cache.root, &cache.directory)
+}
+
+fn check_mountable(cache: &BeneathDir, directory: &Path) -> Result<(), Failure> {
     // From the outermost one on: below a link nothing is looked at.
     for path in CARGO_MADE.into_iter().rev() {
         if is_in_the_place_of_a_directory(cache, path).unwrap_or(true) {
@@ -130,7 +135,7 @@ mod tests {
             [("cargo", "/proc"), ("cargo", "other"), ("cargo/registry", "/proc"), ("cargo/git", "registry")]
         {
             let work = tempfile::tempdir().expect("a directory");
-            let fits = || mountable(&BeneathDir::open(work.path()).expect("opened"), work.path());
+            let fits = || check_mountable(&BeneathDir::open(work.path()).expect("opened"), work.path());
             assert_eq!(fits().map_err(|failure| failure.code), Ok(()));
             fs::create_dir_all(work.path().join(link)).expect("made");
             assert_eq!(fits().map_err(|failure| failure.code), Ok(()));

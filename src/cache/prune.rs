@@ -22,14 +22,14 @@ use std::{
 use anyhow::{Context, Result};
 
 use super::{
+    commit::commit,
     dir::{BeneathDir, FileType, ctime, is_below, permissions, shown, split, usage, walk::Found},
     lease::Lease,
     txn::{
-        commit::commit,
         contents::walk,
         journal, rules,
-        stage::{Flush, LeftOut, Staged},
-        staging::Staging,
+        stage::{LeftOut, Staged},
+        staging::{Flush, Staging},
         usage_delta::Amounts,
     },
 };
@@ -96,7 +96,7 @@ pub fn named(lease: &Lease, word: &str, option: &str) -> Result<Vec<u8>> {
     }
     let plain = crate::package::check_path(path.as_bytes()).is_ok();
     let (directory, name) = split(path.as_bytes());
-    let place = if plain { lease.place.dir(directory).context("look into the cache")? } else { None };
+    let place = if plain { lease.root.dir(directory).context("look into the cache")? } else { None };
     if place.map(|place| place.stat(name)).transpose().context("look into the cache")?.flatten().is_some() {
         return Ok(path.into());
     }
@@ -118,7 +118,7 @@ pub struct Inventory {
 /// FileType there is, by kind of directory.
 pub fn inventory(lease: &Lease) -> Result<BTreeMap<String, Inventory>> {
     let mut kinds = BTreeMap::new();
-    for Entry { kind, used, .. } in entries(&lease.place)? {
+    for Entry { kind, used, .. } in entries(&lease.root)? {
         let unit = match ecosystem::of(Path::new(&kind)) {
             Some((ecosystem, _)) => ecosystem.entry,
             None if kind == "git" => "repository",
@@ -135,7 +135,7 @@ pub fn inventory(lease: &Lease) -> Result<BTreeMap<String, Inventory>> {
 
 /// Says what would go.
 pub fn would_prune(lease: &Lease, wanted: &Wanted, now: SystemTime) -> Result<Pruned> {
-    let all = entries(&lease.place)?;
+    let all = entries(&lease.root)?;
     let mut left = total(&all);
     let removed = choose(all, wanted, now);
     let gone = total(&removed);
@@ -241,7 +241,7 @@ pub(super) fn remove(lease: &Lease, entries: &[Entry]) -> Result<()> {
         for entry in some {
             deletions.extend(entry.paths.iter().cloned());
         }
-        let modes = read_only(&lease.place, &deletions)?;
+        let modes = read_only(&lease.root, &deletions)?;
         let record = journal::Record {
             staging: staging.name().to_owned(),
             started,
@@ -256,9 +256,9 @@ pub(super) fn remove(lease: &Lease, entries: &[Entry]) -> Result<()> {
             left_out: LeftOut::default(),
             times: Vec::new(),
         };
-        commit(lease, staged, lease.turn()?)?;
+        commit(lease, staged, lease.lock_commits()?)?;
         for path in &deletions {
-            remove_empty_above(&lease.place, path);
+            remove_empty_above(&lease.root, path);
         }
     }
     Ok(())

@@ -19,10 +19,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     dir::{BeneathDir, FileType, usage, walk::Seen},
-    lease::Lease,
-    lease_table::Key,
     txn::{
         contents::walk,
+        open_cache::{Key, OpenCache},
         usage_delta::{self, Amounts, Tally},
     },
 };
@@ -96,20 +95,20 @@ pub fn renew(home: &Home, directory: &Path) -> Result<Amounts> {
 }
 
 /// Commits have changed so much. Under the lock of commits.
-pub(super) fn add<'t>(lease: &Lease, tallies: impl Iterator<Item = &'t Tally>) -> Result<()> {
+pub(super) fn add<'t>(cache: &OpenCache, tallies: impl Iterator<Item = &'t Tally>) -> Result<()> {
     let tallies: Vec<&Tally> = tallies.filter(|tally| !tally.is_empty()).collect();
     if tallies.is_empty() {
         return Ok(());
     }
-    let Some(mut amounts) = load(&lease.home, &lease.directory, &lease.key)? else {
+    let Some(mut amounts) = load(&cache.home, &cache.directory, &cache.key)? else {
         // The first commit into a small cache begins the summary; a large one waits for `kiln cache report`.
-        if let Some(held) = count(&lease.place, QUICK)? {
-            store(&lease.home, &lease.directory, &lease.key, &held.amounts)?;
+        if let Some(held) = count(&cache.root, QUICK)? {
+            store(&cache.home, &cache.directory, &cache.key, &held.amounts)?;
         }
         return Ok(());
     };
     tallies.iter().for_each(|tally| tally.onto(&mut amounts));
-    store(&lease.home, &lease.directory, &lease.key, &amounts)
+    store(&cache.home, &cache.directory, &cache.key, &amounts)
 }
 
 fn load(home: &Home, directory: &Path, key: &Key) -> Result<Option<Amounts>> {

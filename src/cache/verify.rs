@@ -95,12 +95,12 @@ impl Verdict {
 /// Looks at everything. Under an exclusive lease what is wrong is mended.
 pub fn verify(lease: &Lease) -> Result<Verdict> {
     let mut verdict = Verdict::default();
-    let owners = Owners::of(&lease.place)?;
+    let owners = Owners::of(&lease.root)?;
     let look = |found: &Found<'_>| {
         look(lease, &owners, found, &mut verdict)?;
         Ok(ControlFlow::Continue(()))
     };
-    walk(&lease.place, look).context("look through the cache")?;
+    walk(&lease.root, look).context("look through the cache")?;
     staged(lease, &mut verdict)?;
     if lease.lock_mode() == LockMode::Exclusive {
         mend(lease, &owners, &mut verdict)?;
@@ -127,7 +127,7 @@ fn staged(lease: &Lease, verdict: &mut Verdict) -> Result<()> {
     }
     let journal = Journal::of(lease)?;
     // Meanwhile none of them is finished.
-    let _turn = lease.turn()?;
+    let _turn = lease.lock_commits()?;
     for (Broken { why, .. }, record) in stuck_commits::of(lease, &journal)? {
         let why = format!("a commit that cannot be finished: {why}");
         verdict.records.push(fault(record.into_os_string().into_vec(), &why, Remedy::Record));
@@ -186,7 +186,7 @@ fn look(lease: &Lease, owners: &Owners, found: &Found<'_>, verdict: &mut Verdict
         return Ok(());
     }
     let Ok(path) = std::str::from_utf8(found.path) else { return Ok(()) };
-    match content::of(&lease.place, path).with_context(|| format!("verify {path:?}"))? {
+    match content::of(&lease.root, path).with_context(|| format!("verify {path:?}"))? {
         Content::Unknown => {}
         Content::Right => verdict.compared += 1,
         Content::Wrong(why) => {
@@ -203,7 +203,7 @@ fn mend(lease: &Lease, owners: &Owners, verdict: &mut Verdict) -> Result<()> {
     // All that what is damaged lies in: an entry whose root is one of them goes.
     let around: HashSet<&[u8]> = paths.flat_map(ancestors).collect();
     if !around.is_empty() {
-        let mut entries = prune::entries(&lease.place)?;
+        let mut entries = prune::entries(&lease.root)?;
         entries.retain(|entry| entry.paths.iter().any(|root| around.contains(&root[..])));
         prune::remove(lease, &entries).context("remove what is damaged")?;
     }
@@ -219,7 +219,7 @@ fn mend(lease: &Lease, owners: &Owners, verdict: &mut Verdict) -> Result<()> {
         };
     }
     if !verdict.records.is_empty() {
-        let _turn = lease.turn()?;
+        let _turn = lease.lock_commits()?;
         stuck_commits::give_up(lease, &Journal::of(lease)?)?;
         verdict.records.iter_mut().for_each(|record| record.mended = true);
     }
@@ -228,7 +228,7 @@ fn mend(lease: &Lease, owners: &Owners, verdict: &mut Verdict) -> Result<()> {
 
 fn one(lease: &Lease, owners: &Owners, fault: &Fault) -> Result<()> {
     let (directory, name) = split(&fault.path);
-    let Some(parent) = lease.place.dir(directory)? else { return Ok(()) };
+    let Some(parent) = lease.root.dir(directory)? else { return Ok(()) };
     match fault.remedy {
         // Done for all at once.
         Remedy::Entry | Remedy::Nobody | Remedy::Record => Ok(()),

@@ -14,35 +14,20 @@ use std::{
 
 use anyhow::{Context, Result};
 use nix::unistd::geteuid;
-use serde::{Deserialize, Serialize};
 
 use super::{
-    dir::{
-        BeneathDir,
-        ctime::{self, Stamp},
-        lock::LockFile,
-        permissions,
-    },
-    lease::Lease,
+    dir::{BeneathDir, ctime, lock::LockFile, permissions},
     lease_table::LeaseTable,
-    txn::scrub::{Scrubbed, Whose, scrub},
+    txn::{
+        open_cache::OpenCache,
+        scrub::{Before, Scrubbed, Whose, scrub},
+    },
 };
 
 /// In the directory of a cache's leases, the files.
 pub(super) const WRITERS: &str = "writers";
 /// A file is longer only if it is none of kiln's.
 const MOST_BYTES: u64 = 4096;
-
-/// A cache as it was before builds wrote into it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Before {
-    /// FileType was changed at this time of its file system or later may be a build's.
-    pub since: Stamp,
-    /// Of the directory itself.
-    pub owner: (u32, u32),
-    /// The same.
-    pub mode: u32,
-}
 
 impl Before {
     fn now(cache: &BeneathDir) -> Result<Self> {
@@ -79,9 +64,9 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Notes that the holder of a lease begins to write.
-    pub(super) fn begin(lease: &Lease) -> Result<Self> {
-        let before = Before::now(&lease.place)?;
-        let directory = directory(lease)?;
+    pub(super) fn begin(cache: &OpenCache) -> Result<Self> {
+        let before = Before::now(&cache.root)?;
+        let directory = directory(cache)?;
         let named = tempfile::Builder::new().prefix("writer-").tempfile_in(&directory);
         let path = named.and_then(|file| Ok(file.keep()?.1)).context("note that the cache is written")?;
         let lock = LockFile::hold(&path)?;
@@ -94,11 +79,11 @@ impl Writer {
     }
 
     /// The end of its writes: all processes of the build have ended. Whoever writes still keeps what needs owners of its own.
-    pub(super) fn end(&self, lease: &Lease) -> Result<Scrubbed> {
-        let others = Others::of(lease, Some(self.lock.path()))?;
-        lease.alone(|alone| {
+    pub(super) fn end(&self, cache: &OpenCache) -> Result<Scrubbed> {
+        let others = Others::of(cache, Some(self.lock.path()))?;
+        cache.alone(|alone| {
             let before = others.before.map_or(self.before, |other| earlier(self.before, other));
-            let scrubbed = scrub(lease, before, others.whose())?;
+            let scrubbed = scrub(cache, before, others.whose())?;
             if others.living == 0 && is_settled(&scrubbed) {
                 remove(self.lock.path())?;
                 others.remove_dead(alone)?;
@@ -109,11 +94,11 @@ impl Writer {
 }
 
 /// Scrubs for builds that were killed. Cheap when there are none.
-pub(super) fn recover(lease: &Lease) -> Result<Scrubbed> {
-    let others = Others::of(lease, None)?;
+pub(super) fn recover(cache: &OpenCache) -> Result<Scrubbed> {
+    let others = Others::of(cache, None)?;
     let Some(before) = others.before else { return Ok(Scrubbed::default()) };
-    lease.alone(|alone| {
-        let scrubbed = scrub(lease, before, others.whose())?;
+    cache.alone(|alone| {
+        let scrubbed = scrub(cache, before, others.whose())?;
         if is_settled(&scrubbed) {
             // Whoever is not alone may share the cache with a daemon of theirs that still writes.
             others.remove_dead(alone)?;
@@ -137,9 +122,9 @@ struct Others {
 }
 
 impl Others {
-    fn of(lease: &Lease, own: Option<&Path>) -> Result<Self> {
+    fn of(cache: &OpenCache, own: Option<&Path>) -> Result<Self> {
         let mut found = Self { living: 0, dead: Vec::new(), before: None };
-        let directory = directory(lease)?;
+        let directory = directory(cache)?;
         let listing = fs::read_dir(&directory).with_context(|| format!("read {}", directory.display()))?;
         for entry in listing.flatten() {
             let path = entry.path();
@@ -150,7 +135,7 @@ impl Others {
                 found.living += 1;
                 continue;
             }
-            let before = Before::read(&path, &lease.place)?;
+            let before = Before::read(&path, &cache.root)?;
             found.before = Some(found.before.map_or(before, |other| earlier(before, other)));
             found.dead.push(path);
         }
@@ -179,8 +164,8 @@ pub(super) fn pass_on(old: &Path, cache: &Path, to: &LeaseTable) -> Result<()> {
     Ok(())
 }
 
-fn directory(lease: &Lease) -> Result<PathBuf> {
-    LeaseTable::named(&lease.home, &lease.key.0)?.subdirectory(WRITERS)
+fn directory(cache: &OpenCache) -> Result<PathBuf> {
+    LeaseTable::named(&cache.home, &cache.key.0)?.subdirectory(WRITERS)
 }
 
 fn earlier(one: Before, other: Before) -> Before {

@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::{recipe, signals};
 use crate::{
-    cache::{self, Lease, LockMode, Request},
+    cache::{self, LockMode, Request},
     cli::UpdateCacheArgs,
     env::Env,
     event::{Event, Sink},
@@ -40,9 +40,9 @@ pub(super) async fn run(args: &UpdateCacheArgs, env: &Env) -> Result<Code> {
         // With a lease, since the guest of a build that has the cache alone does not look at it again.
         let (directory, who) = (cache.clone(), cache::UPDATE.to_owned());
         let request = Request { directory, lock_mode: LockMode::Shared, who, limit: args.cache_wait };
-        let lease = Rc::new(Lease::acquire(&home, request, &mut reporter).await?);
+        let lease = Rc::new(cache::acquire(&home, request, &mut reporter).await?);
         sources::fill(&wanted, args.limit, &lease, &spawner, &mut reporter).await?;
-        lease.finish()
+        cache::finish(&lease)
     })
     .await;
     if filled.is_ok() {

@@ -61,16 +61,16 @@ impl Build<'_, '_> {
         staged: Box<Staged>,
         Commit { lease, limit: _ }: Commit,
     ) -> Result<()> {
-        let queue = lease.queue()?;
-        let waiting = tokio::task::spawn_blocking(move || queue.turn());
-        let turn = tokio::select! {
-            turn = waiting => turn.context("the wait for the turn to commit panicked")?,
+        let lock = lease.commit_lock()?;
+        let waiting = tokio::task::spawn_blocking(move || lock.lock());
+        let guard = tokio::select! {
+            guard = waiting => guard.context("the wait for the lock of commits panicked")?,
             // The staged files are removed on drop.
             error = self.engine.interrupts.refuse() => return Err(error),
         };
-        let merged = match turn {
-            Ok(turn) => {
-                let merged = tokio::task::spawn_blocking(move || cache::commit(&lease, *staged, turn));
+        let merged = match guard {
+            Ok(guard) => {
+                let merged = tokio::task::spawn_blocking(move || cache::commit(&lease, *staged, guard));
                 merged.await.context("the commit of the cache panicked")?
             }
             Err(error) => Err(error),

@@ -59,7 +59,7 @@ fn what_an_overlay_obeys_passes_neither_a_commit_nor_an_import() {
         let stream = with_all(upper).file("own/file", "x").end();
         let lease = bench.lease();
         let Outcome::Staged(staged) = put(&lease, way, &stream) else { panic!("{way}: not staged") };
-        commit(&lease, *staged, lease.turn().unwrap()).unwrap();
+        commit(&lease, *staged, lease.lock_commits().unwrap()).unwrap();
         for path in ["own", "own/file"] {
             assert_eq!(names(&bench, path), KEPT, "{way}: {path}");
         }

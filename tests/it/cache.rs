@@ -8,7 +8,7 @@ use std::{
 };
 
 use kiln::{
-    cache::{CommitLimit, Kept, Lease, LockMode, Outcome, Request, commit, stage},
+    cache::{CommitLimit, Kept, Lease, LockMode, Outcome, Request, commit, finish, stage, try_acquire},
     event::Amount,
     exit::{Code, code_of},
     home::Home,
@@ -144,7 +144,7 @@ impl Bench {
             who: "a test".into(),
             limit: Duration::from_secs(1),
         };
-        Lease::try_acquire(&self.home(), &request).unwrap()
+        try_acquire(&self.home(), &request).unwrap()
     }
 
     /// The lease of all.
@@ -208,7 +208,7 @@ pub(crate) fn eventually(happens: impl FnMut() -> bool) {
 
 pub(crate) fn committed(lease: &Lease, upper: &[u8]) -> Kept {
     match stage(lease, upper, CommitLimit::default()).unwrap() {
-        Outcome::Staged(staged) => commit(lease, *staged, lease.turn().unwrap()).unwrap(),
+        Outcome::Staged(staged) => commit(lease, *staged, lease.lock_commits().unwrap()).unwrap(),
         other => panic!("{other:?}"),
     }
 }
@@ -339,7 +339,7 @@ fn what_another_build_may_be_reading_waits_for_it() {
     assert_eq!((bench.read("x/replaced"), bench.read("x/new")), ("old".into(), "new".into()));
     assert!(bench.has("x/deleted"));
     drop(writer);
-    reader.finish().unwrap();
+    finish(&reader).unwrap();
     assert_eq!(bench.read("x/replaced"), "new");
     assert!(!bench.has("x/deleted"));
     drop(reader);
@@ -432,7 +432,7 @@ fn what_was_staged_before_a_build_began_and_put_there_after_it_is_not_lost() {
         panic!("there is something new")
     };
     let other = bench.lease();
-    commit(&one, *staged, one.turn().unwrap()).unwrap();
+    commit(&one, *staged, one.lock_commits().unwrap()).unwrap();
     drop(one);
     let upper = Upper::default()
         .whiteout("d")

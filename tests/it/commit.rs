@@ -4,7 +4,7 @@ use std::{collections::HashMap, fs, path::Path, sync::Arc, time::Duration};
 
 use kiln::{
     backend::fake::{Behaviour, Fake},
-    cache::{CommitLimit, Lease, LockMode, Request, Writes},
+    cache::{CommitLimit, LockMode, Request, Writes, try_acquire},
     engine::{BuildOutcome, Commit, Engine, Injected, Interrupts, OnFailure, Outputs},
     event::{Event, Phases},
     home::Home,
@@ -65,7 +65,7 @@ async fn build(fake: &mut Fake, limit: CommitLimit) -> (tempfile::TempDir, anyho
     let plan = plan(&directory, &scratch.path().join("out"));
     let request =
         Request { directory, lock_mode: LockMode::Shared, who: "a test".into(), limit: Duration::ZERO };
-    let lease = Arc::new(Lease::try_acquire(&home, &request).unwrap().unwrap());
+    let lease = Arc::new(try_acquire(&home, &request).unwrap().unwrap());
     let (_sender, receiver) = watch::channel(None);
     let mut sink = |_: Event| {};
     let mut phases = Phases::begin("boot");

@@ -34,7 +34,7 @@ fn archive(bench: &Bench, chosen: &Chosen) -> Vec<u8> {
 fn imported(bench: &Bench, bytes: &[u8]) -> Option<Kept> {
     let lease = bench.lease();
     match import(&lease, bytes, CommitLimit::default()).unwrap() {
-        Outcome::Staged(staged) => Some(commit(&lease, *staged, lease.turn().unwrap()).unwrap()),
+        Outcome::Staged(staged) => Some(commit(&lease, *staged, lease.lock_commits().unwrap()).unwrap()),
         Outcome::Unchanged(_) => None,
         Outcome::TooMuch(why) => panic!("{why}"),
     }

@@ -71,7 +71,7 @@ fn a_wait_for_the_cache_comes_after_all_that_can_be_refused() {
     };
     let home = kiln::home::Home::at(bare.at("home"));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let held = runtime.block_on(kiln::cache::Lease::acquire(&home, request, &mut |_| {})).unwrap();
+    let held = runtime.block_on(kiln::cache::acquire(&home, request, &mut |_| {})).unwrap();
     for (option, value, code) in [
         ("--memory", "much", 2),
         ("--image", "debian:", 2),

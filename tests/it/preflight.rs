@@ -10,7 +10,7 @@ use std::{
 };
 
 use kiln::{
-    cache::{Lease, LockMode, Request},
+    cache::{Lease, LockMode, Request, try_acquire},
     home::Home,
 };
 use tempfile::TempDir;
@@ -38,7 +38,7 @@ impl Work {
     fn lease(&self, directory: PathBuf) -> Lease {
         let request =
             Request { directory, lock_mode: LockMode::Shared, who: "a build".into(), limit: Duration::ZERO };
-        Lease::try_acquire(&Home::at(self.path("home/kiln")), &request).unwrap().unwrap()
+        try_acquire(&Home::at(self.path("home/kiln")), &request).unwrap().unwrap()
     }
 }
 

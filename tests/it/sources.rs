@@ -12,7 +12,7 @@ use std::{
 
 use data_encoding::HEXLOWER;
 use kiln::{
-    cache::{Lease, LockMode, Request},
+    cache::{LockMode, Request, finish, try_acquire},
     home::Home,
 };
 
@@ -240,7 +240,7 @@ fn a_cache_that_a_build_has_alone_is_waited_for() {
             .output()
             .unwrap()
     };
-    let lease = Lease::try_acquire(&home, &request(LockMode::Exclusive)).unwrap().unwrap();
+    let lease = try_acquire(&home, &request(LockMode::Exclusive)).unwrap().unwrap();
     let output = update();
     assert_eq!(output.status.code(), Some(6), "{}", said(&output));
     assert!(said(&output).contains("(hello, mode rw)"), "{}", said(&output));
@@ -248,7 +248,7 @@ fn a_cache_that_a_build_has_alone_is_waited_for() {
     let mut lease = None;
     // A child that another test is just starting has this process's locks until its program runs.
     eventually(|| {
-        lease = Lease::try_acquire(&home, &request(LockMode::Shared)).unwrap();
+        lease = try_acquire(&home, &request(LockMode::Shared)).unwrap();
         lease.is_some()
     });
     let output = update();
@@ -439,7 +439,7 @@ fn what_another_build_may_be_reading_is_replaced_when_it_has_ended() {
         who: "hello, mode commit".into(),
         limit: Duration::ZERO,
     };
-    let lease = Lease::try_acquire(&home, &request).unwrap().unwrap();
+    let lease = try_acquire(&home, &request).unwrap().unwrap();
     let output = Command::new(env!("CARGO_BIN_EXE_kiln"))
         .args(["update-cache", "--progress", "plain"])
         .current_dir(directory.path())
@@ -452,7 +452,7 @@ fn what_another_build_may_be_reading_is_replaced_when_it_has_ended() {
     assert_eq!(fs::read(&elsewhere).unwrap(), b"another");
     // A child that another test is just starting has this process's locks until its program runs.
     eventually(|| {
-        lease.finish().unwrap();
+        finish(&lease).unwrap();
         fs::read(&kept).unwrap() == content
     });
 }

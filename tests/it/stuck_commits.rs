@@ -88,7 +88,7 @@ fn a_commit_whose_staging_directory_goes_before_the_merge_is_not_called_kept() {
         panic!("there is something new")
     };
     fs::remove_dir_all(bench.cache().join(".kiln")).unwrap();
-    let error = kiln::cache::commit(&lease, *staged, lease.turn().unwrap()).unwrap_err();
+    let error = kiln::cache::commit(&lease, *staged, lease.lock_commits().unwrap()).unwrap_err();
     assert_eq!(code_of(&error), Code::Cache);
     assert!(format!("{error:#}").contains("somebody has removed"), "{error:#}");
 }

@@ -50,7 +50,7 @@ fn builds_that_commit_the_same_add_it_once() {
         .into();
     let mut gains = Vec::new();
     for (lease, staged) in builds {
-        let kept = commit(&lease, staged, lease.turn().unwrap()).unwrap();
+        let kept = commit(&lease, staged, lease.lock_commits().unwrap()).unwrap();
         gains.push(kept.gains.values().map(|amount| amount.entries).sum::<u64>());
         // Two files wait, not all hundred.
         assert!(kept.waiting <= 4, "{}", kept.waiting);

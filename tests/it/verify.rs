@@ -172,7 +172,7 @@ fn repair_removes_foreign_entries_and_unfinished_ones_without_a_writer() {
 fn a_file_without_end_is_not_read_and_a_link_where_builds_have_a_directory_goes() {
     let (bench, compared) = filled();
     let fit = bench.lease();
-    fit.mountable().unwrap();
+    kiln::cache::mountable(&fit).unwrap();
     drop(fit);
     let hollow = compared.iter().filter(|path| !path.ends_with(".ziphash"));
     let mut faults: Vec<String> = hollow.cloned().collect();
@@ -194,11 +194,11 @@ fn a_file_without_end_is_not_read_and_a_link_where_builds_have_a_directory_goes(
 
     fs::remove_dir_all(bench.cache().join("cargo")).unwrap();
     std::os::unix::fs::symlink("/proc", bench.cache().join("cargo")).unwrap();
-    bench.lease().mountable().unwrap_err();
+    kiln::cache::mountable(&bench.lease()).unwrap_err();
     assert_eq!(verify(&bench.lease()).unwrap().faults.len(), 1);
     assert_eq!(verify(&bench.alone()).unwrap().unmended(), 0);
     assert!(fs::symlink_metadata(bench.cache().join("cargo")).is_err());
-    bench.lease().mountable().unwrap();
+    kiln::cache::mountable(&bench.lease()).unwrap();
 }
 
 fn run(bench: &Bench, arguments: &[&str]) -> Output {

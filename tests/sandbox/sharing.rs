@@ -10,7 +10,7 @@ use std::{
 };
 
 use kiln::{
-    cache::{CARE, Lease, LockMode, Request, UPDATE},
+    cache::{CARE, Lease, LockMode, Request, UPDATE, try_acquire},
     env::Env,
     home::Home,
 };
@@ -56,7 +56,7 @@ impl Place {
             who: who.into(),
             limit: Duration::ZERO,
         };
-        let lease = Lease::try_acquire(&Home::at(&home), &request).expect("tried");
+        let lease = try_acquire(&Home::at(&home), &request).expect("tried");
         Self { _directory: directory, project, lease }
     }
 
@@ -168,7 +168,7 @@ fn who_commits_waits_for_a_commit_and_is_heard_meanwhile() {
         let pid = Pid::from_raw(kiln.id().try_into().expect("a process"));
         let mut said = BufReader::new(kiln.stderr.take().expect("it was piped"));
         wait_for(&mut said, "] started");
-        let turn = place.lease.as_ref().expect("held").turn().expect("taken");
+        let turn = place.lease.as_ref().expect("held").lock_commits().expect("taken");
         let words = "warning: waits, at most 3600s, for a commit into the cache ";
         let line = wait_for(&mut said, words);
         assert!(line.starts_with(words), "{line}");

@@ -2,18 +2,14 @@
 //!
 //! Before it: a lease, whose holder it is that waits. It is held for as long as a merge takes, and nothing else is.
 
-use std::{path::PathBuf, sync::mpsc, thread, time::Duration};
+use std::{fmt, path::PathBuf, sync::mpsc, thread, time::Duration};
 
 use anyhow::{Context, Result};
 
+use super::open_cache::OpenCache;
 use crate::{
-    cache::{
-        dir::lock::{LockFile, LockMode, TryLock},
-        lease::Lease,
-        lease_table::{LEASES, LeaseTable},
-    },
+    cache::dir::lock::{LockFile, LockMode, TryLock},
     exit::{Code, Failure, explained},
-    home::Home,
 };
 
 /// Whatever `--cache-wait` says, so long is waited at least: a commit that has begun flushes to a disk, which may be slow.
@@ -28,30 +24,44 @@ pub struct CommitGuard {
     _lock: LockFile,
 }
 
-/// All that it takes to wait for a turn: for a thread that a signal abandons.
-#[derive(Debug)]
+/// Who else uses the cache, in words: asked only for a message.
+pub(in crate::cache) type Users = Box<dyn Fn() -> Result<String> + Send + Sync>;
+
+/// All that it takes to wait for the lock: for a thread that a signal abandons.
 pub struct CommitLock {
-    home: Home,
-    directory: PathBuf,
     lock: PathBuf,
-    /// The record of the lease's own holder.
-    own: PathBuf,
+    directory: PathBuf,
+    home: PathBuf,
     limit: Duration,
+    users: Users,
+}
+
+impl fmt::Debug for CommitLock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { lock, directory, home, limit, users: _ } = self;
+        f.debug_struct("CommitLock")
+            .field("lock", lock)
+            .field("directory", directory)
+            .field("home", home)
+            .field("limit", limit)
+            .finish_non_exhaustive()
+    }
 }
 
 impl CommitLock {
-    pub(in crate::cache) fn of(lease: &Lease) -> Result<Self> {
-        Ok(Self {
-            home: lease.home.clone(),
-            directory: lease.directory.clone(),
-            lock: lease.home.dir(LEASES)?.join(&lease.key.0).join("commit"),
-            own: lease.record.path().to_owned(),
-            limit: lease.patience.max(PATIENCE),
-        })
+    /// That of a cache; `lock` is its file.
+    pub(in crate::cache) fn of(cache: &OpenCache, lock: PathBuf, patience: Duration, users: Users) -> Self {
+        Self {
+            lock,
+            directory: cache.directory.clone(),
+            home: cache.home.root().to_owned(),
+            limit: patience.max(PATIENCE),
+            users,
+        }
     }
 
     /// The turn, if it can be had at once.
-    pub(in crate::cache) fn try_turn(&self) -> Result<Option<CommitGuard>> {
+    pub(in crate::cache) fn try_lock(&self) -> Result<Option<CommitGuard>> {
         let lock = LockFile::open(&self.lock)?;
         Ok((lock.try_lock(LockMode::Exclusive)? == TryLock::Yes).then_some(CommitGuard { _lock: lock }))
     }
@@ -60,12 +70,12 @@ impl CommitLock {
     ///
     /// # Errors
     /// A time-out (6) that names who uses the cache; a cache failure (7) where the lock cannot be had at all.
-    pub fn turn(&self) -> Result<CommitGuard> {
+    pub fn lock(&self) -> Result<CommitGuard> {
         self.wait().map_err(|error| explained(error, || self.unusable()))
     }
 
     fn wait(&self) -> Result<CommitGuard> {
-        if let Some(turn) = self.try_turn()? {
+        if let Some(turn) = self.try_lock()? {
             return Ok(turn);
         }
         let lock = LockFile::open(&self.lock)?;
@@ -86,25 +96,18 @@ impl CommitLock {
     }
 
     fn say(&self) -> Result<()> {
-        let (directory, limit, users) = (self.directory.display(), self.limit, self.users()?);
+        let (directory, limit, users) = (self.directory.display(), self.limit, (self.users)()?);
         tracing::warn!(
             "waits, at most {limit:?}, for a commit into the cache {directory}, which is in use by {users}"
         );
         Ok(())
     }
 
-    fn users(&self) -> Result<String> {
-        LeaseTable::open(&self.home, &self.directory)?.used_by(Some(&self.own))
-    }
-
     fn unusable(&self) -> Failure {
         Failure::new(
             Code::Cache,
             format!("no commit into the cache {} can begin", self.directory.display()),
-            format!(
-                "see that kiln's own directory {} can be written and has room",
-                self.home.root().display()
-            ),
+            format!("see that kiln's own directory {} can be written and has room", self.home.display()),
         )
     }
 
@@ -114,7 +117,7 @@ impl CommitLock {
             Code::Timeout,
             format!(
                 "a commit into the cache {directory} did not end within {limit:?}: it is in use by {}",
-                self.users()?
+                (self.users)()?
             ),
             "see what keeps that build, or raise --cache-wait; nothing was changed",
         ))

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use anyhow::Result;
 
-use super::staging::DIRECTORY;
+use super::staging_root::DIRECTORY;
 use crate::cache::dir::{
     BeneathDir,
     walk::{Found, PassOver, Seen, walk_but},

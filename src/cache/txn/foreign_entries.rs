@@ -5,54 +5,11 @@
 
 use anyhow::{Context, Result};
 
-use super::staging::{self, DIRECTORY};
-use crate::cache::{
-    dir::{BeneathDir, FileType, join, permissions, what},
-    lease::Lease,
+use super::{
+    open_cache::OpenCache,
+    staging_root::{DIRECTORY, prefix},
 };
-
-/// So often somebody may put something else in the place of the directory before it is given up.
-const ATTEMPTS: usize = 100;
-/// FileType its owner must be able to do with a directory.
-const OWNERS: u32 = 0o700;
-
-/// The directory, made if it is missing, or something else: that is removed, never followed.
-pub(in crate::cache) fn make(lease: &Lease) -> Result<BeneathDir> {
-    let cache = &lease.place;
-    for _ in 0..ATTEMPTS {
-        let there = cache.stat(DIRECTORY).context("look for .kiln in the cache")?;
-        match there.map(|stat| what(&stat)) {
-            Some(FileType::File | FileType::Symlink | FileType::Other) => {
-                tracing::warn!("removes .kiln from the cache, which is no directory of kiln's");
-                match cache.unlink(DIRECTORY) {
-                    Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                        return Err(error).context("remove what is in the way of .kiln in the cache");
-                    }
-                    Ok(()) | Err(_) => {}
-                }
-            }
-            None | Some(FileType::Directory) => {
-                open_up(lease)?;
-                match cache.make(DIRECTORY) {
-                    Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => {}
-                    result => return result.context("make .kiln in the cache"),
-                }
-            }
-        }
-    }
-    anyhow::bail!("something else is put in the place of .kiln all the time")
-}
-
-/// Gives its owner back what a guest has taken: to read and to write the directory.
-pub(in crate::cache) fn open_up(lease: &Lease) -> Result<()> {
-    let there = lease.place.stat(DIRECTORY).context("look for .kiln in the cache")?;
-    match there.filter(|stat| what(stat) == FileType::Directory).map(|stat| permissions(&stat)) {
-        Some(mode) if mode & OWNERS != OWNERS => {
-            lease.place.set_mode_of(DIRECTORY, mode | OWNERS).context("open .kiln in the cache")
-        }
-        Some(_) | None => Ok(()),
-    }
-}
+use crate::cache::dir::{FileType, join, what};
 
 /// Something that is not this home's.
 pub(in crate::cache) enum Intruder {
@@ -63,8 +20,8 @@ pub(in crate::cache) enum Intruder {
 }
 
 /// FileType there is of that, by path.
-pub(in crate::cache) fn of(lease: &Lease) -> Result<Vec<Intruder>> {
-    let there = lease.place.stat(DIRECTORY).context("look for .kiln in the cache")?;
+pub(in crate::cache) fn of(cache: &OpenCache) -> Result<Vec<Intruder>> {
+    let there = cache.root.stat(DIRECTORY).context("look for .kiln in the cache")?;
     match there.map(|stat| what(&stat)) {
         None => return Ok(Vec::new()),
         Some(FileType::Directory) => {}
@@ -72,10 +29,10 @@ pub(in crate::cache) fn of(lease: &Lease) -> Result<Vec<Intruder>> {
             return Ok(vec![Intruder::Strange(DIRECTORY.to_vec())]);
         }
     }
-    let Some(parent) = lease.place.dir(DIRECTORY).context("open .kiln in the cache")? else {
+    let Some(parent) = cache.root.dir(DIRECTORY).context("open .kiln in the cache")? else {
         return Ok(Vec::new());
     };
-    let own = staging::prefix(lease)?;
+    let own = prefix(cache)?;
     let mut found = Vec::new();
     for name in parent.names().context("list .kiln in the cache")? {
         let Some(stat) = parent.stat(&name).context("look into .kiln in the cache")? else { continue };

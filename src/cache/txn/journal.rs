@@ -14,7 +14,8 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::cache::{dir::ctime::Stamp, lease::Lease, lease_table::Key};
+use super::open_cache::{Key, OpenCache};
+use crate::cache::dir::ctime::Stamp;
 
 /// The directory of the home with one directory for each cache.
 pub(in crate::cache) const JOURNALS: &str = "journals";
@@ -56,8 +57,8 @@ pub(in crate::cache) struct Journal {
 }
 
 impl Journal {
-    pub(in crate::cache) fn of(lease: &Lease) -> Result<Self> {
-        Self::open(&lease.home.dir(JOURNALS)?, &lease.key)
+    pub(in crate::cache) fn of(cache: &OpenCache) -> Result<Self> {
+        Self::open(&cache.home.dir(JOURNALS)?, &cache.key)
     }
 
     /// One that is there.

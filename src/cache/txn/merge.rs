@@ -12,7 +12,7 @@ use nix::sys::stat::FileStat;
 use super::{
     journal::Record,
     rules::{self, Rule},
-    stage::MAX_DEPTH,
+    stage::limit::MAX_DEPTH,
     staging::Staging,
     usage_delta::{self, Tally},
 };

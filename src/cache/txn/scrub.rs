@@ -12,17 +12,16 @@ use nix::{
     sys::stat::{FileStat, SFlag},
     unistd::geteuid,
 };
+use serde::{Deserialize, Serialize};
 
-use super::owners::Owners;
+use super::{open_cache::OpenCache, owners::Owners};
 use crate::{
-    cache::{
-        dir::{
-            BeneathDir, FileType, attributes, permissions, remove, shown,
-            walk::{Found, PassOver, walk_but},
-            what,
-        },
-        lease::Lease,
-        writers::Before,
+    cache::dir::{
+        BeneathDir, FileType, attributes,
+        ctime::Stamp,
+        permissions, remove, shown,
+        walk::{Found, PassOver, walk_but},
+        what,
     },
     process,
 };
@@ -33,6 +32,17 @@ pub(in crate::cache) const SET_ID: u32 = 0o6000;
 const SET_GID: u32 = 0o2000;
 /// FileType the owner of a directory must be able to do with it.
 const READ: u32 = 0o500;
+
+/// A cache as it was before builds wrote into it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::cache) struct Before {
+    /// FileType was changed at this time of its file system or later may be a build's.
+    pub since: Stamp,
+    /// Of the directory itself.
+    pub owner: (u32, u32),
+    /// The same.
+    pub mode: u32,
+}
 
 /// Whose files may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,12 +101,12 @@ impl Scrubbed {
 }
 
 /// Scrubs a cache that was like this before.
-pub(in crate::cache) fn scrub(lease: &Lease, before: Before, whose: Whose) -> Result<Scrubbed> {
+pub(in crate::cache) fn scrub(cache: &OpenCache, before: Before, whose: Whose) -> Result<Scrubbed> {
     let run = || {
         let owners = Owners::with(before.owner)?;
         let mut scrub = Scrub { before, whose, owners, done: Scrubbed::default() };
-        scrub.top(&lease.place);
-        walk_but(&lease.place, PassOver { at_top: None, unreadable: true }, |found| {
+        scrub.top(&cache.root);
+        walk_but(&cache.root, PassOver { at_top: None, unreadable: true }, |found| {
             scrub.visit(found);
             Ok(ControlFlow::Continue(()))
         })
@@ -108,7 +118,7 @@ pub(in crate::cache) fn scrub(lease: &Lease, before: Before, whose: Whose) -> Re
         return Ok(first);
     }
     // A sandbox's other users are ids of the user's range, which root of a namespace may change.
-    process::reclaim(&lease.directory);
+    process::reclaim(&cache.directory);
     let Scrubbed { set_id, attributes, devices, owners, too_deep, failed, example } = run()?;
     Ok(Scrubbed {
         set_id: first.set_id + set_id,

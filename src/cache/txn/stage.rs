@@ -8,52 +8,43 @@
 mod buffers;
 mod entries;
 mod errors;
-mod limit;
+pub(in crate::cache) mod limit;
 mod link_targets;
 mod links;
 mod skipped;
+pub(in crate::cache) mod stager;
 
-use std::{
-    collections::HashSet,
-    io::{self, Read},
-    os::unix::ffi::OsStrExt,
-    path::Path,
-};
+use std::{collections::HashSet, io::Read};
 
 use anyhow::{Context, Result};
-use nix::sys::stat::FileStat;
 
 use self::{
     buffers::Buffers,
     errors::{full, mounted, of_cache, refuse},
+    limit::too_deep,
     link_targets::Seen,
+    stager::{FLUSH_EACH, Origin, Stager, kept},
 };
 pub use self::{limit::CommitLimit, skipped::LeftOut};
-use super::{journal, staging::Staging, usage_delta::Amounts};
+use super::{
+    cargo_dirs, journal,
+    open_cache::OpenCache,
+    staging::{Flush, Staging},
+    staging_root::DIRECTORY,
+    usage_delta::Amounts,
+};
 use crate::{
-    cache::{
-        cargo_dirs,
-        dir::{BeneathDir, ancestors, is_below, mounts::Mounts, shown, split},
-        lease::Lease,
-    },
+    cache::dir::{is_below, mounts::Mounts, shown, split},
     ecosystem,
     exit::explained,
     package::{self, Entry, Kind, Reader, Time},
 };
 
-/// No path of the cache is deeper: a merge holds two descriptors for each level.
-pub(in crate::cache) const MAX_DEPTH: usize = 128;
-/// No path of the cache is longer, as the kernel counts (PATH_MAX, with its NUL).
-const MAX_PATH: usize = 4096;
-/// Up to so many entries each file is flushed by itself; beyond, one flush of the file system costs less.
-const FLUSH_EACH: u64 = 64;
 /// At most so much of one extended header of the stream is taken.
 const HEADER_BYTES: u64 = 256 << 10;
 /// For each entry that a commit may have, so many bytes of names are remembered until it is done: those of deletions, of
 /// directories that need more than to be moved, of files that were used.
 const NAME: u64 = 128;
-/// In pieces of this size content is compared and written.
-const PIECE: usize = 256 << 10;
 
 /// A staged commit: nothing of it is in the cache yet. Dropped, it is gone.
 #[derive(Debug)]
@@ -66,24 +57,6 @@ pub struct Staged {
     pub left_out: LeftOut,
     /// Files whose content stays and whose time is later now.
     pub(in crate::cache) times: Vec<(Vec<u8>, Time)>,
-}
-
-/// How things are made durable.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::cache) enum Flush {
-    /// File by file.
-    Each,
-    /// The file system at once.
-    All,
-}
-
-/// Where a stream comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::cache) enum Origin {
-    /// The upper directory of an overlay, with marks for what is gone.
-    Upper,
-    /// An archive of entries.
-    Archive,
 }
 
 /// FileType became of a stream.
@@ -101,25 +74,25 @@ pub enum Outcome {
 ///
 /// # Errors
 /// A cache failure (7) for a stream that is refused, or a cache that cannot be written. Nothing is left.
-pub fn stage(lease: &Lease, stream: impl Read, limit: CommitLimit) -> Result<Outcome> {
-    stage_from(lease, stream, limit, Origin::Upper)
+pub fn stage(cache: &OpenCache, stream: impl Read, limit: CommitLimit) -> Result<Outcome> {
+    stage_from(cache, stream, limit, Origin::Upper)
 }
 
 /// The same, from wherever.
 pub(in crate::cache) fn stage_from(
-    lease: &Lease,
+    cache: &OpenCache,
     stream: impl Read,
     limit: CommitLimit,
     origin: Origin,
 ) -> Result<Outcome> {
-    take(lease, stream, limit, origin).map_err(|error| explained(error, || full(lease)))
+    take(cache, stream, limit, origin).map_err(|error| explained(error, || full(cache)))
 }
 
-fn take(lease: &Lease, stream: impl Read, limit: CommitLimit, origin: Origin) -> Result<Outcome> {
-    let staging = Staging::make(lease)?;
+fn take(cache: &OpenCache, stream: impl Read, limit: CommitLimit, origin: Origin) -> Result<Outcome> {
+    let staging = Staging::make(cache)?;
     let mut stager = Stager {
-        cache: &lease.place,
-        mounts: Mounts::below(&lease.directory)?,
+        cache: &cache.root,
+        mounts: Mounts::below(&cache.directory)?,
         staging: &staging,
         tree: staging.tree(),
         here: None,
@@ -128,7 +101,7 @@ fn take(lease: &Lease, stream: impl Read, limit: CommitLimit, origin: Origin) ->
         opaque: HashSet::new(),
         record: journal::Record {
             staging: staging.name().to_owned(),
-            started: lease.started,
+            started: cache.started,
             deletions: Vec::new(),
             opaque: Vec::new(),
             modes: Vec::new(),
@@ -146,7 +119,7 @@ fn take(lease: &Lease, stream: impl Read, limit: CommitLimit, origin: Origin) ->
     };
     let over = stager.read(stream)?;
     let Stager { record, gains, entries, mut changes, left_out, times, .. } = stager;
-    changes -= cargo_dirs::unstage(staging.tree(), &lease.place).context("look for what was not used")?;
+    changes -= cargo_dirs::unstage(staging.tree(), &cache.root).context("look for what was not used")?;
     staging.clear_aside()?;
     if let Some(over) = over {
         return Ok(Outcome::TooMuch(over));
@@ -157,38 +130,6 @@ fn take(lease: &Lease, stream: impl Read, limit: CommitLimit, origin: Origin) ->
     let flush = if entries <= FLUSH_EACH { Flush::Each } else { Flush::All };
     staging.sync(flush).context("make the new entries durable")?;
     Ok(Outcome::Staged(Box::new(Staged { staging, record, gains, left_out, times })))
-}
-
-/// The directory that entries are being put into: staged, and the one in the cache, if there is one.
-struct Here {
-    path: Vec<u8>,
-    staged: BeneathDir,
-    cached: Option<BeneathDir>,
-}
-
-struct Stager<'a> {
-    cache: &'a BeneathDir,
-    mounts: Mounts,
-    staging: &'a Staging,
-    tree: &'a BeneathDir,
-    here: Option<Here>,
-    /// New directories whose time is set when nothing more comes into them.
-    open: Vec<(Vec<u8>, Time)>,
-    seen: Seen,
-    opaque: HashSet<Vec<u8>>,
-    record: journal::Record,
-    gains: Amounts,
-    entries: u64,
-    bytes: u64,
-    /// How many entries are other than what is there.
-    changes: u64,
-    left_out: LeftOut,
-    times: Vec<(Vec<u8>, Time)>,
-    /// How many bytes of names are remembered.
-    names: u64,
-    limit: CommitLimit,
-    origin: Origin,
-    buffers: Buffers,
 }
 
 impl Stager<'_> {
@@ -226,7 +167,7 @@ impl Stager<'_> {
     fn entry<R: Read>(&mut self, entry: &Entry, reader: &mut Reader<R>) -> Result<()> {
         let path = &entry.path;
         // The build saw another commit's staging directory, if it saw one at all.
-        if is_below(path, super::staging::DIRECTORY) {
+        if is_below(path, DIRECTORY) {
             return Ok(());
         }
         let deep = too_deep(path);
@@ -266,57 +207,4 @@ impl Stager<'_> {
             Some(mount) => Err(mounted(path, mount)),
         }
     }
-
-    /// Makes `directory` the place where entries go: its own entry has come before.
-    fn enter(&mut self, directory: &[u8]) -> Result<()> {
-        if self.here.as_ref().is_some_and(|here| here.path == directory) {
-            return Ok(());
-        }
-        self.leave(directory)?;
-        let looked = || format!("open {}", shown(directory));
-        let staged = self.tree.dir(directory).with_context(looked)?;
-        let staged = staged.ok_or_else(|| refuse(directory, "it is no directory that came before"))?;
-        let hidden = ancestors(directory).any(|above| self.opaque.contains(above));
-        let cached = if hidden { None } else { self.cache.dir(directory).with_context(looked)? };
-        self.here = Some(Here { path: directory.to_vec(), staged, cached });
-        Ok(())
-    }
-
-    /// Sets the times of the new directories that `next` does not lie in.
-    fn leave(&mut self, next: &[u8]) -> Result<()> {
-        while let Some((path, time)) = self.open.pop_if(|(path, _)| !is_below(next, path)) {
-            let place = self.tree.dir(&path)?.context("a staged directory is gone")?;
-            place.set_time(time.seconds, time.nanos).with_context(|| format!("stage {}", shown(&path)))?;
-        }
-        Ok(())
-    }
-
-    /// A name that is remembered until the end.
-    fn remembered(&mut self, path: &[u8]) -> Vec<u8> {
-        self.names += path.len() as u64;
-        path.to_vec()
-    }
-
-    fn here(&self) -> &Here {
-        self.here.as_ref().expect("a directory was entered before")
-    }
-
-    /// FileType the cache has in the place of an entry.
-    fn cached(&self, name: &[u8]) -> io::Result<Option<FileStat>> {
-        self.here().cached.as_ref().map_or(Ok(None), |cached| cached.stat(name))
-    }
-}
-
-/// Why no commit, import or export takes something that lies where it lies.
-pub(in crate::cache) fn too_deep(path: &[u8]) -> Option<String> {
-    if path.len() >= MAX_PATH {
-        return Some(format!("its path is longer than {} bytes", MAX_PATH - 1));
-    }
-    let depth = path.split(|&byte| byte == b'/').count();
-    (depth > MAX_DEPTH).then(|| format!("it lies deeper than {MAX_DEPTH} directories"))
-}
-
-/// FileType a path is to the tool whose directory it lies in.
-fn kept(path: &[u8]) -> ecosystem::Kind {
-    ecosystem::kind(Path::new(std::ffi::OsStr::from_bytes(path)))
 }

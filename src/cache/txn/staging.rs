@@ -10,17 +10,12 @@ use std::{
 
 use anyhow::{Context, Result};
 
-use super::{foreign_entries, stage::Flush};
-use crate::{
-    cache::{
-        dir::{BeneathDir, join, lock::LockFile, remove, shown},
-        lease::Lease,
-    },
-    plan::STAGING,
+use super::{
+    open_cache::OpenCache,
+    staging_root::{DIRECTORY, make, prefix},
 };
+use crate::cache::dir::{BeneathDir, join, lock::LockFile, remove, shown};
 
-/// The directory of the cache for what is on its way into it.
-pub(in crate::cache) const DIRECTORY: &[u8] = STAGING.as_bytes();
 /// In it, the tree.
 const TREE: &[u8] = b"tree";
 /// In it, what was taken out of the cache.
@@ -29,6 +24,15 @@ const TRASH: &[u8] = b"trash";
 const ASIDE: &[u8] = b"aside";
 /// In the home, the locks of those that are being filled.
 const LOCKS: &str = "staging";
+
+/// How things are made durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::cache) enum Flush {
+    /// File by file.
+    Each,
+    /// The file system at once.
+    All,
+}
 
 /// One of them. Dropped before its commit is decided, it is removed.
 #[derive(Debug)]
@@ -52,14 +56,14 @@ enum Fate {
 
 impl Staging {
     /// Makes one.
-    pub(in crate::cache) fn make(lease: &Lease) -> Result<Self> {
+    pub(in crate::cache) fn make(cache: &OpenCache) -> Result<Self> {
         let random = RandomState::new().hash_one("a fresh random key makes this a random number");
-        let name = format!("{}{random:016x}", prefix(lease)?);
-        let locks = lease.home.dir(LOCKS)?;
+        let name = format!("{}{random:016x}", prefix(cache)?);
+        let locks = cache.home.dir(LOCKS)?;
         let lock = LockFile::hold(&locks.join(&name))?;
         // Who leaves last removes it, perhaps at this moment.
         let parent = loop {
-            let parent = foreign_entries::make(lease)?;
+            let parent = make(cache)?;
             match parent.make_new(name.as_bytes()) {
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
                 result => break result.map(|()| parent).context("make a staging directory")?,
@@ -67,20 +71,20 @@ impl Staging {
         };
         let top = parent.dir(name.as_bytes()).context("open a staging directory")?;
         top.context("a staging directory is gone")?.make_new(TREE).context("make a staging directory")?;
-        let made = Self::open_in(lease, parent, &name, Some(lock), Fate::Undecided)?;
+        let made = Self::open_in(cache, parent, &name, Some(lock), Fate::Undecided)?;
         made.context("a staging directory is gone")
     }
 
     /// Opens one that the journal names; `None` when it, or its tree, is gone.
-    pub(in crate::cache) fn open(lease: &Lease, name: &str) -> Result<Option<Self>> {
-        let Some(parent) = lease.place.dir(DIRECTORY).context("open .kiln in the cache")? else {
+    pub(in crate::cache) fn open(cache: &OpenCache, name: &str) -> Result<Option<Self>> {
+        let Some(parent) = cache.root.dir(DIRECTORY).context("open .kiln in the cache")? else {
             return Ok(None);
         };
-        Self::open_in(lease, parent, name, None, Fate::Decided)
+        Self::open_in(cache, parent, name, None, Fate::Decided)
     }
 
     fn open_in(
-        lease: &Lease,
+        cache: &OpenCache,
         parent: BeneathDir,
         name: &str,
         lock: Option<LockFile>,
@@ -90,7 +94,7 @@ impl Staging {
             return Ok(None);
         };
         let Some(tree) = top.dir(TREE).context("open a staging directory")? else { return Ok(None) };
-        let cache = lease.place.dir(b"").context("open the cache")?.context("the cache is gone")?;
+        let cache = cache.root.dir(b"").context("open the cache")?.context("the cache is gone")?;
         Ok(Some(Self { name: name.to_owned(), cache, parent, top, tree, lock, fate }))
     }
 
@@ -168,14 +172,9 @@ fn sync_tree(place: &BeneathDir) -> Result<()> {
     Ok(place.sync()?)
 }
 
-/// How the names of this home's staging directories begin.
-pub(in crate::cache) fn prefix(lease: &Lease) -> Result<String> {
-    Ok(format!("{}-", lease.home.identity()?))
-}
-
 /// Removes the locks of makers that died, in whichever cache they worked: what has no lock is an orphan.
-pub(in crate::cache) fn sweep_locks(lease: &Lease) -> Result<()> {
-    let locks = lease.home.dir(LOCKS)?;
+pub(in crate::cache) fn sweep_locks(cache: &OpenCache) -> Result<()> {
+    let locks = cache.home.dir(LOCKS)?;
     let listing = fs::read_dir(&locks).with_context(|| format!("read {}", locks.display()))?;
     for entry in listing.flatten() {
         if !LockFile::open(&entry.path())?.is_held()? {
@@ -187,16 +186,16 @@ pub(in crate::cache) fn sweep_locks(lease: &Lease) -> Result<()> {
 }
 
 /// Whether the cache has one of this name, with its tree.
-pub(in crate::cache) fn is_there(lease: &Lease, name: &str) -> Result<bool> {
+pub(in crate::cache) fn is_there(cache: &OpenCache, name: &str) -> Result<bool> {
     let path = [DIRECTORY, name.as_bytes(), TREE].join(&b'/');
-    Ok(lease.place.dir(&path).with_context(|| format!("open {}", shown(&path)))?.is_some())
+    Ok(cache.root.dir(&path).with_context(|| format!("open {}", shown(&path)))?.is_some())
 }
 
 /// Removes what makers that died have left. Those in `kept` are named by the journal.
-pub(in crate::cache) fn remove_orphans(lease: &Lease, kept: &[String]) -> Result<()> {
-    let Some(parent) = lease.place.dir(DIRECTORY).context("open .kiln in the cache")? else { return Ok(()) };
-    let prefix = prefix(lease)?;
-    let locks = lease.home.dir(LOCKS)?;
+pub(in crate::cache) fn remove_orphans(cache: &OpenCache, kept: &[String]) -> Result<()> {
+    let Some(parent) = cache.root.dir(DIRECTORY).context("open .kiln in the cache")? else { return Ok(()) };
+    let prefix = prefix(cache)?;
+    let locks = cache.home.dir(LOCKS)?;
     for name in parent.names().context("list .kiln in the cache")? {
         let text = String::from_utf8_lossy(&name).into_owned();
         if !text.starts_with(&prefix) || kept.contains(&text) {
@@ -213,5 +212,5 @@ pub(in crate::cache) fn remove_orphans(lease: &Lease, kept: &[String]) -> Result
         // best effort: it may have gone with its maker.
         let _ = fs::remove_file(&lock);
     }
-    lease.place.remove_empty(DIRECTORY).context("remove .kiln from the cache")
+    cache.root.remove_empty(DIRECTORY).context("remove .kiln from the cache")
 }

@@ -9,12 +9,10 @@ use anyhow::Result;
 
 use super::{
     journal::{Journal, Reading},
+    open_cache::OpenCache,
     staging,
 };
-use crate::{
-    cache::lease::Lease,
-    exit::{Code, Failure},
-};
+use crate::exit::{Code, Failure};
 
 /// Somebody has removed what was staged: a record goes before its staging directory, so this never comes of itself.
 pub(in crate::cache) const LOST: &str =
@@ -30,10 +28,10 @@ pub(in crate::cache) struct Broken {
 
 impl Broken {
     /// As an error.
-    pub(in crate::cache) fn failure(&self, lease: &Lease) -> Failure {
+    pub(in crate::cache) fn failure(&self, cache: &OpenCache) -> Failure {
         let Self { number, why } = self;
         let what =
-            format!("commit {number} of the cache {} cannot be finished: {why}", lease.directory.display());
+            format!("commit {number} of the cache {} cannot be finished: {why}", cache.directory.display());
         Failure::new(Code::Cache, what, self.way_out())
     }
 
@@ -44,13 +42,13 @@ impl Broken {
 }
 
 /// Those of a cache, with their records. Under the lock of commits.
-pub(in crate::cache) fn of(lease: &Lease, journal: &Journal) -> Result<Vec<(Broken, PathBuf)>> {
+pub(in crate::cache) fn of(cache: &OpenCache, journal: &Journal) -> Result<Vec<(Broken, PathBuf)>> {
     let mut found = Vec::new();
     for number in journal.pending()? {
         let why = match journal.read(number)? {
             None => continue,
             Some(Reading::Unreadable(why)) => why,
-            Some(Reading::Whole(record)) if staging::is_there(lease, &record.staging)? => continue,
+            Some(Reading::Whole(record)) if staging::is_there(cache, &record.staging)? => continue,
             Some(Reading::Whole(_)) => LOST,
         };
         found.push((Broken { number, why }, journal.path(number)));
@@ -59,15 +57,15 @@ pub(in crate::cache) fn of(lease: &Lease, journal: &Journal) -> Result<Vec<(Brok
 }
 
 /// Gives all of them up, and removes what nothing names any more. Under the lock of commits, alone.
-pub(in crate::cache) fn give_up(lease: &Lease, journal: &Journal) -> Result<()> {
-    for (Broken { number, .. }, _) in of(lease, journal)? {
+pub(in crate::cache) fn give_up(cache: &OpenCache, journal: &Journal) -> Result<()> {
+    for (Broken { number, .. }, _) in of(cache, journal)? {
         journal.complete(number)?;
     }
-    remove_orphans(lease, journal)
+    remove_orphans(cache, journal)
 }
 
 /// Removes what makers that died have left, unless a record that cannot be read may name it. Under the lock of commits.
-pub(in crate::cache) fn remove_orphans(lease: &Lease, journal: &Journal) -> Result<()> {
+pub(in crate::cache) fn remove_orphans(cache: &OpenCache, journal: &Journal) -> Result<()> {
     let mut named = Vec::new();
     for number in journal.pending()? {
         match journal.read(number)? {
@@ -76,5 +74,5 @@ pub(in crate::cache) fn remove_orphans(lease: &Lease, journal: &Journal) -> Resu
             Some(Reading::Unreadable(_)) => return Ok(()),
         }
     }
-    staging::remove_orphans(lease, &named)
+    staging::remove_orphans(cache, &named)
 }

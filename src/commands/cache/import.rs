@@ -46,7 +46,7 @@ pub(super) fn run(home: &Home, args: &ImportArgs) -> Result<Code> {
             Some(words) => report::print(&format!("nothing is new but what is left out: {words}\n")),
         },
         Outcome::TooMuch(why) => Err(failed(format!(": {why}; --limit allows more")).into()),
-        Outcome::Staged(staged) => print(&cache::commit(&lease, *staged, lease.turn()?)?),
+        Outcome::Staged(staged) => print(&cache::commit(&lease, *staged, lease.lock_commits()?)?),
     }
 }
 

@@ -36,9 +36,9 @@ pub(super) fn lease_of(home: &Home, directory: &Path, lock_mode: LockMode, limit
     let request = Request { directory, lock_mode, who, limit };
     if !limit.is_zero() {
         let mut reporter = Reporter::new(Progress::Plain, OutputStreams::of_process());
-        return on_runtime(Lease::acquire(home, request, &mut reporter));
+        return on_runtime(cache::acquire(home, request, &mut reporter));
     }
-    Lease::try_acquire(home, &request)?.ok_or_else(|| {
+    cache::try_acquire(home, &request)?.ok_or_else(|| {
         let what = format!("the cache {} is in use", request.directory.display());
         let way_out = "kiln cache ls says by whom; --cache-wait 1h waits until that build has ended";
         Failure::new(Code::Cache, what, way_out).into()

@@ -10,7 +10,7 @@ use std::{
 
 use data_encoding::HEXLOWER;
 use kiln::{
-    cache::{Lease, LockMode, Request},
+    cache::{Lease, LockMode, Request, try_acquire},
     home::Home,
 };
 use sha2::{Digest, Sha256};
@@ -82,7 +82,7 @@ impl Fixture {
     pub(super) fn lease(&self, lock_mode: LockMode) -> anyhow::Result<Option<Lease>> {
         let request =
             Request { directory: self.cache(), lock_mode, who: "a test".into(), limit: Duration::ZERO };
-        Lease::try_acquire(&self.home(), &request)
+        try_acquire(&self.home(), &request)
     }
 
     /// Takes the lease alone, as the next start does that needs it so. A child that another test is just starting has this

@@ -9,7 +9,7 @@ mod prune;
 mod tracee;
 
 use kiln::{
-    cache::{CommitLimit, LockMode, Outcome, commit, stage, verify},
+    cache::{CommitLimit, LockMode, Outcome, commit, finish, stage, verify},
     exit::{Code, code_of, way_out_of},
 };
 use nix::errno::Errno;
@@ -49,9 +49,9 @@ fn commits(fixture: &Fixture) -> anyhow::Result<()> {
     let lease = fixture.lease(LockMode::Shared)?.expect("no process holds it alone");
     let staged = stage(&lease, &fixture.stream()[..], CommitLimit::default())?;
     let Outcome::Staged(staged) = staged else { panic!("there is something new") };
-    commit(&lease, *staged, lease.turn()?)?;
+    commit(&lease, *staged, lease.lock_commits()?)?;
     say(KEPT);
-    lease.finish()
+    finish(&lease)
 }
 
 /// The victim of others: the next start.

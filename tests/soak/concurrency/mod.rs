@@ -18,7 +18,7 @@ use std::{
 };
 
 use kiln::{
-    cache::{Lease, LockMode, Request, verify},
+    cache::{LockMode, Request, acquire, verify},
     event::Event,
     home::Home,
 };
@@ -138,7 +138,7 @@ impl SharedCache {
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         let home_of_kiln = Home::at(&home);
-        let lease = runtime.block_on(Lease::acquire(&home_of_kiln, request, &mut |_: Event| {}));
+        let lease = runtime.block_on(acquire(&home_of_kiln, request, &mut |_: Event| {}));
         let lease = lease.unwrap_or_else(|error| {
             panic!("a stale lock: {error:#}: {:?}", process_tree::with_open(&home.join("leases")))
         });

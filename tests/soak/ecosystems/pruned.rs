@@ -6,7 +6,7 @@ use std::{
 };
 
 use kiln::{
-    cache::{Lease, LockMode, Request, Wanted, prune, would_prune},
+    cache::{LockMode, Request, Wanted, prune, try_acquire, would_prune},
     ecosystem,
     home::Home,
 };
@@ -66,7 +66,7 @@ fn prune_half(place: &Place, project: &Project, name: &str) -> usize {
         who: "a test".into(),
         limit: Duration::ZERO,
     };
-    let lease = Lease::try_acquire(&Home::at(place.root().join("home")), &request).unwrap().unwrap();
+    let lease = try_acquire(&Home::at(place.root().join("home")), &request).unwrap().unwrap();
     let to = |bytes| Wanted { most_bytes: Some(bytes), ..Wanted::default() };
     let now = SystemTime::now();
     let all = would_prune(&lease, &to(0), now).unwrap().removed;

@@ -8,7 +8,9 @@ use std::{
 };
 
 use kiln::{
-    cache::{CommitLimit, Lease, LockMode, Outcome, Request, commit, stage, sweep, verify},
+    cache::{
+        CommitLimit, Lease, LockMode, Outcome, Request, commit, finish, stage, sweep, try_acquire, verify,
+    },
     home::Home,
     image::Feature,
 };
@@ -97,7 +99,7 @@ impl Place {
     fn lease(&self, lock_mode: LockMode) -> Lease {
         let request =
             Request { directory: self.cache.clone(), lock_mode, who: "a test".into(), limit: Duration::ZERO };
-        Lease::try_acquire(&Home::at(&self.home), &request).unwrap().expect("no other process is here")
+        try_acquire(&Home::at(&self.home), &request).unwrap().expect("no other process is here")
     }
 }
 
@@ -178,11 +180,11 @@ fn make(place: &Place, number: u64) {
     let reader = trace::has_a_reader(number).then(|| place.lease(LockMode::Shared));
     let staged = stage(&lease, &trace::stream(number)[..], CommitLimit::default()).unwrap();
     let Outcome::Staged(staged) = staged else { panic!("there is something new") };
-    let kept = commit(&lease, *staged, lease.turn().unwrap()).unwrap();
+    let kept = commit(&lease, *staged, lease.lock_commits().unwrap()).unwrap();
     assert_eq!(kept.waiting > 0, reader.is_some() && number > 1, "commit {number}: {kept:?}");
     say(&format!("kept {number}"));
     drop(reader);
-    lease.finish().unwrap();
+    finish(&lease).unwrap();
 }
 
 /// Tells the host; on return it has heard it.

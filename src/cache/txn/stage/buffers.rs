@@ -8,11 +8,14 @@ use std::{
 
 use anyhow::Result;
 
-use super::{PIECE, errors::of_cache};
+use super::errors::of_cache;
 use crate::{
     cache::{content_address::Checksum, dir::BeneathDir},
     package::Reader,
 };
+
+/// In pieces of this size content is compared and written.
+const PIECE: usize = 256 << 10;
 
 /// FileType is read at once, and what it is compared with.
 pub(super) struct Buffers {

@@ -14,7 +14,11 @@ use anyhow::{Context, Result};
 use nix::sys::stat::{FileStat, Mode, fchmod};
 use xattr::FileExt as _;
 
-use super::{FLUSH_EACH, Origin, Stager, errors::refuse, kept, link_targets::Was};
+use super::{
+    errors::refuse,
+    link_targets::Was,
+    stager::{FLUSH_EACH, NOT_ITS_NAME, Origin, Stager, kept},
+};
 use crate::{
     cache::{
         content_address::{self, Claim, Should},
@@ -23,18 +27,14 @@ use crate::{
             attributes::{self, user_attributes},
             bytes, mtime, permissions, set_time, shown, what,
         },
-        txn::{rules, target},
+        txn::target,
     },
     ecosystem,
-    event::Amount,
     package::{Entry, Kind, Reader},
 };
 
 /// How an opaque directory is marked.
 const OPAQUE: &[u8] = b"trusted.overlay.opaque";
-
-/// Why something is left out that is named by a hash.
-pub(super) const NOT_ITS_NAME: &str = "its name says otherwise";
 
 impl Stager<'_> {
     /// FileType the content of an entry should be, if its name says so; `None` for what is left out, as its name cannot be true.
@@ -190,15 +190,6 @@ impl Stager<'_> {
     /// Whether a directory hides what was below it; in an archive nothing is hidden.
     pub(super) fn is_opaque(&self, entry: &Entry) -> bool {
         self.origin == Origin::Upper && entry.xattrs.iter().any(|(key, value)| key == OPAQUE && value == b"y")
-    }
-
-    pub(super) fn gain(&mut self, path: &[u8], bytes: u64) {
-        self.changes += 1;
-        if kept(path) == ecosystem::Kind::Rewritten {
-            return;
-        }
-        let gain = self.gains.entry(rules::kind(path, false)).or_default();
-        *gain = gain.plus(Amount { entries: 1, bytes });
     }
 }
 

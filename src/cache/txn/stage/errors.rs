@@ -1,15 +1,15 @@
 //! FileType is said of a stream that cannot be staged: what, why, and the way out.
 
 use crate::{
-    cache::{dir::shown, lease::Lease},
+    cache::{dir::shown, txn::open_cache::OpenCache},
     exit::{Code, Failure},
 };
 
 /// The file system has refused something.
-pub(super) fn full(lease: &Lease) -> Failure {
+pub(super) fn full(cache: &OpenCache) -> Failure {
     Failure::new(
         Code::Cache,
-        format!("what the build wrote cannot be put into the cache {}", lease.directory.display()),
+        format!("what the build wrote cannot be put into the cache {}", cache.directory.display()),
         "nothing was kept and nothing changed; make it writable and make room on its file system, name another \
          one with --cache-dir, or use --cache-mode discard",
     )

@@ -10,7 +10,11 @@ use anyhow::{Context, Result};
 use kiln_protocol::LINKED;
 use nix::sys::stat::FileStat;
 
-use super::{Origin, Stager, entries::NOT_ITS_NAME, errors::refuse, link_targets::Was};
+use super::{
+    errors::refuse,
+    link_targets::Was,
+    stager::{NOT_ITS_NAME, Origin, Stager},
+};
 use crate::{
     cache::{
         content_address::Should,
@@ -19,7 +23,7 @@ use crate::{
             holes::{MOST_HOLES, holes},
             is_below, shown, split, what,
         },
-        txn::staging,
+        txn::staging_root::DIRECTORY,
     },
     package::{self, Entry, Kind, Reader},
 };
@@ -72,12 +76,6 @@ impl Stager<'_> {
         self.entries
     }
 
-    /// Says that it is not kept, while all else is.
-    pub(super) fn leave_out(&mut self, path: &[u8], why: &str) {
-        self.left_out.add(path, why);
-        self.seen.add(path, Was::LeftOut);
-    }
-
     /// One more name of an earlier entry, which is staged, or unchanged in the cache, or not kept, or a whiteout.
     pub(super) fn hard_link(
         &mut self,
@@ -87,7 +85,7 @@ impl Stager<'_> {
         should: Option<Should>,
     ) -> Result<()> {
         package::check_path(target).map_err(|why| refuse(path, &format!("what it links to: {why}")))?;
-        if is_below(target, staging::DIRECTORY) {
+        if is_below(target, DIRECTORY) {
             return Err(refuse(path, "it is a hard link to what no build may see"));
         }
         let doing = || format!("stage {}", shown(path));

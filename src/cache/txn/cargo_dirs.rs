@@ -2,16 +2,29 @@
 
 use std::io;
 
-use super::dir::{BeneathDir, split};
-use crate::plan::CARGO_MADE;
+use anyhow::{Context, Result};
 
-/// Removes those that are empty.
-pub(super) fn remove(cache: &BeneathDir) -> io::Result<()> {
-    CARGO_MADE.iter().try_for_each(|path| remove_at(cache, path.as_bytes()).map(drop))
+use super::open_cache::OpenCache;
+use crate::{
+    cache::dir::{BeneathDir, split},
+    plan::CARGO_MADE,
+};
+
+/// After writes that went straight through: removes those that have stayed empty, if nobody else uses the cache.
+///
+/// # Errors
+/// A cache that cannot be written.
+pub fn remove_unused(cache: &OpenCache) -> Result<()> {
+    let remove = || CARGO_MADE.iter().try_for_each(|path| remove_at(&cache.root, path.as_bytes()).map(drop));
+    cache.alone(
+        |alone| {
+            if alone { remove().context("remove empty directories of the cache") } else { Ok(()) }
+        },
+    )
 }
 
 /// Removes from what is staged those that are empty and not in the cache; how many they were.
-pub(super) fn unstage(staged: &BeneathDir, cache: &BeneathDir) -> io::Result<u64> {
+pub(in crate::cache) fn unstage(staged: &BeneathDir, cache: &BeneathDir) -> io::Result<u64> {
     let mut removed = 0;
     for path in CARGO_MADE.map(str::as_bytes) {
         if cache.dir(path)?.is_none() && remove_at(staged, path)? {
