@@ -5,10 +5,15 @@
 
 mod bazel;
 mod bundler;
-mod cargo;
+pub mod cargo;
 mod ccache;
 mod composer;
+mod content;
 mod cpan;
+mod expected;
+pub mod fetch;
+mod git;
+pub mod git_checkout;
 mod go;
 mod gradle;
 mod maven;
@@ -23,20 +28,20 @@ mod sccache;
 mod table;
 mod unit;
 mod uv;
+mod verify;
 mod yarn;
+mod zip;
 
-use std::path::Path;
+use std::{ffi::OsStr, os::unix::ffi::OsStrExt, path::Path};
 
-pub use model::{Ecosystem, Kind, Lock, Scope, Unit};
-pub use table::{CACHE, ECOSYSTEMS};
+pub use content::{Content, EntryType, Files};
+pub use expected::{Checksum, Digest, Expected};
+pub use model::{Conflict, Ecosystem, Kind, Lock, References, Rule, Scope, Unit};
+pub use table::{CACHE, ECOSYSTEMS, always, named, of, on_request};
+pub use verify::{expected, verify};
 
-/// The ecosystem whose directory holds `path` (relative to the cache), and the rest of the path.
-///
-/// None for what the table does not know: a file of `fetch`, a directory that a step made for itself, or a cache that is
-/// one tool's own, such as a host's `GOMODCACHE`.
-pub fn of(path: &Path) -> Option<(&'static Ecosystem, &Path)> {
-    ECOSYSTEMS.iter().find_map(|ecosystem| Some((ecosystem, path.strip_prefix(ecosystem.directory).ok()?)))
-}
+/// A directory at the top that no ecosystem owns is one entry.
+const WHOLE_DIRECTORY: &str = "*/";
 
 /// What a path below the cache is; what no ecosystem owns is kept.
 pub fn kind(path: &Path) -> Kind {
@@ -50,7 +55,10 @@ pub fn unit(path: &Path) -> Unit {
     let all: Vec<&str> = all.iter().map(AsRef::as_ref).collect();
     let (skipped, found) = match of(path) {
         Some((ecosystem, _)) => (1, unit::find(ecosystem.units, &all[1..])),
-        None => (0, unit::find(table::OTHERS, &all)),
+        None => {
+            let found = unit::find(git_checkout::UNITS, &all);
+            (0, found.or_else(|| unit::find(&[WHOLE_DIRECTORY], &all)))
+        }
     };
     match found {
         Some(unit::Unit { components, name }) => Unit { name, components: skipped + components },
@@ -62,25 +70,37 @@ pub fn unit(path: &Path) -> Unit {
 pub fn is_unfinished(path: &Path) -> bool {
     let (patterns, path) = match of(path) {
         Some((ecosystem, rest)) => (ecosystem.unfinished, rest),
-        None => (table::OTHERS_UNFINISHED, path),
+        None if path.as_os_str().as_bytes().starts_with(fetch::UNFINISHED.as_bytes()) => return true,
+        None => (git_checkout::UNFINISHED, path),
     };
     let path = pattern::components(path);
     patterns.iter().any(|pattern| pattern::covers(pattern, &path))
 }
 
-/// The ecosystem of that name.
-pub fn named(name: &str) -> Option<&'static Ecosystem> {
-    ECOSYSTEMS.iter().find(|ecosystem| ecosystem.name == name)
+/// How a conflict about a path of the cache is decided.
+pub fn conflict_rule(path: &[u8]) -> Rule {
+    let path = Path::new(OsStr::from_bytes(path));
+    let (conflicts, rest) = match (of(path), path.strip_prefix(git_checkout::DIRECTORY)) {
+        (Some((ecosystem, rest)), _) => (ecosystem.conflicts, rest),
+        (None, Ok(rest)) => (git_checkout::CONFLICTS, rest),
+        (None, Err(_)) => return Rule::Last,
+    };
+    let rest = rest.as_os_str().as_bytes();
+    let decided = conflicts.iter().find_map(|conflict| conflict.decide(rest));
+    // The directory itself is no tool's to decide about.
+    decided.filter(|_| !rest.is_empty()).unwrap_or(Rule::Last)
 }
 
-/// Those that every build has.
-pub fn always() -> impl Iterator<Item = &'static Ecosystem> {
-    ECOSYSTEMS.iter().filter(|ecosystem| ecosystem.scope == Scope::Always)
-}
-
-/// Those that `--cache-also` takes.
-pub fn on_request() -> impl Iterator<Item = &'static Ecosystem> {
-    ECOSYSTEMS.iter().filter(|ecosystem| ecosystem.scope == Scope::OnRequest)
+/// The directories that are made in every cache that a build may write, the innermost first.
+pub fn persistent_directories() -> impl DoubleEndedIterator<Item = String> {
+    let of_tool = |ecosystem: &Ecosystem| {
+        let directory = ecosystem.directory;
+        let below: Vec<String> =
+            ecosystem.persists.iter().map(|name| format!("{directory}/{name}")).collect();
+        let own = (!below.is_empty()).then(|| directory.to_owned());
+        below.into_iter().chain(own)
+    };
+    ECOSYSTEMS.iter().flat_map(of_tool)
 }
 
 #[cfg(test)]
@@ -226,5 +246,57 @@ mod tests {
                 "bazel"
             ]
         );
+    }
+
+    #[test]
+    fn names_that_say_their_content_stay_and_lists_are_renewed() {
+        for (path, expected) in [
+            ("gomodcache/cache/download/github.com/pkg/errors/@v/v0.9.1.zip", Rule::First),
+            ("gomodcache/cache/download/github.com/pkg/errors/@v/list", Rule::Last),
+            ("gomodcache", Rule::Last),
+            ("cargo/.global-cache", Rule::Last),
+            ("cargo/registry/cache/i/itoa-1.0.9.crate", Rule::First),
+            ("npm/_cacache/index-v5/00/11", Rule::Last),
+            ("m2repository/a/b/1/b-1.jar", Rule::First),
+            ("m2repository/a/b/1/_remote.repositories", Rule::Last),
+            ("git/00/objects/pack/pack-00.pack", Rule::First),
+            ("git/00/all.refs", Rule::Last),
+            ("sha256:00", Rule::Last),
+            ("anything", Rule::Last),
+        ] {
+            assert_eq!(conflict_rule(path.as_bytes()), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn names_say_the_content_of_files() {
+        // Of nothing at all.
+        let sha256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+        let sha1 = "da/39/a3ee5e6b4b0d3255bfef95601890afd80709";
+        for (path, fits) in [
+            (format!("sha256:{sha256}"), Some(true)),
+            (format!("sha256:{}", sha256.to_uppercase()), Some(true)),
+            (format!("sha256:{}", sha256.replace('e', "f")), Some(false)),
+            ("sha256:".into(), Some(false)),
+            ("sha512:00".into(), Some(false)),
+            (format!("npm/_cacache/content-v2/sha1/{sha1}"), Some(true)),
+            (format!("npm/_cacache/content-v2/sha256/{sha1}"), Some(false)),
+            (format!("npm/_cacache/content-v2/md5/{sha1}"), None),
+            (format!("own/sha256:{sha256}"), None),
+        ] {
+            let is = match expected(path.as_bytes()) {
+                Expected::Anything => None,
+                Expected::Digest(digest) => Some(digest.fits(&b""[..]).expect("read")),
+                Expected::NoFile => panic!("{path}"),
+            };
+            assert_eq!(is, fits, "{path}");
+        }
+        assert_eq!(expected(b"sha256:00/x"), Expected::NoFile);
+        assert!(fetch::is_source_name(b"sha512:00") && !fetch::is_source_name(b"own/sha512:00"));
+    }
+
+    #[test]
+    fn directories_that_persist_come_from_the_innermost_outwards() {
+        assert!(persistent_directories().eq(["cargo/registry", "cargo/git", "cargo"]));
     }
 }

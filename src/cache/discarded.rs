@@ -15,7 +15,7 @@ use sha1::{Digest, Sha1};
 
 use super::{
     dir::{BeneathDir, FileType, split, what},
-    txn::{rules, usage_delta::Amounts},
+    txn::{category::category, usage_delta::Amounts},
 };
 use crate::{
     ecosystem,
@@ -83,7 +83,7 @@ pub fn discarded(directory: &Path, stream: impl Read) -> Result<Discarded> {
 
 impl Discarded {
     fn add(&mut self, path: &[u8], amount: Amount) {
-        let kind = rules::kind(path, false);
+        let kind = category(path, false);
         if self.amounts.len() >= DIRECTORIES && !self.amounts.contains_key(&kind) {
             self.more = true;
             return;
@@ -101,7 +101,7 @@ impl Discarded {
 /// FileType an entry counts for, if a commit would keep it.
 fn amount(cache: &mut Below, entry: &Entry) -> Result<Option<Amount>> {
     let Entry { path, kind, .. } = entry;
-    let is_named = package::check_path(path).is_ok() && rules::kind(path, false).len() <= NAME;
+    let is_named = package::check_path(path).is_ok() && category(path, false).len() <= NAME;
     if !is_named || ecosystem::kind(Path::new(OsStr::from_bytes(path))) != ecosystem::Kind::Kept {
         return Ok(None);
     }

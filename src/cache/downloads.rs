@@ -11,9 +11,8 @@ use super::{
     dir::{FileType, remove, shown, what},
     lease::Lease,
 };
+use crate::ecosystem::fetch;
 
-/// FileType their names begin with.
-const PREFIX: &[u8] = b".fetch.";
 /// A download that was broken off is gone on with for so long.
 const KEPT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// A clock may be wrong by as much; a time that lies further ahead is nobody's.
@@ -36,7 +35,7 @@ pub fn sweep_downloads(lease: &Lease) {
         Err(error) => return tracing::debug!(%error, "unfinished downloads stay"),
     };
     let now = SystemTime::now();
-    for name in names.iter().filter(|name| name.starts_with(PREFIX)) {
+    for name in names.iter().filter(|name| name.starts_with(fetch::UNFINISHED.as_bytes())) {
         if let Err(error) = sweep_one(lease, name, now) {
             tracing::debug!(name = %shown(name), %error, "an unfinished download stays");
         }

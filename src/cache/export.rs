@@ -28,8 +28,8 @@ use super::{
     },
     lease::Lease,
     txn::{
+        category::{SOURCES, category},
         contents::walk,
-        rules,
         stage::{CommitLimit, LeftOut, Outcome, limit::too_deep, stage_from, stager::Origin},
         target,
     },
@@ -57,12 +57,12 @@ pub enum Chosen {
 impl Chosen {
     fn has(&self, path: &[u8], what: FileType) -> bool {
         let Self::Named(names) = self else { return true };
-        let source = || what != FileType::Directory && rules::kind(path, false) == rules::SOURCES;
+        let source = || what != FileType::Directory && category(path, false) == SOURCES;
         names.iter().any(|name| {
             is_below(path, name)
                 // On the way to it.
                 || (what == FileType::Directory && is_below(name, path))
-                || (name == rules::SOURCES.as_bytes() && source())
+                || (name == SOURCES.as_bytes() && source())
         })
     }
 }

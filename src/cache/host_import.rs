@@ -22,14 +22,11 @@ use super::{
         stage::{CommitLimit, Outcome, stage_from, stager::Origin},
     },
 };
+use crate::ecosystem::git_checkout::{DIRECTORY, PACKS, is_key, is_list, is_pack};
 use crate::package::{Entry, Kind, Time, Writer};
 
 /// Nothing that the host downloads itself is more than a mistake allows.
 const LIMIT: CommitLimit = CommitLimit { bytes: 1 << 44, entries: 1 << 22 };
-/// Where git's packs lie, by the hash of their URL.
-const REPOSITORIES: &str = "git";
-/// In the directory of a URL, where its packs are.
-const PACKS: &str = "objects/pack";
 /// A list of refs that is longer is none: a million refs fit.
 const LIST_BYTES: u64 = 128 << 20;
 /// In pieces of this size content is copied.
@@ -129,13 +126,13 @@ fn entry(path: &Path, kind: Kind, mode: u32, mtime: Time) -> Entry {
 /// copies them; says what was lent, by its path in the cache. Whatever else lies there is left out.
 pub fn link_git_packs(lease: &Lease, into: &Path) -> Result<BTreeMap<PathBuf, Identity>> {
     let context = || format!("lend git's packs out of {}", lease.directory.display());
-    let Some(all) = lease.root.dir(REPOSITORIES.as_bytes()).with_context(context)? else {
+    let Some(all) = lease.root.dir(DIRECTORY.as_bytes()).with_context(context)? else {
         return Ok(BTreeMap::new());
     };
     for key in all.names().with_context(context)? {
         let Ok(key) = String::from_utf8(key) else { continue };
         if is_key(&key) {
-            repository(&all, &key, &into.join(REPOSITORIES).join(&key)).with_context(context)?;
+            repository(&all, &key, &into.join(DIRECTORY).join(&key)).with_context(context)?;
         }
     }
     linked_git_packs(into)
@@ -178,11 +175,11 @@ fn link(from: &BeneathDir, to: &BeneathDir, name: &str) -> io::Result<()> {
 /// Git's packs and lists below a directory that has the shape of a cache and is kiln's own.
 pub fn linked_git_packs(below: &Path) -> Result<BTreeMap<PathBuf, Identity>> {
     let mut found = BTreeMap::new();
-    let repositories = below.join(REPOSITORIES);
+    let repositories = below.join(DIRECTORY);
     for key in names(&repositories)? {
         // A list comes after the packs that it speaks of: what is listed first is whole.
         for (directory, is_wanted) in [("", is_list as fn(&str) -> bool), (PACKS, is_pack)] {
-            let directory = Path::new(REPOSITORIES).join(&key).join(directory);
+            let directory = Path::new(DIRECTORY).join(&key).join(directory);
             for name in names(&below.join(&directory))?.into_iter().filter(|name| is_wanted(name)) {
                 let path = directory.join(name);
                 match fs::symlink_metadata(below.join(&path)) {
@@ -208,86 +205,5 @@ fn names(directory: &Path) -> Result<Vec<String>> {
             let names = listing.with_context(|| format!("list {}", directory.display()))?;
             Ok(names.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect())
         }
-    }
-}
-
-/// Whether it says what is whole in a URL's packs: `all.refs`, `<commit>-<depth>.refs`.
-pub(super) fn is_list(name: &str) -> bool {
-    let Some(stem) = name.strip_suffix(".refs") else { return false };
-    stem == "all"
-        || stem.split_once('-').is_some_and(|(commit, depth)| {
-            is_hex(commit) && !depth.is_empty() && depth.bytes().all(|byte| byte.is_ascii_digit())
-        })
-}
-
-/// Whether it is a pack or its index.
-pub(super) fn is_pack(name: &str) -> bool {
-    let Some((stem, "pack" | "idx")) = name.rsplit_once('.') else { return false };
-    stem.strip_prefix("pack-").is_some_and(is_hex)
-}
-
-/// Whether it lies among git's packs and lists and is neither, nor a directory on the way to them.
-pub(super) fn is_stray(path: &[u8], what: FileType) -> bool {
-    let Some(rest) = path.strip_prefix(REPOSITORIES.as_bytes()) else { return false };
-    let parts: Vec<&str> = match (rest, std::str::from_utf8(rest)) {
-        ([], _) => Vec::new(),
-        ([b'/', ..], Ok(rest)) => rest[1..].split('/').collect(),
-        ([b'/', ..], Err(_)) => return true,
-        _ => return false,
-    };
-    let allowed = match parts[..] {
-        [] | [_, "objects"] | [_, "objects", "pack"] => FileType::Directory,
-        [key] if is_key(key) => FileType::Directory,
-        [_, list] if is_list(list) => FileType::File,
-        [_, "objects", "pack", pack] if is_pack(pack) => FileType::File,
-        _ => return true,
-    };
-    what != allowed
-}
-
-/// Whether a directory may be that of a URL.
-fn is_key(name: &str) -> bool {
-    name.len() == 64 && is_hex(name)
-}
-
-fn is_hex(text: &str) -> bool {
-    (40..=64).contains(&text.len()) && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_neither_a_pack_nor_a_list_is_stray() {
-        let (key, hash) = ("0".repeat(64), "a".repeat(40));
-        for path in [
-            format!("git/{key}"),
-            format!("git/{key}/objects"),
-            format!("git/{key}/objects/pack"),
-            "git".into(),
-        ] {
-            assert!(!is_stray(path.as_bytes(), FileType::Directory), "{path}");
-            assert!(is_stray(path.as_bytes(), FileType::Symlink), "{path}");
-        }
-        for name in ["all.refs".into(), format!("{hash}-1.refs"), format!("objects/pack/pack-{hash}.idx")] {
-            let path = format!("git/{key}/{name}");
-            assert!(!is_stray(path.as_bytes(), FileType::File), "{path}");
-            assert!(is_stray(path.as_bytes(), FileType::Symlink), "{path}");
-        }
-        for name in [
-            "config",
-            ".git",
-            "hooks/x",
-            "HEAD",
-            "objects/info",
-            "objects/pack/pack-x.pack",
-            "-1.refs",
-            "full",
-        ] {
-            assert!(is_stray(format!("git/{key}/{name}").as_bytes(), FileType::File), "{name}");
-            assert!(is_stray(format!("git/{key}/{name}").as_bytes(), FileType::Directory), "{name}");
-        }
-        assert!(!is_stray(b"gitter/config", FileType::File) && !is_stray(b"own/.git", FileType::Directory));
     }
 }

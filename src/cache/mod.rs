@@ -32,7 +32,7 @@
 //!
 //! **Conflicts.** A build has seen the cache as it was when its lease began, a moment at which no commit is under way. FileType
 //! another commit has put there since is never deleted by it: all that a merge moves is new from that moment on ([`dir::ctime`]),
-//! however long ago it was staged. FileType both have written is decided by the table of [`txn::rules`].
+//! however long ago it was staged. FileType both have written is decided by the table of [`crate::ecosystem`].
 //!
 //! **Care.** A prune and a repair are commits that only delete, under an exclusive lease; an import is a commit
 //! of an archive.
@@ -47,7 +47,6 @@
 
 mod acquire;
 mod commit;
-mod content_address;
 mod dir;
 mod discarded;
 mod downloads;
@@ -94,11 +93,11 @@ pub use reused::{Reused, Unclear, Usage};
 pub use summary::{Held, held, renew};
 pub use sweep::{sweep, sweep_private};
 pub use txn::{
-    cargo_dirs::remove_unused,
+    category::{SOURCES, TOP},
     commit::Kept,
     commit_lock::{CommitGuard, CommitLock},
     open_cache::OpenCache,
-    rules::{SOURCES, TOP},
+    persistent_dirs::remove_unused,
     scrub::Scrubbed,
     stage::{CommitLimit, LeftOut, Outcome, Staged, stage},
     usage_delta::Amounts,

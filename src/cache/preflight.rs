@@ -15,9 +15,9 @@ use super::{
     txn::open_cache::OpenCache,
 };
 use crate::{
+    ecosystem::persistent_directories,
     exit::{Code, Failure},
     home::Home,
-    plan::CARGO_MADE,
 };
 
 /// Refuses a directory that holds kiln's own, or lies in it: builds would write where leases and journals are, and a prune
@@ -62,13 +62,13 @@ pub fn mountable(cache: &OpenCache) -> Result<(), Failure> {
 
 fn check_mountable(cache: &BeneathDir, directory: &Path) -> Result<(), Failure> {
     // From the outermost one on: below a link nothing is looked at.
-    for path in CARGO_MADE.into_iter().rev() {
-        if is_in_the_place_of_a_directory(cache, path).unwrap_or(true) {
+    for path in persistent_directories().rev() {
+        if is_in_the_place_of_a_directory(cache, &path).unwrap_or(true) {
             return Err(Failure::new(
                 Code::Cache,
                 format!(
                     "{} is no directory, and a link in its place is not followed",
-                    directory.join(path).display()
+                    directory.join(&path).display()
                 ),
                 "kiln cache verify --repair removes it",
             ));

@@ -8,7 +8,8 @@
 //! renames into the trash of a staging directory, finished by the next lease if kiln dies in between.
 //! Used is an entry when one of its files was read or written; a file system without access times knows only the latter.
 
-mod npm;
+mod entry;
+mod joined;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -21,19 +22,25 @@ use std::{
 
 use anyhow::{Context, Result};
 
+pub use self::entry::Entry;
 use super::{
     commit::commit,
     dir::{BeneathDir, FileType, ctime, is_below, permissions, shown, split, usage, walk::Found},
     lease::Lease,
     txn::{
+        category::{SOURCES, TOP, category},
         contents::walk,
-        journal, rules,
+        journal,
         stage::{LeftOut, Staged},
         staging::{Flush, Staging},
         usage_delta::Amounts,
     },
 };
-use crate::{ecosystem, event::Amount, exit::Failure};
+use crate::{
+    ecosystem::{self, git_checkout},
+    event::Amount,
+    exit::Failure,
+};
 
 /// So many entries are decided at once: each record costs some flushes, and is some MiB.
 const AT_ONCE: usize = 1 << 16;
@@ -47,32 +54,6 @@ pub struct Wanted {
     pub unused_for: Option<Duration>,
     /// Paths in the cache that stay, with all below them.
     pub keep: Vec<Vec<u8>>,
-}
-
-/// FileType is removed together.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
-    /// The kind of directory, as a report names it.
-    pub kind: String,
-    /// Its name among those of its kind.
-    pub name: String,
-    /// Its files and links.
-    pub amount: Amount,
-    /// When it was used last.
-    pub used: SystemTime,
-    /// Where it lies.
-    pub(super) paths: BTreeSet<Vec<u8>>,
-}
-
-impl Entry {
-    /// Takes another one in: the two are one.
-    fn absorb(&mut self, other: Self) {
-        let Self { kind: _, name: _, amount, used, paths } = other;
-        self.amount.entries += amount.entries;
-        self.amount.bytes += amount.bytes;
-        self.used = self.used.max(used);
-        self.paths.extend(paths);
-    }
 }
 
 /// FileType a prune did, or would do.
@@ -91,7 +72,7 @@ pub struct Pruned {
 /// A usage failure for a word that means nothing: a slip must not cost a cache.
 pub fn named(lease: &Lease, word: &str, option: &str) -> Result<Vec<u8>> {
     let path = ecosystem::named(word).map_or(word.trim_matches('/'), |ecosystem| ecosystem.directory);
-    if path == rules::SOURCES || ecosystem::of(Path::new(path)).is_some() {
+    if path == SOURCES || ecosystem::of(Path::new(path)).is_some() {
         return Ok(path.into());
     }
     let plain = crate::package::check_path(path.as_bytes()).is_ok();
@@ -121,9 +102,9 @@ pub fn inventory(lease: &Lease) -> Result<BTreeMap<String, Inventory>> {
     for Entry { kind, used, .. } in entries(&lease.root)? {
         let unit = match ecosystem::of(Path::new(&kind)) {
             Some((ecosystem, _)) => ecosystem.entry,
-            None if kind == "git" => "repository",
-            None if kind == rules::SOURCES => "source",
-            None if kind == rules::TOP => "file",
+            None if kind == git_checkout::DIRECTORY => git_checkout::ENTRY,
+            None if kind == SOURCES => "source",
+            None if kind == TOP => "file",
             None => "directory",
         };
         let sum = kinds.entry(kind).or_insert(Inventory { units: 0, unit, used });
@@ -168,12 +149,12 @@ pub(super) fn entries(cache: &BeneathDir) -> Result<Vec<Entry>> {
         Ok(ControlFlow::Continue(()))
     };
     walk(cache, each).context("look through the cache")?;
-    npm::join(cache, entries.into_values().collect())
+    joined::join(cache, entries.into_values().collect())
 }
 
 fn add(entries: &mut BTreeMap<(String, String), Entry>, found: &Found<'_>) {
     let unit = ecosystem::unit(Path::new(OsStr::from_bytes(found.path)));
-    let kind = rules::kind(found.path, false);
+    let kind = category(found.path, false);
     let key = (kind.clone(), unit.name.clone());
     let entry = entries.entry(key).or_insert_with(|| Entry {
         kind,
@@ -224,7 +205,7 @@ fn choose(mut all: Vec<Entry>, wanted: &Wanted, now: SystemTime) -> Vec<Entry> {
 /// Whether something of what is kept would go with it.
 fn touches(Entry { kind, paths, .. }: &Entry, keep: &[Vec<u8>]) -> bool {
     let named = |kept: &Vec<u8>| {
-        (kind == rules::SOURCES && kept == rules::SOURCES.as_bytes())
+        (kind == SOURCES && kept == SOURCES.as_bytes())
             || paths.iter().any(|path| is_below(path, kept) || is_below(kept, path))
     };
     keep.iter().any(named)
@@ -346,8 +327,8 @@ mod tests {
         };
         assert!(touches(&at("own", "own"), &[b"own/a/b".to_vec()]));
         assert!(!touches(&at("own", "own"), &[b"owner".to_vec()]));
-        let sources = [rules::SOURCES.as_bytes().to_vec()];
-        assert!(touches(&at(rules::SOURCES, "sha256:00"), &sources) && !touches(&at("own", "own"), &sources));
+        let sources = [SOURCES.as_bytes().to_vec()];
+        assert!(touches(&at(SOURCES, "sha256:00"), &sources) && !touches(&at("own", "own"), &sources));
     }
 
     #[test]

@@ -9,10 +9,7 @@
 //! fetches it again. git is not asked: objects and packs bear their hashes, while its own `fsck` walks all of a history,
 //! in repositories whose settings a guest may have written.
 
-mod cargo;
-mod content;
-mod git;
-mod go;
+mod files;
 mod state;
 
 use std::{
@@ -25,7 +22,7 @@ use std::{
 
 use anyhow::{Context, Result};
 
-use self::{content::Content, state::State};
+use self::state::State;
 use super::{
     dir::{FileType, ancestors, is_below, lock::LockMode, remove, split, walk::Found},
     lease::Lease,
@@ -39,7 +36,7 @@ use super::{
         stuck_commits::{self, Broken},
     },
 };
-use crate::plan::CARGO_MADE;
+use crate::ecosystem::{self, Content};
 
 /// FileType is wrong with something.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -138,7 +135,9 @@ fn staged(lease: &Lease, verdict: &mut Verdict) -> Result<()> {
 
 fn look(lease: &Lease, owners: &Owners, found: &Found<'_>, verdict: &mut Verdict) -> Result<()> {
     let fault = |why: String, remedy| Fault { path: found.path.to_vec(), why, mended: false, remedy };
-    if found.what != FileType::Directory && CARGO_MADE.iter().any(|made| made.as_bytes() == found.path) {
+    if found.what != FileType::Directory
+        && ecosystem::persistent_directories().any(|path| path.as_bytes() == found.path)
+    {
         let why = "every build has a directory there".into();
         verdict.faults.push(fault(why, Remedy::Itself));
         return Ok(());
@@ -186,7 +185,7 @@ fn look(lease: &Lease, owners: &Owners, found: &Found<'_>, verdict: &mut Verdict
         return Ok(());
     }
     let Ok(path) = std::str::from_utf8(found.path) else { return Ok(()) };
-    match content::of(&lease.root, path).with_context(|| format!("verify {path:?}"))? {
+    match ecosystem::verify(&lease.root, path).with_context(|| format!("verify {path:?}"))? {
         Content::Unknown => {}
         Content::Right => verdict.compared += 1,
         Content::Wrong(why) => {
@@ -235,5 +234,30 @@ fn one(lease: &Lease, owners: &Owners, fault: &Fault) -> Result<()> {
         Remedy::Itself => Ok(remove::forced(&parent, name)?),
         Remedy::Owner => owners.give(&parent, name),
         Remedy::Rights => Ok(scrub::disarm(&parent, name, 0).map(drop)?),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cache::dir::BeneathDir;
+
+    #[test]
+    fn a_file_that_goes_meanwhile_is_no_fault() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let cache = BeneathDir::open(directory.path()).expect("opened");
+        let hash = "0".repeat(40);
+        for path in [
+            format!("git/x/objects/00/{}", &hash[2..]),
+            format!("git/x/objects/pack/pack-{hash}.pack"),
+            format!("sha256:{hash}"),
+            format!("npm/_cacache/content-v2/sha1/00/00/{}", &hash[4..]),
+        ] {
+            assert_eq!(ecosystem::verify(&cache, &path).expect("looked"), Content::Unknown, "{path}");
+        }
+        std::fs::create_dir_all(directory.path().join("m2repository/a/1")).expect("made");
+        std::fs::write(directory.path().join("m2repository/a/1/a-1.jar.sha1"), &hash).expect("written");
+        let jar = ecosystem::verify(&cache, "m2repository/a/1/a-1.jar").expect("looked");
+        assert_eq!(jar, Content::Unknown);
     }
 }

@@ -1,6 +1,6 @@
 //! Composer: archives of PHP packages.
 
-use super::model::{Ecosystem, Lock, NOTHING, Scope};
+use super::model::{Conflict, Ecosystem, Lock, NOTHING, Rule, Scope};
 
 pub(super) const COMPOSER: Ecosystem = Ecosystem {
     name: "composer",
@@ -12,5 +12,8 @@ pub(super) const COMPOSER: Ecosystem = Ecosystem {
     lock: Lock::None,
     entry: "archive",
     units: &["vcs/*/"],
+    // Archives bear their commit.
+    conflicts: &[Conflict::of("files/", "", Rule::First)],
+    repositories: &["vcs/"],
     ..NOTHING
 };

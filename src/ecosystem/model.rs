@@ -2,10 +2,16 @@
 
 use std::path::Path;
 
-use super::pattern;
+use anyhow::Result;
+
+use super::{
+    content::{Content, Files},
+    expected::Expected,
+    pattern,
+};
 
 /// A tool, or a family of tools that share a cache.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Ecosystem {
     /// Its name: the word of `--cache-also`, and what a report calls it.
     pub name: &'static str,
@@ -35,6 +41,74 @@ pub struct Ecosystem {
     pub units: &'static [&'static str],
     /// What a process of it that was killed leaves half-written, as patterns; while it runs these are its own.
     pub unfinished: &'static [&'static str],
+    /// How conflicts are decided: the first that fits a path decides, else the last writer wins.
+    pub conflicts: &'static [Conflict],
+    /// Directories of it that persist while the rest is each build's own: they are made in every cache that a build may
+    /// write.
+    pub persists: &'static [&'static str],
+    /// Paths below which repositories of git lie.
+    pub repositories: &'static [&'static str],
+    /// Paths below which [`Ecosystem::verify`] reads files to their end.
+    pub digests: &'static [&'static str],
+    /// What the name of a file says of its content; the path is relative to [`Ecosystem::directory`].
+    pub expected: fn(&[u8]) -> Expected,
+    /// Compares a file with what others say of it; the path is from the top of the cache.
+    pub verify: fn(&dyn Files, &str) -> Result<Content>,
+    /// How entries name each other.
+    pub references: Option<References>,
+}
+
+impl PartialEq for Ecosystem {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for Ecosystem {}
+
+/// Entries that are removed with those that name them; paths are relative to [`Ecosystem::directory`].
+#[derive(Debug, Clone, Copy)]
+pub struct References {
+    /// The name that an index gives to the entry at a path.
+    pub name: fn(&[u8]) -> Option<String>,
+    /// The index lies below this path.
+    pub index: &'static str,
+    /// The names in a file of the index, whose path is from the top of the cache.
+    pub named: fn(&dyn Files, &[u8]) -> Result<Vec<String>>,
+}
+
+/// A conflict is a path that a build wants to replace, and that another commit has put there since the build began. Both are
+/// whole files; neither is ever mixed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rule {
+    /// What is there stays. So where the name stands for the content: what is there is as good as what comes, and a file
+    /// that a reader may have open is not replaced.
+    First,
+    /// The newer one wins. So where a tool keeps a database, an index or a list: the newer one knows no less about what its
+    /// own build stored. Also for what is named by its hash (sources, npm's content): what comes has been compared
+    /// ([`Expected`]), what is there may be damaged.
+    Last,
+}
+
+/// The rule for paths that begin with `below` and end with `ends`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Conflict {
+    below: &'static str,
+    ends: &'static str,
+    rule: Rule,
+}
+
+impl Conflict {
+    /// An empty text fits anything.
+    pub(super) const fn of(below: &'static str, ends: &'static str, rule: Rule) -> Self {
+        Self { below, ends, rule }
+    }
+
+    /// The rule, if it is about this path.
+    pub(super) fn decide(&self, path: &[u8]) -> Option<Rule> {
+        let fits = path.starts_with(self.below.as_bytes()) && path.ends_with(self.ends.as_bytes());
+        fits.then_some(self.rule)
+    }
 }
 
 /// What is removed together.
@@ -108,4 +182,11 @@ pub(super) const NOTHING: Ecosystem = Ecosystem {
     entry: "file",
     units: &[],
     unfinished: &[],
+    conflicts: &[],
+    persists: &[],
+    repositories: &[],
+    digests: &[],
+    expected: |_| Expected::Anything,
+    verify: |_, _| Ok(Content::Unknown),
+    references: None,
 };

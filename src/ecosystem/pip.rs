@@ -1,6 +1,6 @@
 //! pip: answers of an index, and wheels that it has built.
 
-use super::model::{Ecosystem, Lock, NOTHING, Scope};
+use super::model::{Conflict, Ecosystem, Lock, NOTHING, Rule, Scope};
 
 pub(super) const PIP: Ecosystem = Ecosystem {
     name: "pip",
@@ -12,5 +12,7 @@ pub(super) const PIP: Ecosystem = Ecosystem {
     lock: Lock::Rename,
     entry: "answer or built wheel",
     units: &["wheels/*/*/*/*/", "http-v2/**/*.body", "http-v2/**/*"],
+    // Names are hashes of URLs; a wheel that was built is as good as another.
+    conflicts: &[Conflict::of("wheels/", "", Rule::First)],
     ..NOTHING
 };

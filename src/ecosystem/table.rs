@@ -1,5 +1,7 @@
 //! All tools. Variables and directories of the first seven are the contract of the build cache; do not change them.
 
+use std::path::Path;
+
 use super::{
     bazel::BAZEL,
     bundler::BUNDLER,
@@ -10,7 +12,7 @@ use super::{
     go::{GO, GOCACHE},
     gradle::GRADLE,
     maven::MAVEN,
-    model::Ecosystem,
+    model::{Ecosystem, Scope},
     npm::NPM,
     nuget::NUGET,
     pip::PIP,
@@ -24,14 +26,31 @@ use super::{
 /// Where the cache appears in every guest.
 pub const CACHE: &str = "/var/cache/melange";
 
-/// Where no ecosystem is: repositories of `git-checkout`, each by itself, sources, and directories as wholes.
-pub(super) const OTHERS: &[&str] = &["git/*/", "git/*", "*/"];
-
-/// What `fetch` and `git-checkout` make before they give it its name.
-pub(super) const OTHERS_UNFINISHED: &[&str] = &[".fetch.*", "git/*/.new.*", "git/*/objects/pack/.new.*"];
-
 /// All of them; those of every build first.
 pub const ECOSYSTEMS: &[Ecosystem] = &[
     GO, UV, PIP, COMPOSER, NPM, CARGO, MAVEN, GOCACHE, CCACHE, SCCACHE, GRADLE, YARN, PNPM, BUNDLER, CPAN, R,
     NUGET, BAZEL,
 ];
+
+/// The ecosystem whose directory holds `path` (relative to the cache), and the rest of the path.
+///
+/// None for what the table does not know: a file of `fetch`, a directory that a step made for itself, or a cache that is
+/// one tool's own, such as a host's `GOMODCACHE`.
+pub fn of(path: &Path) -> Option<(&'static Ecosystem, &Path)> {
+    ECOSYSTEMS.iter().find_map(|ecosystem| Some((ecosystem, path.strip_prefix(ecosystem.directory).ok()?)))
+}
+
+/// The ecosystem of that name.
+pub fn named(name: &str) -> Option<&'static Ecosystem> {
+    ECOSYSTEMS.iter().find(|ecosystem| ecosystem.name == name)
+}
+
+/// Those that every build has.
+pub fn always() -> impl Iterator<Item = &'static Ecosystem> {
+    ECOSYSTEMS.iter().filter(|ecosystem| ecosystem.scope == Scope::Always)
+}
+
+/// Those that `--cache-also` takes.
+pub fn on_request() -> impl Iterator<Item = &'static Ecosystem> {
+    ECOSYSTEMS.iter().filter(|ecosystem| ecosystem.scope == Scope::OnRequest)
+}

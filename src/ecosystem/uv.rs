@@ -1,6 +1,6 @@
 //! uv: wheels of Python packages, unpacked.
 
-use super::model::{Ecosystem, NOTHING, Scope};
+use super::model::{Conflict, Ecosystem, NOTHING, Rule, Scope};
 
 pub(super) const UV: Ecosystem = Ecosystem {
     name: "uv",
@@ -19,5 +19,8 @@ pub(super) const UV: Ecosystem = Ecosystem {
         "git-v*/checkouts/*/*/",
     ],
     unfinished: &[".tmp*"],
+    // Archives have random names, wheels those of their content; pointers and locks change.
+    conflicts: &[Conflict::of("archive-v", "", Rule::First), Conflict::of("wheels-v", ".whl", Rule::First)],
+    repositories: &["git-v0/db/"],
     ..NOTHING
 };

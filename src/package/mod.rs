@@ -6,7 +6,7 @@
 //!
 //! Before it stands the engine, which hands over the stream of the agent's `Export`. The stream is made by a hostile guest:
 //! every entry is checked before it is used, nothing is ever extracted, and memory is bounded by [`Limits`]. It
-//! does not know the runner, and prints nothing. [`zip`] reads archives of others.
+//! does not know the runner, and prints nothing.
 
 mod archive;
 mod entry;
@@ -21,7 +21,6 @@ mod staged_file;
 mod tests;
 mod tree;
 mod writer;
-pub(crate) mod zip;
 
 pub use archive::{Artifact, Normalization, Package, check_writable, collect};
 pub use entry::{Entry, Kind, Time};

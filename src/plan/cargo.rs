@@ -12,15 +12,7 @@ use super::{
     CACHE, CacheMount, Owner, PlannedStep,
     guest_config::{SCRATCH, SHARES},
 };
-
-/// The directory in the cache: `CARGO_HOME` seen from there.
-pub(crate) const HOME: &str = "cargo";
-
-/// What of it is kept.
-pub(crate) const KEPT: [&str; 2] = ["registry", "git"];
-
-/// What is made for it in every cache that a build may write; the innermost first.
-pub const CARGO_MADE: [&str; 3] = ["cargo/registry", "cargo/git", "cargo"];
+pub(crate) use crate::ecosystem::cargo::{DIRECTORY as HOME, PERSISTS as KEPT};
 
 /// Cargo's locks lie beside what they protect. Builds that write to one directory must meet at them.
 const LOCKS: [&str; 2] = [".package-cache", ".package-cache-mutate"];

@@ -48,7 +48,6 @@ pub use capability::{
     DEFAULT_CAPABILITIES, beyond_default, beyond_default_all, granted, name as capability_name,
     short_of_default,
 };
-pub use cargo::CARGO_MADE;
 pub use guest_config::{GuestInput, HOSTNAME};
 pub use host_settings::{Certificates, HostSettings, Proxies, SecretFrom, SecretSource};
 pub(crate) use image::is_debian_name;

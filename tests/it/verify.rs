@@ -17,7 +17,7 @@ use sha2::{Sha256, Sha512};
 use crate::cache::{Bench, eventually};
 
 /// A module's archive, and what unpacks from it: as in the unit tests.
-const ZIP: &[u8] = include_bytes!("../../src/package/module.zip");
+const ZIP: &[u8] = include_bytes!("../../src/ecosystem/module.zip");
 const DOWNLOAD: &str = "gomodcache/cache/download/m/@v/v1";
 
 fn hex(bytes: &[u8]) -> String {

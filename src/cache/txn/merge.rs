@@ -11,13 +11,13 @@ use nix::sys::stat::FileStat;
 
 use super::{
     journal::Record,
-    rules::{self, Rule},
     stage::limit::MAX_DEPTH,
     staging::Staging,
     usage_delta::{self, Tally},
 };
-use crate::cache::dir::{
-    BeneathDir, FileType, Renamed, compare, ctime, join, remove, shown, split, usage, what,
+use crate::{
+    cache::dir::{BeneathDir, FileType, Renamed, compare, ctime, join, remove, shown, split, usage, what},
+    ecosystem::{self, Rule},
 };
 
 /// Up to so many directories are flushed one by one; beyond, the file system is flushed once.
@@ -153,7 +153,7 @@ impl Merge<'_> {
             return Ok(());
         }
         let newer = remove::changed_since(to, name, self.record.started)?;
-        if newer && rules::rule(path) == Rule::First {
+        if newer && ecosystem::conflict_rule(path) == Rule::First {
             return self.dropped(entry);
         }
         if kind != FileType::Directory && what(&theirs) != FileType::Directory {

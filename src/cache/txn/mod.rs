@@ -1,6 +1,6 @@
 //! The transaction: staging, journal, merge and recovery. The middle floor of the cache, above [`super::dir`].
 
-pub(super) mod cargo_dirs;
+pub(super) mod category;
 pub(super) mod commit;
 pub(super) mod commit_lock;
 pub(super) mod contents;
@@ -9,8 +9,8 @@ pub(super) mod journal;
 mod merge;
 pub(super) mod open_cache;
 pub(super) mod owners;
+pub(super) mod persistent_dirs;
 pub(super) mod recovery;
-pub(super) mod rules;
 pub(super) mod scrub;
 pub(super) mod stage;
 pub(super) mod staging;

@@ -27,8 +27,9 @@ use self::{
 };
 pub use self::{limit::CommitLimit, skipped::LeftOut};
 use super::{
-    cargo_dirs, journal,
+    journal,
     open_cache::OpenCache,
+    persistent_dirs,
     staging::{Flush, Staging},
     staging_root::DIRECTORY,
     usage_delta::Amounts,
@@ -119,7 +120,7 @@ fn take(cache: &OpenCache, stream: impl Read, limit: CommitLimit, origin: Origin
     };
     let over = stager.read(stream)?;
     let Stager { record, gains, entries, mut changes, left_out, times, .. } = stager;
-    changes -= cargo_dirs::unstage(staging.tree(), &cache.root).context("look for what was not used")?;
+    changes -= persistent_dirs::unstage(staging.tree(), &cache.root).context("look for what was not used")?;
     staging.clear_aside()?;
     if let Some(over) = over {
         return Ok(Outcome::TooMuch(over));
@@ -181,16 +182,16 @@ impl Stager<'_> {
             self.leave_out(path, &why);
             return self.junk(entry, reader);
         }
-        let Some(should) = self.believed(entry) else { return Ok(()) };
+        let Some(digest) = self.expected(entry) else { return Ok(()) };
         self.can_be_renamed(entry)?;
         let (directory, name) = split(path);
         self.enter(directory)?;
         let doing = || format!("stage {}", shown(path));
         match &entry.kind {
             Kind::Directory => self.directory(entry, name).with_context(doing),
-            Kind::File { size } => self.file(entry, name, *size, should, reader),
+            Kind::File { size } => self.file(entry, name, *size, digest, reader),
             Kind::Symlink { target } => self.symlink(entry, name, target).with_context(doing),
-            Kind::HardLink { target } => self.hard_link(path, name, target, should),
+            Kind::HardLink { target } => self.hard_link(path, name, target, digest),
             Kind::Whiteout if self.origin == Origin::Archive => Err(refuse(path, "it is a character device")),
             Kind::Whiteout => self.whiteout(path, name).with_context(doing),
             Kind::Fifo => Ok(()),

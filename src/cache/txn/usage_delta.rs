@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::rules;
+use super::category::category;
 use crate::{cache::dir::FileType, event::Amount};
 
 /// By kind of directory.
@@ -41,7 +41,7 @@ impl Tally {
 /// Counts something of a path.
 pub(in crate::cache) fn count(amounts: &mut Amounts, path: &[u8], kind: FileType, amount: Amount) {
     if amount.entries > 0 {
-        let sum = amounts.entry(rules::kind(path, kind == FileType::Directory)).or_default();
+        let sum = amounts.entry(category(path, kind == FileType::Directory)).or_default();
         *sum = sum.plus(amount);
     }
 }

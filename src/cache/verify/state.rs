@@ -8,13 +8,13 @@ use std::{
 
 use anyhow::Result;
 
+use super::files::entry_type;
 use crate::{
     cache::{
         dir::{FileType, attributes, permissions, walk::Found},
-        host_import,
         txn::{owners::Owners, scrub::SET_ID},
     },
-    ecosystem,
+    ecosystem::{self, git_checkout},
 };
 
 /// FileType is wrong with something.
@@ -43,7 +43,7 @@ pub(super) fn of(found: &Found<'_>, owners: &Owners) -> Result<Vec<State>> {
     if *what == FileType::Other {
         return Ok(vec![State::Strange]);
     }
-    if host_import::is_stray(path, *what) {
+    if git_checkout::is_stray(path, entry_type(*what)) {
         return Ok(vec![State::Stray]);
     }
     let mut states = Vec::new();

@@ -9,10 +9,7 @@ use std::{
 use anyhow::Result;
 
 use super::errors::of_cache;
-use crate::{
-    cache::{content_address::Checksum, dir::BeneathDir},
-    package::Reader,
-};
+use crate::{cache::dir::BeneathDir, ecosystem::Checksum, package::Reader};
 
 /// In pieces of this size content is compared and written.
 const PIECE: usize = 256 << 10;

@@ -21,7 +21,6 @@ use super::{
 };
 use crate::{
     cache::{
-        content_address::{self, Claim, Should},
         dir::{
             FileType,
             attributes::{self, user_attributes},
@@ -29,7 +28,7 @@ use crate::{
         },
         txn::target,
     },
-    ecosystem,
+    ecosystem::{self, Digest, Expected, fetch},
     package::{Entry, Kind, Reader},
 };
 
@@ -38,18 +37,18 @@ const OPAQUE: &[u8] = b"trusted.overlay.opaque";
 
 impl Stager<'_> {
     /// FileType the content of an entry should be, if its name says so; `None` for what is left out, as its name cannot be true.
-    pub(super) fn believed(&mut self, entry: &Entry) -> Option<Option<Should>> {
+    pub(super) fn expected(&mut self, entry: &Entry) -> Option<Option<Digest>> {
         let Entry { path, kind, .. } = entry;
-        let believed = match (content_address::claim(path), kind) {
-            (_, Kind::Directory) => (!content_address::is_taken_by_directory(path)).then_some(None),
-            (Claim::Nothing, _) | (Claim::Hash(_), Kind::Whiteout) => Some(None),
-            (Claim::Hash(should), Kind::File { .. } | Kind::HardLink { .. }) => Some(Some(should)),
-            (Claim::Hash(_), Kind::Symlink { .. } | Kind::Fifo) | (Claim::Impossible, _) => None,
+        let expected = match (ecosystem::expected(path), kind) {
+            (_, Kind::Directory) => (!fetch::is_source_name(path)).then_some(None),
+            (Expected::Anything, _) | (Expected::Digest(_), Kind::Whiteout) => Some(None),
+            (Expected::Digest(digest), Kind::File { .. } | Kind::HardLink { .. }) => Some(Some(digest)),
+            (Expected::Digest(_), Kind::Symlink { .. } | Kind::Fifo) | (Expected::NoFile, _) => None,
         };
-        if believed.is_none() {
+        if expected.is_none() {
             self.leave_out(path, NOT_ITS_NAME);
         }
-        believed
+        expected
     }
 
     pub(super) fn directory(&mut self, entry: &Entry, name: &[u8]) -> Result<()> {
@@ -91,7 +90,7 @@ impl Stager<'_> {
         entry: &Entry,
         name: &[u8],
         size: u64,
-        should: Option<Should>,
+        digest: Option<Digest>,
         reader: &mut Reader<R>,
     ) -> Result<()> {
         let Entry { path, .. } = entry;
@@ -100,7 +99,7 @@ impl Stager<'_> {
         let same_so_far = self.alike(entry, name, size, before.as_ref()).with_context(doing)?;
         let Self { here, buffers, .. } = self;
         let staged = &here.as_ref().expect("a directory was entered before").staged;
-        let mut checksum = should.map(Should::begin);
+        let mut checksum = digest.map(Digest::begin);
         let taken = buffers.take(staged, name, same_so_far, checksum.as_mut(), reader);
         let Some(file) = taken.with_context(doing)? else {
             self.seen.add(path, Was::Same);

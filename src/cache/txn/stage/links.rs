@@ -17,7 +17,6 @@ use super::{
 };
 use crate::{
     cache::{
-        content_address::Should,
         dir::{
             BeneathDir, FileType, compare,
             holes::{MOST_HOLES, holes},
@@ -25,6 +24,7 @@ use crate::{
         },
         txn::staging_root::DIRECTORY,
     },
+    ecosystem::Digest,
     package::{self, Entry, Kind, Reader},
 };
 
@@ -82,7 +82,7 @@ impl Stager<'_> {
         path: &[u8],
         name: &[u8],
         target: &[u8],
-        should: Option<Should>,
+        digest: Option<Digest>,
     ) -> Result<()> {
         package::check_path(target).map_err(|why| refuse(path, &format!("what it links to: {why}")))?;
         if is_below(target, DIRECTORY) {
@@ -101,8 +101,8 @@ impl Stager<'_> {
         let Some(target) = self.target(target).with_context(doing)? else {
             return Err(refuse(path, "it is a hard link to nothing that came before"));
         };
-        if let Some(should) = should
-            && !target.holds(should).with_context(doing)?
+        if let Some(digest) = digest
+            && !target.holds(digest).with_context(doing)?
         {
             self.leave_out(path, NOT_ITS_NAME);
             return Ok(());
@@ -163,10 +163,10 @@ impl Target {
         Ok(stat.map(|stat| Self { place, name: name.to_vec(), stat, bytes: 0 }))
     }
 
-    fn holds(&self, should: Should) -> Result<bool> {
+    fn holds(&self, digest: Digest) -> Result<bool> {
         let Some(file) = self.place.file(&self.name)? else { return Ok(false) };
         // FileType an earlier build left may have no end.
-        Ok(holes(&file, &file.metadata()?)? <= MOST_HOLES && should.fits(file)?)
+        Ok(holes(&file, &file.metadata()?)? <= MOST_HOLES && digest.fits(file)?)
     }
 }
 

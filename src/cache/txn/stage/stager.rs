@@ -15,7 +15,7 @@ use super::{
 use crate::{
     cache::{
         dir::{BeneathDir, ancestors, is_below, mounts::Mounts, shown},
-        txn::{journal, rules, staging::Staging, usage_delta::Amounts},
+        txn::{category::category, journal, staging::Staging, usage_delta::Amounts},
     },
     ecosystem,
     event::Amount,
@@ -119,7 +119,7 @@ impl Stager<'_> {
         if kept(path) == ecosystem::Kind::Rewritten {
             return;
         }
-        let gain = self.gains.entry(rules::kind(path, false)).or_default();
+        let gain = self.gains.entry(category(path, false)).or_default();
         *gain = gain.plus(Amount { entries: 1, bytes });
     }
 }

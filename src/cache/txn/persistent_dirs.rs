@@ -1,4 +1,4 @@
-//! The directories that kiln has made for Cargo in a cache that a build may write: they go where nothing was put into them.
+//! The directories that kiln makes for tools in a cache that a build may write: they go where nothing was put into them.
 
 use std::io;
 
@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use super::open_cache::OpenCache;
 use crate::{
     cache::dir::{BeneathDir, split},
-    plan::CARGO_MADE,
+    ecosystem::persistent_directories,
 };
 
 /// After writes that went straight through: removes those that have stayed empty, if nobody else uses the cache.
@@ -15,7 +15,8 @@ use crate::{
 /// # Errors
 /// A cache that cannot be written.
 pub fn remove_unused(cache: &OpenCache) -> Result<()> {
-    let remove = || CARGO_MADE.iter().try_for_each(|path| remove_at(&cache.root, path.as_bytes()).map(drop));
+    let remove =
+        || persistent_directories().try_for_each(|path| remove_at(&cache.root, path.as_bytes()).map(drop));
     cache.alone(
         |alone| {
             if alone { remove().context("remove empty directories of the cache") } else { Ok(()) }
@@ -26,8 +27,8 @@ pub fn remove_unused(cache: &OpenCache) -> Result<()> {
 /// Removes from what is staged those that are empty and not in the cache; how many they were.
 pub(in crate::cache) fn unstage(staged: &BeneathDir, cache: &BeneathDir) -> io::Result<u64> {
     let mut removed = 0;
-    for path in CARGO_MADE.map(str::as_bytes) {
-        if cache.dir(path)?.is_none() && remove_at(staged, path)? {
+    for path in persistent_directories() {
+        if cache.dir(path.as_bytes())?.is_none() && remove_at(staged, path.as_bytes())? {
             removed += 1;
         }
     }
