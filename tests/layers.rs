@@ -7,6 +7,11 @@ mod functions;
 #[path = "layers/words.rs"]
 mod words;
 
+#[path = "layers/floors.rs"]
+mod floors;
+#[path = "layers/imports.rs"]
+mod imports;
+
 use std::{
     collections::BTreeSet,
     fs,
