@@ -44,7 +44,7 @@ pub use redact::SHORTEST as SHORTEST_REDACTED;
 
 use crate::{
     backend::{Launched, Runner},
-    cache::{Reused, Writes},
+    cache::{Reused, WriteOutcome},
     event::{Event, Phase, Phases, Sink, Status, WarningKind},
     package::Limits,
     plan::Plan,
@@ -109,7 +109,7 @@ pub struct BuildOutcome {
     /// A [`Failure`](crate::exit::Failure) for a failed step, a time-out, a signal, a dead machine or a refused stream.
     pub result: Result<()>,
     /// What happened to the build's writes into the cache.
-    pub writes: Writes,
+    pub writes: WriteOutcome,
     /// What the build has read of the cache.
     pub reused: Reused,
 }
@@ -122,7 +122,7 @@ impl Engine<'_> {
         outputs: Outputs,
         on_failure: OnFailure<'_>,
     ) -> BuildOutcome {
-        let (writes, reused) = (Writes::Lost, Reused::default());
+        let (writes, reused) = (WriteOutcome::Lost, Reused::default());
         let mut build = Build { engine: self, outputs, on_failure, writes, reused };
         let result = build.run(runner).await;
         let Build { writes, reused, .. } = build;

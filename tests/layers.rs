@@ -344,6 +344,11 @@ const OLD_TYPES: &[&str] = &[
     "World",
     "Parted",
     "Mask",
+    "Tally",
+    "Broken",
+    "Intruder",
+    "Claim",
+    "Should",
 ];
 
 #[test]

@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::{Context, Prepared, Resolved, packages};
 use crate::{
     backend::{Launch, Runner},
-    cache::{self, Held, Lease},
+    cache::{self, Lease, Usage},
     engine::Injected,
     event::{Phases, Sink},
     logfile::LogFile,
@@ -23,7 +23,7 @@ pub(crate) struct Launched<'a> {
     pub(super) lease: Option<Arc<Lease>>,
     pub(super) runner: Box<dyn Runner + 'a>,
     /// What the cache held before; for a command, which reports nothing of it, it is not counted.
-    pub(super) held: Option<Held>,
+    pub(super) held: Option<Usage>,
 }
 
 impl Prepared {

@@ -25,7 +25,7 @@ pub fn commit(lease: &Lease, staged: Staged, guard: CommitGuard) -> Result<Kept>
 /// Merges all that is decided, and brings the summary up to date.
 pub(super) fn complete(lease: &Lease, guard: &CommitGuard) -> Result<Completed> {
     let completed = commit::complete(lease, guard)?;
-    if let Err(error) = summary::add(lease, completed.tallies()) {
+    if let Err(error) = summary::add(lease, completed.deltas()) {
         // It never claims to be exact; `kiln cache report` counts.
         tracing::warn!(%error, "the summary of the cache was not brought up to date");
     }

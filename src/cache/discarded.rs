@@ -61,8 +61,8 @@ pub struct Discarded {
 /// # Errors
 /// For what is no such stream, and a cache that cannot be read.
 pub fn discarded(directory: &Path, stream: impl Read) -> Result<Discarded> {
-    let place = BeneathDir::open(directory).with_context(|| format!("open {}", directory.display()))?;
-    let mut cache = Below { place, left: MOST_COMPARED };
+    let dir = BeneathDir::open(directory).with_context(|| format!("open {}", directory.display()))?;
+    let mut cache = Below { dir, left: MOST_COMPARED };
     let mut reader = Reader::new(
         stream,
         Limits { entries: ENTRIES.saturating_add(1), bytes: BYTES, header_bytes: HEADER_BYTES },
@@ -127,7 +127,7 @@ fn attribute<'e>(entry: &'e Entry, name: &[u8]) -> Option<&'e [u8]> {
 
 /// The cache that lies below.
 struct Below {
-    place: BeneathDir,
+    dir: BeneathDir,
     /// How many bytes of it may still be read.
     left: u64,
 }
@@ -136,8 +136,8 @@ impl Below {
     /// Whether the cache has the file with its size and its time, or its content: then it was copied up, and not written.
     fn holds(&mut self, entry: &Entry, size: u64) -> Result<bool> {
         let (directory, name) = split(&entry.path);
-        let Some(place) = self.place.dir(directory)? else { return Ok(false) };
-        let found = place.stat(name)?.filter(|stat| what(stat) == FileType::File);
+        let Some(dir) = self.dir.dir(directory)? else { return Ok(false) };
+        let found = dir.stat(name)?.filter(|stat| what(stat) == FileType::File);
         let Some(stat) = found.filter(|stat| u64::try_from(stat.st_size) == Ok(size)) else {
             return Ok(false);
         };
@@ -147,7 +147,7 @@ impl Below {
             _ if has_its_time => Ok(true),
             (Some(expected), Some(left)) => {
                 self.left = left;
-                let file = place.file_unused(name)?.map(|file| file.take(size));
+                let file = dir.file_unused(name)?.map(|file| file.take(size));
                 Ok(file.map(digest).transpose()?.is_some_and(|digest| digest == expected))
             }
             (None, _) | (_, None) => Ok(false),

@@ -130,7 +130,7 @@ impl<W: Write> Export<W> {
             FileType::Directory => return self.directory(found),
             FileType::File => return self.file(found),
             FileType::Symlink => {
-                let target = found.place.read_link(found.name)?;
+                let target = found.dir.read_link(found.name)?;
                 if !target::is_within(found.path, bytes(&target)) {
                     return Ok(Added::LeftOut("it is a link that leads out of the cache".into()));
                 }
@@ -145,8 +145,8 @@ impl<W: Write> Export<W> {
 
     fn directory(&mut self, found: &Found<'_>) -> Result<Added> {
         let mut entry = entry(found.path, &found.stat, Kind::Directory);
-        if let Some(place) = found.place.dir(found.name)? {
-            entry.xattrs = user_attributes(&place.handle()?)?;
+        if let Some(dir) = found.dir.dir(found.name)? {
+            entry.xattrs = user_attributes(&dir.handle()?)?;
         }
         self.writer.entry(&entry)?;
         Ok(Added::Done)
@@ -154,7 +154,7 @@ impl<W: Write> Export<W> {
 
     fn file(&mut self, found: &Found<'_>) -> Result<Added> {
         // FileType goes meanwhile is left out.
-        let Some(mut file) = found.place.file_unused(found.name)? else { return Ok(Added::Done) };
+        let Some(mut file) = found.dir.file_unused(found.name)? else { return Ok(Added::Done) };
         let metadata = file.metadata()?;
         if metadata.nlink() > 1 {
             let key = (metadata.dev(), metadata.ino());

@@ -88,9 +88,9 @@ pub use lease::{CARE, Lease, Request, UPDATE};
 pub use lease_table::known;
 pub use preflight::{apart, mountable, writable};
 pub use prune::{Entry, Inventory, Pruned, Wanted, inventory, named, prune, would_prune};
-pub use report::{Growth, Writes, report, written};
-pub use reused::{Reused, Unclear, Usage};
-pub use summary::{Held, held, renew};
+pub use report::{Growth, WriteOutcome, report, written};
+pub use reused::{ReadUsage, Reused, Unclear};
+pub use summary::{Usage, held, renew};
 pub use sweep::{sweep, sweep_private};
 pub use txn::{
     category::{SOURCES, TOP},

@@ -77,8 +77,8 @@ pub fn named(lease: &Lease, word: &str, option: &str) -> Result<Vec<u8>> {
     }
     let plain = crate::package::check_path(path.as_bytes()).is_ok();
     let (directory, name) = split(path.as_bytes());
-    let place = if plain { lease.root.dir(directory).context("look into the cache")? } else { None };
-    if place.map(|place| place.stat(name)).transpose().context("look into the cache")?.flatten().is_some() {
+    let dir = if plain { lease.root.dir(directory).context("look into the cache")? } else { None };
+    if dir.map(|dir| dir.stat(name)).transpose().context("look into the cache")?.flatten().is_some() {
         return Ok(path.into());
     }
     let what = format!("{option}: the cache has no {word:?}, and no tool has that name");
@@ -250,10 +250,10 @@ fn read_only(cache: &BeneathDir, deletions: &[Vec<u8>]) -> Result<Vec<(Vec<u8>, 
     let parents: BTreeSet<&[u8]> = deletions.iter().map(|path| split(path).0).collect();
     let mut modes = Vec::new();
     for parent in parents {
-        let Some(place) = cache.dir(parent).with_context(|| format!("open {}", shown(parent)))? else {
+        let Some(dir) = cache.dir(parent).with_context(|| format!("open {}", shown(parent)))? else {
             continue;
         };
-        let mode = permissions(&place.itself()?);
+        let mode = permissions(&dir.itself()?);
         if mode & 0o200 == 0 {
             modes.push((parent.to_vec(), mode));
         }
@@ -266,9 +266,9 @@ fn remove_empty_above(cache: &BeneathDir, path: &[u8]) {
     let (mut directory, _) = split(path);
     while directory.contains(&b'/') {
         let (above, name) = split(directory);
-        let Ok(Some(place)) = cache.dir(above) else { return };
+        let Ok(Some(dir)) = cache.dir(above) else { return };
         // best effort: an empty directory is in nobody's way.
-        let _ = place.remove_empty(name);
+        let _ = dir.remove_empty(name);
         directory = above;
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{
     discarded::Discarded,
     reused::Reused,
-    summary::{self, Held},
+    summary::{self, Usage},
     txn::{commit::Kept, stage::LeftOut, usage_delta::Amounts},
 };
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
 
 /// FileType became of the build's writes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Writes {
+pub enum WriteOutcome {
     /// The build failed, or wrote nothing that could be kept.
     Lost,
     /// They were thrown away, and counted before.
@@ -43,22 +43,22 @@ pub struct Growth {
 }
 
 /// FileType became of writes that went straight through, as far as it can be told without counting a large cache.
-pub fn written(home: &Home, plan: &CacheMount, held: Option<&Held>) -> anyhow::Result<Writes> {
+pub fn written(home: &Home, plan: &CacheMount, held: Option<&Usage>) -> anyhow::Result<WriteOutcome> {
     let after = summary::after_writes(home, &plan.directory)?;
     let before = held.filter(|held| held.exact);
-    let growth = |(before, after): (&Held, Held)| {
+    let growth = |(before, after): (&Usage, Usage)| {
         let new = grown(&before.worth, &after.worth);
         let besides = grown(&new, &grown(&before.amounts, &after.amounts));
         Growth { new, besides }
     };
-    Ok(Writes::Through(before.zip(after).map(growth)))
+    Ok(WriteOutcome::Through(before.zip(after).map(growth)))
 }
 
 /// The report of a build.
 pub fn report(
     plan: Option<&CacheMount>,
-    held: Option<&Held>,
-    writes: &Writes,
+    held: Option<&Usage>,
+    writes: &WriteOutcome,
     reused: &Reused,
     succeeded: bool,
 ) -> CacheReport {
@@ -92,62 +92,64 @@ pub fn report(
     }
 }
 
-fn waiting(writes: &Writes) -> u64 {
+fn waiting(writes: &WriteOutcome) -> u64 {
     match writes {
-        Writes::Committed(kept) => kept.waiting,
-        Writes::Unchanged(_)
-        | Writes::Lost
-        | Writes::Discarded(_)
-        | Writes::TooMuch(_)
-        | Writes::Refused(_)
-        | Writes::Through(_) => 0,
+        WriteOutcome::Committed(kept) => kept.waiting,
+        WriteOutcome::Unchanged(_)
+        | WriteOutcome::Lost
+        | WriteOutcome::Discarded(_)
+        | WriteOutcome::TooMuch(_)
+        | WriteOutcome::Refused(_)
+        | WriteOutcome::Through(_) => 0,
     }
 }
 
-fn left_out(writes: &Writes) -> Option<String> {
+fn left_out(writes: &WriteOutcome) -> Option<String> {
     match writes {
-        Writes::Committed(kept) => kept.left_out.words(),
-        Writes::Unchanged(left_out) => left_out.words(),
-        Writes::Lost
-        | Writes::Discarded(_)
-        | Writes::TooMuch(_)
-        | Writes::Refused(_)
-        | Writes::Through(_) => None,
+        WriteOutcome::Committed(kept) => kept.left_out.words(),
+        WriteOutcome::Unchanged(left_out) => left_out.words(),
+        WriteOutcome::Lost
+        | WriteOutcome::Discarded(_)
+        | WriteOutcome::TooMuch(_)
+        | WriteOutcome::Refused(_)
+        | WriteOutcome::Through(_) => None,
     }
 }
 
 /// FileType was thrown away, all together, where that was counted.
-fn discarded(plan: &CacheMount, writes: &Writes) -> Option<Amount> {
+fn discarded(plan: &CacheMount, writes: &WriteOutcome) -> Option<Amount> {
     match (plan.mode, writes) {
         (CacheMode::Ro, _) => Some(Amount::default()),
-        (_, Writes::Discarded(discarded)) => Some(discarded.sum()),
+        (_, WriteOutcome::Discarded(discarded)) => Some(discarded.sum()),
         (CacheMode::Discard | CacheMode::Commit | CacheMode::Rw, _) => None,
     }
 }
 
 /// Why that is not all, or not known.
-fn discarded_why(plan: &CacheMount, writes: &Writes, persisted: bool) -> Option<DiscardGap> {
+fn discarded_why(plan: &CacheMount, writes: &WriteOutcome, persisted: bool) -> Option<DiscardGap> {
     match (writes, discarded(plan, writes)) {
-        (Writes::Discarded(Discarded { more: true, .. }), _) => Some(DiscardGap::TooMuch),
+        (WriteOutcome::Discarded(Discarded { more: true, .. }), _) => Some(DiscardGap::TooMuch),
         (_, None) if !persisted => Some(DiscardGap::NotCounted),
         (_, Some(_) | None) => None,
     }
 }
 
-fn fate(plan: &CacheMount, writes: &Writes, succeeded: bool) -> CacheFate {
+fn fate(plan: &CacheMount, writes: &WriteOutcome, succeeded: bool) -> CacheFate {
     match (plan.mode, writes) {
-        (CacheMode::Commit, Writes::Committed(Kept { waiting: 0, .. })) => CacheFate::Merged,
-        (CacheMode::Commit, Writes::Committed(Kept { waiting, .. })) => CacheFate::Waiting(*waiting),
-        (CacheMode::Commit, Writes::Unchanged(_)) => CacheFate::NothingToCommit,
-        (CacheMode::Commit, Writes::TooMuch(why)) => CacheFate::OverLimit(why.clone()),
-        (CacheMode::Commit, Writes::Refused(why)) => CacheFate::Refused(why.clone()),
-        (CacheMode::Commit, Writes::Lost | Writes::Discarded(_) | Writes::Through(_)) => {
+        (CacheMode::Commit, WriteOutcome::Committed(Kept { waiting: 0, .. })) => CacheFate::Merged,
+        (CacheMode::Commit, WriteOutcome::Committed(Kept { waiting, .. })) => CacheFate::Waiting(*waiting),
+        (CacheMode::Commit, WriteOutcome::Unchanged(_)) => CacheFate::NothingToCommit,
+        (CacheMode::Commit, WriteOutcome::TooMuch(why)) => CacheFate::OverLimit(why.clone()),
+        (CacheMode::Commit, WriteOutcome::Refused(why)) => CacheFate::Refused(why.clone()),
+        (CacheMode::Commit, WriteOutcome::Lost | WriteOutcome::Discarded(_) | WriteOutcome::Through(_)) => {
             CacheFate::BuildFailed
         }
         (CacheMode::Rw, _) if succeeded => CacheFate::WrittenThrough,
         (CacheMode::Rw, _) => CacheFate::WrittenThroughByFailure,
         (CacheMode::Ro, _) => CacheFate::ReadOnly,
-        (CacheMode::Discard, Writes::Discarded(Discarded { amounts, more: false })) if amounts.is_empty() => {
+        (CacheMode::Discard, WriteOutcome::Discarded(Discarded { amounts, more: false }))
+            if amounts.is_empty() =>
+        {
             CacheFate::NothingToDiscard
         }
         (CacheMode::Discard, _) => match plan.share {
@@ -159,22 +161,22 @@ fn fate(plan: &CacheMount, writes: &Writes, succeeded: bool) -> CacheFate {
 
 fn directories(
     plan: &CacheMount,
-    held: Option<&Held>,
-    writes: &Writes,
+    held: Option<&Usage>,
+    writes: &WriteOutcome,
     reused: &Reused,
 ) -> Vec<CacheDirectory> {
     let before = held.map(|held| &held.amounts);
     let none = Amounts::new();
     let new = match writes {
         _ if plan.mode == CacheMode::Ro => Some(&none),
-        Writes::Discarded(discarded) => Some(&discarded.amounts),
-        Writes::Committed(kept) => Some(&kept.gains),
-        Writes::Unchanged(_) => Some(&none),
-        Writes::Through(growth) => growth.as_ref().map(|growth| &growth.new),
-        Writes::Lost | Writes::TooMuch(_) | Writes::Refused(_) => None,
+        WriteOutcome::Discarded(discarded) => Some(&discarded.amounts),
+        WriteOutcome::Committed(kept) => Some(&kept.gains),
+        WriteOutcome::Unchanged(_) => Some(&none),
+        WriteOutcome::Through(growth) => growth.as_ref().map(|growth| &growth.new),
+        WriteOutcome::Lost | WriteOutcome::TooMuch(_) | WriteOutcome::Refused(_) => None,
     };
     let besides = match writes {
-        Writes::Through(growth) => growth.as_ref().map(|growth| &growth.besides),
+        WriteOutcome::Through(growth) => growth.as_ref().map(|growth| &growth.besides),
         _ => None,
     };
     let reused = reused.amounts();

@@ -1,6 +1,6 @@
 //! FileType a build has read of what the cache held, as far as it is known.
 
-use super::{summary::Held, txn::usage_delta::Amounts};
+use super::{summary::Usage, txn::usage_delta::Amounts};
 use crate::event::{Amount, UsageGap};
 
 /// FileType the steps have read.
@@ -9,12 +9,12 @@ pub enum Reused {
     /// Nobody could tell, for this reason.
     Unknown(String),
     /// It was counted.
-    Counted(Usage),
+    Counted(ReadUsage),
 }
 
 /// A count of what was read.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Usage {
+pub struct ReadUsage {
     /// By kind of directory.
     pub amounts: Amounts,
     /// Files that count if they were there before the build.
@@ -44,7 +44,7 @@ impl Default for Reused {
 impl Reused {
     /// Settles what was unclear by what is known of the cache as it was before.
     #[must_use]
-    pub fn settled(self, held: Option<&Held>) -> Self {
+    pub fn settled(self, held: Option<&Usage>) -> Self {
         match (self, held.and_then(|held| held.files.as_ref())) {
             (Self::Counted(usage), Some(files)) => {
                 Self::Counted(usage.settled(|inode| files.get(&inode).copied()))
@@ -70,7 +70,7 @@ impl Reused {
     pub(super) fn why(&self) -> Option<UsageGap> {
         match self {
             Self::Unknown(why) => Some(UsageGap::Unknown(why.clone())),
-            Self::Counted(Usage { overflow: true, .. }) => Some(UsageGap::TooMany),
+            Self::Counted(ReadUsage { overflow: true, .. }) => Some(UsageGap::TooMany),
             Self::Counted(usage) => match usage.unknown.saturating_add(usage.unclear.len() as u64) {
                 0 => None,
                 files => Some(UsageGap::Changed(files)),
@@ -79,7 +79,7 @@ impl Reused {
     }
 }
 
-impl Usage {
+impl ReadUsage {
     /// `bytes` says what a file held before, if it was there.
     fn settled(mut self, bytes: impl Fn(u64) -> Option<u64>) -> Self {
         for Unclear { directory, inode } in std::mem::take(&mut self.unclear) {
@@ -101,13 +101,13 @@ mod tests {
     #[test]
     fn what_is_unclear_counts_if_the_cache_held_it_and_is_said_where_nobody_knows() {
         let unclear = |inode| Unclear { directory: "pip".into(), inode };
-        let usage = Usage { unclear: vec![unclear(1), unclear(2)], ..Usage::default() };
+        let usage = ReadUsage { unclear: vec![unclear(1), unclear(2)], ..ReadUsage::default() };
         let reused = Reused::Counted(usage);
-        let held = |files| Held { files, ..Held::default() };
+        let held = |files| Usage { files, ..Usage::default() };
 
         let settled = reused.clone().settled(Some(&held(Some(HashMap::from([(1, 10), (3, 30)])))));
         let amounts = Amounts::from([("pip".to_owned(), Amount { entries: 1, bytes: 10 })]);
-        assert_eq!(settled, Reused::Counted(Usage { amounts, ..Usage::default() }));
+        assert_eq!(settled, Reused::Counted(ReadUsage { amounts, ..ReadUsage::default() }));
         assert_eq!(settled.why(), None);
 
         for unknown in [None, Some(held(None))] {

@@ -22,7 +22,7 @@ use super::{
     txn::{
         contents::walk,
         open_cache::{Key, OpenCache},
-        usage_delta::{self, Amounts, Tally},
+        usage_delta::{self, Amounts, UsageDelta},
     },
 };
 use crate::{ecosystem, event::Amount, home::Home};
@@ -33,7 +33,7 @@ const QUICK: u64 = 5_000;
 
 /// FileType is known of a cache.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Held {
+pub struct Usage {
     /// By kind of directory.
     pub amounts: Amounts,
     /// Of that, what a change of would be new; empty where it was not counted just now.
@@ -57,14 +57,14 @@ struct Stored {
 /// FileType the cache holds, without counting much; `None` where that is not known.
 ///
 /// Where a build's writes go through, only the difference of two counts says what is new: a summary comes second.
-pub fn held(home: &Home, directory: &Path, access: Access) -> Result<Option<Held>> {
+pub fn held(home: &Home, directory: &Path, access: Access) -> Result<Option<Usage>> {
     let kept = || {
         let amounts = load(home, directory, &Key::of(directory)?)?;
-        anyhow::Ok(amounts.map(|amounts| Held { amounts, ..Held::default() }))
+        anyhow::Ok(amounts.map(|amounts| Usage { amounts, ..Usage::default() }))
     };
     let counted = || {
-        let place = BeneathDir::open(directory).with_context(|| format!("open {}", directory.display()))?;
-        count(&place, QUICK)
+        let dir = BeneathDir::open(directory).with_context(|| format!("open {}", directory.display()))?;
+        count(&dir, QUICK)
     };
     let (first, second): (&dyn Fn() -> _, &dyn Fn() -> _) = match access {
         Access::ReadWrite => (&counted, &kept),
@@ -74,10 +74,10 @@ pub fn held(home: &Home, directory: &Path, access: Access) -> Result<Option<Held
 }
 
 /// After writes that went straight through: what the cache holds now, if counting it is quick. FileType was kept is wrong now.
-pub(super) fn after_writes(home: &Home, directory: &Path) -> Result<Option<Held>> {
+pub(super) fn after_writes(home: &Home, directory: &Path) -> Result<Option<Usage>> {
     let key = Key::of(directory)?;
-    let place = BeneathDir::open(directory).with_context(|| format!("open {}", directory.display()))?;
-    let counted = count(&place, QUICK)?;
+    let dir = BeneathDir::open(directory).with_context(|| format!("open {}", directory.display()))?;
+    let counted = count(&dir, QUICK)?;
     match &counted {
         Some(held) => store(home, directory, &key, &held.amounts)?,
         None => home.remove(SUMMARIES, &key.0)?,
@@ -88,16 +88,16 @@ pub(super) fn after_writes(home: &Home, directory: &Path) -> Result<Option<Held>
 /// Counts all, and keeps it as the summary.
 pub fn renew(home: &Home, directory: &Path) -> Result<Amounts> {
     let key = Key::of(directory)?;
-    let place = BeneathDir::open(directory).with_context(|| format!("open {}", directory.display()))?;
-    let amounts = count(&place, u64::MAX)?.unwrap_or_default().amounts;
+    let dir = BeneathDir::open(directory).with_context(|| format!("open {}", directory.display()))?;
+    let amounts = count(&dir, u64::MAX)?.unwrap_or_default().amounts;
     store(home, directory, &key, &amounts)?;
     Ok(amounts)
 }
 
 /// Commits have changed so much. Under the lock of commits.
-pub(super) fn add<'t>(cache: &OpenCache, tallies: impl Iterator<Item = &'t Tally>) -> Result<()> {
-    let tallies: Vec<&Tally> = tallies.filter(|tally| !tally.is_empty()).collect();
-    if tallies.is_empty() {
+pub(super) fn add<'t>(cache: &OpenCache, deltas: impl Iterator<Item = &'t UsageDelta>) -> Result<()> {
+    let deltas: Vec<&UsageDelta> = deltas.filter(|delta| !delta.is_empty()).collect();
+    if deltas.is_empty() {
         return Ok(());
     }
     let Some(mut amounts) = load(&cache.home, &cache.directory, &cache.key)? else {
@@ -107,7 +107,7 @@ pub(super) fn add<'t>(cache: &OpenCache, tallies: impl Iterator<Item = &'t Tally
         }
         return Ok(());
     };
-    tallies.iter().for_each(|tally| tally.onto(&mut amounts));
+    deltas.iter().for_each(|delta| delta.add_to(&mut amounts));
     store(&cache.home, &cache.directory, &cache.key, &amounts)
 }
 
@@ -138,10 +138,10 @@ fn store(home: &Home, directory: &Path, key: &Key, amounts: &Amounts) -> Result<
 }
 
 /// Counts files and links; `None` when there are more than `most` of them.
-fn count(place: &BeneathDir, most: u64) -> Result<Option<Held>> {
-    let mut held = Held { exact: true, ..Held::default() };
+fn count(dir: &BeneathDir, most: u64) -> Result<Option<Usage>> {
+    let mut held = Usage { exact: true, ..Usage::default() };
     let (mut entries, mut files) = (0, HashMap::new());
-    let counted = walk(place, |found| {
+    let counted = walk(dir, |found| {
         if found.what == FileType::Directory {
             return Ok(ControlFlow::Continue(()));
         }
@@ -161,5 +161,5 @@ fn count(place: &BeneathDir, most: u64) -> Result<Option<Held>> {
         Ok(ControlFlow::Continue(()))
     });
     let all = counted.context("count the cache")? == Seen::All;
-    Ok(all.then_some(Held { files: Some(files), ..held }))
+    Ok(all.then_some(Usage { files: Some(files), ..held }))
 }

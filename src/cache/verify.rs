@@ -29,11 +29,11 @@ use super::{
     prune,
     txn::{
         contents::walk,
-        foreign_entries::{self, Intruder},
+        foreign_entries::{self, ForeignEntry},
         journal::Journal,
         owners::Owners,
         scrub,
-        stuck_commits::{self, Broken},
+        stuck_commits::{self, StuckCommit},
     },
 };
 use crate::ecosystem::{self, Content};
@@ -46,7 +46,7 @@ pub struct Fault {
     /// In words.
     pub why: String,
     /// Whether that is over.
-    pub mended: bool,
+    pub repaired: bool,
     remedy: Remedy,
 }
 
@@ -84,8 +84,8 @@ pub struct Verdict {
 
 impl Verdict {
     /// How many faults are left.
-    pub fn unmended(&self) -> usize {
-        self.faults.iter().chain(&self.records).filter(|fault| !fault.mended).count()
+    pub fn unrepaired(&self) -> usize {
+        self.faults.iter().chain(&self.records).filter(|fault| !fault.repaired).count()
     }
 }
 
@@ -100,7 +100,7 @@ pub fn verify(lease: &Lease) -> Result<Verdict> {
     walk(&lease.root, look).context("look through the cache")?;
     staged(lease, &mut verdict)?;
     if lease.lock_mode() == LockMode::Exclusive {
-        mend(lease, &owners, &mut verdict)?;
+        repair(lease, &owners, &mut verdict)?;
     } else if !lease.alone(Ok)? {
         // FileType others are writing at this moment looks like that.
         verdict.leftovers.clear();
@@ -110,13 +110,13 @@ pub fn verify(lease: &Lease) -> Result<Verdict> {
 
 /// FileType lies in `.kiln`, and the journal that speaks of it.
 fn staged(lease: &Lease, verdict: &mut Verdict) -> Result<()> {
-    let fault = |path, why: &str, remedy| Fault { path, why: why.into(), mended: false, remedy };
-    for intruder in foreign_entries::of(lease)? {
-        match intruder {
-            Intruder::Strange(path) => {
+    let fault = |path, why: &str, remedy| Fault { path, why: why.into(), repaired: false, remedy };
+    for entry in foreign_entries::of(lease)? {
+        match entry {
+            ForeignEntry::Unknown(path) => {
                 verdict.faults.push(fault(path, "kiln puts no such thing there", Remedy::Itself));
             }
-            Intruder::Foreign(path) => {
+            ForeignEntry::OtherHome(path) => {
                 let why = "it is of a kiln with another home, and of no use when that is gone";
                 verdict.leftovers.push(fault(path, why, Remedy::Nobody));
             }
@@ -125,7 +125,7 @@ fn staged(lease: &Lease, verdict: &mut Verdict) -> Result<()> {
     let journal = Journal::of(lease)?;
     // Meanwhile none of them is finished.
     let _turn = lease.lock_commits()?;
-    for (Broken { why, .. }, record) in stuck_commits::of(lease, &journal)? {
+    for (StuckCommit { why, .. }, record) in stuck_commits::of(lease, &journal)? {
         let why = format!("a commit that cannot be finished: {why}");
         verdict.records.push(fault(record.into_os_string().into_vec(), &why, Remedy::Record));
     }
@@ -134,7 +134,7 @@ fn staged(lease: &Lease, verdict: &mut Verdict) -> Result<()> {
 }
 
 fn look(lease: &Lease, owners: &Owners, found: &Found<'_>, verdict: &mut Verdict) -> Result<()> {
-    let fault = |why: String, remedy| Fault { path: found.path.to_vec(), why, mended: false, remedy };
+    let fault = |why: String, remedy| Fault { path: found.path.to_vec(), why, repaired: false, remedy };
     if found.what != FileType::Directory
         && ecosystem::persistent_directories().any(|path| path.as_bytes() == found.path)
     {
@@ -196,7 +196,7 @@ fn look(lease: &Lease, owners: &Owners, found: &Found<'_>, verdict: &mut Verdict
     Ok(())
 }
 
-fn mend(lease: &Lease, owners: &Owners, verdict: &mut Verdict) -> Result<()> {
+fn repair(lease: &Lease, owners: &Owners, verdict: &mut Verdict) -> Result<()> {
     let damaged = |fault: &&Fault| fault.remedy == Remedy::Entry;
     let paths = verdict.faults.iter().filter(damaged).map(|fault| &*fault.path);
     // All that what is damaged lies in: an entry whose root is one of them goes.
@@ -208,8 +208,8 @@ fn mend(lease: &Lease, owners: &Owners, verdict: &mut Verdict) -> Result<()> {
     }
     for fault in verdict.faults.iter_mut().chain(&mut verdict.leftovers) {
         let shown = Path::new(OsStr::from_bytes(&fault.path)).display();
-        let mended = one(lease, owners, fault);
-        fault.mended = match mended {
+        let repaired = repair_one(lease, owners, fault);
+        fault.repaired = match repaired {
             Ok(()) => fault.remedy != Remedy::Nobody,
             Err(error) => {
                 tracing::warn!(path = %shown, error = %format!("{error:#}"), "cannot be mended");
@@ -220,12 +220,12 @@ fn mend(lease: &Lease, owners: &Owners, verdict: &mut Verdict) -> Result<()> {
     if !verdict.records.is_empty() {
         let _turn = lease.lock_commits()?;
         stuck_commits::give_up(lease, &Journal::of(lease)?)?;
-        verdict.records.iter_mut().for_each(|record| record.mended = true);
+        verdict.records.iter_mut().for_each(|record| record.repaired = true);
     }
     Ok(())
 }
 
-fn one(lease: &Lease, owners: &Owners, fault: &Fault) -> Result<()> {
+fn repair_one(lease: &Lease, owners: &Owners, fault: &Fault) -> Result<()> {
     let (directory, name) = split(&fault.path);
     let Some(parent) = lease.root.dir(directory)? else { return Ok(()) };
     match fault.remedy {

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     backend::Runner,
-    cache::{Reused, Staged, Writes},
+    cache::{Reused, Staged, WriteOutcome},
     event::{Event, StepName},
     package::{self, Artifact, Normalization},
     plan::{Plan, PlannedStep},
@@ -29,7 +29,7 @@ pub(super) struct Build<'e, 'c> {
     pub(super) engine: Engine<'e>,
     pub(super) outputs: Outputs,
     pub(super) on_failure: OnFailure<'c>,
-    pub(super) writes: Writes,
+    pub(super) writes: WriteOutcome,
     pub(super) reused: Reused,
 }
 
@@ -43,7 +43,7 @@ impl Build<'_, '_> {
         self.engine.phases.enter("shutdown");
         match &result {
             // A guest that wrote too much may still send.
-            Ok(_) if plan.ends_in_order() && !matches!(self.writes, Writes::TooMuch(_)) => {
+            Ok(_) if plan.ends_in_order() && !matches!(self.writes, WriteOutcome::TooMuch(_)) => {
                 self.engine.shut_down(&mut session).await?;
             }
             Ok(_) | Err(_) => session.kill(),

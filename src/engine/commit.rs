@@ -9,7 +9,7 @@ use kiln_protocol::ToGuest;
 use tokio::sync::mpsc;
 
 use super::{ARCHIVE_PIECES, agent_session::AgentSession, build::Build, output};
-use crate::cache::{self, CommitLimit, Lease, Outcome, Staged, Writes};
+use crate::cache::{self, CommitLimit, Lease, Outcome, Staged, WriteOutcome};
 
 /// The destination of the writes of a build that succeeds.
 #[derive(Debug, Clone)]
@@ -38,18 +38,18 @@ impl Build<'_, '_> {
         match (streamed, outcome) {
             // At its limit the writer stops reading, too.
             (Err(error), Ok(Outcome::TooMuch(why))) if output::is_refusal(&error) => {
-                self.writes = Writes::TooMuch(why);
+                self.writes = WriteOutcome::TooMuch(why);
                 Ok(None)
             }
             (Err(error), _) if !output::is_refusal(&error) => Err(error),
             (_, Err(error)) => Err(self.refused(error)),
             (Err(error), Ok(_)) => Err(error),
             (Ok(()), Ok(Outcome::TooMuch(why))) => {
-                self.writes = Writes::TooMuch(why);
+                self.writes = WriteOutcome::TooMuch(why);
                 Ok(None)
             }
             (Ok(()), Ok(Outcome::Unchanged(left_out))) => {
-                self.writes = Writes::Unchanged(left_out);
+                self.writes = WriteOutcome::Unchanged(left_out);
                 Ok(None)
             }
             (Ok(()), Ok(Outcome::Staged(staged))) => Ok(Some(staged)),
@@ -77,7 +77,7 @@ impl Build<'_, '_> {
         };
         match merged {
             Ok(kept) => {
-                self.writes = Writes::Committed(kept);
+                self.writes = WriteOutcome::Committed(kept);
                 Ok(())
             }
             Err(error) => Err(self.refused(error)),
@@ -86,7 +86,7 @@ impl Build<'_, '_> {
 
     /// A failure of the cache, which fails a build whose steps have all succeeded.
     fn refused(&mut self, error: anyhow::Error) -> anyhow::Error {
-        self.writes = Writes::Refused(error.to_string());
+        self.writes = WriteOutcome::Refused(error.to_string());
         error
     }
 }

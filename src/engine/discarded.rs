@@ -7,7 +7,7 @@ use kiln_protocol::ToGuest;
 use tokio::{sync::mpsc, time::timeout};
 
 use super::{ARCHIVE_PIECES, agent_session::AgentSession, build::Build, failure, output};
-use crate::cache::{self, Discarded, Writes};
+use crate::cache::{self, Discarded, WriteOutcome};
 
 /// How long the list may take: a hundred thousand files, without KVM. The report is not worth more.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -42,7 +42,7 @@ impl Build<'_, '_> {
         let counted = counter.await.context("the counter of what is thrown away panicked")?;
         match (streamed, counted) {
             (Err(error), _) if !output::is_refusal(&error) => return Err(error),
-            (_, Ok(discarded)) => self.writes = Writes::Discarded(named(discarded)),
+            (_, Ok(discarded)) => self.writes = WriteOutcome::Discarded(named(discarded)),
             // It is no reason to fail the build.
             (_, Err(error)) => {
                 tracing::debug!(error = %format!("{error:#}"), "what was thrown away is not known")

@@ -15,7 +15,7 @@ use super::{
     failure,
 };
 use crate::{
-    cache::{Reused, SOURCES, TOP, Unclear, Usage},
+    cache::{ReadUsage, Reused, SOURCES, TOP, Unclear},
     event::Amount,
     exit::{Code, Failure},
 };
@@ -77,7 +77,7 @@ fn sanitized(reads: Reads) -> Reused {
         let (directory, _) = directories.get(usize::from(directory))?;
         Some(Unclear { directory: directory.clone(), inode })
     });
-    Reused::Counted(Usage {
+    Reused::Counted(ReadUsage {
         unclear: unclear.collect(),
         amounts: directories.into_iter().filter(|(_, amount)| amount.entries > 0).collect(),
         unknown: unknown.min(MOST),
@@ -120,7 +120,7 @@ mod tests {
         let completeness = Completeness::AtLeast;
         let counted = Counted { directories, unclear, unknown: u64::MAX, completeness };
         let Reused::Counted(usage) = sanitized(Reads::Counted(counted)) else { panic!("it was counted") };
-        let Usage { amounts, unclear, unknown, overflow } = usage;
+        let ReadUsage { amounts, unclear, unknown, overflow } = usage;
         assert_eq!(amounts.len(), MAX_COUNTED - 1);
         assert_eq!(amounts["."], Amount { entries: 2, bytes: 3 });
         assert_eq!(amounts["sources"], Amount { entries: 4, bytes: 5 });

@@ -4,7 +4,7 @@ use std::{collections::HashMap, fs, path::Path, sync::Arc, time::Duration};
 
 use kiln::{
     backend::fake::{Behaviour, Fake},
-    cache::{CommitLimit, LockMode, Request, Writes, try_acquire},
+    cache::{CommitLimit, LockMode, Request, WriteOutcome, try_acquire},
     engine::{BuildOutcome, Commit, Engine, Injected, Interrupts, OnFailure, Outputs},
     event::{Event, Phases},
     home::Home,
@@ -57,7 +57,7 @@ fn plan(directory: &Path, out: &Path) -> Plan {
     }
 }
 
-async fn build(fake: &mut Fake, limit: CommitLimit) -> (tempfile::TempDir, anyhow::Result<()>, Writes) {
+async fn build(fake: &mut Fake, limit: CommitLimit) -> (tempfile::TempDir, anyhow::Result<()>, WriteOutcome) {
     let scratch = tempfile::tempdir().unwrap();
     let directory = scratch.path().join("cache");
     fs::create_dir(&directory).unwrap();
@@ -94,7 +94,7 @@ fn fake() -> Fake {
 async fn a_build_that_succeeds_keeps_what_it_wrote() {
     let (scratch, result, writes) = build(&mut fake(), CommitLimit::default()).await;
     result.unwrap();
-    let Writes::Committed(kept) = writes else { panic!("{writes:?}") };
+    let WriteOutcome::Committed(kept) = writes else { panic!("{writes:?}") };
     assert_eq!(kept.gains["pip"].entries, 1);
     assert_eq!(fs::read(scratch.path().join("cache/pip/x")).unwrap(), b"new");
 }
@@ -108,8 +108,8 @@ async fn a_build_that_fails_keeps_nothing() {
         let mut fake = Fake { steps: HashMap::from([(0, behaviour)]), ..fake() };
         let (scratch, result, writes) = build(&mut fake, CommitLimit::default()).await;
         assert!(result.is_err());
-        assert_eq!(matches!(&writes, Writes::Discarded(found) if found.sum().entries == 1), is_counted);
-        assert_eq!(matches!(writes, Writes::Lost), !is_counted);
+        assert_eq!(matches!(&writes, WriteOutcome::Discarded(found) if found.sum().entries == 1), is_counted);
+        assert_eq!(matches!(writes, WriteOutcome::Lost), !is_counted);
         assert_eq!(fs::read_dir(scratch.path().join("cache")).unwrap().count(), 0);
     }
 }
@@ -120,11 +120,11 @@ async fn what_is_refused_fails_the_build_and_what_is_too_much_does_not() {
     let (scratch, result, writes) = build(&mut hostile, CommitLimit::default()).await;
     let error = result.unwrap_err();
     assert_eq!(kiln::exit::code_of(&error), kiln::exit::Code::Cache);
-    assert_eq!(writes, Writes::Refused(error.to_string()));
+    assert_eq!(writes, WriteOutcome::Refused(error.to_string()));
     assert_eq!(fs::read_dir(scratch.path().join("cache")).unwrap().count(), 0);
     let (scratch, result, writes) = build(&mut fake(), CommitLimit { bytes: 1, entries: 1 }).await;
     result.unwrap();
-    assert!(matches!(writes, Writes::TooMuch(_)), "{writes:?}");
+    assert!(matches!(writes, WriteOutcome::TooMuch(_)), "{writes:?}");
     assert_eq!(fs::read_dir(scratch.path().join("cache")).unwrap().count(), 0);
 }
 

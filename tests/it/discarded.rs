@@ -4,7 +4,7 @@ use std::{collections::HashMap, fs, path::Path, time::Duration};
 
 use kiln::{
     backend::fake::{Asked, Behaviour, Fake},
-    cache::{Discarded, Writes, discarded},
+    cache::{Discarded, WriteOutcome, discarded},
     engine::{Engine, Injected, Interrupts, OnFailure, Outputs},
     event::{Amount, Event, Phases},
     plan::{CACHE, CacheMode, CacheMount, CacheShare, CacheSharing, Plan},
@@ -35,7 +35,7 @@ fn plan(mode: CacheMode, directory: &Path, out: &Path) -> Plan {
     }
 }
 
-async fn build(mode: CacheMode, mut fake: Fake) -> (anyhow::Result<()>, Writes) {
+async fn build(mode: CacheMode, mut fake: Fake) -> (anyhow::Result<()>, WriteOutcome) {
     let scratch = tempfile::tempdir().unwrap();
     let directory = scratch.path().join("cache");
     fs::create_dir(&directory).unwrap();
@@ -68,15 +68,15 @@ fn amounts(expected: &[(&str, u64, u64)]) -> Discarded {
 async fn what_is_thrown_away_is_counted_of_builds_that_succeed_and_that_fail() {
     // Files that no commit would keep do not count.
     let upper = listed(&[("pip/a", "5"), ("pip/b/c", "6"), ("top", "7"), ("npm/_logs/x", "8")]);
-    let expected = Writes::Discarded(amounts(&[(".", 1, 7), ("pip", 2, 11)]));
+    let expected = WriteOutcome::Discarded(amounts(&[(".", 1, 7), ("pip", 2, 11)]));
     let fails = || HashMap::from([(0, Behaviour::Ends(Vec::new(), ExitStatus::Code(1)))]);
     for (mode, steps, expected) in [
         (CacheMode::Discard, HashMap::new(), &expected),
         (CacheMode::Discard, fails(), &expected),
         (CacheMode::Commit, fails(), &expected),
-        (CacheMode::Commit, HashMap::new(), &Writes::Lost),
-        (CacheMode::Rw, HashMap::new(), &Writes::Lost),
-        (CacheMode::Ro, fails(), &Writes::Lost),
+        (CacheMode::Commit, HashMap::new(), &WriteOutcome::Lost),
+        (CacheMode::Rw, HashMap::new(), &WriteOutcome::Lost),
+        (CacheMode::Ro, fails(), &WriteOutcome::Lost),
     ] {
         let succeeds = steps.is_empty();
         let (result, writes) = build(mode, Fake { steps, ..fake(upper.clone()) }).await;
@@ -91,7 +91,7 @@ async fn an_agent_that_lies_about_it_costs_no_build() {
         for upper in [whole.clone(), whole[..whole.len() - 1024].to_vec(), Vec::new()] {
             let (result, writes) = build(CacheMode::Discard, fake(upper)).await;
             assert!(
-                result.is_ok() && matches!(writes, Writes::Lost | Writes::Discarded(_)),
+                result.is_ok() && matches!(writes, WriteOutcome::Lost | WriteOutcome::Discarded(_)),
                 "{reason}: {result:?}"
             );
         }
@@ -103,7 +103,7 @@ async fn an_agent_that_does_not_list_it_is_not_waited_for() {
     let silent = Fake { ignores: Some(Asked::ExportUpper), ..fake(Vec::new()) };
     let begun = tokio::time::Instant::now();
     let (result, writes) = build(CacheMode::Discard, silent).await;
-    assert_eq!((result.is_ok(), writes), (true, Writes::Lost));
+    assert_eq!((result.is_ok(), writes), (true, WriteOutcome::Lost));
     assert!(begun.elapsed() < Duration::from_secs(40), "{:?}", begun.elapsed());
 }
 

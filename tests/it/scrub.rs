@@ -272,7 +272,7 @@ fn capabilities_and_what_an_overlay_obeys_are_faults_that_can_be_mended() {
         let fault = found.faults.iter().find(|fault| fault.path == path.as_bytes()).expect(name);
         assert_eq!(fault.why, format!("it has the extended attribute {name}"));
     }
-    assert_eq!(verify(&bench.alone()).unwrap().unmended(), 0);
+    assert_eq!(verify(&bench.alone()).unwrap().unrepaired(), 0);
     assert_eq!(verify(&bench.lease()).unwrap().faults, []);
     let mut left = Vec::new();
     attributes(&bench.cache(), &mut left);

@@ -61,7 +61,7 @@ fn a_commit_that_cannot_be_finished_is_a_fault_until_it_is_given_up() {
         // Other commits are not disturbed, and what they leave is removed.
         committed(&bench.lease(), &Upper::default().file("other", "x").end());
         let verdict = verify(&bench.alone()).unwrap();
-        assert!(verdict.records.len() == 1 && verdict.records[0].mended && verdict.unmended() == 0);
+        assert!(verdict.records.len() == 1 && verdict.records[0].repaired && verdict.unrepaired() == 0);
         assert_eq!((bench.has("other"), bench.has("deleted")), (true, true));
         bench.is_clean();
         assert_eq!(looked_at(&bench).records, []);
@@ -132,7 +132,7 @@ fn strange_things_in_the_staging_directory_are_faults_that_can_be_mended() {
     let expected = [".kiln/directory", ".kiln/fifo", ".kiln/file"];
     assert_eq!(paths(&looked_at(&bench)), expected);
     let mended = verify(&bench.alone()).unwrap();
-    assert_eq!((paths(&mended), mended.unmended()), (expected.map(String::from).to_vec(), 0));
+    assert_eq!((paths(&mended), mended.unrepaired()), (expected.map(String::from).to_vec(), 0));
     assert_eq!(paths(&looked_at(&bench)), [""; 0]);
     assert!(bench.has(".kiln/1-2-0123456789abcdef/tree/file"));
     fs::remove_dir_all(bench.cache().join(".kiln")).unwrap();

@@ -90,10 +90,10 @@ fn damage_of_every_kind_is_found_and_the_whole_entry_goes() {
     let mut expected: Vec<&[u8]> = compared.iter().map(String::as_bytes).collect();
     expected.sort_unstable();
     assert_eq!(names, expected);
-    assert_eq!(found.unmended(), compared.len());
+    assert_eq!(found.unrepaired(), compared.len());
 
     let mended = verify(&bench.alone()).unwrap();
-    assert_eq!((mended.faults.len(), mended.unmended()), (compared.len(), 0));
+    assert_eq!((mended.faults.len(), mended.unrepaired()), (compared.len(), 0));
     for path in compared.iter().map(String::as_str).chain([
         "cargo/git/db/x-1",
         "gomodcache/cache/download",
@@ -147,7 +147,7 @@ fn repair_removes_foreign_entries_and_unfinished_ones_without_a_writer() {
     eventually(|| verify(&bench.lease()).unwrap().leftovers.len() == 4);
 
     let mended = verify(&bench.alone()).unwrap();
-    assert_eq!((mended.unmended(), mended.leftovers.len()), (0, 4));
+    assert_eq!((mended.unrepaired(), mended.leftovers.len()), (0, 4));
     assert_eq!(mode(), 0o555, "what something was removed from has its mode again");
     for (path, there) in [
         ("own/fifo", false),
@@ -190,13 +190,13 @@ fn a_file_without_end_is_not_read_and_a_link_where_builds_have_a_directory_goes(
     let said: std::collections::BTreeSet<_> =
         found.faults.iter().map(|fault| String::from_utf8_lossy(&fault.path).into_owned()).collect();
     assert_eq!(said, faults.into_iter().collect(), "a file without a checksum is no fault");
-    assert_eq!(found.unmended(), 0);
+    assert_eq!(found.unrepaired(), 0);
 
     fs::remove_dir_all(bench.cache().join("cargo")).unwrap();
     std::os::unix::fs::symlink("/proc", bench.cache().join("cargo")).unwrap();
     kiln::cache::mountable(&bench.lease()).unwrap_err();
     assert_eq!(verify(&bench.lease()).unwrap().faults.len(), 1);
-    assert_eq!(verify(&bench.alone()).unwrap().unmended(), 0);
+    assert_eq!(verify(&bench.alone()).unwrap().unrepaired(), 0);
     assert!(fs::symlink_metadata(bench.cache().join("cargo")).is_err());
     kiln::cache::mountable(&bench.lease()).unwrap();
 }

@@ -341,13 +341,13 @@ mod tests {
         fs::write(root.path().join("secret"), "x").expect("written");
         symlink("..", root.path().join("in/up")).expect("linked");
         symlink("../secret", root.path().join("in/leak")).expect("linked");
-        let place = BeneathDir::open(&root.path().join("in")).expect("opened");
-        assert!(place.dir(b"d").expect("looked").is_some());
-        assert!(place.dir(b"up").expect("looked").is_none());
-        assert!(place.file(b"leak").expect("looked").is_none());
-        assert!(place.file(b"up/secret").expect("looked").is_none());
-        assert!(place.dir(b"..").is_err());
-        assert!(place.file(b"../secret").is_err());
+        let dir = BeneathDir::open(&root.path().join("in")).expect("opened");
+        assert!(dir.dir(b"d").expect("looked").is_some());
+        assert!(dir.dir(b"up").expect("looked").is_none());
+        assert!(dir.file(b"leak").expect("looked").is_none());
+        assert!(dir.file(b"up/secret").expect("looked").is_none());
+        assert!(dir.dir(b"..").is_err());
+        assert!(dir.file(b"../secret").is_err());
     }
 
     #[test]
@@ -377,9 +377,9 @@ mod tests {
         for (name, content) in [("a", "1"), ("b", "2")] {
             fs::write(root.path().join(name), content).expect("written");
         }
-        let place = BeneathDir::open(root.path()).expect("opened");
-        assert_eq!(place.move_new(b"a", &place, b"b").expect("tried"), Renamed::Taken);
-        assert_eq!(place.move_new(b"a", &place, b"c").expect("tried"), Renamed::Done);
+        let dir = BeneathDir::open(root.path()).expect("opened");
+        assert_eq!(dir.move_new(b"a", &dir, b"b").expect("tried"), Renamed::Taken);
+        assert_eq!(dir.move_new(b"a", &dir, b"c").expect("tried"), Renamed::Done);
         assert_eq!(fs::read(root.path().join("b")).expect("read"), b"2");
     }
 }

@@ -59,10 +59,10 @@ pub(in crate::cache) fn renew(parent: &BeneathDir, name: &[u8], depth: usize) ->
     if depth == 0 {
         return Ok(Amount::default());
     }
-    let Some(place) = parent.dir(name)? else { return Ok(Amount::default()) };
+    let Some(dir) = parent.dir(name)? else { return Ok(Amount::default()) };
     let mut amount = Amount::default();
-    for name in place.names()? {
-        amount = amount.plus(renew(&place, &name, depth - 1)?);
+    for name in dir.names()? {
+        amount = amount.plus(renew(&dir, &name, depth - 1)?);
     }
     Ok(amount)
 }

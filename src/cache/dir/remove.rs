@@ -41,13 +41,13 @@ const OPEN: usize = 64;
 
 /// Empties the directory `name`; false when something was moved up into it and another round is needed.
 fn empty(parent: &BeneathDir, name: &[u8], lifted: &mut u64) -> io::Result<bool> {
-    let Some(top) = opened(parent, name)? else { return Ok(true) };
+    let Some(top) = open_forced(parent, name)? else { return Ok(true) };
     writable(&top)?;
     let mut stack: Vec<(BeneathDir, Vec<Vec<u8>>, Vec<u8>)> = Vec::new();
     let names = top.names()?;
     let before = *lifted;
     stack.push((top, names, Vec::new()));
-    while let Some((place, names, own)) = stack.last_mut() {
+    while let Some((dir, names, own)) = stack.last_mut() {
         let Some(next) = names.pop() else {
             let own = std::mem::take(own);
             stack.pop();
@@ -56,10 +56,10 @@ fn empty(parent: &BeneathDir, name: &[u8], lifted: &mut u64) -> io::Result<bool>
             }
             continue;
         };
-        match place.stat(&next)?.map(|stat| what(&stat)) {
+        match dir.stat(&next)?.map(|stat| what(&stat)) {
             None => {}
             Some(FileType::Directory) => {
-                let Some(below) = opened(place, &next)? else { continue };
+                let Some(below) = open_forced(dir, &next)? else { continue };
                 writable(&below)?;
                 if stack.len() < OPEN {
                     let names = below.names()?;
@@ -76,14 +76,14 @@ fn empty(parent: &BeneathDir, name: &[u8], lifted: &mut u64) -> io::Result<bool>
                     }
                 }
             }
-            Some(FileType::File | FileType::Symlink | FileType::Other) => place.unlink(&next)?,
+            Some(FileType::File | FileType::Symlink | FileType::Other) => dir.unlink(&next)?,
         }
     }
     Ok(*lifted == before)
 }
 
 /// A directory that goes, although its owner may not even read it.
-fn opened(parent: &BeneathDir, name: &[u8]) -> io::Result<Option<BeneathDir>> {
+fn open_forced(parent: &BeneathDir, name: &[u8]) -> io::Result<Option<BeneathDir>> {
     match parent.dir(name) {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
             parent.set_mode_of(name, 0o700)?;
@@ -94,9 +94,9 @@ fn opened(parent: &BeneathDir, name: &[u8]) -> io::Result<Option<BeneathDir>> {
 }
 
 /// Go's directories cannot be written by their owner; root need not ask.
-pub(in crate::cache) fn writable(place: &BeneathDir) -> io::Result<()> {
-    let mode = place.itself()?.st_mode & 0o7777;
-    if mode & 0o700 == 0o700 { Ok(()) } else { place.set_mode(mode | 0o700) }
+pub(in crate::cache) fn writable(dir: &BeneathDir) -> io::Result<()> {
+    let mode = dir.itself()?.st_mode & 0o7777;
+    if mode & 0o700 == 0o700 { Ok(()) } else { dir.set_mode(mode | 0o700) }
 }
 
 /// Whether anything in a tree was changed, or put there ([`super::ctime`]), after `since`. FileType is too deep to see counts as changed.
@@ -105,9 +105,9 @@ pub(in crate::cache) fn changed_since(parent: &BeneathDir, name: &[u8], since: S
     if what(&stat) != FileType::Directory {
         return Ok((stat.st_ctime, stat.st_ctime_nsec) > since);
     }
-    let Some(place) = parent.dir(name)? else { return Ok(false) };
+    let Some(dir) = parent.dir(name)? else { return Ok(false) };
     // A directory's own time says that something below it was removed or added; the additions are seen themselves.
-    let seen = walk(&place, |found| {
+    let seen = walk(&dir, |found| {
         let later = (found.stat.st_ctime, found.stat.st_ctime_nsec) > since;
         let changed = if found.what == FileType::Directory { found.unseen } else { later };
         Ok(if changed { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
@@ -116,7 +116,7 @@ pub(in crate::cache) fn changed_since(parent: &BeneathDir, name: &[u8], since: S
 }
 
 /// Removes what was not changed since then, and directories that become empty so; says how many files and links.
-pub(in crate::cache) fn older(
+pub(in crate::cache) fn tree_older(
     parent: &BeneathDir,
     name: &[u8],
     since: Stamp,
@@ -131,13 +131,13 @@ pub(in crate::cache) fn older(
         }
         return Ok(removed);
     }
-    let Some(place) = parent.dir(name)? else { return Ok(removed) };
+    let Some(dir) = parent.dir(name)? else { return Ok(removed) };
     if depth == 0 {
         return Ok(removed);
     }
-    writable(&place)?;
-    for name in place.names()? {
-        removed = removed.plus(older(&place, &name, since, depth - 1)?);
+    writable(&dir)?;
+    for name in dir.names()? {
+        removed = removed.plus(tree_older(&dir, &name, since, depth - 1)?);
     }
     parent.remove_empty(name)?;
     Ok(removed)
@@ -154,10 +154,10 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         fs::write(dir.path().join("stays"), "x").expect("written");
         let top = BeneathDir::open(dir.path()).expect("opened");
-        let mut place = top.make(b"deep").expect("made");
+        let mut dir = top.make(b"deep").expect("made");
         for _ in 0..3000 {
-            place.symlink(b"/etc", b"link").expect("linked");
-            place = place.make(b"directory").expect("made");
+            dir.symlink(b"/etc", b"link").expect("linked");
+            dir = dir.make(b"directory").expect("made");
         }
         tree(&top, b"deep").expect("removed");
         assert_eq!(top.names().expect("listed"), [b"stays".to_vec()]);
@@ -165,16 +165,16 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_goes_as_well() {
-        let dir = tempfile::tempdir().expect("a directory");
-        fs::create_dir_all(dir.path().join("a/b/c")).expect("made");
+        let temp = tempfile::tempdir().expect("a directory");
+        fs::create_dir_all(temp.path().join("a/b/c")).expect("made");
         for name in ["a/b", "a"] {
-            fs::set_permissions(dir.path().join(name), fs::Permissions::from_mode(0o000)).expect("set");
+            fs::set_permissions(temp.path().join(name), fs::Permissions::from_mode(0o000)).expect("set");
         }
-        let place = BeneathDir::open(dir.path()).expect("opened");
-        assert!(opened(&place, b"a").expect("opened").is_some());
-        place.set_mode_of(b"a", 0).expect("set");
-        tree(&place, b"a").expect("removed");
-        assert_eq!(fs::read_dir(dir.path()).expect("listed").count(), 0);
+        let dir = BeneathDir::open(temp.path()).expect("opened");
+        assert!(open_forced(&dir, b"a").expect("opened").is_some());
+        dir.set_mode_of(b"a", 0).expect("set");
+        tree(&dir, b"a").expect("removed");
+        assert_eq!(fs::read_dir(temp.path()).expect("listed").count(), 0);
     }
 
     #[test]

@@ -15,8 +15,8 @@ pub(in crate::cache) fn du(parent: &BeneathDir, name: &[u8]) -> Result<Amount> {
         return Ok(of(&stat));
     }
     let mut sum = Amount::default();
-    let Some(place) = parent.dir(name)? else { return Ok(sum) };
-    walk(&place, |found| {
+    let Some(dir) = parent.dir(name)? else { return Ok(sum) };
+    walk(&dir, |found| {
         if found.what != FileType::Directory {
             sum = sum.plus(of(&found.stat));
         }

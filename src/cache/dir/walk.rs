@@ -17,7 +17,7 @@ const PIECE: usize = 4_000;
 /// An entry below the top.
 pub(in crate::cache) struct Found<'a> {
     /// The directory that it lies in.
-    pub place: &'a BeneathDir,
+    pub dir: &'a BeneathDir,
     pub name: &'a [u8],
     /// From the top.
     pub path: &'a [u8],
@@ -30,7 +30,7 @@ pub(in crate::cache) struct Found<'a> {
 /// A directory on the way down, and what of it has not been visited.
 struct Open {
     /// None where it has been closed for those below.
-    place: Option<BeneathDir>,
+    dir: Option<BeneathDir>,
     path: Vec<u8>,
     names: std::vec::IntoIter<Vec<u8>>,
 }
@@ -71,15 +71,15 @@ pub(in crate::cache) fn walk_but(
     stack.extend(open(top, b"", b"")?);
     loop {
         let depth = stack.len();
-        let Some(Open { place, path, names }) = stack.last_mut() else { return Ok(Seen::All) };
+        let Some(Open { dir, path, names }) = stack.last_mut() else { return Ok(Seen::All) };
         let Some(name) = names.next() else {
             stack.pop();
             continue;
         };
-        if place.is_none() {
-            *place = reopen(top, path).with_context(|| format!("open {}", shown(path)))?;
+        if dir.is_none() {
+            *dir = reopen(top, path).with_context(|| format!("open {}", shown(path)))?;
         }
-        let Some(here) = place.as_ref() else {
+        let Some(here) = dir.as_ref() else {
             stack.pop();
             continue;
         };
@@ -92,7 +92,7 @@ pub(in crate::cache) fn walk_but(
         }
         let what = what(&stat);
         let unseen = what == FileType::Directory && depth >= DEEPEST;
-        let found = Found { place: here, name: &name, path: &whole, stat, what, unseen };
+        let found = Found { dir: here, name: &name, path: &whole, stat, what, unseen };
         if visit(&found)?.is_break() {
             return Ok(Seen::Part);
         }
@@ -102,7 +102,7 @@ pub(in crate::cache) fn walk_but(
                 below => stack.extend(below?),
             }
             if let Some(above) = stack.len().checked_sub(OPEN + 1) {
-                stack[above].place = None;
+                stack[above].dir = None;
             }
         }
     }
@@ -110,9 +110,9 @@ pub(in crate::cache) fn walk_but(
 
 fn open(above: &BeneathDir, name: &[u8], path: &[u8]) -> Result<Option<Open>> {
     let doing = || format!("list {}", shown(path));
-    let Some(place) = above.dir(name).with_context(doing)? else { return Ok(None) };
-    let names = place.names().with_context(doing)?.into_iter();
-    Ok(Some(Open { place: Some(place), path: path.to_vec(), names }))
+    let Some(dir) = above.dir(name).with_context(doing)? else { return Ok(None) };
+    let names = dir.names().with_context(doing)?.into_iter();
+    Ok(Some(Open { dir: Some(dir), path: path.to_vec(), names }))
 }
 
 fn is_forbidden(error: &anyhow::Error) -> bool {
@@ -122,8 +122,8 @@ fn is_forbidden(error: &anyhow::Error) -> bool {
 
 /// Opens a directory by its path, however long that is.
 fn reopen(top: &BeneathDir, mut path: &[u8]) -> io::Result<Option<BeneathDir>> {
-    let mut place = top.dir(b"")?;
-    while let (Some(here), false) = (&place, path.is_empty()) {
+    let mut dir = top.dir(b"")?;
+    while let (Some(here), false) = (&dir, path.is_empty()) {
         // A name has at most 255 bytes.
         let cut = match path.get(..PIECE) {
             None => path.len(),
@@ -131,9 +131,9 @@ fn reopen(top: &BeneathDir, mut path: &[u8]) -> io::Result<Option<BeneathDir>> {
         };
         let next = here.dir(&path[..cut])?;
         path = path.get(cut + 1..).unwrap_or_default();
-        place = next;
+        dir = next;
     }
-    Ok(place)
+    Ok(dir)
 }
 
 #[cfg(test)]
@@ -151,10 +151,10 @@ mod tests {
             fs::write(path, "x").expect("written");
         }
         symlink("..", root.path().join("b/up")).expect("linked");
-        let place = BeneathDir::open(root.path()).expect("opened");
+        let dir = BeneathDir::open(root.path()).expect("opened");
         let mut seen = Vec::new();
         let pass_over = PassOver { at_top: Some(b"over"), unreadable: false };
-        let end = walk_but(&place, pass_over, |found| {
+        let end = walk_but(&dir, pass_over, |found| {
             seen.push(String::from_utf8_lossy(found.path).into_owned());
             Ok(if found.path == b"b/up" { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
         });
@@ -166,12 +166,12 @@ mod tests {
     fn depth_hides_nothing() {
         let root = tempfile::tempdir().expect("a directory");
         let top = BeneathDir::open(root.path()).expect("opened");
-        let mut place = top.dir(b"").expect("looked").expect("it is there");
+        let mut dir = top.dir(b"").expect("looked").expect("it is there");
         // Deeper than descriptors would last, and longer than a path may be.
         let (depth, name) = (700, [b'd'; 20]);
         for _ in 0..depth {
-            place.create(b"file").expect("made");
-            place = place.make(&name).expect("made");
+            dir.create(b"file").expect("made");
+            dir = dir.make(&name).expect("made");
         }
         let (mut files, mut longest, mut unseen) = (0, 0, 0);
         let end = walk(&top, |found| {

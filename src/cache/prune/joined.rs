@@ -30,7 +30,7 @@ pub(super) fn join(cache: &BeneathDir, entries: Vec<Entry>) -> Result<Vec<Entry>
     let mut whole: Vec<Entry> = Vec::new();
     for (at, entry) in entries.into_iter().enumerate() {
         match joined.get(&groups.first(at)) {
-            Some(&place) => whole[place].absorb(entry),
+            Some(&dir) => whole[dir].absorb(entry),
             None => {
                 joined.insert(groups.first(at), whole.len());
                 whole.push(entry);

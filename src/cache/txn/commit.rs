@@ -9,8 +9,8 @@ use super::{
     open_cache::OpenCache,
     stage::{LeftOut, Staged},
     staging::Staging,
-    stuck_commits::{self, Broken},
-    usage_delta::{self, Amounts, Tally},
+    stuck_commits::{self, StuckCommit},
+    usage_delta::{self, Amounts, UsageDelta},
 };
 use crate::{
     cache::dir::{ctime, mtime},
@@ -57,16 +57,16 @@ impl Decided {
     /// A cache failure (7) when it cannot be finished.
     pub(in crate::cache) fn kept(self, cache: &OpenCache, completed: Completed) -> Result<Kept> {
         let Self { number, mut gains, left_out, times } = self;
-        let Completed { waiting, broken, tallies } = completed;
-        if let Some(broken) = broken.into_iter().find(|broken| broken.number == number) {
-            return Err(broken.failure(cache).into());
+        let Completed { waiting, stuck, deltas } = completed;
+        if let Some(stuck) = stuck.into_iter().find(|stuck| stuck.number == number) {
+            return Err(stuck.failure(cache).into());
         }
         if let Err(error) = renew_times(cache, &times) {
             // A tool that finds an old time fetches or compiles once more.
             tracing::warn!(error = %format!("{error:#}"), "the times of what the build has used were not renewed");
         }
-        if let Some((_, tally)) = tallies.iter().find(|(of, _)| *of == number) {
-            usage_delta::less(&mut gains, &tally.dropped);
+        if let Some((_, delta)) = deltas.iter().find(|(of, _)| *of == number) {
+            usage_delta::subtract(&mut gains, &delta.dropped);
             gains.retain(|_, amount| amount.entries > 0);
         }
         Ok(Kept { gains, waiting, left_out })
@@ -104,15 +104,15 @@ fn failed(cache: &OpenCache) -> Failure {
 #[derive(Debug)]
 pub(in crate::cache) struct Completed {
     waiting: u64,
-    pub(in crate::cache) broken: Vec<Broken>,
+    pub(in crate::cache) stuck: Vec<StuckCommit>,
     /// How each of them changed the amounts, by its number.
-    tallies: Vec<(u64, Tally)>,
+    deltas: Vec<(u64, UsageDelta)>,
 }
 
 impl Completed {
     /// How they changed the amounts.
-    pub(in crate::cache) fn tallies(&self) -> impl Iterator<Item = &Tally> {
-        self.tallies.iter().map(|(_, tally)| tally)
+    pub(in crate::cache) fn deltas(&self) -> impl Iterator<Item = &UsageDelta> {
+        self.deltas.iter().map(|(_, delta)| delta)
     }
 }
 
@@ -124,23 +124,23 @@ pub(in crate::cache) fn complete(cache: &OpenCache, _guard: &CommitGuard) -> Res
 fn merge_decided(cache: &OpenCache) -> Result<Completed> {
     let journal = Journal::of(cache)?;
     cache.alone(|alone| {
-        let (mut waiting, mut broken, mut tallies) = (0, Vec::new(), Vec::new());
+        let (mut waiting, mut stuck, mut deltas) = (0, Vec::new(), Vec::new());
         let pending = journal.pending()?;
         if !alone && pending.iter().any(|number| journal.waiting(*number).is_none()) {
             // FileType is put there must be newer than the beginning of all that do not see it.
             ctime::tick()?;
         }
         for number in pending {
-            match one(cache, &journal, number, alone)? {
+            match merge_one(cache, &journal, number, alone)? {
                 One::Forgotten => {}
-                One::Merged { waiting: count, tally } => {
+                One::Merged { waiting: count, delta } => {
                     waiting += count;
-                    tallies.push((number, tally));
+                    deltas.push((number, delta));
                 }
-                One::Broken(one) => broken.push(one),
+                One::StuckCommit(one) => stuck.push(one),
             }
         }
-        Ok(Completed { waiting, broken, tallies })
+        Ok(Completed { waiting, stuck, deltas })
     })
 }
 
@@ -151,22 +151,22 @@ enum One {
     /// All of it is in its place but so many entries.
     Merged {
         waiting: u64,
-        tally: Tally,
+        delta: UsageDelta,
     },
-    Broken(Broken),
+    StuckCommit(StuckCommit),
 }
 
-fn one(cache: &OpenCache, journal: &Journal, number: u64, alone: bool) -> Result<One> {
+fn merge_one(cache: &OpenCache, journal: &Journal, number: u64, alone: bool) -> Result<One> {
     let record = match journal.read(number)? {
         None => return Ok(One::Forgotten),
-        Some(Reading::Unreadable(why)) => return Ok(One::Broken(Broken { number, why })),
+        Some(Reading::Unreadable(why)) => return Ok(One::StuckCommit(StuckCommit { number, why })),
         Some(Reading::Whole(record)) => record,
     };
     let Some(staging) = Staging::open(cache, &record.staging)? else {
-        return Ok(One::Broken(Broken { number, why: stuck_commits::LOST }));
+        return Ok(One::StuckCommit(StuckCommit { number, why: stuck_commits::LOST }));
     };
     if let (false, Some(waiting)) = (alone, journal.waiting(number)) {
-        return Ok(One::Merged { waiting, tally: Tally::default() });
+        return Ok(One::Merged { waiting, delta: UsageDelta::default() });
     }
     let mut merge = Merge {
         cache: &cache.root,
@@ -176,15 +176,15 @@ fn one(cache: &OpenCache, journal: &Journal, number: u64, alone: bool) -> Result
         waiting: 0,
         touched: 0,
         thrown: 0,
-        tally: Tally::default(),
+        delta: UsageDelta::default(),
     };
     merge.run()?;
-    let Merge { waiting, tally, .. } = merge;
+    let Merge { waiting, delta, .. } = merge;
     if waiting == 0 {
         journal.complete(number)?;
         staging.remove()?;
     } else if let Err(error) = journal.waits(number, waiting) {
         tracing::debug!(error = %format!("{error:#}"), "the next one looks for what is left to do");
     }
-    Ok(One::Merged { waiting, tally })
+    Ok(One::Merged { waiting, delta })
 }

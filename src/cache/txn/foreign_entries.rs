@@ -12,21 +12,21 @@ use super::{
 use crate::cache::dir::{FileType, join, what};
 
 /// Something that is not this home's.
-pub(in crate::cache) enum Intruder {
+pub(in crate::cache) enum ForeignEntry {
     /// No kiln makes such a thing.
-    Strange(Vec<u8>),
+    Unknown(Vec<u8>),
     /// The staging directory of a kiln with another home: not ours to judge.
-    Foreign(Vec<u8>),
+    OtherHome(Vec<u8>),
 }
 
 /// FileType there is of that, by path.
-pub(in crate::cache) fn of(cache: &OpenCache) -> Result<Vec<Intruder>> {
+pub(in crate::cache) fn of(cache: &OpenCache) -> Result<Vec<ForeignEntry>> {
     let there = cache.root.stat(DIRECTORY).context("look for .kiln in the cache")?;
     match there.map(|stat| what(&stat)) {
         None => return Ok(Vec::new()),
         Some(FileType::Directory) => {}
         Some(FileType::File | FileType::Symlink | FileType::Other) => {
-            return Ok(vec![Intruder::Strange(DIRECTORY.to_vec())]);
+            return Ok(vec![ForeignEntry::Unknown(DIRECTORY.to_vec())]);
         }
     }
     let Some(parent) = cache.root.dir(DIRECTORY).context("open .kiln in the cache")? else {
@@ -39,9 +39,9 @@ pub(in crate::cache) fn of(cache: &OpenCache) -> Result<Vec<Intruder>> {
         let path = join(DIRECTORY, &name);
         match what(&stat) {
             FileType::Directory if name.starts_with(own.as_bytes()) => {}
-            FileType::Directory if is_staging(&name) => found.push(Intruder::Foreign(path)),
+            FileType::Directory if is_staging(&name) => found.push(ForeignEntry::OtherHome(path)),
             FileType::Directory | FileType::File | FileType::Symlink | FileType::Other => {
-                found.push(Intruder::Strange(path))
+                found.push(ForeignEntry::Unknown(path))
             }
         }
     }

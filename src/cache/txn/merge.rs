@@ -13,7 +13,7 @@ use super::{
     journal::Record,
     stage::limit::MAX_DEPTH,
     staging::Staging,
-    usage_delta::{self, Tally},
+    usage_delta::{self, UsageDelta},
 };
 use crate::{
     cache::dir::{BeneathDir, FileType, Renamed, compare, ctime, join, remove, shown, split, usage, what},
@@ -37,7 +37,7 @@ pub(in crate::cache) struct Merge<'a> {
     /// Names for what is thrown away.
     pub thrown: u64,
     /// FileType all of it makes of the amounts.
-    pub tally: Tally,
+    pub delta: UsageDelta,
 }
 
 impl Merge<'_> {
@@ -53,11 +53,11 @@ impl Merge<'_> {
         let staging = self.staging;
         self.directory(staging.tree(), self.cache, b"", MAX_DEPTH)?;
         for (path, mode) in &record.modes {
-            if let Some(place) = self.cache.dir(path)?
-                && place.itself()?.st_mode & 0o7777 != *mode
+            if let Some(dir) = self.cache.dir(path)?
+                && dir.itself()?.st_mode & 0o7777 != *mode
             {
-                place.set_mode(*mode).with_context(|| format!("set the mode of {}", shown(path)))?;
-                self.touched(&place)?;
+                dir.set_mode(*mode).with_context(|| format!("set the mode of {}", shown(path)))?;
+                self.touched(&dir)?;
             }
         }
         if self.touched > FLUSH_EACH {
@@ -66,9 +66,9 @@ impl Merge<'_> {
         Ok(())
     }
 
-    fn touched(&mut self, place: &BeneathDir) -> Result<()> {
+    fn touched(&mut self, dir: &BeneathDir) -> Result<()> {
         self.touched += 1;
-        if self.touched <= FLUSH_EACH { place.sync().context("make a directory durable") } else { Ok(()) }
+        if self.touched <= FLUSH_EACH { dir.sync().context("make a directory durable") } else { Ok(()) }
     }
 
     fn delete(&mut self, path: &[u8]) -> Result<()> {
@@ -91,17 +91,17 @@ impl Merge<'_> {
         let kind = what(&stat);
         remove::writable(parent)?;
         if remove::changed_since(parent, name, self.record.started)? {
-            let gone = remove::older(parent, name, self.record.started, MAX_DEPTH)?;
-            usage_delta::count(&mut self.tally.removed, path, kind, gone);
+            let gone = remove::tree_older(parent, name, self.record.started, MAX_DEPTH)?;
+            usage_delta::count(&mut self.delta.removed, path, kind, gone);
             // In directories that nobody has noted.
             self.touched += FLUSH_EACH;
             return Ok(());
         }
-        if let Some(place) = parent.dir(name)? {
+        if let Some(dir) = parent.dir(name)? {
             // A directory that moves has its `..` written.
-            remove::writable(&place)?;
+            remove::writable(&dir)?;
         }
-        usage_delta::count(&mut self.tally.removed, path, kind, usage::du(parent, name)?);
+        usage_delta::count(&mut self.delta.removed, path, kind, usage::du(parent, name)?);
         let trash = self.staging.trash()?;
         loop {
             self.thrown += 1;
@@ -176,8 +176,8 @@ impl Merge<'_> {
         remove::writable(to)?;
         let new = ctime::renew(from, name, 0)?;
         from.move_over(name, to, name)?;
-        usage_delta::count(&mut self.tally.added, path, kind, new);
-        usage_delta::count(&mut self.tally.removed, path, kind, usage::of(theirs));
+        usage_delta::count(&mut self.delta.added, path, kind, new);
+        usage_delta::count(&mut self.delta.removed, path, kind, usage::of(theirs));
         self.touched += 1;
         Ok(())
     }
@@ -185,7 +185,7 @@ impl Merge<'_> {
     /// It stays out.
     fn dropped(&mut self, entry: &Staged<'_>) -> Result<()> {
         let Staged { from, to: _, name, path, kind } = *entry;
-        usage_delta::count(&mut self.tally.dropped, path, kind, usage::du(from, name)?);
+        usage_delta::count(&mut self.delta.dropped, path, kind, usage::du(from, name)?);
         Ok(())
     }
 
@@ -195,7 +195,7 @@ impl Merge<'_> {
         let new = ctime::renew(from, name, depth)?;
         if from.move_new(name, to, name)? == Renamed::Done {
             self.touched += 1;
-            usage_delta::count(&mut self.tally.added, path, kind, new);
+            usage_delta::count(&mut self.delta.added, path, kind, new);
         } else {
             // Somebody who takes no lease was faster: what is there stays.
             self.dropped(entry)?;

@@ -36,9 +36,9 @@ pub(in crate::cache) fn unstage(staged: &BeneathDir, cache: &BeneathDir) -> io::
 }
 
 /// Whether an empty directory was there, and is gone.
-fn remove_at(place: &BeneathDir, path: &[u8]) -> io::Result<bool> {
+fn remove_at(dir: &BeneathDir, path: &[u8]) -> io::Result<bool> {
     let (directory, name) = split(path);
-    let Some(parent) = place.dir(directory)? else { return Ok(false) };
+    let Some(parent) = dir.dir(directory)? else { return Ok(false) };
     if parent.dir(name)?.is_none() {
         return Ok(false);
     }

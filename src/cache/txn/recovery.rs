@@ -40,7 +40,7 @@ impl Recovery {
 
     /// Warns of commits that cannot be finished, and removes the staging directories that no record names.
     pub(in crate::cache) fn end(self, cache: &OpenCache, completed: &Completed) -> Result<()> {
-        for one in &completed.broken {
+        for one in &completed.stuck {
             tracing::warn!("{}: {}", one.failure(cache), one.way_out());
         }
         stuck_commits::remove_orphans(cache, &self.journal)

@@ -184,7 +184,7 @@ impl Scrub {
         if (found.stat.st_ctime, found.stat.st_ctime_nsec) < self.before.since {
             return;
         }
-        if let Err(error) = self.mend(found) {
+        if let Err(error) = self.correct(found) {
             self.failed(found.path, &error);
         }
     }
@@ -196,29 +196,29 @@ impl Scrub {
         }
     }
 
-    fn mend(&mut self, found: &Found<'_>) -> io::Result<()> {
-        let Found { place, name, path: _, stat, what, unseen } = found;
+    fn correct(&mut self, found: &Found<'_>) -> io::Result<()> {
+        let Found { dir, name, path: _, stat, what, unseen } = found;
         if *unseen {
-            remove::forced(place, name)?;
+            remove::forced(dir, name)?;
             self.done.too_deep += 1;
             return Ok(());
         }
         if is_device(stat) {
-            remove::forced(place, name)?;
+            remove::forced(dir, name)?;
             self.done.devices += 1;
             return Ok(());
         }
         if let (Whose::TheUsers, Some(owner)) = (self.whose, self.owners.right(stat)) {
-            place.give(name, owner)?;
+            dir.give(name, owner)?;
             self.done.owners += 1;
         }
         if *what == FileType::Directory && permissions(stat) & READ != READ {
-            place.chmod(name, permissions(stat) | READ)?;
+            dir.chmod(name, permissions(stat) | READ)?;
         }
         let kept = if *what == FileType::Directory { self.inherited(found)? } else { 0 };
         // FileType a change of owner took counts as well.
         let had_bits = *what != FileType::Symlink && permissions(stat) & SET_ID & !kept != 0;
-        let (bits, attributes) = disarm(place, name, kept)?;
+        let (bits, attributes) = disarm(dir, name, kept)?;
         self.done.set_id += u64::from(bits || had_bits);
         self.done.attributes += u64::from(attributes);
         Ok(())
@@ -227,14 +227,14 @@ impl Scrub {
     /// The set-id bits that a directory may have: set-gid, if the one above has it, or if it was there before the build and
     /// may have had it.
     fn inherited(&self, found: &Found<'_>) -> io::Result<u32> {
-        let Found { place, name, stat, .. } = found;
+        let Found { dir, name, stat, .. } = found;
         if permissions(stat) & SET_GID == 0 {
             return Ok(0);
         }
-        if permissions(&place.itself()?) & SET_GID != 0 {
+        if permissions(&dir.itself()?) & SET_GID != 0 {
             return Ok(SET_GID);
         }
-        let is_new = place.dir(name)?.map_or(Ok(false), |place| place.is_made_since(self.before.since))?;
+        let is_new = dir.dir(name)?.map_or(Ok(false), |dir| dir.is_made_since(self.before.since))?;
         Ok(if is_new { 0 } else { SET_GID })
     }
 }

@@ -22,7 +22,7 @@ use self::{
     buffers::Buffers,
     errors::{full, mounted, of_cache, refuse},
     limit::too_deep,
-    link_targets::Seen,
+    link_targets::LinkTargets,
     stager::{FLUSH_EACH, Origin, Stager, kept},
 };
 pub use self::{limit::CommitLimit, skipped::LeftOut};
@@ -98,7 +98,7 @@ fn take(cache: &OpenCache, stream: impl Read, limit: CommitLimit, origin: Origin
         tree: staging.tree(),
         here: None,
         open: Vec::new(),
-        seen: Seen::default(),
+        targets: LinkTargets::default(),
         opaque: HashSet::new(),
         record: journal::Record {
             staging: staging.name().to_owned(),
@@ -121,7 +121,7 @@ fn take(cache: &OpenCache, stream: impl Read, limit: CommitLimit, origin: Origin
     let over = stager.read(stream)?;
     let Stager { record, gains, entries, mut changes, left_out, times, .. } = stager;
     changes -= persistent_dirs::unstage(staging.tree(), &cache.root).context("look for what was not used")?;
-    staging.clear_aside()?;
+    staging.clear_unnamed()?;
     if let Some(over) = over {
         return Ok(Outcome::TooMuch(over));
     }

@@ -21,7 +21,7 @@ const TREE: &[u8] = b"tree";
 /// In it, what was taken out of the cache.
 const TRASH: &[u8] = b"trash";
 /// In it, content whose first name is of no use and whose other names may be.
-const ASIDE: &[u8] = b"aside";
+const UNNAMED: &[u8] = b"unnamed";
 /// In the home, the locks of those that are being filled.
 const LOCKS: &str = "staging";
 
@@ -112,13 +112,13 @@ impl Staging {
     }
 
     /// Where content waits for a name under which it is kept.
-    pub(in crate::cache) fn aside(&self) -> Result<BeneathDir> {
-        self.top.make(ASIDE).context("make a directory for what may be kept")
+    pub(in crate::cache) fn unnamed(&self) -> Result<BeneathDir> {
+        self.top.make(UNNAMED).context("make a directory for what may be kept")
     }
 
     /// Nothing more is coming: what got no name goes.
-    pub(in crate::cache) fn clear_aside(&self) -> Result<()> {
-        remove::tree(&self.top, ASIDE).context("remove what is not kept")
+    pub(in crate::cache) fn clear_unnamed(&self) -> Result<()> {
+        remove::tree(&self.top, UNNAMED).context("remove what is not kept")
     }
 
     /// Makes it and all in it durable; files have been flushed already where each is.
@@ -163,13 +163,13 @@ impl Drop for Staging {
     }
 }
 
-fn sync_tree(place: &BeneathDir) -> Result<()> {
-    for name in place.names()? {
-        if let Some(below) = place.dir(&name)? {
+fn sync_tree(dir: &BeneathDir) -> Result<()> {
+    for name in dir.names()? {
+        if let Some(below) = dir.dir(&name)? {
             sync_tree(&below)?;
         }
     }
-    Ok(place.sync()?)
+    Ok(dir.sync()?)
 }
 
 /// Removes the locks of makers that died, in whichever cache they worked: what has no lock is an orphan.

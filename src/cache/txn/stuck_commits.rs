@@ -20,13 +20,13 @@ pub(in crate::cache) const LOST: &str =
 
 /// One of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::cache) struct Broken {
+pub(in crate::cache) struct StuckCommit {
     pub number: u64,
     /// In words.
     pub why: &'static str,
 }
 
-impl Broken {
+impl StuckCommit {
     /// As an error.
     pub(in crate::cache) fn failure(&self, cache: &OpenCache) -> Failure {
         let Self { number, why } = self;
@@ -42,7 +42,7 @@ impl Broken {
 }
 
 /// Those of a cache, with their records. Under the lock of commits.
-pub(in crate::cache) fn of(cache: &OpenCache, journal: &Journal) -> Result<Vec<(Broken, PathBuf)>> {
+pub(in crate::cache) fn of(cache: &OpenCache, journal: &Journal) -> Result<Vec<(StuckCommit, PathBuf)>> {
     let mut found = Vec::new();
     for number in journal.pending()? {
         let why = match journal.read(number)? {
@@ -51,14 +51,14 @@ pub(in crate::cache) fn of(cache: &OpenCache, journal: &Journal) -> Result<Vec<(
             Some(Reading::Whole(record)) if staging::is_there(cache, &record.staging)? => continue,
             Some(Reading::Whole(_)) => LOST,
         };
-        found.push((Broken { number, why }, journal.path(number)));
+        found.push((StuckCommit { number, why }, journal.path(number)));
     }
     Ok(found)
 }
 
 /// Gives all of them up, and removes what nothing names any more. Under the lock of commits, alone.
 pub(in crate::cache) fn give_up(cache: &OpenCache, journal: &Journal) -> Result<()> {
-    for (Broken { number, .. }, _) in of(cache, journal)? {
+    for (StuckCommit { number, .. }, _) in of(cache, journal)? {
         journal.complete(number)?;
     }
     remove_orphans(cache, journal)

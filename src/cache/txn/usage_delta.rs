@@ -11,7 +11,7 @@ pub type Amounts = BTreeMap<String, Amount>;
 
 /// By kind of directory.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(in crate::cache) struct Tally {
+pub(in crate::cache) struct UsageDelta {
     /// FileType was put there.
     pub added: Amounts,
     /// FileType went.
@@ -20,7 +20,7 @@ pub(in crate::cache) struct Tally {
     pub dropped: Amounts,
 }
 
-impl Tally {
+impl UsageDelta {
     /// Whether nothing was changed.
     pub(in crate::cache) fn is_empty(&self) -> bool {
         let Self { added, removed, dropped: _ } = self;
@@ -28,13 +28,13 @@ impl Tally {
     }
 
     /// Brings amounts up to date.
-    pub(in crate::cache) fn onto(&self, amounts: &mut Amounts) {
+    pub(in crate::cache) fn add_to(&self, amounts: &mut Amounts) {
         let Self { added, removed, dropped: _ } = self;
         for (kind, amount) in added {
             let sum = amounts.entry(kind.clone()).or_default();
             *sum = sum.plus(*amount);
         }
-        less(amounts, removed);
+        subtract(amounts, removed);
     }
 }
 
@@ -47,7 +47,7 @@ pub(in crate::cache) fn count(amounts: &mut Amounts, path: &[u8], kind: FileType
 }
 
 /// Takes amounts away, where there are any.
-pub(in crate::cache) fn less(amounts: &mut Amounts, away: &Amounts) {
+pub(in crate::cache) fn subtract(amounts: &mut Amounts, away: &Amounts) {
     for (kind, Amount { entries, bytes }) in away {
         if let Some(amount) = amounts.get_mut(kind) {
             amount.entries = amount.entries.saturating_sub(*entries);

@@ -36,7 +36,7 @@ pub(super) enum State {
 
 /// All that is wrong.
 pub(super) fn of(found: &Found<'_>, owners: &Owners) -> Result<Vec<State>> {
-    let Found { place, name, path, stat, what, unseen: _ } = found;
+    let Found { dir, name, path, stat, what, unseen: _ } = found;
     if ecosystem::is_unfinished(Path::new(OsStr::from_bytes(path))) {
         return Ok(vec![State::Unfinished]);
     }
@@ -53,7 +53,7 @@ pub(super) fn of(found: &Found<'_>, owners: &Owners) -> Result<Vec<State>> {
         states.push(State::SetId);
     }
     if matches!(what, FileType::File | FileType::Directory) {
-        states.extend(attributes::harmful(place, name)?.into_iter().map(State::Attribute));
+        states.extend(attributes::harmful(dir, name)?.into_iter().map(State::Attribute));
     }
     Ok(states)
 }

@@ -18,11 +18,11 @@ pub(super) fn run(home: &Home, cache: &CacheArgs, repair: bool, json: bool) -> R
     let _nested = if repair { nested(home, lease.directory())? } else { Vec::new() };
     let verdict = cache::verify(&lease)?;
     report::print(&if json { document(&lease, &verdict)? } else { text(&verdict) })?;
-    let unmended = verdict.unmended();
-    if unmended == 0 {
+    let unrepaired = verdict.unrepaired();
+    if unrepaired == 0 {
         return Ok(Code::Success);
     }
-    let faults = if unmended == 1 { "1 fault is" } else { &format!("{unmended} faults are") };
+    let faults = if unrepaired == 1 { "1 fault is" } else { &format!("{unrepaired} faults are") };
     let what = format!("{faults} not repaired in the cache {}", lease.directory().display());
     let way_out = match repair {
         true => "the log names the reasons; only root can give away files of another user",
@@ -35,9 +35,9 @@ fn text(verdict: &Verdict) -> String {
     let Verdict { compared, faults, leftovers, waiting, records } = verdict;
     let mut text = String::new();
     for (what, list) in [("wrong", faults), ("wrong", records), ("left over", leftovers)] {
-        for Fault { path, why, mended, .. } in list {
-            let mended = if *mended { " (repaired)" } else { "" };
-            text += &format!("{what}: {}: {why}{mended}\n", report::name(&String::from_utf8_lossy(path)));
+        for Fault { path, why, repaired, .. } in list {
+            let repaired = if *repaired { " (repaired)" } else { "" };
+            text += &format!("{what}: {}: {why}{repaired}\n", report::name(&String::from_utf8_lossy(path)));
         }
     }
     if *waiting > 0 {
@@ -45,18 +45,18 @@ fn text(verdict: &Verdict) -> String {
         text += &format!("{commits} until no other process uses the cache\n");
     }
     let count = faults.len() + records.len();
-    let mended = count - verdict.unmended();
+    let repaired = count - verdict.unrepaired();
     let files = if *compared == 1 { "file" } else { "files" };
     let faults = if count == 1 { "fault" } else { "faults" };
-    text + &format!("{compared} {files} compared, {count} {faults}, {mended} repaired\n")
+    text + &format!("{compared} {files} compared, {count} {faults}, {repaired} repaired\n")
 }
 
 fn document(lease: &Lease, verdict: &Verdict) -> Result<String> {
     let Verdict { compared, faults, leftovers, waiting, records } = verdict;
     let rows = |list: &[Fault]| -> Vec<serde_json::Value> {
-        let row = |Fault { path, why, mended, .. }: &Fault| {
+        let row = |Fault { path, why, repaired, .. }: &Fault| {
             let path = String::from_utf8_lossy(path);
-            serde_json::json!({"path": path, "why": why, "mended": mended})
+            serde_json::json!({"path": path, "why": why, "mended": repaired})
         };
         list.iter().map(row).collect()
     };

@@ -28,14 +28,14 @@ impl Buffers {
     /// Reads the content; `None` when it is that of `same`, else the file in `place` that holds it.
     pub(super) fn take<R: Read>(
         &mut self,
-        place: &BeneathDir,
+        dir: &BeneathDir,
         name: &[u8],
         mut same: Option<File>,
         mut checksum: Option<&mut Checksum>,
         reader: &mut Reader<R>,
     ) -> Result<Option<File>> {
         let mut out = match &same {
-            None => Some(place.create(name)?),
+            None => Some(dir.create(name)?),
             Some(_) => None,
         };
         let mut offset = 0;
@@ -51,7 +51,7 @@ impl Buffers {
                 let equal = cached.read_exact_at(&mut self.cached[..length], offset).is_ok()
                     && self.cached[..length] == self.stream[..length];
                 if !equal {
-                    let file = place.create(name)?;
+                    let file = dir.create(name)?;
                     io::copy(&mut Read::take(cached, offset), &mut &file)?;
                     out = Some(file);
                     same = None;

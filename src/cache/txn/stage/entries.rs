@@ -74,9 +74,9 @@ impl Stager<'_> {
         }
         self.changes += 1;
         let wanted = (mode & 0o777) | 0o500;
-        let place = self.here().staged.dir(name)?.context("a staged directory is gone")?;
-        place.set_mode(wanted | 0o700)?;
-        set_attributes(&place.handle()?, entry)?;
+        let dir = self.here().staged.dir(name)?.context("a staged directory is gone")?;
+        dir.set_mode(wanted | 0o700)?;
+        set_attributes(&dir.handle()?, entry)?;
         if wanted & 0o200 == 0 {
             let path = self.remembered(path);
             self.record.modes.push((path, wanted));
@@ -102,7 +102,7 @@ impl Stager<'_> {
         let mut checksum = digest.map(Digest::begin);
         let taken = buffers.take(staged, name, same_so_far, checksum.as_mut(), reader);
         let Some(file) = taken.with_context(doing)? else {
-            self.seen.add(path, Was::Same);
+            self.targets.add(path, Was::Same);
             let is_later = before.is_some_and(|stat| mtime::is_later(entry.mtime, &stat));
             if is_later && kept(path) != ecosystem::Kind::Rewritten {
                 let path = self.remembered(path);
@@ -113,7 +113,7 @@ impl Stager<'_> {
         if checksum.is_some_and(|checksum| !checksum.holds()) {
             self.finish(&file, entry).with_context(doing)?;
             self.leave_out(path, NOT_ITS_NAME);
-            return self.put_aside(entry, name).with_context(doing);
+            return self.keep_unnamed(entry, name).with_context(doing);
         }
         self.finish(&file, entry).with_context(doing)?;
         self.gain(path, size);
@@ -166,7 +166,7 @@ impl Stager<'_> {
             && what(stat) == FileType::Symlink
             && bytes(&cached.read_link(name)?) == target
         {
-            self.seen.add(path, Was::Same);
+            self.targets.add(path, Was::Same);
             return Ok(());
         }
         let staged = &self.here().staged;
@@ -177,7 +177,7 @@ impl Stager<'_> {
     }
 
     pub(super) fn whiteout(&mut self, path: &[u8], name: &[u8]) -> Result<()> {
-        self.seen.add(path, Was::Gone);
+        self.targets.add(path, Was::Gone);
         if self.cached(name)?.is_some() {
             let path = self.remembered(path);
             self.record.deletions.push(path);

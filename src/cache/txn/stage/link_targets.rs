@@ -20,14 +20,14 @@ pub(super) enum Was {
     /// It is left out.
     LeftOut,
     /// It is not kept, and its content lies aside under this number.
-    Aside(u64),
+    Unnamed(u64),
 }
 
 /// All of them.
 #[derive(Default)]
-pub(super) struct Seen(HashMap<Name, Was>);
+pub(super) struct LinkTargets(HashMap<Name, Was>);
 
-impl Seen {
+impl LinkTargets {
     pub(super) fn add(&mut self, path: &[u8], was: Was) {
         self.0.insert(name(path), was);
     }

@@ -30,7 +30,7 @@ use crate::{
 
 /// FileType a hard link refers to.
 struct Target {
-    place: BeneathDir,
+    dir: BeneathDir,
     name: Vec<u8>,
     stat: FileStat,
     /// FileType the first link to it adds.
@@ -44,23 +44,23 @@ impl Stager<'_> {
             return Ok(());
         }
         let (number, doing) = (self.number(), || format!("stage {}", shown(&entry.path)));
-        let aside = self.staging.aside()?;
-        let content = self.buffers.take(&aside, number.to_string().as_bytes(), None, None, reader);
+        let unnamed = self.staging.unnamed()?;
+        let content = self.buffers.take(&unnamed, number.to_string().as_bytes(), None, None, reader);
         let file = content.with_context(doing)?.context("nothing was compared, so it was written")?;
         self.finish(&file, entry).with_context(doing)?;
-        self.seen.add(&entry.path, Was::Aside(number));
+        self.targets.add(&entry.path, Was::Unnamed(number));
         Ok(())
     }
 
     /// The same of what has been staged, under `name`.
-    pub(super) fn put_aside(&mut self, entry: &Entry, name: &[u8]) -> Result<()> {
+    pub(super) fn keep_unnamed(&mut self, entry: &Entry, name: &[u8]) -> Result<()> {
         let staged = &self.here().staged;
         if !self.has_more_names(entry) {
             return Ok(staged.unlink(name)?);
         }
         let number = self.number();
-        staged.move_over(name, &self.staging.aside()?, number.to_string().as_bytes())?;
-        self.seen.add(&entry.path, Was::Aside(number));
+        staged.move_over(name, &self.staging.unnamed()?, number.to_string().as_bytes())?;
+        self.targets.add(&entry.path, Was::Unnamed(number));
         Ok(())
     }
 
@@ -90,13 +90,13 @@ impl Stager<'_> {
         }
         let doing = || format!("stage {}", shown(path));
         // All whiteouts of an overlay may be names of one inode.
-        match self.seen.of(target) {
+        match self.targets.of(target) {
             Some(Was::Gone) => return self.whiteout(path, name).with_context(doing),
             Some(Was::LeftOut) => {
                 self.leave_out(path, "what it links to is left out");
                 return Ok(());
             }
-            Some(Was::Same | Was::Aside(_)) | None => {}
+            Some(Was::Same | Was::Unnamed(_)) | None => {}
         }
         let Some(target) = self.target(target).with_context(doing)? else {
             return Err(refuse(path, "it is a hard link to nothing that came before"));
@@ -111,29 +111,29 @@ impl Stager<'_> {
         if let Some(stat) = &before
             && self.has_same(name, stat, &target).with_context(doing)?
         {
-            self.seen.add(path, Was::Same);
+            self.targets.add(path, Was::Same);
             return Ok(());
         }
-        self.here().staged.link(&target.place, &target.name, name).with_context(doing)?;
+        self.here().staged.link(&target.dir, &target.name, name).with_context(doing)?;
         self.gain(path, target.bytes);
         Ok(())
     }
 
     fn target(&self, path: &[u8]) -> Result<Option<Target>> {
         let (directory, name) = split(path);
-        if let Some(place) = self.tree.dir(directory)?
-            && let Some(target) = Target::at(place, name)?
+        if let Some(dir) = self.tree.dir(directory)?
+            && let Some(target) = Target::at(dir, name)?
         {
             return Ok(Some(target));
         }
-        match self.seen.of(path) {
+        match self.targets.of(path) {
             None | Some(Was::Gone | Was::LeftOut) => Ok(None),
             Some(Was::Same) => match self.cache.dir(directory)? {
-                Some(place) => Target::at(place, name),
+                Some(dir) => Target::at(dir, name),
                 None => Ok(None),
             },
-            Some(Was::Aside(number)) => {
-                let target = Target::at(self.staging.aside()?, number.to_string().as_bytes())?;
+            Some(Was::Unnamed(number)) => {
+                let target = Target::at(self.staging.unnamed()?, number.to_string().as_bytes())?;
                 // It is counted under the first name that is kept.
                 let bytes = |stat: &FileStat| if stat.st_nlink == 1 { stat.st_size } else { 0 };
                 let counted = |target: Target| Target { bytes: size(bytes(&target.stat)), ..target };
@@ -150,7 +150,7 @@ impl Stager<'_> {
         let Some(cached) = self.here().cached.as_ref().filter(|_| stat.st_size == target.stat.st_size) else {
             return Ok(false);
         };
-        match (cached.file(name)?, target.place.file(&target.name)?) {
+        match (cached.file(name)?, target.dir.file(&target.name)?) {
             (Some(one), Some(other)) => Ok(compare::same(&one, &other)?),
             (None, _) | (_, None) => Ok(false),
         }
@@ -158,13 +158,13 @@ impl Stager<'_> {
 }
 
 impl Target {
-    fn at(place: BeneathDir, name: &[u8]) -> Result<Option<Self>> {
-        let stat = place.stat(name)?.filter(|stat| matches!(what(stat), FileType::File | FileType::Symlink));
-        Ok(stat.map(|stat| Self { place, name: name.to_vec(), stat, bytes: 0 }))
+    fn at(dir: BeneathDir, name: &[u8]) -> Result<Option<Self>> {
+        let stat = dir.stat(name)?.filter(|stat| matches!(what(stat), FileType::File | FileType::Symlink));
+        Ok(stat.map(|stat| Self { dir, name: name.to_vec(), stat, bytes: 0 }))
     }
 
     fn holds(&self, digest: Digest) -> Result<bool> {
-        let Some(file) = self.place.file(&self.name)? else { return Ok(false) };
+        let Some(file) = self.dir.file(&self.name)? else { return Ok(false) };
         // FileType an earlier build left may have no end.
         Ok(holes(&file, &file.metadata()?)? <= MOST_HOLES && digest.fits(file)?)
     }

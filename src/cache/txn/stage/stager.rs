@@ -9,7 +9,7 @@ use super::{
     buffers::Buffers,
     errors::refuse,
     limit::CommitLimit,
-    link_targets::{Seen, Was},
+    link_targets::{LinkTargets, Was},
     skipped::LeftOut,
 };
 use crate::{
@@ -51,7 +51,7 @@ pub(super) struct Stager<'a> {
     pub(super) here: Option<Here>,
     /// New directories whose time is set when nothing more comes into them.
     pub(super) open: Vec<(Vec<u8>, Time)>,
-    pub(super) seen: Seen,
+    pub(super) targets: LinkTargets,
     pub(super) opaque: HashSet<Vec<u8>>,
     pub(super) record: journal::Record,
     pub(super) gains: Amounts,
@@ -87,8 +87,8 @@ impl Stager<'_> {
     /// Sets the times of the new directories that `next` does not lie in.
     pub(super) fn leave(&mut self, next: &[u8]) -> Result<()> {
         while let Some((path, time)) = self.open.pop_if(|(path, _)| !is_below(next, path)) {
-            let place = self.tree.dir(&path)?.context("a staged directory is gone")?;
-            place.set_time(time.seconds, time.nanos).with_context(|| format!("stage {}", shown(&path)))?;
+            let dir = self.tree.dir(&path)?.context("a staged directory is gone")?;
+            dir.set_time(time.seconds, time.nanos).with_context(|| format!("stage {}", shown(&path)))?;
         }
         Ok(())
     }
@@ -111,7 +111,7 @@ impl Stager<'_> {
     /// Says that it is not kept, while all else is.
     pub(super) fn leave_out(&mut self, path: &[u8], why: &str) {
         self.left_out.add(path, why);
-        self.seen.add(path, Was::LeftOut);
+        self.targets.add(path, Was::LeftOut);
     }
 
     pub(super) fn gain(&mut self, path: &[u8], bytes: u64) {
