@@ -1,7 +1,8 @@
-//! What kiln knows of package managers and compilers that keep a cache: one table, and nothing of ours is imported here.
+//! All that kiln knows of the tools that keep a cache (package managers, compilers): a file for each. It imports nothing else of
+//! kiln.
 //!
-//! From it come the variables of every step (`compile`), the files that a tool reads instead of a variable (`plan`), what a
-//! commit keeps and how a report counts (`cache`), and the word of `--cache-also`.
+//! From here come the variables of every step (`compile`), the files that a tool reads instead of a variable (`plan`), the rules
+//! for commits, reports, prunes and verifications (`cache`), and the words of `--cache-also`.
 
 mod bazel;
 mod bundler;
@@ -43,13 +44,13 @@ pub use verify::{expected, verify};
 /// A directory at the top that no ecosystem owns is one entry.
 const WHOLE_DIRECTORY: &str = "*/";
 
-/// What a path below the cache is; what no ecosystem owns is kept.
+/// The kind of a path of the cache. A path that no ecosystem owns is kept.
 pub fn kind(path: &Path) -> Kind {
     of(path).map_or(Kind::Kept, |(ecosystem, rest)| ecosystem.kind(rest))
 }
 
-/// What a file, by its path below the cache, is removed together with. A directory that no ecosystem owns is whole or not
-/// there at all: nobody knows what it is to those who made it.
+/// The entry that a file of the cache is removed with. A directory that no ecosystem owns is one entry, since its structure is
+/// not known.
 pub fn unit(path: &Path) -> Unit {
     let all = pattern::components(path);
     let all: Vec<&str> = all.iter().map(AsRef::as_ref).collect();
@@ -66,7 +67,7 @@ pub fn unit(path: &Path) -> Unit {
     }
 }
 
-/// Whether a path is something that was begun and, when nobody uses the cache, never finished.
+/// Whether a path is that of an unfinished file, if no process uses the cache.
 pub fn is_unfinished(path: &Path) -> bool {
     let (patterns, path) = match of(path) {
         Some((ecosystem, rest)) => (ecosystem.unfinished, rest),
@@ -87,7 +88,7 @@ pub fn conflict_rule(path: &[u8]) -> Rule {
     };
     let rest = rest.as_os_str().as_bytes();
     let decided = conflicts.iter().find_map(|conflict| conflict.decide(rest));
-    // The directory itself is no tool's to decide about.
+    // A tool has no rule about its directory itself.
     decided.filter(|_| !rest.is_empty()).unwrap_or(Rule::Last)
 }
 
@@ -169,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn what_belongs_together_has_one_name() {
+    fn files_of_one_entry_have_one_name() {
         for (name, paths) in [
             (
                 "github.com/!burnt!sushi/toml/v1.0.0",
@@ -217,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_never_finished_is_known_by_its_name() {
+    fn unfinished_files_are_known_by_their_names() {
         for (path, unfinished) in [
             (".fetch.A1b2C3", true),
             ("git/00/.new.Xyz", true),

@@ -26,10 +26,10 @@ use crate::{
     home::Home,
 };
 
-/// More builds than that on one cache, each with a directory of its own, are a mistake.
+/// The most builds that use one cache at once, each with a directory of its own: more are a mistake.
 const MOST_PRIVATE: usize = 256;
 
-/// Takes the lease, waiting for other users; says for whom it waits. Completes what earlier commits left.
+/// Takes the lease, and completes the commits of earlier leases. Waits for other users of the cache, and reports that.
 ///
 /// # Errors
 /// A time-out (6) that names the users; a cache failure (7).
@@ -41,7 +41,7 @@ pub async fn acquire(home: &Home, request: Request, sink: &mut dyn Sink) -> Resu
         Some(lock) => lock,
         None => wait(home, &request, sink).await.map_err(failed)?,
     };
-    // In a thread, as well: another commit may be under way, and a signal must be heard meanwhile.
+    // Also in a thread: another commit may be under way, and signals are handled meanwhile.
     let (owned, wanted) = (home.clone(), request.clone());
     let begun = tokio::task::spawn_blocking(move || begin(&owned, &wanted, lock));
     begun.await.context("the beginning of the lease panicked")?.map_err(failed)
@@ -71,10 +71,10 @@ pub fn try_acquire(home: &Home, request: &Request) -> Result<Option<Lease>> {
         .map_err(|error| explained(error, || unusable(home, &request.directory)))
 }
 
-/// The lease of a lock that has been taken, with all recovered.
+/// Begins the lease when its lock has been taken, and recovers.
 fn begin(home: &Home, request: &Request, lock: LockFile) -> Result<Lease> {
     let mut lease = Lease::begin(home, request, lock)?;
-    // While no commit is under way: the holder sees all of each that came before, and nothing of those that come.
+    // While no commit is under way: the holder sees all of the earlier ones, and nothing of later ones.
     let guard = lease.lock_commits()?;
     recover(&lease, &guard)?;
     scrub_for_killed_builds(&lease)?;
@@ -83,7 +83,7 @@ fn begin(home: &Home, request: &Request, lock: LockFile) -> Result<Lease> {
     Ok(lease)
 }
 
-/// Ends the use of a cache: merges what waited for the last lease, if this is the last one.
+/// Ends the use of a cache. If this is the last lease, the replacements and deletions that waited for it are merged.
 ///
 /// # Errors
 /// A cache failure (7).
@@ -121,8 +121,8 @@ fn scrub_for_killed_builds(lease: &Lease) -> Result<()> {
     Ok(())
 }
 
-/// The directory alone, or, where another build has it, the first free one of those that kiln keeps for that case. Who is no
-/// build is waited for.
+/// Takes the lease of the directory, or, while another build has it, that of the first free directory that kiln keeps for such
+/// builds. Waits for a user that is no build.
 pub async fn private(home: &Home, request: &Request, sink: &mut dyn Sink) -> Result<Lease> {
     if let Some(lease) = try_acquire(home, request)? {
         return Ok(lease);

@@ -1,7 +1,7 @@
-//! FileType a build wrote into an overlay above the cache and what goes with it: counted, so that it can be said.
+//! Counts the writes that are discarded with an overlay above the cache, for the report.
 //!
-//! The stream comes from a guest, which may send what it likes: numbers and names are bounded, and nothing is opened that a name
-//! leads to but directories beneath the cache. FileType it says is a claim about writes that are thrown away anyway.
+//! The stream comes from a guest and is hostile: numbers and names are bounded, and only entries beneath the cache are
+//! opened. A guest that lies in it only misreports its own discarded writes.
 
 use std::{
     ffi::OsStr,
@@ -14,7 +14,7 @@ use anyhow::{Context, Result};
 use sha1::{Digest, Sha1};
 
 use super::{
-    dir::{BeneathDir, FileType, split, what},
+    dir::{BeneathDir, FileType, file_type, split},
     txn::{category::category, usage_delta::Amounts},
 };
 use crate::{
@@ -23,23 +23,23 @@ use crate::{
     package::{self, Entry, Kind, Limits, Reader},
 };
 
-/// As the agent names the size of a file, in a stream without content.
+/// The attribute for the size of a file, in a stream without content.
 const SIZE: &[u8] = kiln_protocol::SIZE.as_bytes();
 
-/// And its digest.
+/// The attribute for its digest.
 const DIGEST: &[u8] = kiln_protocol::DIGEST.as_bytes();
 
-/// So many bytes of the cache are read to compare digests, in all.
+/// The most bytes of the cache that are read to compare digests.
 const MOST_COMPARED: u64 = 64 << 20;
 
 /// More entries are not counted.
 const ENTRIES: u64 = 1 << 20;
-/// For each of them a header, and an extended one.
+/// Each of them has a header, and an extended one.
 const BYTES: u64 = ENTRIES * 2048;
-/// At most so much of one extended header is taken.
+/// The most bytes of one extended header.
 const HEADER_BYTES: u64 = 256 << 10;
 
-/// No file is taken to be larger: as many bytes as JSON's readers tell apart.
+/// No file counts for more: the largest number that all readers of JSON tell apart.
 const MOST: u64 = 1 << 53;
 
 /// More directories are not named.
@@ -47,19 +47,19 @@ const DIRECTORIES: usize = 64;
 /// The longest name of one: more than a file system has.
 const NAME: usize = 255;
 
-/// FileType was thrown away.
+/// The writes that were discarded.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Discarded {
-    /// Files and links that a commit would have kept, by kind of directory.
+    /// Files and links that a commit would have kept, by category.
     pub amounts: Amounts,
     /// Whether there were more than could be counted.
     pub more: bool,
 }
 
-/// Counts what a stream of names and sizes lists, in the cache that lies below.
+/// Counts the entries of a stream of names and sizes; `directory` is the cache below the overlay.
 ///
 /// # Errors
-/// For what is no such stream, and a cache that cannot be read.
+/// When it is no such stream, or the cache cannot be read.
 pub fn discarded(directory: &Path, stream: impl Read) -> Result<Discarded> {
     let dir = BeneathDir::open(directory).with_context(|| format!("open {}", directory.display()))?;
     let mut cache = Below { dir, left: MOST_COMPARED };
@@ -98,7 +98,7 @@ impl Discarded {
     }
 }
 
-/// FileType an entry counts for, if a commit would keep it.
+/// The amount that an entry counts for, if a commit would keep it.
 fn amount(cache: &mut Below, entry: &Entry) -> Result<Option<Amount>> {
     let Entry { path, kind, .. } = entry;
     let is_named = package::check_path(path).is_ok() && category(path, false).len() <= NAME;
@@ -125,7 +125,7 @@ fn attribute<'e>(entry: &'e Entry, name: &[u8]) -> Option<&'e [u8]> {
     entry.xattrs.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_slice())
 }
 
-/// The cache that lies below.
+/// The cache below the overlay.
 struct Below {
     dir: BeneathDir,
     /// How many bytes of it may still be read.
@@ -133,11 +133,11 @@ struct Below {
 }
 
 impl Below {
-    /// Whether the cache has the file with its size and its time, or its content: then it was copied up, and not written.
+    /// Whether the cache has the file with its size and its time, or its content: then the overlay only copied it up.
     fn holds(&mut self, entry: &Entry, size: u64) -> Result<bool> {
         let (directory, name) = split(&entry.path);
         let Some(dir) = self.dir.dir(directory)? else { return Ok(false) };
-        let found = dir.stat(name)?.filter(|stat| what(stat) == FileType::File);
+        let found = dir.stat(name)?.filter(|stat| file_type(stat) == FileType::File);
         let Some(stat) = found.filter(|stat| u64::try_from(stat.st_size) == Ok(size)) else {
             return Ok(false);
         };

@@ -1,6 +1,4 @@
-//! Unfinished downloads at the top of a cache (`.fetch.…`): what nobody goes on with is removed, whatever it is by now.
-//!
-//! A guest that writes straight through can put anything in their place.
+//! Removes unfinished downloads at the top of a cache (`.fetch.…`), and anything that a guest has put in their place.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -8,27 +6,27 @@ use anyhow::{Context, Result};
 use nix::fcntl::{Flock, FlockArg};
 
 use super::{
-    dir::{FileType, remove, shown, what},
+    dir::{FileType, file_type, remove, shown},
     lease::Lease,
 };
 use crate::ecosystem::fetch;
 
-/// A download that was broken off is gone on with for so long.
+/// How long a download that was broken off is kept, to be continued.
 const KEPT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
-/// A clock may be wrong by as much; a time that lies further ahead is nobody's.
+/// How far in the future the time of a download may be: a clock may be wrong.
 const AHEAD: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Removes what has this name at the top of the cache, with all below it; follows no link.
+/// Removes the entry of this name at the top of the cache, with all below it; follows no link.
 ///
 /// # Errors
-/// FileType is not for this user to remove.
+/// When this user may not remove it.
 pub fn discard(lease: &Lease, name: &str) -> Result<()> {
     remove::tree(&lease.root, name.as_bytes())
         .with_context(|| format!("remove {} from {}", shown(name.as_bytes()), lease.directory.display()))
 }
 
-/// Removes downloads that were broken off a week ago, and what only looks like one. Best effort: what stays is in the way
-/// of nothing.
+/// Removes downloads that were broken off a week ago, and entries with such a name that are no files. Best effort: one that
+/// stays is in the way of nothing.
 pub fn sweep_downloads(lease: &Lease) {
     let names = match lease.root.names() {
         Ok(names) => names,
@@ -44,7 +42,7 @@ pub fn sweep_downloads(lease: &Lease) {
 
 fn sweep_one(lease: &Lease, name: &[u8], now: SystemTime) -> Result<()> {
     let Some(stat) = lease.root.stat(name)? else { return Ok(()) };
-    if what(&stat) != FileType::File {
+    if file_type(&stat) != FileType::File {
         return Ok(remove::tree(&lease.root, name)?);
     }
     let written =
@@ -57,7 +55,7 @@ fn sweep_one(lease: &Lease, name: &[u8], now: SystemTime) -> Result<()> {
         return Ok(());
     }
     let Some(file) = lease.root.file_unused(name)? else { return Ok(()) };
-    // Whoever fetches it holds its lock.
+    // The process that fetches it holds its lock.
     match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
         Ok(_lock) => Ok(lease.root.unlink(name)?),
         Err(_) => Ok(()),

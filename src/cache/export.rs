@@ -1,7 +1,7 @@
-//! A cache as an archive (tar.zst), for another machine, and back.
+//! Exports a cache as an archive (tar.zst), and imports one.
 //!
-//! Out: a walk in the order of names, so that the same entries are the same bytes. In: the way of a commit (`stage`,
-//! then [`super::txn::commit`]), with the same limits and the same distrust; marks of an overlay mean nothing there.
+//! An export walks in the order of names, so that the same entries give the same bytes. An import is a commit of the archive,
+//! with the same limits and checks; the marks of an overlay have no meaning in it.
 
 use std::{
     collections::HashMap,
@@ -42,10 +42,10 @@ use crate::{
 
 /// zstd's default: faster than most disks, half of the size.
 const LEVEL: i32 = 3;
-/// In pieces of this size content is copied.
+/// Content is copied in pieces of this size.
 const PIECE: usize = 256 << 10;
 
-/// FileType of a cache.
+/// The part of a cache that is exported.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Chosen {
     /// Everything.
@@ -55,26 +55,26 @@ pub enum Chosen {
 }
 
 impl Chosen {
-    fn has(&self, path: &[u8], what: FileType) -> bool {
+    fn has(&self, path: &[u8], file_type: FileType) -> bool {
         let Self::Named(names) = self else { return true };
-        let source = || what != FileType::Directory && category(path, false) == SOURCES;
+        let source = || file_type != FileType::Directory && category(path, false) == SOURCES;
         names.iter().any(|name| {
             is_below(path, name)
                 // On the way to it.
-                || (what == FileType::Directory && is_below(name, path))
+                || (file_type == FileType::Directory && is_below(name, path))
                 || (name == SOURCES.as_bytes() && source())
         })
     }
 }
 
-/// FileType became of an entry.
+/// The outcome of an entry.
 enum Added {
     Done,
-    /// An import would not take it, or not for what it is.
+    /// An import would refuse it, or change it; the reason.
     LeftOut(String),
 }
 
-/// Writes the archive; says how many files and links it holds, and their bytes.
+/// Writes the archive. Returns how many files and links it holds, and their bytes.
 pub fn export(lease: &Lease, chosen: &Chosen, out: impl Write) -> Result<Amount> {
     let mut encoder = Encoder::new(out, LEVEL).context("start the compressor")?;
     encoder.include_checksum(true).context("start the compressor")?;
@@ -88,7 +88,7 @@ pub fn export(lease: &Lease, chosen: &Chosen, out: impl Write) -> Result<Amount>
     let each = |found: &Found<'_>| {
         let path = Path::new(OsStr::from_bytes(found.path));
         let junk = ecosystem::kind(path) == ecosystem::Kind::Junk || ecosystem::is_unfinished(path);
-        if !junk && chosen.has(found.path, found.what) {
+        if !junk && chosen.has(found.path, found.file_type) {
             let added = match too_deep(found.path) {
                 Some(why) => Added::LeftOut(why),
                 None => export.add(found).with_context(|| format!("export {}", shown(found.path)))?,
@@ -110,7 +110,7 @@ pub fn export(lease: &Lease, chosen: &Chosen, out: impl Write) -> Result<Amount>
     Ok(amount)
 }
 
-/// Stages what an archive holds; [`super::txn::commit`] puts it into the cache.
+/// Stages the entries of an archive; [`super::commit()`] puts them into the cache.
 pub fn import(lease: &Lease, archive: impl Read, limit: CommitLimit) -> Result<Outcome> {
     let stream = Decoder::with_buffer(BufReader::new(archive)).context("start the decompressor")?;
     stage_from(lease, stream, limit, Origin::Archive)
@@ -118,7 +118,7 @@ pub fn import(lease: &Lease, archive: impl Read, limit: CommitLimit) -> Result<O
 
 struct Export<W: Write> {
     writer: Writer<W>,
-    /// Where files of several names stand, by device and inode.
+    /// The paths of files with several names, by device and inode.
     links: HashMap<(u64, u64), Vec<u8>>,
     amount: Amount,
     buffer: Vec<u8>,
@@ -126,7 +126,7 @@ struct Export<W: Write> {
 
 impl<W: Write> Export<W> {
     fn add(&mut self, found: &Found<'_>) -> Result<Added> {
-        let kind = match found.what {
+        let kind = match found.file_type {
             FileType::Directory => return self.directory(found),
             FileType::File => return self.file(found),
             FileType::Symlink => {
@@ -153,7 +153,7 @@ impl<W: Write> Export<W> {
     }
 
     fn file(&mut self, found: &Found<'_>) -> Result<Added> {
-        // FileType goes meanwhile is left out.
+        // It has been removed meanwhile.
         let Some(mut file) = found.dir.file_unused(found.name)? else { return Ok(Added::Done) };
         let metadata = file.metadata()?;
         if metadata.nlink() > 1 {
@@ -221,7 +221,7 @@ mod tests {
     #[test]
     fn a_part_comes_with_the_directories_above_it() {
         let chosen = Chosen::Named(vec![b"cargo/registry".to_vec(), b"sources".to_vec()]);
-        for (path, what, has) in [
+        for (path, file_type, has) in [
             ("cargo", FileType::Directory, true),
             ("cargo/registry/cache/x", FileType::File, true),
             ("cargo/git", FileType::Directory, false),
@@ -231,7 +231,7 @@ mod tests {
             ("pip", FileType::Directory, false),
             ("pip/x", FileType::File, false),
         ] {
-            assert_eq!(chosen.has(path.as_bytes(), what), has, "{path}");
+            assert_eq!(chosen.has(path.as_bytes(), file_type), has, "{path}");
         }
     }
 }

@@ -1,7 +1,7 @@
-//! Files of the host's own into the cache, by the way of a commit; and what git has fetched out of it, for the host's git.
+//! Commits files of the host, and links the packs of the cache for the host's git.
 //!
-//! Before it: [`crate::sources`], which downloads. It never works in the cache itself, where a guest may have written links,
-//! settings and hooks: what is lent has other names below a directory of kiln's own, and is nothing but plain files.
+//! Before it: [`crate::sources`], which downloads. It does not work in the cache itself, where a guest may have written links,
+//! settings and hooks: packs are linked into a directory of kiln's own, and only if they are regular files.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,7 +15,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::{
     commit::commit,
-    dir::{BeneathDir, FileType, what},
+    dir::{BeneathDir, FileType, file_type},
     lease::Lease,
     txn::{
         commit::Kept,
@@ -25,35 +25,35 @@ use super::{
 use crate::ecosystem::git_checkout::{DIRECTORY, PACKS, is_key, is_list, is_pack};
 use crate::package::{Entry, Kind, Time, Writer};
 
-/// Nothing that the host downloads itself is more than a mistake allows.
+/// The host downloads no more but by mistake.
 const LIMIT: CommitLimit = CommitLimit { bytes: 1 << 44, entries: 1 << 22 };
-/// A list of refs that is longer is none: a million refs fit.
+/// A longer file is no list of refs: a million refs fit.
 const LIST_BYTES: u64 = 128 << 20;
-/// In pieces of this size content is copied.
+/// Content is copied in pieces of this size.
 const PIECE: usize = 256 << 10;
 
-/// FileType becomes of a path of the cache.
+/// The change of a path of the cache.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
-    /// It has the content of this file of the host's.
+    /// It gets the content of this file of the host.
     File(PathBuf),
-    /// It goes.
+    /// It is removed.
     Gone,
 }
 
-/// FileType is not there twice: a file is the same as long as it has the same inode.
+/// The identity of a file: device and inode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Identity(u64, u64);
 
-/// Makes the changes, as a commit does: new names at once, the rest when nobody else reads the cache.
+/// Commits the changes: new names at once, replacements and removals when there is no other lease.
 ///
 /// # Errors
-/// A cache failure (7); nothing of it is in the cache then.
+/// A cache failure (7); the cache has none of the changes then.
 pub fn commit_files(lease: &Lease, changes: &BTreeMap<PathBuf, Change>) -> Result<Kept> {
     let (reader, writer) = io::pipe().context("make a pipe")?;
     let (outcome, written) = std::thread::scope(|scope| {
         let written = scope.spawn(|| archive(changes, writer));
-        // The pipe is closed with it, so that the other end stops as well.
+        // This closes the pipe, so that the other end stops as well.
         let outcome = stage_from(lease, reader, LIMIT, Origin::Upper);
         (outcome, written.join().unwrap_or_else(|_| bail!("the thread that reads what is new panicked")))
     });
@@ -71,7 +71,7 @@ pub fn commit_files(lease: &Lease, changes: &BTreeMap<PathBuf, Change>) -> Resul
         Outcome::Staged(staged) => commit(lease, *staged, lease.lock_commits()?)?,
     };
     match kept.left_out.words() {
-        // A guest that writes to the cache has changed what was on its way.
+        // A guest that writes to the cache has changed the staged entries.
         Some(words) => bail!("the cache takes no {words}"),
         None => Ok(kept),
     }
@@ -122,10 +122,10 @@ fn entry(path: &Path, kind: Kind, mode: u32, mtime: Time) -> Entry {
     Entry { path, kind, mode, uid: 0, gid: 0, mtime, xattrs: Vec::new() }
 }
 
-/// Gives git's packs and lists a second name below `into`, which is on the same file system if at all possible, else
-/// copies them; says what was lent, by its path in the cache. Whatever else lies there is left out.
+/// Links git's packs and lists below `into`, or copies them if it is on another file system. Returns the linked files by their
+/// path in the cache. Other files are left out.
 pub fn link_git_packs(lease: &Lease, into: &Path) -> Result<BTreeMap<PathBuf, Identity>> {
-    let context = || format!("lend git's packs out of {}", lease.directory.display());
+    let context = || format!("link git's packs of {}", lease.directory.display());
     let Some(all) = lease.root.dir(DIRECTORY.as_bytes()).with_context(context)? else {
         return Ok(BTreeMap::new());
     };
@@ -161,8 +161,8 @@ fn repository(all: &BeneathDir, key: &str, into: &Path) -> Result<()> {
 fn link(from: &BeneathDir, to: &BeneathDir, name: &str) -> io::Result<()> {
     let name = name.as_bytes();
     if to.link(from, name, name).is_ok() {
-        // It is looked at where nobody else can change it.
-        if !to.stat(name)?.is_some_and(|stat| what(&stat) == FileType::File) {
+        // It is checked under the new name, where a guest cannot replace it.
+        if !to.stat(name)?.is_some_and(|stat| file_type(&stat) == FileType::File) {
             to.unlink(name)?;
         }
     } else if let Some(mut file) = from.file(name)? {
@@ -172,12 +172,12 @@ fn link(from: &BeneathDir, to: &BeneathDir, name: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// Git's packs and lists below a directory that has the shape of a cache and is kiln's own.
+/// Git's packs and lists below a directory of kiln's own that has the layout of a cache.
 pub fn linked_git_packs(below: &Path) -> Result<BTreeMap<PathBuf, Identity>> {
     let mut found = BTreeMap::new();
     let repositories = below.join(DIRECTORY);
     for key in names(&repositories)? {
-        // A list comes after the packs that it speaks of: what is listed first is whole.
+        // A list is written after its packs: the packs of a list that is found are complete.
         for (directory, is_wanted) in [("", is_list as fn(&str) -> bool), (PACKS, is_pack)] {
             let directory = Path::new(DIRECTORY).join(&key).join(directory);
             for name in names(&below.join(&directory))?.into_iter().filter(|name| is_wanted(name)) {

@@ -1,7 +1,7 @@
-//! A lease: the right to use a cache directory, and the proof of it that dies with its holder.
+//! A lease: the right to use a cache directory. It ends with its holder.
 //!
-//! Before it: [`super::acquire`], which waits for it and recovers. After it: shares and runners, which give the descriptor to
-//! the daemons that use the directory, and [`super::commit`].
+//! Before it: [`super::acquire()`], which waits for it and recovers. After it: shares and runners, which give the descriptor to
+//! the daemons that use the directory, and [`super::commit()`].
 
 use std::{ops::Deref, os::fd::OwnedFd, path::PathBuf, sync::OnceLock, time::Duration};
 
@@ -19,23 +19,23 @@ use super::{
 };
 use crate::home::Home;
 
-/// The directory of [`Home`] with the directories of those that came second, for each cache.
+/// The directory of [`Home`] with the directories of builds that found a cache in use, for each cache.
 pub(super) const PRIVATE: &str = "private";
-/// The directory of [`Home`] for what is made on the way into a cache.
+/// The directory of [`Home`] for files on their way into a cache.
 const SCRATCH: &str = "scratch";
-/// Who asks for `kiln cache`. It is no build: a build that wants the cache for itself waits for it.
+/// The name under which `kiln cache` takes a lease. A build that wants the cache for itself waits for it.
 pub const CARE: &str = "kiln cache";
-/// Who asks for `kiln update-cache`; the same.
+/// The name under which `kiln update-cache` takes a lease. A build waits for it as well.
 pub const UPDATE: &str = "kiln update-cache";
 
-/// FileType is asked for.
+/// A request for a lease.
 #[derive(Debug, Clone)]
 pub struct Request {
     /// The directory; it exists.
     pub directory: PathBuf,
-    /// FileType it excludes.
+    /// Whether other leases are excluded.
     pub lock_mode: LockMode,
-    /// Who asks, in words that others will read: `hello-1.0-r0, mode rw`.
+    /// The holder, in words for the messages of others: `hello-1.0-r0, mode rw`.
     pub who: String,
     /// How long to wait.
     pub limit: Duration,
@@ -48,13 +48,13 @@ pub struct Lease {
     record: Record,
     /// The directory, and the lock.
     cache: OpenCache,
-    /// How long its holder waits for others.
+    /// How long its holder waits for other users.
     patience: Duration,
-    /// Set while what its holder starts may write straight into the directory.
+    /// Set while the build of its holder may write straight into the directory.
     writer: OnceLock<Writer>,
 }
 
-/// What a transaction needs of a lease.
+/// The open cache of a lease: all that a transaction needs.
 impl Deref for Lease {
     type Target = OpenCache;
 
@@ -82,7 +82,7 @@ impl Lease {
         Ok(Self { record, cache, patience: *limit, writer: OnceLock::new() })
     }
 
-    /// The holder has seen all that was changed until now. Under the lock of commits.
+    /// Notes that the holder has seen all changes until now. Under the lock of commits.
     pub(super) fn start(&mut self) -> Result<()> {
         self.cache.started = now()?;
         Ok(())
@@ -96,8 +96,8 @@ impl Lease {
         self.home.dir(SCRATCH)
     }
 
-    /// To be called before anything is started that writes straight into the directory, so that a next lease can mend what
-    /// it leaves should kiln be killed.
+    /// Call it before a program is started that writes straight into the directory: if kiln is killed, the next lease scrubs
+    /// the cache.
     ///
     /// # Errors
     /// When it cannot be noted in kiln's home.
@@ -106,16 +106,16 @@ impl Lease {
         self.writer.set(writer).map_err(|_| anyhow!("the cache is written already"))
     }
 
-    /// To be called when all of it has ended: takes set-id bits, file capabilities, device nodes and files of other users
-    /// out of what was changed since then.
+    /// Call it when all these programs have ended: scrubs what was changed since then (set-id bits, file capabilities, device
+    /// nodes, files of other users).
     ///
     /// # Errors
-    /// When the cache cannot be read. FileType cannot be mended is no error, and tried again by the next lease.
+    /// When the cache cannot be read. An entry that cannot be corrected is no error: the next lease tries again.
     pub fn end_writes(&self) -> Result<Scrubbed> {
         self.writer.get().map_or_else(|| Ok(Scrubbed::default()), |writer| writer.end(&self.cache))
     }
 
-    /// The lease once more, for a daemon that uses the directory: it ends with the last of them.
+    /// A copy of the lock, for a daemon that uses the directory. The lease ends with the last copy.
     ///
     /// # Errors
     /// When the descriptor cannot be copied.

@@ -1,6 +1,6 @@
-//! The table at which the leases of a cache are handed out: the locks, the turn of those who wait, the records of holders.
+//! The leases of a cache: the lock, the queue of waiting processes, the records of the holders.
 //!
-//! Before it: [`super::lease`], which asks. All of it lies in kiln's home, where no guest can write.
+//! After it: [`super::acquire()`]. All of it lies in kiln's home, where no guest can write.
 
 use std::{
     fs,
@@ -16,14 +16,14 @@ use super::{
 };
 use crate::home::Home;
 
-/// The directory of [`Home`] with one directory for each cache.
+/// The directory of [`Home`] with the table of each cache.
 pub(super) const LEASES: &str = "leases";
-/// Who holds a lock of which no holder is known: what a build that was killed has started and is yet to end.
+/// The holder of a lock without a record: a process that a killed build has started.
 const DAEMON: &str = "a daemon of a build that has ended";
-/// At most so much of a holder's own words is read.
+/// The most bytes that are read of a record.
 const WORDS: u64 = 512;
 
-/// Where the leases of one directory are handed out.
+/// The table of one directory.
 pub(super) struct LeaseTable {
     key: Key,
     directory: PathBuf,
@@ -37,12 +37,12 @@ impl LeaseTable {
         Ok(Self { key, directory })
     }
 
-    /// That of a cache which may be gone.
+    /// The table of a cache that may be gone.
     pub(super) fn named(home: &Home, key: &str) -> Result<Self> {
         Ok(Self { key: Key(key.to_owned()), directory: home.dir(LEASES)?.join(key) })
     }
 
-    /// Closes it for ever; whoever calls holds the lock, alone.
+    /// Removes it. The caller holds the lock exclusively.
     pub(super) fn remove(&self) -> Result<()> {
         fs::remove_dir_all(&self.directory).with_context(|| format!("remove {}", self.directory.display()))
     }
@@ -59,17 +59,17 @@ impl LeaseTable {
         Ok(path)
     }
 
-    /// The directory it is for.
+    /// The key of the cache.
     pub(super) fn key(&self) -> &Key {
         &self.key
     }
 
-    /// Notes where the directory is and that `who` has a lease of it.
+    /// Notes the path of the cache, and that `who` has a lease of it.
     pub(super) fn enter(&self, cache: &Path, who: &str) -> Result<Record> {
         let path = self.directory.join("path");
         fs::write(&path, cache.as_os_str().as_encoded_bytes())
             .with_context(|| format!("write {}", path.display()))?;
-        // The records of those that were killed go.
+        // This removes the records of killed holders.
         self.holders()?;
         Record::write(&self.directory.join("holders"), who)
     }
@@ -77,7 +77,8 @@ impl LeaseTable {
     pub(super) fn try_lock(&self, lock_mode: LockMode) -> Result<Option<LockFile>> {
         loop {
             let (turn, lock) = self.files()?;
-            // Who waits has the turn, and later ones must not get past them. To take it, only to look, would turn others away.
+            // A waiting process holds `turn`: later ones must not overtake it. Only look at it, since to take it would turn
+            // others away.
             if turn.is_held()? || lock.try_lock(lock_mode)? == TryLock::No {
                 return Ok(None);
             }
@@ -87,7 +88,7 @@ impl LeaseTable {
         }
     }
 
-    /// First come, first served: a stream of shared holders cannot keep an exclusive one out for ever.
+    /// Takes the lock in the order of arrival, so that shared holders cannot keep an exclusive one out for ever.
     pub(super) fn wait(&self, lock_mode: LockMode) -> Result<LockFile> {
         loop {
             let (turn, lock) = self.files()?;
@@ -100,7 +101,7 @@ impl LeaseTable {
         }
     }
 
-    /// Who uses the cache: the holders, or what holds the lock when none of them lives any more.
+    /// The users of the cache: the holders, or [`DAEMON`] if the lock is held without a record.
     pub(super) fn users(&self) -> Result<Vec<String>> {
         self.users_but(None)
     }
@@ -108,27 +109,27 @@ impl LeaseTable {
     fn users_but(&self, own: Option<&Path>) -> Result<Vec<String>> {
         let holders = self.holders_but(own)?;
         let (_, lock) = self.files()?;
-        // Whoever has a record of their own holds the lock themselves.
+        // With a record of its own the caller holds the lock itself.
         if holders.is_empty() && own.is_none() && lock.is_held()? {
             return Ok(vec![DAEMON.to_owned()]);
         }
         Ok(holders)
     }
 
-    /// Whether there are users, and all of them are called so.
+    /// Whether there are users, and each has one of these names.
     pub(super) fn has_only(&self, names: &[&str]) -> Result<bool> {
         let users = self.users()?;
         let is_one = |user: &String| names.iter().any(|name| user.ends_with(&format!(" ({name})")));
         Ok(!users.is_empty() && users.iter().all(is_one))
     }
 
-    /// The same in words for whoever was not let in. `own` is their own record, if they have a lease already.
+    /// The users in words, for a process that has to wait. `own` is its record, if it has a lease already.
     pub(super) fn used_by(&self, own: Option<&Path>) -> Result<String> {
         let users = self.users_but(own)?;
         Ok(if users.is_empty() { "a process that has just exited".into() } else { users.join("; ") })
     }
 
-    /// FileType the living holders say of themselves; the records of others are removed.
+    /// The names of living holders. Removes the records of the others.
     pub(super) fn holders(&self) -> Result<Vec<String>> {
         self.holders_but(None)
     }
@@ -139,12 +140,12 @@ impl LeaseTable {
         for entry in listing.flatten().filter(|entry| own != Some(&*entry.path())) {
             let lock = LockFile::open(&entry.path())?;
             if !lock.is_held()? {
-                // best effort: another reader may have removed it. One that is just being made is made again.
+                // best effort: another reader may have removed it. A holder that is making its record makes it again.
                 let _ = fs::remove_file(entry.path());
                 continue;
             }
             let mut text = String::new();
-            // Held, and not yet written.
+            // It may not be written yet.
             if lock.file().take(WORDS).read_to_string(&mut text).is_ok() && !text.is_empty() {
                 words.push(text);
             }
@@ -154,7 +155,7 @@ impl LeaseTable {
     }
 }
 
-/// Who holds a lease: a file with their words, locked for as long as they live.
+/// The record of a holder: a file with its name, locked while the holder lives.
 #[derive(Debug)]
 pub(super) struct Record(LockFile);
 
@@ -171,7 +172,7 @@ impl Record {
 }
 
 impl Record {
-    /// Which of the records it is.
+    /// The path of the file.
     pub(super) fn path(&self) -> &Path {
         self.0.path()
     }
@@ -179,12 +180,12 @@ impl Record {
 
 impl Drop for Record {
     fn drop(&mut self) {
-        // best effort: a record whose lock has gone is removed by whoever reads it next.
+        // best effort: the next reader removes a record without a lock.
         let _ = fs::remove_file(self.0.path());
     }
 }
 
-/// Directories that have ever been leased, with who holds them now; those that are gone are left out.
+/// Directories that have ever been leased and still exist, with their users.
 pub fn known(home: &Home) -> Result<Vec<(PathBuf, Vec<String>)>> {
     use std::os::unix::ffi::OsStringExt;
     let leases = home.dir(LEASES)?;
@@ -209,7 +210,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_is_not_let_in_reads_of_all_others_and_not_of_themselves() {
+    fn a_waiting_process_is_told_of_all_other_users() {
         let (home, cache) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let table = LeaseTable::open(&Home::at(home.path()), cache.path()).unwrap();
         let exited = "a process that has just exited";
@@ -226,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn who_shares_a_cache_is_in_nobodys_way() {
+    fn shared_leases_do_not_exclude_each_other() {
         let (home, cache) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let home = Home::at(home.path());
         let enter = || {

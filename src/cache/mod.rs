@@ -1,14 +1,20 @@
-//! The cache directory of the host, as a transaction: leases, commits, and what is known of its content.
+//! The cache directory of the host, as a transaction. Three floors, of which each knows only those below:
+//!
+//! * [`dir`] opens, walks, locks and removes files beneath a directory. It knows nothing of a cache.
+//! * [`txn`] is the transaction: stage, journal, merge, recovery, scrub.
+//! * Above them lie leases, reports, prune, verify, export and import. [`acquire()`] begins and ends each use of a cache.
+//!
+//! All that depends on a tool is in [`crate::ecosystem`].
 //!
 //! ```text
 //! acquire (shared or exclusive; waits) -> recover what earlier commits left -> the build runs on it
 //!   mode commit: stream --stage--> <cache>/.kiln/<home>-<random> --flush--> journal --merge--> <cache> -> journal forgets
-//! release: what waited for the last lease is merged
+//! finish: what waited for the last lease is merged
 //! ```
 //!
 //! **A lease** ([`lease`]) is an open file description lock on a file of kiln's home, keyed by the directory's device and
-//! inode. It ends with the last descriptor, so that the daemons of a killed build keep it for as long as they live, and
-//! nobody else for longer. Who waits has a turn before all that come later. Commits take turns by a second, short lock.
+//! inode. It ends with the last descriptor, so that the daemons of a killed build keep it while they live, and no longer.
+//! Leases are given out in the order of arrival. Commits exclude each other by a second lock, which is held shortly.
 //!
 //! **A commit** passes four states; a crash in any of them is harmless:
 //!
@@ -19,31 +25,32 @@
 //! | decided | a record in the journal names it | the commit | merged by the next lease |
 //! | merged | the entries are in their place, flushed | all | the record is forgotten, the rest removed |
 //!
-//! A decided commit that cannot be finished, because somebody has been at `.kiln` or the journal, is [`txn::stuck_commits`]: it is said
-//! until it is given up.
+//! A decided commit that cannot be finished, because another program has changed `.kiln` or the journal, is one of
+//! [`txn::stuck_commits`]: each lease warns of it until it is given up.
 //!
-//! kiln says "kept" after the third. The merge ([`txn::merge`]) renames what is staged, so that doing it again does what is left:
-//! nothing is edited in place, a new directory appears with all it holds, and an entry is replaced by one rename. While
-//! another lease is held only new names appear: deletions and replacements wait, decided and durable, in journal and
-//! staging directory, for the first moment at which somebody is alone with the cache.
+//! kiln reports "kept" after the third state. The merge ([`txn::merge`]) renames staged entries, so that a second merge does
+//! what the first has left: no file is edited in place, a new directory appears with all its entries, and a file is replaced
+//! by one rename. While there is another lease only new names appear. Deletions and replacements wait, decided and durable,
+//! in journal and staging directory, until a holder finds no other lease.
 //!
-//! A key is good until the host is started anew, when devices may get other numbers: then the records are found by what
-//! they have staged ([`rekey`]). Nothing here relies on the order in which a file system writes what was not flushed.
+//! When the host is started again its devices may get other numbers, and the cache another key: then the records are found
+//! by their staging directories ([`rekey`]). Nothing here relies on the order in which a file system writes data that was not
+//! flushed.
 //!
-//! **Conflicts.** A build has seen the cache as it was when its lease began, a moment at which no commit is under way. FileType
-//! another commit has put there since is never deleted by it: all that a merge moves is new from that moment on ([`dir::ctime`]),
-//! however long ago it was staged. FileType both have written is decided by the table of [`crate::ecosystem`].
+//! **Conflicts.** A build has seen the cache as it was when its lease began, while no commit was under way. It never deletes
+//! an entry that another commit has put there since: a merge renews the times of all that it moves ([`dir::ctime`]), however
+//! long ago that was staged. If both have written a path, the rule of its tool decides ([`crate::ecosystem`]).
 //!
-//! **Care.** A prune and a repair are commits that only delete, under an exclusive lease; an import is a commit
-//! of an archive.
+//! **Maintenance.** A prune and a repair are commits that only delete, under an exclusive lease; an import is a commit of an
+//! archive.
 //!
 //! **Writes that go straight through.** A build in mode `rw` leaves a note in kiln's home before it begins ([`writers`]). At
-//! its end, or when the next lease finds the note of a build that was killed, what it changed loses rights and other owners
-//! ([`txn::scrub`]).
+//! its end, or when the next lease finds the note of a build that was killed, the changed entries lose rights and foreign
+//! owners ([`txn::scrub`]).
 //!
-//! **Trust.** The stream comes from a guest, and in mode `rw` a guest writes into the directory itself, `.kiln` included:
-//! all access goes through [`dir`], sizes, depth and numbers are bounded, set-id bits and devices are not kept, and the
-//! names that recovery follows are those of the journal, which no guest can reach.
+//! **Trust.** The stream comes from a guest, and in mode `rw` a guest writes into the directory itself, `.kiln` included. So
+//! all access goes through [`dir`]; sizes, depth and numbers are bounded; set-id bits and devices are not kept; and recovery
+//! follows only names of the journal, which no guest can write.
 
 mod acquire;
 mod commit;
@@ -114,7 +121,7 @@ pub fn directory(written: &str) -> anyhow::Result<Option<PathBuf>> {
     Ok(path)
 }
 
-/// The directory that `--cache-dir` names, absolute and without links, whether it exists or not; `None` for "". Makes nothing.
+/// The directory that `--cache-dir` names, absolute and without links, whether it exists or not; `None` for "". Changes nothing.
 ///
 /// # Errors
 /// A cache failure (7) when it is a file, a link that leads nowhere, or cannot be read; a usage failure (2) for a `~` that
@@ -153,12 +160,12 @@ pub fn create(path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// `~`, `~/x` or `~user/x`: `--cache-dir=~/x` reaches kiln so, since a shell replaces a `~` only where a word begins.
+/// Whether it begins with `~`. A shell does not replace the one of `--cache-dir=~/x`, since no word begins there.
 fn is_home_unexpanded(written: &str) -> bool {
     written.starts_with('~')
 }
 
-/// A path that does not exist, without the links of those above it that do.
+/// A path that does not exist, with the links of the directories above resolved.
 fn real_path(path: &Path) -> PathBuf {
     let found = path.ancestors().skip(1).find_map(|above| {
         let real = fs::canonicalize(above).ok()?;
@@ -172,15 +179,16 @@ fn not_a_directory(path: &Path, is: &str) -> anyhow::Error {
     Failure::new(Code::Cache, what, "name a directory, or \"\" for no cache").into()
 }
 
-/// Makes the directory, with those above it, so that a power cut leaves it there: what is kept in it is durable.
+/// Makes the directory, and those above it, durably.
 ///
-/// One that root makes only root may enter (0700): while a build writes straight into it, a set-id program may lie there.
+/// Only root may enter a directory that root makes (0700): while a build writes straight into it, a set-id program may lie
+/// there.
 fn make(path: &Path) -> io::Result<()> {
     let missing = path.ancestors().take_while(|above| !above.exists()).count();
     path.parent().map_or(Ok(()), fs::create_dir_all)?;
     let mode = if geteuid().is_root() { 0o700 } else { 0o777 };
     match DirBuilder::new().mode(mode).create(path) {
-        // A race for the same directory has one winner.
+        // Another process has made it at the same time.
         Err(_) if path.is_dir() => {}
         made => made?,
     }

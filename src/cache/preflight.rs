@@ -1,6 +1,5 @@
-//! Whether a directory is fit to be a cache for what is asked: apart from kiln's own, and writable where builds write.
-//!
-//! Before it: the directory, which exists. After it: the lease. Nothing is made or changed.
+//! Checks a directory before it is used as a cache: apart from kiln's own, and writable if a build is to write. Changes
+//! nothing.
 
 use std::{
     fs, io,
@@ -20,8 +19,8 @@ use crate::{
     home::Home,
 };
 
-/// Refuses a directory that holds kiln's own, or lies in it: builds would write where leases and journals are, and a prune
-/// would take images for what tools have left.
+/// Refuses a directory that contains kiln's own, or lies in it: builds would write where leases and journals are, and a prune
+/// would remove images.
 ///
 /// # Errors
 /// A cache failure (7).
@@ -39,7 +38,7 @@ pub fn apart(home: &Home, directory: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A path without links, as far as it exists.
+/// The path with its links resolved, as far as it exists.
 fn resolved(path: &Path) -> PathBuf {
     let mut missing = Vec::new();
     for at in path.ancestors() {
@@ -51,8 +50,8 @@ fn resolved(path: &Path) -> PathBuf {
     path.to_owned()
 }
 
-/// Refuses a cache in which a link or file has the place of a directory that every build has mounts on: no mount follows a link,
-/// which an earlier build may have left.
+/// Refuses a cache with a link or file in the place of a directory that builds have mounts on: a mount must not follow a link
+/// that an earlier build has left.
 ///
 /// # Errors
 /// A cache failure (7).
@@ -61,7 +60,7 @@ pub fn mountable(cache: &OpenCache) -> Result<(), Failure> {
 }
 
 fn check_mountable(cache: &BeneathDir, directory: &Path) -> Result<(), Failure> {
-    // From the outermost one on: below a link nothing is looked at.
+    // The outermost one first: nothing is looked at below a link.
     for path in persistent_directories().rev() {
         if is_in_the_place_of_a_directory(cache, &path).unwrap_or(true) {
             return Err(Failure::new(
@@ -83,7 +82,7 @@ fn is_in_the_place_of_a_directory(cache: &BeneathDir, path: &str) -> io::Result<
     Ok(parent.stat(name)?.is_some() && parent.dir(name)?.is_none())
 }
 
-/// Refuses a directory that this user cannot write, before a build has run for nothing.
+/// Refuses a directory that this user cannot write, before a build runs in vain.
 ///
 /// # Errors
 /// A cache failure (7).
@@ -123,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_written_is_refused() {
+    fn a_directory_that_cannot_be_written_is_refused() {
         let failure = writable(Path::new("/proc/self")).expect_err("nobody writes there");
         assert_eq!(failure.code, Code::Cache);
         assert!(writable(&std::env::temp_dir()).is_ok());

@@ -1,12 +1,12 @@
-//! Making a cache smaller: entries that nobody has used for a while go, whole, and the tool that misses one fetches it again.
+//! Makes a cache smaller: removes entries that have not been used for a while. A tool that misses one fetches it again.
 //!
 //! ```text
 //! entries (all there are) --choose (pure)--> those to go --remove--> journal --merge--> gone
 //! ```
 //!
-//! FileType belongs together says [`ecosystem::unit`]. A removal is a commit that only deletes: decided in the journal, done by
-//! renames into the trash of a staging directory, finished by the next lease if kiln dies in between.
-//! Used is an entry when one of its files was read or written; a file system without access times knows only the latter.
+//! [`ecosystem::unit`] says which files are one entry. A removal is a commit that only deletes: decided in the journal, merged
+//! by renames into the trash of a staging directory, and completed by the next lease if kiln dies in between. An entry is used
+//! when one of its files is read or written; a file system without access times knows only of writes.
 
 mod entry;
 mod joined;
@@ -42,34 +42,33 @@ use crate::{
     exit::Failure,
 };
 
-/// So many entries are decided at once: each record costs some flushes, and is some MiB.
+/// How many entries are decided at once: each record costs some flushes, and is some MiB.
 const AT_ONCE: usize = 1 << 16;
 
-/// FileType is to go.
+/// The entries that are to be removed.
 #[derive(Debug, Clone, Default)]
 pub struct Wanted {
-    /// The least recently used go until the cache holds at most so many bytes.
+    /// The least recently used, until the cache holds at most this many bytes.
     pub most_bytes: Option<u64>,
-    /// FileType was not used for so long goes.
+    /// Those that have not been used for this long.
     pub unused_for: Option<Duration>,
-    /// Paths in the cache that stay, with all below them.
+    /// But not those at these paths of the cache, or below.
     pub keep: Vec<Vec<u8>>,
 }
 
-/// FileType a prune did, or would do.
+/// The result of a prune, or of one that was only asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pruned {
-    /// FileType went, the least recently used first.
+    /// The removed entries, the least recently used first.
     pub removed: Vec<Entry>,
-    /// FileType there is now.
+    /// What the cache holds after it.
     pub left: Amount,
 }
 
-/// The path that a word of `--keep` or of an export means: the directory of an ecosystem by its name, or a path that is
-/// there.
+/// The path that a word of `--keep` or of an export means: the directory of an ecosystem by its name, or an existing path.
 ///
 /// # Errors
-/// A usage failure for a word that means nothing: a slip must not cost a cache.
+/// A usage failure for a word that means nothing: a slip must not cost the cache.
 pub fn named(lease: &Lease, word: &str, option: &str) -> Result<Vec<u8>> {
     let path = ecosystem::named(word).map_or(word.trim_matches('/'), |ecosystem| ecosystem.directory);
     if path == SOURCES || ecosystem::of(Path::new(path)).is_some() {
@@ -85,18 +84,18 @@ pub fn named(lease: &Lease, word: &str, option: &str) -> Result<Vec<u8>> {
     Err(Failure::usage(what, "kiln cache report names what there is").into())
 }
 
-/// FileType there is of one kind.
+/// The entries of one category.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Inventory {
-    /// How many things that are removed as wholes.
+    /// How many there are.
     pub units: u64,
-    /// FileType one of them is.
+    /// The name of one of them.
     pub unit: &'static str,
-    /// When one of them was used last.
+    /// The last use of any.
     pub used: SystemTime,
 }
 
-/// FileType there is, by kind of directory.
+/// All entries, by category.
 pub fn inventory(lease: &Lease) -> Result<BTreeMap<String, Inventory>> {
     let mut kinds = BTreeMap::new();
     for Entry { kind, used, .. } in entries(&lease.root)? {
@@ -114,7 +113,7 @@ pub fn inventory(lease: &Lease) -> Result<BTreeMap<String, Inventory>> {
     Ok(kinds)
 }
 
-/// Says what would go.
+/// Chooses the entries that a prune would remove.
 pub fn would_prune(lease: &Lease, wanted: &Wanted, now: SystemTime) -> Result<Pruned> {
     let all = entries(&lease.root)?;
     let mut left = total(&all);
@@ -124,7 +123,7 @@ pub fn would_prune(lease: &Lease, wanted: &Wanted, now: SystemTime) -> Result<Pr
     Ok(Pruned { removed, left })
 }
 
-/// Removes what is wanted gone. The lease is exclusive.
+/// Removes entries. The lease is exclusive.
 pub fn prune(lease: &Lease, wanted: &Wanted, now: SystemTime) -> Result<Pruned> {
     let pruned = would_prune(lease, wanted, now)?;
     remove(lease, &pruned.removed)?;
@@ -139,11 +138,11 @@ fn total(entries: &[Entry]) -> Amount {
     entries.iter().fold(Amount::default(), add)
 }
 
-/// All that there is.
+/// All entries of a cache.
 pub(super) fn entries(cache: &BeneathDir) -> Result<Vec<Entry>> {
     let mut entries = BTreeMap::new();
     let each = |found: &Found<'_>| {
-        if found.what != FileType::Directory {
+        if found.file_type != FileType::Directory {
             add(&mut entries, found);
         }
         Ok(ControlFlow::Continue(()))
@@ -184,7 +183,7 @@ fn first(path: &[u8], components: usize) -> &[u8] {
     slashes.nth(components.saturating_sub(1)).map_or(path, |(at, _)| &path[..at])
 }
 
-/// Which of them go, the least recently used first.
+/// The entries to remove, the least recently used first.
 fn choose(mut all: Vec<Entry>, wanted: &Wanted, now: SystemTime) -> Vec<Entry> {
     let Wanted { most_bytes, unused_for, keep } = wanted;
     let mut bytes = total(&all).bytes;
@@ -202,7 +201,7 @@ fn choose(mut all: Vec<Entry>, wanted: &Wanted, now: SystemTime) -> Vec<Entry> {
     all.into_iter().filter(goes).collect()
 }
 
-/// Whether something of what is kept would go with it.
+/// Whether a path that is to be kept is part of the entry.
 fn touches(Entry { kind, paths, .. }: &Entry, keep: &[Vec<u8>]) -> bool {
     let named = |kept: &Vec<u8>| {
         (kind == SOURCES && kept == SOURCES.as_bytes())
@@ -211,9 +210,9 @@ fn touches(Entry { kind, paths, .. }: &Entry, keep: &[Vec<u8>]) -> bool {
     keep.iter().any(named)
 }
 
-/// Removes entries: each at once, or, if kiln dies, by the next lease. The lease is exclusive.
+/// Removes entries; if kiln dies meanwhile, the next lease completes it. The lease is exclusive.
 pub(super) fn remove(lease: &Lease, entries: &[Entry]) -> Result<()> {
-    // Nobody has put anything there since the lease began, and what came right before has been seen as well.
+    // Since the lease is exclusive, all entries have been seen until now.
     let started = ctime::after_all()?;
     for some in entries.chunks(AT_ONCE) {
         let staging = Staging::make(lease)?;
@@ -245,7 +244,7 @@ pub(super) fn remove(lease: &Lease, entries: &[Entry]) -> Result<()> {
     Ok(())
 }
 
-/// The directories that something is removed from and that their owner cannot write to, with the modes that they get back.
+/// The directories that lose an entry and that their owner cannot write, with their modes.
 fn read_only(cache: &BeneathDir, deletions: &[Vec<u8>]) -> Result<Vec<(Vec<u8>, u32)>> {
     let parents: BTreeSet<&[u8]> = deletions.iter().map(|path| split(path).0).collect();
     let mut modes = Vec::new();
@@ -261,13 +260,13 @@ fn read_only(cache: &BeneathDir, deletions: &[Vec<u8>]) -> Result<Vec<(Vec<u8>, 
     Ok(modes)
 }
 
-/// Directories that hold nothing any more; those at the top stay, since tools expect some of them.
+/// Removes the directories above a path that are empty now. Those at the top stay, since tools expect some of them.
 fn remove_empty_above(cache: &BeneathDir, path: &[u8]) {
     let (mut directory, _) = split(path);
     while directory.contains(&b'/') {
         let (above, name) = split(directory);
         let Ok(Some(dir)) = cache.dir(above) else { return };
-        // best effort: an empty directory is in nobody's way.
+        // best effort: an empty directory is in the way of nothing.
         let _ = dir.remove_empty(name);
         directory = above;
     }
@@ -294,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn the_least_recently_used_go_until_it_is_small_enough() {
+    fn the_least_recently_used_are_removed_until_it_is_small_enough() {
         let most = |bytes| Wanted { most_bytes: Some(bytes), ..Wanted::default() };
         for (bytes, gone) in [
             (30, &[][..]),
@@ -308,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_used_for_long_goes_and_what_is_named_stays() {
+    fn unused_entries_are_removed_but_for_those_to_keep() {
         let unused = |seconds| Some(Duration::from_secs(seconds));
         assert_eq!(chosen(&Wanted { unused_for: unused(101), ..Wanted::default() }), ["old"]);
         assert_eq!(chosen(&Wanted { unused_for: unused(100), ..Wanted::default() }), ["old", "mid"]);
@@ -319,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_that_is_kept_keeps_the_whole_and_sources_are_all_of_them() {
+    fn keeping_a_part_keeps_the_entry() {
         let at = |kind: &str, path: &str| Entry {
             kind: kind.into(),
             paths: [path.as_bytes().to_vec()].into(),

@@ -1,8 +1,8 @@
-//! The records of a cache that had another key before the host was started anew.
+//! Finds the records of a cache that had another key before the host was started again.
 //!
-//! A key is a device number and an inode. The former is given at each start of the host, in the order in which disks are
-//! found; of some file systems (btrfs, NFS) it is any free one. FileType was decided under the old key is still to be done, and
-//! what is staged says which cache it was for: nobody else has a directory of that name.
+//! A key is a device number and an inode. The host gives device numbers at each start, in the order in which it finds disks;
+//! btrfs and NFS use any free one. A commit that was decided under the old key is still to be merged. The name of its staging
+//! directory, which no other cache has, says which cache it is for.
 
 use std::path::Path;
 
@@ -19,8 +19,8 @@ use super::{
     },
 };
 
-/// Takes over the records of other keys, which are no cache's any more, whose staging directories lie in this cache. Under
-/// the lock of commits.
+/// Takes over the records of keys that no cache has any more, if their staging directories lie in this cache. Under the lock
+/// of commits.
 pub(super) fn adopt(lease: &Lease, journal: &Journal) -> Result<()> {
     let (journals, leases) = (lease.home.dir(JOURNALS)?, lease.home.dir(LEASES)?);
     for key in sweep::names(&journals)? {
@@ -37,7 +37,7 @@ pub(super) fn adopt(lease: &Lease, journal: &Journal) -> Result<()> {
             let is_ours = match old.read(number)? {
                 None => false,
                 Some(Reading::Whole(record)) => staging::is_there(lease, &record.staging)?,
-                // FileType it names it does not say.
+                // It cannot be read, so its staging directory is not known.
                 Some(Reading::Unreadable(_)) => inode(&key) == inode(&lease.key.0),
             };
             if is_ours {
@@ -59,7 +59,7 @@ fn inode(key: &str) -> Option<&str> {
     key.split_once('-').map(|(_, inode)| inode)
 }
 
-/// Whether a cache has this key now. Where that was is not flushed with the record: a power cut may have left nothing of it.
+/// Whether a cache has this key now. The path of that cache is not flushed, so a power cut may have left none.
 fn is_in_use(lease: &Path, key: &str) -> bool {
     lease.join("path").exists() && !sweep::is_gone(lease, key)
 }

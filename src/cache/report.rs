@@ -1,4 +1,4 @@
-//! FileType a build made of the cache, for the event and the summary.
+//! What a build has read and changed in the cache, for the event and the summary.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,35 +14,35 @@ use crate::{
     plan::{CacheMode, CacheMount, CacheShare},
 };
 
-/// FileType became of the build's writes.
+/// The outcome of the build's writes to the cache.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WriteOutcome {
-    /// The build failed, or wrote nothing that could be kept.
+    /// They are lost: the build failed, or wrote nothing that could be kept.
     Lost,
-    /// They were thrown away, and counted before.
+    /// They were discarded, and counted before.
     Discarded(Discarded),
     /// They were committed.
     Committed(Kept),
-    /// There was nothing to commit but what was left out.
+    /// The cache had all of them but those that were left out.
     Unchanged(LeftOut),
-    /// They were more than the limit allows.
+    /// They were more than the limit allows; in words.
     TooMuch(String),
-    /// The cache could not take them, though all steps had succeeded; why, in words.
+    /// The commit failed, though all steps had succeeded; in words.
     Refused(String),
-    /// They went straight through; what has come, where that is known.
+    /// They went straight through; the growth of the cache, where it is known.
     Through(Option<Growth>),
 }
 
-/// By how much a cache has grown.
+/// How a cache has grown.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Growth {
-    /// By what is new: not what no commit would keep, nor what every build writes again.
+    /// By new entries: not those that no commit would keep, nor those that every build writes again.
     pub new: Amounts,
-    /// And by that.
+    /// By those.
     pub besides: Amounts,
 }
 
-/// FileType became of writes that went straight through, as far as it can be told without counting a large cache.
+/// The outcome of writes that went straight through; the growth is not known for a large cache, which is not counted.
 pub fn written(home: &Home, plan: &CacheMount, held: Option<&Usage>) -> anyhow::Result<WriteOutcome> {
     let after = summary::after_writes(home, &plan.directory)?;
     let before = held.filter(|held| held.exact);
@@ -116,7 +116,7 @@ fn left_out(writes: &WriteOutcome) -> Option<String> {
     }
 }
 
-/// FileType was thrown away, all together, where that was counted.
+/// The sum of the discarded writes, where they were counted.
 fn discarded(plan: &CacheMount, writes: &WriteOutcome) -> Option<Amount> {
     match (plan.mode, writes) {
         (CacheMode::Ro, _) => Some(Amount::default()),
@@ -125,7 +125,7 @@ fn discarded(plan: &CacheMount, writes: &WriteOutcome) -> Option<Amount> {
     }
 }
 
-/// Why that is not all, or not known.
+/// Why the sum is not exact, or not known.
 fn discarded_why(plan: &CacheMount, writes: &WriteOutcome, persisted: bool) -> Option<DiscardGap> {
     match (writes, discarded(plan, writes)) {
         (WriteOutcome::Discarded(Discarded { more: true, .. }), _) => Some(DiscardGap::TooMuch),

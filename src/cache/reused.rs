@@ -1,25 +1,25 @@
-//! FileType a build has read of what the cache held, as far as it is known.
+//! The entries of the cache that a build has read, as far as they are known.
 
 use super::{summary::Usage, txn::usage_delta::Amounts};
 use crate::event::{Amount, UsageGap};
 
-/// FileType the steps have read.
+/// The entries that the steps have read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reused {
-    /// Nobody could tell, for this reason.
+    /// They are not known, for this reason.
     Unknown(String),
-    /// It was counted.
+    /// They were counted.
     Counted(ReadUsage),
 }
 
-/// A count of what was read.
+/// A count of the entries that were read.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ReadUsage {
-    /// By kind of directory.
+    /// By category.
     pub amounts: Amounts,
-    /// Files that count if they were there before the build.
+    /// Files that count if the cache had them before the build.
     pub unclear: Vec<Unclear>,
-    /// How many more files may count, or with another size.
+    /// How many more files may count, or count with another size.
     pub unknown: u64,
     /// Whether there were more than could be counted.
     pub overflow: bool,
@@ -28,21 +28,21 @@ pub struct ReadUsage {
 /// A file that was read, and that the build has made, changed, replaced or removed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unclear {
-    /// The kind of its directory.
+    /// Its category.
     pub directory: String,
-    /// Its number.
+    /// Its inode.
     pub inode: u64,
 }
 
 impl Default for Reused {
-    /// Until the agent has been asked.
+    /// The value until the agent has reported.
     fn default() -> Self {
         Self::Unknown("the build ended before it could be asked for".into())
     }
 }
 
 impl Reused {
-    /// Settles what was unclear by what is known of the cache as it was before.
+    /// Counts the unclear files that the cache had before the build, if that is known.
     #[must_use]
     pub fn settled(self, held: Option<&Usage>) -> Self {
         match (self, held.and_then(|held| held.files.as_ref())) {
@@ -53,7 +53,7 @@ impl Reused {
         }
     }
 
-    /// By kind of directory; `None` where it is not known.
+    /// By category; `None` where it is not known.
     pub(super) fn amounts(&self) -> Option<&Amounts> {
         match self {
             Self::Unknown(_) => None,
@@ -61,12 +61,12 @@ impl Reused {
         }
     }
 
-    /// Whether there is nothing more than what was counted, if anything was.
+    /// Whether the count is complete, if there is one.
     pub(super) fn is_whole(&self) -> bool {
         matches!(self, Self::Unknown(_)) || self.why().is_none()
     }
 
-    /// Why it is not known, or not all.
+    /// Why it is not known, or not complete.
     pub(super) fn why(&self) -> Option<UsageGap> {
         match self {
             Self::Unknown(why) => Some(UsageGap::Unknown(why.clone())),
@@ -80,7 +80,7 @@ impl Reused {
 }
 
 impl ReadUsage {
-    /// `bytes` says what a file held before, if it was there.
+    /// `bytes` returns the size of a file before the build, if there was one.
     fn settled(mut self, bytes: impl Fn(u64) -> Option<u64>) -> Self {
         for Unclear { directory, inode } in std::mem::take(&mut self.unclear) {
             if let Some(bytes) = bytes(inode) {
@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_unclear_counts_if_the_cache_held_it_and_is_said_where_nobody_knows() {
+    fn unclear_files_count_if_the_cache_had_them() {
         let unclear = |inode| Unclear { directory: "pip".into(), inode };
         let usage = ReadUsage { unclear: vec![unclear(1), unclear(2)], ..ReadUsage::default() };
         let reused = Reused::Counted(usage);

@@ -1,7 +1,7 @@
-//! How much a cache holds, kept by those who change it, so that no build has to count.
+//! The summary of a cache, which says how much it holds, so that no build has to count: `<home>/summaries/<key>`.
 //!
-//! `<home>/summaries/<key>`. A commit adds what it added; `kiln cache report` counts and writes what it found. A cache that
-//! others write into as well is not exactly what its summary says.
+//! A commit updates it; `kiln cache report` counts the cache and writes it anew. It is not exact for a cache that other
+//! programs write into as well.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -28,19 +28,19 @@ use super::{
 use crate::{ecosystem, event::Amount, home::Home};
 
 pub(super) const SUMMARIES: &str = "summaries";
-/// A cache without a summary is counted for a report only up to here: some ten milliseconds.
+/// The most entries that are counted for a report, if there is no summary: some ten milliseconds.
 const QUICK: u64 = 5_000;
 
-/// FileType is known of a cache.
+/// What is known of the content of a cache.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Usage {
-    /// By kind of directory.
+    /// By category.
     pub amounts: Amounts,
-    /// Of that, what a change of would be new; empty where it was not counted just now.
+    /// Of these, the entries whose change is reported as new; empty where the cache was not counted just now.
     pub worth: Amounts,
-    /// Whether it was counted just now.
+    /// Whether the cache was counted just now.
     pub exact: bool,
-    /// The bytes of each file by its number, where it was counted just now.
+    /// The bytes of each file by its inode, where the cache was counted just now.
     pub files: Option<HashMap<u64, u64>>,
 }
 
@@ -49,14 +49,14 @@ type Born = (u64, u32);
 
 #[derive(Serialize, Deserialize)]
 struct Stored {
-    /// When the directory was made, where its file system knows: a later one may have its number.
+    /// When the directory was made, where its file system knows: a later directory may have the same inode.
     born: Option<Born>,
     entries: BTreeMap<String, (u64, u64)>,
 }
 
-/// FileType the cache holds, without counting much; `None` where that is not known.
+/// What the cache holds, without counting much; `None` where that is not known.
 ///
-/// Where a build's writes go through, only the difference of two counts says what is new: a summary comes second.
+/// Where a build's writes go through, the difference of two counts says what is new, so a count is preferred to a summary.
 pub fn held(home: &Home, directory: &Path, access: Access) -> Result<Option<Usage>> {
     let kept = || {
         let amounts = load(home, directory, &Key::of(directory)?)?;
@@ -73,7 +73,7 @@ pub fn held(home: &Home, directory: &Path, access: Access) -> Result<Option<Usag
     first()?.map_or_else(second, |held| Ok(Some(held)))
 }
 
-/// After writes that went straight through: what the cache holds now, if counting it is quick. FileType was kept is wrong now.
+/// After writes that went straight through: what the cache holds now, if counting it is quick. The earlier summary is wrong.
 pub(super) fn after_writes(home: &Home, directory: &Path) -> Result<Option<Usage>> {
     let key = Key::of(directory)?;
     let dir = BeneathDir::open(directory).with_context(|| format!("open {}", directory.display()))?;
@@ -85,7 +85,7 @@ pub(super) fn after_writes(home: &Home, directory: &Path) -> Result<Option<Usage
     Ok(counted)
 }
 
-/// Counts all, and keeps it as the summary.
+/// Counts the cache, and writes the summary.
 pub fn renew(home: &Home, directory: &Path) -> Result<Amounts> {
     let key = Key::of(directory)?;
     let dir = BeneathDir::open(directory).with_context(|| format!("open {}", directory.display()))?;
@@ -94,7 +94,7 @@ pub fn renew(home: &Home, directory: &Path) -> Result<Amounts> {
     Ok(amounts)
 }
 
-/// Commits have changed so much. Under the lock of commits.
+/// Applies the changes of commits to the summary. Under the lock of commits.
 pub(super) fn add<'t>(cache: &OpenCache, deltas: impl Iterator<Item = &'t UsageDelta>) -> Result<()> {
     let deltas: Vec<&UsageDelta> = deltas.filter(|delta| !delta.is_empty()).collect();
     if deltas.is_empty() {
@@ -113,7 +113,7 @@ pub(super) fn add<'t>(cache: &OpenCache, deltas: impl Iterator<Item = &'t UsageD
 
 fn load(home: &Home, directory: &Path, key: &Key) -> Result<Option<Amounts>> {
     let Some(bytes) = home.read(SUMMARIES, &key.0)? else { return Ok(None) };
-    // A summary that cannot be read is none, nor is that of another directory, which is gone.
+    // A summary that cannot be read, or that is of an earlier directory, is ignored.
     let stored: Option<Stored> = serde_json::from_slice(&bytes).ok();
     let born = born(directory)?;
     Ok(stored.filter(|stored| stored.born == born).map(|stored| {
@@ -124,7 +124,7 @@ fn load(home: &Home, directory: &Path, key: &Key) -> Result<Option<Amounts>> {
 
 fn born(directory: &Path) -> Result<Option<Born>> {
     let metadata = fs::metadata(directory).with_context(|| format!("look at {}", directory.display()))?;
-    // Not every file system knows, nor has a time before the epoch a meaning.
+    // Not every file system knows it, and a time before the epoch has no meaning.
     let since = metadata.created().ok().and_then(|created| created.duration_since(UNIX_EPOCH).ok());
     Ok(since.map(|since| (since.as_secs(), since.subsec_nanos())))
 }
@@ -137,12 +137,12 @@ fn store(home: &Home, directory: &Path, key: &Key, amounts: &Amounts) -> Result<
     home.write(SUMMARIES, &key.0, &text)
 }
 
-/// Counts files and links; `None` when there are more than `most` of them.
+/// Counts files and links; `None` if there are more than `most`.
 fn count(dir: &BeneathDir, most: u64) -> Result<Option<Usage>> {
     let mut held = Usage { exact: true, ..Usage::default() };
     let (mut entries, mut files) = (0, HashMap::new());
     let counted = walk(dir, |found| {
-        if found.what == FileType::Directory {
+        if found.file_type == FileType::Directory {
             return Ok(ControlFlow::Continue(()));
         }
         entries += 1;
@@ -151,12 +151,12 @@ fn count(dir: &BeneathDir, most: u64) -> Result<Option<Usage>> {
         }
         let kind = ecosystem::kind(Path::new(OsStr::from_bytes(found.path)));
         let amount = usage::of(&found.stat);
-        if found.what == FileType::File {
+        if found.file_type == FileType::File {
             files.insert(found.stat.st_ino, u64::try_from(found.stat.st_size).unwrap_or_default());
         }
-        usage_delta::count(&mut held.amounts, found.path, found.what, amount);
+        usage_delta::count(&mut held.amounts, found.path, found.file_type, amount);
         if kind == ecosystem::Kind::Kept {
-            usage_delta::count(&mut held.worth, found.path, found.what, amount);
+            usage_delta::count(&mut held.worth, found.path, found.file_type, amount);
         }
         Ok(ControlFlow::Continue(()))
     });

@@ -1,8 +1,8 @@
-//! FileType kiln's home keeps of caches that are gone: leases, empty journals, summaries, and what builds that came second had
-//! of them for themselves.
+//! Removes the files of caches that are gone from kiln's home: leases, empty journals, summaries, and the directories of
+//! builds that found such a cache in use.
 //!
-//! A cache is gone when there is nothing at the path of its last lease, or another directory. It may have been moved: then
-//! its journal says so as long as something in it is to be done, and no more than a summary is lost.
+//! A cache is gone when the path of its last lease leads to nothing, or to another directory. If it has been moved, only its
+//! summary is lost: a journal with records stays.
 
 use std::{
     ffi::OsString,
@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{home::Home, process};
 
-/// Forgets caches that are gone; says how many. Costs a look at each cache that is known.
+/// Forgets caches that are gone; returns how many. It stats each known cache.
 pub fn sweep(home: &Home) -> Result<usize> {
     let leases = home.dir(LEASES)?;
     let mut swept = 0;
@@ -36,7 +36,8 @@ pub fn sweep(home: &Home) -> Result<usize> {
     Ok(swept)
 }
 
-/// Removes what builds that came second had of caches that are gone, where no build has it now; says what.
+/// Removes the directories of builds that found a cache in use that is gone by now. Those in use stay. Returns the removed
+/// ones.
 pub fn sweep_private(home: &Home) -> Result<Vec<PathBuf>> {
     let (all, leases) = (home.dir(PRIVATE)?, home.dir(LEASES)?);
     let mut removed = Vec::new();
@@ -53,7 +54,7 @@ pub fn sweep_private(home: &Home) -> Result<Vec<PathBuf>> {
             process::remove(&directory).with_context(|| format!("remove {}", directory.display()))?;
             removed.push(directory);
         }
-        // best effort: one that is in use is still there.
+        // best effort: it is not empty if one of its directories is in use.
         let _ = fs::remove_dir(own);
     }
     Ok(removed)
@@ -68,7 +69,7 @@ pub(super) fn names(directory: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Whether the cache that a lease was for is certainly no longer where it was.
+/// Whether the cache of a lease is certainly no longer at its path.
 pub(super) fn is_gone(lease: &Path, key: &str) -> bool {
     let Ok(bytes) = fs::read(lease.join("path")) else { return false };
     match fs::metadata(PathBuf::from(OsString::from_vec(bytes))) {
@@ -77,7 +78,7 @@ pub(super) fn is_gone(lease: &Path, key: &str) -> bool {
     }
 }
 
-/// Forgets one, unless somebody has a lease of it or its journal is not empty.
+/// Forgets a cache, unless it has a lease or its journal is not empty.
 pub(super) fn forget(home: &Home, key: &str) -> Result<bool> {
     let table = LeaseTable::named(home, key)?;
     let Some(_lock) = table.try_lock(LockMode::Exclusive)? else { return Ok(false) };
@@ -88,12 +89,12 @@ pub(super) fn forget(home: &Home, key: &str) -> Result<bool> {
     }
     home.remove(SUMMARIES, key)?;
     pass_on_writers(home, key)?;
-    // Last, with the locks in it: who waits for them finds that they are no longer the ones.
+    // Last, with its locks: a process that waits for one of them finds that the file is gone, and opens it again.
     table.remove()?;
     Ok(true)
 }
 
-/// The cache may be where it was, with another number of its device.
+/// If the cache is still at its path, with another device number, passes on the notes of its writers.
 fn pass_on_writers(home: &Home, key: &str) -> Result<()> {
     let old = home.dir(LEASES)?.join(key);
     let Ok(bytes) = fs::read(old.join("path")) else { return Ok(()) };

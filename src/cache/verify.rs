@@ -1,13 +1,13 @@
-//! Whether a cache is whole: what is named after its content, or has its checksum beside it, is read and compared; what was
-//! left half-written, is in the way or belongs to somebody else is found.
+//! Verifies a cache: compares the files whose name, index or checksum says what they hold, and finds entries that are
+//! half-written, in the way, or another user's.
 //!
 //! ```text
-//! walk --content (is it what it says?), state (whose, what kind, is it finished?)--> faults --mend (an exclusive lease)--> gone
+//! walk --content (is it what it says?), state (owner, type, is it finished?)--> faults --repair (an exclusive lease)--> gone
 //! ```
 //!
-//! FileType earlier commits left has been finished when the lease was taken. Mending removes an entry whole, so that its tool
-//! fetches it again. git is not asked: objects and packs bear their hashes, while its own `fsck` walks all of a history,
-//! in repositories whose settings a guest may have written.
+//! Earlier commits have been completed when the lease was taken. A repair removes a damaged entry whole, so that its tool
+//! fetches it again. `git fsck` is not used: objects and packs bear their hashes, and it would walk whole histories, in
+//! repositories whose settings a guest may have written.
 
 mod files;
 mod state;
@@ -38,43 +38,43 @@ use super::{
 };
 use crate::ecosystem::{self, Content};
 
-/// FileType is wrong with something.
+/// A fault of a cache.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
-    /// Where it lies: in the cache, but for records.
+    /// The path in the cache; that of a record is in kiln's home.
     pub path: Vec<u8>,
-    /// In words.
+    /// The fault, in words.
     pub why: String,
-    /// Whether that is over.
+    /// Whether it has been repaired.
     pub repaired: bool,
     remedy: Remedy,
 }
 
-/// FileType mends a fault.
+/// How a fault is repaired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Remedy {
-    /// The entry that it belongs to goes.
+    /// The whole entry that the path belongs to is removed.
     Entry,
-    /// It goes, and nothing else.
+    /// Only the path itself is removed.
     Itself,
     /// It is given to the owner of the cache.
     Owner,
-    /// Set-id bits and harmful attributes go.
+    /// Set-id bits and harmful attributes are removed.
     Rights,
     /// The commit is given up.
     Record,
-    /// Whoever knows that nobody needs it removes it.
+    /// Not at all: only the user knows whether it is still needed.
     Nobody,
 }
 
-/// FileType was found.
+/// The result of a verification.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Verdict {
-    /// How many files were compared with what their names or their neighbours say.
+    /// How many files were compared with their name, index or checksum.
     pub compared: u64,
-    /// FileType is wrong.
+    /// All faults.
     pub faults: Vec<Fault>,
-    /// FileType a tool or a build began and did not finish: no harm, but of no use. Said only when nobody else uses the cache.
+    /// Entries that a tool or a build has not finished: harmless and useless. Empty if there are other leases.
     pub leftovers: Vec<Fault>,
     /// How many commits are decided and wait for other users of the cache.
     pub waiting: usize,
@@ -89,7 +89,7 @@ impl Verdict {
     }
 }
 
-/// Looks at everything. Under an exclusive lease what is wrong is mended.
+/// Verifies the whole cache. Under an exclusive lease the faults are repaired.
 pub fn verify(lease: &Lease) -> Result<Verdict> {
     let mut verdict = Verdict::default();
     let owners = Owners::of(&lease.root)?;
@@ -102,13 +102,13 @@ pub fn verify(lease: &Lease) -> Result<Verdict> {
     if lease.lock_mode() == LockMode::Exclusive {
         repair(lease, &owners, &mut verdict)?;
     } else if !lease.alone(Ok)? {
-        // FileType others are writing at this moment looks like that.
+        // Other users may be writing them at this moment.
         verdict.leftovers.clear();
     }
     Ok(verdict)
 }
 
-/// FileType lies in `.kiln`, and the journal that speaks of it.
+/// Verifies `.kiln` and the journal.
 fn staged(lease: &Lease, verdict: &mut Verdict) -> Result<()> {
     let fault = |path, why: &str, remedy| Fault { path, why: why.into(), repaired: false, remedy };
     for entry in foreign_entries::of(lease)? {
@@ -123,7 +123,7 @@ fn staged(lease: &Lease, verdict: &mut Verdict) -> Result<()> {
         }
     }
     let journal = Journal::of(lease)?;
-    // Meanwhile none of them is finished.
+    // No commit is completed meanwhile.
     let _turn = lease.lock_commits()?;
     for (StuckCommit { why, .. }, record) in stuck_commits::of(lease, &journal)? {
         let why = format!("a commit that cannot be finished: {why}");
@@ -135,7 +135,7 @@ fn staged(lease: &Lease, verdict: &mut Verdict) -> Result<()> {
 
 fn look(lease: &Lease, owners: &Owners, found: &Found<'_>, verdict: &mut Verdict) -> Result<()> {
     let fault = |why: String, remedy| Fault { path: found.path.to_vec(), why, repaired: false, remedy };
-    if found.what != FileType::Directory
+    if found.file_type != FileType::Directory
         && ecosystem::persistent_directories().any(|path| path.as_bytes() == found.path)
     {
         let why = "every build has a directory there".into();
@@ -144,7 +144,7 @@ fn look(lease: &Lease, owners: &Owners, found: &Found<'_>, verdict: &mut Verdict
     }
     for state in state::of(found, owners)? {
         match state {
-            // Said once for all that lies below.
+            // Reported once for all entries below.
             State::Unfinished
                 if verdict.leftovers.last().is_some_and(|last| is_below(found.path, &last.path)) =>
             {
@@ -154,7 +154,7 @@ fn look(lease: &Lease, owners: &Owners, found: &Found<'_>, verdict: &mut Verdict
                 verdict.leftovers.push(fault("it was never finished".into(), Remedy::Itself));
                 return Ok(());
             }
-            // Git would obey settings and follow links, if it ever ran there.
+            // A git that ran there would obey settings and follow links.
             State::Stray => {
                 if !verdict.faults.last().is_some_and(|last| is_below(found.path, &last.path)) {
                     verdict
@@ -181,7 +181,7 @@ fn look(lease: &Lease, owners: &Owners, found: &Found<'_>, verdict: &mut Verdict
         let why = "what it holds lies too deep to be looked at".into();
         verdict.faults.push(fault(why, Remedy::Itself));
     }
-    if found.what != FileType::File {
+    if found.file_type != FileType::File {
         return Ok(());
     }
     let Ok(path) = std::str::from_utf8(found.path) else { return Ok(()) };
@@ -199,7 +199,7 @@ fn look(lease: &Lease, owners: &Owners, found: &Found<'_>, verdict: &mut Verdict
 fn repair(lease: &Lease, owners: &Owners, verdict: &mut Verdict) -> Result<()> {
     let damaged = |fault: &&Fault| fault.remedy == Remedy::Entry;
     let paths = verdict.faults.iter().filter(damaged).map(|fault| &*fault.path);
-    // All that what is damaged lies in: an entry whose root is one of them goes.
+    // The damaged paths and all directories above: an entry with one of these as its root is removed.
     let around: HashSet<&[u8]> = paths.flat_map(ancestors).collect();
     if !around.is_empty() {
         let mut entries = prune::entries(&lease.root)?;
@@ -229,7 +229,7 @@ fn repair_one(lease: &Lease, owners: &Owners, fault: &Fault) -> Result<()> {
     let (directory, name) = split(&fault.path);
     let Some(parent) = lease.root.dir(directory)? else { return Ok(()) };
     match fault.remedy {
-        // Done for all at once.
+        // All at once, in `repair`; or not at all.
         Remedy::Entry | Remedy::Nobody | Remedy::Record => Ok(()),
         Remedy::Itself => Ok(remove::forced(&parent, name)?),
         Remedy::Owner => owners.give(&parent, name),

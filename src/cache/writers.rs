@@ -1,8 +1,8 @@
-//! Builds that write straight into a cache (mode `rw`): for each a file in kiln's home, locked for as long as the build lives.
+//! Notes of builds that write straight into a cache (mode `rw`): for each a file in kiln's home, locked while the build lives.
 //!
-//! It says what the cache was when the build began, so that [`super::txn::scrub`] knows what may be of the build. A build that
-//! ends in order scrubs and removes its file. A file without a lock was left by a build that was killed: the next lease
-//! scrubs for it.
+//! A note has the state of the cache when the build began, so that [`super::txn::scrub`] knows which entries may be the
+//! build's. A build that ends in order scrubs the cache and removes its note. A note without a lock was left by a build that
+//! was killed: the next lease scrubs for it.
 
 use std::{
     fs,
@@ -24,14 +24,14 @@ use super::{
     },
 };
 
-/// In the directory of a cache's leases, the files.
+/// The directory of the notes, in that of a cache's leases.
 pub(super) const WRITERS: &str = "writers";
-/// A file is longer only if it is none of kiln's.
+/// kiln writes no longer note.
 const MOST_BYTES: u64 = 4096;
 
 impl Before {
     fn now(cache: &BeneathDir) -> Result<Self> {
-        // The clock that counts is that of the file system, which may be a server's.
+        // The clock of the file system, which may be a server's.
         let is_touched = cache.touch(b".").is_ok();
         let stat = cache.itself().context("look at the cache")?;
         let (seconds, _) = ctime::now()?;
@@ -39,7 +39,7 @@ impl Before {
         Ok(Self { since, owner: (stat.st_uid, stat.st_gid), mode: permissions(&stat) })
     }
 
-    /// From a file. A power cut may have left it without its content: then its own time counts.
+    /// From a note. A power cut may have left it empty: then its own time is used.
     fn read(path: &Path, cache: &BeneathDir) -> Result<Self> {
         let doing = || format!("read {}", path.display());
         let file = fs::File::open(path).with_context(doing)?;
@@ -72,13 +72,13 @@ impl Writer {
         let lock = LockFile::hold(&path)?;
         let text = serde_json::to_vec(&before).context("note that the cache is written")?;
         lock.file().write_all(&text).context("note that the cache is written")?;
-        // A power cut may come at any time, and a build need not wait for the disk. Best effort, in a thread that ends by
-        // itself: what is lost, `kiln cache verify` finds.
+        // Flushed in a thread, since a build need not wait for the disk. best effort: if a power cut loses the note,
+        // `kiln cache verify` finds the faults.
         thread::spawn(move || fs::File::open(path).and_then(|file| file.sync_all()));
         Ok(Self { lock, before })
     }
 
-    /// The end of its writes: all processes of the build have ended. Whoever writes still keeps what needs owners of its own.
+    /// Ends its writes: all processes of the build have ended. While other builds write, the owners stay as they are.
     pub(super) fn end(&self, cache: &OpenCache) -> Result<Scrubbed> {
         let others = Others::of(cache, Some(self.lock.path()))?;
         cache.alone(|alone| {
@@ -93,31 +93,31 @@ impl Writer {
     }
 }
 
-/// Scrubs for builds that were killed. Cheap when there are none.
+/// Scrubs for builds that were killed; cheap if there are none.
 pub(super) fn recover(cache: &OpenCache) -> Result<Scrubbed> {
     let others = Others::of(cache, None)?;
     let Some(before) = others.before else { return Ok(Scrubbed::default()) };
     cache.alone(|alone| {
         let scrubbed = scrub(cache, before, others.whose())?;
         if is_settled(&scrubbed) {
-            // Whoever is not alone may share the cache with a daemon of theirs that still writes.
+            // With another lease, a daemon of a killed build may still write.
             others.remove_dead(alone)?;
         }
         Ok(scrubbed)
     })
 }
 
-/// Whether there is nothing that a later lease could do better. An ordinary user has said all that can be said: what is left
-/// belongs to others (in docker to root, until a next build's agent gives it back).
+/// Whether a later lease could not correct more. A user other than root cannot correct the files of others (in docker those of
+/// root, until the agent of a next build gives them back).
 fn is_settled(scrubbed: &Scrubbed) -> bool {
     scrubbed.is_complete() || !geteuid().is_root()
 }
 
-/// Those whose files are there besides one's own.
+/// The notes of other builds.
 struct Others {
     living: usize,
     dead: Vec<PathBuf>,
-    /// As the cache was before the first of the dead.
+    /// The cache before the first of the killed builds.
     before: Option<Before>,
 }
 
@@ -142,7 +142,7 @@ impl Others {
         Ok(found)
     }
 
-    /// In docker the cache belongs to the user of the steps until the build ends.
+    /// In docker the cache belongs to the user of the steps while a build runs.
     fn whose(&self) -> Whose {
         if self.living == 0 { Whose::TheUsers } else { Whose::AsTheyAre }
     }
@@ -152,7 +152,7 @@ impl Others {
     }
 }
 
-/// Passes on what is left to do for a cache that has another key now, since its device has another number.
+/// Moves the notes of a cache that has another key now, since its device has another number.
 pub(super) fn pass_on(old: &Path, cache: &Path, to: &LeaseTable) -> Result<()> {
     let Ok(listing) = fs::read_dir(old.join(WRITERS)) else { return Ok(()) };
     let directory = to.subdirectory(WRITERS)?;
@@ -174,7 +174,7 @@ fn earlier(one: Before, other: Before) -> Before {
 
 fn remove(path: &Path) -> Result<()> {
     match fs::remove_file(path) {
-        // Another lease has done the same work.
+        // Another lease has scrubbed the cache.
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             Err(error).with_context(|| format!("remove {}", path.display()))
         }

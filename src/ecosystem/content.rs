@@ -1,4 +1,4 @@
-//! Whether a file of a cache holds what its tool expects: the verdict, and the access to the cache that a tool needs for it.
+//! The verdict on the content of a file, and the access to a cache that a tool needs for it.
 
 use std::{
     fs::File,
@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use data_encoding::HEXLOWER;
 use sha2::Digest;
 
-/// In pieces of this size a file is read.
+/// Files are read in pieces of this size.
 const PIECE: usize = 256 << 10;
 /// No file that holds a checksum is longer.
 const CHECKSUM_FILE: u64 = 4096;

@@ -1,7 +1,7 @@
-//! What the name of a file says of its content: some tools name files by the hash of what they hold.
+//! Names that promise a content: some tools name a file by the digest of its content.
 //!
-//! A tool that finds such a name asks for nothing else: it believes that the content is what it wanted. So a commit takes
-//! nothing under a name that does not hold it, and a verification compares all of them.
+//! A tool that finds such a name does not read the content. So a commit refuses a file that does not hold what its name
+//! promises, and a verification compares all such files.
 
 use std::io::{self, Read};
 
@@ -9,15 +9,15 @@ use data_encoding::HEXLOWER;
 use sha1::Sha1;
 use sha2::{Digest as _, Sha256, Sha512, digest::DynDigest};
 
-/// In pieces of this size a file is read.
+/// Files are read in pieces of this size.
 const PIECE: usize = 256 << 10;
 
-/// What a name says of a file.
+/// The content that a name promises.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Expected {
-    /// Nothing: it may hold anything.
+    /// The file may hold anything.
     Anything,
-    /// It holds what has this digest.
+    /// The content has this digest.
     Digest(Digest),
     /// No file may have this name.
     NoFile,

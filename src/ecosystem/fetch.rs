@@ -8,7 +8,7 @@ pub const UNFINISHED: &str = ".fetch.";
 /// How the names of sources begin.
 const SOURCES: [(&str, Algorithm); 2] = [("sha256:", Algorithm::Sha256), ("sha512:", Algorithm::Sha512)];
 
-/// What a path says of a file there.
+/// The content that the path of a file promises.
 pub(super) fn expected(path: &[u8]) -> Expected {
     for (start, algorithm) in SOURCES {
         if let Some(hex) = path.strip_prefix(start.as_bytes()) {

@@ -1,4 +1,4 @@
-//! git's objects: a loose one bears the hash of its content, packs and their lists end with the hash of all before.
+//! Verifies the objects of git: a loose one is named by its hash, packs and their indexes end with the hash of all before.
 
 use std::io::{self, Read};
 
@@ -13,7 +13,7 @@ use super::{
     table::ECOSYSTEMS,
 };
 
-/// No loose object is longer: git packs what is large.
+/// No loose object is longer: git packs large objects.
 const MOST_LOOSE: u64 = 4 << 30;
 /// Digits of SHA-1 and of SHA-256.
 const DIGITS: [usize; 2] = [40, 64];
@@ -61,7 +61,7 @@ fn loose(files: &dyn Files, path: &str, expected: &str) -> Result<Content> {
     Ok(unpacked(file, expected, MOST_LOOSE))
 }
 
-/// Compares an object that is packed with what it should be. A bomb ends where no object can be longer.
+/// Compares a compressed object with its hash. Stops where no object can be longer.
 fn unpacked(packed: impl Read, expected: &str, most: u64) -> Content {
     let mut bounded = ZlibDecoder::new(packed).take(most + 1);
     match sum(&mut bounded, expected.len() / 2) {
@@ -71,7 +71,7 @@ fn unpacked(packed: impl Read, expected: &str, most: u64) -> Content {
     }
 }
 
-/// The last bytes are the hash of those before.
+/// Compares the last bytes of a file with the hash of those before.
 fn trailer(files: &dyn Files, path: &str, bytes: usize) -> Result<Content> {
     let Some(mut file) = files.file(path.as_bytes()).context("open it")? else {
         return Ok(Content::Unknown);

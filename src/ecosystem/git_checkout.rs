@@ -7,19 +7,19 @@ use super::{
 
 /// Its directory in the cache.
 pub const DIRECTORY: &str = "git";
-/// In the directory of a URL, where its packs are.
+/// The directory of the packs, in that of a URL.
 pub const PACKS: &str = "objects/pack";
-/// One entry of it, for a report.
+/// The name of one entry, for a report.
 pub const ENTRY: &str = "repository";
-/// What makes one entry, as patterns from the top of the cache.
+/// Patterns of entries, from the top of the cache.
 pub(super) const UNITS: &[&str] = &["git/*/", "git/*"];
-/// What is made before it is given its name, as patterns from the top of the cache.
+/// Patterns of unfinished files, from the top of the cache.
 pub(super) const UNFINISHED: &[&str] = &["git/*/.new.*", "git/*/objects/pack/.new.*"];
 /// Objects and packs bear their hash; references move.
 pub(super) const CONFLICTS: &[Conflict] =
     &[Conflict::of("", ".pack", Rule::First), Conflict::of("", ".idx", Rule::First)];
 
-/// Whether it says what is whole in a URL's packs: `all.refs`, `<commit>-<depth>.refs`.
+/// Whether a file lists the refs that the packs of a URL hold completely: `all.refs`, `<commit>-<depth>.refs`.
 pub fn is_list(name: &str) -> bool {
     let Some(stem) = name.strip_suffix(".refs") else { return false };
     stem == "all"
@@ -28,13 +28,13 @@ pub fn is_list(name: &str) -> bool {
         })
 }
 
-/// Whether it is a pack or its index.
+/// Whether a file is a pack or its index.
 pub fn is_pack(name: &str) -> bool {
     let Some((stem, "pack" | "idx")) = name.rsplit_once('.') else { return false };
     stem.strip_prefix("pack-").is_some_and(is_hex)
 }
 
-/// Whether it lies among git's packs and lists and is neither, nor a directory on the way to them.
+/// Whether an entry lies among packs and lists and is neither, nor a directory on the way to them.
 pub fn is_stray(path: &[u8], entry_type: EntryType) -> bool {
     let Some(rest) = path.strip_prefix(DIRECTORY.as_bytes()) else { return false };
     let parts: Vec<&str> = match (rest, std::str::from_utf8(rest)) {
@@ -53,7 +53,7 @@ pub fn is_stray(path: &[u8], entry_type: EntryType) -> bool {
     entry_type != allowed
 }
 
-/// Whether a directory may be that of a URL.
+/// Whether a name may be that of a URL's directory.
 pub fn is_key(name: &str) -> bool {
     name.len() == 64 && is_hex(name)
 }
@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_neither_a_pack_nor_a_list_is_stray() {
+    fn an_entry_that_is_neither_pack_nor_list_is_stray() {
         let (key, hash) = ("0".repeat(64), "a".repeat(40));
         for path in [
             format!("git/{key}"),

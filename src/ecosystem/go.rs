@@ -55,10 +55,10 @@ pub(super) const GOCACHE: Ecosystem = Ecosystem {
     ..NOTHING
 };
 
-/// Files of a module by name, and their hashes.
+/// The files of a module by name, with their hashes.
 type Lines = Vec<(Vec<u8>, Vec<u8>)>;
 
-/// Deeper is no module.
+/// A module has no deeper directories.
 const DEEPEST: usize = 64;
 
 /// Checks the archive and the tree that a `.ziphash` is about.
@@ -85,7 +85,7 @@ pub(super) fn verify(files: &dyn Files, path: &str) -> Result<Content> {
             Err(error) => return Ok(Content::Wrong(format!("its archive cannot be read: {error:#}"))),
         }
     }
-    // FileType Go marks like that it will unpack again.
+    // Go unpacks a module with such a mark again.
     if files.file(format!("{stem}.partial").as_bytes())?.is_some() {
         return Ok(Content::Right);
     }
@@ -114,7 +114,7 @@ fn of(mut lines: Lines) -> String {
     format!("h1:{}", BASE64.encode(&all.finalize()))
 }
 
-/// Upper case, which not every file system knows, is written as `!` and lower case.
+/// Go writes upper case as `!` and lower case, since not every file system tells them apart.
 fn unescaped(text: &str) -> String {
     let mut upper = false;
     let mut plain = String::new();
@@ -131,7 +131,7 @@ fn unescaped(text: &str) -> String {
     plain
 }
 
-/// Hashes all files below; false for what no module holds.
+/// Hashes all files below; false if there is an entry that no module holds.
 fn collect(directory: &dyn Files, prefix: &[u8], lines: &mut Lines, depth: usize) -> Result<bool> {
     for (name, entry_type) in directory.entries()? {
         let whole = [prefix, &name].join(&b'/');

@@ -25,36 +25,35 @@ pub struct Ecosystem {
     pub path: &'static [&'static str],
     /// Files of the guest that say what no variable can: path and text.
     pub files: &'static [(&'static str, &'static str)],
-    /// What is worth keeping, as patterns relative to [`Ecosystem::directory`]; empty: all that is not junk.
+    /// Patterns of paths worth keeping, relative to [`Ecosystem::directory`]; empty: all that are not junk.
     pub keeps: &'static [&'static str],
-    /// What must not be kept: logs, locks, what could change a later build's result. Wins over `keeps`.
+    /// Patterns of paths that must not be kept: logs, locks, files that could change a later build. They win over `keeps`.
     pub junk: &'static [&'static str],
-    /// What even a build that needed nothing new writes again: kept, the last writer wins, and no report calls a change
-    /// of it new.
+    /// Patterns of files that even a build without anything new writes again. They are kept, the last writer wins, and a
+    /// report does not count their change as new.
     pub rewritten: &'static [&'static str],
-    /// How its own processes keep out of each other's way. No lock of a guest is seen outside of it.
+    /// How its own processes exclude each other. No lock of a guest is seen outside of it.
     pub lock: Lock,
-    /// What one entry of its cache is.
+    /// The name of one entry of its cache.
     pub entry: &'static str,
-    /// Which files make one entry and go together, as patterns that name it (`unit`); what none of them fits is an entry
-    /// by itself.
+    /// Patterns that say which files are one entry, and its name (`unit`). A file that fits none is an entry by itself.
     pub units: &'static [&'static str],
-    /// What a process of it that was killed leaves half-written, as patterns; while it runs these are its own.
+    /// Patterns of the files that a killed process of it leaves half-written.
     pub unfinished: &'static [&'static str],
-    /// How conflicts are decided: the first that fits a path decides, else the last writer wins.
+    /// Rules for conflicts: the first that fits a path decides; if none does, the last writer wins.
     pub conflicts: &'static [Conflict],
-    /// Directories of it that persist while the rest is each build's own: they are made in every cache that a build may
+    /// The directories of it that persist, if the rest is each build's own. They are made in every cache that a build may
     /// write.
     pub persists: &'static [&'static str],
     /// Paths below which repositories of git lie.
     pub repositories: &'static [&'static str],
     /// Paths below which [`Ecosystem::verify`] reads files to their end.
     pub digests: &'static [&'static str],
-    /// What the name of a file says of its content; the path is relative to [`Ecosystem::directory`].
+    /// The content that the name of a file promises; the path is relative to [`Ecosystem::directory`].
     pub expected: fn(&[u8]) -> Expected,
-    /// Compares a file with what others say of it; the path is from the top of the cache.
+    /// Compares a file with its index or checksum; the path is from the top of the cache.
     pub verify: fn(&dyn Files, &str) -> Result<Content>,
-    /// How entries name each other.
+    /// How entries name others.
     pub references: Option<References>,
 }
 
@@ -81,12 +80,12 @@ pub struct References {
 /// whole files; neither is ever mixed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rule {
-    /// What is there stays. So where the name stands for the content: what is there is as good as what comes, and a file
-    /// that a reader may have open is not replaced.
+    /// The earlier file stays: for names that stand for the content. Both files are equally good, and a file that a reader
+    /// may have open is not replaced.
     First,
-    /// The newer one wins. So where a tool keeps a database, an index or a list: the newer one knows no less about what its
-    /// own build stored. Also for what is named by its hash (sources, npm's content): what comes has been compared
-    /// ([`Expected`]), what is there may be damaged.
+    /// The newer file wins: for databases, indexes and lists, of which the newer one has all that its own build stored. Also
+    /// for files that are named by their digest (sources, npm's content): the newer one has been compared ([`Expected`]), the
+    /// earlier one may be damaged.
     Last,
 }
 
@@ -111,12 +110,12 @@ impl Conflict {
     }
 }
 
-/// What is removed together.
+/// Files that are removed together.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Unit {
     /// Its name, which files in several places share.
     pub name: String,
-    /// So many components of the path are what has to be removed.
+    /// How many components of the path lead to the file or directory that is removed.
     pub components: usize,
 }
 
@@ -125,7 +124,7 @@ pub struct Unit {
 pub enum Scope {
     /// In every build, with a cache or without.
     Always,
-    /// With `--cache-also`: a compiler's cache changes what is built from scratch, others are for few builds.
+    /// With `--cache-also`: a compiler's cache changes what is compiled anew, and the others are for few builds.
     OnRequest,
 }
 
@@ -134,13 +133,13 @@ pub enum Scope {
 pub enum Lock {
     /// By locks on files.
     Files,
-    /// By writing beside and renaming over: no lock is needed.
+    /// By writing a new file and renaming it: no lock is needed.
     Rename,
     /// Not at all: two processes can spoil an entry.
     None,
 }
 
-/// What a path below the cache is to its ecosystem.
+/// Whether the ecosystem of a path keeps it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// An entry, worth keeping.
@@ -152,7 +151,7 @@ pub enum Kind {
 }
 
 impl Ecosystem {
-    /// What `path`, relative to [`Ecosystem::directory`], is. A directory that only leads to what is kept is kept.
+    /// The kind of `path`, which is relative to [`Ecosystem::directory`]. A directory on the way to kept paths is kept.
     pub fn kind(&self, path: &Path) -> Kind {
         let path = pattern::components(path);
         let any = |patterns: &[&str]| patterns.iter().any(|pattern| pattern::covers(pattern, &path));
@@ -167,7 +166,7 @@ impl Ecosystem {
     }
 }
 
-/// A tool of which nothing is known: most tools share most of it.
+/// The defaults of all fields: most tools share most of them.
 pub(super) const NOTHING: Ecosystem = Ecosystem {
     name: "",
     scope: Scope::OnRequest,

@@ -1,7 +1,7 @@
 //! npm: content by its hash (cacache), and an index that names it.
 //!
-//! With `--prefer-offline` npm fails where the index names a content that is not there: a content goes with all that names
-//! it.
+//! With `--prefer-offline` npm fails if the index names a content that is missing. So a content is removed with the entries
+//! of the index that name it.
 
 use std::io::Read;
 
@@ -34,7 +34,7 @@ pub(super) const NPM: Ecosystem = Ecosystem {
     rewritten: &["_cacache/index-v5"],
     // Content is renamed into its place, but the index is appended to.
     lock: Lock::None,
-    // What the index names by its hash goes with it.
+    // With the entries of the index that name it.
     entry: "content by its hash",
     unfinished: &["_cacache/tmp/*"],
     expected,

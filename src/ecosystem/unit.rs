@@ -1,20 +1,20 @@
-//! What one entry of a cache is: the files that a tool stores together, and that are removed together or not at all.
+//! Entries of a cache: files that a tool stores together, and that are removed together or not at all.
 //!
 //! A pattern names an entry by what its wildcards stand for, so that files in several places are one entry: of
 //! `cache/download/**/@v/*.zip` and `**/*@*/` the archive of a module's version and what was unpacked from it. `*` stands for
 //! some characters of one component, `**` for any number of components, `?` for one component that does not belong to the
 //! name. With a slash at its end a pattern takes what it matches and all below it, else it is about a file.
 
-/// What a pattern says of a path.
+/// The match of a pattern and a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Unit {
-    /// So many components of the path are what has to be removed.
+    /// How many components of the path lead to the file or directory that is removed.
     pub components: usize,
-    /// What the wildcards stand for, with slashes between.
+    /// The texts of the wildcards, with slashes between.
     pub name: String,
 }
 
-/// What the first pattern that fits says.
+/// The match of the first pattern that fits.
 pub(super) fn find(patterns: &[&str], path: &[&str]) -> Option<Unit> {
     patterns.iter().find_map(|pattern| one(pattern, path))
 }

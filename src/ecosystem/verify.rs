@@ -1,4 +1,4 @@
-//! Compares the files of a cache with what their names, and the files beside them, say of their content.
+//! Compares the files of a cache with the content that their name, index or checksum promises.
 
 use std::{ffi::OsStr, os::unix::ffi::OsStrExt, path::Path};
 
@@ -15,7 +15,7 @@ use super::{
 /// Why a file that is mostly holes is wrong.
 const HOLLOW: &str = "it is mostly holes, and is not read";
 
-/// What the path of something that is no directory says of its content.
+/// The content that the path of an entry promises, if it is no directory.
 pub fn expected(path: &[u8]) -> Expected {
     match table::of(Path::new(OsStr::from_bytes(path))) {
         Some((Ecosystem { expected, .. }, rest)) => expected(rest.as_os_str().as_bytes()),
@@ -26,7 +26,7 @@ pub fn expected(path: &[u8]) -> Expected {
 /// The verdict on a file, whose path is given from the top of the cache.
 ///
 /// # Errors
-/// When it, or a file that speaks of it, cannot be read.
+/// When it, its index or its checksum cannot be read.
 pub fn verify(files: &dyn Files, path: &str) -> Result<Content> {
     if is_read_whole(path) && is_mostly_holes(files, path)? {
         return Ok(Content::Wrong(HOLLOW.into()));

@@ -39,9 +39,13 @@ fn a_commit_that_cannot_be_finished_is_a_fault_until_it_is_given_up() {
         ("another version", |bench| other_byte(bench, 0), true),
         ("it is damaged", |bench| other_byte(bench, 40), true),
         ("it is damaged", |bench| fs::write(record(bench), b"\x01").unwrap(), true),
-        ("somebody has removed", |bench| fs::remove_dir_all(bench.cache().join(".kiln")).unwrap(), false),
         (
-            "somebody has removed",
+            "its staging directory in .kiln is gone",
+            |bench| fs::remove_dir_all(bench.cache().join(".kiln")).unwrap(),
+            false,
+        ),
+        (
+            "its staging directory in .kiln is gone",
             |bench| {
                 let staged = fs::read_dir(bench.cache().join(".kiln")).unwrap().next().unwrap().unwrap();
                 fs::remove_dir_all(staged.path().join("tree")).unwrap();
@@ -90,7 +94,7 @@ fn a_commit_whose_staging_directory_goes_before_the_merge_is_not_called_kept() {
     fs::remove_dir_all(bench.cache().join(".kiln")).unwrap();
     let error = kiln::cache::commit(&lease, *staged, lease.lock_commits().unwrap()).unwrap_err();
     assert_eq!(code_of(&error), Code::Cache);
-    assert!(format!("{error:#}").contains("somebody has removed"), "{error:#}");
+    assert!(format!("{error:#}").contains("its staging directory in .kiln is gone"), "{error:#}");
 }
 
 #[test]

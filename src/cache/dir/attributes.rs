@@ -1,4 +1,4 @@
-//! The extended attributes of files in a cache: which a commit, an import and an export carry, and which must not lie there.
+//! Extended attributes: those that are copied with a file, and those that are harmful.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -12,14 +12,14 @@ use xattr::FileExt as _;
 
 use super::BeneathDir;
 
-/// How the names of attributes begin that users may set (xattr(7)).
+/// The namespace of attributes that users may set (xattr(7)).
 const USER: &[u8] = b"user.";
 
 /// A program that has it runs with capabilities (capabilities(7), "File capabilities").
 const CAPABILITY: &[u8] = b"security.capability";
 
-/// Attributes that a file system or a container tool obeys: a file that has one is taken for another than it is, with
-/// another owner, mode or content, by whoever mounts the cache.
+/// Attributes that a file system or a container tool obeys. Where the cache is mounted, a file with one of them appears with
+/// another owner, mode or content.
 const OBEYED: [&[u8]; 6] = [
     // overlayfs: opaque directories, whiteouts, redirects, content that lies elsewhere.
     b"trusted.overlay.",
@@ -34,17 +34,17 @@ const OBEYED: [&[u8]; 6] = [
     b"user.rootlesscontainers",
 ];
 
-/// Whether a cache keeps an attribute of this name.
+/// Whether an attribute of this name is copied with a file.
 pub(in crate::cache) fn is_kept(name: &[u8]) -> bool {
     name.starts_with(USER) && !is_harmful(name)
 }
 
-/// Whether a file that has an attribute of this name has more rights than its mode says, or is not what it seems.
+/// Whether an attribute of this name gives a file more rights than its mode says, or another appearance.
 pub(in crate::cache) fn is_harmful(name: &[u8]) -> bool {
     name == CAPABILITY || OBEYED.iter().any(|space| name.starts_with(space))
 }
 
-/// A file's extended attributes that belong to users, by name: those that are kept.
+/// The attributes of a file that are copied with it, by name.
 pub(in crate::cache) fn user_attributes(file: &File) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
     let names = match file.list_xattr() {
         Err(error) if is_unsupported(&error) => return Ok(Vec::new()),
@@ -60,7 +60,7 @@ pub(in crate::cache) fn user_attributes(file: &File) -> io::Result<Vec<(Vec<u8>,
     Ok(found)
 }
 
-/// The names of the harmful attributes of what has this name; a file need not be readable for that.
+/// The names of the harmful attributes of an entry, which need not be readable.
 pub(in crate::cache) fn harmful(parent: &BeneathDir, name: &[u8]) -> io::Result<Vec<OsString>> {
     match xattr::list(parent.path_of(name)) {
         Ok(names) => Ok(names.filter(|name| is_harmful(name.as_bytes())).collect()),
@@ -69,7 +69,7 @@ pub(in crate::cache) fn harmful(parent: &BeneathDir, name: &[u8]) -> io::Result<
     }
 }
 
-/// Removes an attribute of what has this name.
+/// Removes an attribute of an entry.
 pub(in crate::cache) fn remove(parent: &BeneathDir, name: &[u8], attribute: &OsStr) -> io::Result<()> {
     xattr::remove(parent.path_of(name), attribute)
 }
@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_users_set_is_kept_and_what_others_obey_is_not() {
+    fn attributes_of_users_are_kept_and_harmful_ones_are_not() {
         for (name, kept, harmful) in [
             ("user.note", true, false),
             ("user.overlayfs", true, false),

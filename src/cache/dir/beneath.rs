@@ -1,7 +1,7 @@
-//! A directory that is open, and what is done in it: the only way to files of the cache.
+//! An open directory, and the operations in it: the only way to files of the cache.
 //!
-//! No path is ever followed through a link or out of the directory (openat2, `RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS`), so it
-//! does not matter what a guest made of the tree, or makes of it while kiln works there.
+//! No path is followed through a link or out of the directory (openat2, `RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS`), so a guest
+//! may change the tree as it likes, even while kiln works there.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -38,7 +38,7 @@ pub(in crate::cache) struct BeneathDir {
     fd: OwnedFd,
 }
 
-/// FileType lies at a name.
+/// The type of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::cache) enum FileType {
     Directory,
@@ -48,8 +48,8 @@ pub(in crate::cache) enum FileType {
     Other,
 }
 
-/// FileType a stat says.
-pub(in crate::cache) fn what(stat: &FileStat) -> FileType {
+/// The type that a stat says.
+pub(in crate::cache) fn file_type(stat: &FileStat) -> FileType {
     match SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT {
         SFlag::S_IFDIR => FileType::Directory,
         SFlag::S_IFREG => FileType::File,
@@ -63,7 +63,7 @@ pub(in crate::cache) fn permissions(stat: &FileStat) -> u32 {
     stat.st_mode & 0o7777
 }
 
-/// Whether something was put in place, or something was there.
+/// Whether an entry was renamed, or the new name was taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::cache) enum Renamed {
     Done,
@@ -99,7 +99,7 @@ impl BeneathDir {
         let path = if path.is_empty() { b"." } else { path };
         match self.open_below(path, OFlag::O_RDONLY | OFlag::O_DIRECTORY, 0) {
             Ok(fd) => Ok(Some(Self { fd })),
-            // Nothing has a name that is too long to be asked for.
+            // A name that is too long does not exist.
             Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP | Errno::ENAMETOOLONG) => Ok(None),
             Err(error) => Err(error.into()),
         }
@@ -114,7 +114,7 @@ impl BeneathDir {
             }
             match self.open_below(name, OFlag::O_RDONLY | OFlag::O_DIRECTORY, 0) {
                 Ok(fd) => return Ok(Self { fd }),
-                // Who found it empty has removed it in between.
+                // Another process has found it empty and removed it in between.
                 Err(Errno::ENOENT) => {}
                 Err(Errno::ELOOP) => return Err(Errno::ENOTDIR.into()),
                 Err(error) => return Err(error.into()),
@@ -138,10 +138,10 @@ impl BeneathDir {
         self.open_file(path, OFlag::empty())
     }
 
-    /// The same, for looking after it: reading is no use of it, where that can be asked for.
+    /// Opens with O_NOATIME where permitted, so that maintenance does not count as use.
     pub(in crate::cache) fn file_unused(&self, path: &[u8]) -> io::Result<Option<File>> {
         match self.open_file(path, OFlag::O_NOATIME) {
-            // The file is somebody else's.
+            // O_NOATIME is for the owner of the file.
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => self.file(path),
             result => result,
         }
@@ -160,7 +160,7 @@ impl BeneathDir {
         }
     }
 
-    /// FileType has this name; `None` for nothing.
+    /// The stat of the entry of this name; `None` if there is none.
     pub(in crate::cache) fn stat(&self, name: &[u8]) -> io::Result<Option<FileStat>> {
         match fstatat(&self.fd, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
             Ok(stat) => Ok(Some(stat)),
@@ -179,7 +179,7 @@ impl BeneathDir {
         Ok(symlinkat(target, &self.fd, name)?)
     }
 
-    /// One more name, here, for what has a name in another directory.
+    /// A hard link, here, to an entry of another directory.
     pub(in crate::cache) fn link(&self, from: &Self, old: &[u8], name: &[u8]) -> io::Result<()> {
         Ok(linkat(&from.fd, old, &self.fd, name, AtFlags::empty())?)
     }
@@ -198,13 +198,13 @@ impl BeneathDir {
         Ok(names)
     }
 
-    /// Moves `name` to `target` in `to`, if nothing is there.
+    /// Renames `name` to `target` in `to`, if that name is free.
     pub(in crate::cache) fn move_new(&self, name: &[u8], to: &Self, target: &[u8]) -> io::Result<Renamed> {
         match renameat2(&self.fd, name, &to.fd, target, RenameFlags::RENAME_NOREPLACE) {
             Ok(()) => Ok(Renamed::Done),
             Err(Errno::EEXIST | Errno::ENOTEMPTY) => Ok(Renamed::Taken),
-            // The file system does not know the flag. Commits take turns; of what a build writes straight into the cache at
-            // this moment either is whole.
+            // The file system does not know the flag. Commits exclude each other; a build that writes straight into the cache
+            // at this moment replaces the file, or is replaced: either is whole.
             Err(Errno::EINVAL) => {
                 if to.stat(target)?.is_some() {
                     return Ok(Renamed::Taken);
@@ -216,12 +216,12 @@ impl BeneathDir {
         }
     }
 
-    /// Moves `name` to `target` in `to`, in place of the file or link that is there.
+    /// Renames `name` to `target` in `to`, and replaces the file or link there.
     pub(in crate::cache) fn move_over(&self, name: &[u8], to: &Self, target: &[u8]) -> io::Result<()> {
         Ok(renameat(&self.fd, name, &to.fd, target)?)
     }
 
-    /// Removes a name that is no directory's.
+    /// Removes an entry that is no directory.
     pub(in crate::cache) fn unlink(&self, name: &[u8]) -> io::Result<()> {
         Ok(unlinkat(&self.fd, name, UnlinkatFlags::NoRemoveDir)?)
     }
@@ -239,7 +239,7 @@ impl BeneathDir {
         Ok(nix::sys::stat::fstat(&self.fd)?)
     }
 
-    /// Whether it was made at this time or later; not, where its file system does not know.
+    /// Whether it was made at this time or later; false where the file system does not know.
     pub(in crate::cache) fn is_made_since(&self, (seconds, nanos): (i64, i64)) -> io::Result<bool> {
         let made = self.handle()?.metadata()?.created();
         let made = made.ok().and_then(|made| made.duration_since(UNIX_EPOCH).ok());
@@ -254,50 +254,50 @@ impl BeneathDir {
         Ok(fchmod(&self.fd, Mode::from_bits_truncate(mode))?)
     }
 
-    /// Sets the permission bits of a directory in it, which need not be readable.
+    /// Sets the permission bits of a directory below, which need not be readable.
     pub(in crate::cache) fn set_mode_of(&self, name: &[u8], mode: u32) -> io::Result<()> {
         let fd = self.open_below(name, OFlag::O_PATH | OFlag::O_DIRECTORY, 0)?;
-        // Of what was opened, whatever bears the name by now.
+        // The name may belong to another entry by now: change the one that was opened.
         let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
         Ok(fchmodat(AT_FDCWD, path.as_str(), Mode::from_bits_truncate(mode), FchmodatFlags::FollowSymlink)?)
     }
 
-    /// Sets the permission bits of whatever has this name but a symbolic link; it need not be readable.
+    /// Sets the permission bits of an entry that is no symbolic link; it need not be readable.
     pub(in crate::cache) fn chmod(&self, name: &[u8], mode: u32) -> io::Result<()> {
         let fd = self.open_below(name, OFlag::O_PATH, 0)?;
         let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
         Ok(fchmodat(AT_FDCWD, path.as_str(), Mode::from_bits_truncate(mode), FchmodatFlags::FollowSymlink)?)
     }
 
-    /// A path to what has this name, for calls that take no descriptor of a directory. It is followed if it is a link, so
-    /// only calls that follow none may be given it.
+    /// A path to the entry of this name, for system calls without a descriptor of a directory. Use only those that follow no
+    /// link.
     pub(in crate::cache) fn path_of(&self, name: &[u8]) -> PathBuf {
         Path::new(&format!("/proc/self/fd/{}", self.fd.as_raw_fd())).join(OsStr::from_bytes(name))
     }
 
-    /// Sets its time of change.
+    /// Sets its time of modification.
     pub(in crate::cache) fn set_time(&self, seconds: i64, nanos: u32) -> io::Result<()> {
         set_time(&self.fd, seconds, nanos)
     }
 
-    /// Sets the time of change of a link of this name, not of what it leads to.
+    /// Sets the time of modification of a symbolic link itself.
     pub(in crate::cache) fn set_link_time(&self, name: &[u8], seconds: i64, nanos: u32) -> io::Result<()> {
         let time = TimeSpec::new(seconds, i64::from(nanos));
         Ok(utimensat(&self.fd, name, &TimeSpec::UTIME_OMIT, &time, UtimensatFlags::NoFollowSymlink)?)
     }
 
-    /// Itself, for its attributes.
+    /// A copy of the descriptor, for extended attributes.
     pub(in crate::cache) fn handle(&self) -> io::Result<File> {
         Ok(self.fd.try_clone()?.into())
     }
 
-    /// Gives what has this name to a user and a group.
+    /// Sets user and group of the entry of this name.
     pub(in crate::cache) fn give(&self, name: &[u8], (user, group): (u32, u32)) -> io::Result<()> {
         let ids = (Some(user.into()), Some(group.into()));
         Ok(fchownat(&self.fd, name, ids.0, ids.1, AtFlags::AT_SYMLINK_NOFOLLOW)?)
     }
 
-    /// Renews the time of the last change of what has this name (`st_ctime`), and nothing else of it.
+    /// Renews the `st_ctime` of the entry of this name, and nothing else of it.
     pub(in crate::cache) fn touch(&self, name: &[u8]) -> io::Result<()> {
         Ok(fchownat(&self.fd, name, None, None, AtFlags::AT_SYMLINK_NOFOLLOW)?)
     }
@@ -307,18 +307,18 @@ impl BeneathDir {
         Ok(fsync(&self.fd)?)
     }
 
-    /// Makes all of its file system durable: one flush where many files would each need one.
+    /// Makes its whole file system durable: one flush instead of one for each of many files.
     pub(in crate::cache) fn sync_file_system(&self) -> io::Result<()> {
         Ok(syncfs(&self.fd)?)
     }
 }
 
-/// Sets a file's time of change.
+/// Sets a file's time of modification.
 pub(in crate::cache) fn set_time(file: impl AsFd, seconds: i64, nanos: u32) -> io::Result<()> {
     Ok(futimens(file, &TimeSpec::UTIME_OMIT, &TimeSpec::new(seconds, i64::from(nanos)))?)
 }
 
-/// A symbolic link's target as bytes.
+/// The target of a symbolic link as bytes.
 pub(in crate::cache) fn bytes(target: &OsString) -> &[u8] {
     target.as_bytes()
 }

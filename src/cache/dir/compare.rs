@@ -1,4 +1,4 @@
-//! Whether two files are the same to who finds them: content, permissions and the attributes that are kept.
+//! Compares two files: content, permissions and the attributes that are copied with a file.
 
 use std::{
     fs::File,
@@ -8,10 +8,10 @@ use std::{
 
 use super::{BeneathDir, attributes::user_attributes};
 
-/// In pieces of this size files are compared.
+/// Files are compared in pieces of this size.
 const PIECE: usize = 256 << 10;
 
-/// Whether both directories have the same file under a name.
+/// Whether two directories have the same file under a name.
 pub(in crate::cache) fn holds_same(one: &BeneathDir, other: &BeneathDir, name: &[u8]) -> io::Result<bool> {
     match (one.file_unused(name)?, other.file_unused(name)?) {
         (Some(one), Some(other)) => same(&one, &other),
@@ -26,7 +26,7 @@ pub(in crate::cache) fn same(one: &File, other: &File) -> io::Result<bool> {
     Ok(alike && user_attributes(one)? == user_attributes(other)? && equal(one, other)?)
 }
 
-/// Whether two files hold the same.
+/// Whether two files have the same content.
 fn equal(one: &File, other: &File) -> io::Result<bool> {
     let (mut left, mut right) = (vec![0; PIECE], vec![0; PIECE]);
     let mut offset = 0;

@@ -1,4 +1,4 @@
-//! Files that are mostly holes: one of a single block may have 2^63 bytes, and whoever reads it has no end.
+//! Files that are mostly holes: a file of one block may have 2^63 bytes, and reading it does not end.
 
 use std::{
     fs::{File, Metadata},
@@ -11,10 +11,10 @@ use nix::{
     unistd::{Whence, lseek},
 };
 
-/// A file with more is not read: no tool keeps such a one where its content counts.
+/// A file with more bytes of holes is not read: no tool keeps such a file where its content matters.
 pub(in crate::cache) const MOST_HOLES: u64 = 64 << 20;
 
-/// How many bytes of a file are holes. Fewer blocks than bytes may be a file system's compression as well.
+/// How many bytes of a file are holes. Compression by the file system also leaves fewer blocks than bytes.
 pub(in crate::cache) fn holes(file: &File, metadata: &Metadata) -> Result<u64> {
     let length = metadata.len();
     if metadata.blocks().saturating_mul(512) >= length {
@@ -25,7 +25,7 @@ pub(in crate::cache) fn holes(file: &File, metadata: &Metadata) -> Result<u64> {
     while at < end {
         let data = match lseek(file, at, Whence::SeekData) {
             Ok(data) => data,
-            // Nothing but a hole follows.
+            // Only a hole follows.
             Err(Errno::ENXIO) => end,
             Err(error) => return Err(error.into()),
         };

@@ -17,16 +17,16 @@ use nix::{
     libc,
 };
 
-/// How much a lock excludes.
+/// The mode of a lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LockMode {
-    /// Others may hold it, shared, as well.
+    /// Other holders may share it.
     Shared,
-    /// Nobody else holds it.
+    /// There is no other holder.
     Exclusive,
 }
 
-/// Whether it was got.
+/// Whether the lock was taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::cache) enum TryLock {
     Yes,
@@ -47,8 +47,8 @@ impl LockFile {
         Ok(Self { file: file.with_context(|| format!("open {}", path.display()))?, path: path.to_owned() })
     }
 
-    /// Opens and locks a file that says by its lock that its maker lives. Those that are not locked others remove, perhaps
-    /// between the two calls here: then it is made again.
+    /// Makes and locks a file whose lock says that its maker lives. Another process removes such files when they are not
+    /// locked, perhaps between the two calls here: then it is made again.
     pub(in crate::cache) fn hold(path: &Path) -> Result<Self> {
         loop {
             let lock = Self::open(path)?;
@@ -58,7 +58,7 @@ impl LockFile {
         }
     }
 
-    /// Locks it if that is possible at once; what was held before stays held if not.
+    /// Locks it if that is possible at once; if not, a lock that was held stays.
     pub(in crate::cache) fn try_lock(&self, lock_mode: LockMode) -> Result<TryLock> {
         match set(&self.file, FcntlArg::F_OFD_SETLK(&description(kind(lock_mode)))) {
             Ok(()) => Ok(TryLock::Yes),
@@ -67,19 +67,19 @@ impl LockFile {
         }
     }
 
-    /// Locks it, however long it takes. For a thread of its own.
+    /// Locks it, and waits without a limit.
     pub(in crate::cache) fn lock(&self, lock_mode: LockMode) -> Result<()> {
         set(&self.file, FcntlArg::F_OFD_SETLKW(&description(kind(lock_mode))))
             .with_context(|| format!("lock {}", self.path.display()))
     }
 
-    /// Gives it up.
+    /// Unlocks it.
     pub(in crate::cache) fn unlock(&self) -> Result<()> {
         set(&self.file, FcntlArg::F_OFD_SETLK(&description(libc::F_UNLCK)))
             .with_context(|| format!("unlock {}", self.path.display()))
     }
 
-    /// Whether somebody else holds it.
+    /// Whether another open file description holds it.
     pub(in crate::cache) fn is_held(&self) -> Result<bool> {
         let mut asked = description(libc::F_WRLCK);
         set(&self.file, FcntlArg::F_OFD_GETLK(&mut asked))
@@ -87,13 +87,13 @@ impl LockFile {
         Ok(i32::from(asked.l_type) != libc::F_UNLCK)
     }
 
-    /// Whether it is still the one that others find under its name: it may have been removed before it was locked.
+    /// Whether the file still has its name: it may have been removed before it was locked.
     pub(in crate::cache) fn is_current(&self) -> Result<bool> {
         let metadata = self.file.metadata();
         Ok(metadata.with_context(|| format!("look at {}", self.path.display()))?.nlink() > 0)
     }
 
-    /// The same lock, for a child: it ends with the last descriptor.
+    /// A descriptor of the same lock, for a child. The lock ends with the last descriptor.
     pub(in crate::cache) fn share(&self) -> io::Result<std::os::fd::OwnedFd> {
         self.file.as_fd().try_clone_to_owned()
     }
@@ -107,9 +107,8 @@ impl LockFile {
     }
 }
 
-fn set(file: &File, what: FcntlArg) -> nix::Result<()> {
-    // A signal that is handled does not end the wait.
-    let result = fcntl(file, what);
+fn set(file: &File, command: FcntlArg) -> nix::Result<()> {
+    let result = fcntl(file, command);
     result.map(drop)
 }
 
@@ -151,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_removed_before_it_was_locked_is_made_again() {
+    fn a_file_that_is_removed_before_it_is_locked_is_made_again() {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("lock");
         let early = LockFile::open(&path).expect("opened");

@@ -1,4 +1,4 @@
-//! Files and directories, opened beneath a directory that is open: the lowest floor of the cache. It knows nothing of caches.
+//! Files and directories beneath an open directory: the lowest floor. It knows nothing of a cache.
 
 pub(super) mod attributes;
 mod beneath;
@@ -13,5 +13,5 @@ pub(super) mod remove;
 pub(super) mod usage;
 pub(super) mod walk;
 
-pub(super) use beneath::{BeneathDir, FileType, Renamed, bytes, permissions, set_time, what};
+pub(super) use beneath::{BeneathDir, FileType, Renamed, bytes, file_type, permissions, set_time};
 pub(super) use path::{ancestors, is_below, join, shown, split};

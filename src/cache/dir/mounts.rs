@@ -1,7 +1,6 @@
-//! FileType else is mounted below a cache: a commit renames, and nothing can be renamed into another mount.
+//! The mounts below a directory: no entry can be renamed into another mount.
 //!
-//! Whoever moves files asks before it begins. The kernel's own list is read:
-//! a directory bound onto itself has the same device, and is another mount all the same.
+//! The kernel's own list is read, since a directory that is bound onto itself has the same device and is another mount.
 
 use std::{fs, os::unix::ffi::OsStrExt, path::Path};
 
@@ -9,36 +8,36 @@ use anyhow::{Context, Result};
 
 use super::is_below;
 
-/// Of the thread that asks: it may be in a mount namespace of its own (proc_pid_mountinfo(5)).
+/// Of the calling thread, which may be in a mount namespace of its own (proc_pid_mountinfo(5)).
 const LIST: &str = "/proc/thread-self/mountinfo";
 
-/// Paths of mounts, relative to the cache.
+/// Paths of mounts, relative to the directory.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(in crate::cache) struct Mounts(Vec<Vec<u8>>);
 
 impl Mounts {
-    /// Those below `cache`, which is absolute and has no links in it.
-    pub(in crate::cache) fn below(cache: &Path) -> Result<Self> {
+    /// Those below `directory`, which is absolute and has no links in it.
+    pub(in crate::cache) fn below(directory: &Path) -> Result<Self> {
         let list = fs::read(LIST).with_context(|| format!("read {LIST}"))?;
-        Ok(Self::parse(&list, cache.as_os_str().as_bytes()))
+        Ok(Self::parse(&list, directory.as_os_str().as_bytes()))
     }
 
-    fn parse(list: &[u8], cache: &[u8]) -> Self {
+    fn parse(list: &[u8], directory: &[u8]) -> Self {
         let points =
             list.split(|&byte| byte == b'\n').filter_map(|line| line.split(|&byte| byte == b' ').nth(4));
         let relative = |point: Vec<u8>| {
-            let rest = point.strip_prefix(cache)?.strip_prefix(b"/")?;
+            let rest = point.strip_prefix(directory)?.strip_prefix(b"/")?;
             (!rest.is_empty()).then(|| rest.to_vec())
         };
         Self(points.map(unescaped).filter_map(relative).collect())
     }
 
-    /// The mount that keeps an entry at `path` from being renamed into its place.
+    /// The mount that an entry at `path` lies in: nothing can be renamed to it.
     pub(in crate::cache) fn around(&self, path: &[u8]) -> Option<&[u8]> {
         self.find(|mount| is_below(path, mount) && path != mount)
     }
 
-    /// The mount that keeps what is at `path` from being replaced or removed.
+    /// The mount at `path` or below: the entry can be neither replaced nor removed.
     pub(in crate::cache) fn within(&self, path: &[u8]) -> Option<&[u8]> {
         self.find(|mount| is_below(mount, path))
     }
@@ -73,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn mounts_below_are_found_whatever_they_are_called() {
+    fn mounts_below_are_found_by_any_name() {
         let list = b"22 1 8:1 / / rw - ext4 /dev/a rw\n\
             30 22 8:2 / /a\\040b/cache rw shared:1 - ext4 /dev/b rw\n\
             31 30 8:1 /x /a\\040b/cache/pip/in\\134ner rw - ext4 /dev/a rw\n\

@@ -1,6 +1,5 @@
-//! When files were used last, as their tools say it: Go and Composer give a file of their cache a new time when they use it,
-//! and remove what has an old one. The content stays as it is, so this is nothing that a commit puts there; it is done when
-//! nobody else uses the cache, or not at all, since it only ever makes a file live longer.
+//! The time of a file's last modification, as tools use it: Go and Composer renew it when they use a file of their cache, and
+//! remove files whose time is old.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -10,7 +9,7 @@ use nix::sys::stat::fstat;
 use super::{BeneathDir, set_time, shown};
 use crate::package::Time;
 
-/// Gives files below `top` a later time; never one that is still to come.
+/// Gives files below `top` a later time, but none in the future.
 pub(in crate::cache) fn renew(top: &BeneathDir, times: &[(Vec<u8>, Time)]) -> Result<()> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let now = (i64::try_from(now.as_secs()).unwrap_or(i64::MAX), now.subsec_nanos());

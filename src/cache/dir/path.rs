@@ -1,6 +1,6 @@
 //! Relative paths as bytes, with slashes between names: nothing is opened here.
 
-/// A path's directory and its last name.
+/// The directory of a path, and its last name.
 pub(in crate::cache) fn split(path: &[u8]) -> (&[u8], &[u8]) {
     match path.iter().rposition(|&byte| byte == b'/') {
         Some(slash) => (&path[..slash], &path[slash + 1..]),
@@ -13,7 +13,7 @@ pub(in crate::cache) fn join(directory: &[u8], name: &[u8]) -> Vec<u8> {
     if directory.is_empty() { name.to_vec() } else { [directory, name].join(&b'/') }
 }
 
-/// A name of the tree, fit for a message.
+/// A path as it is shown in messages: quoted, and cut.
 pub(in crate::cache) fn shown(path: &[u8]) -> String {
     format!("{:?}", String::from_utf8_lossy(&path[..path.len().min(200)]))
 }

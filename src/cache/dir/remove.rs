@@ -1,4 +1,4 @@
-//! Removes trees, whatever they are: no recursion that a deep tree could break, no link followed.
+//! Removes trees of any depth: without recursion, and without following links.
 
 use std::{io, ops::ControlFlow};
 
@@ -7,17 +7,16 @@ use anyhow::Result;
 use super::{
     BeneathDir, FileType, Renamed,
     ctime::Stamp,
-    permissions, usage,
+    file_type, permissions, usage,
     walk::{Seen, walk},
-    what,
 };
 use crate::event::Amount;
 
-/// Removes `name` and all below it. Holds one descriptor at a time for each level of what is left, at most [`OPEN`].
+/// Removes `name` and all below it. Holds one descriptor for each level, at most [`OPEN`].
 pub(in crate::cache) fn tree(parent: &BeneathDir, name: &[u8]) -> io::Result<()> {
     let mut lifted = 0;
     loop {
-        match parent.stat(name)?.map(|stat| what(&stat)) {
+        match parent.stat(name)?.map(|stat| file_type(&stat)) {
             None => return Ok(()),
             Some(FileType::Directory) => {}
             Some(FileType::File | FileType::Symlink | FileType::Other) => return parent.unlink(name),
@@ -28,7 +27,7 @@ pub(in crate::cache) fn tree(parent: &BeneathDir, name: &[u8]) -> io::Result<()>
     }
 }
 
-/// Removes `name` and all below it, also from a directory that its owner may not write, which stays so.
+/// Removes `name` and all below it, even from a directory that its owner may not write. The directory keeps its mode.
 pub(in crate::cache) fn forced(parent: &BeneathDir, name: &[u8]) -> io::Result<()> {
     let mode = permissions(&parent.itself()?);
     writable(parent)?;
@@ -36,7 +35,7 @@ pub(in crate::cache) fn forced(parent: &BeneathDir, name: &[u8]) -> io::Result<(
     if mode & 0o700 == 0o700 { Ok(()) } else { parent.set_mode(mode) }
 }
 
-/// How deep one descent goes; what lies deeper is moved up and removed by the next one.
+/// How deep one descent goes. A directory that lies deeper is moved up and removed by the next descent.
 const OPEN: usize = 64;
 
 /// Empties the directory `name`; false when something was moved up into it and another round is needed.
@@ -56,7 +55,7 @@ fn empty(parent: &BeneathDir, name: &[u8], lifted: &mut u64) -> io::Result<bool>
             }
             continue;
         };
-        match dir.stat(&next)?.map(|stat| what(&stat)) {
+        match dir.stat(&next)?.map(|stat| file_type(&stat)) {
             None => {}
             Some(FileType::Directory) => {
                 let Some(below) = open_forced(dir, &next)? else { continue };
@@ -66,7 +65,7 @@ fn empty(parent: &BeneathDir, name: &[u8], lifted: &mut u64) -> io::Result<bool>
                     stack.push((below, names, next));
                 } else {
                     let (last, (above, ..)) = (stack.len() - 1, &stack[0]);
-                    // A name that is taken (by an earlier pass, by a build) is passed over.
+                    // The name may be taken by an earlier descent or a build.
                     loop {
                         *lifted += 1;
                         let up = format!(".deep-{lifted}");
@@ -82,7 +81,7 @@ fn empty(parent: &BeneathDir, name: &[u8], lifted: &mut u64) -> io::Result<bool>
     Ok(*lifted == before)
 }
 
-/// A directory that goes, although its owner may not even read it.
+/// Opens a directory that its owner may not even read.
 fn open_forced(parent: &BeneathDir, name: &[u8]) -> io::Result<Option<BeneathDir>> {
     match parent.dir(name) {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
@@ -93,29 +92,31 @@ fn open_forced(parent: &BeneathDir, name: &[u8]) -> io::Result<Option<BeneathDir
     }
 }
 
-/// Go's directories cannot be written by their owner; root need not ask.
+/// Makes a directory writable for its owner: Go's directories are not.
 pub(in crate::cache) fn writable(dir: &BeneathDir) -> io::Result<()> {
     let mode = dir.itself()?.st_mode & 0o7777;
     if mode & 0o700 == 0o700 { Ok(()) } else { dir.set_mode(mode | 0o700) }
 }
 
-/// Whether anything in a tree was changed, or put there ([`super::ctime`]), after `since`. FileType is too deep to see counts as changed.
+/// Whether an entry of a tree was changed, or put there ([`super::ctime`]), after `since`. One that lies too deep counts as
+/// changed.
 pub(in crate::cache) fn changed_since(parent: &BeneathDir, name: &[u8], since: Stamp) -> Result<bool> {
     let Some(stat) = parent.stat(name)? else { return Ok(false) };
-    if what(&stat) != FileType::Directory {
+    if file_type(&stat) != FileType::Directory {
         return Ok((stat.st_ctime, stat.st_ctime_nsec) > since);
     }
     let Some(dir) = parent.dir(name)? else { return Ok(false) };
-    // A directory's own time says that something below it was removed or added; the additions are seen themselves.
+    // The time of a directory says that an entry was removed or added. Added entries are seen themselves.
     let seen = walk(&dir, |found| {
         let later = (found.stat.st_ctime, found.stat.st_ctime_nsec) > since;
-        let changed = if found.what == FileType::Directory { found.unseen } else { later };
+        let changed = if found.file_type == FileType::Directory { found.unseen } else { later };
         Ok(if changed { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     })?;
     Ok(seen == Seen::Part)
 }
 
-/// Removes what was not changed since then, and directories that become empty so; says how many files and links.
+/// Removes the files and links that were not changed after `since`, and the directories that this leaves empty. Returns how
+/// many files and links these were.
 pub(in crate::cache) fn tree_older(
     parent: &BeneathDir,
     name: &[u8],
@@ -124,7 +125,7 @@ pub(in crate::cache) fn tree_older(
 ) -> io::Result<Amount> {
     let mut removed = Amount::default();
     let Some(stat) = parent.stat(name)? else { return Ok(removed) };
-    if what(&stat) != FileType::Directory {
+    if file_type(&stat) != FileType::Directory {
         if (stat.st_ctime, stat.st_ctime_nsec) <= since {
             parent.unlink(name)?;
             removed = usage::of(&stat);
@@ -150,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_tree_deeper_than_any_path_goes_and_a_link_leads_nowhere() {
+    fn a_tree_deeper_than_any_path_is_removed_and_no_link_is_followed() {
         let dir = tempfile::tempdir().expect("a directory");
         fs::write(dir.path().join("stays"), "x").expect("written");
         let top = BeneathDir::open(dir.path()).expect("opened");
@@ -164,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_goes_as_well() {
+    fn a_tree_that_cannot_be_read_is_removed() {
         let temp = tempfile::tempdir().expect("a directory");
         fs::create_dir_all(temp.path().join("a/b/c")).expect("made");
         for name in ["a/b", "a"] {
@@ -178,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn read_only_directories_go_as_well() {
+    fn read_only_directories_are_removed() {
         let dir = tempfile::tempdir().expect("a directory");
         fs::create_dir_all(dir.path().join("a/b")).expect("made");
         fs::write(dir.path().join("a/b/c"), "x").expect("written");

@@ -5,13 +5,13 @@ use std::{io, ops::ControlFlow};
 use anyhow::{Context, Result};
 use nix::sys::stat::FileStat;
 
-use super::{BeneathDir, FileType, join, shown, what};
+use super::{BeneathDir, FileType, file_type, join, shown};
 
-/// So many directories on the way down are open at once; those above are opened again when the walk comes back.
+/// How many directories are open at once; those further up are opened again when the walk comes back.
 const OPEN: usize = 64;
-/// No deeper than this: ten times as deep as a path can be named. Only a build that writes straight into the cache gets there.
+/// The walk goes no deeper: ten times as deep as a path can be named.
 const DEEPEST: usize = 20_000;
-/// A path is opened in pieces that are shorter than the longest that the kernel takes (PATH_MAX).
+/// A path is opened in pieces that are shorter than PATH_MAX.
 const PIECE: usize = 4_000;
 
 /// An entry below the top.
@@ -22,14 +22,14 @@ pub(in crate::cache) struct Found<'a> {
     /// From the top.
     pub path: &'a [u8],
     pub stat: FileStat,
-    pub what: FileType,
-    /// Whether it is a directory whose content is not shown: it lies too deep.
+    pub file_type: FileType,
+    /// Whether it is a directory that lies too deep: its content is not shown.
     pub unseen: bool,
 }
 
-/// A directory on the way down, and what of it has not been visited.
+/// A directory on the way down, and its entries that have not been visited.
 struct Open {
-    /// None where it has been closed for those below.
+    /// None while it is closed for those below.
     dir: Option<BeneathDir>,
     path: Vec<u8>,
     names: std::vec::IntoIter<Vec<u8>>,
@@ -39,7 +39,7 @@ struct Open {
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::cache) enum Seen {
     All,
-    /// The visitor broke it off.
+    /// The visitor ended it.
     Part,
 }
 
@@ -52,7 +52,7 @@ pub(in crate::cache) struct PassOver<'a> {
     pub unreadable: bool,
 }
 
-/// Shows all that lies below `top` to `visit`, a directory before its entries, until `visit` breaks off. An entry that
+/// Shows all entries below `top` to `visit`, a directory before its entries, until `visit` ends the walk. An entry that
 /// disappears meanwhile is passed over.
 pub(in crate::cache) fn walk(
     top: &BeneathDir,
@@ -90,13 +90,13 @@ pub(in crate::cache) fn walk_but(
         if pass_over.at_top == Some(&whole) {
             continue;
         }
-        let what = what(&stat);
-        let unseen = what == FileType::Directory && depth >= DEEPEST;
-        let found = Found { dir: here, name: &name, path: &whole, stat, what, unseen };
+        let file_type = file_type(&stat);
+        let unseen = file_type == FileType::Directory && depth >= DEEPEST;
+        let found = Found { dir: here, name: &name, path: &whole, stat, file_type, unseen };
         if visit(&found)?.is_break() {
             return Ok(Seen::Part);
         }
-        if what == FileType::Directory && !unseen {
+        if file_type == FileType::Directory && !unseen {
             match open(here, &name, &whole) {
                 Err(error) if pass_over.unreadable && is_forbidden(&error) => {}
                 below => stack.extend(below?),
@@ -120,7 +120,7 @@ fn is_forbidden(error: &anyhow::Error) -> bool {
     kind == Some(io::ErrorKind::PermissionDenied)
 }
 
-/// Opens a directory by its path, however long that is.
+/// Opens a directory by a path of any length.
 fn reopen(top: &BeneathDir, mut path: &[u8]) -> io::Result<Option<BeneathDir>> {
     let mut dir = top.dir(b"")?;
     while let (Some(here), false) = (&dir, path.is_empty()) {
@@ -143,7 +143,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_is_seen_in_order_but_what_is_passed_over_and_what_links_lead_to() {
+    fn entries_are_shown_in_order_and_no_link_is_followed() {
         let root = tempfile::tempdir().expect("a directory");
         for path in ["over/x", "b/c/d", "a", "b/a", "b/over"] {
             let path = root.path().join(path);
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn depth_hides_nothing() {
+    fn entries_are_shown_at_any_depth() {
         let root = tempfile::tempdir().expect("a directory");
         let top = BeneathDir::open(root.path()).expect("opened");
         let mut dir = top.dir(b"").expect("looked").expect("it is there");
@@ -175,7 +175,7 @@ mod tests {
         }
         let (mut files, mut longest, mut unseen) = (0, 0, 0);
         let end = walk(&top, |found| {
-            files += usize::from(found.what == FileType::File);
+            files += usize::from(found.file_type == FileType::File);
             unseen += usize::from(found.unseen);
             longest = longest.max(found.path.len());
             Ok(ControlFlow::Continue(()))

@@ -7,20 +7,20 @@ use crate::event::Amount;
 /// Files that are removed together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// The kind of directory, as a report names it.
+    /// Its category, as a report names it.
     pub kind: String,
-    /// Its name among those of its kind.
+    /// Its name in the category.
     pub name: String,
     /// Its files and links.
     pub amount: Amount,
-    /// When it was used last.
+    /// Its last use.
     pub used: SystemTime,
-    /// Where it lies.
+    /// The paths of its files, or of directories that contain them.
     pub(in crate::cache) paths: BTreeSet<Vec<u8>>,
 }
 
 impl Entry {
-    /// Takes another one in: the two are one.
+    /// Makes another entry part of this one.
     pub(super) fn absorb(&mut self, other: Self) {
         let Self { kind: _, name: _, amount, used, paths } = other;
         self.amount.entries += amount.entries;

@@ -1,4 +1,4 @@
-//! Entries that name each other: one that an index names goes with all that names it.
+//! Joins entries of which one names another: an entry is removed with the entries of the index that name it.
 
 use std::{collections::HashMap, ffi::OsStr, os::unix::ffi::OsStrExt, path::Path};
 
@@ -10,7 +10,7 @@ use crate::{
     ecosystem::{self, References},
 };
 
-/// Makes one entry of each content and what names it.
+/// Makes one entry of each content and the entries that name it.
 pub(super) fn join(cache: &BeneathDir, entries: Vec<Entry>) -> Result<Vec<Entry>> {
     let mut contents: HashMap<String, usize> = HashMap::new();
     for (at, entry) in entries.iter().enumerate() {
@@ -40,7 +40,7 @@ pub(super) fn join(cache: &BeneathDir, entries: Vec<Entry>) -> Result<Vec<Entry>
     Ok(whole)
 }
 
-/// Which entries are one: each points to an earlier one of its group, the first to itself.
+/// Groups of entries: each points to an earlier one of its group, the first to itself.
 struct Groups(Vec<usize>);
 
 impl Groups {
@@ -64,13 +64,13 @@ fn references(path: &[u8]) -> Option<(&'static References, &[u8])> {
     Some((tool.references.as_ref()?, rest.as_os_str().as_bytes()))
 }
 
-/// The name under which an index may name what lies at a path.
+/// The name that an index may have for the entry at a path.
 fn name(path: &[u8]) -> Option<String> {
     let (References { name, .. }, rest) = references(path)?;
     name(rest)
 }
 
-/// What a file names, if it is part of an index.
+/// The names in a file, if it is part of an index.
 fn named(cache: &BeneathDir, path: &[u8]) -> Result<Vec<String>> {
     match references(path) {
         Some((References { index, named, .. }, rest)) if rest.starts_with(index.as_bytes()) => {

@@ -12,10 +12,10 @@ pub(in crate::cache) fn category(path: &[u8], is_directory: bool) -> String {
     }
 }
 
-/// Files directly in the cache directory that are named by their hash: `fetch` keeps sources so.
+/// The category of files at the top that are named by their hash: `fetch` keeps sources so.
 pub const SOURCES: &str = "sources";
 
-/// All other files there: no directory is called so.
+/// The category of all other files there: no directory has this name.
 pub const TOP: &str = ".";
 
 #[cfg(test)]

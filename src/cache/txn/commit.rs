@@ -1,4 +1,4 @@
-//! The end of a commit: decided in the journal, merged, and forgotten; and the same for those whose kiln died in between.
+//! The end of a commit: it is decided in the journal, merged, and its record is removed.
 
 use anyhow::{Context, Result};
 
@@ -18,14 +18,14 @@ use crate::{
     package::Time,
 };
 
-/// FileType a commit kept.
+/// What a commit has kept.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Kept {
-    /// FileType is new, by kind of directory.
+    /// New files and links, by category.
     pub gains: Amounts,
-    /// How many replacements and deletions, of this and of earlier commits, wait until nobody else uses the cache.
+    /// How many replacements and deletions, of this and of earlier commits, wait for the end of other leases.
     pub waiting: u64,
-    /// FileType was not kept.
+    /// Entries that were not kept.
     pub left_out: LeftOut,
 }
 
@@ -73,7 +73,7 @@ impl Decided {
     }
 }
 
-/// Only while nobody else uses the cache: an earlier time does no more harm than that a tool removes a file too early.
+/// Only while there is no other lease: with an earlier time a tool may remove the file too early, and no worse.
 fn renew_times(cache: &OpenCache, times: &[(Vec<u8>, Time)]) -> Result<()> {
     if times.is_empty() {
         return Ok(());
@@ -96,7 +96,7 @@ fn failed(cache: &OpenCache) -> Failure {
             "the commit is decided, but not all of it is in its place yet in the cache {}",
             cache.directory.display()
         ),
-        "mend what is named; the next build, or kiln cache verify --repair, finishes it",
+        "correct the cause named above; the next build, or kiln cache verify --repair, finishes it",
     )
 }
 
@@ -127,7 +127,7 @@ fn merge_decided(cache: &OpenCache) -> Result<Completed> {
         let (mut waiting, mut stuck, mut deltas) = (0, Vec::new(), Vec::new());
         let pending = journal.pending()?;
         if !alone && pending.iter().any(|number| journal.waiting(*number).is_none()) {
-            // FileType is put there must be newer than the beginning of all that do not see it.
+            // New entries must be newer than the beginning of the leases that have not seen them.
             ctime::tick()?;
         }
         for number in pending {
@@ -144,11 +144,11 @@ fn merge_decided(cache: &OpenCache) -> Result<Completed> {
     })
 }
 
-/// FileType came of one of them.
+/// The outcome of one decided commit.
 enum One {
     /// Its record is gone.
     Forgotten,
-    /// All of it is in its place but so many entries.
+    /// All entries are in their place but this many.
     Merged {
         waiting: u64,
         delta: UsageDelta,
@@ -184,7 +184,7 @@ fn merge_one(cache: &OpenCache, journal: &Journal, number: u64, alone: bool) -> 
         journal.complete(number)?;
         staging.remove()?;
     } else if let Err(error) = journal.waits(number, waiting) {
-        tracing::debug!(error = %format!("{error:#}"), "the next one looks for what is left to do");
+        tracing::debug!(error = %format!("{error:#}"), "the next lease finds out what is left to do");
     }
     Ok(One::Merged { waiting, delta })
 }

@@ -1,6 +1,4 @@
-//! The turn of a commit: the lock under which what is decided is merged, one commit after the other.
-//!
-//! Before it: a lease, whose holder it is that waits. It is held for as long as a merge takes, and nothing else is.
+//! The lock of commits: decided commits are merged under it, one after the other. It is held only as long as a merge takes.
 
 use std::{fmt, path::PathBuf, sync::mpsc, thread, time::Duration};
 
@@ -12,22 +10,22 @@ use crate::{
     exit::{Code, Failure, explained},
 };
 
-/// Whatever `--cache-wait` says, so long is waited at least: a commit that has begun flushes to a disk, which may be slow.
+/// The shortest limit, whatever `--cache-wait` says: a commit that has begun flushes to a disk, which may be slow.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Whoever waits no longer than this need not say so: most commits are over by then.
+/// A wait that is not longer is not reported: most commits are over by then.
 const SILENCE: Duration = Duration::from_secs(1);
 
-/// Held, no other commit is decided or merged.
+/// While it is held, no other commit is decided or merged.
 #[derive(Debug)]
 pub struct CommitGuard {
     _lock: LockFile,
 }
 
-/// Who else uses the cache, in words: asked only for a message.
+/// Returns the other users of the cache, in words. It is called only for a message.
 pub(in crate::cache) type Users = Box<dyn Fn() -> Result<String> + Send + Sync>;
 
-/// All that it takes to wait for the lock: for a thread that a signal abandons.
+/// The lock, with all that is needed to wait for it in another thread.
 pub struct CommitLock {
     lock: PathBuf,
     directory: PathBuf,
@@ -49,7 +47,7 @@ impl fmt::Debug for CommitLock {
 }
 
 impl CommitLock {
-    /// That of a cache; `lock` is its file.
+    /// The lock of a cache, whose file is `lock`.
     pub(in crate::cache) fn of(cache: &OpenCache, lock: PathBuf, patience: Duration, users: Users) -> Self {
         Self {
             lock,
@@ -60,16 +58,16 @@ impl CommitLock {
         }
     }
 
-    /// The turn, if it can be had at once.
+    /// Takes the lock if it is free.
     pub(in crate::cache) fn try_lock(&self) -> Result<Option<CommitGuard>> {
         let lock = LockFile::open(&self.lock)?;
         Ok((lock.try_lock(LockMode::Exclusive)? == TryLock::Yes).then_some(CommitGuard { _lock: lock }))
     }
 
-    /// Waits for it, and says so when it takes a while.
+    /// Takes the lock, and reports a long wait.
     ///
     /// # Errors
-    /// A time-out (6) that names who uses the cache; a cache failure (7) where the lock cannot be had at all.
+    /// A time-out (6) that names the users of the cache; a cache failure (7) when the lock cannot be used.
     pub fn lock(&self) -> Result<CommitGuard> {
         self.wait().map_err(|error| explained(error, || self.unusable()))
     }
@@ -80,7 +78,7 @@ impl CommitLock {
         }
         let lock = LockFile::open(&self.lock)?;
         let (sender, receiver) = mpsc::channel();
-        // Abandoned at the limit: the lock goes with the channel, or with the program.
+        // At the limit the thread is abandoned: the lock ends with the channel, or with the program.
         thread::spawn(move || drop(sender.send(lock.lock(LockMode::Exclusive).map(|()| lock))));
         let lock = match receiver.recv_timeout(SILENCE) {
             Ok(lock) => lock,

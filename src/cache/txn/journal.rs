@@ -1,8 +1,8 @@
-//! The journal: which commits are decided and not complete. One file a commit, in [`crate::home`], where no guest writes.
+//! The journal: the commits that are decided and not complete. One file for each, in [`crate::home`], where no guest writes.
 //!
-//! A record appears under its name whole or not at all (written, flushed, renamed, the directory flushed): that is the moment
-//! at which a commit is decided. It goes when all of the commit is in its place. Records are taken in the order of their
-//! numbers, which are given under the lock of commits.
+//! A record appears under its name whole or not at all (written, flushed, renamed, the directory flushed): with that the
+//! commit is decided. The record is removed when all of the commit is in its place. Commits are completed in the order of
+//! their numbers, which are given under the lock of commits.
 
 use std::{
     fs::{self, File},
@@ -17,37 +17,37 @@ use sha2::{Digest, Sha256};
 use super::open_cache::{Key, OpenCache};
 use crate::cache::dir::ctime::Stamp;
 
-/// The directory of the home with one directory for each cache.
+/// The directory of the home with the journal of each cache.
 pub(in crate::cache) const JOURNALS: &str = "journals";
-/// The first byte of a record. Of what another version has written nothing is known but that it matters.
+/// The first byte of a record. A record of another version cannot be read, and is not removed.
 const VERSION: u8 = 1;
-/// A digest of what comes after it.
+/// The length of the digest, which is that of the rest.
 const DIGEST: usize = 32;
-/// FileType is being written has this ending.
+/// The name of a record that is being written.
 const NEW: &str = "new";
-/// Beside a record of which only what waits for others is left to do: how much that is. Lost, it is found out anew.
+/// The ending of a note beside a record: how many replacements and deletions of it wait for other leases. It may be lost.
 const WAITING: &str = "waiting";
 
-/// FileType is left to do of a commit, besides what lies in its staging directory.
+/// A decided commit: what is left to do besides merging its staging directory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::cache) struct Record {
     /// The name of the staging directory below `.kiln`.
     pub staging: String,
-    /// When the build got its lease: what changed later it has not seen.
+    /// When the build got its lease: it has not seen later changes.
     pub started: Stamp,
-    /// FileType the build deleted.
+    /// The paths that the build deleted.
     pub deletions: Vec<Vec<u8>>,
-    /// Directories that hide what was below them.
+    /// Directories that hide the earlier entries below them (opaque).
     pub opaque: Vec<Vec<u8>>,
-    /// Directories that their owner cannot write to, and what their mode is to be.
+    /// Directories that their owner cannot write, with their modes.
     pub modes: Vec<(Vec<u8>, u32)>,
 }
 
-/// FileType a record turns out to be.
+/// A record as it was read.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::cache) enum Reading {
     Whole(Record),
-    /// It is neither followed nor forgotten; why, in words.
+    /// It is neither followed nor removed; the reason, in words.
     Unreadable(&'static str),
 }
 
@@ -61,7 +61,7 @@ impl Journal {
         Self::open(&cache.home.dir(JOURNALS)?, &cache.key)
     }
 
-    /// One that is there.
+    /// An existing journal.
     pub(in crate::cache) fn at(directory: PathBuf) -> Self {
         Self { directory }
     }
@@ -70,7 +70,7 @@ impl Journal {
         let directory = journals.join(&key.0);
         if !directory.is_dir() {
             match fs::create_dir(&directory) {
-                // Another build that came at the same time has made it.
+                // Another build has made it at the same time.
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
                 made => made.with_context(|| format!("make {}", directory.display()))?,
             }
@@ -79,7 +79,7 @@ impl Journal {
         Ok(Self { directory })
     }
 
-    /// The numbers of all decided commits, in order. Only looks: another kiln may be deciding at this moment.
+    /// The numbers of all decided commits, in order. Changes nothing: another kiln may be deciding at this moment.
     pub(in crate::cache) fn pending(&self) -> Result<Vec<u64>> {
         let mut numbers: Vec<u64> = self.names()?.iter().filter_map(|name| name.parse().ok()).collect();
         numbers.sort_unstable();
@@ -95,8 +95,8 @@ impl Journal {
         Ok(names)
     }
 
-    /// Removes what was being written when its writer died, and notes of records that went alone with the power; under the lock
-    /// of commits, where nobody else writes.
+    /// Removes a record whose writer died, and notes whose record is gone. Under the lock of commits, so that there is no
+    /// other writer.
     pub(in crate::cache) fn sweep(&self) -> Result<()> {
         absent(&self.directory.join(NEW))?;
         for path in self.names()?.iter().map(|name| self.directory.join(name)) {
@@ -107,25 +107,25 @@ impl Journal {
         Ok(())
     }
 
-    /// Notes that only what others may be reading is left to do: so many replacements and deletions.
+    /// Notes that only `count` replacements and deletions are left, which wait for other leases.
     pub(in crate::cache) fn waits(&self, number: u64, count: u64) -> Result<()> {
         let path = self.note(number);
         fs::write(&path, count.to_string()).with_context(|| format!("write {}", path.display()))
     }
 
-    /// How much of a commit is left to do, if that is known to be nothing but what waits for others.
+    /// How many replacements and deletions wait, if it is known that nothing else is left.
     pub(in crate::cache) fn waiting(&self, number: u64) -> Option<u64> {
         fs::read_to_string(self.note(number)).ok()?.parse().ok()
     }
 
-    /// Whether no commit is on its way.
+    /// Whether it has no records and no notes.
     pub(in crate::cache) fn is_empty(&self) -> Result<bool> {
         let mut listing =
             fs::read_dir(&self.directory).with_context(|| format!("read {}", self.directory.display()))?;
         Ok(listing.next().is_none())
     }
 
-    /// Decides a commit; to be called under the lock of commits, with all that it stages durable.
+    /// Decides a commit whose staging directory is durable. Under the lock of commits.
     pub(in crate::cache) fn decide(&self, record: &Record) -> Result<u64> {
         let number = self.next()?;
         let bytes = encode(record)?;
@@ -136,7 +136,7 @@ impl Journal {
             .with_context(|| format!("write {}", path.display()))?;
         fs::rename(&path, self.path(number)).context("put a record into the journal")?;
         if let Err(error) = sync(&self.directory) {
-            // best effort: who says that nothing was kept must leave nothing that says otherwise.
+            // best effort: the caller reports that nothing was kept, so no record should remain.
             let _ = fs::remove_file(self.path(number));
             return Err(error);
         }
@@ -147,7 +147,7 @@ impl Journal {
         Ok(self.pending()?.last().map_or(1, |last| last + 1))
     }
 
-    /// Makes a record of another journal one of this, as it is.
+    /// Moves a record of another journal into this one.
     pub(in crate::cache) fn take_over(&self, other: &Self, number: u64) -> Result<()> {
         absent(&other.note(number))?;
         fs::rename(other.path(number), self.path(self.next()?))
@@ -156,7 +156,10 @@ impl Journal {
         sync(&other.directory)
     }
 
-    /// Reads a record; `None` for one that is complete by now. One that cannot be read now is not damaged.
+    /// Reads a record; `None` if it is complete by now.
+    ///
+    /// # Errors
+    /// When it cannot be read at this time, which does not mean that it is damaged.
     pub(in crate::cache) fn read(&self, number: u64) -> Result<Option<Reading>> {
         let path = self.path(number);
         match fs::read(&path) {
@@ -166,9 +169,9 @@ impl Journal {
         }
     }
 
-    /// All of the commit is in its place, and durable.
+    /// Removes the record of a commit that is in its place, and durable.
     pub(in crate::cache) fn complete(&self, number: u64) -> Result<()> {
-        // Before it: a note never speaks of the next record of that number.
+        // First the note, so that it is not taken for that of a later record with this number.
         absent(&self.note(number))?;
         fs::remove_file(self.path(number)).context("remove a record from the journal")?;
         sync(&self.directory)
@@ -225,7 +228,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_looks_leaves_a_record_that_is_being_written() {
+    fn reading_the_journal_keeps_a_record_that_is_being_written() {
         let journals = tempfile::tempdir().unwrap();
         let journal = Journal::open(journals.path(), &Key("a-cache".into())).unwrap();
         let new = journal.directory.join(NEW);

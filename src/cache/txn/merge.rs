@@ -1,8 +1,8 @@
-//! FileType a decided commit has staged goes to its place: by renames, entry by entry, and again from the start after a crash.
+//! The merge: moves the entries of a decided commit to their place, by renames, one by one.
 //!
-//! The state is what still lies in the staging directory, so doing it once more does only what is left. A new directory
-//! goes with all that it holds in one rename. FileType another build may be reading is neither removed nor replaced while it
-//! has a lease: that waits.
+//! After a crash it starts again: the entries that are left are those that still lie in the staging directory. A new directory
+//! moves with all its entries in one rename. While there is another lease no entry is removed or replaced, since its holder
+//! may be reading it: that waits.
 
 use std::io;
 
@@ -16,11 +16,13 @@ use super::{
     usage_delta::{self, UsageDelta},
 };
 use crate::{
-    cache::dir::{BeneathDir, FileType, Renamed, compare, ctime, join, remove, shown, split, usage, what},
+    cache::dir::{
+        BeneathDir, FileType, Renamed, compare, ctime, file_type, join, remove, shown, split, usage,
+    },
     ecosystem::{self, Rule},
 };
 
-/// Up to so many directories are flushed one by one; beyond, the file system is flushed once.
+/// Up to this many directories are flushed one by one; beyond, the file system is flushed once.
 const FLUSH_EACH: usize = 64;
 
 /// One merge.
@@ -28,20 +30,20 @@ pub(in crate::cache) struct Merge<'a> {
     pub cache: &'a BeneathDir,
     pub staging: &'a Staging,
     pub record: &'a Record,
-    /// Nobody else uses the cache.
+    /// There is no other lease.
     pub alone: bool,
     /// How many replacements and deletions wait.
     pub waiting: u64,
     /// How many cache directories were changed.
     pub touched: usize,
-    /// Names for what is thrown away.
+    /// The number of entries in the trash: the last one's name.
     pub thrown: u64,
-    /// FileType all of it makes of the amounts.
+    /// How the merge changes the amounts of the cache.
     pub delta: UsageDelta,
 }
 
 impl Merge<'_> {
-    /// Does what can be done now, and makes it durable.
+    /// Merges all that does not wait, and makes it durable.
     pub(in crate::cache) fn run(&mut self) -> Result<()> {
         let record = self.record;
         if record.deletions.len() > FLUSH_EACH {
@@ -85,20 +87,20 @@ impl Merge<'_> {
         self.touched(&parent)
     }
 
-    /// Removes what the build has seen; what came later stays.
+    /// Removes the entries that the build has seen; later ones stay.
     fn take_out(&mut self, parent: &BeneathDir, name: &[u8], path: &[u8]) -> Result<()> {
         let Some(stat) = parent.stat(name)? else { return Ok(()) };
-        let kind = what(&stat);
+        let kind = file_type(&stat);
         remove::writable(parent)?;
         if remove::changed_since(parent, name, self.record.started)? {
             let gone = remove::tree_older(parent, name, self.record.started, MAX_DEPTH)?;
             usage_delta::count(&mut self.delta.removed, path, kind, gone);
-            // In directories that nobody has noted.
+            // The directories that were changed are not known.
             self.touched += FLUSH_EACH;
             return Ok(());
         }
         if let Some(dir) = parent.dir(name)? {
-            // A directory that moves has its `..` written.
+            // Moving a directory writes its `..`.
             remove::writable(&dir)?;
         }
         usage_delta::count(&mut self.delta.removed, path, kind, usage::du(parent, name)?);
@@ -135,16 +137,19 @@ impl Merge<'_> {
     fn entry(&mut self, entry: &Staged<'_>, depth: usize) -> Result<()> {
         let Staged { from, to, name, path, kind } = *entry;
         if kind == FileType::Other {
-            // Nothing of ours: a guest that writes straight into the cache has been here.
+            // Not staged by kiln: a guest that writes straight into the cache made it.
             return Ok(());
         }
         let Some(theirs) = to.stat(name)? else { return self.put(entry, depth) };
-        let both = kind == FileType::Directory && what(&theirs) == FileType::Directory;
+        let both = kind == FileType::Directory && file_type(&theirs) == FileType::Directory;
         if both && !self.record.opaque.iter().any(|opaque| opaque == path) {
             return self.descend(entry, depth);
         }
-        if kind == FileType::File && what(&theirs) == FileType::File && compare::holds_same(from, to, name)? {
-            // A commit of the same build somewhere else: there is nothing to wait for.
+        if kind == FileType::File
+            && file_type(&theirs) == FileType::File
+            && compare::holds_same(from, to, name)?
+        {
+            // Another build has committed the same file: there is nothing to wait for.
             self.dropped(entry)?;
             return Ok(from.unlink(name)?);
         }
@@ -156,21 +161,21 @@ impl Merge<'_> {
         if newer && ecosystem::conflict_rule(path) == Rule::First {
             return self.dropped(entry);
         }
-        if kind != FileType::Directory && what(&theirs) != FileType::Directory {
+        if kind != FileType::Directory && file_type(&theirs) != FileType::Directory {
             return self.replace(entry, &theirs);
         }
         self.take_out(to, name, path)?;
         match to.stat(name)? {
             None => self.put(entry, depth),
-            // FileType came later than the build began stays, and ours goes around it.
-            Some(left) if kind == FileType::Directory && what(&left) == FileType::Directory => {
+            // Entries that came after the build began stay, and the staged ones are put beside them.
+            Some(left) if kind == FileType::Directory && file_type(&left) == FileType::Directory => {
                 self.descend(entry, depth)
             }
             Some(_) => self.dropped(entry),
         }
     }
 
-    /// In the place of another file or link.
+    /// Replaces a file or link.
     fn replace(&mut self, entry: &Staged<'_>, theirs: &FileStat) -> Result<()> {
         let Staged { from, to, name, path, kind } = *entry;
         remove::writable(to)?;
@@ -182,7 +187,7 @@ impl Merge<'_> {
         Ok(())
     }
 
-    /// It stays out.
+    /// Counts an entry that is not moved into the cache.
     fn dropped(&mut self, entry: &Staged<'_>) -> Result<()> {
         let Staged { from, to: _, name, path, kind } = *entry;
         usage_delta::count(&mut self.delta.dropped, path, kind, usage::du(from, name)?);
@@ -197,7 +202,7 @@ impl Merge<'_> {
             self.touched += 1;
             usage_delta::count(&mut self.delta.added, path, kind, new);
         } else {
-            // Somebody who takes no lease was faster: what is there stays.
+            // A process without a lease was faster: its entry stays.
             self.dropped(entry)?;
         }
         Ok(())
@@ -216,7 +221,7 @@ impl Merge<'_> {
     }
 }
 
-/// An entry on its way.
+/// A staged entry and its place.
 #[derive(Clone, Copy)]
 struct Staged<'a> {
     from: &'a BeneathDir,
@@ -226,12 +231,12 @@ struct Staged<'a> {
     kind: FileType,
 }
 
-/// Directories first, then files, those that tools leave as a sign of completion (`.cargo-ok`) last; links to them at the end.
+/// Directories, then files, then the files that tools leave as a sign of completion (`.cargo-ok`), then links.
 fn in_order(staged: &BeneathDir) -> io::Result<Vec<(Vec<u8>, FileType)>> {
     let mut found = Vec::new();
     for name in staged.names()? {
         if let Some(stat) = staged.stat(&name)? {
-            found.push((name, what(&stat)));
+            found.push((name, file_type(&stat)));
         }
     }
     found.sort_by_key(|(name, kind)| match kind {

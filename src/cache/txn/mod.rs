@@ -1,4 +1,5 @@
-//! The transaction: staging, journal, merge and recovery. The middle floor of the cache, above [`super::dir`].
+//! The transaction: staging, journal, merge and recovery. The middle floor of the cache, above [`super::dir`]. It knows an open
+//! cache, and no lease.
 
 pub(super) mod category;
 pub(super) mod commit;
@@ -6,7 +7,7 @@ pub(super) mod commit_lock;
 pub(super) mod contents;
 pub(super) mod foreign_entries;
 pub(super) mod journal;
-mod merge;
+pub(super) mod merge;
 pub(super) mod open_cache;
 pub(super) mod owners;
 pub(super) mod persistent_dirs;

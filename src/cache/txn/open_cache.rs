@@ -1,4 +1,4 @@
-//! A cache directory that is open, as a transaction sees it. Whoever has one holds a lease.
+//! A cache directory that is open, as a transaction sees it. Its holder has a lease.
 
 use std::{
     fs,
@@ -24,13 +24,13 @@ pub struct OpenCache {
     pub(in crate::cache) key: Key,
     pub(in crate::cache) home: Home,
     pub(in crate::cache) root: BeneathDir,
-    /// The holder may not have seen what was changed later than this.
+    /// The holder may not have seen later changes.
     pub(in crate::cache) started: Stamp,
     pub(in crate::cache) lock: LockFile,
     pub(in crate::cache) lock_mode: LockMode,
 }
 
-/// Which directory: its device and inode, so that two names of it are one cache.
+/// The key of a directory: its device and inode, so that two names of it are one cache.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::cache) struct Key(pub String);
 
@@ -47,12 +47,12 @@ impl OpenCache {
         &self.directory
     }
 
-    /// Whether it excludes all others.
+    /// Whether other leases are excluded.
     pub fn lock_mode(&self) -> LockMode {
         self.lock_mode
     }
 
-    /// Does `work`, which is told whether nobody else has a lease, and keeps it so meanwhile.
+    /// Does `work`, and tells it whether there is no other lease. If so, none is given out meanwhile.
     pub(in crate::cache) fn alone<T>(&self, work: impl FnOnce(bool) -> Result<T>) -> Result<T> {
         let alone = self.lock.try_lock(LockMode::Exclusive)? == TryLock::Yes;
         let result = work(alone);

@@ -1,4 +1,4 @@
-//! Whose files may lie in a cache: those of the user who runs kiln, and of the owner of the directory.
+//! The users whose files may lie in a cache: the user that runs kiln, and the owner of the directory.
 
 use anyhow::{Context, Result};
 use nix::{
@@ -20,13 +20,13 @@ pub(in crate::cache) struct Owners {
 }
 
 impl Owners {
-    /// As the cache is.
+    /// Those of a cache.
     pub(in crate::cache) fn of(cache: &BeneathDir) -> Result<Self> {
         let stat = cache.itself().context("look at the cache")?;
         Self::with((stat.st_uid, stat.st_gid))
     }
 
-    /// Where the cache has, or had, this owner.
+    /// Those of a cache that has, or had, this owner.
     pub(in crate::cache) fn with(owner: Ids) -> Result<Self> {
         let groups =
             getgroups().context("ask for the user's groups")?.into_iter().map(|group| group.as_raw());
@@ -34,12 +34,12 @@ impl Owners {
         Ok(Self { user, owner, groups: groups.collect() })
     }
 
-    /// The user whose file something is, if it is another one's.
+    /// The user of a file, if it is none of those.
     pub(in crate::cache) fn foreign(&self, stat: &FileStat) -> Option<u32> {
         (![self.user.0, self.owner.0].contains(&stat.st_uid)).then_some(stat.st_uid)
     }
 
-    /// To whom something has to be given: nobody, if it may belong to whom it belongs to.
+    /// The user and group that a file has to be given to; `None` if it may keep its own.
     pub(in crate::cache) fn right(&self, stat: &FileStat) -> Option<Ids> {
         let is_group =
             [self.user.1, self.owner.1].contains(&stat.st_gid) || self.groups.contains(&stat.st_gid);
@@ -48,7 +48,7 @@ impl Owners {
         ((user, group) != (stat.st_uid, stat.st_gid)).then_some((user, group))
     }
 
-    /// Makes something the property of the cache's owner.
+    /// Gives an entry to the owner of the cache.
     pub(in crate::cache) fn give(&self, parent: &BeneathDir, name: &[u8]) -> Result<()> {
         Ok(parent.give(name, self.owner)?)
     }

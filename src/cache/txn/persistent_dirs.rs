@@ -1,4 +1,4 @@
-//! The directories that kiln makes for tools in a cache that a build may write: they go where nothing was put into them.
+//! The directories that kiln makes for tools in a cache that a build may write. They are removed if they stay empty.
 
 use std::io;
 
@@ -10,7 +10,7 @@ use crate::{
     ecosystem::persistent_directories,
 };
 
-/// After writes that went straight through: removes those that have stayed empty, if nobody else uses the cache.
+/// After writes that went straight through: removes the directories that have stayed empty, if there is no other lease.
 ///
 /// # Errors
 /// A cache that cannot be written.
@@ -24,7 +24,7 @@ pub fn remove_unused(cache: &OpenCache) -> Result<()> {
     )
 }
 
-/// Removes from what is staged those that are empty and not in the cache; how many they were.
+/// Removes those from a staged tree that are empty, and that the cache does not have. Returns how many these were.
 pub(in crate::cache) fn unstage(staged: &BeneathDir, cache: &BeneathDir) -> io::Result<u64> {
     let mut removed = 0;
     for path in persistent_directories() {
@@ -35,7 +35,7 @@ pub(in crate::cache) fn unstage(staged: &BeneathDir, cache: &BeneathDir) -> io::
     Ok(removed)
 }
 
-/// Whether an empty directory was there, and is gone.
+/// Removes an empty directory; false if there was none.
 fn remove_at(dir: &BeneathDir, path: &[u8]) -> io::Result<bool> {
     let (directory, name) = split(path);
     let Some(parent) = dir.dir(directory)? else { return Ok(false) };

@@ -1,9 +1,9 @@
-//! FileType a build that wrote straight into a cache may have left there and must not: programs that run with other rights
-//! (set-id bits, file capabilities), device nodes, attributes that an overlay obeys, files of other users.
+//! Corrects a cache that a build has written straight into: programs that run with other rights (set-id bits, file
+//! capabilities), device nodes, attributes that an overlay obeys, and files of other users.
 //!
-//! A commit takes nothing of it in the first place; in mode `rw` the steps' own system calls reach the host, by whatever
-//! way. Only what was changed since the build began is touched: what the user has put there is the user's. A change of mode
-//! leaves no trace in the directory above, so every file is looked at (a stat each), and only what changed is asked for more.
+//! A commit takes none of these, but in mode `rw` the system calls of the steps reach the host. Only entries that were
+//! changed since the build began are corrected: earlier ones are the user's. A change of mode leaves no trace in the directory
+//! above, so the scrub stats every file.
 
 use std::{io, ops::ControlFlow};
 
@@ -19,88 +19,87 @@ use crate::{
     cache::dir::{
         BeneathDir, FileType, attributes,
         ctime::Stamp,
-        permissions, remove, shown,
+        file_type, permissions, remove, shown,
         walk::{Found, PassOver, walk_but},
-        what,
     },
     process,
 };
 
-/// The bits that make a program run as somebody else.
+/// The bits that make a program run as another user or group.
 pub(in crate::cache) const SET_ID: u32 = 0o6000;
-/// Of a directory: what is made in it has its group.
+/// On a directory: new entries get its group.
 const SET_GID: u32 = 0o2000;
-/// FileType the owner of a directory must be able to do with it.
+/// The permissions that the owner of a directory must have.
 const READ: u32 = 0o500;
 
 /// A cache as it was before builds wrote into it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::cache) struct Before {
-    /// FileType was changed at this time of its file system or later may be a build's.
+    /// An entry that was changed at this time of its file system or later may be a build's.
     pub since: Stamp,
-    /// Of the directory itself.
+    /// Owner and group of the directory itself.
     pub owner: (u32, u32),
-    /// The same.
+    /// Its mode.
     pub mode: u32,
 }
 
-/// Whose files may be.
+/// Whose files may be in the cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::cache) enum Whose {
-    /// Those of the user who runs kiln, and of the owner of the cache.
+    /// Those of the user that runs kiln, and of the owner of the cache.
     TheUsers,
-    /// Other builds are writing, and need them to be as they are.
+    /// Those of all users: other builds are writing, and need them as they are.
     AsTheyAre,
 }
 
-/// FileType was changed.
+/// What a scrub has corrected.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Scrubbed {
-    /// How many things had set-id bits.
+    /// How many files and directories had set-id bits.
     pub set_id: u64,
     /// How many files and directories had harmful attributes, file capabilities among them.
     pub attributes: u64,
     /// How many device nodes were removed.
     pub devices: u64,
-    /// How many things belonged to other users or groups.
+    /// How many entries belonged to other users or groups.
     pub owners: u64,
     /// How many directories were removed because they lie too deep to be looked at.
     pub too_deep: u64,
-    /// How many things are as they were, since they could not be changed.
+    /// How many entries could not be corrected.
     pub failed: u64,
-    /// The first of them, and why.
+    /// The first of these, and the error.
     pub example: Option<String>,
 }
 
 impl Scrubbed {
-    /// Whether nothing is left to do.
+    /// Whether all was corrected.
     pub fn is_complete(&self) -> bool {
         self.failed == 0
     }
 
-    /// FileType was done, in words; `None` for nothing.
+    /// The corrections in words; `None` if there are none.
     pub fn words(&self) -> Option<String> {
         let Self { set_id, attributes, devices, owners, too_deep, failed: _, example: _ } = self;
         let parts = [
             (set_id, "set-id bits taken from"),
             (attributes, "file capabilities and the like taken from"),
             (devices, "device nodes removed:"),
-            (owners, "given back to the user who runs kiln:"),
+            (owners, "given back to the user that runs kiln:"),
             (too_deep, "directories removed that lay too deep:"),
         ];
         let parts = parts.iter().filter(|(count, _)| **count > 0);
-        let parts: Vec<String> = parts.map(|(count, what)| format!("{what} {count}")).collect();
+        let parts: Vec<String> = parts.map(|(count, correction)| format!("{correction} {count}")).collect();
         (!parts.is_empty()).then(|| parts.join(", "))
     }
 
-    /// FileType could not be done, in words; `None` for nothing.
+    /// In words, what could not be corrected; `None` if there is nothing.
     pub fn failure(&self) -> Option<String> {
         let example = self.example.as_ref().filter(|_| self.failed > 0)?;
         Some(format!("{} of its entries could not be corrected ({example})", self.failed))
     }
 }
 
-/// Scrubs a cache that was like this before.
+/// Scrubs a cache; `before` is its state before the builds.
 pub(in crate::cache) fn scrub(cache: &OpenCache, before: Before, whose: Whose) -> Result<Scrubbed> {
     let run = || {
         let owners = Owners::with(before.owner)?;
@@ -131,18 +130,19 @@ pub(in crate::cache) fn scrub(cache: &OpenCache, before: Before, whose: Whose) -
     })
 }
 
-/// Takes set-id bits but those in `kept`, and harmful attributes, of what has this name; says whether there were some.
+/// Takes harmful attributes and the set-id bits that are not in `kept` from an entry; says whether it had such bits, and such
+/// attributes.
 pub(in crate::cache) fn disarm(parent: &BeneathDir, name: &[u8], kept: u32) -> io::Result<(bool, bool)> {
     let Some(stat) = parent.stat(name)? else { return Ok((false, false)) };
-    let what = what(&stat);
-    let harmful = match what {
+    let file_type = file_type(&stat);
+    let harmful = match file_type {
         FileType::File | FileType::Directory => attributes::harmful(parent, name)?,
         FileType::Symlink | FileType::Other => Vec::new(),
     };
     let has_bits = |stat: &FileStat| permissions(stat) & SET_ID & !kept != 0;
-    let had = (has_bits(&stat) && what != FileType::Symlink, !harmful.is_empty());
-    if what == FileType::File && (had.0 || had.1) {
-        // Whoever owns a file may take its capabilities so, though nobody but root may remove the attribute (chown(2)).
+    let had = (has_bits(&stat) && file_type != FileType::Symlink, !harmful.is_empty());
+    if file_type == FileType::File && (had.0 || had.1) {
+        // The owner of a file can take its capabilities only so: removing the attribute is for root (chown(2)).
         parent.touch(name)?;
     }
     let left = if had.1 { attributes::harmful(parent, name)? } else { harmful };
@@ -161,7 +161,7 @@ struct Scrub {
 }
 
 impl Scrub {
-    /// The directory itself is as it was.
+    /// Gives the directory itself its mode and owner back.
     fn top(&mut self, cache: &BeneathDir) {
         let Before { owner, mode, .. } = self.before;
         let restore = || {
@@ -197,7 +197,7 @@ impl Scrub {
     }
 
     fn correct(&mut self, found: &Found<'_>) -> io::Result<()> {
-        let Found { dir, name, path: _, stat, what, unseen } = found;
+        let Found { dir, name, path: _, stat, file_type, unseen } = found;
         if *unseen {
             remove::forced(dir, name)?;
             self.done.too_deep += 1;
@@ -212,20 +212,20 @@ impl Scrub {
             dir.give(name, owner)?;
             self.done.owners += 1;
         }
-        if *what == FileType::Directory && permissions(stat) & READ != READ {
+        if *file_type == FileType::Directory && permissions(stat) & READ != READ {
             dir.chmod(name, permissions(stat) | READ)?;
         }
-        let kept = if *what == FileType::Directory { self.inherited(found)? } else { 0 };
-        // FileType a change of owner took counts as well.
-        let had_bits = *what != FileType::Symlink && permissions(stat) & SET_ID & !kept != 0;
+        let kept = if *file_type == FileType::Directory { self.inherited(found)? } else { 0 };
+        // Bits that the change of owner has taken count as well.
+        let had_bits = *file_type != FileType::Symlink && permissions(stat) & SET_ID & !kept != 0;
         let (bits, attributes) = disarm(dir, name, kept)?;
         self.done.set_id += u64::from(bits || had_bits);
         self.done.attributes += u64::from(attributes);
         Ok(())
     }
 
-    /// The set-id bits that a directory may have: set-gid, if the one above has it, or if it was there before the build and
-    /// may have had it.
+    /// The set-id bits that a directory may have: set-gid, if the directory above has it, or if this one is older than the
+    /// build and may have had it.
     fn inherited(&self, found: &Found<'_>) -> io::Result<u32> {
         let Found { dir, name, stat, .. } = found;
         if permissions(stat) & SET_GID == 0 {
@@ -249,7 +249,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_done_is_said_and_nothing_else() {
+    fn only_corrections_that_were_made_are_in_the_words() {
         assert_eq!(Scrubbed::default().words(), None);
         let scrubbed = Scrubbed { set_id: 2, devices: 1, ..Scrubbed::default() };
         assert_eq!(scrubbed.words().expect("words"), "set-id bits taken from 2, device nodes removed: 1");

@@ -1,9 +1,9 @@
-//! The stream of an overlay's upper directory becomes a staged tree: all that a build changed, below `<cache>/.kiln`.
+//! Stages a commit: the stream of an overlay's upper directory becomes a tree below `<cache>/.kiln`.
 //!
-//! Before it: the engine, with the agent's stream, which is hostile. After it: [`super::commit`]. Nothing in the cache is
-//! changed here. FileType is the same as what is there is left out; directories that exist are mirrored as empty ones on the
-//! way down, so that [`super::merge`] finds by walking what goes where. This file reads the stream; [`entries`] stages, and
-//! [`links`] gives one more name to what came before.
+//! Before it: the engine, with the agent's stream, which is hostile. After it: [`super::commit`]. Nothing else in the cache is
+//! changed here. Entries that equal those of the cache are not staged. Directories that exist in the cache are staged empty,
+//! as the way to new entries: [`super::merge`] walks the tree. This file reads the stream; [`entries`] stages each entry, and
+//! [`links`] stages hard links.
 
 mod buffers;
 mod entries;
@@ -41,45 +41,45 @@ use crate::{
     package::{self, Entry, Kind, Reader, Time},
 };
 
-/// At most so much of one extended header of the stream is taken.
+/// The most bytes of one extended header of the stream.
 const HEADER_BYTES: u64 = 256 << 10;
-/// For each entry that a commit may have, so many bytes of names are remembered until it is done: those of deletions, of
-/// directories that need more than to be moved, of files that were used.
+/// How many bytes of names are remembered for each entry that a commit may have: names of deletions, of directories that need
+/// more than a rename, of files that were used.
 const NAME: u64 = 128;
 
-/// A staged commit: nothing of it is in the cache yet. Dropped, it is gone.
+/// A staged commit: nothing of it is in the cache yet. It is removed when dropped.
 #[derive(Debug)]
 pub struct Staged {
     pub(in crate::cache) staging: Staging,
     pub(in crate::cache) record: journal::Record,
-    /// Files and links that are new or other than before, by kind of directory.
+    /// Files and links that are new or changed, by category.
     pub gains: Amounts,
-    /// FileType is not staged.
+    /// Entries that are not staged.
     pub left_out: LeftOut,
-    /// Files whose content stays and whose time is later now.
+    /// Files with the same content and a later time.
     pub(in crate::cache) times: Vec<(Vec<u8>, Time)>,
 }
 
-/// FileType became of a stream.
+/// The outcome of a stream.
 #[derive(Debug)]
 pub enum Outcome {
     /// It is staged.
     Staged(Box<Staged>),
-    /// Nothing in it is other than what the cache holds, but for what was left out.
+    /// The cache holds all of it already, but for the entries that were left out.
     Unchanged(LeftOut),
-    /// It is more than the limit allows; why, in words.
+    /// It is more than the limit allows; in words.
     TooMuch(String),
 }
 
-/// Stages what `stream` says.
+/// Stages a stream.
 ///
 /// # Errors
-/// A cache failure (7) for a stream that is refused, or a cache that cannot be written. Nothing is left.
+/// A cache failure (7) for a stream that is refused, or a cache that cannot be written. Nothing stays staged.
 pub fn stage(cache: &OpenCache, stream: impl Read, limit: CommitLimit) -> Result<Outcome> {
     stage_from(cache, stream, limit, Origin::Upper)
 }
 
-/// The same, from wherever.
+/// Stages a stream of any origin.
 pub(in crate::cache) fn stage_from(
     cache: &OpenCache,
     stream: impl Read,
@@ -134,7 +134,7 @@ fn take(cache: &OpenCache, stream: impl Read, limit: CommitLimit, origin: Origin
 }
 
 impl Stager<'_> {
-    /// Reads all; the answer is why it is too much, if it is.
+    /// Reads all entries. Returns the reason if there are more than the limit allows.
     fn read(&mut self, stream: impl Read) -> Result<Option<String>> {
         let limit = self.limit;
         let limits = package::Limits {
@@ -167,7 +167,7 @@ impl Stager<'_> {
 
     fn entry<R: Read>(&mut self, entry: &Entry, reader: &mut Reader<R>) -> Result<()> {
         let path = &entry.path;
-        // The build saw another commit's staging directory, if it saw one at all.
+        // A staging directory that a build sees is another commit's.
         if is_below(path, DIRECTORY) {
             return Ok(());
         }
@@ -198,7 +198,7 @@ impl Stager<'_> {
         }
     }
 
-    /// Refuses what would be decided and then impossible.
+    /// Refuses an entry that could be decided but not merged.
     fn can_be_renamed(&self, entry: &Entry) -> Result<()> {
         let Entry { path, kind, .. } = entry;
         let replaces = *kind != Kind::Directory || self.is_opaque(entry);

@@ -1,7 +1,8 @@
-//! A staging directory: `<cache>/.kiln/<home>-<random>`, on the file system of the cache, so that a rename moves.
+//! A staging directory: `<cache>/.kiln/<home>-<random>`, on the file system of the cache, so that entries can be renamed.
 //!
-//! The name begins with the identity of kiln's home: what another home has staged is not ours to judge. While it is being
-//! filled its maker holds a lock in its own home; what is neither locked nor in the journal was left by a maker that died.
+//! The name begins with the identity of kiln's home: the staging directories of other homes are left alone. The maker holds a
+//! lock in its home while it fills the directory. One that is neither locked nor in the journal was left by a maker that
+//! died.
 
 use std::{
     fs,
@@ -16,13 +17,13 @@ use super::{
 };
 use crate::cache::dir::{BeneathDir, join, lock::LockFile, remove, shown};
 
-/// In it, the tree.
+/// In a staging directory, the tree.
 const TREE: &[u8] = b"tree";
-/// In it, what was taken out of the cache.
+/// In it, entries that were taken out of the cache.
 const TRASH: &[u8] = b"trash";
-/// In it, content whose first name is of no use and whose other names may be.
+/// In it, content whose first name is not kept and whose other names may be.
 const UNNAMED: &[u8] = b"unnamed";
-/// In the home, the locks of those that are being filled.
+/// In the home, the locks of staging directories that are being filled.
 const LOCKS: &str = "staging";
 
 /// How things are made durable.
@@ -34,7 +35,7 @@ pub(in crate::cache) enum Flush {
     All,
 }
 
-/// One of them. Dropped before its commit is decided, it is removed.
+/// A staging directory. It is removed when dropped before its commit is decided.
 #[derive(Debug)]
 pub(in crate::cache) struct Staging {
     name: String,
@@ -48,7 +49,7 @@ pub(in crate::cache) struct Staging {
 
 #[derive(Debug, PartialEq, Eq)]
 enum Fate {
-    /// Nobody will miss it.
+    /// It is removed when dropped.
     Undecided,
     /// The journal names it.
     Decided,
@@ -61,7 +62,7 @@ impl Staging {
         let name = format!("{}{random:016x}", prefix(cache)?);
         let locks = cache.home.dir(LOCKS)?;
         let lock = LockFile::hold(&locks.join(&name))?;
-        // Who leaves last removes it, perhaps at this moment.
+        // Another commit may remove the empty `.kiln` at this moment.
         let parent = loop {
             let parent = make(cache)?;
             match parent.make_new(name.as_bytes()) {
@@ -75,7 +76,7 @@ impl Staging {
         made.context("a staging directory is gone")
     }
 
-    /// Opens one that the journal names; `None` when it, or its tree, is gone.
+    /// Opens one that the journal names; `None` if it, or its tree, is gone.
     pub(in crate::cache) fn open(cache: &OpenCache, name: &str) -> Result<Option<Self>> {
         let Some(parent) = cache.root.dir(DIRECTORY).context("open .kiln in the cache")? else {
             return Ok(None);
@@ -106,22 +107,22 @@ impl Staging {
         &self.tree
     }
 
-    /// Where things go that are taken out of the cache.
+    /// The directory for entries that are taken out of the cache.
     pub(in crate::cache) fn trash(&self) -> Result<BeneathDir> {
         self.top.make(TRASH).context("make a directory for what is removed")
     }
 
-    /// Where content waits for a name under which it is kept.
+    /// The directory for content without a name that is kept.
     pub(in crate::cache) fn unnamed(&self) -> Result<BeneathDir> {
         self.top.make(UNNAMED).context("make a directory for what may be kept")
     }
 
-    /// Nothing more is coming: what got no name goes.
+    /// Removes the content that has got no name.
     pub(in crate::cache) fn clear_unnamed(&self) -> Result<()> {
         remove::tree(&self.top, UNNAMED).context("remove what is not kept")
     }
 
-    /// Makes it and all in it durable; files have been flushed already where each is.
+    /// Makes it and all entries durable; with [`Flush::Each`] the files have been flushed.
     pub(in crate::cache) fn sync(&self, flush: Flush) -> Result<()> {
         match flush {
             Flush::All => self.top.sync_file_system()?,
@@ -136,12 +137,12 @@ impl Staging {
         Ok(())
     }
 
-    /// From now on the journal speaks for it.
+    /// The journal names it from now on.
     pub(in crate::cache) fn decided(&mut self) {
         self.fate = Fate::Decided;
     }
 
-    /// Removes it; it is empty, or what is in it is of no use.
+    /// Removes it, with what is left in it.
     pub(in crate::cache) fn remove(mut self) -> Result<()> {
         self.fate = Fate::Decided;
         remove::tree(&self.parent, self.name.as_bytes()).context("remove a staging directory")?;
@@ -152,7 +153,7 @@ impl Staging {
 impl Drop for Staging {
     fn drop(&mut self) {
         if self.fate == Fate::Undecided {
-            // best effort: what stays is removed as an orphan later, and an error is being reported already.
+            // best effort: it is removed as an orphan later, and an error is being reported already.
             let _ = remove::tree(&self.parent, self.name.as_bytes())
                 .and_then(|()| self.cache.remove_empty(DIRECTORY));
         }
@@ -172,26 +173,26 @@ fn sync_tree(dir: &BeneathDir) -> Result<()> {
     Ok(dir.sync()?)
 }
 
-/// Removes the locks of makers that died, in whichever cache they worked: what has no lock is an orphan.
+/// Removes the lock files of makers that died, whichever cache they were for.
 pub(in crate::cache) fn sweep_locks(cache: &OpenCache) -> Result<()> {
     let locks = cache.home.dir(LOCKS)?;
     let listing = fs::read_dir(&locks).with_context(|| format!("read {}", locks.display()))?;
     for entry in listing.flatten() {
         if !LockFile::open(&entry.path())?.is_held()? {
-            // best effort: its maker, or another one who looks, may have removed it.
+            // best effort: its maker, or another sweep, may have removed it.
             let _ = fs::remove_file(entry.path());
         }
     }
     Ok(())
 }
 
-/// Whether the cache has one of this name, with its tree.
+/// Whether the cache has a staging directory of this name, with its tree.
 pub(in crate::cache) fn is_there(cache: &OpenCache, name: &str) -> Result<bool> {
     let path = [DIRECTORY, name.as_bytes(), TREE].join(&b'/');
     Ok(cache.root.dir(&path).with_context(|| format!("open {}", shown(&path)))?.is_some())
 }
 
-/// Removes what makers that died have left. Those in `kept` are named by the journal.
+/// Removes the staging directories of makers that died. Those in `kept` are named by the journal.
 pub(in crate::cache) fn remove_orphans(cache: &OpenCache, kept: &[String]) -> Result<()> {
     let Some(parent) = cache.root.dir(DIRECTORY).context("open .kiln in the cache")? else { return Ok(()) };
     let prefix = prefix(cache)?;
@@ -206,10 +207,10 @@ pub(in crate::cache) fn remove_orphans(cache: &OpenCache, kept: &[String]) -> Re
             continue;
         }
         if let Err(error) = remove::tree(&parent, &name) {
-            // It is in nobody's way; a guest may have made it so.
+            // It is in the way of nothing. A guest may have made it so.
             tracing::warn!(%error, "{} in the cache cannot be removed", shown(&join(DIRECTORY, &name)));
         }
-        // best effort: it may have gone with its maker.
+        // best effort: its maker may have removed it.
         let _ = fs::remove_file(&lock);
     }
     cache.root.remove_empty(DIRECTORY).context("remove .kiln from the cache")

@@ -7,23 +7,23 @@ use anyhow::{Context, Result};
 
 use super::open_cache::OpenCache;
 use crate::{
-    cache::dir::{BeneathDir, FileType, permissions, what},
+    cache::dir::{BeneathDir, FileType, file_type, permissions},
     plan::STAGING,
 };
 
-/// The directory of the cache for what is on its way into it.
+/// The name of the directory.
 pub(in crate::cache) const DIRECTORY: &[u8] = STAGING.as_bytes();
-/// So often somebody may put something else in the place of the directory before it is given up.
+/// How often another process may put something else in its place before kiln gives up.
 const ATTEMPTS: usize = 100;
-/// FileType its owner must be able to do with a directory.
+/// The permissions that the owner of a directory must have.
 const OWNERS: u32 = 0o700;
 
-/// The directory, made if it is missing, or something else: that is removed, never followed.
+/// Opens the directory, and makes it if it is missing. A file or link in its place is removed, not followed.
 pub(in crate::cache) fn make(cache: &OpenCache) -> Result<BeneathDir> {
     let root = &cache.root;
     for _ in 0..ATTEMPTS {
         let there = root.stat(DIRECTORY).context("look for .kiln in the cache")?;
-        match there.map(|stat| what(&stat)) {
+        match there.map(|stat| file_type(&stat)) {
             Some(FileType::File | FileType::Symlink | FileType::Other) => {
                 tracing::warn!("removes .kiln from the cache, which is no directory of kiln's");
                 match root.unlink(DIRECTORY) {
@@ -45,10 +45,10 @@ pub(in crate::cache) fn make(cache: &OpenCache) -> Result<BeneathDir> {
     anyhow::bail!("something else is put in the place of .kiln all the time")
 }
 
-/// Gives its owner back what a guest has taken: to read and to write the directory.
+/// Gives the owner of the directory the permissions back that a guest has taken.
 pub(in crate::cache) fn open_up(cache: &OpenCache) -> Result<()> {
     let there = cache.root.stat(DIRECTORY).context("look for .kiln in the cache")?;
-    match there.filter(|stat| what(stat) == FileType::Directory).map(|stat| permissions(&stat)) {
+    match there.filter(|stat| file_type(stat) == FileType::Directory).map(|stat| permissions(&stat)) {
         Some(mode) if mode & OWNERS != OWNERS => {
             cache.root.set_mode_of(DIRECTORY, mode | OWNERS).context("open .kiln in the cache")
         }
@@ -56,7 +56,7 @@ pub(in crate::cache) fn open_up(cache: &OpenCache) -> Result<()> {
     }
 }
 
-/// How the names of this home's staging directories begin.
+/// The names of this home's staging directories begin so.
 pub(in crate::cache) fn prefix(cache: &OpenCache) -> Result<String> {
     Ok(format!("{}-", cache.home.identity()?))
 }

@@ -1,7 +1,8 @@
-//! Commits that were decided and cannot be finished: their record cannot be read, or what they had staged is gone.
+//! Commits that were decided and cannot be finished: their record cannot be read, or their staging directory is gone.
 //!
-//! kiln said "kept", and never forgets one silently: the record stays, each lease warns, [`crate::cache::verify`] counts it as a
-//! fault, and only its mending gives the commit up. Until then nothing is removed that the record may name.
+//! kiln has reported them as kept, so it does not forget them silently: the record stays, each lease warns,
+//! [`crate::cache::verify`] counts it as a fault, and only a repair gives the commit up. Until then no staging directory is
+//! removed that the record may name.
 
 use std::path::PathBuf;
 
@@ -14,15 +15,15 @@ use super::{
 };
 use crate::exit::{Code, Failure};
 
-/// Somebody has removed what was staged: a record goes before its staging directory, so this never comes of itself.
+/// The reason if the staging directory is gone. kiln removes a record before its staging directory.
 pub(in crate::cache) const LOST: &str =
-    "somebody has removed what it had in .kiln, or the cache is another one than it was made for";
+    "its staging directory in .kiln is gone, or the cache is not the one that it was made for";
 
-/// One of them.
+/// A commit that cannot be finished.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::cache) struct StuckCommit {
     pub number: u64,
-    /// In words.
+    /// The reason, in words.
     pub why: &'static str,
 }
 
@@ -35,13 +36,13 @@ impl StuckCommit {
         Failure::new(Code::Cache, what, self.way_out())
     }
 
-    /// FileType can be done about it.
+    /// What the user can do about it.
     pub(in crate::cache) fn way_out(&self) -> &'static str {
         "kiln cache verify --repair gives it up; build again what it came from"
     }
 }
 
-/// Those of a cache, with their records. Under the lock of commits.
+/// All of a cache, with the files of their records. Under the lock of commits.
 pub(in crate::cache) fn of(cache: &OpenCache, journal: &Journal) -> Result<Vec<(StuckCommit, PathBuf)>> {
     let mut found = Vec::new();
     for number in journal.pending()? {
@@ -56,7 +57,8 @@ pub(in crate::cache) fn of(cache: &OpenCache, journal: &Journal) -> Result<Vec<(
     Ok(found)
 }
 
-/// Gives all of them up, and removes what nothing names any more. Under the lock of commits, alone.
+/// Gives all of them up, and removes the staging directories that no record names any more. Under the lock of commits, without
+/// another lease.
 pub(in crate::cache) fn give_up(cache: &OpenCache, journal: &Journal) -> Result<()> {
     for (StuckCommit { number, .. }, _) in of(cache, journal)? {
         journal.complete(number)?;
@@ -64,7 +66,8 @@ pub(in crate::cache) fn give_up(cache: &OpenCache, journal: &Journal) -> Result<
     remove_orphans(cache, journal)
 }
 
-/// Removes what makers that died have left, unless a record that cannot be read may name it. Under the lock of commits.
+/// Removes the staging directories of makers that died, but none if a record cannot be read: it may name one. Under the lock
+/// of commits.
 pub(in crate::cache) fn remove_orphans(cache: &OpenCache, journal: &Journal) -> Result<()> {
     let mut named = Vec::new();
     for number in journal.pending()? {

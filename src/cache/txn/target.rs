@@ -1,10 +1,10 @@
-//! Where a symbolic link of an archive leads: it may lead within the cache, and nowhere else. kiln follows no link of a cache,
-//! but tools and people do who use the directory on the host.
+//! The targets that a symbolic link of an archive may have: those within the cache. kiln follows no link of a cache, but the
+//! tools and users of the host do.
 
 use crate::ecosystem::CACHE;
 
-/// Whether the target of a link at `path` lies in the cache, wherever that is: a relative one, or one below the place where
-/// steps have it. `..` may only stand at the beginning: behind a name, which may be another link, it could lead anywhere.
+/// Whether the target of a link at `path` lies in the cache, be it relative or below the path that steps see. `..` is allowed
+/// only at the beginning: after a name, which may be another link, it could lead anywhere.
 pub(in crate::cache) fn is_within(path: &[u8], target: &[u8]) -> bool {
     let parts = |path: &[u8]| -> Vec<Vec<u8>> {
         let parts = path.split(|&byte| byte == b'/');
@@ -17,7 +17,7 @@ pub(in crate::cache) fn is_within(path: &[u8], target: &[u8]) -> bool {
     }
     let target = parts(target);
     let up = target.iter().take_while(|part| is_up(part)).count();
-    // The link's own name is none of the directories above it.
+    // The path of the link ends with its own name.
     up < parts(path).len() && !target[up..].iter().any(is_up)
 }
 

@@ -1,22 +1,22 @@
-//! FileType a merge makes of the amounts of a cache, counted entry by entry as it happens: what was staged is not always what
-//! gets in, and what another merge could not finish is nobody's gain but the one's that does.
+//! How a merge changes the amounts of a cache, counted entry by entry: not all staged entries get in, and an entry counts for
+//! the merge that moves it.
 
 use std::collections::BTreeMap;
 
 use super::category::category;
 use crate::{cache::dir::FileType, event::Amount};
 
-/// By kind of directory.
+/// Amounts by category.
 pub type Amounts = BTreeMap<String, Amount>;
 
-/// By kind of directory.
+/// The changes, by category.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(in crate::cache) struct UsageDelta {
-    /// FileType was put there.
+    /// Entries that were put into the cache.
     pub added: Amounts,
-    /// FileType went.
+    /// Entries that were removed.
     pub removed: Amounts,
-    /// FileType was staged and stayed out: another commit had been faster.
+    /// Staged entries that stayed out, since another commit was faster.
     pub dropped: Amounts,
 }
 
@@ -27,7 +27,7 @@ impl UsageDelta {
         added.is_empty() && removed.is_empty()
     }
 
-    /// Brings amounts up to date.
+    /// Applies the changes to the amounts of a cache.
     pub(in crate::cache) fn add_to(&self, amounts: &mut Amounts) {
         let Self { added, removed, dropped: _ } = self;
         for (kind, amount) in added {
@@ -38,7 +38,7 @@ impl UsageDelta {
     }
 }
 
-/// Counts something of a path.
+/// Adds the amount of an entry to its category.
 pub(in crate::cache) fn count(amounts: &mut Amounts, path: &[u8], kind: FileType, amount: Amount) {
     if amount.entries > 0 {
         let sum = amounts.entry(category(path, kind == FileType::Directory)).or_default();
@@ -46,7 +46,7 @@ pub(in crate::cache) fn count(amounts: &mut Amounts, path: &[u8], kind: FileType
     }
 }
 
-/// Takes amounts away, where there are any.
+/// Subtracts amounts, down to zero.
 pub(in crate::cache) fn subtract(amounts: &mut Amounts, away: &Amounts) {
     for (kind, Amount { entries, bytes }) in away {
         if let Some(amount) = amounts.get_mut(kind) {

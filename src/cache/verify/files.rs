@@ -6,9 +6,8 @@ use anyhow::{Context, Result};
 
 use crate::{
     cache::dir::{
-        BeneathDir, FileType,
+        BeneathDir, FileType, file_type,
         holes::{MOST_HOLES, holes},
-        what,
     },
     ecosystem::{EntryType, Files},
 };
@@ -26,7 +25,7 @@ impl Files for BeneathDir {
         let mut entries = Vec::new();
         for name in self.names()? {
             if let Some(stat) = self.stat(&name)? {
-                entries.push((name, entry_type(what(&stat))));
+                entries.push((name, entry_type(file_type(&stat))));
             }
         }
         Ok(entries)
@@ -38,8 +37,8 @@ impl Files for BeneathDir {
 }
 
 /// The type of an entry, for a tool.
-pub(super) fn entry_type(what: FileType) -> EntryType {
-    match what {
+pub(super) fn entry_type(file_type: FileType) -> EntryType {
+    match file_type {
         FileType::Directory => EntryType::Directory,
         FileType::File => EntryType::File,
         FileType::Symlink | FileType::Other => EntryType::Other,

@@ -1,4 +1,4 @@
-//! FileType can be told without reading: whose a file is, what kind it is, and whether it was finished.
+//! The faults of an entry that show without reading it: its owner, its type, and whether it is finished.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -17,14 +17,14 @@ use crate::{
     ecosystem::{self, git_checkout},
 };
 
-/// FileType is wrong with something.
+/// A fault of an entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum State {
     /// A tool began it and did not finish.
     Unfinished,
-    /// Nothing that a cache can hold.
+    /// It is a device, a fifo or a socket.
     Strange,
-    /// Where `git-checkout` keeps packs, it is none, nor anything that speaks of them.
+    /// It lies where `git-checkout` keeps packs and lists, and is neither.
     Stray,
     /// It belongs to this user.
     Foreign(u32),
@@ -34,25 +34,25 @@ pub(super) enum State {
     Attribute(OsString),
 }
 
-/// All that is wrong.
+/// All faults of an entry.
 pub(super) fn of(found: &Found<'_>, owners: &Owners) -> Result<Vec<State>> {
-    let Found { dir, name, path, stat, what, unseen: _ } = found;
+    let Found { dir, name, path, stat, file_type, unseen: _ } = found;
     if ecosystem::is_unfinished(Path::new(OsStr::from_bytes(path))) {
         return Ok(vec![State::Unfinished]);
     }
-    if *what == FileType::Other {
+    if *file_type == FileType::Other {
         return Ok(vec![State::Strange]);
     }
-    if git_checkout::is_stray(path, entry_type(*what)) {
+    if git_checkout::is_stray(path, entry_type(*file_type)) {
         return Ok(vec![State::Stray]);
     }
     let mut states = Vec::new();
     states.extend(owners.foreign(stat).map(State::Foreign));
-    // On a directory set-gid is inherited, and harms nobody.
-    if *what == FileType::File && permissions(stat) & SET_ID != 0 {
+    // On a directory set-gid is inherited and harmless.
+    if *file_type == FileType::File && permissions(stat) & SET_ID != 0 {
         states.push(State::SetId);
     }
-    if matches!(what, FileType::File | FileType::Directory) {
+    if matches!(file_type, FileType::File | FileType::Directory) {
         states.extend(attributes::harmful(dir, name)?.into_iter().map(State::Attribute));
     }
     Ok(states)

@@ -1,4 +1,4 @@
-//! Content on its way from the stream into a file, compared with what the cache has: what is the same is never written.
+//! Copies content from the stream into a file, unless it is the same as that of a file in the cache.
 
 use std::{
     fs::File,
@@ -11,10 +11,10 @@ use anyhow::Result;
 use super::errors::of_cache;
 use crate::{cache::dir::BeneathDir, ecosystem::Checksum, package::Reader};
 
-/// In pieces of this size content is compared and written.
+/// Content is compared and written in pieces of this size.
 const PIECE: usize = 256 << 10;
 
-/// FileType is read at once, and what it is compared with.
+/// A piece of the stream, and one of the file that it is compared with.
 pub(super) struct Buffers {
     stream: Vec<u8>,
     cached: Vec<u8>,
@@ -25,7 +25,7 @@ impl Buffers {
         Self { stream: vec![0; PIECE], cached: vec![0; PIECE] }
     }
 
-    /// Reads the content; `None` when it is that of `same`, else the file in `place` that holds it.
+    /// Reads the content; `None` if it is that of `same`, else the file in `dir` that holds it.
     pub(super) fn take<R: Read>(
         &mut self,
         dir: &BeneathDir,

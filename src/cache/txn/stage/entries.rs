@@ -1,7 +1,6 @@
-//! Each kind of entry of the stream, staged if it is other than what the cache has in its place.
+//! Stages entries that differ from those of the cache: a function for each type.
 //!
-//! [`super`] reads the stream and has entered the directory that an entry lies in. Content is compared as it comes: what is
-//! the same is never written.
+//! [`super`] reads the stream and has entered the directory of the entry.
 
 use std::{
     ffi::OsStr,
@@ -24,7 +23,7 @@ use crate::{
         dir::{
             FileType,
             attributes::{self, user_attributes},
-            bytes, mtime, permissions, set_time, shown, what,
+            bytes, file_type, mtime, permissions, set_time, shown,
         },
         txn::target,
     },
@@ -32,11 +31,12 @@ use crate::{
     package::{Entry, Kind, Reader},
 };
 
-/// How an opaque directory is marked.
+/// The mark of an opaque directory.
 const OPAQUE: &[u8] = b"trusted.overlay.opaque";
 
 impl Stager<'_> {
-    /// FileType the content of an entry should be, if its name says so; `None` for what is left out, as its name cannot be true.
+    /// The digest that the name of an entry promises, if any; `None` for an entry that is left out, since its name cannot be
+    /// right.
     pub(super) fn expected(&mut self, entry: &Entry) -> Option<Option<Digest>> {
         let Entry { path, kind, .. } = entry;
         let expected = match (ecosystem::expected(path), kind) {
@@ -54,11 +54,11 @@ impl Stager<'_> {
     pub(super) fn directory(&mut self, entry: &Entry, name: &[u8]) -> Result<()> {
         let Entry { path, mode, mtime, .. } = entry;
         self.here().staged.make_new(name)?;
-        let existing = self.cached(name)?.filter(|stat| what(stat) == FileType::Directory);
+        let existing = self.cached(name)?.filter(|stat| file_type(stat) == FileType::Directory);
         let opaque = self.is_opaque(entry);
         match existing {
             Some(stat) if !opaque => {
-                // It stays as it is; where its owner cannot write, a merge has to ask for it and give it back.
+                // It stays as it is. If its owner cannot write it, the merge sets the mode back.
                 if permissions(&stat) & 0o200 == 0 {
                     let path = self.remembered(path);
                     self.record.modes.push((path, permissions(&stat) & 0o777));
@@ -120,7 +120,7 @@ impl Stager<'_> {
         Ok(())
     }
 
-    /// The file in the cache that differs from an entry in its content or not at all.
+    /// The file in the cache that can only differ from an entry in its content.
     fn alike(
         &self,
         entry: &Entry,
@@ -129,7 +129,7 @@ impl Stager<'_> {
         before: Option<&FileStat>,
     ) -> io::Result<Option<File>> {
         let is_alike = |stat: &&FileStat| {
-            what(stat) == FileType::File
+            file_type(stat) == FileType::File
                 && u64::try_from(stat.st_size) == Ok(size)
                 && permissions(stat) == mode(entry)
         };
@@ -139,7 +139,7 @@ impl Stager<'_> {
         }
     }
 
-    /// Makes a file whose content has been written what its entry says.
+    /// Gives a file whose content has been written the mode, time and attributes of its entry.
     pub(super) fn finish(&self, file: &File, entry: &Entry) -> Result<()> {
         set_attributes(file, entry)?;
         fchmod(file, Mode::from_bits_truncate(mode(entry)))?;
@@ -163,7 +163,7 @@ impl Stager<'_> {
         }
         let before = self.cached(name)?;
         if let (Some(stat), Some(cached)) = (&before, &self.here().cached)
-            && what(stat) == FileType::Symlink
+            && file_type(stat) == FileType::Symlink
             && bytes(&cached.read_link(name)?) == target
         {
             self.targets.add(path, Was::Same);
@@ -186,13 +186,13 @@ impl Stager<'_> {
         Ok(())
     }
 
-    /// Whether a directory hides what was below it; in an archive nothing is hidden.
+    /// Whether a directory hides the earlier entries below it. In an archive none does.
     pub(super) fn is_opaque(&self, entry: &Entry) -> bool {
         self.origin == Origin::Upper && entry.xattrs.iter().any(|(key, value)| key == OPAQUE && value == b"y")
     }
 }
 
-/// The permission bits that a file is given: no set-id bits, and its owner can read it.
+/// The permission bits of a staged file: no set-id bits, and readable for its owner.
 fn mode(entry: &Entry) -> u32 {
     (entry.mode & 0o777) | 0o400
 }
@@ -206,7 +206,7 @@ fn users(entry: &Entry) -> Vec<&(Vec<u8>, Vec<u8>)> {
 fn set_attributes(file: &File, entry: &Entry) -> io::Result<()> {
     for (key, value) in users(entry) {
         match file.set_xattr(OsStr::from_bytes(key), value) {
-            // A file system that keeps none loses nothing that a package manager needs.
+            // No package manager needs them, so a file system without attributes will do.
             Err(error) if error.raw_os_error() == Some(nix::libc::EOPNOTSUPP) => {}
             result => result?,
         }
@@ -214,7 +214,7 @@ fn set_attributes(file: &File, entry: &Entry) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether a file has these attributes and no others; where it is not asked for any, its own are no matter.
+/// Whether a file has exactly these attributes; true if there are none to compare.
 fn has(file: &File, wanted: &[&(Vec<u8>, Vec<u8>)]) -> bool {
     wanted.is_empty() || user_attributes(file).is_ok_and(|own| own.iter().eq(wanted.iter().copied()))
 }

@@ -1,11 +1,11 @@
-//! FileType is said of a stream that cannot be staged: what, why, and the way out.
+//! The errors of a stream that cannot be staged.
 
 use crate::{
     cache::{dir::shown, txn::open_cache::OpenCache},
     exit::{Code, Failure},
 };
 
-/// The file system has refused something.
+/// The file system refuses an operation.
 pub(super) fn full(cache: &OpenCache) -> Failure {
     Failure::new(
         Code::Cache,
@@ -15,7 +15,7 @@ pub(super) fn full(cache: &OpenCache) -> Failure {
     )
 }
 
-/// The stream says what no build can have done, or what nobody may.
+/// The stream has an entry that no build can have made, or that no build may make.
 pub(super) fn refuse(path: &[u8], why: &str) -> anyhow::Error {
     Failure::new(
         Code::Cache,
@@ -25,7 +25,7 @@ pub(super) fn refuse(path: &[u8], why: &str) -> anyhow::Error {
     .into()
 }
 
-/// It would be decided, and then impossible.
+/// The entry could be decided but not merged.
 pub(super) fn mounted(path: &[u8], mount: &[u8]) -> anyhow::Error {
     Failure::new(
         Code::Cache,
@@ -35,7 +35,7 @@ pub(super) fn mounted(path: &[u8], mount: &[u8]) -> anyhow::Error {
     .into()
 }
 
-/// FileType the reader of packages refuses is here a matter of the cache.
+/// An error of the reader, as a cache failure.
 pub(super) fn of_cache(error: anyhow::Error) -> anyhow::Error {
     let what = format!("what was to go into the cache is refused: {error:#}");
     Failure::new(Code::Cache, what, "nothing was kept; look at what the build does in /var/cache/melange")

@@ -1,8 +1,8 @@
-//! How much one build may add, and how deep: what comes out of a guest is bounded before it is taken.
+//! How much one build may add to a cache, and how deep: a guest's stream is bounded.
 
-/// No path of the cache is deeper: a merge holds two descriptors for each level.
+/// The most names in a path of the cache: a merge holds two descriptors for each level.
 pub(in crate::cache) const MAX_DEPTH: usize = 128;
-/// No path of the cache is longer, as the kernel counts (PATH_MAX, with its NUL).
+/// The length of a path that is too long, as the kernel counts (PATH_MAX, with its NUL).
 const MAX_PATH: usize = 4096;
 
 /// How much a build may add to the cache.
@@ -21,7 +21,7 @@ impl Default for CommitLimit {
     }
 }
 
-/// Why no commit, import or export takes something that lies where it lies.
+/// Why a path is too long or too deep for a commit, an import and an export; `None` if it is not.
 pub(in crate::cache) fn too_deep(path: &[u8]) -> Option<String> {
     if path.len() >= MAX_PATH {
         return Some(format!("its path is longer than {} bytes", MAX_PATH - 1));

@@ -1,25 +1,24 @@
-//! FileType a stream has said of names that a later hard link may refer to. FileType is staged is found in the tree; this is the rest.
+//! The names of a stream that are not in the staged tree, and that a later hard link may refer to.
 //!
-//! A guest chooses the names and how many there are: of each only a hash is kept, so that memory is bounded by the limit of
-//! entries, whatever their length.
+//! Only a hash of each name is kept: a guest chooses the names, and the limit of entries bounds the memory.
 
 use std::collections::HashMap;
 
 use sha2::{Digest, Sha256};
 
-/// Half of SHA-256: who finds two names of one hash deceives nobody but the own commit.
+/// Half of SHA-256: a build that finds two names of one hash harms only its own commit.
 type Name = [u8; 16];
 
-/// FileType became of a name.
+/// Why a name is not in the staged tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Was {
-    /// It is to be gone, whether the cache has it or not.
+    /// It is deleted, whether the cache has it or not.
     Gone,
     /// The cache has the same.
     Same,
     /// It is left out.
     LeftOut,
-    /// It is not kept, and its content lies aside under this number.
+    /// It is not kept, and its content lies in `unnamed` under this number.
     Unnamed(u64),
 }
 

@@ -1,8 +1,8 @@
-//! Hard links of the stream: one more name for what this stream has brought, or has found to be the same in the cache.
+//! Stages hard links: further names of an entry that this stream has brought, or that is the same in the cache.
 //!
-//! Nothing else of the cache is a target: a build may have written another content under a name that is not kept (a lock, a
-//! log), and what the cache has there is somebody else's. So that such content is not lost, a file that has several names
-//! ([`LINKED`]) and whose first one is not kept waits aside for the others.
+//! No other file of the cache is a target: under a name that is not kept (a lock, a log) the cache may have another content
+//! than the build. The content of a file with several names ([`LINKED`]) whose first name is not kept waits in `unnamed`
+//! for the others.
 
 use std::io::Read;
 
@@ -18,9 +18,9 @@ use super::{
 use crate::{
     cache::{
         dir::{
-            BeneathDir, FileType, compare,
+            BeneathDir, FileType, compare, file_type,
             holes::{MOST_HOLES, holes},
-            is_below, shown, split, what,
+            is_below, shown, split,
         },
         txn::staging_root::DIRECTORY,
     },
@@ -28,17 +28,17 @@ use crate::{
     package::{self, Entry, Kind, Reader},
 };
 
-/// FileType a hard link refers to.
+/// The target of a hard link.
 struct Target {
     dir: BeneathDir,
     name: Vec<u8>,
     stat: FileStat,
-    /// FileType the first link to it adds.
+    /// The bytes that the first link to it adds.
     bytes: u64,
 }
 
 impl Stager<'_> {
-    /// FileType is not kept. Its content is, if it may have a name that is.
+    /// Stages an entry that is not kept: only its content, if it may have a name that is kept.
     pub(super) fn junk<R: Read>(&mut self, entry: &Entry, reader: &mut Reader<R>) -> Result<()> {
         if !self.has_more_names(entry) {
             return Ok(());
@@ -52,7 +52,7 @@ impl Stager<'_> {
         Ok(())
     }
 
-    /// The same of what has been staged, under `name`.
+    /// Keeps only the content of an entry that has been staged as `name`.
     pub(super) fn keep_unnamed(&mut self, entry: &Entry, name: &[u8]) -> Result<()> {
         let staged = &self.here().staged;
         if !self.has_more_names(entry) {
@@ -71,12 +71,12 @@ impl Stager<'_> {
             && entry.xattrs.iter().any(marked)
     }
 
-    /// One that nothing has that lies aside.
+    /// A number that no other content in `unnamed` has.
     fn number(&self) -> u64 {
         self.entries
     }
 
-    /// One more name of an earlier entry, which is staged, or unchanged in the cache, or not kept, or a whiteout.
+    /// Stages one more name of an earlier entry, which is staged, or unchanged in the cache, or not kept, or a whiteout.
     pub(super) fn hard_link(
         &mut self,
         path: &[u8],
@@ -159,13 +159,14 @@ impl Stager<'_> {
 
 impl Target {
     fn at(dir: BeneathDir, name: &[u8]) -> Result<Option<Self>> {
-        let stat = dir.stat(name)?.filter(|stat| matches!(what(stat), FileType::File | FileType::Symlink));
+        let stat =
+            dir.stat(name)?.filter(|stat| matches!(file_type(stat), FileType::File | FileType::Symlink));
         Ok(stat.map(|stat| Self { dir, name: name.to_vec(), stat, bytes: 0 }))
     }
 
     fn holds(&self, digest: Digest) -> Result<bool> {
         let Some(file) = self.dir.file(&self.name)? else { return Ok(false) };
-        // FileType an earlier build left may have no end.
+        // The file of an earlier build may be mostly holes.
         Ok(holes(&file, &file.metadata()?)? <= MOST_HOLES && digest.fits(file)?)
     }
 }

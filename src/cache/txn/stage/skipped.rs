@@ -1,13 +1,13 @@
-//! FileType of a stream is not taken, while all else is: said at the end of the build, not swallowed.
+//! The entries of a stream that are not kept while the others are: they are reported at the end of the build.
 
 use std::fmt;
 
 use crate::cache::dir::shown;
 
-/// So many are named.
+/// How many are named.
 const NAMED: usize = 3;
 
-/// FileType was left out, and why: the first ones by name.
+/// Entries that were left out, and the reasons: the first ones by name.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LeftOut {
     named: Vec<String>,
@@ -23,7 +23,7 @@ impl LeftOut {
         }
     }
 
-    /// In words, if there is any.
+    /// In words; `None` if there are none.
     pub fn words(&self) -> Option<String> {
         (!self.named.is_empty()).then(|| self.to_string())
     }

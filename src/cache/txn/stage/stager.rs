@@ -22,9 +22,9 @@ use crate::{
     package::Time,
 };
 
-/// Up to so many entries each file is flushed by itself; beyond, one flush of the file system costs less.
+/// Up to this many entries each file is flushed by itself; beyond, one flush of the file system costs less.
 pub(super) const FLUSH_EACH: u64 = 64;
-/// Why something is left out that is named by a hash.
+/// Why an entry is left out whose name promises another content.
 pub(super) const NOT_ITS_NAME: &str = "its name says otherwise";
 
 /// Where a stream comes from.
@@ -32,7 +32,7 @@ pub(super) const NOT_ITS_NAME: &str = "its name says otherwise";
 pub(in crate::cache) enum Origin {
     /// The upper directory of an overlay, with marks for what is gone.
     Upper,
-    /// An archive of entries.
+    /// An archive, as an export makes it.
     Archive,
 }
 
@@ -57,7 +57,7 @@ pub(super) struct Stager<'a> {
     pub(super) gains: Amounts,
     pub(super) entries: u64,
     pub(super) bytes: u64,
-    /// How many entries are other than what is there.
+    /// How many entries differ from those of the cache.
     pub(super) changes: u64,
     pub(super) left_out: LeftOut,
     pub(super) times: Vec<(Vec<u8>, Time)>,
@@ -69,7 +69,7 @@ pub(super) struct Stager<'a> {
 }
 
 impl Stager<'_> {
-    /// Makes `directory` the place where entries go: its own entry has come before.
+    /// Makes `directory` the one that entries are put into. Its own entry has come before.
     pub(super) fn enter(&mut self, directory: &[u8]) -> Result<()> {
         if self.here.as_ref().is_some_and(|here| here.path == directory) {
             return Ok(());
@@ -103,12 +103,12 @@ impl Stager<'_> {
         self.here.as_ref().expect("a directory was entered before")
     }
 
-    /// FileType the cache has in the place of an entry.
+    /// The entry of this name in the cache.
     pub(super) fn cached(&self, name: &[u8]) -> io::Result<Option<FileStat>> {
         self.here().cached.as_ref().map_or(Ok(None), |cached| cached.stat(name))
     }
 
-    /// Says that it is not kept, while all else is.
+    /// Leaves out an entry, and reports it.
     pub(super) fn leave_out(&mut self, path: &[u8], why: &str) {
         self.left_out.add(path, why);
         self.targets.add(path, Was::LeftOut);
@@ -124,7 +124,7 @@ impl Stager<'_> {
     }
 }
 
-/// FileType a path is to the tool whose directory it lies in.
+/// Whether the tool whose directory a path lies in keeps it.
 pub(super) fn kept(path: &[u8]) -> ecosystem::Kind {
     ecosystem::kind(Path::new(OsStr::from_bytes(path)))
 }
