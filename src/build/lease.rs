@@ -94,14 +94,16 @@ pub(super) fn end_writes(lease: Option<&Lease>, sink: &mut dyn Sink) -> Result<(
 }
 
 /// The end of a guest's use of the cache.
-pub(super) fn end(lease: &Lease, plan: &Plan) -> Result<()> {
+pub(super) fn end(lease: &Lease, plan: &Plan, sink: &mut dyn Sink) -> Result<()> {
     if plan.writes_through()
         && let Err(error) = cache::remove_unused(lease)
     {
         // They are in nobody's way.
         tracing::debug!(error = %format!("{error:#}"), "empty directories of the cache stay");
     }
-    cache::finish(lease)
+    let finished = cache::finish(lease);
+    lease.emit_remarks(sink);
+    finished
 }
 
 /// What is said to those who let builds write one directory at the same time: not every tool is safe there.

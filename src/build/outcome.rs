@@ -59,7 +59,7 @@ impl Launched<'_> {
         let reused = reused.settled(held.as_ref());
         let report = cache::report(plan.cache.as_ref(), held.as_ref(), &writes, &reused, result.is_ok());
         sink.emit(Event::Cache(report));
-        let released = lease.map_or(Ok(()), |lease| lease::end(&lease, &plan));
+        let released = lease.map_or(Ok(()), |lease| lease::end(&lease, &plan, sink));
         result.and(stopped).and(released)
     }
 
@@ -78,7 +78,7 @@ impl Launched<'_> {
         let engine = Engine { plan: &plan, sink, interrupts: context.interrupts.clone(), injected, phases };
         let result = engine.run_command(runner.as_mut(), step, console).await;
         let stopped = stop(runner, Shortages::Untold, lease.as_deref(), sink, phases).await;
-        let released = lease.map_or(Ok(()), |lease| lease::end(&lease, &plan));
+        let released = lease.map_or(Ok(()), |lease| lease::end(&lease, &plan, sink));
         result.and_then(|status| stopped.and(released).map(|()| status))
     }
 }

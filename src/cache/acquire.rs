@@ -14,14 +14,15 @@ use super::{
     lease_table::LeaseTable,
     rekey,
     txn::{
-        commit_lock::CommitGuard,
+        commit_lock::{CommitGuard, in_thread},
         open_cache::Key,
         recovery::{self, Recovery},
+        remarks,
     },
     writers,
 };
 use crate::{
-    event::{Event, Sink},
+    event::{Event, Sink, WarningKind},
     exit::{Code, Failure, explained},
     home::Home,
 };
@@ -43,8 +44,10 @@ pub async fn acquire(home: &Home, request: Request, sink: &mut dyn Sink) -> Resu
     };
     // Also in a thread: another commit may be under way, and signals are handled meanwhile.
     let (owned, wanted) = (home.clone(), request.clone());
-    let begun = tokio::task::spawn_blocking(move || begin(&owned, &wanted, lock));
-    begun.await.context("the beginning of the lease panicked")?.map_err(failed)
+    let begun = in_thread(sink, move |say| begin(&owned, &wanted, lock, say)).await;
+    let lease = begun.context("the beginning of the lease panicked")?.map_err(failed)?;
+    lease.emit_remarks(sink);
+    Ok(lease)
 }
 
 async fn wait(home: &Home, request: &Request, sink: &mut dyn Sink) -> Result<LockFile> {
@@ -67,15 +70,15 @@ async fn wait(home: &Home, request: &Request, sink: &mut dyn Sink) -> Result<Loc
 /// A cache failure (7).
 pub fn try_acquire(home: &Home, request: &Request) -> Result<Option<Lease>> {
     let lock = LeaseTable::open(home, &request.directory).and_then(|table| table.try_lock(request.lock_mode));
-    lock.and_then(|lock| lock.map(|lock| begin(home, request, lock)).transpose())
+    lock.and_then(|lock| lock.map(|lock| begin(home, request, lock, remarks::log)).transpose())
         .map_err(|error| explained(error, || unusable(home, &request.directory)))
 }
 
 /// Begins the lease when its lock has been taken, and recovers.
-fn begin(home: &Home, request: &Request, lock: LockFile) -> Result<Lease> {
+fn begin(home: &Home, request: &Request, lock: LockFile, say: impl FnOnce(Event)) -> Result<Lease> {
     let mut lease = Lease::begin(home, request, lock)?;
     // While no commit is under way: the holder sees all of the earlier ones, and nothing of later ones.
-    let guard = lease.lock_commits()?;
+    let guard = lease.commit_lock()?.lock_or_say(say)?;
     recover(&lease, &guard)?;
     scrub_for_killed_builds(&lease)?;
     lease.start()?;
@@ -113,10 +116,11 @@ fn scrub_for_killed_builds(lease: &Lease) -> Result<()> {
     let scrubbed = writers::recover(lease)?;
     let shown = lease.directory.display();
     if let Some(words) = scrubbed.words() {
-        tracing::warn!("a build that was killed had left in the cache {shown}: {words}");
+        let text = format!("corrected in the cache {shown}, as a killed build had left it: {words}");
+        lease.warn(WarningKind::KilledBuild, text);
     }
     if let Some(words) = scrubbed.failure() {
-        tracing::warn!("a build that was killed has left the cache {shown} so that {words}");
+        lease.warn(WarningKind::KilledBuild, format!("a killed build has left the cache {shown}: {words}"));
     }
     Ok(())
 }
@@ -125,6 +129,7 @@ fn scrub_for_killed_builds(lease: &Lease) -> Result<()> {
 /// builds. Waits for a user that is no build.
 pub async fn private(home: &Home, request: &Request, sink: &mut dyn Sink) -> Result<Lease> {
     if let Some(lease) = try_acquire(home, request)? {
+        lease.emit_remarks(sink);
         return Ok(lease);
     }
     if LeaseTable::open(home, &request.directory)?.has_only(&[CARE, UPDATE])? {
@@ -135,6 +140,7 @@ pub async fn private(home: &Home, request: &Request, sink: &mut dyn Sink) -> Res
         let directory = own.join(number.to_string());
         fs::create_dir_all(&directory).with_context(|| format!("make {}", directory.display()))?;
         if let Some(lease) = try_acquire(home, &Request { directory, ..request.clone() })? {
+            lease.emit_remarks(sink);
             return Ok(lease);
         }
     }

@@ -11,6 +11,7 @@ use super::{
         stage::Staged,
     },
 };
+use crate::event::WarningKind;
 
 /// Decides and merges what is staged. When this returns, the commit is durable and kept whatever happens.
 ///
@@ -27,7 +28,8 @@ pub(super) fn complete(lease: &Lease, guard: &CommitGuard) -> Result<Completed> 
     let completed = commit::complete(lease, guard)?;
     if let Err(error) = summary::add(lease, completed.deltas()) {
         // It never claims to be exact; `kiln cache report` counts.
-        tracing::warn!(%error, "the summary of the cache was not brought up to date");
+        let text = format!("the summary of the cache was not brought up to date: {error:#}");
+        lease.warn(WarningKind::SummaryStale, text);
     }
     Ok(completed)
 }

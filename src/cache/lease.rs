@@ -13,11 +13,12 @@ use super::{
     txn::{
         commit_lock::{CommitGuard, CommitLock},
         open_cache::OpenCache,
+        remarks::Remarks,
         scrub::Scrubbed,
     },
     writers::Writer,
 };
-use crate::home::Home;
+use crate::{event::Sink, home::Home};
 
 /// The directory of [`Home`] with the directories of builds that found a cache in use, for each cache.
 pub(super) const PRIVATE: &str = "private";
@@ -78,6 +79,7 @@ impl Lease {
             started: now()?,
             lock,
             lock_mode: *lock_mode,
+            remarks: Remarks::default(),
         };
         Ok(Self { record, cache, patience: *limit, writer: OnceLock::new() })
     }
@@ -86,6 +88,11 @@ impl Lease {
     pub(super) fn start(&mut self) -> Result<()> {
         self.cache.started = now()?;
         Ok(())
+    }
+
+    /// Emits the warnings of the work that was done under this lease so far. When the lease ends, the log gets the others.
+    pub fn emit_remarks(&self, sink: &mut dyn Sink) {
+        self.remarks.emit(sink);
     }
 
     /// A directory of kiln's own, where no guest can write.

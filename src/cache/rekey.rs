@@ -18,6 +18,7 @@ use super::{
         staging,
     },
 };
+use crate::event::Event;
 
 /// Takes over the records of keys that no cache has any more, if their staging directories lie in this cache. Under the lock
 /// of commits.
@@ -41,11 +42,8 @@ pub(super) fn adopt(lease: &Lease, journal: &Journal) -> Result<()> {
                 Some(Reading::Unreadable(_)) => inode(&key) == inode(&lease.key.0),
             };
             if is_ours {
-                tracing::info!(
-                    key,
-                    number,
-                    "takes over a commit: the device of the cache has another number"
-                );
+                let text = format!("takes over commit {number}: the device of the cache was {key} before");
+                lease.remarks.add(Event::Note { text });
                 journal.take_over(&old, number)?;
             }
         }

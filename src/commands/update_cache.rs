@@ -42,7 +42,9 @@ pub(super) async fn run(args: &UpdateCacheArgs, env: &Env) -> Result<Code> {
         let request = Request { directory, lock_mode: LockMode::Shared, who, limit: args.cache_wait };
         let lease = Rc::new(cache::acquire(&home, request, &mut reporter).await?);
         sources::fill(&wanted, args.limit, &lease, &spawner, &mut reporter).await?;
-        cache::finish(&lease)
+        let finished = cache::finish(&lease);
+        lease.emit_remarks(&mut reporter);
+        finished
     })
     .await;
     if filled.is_ok() {

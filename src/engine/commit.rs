@@ -62,16 +62,18 @@ impl Build<'_, '_> {
         Commit { lease, limit: _ }: Commit,
     ) -> Result<()> {
         let lock = lease.commit_lock()?;
-        let waiting = tokio::task::spawn_blocking(move || lock.lock());
         let guard = tokio::select! {
-            guard = waiting => guard.context("the wait for the lock of commits panicked")?,
+            guard = lock.lock_in_thread(self.engine.sink) => guard,
             // The staged files are removed on drop.
             error = self.engine.interrupts.refuse() => return Err(error),
         };
         let merged = match guard {
             Ok(guard) => {
-                let merged = tokio::task::spawn_blocking(move || cache::commit(&lease, *staged, guard));
-                merged.await.context("the commit of the cache panicked")?
+                let owned = Arc::clone(&lease);
+                let merged = tokio::task::spawn_blocking(move || cache::commit(&owned, *staged, guard));
+                let merged = merged.await.context("the commit of the cache panicked")?;
+                lease.emit_remarks(self.engine.sink);
+                merged
             }
             Err(error) => Err(error),
         };

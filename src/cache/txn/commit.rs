@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     cache::dir::{ctime, mtime},
+    event::WarningKind,
     exit::{Code, Failure, explained},
     package::Time,
 };
@@ -63,7 +64,8 @@ impl Decided {
         }
         if let Err(error) = renew_times(cache, &times) {
             // A tool that finds an old time fetches or compiles once more.
-            tracing::warn!(error = %format!("{error:#}"), "the times of what the build has used were not renewed");
+            let text = format!("the times of the files that the build has used were not renewed: {error:#}");
+            cache.warn(WarningKind::MtimesStale, text);
         }
         if let Some((_, delta)) = deltas.iter().find(|(of, _)| *of == number) {
             usage_delta::subtract(&mut gains, &delta.dropped);

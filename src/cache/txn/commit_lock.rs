@@ -4,9 +4,15 @@ use std::{fmt, path::PathBuf, sync::mpsc, thread, time::Duration};
 
 use anyhow::{Context, Result};
 
-use super::open_cache::OpenCache;
+use tokio::{
+    sync::oneshot,
+    task::{JoinError, spawn_blocking},
+};
+
+use super::{open_cache::OpenCache, remarks};
 use crate::{
     cache::dir::lock::{LockFile, LockMode, TryLock},
+    event::{Event, Sink, WarningKind},
     exit::{Code, Failure, explained},
 };
 
@@ -69,10 +75,20 @@ impl CommitLock {
     /// # Errors
     /// A time-out (6) that names the users of the cache; a cache failure (7) when the lock cannot be used.
     pub fn lock(&self) -> Result<CommitGuard> {
-        self.wait().map_err(|error| explained(error, || self.unusable()))
+        self.lock_or_say(remarks::log)
     }
 
-    fn wait(&self) -> Result<CommitGuard> {
+    /// As [`Self::lock`], in a thread.
+    pub async fn lock_in_thread(self, sink: &mut dyn Sink) -> Result<CommitGuard> {
+        let guard = in_thread(sink, move |say| self.lock_or_say(say)).await;
+        guard.context("the wait for the commit lock panicked")?
+    }
+
+    pub(in crate::cache) fn lock_or_say(&self, say: impl FnOnce(Event)) -> Result<CommitGuard> {
+        self.wait(say).map_err(|error| explained(error, || self.unusable()))
+    }
+
+    fn wait(&self, say: impl FnOnce(Event)) -> Result<CommitGuard> {
         if let Some(turn) = self.try_lock()? {
             return Ok(turn);
         }
@@ -83,7 +99,7 @@ impl CommitLock {
         let lock = match receiver.recv_timeout(SILENCE) {
             Ok(lock) => lock,
             Err(_) => {
-                self.say()?;
+                say(self.waits()?);
                 match receiver.recv_timeout(self.limit.saturating_sub(SILENCE)) {
                     Ok(lock) => lock,
                     Err(_) => return Err(self.timed_out()?.into()),
@@ -93,12 +109,12 @@ impl CommitLock {
         Ok(CommitGuard { _lock: lock.context("wait for a commit into the cache")? })
     }
 
-    fn say(&self) -> Result<()> {
+    fn waits(&self) -> Result<Event> {
         let (directory, limit, users) = (self.directory.display(), self.limit, (self.users)()?);
-        tracing::warn!(
+        let text = format!(
             "waits, at most {limit:?}, for a commit into the cache {directory}, which is in use by {users}"
         );
-        Ok(())
+        Ok(remarks::warning(WarningKind::CommitWaits, text))
     }
 
     fn unusable(&self) -> Failure {
@@ -120,4 +136,20 @@ impl CommitLock {
             "see what keeps that build, or raise --cache-wait; nothing was changed",
         ))
     }
+}
+
+/// Does blocking work in a thread; the event that it says while it works is emitted at once.
+pub(in crate::cache) async fn in_thread<T: Send + 'static>(
+    sink: &mut dyn Sink,
+    work: impl FnOnce(Box<dyn FnOnce(Event) + Send>) -> T + Send + 'static,
+) -> Result<T, JoinError> {
+    let (sender, event) = oneshot::channel();
+    // Where nothing waits for the work, nothing waits for its events.
+    let mut working = spawn_blocking(move || work(Box::new(move |event| drop(sender.send(event)))));
+    tokio::select! {
+        biased;
+        Ok(event) = event => sink.emit(event),
+        done = &mut working => return done,
+    }
+    working.await
 }

@@ -12,6 +12,7 @@ pub(super) mod open_cache;
 pub(super) mod owners;
 pub(super) mod persistent_dirs;
 pub(super) mod recovery;
+pub(super) mod remarks;
 pub(super) mod scrub;
 pub(super) mod stage;
 pub(super) mod staging;

@@ -8,12 +8,14 @@ use std::{
 
 use anyhow::{Context, Result};
 
+use super::remarks::{self, Remarks};
 use crate::{
     cache::dir::{
         BeneathDir,
         ctime::Stamp,
         lock::{LockFile, LockMode, TryLock},
     },
+    event::WarningKind,
     home::Home,
 };
 
@@ -28,6 +30,7 @@ pub struct OpenCache {
     pub(in crate::cache) started: Stamp,
     pub(in crate::cache) lock: LockFile,
     pub(in crate::cache) lock_mode: LockMode,
+    pub(in crate::cache) remarks: Remarks,
 }
 
 /// The key of a directory: its device and inode, so that two names of it are one cache.
@@ -50,6 +53,10 @@ impl OpenCache {
     /// Whether other leases are excluded.
     pub fn lock_mode(&self) -> LockMode {
         self.lock_mode
+    }
+
+    pub(in crate::cache) fn warn(&self, kind: WarningKind, text: impl Into<String>) {
+        self.remarks.add(remarks::warning(kind, text));
     }
 
     /// Does `work`, and tells it whether there is no other lease. If so, none is given out meanwhile.

@@ -8,6 +8,7 @@ use super::{
     commit::Completed, commit_lock::CommitGuard, journal::Journal, open_cache::OpenCache, staging,
     staging_root, stuck_commits,
 };
+use crate::event::WarningKind;
 
 /// A recovery that has begun.
 pub(in crate::cache) struct Recovery {
@@ -41,7 +42,7 @@ impl Recovery {
     /// Warns of commits that cannot be finished, and removes the staging directories that no record names.
     pub(in crate::cache) fn end(self, cache: &OpenCache, completed: &Completed) -> Result<()> {
         for one in &completed.stuck {
-            tracing::warn!("{}: {}", one.failure(cache), one.way_out());
+            cache.warn(WarningKind::CommitStuck, format!("{}: {}", one.failure(cache), one.way_out()));
         }
         stuck_commits::remove_orphans(cache, &self.journal)
     }

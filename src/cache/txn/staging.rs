@@ -16,6 +16,7 @@ use super::{
     staging_root::{DIRECTORY, make, prefix},
 };
 use crate::cache::dir::{BeneathDir, join, lock::LockFile, remove, shown};
+use crate::event::WarningKind;
 
 /// In a staging directory, the tree.
 const TREE: &[u8] = b"tree";
@@ -208,7 +209,9 @@ pub(in crate::cache) fn remove_orphans(cache: &OpenCache, kept: &[String]) -> Re
         }
         if let Err(error) = remove::tree(&parent, &name) {
             // It is in the way of nothing. A guest may have made it so.
-            tracing::warn!(%error, "{} in the cache cannot be removed", shown(&join(DIRECTORY, &name)));
+            let path = shown(&join(DIRECTORY, &name));
+            cache
+                .warn(WarningKind::StagingStays, format!("{path} in the cache cannot be removed: {error:#}"));
         }
         // best effort: its maker may have removed it.
         let _ = fs::remove_file(&lock);

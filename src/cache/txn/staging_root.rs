@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use super::open_cache::OpenCache;
 use crate::{
     cache::dir::{BeneathDir, FileType, file_type, permissions},
+    event::WarningKind,
     plan::STAGING,
 };
 
@@ -25,7 +26,8 @@ pub(in crate::cache) fn make(cache: &OpenCache) -> Result<BeneathDir> {
         let there = root.stat(DIRECTORY).context("look for .kiln in the cache")?;
         match there.map(|stat| file_type(&stat)) {
             Some(FileType::File | FileType::Symlink | FileType::Other) => {
-                tracing::warn!("removes .kiln from the cache, which is no directory of kiln's");
+                let text = "removes .kiln from the cache, since it is not a directory";
+                cache.warn(WarningKind::ForeignEntry, text);
                 match root.unlink(DIRECTORY) {
                     Err(error) if error.kind() != ErrorKind::NotFound => {
                         return Err(error).context("remove what is in the way of .kiln in the cache");
