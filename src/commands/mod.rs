@@ -64,7 +64,7 @@ fn run(command: Command, quiet: bool) -> Result<u8> {
         Command::Shell(args) => return on_runtime(shell::run(&args, &env, volume(quiet))),
         Command::Build(args) => on_runtime(build::run(&args, &env)),
         Command::Plan(args) => on_runtime(plan::run(&args, &env)),
-        Command::Compile(args) => recipe::print(&args),
+        Command::Compile(args) => compile::print(&args),
         Command::UpdateCache(args) => on_runtime(update_cache::run(&args, &env)),
         Command::Doctor(args) => on_runtime(doctor::run(&args, &env)),
         Command::Cache { command } => cache::run(command, &env),

@@ -1,9 +1,10 @@
 //! Flags and environment -> [`BuildOptions`]: flags win over variables, those over defaults; paths become absolute here.
 
+mod checks;
+
 use std::{
-    fs,
     ops::RangeInclusive,
-    path::{Path, PathBuf, absolute},
+    path::{Path, absolute},
     time::Duration,
 };
 
@@ -15,10 +16,7 @@ use crate::{
     cli::MachineArgs,
     env::Env,
     exit::Failure,
-    plan::{
-        AcceleratorOption, BuildOptions, CacheModeOption, InsecureRepositories, RunnerKind, Trace,
-        VirtiofsOption, check_memory,
-    },
+    plan::{BuildOptions, InsecureRepositories, Trace, VirtiofsOption, check_memory},
 };
 
 /// The default of `--cache-dir`.
@@ -28,8 +26,8 @@ pub(super) const DEFAULT_CACHE: &str = "./melange-cache/";
 pub(super) fn options(args: &MachineArgs, env: &Env, file: &Path) -> Result<BuildOptions> {
     let out_dir = absolute(&args.out_dir).context("resolve --out-dir")?;
     let cache_dir = cache::locate(args.cache_dir.as_deref().unwrap_or(DEFAULT_CACHE))?;
-    let source = source(args, file)?;
-    check_cache(args, cache_dir.as_deref(), source.as_deref())?;
+    let source = checks::source(args, file)?;
+    checks::cache(args, cache_dir.as_deref(), source.as_deref())?;
     let host_settings = super::host_settings::host_settings(args, env)?;
     let hidden = match &source {
         Some(source) => {
@@ -40,7 +38,7 @@ pub(super) fn options(args: &MachineArgs, env: &Env, file: &Path) -> Result<Buil
         None => Vec::new(),
     };
     let runner = args.runner;
-    check_backend(args, runner)?;
+    checks::backend(args, runner)?;
     Ok(BuildOptions {
         build_file: file.to_owned(),
         runner,
@@ -73,70 +71,6 @@ pub(super) fn options(args: &MachineArgs, env: &Env, file: &Path) -> Result<Buil
         slirp: super::host_settings::slirp(env)?,
         kernel_arguments: env.text("QEMU_KERNEL_CMDLINE")?.unwrap_or_default(),
     })
-}
-
-/// Refuses contradictions between the options of the cache.
-fn check_cache(args: &MachineArgs, cache: Option<&Path>, source: Option<&Path>) -> Result<(), Failure> {
-    if cache.is_none() && (args.cache_mode != CacheModeOption::Auto || args.cache_sharing.is_some()) {
-        let flag = if args.cache_sharing.is_some() { "--cache-sharing" } else { "--cache-mode" };
-        let what = format!("{flag} is given, and --cache-dir \"\" says that there is no cache");
-        return Err(Failure::usage(what, format!("leave {flag} out, or name a directory for the cache")));
-    }
-    if cache.is_some() && cache == source {
-        return Err(Failure::usage(
-            format!(
-                "--cache-dir: {} is the source directory itself",
-                cache.unwrap_or(Path::new(".")).display()
-            ),
-            "name a directory of its own for the cache, such as ./melange-cache",
-        ));
-    }
-    Ok(())
-}
-
-/// Refuses options that only another backend follows.
-fn check_backend(args: &MachineArgs, runner: RunnerKind) -> Result<(), Failure> {
-    if runner == RunnerKind::Qemu {
-        return Ok(());
-    }
-    let given = [
-        ("--virtiofsd", args.virtiofsd.is_some()),
-        ("--accel", args.accel != AcceleratorOption::Auto),
-        ("--cpumodel", args.cpumodel.is_some()),
-    ];
-    match given.into_iter().find(|(_, given)| *given) {
-        Some((flag, _)) => Err(Failure::usage(
-            format!("{flag} is for microVMs, and --runner {} makes none", runner.name()),
-            format!("leave {flag} out, or use --runner qemu"),
-        )),
-        None => Ok(()),
-    }
-}
-
-fn source(args: &MachineArgs, file: &Path) -> Result<Option<PathBuf>> {
-    if args.empty_workspace {
-        return Ok(None);
-    }
-    let directory = match &args.source_dir {
-        Some(directory) => directory.clone(),
-        None => {
-            file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned()
-        }
-    };
-    let found = fs::canonicalize(&directory).ok().filter(|path| path.is_dir()).ok_or_else(|| {
-        Failure::usage(
-            format!("--source-dir: {} is not a directory", directory.display()),
-            "name one that exists",
-        )
-    })?;
-    match fs::read_dir(&found) {
-        Ok(_) => Ok(Some(found)),
-        Err(error) => Err(Failure::usage(
-            format!("--source-dir: {} cannot be read: {error}", directory.display()),
-            "make it readable for this user, name another one, or use --empty-workspace",
-        )
-        .into()),
-    }
 }
 
 /// Naming a server switches virtiofs on; else `QEMU_USE_VIRTIOFS` decides.

@@ -23,7 +23,7 @@ pub(in crate::commands) fn recipe_of_bare() -> Result<Recipe> {
     let manifest = manifest::parse(BUILD_FILE, &path).map_err(Failure::from)?;
     let args = RecipeArgs::default();
     let arch = recipe::buildable(&recipe::architectures(&args)?)?;
-    compile::recipe(&manifest, &recipe::options(&args, vec![path], arch)?)
+    compile::recipe_of(&manifest, &recipe::options(&args, vec![path], arch)?)
 }
 
 /// Its options: the guest has nothing of the working directory by default. The default cache is used where it exists, and not made.
