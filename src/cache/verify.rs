@@ -89,18 +89,30 @@ impl Verdict {
     }
 }
 
+/// What is needed to look at an entry.
+struct Verification<'a> {
+    lease: &'a Lease,
+    owners: Owners,
+    /// Paths at which every build has a directory.
+    persistent: Vec<String>,
+}
+
 /// Verifies the whole cache. Under an exclusive lease the faults are repaired.
 pub fn verify(lease: &Lease) -> Result<Verdict> {
     let mut verdict = Verdict::default();
-    let owners = Owners::of(&lease.root)?;
+    let verification = Verification {
+        lease,
+        owners: Owners::of(&lease.root)?,
+        persistent: ecosystem::persistent_directories().collect(),
+    };
     let look = |found: &Found<'_>| {
-        look(lease, &owners, found, &mut verdict)?;
+        verification.look(found, &mut verdict)?;
         Ok(ControlFlow::Continue(()))
     };
     walk(&lease.root, look).context("look through the cache")?;
     staged(lease, &mut verdict)?;
     if lease.lock_mode() == LockMode::Exclusive {
-        repair(lease, &owners, &mut verdict)?;
+        repair(lease, &verification.owners, &mut verdict)?;
     } else if !lease.alone(Ok)? {
         // Other users may be writing them at this moment.
         verdict.leftovers.clear();
@@ -133,67 +145,71 @@ fn staged(lease: &Lease, verdict: &mut Verdict) -> Result<()> {
     Ok(())
 }
 
-fn look(lease: &Lease, owners: &Owners, found: &Found<'_>, verdict: &mut Verdict) -> Result<()> {
-    let fault = |why: String, remedy| Fault { path: found.path.to_vec(), why, repaired: false, remedy };
-    if found.file_type != FileType::Directory
-        && ecosystem::persistent_directories().any(|path| path.as_bytes() == found.path)
-    {
-        let why = "every build has a directory there".into();
-        verdict.faults.push(fault(why, Remedy::Itself));
-        return Ok(());
-    }
-    for state in state::of(found, owners)? {
-        match state {
-            // Reported once for all entries below.
-            State::Unfinished
-                if verdict.leftovers.last().is_some_and(|last| is_below(found.path, &last.path)) =>
-            {
+impl Verification<'_> {
+    fn look(&self, found: &Found<'_>, verdict: &mut Verdict) -> Result<()> {
+        let is_persistent = || self.persistent.iter().any(|path| path.as_bytes() == found.path);
+        if found.file_type != FileType::Directory && is_persistent() {
+            let why = "every build has a directory there";
+            verdict.faults.push(fault(found, why, Remedy::Itself));
+            return Ok(());
+        }
+        for state in state::of(found, &self.owners)? {
+            if add_state(found, state, verdict).is_break() {
                 return Ok(());
-            }
-            State::Unfinished => {
-                verdict.leftovers.push(fault("it was never finished".into(), Remedy::Itself));
-                return Ok(());
-            }
-            // A git that ran there would obey settings and follow links.
-            State::Stray => {
-                if !verdict.faults.last().is_some_and(|last| is_below(found.path, &last.path)) {
-                    verdict
-                        .faults
-                        .push(fault("git-checkout puts no such thing there".into(), Remedy::Itself));
-                }
-                return Ok(());
-            }
-            State::Strange => {
-                let why = "it is a device, a fifo or a socket".into();
-                verdict.faults.push(fault(why, Remedy::Itself));
-            }
-            State::Foreign(uid) => {
-                verdict.faults.push(fault(format!("it belongs to user {uid}"), Remedy::Owner));
-            }
-            State::SetId => verdict.faults.push(fault("it has a set-id bit".into(), Remedy::Rights)),
-            State::Attribute(name) => {
-                let why = format!("it has the extended attribute {}", name.display());
-                verdict.faults.push(fault(why, Remedy::Rights));
             }
         }
-    }
-    if found.unseen {
-        let why = "what it holds lies too deep to be looked at".into();
-        verdict.faults.push(fault(why, Remedy::Itself));
-    }
-    if found.file_type != FileType::File {
-        return Ok(());
-    }
-    let Ok(path) = std::str::from_utf8(found.path) else { return Ok(()) };
-    match ecosystem::verify(&lease.root, path).with_context(|| format!("verify {path:?}"))? {
-        Content::Unknown => {}
-        Content::Right => verdict.compared += 1,
-        Content::Wrong(why) => {
-            verdict.compared += 1;
-            verdict.faults.push(fault(why, Remedy::Entry));
+        if found.unseen {
+            verdict.faults.push(fault(found, "what it holds lies too deep to be looked at", Remedy::Itself));
         }
+        if found.file_type == FileType::File { self.compare(found, verdict) } else { Ok(()) }
     }
-    Ok(())
+
+    /// Compares a file with the content that its name, index or checksum promises.
+    fn compare(&self, found: &Found<'_>, verdict: &mut Verdict) -> Result<()> {
+        let Ok(path) = std::str::from_utf8(found.path) else { return Ok(()) };
+        match ecosystem::verify(&self.lease.root, path).with_context(|| format!("verify {path:?}"))? {
+            Content::Unknown => {}
+            Content::Right => verdict.compared += 1,
+            Content::Wrong(why) => {
+                verdict.compared += 1;
+                verdict.faults.push(fault(found, why, Remedy::Entry));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Adds a fault that shows without reading the entry. Breaks off if nothing else of the entry matters.
+fn add_state(found: &Found<'_>, state: State, verdict: &mut Verdict) -> ControlFlow<()> {
+    // Reported once for all entries below.
+    let is_below_last = |faults: &[Fault]| faults.last().is_some_and(|last| is_below(found.path, &last.path));
+    let (why, remedy) = match state {
+        State::Unfinished => {
+            if !is_below_last(&verdict.leftovers) {
+                verdict.leftovers.push(fault(found, "it was never finished", Remedy::Itself));
+            }
+            return ControlFlow::Break(());
+        }
+        // A git that ran there would obey settings and follow links.
+        State::Stray => {
+            if !is_below_last(&verdict.faults) {
+                verdict.faults.push(fault(found, "git-checkout puts no such thing there", Remedy::Itself));
+            }
+            return ControlFlow::Break(());
+        }
+        State::Strange => ("it is a device, a fifo or a socket".into(), Remedy::Itself),
+        State::Foreign(uid) => (format!("it belongs to user {uid}"), Remedy::Owner),
+        State::SetId => ("it has a set-id bit".into(), Remedy::Rights),
+        State::Attribute(name) => {
+            (format!("it has the extended attribute {}", name.display()), Remedy::Rights)
+        }
+    };
+    verdict.faults.push(fault(found, why, remedy));
+    ControlFlow::Continue(())
+}
+
+fn fault(found: &Found<'_>, why: impl Into<String>, remedy: Remedy) -> Fault {
+    Fault { path: found.path.to_vec(), why: why.into(), repaired: false, remedy }
 }
 
 fn repair(lease: &Lease, owners: &Owners, verdict: &mut Verdict) -> Result<()> {
