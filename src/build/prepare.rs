@@ -19,7 +19,10 @@ use crate::{
     home::Home,
     host::Host,
     image::{Store, locate},
-    plan::{self, BuildOptions, Facts, ImageRecipe, ImageReference, Mapped, Plan, Wanted, map_packages},
+    plan::{
+        self, BuildOptions, Facts, ImageRecipe, ImageReference, InteractiveCommand, Mapped, Plan,
+        map_packages,
+    },
     process::Spawner,
 };
 
@@ -50,10 +53,10 @@ impl Prepared {
     }
 
     /// The same guest for one command in the place of the build file's steps.
-    pub(crate) fn for_command(mut self, wanted: &Wanted, stdin: Stdin) -> (Self, Step) {
+    pub(crate) fn for_command(mut self, command: &InteractiveCommand, stdin: Stdin) -> (Self, Step) {
         let Request { recipe, options, .. } = &self.request;
         let plan = self.resolved.plan.without_steps();
-        let step = plan::command(recipe, options, &plan, &shell(&plan.image), wanted, stdin);
+        let step = plan::command(recipe, options, &plan, &shell(&plan.image), command, stdin);
         self.resolved.plan = plan;
         self.reports_cache = false;
         (self, step)

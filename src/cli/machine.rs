@@ -12,7 +12,7 @@ use crate::{
     cache::CommitLimit,
     plan::{
         AcceleratorOption, Bytes, CacheModeOption, CacheSharing, HostLoopback, ImageReference, Network,
-        RunnerKind, SecretSource, VirtiofsOption, granted, parse_bytes, parse_cpus, parse_disk,
+        RunnerKind, SecretSource, VirtiofsOption, parse_bytes, parse_cpus, parse_disk, parse_granted,
     },
     secret,
 };
@@ -97,7 +97,7 @@ pub struct MachineArgs {
     #[arg(long, value_enum, value_name = "on|off", hide_possible_values = true, default_value = "off")]
     pub host_loopback: HostLoopback,
     /// Capabilities beyond docker's default set that the build file may ask for (SYS_PTRACE, …); a microVM needs no such grant.
-    #[arg(long, value_name = "CAP,…", value_delimiter = ',', value_parser = Checked(|name, _| granted(name)))]
+    #[arg(long, value_name = "CAP,…", value_delimiter = ',', value_parser = Checked(|name, _| parse_granted(name)))]
     pub allow_capability: Vec<u8>,
     /// The certificates that tools in the guest trust besides its own: auto for those of this host, off, or a file.
     #[arg(long, value_name = "auto|off|FILE", default_value = "auto")]

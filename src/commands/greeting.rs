@@ -3,20 +3,20 @@
 use kiln_protocol::{Step, User};
 
 use crate::{
-    plan::{CACHE, Plan, Wanted},
+    plan::{CACHE, InteractiveCommand, Plan},
     report,
 };
 
 /// The line about this guest.
-pub(super) fn greeting(plan: &Plan, step: &Step, wanted: &Wanted) -> String {
+pub(super) fn greeting(plan: &Plan, step: &Step, command: &InteractiveCommand) -> String {
     let image = report::name(&plan.image.to_string());
     let (user, directory) = (user(&step.user), &step.cwd);
     let source = plan.source.as_ref().map_or_else(String::new, |source| {
         format!(" (a copy of {})", report::name(&source.display().to_string()))
     });
-    let leave = match wanted {
-        Wanted::Shell => "leave with `exit` or Ctrl-D",
-        Wanted::Command(_) => "ends with the command",
+    let leave = match command {
+        InteractiveCommand::Shell => "leave with `exit` or Ctrl-D",
+        InteractiveCommand::Command(_) => "ends with the command",
     };
     let (cache, kept) = cache(plan);
     format!("{image} in {}: {user} in {directory}{source}, {cache}; {leave}; {kept}", runner(plan))

@@ -27,7 +27,7 @@ use crate::{
     event::Phases,
     exit::Failure,
     home::Home,
-    plan::{BuildOptions, CacheModeOption, Wanted},
+    plan::{BuildOptions, CacheModeOption, InteractiveCommand},
     process::Spawner,
     rundir::{self, RunDir},
 };
@@ -37,7 +37,7 @@ pub(super) struct Guest<'a> {
     pub(super) recipe: Recipe,
     pub(super) options: BuildOptions,
     pub(super) machine: &'a MachineArgs,
-    pub(super) wanted: Wanted,
+    pub(super) wanted: InteractiveCommand,
     pub(super) console: Console,
     pub(super) waiting: Waiting,
 }

@@ -10,7 +10,7 @@ use crate::{
     cli::RunArgs,
     console::{Console, OutputStream},
     env::Env,
-    plan::Wanted,
+    plan::InteractiveCommand,
     process::Spawner,
     secret,
 };
@@ -31,7 +31,7 @@ pub(super) async fn run(args: &RunArgs, env: &Env, volume: Volume) -> Result<u8>
     };
     let recipe = recipe_of_bare()?;
     let options = options_of_bare(machine, env)?;
-    let wanted = Wanted::Command(command.clone());
+    let wanted = InteractiveCommand::Command(command.clone());
     let waiting = Waiting::new(volume);
     exit_code(Guest { recipe, options, machine, wanted, console, waiting }.run(env, spawner).await)
 }

@@ -16,7 +16,7 @@ use crate::{
     env::Env,
     event::Sink,
     exit::Failure,
-    plan::Wanted,
+    plan::InteractiveCommand,
     process::Spawner,
     secret,
 };
@@ -32,7 +32,7 @@ pub(super) async fn run(args: &ShellArgs, env: &Env, volume: Volume) -> Result<u
         Some(file) => (described(&file, how, &mut waiting)?, options::options(machine, env, &file)?),
         None => (recipe_of_bare()?, options_of_bare(machine, env)?),
     };
-    let wanted = Wanted::Shell;
+    let wanted = InteractiveCommand::Shell;
     exit_code(Guest { recipe, options, machine, wanted, console, waiting }.run(env, spawner).await)
 }
 

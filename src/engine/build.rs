@@ -43,7 +43,7 @@ impl Build<'_, '_> {
         self.engine.phases.enter("shutdown");
         match &result {
             // A guest that wrote too much may still send.
-            Ok(_) if plan.ends_in_order() && !matches!(self.writes, WriteOutcome::TooMuch(_)) => {
+            Ok(_) if plan.needs_shutdown() && !matches!(self.writes, WriteOutcome::TooMuch(_)) => {
                 self.engine.shut_down(&mut session).await?;
             }
             Ok(_) | Err(_) => session.kill(),

@@ -17,7 +17,7 @@ use crate::{
 const BUILD: &str = "build";
 
 /// What a user namespace of an ordinary user has of ids: those of a range of /etc/subuid, which has 65536.
-const RANGE: u32 = 65_536;
+const SUBUID_COUNT: u32 = 65_536;
 
 /// Who is in the guest.
 pub(super) struct Accounts {
@@ -66,7 +66,7 @@ impl Accounts {
 
     /// The step's user inside, the invoking one outside.
     pub(super) fn owner(&self, user: &User, host: &Host, notes: &mut Vec<String>) -> Owner {
-        let found = match user {
+        let ids = match user {
             User::Root => Some((0, 0)),
             User::Uid(uid) => {
                 let known = self.identities.iter().find(|identity| identity.uid == *uid);
@@ -77,12 +77,12 @@ impl Accounts {
                 known.map(|identity| (identity.uid, identity.gid))
             }
         };
-        if let (None, User::Name(name)) = (found, user) {
+        if let (None, User::Name(name)) = (ids, user) {
             notes.push(format!(
                 "run-as: {name} is not in environment.accounts; source and cache belong to root inside"
             ));
         }
-        let (guest_uid, guest_gid) = found.unwrap_or((0, 0));
+        let (guest_uid, guest_gid) = ids.unwrap_or((0, 0));
         Owner { guest_uid, guest_gid, uid: host.uid, gid: host.gid }
     }
 
@@ -118,13 +118,13 @@ fn identity(user: &manifest::User) -> Identity {
 
 /// What is made in the guest's root: homes, then the changes in their order. In a sandbox of one user all belongs to root.
 pub(super) fn changes(recipe: &Recipe, accounts: &Accounts, ids: Option<Ids>) -> Vec<Mount> {
-    let given = |owner| if ids == Some(Ids::SingleUid) { (0, 0) } else { owner };
-    let paths = recipe.environment.paths.iter().filter_map(|mutation| change(mutation, given));
-    accounts.homes(given).into_iter().chain(paths.map(Mount::Path)).collect()
+    let guest_ids = |owner| if ids == Some(Ids::SingleUid) { (0, 0) } else { owner };
+    let paths = recipe.environment.paths.iter().filter_map(|mutation| change(mutation, guest_ids));
+    accounts.homes(guest_ids).into_iter().chain(paths.map(Mount::Path)).collect()
 }
 
 /// One change; nothing for a type that the compiler has refused.
-fn change(mutation: &PathMutation, given: impl Fn((u32, u32)) -> (u32, u32)) -> Option<PathChange> {
+fn change(mutation: &PathMutation, guest_ids: impl Fn((u32, u32)) -> (u32, u32)) -> Option<PathChange> {
     let PathMutation { path, kind, uid, gid, permissions, source, recursive } = mutation;
     let kind = match kind.as_str() {
         "directory" => PathKind::Directory { recursive: *recursive },
@@ -134,7 +134,7 @@ fn change(mutation: &PathMutation, given: impl Fn((u32, u32)) -> (u32, u32)) -> 
         "permissions" => PathKind::Permissions,
         _ => return None,
     };
-    let (uid, gid) = given((uid.unwrap_or(0), gid.unwrap_or(0)));
+    let (uid, gid) = guest_ids((uid.unwrap_or(0), gid.unwrap_or(0)));
     let mode = (*permissions != 0).then_some(*permissions);
     Some(PathChange { path: path.to_string(), kind, mode, uid, gid })
 }
@@ -148,14 +148,14 @@ pub(super) fn check_range(recipe: &Recipe, accounts: &Accounts, owner: Owner) ->
         accounts.identities.iter().map(|user| (format!("the user {}", user.name), user.uid, user.gid));
     let paths = recipe.environment.paths.iter();
     let paths = paths.map(|path| (path.path.to_string(), path.uid.unwrap_or(0), path.gid.unwrap_or(0)));
-    let beyond = |id: u32, own: u32| id >= RANGE && id != own;
+    let beyond = |id: u32, own: u32| id >= SUBUID_COUNT && id != own;
     match users
         .chain(paths)
         .find(|(_, uid, gid)| beyond(*uid, owner.guest_uid) || beyond(*gid, owner.guest_gid))
     {
         None => Ok(()),
         Some((what, uid, gid)) => Err(Failure::host(
-            format!("{what} ({uid}:{gid}): an ordinary user's sandbox has the ids below {RANGE} only"),
+            format!("{what} ({uid}:{gid}): an ordinary user's sandbox has the ids below {SUBUID_COUNT} only"),
             "use another --runner, or a smaller uid and gid",
         )),
     }
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn accounts_are_as_written_and_build_is_always_there() {
+    fn accounts_are_those_of_the_recipe_and_build() {
         for (text, users, groups) in [
             ("{}", &["build:1000:1000:/home/build:/bin/sh"][..], &["build:1000:build Replace"][..]),
             (
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn homes_are_made_but_not_the_workspace_or_a_device() {
+    fn homes_are_made_except_below_dev_and_at_the_root() {
         let text = "environment: {accounts: {users: [{username: a, uid: 7, gid: 8, homedir: /srv/x/a}, \
                     {username: d, uid: 9, homedir: /dev/null}, {username: r, uid: 0, homedir: /}]}}";
         let recipe = recipe(text);
@@ -220,10 +220,10 @@ mod tests {
     }
 
     #[test]
-    fn ids_beyond_a_range_are_refused_except_the_steps_own() {
-        let check = |text: &str, inside| {
+    fn ids_beyond_the_subuid_range_are_refused_except_those_of_the_steps_user() {
+        let check = |text: &str, guest_id| {
             let recipe = recipe(text);
-            let owner = Owner { guest_uid: inside, guest_gid: inside, uid: 1, gid: 1 };
+            let owner = Owner { guest_uid: guest_id, guest_gid: guest_id, uid: 1, gid: 1 };
             check_range(&recipe, &Accounts::of(&recipe), owner).map_err(|failure| failure.what)
         };
         let user = "environment: {accounts: {users: [{username: a, uid: 70000}]}}";

@@ -87,7 +87,7 @@ pub enum CacheShare {
 
 impl CacheShare {
     /// As a sentence says it: the cache is shared "by 9p".
-    pub fn words(self) -> &'static str {
+    pub fn phrase(self) -> &'static str {
         match self {
             Self::NineP => "by 9p",
             Self::Virtiofs => "by virtiofs",
@@ -124,11 +124,11 @@ impl CacheMount {
         sharing: Option<CacheSharing>,
     ) -> Self {
         let (access, step_access) = mode.accesses();
-        let safe = match access {
+        let default_sharing = match access {
             Access::ReadOnly => CacheSharing::Shared,
             Access::ReadWrite => CacheSharing::Locked,
         };
-        Self { directory, mode, share, sharing: sharing.unwrap_or(safe), access, step_access }
+        Self { directory, mode, share, sharing: sharing.unwrap_or(default_sharing), access, step_access }
     }
 
     /// What a build is to have; `None` for no cache. It is needed before the rest of the plan, to take the lease.
@@ -182,7 +182,7 @@ impl CacheMount {
 }
 
 /// The cache as steps see it, from the directory that holds it.
-pub(crate) fn over(share: &str, cache: &CacheMount, owner: Owner, options: &OverlayOptions) -> Vec<Mount> {
+pub(crate) fn mounts(share: &str, cache: &CacheMount, owner: Owner, options: &OverlayOptions) -> Vec<Mount> {
     let target = format!("{ROOT}{CACHE}");
     let options = options.of_cache(cache);
     let layered = |target: &str| guest_config::overlay(&[share], "cache", target, owner.ids(), options);
@@ -194,9 +194,9 @@ pub(crate) fn over(share: &str, cache: &CacheMount, owner: Owner, options: &Over
         like: share.into(),
         paths: vec![STAGING.into()],
     };
-    let covered = Mount::MaskPath { path: format!("{target}/{STAGING}") };
+    let masked = Mount::MaskPath { path: format!("{target}/{STAGING}") };
     let (mut mounts, writable) = match (cache.access, cache.step_access) {
-        (Access::ReadWrite, _) => (vec![bind(share, Access::ReadWrite), covered], &target),
+        (Access::ReadWrite, _) => (vec![bind(share, Access::ReadWrite), masked], &target),
         (Access::ReadOnly, Access::ReadWrite) => (vec![hidden(), layered(&target)], &target),
         // The agent may make what is missing in a layer of its own; steps see it read-only.
         (Access::ReadOnly, Access::ReadOnly) => {
@@ -212,7 +212,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_table() {
+    fn a_mode_decides_access_and_default_sharing() {
         use Access::{ReadOnly, ReadWrite};
         for (mode, access, step_access, sharing, keeps) in [
             (CacheMode::Discard, ReadOnly, ReadWrite, CacheSharing::Shared, false),

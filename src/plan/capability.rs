@@ -86,7 +86,7 @@ fn find(name: &str) -> Option<u8> {
 ///
 /// # Errors
 /// A usage failure for a name that is not a capability's.
-pub fn granted(name: &str) -> Result<u8, Failure> {
+pub fn parse_granted(name: &str) -> Result<u8, Failure> {
     find(name.trim()).ok_or_else(|| {
         Failure::usage(
             format!("--allow-capability: {name:?} is not a capability"),
@@ -129,11 +129,11 @@ fn not_granted(refused: &[(&Text, u8)], options: &BuildOptions) -> Failure {
     let places: Vec<String> = refused.iter().map(place).collect();
     let names: BTreeSet<u8> = refused.iter().map(|(_, number)| *number).collect();
     let names: Vec<String> = names.into_iter().map(name).collect();
-    let whose = options.runner.traits().capability_risk;
+    let risk = options.runner.traits().capability_risk;
     Failure::usage(
         format!(
             "the build file asks for more than docker's default capabilities ({}), and with --runner {} that is yours to grant: \
-             {whose}",
+             {risk}",
             places.join(", "),
             options.runner.name()
         ),
@@ -191,8 +191,8 @@ mod tests {
             assert_eq!(number(name), Ok(expected), "{name}");
         }
         assert!(number("CAP_FLY").is_err());
-        assert_eq!(granted("sys_ptrace"), Ok(19));
-        assert_eq!(granted("CAP_SYS_PTRACE"), granted(" SYS_PTRACE"));
-        assert_eq!(granted("ALL").unwrap_err().code, crate::exit::Code::Usage);
+        assert_eq!(parse_granted("sys_ptrace"), Ok(19));
+        assert_eq!(parse_granted("CAP_SYS_PTRACE"), parse_granted(" SYS_PTRACE"));
+        assert_eq!(parse_granted("ALL").unwrap_err().code, crate::exit::Code::Usage);
     }
 }

@@ -12,7 +12,7 @@ use super::{
     CACHE, CacheMount, Owner, PlannedStep,
     guest_config::{SCRATCH, SHARES},
 };
-pub(crate) use crate::ecosystem::cargo::{DIRECTORY as HOME, PERSISTS as KEPT};
+pub(crate) use crate::ecosystem::cargo::{DIRECTORY as HOME, PERSISTS as DOWNLOADS};
 
 /// Cargo's locks lie beside what they protect. Builds that write to one directory must meet at them.
 const LOCKS: [&str; 2] = [".package-cache", ".package-cache-mutate"];
@@ -31,36 +31,41 @@ pub(crate) struct Cache<'a> {
 pub(crate) fn home(cache: &Cache<'_>, owner: Owner) -> Vec<Mount> {
     let Cache { writable, mounted, cache } = *cache;
     let access = cache.step_access;
-    let own = format!("{SCRATCH}/{HOME}");
+    let build_home = format!("{SCRATCH}/{HOME}");
     let downloads = format!("{SHARES}/{HOME}");
     let target = format!("{mounted}/{HOME}");
     let bind = |source: String, target: String, access| Mount::Bind { source, target, access };
 
-    let mut mounts: Vec<Mount> = kept(&format!("{writable}/{HOME}"), owner).collect();
-    mounts.extend(kept(&own, owner));
+    let mut mounts: Vec<Mount> = ensure_downloads(&format!("{writable}/{HOME}"), owner).collect();
+    mounts.extend(ensure_downloads(&build_home, owner));
     if cache.writes_through() {
-        mounts.extend(locks(&own));
+        mounts.extend(lock_links(&build_home));
     }
     // What the next bind hides is reached from here.
     mounts.push(bind(format!("{writable}/{HOME}"), downloads.clone(), access));
-    mounts.push(bind(own, target.clone(), Access::ReadWrite));
+    mounts.push(bind(build_home, target.clone(), Access::ReadWrite));
     mounts.extend(
-        KEPT.iter().map(|name| bind(format!("{downloads}/{name}"), format!("{target}/{name}"), access)),
+        DOWNLOADS.iter().map(|name| bind(format!("{downloads}/{name}"), format!("{target}/{name}"), access)),
     );
     mounts
 }
 
 /// Makes Cargo meet at locks that other builds see, too; `home` is the build's own directory.
-pub(crate) fn locks(home: &str) -> impl Iterator<Item = Mount> {
+pub(crate) fn lock_links(home: &str) -> impl Iterator<Item = Mount> {
     let link =
         move |lock| Mount::Symlink { path: format!("{home}/{lock}"), target: format!("registry/{lock}") };
     LOCKS.iter().map(link)
 }
 
 /// Has in `home`, be it the cache's or the build's own, the directories that are kept.
-pub(crate) fn kept(home: &str, owner: Owner) -> impl Iterator<Item = Mount> {
+pub(crate) fn ensure_downloads(home: &str, owner: Owner) -> impl Iterator<Item = Mount> {
     let (uid, gid) = owner.ids();
-    KEPT.iter().map(move |name| Mount::EnsureDir { path: format!("{home}/{name}"), mode: 0o755, uid, gid })
+    DOWNLOADS.iter().map(move |name| Mount::EnsureDir {
+        path: format!("{home}/{name}"),
+        mode: 0o755,
+        uid,
+        gid,
+    })
 }
 
 /// What is said of a `CARGO_HOME` elsewhere in the cache, where a build file or an `--env-file` has put it.

@@ -108,10 +108,10 @@ impl HostSettings {
         let mut host_settings = self.clone();
         notes.extend(self.unused.iter().cloned());
         for (name, proxy) in host_settings.proxies.each_mut() {
-            let Some(here) = Loopback::of(proxy) else { continue };
+            let Some(loopback) = Loopback::of(proxy) else { continue };
             if runner.traits().host_loopback {
-                *proxy = here.shared().unwrap_or_else(|| proxy.clone());
-            } else if let Some(relayed) = here.relayed() {
+                *proxy = loopback.shared().unwrap_or_else(|| proxy.clone());
+            } else if let Some(relayed) = loopback.relayed() {
                 *proxy = relayed;
             } else {
                 notes.push(format!(
@@ -133,12 +133,12 @@ impl HostSettings {
         if runner.traits().host_loopback {
             return Vec::new();
         }
-        let ports = self.proxies.on_loopback().filter_map(|here| here.port);
+        let ports = self.proxies.on_loopback().filter_map(|loopback| loopback.port);
         ports.collect::<BTreeSet<u16>>().into_iter().collect()
     }
 
     /// Names of its loopback that a build must know besides those that every one does.
-    pub(super) fn names(&self) -> BTreeSet<String> {
+    pub(super) fn loopback_names(&self) -> BTreeSet<String> {
         let places: Vec<Loopback<'_>> = self.proxies.on_loopback().collect();
         let names = places.iter().filter_map(Loopback::name).filter(|name| *name != "localhost");
         names.map(str::to_owned).collect()
@@ -154,7 +154,7 @@ impl HostSettings {
 
     /// Files that say what a tool reads of no variable.
     pub(super) fn files(&self) -> Option<TextFile> {
-        let there = !self.proxies.is_empty();
+        let has_proxies = !self.proxies.is_empty();
         // What the image's own says comes first, and may have set MAVEN_OPTS.
         let file = || TextFile {
             path: MAVEN_RC.into(),
@@ -162,7 +162,7 @@ impl HostSettings {
             if_exists: IfExists::Append,
             mode: 0o644,
         };
-        there.then(file)
+        has_proxies.then(file)
     }
 
     /// The variables that lead tools to it; the build file's own win.
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn a_proxy_on_loopback_is_relayed_where_loopback_is_not_the_hosts() {
+    fn a_loopback_proxy_is_relayed_unless_the_build_shares_the_loopback() {
         let (host_settings, mut notes) = (with_https("https://u:p@[::1]:80/"), Vec::new());
         for runner in [RunnerKind::Qemu, RunnerKind::Docker] {
             let reachable = host_settings.reachable(runner, &mut notes);
@@ -282,17 +282,17 @@ mod tests {
     }
 
     #[test]
-    fn a_name_of_loopback_is_kept_and_known_in_every_build() {
+    fn a_loopback_name_is_kept_and_resolves_in_every_build() {
         for runner in [RunnerKind::Qemu, RunnerKind::Docker, RunnerKind::Bubblewrap] {
             let reachable = with_https("https://A.LOCALHOST.:3128").reachable(runner, &mut Vec::new());
             assert_eq!(reachable.proxies.https, "https://a.localhost:3128");
-            assert_eq!(reachable.names().into_iter().collect::<Vec<_>>(), ["a.localhost"]);
+            assert_eq!(reachable.loopback_names().into_iter().collect::<Vec<_>>(), ["a.localhost"]);
         }
-        assert!(with_https("http://localhost:3128").names().is_empty());
+        assert!(with_https("http://localhost:3128").loopback_names().is_empty());
     }
 
     #[test]
-    fn a_place_of_loopback_that_cannot_be_relayed_is_not_passed() {
+    fn a_loopback_proxy_that_cannot_be_relayed_is_not_passed() {
         for url in ["http://localhost", "http://127.0.0.2:3128", "http://localhost:0"] {
             let mut notes = Vec::new();
             let reachable = with_https(url).reachable(RunnerKind::Qemu, &mut notes);
@@ -301,14 +301,14 @@ mod tests {
     }
 
     #[test]
-    fn a_proxy_elsewhere_is_passed_as_it_is() {
+    fn a_proxy_on_another_host_is_passed_unchanged() {
         let host_settings = with_https("http://proxy.example:3128");
         assert_eq!(host_settings.reachable(RunnerKind::Qemu, &mut Vec::new()), host_settings);
         assert!(host_settings.relayed(RunnerKind::Qemu).is_empty());
     }
 
     #[test]
-    fn certificates_are_pointed_to_only_where_there_are_some() {
+    fn variables_name_the_bundle_only_with_certificates() {
         assert!(HostSettings::default().variables().is_empty());
         let host_settings = HostSettings {
             certificates: Some(Certificates::Named("/host.pem".into(), None)),
@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plan_shows_where_named_certificates_lie_and_not_what_they_hold() {
+    fn a_plan_has_the_path_of_named_certificates_and_not_their_content() {
         let trust = Trust { bundle: "-----BEGIN".into() };
         for trust in [None, Some(trust)] {
             let named = Certificates::Named("/host.pem".into(), trust);

@@ -182,12 +182,12 @@ impl ImageRecipe {
     }
 
     /// The line that says what a prepared root leaves out, if the build file asks for packages.
-    pub fn left_out(&self, asked: &[String]) -> Option<String> {
+    pub fn left_out(&self, requested: &[String]) -> Option<String> {
         match self.source {
             Source::Debian(_) => None,
-            Source::Directory(_) | Source::Tar(_) if asked.is_empty() => None,
+            Source::Directory(_) | Source::Tar(_) if requested.is_empty() => None,
             Source::Directory(_) | Source::Tar(_) => {
-                Some(format!("{} is used as it is; not installed: {}", self.source, asked.join(", ")))
+                Some(format!("{} is used as it is; not installed: {}", self.source, requested.join(", ")))
             }
         }
     }
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_would_reach_apt_as_an_option_or_is_empty() {
+    fn refuses_empty_names_and_options_of_apt() {
         for text in
             ["", "debian:", "debian:-x", "debian:a/b", "debian:sid+", "debian:sid+-o", "debian:sid+gcc,,make"]
         {
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn a_recipe_has_one_form() {
+    fn packages_of_a_recipe_are_sorted_and_unique() {
         let recipe = ImageRecipe::new(debian(&["make", "gcc", "make"], &[]), "amd64").expect("valid");
         assert_eq!(recipe.source, debian(&["gcc", "make"], &[]));
         assert_eq!(recipe.to_string(), "debian:bookworm+gcc,make");
@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn a_prepared_root_takes_no_packages_and_says_so() {
+    fn a_prepared_root_takes_no_packages_and_reports_them() {
         let packages = strings(&["gcc"]);
         let recipe = ImageRecipe::new(Source::Tar("/r.tar".into()), "amd64").expect("valid");
         assert_eq!(

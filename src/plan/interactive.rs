@@ -13,7 +13,7 @@ const INDEX: u32 = u32::MAX;
 
 /// What a person wants to run.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Wanted {
+pub enum InteractiveCommand {
     /// A program, looked up in PATH, and its arguments.
     Command(Vec<String>),
     /// The shell of the guest's steps.
@@ -26,21 +26,21 @@ pub fn command(
     options: &BuildOptions,
     plan: &Plan,
     shell: &str,
-    wanted: &Wanted,
+    command: &InteractiveCommand,
     stdin: Stdin,
 ) -> Step {
     let host_settings = &plan.host_settings;
     let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
-    let argv = match (wanted, options.trace) {
+    let argv = match (command, options.trace) {
         // The shell finds the program, and says 127 or 126 when it cannot, as everybody expects.
-        (Wanted::Command(command), Trace::Off) => {
+        (InteractiveCommand::Command(command), Trace::Off) => {
             [&words(&[shell, "-c", "exec \"$0\" \"$@\""])[..], command].concat()
         }
-        (Wanted::Command(command), Trace::On) => {
+        (InteractiveCommand::Command(command), Trace::On) => {
             [&words(&[shell, "-c", "set -x\nexec \"$0\" \"$@\""])[..], command].concat()
         }
-        (Wanted::Shell, Trace::Off) => words(&[shell, "-i"]),
-        (Wanted::Shell, Trace::On) => words(&[shell, "-i", "-x"]),
+        (InteractiveCommand::Shell, Trace::Off) => words(&[shell, "-i"]),
+        (InteractiveCommand::Shell, Trace::On) => words(&[shell, "-i", "-x"]),
     };
     let limit = [options.step_timeout, options.timeout].into_iter().flatten().min();
     Step {
@@ -100,7 +100,7 @@ mod tests {
     use crate::plan::RootForm;
 
     #[test]
-    fn a_command_runs_as_the_steps_do() {
+    fn a_command_runs_as_the_user_of_the_steps() {
         let recipe = resolve::tests::recipe("environment: {accounts: {run-as: build}}");
         let sandbox = |ids| {
             Platform::Bubblewrap(Sandbox { binds: Vec::new(), ids, root: RootForm::Tree, groups: Vec::new() })
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shell_in_a_steps_place_has_its_surroundings_and_its_lines() {
+    fn a_shell_in_place_of_a_step_has_its_environment_and_its_lines_as_history() {
         let step = Step {
             index: 3,
             argv: vec!["/bin/bash".into(), "-c".into(), "all of it".into()],

@@ -46,7 +46,7 @@ impl<'u> Loopback<'u> {
         let start = url[start..end].rfind('@').map_or(start, |at| start + at + 1);
         let place = &url[start..end];
         let (name, port) = match place.rsplit_once(':') {
-            Some((name, port)) if !port.ends_with(']') => (name, number(port)),
+            Some((name, port)) if !port.ends_with(']') => (name, port_number(port)),
             Some(_) | None => (place, None),
         };
         let host = host(name)?;
@@ -55,16 +55,16 @@ impl<'u> Loopback<'u> {
 
     /// The URL as a build has it whose loopback is the host's.
     pub(super) fn shared(&self) -> Option<String> {
-        self.name().map(|name| self.with(name))
+        self.name().map(|name| self.with_host(name))
     }
 
     /// The URL as a build has it whose loopback leads to the host's, port by port; none where nothing does.
     pub(super) fn relayed(&self) -> Option<String> {
         self.port?;
         match &self.host {
-            Host::Name(name) => Some(self.with(name)),
+            Host::Name(name) => Some(self.with_host(name)),
             // Not every guest has an `::1`.
-            Host::Usual => Some(self.with(&Ipv4Addr::LOCALHOST.to_string())),
+            Host::Usual => Some(self.with_host(&Ipv4Addr::LOCALHOST.to_string())),
             Host::Other => None,
         }
     }
@@ -77,13 +77,13 @@ impl<'u> Loopback<'u> {
         }
     }
 
-    fn with(&self, host: &str) -> String {
+    fn with_host(&self, host: &str) -> String {
         format!("{}{host}{}", self.before, self.after)
     }
 }
 
 /// A port that something can listen on.
-fn number(port: &str) -> Option<u16> {
+fn port_number(port: &str) -> Option<u16> {
     let digits = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
     port.parse().ok().filter(|&port| digits && port != 0)
 }
@@ -119,7 +119,7 @@ fn address(text: &str) -> Option<IpAddr> {
 
 /// An address as `inet_aton` takes it: `127.1` and `0x7f000001` are `127.0.0.1`.
 fn ipv4(text: &str) -> Option<Ipv4Addr> {
-    let parts: Vec<u32> = text.split('.').map(part).collect::<Option<_>>()?;
+    let parts: Vec<u32> = text.split('.').map(c_number).collect::<Option<_>>()?;
     let (&last, first) = parts.split_last()?;
     let shift = 8 * (4_u32.checked_sub(u32::try_from(first.len()).ok()?)?);
     // The last part stands for all bytes that are left.
@@ -131,7 +131,7 @@ fn ipv4(text: &str) -> Option<Ipv4Addr> {
 }
 
 /// A number as C writes it.
-fn part(text: &str) -> Option<u32> {
+fn c_number(text: &str) -> Option<u32> {
     let (digits, radix) = match text.strip_prefix('0') {
         Some(rest) if rest.starts_with(['x', 'X']) => (&rest[1..], 16),
         Some(rest) if !rest.is_empty() => (rest, 8),
@@ -147,7 +147,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_spelling_of_loopback_is_known() {
+    fn each_spelling_of_loopback_is_recognized() {
         for (url, relayed) in [
             ("http://localhost:3128", Some("http://localhost:3128")),
             ("https://localhost:3128", Some("https://localhost:3128")),
@@ -177,13 +177,13 @@ mod tests {
             ("http://localhost:0", None),
             ("http://localhost:", None),
         ] {
-            let here = Loopback::of(url).unwrap_or_else(|| panic!("{url} is loopback"));
-            assert_eq!(here.relayed().as_deref(), relayed, "{url}");
+            let loopback = Loopback::of(url).unwrap_or_else(|| panic!("{url} is loopback"));
+            assert_eq!(loopback.relayed().as_deref(), relayed, "{url}");
         }
     }
 
     #[test]
-    fn what_is_elsewhere_is_not_taken_for_loopback() {
+    fn other_hosts_are_not_loopback() {
         for url in [
             "",
             "http://",
@@ -205,8 +205,8 @@ mod tests {
     }
 
     #[test]
-    fn only_names_are_spelled_anew_where_loopback_is_the_hosts() {
-        let shared = |url| Loopback::of(url).and_then(|here| here.shared());
+    fn a_shared_loopback_normalizes_names_only() {
+        let shared = |url| Loopback::of(url).and_then(|loopback| loopback.shared());
         assert_eq!(shared("http://u@LocalHost.:0"), Some("http://u@localhost:0".into()));
         assert_eq!(shared("http://[::1]:80"), None);
     }

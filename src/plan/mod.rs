@@ -45,7 +45,7 @@ pub(crate) use bind::bind;
 pub use bind::{Bind, BindSource, Layer, Overlay, Subset, Upper, Writes};
 pub use cache::{CacheMode, CacheMount, CacheShare, CacheSharing, STAGING};
 pub use capability::{
-    DEFAULT_CAPABILITIES, beyond_default, beyond_default_all, granted, name as capability_name,
+    DEFAULT_CAPABILITIES, beyond_default, beyond_default_all, name as capability_name, parse_granted,
     short_of_default,
 };
 pub use guest_config::{GuestInput, HOSTNAME};
@@ -55,7 +55,7 @@ pub use image::{
     DebianRoot, FORMS as IMAGE_FORMS, ImageRecipe, Reference as ImageReference, Source as ImageSource,
     unsupported as unsupported_image,
 };
-pub use interactive::{Wanted, command, shell_in_place_of};
+pub use interactive::{InteractiveCommand, command, shell_in_place_of};
 pub use options::{BuildOptions, CacheModeOption, VirtiofsOption};
 pub use packages::{Mapped, SUITES, debian_packages, known_packages, map_packages, requests_for};
 pub use platform::{Cgroup, Ids, Machine, Platform, RootForm, Sandbox};
@@ -165,7 +165,7 @@ impl Plan {
 
     /// Whether what the build left has to be told to end, so that nothing is lost. A microVM through which nothing was
     /// written to the host holds nothing back once its packages have left.
-    pub fn ends_in_order(&self) -> bool {
+    pub fn needs_shutdown(&self) -> bool {
         !self.runner().traits().own_kernel || self.writes_through()
     }
 

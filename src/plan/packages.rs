@@ -10,7 +10,7 @@ mod table;
 mod wanted;
 
 pub use self::family::SUITES;
-use self::{family::Found, identical::IDENTICAL, table::TABLE, wanted::Wanted};
+use self::{family::Counterpart, identical::IDENTICAL, table::TABLE, wanted::Wanted};
 use crate::{
     compile::PackageRequest,
     exit::Failure,
@@ -96,7 +96,7 @@ impl Mapped {
     fn add(&mut self, written: &str, suite: &str) -> bool {
         let wanted = Wanted::parse(written);
         let Some(found) = find(&wanted, suite) else { return false };
-        let Found { packages, note } = found;
+        let Counterpart { packages, note } = found;
         self.notes.extend(note.or_else(|| wanted.note(&packages)));
         self.packages.extend(packages);
         true
@@ -134,12 +134,12 @@ fn way_out(name: &str, suite: &str) -> String {
 }
 
 /// The counterparts of one name: the table first, then what a family of names stands for.
-fn find(wanted: &Wanted<'_>, suite: &str) -> Option<Found> {
+fn find(wanted: &Wanted<'_>, suite: &str) -> Option<Counterpart> {
     if wanted.excluded {
-        return Some(Found::default());
+        return Some(Counterpart::default());
     }
     lookup(wanted.name)
-        .map(Found::same)
+        .map(Counterpart::same)
         .or_else(|| provided::find(wanted.name))
         .or_else(|| family::find(wanted.name, suite))
 }
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn maps_sorts_and_says_each_once() {
+    fn names_are_mapped_sorted_and_unique() {
         let packages = mapped(&["wolfi-base", "zlib-dev", "build-base", "rust", "cargo", "make", "busybox"]);
         assert_eq!(packages, ["build-essential", "busybox", "cargo", "make", "rustc", "zlib1g-dev"]);
         assert_eq!(mapped(&["ca-certificates-bundle", "wolfi-baselayout"]), ["ca-certificates"]);
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn all_unknown_names_are_one_error_with_places_and_ways_out() {
+    fn all_unknown_names_are_one_error_with_positions_and_ways_out() {
         let requests = [
             request("make", 1, None),
             request("pombump", 3, Some("maven/pombump")),
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn every_name_that_is_said_to_be_known_is() {
+    fn each_known_name_is_mapped() {
         let names = known_packages();
         for name in ["build-base", "cmake", "go-1.24", "python-3.11-dev", "R-dev"] {
             assert!(names.iter().any(|known| known == name), "{name}");
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn no_name_is_listed_twice_and_all_are_debians() {
+    fn no_name_is_listed_twice_and_all_counterparts_are_valid_names() {
         let mut seen = BTreeSet::new();
         for name in TABLE.iter().map(|(apk, _)| *apk).chain(IDENTICAL.iter().copied()) {
             assert!(seen.insert(name), "{name} is listed twice");

@@ -26,7 +26,7 @@ const SMALLEST: u64 = 1 << 20;
 /// # Errors
 /// A usage failure that shows the forms.
 pub fn parse_bytes(text: &str, what: &str) -> Result<Bytes, Failure> {
-    let wrong = || {
+    let error = || {
         Failure::usage(
             format!("{what}: {text:?} is not a size"),
             "write a number with a unit, such as 512Mi or 4Gi",
@@ -41,11 +41,11 @@ pub fn parse_bytes(text: &str, what: &str) -> Result<Bytes, Failure> {
         "m" | "mi" | "mb" | "mib" => 1 << 20,
         "g" | "gi" | "gb" | "gib" => 1 << 30,
         "t" | "ti" | "tb" | "tib" => 1 << 40,
-        _ => return Err(wrong()),
+        _ => return Err(error()),
     };
     let bytes = match number.parse::<u64>() {
-        Ok(whole) => whole.checked_mul(factor).ok_or_else(wrong)?,
-        Err(_) => fraction(number, factor).ok_or_else(wrong)?,
+        Ok(whole) => whole.checked_mul(factor).ok_or_else(error)?,
+        Err(_) => fraction(number, factor).ok_or_else(error)?,
     };
     if bytes < SMALLEST {
         let what = format!("{what}: {text:?} is less than 1Mi, the least that makes sense");
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_what_build_files_write() {
+    fn reads_sizes_with_and_without_units() {
         for (text, bytes) in [
             ("4Gi", 4 << 30),
             ("512Mi", 512 << 20),
@@ -85,14 +85,17 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_is_no_size_and_names_the_flag() {
+    fn refuses_invalid_and_tiny_sizes_and_names_the_flag() {
         for text in ["", "Gi", "4X", "-1Gi", "1.Gi", "99999999999Ti", "1e3Gi", "."] {
-            let error = parse_bytes(text, "--disk").expect_err(text);
-            assert_eq!(error.what, format!("--disk: {text:?} is not a size"));
+            let failure = parse_bytes(text, "--disk").expect_err(text);
+            assert_eq!(failure.what, format!("--disk: {text:?} is not a size"));
         }
         for text in ["4096", "1Ki", "0"] {
-            let error = parse_bytes(text, "--disk").expect_err(text);
-            assert_eq!(error.what, format!("--disk: {text:?} is less than 1Mi, the least that makes sense"));
+            let failure = parse_bytes(text, "--disk").expect_err(text);
+            assert_eq!(
+                failure.what,
+                format!("--disk: {text:?} is less than 1Mi, the least that makes sense")
+            );
         }
     }
 }

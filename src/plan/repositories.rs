@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn signed_repositories_are_passed_on_as_they_are() {
+    fn signed_repositories_are_passed_unchanged() {
         for line in [
             "deb http://deb.debian.org/debian bookworm-backports main contrib",
             "deb  https://user:word@mirror.example:8080/debian/  bookworm  main",
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_has_signed_and_the_hosts_loopback_take_a_persons_word() {
+    fn unsigned_repositories_and_the_hosts_loopback_need_the_flag() {
         for line in [
             "deb [trusted=yes] http://m.example/ ./",
             "deb [trusted=true] http://m.example/ ./",
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn what_reads_the_host_or_is_not_understood_is_always_refused() {
+    fn lines_that_read_the_host_or_are_not_understood_are_always_refused() {
         for line in [
             "deb file:///srv/debian ./",
             "deb file:/srv/debian ./",

@@ -48,8 +48,8 @@ pub fn resolve(recipe: &Recipe, options: &BuildOptions, facts: Facts) -> Result<
     let accounts = Accounts::of(recipe);
     let mut owner = accounts.owner(&user(recipe), &facts.host, &mut notes);
     let ids = facts.rules.ids();
-    let sole = ids == Some(Ids::SingleUid);
-    if sole && owner.ids() != (0, 0) {
+    let has_one_user = ids == Some(Ids::SingleUid);
+    if has_one_user && owner.ids() != (0, 0) {
         notes.push(ONE_USER.into());
         (owner.guest_uid, owner.guest_gid) = (0, 0);
     }
@@ -75,7 +75,7 @@ pub fn resolve(recipe: &Recipe, options: &BuildOptions, facts: Facts) -> Result<
         groups: accounts.groups,
         package: &package.name,
         capabilities: capability::of_steps(recipe, options)?,
-        names: host_settings.names(),
+        names: host_settings.loopback_names(),
     };
     let input = RulesInput { recipe, options, host: &facts.host, resources };
     let (platform, mut guest_config) = facts.rules.plan(input, guest, &mut notes)?;
@@ -86,7 +86,7 @@ pub fn resolve(recipe: &Recipe, options: &BuildOptions, facts: Facts) -> Result<
         arch: recipe.arch.apk().to_owned(),
         image: facts.image,
         source: options.source.clone(),
-        steps: if sole { as_root(steps) } else { steps },
+        steps: if has_one_user { as_root(steps) } else { steps },
         build_date: options.source_date_epoch,
         build_ids,
         out_dir: options.out_dir.join(recipe.arch.apk()),
@@ -142,16 +142,17 @@ fn planned_steps(
 ) -> Result<Vec<PlannedStep>, Failure> {
     let mut planned = Vec::new();
     for PackageSteps { package, runs, unmet: _ } in recipe.package_steps() {
-        let mut makes = (*package != *recipe.package.name).then_some(package.as_str());
+        let mut new_package = (*package != *recipe.package.name).then_some(package.as_str());
         for run in runs {
-            let Run { name, script, working_directory, environment: own, uses: _, origin, used_at } = run;
+            let Run { name, script, working_directory, environment: variables, uses: _, origin, used_at } =
+                run;
             let index = u32::try_from(planned.len()).unwrap_or(u32::MAX);
-            let frame = steps::frame(&working_directory, makes.take(), options.trace);
+            let frame = steps::frame(&working_directory, new_package.take(), options.trace);
             let step = Step {
                 index,
                 argv: vec![shell.to_owned(), "-c".into(), frame],
                 files: vec![steps::fragment_file(&name, &script)?],
-                env: environment(recipe, options, host_settings, own),
+                env: environment(recipe, options, host_settings, variables),
                 cwd: super::WORKSPACE.into(),
                 user: user(recipe),
                 stdin: Stdin::Null,
@@ -172,14 +173,14 @@ pub(super) fn environment(
     recipe: &Recipe,
     options: &BuildOptions,
     host_settings: &HostSettings,
-    own: BTreeMap<String, String>,
+    of_step: BTreeMap<String, String>,
 ) -> Vec<(String, String)> {
     let mut variables: BTreeMap<String, String> = host_settings.variables().into_iter().collect();
     let of_recipe = &recipe.environment.variables;
     variables.extend(of_recipe.iter().map(|(name, value)| (name.to_string(), value.to_string())));
     variables.insert("SOURCE_DATE_EPOCH".into(), options.source_date_epoch.to_string());
     variables.insert("PATH".into(), steps::path(&recipe.cache_also));
-    variables.extend(own);
+    variables.extend(of_step);
     variables.into_iter().collect()
 }
 

@@ -15,7 +15,7 @@ const CPUS: u32 = 4;
 const DISK: Bytes = Bytes(50 << 30);
 
 /// A journal and some directories; mke2fs makes nothing usable of less.
-const LEAST_DISK: Bytes = Bytes(64 << 20);
+const MIN_DISK: Bytes = Bytes(64 << 20);
 
 /// What sets a limit, and so what raises it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -39,9 +39,9 @@ pub(super) fn resources(
     notes: &mut Vec<String>,
 ) -> Result<Resources, Failure> {
     let resources = recipe.package.resources.clone().unwrap_or_default();
-    let least = options.runner.traits().least_memory;
+    let least = options.runner.traits().min_memory;
     let of_file = in_build_file(&resources.memory, "memory", least, notes)?;
-    let (memory_mib, memory_from) = match asked(of_file, options.memory) {
+    let (memory_mib, memory_from) = match requested(of_file, options.memory) {
         None => (MEMORY_MIB.min(host.memory_mib / 2), LimitSource::Default),
         Some((wanted, from)) => {
             let (wanted, most) = (wanted.mib(), host.memory_mib.saturating_mul(9) / 10);
@@ -53,7 +53,7 @@ pub(super) fn resources(
             if wanted > most { (most, LimitSource::Host) } else { (wanted, from) }
         }
     };
-    let cpus = match written(&resources.cpu).map(|text| parse_cpus(text, "package.resources.cpu")) {
+    let cpus = match non_empty(&resources.cpu).map(|text| parse_cpus(text, "package.resources.cpu")) {
         Some(wanted) => Some(wanted.map_err(of_build_file)?),
         None => options.cpus,
     };
@@ -74,12 +74,12 @@ pub(crate) fn disk(
     notes: &mut Vec<String>,
 ) -> Result<(Bytes, LimitSource), Failure> {
     let resources = recipe.package.resources.clone().unwrap_or_default();
-    let of_file = in_build_file(&resources.disk, "disk", LEAST_DISK, notes)?;
-    Ok(asked(of_file, options.disk).unwrap_or((DISK, LimitSource::Default)))
+    let of_file = in_build_file(&resources.disk, "disk", MIN_DISK, notes)?;
+    Ok(requested(of_file, options.disk).unwrap_or((DISK, LimitSource::Default)))
 }
 
 /// What was asked for: the build file wins.
-fn asked(of_file: Option<Bytes>, of_command_line: Option<Bytes>) -> Option<(Bytes, LimitSource)> {
+fn requested(of_file: Option<Bytes>, of_command_line: Option<Bytes>) -> Option<(Bytes, LimitSource)> {
     let of_file = of_file.map(|size| (size, LimitSource::BuildFile));
     of_file.or_else(|| of_command_line.map(|size| (size, LimitSource::CommandLine)))
 }
@@ -92,14 +92,14 @@ pub(super) fn without_effect(recipe: &Recipe, options: &BuildOptions) -> Vec<Str
     }
     let resources = recipe.package.resources.clone().unwrap_or_default();
     let of_flag = options.disk.map(|disk| ("--disk", format!("{}Mi", disk.mib())));
-    let of_file = |key, text: &str| written(text).map(|value| (key, value.to_owned()));
-    let asked = [
+    let of_file = |key, text: &str| non_empty(text).map(|value| (key, value.to_owned()));
+    let requested = [
         (of_file("resources.disk", &resources.disk).or(of_flag), traits.scratch),
         (of_file("resources.cpumodel", &resources.cpumodel), "the processors are the host's"),
     ];
-    let notes = asked.into_iter().filter_map(|(asked, why)| {
-        let (asked, value) = asked?;
-        Some(format!("{asked}: {value} has no effect with --runner {}: {why}", options.runner.name()))
+    let notes = requested.into_iter().filter_map(|(requested, why)| {
+        let (requested, value) = requested?;
+        Some(format!("{requested}: {value} has no effect with --runner {}: {why}", options.runner.name()))
     });
     notes.collect()
 }
@@ -109,7 +109,7 @@ pub(crate) fn cpu_model(recipe: &Recipe, options: &BuildOptions) -> Result<Optio
     let way_out =
         "write a name that qemu-system-x86_64 -cpu help lists, perhaps with features such as ,+avx2";
     let resources = recipe.package.resources.clone().unwrap_or_default();
-    match (written(&resources.cpumodel), options.cpu_model.as_deref()) {
+    match (non_empty(&resources.cpumodel), options.cpu_model.as_deref()) {
         (Some(text), _) => cpu::model(text).map(Some).map_err(|why| Failure::build_file(why, way_out)),
         (None, Some(text)) => cpu::model(text).map(Some).map_err(|why| Failure::usage(why, way_out)),
         (None, None) => Ok(None),
@@ -121,7 +121,7 @@ pub(crate) fn cpu_model(recipe: &Recipe, options: &BuildOptions) -> Result<Optio
 /// # Errors
 /// A usage failure for less than a guest can start with.
 pub fn check_memory(size: Bytes, runner: RunnerKind) -> Result<Bytes, Failure> {
-    at_least(size, &format!("{}Mi", size.mib()), "--memory", runner.traits().least_memory)
+    at_least(size, &format!("{}Mi", size.mib()), "--memory", runner.traits().min_memory)
 }
 
 /// `--disk`.
@@ -129,7 +129,7 @@ pub fn check_memory(size: Bytes, runner: RunnerKind) -> Result<Bytes, Failure> {
 /// # Errors
 /// A usage failure for what is no size, or too small for a file system.
 pub fn parse_disk(text: &str) -> Result<Bytes, Failure> {
-    at_least(parse_bytes(text, "--disk")?, text, "--disk", LEAST_DISK)
+    at_least(parse_bytes(text, "--disk")?, text, "--disk", MIN_DISK)
 }
 
 /// A number of processors: `2`, `1.5` (rounded up), `500m` (Kubernetes' thousandths). `what` names it in the error.
@@ -137,14 +137,14 @@ pub fn parse_disk(text: &str) -> Result<Bytes, Failure> {
 /// # Errors
 /// A usage failure for anything else, zero, and more than 4096.
 pub fn parse_cpus(text: &str, what: &str) -> Result<u32, Failure> {
-    let wrong = || {
+    let error = || {
         Failure::usage(format!("{what}: {text:?} is not a number of processors"), "write a number such as 2")
     };
     let (digits, divisor) = text.strip_suffix('m').map_or((text, 1.0), |thousandths| (thousandths, 1000.0));
-    let count: f64 = digits.trim().parse().map_err(|_| wrong())?;
+    let count: f64 = digits.trim().parse().map_err(|_| error())?;
     let count = (count / divisor).ceil();
     // Both bounds are exact in f64, so the cast cannot lose anything.
-    if (1.0..=4096.0).contains(&count) { Ok(count as u32) } else { Err(wrong()) }
+    if (1.0..=4096.0).contains(&count) { Ok(count as u32) } else { Err(error()) }
 }
 
 fn at_least(size: Bytes, text: &str, what: &str, least: Bytes) -> Result<Bytes, Failure> {
@@ -165,7 +165,7 @@ fn in_build_file(
     least: Bytes,
     notes: &mut Vec<String>,
 ) -> Result<Option<Bytes>, Failure> {
-    let Some(text) = written(text) else { return Ok(None) };
+    let Some(text) = non_empty(text) else { return Ok(None) };
     let size = parse_bytes(text, &format!("package.resources.{key}")).map_err(of_build_file)?;
     if size < least {
         let least = least.mib();
@@ -180,7 +180,7 @@ fn of_build_file(failure: Failure) -> Failure {
 }
 
 /// What a build file says, if it says something.
-pub(super) fn written(text: &str) -> Option<&str> {
+pub(super) fn non_empty(text: &str) -> Option<&str> {
     (!text.is_empty()).then_some(text)
 }
 
@@ -189,7 +189,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_no_guest_starts_with_is_refused_at_the_command_line() {
+    fn too_small_sizes_of_the_command_line_are_refused() {
         for (text, runner, enough) in [
             ("64Mi", RunnerKind::Qemu, false),
             ("127Mi", RunnerKind::Qemu, false),
@@ -205,12 +205,12 @@ mod tests {
     }
 
     #[test]
-    fn a_build_files_word_is_raised_with_a_note_and_its_faults_are_its_own() {
+    fn too_small_sizes_of_a_build_file_are_raised_and_invalid_ones_are_its_errors() {
         let mut notes = Vec::new();
         let raised = in_build_file("64Mi", "memory", Bytes(128 << 20), &mut notes);
         assert_eq!(raised, Ok(Some(Bytes(128 << 20))));
         assert_eq!(notes, ["memory: 64Mi is too little to start with; the build gets 128 MiB"]);
-        let error = in_build_file("much", "disk", LEAST_DISK, &mut notes).expect_err("no size");
+        let error = in_build_file("much", "disk", MIN_DISK, &mut notes).expect_err("no size");
         assert_eq!(
             (error.code, &*error.what),
             (crate::exit::Code::BuildFile, "package.resources.disk: \"much\" is not a size")
@@ -218,19 +218,19 @@ mod tests {
     }
 
     #[test]
-    fn what_sets_a_limit_is_known() {
+    fn the_build_file_wins_over_the_command_line() {
         let (file, line) = (Some(Bytes(1)), Some(Bytes(2)));
-        for (asked_for, expected) in [
+        for (sizes, expected) in [
             ((file, line), Some((Bytes(1), LimitSource::BuildFile))),
             ((None, line), Some((Bytes(2), LimitSource::CommandLine))),
             ((None, None), None),
         ] {
-            assert_eq!(asked(asked_for.0, asked_for.1), expected);
+            assert_eq!(requested(sizes.0, sizes.1), expected);
         }
     }
 
     #[test]
-    fn processors_are_counted_as_kubernetes_does() {
+    fn processors_are_rounded_up() {
         for (text, count) in [("2", 2), ("1.5", 2), ("500m", 1), ("2500m", 3)] {
             assert_eq!(parse_cpus(text, "--cpu"), Ok(count), "{text}");
         }

@@ -28,7 +28,7 @@ pub struct RunnerTraits {
     /// Whether a guest's loopback is the host's.
     pub host_loopback: bool,
     /// The least memory with which the agent and a step run.
-    pub least_memory: Bytes,
+    pub min_memory: Bytes,
     /// What a step's files go to; for guests without a disk of their own.
     pub scratch: &'static str,
     /// What a capability beyond docker's default set means for the host.
@@ -44,7 +44,7 @@ const QEMU: RunnerTraits = RunnerTraits {
     name: "qemu",
     own_kernel: true,
     host_loopback: false,
-    least_memory: Bytes(128 << 20),
+    min_memory: Bytes(128 << 20),
     scratch: "a microVM writes to its scratch disk",
     capability_risk: "a microVM needs no grant",
     make_room: SCRATCH_ROOM,
@@ -56,7 +56,7 @@ const DOCKER: RunnerTraits = RunnerTraits {
     name: "docker",
     own_kernel: false,
     host_loopback: false,
-    least_memory: Bytes(16 << 20),
+    min_memory: Bytes(16 << 20),
     scratch: "a container writes to dockerd's storage",
     capability_risk: "in a container it is a right over this host",
     make_room: "make room there: `docker system df` shows what docker keeps",
@@ -67,7 +67,7 @@ const BUBBLEWRAP: RunnerTraits = RunnerTraits {
     name: "bubblewrap",
     own_kernel: false,
     host_loopback: true,
-    least_memory: Bytes(16 << 20),
+    min_memory: Bytes(16 << 20),
     scratch: "a sandbox writes to the directory for scratch files",
     capability_risk: "in a sandbox it opens more of this host's kernel",
     make_room: SCRATCH_ROOM,

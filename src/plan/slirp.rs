@@ -47,17 +47,17 @@ impl Slirp {
     /// The guest's address.
     pub(crate) fn guest(&self) -> [u8; 4] {
         // In the smallest network 15 is the broadcast address.
-        self.at(if self.prefix == 28 { 14 } else { 15 })
+        self.address(if self.prefix == 28 { 14 } else { 15 })
     }
 
     /// The address that stands for the host: its loopback.
     pub fn host(&self) -> [u8; 4] {
-        self.at(2)
+        self.address(2)
     }
 
     /// The name server.
     pub fn name_server(&self) -> [u8; 4] {
-        self.at(3)
+        self.address(3)
     }
 
     /// The length of the network's prefix.
@@ -97,7 +97,7 @@ impl Slirp {
         )
     }
 
-    fn at(&self, number: u8) -> [u8; 4] {
+    fn address(&self, number: u8) -> [u8; 4] {
         let [a, b, c, d] = self.network;
         [a, b, c, d | number]
     }
@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_default_is_qemus_own() {
+    fn the_default_network_is_that_of_qemu() {
         let slirp = Slirp::default();
         assert_eq!((slirp.guest(), slirp.name_server()), ([10, 0, 2, 15], [10, 0, 2, 3]));
         assert_eq!(slirp.options(), "");
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_network_or_no_name_is_refused() {
+    fn invalid_networks_and_names_are_refused() {
         for cidr in
             ["", "10.0.2.0", "10.0.2.0/7", "10.0.2.0/29", "10.0.2/24", "::/16", "10.0.2.0/24,hostfwd=x"]
         {

@@ -57,14 +57,14 @@ pub(super) fn path(also: &[&Ecosystem]) -> String {
 
 /// The script around a fragment: fail at the first error, in its directory, and succeed if the fragment got to its end.
 ///
-/// `makes` is a package whose output directory the step must find: the first step of a subpackage makes it.
-pub(super) fn frame(directory: &str, makes: Option<&str>, trace: Trace) -> String {
+/// `new_package` is a package whose output directory the step must find: the first step of a subpackage makes it.
+pub(super) fn frame(directory: &str, new_package: Option<&str>, trace: Trace) -> String {
     let x = match trace {
         Trace::On => "x",
         Trace::Off => "",
     };
-    let output =
-        makes.map_or(String::new(), |name| format!("mkdir -p {}\n", quote(&format!("{OUTPUT}/{name}"))));
+    let output = new_package
+        .map_or(String::new(), |name| format!("mkdir -p {}\n", quote(&format!("{OUTPUT}/{name}"))));
     let directory = quote(directory);
     format!(
         "set -e{x}o pipefail\n{output}[ -d {directory} ] || mkdir -p {directory}\ncd {directory}\n. {FRAGMENT}\n"
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_step_of_a_subpackage_makes_its_output_and_a_trace_is_set_before() {
+    fn the_first_step_of_a_subpackage_makes_its_output_directory_under_trace() {
         let text = frame("/x", Some("a-dev"), Trace::On);
         assert!(text.starts_with("set -exo pipefail\nmkdir -p '/home/build/melange-out/a-dev'\n"), "{text}");
     }
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fragment_that_does_not_fit_a_request_is_refused_with_the_steps_name() {
+    fn a_fragment_that_exceeds_a_request_is_refused_with_the_name_of_the_step() {
         let failure = fragment_file("s", &"x".repeat(MAX_FRAGMENT + 1)).expect_err("it is refused");
         assert!(failure.to_string().contains("step \"s\": its script has 8388609 bytes"), "{failure}");
         assert!(fragment_file("s", &"x".repeat(MAX_FRAGMENT)).is_ok());

@@ -3,7 +3,7 @@
 //! Before it: `host_settings`, which has the URLs. After it: `kiln plan`, and the mask of output.
 
 /// Stands in a secret's place.
-const SHOWN: &str = "***";
+const REDACTED: &str = "***";
 
 /// `before` + `user:password` or a lone `token` + `after`.
 #[derive(Debug, PartialEq, Eq)]
@@ -48,7 +48,7 @@ impl<'u> Userinfo<'u> {
 
     /// The URL without it.
     pub(super) fn hidden(&self) -> String {
-        format!("{}{SHOWN}{}", self.before, self.after)
+        format!("{}{REDACTED}{}", self.before, self.after)
     }
 }
 
@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_secret_of_a_url_is_hidden() {
+    fn the_password_or_token_of_a_url_is_hidden() {
         for (url, hidden, secret, login) in [
             ("http://u:pass@proxy:3128/", "http://u:***@proxy:3128/", "pass", "u:pass"),
             ("http://u:pa/ssw0rd@proxy", "http://u:***@proxy", "pa/ssw0rd", "u:pa/ssw0rd"),

@@ -60,7 +60,7 @@ fn overlaid(layer: Layer, name: &str, upper: Upper) -> Writes {
 /// those two can be seen (a commit keeps nothing else of it anyway).
 fn cache_binds(cache: &CacheMount) -> Vec<Bind> {
     let directory = &cache.directory;
-    let shown = cargo::KEPT.map(str::to_owned).to_vec();
+    let shown = cargo::DOWNLOADS.map(str::to_owned).to_vec();
     let hidden = vec![STAGING.to_owned()];
     let layer = Layer { hidden, parted: Some(Subset { directory: cargo::HOME.into(), shown }) };
     let (whole, writes) = match (cache.access, cache.step_access) {
@@ -73,7 +73,7 @@ fn cache_binds(cache: &CacheMount) -> Vec<Bind> {
         }
     };
     let home = format!("{CACHE}/{}", cargo::HOME);
-    let kept = cargo::KEPT.map(|name| {
+    let kept = cargo::DOWNLOADS.map(|name| {
         let source =
             BindSource::Below { directory: directory.clone(), path: format!("{}/{name}", cargo::HOME) };
         bind(source, format!("{home}/{name}"), writes.clone())
@@ -123,7 +123,7 @@ fn cache_mounts(cache: &CacheMount, owner: Owner) -> Vec<Mount> {
         (Access::ReadOnly, Access::ReadWrite) => {
             let mut mounts = vec![directory(CACHE.into())];
             mounts.extend(given(CACHE, owner, given_of_cache(cache, owner)));
-            mounts.extend(cargo::kept(&home, owner));
+            mounts.extend(cargo::ensure_downloads(&home, owner));
             let path = format!("{VOLUMES}/cache/upper");
             mounts.push(Mount::Upper { target: CACHE.into(), path });
             mounts
@@ -132,7 +132,7 @@ fn cache_mounts(cache: &CacheMount, owner: Owner) -> Vec<Mount> {
             let whole = whole_cache().flat_map(|path| given(&path, owner, ChownScope::Everything));
             let mut mounts: Vec<Mount> = whole.collect();
             mounts.push(directory(home.clone()));
-            mounts.extend(cargo::locks(&home));
+            mounts.extend(cargo::lock_links(&home));
             mounts
         }
         (Access::ReadOnly, Access::ReadOnly) => vec![directory(home)],
@@ -141,7 +141,7 @@ fn cache_mounts(cache: &CacheMount, owner: Owner) -> Vec<Mount> {
 
 /// The cache, and what of it lies below a volume.
 fn whole_cache() -> impl Iterator<Item = String> {
-    let below = cargo::KEPT.map(|name| format!("{CACHE}/{}/{name}", cargo::HOME));
+    let below = cargo::DOWNLOADS.map(|name| format!("{CACHE}/{}/{name}", cargo::HOME));
     std::iter::once(CACHE.to_owned()).chain(below)
 }
 

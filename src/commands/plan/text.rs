@@ -92,7 +92,7 @@ fn limits(plan: &Plan) -> String {
 
 fn cache(plan: Option<&CacheMount>) -> String {
     plan.map_or("(none)".into(), |cache| {
-        let share = cache.share.words();
+        let share = cache.share.phrase();
         let (mode, sharing) = (cache.mode.name(), cache.sharing.name());
         format!("{} {share}, mode {mode}, {sharing}", cache.directory.display())
     })

@@ -4,14 +4,14 @@ use super::lookup;
 
 /// What stands for a name.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Found {
+pub(super) struct Counterpart {
     /// Debian's names.
     pub(super) packages: Vec<String>,
     /// A line for the user, where it is not just what was asked for.
     pub(super) note: Option<String>,
 }
 
-impl Found {
+impl Counterpart {
     /// Just what was asked for.
     pub(super) fn same(packages: Vec<String>) -> Self {
         Self { packages, note: None }
@@ -95,12 +95,12 @@ const FAMILIES: &[Family] = &[
 ];
 
 /// What a family has for a name.
-pub(super) fn find(name: &str, suite: &str) -> Option<Found> {
+pub(super) fn find(name: &str, suite: &str) -> Option<Counterpart> {
     FAMILIES.iter().find_map(|family| family.find(name, suite))
 }
 
 impl Family {
-    fn find(&self, name: &str, suite: &str) -> Option<Found> {
+    fn find(&self, name: &str, suite: &str) -> Option<Counterpart> {
         let rest = name.strip_prefix(self.prefix)?;
         let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
         let (version, suffix) = rest.split_at(end);
@@ -120,7 +120,7 @@ impl Family {
                 has.map_or(format!("{suite}'s version"), |has| format!("version {has}, which {suite} has"));
             format!("{name}: Debian's {} takes its place, in {has}", packages.join(", "))
         });
-        Some(Found { packages, note })
+        Some(Counterpart { packages, note })
     }
 }
 

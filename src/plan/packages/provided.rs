@@ -1,9 +1,9 @@
 //! What apk packages provide besides their names: programs, shared libraries, modules of pkg-config.
 
-use super::{family::Found, lookup};
+use super::{family::Counterpart, lookup};
 
 /// `cmd:` (a program), `so:` (a shared library) and `pc:` (of pkg-config): what apk packages provide besides their names.
-pub(super) fn find(name: &str) -> Option<Found> {
+pub(super) fn find(name: &str) -> Option<Counterpart> {
     let (kind, rest) = name.split_once(':')?;
     let dev = |library: &str| {
         let (_, apk) = LIBRARIES.iter().find(|(soname, _)| *soname == library).copied().unwrap_or_default();
@@ -19,7 +19,7 @@ pub(super) fn find(name: &str) -> Option<Found> {
         "so" => {
             let soname = rest.split(".so").next().unwrap_or_default();
             if OF_EVERY_ROOT.contains(&soname) || soname.starts_with("ld-") {
-                return Some(Found::default());
+                return Some(Counterpart::default());
             }
             dev(soname.strip_prefix("lib")?)?
         }
@@ -27,7 +27,7 @@ pub(super) fn find(name: &str) -> Option<Found> {
         _ => return None,
     };
     let note = format!("{name}: Debian has it in {}", packages.join(", "));
-    Some(Found { packages, note: Some(note) })
+    Some(Counterpart { packages, note: Some(note) })
 }
 
 /// Programs that are in a package of another name.
