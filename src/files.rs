@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_is_replaced_whole_and_nothing_else_is_left() {
+    fn a_file_is_replaced_atomically_and_nothing_else_is_left() {
         let root = tempfile::tempdir().expect("made");
         let path = root.path().join("a/b/c");
         write_atomically(&path, b"first", Durability::Content).expect("written");

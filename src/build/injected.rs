@@ -36,14 +36,14 @@ pub(super) async fn load(
         error = interrupts.refuse() => return Err(error),
         injected = injected => injected.context("the reader of secrets panicked")??,
     };
-    for text in unmasked(&injected, &proxies) {
+    for text in too_short(&injected, &proxies) {
         sink.emit(Event::Note { text });
     }
     Ok(injected)
 }
 
 /// A line for each secret that output can show.
-fn unmasked(injected: &Injected, proxies: &Proxies) -> BTreeSet<String> {
+fn too_short(injected: &Injected, proxies: &Proxies) -> BTreeSet<String> {
     let secrets = injected.secrets.iter().map(|Secret { id, value }| (format!("secret {id}"), value.clone()));
     let passwords = proxies.secrets().map(|(name, secret)| (format!("the password of {name}"), secret));
     let short = secrets.chain(passwords).filter(|(_, value)| value.trim_ascii().len() < SHORTEST_REDACTED);
@@ -64,9 +64,9 @@ fn read(host_settings: &HostSettings, env: &Env) -> Result<Injected, Failure> {
 /// A line for each file of the source that is a secret.
 pub(super) fn hidden(host_settings: &HostSettings, source: Option<&Path>) -> Vec<String> {
     let below = |path| source::below(source?, path);
-    let say =
+    let note =
         |path: PathBuf| format!("{}: not in the build's copy of the source, as a secret", path.display());
-    host_settings.secret_files().filter_map(below).map(say).collect()
+    host_settings.secret_files().filter_map(below).map(note).collect()
 }
 
 #[cfg(test)]
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_too_short_to_be_masked_is_named() {
+    fn secrets_too_short_to_be_masked_are_reported() {
         let proxies = Proxies {
             http: "http://u:p%40@proxy".into(),
             https: "http://u:long@proxy".into(),
@@ -82,7 +82,7 @@ mod tests {
         };
         let secret = |id: &str, value: &str| Secret { id: id.into(), value: value.into() };
         let injected = Injected::new(None, vec![secret("a", "abc\n"), secret("b", "abcd\n")]);
-        let notes: Vec<String> = unmasked(&injected, &proxies).into_iter().collect();
+        let notes: Vec<String> = too_short(&injected, &proxies).into_iter().collect();
         let expected = ["secret a", "the password of HTTP_PROXY"];
         assert_eq!(notes, expected.map(|what| format!("{what}: too short to be masked in output")));
     }

@@ -57,12 +57,13 @@ pub(super) async fn acquire(
         CacheSharing::Shared => LockMode::Shared,
         CacheSharing::Locked | CacheSharing::Private => LockMode::Exclusive,
     };
-    let asked = LeaseRequest { directory: plan.directory.clone(), lock_mode, who, limit: request.cache_wait };
+    let lease_request =
+        LeaseRequest { directory: plan.directory.clone(), lock_mode, who, limit: request.cache_wait };
     let mut interrupts = context.interrupts.clone();
     let acquiring = async {
         match plan.sharing {
-            CacheSharing::Shared | CacheSharing::Locked => cache::acquire(home, asked, sink).await,
-            CacheSharing::Private => cache::private(home, &asked, sink).await,
+            CacheSharing::Shared | CacheSharing::Locked => cache::acquire(home, lease_request, sink).await,
+            CacheSharing::Private => cache::private(home, &lease_request, sink).await,
         }
     };
     let lease = tokio::select! {
@@ -86,10 +87,10 @@ pub(super) async fn acquire(
 pub(super) fn end_writes(lease: Option<&Lease>, sink: &mut dyn Sink) -> Result<()> {
     let Some(lease) = lease else { return Ok(()) };
     let scrubbed = lease.end_writes()?;
-    let mended = scrubbed.words().map(|words| format!("corrected in the cache: {words}"));
+    let corrected = scrubbed.words().map(|words| format!("corrected in the cache: {words}"));
     let failure =
         scrubbed.failure().map(|words| format!("the cache {}: {words}", lease.directory().display()));
-    mended.into_iter().chain(failure).for_each(|text| sink.emit(Event::Note { text }));
+    corrected.into_iter().chain(failure).for_each(|text| sink.emit(Event::Note { text }));
     Ok(())
 }
 
@@ -111,12 +112,12 @@ fn warning(plan: &CacheMount) -> Option<String> {
     if plan.sharing != CacheSharing::Shared || !plan.writes_through() {
         return None;
     }
-    let careless: Vec<&str> =
+    let tools_without_locks: Vec<&str> =
         ecosystem::always().filter(|tool| tool.lock == Lock::None).map(|tool| tool.name).collect();
     Some(format!(
         "builds that write this cache at the same time can spoil what {} keep there, which take no locks: \
          --cache-sharing locked, or --cache-mode commit, is safe",
-        careless.join(", ")
+        tools_without_locks.join(", ")
     ))
 }
 
@@ -126,7 +127,7 @@ mod tests {
     use crate::plan::{CacheMode, CacheShare};
 
     #[test]
-    fn who_lets_builds_write_at_the_same_time_is_told_whose_directories_they_can_spoil() {
+    fn a_shared_cache_for_writing_has_a_warning_that_names_tools_without_locks() {
         let plan = |mode, sharing| CacheMount::new("/c".into(), mode, CacheShare::Bind, Some(sharing));
         let text = warning(&plan(CacheMode::Rw, CacheSharing::Shared)).expect("a warning");
         assert!(text.contains("what composer, npm, maven keep"), "{text}");

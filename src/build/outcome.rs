@@ -49,8 +49,8 @@ impl Launched<'_> {
         let BuildOutcome { result, writes, reused } =
             engine.build(runner.as_mut(), outputs, on_failure).await;
         // A step that failed has said what it lacked.
-        let told = result.as_ref().is_err_and(|error| code_of(error) == Code::Step);
-        let shortages = if told { Shortages::Told } else { Shortages::Untold };
+        let is_reported = result.as_ref().is_err_and(|error| code_of(error) == Code::Step);
+        let shortages = if is_reported { Shortages::Reported } else { Shortages::Unreported };
         let stopped = stop(runner, shortages, lease.as_deref(), sink, phases).await;
         let writes = match &plan.cache {
             Some(cache) if cache.writes_through() => cache::written(context.home, cache, held.as_ref())?,
@@ -77,7 +77,7 @@ impl Launched<'_> {
         let Self { context, plan, injected, lease, mut runner, held: _ } = self;
         let engine = Engine { plan: &plan, sink, interrupts: context.interrupts.clone(), injected, phases };
         let result = engine.run_command(runner.as_mut(), step, console).await;
-        let stopped = stop(runner, Shortages::Untold, lease.as_deref(), sink, phases).await;
+        let stopped = stop(runner, Shortages::Unreported, lease.as_deref(), sink, phases).await;
         let released = lease.map_or(Ok(()), |lease| lease::end(&lease, &plan, sink));
         result.and_then(|status| stopped.and(released).map(|()| status))
     }
@@ -85,8 +85,8 @@ impl Launched<'_> {
 
 /// Whether the user knows already what the guest lacked.
 enum Shortages {
-    Told,
-    Untold,
+    Reported,
+    Unreported,
 }
 
 /// Stops what still runs, and looks after what it has written straight into the cache.
@@ -100,12 +100,12 @@ async fn stop(
     phases.enter("shutdown");
     let cleaned = runner.clean().await;
     phases.enter("cache");
-    let lacked = match shortages {
-        Shortages::Told => Vec::new(),
-        Shortages::Untold => runner.shortages(),
+    let events = match shortages {
+        Shortages::Reported => Vec::new(),
+        Shortages::Unreported => runner.shortages(),
     };
-    let lacked = lacked.into_iter().map(|text| Event::Note { text });
-    runner.remarks().into_iter().chain(lacked).for_each(|event| sink.emit(event));
+    let events = events.into_iter().map(|text| Event::Note { text });
+    runner.remarks().into_iter().chain(events).for_each(|event| sink.emit(event));
     drop(runner);
     let scrubbed = lease::end_writes(lease, sink);
     cleaned.and(scrubbed)

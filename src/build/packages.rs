@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// So many names are compared at once.
-const PIECE: usize = 2000;
+const CHUNK: usize = 2000;
 
 /// Asks the distribution, if need be and if it can be asked. `requests` are those of a build file.
 ///
@@ -28,17 +28,17 @@ pub(crate) async fn check(
 ) -> Result<()> {
     let ImageSource::Debian(DebianRoot { suite, .. }) = &recipe.source else { return Ok(()) };
     let missing = store.missing_packages(recipe, spawner, sink).await?;
-    refused(&missing, suite, requests).map_or(Ok(()), |failure| Err(failure.into()))
+    failure(&missing, suite, requests).map_or(Ok(()), |failure| Err(failure.into()))
 }
 
-fn refused(missing: &Missing, suite: &str, requests: &[PackageRequest]) -> Option<Failure> {
+fn failure(missing: &Missing, suite: &str, requests: &[PackageRequest]) -> Option<Failure> {
     let Missing { packages, known } = missing;
     let first = packages.first()?;
-    let asked = |package| {
+    let faults_of = |package| {
         let fault = move |request| fault(request, package, suite, known);
         requests_for(requests, package, suite).map(fault)
     };
-    let faults: Vec<Diagnostic> = packages.iter().flat_map(|package| asked(package)).collect();
+    let faults: Vec<Diagnostic> = packages.iter().flat_map(|package| faults_of(package)).collect();
     if !faults.is_empty() {
         return Some(Diagnostics(faults).sorted().into());
     }
@@ -64,6 +64,6 @@ fn fault(request: &PackageRequest, package: &str, suite: &str, known: &[String])
 
 fn did_you_mean(package: &str, known: &[String]) -> String {
     let known: Vec<&str> = known.iter().map(String::as_str).collect();
-    let best: Vec<&str> = known.chunks(PIECE).filter_map(|piece| nearest(package, piece)).collect();
+    let best: Vec<&str> = known.chunks(CHUNK).filter_map(|chunk| nearest(package, chunk)).collect();
     nearest(package, &best).map_or(String::new(), |near| format!("did you mean `{near}`? Otherwise "))
 }

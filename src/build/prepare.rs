@@ -92,7 +92,7 @@ fn image(recipe: &Recipe, options: &BuildOptions, sink: &mut dyn Sink) -> Result
     let reference = options.image.clone().map_or_else(|| ImageReference::parse(DEFAULT_IMAGE), Ok)?;
     let mut source = locate(reference)?;
     let contents = &recipe.environment.contents;
-    let asked: Vec<String> = contents
+    let requested: Vec<String> = contents
         .packages
         .iter()
         .map(|name| name.to_string())
@@ -107,7 +107,7 @@ fn image(recipe: &Recipe, options: &BuildOptions, sink: &mut dyn Sink) -> Result
         root.repositories = plan::allowed_repositories(lines, options.insecure_repositories)?;
     }
     let image = ImageRecipe::new(source, debian_arch(recipe.arch)?)?;
-    if let Some(text) = image.left_out(&asked) {
+    if let Some(text) = image.left_out(&requested) {
         sink.emit(Event::Note { text });
     }
     Ok(image)
