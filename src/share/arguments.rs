@@ -8,7 +8,7 @@ use kiln_protocol::Access;
 
 use super::{
     Caching, Directory, Owner, Sandbox,
-    virtiofsd::{Kind, Virtiofsd},
+    virtiofsd::{DaemonKind, Virtiofsd},
 };
 use crate::exit::Failure;
 
@@ -29,8 +29,8 @@ pub fn arguments(
     sandbox: Sandbox,
 ) -> Result<Vec<OsString>, Failure> {
     match daemon.kind {
-        Kind::Rust { .. } => Ok(rust(daemon.kind, directory, owner, sandbox)),
-        Kind::C if directory.access == Access::ReadOnly => Err(Failure::host(
+        DaemonKind::Rust { .. } => Ok(rust(daemon.kind, directory, owner, sandbox)),
+        DaemonKind::C if directory.access == Access::ReadOnly => Err(Failure::host(
             format!(
                 "{}, QEMU's old C daemon, cannot serve {} read-only",
                 daemon.path.display(),
@@ -38,12 +38,12 @@ pub fn arguments(
             ),
             "Install the Rust virtiofsd (cargo install virtiofsd), or share it by 9p.",
         )),
-        Kind::C => Ok(c(directory, sandbox)),
+        DaemonKind::C => Ok(c(directory, sandbox)),
     }
 }
 
 fn rust(
-    kind: Kind,
+    kind: DaemonKind,
     Directory { path, access, caching, inside }: &Directory,
     owner: Owner,
     sandbox: Sandbox,
@@ -135,10 +135,17 @@ mod tests {
 
     const ROOT: Owner = Owner { uid: 0, gid: 0 };
     const USER: Owner = Owner { uid: 1234, gid: 100 };
-    const NEW: Kind = Kind::Rust { version: (1, 14, 0) };
-    const OLD: Kind = Kind::Rust { version: (1, 10, 1) };
+    const NEW: DaemonKind = DaemonKind::Rust { version: (1, 14, 0) };
+    const OLD: DaemonKind = DaemonKind::Rust { version: (1, 10, 1) };
 
-    fn lines(kind: Kind, path: &str, access: Access, caching: Caching, inside: u32, owner: Owner) -> String {
+    fn lines(
+        kind: DaemonKind,
+        path: &str,
+        access: Access,
+        caching: Caching,
+        inside: u32,
+        owner: Owner,
+    ) -> String {
         let daemon = Virtiofsd { path: "/usr/libexec/virtiofsd".into(), kind };
         let directory = Directory { path: path.into(), access, caching, inside: (inside, inside) };
         let arguments = arguments(&daemon, &directory, owner, Sandbox::Namespace).unwrap();
@@ -146,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn the_rust_daemon_makes_all_files_the_users_outside_and_the_steps_inside() {
+    fn the_rust_daemon_translates_owners_in_both_directions() {
         assert_eq!(
             lines(NEW, "/a b,c/ä", Access::ReadOnly, Caching::Shared, 1000, USER),
             "--fd=3\n--shared-dir=/a b,c/ä\n--sandbox=namespace\n--thread-pool-size=0\n--cache=auto\n\
@@ -163,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn an_older_one_maps_the_one_user() {
+    fn an_older_rust_daemon_maps_one_user() {
         assert_eq!(
             lines(OLD, "/c", Access::ReadWrite, Caching::Shared, 1000, USER),
             "--fd=3\n--shared-dir=/c\n--sandbox=namespace\n--thread-pool-size=0\n--cache=auto\n\
@@ -172,16 +179,16 @@ mod tests {
     }
 
     #[test]
-    fn the_c_daemon_has_its_commas_escaped_and_no_read_only() {
+    fn the_c_daemon_escapes_commas_and_cannot_serve_read_only() {
         assert_eq!(
-            lines(Kind::C, "/a,b\\c", Access::ReadWrite, Caching::Shared, 1000, ROOT),
+            lines(DaemonKind::C, "/a,b\\c", Access::ReadWrite, Caching::Shared, 1000, ROOT),
             "--fd=3\n-f\n-o\nsource=/a\\,b\\\\c\n-o\nsandbox=namespace\n-o\nno_xattr\n-o\ncache=auto\n"
         );
         assert!(
-            lines(Kind::C, "/c", Access::ReadWrite, Caching::Alone, 0, ROOT)
+            lines(DaemonKind::C, "/c", Access::ReadWrite, Caching::Alone, 0, ROOT)
                 .ends_with("-o\ncache=always\n-o\nwriteback\n")
         );
-        let daemon = Virtiofsd { path: "/v".into(), kind: Kind::C };
+        let daemon = Virtiofsd { path: "/v".into(), kind: DaemonKind::C };
         let (access, caching) = (Access::ReadOnly, Caching::Shared);
         let directory = Directory { path: "/c".into(), access, caching, inside: (0, 0) };
         assert!(

@@ -19,7 +19,7 @@ use nix::unistd::geteuid;
 use super::{
     Directory, Owner, Sandbox,
     arguments::{LEASE, LISTENER, arguments},
-    virtiofsd::{Kind, Virtiofsd},
+    virtiofsd::{DaemonKind, Virtiofsd},
 };
 use crate::{
     exit::Failure,
@@ -70,14 +70,14 @@ pub struct Server {
 
 /// How a daemon ended, and its last words.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Death {
+pub struct DaemonExit {
     /// How.
     pub status: ExitStatus,
     /// What it said last.
     pub last_lines: Vec<String>,
 }
 
-impl fmt::Display for Death {
+impl fmt::Display for DaemonExit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "virtiofsd ended ({})", self.status)?;
         self.last_lines.iter().try_for_each(|line| write!(f, "\n  {line}"))
@@ -108,7 +108,7 @@ impl Server {
         }
         // The C daemon cannot translate ids, but a namespace around it does: the step's user inside is root outside.
         let (uid, gid) = directory.inside;
-        if daemon.kind == Kind::C && (uid, gid) != (owner.uid, owner.gid) {
+        if daemon.kind == DaemonKind::C && (uid, gid) != (owner.uid, owner.gid) {
             command = command.user_namespace(IdMap::swap(uid, gid)?.with_all_rights());
         }
         let mut child = spawner.spawn(command)?;
@@ -122,9 +122,9 @@ impl Server {
     }
 
     /// Waits for its end, which before the guest's is one too early. May be cancelled and called again.
-    pub async fn died(&mut self) -> Result<Death> {
+    pub async fn died(&mut self) -> Result<DaemonExit> {
         let status = self.child.wait().await?;
-        Ok(Death { status, last_lines: self.stderr.last_lines().await? })
+        Ok(DaemonExit { status, last_lines: self.stderr.last_lines().await? })
     }
 
     /// Kills it, without waiting for its end.
@@ -138,7 +138,7 @@ impl Server {
     }
 
     /// Ends it, for when the guest is gone: it ends by itself then, or after `grace`.
-    pub async fn stop(mut self, grace: Duration) -> Result<Death> {
+    pub async fn stop(mut self, grace: Duration) -> Result<DaemonExit> {
         self.child.stop(grace).await?;
         self.died().await
     }

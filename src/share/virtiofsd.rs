@@ -25,13 +25,13 @@ const VARIABLE: &str = "QEMU_VIRTIOFS_PATH";
 const PROGRAM: &str = "virtiofsd";
 
 /// Where distributions put it, out of `$PATH`; looked at in this order, before `$PATH`.
-const PLACES: [&str; 2] = ["/usr/libexec/virtiofsd", "/usr/lib/qemu/virtiofsd"];
+const PATHS: [&str; 2] = ["/usr/libexec/virtiofsd", "/usr/lib/qemu/virtiofsd"];
 
 /// The oldest Rust daemon that is known to work.
-const OLDEST: (u32, u32, u32) = (1, 10, 0);
+const MIN_VERSION: (u32, u32, u32) = (1, 10, 0);
 
 /// The first Rust daemon with `--translate-uid`.
-const TRANSLATES: (u32, u32, u32) = (1, 13, 0);
+const TRANSLATES_FROM: (u32, u32, u32) = (1, 13, 0);
 
 /// A daemon that can serve.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,12 +39,12 @@ pub struct Virtiofsd {
     /// The program.
     pub path: PathBuf,
     /// Which of the two.
-    pub kind: Kind,
+    pub kind: DaemonKind,
 }
 
 /// The two daemons that have this name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum DaemonKind {
     /// <https://gitlab.com/virtio-fs/virtiofsd>.
     Rust {
         /// Major, minor, patch.
@@ -54,7 +54,7 @@ pub enum Kind {
     C,
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for DaemonKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Rust { version: (major, minor, patch) } => write!(f, "{major}.{minor}.{patch}"),
@@ -63,10 +63,10 @@ impl fmt::Display for Kind {
     }
 }
 
-impl Kind {
+impl DaemonKind {
     /// Whether it can make all files the invoking user's outside and the step's user's inside, whoever they are.
     pub fn translates_ids(self) -> bool {
-        matches!(self, Self::Rust { version } if version >= TRANSLATES)
+        matches!(self, Self::Rust { version } if version >= TRANSLATES_FROM)
     }
 
     /// Whether what the guest writes belongs to the invoking user, whomever the guest gives it to. Without a translation an
@@ -95,7 +95,7 @@ pub struct Found {
     /// The one to use.
     pub virtiofsd: Virtiofsd,
     /// One line each.
-    pub passed_over: Vec<String>,
+    pub skipped: Vec<String>,
     /// What the user should know of the one to use.
     pub note: Option<String>,
 }
@@ -113,7 +113,7 @@ pub async fn find(env: &Env, home: &Home, spawner: &Spawner, service: Service) -
         }
     }
     choose(&examined, service, is_named).ok_or_else(|| {
-        let lines: Vec<String> = examined.iter().map(|(path, kind)| passed_over(path, kind)).collect();
+        let lines: Vec<String> = examined.iter().map(|(path, kind)| skipped(path, kind)).collect();
         Failure::host(
             format!("no virtiofsd can be used ({})", lines.join("; ")),
             "apt-get install virtiofsd (Debian 13, Ubuntu 24.04), or images/setup.sh virtiofsd, or name the directory of another in QEMU_VIRTIOFS_PATH.",
@@ -123,7 +123,7 @@ pub async fn find(env: &Env, home: &Home, spawner: &Spawner, service: Service) -
 }
 
 /// A program, and which daemon it is, or why it cannot serve.
-type Examined = (PathBuf, Result<Kind, String>);
+type Examined = (PathBuf, Result<DaemonKind, String>);
 
 /// Whether the last one is to be used, whatever comes after it.
 fn is_best(examined: &[Examined], service: Service, is_named: bool) -> bool {
@@ -141,17 +141,17 @@ fn choose(examined: &[Examined], service: Service, is_named: bool) -> Option<Fou
         examined.iter().position(can_serve)?
     };
     let (path, Ok(kind)) = &examined[at] else { return None };
-    let passed_over = examined[..at].iter().map(|(path, kind)| passed_over(path, kind)).collect();
+    let skipped = examined[..at].iter().map(|(path, kind)| skipped(path, kind)).collect();
     let note = (!kind.keeps_owners(service)).then(|| {
         format!(
             "{} ({kind}) gives files on the host to whomever the guest names: kiln gives them back at the end of the build",
             path.display()
         )
     });
-    Some(Found { virtiofsd: Virtiofsd { path: path.clone(), kind: *kind }, passed_over, note })
+    Some(Found { virtiofsd: Virtiofsd { path: path.clone(), kind: *kind }, skipped, note })
 }
 
-fn passed_over(path: &Path, kind: &Result<Kind, String>) -> String {
+fn skipped(path: &Path, kind: &Result<DaemonKind, String>) -> String {
     match kind {
         Ok(kind) => {
             format!("{}: {kind} gives files on the host to whomever the guest names", path.display())
@@ -164,12 +164,12 @@ fn passed_over(path: &Path, kind: &Result<Kind, String>) -> String {
 ///
 /// # Errors
 /// As [`find`], for a `QEMU_VIRTIOFS_PATH` without one.
-pub async fn survey(
+pub async fn find_all(
     env: &Env,
     home: &Home,
     spawner: &Spawner,
     service: Service,
-) -> Result<Vec<(PathBuf, Result<Kind, String>)>> {
+) -> Result<Vec<(PathBuf, Result<DaemonKind, String>)>> {
     let mut all = Vec::new();
     for path in candidates(env, home)?.into_iter().filter(|path| path.exists()) {
         let kind = examine(&path, spawner, service).await;
@@ -196,40 +196,42 @@ fn candidates(env: &Env, home: &Home) -> Result<Vec<PathBuf>, Failure> {
         }
         candidates.push(program);
     }
-    candidates.extend(PLACES.map(PathBuf::from));
+    candidates.extend(PATHS.map(PathBuf::from));
     candidates.push(find_program(env, PROGRAM).unwrap_or_else(|| Path::new("$PATH").join(PROGRAM)));
     candidates.push(home.root().join("bin").join(PROGRAM));
     Ok(candidates)
 }
 
-async fn examine(path: &Path, spawner: &Spawner, service: Service) -> Result<Kind, String> {
+async fn examine(path: &Path, spawner: &Spawner, service: Service) -> Result<DaemonKind, String> {
     if !path.exists() {
         return Err("is not there".into());
     }
     if !is_executable(path) {
         return Err("cannot be executed".into());
     }
-    let said = spawner.output(Command::new(path).arg("--version"), VERSION_LIMIT).await;
-    let said = said.map_err(|error| format!("{error:#}"))?;
-    let text = [said.stdout, said.stderr].concat();
+    let output = spawner.output(Command::new(path).arg("--version"), VERSION_LIMIT).await;
+    let output = output.map_err(|error| format!("{error:#}"))?;
+    let text = [output.stdout, output.stderr].concat();
     classify(&String::from_utf8_lossy(&text), service)
 }
 
 /// Whether what answers `--version` so can serve so; else why not.
-fn classify(said: &str, service: Service) -> Result<Kind, String> {
-    let line = said.lines().next().unwrap_or_default();
-    match parse_version(said) {
+fn classify(output: &str, service: Service) -> Result<DaemonKind, String> {
+    let line = output.lines().next().unwrap_or_default();
+    match parse_version(output) {
         // Only the C daemon says whose project it is of.
-        Some(_) if said.contains("QEMU") => match service {
-            Service { uid: 0, access: Access::ReadWrite } => Ok(Kind::C),
+        Some(_) if output.contains("QEMU") => match service {
+            Service { uid: 0, access: Access::ReadWrite } => Ok(DaemonKind::C),
             Service { uid: 0, access: Access::ReadOnly } => {
                 Err("is QEMU's old C daemon, which cannot serve read-only".into())
             }
             Service { .. } => Err("is QEMU's old C daemon, which serves root only".into()),
         },
-        Some(version) if line.starts_with(PROGRAM) && version >= OLDEST => Ok(Kind::Rust { version }),
+        Some(version) if line.starts_with(PROGRAM) && version >= MIN_VERSION => {
+            Ok(DaemonKind::Rust { version })
+        }
         Some((major, minor, _)) if line.starts_with(PROGRAM) => {
-            Err(format!("is version {major}.{minor}, older than {}.{}", OLDEST.0, OLDEST.1))
+            Err(format!("is version {major}.{minor}, older than {}.{}", MIN_VERSION.0, MIN_VERSION.1))
         }
         Some(_) | None => Err(format!("does not say what it is: {line:?}")),
     }
@@ -243,43 +245,49 @@ mod tests {
                      the QEMU Project developers\nusing FUSE kernel interface version 7.36\n";
 
     #[test]
-    fn daemons_are_told_apart_by_what_they_say() {
+    fn daemons_are_classified_by_their_version_output() {
         let as_uid = |uid| Service { uid, access: Access::ReadWrite };
-        assert_eq!(classify("virtiofsd 1.14.0\n", as_uid(1000)), Ok(Kind::Rust { version: (1, 14, 0) }));
-        assert_eq!(classify("virtiofsd 1.10.0\n", as_uid(0)), Ok(Kind::Rust { version: (1, 10, 0) }));
-        assert_eq!(classify(C, as_uid(0)), Ok(Kind::C));
+        assert_eq!(
+            classify("virtiofsd 1.14.0\n", as_uid(1000)),
+            Ok(DaemonKind::Rust { version: (1, 14, 0) })
+        );
+        assert_eq!(classify("virtiofsd 1.10.0\n", as_uid(0)), Ok(DaemonKind::Rust { version: (1, 10, 0) }));
+        assert_eq!(classify(C, as_uid(0)), Ok(DaemonKind::C));
         assert_eq!(
             classify(C, Service { uid: 0, access: Access::ReadOnly }),
             Err("is QEMU's old C daemon, which cannot serve read-only".into())
         );
-        for (said, uid, why) in [
+        for (output, uid, why) in [
             (C, 1000, "is QEMU's old C daemon, which serves root only"),
             ("virtiofsd 1.9.2\n", 0, "is version 1.9, older than 1.10"),
             ("hello\n", 0, "does not say what it is: \"hello\""),
             ("", 0, "does not say what it is: \"\""),
         ] {
-            assert_eq!(classify(said, as_uid(uid)), Err(why.into()));
+            assert_eq!(classify(output, as_uid(uid)), Err(why.into()));
         }
     }
 
     #[test]
     fn ids_are_translated_from_1_13_on() {
-        assert!(Kind::Rust { version: (1, 13, 0) }.translates_ids());
-        assert!(!Kind::Rust { version: (1, 12, 9) }.translates_ids());
-        assert!(!Kind::C.translates_ids());
-        assert!(Kind::C.keeps_owners(Service { uid: 0, access: Access::ReadOnly }), "nothing is written");
+        assert!(DaemonKind::Rust { version: (1, 13, 0) }.translates_ids());
+        assert!(!DaemonKind::Rust { version: (1, 12, 9) }.translates_ids());
+        assert!(!DaemonKind::C.translates_ids());
+        assert!(
+            DaemonKind::C.keeps_owners(Service { uid: 0, access: Access::ReadOnly }),
+            "nothing is written"
+        );
     }
 
     #[test]
-    fn one_that_lets_the_guest_choose_owners_is_taken_only_if_it_is_named_or_alone() {
-        let rust = |minor| Ok(Kind::Rust { version: (1, minor, 0) });
+    fn a_daemon_that_lets_the_guest_choose_owners_is_used_only_if_named_or_alone() {
+        let rust = |minor| Ok(DaemonKind::Rust { version: (1, minor, 0) });
         let absent = || Err("is not there".to_owned());
         for (kinds, uid, is_named, chosen, lines) in [
-            (vec![absent(), Ok(Kind::C), absent(), rust(14)], 0, false, Some((3, false)), 3),
+            (vec![absent(), Ok(DaemonKind::C), absent(), rust(14)], 0, false, Some((3, false)), 3),
             (vec![rust(12), rust(13)], 0, false, Some((1, false)), 1),
-            (vec![Ok(Kind::C), rust(14)], 0, true, Some((0, true)), 0),
-            (vec![absent(), Ok(Kind::C), rust(10)], 0, true, Some((1, true)), 1),
-            (vec![absent(), Ok(Kind::C), rust(10)], 0, false, Some((1, true)), 1),
+            (vec![Ok(DaemonKind::C), rust(14)], 0, true, Some((0, true)), 0),
+            (vec![absent(), Ok(DaemonKind::C), rust(10)], 0, true, Some((1, true)), 1),
+            (vec![absent(), Ok(DaemonKind::C), rust(10)], 0, false, Some((1, true)), 1),
             // There is one id to give.
             (vec![rust(10), rust(14)], 1000, false, Some((0, false)), 0),
             (vec![absent()], 0, false, None, 0),
@@ -299,12 +307,12 @@ mod tests {
                 chosen.map(|(at, note)| (path(at), note)),
                 "{examined:?}"
             );
-            assert_eq!(found.map_or(0, |found| found.passed_over.len()), lines, "{examined:?}");
+            assert_eq!(found.map_or(0, |found| found.skipped.len()), lines, "{examined:?}");
         }
     }
 
     #[test]
-    fn the_variable_goes_first_and_must_name_a_daemon() {
+    fn the_directory_of_the_variable_comes_first_and_must_have_a_daemon() {
         let dir = tempfile::tempdir().unwrap();
         let env: Env = [("QEMU_VIRTIOFS_PATH", dir.path())].into_iter().collect();
         let home = Home::at("/home");
@@ -312,10 +320,10 @@ mod tests {
         assert!(failure.what.contains(&dir.path().display().to_string()), "{}", failure.what);
         std::fs::write(dir.path().join("virtiofsd"), "").unwrap();
         let paths = candidates(&env, &home).unwrap();
-        let places =
+        let others =
             ["/usr/libexec/virtiofsd", "/usr/lib/qemu/virtiofsd", "$PATH/virtiofsd", "/home/bin/virtiofsd"];
         assert_eq!(paths[0], dir.path().join("virtiofsd"));
-        assert_eq!(paths[1..], places.map(PathBuf::from));
+        assert_eq!(paths[1..], others.map(PathBuf::from));
         let env: Env = [("QEMU_VIRTIOFS_PATH", dir.path().join("virtiofsd"))].into_iter().collect();
         let failure = candidates(&env, &home).unwrap_err();
         assert!(failure.what.ends_with("and takes its directory"), "{}", failure.what);

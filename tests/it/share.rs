@@ -15,7 +15,7 @@ use kiln::{
     share::{
         Caching, Directory, Owner,
         spawned::Server,
-        virtiofsd::{self, Kind, Service, Virtiofsd},
+        virtiofsd::{self, DaemonKind, Service, Virtiofsd},
     },
 };
 use kiln_protocol::Access;
@@ -40,8 +40,8 @@ async fn daemons(spawner: &Spawner) -> Vec<Virtiofsd> {
         Err(why) => skip(&format!("{why:#}")),
     }
     let old = Path::new("/usr/lib/qemu/virtiofsd");
-    if uid == 0 && old.exists() && !daemons.iter().any(|daemon| daemon.kind == Kind::C) {
-        daemons.push(Virtiofsd { path: old.into(), kind: Kind::C });
+    if uid == 0 && old.exists() && !daemons.iter().any(|daemon| daemon.kind == DaemonKind::C) {
+        daemons.push(Virtiofsd { path: old.into(), kind: DaemonKind::C });
     }
     daemons
 }

@@ -118,7 +118,7 @@ impl Backend for Found {
         let initramfs = initramfs_path(home, kernel)?;
         let files = Files { qemu: &qemu.path, vmlinux: &kernel.vmlinux, initramfs: &initramfs, root };
         let mut lines = vec![argv(plan, machine(plan)?, files)];
-        if let (Some(daemon), Some((directory, owner))) = (virtiofsd, served(plan)) {
+        if let (Some(daemon), Some((directory, owner))) = (virtiofsd, cache_service(plan)) {
             let arguments =
                 share::arguments::arguments(daemon, &directory, owner, share::spawned::sandbox()?)?;
             lines.push(std::iter::once(daemon.path.clone().into()).chain(arguments).collect());
@@ -142,7 +142,7 @@ impl Backend for Found {
 impl Found {
     /// Starts the cache's daemon, if the plan has one; gives QEMU's end of the connection to it.
     fn serve_cache(&self, launch: &Launch<'_, '_>) -> Result<Option<(Server, OwnedFd)>> {
-        let (Some(daemon), Some((directory, owner))) = (&self.virtiofsd, served(launch.plan)) else {
+        let (Some(daemon), Some((directory, owner))) = (&self.virtiofsd, cache_service(launch.plan)) else {
             return Ok(None);
         };
         let lease = launch.lease.map(Lease::share).transpose()?;
@@ -161,7 +161,7 @@ fn host_loopback(network: Network, Machine { host_loopback, slirp, .. }: &Machin
 async fn find_virtiofsd(tools: Tools<'_>, service: Service, sink: &mut dyn Sink) -> Result<Virtiofsd> {
     let found = virtiofsd::find(tools.env, tools.home, tools.spawner, service).await?;
     // Paths at which nothing lies are of no interest once one was found.
-    for text in found.passed_over.into_iter().filter(|line| !line.ends_with("is not there")) {
+    for text in found.skipped.into_iter().filter(|line| !line.ends_with("is not there")) {
         sink.emit(Event::Note { text: format!("virtiofsd: passed over {text}") });
     }
     if let Some(text) = found.note {
@@ -171,7 +171,7 @@ async fn find_virtiofsd(tools: Tools<'_>, service: Service, sink: &mut dyn Sink)
 }
 
 /// What the cache's daemon serves, and for whom.
-fn served(plan: &Plan) -> Option<(share::Directory, share::Owner)> {
+fn cache_service(plan: &Plan) -> Option<(share::Directory, share::Owner)> {
     let cache = plan.cache.as_ref()?;
     let caching = match cache.sharing {
         CacheSharing::Shared => share::Caching::Shared,

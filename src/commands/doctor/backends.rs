@@ -14,7 +14,7 @@ use crate::{
     home::Home,
     plan::AcceleratorOption,
     process::Spawner,
-    share::virtiofsd::{self, Kind, Service},
+    share::virtiofsd::{self, DaemonKind, Service},
 };
 
 /// The version of QEMU.
@@ -60,7 +60,7 @@ pub(super) async fn virtiofsd(Examination { env, home, host, spawner }: &Examina
     let service = Service { uid: host.uid, access: Access::ReadWrite };
     let found = match virtiofsd::find(env, home, spawner, service).await {
         Ok(found) => {
-            virtiofsd::survey(env, home, spawner, service).await.map(|all| (found.virtiofsd.path, all))
+            virtiofsd::find_all(env, home, spawner, service).await.map(|all| (found.virtiofsd.path, all))
         }
         Err(error) => Err(error),
     };
@@ -69,7 +69,7 @@ pub(super) async fn virtiofsd(Examination { env, home, host, spawner }: &Examina
         Err(error) => return Finding::of_error("virtiofsd", State::Warning, &error),
     };
     all.sort_by_key(|(path, kind)| (*path != taken, kind.is_err()));
-    let each = |(path, kind): &(PathBuf, Result<Kind, String>)| match kind {
+    let each = |(path, kind): &(PathBuf, Result<DaemonKind, String>)| match kind {
         Ok(kind) if !kind.keeps_owners(service) => {
             format!(
                 "{} ({kind}, which gives files on the host to the owners that the guest names)",
