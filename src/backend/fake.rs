@@ -40,7 +40,7 @@ pub enum Behaviour {
 
 /// What can be asked of an agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Asked {
+pub enum RequestKind {
     /// [`ToGuest::Prepare`].
     Prepare,
     /// [`ToGuest::Run`], which it does not even read.
@@ -71,7 +71,7 @@ pub struct Fake {
     /// What steps have read.
     pub reads: Counted,
     /// What it never answers.
-    pub ignores: Option<Asked>,
+    pub ignores: Option<RequestKind>,
     /// Whether the machine was killed, seen from outside.
     pub killed: Arc<AtomicBool>,
 }
@@ -125,30 +125,30 @@ struct Agent {
 impl Agent {
     async fn run(mut self) {
         // The other end may go at any time: that is an end like any other.
-        let orderly = self.converse().await.unwrap_or(false);
+        let orderly = self.serve().await.unwrap_or(false);
         self.alive.send_replace(Some(orderly));
     }
 
-    async fn converse(&mut self) -> Result<bool> {
-        self.say(&FromGuest::Hello { version: VERSION, uptime_us: 1 }).await?;
+    async fn serve(&mut self) -> Result<bool> {
+        self.send(&FromGuest::Hello { version: VERSION, uptime_us: 1 }).await?;
         loop {
-            let request = self.hear().await?;
+            let request = self.receive().await?;
             match (self.script.ignores, &request) {
-                (Some(Asked::Prepare), ToGuest::Prepare(_))
-                | (Some(Asked::Export), ToGuest::Export { .. })
-                | (Some(Asked::ExportUpper), ToGuest::ExportUpper { .. })
-                | (Some(Asked::Reads), ToGuest::Reads)
-                | (Some(Asked::Shutdown), ToGuest::Shutdown) => continue,
-                (Some(Asked::ExportWithNothing), ToGuest::Export { .. }) => loop {
-                    self.say(&FromGuest::Data(Vec::new())).await?;
+                (Some(RequestKind::Prepare), ToGuest::Prepare(_))
+                | (Some(RequestKind::Export), ToGuest::Export { .. })
+                | (Some(RequestKind::ExportUpper), ToGuest::ExportUpper { .. })
+                | (Some(RequestKind::Reads), ToGuest::Reads)
+                | (Some(RequestKind::Shutdown), ToGuest::Shutdown) => continue,
+                (Some(RequestKind::ExportWithNothing), ToGuest::Export { .. }) => loop {
+                    self.send(&FromGuest::Data(Vec::new())).await?;
                     tokio::time::sleep(Duration::from_secs(1)).await;
                 },
                 _ => {}
             }
             match request {
                 ToGuest::Prepare(_) => {
-                    self.say(&FromGuest::Ready { phases: vec![("mounts".into(), 1)] }).await?;
-                    if self.script.ignores == Some(Asked::Run) {
+                    self.send(&FromGuest::Ready { phases: vec![("mounts".into(), 1)] }).await?;
+                    if self.script.ignores == Some(RequestKind::Run) {
                         return std::future::pending().await;
                     }
                 }
@@ -169,7 +169,7 @@ impl Agent {
                     self.export(self.script.upper.clone()).await?
                 }
                 ToGuest::Reads => {
-                    self.say(&FromGuest::Reads(Reads::Counted(self.script.reads.clone()))).await?
+                    self.send(&FromGuest::Reads(Reads::Counted(self.script.reads.clone()))).await?
                 }
                 ToGuest::Shutdown => return Ok(true),
             }
@@ -184,7 +184,7 @@ impl Agent {
         let status = match behaviour {
             Behaviour::Dies => return Ok(false),
             Behaviour::Refuses(why) => {
-                self.say(&FromGuest::Refused { step, why }).await?;
+                self.send(&FromGuest::Refused { step, why }).await?;
                 return Ok(true);
             }
             Behaviour::Babbles(bytes) => {
@@ -192,12 +192,14 @@ impl Agent {
                 return Ok(true);
             }
             Behaviour::Hangs => {
-                while self.hear().await? != ToGuest::Cancel || self.script.ignores == Some(Asked::Cancel) {}
+                while self.receive().await? != ToGuest::Cancel
+                    || self.script.ignores == Some(RequestKind::Cancel)
+                {}
                 ExitStatus::Cancelled
             }
             Behaviour::Types(text, pause) => {
                 for letter in text.bytes() {
-                    self.say(&FromGuest::Output { step, stream: Stream::Stdout, bytes: vec![letter] })
+                    self.send(&FromGuest::Output { step, stream: Stream::Stdout, bytes: vec![letter] })
                         .await?;
                     tokio::time::sleep(pause).await;
                 }
@@ -213,29 +215,29 @@ impl Agent {
                 status
             }
         };
-        self.say(&FromGuest::Ended { step, status, exhausted: used }).await?;
+        self.send(&FromGuest::Ended { step, status, exhausted: used }).await?;
         Ok(true)
     }
 
     async fn write(&mut self, step: u32, output: Vec<(Stream, Vec<u8>)>) -> Result<()> {
         for (stream, bytes) in output {
-            self.say(&FromGuest::Output { step, stream, bytes }).await?;
+            self.send(&FromGuest::Output { step, stream, bytes }).await?;
         }
         Ok(())
     }
 
     async fn export(&mut self, archive: Vec<u8>) -> Result<()> {
         for piece in archive.chunks(frame::MAX_DATA) {
-            self.say(&FromGuest::Data(piece.to_vec())).await?;
+            self.send(&FromGuest::Data(piece.to_vec())).await?;
         }
-        self.say(&FromGuest::Exported { entries: 0, bytes: archive.len() as u64 }).await
+        self.send(&FromGuest::Exported { entries: 0, bytes: archive.len() as u64 }).await
     }
 
-    async fn say(&mut self, message: &FromGuest) -> Result<()> {
+    async fn send(&mut self, message: &FromGuest) -> Result<()> {
         Ok(self.channel.write_all(&frame::encode(message, frame::MAX_FRAME)?).await?)
     }
 
-    async fn hear(&mut self) -> Result<ToGuest> {
+    async fn receive(&mut self) -> Result<ToGuest> {
         let mut header = [0; frame::HEADER];
         self.channel.read_exact(&mut header).await?;
         let mut bytes = vec![0; frame::length(header, frame::MAX_REQUEST)?];

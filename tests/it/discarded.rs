@@ -3,7 +3,7 @@
 use std::{collections::HashMap, fs, path::Path, time::Duration};
 
 use kiln::{
-    backend::fake::{Asked, Behaviour, Fake},
+    backend::fake::{Behaviour, Fake, RequestKind},
     cache::{Discarded, WriteOutcome, discarded},
     engine::{Engine, Injected, Interrupts, OnFailure, Outputs},
     event::{Amount, Event, Phases},
@@ -100,7 +100,7 @@ async fn an_agent_that_lies_about_it_costs_no_build() {
 
 #[tokio::test(start_paused = true)]
 async fn an_agent_that_does_not_list_it_is_not_waited_for() {
-    let silent = Fake { ignores: Some(Asked::ExportUpper), ..fake(Vec::new()) };
+    let silent = Fake { ignores: Some(RequestKind::ExportUpper), ..fake(Vec::new()) };
     let begun = tokio::time::Instant::now();
     let (result, writes) = build(CacheMode::Discard, silent).await;
     assert_eq!((result.is_ok(), writes), (true, WriteOutcome::Lost));

@@ -99,7 +99,7 @@ fn command_lines_are_the_golden_ones() {
             image: "sha256:0123",
             agent: Path::new("/home/u/.cache/kiln/agents/a"),
             run_dir: Path::new("/home/u/.cache/kiln/run/42-abc"),
-            opened: if name == "ro" { &opened } else { &none },
+            fd_paths: if name == "ro" { &opened } else { &none },
         };
         let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/docker-{name}.args"));
         let made = lines(&argv(&plan, files));

@@ -3,7 +3,7 @@
 use std::{path::Path, sync::atomic::Ordering, time::Duration};
 
 use kiln::{
-    backend::fake::{Asked, Behaviour, Fake},
+    backend::fake::{Behaviour, Fake, RequestKind},
     compile::Origin,
     engine::{BuildOutcome, Engine, Injected, Interrupt, Interrupts, OnFailure, Outputs},
     event::{Data, Event, Phases, Status},
@@ -232,16 +232,16 @@ async fn the_whole_limit_cancels_a_step_that_hangs() {
 #[tokio::test(start_paused = true)]
 async fn a_guest_that_is_never_ready_runs_into_the_limit() {
     let out = tempfile::tempdir().expect("a directory can be made");
-    let ran = run(&plan(out.path()), Fake { ignores: Some(Asked::Prepare), ..Fake::default() }).await;
+    let ran = run(&plan(out.path()), Fake { ignores: Some(RequestKind::Prepare), ..Fake::default() }).await;
     let error = ran.result.expect_err("timed out");
     assert_eq!(code_of(&error), Code::Timeout);
     assert!(format!("{error:#}").contains("the fake console's last line"), "{error:#}");
 }
 
 /// A build with an agent that ignores `asked`, and with a signal after a while where there is one.
-async fn ignoring(plan: &Plan, asked: Asked, signal: Option<Interrupt>) -> Ran {
+async fn ignoring(plan: &Plan, asked: RequestKind, signal: Option<Interrupt>) -> Ran {
     let (sender, receiver) = watch::channel(None);
-    let hangs = if asked == Asked::Cancel {
+    let hangs = if asked == RequestKind::Cancel {
         Behaviour::Hangs
     } else {
         Behaviour::Ends(Vec::new(), ExitStatus::Code(0))
@@ -279,10 +279,10 @@ fn large(out_dir: &Path) -> Plan {
 async fn an_agent_that_does_not_answer_runs_into_a_limit() {
     let out = tempfile::tempdir().expect("a directory can be made");
     for (asked, words) in [
-        (Asked::Prepare, "the guest was not ready within"),
-        (Asked::Run, "the agent has read nothing for 30 s"),
-        (Asked::Export, "artifacts did not leave the guest: next to nothing came for 120 s"),
-        (Asked::ExportWithNothing, "artifacts did not leave the guest: next to nothing came for 120 s"),
+        (RequestKind::Prepare, "the guest was not ready within"),
+        (RequestKind::Run, "the agent has read nothing for 30 s"),
+        (RequestKind::Export, "artifacts did not leave the guest: next to nothing came for 120 s"),
+        (RequestKind::ExportWithNothing, "artifacts did not leave the guest: next to nothing came for 120 s"),
     ] {
         let mut plan = large(out.path());
         // The request does not fit into the channel.
@@ -299,7 +299,13 @@ async fn an_agent_that_does_not_answer_runs_into_a_limit() {
 #[tokio::test(start_paused = true)]
 async fn a_signal_and_the_builds_limit_have_their_code_whatever_the_agent_does() {
     let out = tempfile::tempdir().expect("a directory can be made");
-    for asked in [Asked::Prepare, Asked::Run, Asked::Cancel, Asked::Export, Asked::ExportWithNothing] {
+    for asked in [
+        RequestKind::Prepare,
+        RequestKind::Run,
+        RequestKind::Cancel,
+        RequestKind::Export,
+        RequestKind::ExportWithNothing,
+    ] {
         for (signal, timeout, code) in [
             (Some(Interrupt::Interrupt), None, Code::Interrupted),
             (Some(Interrupt::Terminate), None, Code::Terminated),

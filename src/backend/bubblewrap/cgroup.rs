@@ -44,8 +44,8 @@ impl Groups {
     }
 
     /// What a process with one thread writes to, to move there.
-    pub(super) fn entrances(&self) -> Result<Vec<OwnedFd>> {
-        let entrance = |(path, _): &(PathBuf, RemovalAtEnd)| {
+    pub(super) fn procs_files(&self) -> Result<Vec<OwnedFd>> {
+        let procs_file = |(path, _): &(PathBuf, RemovalAtEnd)| {
             // The old hierarchy can move the writing thread alone; for whole processes the kernel waits until nobody on the
             // machine forks or ends (10 ms and more).
             let name = if path.join("tasks").exists() { "tasks" } else { "cgroup.procs" };
@@ -53,7 +53,7 @@ impl Groups {
             let file = File::options().write(true).open(&path);
             Ok(file.with_context(|| format!("open {}", path.display()))?.into())
         };
-        self.paths.iter().map(entrance).collect()
+        self.paths.iter().map(procs_file).collect()
     }
 
     /// What counts the memory of what is in them.
@@ -84,10 +84,10 @@ impl Memory {
 }
 
 fn write(path: &Path, value: &str) -> Result<()> {
-    let written =
+    let result =
         fs::OpenOptions::new().write(true).open(path).and_then(|mut f| f.write_all(value.as_bytes()));
-    match written {
+    match result {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        written => written.with_context(|| format!("write {value} to {}", path.display())),
+        result => result.with_context(|| format!("write {value} to {}", path.display())),
     }
 }

@@ -9,14 +9,14 @@ use crate::{
 const PERIOD_US: u64 = 100_000;
 
 /// The groups that give a sandbox its limits, as far as this host lets them be made.
-pub(super) fn groups(found: &Cgroups, resources: Resources) -> Vec<Cgroup> {
-    let Cgroups { memory, cpu } = found;
+pub(super) fn groups(cgroups: &Cgroups, resources: Resources) -> Vec<Cgroup> {
+    let Cgroups { memory, cpu } = cgroups;
     let mut groups: Vec<Cgroup> = Vec::new();
-    let parts = [
+    let files_of_parents = [
         memory.as_ref().map(|parent| (parent, memory_files(parent, resources.memory_mib << 20))),
         cpu.as_ref().map(|parent| (parent, cpu_files(parent, u64::from(resources.cpus) * PERIOD_US))),
     ];
-    for (Parent { path, version: _ }, files) in parts.into_iter().flatten() {
+    for (Parent { path, version: _ }, files) in files_of_parents.into_iter().flatten() {
         match groups.iter_mut().find(|group| group.parent == *path) {
             Some(group) => group.files.extend(files),
             None => groups.push(Cgroup { parent: path.clone(), files }),
@@ -46,14 +46,16 @@ fn cpu_files(Parent { path: _, version }: &Parent, quota_us: u64) -> Vec<(&'stat
 }
 
 /// What is not limited, for the user; nothing where all is.
-pub(super) fn note(found: &Cgroups) -> Option<String> {
-    let what = match (&found.memory, &found.cpu) {
+pub(super) fn note(cgroups: &Cgroups) -> Option<String> {
+    let unlimited = match (&cgroups.memory, &cgroups.cpu) {
         (Some(_), Some(_)) => return None,
         (None, None) => "memory and processors are",
         (None, Some(_)) => "memory is",
         (Some(_), None) => "processors are",
     };
-    Some(format!("bubblewrap: {what} not limited: this user may make no control group for it. {WAY_OUT}"))
+    Some(format!(
+        "bubblewrap: {unlimited} not limited: this user may make no control group for it. {WAY_OUT}"
+    ))
 }
 
 #[cfg(test)]
@@ -68,13 +70,13 @@ mod tests {
         Some(Parent { path: path.into(), version })
     }
 
-    fn lines(found: &Cgroups) -> Vec<String> {
-        let groups = groups(found, RESOURCES);
+    fn lines(cgroups: &Cgroups) -> Vec<String> {
+        let groups = groups(cgroups, RESOURCES);
         groups.iter().map(|Cgroup { parent, files }| format!("{} {files:?}", parent.display())).collect()
     }
 
     #[test]
-    fn one_group_limits_all_where_one_hierarchy_does() {
+    fn one_hierarchy_has_one_group() {
         let both = Cgroups { memory: parent("/g", Version::V2), cpu: parent("/g", Version::V2) };
         assert_eq!(
             lines(&both),
@@ -84,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn old_hierarchies_have_a_group_each() {
+    fn hierarchies_of_version_1_have_a_group_each() {
         let each = Cgroups { memory: parent("/m", Version::V1), cpu: parent("/c", Version::V1) };
         assert_eq!(
             lines(&each),
@@ -96,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_limited_is_said() {
+    fn a_note_names_missing_limits() {
         let memory = Cgroups { memory: parent("/g", Version::V2), cpu: None };
         assert!(note(&memory).is_some_and(|text| text.contains("processors are not limited")));
         let none = note(&Cgroups::default()).unwrap();

@@ -29,9 +29,9 @@ const SCRATCH: &str = "(a scratch directory of this run)";
 /// A host failure where there is no bwrap, or this user may make no user namespace.
 pub async fn find(options: &BuildOptions, tools: Tools<'_>, host: &Host) -> Result<Found> {
     let images = tools.home.dir("images")?;
-    let shown = [options.source.as_deref(), options.cache_dir.as_deref(), Some(&images)];
-    let shown: Vec<&Path> = shown.into_iter().flatten().collect();
-    probe::find(tools.env, tools.spawner, host, &shown).await
+    let shared = [options.source.as_deref(), options.cache_dir.as_deref(), Some(&images)];
+    let shared: Vec<&Path> = shared.into_iter().flatten().collect();
+    probe::find(tools.env, tools.spawner, host, &shared).await
 }
 
 impl Found {
@@ -105,13 +105,13 @@ impl Backend for Found {
     }
 
     fn describe(&self, plan: &Plan) -> Vec<(&'static str, String)> {
-        let made_by = match self.ids {
+        let origin = match self.ids {
             Ids::Own => "by root, in a user namespace with ids that no user has",
             Ids::Root => "by root, in a user namespace with the ids of the host",
             Ids::Range => "in a user namespace with a range of ids",
             Ids::SingleUid => "in a user namespace with one id",
         };
-        let mut lines = vec![("sandbox", format!("made {made_by}"))];
+        let mut lines = vec![("sandbox", format!("made {origin}"))];
         for Cgroup { parent, files } in
             plan.platform.sandbox().into_iter().flat_map(|sandbox| &sandbox.groups)
         {
@@ -138,9 +138,9 @@ fn check_scratch(plan: &Plan, env: &Env) -> Result<(), Failure> {
     let Ok(scratch) = fs::canonicalize(rundir::scratch_dir(env)) else { return Ok(()) };
     for (name, directory) in below.into_iter().filter_map(|(name, directory)| Some((name, directory?))) {
         if fs::canonicalize(directory).is_ok_and(|directory| scratch.starts_with(directory)) {
-            let which = rundir::scratch_variable(env).unwrap_or("the directory for scratch files");
+            let variable = rundir::scratch_variable(env).unwrap_or("the directory for scratch files");
             let what = format!(
-                "{which}: {} lies in the {name} directory ({}), which a sandbox's overlay is laid over: Linux allows no \
+                "{variable}: {} lies in the {name} directory ({}), which a sandbox's overlay is laid over: Linux allows no \
                  overlay over the directory that it is in",
                 scratch.display(),
                 directory.display(),

@@ -73,7 +73,7 @@ impl Bubblewrap<'_> {
         let (program, arguments) = line.split_first().context("the plan is not one for a sandbox")?;
         let command = Command::new(program).args(arguments).clear_env();
         let command = command.stdin(Stdio::Piped).stdout(Stdio::Piped).stderr(Stdio::Piped);
-        let command = command.cgroups(groups.entrances()?);
+        let command = command.cgroups(groups.procs_files()?);
         let mut bwrap = spawner.spawn(command)?;
         let writer = bwrap.take_stdin().context("bwrap's stdin was piped above")?;
         let reader = bwrap.take_stdout().context("bwrap's stdout was piped above")?;

@@ -35,14 +35,14 @@ const FIRST_ID: u32 = 1 << 31;
 
 /// How a sandbox's overlays are mounted by root of the machine. Its steps may make nodes of devices, not open them. What is read on
 /// its own is read by an agent that is root of the sandbox alone, and may not read `trusted` xattrs.
-const OF_ROOT: OverlayOptions = OverlayOptions {
+const OVERLAYS_OF_ROOT: OverlayOptions = OverlayOptions {
     nodev: true,
     usual: "metacopy=on,redirect_dir=on,volatile",
     discarded: "metacopy=off,redirect_dir=on,volatile",
     committed: "userxattr,volatile",
 };
 /// By root of a user namespace, who may not write `trusted` xattrs, nor refer to a lower file by one.
-const OF_USER: OverlayOptions = OverlayOptions {
+const OVERLAYS_OF_USER: OverlayOptions = OverlayOptions {
     nodev: true,
     usual: "userxattr,volatile",
     discarded: "userxattr,volatile",
@@ -87,8 +87,8 @@ impl PlatformRules for SandboxRules {
 }
 
 /// What a sandbox does not do for its user.
-fn notes(network: Network, found: &Cgroups) -> Vec<String> {
-    let mut notes: Vec<String> = cgroup_files::note(found).into_iter().collect();
+fn notes(network: Network, cgroups: &Cgroups) -> Vec<String> {
+    let mut notes: Vec<String> = cgroup_files::note(cgroups).into_iter().collect();
     if network == Network::On {
         notes.push(
             "bubblewrap: the network is the host's, its loopback included (--network off has none)".into(),
@@ -130,8 +130,8 @@ fn guest_config(
 ) -> Result<GuestConfig, Failure> {
     let owner = guest.owner;
     let options = match ids {
-        Ids::Own | Ids::Root => &OF_ROOT,
-        Ids::Range | Ids::SingleUid => &OF_USER,
+        Ids::Own | Ids::Root => &OVERLAYS_OF_ROOT,
+        Ids::Range | Ids::SingleUid => &OVERLAYS_OF_USER,
     };
     let user_namespace = user_namespace(ids, owner.guest_uid.max(owner.guest_gid), guest.network)?;
     let seccomp = seccomp::filters(&guest.capabilities)?;
@@ -145,7 +145,7 @@ fn guest_config(
             access: Access::ReadOnly,
         });
     }
-    mounts.extend(translated(&guest, ids));
+    mounts.extend(idmaps(&guest, ids));
     mounts.push(guest_config::overlay(&[LOWER], "root", ROOT, (0, 0), options.usual()));
     mounts.extend(guest_config::workspace(&guest, options));
     if let Some(cache) = guest.cache {
@@ -162,16 +162,16 @@ fn guest_config(
 }
 
 /// That of steps, in which the agent ends up, too.
-fn user_namespace(ids: Ids, inside: u32, network: Network) -> Result<UserNamespace, Failure> {
+fn user_namespace(ids: Ids, guest_id: u32, network: Network) -> Result<UserNamespace, Failure> {
     let first = match ids {
         Ids::Own => FIRST_ID,
         Ids::Root | Ids::Range | Ids::SingleUid => 0,
     };
     // The last one there is means no id at all.
-    if inside >= u32::MAX - first {
+    if guest_id >= u32::MAX - first {
         return Err(Failure::build_file(
             format!(
-                "run-as: uid {inside} is higher than those of a sandbox, which end at {}",
+                "run-as: uid {guest_id} is higher than those of a sandbox, which end at {}",
                 u32::MAX - first - 1
             ),
             "use a lower uid, or --runner docker or qemu",
@@ -187,7 +187,7 @@ fn user_namespace(ids: Ids, inside: u32, network: Network) -> Result<UserNamespa
 
 /// What belongs to who runs kiln, source and cache, is shown as the step's user's, and what is in the image as the sandbox's. In a
 /// namespace of an ordinary user that is so by itself.
-fn translated(guest: &GuestInput<'_>, ids: Ids) -> Vec<Mount> {
+fn idmaps(guest: &GuestInput<'_>, ids: Ids) -> Vec<Mount> {
     let owner = guest.owner;
     let first = match ids {
         Ids::Own => FIRST_ID,
@@ -196,17 +196,17 @@ fn translated(guest: &GuestInput<'_>, ids: Ids) -> Vec<Mount> {
     };
     let idmap = |path: String, (uid, gid): (u32, u32)| Mount::Idmap {
         path,
-        uids: swapped(uid, owner.guest_uid, first),
-        gids: swapped(gid, owner.guest_gid, first),
+        uids: id_ranges(uid, owner.guest_uid, first),
+        gids: id_ranges(gid, owner.guest_gid, first),
     };
     let image = (ids == Ids::Own).then(|| idmap(LOWER.into(), owner.ids()));
     let shares = [("source", guest.source.is_some()), ("cache", guest.cache.is_some())];
-    let shares = shares.into_iter().filter(|(_, there)| *there);
+    let shares = shares.into_iter().filter(|(_, exists)| *exists);
     image.into_iter().chain(shares.map(|(name, _)| idmap(share(name), (owner.uid, owner.gid)))).collect()
 }
 
 /// All ids that are left of a namespace that begins at `first` outside, `outside` and `inside` in each other's place.
-fn swapped(outside: u32, inside: u32, first: u32) -> Vec<IdRange> {
+fn id_ranges(outside: u32, inside: u32, first: u32) -> Vec<IdRange> {
     let (low, high, end) = (outside.min(inside), outside.max(inside), u32::MAX - first);
     let range = |from: u32, to: u32, count| IdRange { from, to: to + first, count };
     let same = |from: u32, to: u32| (from < to).then(|| range(from, from, to - from));
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_the_mode_allows_is_bound_for_writing() {
+    fn the_cache_is_bound_for_writing_only_with_rw() {
         for (mode, writes) in
             [(CacheMode::Rw, "Through"), (CacheMode::Ro, "Refused"), (CacheMode::Commit, "Refused")]
         {
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn owners_are_translated_only_where_no_namespace_does_it() {
+    fn shares_are_idmapped_only_for_root() {
         let cache = cache(CacheMode::Rw);
         for (ids, inside, expected, first) in [
             (Ids::Own, 1000, 3, FIRST_ID),
@@ -281,9 +281,9 @@ mod tests {
     }
 
     #[test]
-    fn a_map_names_every_id_once() {
+    fn a_map_has_each_id_once() {
         let ranges = |outside, inside, first| {
-            let ranges = swapped(outside, inside, first);
+            let ranges = id_ranges(outside, inside, first);
             ranges.iter().map(|IdRange { from, to, count }| (*from, *to, *count)).collect::<Vec<_>>()
         };
         let all = u32::MAX;
@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn a_user_that_no_sandbox_has_is_a_fault_of_the_build_file() {
+    fn a_uid_that_no_sandbox_has_is_an_error_of_the_build_file() {
         let refused = |ids, inside| user_namespace(ids, inside, Network::On).map_err(|failure| failure.code);
         assert_eq!(refused(Ids::Own, 1 << 31), Err(crate::exit::Code::BuildFile));
         assert!(refused(Ids::Own, (1 << 31) - 2).is_ok() && refused(Ids::Root, 1 << 31).is_ok());

@@ -51,20 +51,20 @@ pub async fn find(env: &Env, spawner: &Spawner, host: &Host, directories: &[&Pat
     let path = find_program(env, "bwrap")
         .ok_or_else(|| Failure::host("bwrap is not installed", "apt-get install bubblewrap"))?;
     if geteuid().is_root() && owns_machine(&fs::read_to_string("/proc/self/uid_map").unwrap_or_default()) {
-        let why_not_own = untranslatable(directories).map_err(|error| {
+        let why_not_own = why_not_idmapped(directories).map_err(|error| {
             let what = format!("root cannot make a user namespace for a sandbox: {error:#}");
             let settings = allow_namespaces(Path::new("/proc/sys"));
             Failure::host(what, format!("Allow user namespaces: {settings}"))
         })?;
         let ids = if why_not_own.is_none() { Ids::Own } else { Ids::Root };
-        return Ok(Bubblewrap { path, ids, mounts_images: knows_erofs(spawner).await, why_not_own });
+        return Ok(Bubblewrap { path, ids, mounts_images: mounts_erofs(spawner).await, why_not_own });
     }
-    let mut said = String::new();
+    let mut stderr = String::new();
     // A range that newuidmap refuses is none.
     for ids in [Ids::Range, Ids::SingleUid].into_iter().skip(usize::from(!has_range(host))) {
         let mut trial = prefix(ids, (0, 0));
         trial.push("true".into());
-        said = match spawner.output(Command::new(trial[0].clone()).args(&trial[1..]), ANSWER).await {
+        stderr = match spawner.output(Command::new(trial[0].clone()).args(&trial[1..]), ANSWER).await {
             Ok(output) if output.status.success() => {
                 return Ok(Bubblewrap { path, ids, mounts_images: false, why_not_own: None });
             }
@@ -72,7 +72,7 @@ pub async fn find(env: &Env, spawner: &Spawner, host: &Host, directories: &[&Pat
             Err(error) => format!("{error:#}"),
         };
     }
-    Err(forbidden(&said, Path::new("/proc/sys")).into())
+    Err(no_user_namespaces(&stderr, Path::new("/proc/sys")).into())
 }
 
 /// The first Linux whose overlays take idmapped mounts for layers, and whose erofs has them.
@@ -82,27 +82,27 @@ const IDMAPPED_LAYERS: (u32, u32) = (5, 19);
 const IDMAPPED: [FsType; 3] = [EXT4_SUPER_MAGIC, XFS_SUPER_MAGIC, BTRFS_SUPER_MAGIC];
 
 /// Why owners cannot be translated in all of these directories; nothing where they can.
-fn untranslatable(directories: &[&Path]) -> Result<Option<String>> {
+fn why_not_idmapped(directories: &[&Path]) -> Result<Option<String>> {
     let release = uname().context("ask for the kernel's release")?;
     let release = release.release().to_string_lossy();
     let limit = fs::read_to_string("/proc/sys/user/max_user_namespaces").unwrap_or_default();
     ensure!(limit.trim() != "0", "user.max_user_namespaces is 0");
-    if older(&release, IDMAPPED_LAYERS) {
+    if is_older(&release, IDMAPPED_LAYERS) {
         let (major, minor) = IDMAPPED_LAYERS;
         return Ok(Some(format!(
             "Linux {release} has no idmapped layers of overlays (from {major}.{minor} on)"
         )));
     }
-    let unknown = |path: &&&Path| !statfs(**path).is_ok_and(|fs| IDMAPPED.contains(&fs.filesystem_type()));
-    let unknown: Vec<&Path> = directories.iter().filter(unknown).copied().collect();
-    let named = if unknown.is_empty() { None } else { idmappable(&unknown)? };
-    Ok(named.map(|(path, error)| {
+    let untested = |path: &&&Path| !statfs(**path).is_ok_and(|fs| IDMAPPED.contains(&fs.filesystem_type()));
+    let untested: Vec<&Path> = directories.iter().filter(untested).copied().collect();
+    let unsupported = if untested.is_empty() { None } else { idmappable(&untested)? };
+    Ok(unsupported.map(|(path, error)| {
         format!("the file system of {} has no idmapped mounts ({error})", path.display())
     }))
 }
 
 /// Whether a release (`6.1.0-13-amd64`) comes before that version.
-fn older(release: &str, version: (u32, u32)) -> bool {
+fn is_older(release: &str, version: (u32, u32)) -> bool {
     let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|number| number.parse().unwrap_or(0));
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) < version
 }
@@ -112,7 +112,7 @@ fn owns_machine(uid_map: &str) -> bool {
     uid_map.split_ascii_whitespace().eq(["0", "0", "4294967295"])
 }
 
-async fn knows_erofs(spawner: &Spawner) -> bool {
+async fn mounts_erofs(spawner: &Spawner) -> bool {
     let listed = || fs::read_to_string("/proc/filesystems").is_ok_and(|list| lists_erofs(&list));
     if listed() {
         return true;
@@ -145,9 +145,9 @@ fn is_range_of(line: &str, user: &str, uid: u32) -> bool {
 }
 
 /// Why, and what allows it, from what the kernel's settings say.
-fn forbidden(said: &str, settings: &Path) -> Failure {
+fn no_user_namespaces(stderr: &str, settings: &Path) -> Failure {
     let way_out = format!("Run kiln as root, or allow user namespaces: {}", allow_namespaces(settings));
-    Failure::host(format!("this user cannot make a user namespace for bwrap: {said}"), way_out)
+    Failure::host(format!("this user cannot make a user namespace for bwrap: {stderr}"), way_out)
 }
 
 #[cfg(test)]
@@ -155,7 +155,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_range_belongs_to_a_name_or_a_number_and_is_large() {
+    fn a_range_has_the_name_or_uid_of_the_user_and_enough_ids() {
         for (line, expected) in [
             ("u:100000:65536", true),
             ("1001:100000:65536", true),
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn what_forbids_namespaces_is_named_with_what_allows_them() {
+    fn the_error_names_the_setting_that_allows_namespaces() {
         for (file, value, command) in [
             (
                 "kernel/apparmor_restrict_unprivileged_userns",
@@ -183,7 +183,7 @@ mod tests {
             fs::create_dir(settings.path().join("kernel")).unwrap();
             fs::create_dir(settings.path().join("user")).unwrap();
             fs::write(settings.path().join(file), format!("{value}\n")).unwrap();
-            let failure = forbidden("unshare: Operation not permitted", settings.path());
+            let failure = no_user_namespaces("unshare: Operation not permitted", settings.path());
             let way_out = format!("Run kiln as root, or allow user namespaces: sysctl -w {command} (");
             assert!(failure.way_out.starts_with(&way_out), "{}", failure.way_out);
             assert_eq!(failure.way_out.matches("sysctl").count(), 1, "{}", failure.way_out);
@@ -194,11 +194,11 @@ mod tests {
     }
 
     #[test]
-    fn the_map_of_the_machine_is_the_whole_one() {
+    fn root_of_the_machine_has_the_full_uid_map() {
         assert!(owns_machine("         0          0 4294967295\n"));
         assert!(!owns_machine("         0       1001          1\n"));
-        assert!(older("5.15.0-100-generic", IDMAPPED_LAYERS) && older("4.19", IDMAPPED_LAYERS));
-        assert!(!older("5.19.0", IDMAPPED_LAYERS) && !older("6.1.0-13-amd64", IDMAPPED_LAYERS));
+        assert!(is_older("5.15.0-100-generic", IDMAPPED_LAYERS) && is_older("4.19", IDMAPPED_LAYERS));
+        assert!(!is_older("5.19.0", IDMAPPED_LAYERS) && !is_older("6.1.0-13-amd64", IDMAPPED_LAYERS));
         assert!(lists_erofs("nodev\tproc\n\terofs\n") && !lists_erofs("nodev\tproc\n"));
     }
 }

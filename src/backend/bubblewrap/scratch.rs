@@ -55,10 +55,10 @@ impl Scratch {
 
     /// Whether its file system takes no more. One that cannot be asked has room.
     pub(super) fn is_full(&self) -> bool {
-        statvfs(&self.path).is_ok_and(|found| {
+        statvfs(&self.path).is_ok_and(|stats| {
             // Some file systems make inodes as they are needed, and count none.
-            let no_inode = found.files() > 0 && found.files_available() == 0;
-            no_inode || found.blocks_available().saturating_mul(found.fragment_size()) < FULL_BYTES
+            let no_inode = stats.files() > 0 && stats.files_available() == 0;
+            no_inode || stats.blocks_available().saturating_mul(stats.fragment_size()) < FULL_BYTES
         })
     }
 

@@ -81,13 +81,13 @@ fn abis(machine: &str) -> Option<&'static [Abi]> {
 /// A host failure on a machine whose system calls are not known.
 pub(super) fn filters(capabilities: &[u8]) -> Result<Vec<SeccompFilter>, Failure> {
     let machine = std::env::consts::ARCH;
-    let made = abis(machine).and_then(|abis| {
+    let filters = abis(machine).and_then(|abis| {
         let of_abi = |abi: &Abi| program(*abi, rules(*abi, capabilities)?);
         let mut programs: Vec<BpfProgram> = abis.iter().map(of_abi).collect::<Option<_>>()?;
         programs.push(guard(abis, capabilities));
         Some(programs.iter().map(encoded).collect())
     });
-    made.ok_or_else(|| {
+    filters.ok_or_else(|| {
         Failure::host(
             format!("no filter of system calls can be made for {machine}"),
             "use --runner docker or qemu",
@@ -101,7 +101,7 @@ fn rules(abi: Abi, capabilities: &[u8]) -> Option<BTreeMap<i64, Vec<SeccompRule>
         name == ALWAYS || capability::number(name).is_ok_and(|number| capabilities.contains(&number))
     };
     let mut rules = BTreeMap::new();
-    for (call, conditions) in conditional()? {
+    for (call, conditions) in conditional_rules()? {
         rules.extend(number(call, abi).map(|number| (number, conditions)));
     }
     let mut allowed = false;
@@ -123,7 +123,7 @@ fn number(line: &str, abi: Abi) -> Option<i64> {
 }
 
 /// What is allowed with some arguments, as lines of the list.
-fn conditional() -> Option<[(&'static str, Vec<SeccompRule>); 3]> {
+fn conditional_rules() -> Option<[(&'static str, Vec<SeccompRule>); 3]> {
     let rule = |argument, operator, value| {
         let condition = SeccompCondition::new(argument, SeccompCmpArgLen::Dword, operator, value).ok()?;
         SeccompRule::new(vec![condition]).ok()

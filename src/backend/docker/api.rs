@@ -29,14 +29,14 @@ pub(super) struct Api {
 
 /// What there are lists of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum ObjectKind {
     Container,
     Image,
     Volume,
 }
 
-impl Kind {
-    fn list(self) -> &'static str {
+impl ObjectKind {
+    fn list_path(self) -> &'static str {
         match self {
             Self::Container => "/containers/json?all=1&filters=",
             Self::Image => "/images/json?all=1&filters=",
@@ -44,7 +44,7 @@ impl Kind {
         }
     }
 
-    fn thing(self, id: &str) -> String {
+    fn object_path(self, id: &str) -> String {
         match self {
             // Its nameless volumes go with it.
             Self::Container => format!("/containers/{id}?force=1&v=1"),
@@ -63,7 +63,7 @@ pub(super) struct Labelled {
 
 /// As lists have it; volumes have a name for an id.
 #[derive(Debug, Deserialize)]
-struct Listed {
+struct ListEntry {
     #[serde(rename = "Id", alias = "Name")]
     id: String,
     #[serde(rename = "Labels")]
@@ -73,11 +73,11 @@ struct Listed {
 #[derive(Debug, Deserialize)]
 struct Volumes {
     #[serde(rename = "Volumes")]
-    volumes: Option<Vec<Listed>>,
+    volumes: Option<Vec<ListEntry>>,
 }
 
 #[derive(Debug, Deserialize)]
-struct Complaint {
+struct ErrorBody {
     message: String,
 }
 
@@ -109,22 +109,22 @@ pub(super) enum Removal {
     /// It is gone.
     Gone,
     /// Somebody else is removing it; what it holds is used until then.
-    UnderWay,
+    InProgress,
     /// It is in use.
-    Used,
+    InUse,
 }
 
 impl Api {
     /// All that bears the label `name`, or `name=value`.
-    pub(super) async fn labelled(&self, kind: Kind, label: &str) -> Result<Vec<Labelled>> {
+    pub(super) async fn labelled(&self, kind: ObjectKind, label: &str) -> Result<Vec<Labelled>> {
         let name = label.split('=').next().unwrap_or_default();
         let filters = serde_json::json!({ "label": [label] }).to_string();
-        let path = format!("{}{}", kind.list(), escaped(&filters));
+        let path = format!("{}{}", kind.list_path(), escaped(&filters));
         let listed = match kind {
-            Kind::Container | Kind::Image => self.read::<Vec<Listed>>(&path).await?,
-            Kind::Volume => self.read::<Volumes>(&path).await?.volumes.unwrap_or_default(),
+            ObjectKind::Container | ObjectKind::Image => self.read::<Vec<ListEntry>>(&path).await?,
+            ObjectKind::Volume => self.read::<Volumes>(&path).await?.volumes.unwrap_or_default(),
         };
-        let labelled = |Listed { id, labels }: Listed| {
+        let labelled = |ListEntry { id, labels }: ListEntry| {
             let label = labels?.remove(name)?;
             Some(Labelled { id, label })
         };
@@ -139,18 +139,18 @@ impl Api {
     }
 
     /// Removes a thing.
-    pub(super) async fn remove(&self, kind: Kind, id: &str) -> Result<Removal> {
-        let Answer { status, body } = self.exchange("DELETE", &kind.thing(id)).await?;
+    pub(super) async fn remove(&self, kind: ObjectKind, id: &str) -> Result<Removal> {
+        let Answer { status, body } = self.exchange("DELETE", &kind.object_path(id)).await?;
         match status {
             200..=299 | 404 => Ok(Removal::Gone),
-            409 if kind == Kind::Container => Ok(Removal::UnderWay),
-            409 => Ok(Removal::Used),
+            409 if kind == ObjectKind::Container => Ok(Removal::InProgress),
+            409 => Ok(Removal::InUse),
             _ => Err(refused(&format!("remove {id}"), &body).into()),
         }
     }
 
     /// Waits until a container is removed, for so long.
-    pub(super) async fn removed(&self, container: &str, limit: Duration) -> Result<()> {
+    pub(super) async fn wait_removed(&self, container: &str, limit: Duration) -> Result<()> {
         let path = format!("/containers/{container}/wait?condition=removed");
         // One that is gone is unknown, and whoever does not get it done is asked again another time.
         timeout(limit, self.exchange("POST", &path)).await.map_or(Ok(()), |answer| answer.map(drop))
@@ -168,10 +168,10 @@ impl Api {
         let request = format!("{method} {path} HTTP/1.0\r\nHost: docker\r\n\r\n");
         let answer = async {
             match self.endpoint.strip_prefix("unix://") {
-                Some(socket) => talk(UnixStream::connect(socket).await?, &request).await,
+                Some(socket) => send_request(UnixStream::connect(socket).await?, &request).await,
                 None => {
                     let address = self.endpoint.strip_prefix("tcp://").unwrap_or(&self.endpoint);
-                    talk(TcpStream::connect(address).await?, &request).await
+                    send_request(TcpStream::connect(address).await?, &request).await
                 }
             }
         };
@@ -192,7 +192,7 @@ impl Api {
     }
 }
 
-async fn talk(mut stream: impl AsyncRead + AsyncWrite + Unpin, request: &str) -> io::Result<Vec<u8>> {
+async fn send_request(mut stream: impl AsyncRead + AsyncWrite + Unpin, request: &str) -> io::Result<Vec<u8>> {
     let mut answer = Vec::new();
     stream.write_all(request.as_bytes()).await?;
     stream.take(ANSWER_BYTES).read_to_end(&mut answer).await?;
@@ -217,9 +217,9 @@ impl Answer {
 }
 
 fn refused(what: &str, body: &[u8]) -> Failure {
-    let said = serde_json::from_slice::<Complaint>(body).map(|complaint| complaint.message);
-    let said = said.unwrap_or_else(|_| String::from_utf8_lossy(body).trim().to_owned());
-    Failure::host(format!("docker: {what}: {said}"), "kiln doctor looks at the daemon")
+    let message = serde_json::from_slice::<ErrorBody>(body).map(|error| error.message);
+    let message = message.unwrap_or_else(|_| String::from_utf8_lossy(body).trim().to_owned());
+    Failure::host(format!("docker: {what}: {message}"), "kiln doctor looks at the daemon")
 }
 
 /// As a value in a URL's query (RFC 3986): all but unreserved characters.
@@ -243,40 +243,40 @@ mod tests {
 
     /// A daemon that gives these answers, one after the other; gives what it was asked.
     fn daemon(answers: &'static [&'static str]) -> (tempfile::TempDir, Api, thread::JoinHandle<Vec<String>>) {
-        let place = tempfile::tempdir().expect("a directory");
-        let socket = place.path().join("socket");
+        let directory = tempfile::tempdir().expect("a directory");
+        let socket = directory.path().join("socket");
         let listener = UnixListener::bind(&socket).expect("bound");
         let serve = move |answer: &&str| {
             let (mut stream, _) = listener.accept().expect("somebody asks");
-            let mut asked = [0; 1024];
-            let length = stream.read(&mut asked).expect("read");
+            let mut requests = [0; 1024];
+            let length = stream.read(&mut requests).expect("read");
             stream.write_all(answer.as_bytes()).expect("written");
-            String::from_utf8_lossy(&asked[..length]).lines().next().unwrap_or_default().to_owned()
+            String::from_utf8_lossy(&requests[..length]).lines().next().unwrap_or_default().to_owned()
         };
-        let asked = thread::spawn(move || answers.iter().map(serve).collect());
+        let requests = thread::spawn(move || answers.iter().map(serve).collect());
         let api = Api { endpoint: format!("unix://{}", socket.display()) };
-        (place, api, asked)
+        (directory, api, requests)
     }
 
     #[tokio::test]
-    async fn lists_and_removals_are_asked_as_docker_takes_them() {
-        let (_place, api, asked) = daemon(&[
+    async fn lists_and_removals_are_requests_of_docker() {
+        let (_directory, api, requests) = daemon(&[
             "HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n[{\"Id\":\"i\",\"Labels\":{\"k\":\"v\"}},{\"Id\":\"o\",\"Labels\":null}]",
             "HTTP/1.0 200 OK\r\n\r\n{\"Volumes\":[{\"Name\":\"n\",\"Labels\":{\"k\":\"w\"}}],\"Warnings\":null}",
             "HTTP/1.0 204 No Content\r\n\r\n",
             "HTTP/1.0 409 Conflict\r\n\r\n{\"message\":\"volume is in use\"}",
             "HTTP/1.0 500 Internal Server Error\r\n\r\n{\"message\":\"no space left\"}",
         ]);
-        let images = api.labelled(Kind::Image, "k=v").await.expect("a list");
+        let images = api.labelled(ObjectKind::Image, "k=v").await.expect("a list");
         assert_eq!(images, [Labelled { id: "i".into(), label: "v".into() }]);
-        let volumes = api.labelled(Kind::Volume, "k").await.expect("a list");
+        let volumes = api.labelled(ObjectKind::Volume, "k").await.expect("a list");
         assert_eq!(volumes, [Labelled { id: "n".into(), label: "w".into() }]);
-        assert_eq!(api.remove(Kind::Container, "c").await.expect("removed"), Removal::Gone);
-        assert_eq!(api.remove(Kind::Volume, "n").await.expect("asked"), Removal::Used);
-        let error = api.remove(Kind::Volume, "n").await.expect_err("it is full");
+        assert_eq!(api.remove(ObjectKind::Container, "c").await.expect("removed"), Removal::Gone);
+        assert_eq!(api.remove(ObjectKind::Volume, "n").await.expect("asked"), Removal::InUse);
+        let error = api.remove(ObjectKind::Volume, "n").await.expect_err("it is full");
         assert!(format!("{error:#}").contains("no space left"), "{error:#}");
         assert_eq!(
-            asked.join().expect("it served all"),
+            requests.join().expect("it served all"),
             [
                 "GET /images/json?all=1&filters=%7B%22label%22%3A%5B%22k%3Dv%22%5D%7D HTTP/1.0",
                 "GET /volumes?filters=%7B%22label%22%3A%5B%22k%22%5D%7D HTTP/1.0",
@@ -288,12 +288,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_daemon_that_is_gone_or_talks_nonsense_is_an_error() {
-        let (place, api, asked) = daemon(&["nonsense"]);
-        assert!(api.labelled(Kind::Image, "k").await.is_err());
-        asked.join().expect("it served");
-        drop(place);
-        let error = api.labelled(Kind::Image, "k").await.expect_err("nobody listens");
+    async fn a_missing_daemon_and_an_invalid_answer_are_errors() {
+        let (directory, api, requests) = daemon(&["nonsense"]);
+        assert!(api.labelled(ObjectKind::Image, "k").await.is_err());
+        requests.join().expect("it served");
+        drop(directory);
+        let error = api.labelled(ObjectKind::Image, "k").await.expect_err("nobody listens");
         assert_eq!(crate::exit::code_of(&error), Code::Host);
         assert!(format!("{error:#}").contains("no docker daemon answers at unix://"), "{error:#}");
     }

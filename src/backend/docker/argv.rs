@@ -30,7 +30,7 @@ pub struct Files<'a> {
     /// The run's directory; its name is that of container and volumes.
     pub run_dir: &'a Path,
     /// As what dockerd is told of directories that kiln has opened, by the number of their bind; without it by their paths.
-    pub opened: &'a BTreeMap<usize, PathBuf>,
+    pub fd_paths: &'a BTreeMap<usize, PathBuf>,
 }
 
 impl Files<'_> {

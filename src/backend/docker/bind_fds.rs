@@ -21,7 +21,7 @@ use nix::{
     unistd::Uid,
 };
 
-use super::{argv::binds, daemon_mntns::View};
+use super::{argv::binds, daemon_mntns::MountNamespace};
 use crate::{
     exit::{Code, Failure},
     plan::{Bind, BindSource, Owner, Plan, Upper, Writes},
@@ -40,102 +40,111 @@ pub(super) struct BindFds {
     /// As what dockerd is told of them, by the number of their bind.
     pub(super) paths: BTreeMap<usize, PathBuf>,
     /// Why the cache is copied, where it is and need not be.
-    pub(super) copied: Option<String>,
+    pub(super) why_copied: Option<String>,
     /// What those paths lead through.
-    _held: Vec<OwnedFd>,
+    _fds: Vec<OwnedFd>,
 }
 
 impl BindFds {
     /// Opens them, makes what is missing, and `empty`, which stands for what is missing and may not be made.
-    pub(super) fn of(plan: &Plan, empty: &Path, view: &View) -> Result<Self> {
-        let (mut paths, mut held, mut copied) = (BTreeMap::new(), Vec::new(), None);
+    pub(super) fn of(plan: &Plan, empty: &Path, daemon_mntns: &MountNamespace) -> Result<Self> {
+        let (mut paths, mut fds, mut why_copied) = (BTreeMap::new(), Vec::new(), None);
         for (at, Bind { source, writes, .. }) in binds(plan) {
             if let (BindSource::Directory(lower), Writes::Overlaid(overlay)) = (source, writes)
-                && let Some(shown) = shown(lower, empty, view, plan.owner)
+                && let Some(layer) = idmapped_layer(lower, empty, daemon_mntns, plan.owner)
             {
-                match shown {
+                match layer {
                     Ok((path, fd)) => {
                         paths.insert(at, path);
-                        held.push(fd);
+                        fds.push(fd);
                     }
-                    Err(why) if overlay.upper == Upper::Read => copied = Some(format!("{why:#}")),
+                    Err(why) if overlay.upper == Upper::Read => why_copied = Some(format!("{why:#}")),
                     Err(why) => tracing::debug!(?lower, %why, "the agent gives it to the step's user"),
                 }
             }
             let BindSource::Below { directory, path } = source else { continue };
             let whole = directory.join(path);
-            let start = view.open(directory).with_context(|| format!("open {}", directory.display()))?;
-            let made = below(start, Path::new(path), *writes == Writes::Through).with_context(|| {
+            let start =
+                daemon_mntns.open(directory).with_context(|| format!("open {}", directory.display()))?;
+            let made = open_below(start, Path::new(path), *writes == Writes::Through).with_context(|| {
                 Failure::new(
                     Code::Cache,
                     format!("{} cannot be opened as a directory", whole.display()),
                     "a link or file in its place is not followed: remove it",
                 )
             })?;
-            let told = match made {
+            let path = match made {
                 Some(fd) => {
-                    let told = told(&fd, whole);
-                    held.push(fd);
-                    told
+                    let path = dockerd_path(&fd, whole);
+                    fds.push(fd);
+                    path
                 }
                 None => {
                     fs::create_dir_all(empty).with_context(|| format!("make {}", empty.display()))?;
                     empty.to_owned()
                 }
             };
-            paths.insert(at, told);
+            paths.insert(at, path);
         }
-        Ok(Self { paths, copied, _held: held })
+        Ok(Self { paths, why_copied, _fds: fds })
     }
 }
 
 /// A layer whose files, root's, are shown as the step's user's, so that nobody has to give them to anybody; nothing where they
 /// are that, or where kiln is not root. The agent looks at the files nevertheless, and finds nothing to do.
-fn shown(lower: &Path, empty: &Path, view: &View, owner: Owner) -> Option<Result<(PathBuf, OwnedFd)>> {
+fn idmapped_layer(
+    lower: &Path,
+    empty: &Path,
+    daemon_mntns: &MountNamespace,
+    owner: Owner,
+) -> Option<Result<(PathBuf, OwnedFd)>> {
     if !Uid::effective().is_root() || owner.uid == owner.guest_uid {
         return None;
     }
     Some((|| {
-        ensure!(matches!(view, View::Ours), "the docker daemon is in another mount namespace");
-        let directory = view.open(lower).with_context(|| format!("open {}", lower.display()))?;
+        ensure!(
+            matches!(daemon_mntns, MountNamespace::Own),
+            "the docker daemon is in another mount namespace"
+        );
+        let directory = daemon_mntns.open(lower).with_context(|| format!("open {}", lower.display()))?;
         fs::create_dir_all(empty).with_context(|| format!("make {}", empty.display()))?;
-        let below = view.open(empty).with_context(|| format!("open {}", empty.display()))?;
+        let below = daemon_mntns.open(empty).with_context(|| format!("open {}", empty.display()))?;
         let fd = idmapped(&directory, IdMap::swap(owner.guest_uid, owner.guest_gid)?, &below)?;
-        let path = name(&fd).context("the docker daemon is in another pid namespace")?;
+        let path = proc_path(&fd).context("the docker daemon is in another pid namespace")?;
         Ok((path, fd))
     })())
 }
 
 /// What dockerd is told of a directory that is open at `path`.
-fn told(fd: &OwnedFd, path: PathBuf) -> PathBuf {
+fn dockerd_path(fd: &OwnedFd, path: PathBuf) -> PathBuf {
     // What it was a moment ago is the best that can be said otherwise.
-    name(fd).unwrap_or(path)
+    proc_path(fd).unwrap_or(path)
 }
 
 /// The descriptor's name in /proc, where dockerd, which is root of this machine, sees the same processes.
-fn name(fd: &OwnedFd) -> Option<PathBuf> {
+fn proc_path(fd: &OwnedFd) -> Option<PathBuf> {
     let namespace = fs::metadata("/proc/self/ns/pid").ok()?.ino();
     let path = format!("/proc/{}/fd/{}", std::process::id(), fd.as_raw_fd());
     (namespace == FIRST_PID_NAMESPACE).then(|| path.into())
 }
 
 /// The directory at `path` below an open one; nothing where it is missing and not made.
-fn below(mut reached: OwnedFd, path: &Path, make: bool) -> nix::Result<Option<OwnedFd>> {
+fn open_below(mut directory: OwnedFd, path: &Path, make: bool) -> nix::Result<Option<OwnedFd>> {
     for part in path.components() {
         let Component::Normal(name) = part else { return Err(Errno::EINVAL) };
         if make {
-            match mkdirat(&reached, name, MODE) {
+            match mkdirat(&directory, name, MODE) {
                 Ok(()) | Err(Errno::EEXIST) => {}
                 Err(error) => return Err(error),
             }
         }
-        reached = match openat(&reached, name, DIRECTORY | OFlag::O_NOFOLLOW, Mode::empty()) {
+        directory = match openat(&directory, name, DIRECTORY | OFlag::O_NOFOLLOW, Mode::empty()) {
             Ok(next) => next,
             Err(Errno::ENOENT) => return Ok(None),
             Err(error) => return Err(error),
         };
     }
-    Ok(Some(reached))
+    Ok(Some(directory))
 }
 
 #[cfg(test)]
@@ -143,22 +152,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_link_is_followed_and_only_what_may_be_made_is() {
+    fn no_link_is_followed_and_directories_are_made_only_on_request() {
         let work = tempfile::tempdir().expect("a directory");
-        let start = || View::Ours.open(work.path()).expect("opened");
+        let start = || MountNamespace::Own.open(work.path()).expect("opened");
         let path = Path::new("cargo/registry");
-        assert!(below(start(), path, false).expect("looked").is_none());
+        assert!(open_below(start(), path, false).expect("looked").is_none());
         assert!(!work.path().join("cargo").exists());
-        assert!(below(start(), path, true).expect("made").is_some());
-        assert!(below(start(), path, false).expect("looked").is_some());
-        for (place, link) in [("cargo/git", "/etc"), ("other", "cargo")] {
-            std::os::unix::fs::symlink(link, work.path().join(place)).expect("linked");
+        assert!(open_below(start(), path, true).expect("made").is_some());
+        assert!(open_below(start(), path, false).expect("looked").is_some());
+        for (name, link) in [("cargo/git", "/etc"), ("other", "cargo")] {
+            std::os::unix::fs::symlink(link, work.path().join(name)).expect("linked");
         }
         for path in ["cargo/git", "other/registry"] {
             for make in [false, true] {
-                assert!(below(start(), Path::new(path), make).is_err(), "{path} {make}");
+                assert!(open_below(start(), Path::new(path), make).is_err(), "{path} {make}");
             }
         }
-        assert!(below(start(), Path::new("../x"), true).is_err());
+        assert!(open_below(start(), Path::new("../x"), true).is_err());
     }
 }

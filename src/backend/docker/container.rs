@@ -11,7 +11,7 @@ use tokio::sync::Mutex;
 
 use super::{
     api::Api,
-    reads::{Counted, Listener},
+    reads::{CountedDirectory, ReadCounter},
 };
 use crate::{
     backend::{BoxFuture, Ended, Machine},
@@ -37,8 +37,8 @@ pub(super) struct Container {
     pub(super) name: String,
     /// dockerd's own directory.
     pub(super) root: PathBuf,
-    pub(super) counted: Counted,
-    pub(super) listener: Option<Listener>,
+    pub(super) counted: CountedDirectory,
+    pub(super) counter: Option<ReadCounter>,
 }
 
 impl Container {
@@ -51,9 +51,9 @@ impl Container {
     }
 }
 
-fn how(status: Result<ExitStatus>, said: &[String]) -> (String, bool) {
+fn how(status: Result<ExitStatus>, stderr: &[String]) -> (String, bool) {
     match status {
-        Ok(ExitStatus::Code(NOT_STARTED)) if said.iter().any(|line| is_of_another_namespace(line)) => {
+        Ok(ExitStatus::Code(NOT_STARTED)) if stderr.iter().any(|line| is_of_another_namespace(line)) => {
             (ANOTHER_NAMESPACE.into(), false)
         }
         Ok(ExitStatus::Code(NOT_STARTED)) => ("could not start the container".into(), false),
@@ -90,15 +90,15 @@ impl Machine for Container {
 
     fn listen(&mut self) -> BoxFuture<'_, ()> {
         Box::pin(async {
-            self.listener = Some(Listener::begin(&self.api, &self.name, &self.counted).await);
+            self.counter = Some(ReadCounter::begin(&self.api, &self.name, &self.counted).await);
         })
     }
 
     fn reads(&mut self) -> BoxFuture<'_, Option<Reads>> {
-        let listener = self.listener.take();
+        let counter = self.counter.take();
         Box::pin(async {
-            match listener {
-                Some(listener) => Some(listener.end().await),
+            match counter {
+                Some(counter) => Some(counter.end().await),
                 None => None,
             }
         })

@@ -25,28 +25,28 @@ use crate::exit::Failure;
 
 /// Where dockerd looks up the paths that it is told.
 #[derive(Debug)]
-pub(super) enum View {
+pub(super) enum MountNamespace {
     /// Where kiln does, as far as can be told: an ordinary user may not look.
-    Ours,
+    Own,
     /// Below this root, which lies in another mount namespace.
     Other(OwnedFd),
 }
 
-impl View {
+impl MountNamespace {
     /// That of whoever listens at an endpoint.
     pub(super) fn of(endpoint: &str) -> Result<Self> {
-        let Some(socket) = endpoint.strip_prefix("unix://") else { return Ok(Self::Ours) };
+        let Some(socket) = endpoint.strip_prefix("unix://") else { return Ok(Self::Own) };
         // Where nobody answers any more, the next one who asks says so.
-        let Ok(stream) = UnixStream::connect(socket) else { return Ok(Self::Ours) };
+        let Ok(stream) = UnixStream::connect(socket) else { return Ok(Self::Own) };
         let listener = getsockopt(&stream, PeerCredentials).context("ask who listens there")?.pid();
         let namespace = |process: &str| fs::metadata(format!("/proc/{process}/ns/mnt")).ok();
         match (namespace(&listener.to_string()), namespace("self")) {
-            (Some(theirs), Some(ours)) if !same(&theirs, &ours) => {
+            (Some(theirs), Some(ours)) if !is_same_inode(&theirs, &ours) => {
                 let root = Path::new("/proc").join(listener.to_string()).join("root");
                 let root = open(&root, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty());
                 Ok(Self::Other(root.context("open the root of the docker daemon")?))
             }
-            (_, _) => Ok(Self::Ours),
+            (_, _) => Ok(Self::Own),
         }
     }
 
@@ -54,7 +54,7 @@ impl View {
     pub(super) fn open(&self, path: &Path) -> nix::Result<OwnedFd> {
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         match self {
-            Self::Ours => open(path, flags, Mode::empty()),
+            Self::Own => open(path, flags, Mode::empty()),
             Self::Other(root) => look_up(root, path, flags),
         }
     }
@@ -66,7 +66,7 @@ impl View {
         let theirs = look_up(root, path, OFlag::O_PATH | OFlag::O_CLOEXEC).ok();
         let theirs =
             theirs.and_then(|found| fs::metadata(format!("/proc/self/fd/{}", found.as_raw_fd())).ok());
-        if theirs.is_some_and(|theirs| same(&theirs, &ours)) {
+        if theirs.is_some_and(|theirs| is_same_inode(&theirs, &ours)) {
             return Ok(());
         }
         Err(Failure::host(
@@ -84,6 +84,6 @@ fn look_up(root: &OwnedFd, path: &Path, flags: OFlag) -> nix::Result<OwnedFd> {
     openat2(root, path, OpenHow::new().flags(flags).resolve(ResolveFlag::RESOLVE_IN_ROOT))
 }
 
-fn same(one: &Metadata, other: &Metadata) -> bool {
+fn is_same_inode(one: &Metadata, other: &Metadata) -> bool {
     (one.dev(), one.ino()) == (other.dev(), other.ino())
 }

@@ -24,20 +24,20 @@ const VARIABLES: [&str; 3] = ["DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG"];
 /// What was found out, and under which circumstances.
 #[derive(Debug, Serialize, Deserialize)]
 struct Memo {
-    circumstances: Circumstances,
+    fingerprint: Fingerprint,
     docker: Docker,
 }
 
 /// All that the answer hangs on.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Circumstances {
+struct Fingerprint {
     command: Option<[i64; 5]>,
     variables: Vec<Option<String>>,
     settings: Option<[i64; 5]>,
     socket: Option<[i64; 5]>,
 }
 
-impl Circumstances {
+impl Fingerprint {
     fn now(env: &Env, command: &Path, socket: &Path) -> Self {
         let settings = env.path("DOCKER_CONFIG").map(Path::to_owned);
         let settings = settings.or_else(|| env.path("HOME").map(|home| home.join(".docker")));
@@ -59,23 +59,24 @@ pub async fn find_once(env: &Env, home: &Home, spawner: &Spawner) -> Result<Dock
     let command = find_program(env, "docker");
     // A memo that cannot be read is of another version of kiln, and is made anew.
     let memo = home.read(MEMOS, NAME)?.and_then(|text| serde_json::from_slice::<Memo>(&text).ok());
-    if let Some(memo) = memo.filter(|memo| Some(&memo.docker.path) == command.as_ref() && holds(memo, env)) {
+    if let Some(memo) = memo.filter(|memo| Some(&memo.docker.path) == command.as_ref() && is_valid(memo, env))
+    {
         return Ok(memo.docker);
     }
     let docker = find(env, spawner).await?;
     if let Some(socket) = docker.endpoint.strip_prefix("unix://") {
-        let circumstances = Circumstances::now(env, &docker.path, Path::new(socket));
-        let memo = Memo { circumstances, docker: docker.clone() };
+        let fingerprint = Fingerprint::now(env, &docker.path, Path::new(socket));
+        let memo = Memo { fingerprint, docker: docker.clone() };
         home.write(MEMOS, NAME, &serde_json::to_vec(&memo).context("write a memo")?)?;
     }
     Ok(docker)
 }
 
 /// Whether nothing has changed, and somebody listens.
-fn holds(memo: &Memo, env: &Env) -> bool {
-    let Memo { circumstances, docker } = memo;
+fn is_valid(memo: &Memo, env: &Env) -> bool {
+    let Memo { fingerprint, docker } = memo;
     let Some(socket) = docker.endpoint.strip_prefix("unix://").map(Path::new) else { return false };
-    *circumstances == Circumstances::now(env, &docker.path, socket) && UnixStream::connect(socket).is_ok()
+    *fingerprint == Fingerprint::now(env, &docker.path, socket) && UnixStream::connect(socket).is_ok()
 }
 
 #[cfg(test)]
@@ -85,11 +86,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_memo_holds_for_the_same_daemon_only() {
-        let place = tempfile::tempdir().expect("a directory");
-        let socket = place.path().join("socket");
+    fn a_memo_is_valid_for_the_same_daemon_only() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let socket = directory.path().join("socket");
         let listener = UnixListener::bind(&socket).expect("bound");
-        let env: Env = [("HOME", place.path().to_str().expect("UTF-8"))].into_iter().collect();
+        let env: Env = [("HOME", directory.path().to_str().expect("UTF-8"))].into_iter().collect();
         let docker = Docker {
             path: "/bin/true".into(),
             endpoint: format!("unix://{}", socket.display()),
@@ -98,22 +99,20 @@ mod tests {
             driver: "overlay2".into(),
             security: Vec::new(),
         };
-        let memo = || Memo {
-            circumstances: Circumstances::now(&env, &docker.path, &socket),
-            docker: docker.clone(),
-        };
+        let memo =
+            || Memo { fingerprint: Fingerprint::now(&env, &docker.path, &socket), docker: docker.clone() };
         let first = memo();
-        assert!(holds(&first, &env));
-        let elsewhere = [("HOME", place.path().to_str().expect("UTF-8")), ("DOCKER_HOST", "tcp://h")];
-        assert!(!holds(&first, &elsewhere.into_iter().collect()));
-        std::fs::create_dir(place.path().join(".docker")).expect("made");
-        std::fs::write(place.path().join(".docker/config.json"), "{}").expect("written");
-        assert!(!holds(&first, &env), "the settings may name another context");
+        assert!(is_valid(&first, &env));
+        let elsewhere = [("HOME", directory.path().to_str().expect("UTF-8")), ("DOCKER_HOST", "tcp://h")];
+        assert!(!is_valid(&first, &elsewhere.into_iter().collect()));
+        std::fs::create_dir(directory.path().join(".docker")).expect("made");
+        std::fs::write(directory.path().join(".docker/config.json"), "{}").expect("written");
+        assert!(!is_valid(&first, &env), "the settings may name another context");
         let second = memo();
         drop(listener);
-        assert!(!holds(&second, &env), "nobody listens");
+        assert!(!is_valid(&second, &env), "nobody listens");
         std::fs::remove_file(&socket).expect("removed");
         let _again = UnixListener::bind(&socket).expect("bound");
-        assert!(!holds(&second, &env), "another daemon");
+        assert!(!is_valid(&second, &env), "another daemon");
     }
 }

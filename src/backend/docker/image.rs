@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use super::{
     Cli,
-    api::{Api, Kind, Removal},
+    api::{Api, ObjectKind, Removal},
 };
 use crate::{
     event::{Event, Sink},
@@ -31,7 +31,7 @@ fn content(image: &Image) -> String {
 
 /// The id of docker's copy, if there is one.
 pub(super) async fn find(api: &Api, image: &Image) -> Result<Option<String>> {
-    let found = api.labelled(Kind::Image, &format!("{LABEL}={}", content(image))).await?;
+    let found = api.labelled(ObjectKind::Image, &format!("{LABEL}={}", content(image))).await?;
     Ok(found.into_iter().next().map(|found| found.id))
 }
 
@@ -94,10 +94,10 @@ async fn import(cli: &Cli<'_>, image: &Image) -> Result<String> {
 /// Removes those whose label is `unwanted`; one that a container uses stays.
 async fn remove(api: &Api, unwanted: impl Fn(&str) -> bool) -> Result<usize> {
     let mut removed = 0;
-    for image in api.labelled(Kind::Image, LABEL).await?.iter().filter(|image| unwanted(&image.label)) {
-        match api.remove(Kind::Image, &image.id).await? {
+    for image in api.labelled(ObjectKind::Image, LABEL).await?.iter().filter(|image| unwanted(&image.label)) {
+        match api.remove(ObjectKind::Image, &image.id).await? {
             Removal::Gone => removed += 1,
-            Removal::Used | Removal::UnderWay => {
+            Removal::InUse | Removal::InProgress => {
                 tracing::debug!(id = image.id, "the image is used, and stays")
             }
         }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, ffi::OsString, path::Path};
 
 use anyhow::Result;
 
-use super::{Docker, Files, Parts, argv, plan::ContainerRules, probe};
+use super::{ContainerInput, Docker, Files, argv, plan::ContainerRules, probe};
 use crate::{
     backend::{Backend, BoxFuture, Launch, Runner, Tools, agent_file},
     event::Sink,
@@ -44,7 +44,7 @@ impl Backend for probe::Docker {
         sink: &'l mut dyn Sink,
     ) -> BoxFuture<'l, Result<Box<dyn Runner + 'a>>> {
         Box::pin(async move {
-            let parts = Parts {
+            let input = ContainerInput {
                 spawner: launch.spawner,
                 docker: self.path.clone(),
                 endpoint: self.endpoint.clone(),
@@ -52,7 +52,7 @@ impl Backend for probe::Docker {
                 agent: agent_file::ensure(launch.home)?,
                 run_dir: launch.run_dir.to_owned(),
             };
-            let runner: Box<dyn Runner + 'a> = Box::new(Docker::new(parts, launch.image, sink).await?);
+            let runner: Box<dyn Runner + 'a> = Box::new(Docker::new(input, launch.image, sink).await?);
             Ok(runner)
         })
     }
@@ -66,7 +66,7 @@ impl Backend for probe::Docker {
             image: "IMAGE",
             agent: &agent,
             run_dir: &run_dir,
-            opened: &BTreeMap::new(),
+            fd_paths: &BTreeMap::new(),
         };
         Ok(vec![argv(plan, files)])
     }

@@ -38,12 +38,12 @@ pub use image::prune;
 pub use launch::find;
 
 use self::{
-    api::{Api, Kind, Removal},
+    api::{Api, ObjectKind, Removal},
     bind_fds::BindFds,
     container::{Attached, Container},
-    daemon_mntns::View,
-    reads::Counted,
-    sweep::Patience,
+    daemon_mntns::MountNamespace,
+    reads::CountedDirectory,
+    sweep::RemovalWait,
 };
 use super::{BoxFuture, Launched, Runner};
 use crate::{
@@ -56,7 +56,7 @@ use crate::{
 /// How many of the last lines of the agent and of docker are kept.
 const LAST_LINES: usize = 40;
 /// How long a container may take to end by itself when nobody is attached to it any more.
-const END: Duration = Duration::from_secs(20);
+const END_LIMIT: Duration = Duration::from_secs(20);
 
 /// The directory of a run that stands for one of the cache's that is missing.
 const EMPTY: &str = "empty";
@@ -68,13 +68,13 @@ pub struct Docker<'a> {
     image: String,
     agent: PathBuf,
     run_dir: PathBuf,
-    opened: BindFds,
+    bind_fds: BindFds,
     volumes: Vec<String>,
     /// Those that could not be removed.
-    used_volumes: Vec<String>,
+    volumes_in_use: Vec<String>,
     run: Option<Attached>,
     /// The command's stdout once more: it must not break when the conversation ends.
-    rest: Option<Receiver>,
+    stdout: Option<Receiver>,
 }
 
 /// The command, who starts it, and the daemon that it speaks to.
@@ -85,7 +85,7 @@ struct Cli<'a> {
 }
 
 /// What a container is made from.
-pub struct Parts<'a> {
+pub struct ContainerInput<'a> {
     /// Starts the command.
     pub spawner: &'a Spawner,
     /// The command.
@@ -105,10 +105,10 @@ impl<'a> Docker<'a> {
     ///
     /// # Errors
     /// When dockerd refuses.
-    pub async fn new(parts: Parts<'a>, image: &Image, sink: &mut dyn Sink) -> Result<Self> {
-        let Parts { spawner, docker, endpoint, root, agent, run_dir } = parts;
+    pub async fn new(input: ContainerInput<'a>, image: &Image, sink: &mut dyn Sink) -> Result<Self> {
+        let ContainerInput { spawner, docker, endpoint, root, agent, run_dir } = input;
         let cli = Cli { spawner, docker, api: Api { endpoint } };
-        let sweep = sweep::sweep(&cli.api, Patience::None);
+        let sweep = sweep::sweep(&cli.api, RemovalWait::Skip);
         let ((), image) = tokio::try_join!(sweep, image::ensure(&cli, image, sink))?;
         Ok(Self {
             cli,
@@ -116,11 +116,11 @@ impl<'a> Docker<'a> {
             image,
             agent,
             run_dir,
-            opened: BindFds::default(),
+            bind_fds: BindFds::default(),
             volumes: Vec::new(),
-            used_volumes: Vec::new(),
+            volumes_in_use: Vec::new(),
             run: None,
-            rest: None,
+            stdout: None,
         })
     }
 
@@ -131,7 +131,7 @@ impl<'a> Docker<'a> {
             image: &self.image,
             agent: &self.agent,
             run_dir: &self.run_dir,
-            opened: &self.opened.paths,
+            fd_paths: &self.bind_fds.paths,
         }
     }
 
@@ -145,9 +145,9 @@ impl<'a> Docker<'a> {
                 whiteouts::make(&self.files().layer(at), directory, layer)?;
             }
         }
-        let view = View::of(&self.cli.api.endpoint)?;
-        self.paths(plan).try_for_each(|path| view.check(path))?;
-        self.opened = BindFds::of(plan, &self.run_dir.join(EMPTY), &view)?;
+        let daemon_mntns = MountNamespace::of(&self.cli.api.endpoint)?;
+        self.paths(plan).try_for_each(|path| daemon_mntns.check(path))?;
+        self.bind_fds = BindFds::of(plan, &self.run_dir.join(EMPTY), &daemon_mntns)?;
         self.volumes = mounts::volumes(plan, self.files());
         let mut line = argv(plan, self.files()).into_iter();
         let command = Command::new(line.next().context("the command line is empty")?).args(line);
@@ -155,15 +155,15 @@ impl<'a> Docker<'a> {
         let mut run = self.cli.spawner.spawn(command)?;
         let writer = run.take_stdin().context("docker's stdin was piped above")?;
         let reader = run.take_stdout().context("docker's stdout was piped above")?;
-        let rest = reader.as_fd().try_clone_to_owned().context("copy a descriptor of docker's stdout")?;
-        self.rest = Some(Receiver::from_owned_fd(rest).context("watch docker's stdout")?);
+        let stdout = reader.as_fd().try_clone_to_owned().context("copy a descriptor of docker's stdout")?;
+        self.stdout = Some(Receiver::from_owned_fd(stdout).context("watch docker's stdout")?);
         let stderr =
             Tail::follow(LAST_LINES, run.take_stderr().context("docker's stderr was piped above")?, None);
         let run = Arc::new(Mutex::new(run));
         let (api, name, root) = (self.cli.api.clone(), self.files().name(), self.root.clone());
-        let counted = Counted::of(plan);
+        let counted = CountedDirectory::of(plan);
         let machine =
-            Box::new(Container { run: Arc::clone(&run), stderr, api, name, root, counted, listener: None });
+            Box::new(Container { run: Arc::clone(&run), stderr, api, name, root, counted, counter: None });
         self.run = Some(run);
         Ok(Launched { reader: Box::pin(reader), writer: Box::pin(writer), machine })
     }
@@ -179,28 +179,29 @@ impl<'a> Docker<'a> {
 
     /// Removes what the run has left in docker, and meanwhile what others had.
     async fn remove(&mut self) -> Result<()> {
-        let (run, rest) = (self.run.take(), self.rest.take());
-        let (ended, swept) = tokio::join!(self.end(run, rest), sweep::sweep(&self.cli.api, Patience::Some));
+        let (run, stdout) = (self.run.take(), self.stdout.take());
+        let (ended, swept) =
+            tokio::join!(self.end(run, stdout), sweep::sweep(&self.cli.api, RemovalWait::Await));
         ended?;
         for volume in std::mem::take(&mut self.volumes) {
-            if self.cli.api.remove(Kind::Volume, &volume).await? == Removal::Used {
-                self.used_volumes.push(volume);
+            if self.cli.api.remove(ObjectKind::Volume, &volume).await? == Removal::InUse {
+                self.volumes_in_use.push(volume);
             }
         }
         swept
     }
 
     /// Waits until the container is gone, which by itself it is when its agent has ended.
-    async fn end(&self, run: Option<Attached>, rest: Option<Receiver>) -> Result<()> {
+    async fn end(&self, run: Option<Attached>, stdout: Option<Receiver>) -> Result<()> {
         let Some(run) = run else { return Ok(()) };
         let mut run = run.lock().await;
         // With `--rm` the command ends after the container's removal, if somebody takes what it still prints. Otherwise
         // the agent has failed, or docker, and nobody knows what is there.
-        let end = async { tokio::join!(run.wait(), drain(rest)).0 };
-        if !matches!(timeout(END, end).await, Ok(Ok(ExitStatus::Code(0)))) {
+        let end = async { tokio::join!(run.wait(), drain(stdout)).0 };
+        if !matches!(timeout(END_LIMIT, end).await, Ok(Ok(ExitStatus::Code(0)))) {
             let name = self.files().name();
-            if self.cli.api.remove(Kind::Container, &name).await? == Removal::UnderWay {
-                self.cli.api.removed(&name, END).await?;
+            if self.cli.api.remove(ObjectKind::Container, &name).await? == Removal::InProgress {
+                self.cli.api.wait_removed(&name, END_LIMIT).await?;
             }
             run.kill();
         }
@@ -209,10 +210,10 @@ impl<'a> Docker<'a> {
 }
 
 /// Reads to the end, and forgets.
-async fn drain(rest: Option<Receiver>) {
-    if let Some(mut rest) = rest {
+async fn drain(stdout: Option<Receiver>) {
+    if let Some(mut stdout) = stdout {
         // Best effort: what ends with an error has ended, too.
-        drop(tokio::io::copy(&mut rest, &mut tokio::io::sink()).await);
+        drop(tokio::io::copy(&mut stdout, &mut tokio::io::sink()).await);
     }
 }
 
@@ -222,12 +223,12 @@ impl Runner for Docker<'_> {
     }
 
     fn remarks(&self) -> Vec<Event> {
-        let copied = self.opened.copied.iter().map(|why| Event::Note {
+        let copied = self.bind_fds.why_copied.iter().map(|why| Event::Note {
             text: format!(
                 "the container has copied the whole cache, since its owners could not be translated: {why}"
             ),
         });
-        let used = self.used_volumes.iter().map(|volume| Event::Warning {
+        let used = self.volumes_in_use.iter().map(|volume| Event::Warning {
             kind: WarningKind::VolumeStays,
             text: format!("a container still uses the volume {volume}: the next start of kiln removes it"),
         });

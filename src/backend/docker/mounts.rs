@@ -37,20 +37,20 @@ pub(super) fn of(files: Files<'_>, at: usize, bind: &Bind) -> Vec<OsString> {
     let Bind { source, target, writes } = bind;
     let source = match source {
         BindSource::Agent => files.agent,
-        BindSource::Directory(path) => files.opened.get(&at).unwrap_or(path),
+        BindSource::Directory(path) => files.fd_paths.get(&at).unwrap_or(path),
         BindSource::Below { directory, path } => {
-            let directory = files.opened.get(&at).cloned().unwrap_or_else(|| directory.join(path));
-            return vec![opened(files, &directory, target, writes)];
+            let directory = files.fd_paths.get(&at).cloned().unwrap_or_else(|| directory.join(path));
+            return vec![of_open_directory(files, &directory, target, writes)];
         }
         // The command line has another switch for memory, and the image for a root.
         BindSource::Scratch | BindSource::Root => return Vec::new(),
     };
     match writes {
         Writes::Through => {
-            vec![csv([plain("type=bind"), joined("src=", source.as_os_str()), at_target(target)])]
+            vec![csv([plain("type=bind"), field("src=", source.as_os_str()), at_target(target)])]
         }
         Writes::Refused => {
-            let bind = [plain("type=bind"), joined("src=", source.as_os_str()), at_target(target)];
+            let bind = [plain("type=bind"), field("src=", source.as_os_str()), at_target(target)];
             vec![csv(bind.into_iter().chain([plain("readonly")]))]
         }
         // Without an upper directory it cannot be written.
@@ -63,7 +63,7 @@ pub(super) fn of(files: Files<'_>, at: usize, bind: &Bind) -> Vec<OsString> {
 
 /// A directory that is open. `--mount type=bind` would have it resolved to a name again, which might lead elsewhere by then;
 /// a volume is mounted from what it is told.
-fn opened(files: Files<'_>, directory: &Path, target: &str, writes: &Writes) -> OsString {
+fn of_open_directory(files: Files<'_>, directory: &Path, target: &str, writes: &Writes) -> OsString {
     let options = if *writes == Writes::Through { "bind" } else { "bind,ro" };
     local(files, "none", directory, OsStr::new(options), target)
 }
@@ -83,8 +83,8 @@ fn overlaid(files: Files<'_>, at: usize, overlay: &Overlay, source: &Path, targe
     let named = |part| {
         csv([
             plain("type=volume"),
-            joined("src=", OsStr::new(&volume(files, at, part))),
-            joined("volume-label=", &files.label()),
+            field("src=", OsStr::new(&volume(files, at, part))),
+            field("volume-label=", &files.label()),
             plain("volume-nocopy"),
             at_target(&format!("{volumes}/{part}")),
             plain("readonly"),
@@ -104,12 +104,12 @@ fn local(
 ) -> OsString {
     csv([
         plain("type=volume"),
-        joined("volume-label=", &files.label()),
+        field("volume-label=", &files.label()),
         plain("volume-driver=local"),
         plain("volume-nocopy"),
-        joined("volume-opt=type=", OsStr::new(fstype)),
-        joined("volume-opt=device=", device.as_ref()),
-        joined("volume-opt=o=", options),
+        field("volume-opt=type=", OsStr::new(fstype)),
+        field("volume-opt=device=", device.as_ref()),
+        field("volume-opt=o=", options),
         at_target(target),
     ])
 }
@@ -119,7 +119,7 @@ fn lower(files: Files<'_>, at: usize, layer: &Layer, source: &Path) -> OsString 
     let layer = (!layer.is_empty()).then(|| files.layer(at));
     let directories: Vec<OsString> =
         layer.iter().map(PathBuf::as_path).chain([source]).map(escaped).collect();
-    joined("lowerdir=", &directories.join(OsStr::new(":")))
+    field("lowerdir=", &directories.join(OsStr::new(":")))
 }
 
 fn plain(field: &str) -> OsString {
@@ -127,10 +127,10 @@ fn plain(field: &str) -> OsString {
 }
 
 fn at_target(target: &str) -> OsString {
-    joined("dst=", OsStr::new(target))
+    field("dst=", OsStr::new(target))
 }
 
-fn joined(name: &str, value: &OsStr) -> OsString {
+fn field(name: &str, value: &OsStr) -> OsString {
     let mut text = OsString::from(name);
     text.push(value);
     text

@@ -73,7 +73,7 @@ fn cache_binds(cache: &CacheMount) -> Vec<Bind> {
         }
     };
     let home = format!("{CACHE}/{}", cargo::HOME);
-    let kept = cargo::DOWNLOADS.map(|name| {
+    let downloads = cargo::DOWNLOADS.map(|name| {
         let source =
             BindSource::Below { directory: directory.clone(), path: format!("{}/{name}", cargo::HOME) };
         bind(source, format!("{home}/{name}"), writes.clone())
@@ -82,7 +82,7 @@ fn cache_binds(cache: &CacheMount) -> Vec<Bind> {
         bind(BindSource::Directory(directory.clone()), CACHE, whole),
         bind(BindSource::Scratch, home, Writes::Through),
     ];
-    binds.extend(kept);
+    binds.extend(downloads);
     binds
 }
 
@@ -96,7 +96,7 @@ fn guest_config(guest: GuestInput<'_>) -> GuestConfig {
         mounts.push(Mount::Directory { path: VOLUMES.into(), mode: 0o700, uid: 0, gid: 0 });
     }
     if guest.source.is_some() {
-        mounts.extend(given(WORKSPACE, owner, ChownScope::Everything));
+        mounts.extend(chown(WORKSPACE, owner, ChownScope::Everything));
     }
     let mut on_exit = Vec::new();
     if let Some(cache) = guest.cache {
@@ -122,14 +122,14 @@ fn cache_mounts(cache: &CacheMount, owner: Owner) -> Vec<Mount> {
     match (cache.access, cache.step_access) {
         (Access::ReadOnly, Access::ReadWrite) => {
             let mut mounts = vec![directory(CACHE.into())];
-            mounts.extend(given(CACHE, owner, given_of_cache(cache, owner)));
+            mounts.extend(chown(CACHE, owner, cache_chown_scope(cache, owner)));
             mounts.extend(cargo::ensure_downloads(&home, owner));
             let path = format!("{VOLUMES}/cache/upper");
             mounts.push(Mount::Upper { target: CACHE.into(), path });
             mounts
         }
         (Access::ReadWrite, _) => {
-            let whole = whole_cache().flat_map(|path| given(&path, owner, ChownScope::Everything));
+            let whole = whole_cache().flat_map(|path| chown(&path, owner, ChownScope::Everything));
             let mut mounts: Vec<Mount> = whole.collect();
             mounts.push(directory(home.clone()));
             mounts.extend(cargo::lock_links(&home));
@@ -145,21 +145,21 @@ fn whole_cache() -> impl Iterator<Item = String> {
     std::iter::once(CACHE.to_owned()).chain(below)
 }
 
-fn given(path: &str, owner: Owner, scope: ChownScope) -> Option<Mount> {
+fn chown(path: &str, owner: Owner, scope: ChownScope) -> Option<Mount> {
     let (uid, gid) = owner.ids();
     (owner.uid != uid).then(|| Mount::Chown { path: path.into(), uid, gid, scope })
 }
 
 /// What of the cache is given to the step's user. Where a commit reads an overlay by itself, a file with another owner is a
 /// whole copy of it: root, who may read and write all files, gets the directories, whose owner tools look at.
-fn given_of_cache(cache: &CacheMount, owner: Owner) -> ChownScope {
+fn cache_chown_scope(cache: &CacheMount, owner: Owner) -> ChownScope {
     if cache.commits() && owner.guest_uid == 0 { ChownScope::Directories } else { ChownScope::Everything }
 }
 
 /// What an ordinary user's build costs more than one would think; for root's the runner may find a way.
 fn copy_note(cache: Option<&CacheMount>, owner: Owner) -> Option<String> {
     let cache = cache.filter(|cache| cache.commits() && owner.uid != owner.guest_uid)?;
-    (owner.uid != 0 && given_of_cache(cache, owner) == ChownScope::Everything).then(|| {
+    (owner.uid != 0 && cache_chown_scope(cache, owner) == ChownScope::Everything).then(|| {
         format!(
             "the container copies the whole cache: its files are uid {}'s, the steps uid {}'s, and what a commit reads must not \
              lean on what lies below (--cache-mode rw does not copy)",
@@ -187,12 +187,12 @@ mod tests {
     };
 
     #[test]
-    fn the_cache_and_what_is_bound_into_it_are_given_and_given_back() {
+    fn the_cache_and_its_binds_change_their_owner_and_change_back() {
         let cache = cache(CacheMode::Rw);
         let paths = [CACHE.to_owned(), format!("{CACHE}/cargo/registry"), format!("{CACHE}/cargo/git")];
-        let given_back = |path: &String| OnExit::Chown { path: path.clone(), uid: 0, gid: 0 };
+        let chown_back = |path: &String| OnExit::Chown { path: path.clone(), uid: 0, gid: 0 };
         let config = guest_config(guest(&cache, 1000));
-        assert_eq!(config.on_exit, paths.iter().map(given_back).collect::<Vec<_>>());
+        assert_eq!(config.on_exit, paths.iter().map(chown_back).collect::<Vec<_>>());
         for path in paths {
             assert!(config.mounts.contains(&Mount::Chown {
                 path,
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn cargos_directory_is_never_the_caches_whole_one() {
+    fn steps_see_only_downloads_of_cargos_directory() {
         for (mode, expected) in [
             (CacheMode::Rw, vec!["", "/cargo", "/cargo/registry", "/cargo/git"]),
             (CacheMode::Ro, vec!["", "/cargo", "/cargo/registry", "/cargo/git"]),
@@ -216,20 +216,20 @@ mod tests {
             let targets: Vec<&str> =
                 binds.iter().filter_map(|bind| bind.target.strip_prefix(CACHE)).collect();
             assert_eq!(targets, expected, "{mode:?}");
-            let parted =
+            let shows_cargo =
                 |layer: &Layer| layer.parted.as_ref().is_some_and(|parted| parted.directory == "cargo");
-            let is_parted = match &binds[2].writes {
-                Writes::Overlaid(overlay) => parted(&overlay.layer),
-                Writes::ReadOnlyOverlay(layer) => parted(layer),
+            let is_subset = match &binds[2].writes {
+                Writes::Overlaid(overlay) => shows_cargo(&overlay.layer),
+                Writes::ReadOnlyOverlay(layer) => shows_cargo(layer),
                 Writes::Through => binds[3].source == BindSource::Scratch,
                 Writes::Refused => false,
             };
-            assert!(is_parted, "{mode:?}: {binds:?}");
+            assert!(is_subset, "{mode:?}: {binds:?}");
         }
     }
 
     #[test]
-    fn what_is_written_into_an_overlay_is_there_to_be_read() {
+    fn a_commit_reads_the_upper_directory() {
         for (mode, expected) in [(CacheMode::Commit, Upper::Read), (CacheMode::Discard, Upper::Discarded)] {
             let cache = cache(mode);
             let Writes::Overlaid(overlay) = &binds(&guest(&cache, 0))[2].writes else { panic!("{mode:?}") };
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn a_commit_copies_the_cache_only_where_a_user_needs_it_and_says_so() {
+    fn a_commit_copies_the_cache_only_for_another_user_and_notes_it() {
         let cache = cache(CacheMode::Commit);
         for (uid, inside, expected) in [
             (0, 0, None),
@@ -251,11 +251,11 @@ mod tests {
         ] {
             let owner = Owner { guest_uid: inside, guest_gid: inside, uid, gid: uid };
             let config = guest_config(GuestInput { owner, ..guest(&cache, inside) });
-            let given = config.mounts.iter().find_map(|mount| match mount {
+            let scope = config.mounts.iter().find_map(|mount| match mount {
                 Mount::Chown { path, scope, .. } if path == CACHE => Some(*scope),
                 _ => None,
             });
-            assert_eq!(given, expected, "{uid} {inside}");
+            assert_eq!(scope, expected, "{uid} {inside}");
             assert_eq!(copy_note(Some(&cache), owner).is_some(), uid == 4321);
         }
     }

@@ -71,7 +71,7 @@ pub async fn find(env: &Env, spawner: &Spawner) -> Result<Docker> {
         "" => DEFAULT_ENDPOINT.to_owned(),
         endpoint => endpoint.to_owned(),
     };
-    reachable(&endpoint)?;
+    check_local(&endpoint)?;
     if !info.status.success() {
         return Err(unreachable(String::from_utf8_lossy(&info.stderr).trim()).into());
     }
@@ -80,7 +80,7 @@ pub async fn find(env: &Env, spawner: &Spawner) -> Result<Docker> {
 }
 
 /// A daemon elsewhere sees neither source nor cache.
-fn reachable(endpoint: &str) -> Result<(), Failure> {
+fn check_local(endpoint: &str) -> Result<(), Failure> {
     let local = endpoint.starts_with("unix://")
         || ["tcp://localhost:", "tcp://127.", "tcp://[::1]:"].iter().any(|host| endpoint.starts_with(host));
     if local {
@@ -94,13 +94,13 @@ fn reachable(endpoint: &str) -> Result<(), Failure> {
     ))
 }
 
-fn unreachable(said: &str) -> Failure {
-    let way_out = if said.contains("permission denied") {
+fn unreachable(stderr: &str) -> Failure {
+    let way_out = if stderr.contains("permission denied") {
         "usermod -aG docker $USER, then log in anew"
     } else {
         "systemctl start docker, or images/setup.sh docker"
     };
-    Failure::host(format!("no docker daemon answers: {said}"), way_out)
+    Failure::host(format!("no docker daemon answers: {stderr}"), way_out)
 }
 
 fn of_info(path: &Path, endpoint: String, info: Info) -> Result<Docker, Failure> {
@@ -134,20 +134,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_daemon_elsewhere_is_refused_by_its_address() {
+    fn a_daemon_on_another_host_is_refused() {
         for endpoint in ["unix:///var/run/docker.sock", "tcp://127.0.0.1:2375", "tcp://localhost:2375"] {
-            assert_eq!(reachable(endpoint), Ok(()), "{endpoint}");
+            assert_eq!(check_local(endpoint), Ok(()), "{endpoint}");
         }
         for endpoint in
             ["tcp://10.0.0.1:2375", "ssh://build@host", "tcp://127x.example:1", "npipe:////./pipe/d"]
         {
-            let refused = reachable(endpoint).expect_err(endpoint);
+            let refused = check_local(endpoint).expect_err(endpoint);
             assert!(refused.what.contains(endpoint), "{}", refused.what);
         }
     }
 
     #[test]
-    fn what_the_daemon_says_is_understood() {
+    fn docker_info_is_parsed() {
         let text = r#"{"ServerVersion":"20.10.24","DockerRootDir":"/var/lib/docker","Driver":"overlay2","OSType":"linux",
             "SecurityOptions":["name=apparmor","name=seccomp,profile=default"],"More":1}"#;
         let docker = of_info(
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gap_names_what_mends_it() {
+    fn an_unreachable_daemon_has_a_way_out() {
         assert!(unreachable("permission denied while …").way_out.contains("usermod"));
         assert!(unreachable("Cannot connect …").way_out.contains("start"));
     }

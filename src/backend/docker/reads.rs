@@ -40,7 +40,7 @@ const BEGIN: Duration = Duration::from_secs(5);
 const ANSWER: Duration = Duration::from_secs(20);
 
 /// More than the kernel says of any process, or of a container's mounts.
-const LONGEST: u64 = 1 << 20;
+const MAX_PROC_BYTES: u64 = 1 << 20;
 
 /// The shortest id of a container that is one.
 const SHORTEST_ID: usize = 12;
@@ -49,14 +49,14 @@ const PROCESS: OFlag = OFlag::O_PATH.union(OFlag::O_DIRECTORY).union(OFlag::O_CL
 
 /// What is counted in.
 #[derive(Debug, Clone)]
-pub(super) struct Counted {
+pub(super) struct CountedDirectory {
     /// The directory, seen from inside.
     directory: &'static str,
     /// If it is an overlay: its upper directory, seen from inside, and the lower one, from outside.
     layers: Option<(PathBuf, PathBuf)>,
 }
 
-impl Counted {
+impl CountedDirectory {
     /// The cache of a plan.
     pub(super) fn of(plan: &Plan) -> Self {
         let layers = binds(plan).find_map(|(_, Bind { source, target, writes })| match (source, writes) {
@@ -71,20 +71,20 @@ impl Counted {
 
 /// Whoever counts.
 #[derive(Debug)]
-pub(super) enum Listener {
+pub(super) enum ReadCounter {
     /// Nobody, for the reason in this sentence.
     Unable(String),
     /// A thread.
-    Listens {
+    Running {
         /// Its end asks for the answer.
         stop: OwnedFd,
         answer: oneshot::Receiver<Reads>,
     },
 }
 
-impl Listener {
+impl ReadCounter {
     /// Begins to count what is read in a container.
-    pub(super) async fn begin(api: &Api, container: &str, counted: &Counted) -> Self {
+    pub(super) async fn begin(api: &Api, container: &str, counted: &CountedDirectory) -> Self {
         if !Uid::effective().is_root() {
             return Self::Unable(
                 "a container may not ask the kernel what its steps read; kiln as root could".into(),
@@ -98,15 +98,15 @@ impl Listener {
         begun.await.unwrap_or_else(|error| Self::Unable(format!("{error:#}")))
     }
 
-    async fn listen(process: FirstProcess, counted: Counted) -> Result<Self> {
+    async fn listen(process: FirstProcess, counted: CountedDirectory) -> Result<Self> {
         let (stopped, stop) = pipe2(OFlag::O_CLOEXEC).context("make a pipe")?;
         let (begins, begun) = oneshot::channel();
         let (answers, answer) = oneshot::channel();
         let count = move || {
-            let mut reader = Reader::of(inside(&process, &counted));
+            let mut reader = Reader::of(counted_directory(&process, &counted));
             // Who has given up does not hear it.
             if begins.send(()).is_ok() {
-                drop(answers.send(attend(&mut reader, &stopped)));
+                drop(answers.send(count_until(&mut reader, &stopped)));
             }
         };
         thread::Builder::new().name("reads".into()).spawn(count).context("start a thread")?;
@@ -114,14 +114,14 @@ impl Listener {
         begun.with_context(|| {
             format!("the container could not be looked into within {} s", BEGIN.as_secs())
         })??;
-        Ok(Self::Listens { stop, answer })
+        Ok(Self::Running { stop, answer })
     }
 
     /// What has been read.
     pub(super) async fn end(self) -> Reads {
         let (stop, answer) = match self {
             Self::Unable(why) => return Reads::Unknown(why),
-            Self::Listens { stop, answer } => (stop, answer),
+            Self::Running { stop, answer } => (stop, answer),
         };
         drop(stop);
         match timeout(ANSWER, answer).await {
@@ -141,7 +141,7 @@ fn tick() -> Result<Duration> {
 }
 
 /// Takes what comes, until nobody holds the other end of `stopped`.
-fn attend(reader: &mut Reader, stopped: &OwnedFd) -> Reads {
+fn count_until(reader: &mut Reader, stopped: &OwnedFd) -> Reads {
     loop {
         let mut fds = vec![PollFd::new(stopped.as_fd(), PollFlags::POLLIN)];
         fds.extend(reader.waits_for().map(|group| PollFd::new(group, PollFlags::POLLIN)));
@@ -154,8 +154,8 @@ fn attend(reader: &mut Reader, stopped: &OwnedFd) -> Reads {
 }
 
 /// The directory as the steps of a container see it.
-fn inside(process: &FirstProcess, counted: &Counted) -> Result<Directory> {
-    let Counted { directory, layers } = counted;
+fn counted_directory(process: &FirstProcess, counted: &CountedDirectory) -> Result<Directory> {
+    let CountedDirectory { directory, layers } = counted;
     let FirstProcess { container, pid } = process;
     let foreign = || {
         format!(
@@ -165,9 +165,9 @@ fn inside(process: &FirstProcess, counted: &Counted) -> Result<Directory> {
     };
     // What is opened below it is of this process or of none.
     let process = open(Path::new(&format!("/proc/{pid}")), PROCESS, Mode::empty()).with_context(foreign)?;
-    let groups = text(&process, "cgroup")?;
+    let groups = read_proc(&process, "cgroup")?;
     ensure!(container.len() >= SHORTEST_ID && groups.contains(container.as_str()), foreign());
-    let mounts = text(&process, "mountinfo")?;
+    let mounts = read_proc(&process, "mountinfo")?;
     let root = openat(&process, "root", PROCESS, Mode::empty()).context("open the container's root")?;
     let directory = Directory::of(root.as_fd(), Path::new(directory), &mounts)?;
     let layers = layers.as_ref().map(|(upper, lower)| {
@@ -179,12 +179,12 @@ fn inside(process: &FirstProcess, counted: &Counted) -> Result<Directory> {
 }
 
 /// What the kernel says of a process.
-fn text(process: &OwnedFd, name: &str) -> Result<String> {
+fn read_proc(process: &OwnedFd, name: &str) -> Result<String> {
     let context = || format!("read the container's {name}");
     let file =
         openat(process, name, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()).with_context(context)?;
     let mut bytes = Vec::new();
-    File::from(file).take(LONGEST).read_to_end(&mut bytes).with_context(context)?;
+    File::from(file).take(MAX_PROC_BYTES).read_to_end(&mut bytes).with_context(context)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
@@ -193,13 +193,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_process_that_is_none_of_the_container_is_not_looked_into() {
-        let counted = Counted { directory: "/", layers: None };
+    fn a_process_outside_the_container_is_refused() {
+        let counted = CountedDirectory { directory: "/", layers: None };
         for (container, pid) in
             [("0123456789abcdef", std::process::id()), ("", std::process::id()), ("0123456789abcdef", 0)]
         {
             let process = FirstProcess { container: container.into(), pid };
-            let Err(refused) = inside(&process, &counted) else { panic!("{process:?}") };
+            let Err(refused) = counted_directory(&process, &counted) else { panic!("{process:?}") };
             assert!(format!("{refused:#}").contains("is none of it here"), "{refused:#}");
         }
     }

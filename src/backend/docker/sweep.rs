@@ -11,7 +11,7 @@ use std::{collections::BTreeSet, path::Path, time::Duration};
 use anyhow::Result;
 
 use super::{
-    api::{Api, Kind, Labelled, Removal},
+    api::{Api, Labelled, ObjectKind, Removal},
     argv::RUN_LABEL,
 };
 use crate::rundir;
@@ -21,24 +21,26 @@ const REMOVAL: Duration = Duration::from_secs(10);
 
 /// Whether it is waited for what dockerd is removing already: what that holds is in use until it is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Patience {
+pub(super) enum RemovalWait {
     /// It is not: the next sweep finds what is left.
-    None,
+    Skip,
     /// It is.
-    Some,
+    Await,
 }
 
 /// Removes it.
-pub(super) async fn sweep(api: &Api, patience: Patience) -> Result<()> {
-    let (containers, volumes) =
-        tokio::try_join!(api.labelled(Kind::Container, RUN_LABEL), api.labelled(Kind::Volume, RUN_LABEL))?;
+pub(super) async fn sweep(api: &Api, removal_wait: RemovalWait) -> Result<()> {
+    let (containers, volumes) = tokio::try_join!(
+        api.labelled(ObjectKind::Container, RUN_LABEL),
+        api.labelled(ObjectKind::Volume, RUN_LABEL)
+    )?;
     // First what uses them.
-    for (kind, things) in [(Kind::Container, containers), (Kind::Volume, volumes)] {
-        for id in abandoned(&things) {
+    for (kind, objects) in [(ObjectKind::Container, containers), (ObjectKind::Volume, volumes)] {
+        for id in abandoned(&objects) {
             let removal = api.remove(kind, id).await?;
             tracing::debug!(id, ?removal, "of a dead run");
-            if removal == Removal::UnderWay && patience == Patience::Some {
-                api.removed(id, REMOVAL).await?;
+            if removal == Removal::InProgress && removal_wait == RemovalWait::Await {
+                api.wait_removed(id, REMOVAL).await?;
             }
         }
     }
@@ -46,11 +48,11 @@ pub(super) async fn sweep(api: &Api, patience: Patience) -> Result<()> {
 }
 
 /// Those whose run is dead.
-fn abandoned(things: &[Labelled]) -> Vec<&str> {
-    let runs: BTreeSet<&Path> = things.iter().map(|thing| Path::new(&thing.label)).collect();
+fn abandoned(objects: &[Labelled]) -> Vec<&str> {
+    let runs: BTreeSet<&Path> = objects.iter().map(|object| Path::new(&object.label)).collect();
     let dead: BTreeSet<&Path> = runs.into_iter().filter(|run| rundir::is_dead(run)).collect();
-    let of_dead = things.iter().filter(|thing| dead.contains(Path::new(&thing.label)));
-    of_dead.map(|thing| thing.id.as_str()).collect()
+    let of_dead = objects.iter().filter(|object| dead.contains(Path::new(&object.label)));
+    of_dead.map(|object| object.id.as_str()).collect()
 }
 
 #[cfg(test)]
@@ -67,7 +69,7 @@ mod tests {
     fn daemon(socket: &Path) -> thread::JoinHandle<Vec<String>> {
         let listener = UnixListener::bind(socket).expect("bound");
         thread::spawn(move || {
-            let mut asked = Vec::new();
+            let mut requests = Vec::new();
             loop {
                 let (mut stream, _) = listener.accept().expect("somebody asks");
                 let mut bytes = [0; 1024];
@@ -86,43 +88,44 @@ mod tests {
                 };
                 stream.write_all(format!("HTTP/1.0 {answer}").as_bytes()).expect("written");
                 if !line.starts_with("GET") {
-                    asked.push(line.trim_end_matches(" HTTP/1.0").to_owned());
+                    requests.push(line.trim_end_matches(" HTTP/1.0").to_owned());
                 }
                 if line.starts_with("DELETE /volumes") {
-                    return asked;
+                    return requests;
                 }
             }
         })
     }
 
     #[tokio::test]
-    async fn the_end_of_a_removal_is_waited_for_at_the_end_of_a_build() {
+    async fn a_removal_in_progress_is_awaited_at_the_end_of_a_build() {
         let (delete, wait) =
             ("DELETE /containers/c?force=1&v=1", "POST /containers/c/wait?condition=removed");
-        for (patience, expected) in [
-            (Patience::None, vec![delete, "DELETE /volumes/v"]),
-            (Patience::Some, vec![delete, wait, "DELETE /volumes/v"]),
+        for (removal_wait, expected) in [
+            (RemovalWait::Skip, vec![delete, "DELETE /volumes/v"]),
+            (RemovalWait::Await, vec![delete, wait, "DELETE /volumes/v"]),
         ] {
             let work = tempfile::tempdir().expect("a directory");
             let socket = work.path().join("socket");
-            let asked = daemon(&socket);
+            let requests = daemon(&socket);
             let api = Api { endpoint: format!("unix://{}", socket.display()) };
-            sweep(&api, patience).await.expect("swept");
-            assert_eq!(asked.join().expect("it served"), expected);
+            sweep(&api, removal_wait).await.expect("swept");
+            assert_eq!(requests.join().expect("it served"), expected);
         }
     }
 
     #[test]
-    fn only_what_belongs_to_dead_runs_is_abandoned() {
+    fn only_objects_of_dead_runs_are_abandoned() {
         let work = tempfile::tempdir().expect("a directory");
         let living = work.path().join("living");
         std::fs::create_dir(&living).expect("made");
         let lock = std::fs::File::create(living.join("lock")).expect("made");
         let _held =
             nix::fcntl::Flock::lock(lock, nix::fcntl::FlockArg::LockExclusiveNonblock).expect("locked");
-        let thing = |id: &str, run: &str| Labelled { id: id.into(), label: run.into() };
+        let object = |id: &str, run: &str| Labelled { id: id.into(), label: run.into() };
         let gone = work.path().join("gone").display().to_string();
-        let things = [thing("one", &living.display().to_string()), thing("two", &gone), thing("three", "")];
-        assert_eq!(abandoned(&things), ["two"]);
+        let objects =
+            [object("one", &living.display().to_string()), object("two", &gone), object("three", "")];
+        assert_eq!(abandoned(&objects), ["two"]);
     }
 }

@@ -15,17 +15,17 @@ use crate::{
     plan::{Layer, Subset},
 };
 
-/// Makes `layer` as `directory`, above the tree `like`.
-pub(super) fn make(directory: &Path, like: &Path, layer: &Layer) -> Result<()> {
+/// Makes `layer` as `directory`, above the tree `lower`.
+pub(super) fn make(directory: &Path, lower: &Path, layer: &Layer) -> Result<()> {
     let Layer { hidden, parted } = layer;
     fs::create_dir_all(directory).with_context(|| format!("make {}", directory.display()))?;
-    resemble(directory, like)?;
-    hidden.iter().try_for_each(|path| hide(directory, like, Path::new(path)))?;
-    parted.iter().try_for_each(|parted| part(directory, like, parted))
+    copy_metadata(directory, lower)?;
+    hidden.iter().try_for_each(|path| hide(directory, lower, Path::new(path)))?;
+    parted.iter().try_for_each(|parted| hide_others(directory, lower, parted))
 }
 
 /// Hides one path, if there is the directory that it lies in.
-fn hide(layer: &Path, like: &Path, path: &Path) -> Result<()> {
+fn hide(layer: &Path, lower: &Path, path: &Path) -> Result<()> {
     ensure!(
         path.components().all(|part| matches!(part, Component::Normal(_))),
         "{} leads out",
@@ -33,12 +33,12 @@ fn hide(layer: &Path, like: &Path, path: &Path) -> Result<()> {
     );
     // In a directory that is there, what comes later is hidden as well.
     let parent = path.parent().unwrap_or(Path::new(""));
-    if !fs::symlink_metadata(like.join(parent)).is_ok_and(|there| there.is_dir()) {
+    if !fs::symlink_metadata(lower.join(parent)).is_ok_and(|metadata| metadata.is_dir()) {
         return Ok(());
     }
     let mut parents: Vec<&Path> = path.ancestors().skip(1).filter(|at| !at.as_os_str().is_empty()).collect();
     while let Some(parent) = parents.pop() {
-        directory(layer, like, parent)?;
+        directory(layer, lower, parent)?;
     }
     mknod(&layer.join(path), SFlag::S_IFCHR, Mode::empty(), 0).map_err(|error| {
         Failure::host(
@@ -50,17 +50,17 @@ fn hide(layer: &Path, like: &Path, path: &Path) -> Result<()> {
 }
 
 /// Hides all of a directory, which is there in any case, but what is shown.
-fn part(layer: &Path, like: &Path, parted: &Subset) -> Result<()> {
+fn hide_others(layer: &Path, lower: &Path, parted: &Subset) -> Result<()> {
     let Subset { directory: parted, shown } = parted;
     let parted = Path::new(parted);
-    directory(layer, like, parted)?;
+    directory(layer, lower, parted)?;
     // A link or file in its place is hidden by the directory itself.
-    let tree = like.join(parted);
-    if fs::symlink_metadata(&tree).is_ok_and(|there| there.is_dir()) {
+    let tree = lower.join(parted);
+    if fs::symlink_metadata(&tree).is_ok_and(|metadata| metadata.is_dir()) {
         for entry in fs::read_dir(&tree).with_context(|| format!("list {}", tree.display()))? {
             let name = entry.with_context(|| format!("list {}", tree.display()))?.file_name();
             if !shown.iter().any(|shown| name == shown.as_str()) {
-                hide(layer, like, &parted.join(name))?;
+                hide(layer, lower, &parted.join(name))?;
             }
         }
     }
@@ -68,24 +68,24 @@ fn part(layer: &Path, like: &Path, parted: &Subset) -> Result<()> {
 }
 
 /// Makes a directory of the layer, unless it is there.
-fn directory(layer: &Path, like: &Path, path: &Path) -> Result<()> {
+fn directory(layer: &Path, lower: &Path, path: &Path) -> Result<()> {
     let made = layer.join(path);
     if made.exists() {
         return Ok(());
     }
     fs::create_dir(&made).with_context(|| format!("make {}", made.display()))?;
-    let like = like.join(path);
-    if fs::symlink_metadata(&like).is_ok_and(|there| there.is_dir()) {
-        resemble(&made, &like)
+    let lower = lower.join(path);
+    if fs::symlink_metadata(&lower).is_ok_and(|metadata| metadata.is_dir()) {
+        copy_metadata(&made, &lower)
     } else {
         Ok(())
     }
 }
 
 /// A merged directory shows what its topmost layer says of it.
-fn resemble(made: &Path, like: &Path) -> Result<()> {
-    let context = || format!("make {} like {}", made.display(), like.display());
-    let metadata = fs::metadata(like).with_context(context)?;
+fn copy_metadata(made: &Path, lower: &Path) -> Result<()> {
+    let context = || format!("make {} like {}", made.display(), lower.display());
+    let metadata = fs::metadata(lower).with_context(context)?;
     // Best effort: an ordinary user gives nothing away; the agent gives all of it to the step's user.
     drop(chown(made, Some(std::os::unix::fs::MetadataExt::uid(&metadata)), None));
     fs::set_permissions(made, Permissions::from_mode(metadata.permissions().mode() & 0o7777))
@@ -107,40 +107,40 @@ mod tests {
     }
 
     #[test]
-    fn a_whiteout_lies_where_something_is_to_be_hidden() {
+    fn whiteouts_hide_existing_and_later_entries() {
         let work = tempfile::tempdir().expect("a directory");
-        let (like, layer) = (work.path().join("like"), work.path().join("layer"));
-        fs::create_dir_all(like.join("a/b")).expect("made");
-        fs::write(like.join("a/b/c"), "").expect("written");
-        fs::set_permissions(like.join("a"), Permissions::from_mode(0o750)).expect("set");
+        let (lower, layer) = (work.path().join("lower"), work.path().join("layer"));
+        fs::create_dir_all(lower.join("a/b")).expect("made");
+        fs::write(lower.join("a/b/c"), "").expect("written");
+        fs::set_permissions(lower.join("a"), Permissions::from_mode(0o750)).expect("set");
         let hides =
             |paths: &[&str]| Layer { hidden: paths.iter().map(|p| (*p).into()).collect(), parted: None };
-        make(&layer, &like, &hides(&["a/b/c", "a/later", "not/there"])).expect("made");
+        make(&layer, &lower, &hides(&["a/b/c", "a/later", "not/there"])).expect("made");
         assert!(is_whiteout(&layer.join("a/b/c")) && is_whiteout(&layer.join("a/later")));
         assert_eq!(fs::metadata(layer.join("a")).expect("there").permissions().mode() & 0o7777, 0o750);
         assert!(!layer.join("not").exists());
-        assert!(make(&layer, &like, &hides(&["../out"])).is_err());
+        assert!(make(&layer, &lower, &hides(&["../out"])).is_err());
     }
 
     #[test]
-    fn of_a_parted_directory_only_what_is_shown_can_be_seen() {
+    fn a_subset_shows_only_its_entries() {
         let work = tempfile::tempdir().expect("a directory");
-        let (like, layer) = (work.path().join("like"), work.path().join("layer"));
+        let (lower, layer) = (work.path().join("lower"), work.path().join("layer"));
         let parted = Subset { directory: "cargo".into(), shown: vec!["registry".into(), "git".into()] };
         let only = Layer { hidden: Vec::new(), parted: Some(parted) };
-        fs::create_dir_all(like.join("cargo/bin")).expect("made");
-        fs::create_dir_all(like.join("cargo/registry")).expect("made");
-        fs::write(like.join("cargo/.crates.toml"), "").expect("written");
-        make(&layer, &like, &only).expect("made");
+        fs::create_dir_all(lower.join("cargo/bin")).expect("made");
+        fs::create_dir_all(lower.join("cargo/registry")).expect("made");
+        fs::write(lower.join("cargo/.crates.toml"), "").expect("written");
+        make(&layer, &lower, &only).expect("made");
         for name in ["bin", ".crates.toml"] {
             assert!(is_whiteout(&layer.join("cargo").join(name)), "{name}");
         }
         assert!(!layer.join("cargo/registry").exists());
         // What a hostile build left in its place is neither followed nor seen.
-        let (like, layer) = (work.path().join("other"), work.path().join("other-layer"));
-        fs::create_dir(&like).expect("made");
-        std::os::unix::fs::symlink("/etc", like.join("cargo")).expect("linked");
-        make(&layer, &like, &only).expect("made");
+        let (lower, layer) = (work.path().join("other"), work.path().join("other-layer"));
+        fs::create_dir(&lower).expect("made");
+        std::os::unix::fs::symlink("/etc", lower.join("cargo")).expect("linked");
+        make(&layer, &lower, &only).expect("made");
         assert_eq!(fs::read_dir(layer.join("cargo")).expect("there").count(), 0);
     }
 }

@@ -54,17 +54,17 @@ impl Verdict {
 
 /// Chooses. `vmlinux` is an uncompressed kernel with a PVH entry, as builds boot it.
 pub async fn choose(
-    wish: AcceleratorOption,
+    option: AcceleratorOption,
     home: &Home,
     spawner: &Spawner,
     qemu: &Qemu,
     vmlinux: &Path,
 ) -> Result<Verdict> {
-    if wish == AcceleratorOption::Tcg {
+    if option == AcceleratorOption::Tcg {
         return Ok(Verdict::tcg("--accel tcg"));
     }
-    let verdict = kept_or_probed(home, spawner, qemu, vmlinux).await?;
-    match (wish, &verdict.why) {
+    let verdict = stored_or_probed(home, spawner, qemu, vmlinux).await?;
+    match (option, &verdict.why) {
         (AcceleratorOption::Kvm, Some(why)) => Err(Failure::host(
             format!("--accel kvm cannot be had: {why}"),
             "Leave --accel out, and builds run under TCG: slower, with the same results.",
@@ -74,44 +74,49 @@ pub async fn choose(
     }
 }
 
-async fn kept_or_probed(home: &Home, spawner: &Spawner, qemu: &Qemu, vmlinux: &Path) -> Result<Verdict> {
+async fn stored_or_probed(home: &Home, spawner: &Spawner, qemu: &Qemu, vmlinux: &Path) -> Result<Verdict> {
     // Rights are asked anew each time: a user who has been given them must not meet the old verdict.
-    if let Some(why) = unusable(Path::new("/dev/kvm")) {
+    if let Some(why) = why_unusable(Path::new("/dev/kvm")) {
         return Ok(Verdict::tcg(why));
     }
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").context("read the boot id")?;
-    let asked =
-        Asked { boot_id: boot.trim().into(), qemu: qemu.path.display().to_string(), version: qemu.version };
+    let key = VerdictKey {
+        boot_id: boot.trim().into(),
+        qemu: qemu.path.display().to_string(),
+        version: qemu.version,
+    };
     let name = "verdict.json";
-    let kept = home.read(VERDICTS, name)?;
+    let stored = home.read(VERDICTS, name)?;
     // One that cannot be read is of another version of kiln, and is made anew.
-    if let Some(Kept { asked: of, verdict }) = kept.and_then(|bytes| serde_json::from_slice(&bytes).ok())
-        && of == asked
+    if let Some(StoredVerdict { key: stored, verdict }) =
+        stored.and_then(|bytes| serde_json::from_slice(&bytes).ok())
+        && stored == key
     {
         return Ok(verdict);
     }
     let verdict = probe(spawner, qemu, vmlinux).await?;
-    let kept = serde_json::to_vec(&Kept { asked, verdict: verdict.clone() }).context("write a verdict")?;
-    home.write(VERDICTS, name, &kept)?;
+    let stored =
+        serde_json::to_vec(&StoredVerdict { key, verdict: verdict.clone() }).context("write a verdict")?;
+    home.write(VERDICTS, name, &stored)?;
     Ok(verdict)
 }
 
 /// What a verdict depends on.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Asked {
+struct VerdictKey {
     boot_id: String,
     qemu: String,
     version: (u32, u32, u32),
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct Kept {
-    asked: Asked,
+struct StoredVerdict {
+    key: VerdictKey,
     verdict: Verdict,
 }
 
 /// Why `/dev/kvm` cannot even be opened, if so.
-pub fn unusable(kvm: &Path) -> Option<String> {
+pub fn why_unusable(kvm: &Path) -> Option<String> {
     if !kvm.exists() {
         return Some(format!("there is no {}", kvm.display()));
     }
@@ -184,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_kernel_that_came_through_speaks_for_kvm() {
+    fn only_a_complete_boot_selects_kvm() {
         let through =
             "[ 0.1] Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)\r\n";
         assert_eq!(judge(&output(ExitStatus::Code(0), through, "")), Verdict::kvm());
@@ -201,8 +206,8 @@ mod tests {
 
     #[test]
     fn a_missing_device_is_named() {
-        assert_eq!(unusable(Path::new("/no/kvm")).unwrap(), "there is no /no/kvm");
-        assert_eq!(unusable(Path::new("/dev/null")), None);
+        assert_eq!(why_unusable(Path::new("/no/kvm")).unwrap(), "there is no /no/kvm");
+        assert_eq!(why_unusable(Path::new("/dev/null")), None);
     }
 
     #[test]

@@ -23,7 +23,7 @@ const FRAME_BYTES: usize = 64 * 1024 + 18;
 const BUFFER_BYTES: usize = 128 * 1024;
 
 /// Begins to move frames, those of the guest through `filter`; gives QEMU's ends, the card's and SLIRP's.
-pub(super) fn filtered(filter: PacketFilter) -> anyhow::Result<(OwnedFd, OwnedFd)> {
+pub(super) fn start(filter: PacketFilter) -> anyhow::Result<(OwnedFd, OwnedFd)> {
     let (card, card_end) = UnixStream::pair().context("make the network card's channel")?;
     let (slirp, slirp_end) = UnixStream::pair().context("make SLIRP's channel")?;
     let (from_card, from_slirp) = (card.try_clone(), slirp.try_clone());
@@ -114,9 +114,9 @@ mod tests {
     }
 
     #[test]
-    fn admitted_frames_arrive_whole_and_in_order_and_others_do_not() {
+    fn admitted_frames_arrive_complete_and_in_order_and_others_are_dropped() {
         let filter = PacketFilter::new(Slirp::default(), HostLoopback::Off);
-        let (card, slirp) = filtered(filter).expect("threads can be started");
+        let (card, slirp) = start(filter).expect("threads can be started");
         let (mut card, mut slirp) = (UnixStream::from(card), UnixStream::from(slirp));
         let admitted = [to([1, 1, 1, 1], 0), to([9, 9, 9, 9], 1400), to([8, 8, 8, 8], 60_000)];
         let dropped =
@@ -135,10 +135,10 @@ mod tests {
         assert_eq!(arrived, expected);
         let mut card = writer.join().expect("all was written");
         slirp.write_all(b"anything").expect("the guest may hear anything");
-        let mut heard = [0; 8];
-        card.read_exact(&mut heard).expect("it arrives");
-        assert_eq!(&heard, b"anything");
+        let mut received = [0; 8];
+        card.read_exact(&mut received).expect("it arrives");
+        assert_eq!(&received, b"anything");
         drop(card);
-        assert_eq!(slirp.read(&mut heard).expect("an end"), 0);
+        assert_eq!(slirp.read(&mut received).expect("an end"), 0);
     }
 }

@@ -143,7 +143,7 @@ fn network(plan: &Plan) -> Result<Ends> {
         Network::Off => Ok(Vec::new()),
         Network::On => {
             let Machine { slirp, host_loopback, .. } = machine(plan)?;
-            let (card, slirp) = frames::filtered(PacketFilter::new(slirp.clone(), *host_loopback))?;
+            let (card, slirp) = frames::start(PacketFilter::new(slirp.clone(), *host_loopback))?;
             Ok(vec![(card, fd::CARD), (slirp, fd::SLIRP)])
         }
     }

@@ -127,19 +127,19 @@ mod tests {
 {"timestamp": {"seconds": 1, "microseconds": 3}, "event": "STOP"}
 "#;
 
-    async fn heard(said: &str) -> Option<DiskError> {
-        let (ours, mut qemus) = tokio::io::duplex(1 << 20);
-        qemus.write_all(said.as_bytes()).await.expect("there is room");
+    async fn stop_event(messages: &str) -> Option<DiskError> {
+        let (ours, mut theirs) = tokio::io::duplex(1 << 20);
+        theirs.write_all(messages.as_bytes()).await.expect("there is room");
         let error = tokio::spawn(listen(ours));
-        let mut asked = vec![0; NEGOTIATION.len()];
-        qemus.read_exact(&mut asked).await.expect("it asks for events");
-        drop(qemus);
+        let mut request = vec![0; NEGOTIATION.len()];
+        theirs.read_exact(&mut request).await.expect("it asks for events");
+        drop(theirs);
         error.await.expect("no panic")
     }
 
     #[tokio::test]
-    async fn a_full_disk_is_heard_of() {
-        let error = heard(FULL).await.expect("the guest was stopped");
+    async fn a_full_disk_stops_the_guest() {
+        let error = stop_event(FULL).await.expect("the guest was stopped");
         assert_eq!((error.nospace, error.reason.as_str()), (true, "No space left on device"));
         let ended = |error| async {
             let (sender, receiver) = oneshot::channel();
@@ -154,10 +154,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn all_else_is_not() {
+    async fn other_messages_do_not_stop_the_guest() {
         let endless = "x".repeat(1 << 17);
-        for said in ["", "{}\n", "null\n[]\n", FULL.split_inclusive('\n').next().expect("a line"), &endless] {
-            assert_eq!(heard(said).await, None);
+        for messages in
+            ["", "{}\n", "null\n[]\n", FULL.split_inclusive('\n').next().expect("a line"), &endless]
+        {
+            assert_eq!(stop_event(messages).await, None);
         }
     }
 }

@@ -105,7 +105,7 @@ mod tests {
     const ICMP: u8 = 1;
 
     #[test]
-    fn loopback_is_reached_by_no_address_that_leads_there() {
+    fn no_address_reaches_the_hosts_loopback() {
         let closed = filter(None, HostLoopback::Off);
         let addresses = [
             "10.0.2.2",
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn the_network_is_reached() {
+    fn other_addresses_are_admitted() {
         let closed = filter(None, HostLoopback::Off);
         for address in
             ["1.1.1.1", "10.0.3.2", "126.255.255.255", "128.0.0.1", "192.168.1.1", "223.255.255.255"]
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn of_the_name_server_only_its_port_is_reached() {
+    fn only_the_dns_port_of_the_name_server_is_reached() {
         let closed = filter(None, HostLoopback::Off);
         for (protocol, port, admitted) in [
             (TCP, 53, true),
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_off_or_of_another_protocol_is_dropped() {
+    fn truncated_frames_and_other_protocols_are_dropped() {
         let closed = filter(None, HostLoopback::Off);
         let whole = ipv4("1.1.1.1", TCP, 443);
         for length in 0..ETHERNET + IPV4 {

@@ -72,10 +72,10 @@ impl Qemu {
     pub async fn find(env: &Env, spawner: &Spawner, arch: &str) -> Result<Self> {
         let program = format!("qemu-system-{arch}");
         let path = find_program(env, &program).ok_or_else(|| missing(&program, arch))?;
-        let said = spawner.output(Command::new(&path).arg("--version"), VERSION_LIMIT).await?;
-        let said = String::from_utf8_lossy(&said.stdout);
+        let output = spawner.output(Command::new(&path).arg("--version"), VERSION_LIMIT).await?;
+        let output = String::from_utf8_lossy(&output.stdout);
         let version =
-            parse_version(&said).with_context(|| format!("understand {program} --version: {said:?}"))?;
+            parse_version(&output).with_context(|| format!("understand {program} --version: {output:?}"))?;
         let firmware = match arch {
             "x86_64" => Some(Self::find_firmware(&path, spawner).await?),
             _ => None,
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn qboot_goes_before_seabios_wherever_it_lies() {
+    fn qboot_is_preferred_in_any_directory() {
         let dir = tempfile::tempdir().unwrap();
         let (one, two) = (dir.path().join("one"), dir.path().join("two"));
         fs::create_dir_all(&one).unwrap();
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_was_replaced_is_another_one() {
+    fn a_replaced_file_has_another_identity() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("qemu");
         assert_eq!(identity(&path), None);
