@@ -78,14 +78,14 @@ pub struct Layer {
     /// These are hidden, relative to the directory.
     pub hidden: Vec<String>,
     /// A directory of which only a part can be seen.
-    pub parted: Option<Subset>,
+    pub subset: Option<Subset>,
 }
 
 impl Layer {
     /// Whether there is nothing in it.
     pub fn is_empty(&self) -> bool {
-        let Self { hidden, parted } = self;
-        hidden.is_empty() && parted.is_none()
+        let Self { hidden, subset } = self;
+        hidden.is_empty() && subset.is_none()
     }
 }
 

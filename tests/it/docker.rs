@@ -23,12 +23,12 @@ fn overlaid(layer: Layer, upper: Upper) -> Writes {
 }
 
 fn hiding(paths: &[&str]) -> Layer {
-    Layer { hidden: paths.iter().map(|path| (*path).to_owned()).collect(), parted: None }
+    Layer { hidden: paths.iter().map(|path| (*path).to_owned()).collect(), subset: None }
 }
 
-fn parted() -> Layer {
+fn subset() -> Layer {
     let shown = vec!["registry".into(), "git".into()];
-    Layer { hidden: Vec::new(), parted: Some(Subset { directory: "cargo".into(), shown }) }
+    Layer { hidden: Vec::new(), subset: Some(Subset { directory: "cargo".into(), shown }) }
 }
 
 fn below(path: &str, writes: Writes) -> Bind {
@@ -82,9 +82,9 @@ fn command_lines_are_the_golden_ones() {
         ),
         bind("/srv/c,d \"e\"", "/var/cache/melange", Writes::Refused),
     ]);
-    let commit = plan(vec![bind("/cache", "/var/cache/melange", overlaid(parted(), Upper::Read))]);
+    let commit = plan(vec![bind("/cache", "/var/cache/melange", overlaid(subset(), Upper::Read))]);
     let ro = plan(vec![
-        bind("/cache", "/var/cache/melange", Writes::ReadOnlyOverlay(parted())),
+        bind("/cache", "/var/cache/melange", Writes::ReadOnlyOverlay(subset())),
         below("cargo/registry", Writes::Refused),
         below("cargo/git", Writes::Refused),
     ]);

@@ -42,7 +42,7 @@ impl PlatformRules for ContainerRules {
 fn binds(guest: &GuestInput<'_>) -> Vec<Bind> {
     let mut binds = vec![bind(BindSource::Agent, AGENT, Writes::Refused)];
     if let Some(source) = guest.source {
-        let layer = Layer { hidden: guest.hidden.clone(), parted: None };
+        let layer = Layer { hidden: guest.hidden.clone(), subset: None };
         let writes = overlaid(layer, "source", Upper::Discarded);
         binds.push(bind(BindSource::Directory(source.into()), WORKSPACE, writes));
     }
@@ -62,7 +62,7 @@ fn cache_binds(cache: &CacheMount) -> Vec<Bind> {
     let directory = &cache.directory;
     let shown = cargo::DOWNLOADS.map(str::to_owned).to_vec();
     let hidden = vec![STAGING.to_owned()];
-    let layer = Layer { hidden, parted: Some(Subset { directory: cargo::HOME.into(), shown }) };
+    let layer = Layer { hidden, subset: Some(Subset { directory: cargo::HOME.into(), shown }) };
     let (whole, writes) = match (cache.access, cache.step_access) {
         (Access::ReadWrite, _) => (Writes::Through, Writes::Through),
         (Access::ReadOnly, Access::ReadOnly) => (Writes::ReadOnlyOverlay(layer), Writes::Refused),
@@ -217,7 +217,7 @@ mod tests {
                 binds.iter().filter_map(|bind| bind.target.strip_prefix(CACHE)).collect();
             assert_eq!(targets, expected, "{mode:?}");
             let shows_cargo =
-                |layer: &Layer| layer.parted.as_ref().is_some_and(|parted| parted.directory == "cargo");
+                |layer: &Layer| layer.subset.as_ref().is_some_and(|subset| subset.directory == "cargo");
             let is_subset = match &binds[2].writes {
                 Writes::Overlaid(overlay) => shows_cargo(&overlay.layer),
                 Writes::ReadOnlyOverlay(layer) => shows_cargo(layer),

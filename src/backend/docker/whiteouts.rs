@@ -17,11 +17,11 @@ use crate::{
 
 /// Makes `layer` as `directory`, above the tree `lower`.
 pub(super) fn make(directory: &Path, lower: &Path, layer: &Layer) -> Result<()> {
-    let Layer { hidden, parted } = layer;
+    let Layer { hidden, subset } = layer;
     fs::create_dir_all(directory).with_context(|| format!("make {}", directory.display()))?;
     copy_metadata(directory, lower)?;
     hidden.iter().try_for_each(|path| hide(directory, lower, Path::new(path)))?;
-    parted.iter().try_for_each(|parted| hide_others(directory, lower, parted))
+    subset.iter().try_for_each(|subset| hide_others(directory, lower, subset))
 }
 
 /// Hides one path, if there is the directory that it lies in.
@@ -50,17 +50,17 @@ fn hide(layer: &Path, lower: &Path, path: &Path) -> Result<()> {
 }
 
 /// Hides all of a directory, which is there in any case, but what is shown.
-fn hide_others(layer: &Path, lower: &Path, parted: &Subset) -> Result<()> {
-    let Subset { directory: parted, shown } = parted;
-    let parted = Path::new(parted);
-    directory(layer, lower, parted)?;
+fn hide_others(layer: &Path, lower: &Path, subset: &Subset) -> Result<()> {
+    let Subset { directory: name, shown } = subset;
+    let name = Path::new(name);
+    directory(layer, lower, name)?;
     // A link or file in its place is hidden by the directory itself.
-    let tree = lower.join(parted);
+    let tree = lower.join(name);
     if fs::symlink_metadata(&tree).is_ok_and(|metadata| metadata.is_dir()) {
         for entry in fs::read_dir(&tree).with_context(|| format!("list {}", tree.display()))? {
-            let name = entry.with_context(|| format!("list {}", tree.display()))?.file_name();
-            if !shown.iter().any(|shown| name == shown.as_str()) {
-                hide(layer, lower, &parted.join(name))?;
+            let entry_name = entry.with_context(|| format!("list {}", tree.display()))?.file_name();
+            if !shown.iter().any(|shown| entry_name == shown.as_str()) {
+                hide(layer, lower, &name.join(entry_name))?;
             }
         }
     }
@@ -114,7 +114,7 @@ mod tests {
         fs::write(lower.join("a/b/c"), "").expect("written");
         fs::set_permissions(lower.join("a"), Permissions::from_mode(0o750)).expect("set");
         let hides =
-            |paths: &[&str]| Layer { hidden: paths.iter().map(|p| (*p).into()).collect(), parted: None };
+            |paths: &[&str]| Layer { hidden: paths.iter().map(|p| (*p).into()).collect(), subset: None };
         make(&layer, &lower, &hides(&["a/b/c", "a/later", "not/there"])).expect("made");
         assert!(is_whiteout(&layer.join("a/b/c")) && is_whiteout(&layer.join("a/later")));
         assert_eq!(fs::metadata(layer.join("a")).expect("there").permissions().mode() & 0o7777, 0o750);
@@ -126,8 +126,8 @@ mod tests {
     fn a_subset_shows_only_its_entries() {
         let work = tempfile::tempdir().expect("a directory");
         let (lower, layer) = (work.path().join("lower"), work.path().join("layer"));
-        let parted = Subset { directory: "cargo".into(), shown: vec!["registry".into(), "git".into()] };
-        let only = Layer { hidden: Vec::new(), parted: Some(parted) };
+        let subset = Subset { directory: "cargo".into(), shown: vec!["registry".into(), "git".into()] };
+        let only = Layer { hidden: Vec::new(), subset: Some(subset) };
         fs::create_dir_all(lower.join("cargo/bin")).expect("made");
         fs::create_dir_all(lower.join("cargo/registry")).expect("made");
         fs::write(lower.join("cargo/.crates.toml"), "").expect("written");

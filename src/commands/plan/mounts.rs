@@ -100,13 +100,13 @@ pub(super) fn bind(Bind { source, target, writes }: &Bind) -> String {
     format!("{target:<42} {source}, {writes}")
 }
 
-fn hidden(Layer { hidden, parted }: &Layer) -> String {
+fn hidden(Layer { hidden, subset }: &Layer) -> String {
     let mut text = String::new();
     if !hidden.is_empty() {
         text += &format!(", without {}", hidden.join(", "));
     }
-    if let Some(parted) = parted {
-        text += &format!(", of {} only {}", parted.directory, parted.shown.join(", "));
+    if let Some(subset) = subset {
+        text += &format!(", of {} only {}", subset.directory, subset.shown.join(", "));
     }
     text
 }
