@@ -1,17 +1,17 @@
-//! What runs a guest's instructions.
+//! Accelerators: KVM or TCG.
 
 use std::fmt;
 
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-/// What runs the guest's instructions.
+/// An accelerator of QEMU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Accelerator {
-    /// The processor.
+    /// The processor executes the guest's instructions.
     Kvm,
-    /// A translator.
+    /// QEMU translates the guest's instructions.
     Tcg,
 }
 
@@ -24,10 +24,10 @@ impl fmt::Display for Accelerator {
     }
 }
 
-/// What `--accel` asks for.
+/// `--accel`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum AcceleratorOption {
-    /// KVM where a guest really runs with it, else TCG.
+    /// KVM if the probe could boot a guest with it, else TCG.
     #[default]
     Auto,
     /// KVM, or an error.

@@ -1,7 +1,7 @@
-//! `environment.accounts` and `environment.paths`: who and what is in the guest besides what its image has. Pure.
+//! `environment.accounts` and `environment.paths`: users, groups and files that the guest has besides those of its image. Pure.
 //!
-//! They mean what apko means by them, which makes them once in an image; here the agent makes them in each guest, since one
-//! image serves many build files.
+//! They have the meaning that apko gives them. apko makes them once in an image. Here the agent makes them in each guest, since
+//! one image serves many build files.
 
 use kiln_protocol::{Group, Identity, IfGroupExists, Mount, PathChange, PathKind, User};
 
@@ -16,17 +16,17 @@ use crate::{
 /// The user that builds run as, and the group of that name.
 const BUILD: &str = "build";
 
-/// What a user namespace of an ordinary user has of ids: those of a range of /etc/subuid, which has 65536.
+/// The number of ids in a user namespace of an ordinary user: the size of a range of /etc/subuid.
 const SUBUID_COUNT: u32 = 65_536;
 
-/// Who is in the guest.
+/// The users and groups of the guest.
 pub(super) struct Accounts {
     pub(super) identities: Vec<Identity>,
     pub(super) groups: Vec<Group>,
 }
 
 impl Accounts {
-    /// Those of a recipe; always with `build`.
+    /// The users and groups of a recipe, and `build`.
     pub(super) fn of(recipe: &Recipe) -> Self {
         let accounts = &recipe.environment.accounts;
         let mut identities: Vec<Identity> = Vec::new();
@@ -47,7 +47,7 @@ impl Accounts {
                 groups.push(Group { name, gid: *gid, members, if_exists });
             }
         }
-        // A user's group has a name, if only the user's.
+        // Each primary group has a name: that of its user if the recipe has none.
         for Identity { name, gid, .. } in &identities {
             if groups.iter().all(|group| group.name != *name && group.gid != *gid) {
                 let (name, members) = (name.clone(), Vec::new());
@@ -57,14 +57,14 @@ impl Accounts {
         Self { identities, groups }
     }
 
-    /// uid and gid of what belongs to root in packages: those of the user and the group `build`.
+    /// The uid and gid of the user and the group `build`: their files belong to root in packages.
     pub(super) fn build_ids(&self) -> (u32, u32) {
         let uid = self.identities.iter().find(|user| user.name == BUILD).map(|user| user.uid);
         let gid = self.groups.iter().find(|group| group.name == BUILD).map(|group| group.gid);
         (uid.unwrap_or(BUILD_ID), gid.unwrap_or(BUILD_ID))
     }
 
-    /// The step's user inside, the invoking one outside.
+    /// The user of the steps in the guest, and the invoking user on the host.
     pub(super) fn owner(&self, user: &User, host: &Host, notes: &mut Vec<String>) -> Owner {
         let ids = match user {
             User::Root => Some((0, 0)),
@@ -86,7 +86,7 @@ impl Accounts {
         Owner { guest_uid, guest_gid, uid: host.uid, gid: host.gid }
     }
 
-    /// The users' home directories, as far as they are missing.
+    /// The home directories of the users, for the agent to make if they are missing.
     fn homes(&self, ids: impl Fn((u32, u32)) -> (u32, u32)) -> Vec<Mount> {
         let mut mounts = Vec::new();
         for Identity { uid, gid, home, .. } in &self.identities {
@@ -116,14 +116,15 @@ fn identity(user: &manifest::User) -> Identity {
     }
 }
 
-/// What is made in the guest's root: homes, then the changes in their order. In a sandbox of one user all belongs to root.
+/// The changes of the guest's root: home directories, then `environment.paths` in their order. In a sandbox with one user all of
+/// them belong to root.
 pub(super) fn changes(recipe: &Recipe, accounts: &Accounts, ids: Option<Ids>) -> Vec<Mount> {
     let guest_ids = |owner| if ids == Some(Ids::SingleUid) { (0, 0) } else { owner };
     let paths = recipe.environment.paths.iter().filter_map(|mutation| change(mutation, guest_ids));
     accounts.homes(guest_ids).into_iter().chain(paths.map(Mount::Path)).collect()
 }
 
-/// One change; nothing for a type that the compiler has refused.
+/// One change; `None` for a type that the compiler has refused.
 fn change(mutation: &PathMutation, guest_ids: impl Fn((u32, u32)) -> (u32, u32)) -> Option<PathChange> {
     let PathMutation { path, kind, uid, gid, permissions, source, recursive } = mutation;
     let kind = match kind.as_str() {
@@ -139,10 +140,10 @@ fn change(mutation: &PathMutation, guest_ids: impl Fn((u32, u32)) -> (u32, u32))
     Some(PathChange { path: path.to_string(), kind, mode, uid, gid })
 }
 
-/// An ordinary user's sandbox has no more ids than a range of /etc/subuid.
+/// Checks that a sandbox of an ordinary user has the ids of all users and paths.
 ///
 /// # Errors
-/// Names what has another one.
+/// Names the first user or path with a higher id.
 pub(super) fn check_range(recipe: &Recipe, accounts: &Accounts, owner: Owner) -> Result<(), Failure> {
     let users =
         accounts.identities.iter().map(|user| (format!("the user {}", user.name), user.uid, user.gid));

@@ -1,21 +1,21 @@
-//! What of the host is in a container or sandbox: each thing, its place, and what becomes of writes there.
+//! The files and directories of the host that a container or sandbox has: source, target, and the fate of writes.
 
 use std::path::PathBuf;
 
 use serde::Serialize;
 
-/// Something of the host that is put in its place before the agent starts.
+/// A file or directory of the host that is mounted before the agent starts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Bind {
-    /// What.
+    /// The file or directory.
     pub source: BindSource,
-    /// Where, seen from inside.
+    /// The path in the guest.
     pub target: String,
-    /// What becomes of writes below it.
+    /// The fate of writes below it.
     pub writes: Writes,
 }
 
-/// What is bound. Those that only the moment of launch knows have a name here and a path there.
+/// The source of a bind. Paths that are known only at launch have a name here.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BindSource {
@@ -23,12 +23,12 @@ pub enum BindSource {
     Agent,
     /// The image's root: its tree, or the erofs file itself where the kernel mounts it.
     Root,
-    /// A directory of this run, on a disk, thrown away with it.
+    /// A directory of this run on a disk, removed at its end.
     Scratch,
     /// A directory of the host.
     Directory(PathBuf),
-    /// A directory in one of the host's that builds write to: no link on the way from there is followed. Where it is
-    /// missing it is made if writes go through, else an empty one stands for it.
+    /// A directory below a directory of the host that builds write to: no link below that one is followed. If it is
+    /// missing and writes go through, it is made; if they do not, an empty directory takes its place.
     Below {
         /// The directory of the host.
         directory: PathBuf,
@@ -37,13 +37,13 @@ pub enum BindSource {
     },
 }
 
-/// What becomes of writes.
+/// The fate of writes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Writes {
-    /// There are none.
+    /// They fail with EROFS.
     Refused,
-    /// There are none, and a layer lies above the directory.
+    /// They fail, and a layer lies above the directory.
     ReadOnlyOverlay(Layer),
     /// They reach the host.
     Through,
@@ -54,47 +54,47 @@ pub enum Writes {
 /// An overlay above a directory of the host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Overlay {
-    /// What lies between the directory and what is written.
+    /// The layer between the directory and the upper directory.
     pub layer: Layer,
-    /// Where the agent finds what was written (`upper`, beside the overlay's own `work`), read-only.
+    /// The directory in which the agent finds `upper` and `work` of the overlay, read-only.
     pub volumes: String,
-    /// What becomes of it.
+    /// The fate of the upper directory.
     pub upper: Upper,
 }
 
-/// What becomes of what was written into an overlay.
+/// The fate of the upper directory of an overlay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Upper {
-    /// It is thrown away, so it may lean on the layers below it.
+    /// It is discarded, so its files may refer to the lower layers.
     Discarded,
-    /// It is read at the end, so it must be understood without them, and by an agent that may not read `trusted` xattrs.
+    /// It is read at the end. Its files must not refer to the lower layers, and the agent must not need `trusted` xattrs.
     Read,
 }
 
-/// A layer that hides things of the directory below it; an empty one is none.
+/// A layer that hides entries of the directory below it. An empty one is not made.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Layer {
-    /// These are hidden, relative to the directory.
+    /// The hidden paths, relative to the directory.
     pub hidden: Vec<String>,
-    /// A directory of which only a part can be seen.
+    /// A directory of which only some entries are visible.
     pub subset: Option<Subset>,
 }
 
 impl Layer {
-    /// Whether there is nothing in it.
+    /// Whether it hides nothing.
     pub fn is_empty(&self) -> bool {
         let Self { hidden, subset } = self;
         hidden.is_empty() && subset.is_none()
     }
 }
 
-/// A directory, there in any case, of which only some entries can be seen.
+/// A directory of which only some entries are visible. It exists in the layer even if it does not exist below.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Subset {
-    /// Which, relative to the layer.
+    /// The directory, relative to the layer.
     pub directory: String,
-    /// What is seen of it.
+    /// The names of its visible entries.
     pub shown: Vec<String>,
 }
 

@@ -1,4 +1,4 @@
-//! The cache in the plan: which directory, by which share, and what becomes of the build's writes.
+//! The cache in the plan: its directory, its share, and the fate of the build's writes.
 
 use std::path::PathBuf;
 
@@ -11,18 +11,18 @@ use super::{
     guest_config::{self, OverlayOptions, ROOT, SCRATCH, SHARES},
 };
 
-/// The directory in a cache in which commits are staged. No build sees it, so that none reads half an entry.
+/// The directory in a cache in which commits are staged. It is hidden from builds, so that they do not read incomplete entries.
 pub const STAGING: &str = ".kiln";
 
-/// What becomes of what a build writes into the cache.
+/// The fate of the writes of a build into the cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CacheMode {
-    /// The build sees its own writes; they are thrown away.
+    /// The build sees its own writes. They are discarded.
     Discard,
-    /// The build sees its own writes; when it has succeeded they are merged into the directory, whole or not at all.
+    /// The build sees its own writes. If it succeeds, all of them are merged into the directory in one transaction.
     Commit,
-    /// Writes go straight through.
+    /// Writes reach the directory at once.
     Rw,
     /// The build cannot write.
     Ro,
@@ -39,7 +39,7 @@ impl CacheMode {
         }
     }
 
-    /// The table: what this mode lets the guest do with the host's directory, and its steps with what they see of it.
+    /// The table: the access of the guest to the host's directory, and that of its steps to the cache as they see it.
     fn accesses(self) -> (Access, Access) {
         match self {
             Self::Discard | Self::Commit => (Access::ReadOnly, Access::ReadWrite),
@@ -49,16 +49,16 @@ impl CacheMode {
     }
 }
 
-/// What builds that use one cache at the same time do, in BuildKit's words: `--cache-sharing`.
+/// The behaviour of builds that use one cache at the same time, in BuildKit's words: `--cache-sharing`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub enum CacheSharing {
     /// Several builds use the cache at the same time.
     Shared,
-    // It is kept for the next such build.
-    /// The first build uses the cache, each other one a directory of its own.
+    // The directory is kept for the next such build.
+    /// The first build uses the cache; each other build has a directory of its own.
     Private,
-    /// Each build waits until it has the cache alone.
+    /// Each build waits until no other build uses the cache.
     Locked,
 }
 
@@ -73,7 +73,7 @@ impl CacheSharing {
     }
 }
 
-/// How the directory gets into the guest.
+/// How the directory is shared with the guest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CacheShare {
@@ -86,7 +86,7 @@ pub enum CacheShare {
 }
 
 impl CacheShare {
-    /// As a sentence says it: the cache is shared "by 9p".
+    /// The end of the sentence "the cache is shared …".
     pub fn phrase(self) -> &'static str {
         match self {
             Self::NineP => "by 9p",
@@ -96,27 +96,27 @@ impl CacheShare {
     }
 }
 
-/// The cache of a build: which directory, and all that follows from its mode, its share and its backend. Argument lists, mounts,
+/// The cache of a build: its directory, and all that follows from its mode, its share and its backend. Argument lists, mounts,
 /// the daemon, the lease and the report read it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CacheMount {
     /// The host directory, absolute.
     pub directory: PathBuf,
-    /// What becomes of writes.
+    /// The fate of writes.
     pub mode: CacheMode,
-    /// How it gets into the guest.
+    /// How it is shared with the guest.
     pub share: CacheShare,
-    /// What happens when several builds use it at once.
+    /// The behaviour of builds that use it at the same time.
     pub sharing: CacheSharing,
-    /// What the guest can do with the host directory.
+    /// The access of the guest to the host directory.
     pub access: Access,
-    /// What steps can do with what they see of it.
+    /// The access of steps to the cache as they see it.
     pub step_access: Access,
 }
 
 impl CacheMount {
-    /// A row of the table. Without a word about it builds share a cache that none of them writes; where they write, they wait for
-    /// each other: the locks that tools take do not leave their guest, and Maven and npm take none at all.
+    /// A row of the table. By default builds share a cache if they do not write to it. If they write, they wait for each other: the
+    /// locks of a tool have no effect outside its guest, and Maven and npm take none at all.
     pub fn new(
         directory: PathBuf,
         mode: CacheMode,
@@ -131,7 +131,7 @@ impl CacheMount {
         Self { directory, mode, share, sharing: sharing.unwrap_or(default_sharing), access, step_access }
     }
 
-    /// What a build is to have; `None` for no cache. It is needed before the rest of the plan, to take the lease.
+    /// The cache of a build; `None` without a cache. The lease needs it before the rest of the plan is made.
     pub fn decide(options: &BuildOptions) -> Option<Self> {
         let directory = options.cache_dir.clone()?;
         let share = match (options.runner.traits().own_kernel, options.virtiofs) {
@@ -150,7 +150,7 @@ impl CacheMount {
         Some(Self::new(directory, mode, share, options.cache_sharing))
     }
 
-    /// Whether what the build writes reaches the host directory as it is written.
+    /// Whether writes of the build reach the host directory at once.
     pub fn writes_through(&self) -> bool {
         self.access == Access::ReadWrite
     }
@@ -160,17 +160,17 @@ impl CacheMount {
         self.access != self.step_access
     }
 
-    /// Whether what the build wrote is merged into the host directory when it has succeeded.
+    /// Whether the writes of the build are merged into the host directory if it succeeds.
     pub fn commits(&self) -> bool {
         self.mode == CacheMode::Commit
     }
 
-    /// Whether anything that the build writes can stay in the host directory.
+    /// Whether writes of the build can stay in the host directory.
     pub fn keeps(&self) -> bool {
         self.writes_through() || self.commits()
     }
 
-    /// Whether what the build wrote is thrown away when it has ended so.
+    /// Whether the writes of the build are discarded after this outcome.
     pub fn discards(&self, succeeded: bool) -> bool {
         self.is_overlaid() && !(self.commits() && succeeded)
     }
@@ -181,14 +181,14 @@ impl CacheMount {
     }
 }
 
-/// The cache as steps see it, from the directory that holds it.
+/// The mounts of the cache as steps see it. `share` is its directory in the guest.
 pub(crate) fn mounts(share: &str, cache: &CacheMount, owner: Owner, options: &OverlayOptions) -> Vec<Mount> {
     let target = format!("{ROOT}{CACHE}");
     let options = options.of_cache(cache);
     let layered = |target: &str| guest_config::overlay(&[share], "cache", target, owner.ids(), options);
     let bind = |source: &str, access| Mount::Bind { source: source.into(), target: target.clone(), access };
     let merged = format!("{SHARES}/merged");
-    // What others commit meanwhile is nobody's to see. In the upper directory, where a commit passes it over.
+    // Steps must not see the commits of other builds. The whiteout lies in the upper directory; a commit skips it.
     let hidden = || Mount::Whiteouts {
         directory: format!("{SCRATCH}/cache/upper"),
         like: share.into(),
@@ -198,7 +198,7 @@ pub(crate) fn mounts(share: &str, cache: &CacheMount, owner: Owner, options: &Ov
     let (mut mounts, writable) = match (cache.access, cache.step_access) {
         (Access::ReadWrite, _) => (vec![bind(share, Access::ReadWrite), masked], &target),
         (Access::ReadOnly, Access::ReadWrite) => (vec![hidden(), layered(&target)], &target),
-        // The agent may make what is missing in a layer of its own; steps see it read-only.
+        // The agent makes missing directories in a layer of its own, which steps see read-only.
         (Access::ReadOnly, Access::ReadOnly) => {
             (vec![hidden(), layered(&merged), bind(&merged, Access::ReadOnly)], &merged)
         }
@@ -224,7 +224,7 @@ mod tests {
             assert_eq!((mount.access, mount.step_access), (access, step_access), "{mode:?}");
             assert_eq!((mount.sharing, mount.keeps()), (sharing, keeps), "{mode:?}");
             let private = CacheMount::new("/c".into(), mode, CacheShare::NineP, Some(CacheSharing::Private));
-            assert_eq!(private.sharing, CacheSharing::Private, "what is asked for wins");
+            assert_eq!(private.sharing, CacheSharing::Private, "the option wins");
         }
     }
 }

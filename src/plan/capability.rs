@@ -1,8 +1,8 @@
-//! Linux's capabilities by name (`linux/capability.h`), and which of them steps have: docker's default set, without what a build
-//! file drops, and with what it asks for and the person who runs kiln grants.
+//! Linux's capabilities by name (`linux/capability.h`), and the set that steps have: docker's default set, without those that a
+//! build file drops, and with those that it adds and that the user of kiln grants.
 //!
-//! A build file is somebody else's. What it asks for beyond the default set is a right over the host's kernel in a container and a
-//! sandbox, so it is not the file that decides; in a microVM the kernel is the guest's own.
+//! A build file is not trusted. In a container and a sandbox a capability beyond the default set is a right over the host's
+//! kernel, so the user decides. In a microVM the kernel is the guest's own.
 
 use std::collections::BTreeSet;
 
@@ -17,7 +17,7 @@ use crate::{
 /// setpcap, net_bind_service, net_raw, sys_chroot, mknod, audit_write, setfcap (`linux/capability.h`).
 pub const DEFAULT_CAPABILITIES: &[u8] = &[0, 1, 3, 4, 5, 6, 7, 8, 10, 13, 18, 27, 29, 31];
 
-/// In the order of their numbers.
+/// The names in the order of their numbers.
 const NAMES: &[&str] = &[
     "CHOWN",
     "DAC_OVERRIDE",
@@ -98,7 +98,7 @@ pub fn parse_granted(name: &str) -> Result<u8, Failure> {
 /// The capabilities of steps, sorted.
 ///
 /// # Errors
-/// A failure of the build file that names what is not a capability; a usage failure with what it asks for and nobody granted.
+/// A failure of the build file for a name that is not a capability; a usage failure for capabilities that are not granted.
 pub(super) fn of_steps(recipe: &Recipe, options: &BuildOptions) -> Result<Vec<u8>, Failure> {
     let mut set: BTreeSet<u8> = DEFAULT_CAPABILITIES.iter().copied().collect();
     let mut refused = Vec::new();
@@ -132,7 +132,7 @@ fn not_granted(refused: &[(&Text, u8)], options: &BuildOptions) -> Failure {
     let risk = options.runner.traits().capability_risk;
     Failure::usage(
         format!(
-            "the build file asks for more than docker's default capabilities ({}), and with --runner {} that is yours to grant: \
+            "the build file asks for more than docker's default capabilities ({}), and with --runner {} the user has to grant them: \
              {risk}",
             places.join(", "),
             options.runner.name()
@@ -144,37 +144,37 @@ fn not_granted(refused: &[(&Text, u8)], options: &BuildOptions) -> Failure {
     )
 }
 
-/// What is said of a container whose steps have more than docker's default set.
+/// The note on a container whose steps have more than docker's default set.
 pub(crate) fn note_of_container(capabilities: &[u8]) -> Option<String> {
     let more = beyond_default(capabilities);
     (!more.is_empty()).then(|| {
         format!(
-            "docker: {} granted: root in a container is root of this machine, and what holds it is docker's AppArmor profile, \
-             where there is one (a sandbox or a microVM holds it in any case)",
+            "docker: {} granted: root in a container is root of this host, confined only by docker's AppArmor profile if there \
+             is one (--runner bubblewrap and qemu confine it in any case)",
             more.join(", ")
         )
     })
 }
 
-/// Those that are not in docker's default set, by name.
+/// The names of the capabilities that are not in docker's default set.
 pub fn beyond_default(capabilities: &[u8]) -> Vec<String> {
     let more = capabilities.iter().filter(|number| !DEFAULT_CAPABILITIES.contains(number));
     more.map(|number| name(*number)).collect()
 }
 
-/// Those that a build file must ask for: all that Linux has but docker's default set, by name.
+/// The names of all capabilities that are not in docker's default set.
 pub fn beyond_default_all() -> Vec<String> {
     let all: Vec<u8> = (0..NAMES.len()).filter_map(|number| u8::try_from(number).ok()).collect();
     beyond_default(&all)
 }
 
-/// Those of docker's default set that are not there, by name.
+/// The names of docker's default capabilities that are missing.
 pub fn short_of_default(capabilities: &[u8]) -> Vec<String> {
     let less = DEFAULT_CAPABILITIES.iter().filter(|number| !capabilities.contains(number));
     less.map(|number| name(*number)).collect()
 }
 
-/// The name of a capability, without `CAP_`; that of a number without a name is the number.
+/// The name of a capability, without `CAP_`, or its number if it has no name.
 pub fn name(number: u8) -> String {
     NAMES.get(usize::from(number)).map_or_else(|| number.to_string(), |name| (*name).to_owned())
 }

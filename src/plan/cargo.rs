@@ -1,8 +1,8 @@
-//! A `CARGO_HOME` that is safe to share: what Cargo downloads is the cache's, all else is the build's own.
+//! A `CARGO_HOME` that is safe to share: downloads lie in the cache, all else in a directory of the build.
 //!
 //! Cargo keeps downloads (`registry`, `git`), settings (`config.toml`), secrets (`credentials.toml`) and installed programs
-//! (`bin`, `.crates*`) in one directory. A program that one build installed must not be found by the next: in the guest
-//! the directory is a fresh one, and only the downloads' two directories are bound into it from the cache.
+//! (`bin`, `.crates*`) in one directory. A build must not find programs that another build has installed: in the guest
+//! the directory is a new one, and only the two directories of downloads are bound into it from the cache.
 
 use std::path::Path;
 
@@ -14,20 +14,20 @@ use super::{
 };
 pub(crate) use crate::ecosystem::cargo::{DIRECTORY as HOME, PERSISTS as DOWNLOADS};
 
-/// Cargo's locks lie beside what they protect. Builds that write to one directory must meet at them.
+/// Cargo's locks, which lie beside the directories that they protect. Builds that write to one cache must share them.
 const LOCKS: [&str; 2] = [".package-cache", ".package-cache-mutate"];
 
-/// A cache that has been mounted, and is going to be seen by steps.
+/// A mounted cache.
 pub(crate) struct Cache<'a> {
-    /// Where the agent can make directories in it.
+    /// The path at which the agent can make directories in it.
     pub(crate) writable: &'a str,
-    /// Where it was mounted for steps.
+    /// The path at which steps see it.
     pub(crate) mounted: &'a str,
-    /// What is mounted there.
+    /// Its part of the plan.
     pub(crate) cache: &'a CacheMount,
 }
 
-/// Lays the build's own directory over the cache's, and the downloads' directories into it.
+/// Mounts the build's own directory over that of the cache, and the directories of downloads into it.
 pub(crate) fn home(cache: &Cache<'_>, owner: Owner) -> Vec<Mount> {
     let Cache { writable, mounted, cache } = *cache;
     let access = cache.step_access;
@@ -41,7 +41,7 @@ pub(crate) fn home(cache: &Cache<'_>, owner: Owner) -> Vec<Mount> {
     if cache.writes_through() {
         mounts.extend(lock_links(&build_home));
     }
-    // What the next bind hides is reached from here.
+    // The next bind hides this directory at its first path.
     mounts.push(bind(format!("{writable}/{HOME}"), downloads.clone(), access));
     mounts.push(bind(build_home, target.clone(), Access::ReadWrite));
     mounts.extend(
@@ -50,14 +50,14 @@ pub(crate) fn home(cache: &Cache<'_>, owner: Owner) -> Vec<Mount> {
     mounts
 }
 
-/// Makes Cargo meet at locks that other builds see, too; `home` is the build's own directory.
+/// Links that make builds share Cargo's locks. `home` is the build's own directory.
 pub(crate) fn lock_links(home: &str) -> impl Iterator<Item = Mount> {
     let link =
         move |lock| Mount::Symlink { path: format!("{home}/{lock}"), target: format!("registry/{lock}") };
     LOCKS.iter().map(link)
 }
 
-/// Has in `home`, be it the cache's or the build's own, the directories that are kept.
+/// Makes the directories of downloads in `home`, the cache's or the build's own, if they are missing.
 pub(crate) fn ensure_downloads(home: &str, owner: Owner) -> impl Iterator<Item = Mount> {
     let (uid, gid) = owner.ids();
     DOWNLOADS.iter().map(move |name| Mount::EnsureDir {
@@ -68,7 +68,7 @@ pub(crate) fn ensure_downloads(home: &str, owner: Owner) -> impl Iterator<Item =
     })
 }
 
-/// What is said of a `CARGO_HOME` elsewhere in the cache, where a build file or an `--env-file` has put it.
+/// The note on a `CARGO_HOME` that a build file or an `--env-file` sets to another directory of the cache.
 pub(crate) fn note(steps: &[PlannedStep]) -> Option<String> {
     let homes = steps.iter().flat_map(|planned| &planned.step.env).filter(|(name, _)| name == "CARGO_HOME");
     let moved = |home: &Path| home.starts_with(CACHE) && !home.starts_with(Path::new(CACHE).join(HOME));

@@ -1,10 +1,10 @@
-//! The model of a guest's processor, which becomes a value of QEMU's `-cpu`: a name, and features that are there or not.
-//! Nothing else that QEMU reads there (`help`, other properties) is a build file's to set.
+//! The model of a guest's processor, which becomes the value of QEMU's `-cpu`: a name, and features that are on or off.
+//! A build file cannot set anything else that QEMU reads there (`help`, other properties).
 
 /// Reads `MODEL[,+FEATURE|,-FEATURE|,FEATURE=on|off…]`.
 ///
 /// # Errors
-/// Why it is none.
+/// The reason why it is not a model.
 pub(super) fn model(text: &str) -> Result<String, String> {
     let mut parts = text.split(',');
     let model = parts.next().unwrap_or_default();

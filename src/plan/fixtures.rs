@@ -1,15 +1,15 @@
-//! What the tests of containers and sandboxes plan with.
+//! Inputs for the tests of the plans of containers and sandboxes.
 
 use std::path::Path;
 
 use super::{CacheMode, CacheMount, CacheShare, CacheSharing, Network, Owner, guest_config::GuestInput};
 
-/// A cache that is bound.
+/// A cache that is shared by a bind.
 pub(crate) fn cache(mode: CacheMode) -> CacheMount {
     CacheMount::new("/c".into(), mode, CacheShare::Bind, Some(CacheSharing::Shared))
 }
 
-/// A source and that cache, without a network.
+/// A guest with a source and that cache, without a network.
 pub(crate) fn guest(cache: &CacheMount, uid: u32) -> GuestInput<'_> {
     GuestInput {
         source: Some(Path::new("/s")),

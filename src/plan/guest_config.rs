@@ -1,7 +1,8 @@
-//! The configuration of the guest, as far as all backends share it: what the agent mounts, makes and sets before the first step.
+//! The part of the guest's configuration that all backends share: mounts, files and settings that the agent makes before the
+//! first step.
 //!
-//! The room of each backend adds its own mounts. Until the root is changed to [`ROOT`] all paths are those of the agent's first
-//! root, so that no step can see a lower or an upper directory.
+//! Each backend adds its own mounts. Until the root is changed to [`ROOT`] all paths are those of the agent's first root, so
+//! that no step can see a lower or an upper directory.
 
 use std::{collections::BTreeSet, path::Path};
 
@@ -15,37 +16,37 @@ pub(crate) const AGENT: &str = "/kiln-agent";
 pub(crate) const LOWER: &str = "/lower";
 /// The scratch disk or directory.
 pub(crate) const SCRATCH: &str = "/scratch";
-/// Below it lie the source's and the cache's directories.
+/// The directory below which source and cache are mounted.
 pub(crate) const SHARES: &str = "/shares";
 /// The directory that becomes the root.
 pub(crate) const ROOT: &str = "/newroot";
 
-/// How a backend's agent mounts overlays. What is thrown away needs no flush: `volatile`.
+/// How a backend's agent mounts overlays. Upper directories that are discarded need no flush: `volatile`.
 pub(crate) struct OverlayOptions {
     /// Whether device files below an overlay cannot be opened.
     pub(crate) nodev: bool,
-    /// Of the root and the workspace: copying as little as possible.
+    /// Options of the root and the workspace, which copy as little as possible.
     pub(crate) usual: &'static str,
-    /// Of a cache whose writes are thrown away: a file that a step has changed is a whole one, so that later reads cost no more.
+    /// Options of a cache whose writes are discarded: a changed file is copied up with its data, so that later reads cost no more.
     pub(crate) discarded: &'static str,
-    /// Of a cache whose upper directory a commit reads: no file there refers to the lower one. A directory that was renamed does;
-    /// it is read in the overlay.
+    /// Options of a cache whose upper directory a commit reads: no file there refers to the lower layer. A renamed directory does;
+    /// the commit reads it in the overlay.
     pub(crate) committed: &'static str,
 }
 
 impl OverlayOptions {
-    /// Of the root and the workspace.
+    /// The options of the root and the workspace.
     pub(crate) fn usual(&self) -> (bool, &'static str) {
         (self.nodev, self.usual)
     }
 
-    /// Of the cache.
+    /// The options of the cache.
     pub(crate) fn of_cache(&self, cache: &CacheMount) -> (bool, &'static str) {
         (self.nodev, if cache.commits() { self.committed } else { self.discarded })
     }
 }
 
-/// What the guest's configuration is made from.
+/// The input of the guest's configuration.
 pub struct GuestInput<'a> {
     /// The source directory of the host.
     pub source: Option<&'a Path>,
@@ -53,7 +54,7 @@ pub struct GuestInput<'a> {
     pub hidden: Vec<String>,
     /// The cache.
     pub cache: Option<&'a CacheMount>,
-    /// Whose files are whose.
+    /// The users to whom files belong.
     pub owner: Owner,
     /// Whether steps reach a network.
     pub network: Network,
@@ -61,7 +62,7 @@ pub struct GuestInput<'a> {
     pub identities: Vec<Identity>,
     /// Groups that must exist.
     pub groups: Vec<Group>,
-    /// What is made in the root before the first step.
+    /// The changes of the root before the first step.
     pub changes: Vec<Mount>,
     /// The name of the package.
     pub package: &'a str,
@@ -71,8 +72,8 @@ pub struct GuestInput<'a> {
     pub names: BTreeSet<String>,
 }
 
-/// The configuration with these mounts and files, then those of every backend. Clock, random pool, modules, network card,
-/// hostname and control groups are left alone: in containers and sandboxes they are the host's, or the runner sets them.
+/// The configuration with these mounts and files, then those of every backend. It does not set clock, random pool, modules,
+/// network card, hostname and control groups: in containers and sandboxes they are the host's, or the runner sets them.
 pub(crate) fn base(
     guest: GuestInput<'_>,
     mut mounts: Vec<Mount>,
@@ -104,20 +105,20 @@ pub(crate) fn base(
     }
 }
 
-/// The table of mounted file systems where df(1) of some systems, Java and configure scripts look for it. Debian's installer
-/// makes this link, and its packages do not. docker's own, in a container, leads to `/proc/mounts`.
+/// `/etc/mtab`, which df(1) of some systems, Java and configure scripts read. Debian's installer makes this link, its packages do
+/// not. In a container docker makes a link to `/proc/mounts`.
 fn mtab() -> Mount {
     Mount::Symlink { path: "/etc/mtab".into(), target: "../proc/self/mounts".into() }
 }
 
-/// Where steps leave what becomes the package.
+/// The directory in which steps put the content of the package.
 fn output(package: &str, owner: Owner) -> impl Iterator<Item = Mount> {
     [OUTPUT.to_owned(), format!("{OUTPUT}/{package}")]
         .map(|path| Mount::Directory { path, mode: 0o755, uid: owner.guest_uid, gid: owner.guest_gid })
         .into_iter()
 }
 
-/// Where steps write what may take much room: a name for each file system that can be one of its own.
+/// The directories to which steps write most: one for each file system that can be full.
 fn written(cache: Option<&CacheMount>) -> Vec<String> {
     let through = cache.filter(|cache| cache.writes_through()).map(|_| CACHE);
     ["/", WORKSPACE].into_iter().chain(through).map(str::to_owned).collect()
@@ -161,9 +162,9 @@ pub(crate) fn overlay(
     }
 }
 
-/// Where programs look for name servers.
+/// The file of name servers (resolv.conf(5)).
 pub(crate) const RESOLVER: &str = "/etc/resolv.conf";
-/// What every guest, container and sandbox is called.
+/// The hostname of every guest.
 pub const HOSTNAME: &str = "kiln";
 
 /// A file that every user can read.
@@ -177,7 +178,7 @@ fn hosts(names: &BTreeSet<String>) -> TextFile {
     file("/etc/hosts", format!("127.0.0.1\tlocalhost {HOSTNAME}{more}\n::1\tlocalhost{more}\n"))
 }
 
-/// Hidden paths as the agent takes them; those that are not UTF-8 cannot be named and stay visible.
+/// Hidden paths as text. Paths that are not UTF-8 are left out, and stay visible.
 pub(crate) fn hidden(paths: &[std::path::PathBuf]) -> Vec<String> {
     paths.iter().filter_map(|path| Path::to_str(path)).map(str::to_owned).collect()
 }

@@ -1,5 +1,5 @@
-//! What a build gets of the host besides files to build from: certificates, proxies, secrets. The plan knows where they
-//! come from; their contents, but for the host's own certificates, are read when it starts, and given to the agent.
+//! Settings of the host for a build: certificates, proxies, secrets. The plan has their sources. Their contents, except the
+//! host's own certificates, are read when the build starts, and sent to the agent.
 
 use std::{
     collections::BTreeSet,
@@ -12,24 +12,24 @@ use serde::{Serialize, Serializer};
 
 use super::{RunnerKind, loopback::Loopback, userinfo::Userinfo};
 
-/// Where a guest keeps its bundle, for tools that must be told.
+/// The guest's bundle of certificates.
 const BUNDLE: &str = "/etc/ssl/certs/ca-certificates.crt";
-/// What tells them: OpenSSL and uv, Node, pip's own bundle, Python's requests.
+/// The variables that name a bundle: for OpenSSL and uv, Node, pip, Python's requests.
 const BUNDLE_VARIABLES: [&str; 4] =
     ["SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS", "PIP_CERT", "REQUESTS_CA_BUNDLE"];
 
-/// What every `mvn` reads when it starts.
+/// The script that `mvn` sources when it starts.
 const MAVEN_RC: &str = "/etc/mavenrc";
-/// Maven reads no variable for proxies. What Java is told instead is made of the variables where Maven runs, so that a build
-/// file's own win, and no password stands in a plan.
+/// Maven reads no variable for proxies. This script turns the variables into properties of Java when Maven runs: so the variables
+/// of a build file win, and the plan has no password.
 const MAVEN_PROXIES: &str = include_str!("mavenrc.sh");
 
-/// All of it.
+/// The settings of the host.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct HostSettings {
-    /// The host's bundle of certificates; `None` leaves the guest's alone.
+    /// The certificates for the guest; with `None` it keeps its own.
     pub certificates: Option<Certificates>,
-    /// What of the host's certificates is not used, and why.
+    /// Lines for the user on certificates of the host that are not used.
     pub unused: Vec<String>,
     /// The host's proxies.
     pub proxies: Proxies,
@@ -37,13 +37,13 @@ pub struct HostSettings {
     pub secrets: Vec<SecretSource>,
 }
 
-/// Where certificates come from.
+/// The source of certificates.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Certificates {
-    /// The host's own bundle, and what can be used of it.
+    /// The host's own bundle, and its usable part.
     Hosts(PathBuf, #[serde(skip)] Trust),
-    /// A file that the user names: all of it must be right. A pipe is not read before the build begins.
+    /// A file that the user names: each certificate must be valid. A pipe is not read before the build begins.
     #[serde(serialize_with = "only_path")]
     Named(PathBuf, Option<Trust>),
 }
@@ -61,7 +61,7 @@ impl Certificates {
     }
 }
 
-/// Proxies, as the variables of the same names have them; empty where there is none.
+/// Proxies, as in the variables of the same names; empty if not set.
 #[derive(Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Proxies {
     /// For http.
@@ -70,7 +70,7 @@ pub struct Proxies {
     pub https: String,
     /// For everything else.
     pub all: String,
-    /// What is reached without one.
+    /// The hosts that are reached without a proxy.
     pub none_for: String,
 }
 
@@ -79,11 +79,11 @@ pub struct Proxies {
 pub struct SecretSource {
     /// The name of its file in the guest.
     pub id: String,
-    /// Where it comes from.
+    /// Its source.
     pub from: SecretFrom,
 }
 
-/// Where a secret comes from.
+/// The source of a secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SecretFrom {
@@ -103,7 +103,7 @@ impl fmt::Display for SecretFrom {
 }
 
 impl HostSettings {
-    /// Those that a build in this backend can use; what it cannot is noted, with a way out.
+    /// The settings that a build in this backend can use. Those that it cannot use have a note with a way out.
     pub(super) fn reachable(&self, runner: RunnerKind, notes: &mut Vec<String>) -> Self {
         let mut host_settings = self.clone();
         notes.extend(self.unused.iter().cloned());
@@ -115,7 +115,7 @@ impl HostSettings {
                 *proxy = relayed;
             } else {
                 notes.push(format!(
-                    "proxy: {name} names a place of this host's loopback that is not relayed: it is not passed; \
+                    "proxy: {name} is not passed to the build: only ports of 127.0.0.1 are relayed from this host's loopback; \
                      write 127.0.0.1 and its port"
                 ));
                 proxy.clear();
@@ -127,8 +127,7 @@ impl HostSettings {
         host_settings
     }
 
-    /// The ports of the build's loopback that lead to the same ports of this host's, so that its proxies are reached there,
-    /// and nothing else.
+    /// The ports of the build's loopback that are relayed to the same ports of the host's loopback: those of its proxies.
     pub fn relayed(&self, runner: RunnerKind) -> Vec<u16> {
         if runner.traits().host_loopback {
             return Vec::new();
@@ -137,14 +136,14 @@ impl HostSettings {
         ports.collect::<BTreeSet<u16>>().into_iter().collect()
     }
 
-    /// Names of its loopback that a build must know besides those that every one does.
+    /// The names of loopback that the build's `/etc/hosts` must have, besides those of every build.
     pub(super) fn loopback_names(&self) -> BTreeSet<String> {
         let places: Vec<Loopback<'_>> = self.proxies.on_loopback().collect();
         let names = places.iter().filter_map(Loopback::name).filter(|name| *name != "localhost");
         names.map(str::to_owned).collect()
     }
 
-    /// Files of the host that are secrets: no build sees one of them in its source.
+    /// Files of the host that are secrets: they are hidden from the build's source.
     pub fn secret_files(&self) -> impl Iterator<Item = &Path> {
         self.secrets.iter().filter_map(|secret| match &secret.from {
             SecretFrom::File(path) => Some(path.as_path()),
@@ -152,10 +151,10 @@ impl HostSettings {
         })
     }
 
-    /// Files that say what a tool reads of no variable.
+    /// The files for tools that do not read the variables.
     pub(super) fn files(&self) -> Option<TextFile> {
         let has_proxies = !self.proxies.is_empty();
-        // What the image's own says comes first, and may have set MAVEN_OPTS.
+        // The image's own file comes first, and may set MAVEN_OPTS.
         let file = || TextFile {
             path: MAVEN_RC.into(),
             text: MAVEN_PROXIES.into(),
@@ -165,13 +164,13 @@ impl HostSettings {
         has_proxies.then(file)
     }
 
-    /// The variables that lead tools to it; the build file's own win.
+    /// The variables for tools. Those of the build file win over them.
     pub(super) fn variables(&self) -> Vec<(String, String)> {
         let bundle = self.certificates.iter().flat_map(|_| BUNDLE_VARIABLES.map(|name| (name, BUNDLE)));
         let Proxies { http, https, all, none_for } = &self.proxies;
         let proxies = [("http", http), ("https", https), ("all", all), ("no", none_for)];
         let set = proxies.into_iter().filter(|(_, value)| !value.is_empty());
-        // Some tools read one spelling, some the other.
+        // Some tools read upper case, some lower case.
         let spelled = set.flat_map(|(name, value)| {
             let name = format!("{name}_proxy");
             [(name.to_uppercase(), value.clone()), (name, value.clone())]
@@ -190,7 +189,7 @@ impl Proxies {
         [&self.http, &self.https, &self.all].into_iter().filter_map(|proxy| Loopback::of(proxy))
     }
 
-    /// Whether there is one.
+    /// Whether no proxy is set.
     pub fn is_empty(&self) -> bool {
         [&self.http, &self.https, &self.all].iter().all(|proxy| proxy.is_empty())
     }
@@ -201,17 +200,17 @@ impl Proxies {
         named.into_iter().filter_map(|(name, url)| Some((name, Userinfo::of(url)?)))
     }
 
-    /// Passwords and tokens in them, with the variable: no output may show one.
+    /// Passwords and tokens with the names of their variables, for redaction of output.
     pub fn secrets(&self) -> impl Iterator<Item = (&'static str, Vec<u8>)> {
         self.userinfos().flat_map(|(name, userinfo)| userinfo.secrets().map(|secret| (name, secret)))
     }
 
-    /// Users with their passwords, as proxies are told of them in base64.
+    /// Users with their passwords, which a request to a proxy has in base64.
     pub fn logins(&self) -> impl Iterator<Item = Vec<u8>> {
         self.userinfos().map(|(_, userinfo)| userinfo.login())
     }
 
-    /// A variable's value, if it is one of them, without what is secret.
+    /// The value of a variable with its secret redacted, if the value is one of these proxies.
     pub fn hidden(&self, value: &str) -> Option<String> {
         let Self { http, https, all, none_for: _ } = self;
         [http, https, all].iter().any(|url| *url == value).then(|| hidden(value))

@@ -1,4 +1,4 @@
-//! Image references: what a user writes after `--image`, and the recipe of a root that follows from it.
+//! Image references: the values of `--image`, and the recipe of a root that follows from one.
 //!
 //! Pure: `image::locate` looks at paths, between [`Reference::parse`] and [`ImageRecipe::new`]. The store of images makes
 //! roots of recipes and keys them.
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::exit::Failure;
 
-/// What `--image` takes: the way out of each error about it.
+/// The forms of `--image`: the way out of each error about it.
 pub const FORMS: &str =
     "Give --image debian:SUITE[+package,package…], a directory, or a tar file (plain, gzip, xz, zstd).";
 
@@ -27,7 +27,7 @@ pub enum Reference {
     Path(PathBuf),
 }
 
-/// Where a root comes from.
+/// The source of a root.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
     /// Installed from Debian's repositories.
@@ -49,11 +49,11 @@ pub struct DebianRoot {
     pub repositories: Vec<String>,
 }
 
-/// All that decides what is in a root.
+/// Everything that determines the content of a root.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "Flat", into = "Flat")]
 pub struct ImageRecipe {
-    /// Where it comes from.
+    /// Its source.
     pub source: Source,
     /// Debian's name of the architecture (`amd64`).
     pub arch: String,
@@ -101,7 +101,7 @@ impl From<Flat> for ImageRecipe {
 }
 
 impl Reference {
-    /// Reads a reference; pure. A relative path is taken as it is.
+    /// Parses a reference. A relative path stays relative.
     pub fn parse(text: &str) -> Result<Self, Failure> {
         if text.is_empty() {
             return Err(Failure::usage("the image reference is empty", FORMS));
@@ -181,7 +181,7 @@ impl ImageRecipe {
         Ok(Self { source, arch: arch.into() })
     }
 
-    /// The line that says what a prepared root leaves out, if the build file asks for packages.
+    /// The note on packages of the build file that are not installed in a prepared root.
     pub fn left_out(&self, requested: &[String]) -> Option<String> {
         match self.source {
             Source::Debian(_) => None,
@@ -193,7 +193,7 @@ impl ImageRecipe {
     }
 }
 
-/// Only lines of sources.list are understood; all others are one error.
+/// Accepts only lines of sources.list; all others are one error.
 fn check_repositories(lines: &[String]) -> Result<(), Failure> {
     let bad: Vec<&str> = lines
         .iter()
@@ -221,12 +221,12 @@ pub(crate) fn is_debian_name(name: &str) -> bool {
         && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"+-.".contains(&b))
 }
 
-/// The answer to a form that is known and cannot be used.
+/// The failure for a form that is known and not supported.
 pub fn unsupported(text: &str) -> Failure {
     Failure::host(format!("image {text:?}: OCI layouts and registry references are not supported yet"), FORMS)
 }
 
-/// Transports that containers/image names; `oci:dir` is never a path.
+/// The failure for a transport of containers/image; `oci:dir` is never a path.
 fn unsupported_scheme(text: &str) -> Option<Failure> {
     ["oci:", "oci-archive:", "docker:", "docker-archive:", "docker-daemon:", "containers-storage:"]
         .iter()

@@ -1,4 +1,4 @@
-//! Steps that a person starts: a command in a guest, a shell, a shell in the place of a step that failed.
+//! Interactive steps: a command in a guest, a shell, a shell in place of a failed step.
 
 use kiln_protocol::{Mount, Stdin, Step, User};
 
@@ -8,10 +8,10 @@ use super::{
 };
 use crate::compile::Recipe;
 
-/// The number of a step that is none of the recipe's.
+/// The number of a step that is not in the recipe.
 const INDEX: u32 = u32::MAX;
 
-/// What a person wants to run.
+/// The command of `kiln run` or `kiln shell`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum InteractiveCommand {
     /// A program, looked up in PATH, and its arguments.
@@ -20,7 +20,7 @@ pub enum InteractiveCommand {
     Shell,
 }
 
-/// A command of a person, as the agent runs it: with the environment, directory and user of the recipe's steps.
+/// The step for an interactive command: with the environment, directory and user of the recipe's steps.
 pub fn command(
     recipe: &Recipe,
     options: &BuildOptions,
@@ -32,7 +32,7 @@ pub fn command(
     let host_settings = &plan.host_settings;
     let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
     let argv = match (command, options.trace) {
-        // The shell finds the program, and says 127 or 126 when it cannot, as everybody expects.
+        // The shell looks up the program, and exits with 127 or 126 if it cannot, as POSIX says.
         (InteractiveCommand::Command(command), Trace::Off) => {
             [&words(&[shell, "-c", "exec \"$0\" \"$@\""])[..], command].concat()
         }
@@ -55,7 +55,7 @@ pub fn command(
     }
 }
 
-/// As whom the recipe's steps run: where there is one user, it is root.
+/// The user of the recipe's steps: root in a sandbox with one user.
 fn user(recipe: &Recipe, platform: &Platform) -> User {
     match platform {
         Platform::Bubblewrap(Sandbox { ids: Ids::SingleUid, .. }) => User::Root,
@@ -64,11 +64,11 @@ fn user(recipe: &Recipe, platform: &Platform) -> User {
 }
 
 impl Plan {
-    /// The same guest for a command: no steps, no packages, and no directory for them.
+    /// The same guest for a command: without steps, packages, and a directory for packages.
     pub fn without_steps(mut self) -> Self {
         self.steps.clear();
         self.artifacts.clear();
-        // Nobody reports on the cache.
+        // A command has no report on the cache.
         self.guest_config.track_reads = None;
         self.guest_config
             .mounts
@@ -77,7 +77,7 @@ impl Plan {
     }
 }
 
-/// A shell where a step has failed: as its user, in its directory, with its environment, its lines in the history.
+/// A shell in place of a failed step: with its user, directory and environment, and with its lines in the history.
 pub fn shell_in_place_of(failed: &PlannedStep, stdin: Stdin) -> Step {
     let PlannedStep { fragment, directory, step, .. } = failed;
     let shell = step.argv.first().map_or("/bin/sh", String::as_str);
@@ -108,7 +108,7 @@ mod tests {
         for (ids, expected) in [
             (Ids::Own, User::Name("build".into())),
             (Ids::Range, User::Name("build".into())),
-            // The agent could not become another one.
+            // The agent cannot change to another user.
             (Ids::SingleUid, User::Root),
         ] {
             assert_eq!(user(&recipe, &sandbox(ids)), expected, "{ids:?}");

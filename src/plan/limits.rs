@@ -1,15 +1,15 @@
-//! What each process of a step may use up: the same in every backend, whatever kiln was started with.
+//! The resource limits of each process of a step (getrlimit(2)): the same in every backend, independent of those of kiln.
 //!
-//! They are those of a Debian login (systemd-system.conf(5), and `INIT_RLIMITS` of linux/asm-generic/resource.h for all that
-//! systemd leaves alone), but none is higher than what a host allows whose root may not raise limits: a container's, say.
-//! What the kernel makes of the machine's memory is what it makes of 4 GiB, a guest's by default.
+//! They are those of a Debian login (systemd-system.conf(5), and `INIT_RLIMITS` of linux/asm-generic/resource.h for those that
+//! systemd does not set). None is higher than the limits of a host whose root may not raise them, such as a container.
+//! Limits that the kernel derives from the machine's memory are those for 4 GiB, the default of a guest.
 
 use kiln_protocol::{Limit, Resource};
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 
-/// In the order of their names.
+/// The limits in the order of their names.
 pub(super) const LIMITS: &[Limit] = &[
     limit(Resource::As, None, None),
     // No core files, unless a step asks for them.

@@ -1,11 +1,11 @@
-//! Proxies on this host's loopback: which URLs name one, and as what a build names it.
+//! Proxies on this host's loopback: recognizes their URLs, and rewrites them for a build.
 //!
-//! Before it: the environment's URLs. After it: `host_settings` passes what can be reached. A name is left as it is, since a proxy
-//! that speaks TLS has a certificate of its name: the guest's `/etc/hosts` has it, too.
+//! Before it: the environment's URLs. After it: `host_settings` passes those that the build can reach. A name is not replaced by an
+//! address, since a proxy with TLS has a certificate for its name: the guest's `/etc/hosts` has the name, too.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Names that hosts give their loopback; `*.localhost` are more of them (RFC 6761 §6.3).
+/// Names of loopback in `/etc/hosts` of common systems; `*.localhost` are more of them (RFC 6761 §6.3).
 const NAMES: [&str; 7] = [
     "localhost",
     "localhost.localdomain",
@@ -19,27 +19,27 @@ const NAMES: [&str; 7] = [
 /// A proxy of this host's loopback.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Loopback<'u> {
-    /// What comes before its host in the URL: a scheme, a user.
+    /// The part of the URL before the host: scheme and user.
     before: &'u str,
     host: Host,
-    /// What comes after it.
+    /// The part after the host.
     after: &'u str,
-    /// If the URL has one that can be connected to: tools do not agree on what is meant by none.
+    /// `None` if the URL has no valid port: tools do not agree on a default.
     pub(super) port: Option<u16>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
 enum Host {
-    /// As `/etc/hosts` has it.
+    /// A name, as in `/etc/hosts`.
     Name(String),
-    /// `127.0.0.1`, or what a connection to it reaches as well.
+    /// `127.0.0.1`, or an address that is equivalent to it.
     Usual,
-    /// Another one: what listens there need not listen on the usual one.
+    /// Another loopback address: its listeners need not listen on 127.0.0.1.
     Other,
 }
 
 impl<'u> Loopback<'u> {
-    /// The proxy that a URL names, if it is there.
+    /// The proxy of a URL; `None` if it is on another host.
     pub(super) fn of(url: &'u str) -> Option<Self> {
         let start = url.find("://").map_or(0, |at| at + "://".len());
         let end = url[start..].find(['/', '?', '#']).map_or(url.len(), |at| start + at);
@@ -53,12 +53,12 @@ impl<'u> Loopback<'u> {
         Some(Self { before: &url[..start], host, after: &url[start + name.len()..], port })
     }
 
-    /// The URL as a build has it whose loopback is the host's.
+    /// The URL for a build that shares the host's loopback; `None` if it needs no change.
     pub(super) fn shared(&self) -> Option<String> {
         self.name().map(|name| self.with_host(name))
     }
 
-    /// The URL as a build has it whose loopback leads to the host's, port by port; none where nothing does.
+    /// The URL for a build with a loopback of its own, whose port is relayed; `None` if it cannot be relayed.
     pub(super) fn relayed(&self) -> Option<String> {
         self.port?;
         match &self.host {
@@ -69,7 +69,7 @@ impl<'u> Loopback<'u> {
         }
     }
 
-    /// Its name, which a build's `/etc/hosts` must have.
+    /// Its name, which the build's `/etc/hosts` must have.
     pub(super) fn name(&self) -> Option<&str> {
         match &self.host {
             Host::Name(name) => Some(name),
@@ -82,7 +82,7 @@ impl<'u> Loopback<'u> {
     }
 }
 
-/// A port that something can listen on.
+/// A port from 1 to 65535.
 fn port_number(port: &str) -> Option<u16> {
     let digits = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
     port.parse().ok().filter(|&port| digits && port != 0)
@@ -97,7 +97,7 @@ fn host(name: &str) -> Option<Host> {
             _ => None,
         };
     }
-    // Resolvers know neither case nor a final dot, but some tools do.
+    // Resolvers ignore case and a final dot, some tools do not.
     let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
     if NAMES.contains(&name.as_str()) {
         return Some(Host::Name(name));
@@ -107,22 +107,22 @@ fn host(name: &str) -> Option<Host> {
     Some(if plain && !label.is_empty() { Host::Name(name) } else { Host::Other })
 }
 
-/// An address as URLs have it.
+/// An address in a URL.
 fn address(text: &str) -> Option<IpAddr> {
     let Some(inside) = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) else {
         return ipv4(text).map(IpAddr::V4);
     };
-    // Without its zone.
+    // Without the zone id.
     let address: Ipv6Addr = inside.split('%').next()?.parse().ok()?;
     Some(address.to_canonical())
 }
 
-/// An address as `inet_aton` takes it: `127.1` and `0x7f000001` are `127.0.0.1`.
+/// An address in a form of inet_aton(3): `127.1` and `0x7f000001` are `127.0.0.1`.
 fn ipv4(text: &str) -> Option<Ipv4Addr> {
     let parts: Vec<u32> = text.split('.').map(c_number).collect::<Option<_>>()?;
     let (&last, first) = parts.split_last()?;
     let shift = 8 * (4_u32.checked_sub(u32::try_from(first.len()).ok()?)?);
-    // The last part stands for all bytes that are left.
+    // The last part has all remaining bytes.
     if shift == 0 || u64::from(last) >= 1 << shift || first.iter().any(|&byte| byte > 0xff) {
         return None;
     }
@@ -130,14 +130,14 @@ fn ipv4(text: &str) -> Option<Ipv4Addr> {
     Some(Ipv4Addr::from_bits(bits))
 }
 
-/// A number as C writes it.
+/// A number in C's notation: decimal, octal or hexadecimal.
 fn c_number(text: &str) -> Option<u32> {
     let (digits, radix) = match text.strip_prefix('0') {
         Some(rest) if rest.starts_with(['x', 'X']) => (&rest[1..], 16),
         Some(rest) if !rest.is_empty() => (rest, 8),
         Some(_) | None => (text, 10),
     };
-    // `from_str_radix` would take a sign.
+    // `from_str_radix` would accept a sign.
     let plain = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
     u32::from_str_radix(digits, radix).ok().filter(|_| plain)
 }

@@ -38,12 +38,12 @@ kiln_proxy() (
   case $login in *:*) ;; *) exit 0 ;; esac
   name=$(kiln_decoded "${login%%:*}") word=$(kiln_decoded "${login#*:}")
   case $name$word in
-    # mvn cuts MAVEN_OPTS there.
-    *[[:space:]]*) echo "kiln: Maven cannot be told of a proxy's password with white space in it" >&2 ;;
+    # mvn splits MAVEN_OPTS at white space.
+    *[[:space:]]*) echo "kiln: Maven cannot use a proxy whose password has white space in it" >&2 ;;
     *) printf ' -D%s=%s -D%s=%s' "$user" "$name" "$password" "$word" ;;
   esac
 )
-# What is reached directly: `name` and `.name` mean what is below it, too.
+# Hosts that are reached directly: `name` and `.name` include subdomains.
 kiln_direct() (
   set -f
   IFS=', 	'
@@ -61,6 +61,6 @@ kiln_direct() (
 kiln_all=${all_proxy:-$ALL_PROXY}
 MAVEN_OPTS="$MAVEN_OPTS$(kiln_proxy http "${http_proxy:-${HTTP_PROXY:-$kiln_all}}")"
 MAVEN_OPTS="$MAVEN_OPTS$(kiln_proxy https "${https_proxy:-${HTTPS_PROXY:-$kiln_all}}")$(kiln_direct "${no_proxy:-$NO_PROXY}")"
-# Maven 3.9 and later: its own transport asks Java only if it is told to.
+# Maven 3.9 and later: its own transport reads properties of Java only with this option.
 MAVEN_OPTS="$MAVEN_OPTS -Daether.connector.http.useSystemProperties=true"
 export MAVEN_OPTS

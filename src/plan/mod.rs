@@ -1,7 +1,7 @@
-//! Recipe + Host + options -> Plan: what will happen on this host, decided before anything happens.
+//! Recipe + Host + options -> Plan: every decision on a build, made before it starts.
 //!
-//! Pure: nothing here touches a file, a process or the clock; what must be known of the host comes in as values. A plan
-//! holds no pid, socket, descriptor or key, and can be printed (`kiln plan`).
+//! Pure: it does not read files, start processes or ask the clock; facts of the host are parameters. A plan holds no pid, socket,
+//! descriptor or key, and can be printed (`kiln plan`).
 
 mod accelerator;
 pub(crate) mod accounts;
@@ -72,7 +72,7 @@ pub use unshare::user_namespace;
 
 /// The uid and gid of the user `build`.
 pub const BUILD_ID: u32 = 1000;
-/// Below it each package has the directory that becomes its content.
+/// The directory in which each package has a directory with its content.
 pub const OUTPUT: &str = "/home/build/melange-out";
 /// The tag of the source's share.
 pub const SOURCE_TAG: &str = "kiln-source";
@@ -83,51 +83,51 @@ pub const ROOT_SERIAL: &str = "root";
 /// The serial number of the scratch disk.
 pub const SCRATCH_SERIAL: &str = "scratch";
 
-/// What will happen.
+/// A build on this host.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
-    /// What is built.
+    /// The package.
     pub package: PackageId,
-    /// For which architecture, as apk spells it.
+    /// The architecture, as apk spells it.
     pub arch: String,
-    /// What the guest's root is made from.
+    /// The recipe of the guest's root.
     pub image: ImageRecipe,
-    /// In what it runs.
+    /// The backend's part of the plan.
     pub platform: Platform,
-    /// What the build may use up.
+    /// The limits of the build.
     pub resources: Resources,
     /// Whether steps reach a network.
     pub network: Network,
     /// The host directory that appears in [`WORKSPACE`]; `None` for an empty one.
     pub source: Option<PathBuf>,
-    /// The cache; `None` where there is none.
+    /// The cache; `None` without one.
     pub cache: Option<CacheMount>,
-    /// Who the steps run as, and with which files.
+    /// The users to whom files belong, in the guest and on the host.
     pub owner: Owner,
-    /// What the agent makes before the first step.
+    /// The configuration that the agent makes before the first step.
     pub guest_config: GuestConfig,
-    /// What the agent is given of the host's once that stands.
+    /// Settings of the host, which are sent to the agent after the configuration.
     pub host_settings: HostSettings,
-    /// What runs, in this order.
+    /// The steps, in their order.
     pub steps: Vec<PlannedStep>,
-    /// What leaves the guest.
+    /// The packages that are exported from the guest.
     pub artifacts: Vec<ArtifactPlan>,
-    /// The time that everything in the packages bears, in seconds since the epoch: `SOURCE_DATE_EPOCH`.
+    /// The modification time of all files in packages, in seconds since the epoch: `SOURCE_DATE_EPOCH`.
     pub build_date: i64,
     /// The uid and gid of the user that builds run as; in packages the user's files belong to root.
     pub build_ids: (u32, u32),
-    /// Where it is written: `<out-dir>/<arch>`.
+    /// The directory to which packages are written: `<out-dir>/<arch>`.
     pub out_dir: PathBuf,
-    /// How long the guest may take until it says `Hello`.
+    /// How long the guest may take until it sends `Hello`.
     pub boot_timeout: Duration,
     /// How long all steps together may take.
     pub timeout: Option<Duration>,
-    /// Lines for the user: what was passed over or chosen, and why.
+    /// Lines for the user on decisions, with their reasons.
     pub notes: Vec<String>,
 }
 
 impl Plan {
-    /// Where the overlay is mounted into which the build writes what it adds to the cache, as the guest configuration names it.
+    /// The mount point of the overlay of the cache, as the guest configuration names it.
     pub fn cache_overlay(&self) -> Option<&str> {
         self.guest_config.mounts.iter().find_map(|mount| match mount {
             kiln_protocol::Mount::Overlay { target, .. } | kiln_protocol::Mount::Upper { target, .. }
@@ -140,7 +140,7 @@ impl Plan {
     }
 }
 
-/// What is built.
+/// The identity of a package.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PackageId {
     /// Its name.
@@ -158,13 +158,13 @@ impl std::fmt::Display for PackageId {
 }
 
 impl Plan {
-    /// Whether what the build writes into the cache reaches the host's directory as it is written.
+    /// Whether writes of the build into the cache reach the host's directory at once.
     pub fn writes_through(&self) -> bool {
         self.cache.as_ref().is_some_and(CacheMount::writes_through)
     }
 
-    /// Whether what the build left has to be told to end, so that nothing is lost. A microVM through which nothing was
-    /// written to the host holds nothing back once its packages have left.
+    /// Whether the guest needs an orderly shutdown after a build. A microVM that does not write to the host has no unwritten
+    /// data once its packages are exported.
     pub fn needs_shutdown(&self) -> bool {
         !self.runner().traits().own_kernel || self.writes_through()
     }
@@ -175,14 +175,14 @@ impl Plan {
     }
 }
 
-/// What a build may use up: the size of the machine, the limits of a container or sandbox.
+/// The limits of a build: the size of a microVM, the control groups of a container or sandbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Resources {
     /// Processors.
     pub cpus: u32,
     /// Memory in MiB.
     pub memory_mib: u64,
-    /// What set it.
+    /// The source of the memory limit.
     pub memory_from: LimitSource,
 }
 
@@ -190,19 +190,19 @@ pub struct Resources {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub enum Network {
-    /// Through the host, as its user.
+    /// Through the host, with the rights of the user that runs kiln.
     On,
-    /// None at all.
+    /// No network but loopback.
     Off,
 }
 
-/// Whether steps reach what listens on the host's loopback: `--host-loopback`.
+/// Whether steps reach services on the host's loopback: `--host-loopback`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub enum HostLoopback {
     /// By SLIRP's address of the host (10.0.2.2).
     On,
-    /// Not, but for the ports of proxies that kiln relays.
+    /// Only the ports of proxies, which kiln relays.
     Off,
 }
 
@@ -212,11 +212,11 @@ pub enum HostLoopback {
 pub enum Trace {
     /// `set -x`.
     On,
-    /// Not.
+    /// Without `-x`.
     Off,
 }
 
-/// Whose files are whose: inside they belong to the step's user, outside to the user who runs kiln.
+/// The users to whom files belong: in the guest the step's user, on the host the user that runs kiln.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Owner {
     /// The step's user: uid.
@@ -236,7 +236,7 @@ impl Owner {
     }
 }
 
-/// A package or subpackage that leaves the guest.
+/// A package or subpackage that is exported from the guest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ArtifactPlan {
     /// Its name: the directory below [`OUTPUT`].

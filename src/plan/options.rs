@@ -1,4 +1,4 @@
-//! What the user asked for: flags, where there are none the environment, where there is none the default.
+//! The options of a build: flags, else variables of the environment, else defaults.
 
 use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 
@@ -14,7 +14,7 @@ use super::{
 pub enum CacheModeOption {
     /// discard with 9p; rw with virtiofs, docker and bubblewrap.
     Auto,
-    /// The build's writes are thrown away.
+    /// The build's writes are discarded.
     Discard,
     /// The build's writes are merged into the cache if the build succeeds.
     Commit,
@@ -24,20 +24,20 @@ pub enum CacheModeOption {
     Ro,
 }
 
-/// How the cache arrives by virtiofs: `--virtiofsd`, or `QEMU_USE_VIRTIOFS`.
+/// The virtiofs server of the cache: `--virtiofsd`, or `QEMU_USE_VIRTIOFS`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum VirtiofsOption {
-    /// It arrives by 9p.
+    /// None: the cache is shared by 9p.
     #[value(skip)]
     Off,
     /// virtiofsd, started beside QEMU.
     Spawned,
 }
 
-/// Everything a build can be asked for.
+/// All options of a build.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BuildOptions {
-    /// The build file, as it was named; where there is none, a name that stands for it.
+    /// The build file, as the command line names it; a placeholder without a build file.
     pub build_file: PathBuf,
     /// `--runner`.
     pub runner: RunnerKind,
@@ -49,13 +49,13 @@ pub struct BuildOptions {
     pub insecure_repositories: InsecureRepositories,
     /// `--source-dir`, absolute; `None` with `--empty-workspace`.
     pub source: Option<PathBuf>,
-    /// What of the source the build must not see, relative to it.
+    /// Paths that are hidden from the build, relative to the source.
     pub hidden: Vec<PathBuf>,
-    /// `--cache-dir`, absolute, existing; `None` for none.
+    /// `--cache-dir`, absolute, existing; `None` without a cache.
     pub cache_dir: Option<PathBuf>,
     /// `--cache-mode`.
     pub cache_mode: CacheModeOption,
-    /// `--cache-sharing`; `None`: what is safe in the mode.
+    /// `--cache-sharing`; `None` for the default of the mode.
     pub cache_sharing: Option<CacheSharing>,
     /// `QEMU_USE_VIRTIOFS`, `--virtiofsd`.
     pub virtiofs: VirtiofsOption,

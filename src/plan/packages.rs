@@ -1,7 +1,7 @@
-//! Names of packages: build files name apk packages, Debian roots need Debian's. One table, applied by the plan only.
+//! Names of packages: build files name apk packages, Debian roots need Debian's names. Only the plan maps them.
 //!
-//! Recipes keep the names as written. A name that neither the table nor a family of names knows is an error, not a guess:
-//! Debian has packages of the same name with other contents.
+//! Recipes keep the names as written. A name that is neither in the table nor in a family of names is an error, since Debian has
+//! packages of the same name with other contents.
 
 mod family;
 mod identical;
@@ -17,19 +17,19 @@ use crate::{
     manifest::{Diagnostic, Diagnostics, nearest},
 };
 
-/// What a build file's packages are in Debian.
+/// The packages of a build file, mapped to Debian's.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Mapped {
-    /// Debian's names; sorted, each once.
+    /// Debian's names, sorted and unique.
     pub packages: Vec<String>,
-    /// Lines for the user: where Debian has something near what was asked for.
+    /// Lines for the user on counterparts that differ from the request.
     pub notes: Vec<String>,
 }
 
-/// The most unknown names that are reported: more are of no use to a reader.
+/// The most unknown names that are reported.
 const MAX_UNKNOWN: usize = 50;
 
-/// Every name that [`map_packages`] knows, sorted; of those that carry a version, the versions that Debian's suites have.
+/// Every name that [`map_packages`] knows, sorted. Names with a version are in the versions that Debian's suites have.
 pub fn known_packages() -> Vec<String> {
     let table = TABLE.iter().map(|(name, _)| *name).chain(IDENTICAL.iter().copied());
     let mut names: Vec<String> = table.map(str::to_owned).chain(family::names()).collect();
@@ -38,7 +38,7 @@ pub fn known_packages() -> Vec<String> {
     names
 }
 
-/// Every name of Debian's that [`map_packages`] gives, sorted.
+/// Every name of Debian's to which [`map_packages`] maps, sorted.
 pub fn debian_packages() -> Vec<&'static str> {
     let table = TABLE.iter().flat_map(|(_, debian)| *debian).chain(IDENTICAL).chain(family::all());
     let mut names: Vec<&str> = table.copied().collect();
@@ -47,10 +47,10 @@ pub fn debian_packages() -> Vec<&'static str> {
     names
 }
 
-/// Debian's names for those of a build file and of `--package-append`, for a suite.
+/// Maps the packages of a build file and of `--package-append` to Debian's names in a suite.
 ///
 /// # Errors
-/// All names that are not known: with their places, exit code 3; those of the command line alone, exit code 2.
+/// All unknown names of the build file with their positions (3), else those of the command line (2).
 pub fn map_packages(
     requests: &[PackageRequest],
     appended: &[String],
@@ -79,7 +79,7 @@ pub fn map_packages(
     Ok(mapped)
 }
 
-/// The requests of a build file that a package of Debian's stands for.
+/// The requests of a build file that are mapped to a package of Debian's.
 pub fn requests_for<'r>(
     requests: &'r [PackageRequest],
     package: &str,
@@ -92,7 +92,7 @@ pub fn requests_for<'r>(
 }
 
 impl Mapped {
-    /// Adds what a name stands for; whether that is known.
+    /// Adds the counterpart of a name. Returns whether there is one.
     fn add(&mut self, written: &str, suite: &str) -> bool {
         let wanted = Wanted::parse(written);
         let Some(found) = find(&wanted, suite) else { return false };
@@ -133,7 +133,7 @@ fn way_out(name: &str, suite: &str) -> String {
     )
 }
 
-/// The counterparts of one name: the table first, then what a family of names stands for.
+/// The counterpart of one name: from the table, else from the names that packages provide, else from a family.
 fn find(wanted: &Wanted<'_>, suite: &str) -> Option<Counterpart> {
     if wanted.excluded {
         return Some(Counterpart::default());
@@ -193,11 +193,7 @@ mod tests {
             ("bash=5.2-r0", &["bash"], Some("bash=5.2-r0: Debian's bash is installed, whatever its version")),
             ("bash@local", &["bash"], Some("bash@local: Debian's bash is installed, whatever its version")),
             ("glibc>2", &[], None),
-            (
-                "!bash",
-                &[],
-                Some("!bash: Debian's roots are made of what is asked for, and nothing is excluded"),
-            ),
+            ("!bash", &[], Some("!bash: a root of Debian has only requested packages, and excludes none")),
             ("cmd:bash", &["bash"], Some("cmd:bash: Debian has it in bash")),
             ("cmd:msgfmt", &["gettext"], Some("cmd:msgfmt: Debian has it in gettext")),
             ("so:libc.so.6", &[], None),

@@ -1,4 +1,4 @@
-//! The part of a plan that only one backend reads, as data. The room of each backend decides it.
+//! The part of a plan that only one backend reads, as data. Each backend decides its own.
 
 use std::path::PathBuf;
 
@@ -6,13 +6,13 @@ use serde::Serialize;
 
 use super::{Accelerator, Bind, HostLoopback, LimitSource, RunnerKind, Slirp};
 
-/// In what a build runs.
+/// The backend of a build, with its part of the plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Platform {
     /// A microVM.
     Qemu(Machine),
-    /// A container, and what of the host is in it.
+    /// A container, and its files of the host.
     Docker(Vec<Bind>),
     /// A sandbox.
     Bubblewrap(Sandbox),
@@ -58,20 +58,20 @@ impl Platform {
     }
 }
 
-/// The kind of the machine, and what is no limit in other backends.
+/// The machine, and limits that other backends do not have.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Machine {
     /// `kvm` or `tcg`.
     pub accelerator: Accelerator,
     /// QEMU's name for the processors' model; `None` for the accelerator's best.
     pub cpu_model: Option<String>,
-    /// The frequency of the guest's time stamp counter under TCG, if it is known.
+    /// The frequency of the guest's time stamp counter under TCG, if known.
     pub tsc_khz: Option<u32>,
     /// The scratch disk's size in bytes; it is sparse.
     pub disk_bytes: u64,
-    /// What set it.
+    /// The source of the size.
     pub disk_from: LimitSource,
-    /// The network that QEMU makes for it, if it gets one.
+    /// QEMU's user network, which a guest with a network has.
     pub slirp: Slirp,
     /// Whether the host's loopback is a part of that network.
     pub host_loopback: HostLoopback,
@@ -79,20 +79,20 @@ pub struct Machine {
     pub kernel_arguments: String,
 }
 
-/// A sandbox, as its runner makes it.
+/// A sandbox.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Sandbox {
-    /// What of the host is in it.
+    /// Its files and directories of the host.
     pub binds: Vec<Bind>,
-    /// As whom it is made.
+    /// Its user ids.
     pub ids: Ids,
-    /// What the image's root comes as.
+    /// The form of the image's root.
     pub root: RootForm,
-    /// What limits it.
+    /// The control groups that limit it.
     pub groups: Vec<Cgroup>,
 }
 
-/// What the image's root comes as.
+/// The form of an image's root.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RootForm {
@@ -106,23 +106,23 @@ pub enum RootForm {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ids {
-    /// By root of the machine, in a range of ids that no user of the host has.
+    /// Made by root of the machine, with a range of ids that no user of the host has.
     Own,
-    /// By root of the machine, on a file system that cannot show its files as those of other users: every user inside is that
-    /// user outside, without that user's rights.
+    /// Made by root of the machine, on a file system without idmapped mounts: each user in the sandbox has the id of a user of
+    /// the host, without that user's rights.
     Root,
-    /// In a user namespace with the user's range of `/etc/subuid`.
+    /// A user namespace with the user's range of `/etc/subuid`.
     Range,
-    /// In a user namespace with one user: root inside is the user that runs kiln.
+    /// A user namespace with one user: its root is the user that runs kiln.
     SingleUid,
 }
 
 /// A control group for one run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Cgroup {
-    /// The directory in which it is made.
+    /// The parent group's directory.
     pub parent: PathBuf,
-    /// Names of its files, and what is written to them, in this order. A file that this kernel does not have is passed over:
-    /// not all kernels count swap.
+    /// Names of its files, and the values that are written to them, in this order. A file that this kernel does not have is
+    /// skipped: not all kernels count swap.
     pub files: Vec<(&'static str, String)>,
 }

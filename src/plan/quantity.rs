@@ -1,4 +1,4 @@
-//! Sizes as build files and flags write them: `4Gi`, `512Mi`, `16G`, `1073741824`.
+//! Sizes in build files and flags: `4Gi`, `512Mi`, `16G`, `1073741824`.
 
 use serde::Serialize;
 
@@ -15,10 +15,10 @@ impl Bytes {
     }
 }
 
-/// Below this a number without a unit is taken for a mistake (`--memory 4096`): no machine has 1 MiB.
+/// The least size. A smaller one is a number whose unit was forgotten (`--memory 4096`).
 const SMALLEST: u64 = 1 << 20;
 
-/// Reads a size; `what` names it in the error (`--memory`, `package.resources.disk`).
+/// Parses a size; `what` names it in the error (`--memory`, `package.resources.disk`).
 ///
 /// Suffixes: `Ki Mi Gi Ti` (powers of 1024), `K M G T` and `KB MB GB TB` (taken as the same, as melange does),
 /// none (bytes). A fraction is allowed with a suffix.
@@ -54,7 +54,7 @@ pub fn parse_bytes(text: &str, what: &str) -> Result<Bytes, Failure> {
     Ok(Bytes(bytes))
 }
 
-/// `1.5` of `factor`, exactly as far as a byte.
+/// `1.5` of `factor`, rounded down to a byte.
 fn fraction(number: &str, factor: u64) -> Option<u64> {
     let (whole, part) = number.split_once('.')?;
     if part.is_empty() || part.len() > 9 || whole.is_empty() {

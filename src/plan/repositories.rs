@@ -1,44 +1,44 @@
-//! The `repositories` of a build file: lines of sources.list(5), read word by word before apt sees them.
+//! The `repositories` of a build file: lines of sources.list(5), checked word by word before they are passed to apt.
 //!
-//! A build file chooses what is installed, and says nothing about whom the host's apt trusts, which files of the host it
-//! reads, or which services of the host it asks. What is not known here is refused: apt may know it.
+//! A build file chooses the installed packages. It must not change whose signatures the host's apt trusts, which files of the
+//! host apt reads, or which services of the host apt connects to. An unknown word is refused, since apt may know it.
 
 use super::loopback::Loopback;
 use crate::{exit::Failure, manifest::Text};
 
-/// Whether the person who runs kiln allows repositories that prove nothing.
+/// Whether the user allows repositories that are not authenticated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InsecureRepositories {
-    /// Each must be signed with a key that the host has.
+    /// Each repository must be signed with a key of the host.
     Refused,
     /// `--allow-insecure-repositories`.
     Allowed,
 }
 
-/// Options that have apt take what nobody has signed, or what is signed with something that can be forged.
+/// Options with which apt accepts repositories without a signature, or with a weak one.
 const INSECURE: [&str; 4] = ["trusted", "allow-insecure", "allow-weak", "allow-downgrade-to-insecure"];
-/// What switches them off; apt takes every other word for on.
+/// Values that switch them off; for apt every other value means on.
 const OFF: [&str; 6] = ["no", "false", "without", "off", "disable", "0"];
-/// Options that choose among what is signed. `check-valid-until=no` is for snapshots, whose signature has run out.
+/// Options that do not affect signatures. `check-valid-until=no` is for snapshots, whose signature has expired.
 const HARMLESS: [&str; 5] = ["arch", "lang", "by-hash", "pdiffs", "check-valid-until"];
-/// Where the host keeps keys for `signed-by` (sources.list(5)).
+/// The host's directories of keys for `signed-by` (sources.list(5)).
 const KEYRINGS: [&str; 2] = ["/usr/share/keyrings/", "/etc/apt/keyrings/"];
-/// The flag that a person gives.
+/// The flag that allows them.
 const FLAG: &str = "--allow-insecure-repositories";
 
-/// What is wrong with a line.
+/// A fault of a line.
 #[derive(Debug, PartialEq, Eq)]
 enum Fault {
-    /// Nothing makes it right.
+    /// No flag allows it.
     Refused(String),
-    /// A person may allow it.
+    /// The user may allow it.
     Insecure(String),
 }
 
-/// The lines, if each is one that kiln lets apt see.
+/// The lines, if each of them may be passed to apt.
 ///
 /// # Errors
-/// One failure of the build file that names all others, with their places.
+/// One failure of the build file that names all lines that may not, with their positions.
 pub fn allowed_repositories<'l>(
     lines: impl IntoIterator<Item = &'l Text>,
     insecure: InsecureRepositories,
@@ -68,15 +68,18 @@ pub fn allowed_repositories<'l>(
         false => "Write deb [arch=… signed-by=/usr/share/keyrings/…] http(s)://HOST/PATH SUITE COMPONENT…."
             .to_owned(),
     };
-    Err(Failure::build_file(format!("repositories that apt is not given: {}", faults.join("; ")), way_out))
+    Err(Failure::build_file(
+        format!("repositories that are not passed to apt: {}", faults.join("; ")),
+        way_out,
+    ))
 }
 
-/// Lines of another kind (apk's) are left to [`super::ImageRecipe::new`], which knows what to do instead.
+/// Lines that do not begin with `deb ` (apk's) are refused by [`super::ImageRecipe::new`].
 fn fault(line: &str) -> Option<Fault> {
     let refused = |why: String| Some(Fault::Refused(why));
     let rest = line.strip_prefix("deb ")?;
     if let Some(odd) = rest.chars().find(|&c| !is_plain(c)) {
-        return refused(format!("{odd:?} has a meaning of its own there"));
+        return refused(format!("the character {odd:?} is not allowed in it"));
     }
     let (options, rest) = match rest.trim_start().strip_prefix('[') {
         Some(rest) => match rest.split_once("] ") {
@@ -94,7 +97,7 @@ fn fault(line: &str) -> Option<Fault> {
         None if words.next().is_none() && rest.split_ascii_whitespace().count() < 2 => {
             refused("it has no suite".into())
         }
-        // What nothing makes right is said first.
+        // A fault that no flag allows is reported first.
         None => {
             faults.sort_by_key(|fault| matches!(fault, Fault::Insecure(_)));
             faults.into_iter().next()
@@ -102,27 +105,27 @@ fn fault(line: &str) -> Option<Fault> {
     }
 }
 
-/// apt unquotes, unescapes and expands the others.
+/// Characters without a special meaning: apt unquotes, unescapes and expands others.
 fn is_plain(c: char) -> bool {
     c.is_ascii_alphanumeric() || " -_.,:/+~@=[]?&;!*".contains(c)
 }
 
 fn option_fault(option: &str) -> Option<Fault> {
     let Some((name, value)) = option.split_once('=') else {
-        return Some(Fault::Refused(format!("{option} is no option")));
+        return Some(Fault::Refused(format!("{option} is not an option")));
     };
     match name {
         _ if HARMLESS.contains(&name) => None,
         _ if INSECURE.contains(&name) && OFF.contains(&value) => None,
         _ if INSECURE.contains(&name) => {
-            Some(Fault::Insecure(format!("with {option} apt installs what nobody has signed")))
+            Some(Fault::Insecure(format!("with {option} apt installs packages without a valid signature")))
         }
         "signed-by" => signed_by_fault(value),
         _ => Some(Fault::Refused(format!("{name} is an option that kiln does not pass on"))),
     }
 }
 
-/// Fingerprints choose among the keys that apt has; files must be the host's public keys.
+/// Fingerprints select keys that apt has; files must be in the host's directories of public keys.
 fn signed_by_fault(value: &str) -> Option<Fault> {
     let known = |key: &str| {
         let fingerprint = key.strip_suffix('!').unwrap_or(key);
@@ -138,12 +141,12 @@ fn signed_by_fault(value: &str) -> Option<Fault> {
 fn url_fault(url: &str) -> Option<Fault> {
     let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
     match rest {
-        None => Some(Fault::Refused(format!("{url} is no http:// or https:// URL"))),
+        None => Some(Fault::Refused(format!("{url} is not an http:// or https:// URL"))),
         Some(rest) if rest.starts_with(['/', ':', '?']) || rest.is_empty() => {
             Some(Fault::Refused(format!("{url} names no host")))
         }
         Some(_) if Loopback::of(url).is_some() => {
-            Some(Fault::Insecure(format!("{url} is a service of this host that only it should reach")))
+            Some(Fault::Insecure(format!("{url} is a service on this host's loopback")))
         }
         Some(_) => None,
     }
@@ -260,7 +263,7 @@ mod tests {
         ] {
             let failure = match check(line, InsecureRepositories::Allowed) {
                 Err(failure) => failure,
-                // Not a line of apt's at all: the recipe refuses it.
+                // Lines that do not begin with `deb ` are refused by the recipe.
                 Ok(lines) => {
                     assert!(!line.starts_with("deb "), "{line:?}");
                     let root = crate::plan::DebianRoot {

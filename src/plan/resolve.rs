@@ -18,31 +18,31 @@ use crate::{
     host::Host,
 };
 
-/// How long a guest may take to be ready: a hundred times what it needs.
+/// How long a guest may take to be ready: a hundred times the usual time.
 const BOOT_TIMEOUT: Duration = Duration::from_secs(30);
-/// TCG on a busy machine is that much slower.
+/// By how much TCG on a busy machine is slower.
 pub const TCG_SLOWNESS: u32 = 6;
 
-/// What happens to `run-as` without a range of ids.
+/// The note on `run-as` without a range of ids.
 const ONE_USER: &str =
     "run-as: without a range in /etc/subuid a sandbox has one user: steps run as root inside";
 
-/// What is known of this host, as values.
+/// The facts of this host.
 pub struct Facts {
     /// The host itself.
     pub host: Host,
-    /// The part of the backend.
+    /// The backend's part of the plan.
     pub rules: Box<dyn PlatformRules>,
-    /// The image that was asked for.
+    /// The requested image.
     pub image: ImageRecipe,
-    /// The shell of that image that knows `pipefail` and `[[`.
+    /// The shell of that image that supports `pipefail` and `[[`.
     pub shell: String,
 }
 
-/// Decides everything.
+/// Makes the plan.
 ///
 /// # Errors
-/// A [`Failure`] for a wish that cannot be granted: a bad size, a mode that the share cannot do.
+/// A [`Failure`] for an option that is invalid or not possible: a bad size, a mode that the share does not support.
 pub fn resolve(recipe: &Recipe, options: &BuildOptions, facts: Facts) -> Result<Plan, Failure> {
     let mut notes = Vec::new();
     let accounts = Accounts::of(recipe);
@@ -109,7 +109,7 @@ fn package_id(recipe: &Recipe) -> PackageId {
     PackageId { name: package.name.to_string(), version: package.version.to_string(), epoch: package.epoch }
 }
 
-/// Where there is one user, it is root.
+/// The steps with root as their user, for a sandbox with one user.
 fn as_root(steps: Vec<PlannedStep>) -> Vec<PlannedStep> {
     let as_root =
         |planned: PlannedStep| PlannedStep { step: Step { user: User::Root, ..planned.step }, ..planned };
@@ -128,7 +128,7 @@ pub(super) fn user(recipe: &Recipe) -> User {
     }
 }
 
-/// What tools read of the cache instead of a variable.
+/// Configuration files for tools that read no variable for the directory of their cache.
 fn tool_files(recipe: &Recipe) -> impl Iterator<Item = TextFile> {
     let files = recipe.cache_also.iter().flat_map(|ecosystem| ecosystem.files);
     files.map(|&(path, text)| guest_config::file(path, text.into()))
@@ -167,8 +167,8 @@ fn planned_steps(
     Ok(planned)
 }
 
-/// Those of the host's host_settings, the recipe's, kiln's own two, and the step's, each winning over those before it; sorted
-/// by name.
+/// The variables of the host settings, of the recipe, of kiln (two), and of the step, sorted by name. Each group wins over those
+/// before it.
 pub(super) fn environment(
     recipe: &Recipe,
     options: &BuildOptions,

@@ -1,4 +1,4 @@
-//! What a build may use up: the build file's word, then the command line's, then the default; never more than the host has.
+//! The limits of a build: from the build file, else the command line, else the default; never more than the host has.
 
 use serde::Serialize;
 
@@ -7,17 +7,17 @@ use crate::{compile::Recipe, exit::Failure, host::Host};
 
 /// The default memory in MiB: enough for most builds, and never more than half of the host.
 const MEMORY_MIB: u64 = 4096;
-/// microvm with exactly this much memory hangs with some QEMU (microvm.nix #171).
+/// The machine type microvm hangs with exactly this much memory in some versions of QEMU (microvm.nix #171).
 const HANGS_AT_MIB: u64 = 2048;
 /// The default number of processors, if the host has as many.
 const CPUS: u32 = 4;
 /// The default size of the scratch disk.
 const DISK: Bytes = Bytes(50 << 30);
 
-/// A journal and some directories; mke2fs makes nothing usable of less.
+/// The smallest disk on which mke2fs makes a usable file system.
 const MIN_DISK: Bytes = Bytes(64 << 20);
 
-/// What sets a limit, and so what raises it.
+/// The source of a limit, and so the place to raise it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LimitSource {
@@ -25,9 +25,9 @@ pub enum LimitSource {
     BuildFile,
     /// The command line.
     CommandLine,
-    /// Neither.
+    /// The default.
     Default,
-    /// This host, which has less to give than was asked for.
+    /// This host, which has less than the requested memory.
     Host,
 }
 
@@ -47,7 +47,7 @@ pub(super) fn resources(
             let (wanted, most) = (wanted.mib(), host.memory_mib.saturating_mul(9) / 10);
             if wanted > most {
                 notes.push(format!(
-                    "memory: {wanted} MiB is more than this host has to give; the guest gets {most} MiB"
+                    "memory: {wanted} MiB is more than this host can give; the guest gets {most} MiB"
                 ));
             }
             if wanted > most { (most, LimitSource::Host) } else { (wanted, from) }
@@ -67,7 +67,7 @@ pub(super) fn resources(
     Ok(Resources { cpus: cpus.max(1), memory_mib, memory_from })
 }
 
-/// The size of a microVM's scratch disk, and what sets it.
+/// The size of a microVM's scratch disk, and its source.
 pub(crate) fn disk(
     recipe: &Recipe,
     options: &BuildOptions,
@@ -78,13 +78,13 @@ pub(crate) fn disk(
     Ok(requested(of_file, options.disk).unwrap_or((DISK, LimitSource::Default)))
 }
 
-/// What was asked for: the build file wins.
+/// The requested size. The build file wins.
 fn requested(of_file: Option<Bytes>, of_command_line: Option<Bytes>) -> Option<(Bytes, LimitSource)> {
     let of_file = of_file.map(|size| (size, LimitSource::BuildFile));
     of_file.or_else(|| of_command_line.map(|size| (size, LimitSource::CommandLine)))
 }
 
-/// A line for what is asked for of a machine where there is none of its own.
+/// Notes on resources of a machine that have no effect in a backend without one.
 pub(super) fn without_effect(recipe: &Recipe, options: &BuildOptions) -> Vec<String> {
     let traits = options.runner.traits();
     if traits.own_kernel {
@@ -119,7 +119,7 @@ pub(crate) fn cpu_model(recipe: &Recipe, options: &BuildOptions) -> Result<Optio
 /// `--memory`, for this backend.
 ///
 /// # Errors
-/// A usage failure for less than a guest can start with.
+/// A usage failure for less memory than a guest needs to start.
 pub fn check_memory(size: Bytes, runner: RunnerKind) -> Result<Bytes, Failure> {
     at_least(size, &format!("{}Mi", size.mib()), "--memory", runner.traits().min_memory)
 }
@@ -127,7 +127,7 @@ pub fn check_memory(size: Bytes, runner: RunnerKind) -> Result<Bytes, Failure> {
 /// `--disk`.
 ///
 /// # Errors
-/// A usage failure for what is no size, or too small for a file system.
+/// A usage failure for an invalid size, or one that is too small for a file system.
 pub fn parse_disk(text: &str) -> Result<Bytes, Failure> {
     at_least(parse_bytes(text, "--disk")?, text, "--disk", MIN_DISK)
 }
@@ -158,7 +158,7 @@ fn at_least(size: Bytes, text: &str, what: &str, least: Bytes) -> Result<Bytes, 
     ))
 }
 
-/// `package.resources.KEY`. It was written for whoever builds it: what is too little here is raised, with a note.
+/// `package.resources.KEY`. A size that is too small for this backend is raised, with a note: the file may be for another one.
 fn in_build_file(
     text: &str,
     key: &str,
@@ -174,12 +174,12 @@ fn in_build_file(
     Ok(Some(size.max(least)))
 }
 
-/// The same fault, where the build file has it.
+/// The same failure as one of the build file.
 fn of_build_file(failure: Failure) -> Failure {
     Failure::build_file(failure.what, failure.way_out)
 }
 
-/// What a build file says, if it says something.
+/// A value, unless it is empty.
 pub(super) fn non_empty(text: &str) -> Option<&str> {
     (!text.is_empty()).then_some(text)
 }

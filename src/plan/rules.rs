@@ -1,24 +1,24 @@
-//! The decisions that the plan leaves to the room of a backend.
+//! The decisions that the plan leaves to a backend.
 
 use kiln_protocol::GuestConfig;
 
 use super::{BuildOptions, Ids, Platform, Resources, guest_config::GuestInput};
 use crate::{compile::Recipe, exit::Failure, host::Host};
 
-/// What a backend's part of the plan is made from, besides the guest's.
+/// The input of a backend's part of the plan, besides that of the guest's configuration.
 #[derive(Clone, Copy)]
 pub struct RulesInput<'a> {
     /// The build.
     pub recipe: &'a Recipe,
-    /// What the user asked for.
+    /// The options.
     pub options: &'a BuildOptions,
     /// The host.
     pub host: &'a Host,
-    /// What the build may use up.
+    /// The limits of the build.
     pub resources: Resources,
 }
 
-/// The part of the plan that one backend decides. Pure: each room implements it on the facts that its probe has found.
+/// The part of the plan that one backend decides. Pure: each backend implements it on the facts of its probe.
 pub trait PlatformRules {
     /// The user ids with which a sandbox is made; `None` where the guest's users are independent of the host's.
     fn ids(&self) -> Option<Ids> {

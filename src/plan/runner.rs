@@ -17,7 +17,7 @@ pub enum RunnerKind {
     Bubblewrap,
 }
 
-/// How a backend differs from the others, as far as code outside its room has to know.
+/// The differences between backends that code outside of them needs.
 #[derive(Debug, PartialEq, Eq)]
 pub struct RunnerTraits {
     /// As the command line spells it.
@@ -29,17 +29,17 @@ pub struct RunnerTraits {
     pub host_loopback: bool,
     /// The least memory with which the agent and a step run.
     pub min_memory: Bytes,
-    /// What a step's files go to; for guests without a disk of their own.
+    /// Where files of a step are written, for guests without a disk of their own.
     pub scratch: &'static str,
-    /// What a capability beyond docker's default set means for the host.
+    /// The risk of a capability beyond docker's default set for the host.
     pub capability_risk: &'static str,
-    /// How to make room where the host's file system with a guest's files is full.
+    /// The way out if the host's file system with a guest's files is full.
     pub make_room: &'static str,
-    /// How to mend a guest that is not ready in time.
+    /// The way out if a guest is not ready in time.
     pub slow_boot: &'static str,
 }
 
-/// With less than 128 MiB Debian's 6.1 kernel with its initramfs dies before it gets to the agent.
+/// With less than 128 MiB Debian's kernel 6.1 panics before it starts the agent.
 const QEMU: RunnerTraits = RunnerTraits {
     name: "qemu",
     own_kernel: true,
@@ -51,7 +51,7 @@ const QEMU: RunnerTraits = RunnerTraits {
     slow_boot: "raise --boot-timeout, or try --accel tcg",
 };
 
-/// docker refuses less than 6 MiB, and the agent alone takes 2.
+/// docker refuses less than 6 MiB, and the agent needs 2.
 const DOCKER: RunnerTraits = RunnerTraits {
     name: "docker",
     own_kernel: false,
@@ -77,7 +77,7 @@ const BUBBLEWRAP: RunnerTraits = RunnerTraits {
 const SCRATCH_ROOM: &str = "make room there, or name a directory of a larger one with QEMU_DISKS_PATH";
 
 impl RunnerKind {
-    /// How it differs from the others.
+    /// The row of this backend.
     pub fn traits(self) -> &'static RunnerTraits {
         match self {
             Self::Qemu => &QEMU,

@@ -1,10 +1,10 @@
-//! The network that QEMU makes for a guest (SLIRP): its addresses, and what is searched for names.
+//! QEMU's user network (SLIRP): its addresses, and the search domains.
 
 use serde::Serialize;
 
 use crate::exit::Failure;
 
-/// The network's shape: by default QEMU's own, 10.0.2.0/24, with no domain.
+/// The network and its search domains. The default is QEMU's own, 10.0.2.0/24, without a domain.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Slirp {
     network: [u8; 4],
@@ -19,10 +19,10 @@ impl Default for Slirp {
 }
 
 impl Slirp {
-    /// From `QEMU_NET_CIDR` (`172.20.0.0/24`; none: the default) and domains to search.
+    /// The network of `QEMU_NET_CIDR` (`172.20.0.0/24`; the default with `None`) and search domains.
     ///
     /// # Errors
-    /// A usage error (2) for what is no such network, or no such name.
+    /// A usage error (2) for an invalid network or name.
     pub fn new(cidr: Option<&str>, search: Vec<String>) -> Result<Self, Failure> {
         let is_name = |name: &String| {
             let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
@@ -37,7 +37,7 @@ impl Slirp {
             (network, prefix) = parse(text).ok_or_else(|| {
                 Failure::usage(
                     format!("QEMU_NET_CIDR: {text:?} is not an IPv4 network with a prefix from 8 to 28"),
-                    "write one that collides with none of yours, such as 172.20.0.0/24",
+                    "write a network that your other networks do not overlap, such as 172.20.0.0/24",
                 )
             })?;
         }
@@ -50,7 +50,7 @@ impl Slirp {
         self.address(if self.prefix == 28 { 14 } else { 15 })
     }
 
-    /// The address that stands for the host: its loopback.
+    /// The address of the host's loopback.
     pub fn host(&self) -> [u8; 4] {
         self.address(2)
     }
@@ -65,7 +65,7 @@ impl Slirp {
         self.prefix
     }
 
-    /// Whether an address is of this network.
+    /// Whether an address is in this network.
     pub fn contains(&self, address: [u8; 4]) -> bool {
         let bits = |address| u32::from_be_bytes(address) >> (32 - self.prefix);
         bits(address) == bits(self.network)
@@ -81,7 +81,7 @@ impl Slirp {
         format!("{search}nameserver {}\n", dotted(self.name_server()))
     }
 
-    /// What `-netdev user` is told; nothing where QEMU's own numbers are meant.
+    /// The options of `-netdev user`; empty for QEMU's default network.
     pub fn options(&self) -> String {
         let default = Self::default();
         if (self.network, self.prefix) == (default.network, default.prefix) {
@@ -103,7 +103,7 @@ impl Slirp {
     }
 }
 
-/// An IPv4 network: what lies behind the prefix is left out.
+/// Parses an IPv4 network. The bits after the prefix become zero.
 fn parse(text: &str) -> Option<([u8; 4], u8)> {
     let (address, prefix) = text.split_once('/')?;
     let address: std::net::Ipv4Addr = address.parse().ok()?;

@@ -1,63 +1,63 @@
 //! A fragment of a build file -> the command that the agent runs, and the file with the fragment that the command reads.
 //!
-//! The two are apart so that nothing in a fragment can be taken for a part of what stands around it, that the shell counts
-//! the fragment's own lines, and that no limit on arguments holds for it.
+//! The fragment has a file of its own so that it cannot change the script around it, that line numbers of the shell are those of
+//! the fragment, and that the size of arguments (`ARG_MAX`) does not limit it.
 
 use kiln_protocol::{IfExists, Step, TextFile};
 
 use super::{OUTPUT, Origin, Trace};
 use crate::{ecosystem::Ecosystem, exit::Failure};
 
-/// A step, and where it belongs.
+/// A step, with its package and its position.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlannedStep {
     /// Its label.
     pub name: String,
     /// The package or subpackage.
     pub package: String,
-    /// Where it is written: in the build file, or in a definition.
+    /// Its position in the build file or in a definition.
     pub origin: Origin,
-    /// The `uses` of the build file by which it got there, where it comes from a definition.
+    /// The position of the `uses` in the build file, if the step is from a definition.
     pub used_at: Option<Origin>,
-    /// Its script as the build file has it, variables replaced.
+    /// Its script from the build file, with variables substituted.
     pub fragment: String,
-    /// Where that starts; absolute.
+    /// The directory in which the script starts; absolute.
     pub directory: String,
-    /// What the agent is told.
+    /// The request to the agent.
     pub step: Step,
 }
 
 impl PlannedStep {
-    /// Its place in the build file.
+    /// Its position in the build file.
     pub fn place(&self) -> &Origin {
         self.used_at.as_ref().unwrap_or(&self.origin)
     }
 }
 
-/// Where a step's fragment lies while the step runs. The shell names it in its messages. `/run` belongs to root: no other
-/// user can put a file there in its place.
+/// The file of a step's fragment while the step runs. The shell names it in its messages. `/run` belongs to root, so no other
+/// user can replace the file.
 pub const FRAGMENT: &str = "/run/kiln-step";
 
-/// The longest fragment, in bytes: the agent takes 16 MiB for a step with its environment, and a build file has at most 4.
+/// The longest fragment in bytes: the agent accepts 16 MiB for a step with its environment, and a build file has at most 4.
 const MAX_FRAGMENT: usize = 8 << 20;
 
-/// What follows the fragment in its file. A shell that got to the end succeeds, as in melange, also where the last command was
-/// an `&&` whose left side failed. It cannot stand in the frame: there `set -e` would see the status of the file. Two line
-/// feeds end what a trailing backslash continues; all else that is incomplete is refused when the build file is compiled.
+/// The text after the fragment in its file. As in melange, a script that reaches its end succeeds, even if its last command is an
+/// `&&` whose left side failed. The text cannot be a part of the frame: there `set -e` would see the status of the file. The two
+/// line feeds end a line with a trailing backslash; other incomplete scripts are refused when the build file is compiled.
 const END: &str = "\n\n:\n";
 
 /// The search path of every step, as melange sets it.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/bin:/usr/sbin:/sbin:/bin";
 
-/// The search path: what stands in for compilers comes first.
+/// The search path: wrappers of compilers come first.
 pub(super) fn path(also: &[&Ecosystem]) -> String {
     let first = also.iter().flat_map(|ecosystem| ecosystem.path.iter().copied());
     first.chain([PATH]).collect::<Vec<_>>().join(":")
 }
 
-/// The script around a fragment: fail at the first error, in its directory, and succeed if the fragment got to its end.
+/// The script around a fragment: it runs the fragment in its directory, and fails at the first error.
 ///
-/// `new_package` is a package whose output directory the step must find: the first step of a subpackage makes it.
+/// `new_package` is a package whose output directory the step makes: the first step of a subpackage does so.
 pub(super) fn frame(directory: &str, new_package: Option<&str>, trace: Trace) -> String {
     let x = match trace {
         Trace::On => "x",
@@ -86,12 +86,12 @@ pub(super) fn fragment_file(name: &str, fragment: &str) -> Result<TextFile, Fail
     Ok(text_file(format!("{fragment}{END}")))
 }
 
-/// A text at the place of the fragment.
+/// A text as the file of the fragment.
 pub(super) fn text_file(text: String) -> TextFile {
     TextFile { path: FRAGMENT.into(), text, if_exists: IfExists::Replace, mode: 0o644 }
 }
 
-/// One word for a POSIX shell, whatever it holds.
+/// Any text as one word for a POSIX shell.
 pub(super) fn quote(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
 }

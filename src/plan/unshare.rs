@@ -2,8 +2,8 @@
 
 use super::Ids;
 
-/// The command before bwrap's: it makes the user namespace in which bwrap and the agent are root, and the step's user is the user
-/// that runs kiln.
+/// The command that runs bwrap in a user namespace, in which bwrap and the agent are root, and the step's user is the user that
+/// runs kiln. Empty if none is needed.
 pub fn user_namespace(ids: Ids, (uid, gid): (u32, u32)) -> Vec<String> {
     let (user, group, root) =
         (format!("--map-user={uid}"), format!("--map-group={gid}"), ["--setuid=0", "--setgid=0"]);

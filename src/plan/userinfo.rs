@@ -1,24 +1,24 @@
-//! The user and password in a proxy's URL: what of it no output may show, and the URL without that.
+//! The user and password in a proxy's URL: the secret, and the URL with its secret redacted.
 //!
-//! Before it: `host_settings`, which has the URLs. After it: `kiln plan`, and the mask of output.
+//! Before it: `host_settings`, which has the URLs. After it: `kiln plan`, and the redaction of output.
 
-/// Stands in a secret's place.
+/// Replaces a secret.
 const REDACTED: &str = "***";
 
 /// `before` + `user:password` or a lone `token` + `after`.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Userinfo<'u> {
     before: &'u str,
-    /// Where something else is the secret.
+    /// `None` if a token takes the place of the user.
     user: Option<&'u str>,
-    /// As the URL has it: a password, or a token that stands alone.
+    /// A password, or a token without a user; percent-encoded.
     secret: &'u str,
     after: &'u str,
 }
 
 impl<'u> Userinfo<'u> {
-    /// That of a URL whose userinfo has something to hide. A password with a `/` in it ends where the last `@` stands: tools
-    /// that read URLs strictly refuse it, and others do not.
+    /// The userinfo of a URL, if it has a secret. It ends at the last `@`, even if the password has a `/` in it: strict parsers
+    /// refuse such a URL, and others do not.
     pub(super) fn of(url: &'u str) -> Option<Self> {
         let start = url.find("://").map_or(0, |at| at + "://".len());
         let end = start + url[start..].rfind('@')?;
@@ -32,12 +32,12 @@ impl<'u> Userinfo<'u> {
         (!secret.is_empty()).then_some(Self { before: &url[..begin], user, secret, after })
     }
 
-    /// The secret as the URL has it, and as it is.
+    /// The secret, percent-encoded and decoded.
     pub(super) fn secrets(&self) -> [Vec<u8>; 2] {
         [self.secret.into(), decoded(self.secret)]
     }
 
-    /// `user:password`, as proxies are told of it.
+    /// `user:password`, as in the header Proxy-Authorization.
     pub(super) fn login(&self) -> Vec<u8> {
         let (first, second) = match self.user {
             Some(user) => (decoded(user), decoded(self.secret)),
@@ -46,13 +46,13 @@ impl<'u> Userinfo<'u> {
         [first, second].join(&b':')
     }
 
-    /// The URL without it.
+    /// The URL with its secret redacted.
     pub(super) fn hidden(&self) -> String {
         format!("{}{REDACTED}{}", self.before, self.after)
     }
 }
 
-/// Without percent signs, where they encode something.
+/// Decodes valid percent-encodings.
 fn decoded(text: &str) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();

@@ -26,7 +26,7 @@ fn a_capability_beyond_dockers_default_is_the_persons_to_grant() {
     for part in [
         "capabilities docker's default set, and SYS_ADMIN (granted by --allow-capability)",
         "--cap-add SYS_ADMIN",
-        "note         docker: SYS_ADMIN granted: root in a container is root of this machine",
+        "note         docker: SYS_ADMIN granted: root in a container is root of this host",
     ] {
         assert!(plan.contains(part), "{part}: {plan}");
     }

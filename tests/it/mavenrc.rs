@@ -22,7 +22,7 @@ fn told(shell: &str, variables: &[(&str, &str)]) -> (String, String) {
 }
 
 #[test]
-fn maven_is_told_of_proxies_as_java_names_them() {
+fn proxies_become_properties_of_java() {
     let cases: &[(&[(&str, &str)], &str)] = &[
         (&[], ""),
         (&[("http_proxy", "http://proxy.test:3128/")], " -Dhttp.proxyHost=proxy.test -Dhttp.proxyPort=3128"),
@@ -68,10 +68,10 @@ fn maven_is_told_of_proxies_as_java_names_them() {
 }
 
 #[test]
-fn a_password_that_cannot_be_told_is_said() {
+fn a_password_with_white_space_is_reported() {
     for shell in ["/bin/sh", "/bin/bash"] {
         let (options, said) = told(shell, &[("https_proxy", "http://u:a%20b@proxy.test:1")]);
         assert_eq!(options, " -Dhttps.proxyHost=proxy.test -Dhttps.proxyPort=1");
-        assert_eq!(said, "kiln: Maven cannot be told of a proxy's password with white space in it\n");
+        assert_eq!(said, "kiln: Maven cannot use a proxy whose password has white space in it\n");
     }
 }

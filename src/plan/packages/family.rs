@@ -1,18 +1,18 @@
-//! Families of names that carry a version, as `python-3.13-dev`: a release of Debian has one version of each, which is taken.
+//! Families of names with a version, such as `python-3.13-dev`. A release of Debian has one version of each, which is used.
 
 use super::lookup;
 
-/// What stands for a name.
+/// The packages of Debian that stand for a name.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Counterpart {
     /// Debian's names.
     pub(super) packages: Vec<String>,
-    /// A line for the user, where it is not just what was asked for.
+    /// A line for the user, if the packages differ from the request.
     pub(super) note: Option<String>,
 }
 
 impl Counterpart {
-    /// Just what was asked for.
+    /// A counterpart that is equivalent to the request.
     pub(super) fn same(packages: Vec<String>) -> Self {
         Self { packages, note: None }
     }
@@ -20,11 +20,11 @@ impl Counterpart {
 
 /// One family.
 struct Family {
-    /// Before the version.
+    /// The part before the version.
     prefix: &'static str,
-    /// What may follow the version, and Debian's packages for that.
+    /// Each suffix after the version, and its packages in Debian.
     members: &'static [(&'static str, &'static [&'static str])],
-    /// Another name for what may follow, after which the table is asked: `py3.13-pip` is `py3-pip`.
+    /// The prefix of the same name in the table: `py3.13-pip` is `py3-pip`.
     unversioned: Option<&'static str>,
     /// The version that bookworm and trixie have.
     versions: [&'static str; 2],
@@ -94,7 +94,7 @@ const FAMILIES: &[Family] = &[
     family("maven-", &[("", &["maven"])], ["3.8", "3.9"]),
 ];
 
-/// What a family has for a name.
+/// The counterpart of a name, if it is in a family.
 pub(super) fn find(name: &str, suite: &str) -> Option<Counterpart> {
     FAMILIES.iter().find_map(|family| family.find(name, suite))
 }
@@ -124,7 +124,7 @@ impl Family {
     }
 }
 
-/// Whether a version is another one said more or less exactly: `3` and `3.11`.
+/// Whether one version is a prefix of the other: `3` and `3.11`.
 fn is_release_of(one: &str, other: &str) -> bool {
     let (mut one, mut other) = (one.split('.'), other.split('.'));
     loop {
@@ -136,7 +136,7 @@ fn is_release_of(one: &str, other: &str) -> bool {
     }
 }
 
-/// The names of those families that have a list of members, in the versions that suites have.
+/// The names of the families that have a list of members, in the versions that suites have.
 pub(super) fn names() -> impl Iterator<Item = String> {
     let listed = FAMILIES.iter().filter(|family| family.unversioned.is_none());
     listed.flat_map(|Family { prefix, members, versions, .. }| {
@@ -146,7 +146,7 @@ pub(super) fn names() -> impl Iterator<Item = String> {
     })
 }
 
-/// All of Debian's names.
+/// All names of Debian's packages in families.
 pub(super) fn all() -> impl Iterator<Item = &'static &'static str> {
     FAMILIES.iter().flat_map(|family| family.members).flat_map(|(_, debian)| *debian)
 }

@@ -1,8 +1,8 @@
-//! What apk packages provide besides their names: programs, shared libraries, modules of pkg-config.
+//! Virtual names that apk packages provide: programs, shared libraries, modules of pkg-config.
 
 use super::{family::Counterpart, lookup};
 
-/// `cmd:` (a program), `so:` (a shared library) and `pc:` (of pkg-config): what apk packages provide besides their names.
+/// The counterpart of `cmd:` (a program), `so:` (a shared library) or `pc:` (a module of pkg-config).
 pub(super) fn find(name: &str) -> Option<Counterpart> {
     let (kind, rest) = name.split_once(':')?;
     let dev = |library: &str| {
@@ -30,7 +30,7 @@ pub(super) fn find(name: &str) -> Option<Counterpart> {
     Some(Counterpart { packages, note: Some(note) })
 }
 
-/// Programs that are in a package of another name.
+/// Programs whose package has another name.
 pub(super) const COMMANDS: &[(&str, &str)] = &[
     ("ar", "binutils"),
     ("awk", "gawk"),
@@ -57,7 +57,7 @@ pub(super) const COMMANDS: &[(&str, &str)] = &[
     ("yacc", "bison"),
 ];
 
-/// Libraries (without `lib`) and the apk package that compiles against them, where its name is another one.
+/// Libraries (without `lib`) and the apk package of their headers, if it has another name.
 pub(super) const LIBRARIES: &[(&str, &str)] = &[
     ("asound", "alsa-lib-dev"),
     ("bz2", "bzip2-dev"),
@@ -82,6 +82,6 @@ pub(super) const LIBRARIES: &[(&str, &str)] = &[
     ("z", "zlib-dev"),
 ];
 
-/// Libraries that every root of Debian has.
+/// Libraries of every root of Debian.
 const OF_EVERY_ROOT: &[&str] =
     &["libc", "libdl", "libgcc_s", "libm", "libpthread", "libresolv", "librt", "libstdc++", "libutil"];

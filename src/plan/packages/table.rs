@@ -1,8 +1,8 @@
-//! The names of Wolfi's and Alpine's packages, with the names of Debian's that have the same use.
+//! The names of packages of Wolfi and Alpine, with those of Debian that have the same use.
 
-/// apk's name, and Debian's names: none if the root has it anyway, or if it has no meaning there.
+/// apk's name, and Debian's names: an empty list if every root has it, or if it has no use in Debian.
 pub(super) const TABLE: &[(&str, &[&str])] = &[
-    // What a root of apk packages starts from.
+    // The base of a root of apk packages.
     ("alpine-base", &[]),
     ("alpine-baselayout", &[]),
     ("alpine-sdk", &["build-essential", "git"]),
@@ -68,7 +68,7 @@ pub(super) const TABLE: &[(&str, &[&str])] = &[
     ("R", &["r-base-core"]),
     ("R-dev", &["r-base-dev"]),
     ("R-doc", &[]),
-    // Debian has none; cargo/build goes without it and says so.
+    // Debian has no such package; cargo/build works without it and prints a note.
     ("cargo-auditable", &[]),
     ("composer", &["composer"]),
     ("erlang", &["erlang-nox"]),
