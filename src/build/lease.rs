@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::{Context, Prepared, Request, offline, prepare};
+use super::{Context, Request, injected};
 use crate::{
     cache::{self, Lease, LockMode, Request as LeaseRequest},
     ecosystem::{self, Lock},
@@ -18,27 +18,24 @@ pub(crate) struct Leased {
     pub(super) lease: Option<Lease>,
 }
 
-impl Leased {
-    /// Makes the plan, of this host.
+impl Request {
+    /// Loads what is injected into the guest, and takes the lease of the cache. All that can be wrong is found before
+    /// others are waited for.
     ///
     /// # Errors
-    /// For what this host or the build file cannot do.
-    pub(crate) async fn prepare(self, context: &Context<'_>, sink: &mut dyn Sink) -> Result<Prepared> {
-        let Self { request, injected, lease } = self;
-        let Context { env, home, spawner, .. } = *context;
-        offline::check(&request.recipe, &request.options)?;
-        let resolved = prepare::resolve(&request, env, home, spawner, sink).await?;
-        Ok(Prepared { resolved, request, injected, lease, reports_cache: true })
+    /// For secrets and certificates that cannot be read, a cache that cannot be used or had in time, a signal.
+    pub(crate) async fn lease(mut self, context: &Context<'_>, sink: &mut dyn Sink) -> Result<Leased> {
+        let mut interrupts = context.interrupts.clone();
+        let injected =
+            injected::load(&self.options.host_settings, context.env, sink, &mut interrupts).await?;
+        let lease = acquire(&mut self, context, sink).await?;
+        Ok(Leased { request: self, injected, lease })
     }
 }
 
 /// Takes the lease of the cache, waiting for it if need be; with `private` it may be that of another directory, and the
 /// request names that one from then on.
-pub(super) async fn acquire(
-    request: &mut Request,
-    context: &Context<'_>,
-    sink: &mut dyn Sink,
-) -> Result<Option<Lease>> {
+async fn acquire(request: &mut Request, context: &Context<'_>, sink: &mut dyn Sink) -> Result<Option<Lease>> {
     let Some(plan) = CacheMount::decide(&request.options) else { return Ok(None) };
     let home = context.home;
     cache::create(&plan.directory)?;

@@ -7,7 +7,7 @@ use std::{fs, path::Path};
 use anyhow::Result;
 use kiln_protocol::{Stdin, Step};
 
-use super::{Request, injected};
+use super::{Context, Leased, Request, injected, offline};
 use crate::{
     backend::{self, Backend, Tools},
     cache::Lease,
@@ -63,9 +63,39 @@ impl Prepared {
     }
 }
 
+impl Request {
+    /// The plan alone: nothing is taken, made or started.
+    ///
+    /// # Errors
+    /// For what this host or the build file cannot do.
+    pub(crate) async fn resolve(
+        self,
+        env: &Env,
+        home: &Home,
+        spawner: &Spawner,
+        sink: &mut dyn Sink,
+    ) -> Result<Resolved> {
+        resolve(&self, env, home, spawner, sink).await
+    }
+}
+
+impl Leased {
+    /// Makes the plan, of this host.
+    ///
+    /// # Errors
+    /// For what this host or the build file cannot do.
+    pub(crate) async fn prepare(self, context: &Context<'_>, sink: &mut dyn Sink) -> Result<Prepared> {
+        let Self { request, injected, lease } = self;
+        let Context { env, home, spawner, .. } = *context;
+        offline::check(&request.recipe, &request.options)?;
+        let resolved = resolve(&request, env, home, spawner, sink).await?;
+        Ok(Prepared { resolved, request, injected, lease, reports_cache: true })
+    }
+}
+
 /// Looks at the host and makes the plan. Starts nothing but programs that are asked for their version, and, for a microVM
 /// and `auto`, the probe of KVM where no verdict is kept.
-pub(super) async fn resolve(
+async fn resolve(
     request: &Request,
     env: &Env,
     home: &Home,

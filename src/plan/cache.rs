@@ -1,15 +1,13 @@
 //! The cache in the plan: its directory, its share, and the fate of the build's writes.
 
+mod decide;
+pub(crate) mod mounts;
+
 use std::path::PathBuf;
 
 use clap::ValueEnum;
-use kiln_protocol::{Access, Mount};
+use kiln_protocol::Access;
 use serde::Serialize;
-
-use super::{
-    BuildOptions, CACHE, CacheModeOption, Owner, VirtiofsOption, cargo,
-    guest_config::{self, OverlayOptions, ROOT, SCRATCH, SHARES},
-};
 
 /// The directory in a cache in which commits are staged. It is hidden from builds, so that they do not read incomplete entries.
 pub const STAGING: &str = ".kiln";
@@ -131,25 +129,6 @@ impl CacheMount {
         Self { directory, mode, share, sharing: sharing.unwrap_or(default_sharing), access, step_access }
     }
 
-    /// The cache of a build; `None` without a cache. The lease needs it before the rest of the plan is made.
-    pub fn decide(options: &BuildOptions) -> Option<Self> {
-        let directory = options.cache_dir.clone()?;
-        let share = match (options.runner.traits().own_kernel, options.virtiofs) {
-            (false, _) => CacheShare::Bind,
-            (true, VirtiofsOption::Off) => CacheShare::NineP,
-            (true, VirtiofsOption::Spawned) => CacheShare::Virtiofs,
-        };
-        let mode = match (options.cache_mode, share) {
-            (CacheModeOption::Auto, CacheShare::NineP) | (CacheModeOption::Discard, _) => CacheMode::Discard,
-            (CacheModeOption::Auto, CacheShare::Virtiofs | CacheShare::Bind) | (CacheModeOption::Rw, _) => {
-                CacheMode::Rw
-            }
-            (CacheModeOption::Ro, _) => CacheMode::Ro,
-            (CacheModeOption::Commit, _) => CacheMode::Commit,
-        };
-        Some(Self::new(directory, mode, share, options.cache_sharing))
-    }
-
     /// Whether writes of the build reach the host directory at once.
     pub fn writes_through(&self) -> bool {
         self.access == Access::ReadWrite
@@ -179,32 +158,6 @@ impl CacheMount {
     pub fn has_daemon(&self) -> bool {
         self.share == CacheShare::Virtiofs
     }
-}
-
-/// The mounts of the cache as steps see it. `share` is its directory in the guest.
-pub(crate) fn mounts(share: &str, cache: &CacheMount, owner: Owner, options: &OverlayOptions) -> Vec<Mount> {
-    let target = format!("{ROOT}{CACHE}");
-    let options = options.of_cache(cache);
-    let layered = |target: &str| guest_config::overlay(&[share], "cache", target, owner.ids(), options);
-    let bind = |source: &str, access| Mount::Bind { source: source.into(), target: target.clone(), access };
-    let merged = format!("{SHARES}/merged");
-    // Steps must not see the commits of other builds. The whiteout lies in the upper directory; a commit skips it.
-    let hidden = || Mount::Whiteouts {
-        directory: format!("{SCRATCH}/cache/upper"),
-        like: share.into(),
-        paths: vec![STAGING.into()],
-    };
-    let masked = Mount::MaskPath { path: format!("{target}/{STAGING}") };
-    let (mut mounts, writable) = match (cache.access, cache.step_access) {
-        (Access::ReadWrite, _) => (vec![bind(share, Access::ReadWrite), masked], &target),
-        (Access::ReadOnly, Access::ReadWrite) => (vec![hidden(), layered(&target)], &target),
-        // The agent makes missing directories in a layer of its own, which steps see read-only.
-        (Access::ReadOnly, Access::ReadOnly) => {
-            (vec![hidden(), layered(&merged), bind(&merged, Access::ReadOnly)], &merged)
-        }
-    };
-    mounts.extend(cargo::home(&cargo::Cache { writable, mounted: &target, cache }, owner));
-    mounts
 }
 
 #[cfg(test)]

@@ -10,7 +10,12 @@ mod table;
 mod wanted;
 
 pub use self::family::SUITES;
-use self::{family::Counterpart, identical::IDENTICAL, table::TABLE, wanted::Wanted};
+use self::{
+    family::Counterpart,
+    identical::IDENTICAL,
+    table::{TABLE, lookup},
+    wanted::Wanted,
+};
 use crate::{
     compile::PackageRequest,
     exit::Failure,
@@ -142,13 +147,6 @@ fn find(wanted: &Wanted<'_>, suite: &str) -> Option<Counterpart> {
         .map(Counterpart::same)
         .or_else(|| provided::find(wanted.name))
         .or_else(|| family::find(wanted.name, suite))
-}
-
-fn lookup(name: &str) -> Option<Vec<String>> {
-    if let Some((_, debian)) = TABLE.iter().find(|(apk, _)| *apk == name) {
-        return Some(debian.iter().map(ToString::to_string).collect());
-    }
-    IDENTICAL.contains(&name).then(|| vec![name.to_owned()])
 }
 
 #[cfg(test)]

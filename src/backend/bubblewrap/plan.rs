@@ -149,7 +149,7 @@ fn guest_config(
     mounts.push(guest_config::overlay(&[LOWER], "root", ROOT, (0, 0), options.usual()));
     mounts.extend(guest_config::workspace(&guest, options));
     if let Some(cache) = guest.cache {
-        mounts.extend(cache::mounts(&share("cache"), cache, owner, options));
+        mounts.extend(cache::mounts::mounts(&share("cache"), cache, owner, options));
     }
     mounts.push(Mount::Pivot { path: ROOT.into() });
     let resolver = match guest.network {

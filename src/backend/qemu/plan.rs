@@ -109,7 +109,7 @@ fn root() -> Vec<Mount> {
 fn cache_mounts(cache: &CacheMount, owner: Owner) -> Vec<Mount> {
     let directory = format!("{SHARES}/cache");
     let mut mounts = vec![share::cache_mount(cache.share, CACHE_TAG, &directory, cache.access)];
-    mounts.extend(cache::mounts(&directory, cache, owner, &OVERLAYS));
+    mounts.extend(cache::mounts::mounts(&directory, cache, owner, &OVERLAYS));
     mounts
 }
 

@@ -1,6 +1,6 @@
 //! Families of names with a version, such as `python-3.13-dev`. A release of Debian has one version of each, which is used.
 
-use super::lookup;
+use super::table::lookup;
 
 /// The packages of Debian that stand for a name.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

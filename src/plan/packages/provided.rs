@@ -1,6 +1,6 @@
 //! Virtual names that apk packages provide: programs, shared libraries, modules of pkg-config.
 
-use super::{family::Counterpart, lookup};
+use super::{family::Counterpart, table::lookup};
 
 /// The counterpart of `cmd:` (a program), `so:` (a shared library) or `pc:` (a module of pkg-config).
 pub(super) fn find(name: &str) -> Option<Counterpart> {

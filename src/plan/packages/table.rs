@@ -1,5 +1,7 @@
 //! The names of packages of Wolfi and Alpine, with those of Debian that have the same use.
 
+use super::identical::IDENTICAL;
+
 /// apk's name, and Debian's names: an empty list if every root has it, or if it has no use in Debian.
 pub(super) const TABLE: &[(&str, &[&str])] = &[
     // The base of a root of apk packages.
@@ -234,3 +236,10 @@ pub(super) const TABLE: &[(&str, &[&str])] = &[
     ("zstd-dev", &["libzstd-dev"]),
     ("zstd-static", &["libzstd-dev"]),
 ];
+
+pub(super) fn lookup(name: &str) -> Option<Vec<String>> {
+    if let Some((_, debian)) = TABLE.iter().find(|(apk, _)| *apk == name) {
+        return Some(debian.iter().map(ToString::to_string).collect());
+    }
+    IDENTICAL.contains(&name).then(|| vec![name.to_owned()])
+}
