@@ -383,7 +383,7 @@ fn a_warning_is_above_the_live_display_and_not_in_a_quiet_one() {
     let warning = || Event::Warning { kind: WarningKind::ProcessStays, text: "one\ntwo".into() };
     let mut live = Stage::new(Progress::Tty, Some((false, true)));
     live.emit(0, Event::StepStarted { step: step(0, "make") });
-    assert_eq!(live.emit(1000, warning()), "\r\u{1b}[Jwarning: one\ntwo\n⠋ 1.0s 1 make");
+    assert_eq!(live.emit(1000, warning()), "\r\u{1b}[Jwarning: one\ntwo\n⠼ 1.0s 1 make");
     assert_eq!(Stage::new(Progress::Plain, None).emit(0, warning()), "warning: one\ntwo\n");
     assert_eq!(Stage::new(Progress::Quiet, None).emit(0, warning()), "");
 }
