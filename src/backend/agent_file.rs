@@ -12,13 +12,13 @@ use crate::{
     image::Key,
 };
 
-/// So many agents are kept: one for each version of kiln that is used in turn.
+/// The most agents that are kept: one for each version of kiln in use.
 const MOST_AGENTS: usize = 8;
 
 /// The directory of the files in kiln's home.
 const AGENTS: &str = "agents";
 
-/// Where [`ensure`] keeps the file of this version of kiln.
+/// The path at which [`ensure`] keeps the file of this version of kiln.
 pub(super) fn path(home: &Home) -> PathBuf {
     home.root().join(AGENTS).join(Key::from(Sha256::new_with_prefix(guest::AGENT)).as_str())
 }

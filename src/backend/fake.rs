@@ -1,4 +1,4 @@
-//! A backend without a machine: a scripted agent at the other end of a pipe in memory. The engine's tests run on it.
+//! A backend without a machine, for tests of the engine: a scripted agent at the other end of a pipe in memory.
 
 use std::{
     collections::HashMap,
@@ -19,37 +19,37 @@ use tokio::{
 use super::{BoxFuture, Ended, Launched, Machine, Runner};
 use crate::plan::Plan;
 
-/// What the agent does at a step.
+/// The behaviour of the agent at a step.
 #[derive(Debug, Clone)]
 pub enum Behaviour {
-    /// Writes these pieces, then ends so.
+    /// Writes these pieces, then ends with this status.
     Ends(Vec<(Stream, Vec<u8>)>, ExitStatus),
-    /// The same, and has used this up.
+    /// The same, with exhausted resources.
     Exhausts(Vec<(Stream, Vec<u8>)>, ExitStatus, Exhausted),
-    /// Writes this, a letter at a time, and succeeds.
+    /// Writes this text, a byte at a time, and succeeds.
     Types(String, Duration),
     /// Refuses the step.
     Refuses(String),
-    /// Goes on until it is cancelled.
+    /// Runs until it is cancelled.
     Hangs,
-    /// Its machine dies.
+    /// Ends the machine.
     Dies,
-    /// Sends bytes that are no frame.
+    /// Sends bytes that are not a frame.
     Babbles(Vec<u8>),
 }
 
-/// What can be asked of an agent.
+/// The kinds of requests to an agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RequestKind {
     /// [`ToGuest::Prepare`].
     Prepare,
-    /// [`ToGuest::Run`], which it does not even read.
+    /// [`ToGuest::Run`]: the agent does not read it.
     Run,
     /// [`ToGuest::Cancel`].
     Cancel,
     /// [`ToGuest::Export`].
     Export,
-    /// The same, with pieces of nothing.
+    /// [`ToGuest::Export`]: the agent sends empty pieces.
     ExportWithNothing,
     /// [`ToGuest::ExportUpper`].
     ExportUpper,
@@ -62,17 +62,17 @@ pub enum RequestKind {
 /// The script of a fake agent.
 #[derive(Debug, Clone, Default)]
 pub struct Fake {
-    /// By step; a step that is not named succeeds in silence.
+    /// By step. A step that is not here succeeds without output.
     pub steps: HashMap<u32, Behaviour>,
     /// The tar stream of the export.
     pub archive: Vec<u8>,
     /// The tar stream of the export of an upper directory.
     pub upper: Vec<u8>,
-    /// What steps have read.
+    /// The reads of steps.
     pub reads: Counted,
-    /// What it never answers.
+    /// The request that it never answers.
     pub ignores: Option<RequestKind>,
-    /// Whether the machine was killed, seen from outside.
+    /// Whether the machine was killed, for the test.
     pub killed: Arc<AtomicBool>,
 }
 
@@ -124,7 +124,7 @@ struct Agent {
 
 impl Agent {
     async fn run(mut self) {
-        // The other end may go at any time: that is an end like any other.
+        // The other end may close at any time.
         let orderly = self.serve().await.unwrap_or(false);
         self.alive.send_replace(Some(orderly));
     }
@@ -176,7 +176,7 @@ impl Agent {
         }
     }
 
-    /// Plays one step; false when the machine is to die.
+    /// Plays one step; false if the machine ends.
     async fn step(&mut self, step: u32) -> Result<bool> {
         let behaviour =
             self.script.steps.remove(&step).unwrap_or(Behaviour::Ends(Vec::new(), ExitStatus::Code(0)));

@@ -1,19 +1,18 @@
-//! A backend: it launches the agent somewhere and gives kiln a channel to it. Nothing else differs between backends.
+//! A backend launches the agent in a guest, and gives kiln a channel to it. Nothing else differs between backends.
 //!
-//! Before it: the plan, the image, the shares. After it: `engine`, which speaks to the agent and ends what was launched.
+//! Before it: the plan, the image, the shares. After it: `engine`, which sends requests to the agent and ends the guest.
 //!
-//! Each backend has a room with the same files: `probe` looks for it on the host, `plan` decides its part of the plan (pure),
-//! `argv` is its command line (pure), `launch` makes its [`Runner`]. A new one is a room, a line in [`find`], a row in
+//! Each backend has a directory with the same files: `probe` looks for it on the host, `plan` decides its part of the plan (pure),
+//! `argv` is its command line (pure), `launch` makes its [`Runner`]. A new backend is a directory, a line in [`find`], a row in
 //! [`crate::plan::RunnerTraits`] and a variant of [`crate::plan::Platform`].
 //!
-//! What a runner does:
+//! A runner of containers or sandboxes
 //!
-//! * It puts the plan's binds ([`crate::plan::Platform::binds`]) in their places, and nothing else of the host.
-//! * It starts `AGENT --stdio` as the first process (PID 1 of a pid namespace of its own), with a pipe to its stdin and one
-//!   from its stdout, which carry the wire and nothing else; its stderr goes into a tail for the last words. Environment,
-//!   user, directory, umask, limits and signals of steps are the agent's business: a runner passes none of them.
-//! * The hostname is [`crate::plan::HOSTNAME`]; the network is that of the host or docker's default, or loopback alone.
-//! * When it is dropped or killed, and when kiln dies, all of it goes. The agent ends by itself when its stdin ends.
+//! * mounts the plan's binds ([`crate::plan::Platform::binds`]), and nothing else of the host;
+//! * starts `AGENT --stdio` as PID 1 of a new pid namespace. Pipes at its stdin and stdout carry only the protocol; the last lines
+//!   of its stderr are kept. Environment, user, directory, umask, limits and signals of steps are set by the agent;
+//! * sets the hostname [`crate::plan::HOSTNAME`]. The network is that of the host or docker's default, or loopback alone;
+//! * ends all processes when it is dropped or killed, and when kiln dies. The agent exits when its stdin ends.
 
 mod agent_file;
 pub mod bubblewrap;
@@ -39,26 +38,26 @@ use crate::{
     process::Spawner,
 };
 
-/// A future of a trait's method: two backends behind one pointer.
+/// The future of a method of a trait object.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
 
-/// What a backend needs to look at the host.
+/// The tools for a look at the host.
 #[derive(Clone, Copy)]
 pub struct Tools<'a> {
     /// The environment.
     pub env: &'a Env,
     /// kiln's directory.
     pub home: &'a Home,
-    /// Starts programs that are asked for their version.
+    /// Starts programs.
     pub spawner: &'a Spawner,
 }
 
-/// A backend as it was found on this host.
+/// A backend that was found on this host.
 pub trait Backend {
     /// Its part of the plan.
     fn rules(&self, options: &BuildOptions) -> Box<dyn PlatformRules>;
 
-    /// Looks for what only the finished plan asks for, and adds what it found to the plan's notes.
+    /// Looks for programs that only this plan needs, and adds notes to the plan.
     ///
     /// # Errors
     /// A failure of the host or of usage for a plan that cannot run here.
@@ -72,31 +71,31 @@ pub trait Backend {
     /// The phase of the build in which [`Backend::runner`] spends its time, as the summary calls it.
     fn phase(&self) -> &'static str;
 
-    /// Makes the runner with all that it needs.
+    /// Makes the runner.
     ///
     /// # Errors
-    /// For what this host cannot do.
+    /// When this host lacks something that the runner needs.
     fn runner<'l, 'a: 'l>(
         &'l self,
         launch: Launch<'l, 'a>,
         sink: &'l mut dyn Sink,
     ) -> BoxFuture<'l, Result<Box<dyn Runner + 'a>>>;
 
-    /// The command lines that a build of this plan starts, each with its program first. `root` is the image. What exists only
-    /// once a build runs has a name in its place.
+    /// The command lines that a build of this plan starts, each with its program first. `root` is the image. Paths that exist only
+    /// during a build have a placeholder.
     ///
     /// # Errors
-    /// When a path of them cannot be named.
+    /// When one of their paths cannot be determined.
     fn command_lines(&self, home: &Home, plan: &Plan, root: &Path) -> Result<Vec<Vec<OsString>>>;
 
-    /// What `kiln plan` says of it: a word of at most 12 characters, and a line.
+    /// Lines of `kiln plan`: a word of at most 12 characters, and a text.
     fn describe(&self, plan: &Plan) -> Vec<(&'static str, String)>;
 }
 
-/// Looks for the one backend that was asked for.
+/// Looks for the requested backend.
 ///
 /// # Errors
-/// A host failure where it is not there, or cannot be used.
+/// A host failure if it is missing or not usable.
 pub async fn find(
     options: &BuildOptions,
     tools: Tools<'_>,
@@ -110,7 +109,7 @@ pub async fn find(
     })
 }
 
-/// What a runner is made from.
+/// The input of a runner.
 pub struct Launch<'l, 'a> {
     /// The environment.
     pub env: &'l Env,
@@ -122,75 +121,75 @@ pub struct Launch<'l, 'a> {
     pub run_dir: &'l Path,
     /// The plan.
     pub plan: &'l Plan,
-    /// Where images are.
+    /// The store of images.
     pub store: &'l Store,
     /// The image of this plan.
     pub image: &'l Image,
-    /// The lease of the cache: a process that uses the directory holds it as well.
+    /// The lease of the cache: processes that use the directory hold it, too.
     pub lease: Option<&'l Lease>,
-    /// Opens the file in which a console is kept, if it is.
+    /// Opens the log file of the console, if there is one.
     pub console_log: &'l dyn Fn(&mut dyn Sink) -> Option<LogFile>,
 }
 
 /// The backend of one run.
 pub trait Runner {
-    /// Starts the agent; returns as soon as it can be spoken to or has a chance to say `Hello`.
+    /// Starts the agent. Returns before it has sent `Hello`.
     fn launch<'a>(&'a mut self, plan: &'a Plan) -> BoxFuture<'a, Result<Launched>>;
 
-    /// Removes what outlives the machine, when that has ended or was killed. A microVM leaves nothing.
+    /// Removes files and groups that outlive the machine, once it has ended or was killed. A microVM leaves none.
     fn clean(&mut self) -> BoxFuture<'_, Result<()>> {
         Box::pin(async { Ok(()) })
     }
 
-    /// What the user should know of how it went, once all is cleaned: nothing, as a rule.
+    /// Events for the user after [`Self::clean`]; usually none.
     fn remarks(&self) -> Vec<Event> {
         Vec::new()
     }
 
-    /// What was used up, for a command that ended without an error that says so.
+    /// The resources that were exhausted, for a command whose error does not say so.
     fn shortages(&self) -> Vec<String> {
         Vec::new()
     }
 }
 
-/// What was launched.
+/// A launched agent.
 pub struct Launched {
     /// From the agent.
     pub reader: Reader,
     /// To the agent.
     pub writer: Writer,
-    /// What runs it.
+    /// The machine that runs it.
     pub machine: Box<dyn Machine>,
 }
 
-/// What an agent runs in: a microVM with its daemons, a container, a sandbox. Dropping it kills it.
+/// A microVM with its daemon, a container, or a sandbox. Dropping it kills it.
 pub trait Machine {
-    /// Resolves when a part without which it cannot go on has ended. May be dropped and called again.
+    /// Resolves when an essential part has ended. May be dropped and called again.
     fn ended(&mut self) -> BoxFuture<'_, Ended>;
-    /// Ends all of it at once.
+    /// Kills all of its processes.
     fn kill(&mut self);
-    /// Ends what has not ended yet, and resolves when no process is left that could write into the cache. Where the machine
-    /// outlives its conversation, [`Runner::clean`] sees to that.
+    /// Kills its processes, and resolves when none is left that could write into the cache. For a machine that outlives its
+    /// session, [`Runner::clean`] does this.
     fn gone(&mut self) -> BoxFuture<'_, ()>;
     /// The last lines that the guest's kernel or the container wrote, oldest first.
     fn last_words(&self) -> Vec<String>;
 
-    /// What the kernel has done for want of memory so far; nothing where it is the agent who looks.
+    /// The kernel's counts of memory shortage so far; `None` if the agent reads them.
     fn memory(&self) -> Option<MemoryEvents> {
         None
     }
 
-    /// The directory of the host whose file system takes what steps write; nothing where they have a disk of their own.
+    /// The directory of the host to whose file system steps write; `None` if they have a disk of their own.
     fn scratch(&self) -> Option<&Path> {
         None
     }
 
-    /// Begins to count what steps read of the cache where that is seen from outside; the world stands, and no step has run.
+    /// Begins to count reads of the cache, if they are counted on the host. The guest is prepared, and no step has run.
     fn listen(&mut self) -> BoxFuture<'_, ()> {
         Box::pin(async {})
     }
 
-    /// What has been counted since then, once; nothing where it is the agent who counts.
+    /// The reads since [`Self::listen`], once; `None` if the agent counts them.
     fn reads(&mut self) -> BoxFuture<'_, Option<Reads>> {
         Box::pin(async { None })
     }
@@ -201,12 +200,12 @@ pub trait Machine {
 pub struct Ended {
     /// `qemu`, `virtiofsd`, `docker`, `bwrap`.
     pub part: String,
-    /// How, as a predicate: `ended (SIGKILL)`.
+    /// The predicate of the sentence: `ended (SIGKILL)`.
     pub how: String,
-    /// Whether that is how an orderly end looks.
+    /// Whether the end was orderly.
     pub orderly: bool,
-    /// What it said last.
+    /// Its last lines of output.
     pub last_words: Vec<String>,
-    /// How to mend it, where that is known.
+    /// The way out, if known.
     pub way_out: Option<String>,
 }

@@ -120,7 +120,7 @@ fn who_may_not_be_told_says_why() {
     let place = filled();
     let command = place.command("root", &[READ], &["--progress", "json"]);
     let output = owners::by_member(&place, &command, ORDINARY).output().unwrap();
-    assert_unknown(&output, "a container may not ask the kernel what its steps read; kiln as root could");
+    assert_unknown(&output, "reads of a container are counted only if kiln runs as root");
 
     // Where the daemon's numbers of processes are others', none of them is looked into.
     let place = filled();

@@ -389,8 +389,8 @@ fn overlays_cannot_lie_in_what_they_are_laid_over() {
     command.env("QEMU_DISKS_PATH", bare.at("project/scratch"));
     assert_eq!(
         bare.error_of(command, 2),
-        "error: QEMU_DISKS_PATH: ROOT/project/scratch lies in the source directory (ROOT/project), which a sandbox's overlay \
-         is laid over: Linux allows no overlay over the directory that it is in\n\
+        "error: QEMU_DISKS_PATH: ROOT/project/scratch lies in the source directory (ROOT/project), over which a \
+         sandbox has an overlay: Linux does not allow an upper directory in a lower one\n\
          way out: Set QEMU_DISKS_PATH to a directory elsewhere.\n"
     );
     let mut command = bare.kiln(&[

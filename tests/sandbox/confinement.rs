@@ -243,7 +243,7 @@ fn where_owners_cannot_be_translated_a_sandbox_has_no_rights_either_and_says_so(
     let output = build_with_all(&project, &[AGENT_IS_CLOSED, DEVICES, MOUNTS, WORK]);
     let text = said(&output);
     assert!(output.status.success(), "{text}");
-    assert!(text.contains("users inside have the ids of this machine's, root's included"), "{text}");
+    assert!(text.contains("users in the sandbox have the ids of users of this host"), "{text}");
     assert_eq!(fs::metadata(project.join("cache/kept")).expect("there").uid(), 0);
 }
 

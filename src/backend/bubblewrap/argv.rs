@@ -7,7 +7,7 @@ use std::{
 
 use crate::plan::{Bind, BindSource, HOSTNAME, Plan, Sandbox, Writes, user_namespace};
 
-/// The paths that only the moment of launch knows.
+/// The paths that are known only at launch.
 #[derive(Debug, Clone, Copy)]
 pub struct Files<'a> {
     /// bwrap itself.
@@ -26,15 +26,15 @@ pub fn argv(plan: &Plan, files: Files<'_>) -> Vec<OsString> {
     let mut line: Vec<OsString> =
         user_namespace(*ids, plan.owner.ids()).into_iter().map(OsString::from).collect();
     line.push(files.bwrap.into());
-    // A mount namespace there is in any case. One of the network the agent makes for `--network off`, before any step, in the user
-    // namespace of steps (`GuestConfig::user_namespace`): in bwrap's their capabilities would not count.
+    // bwrap always makes a mount namespace. For `--network off` the agent makes a network namespace in the user namespace of steps
+    // (`GuestConfig::user_namespace`): in one of bwrap's the capabilities of steps would have no effect.
     for switch in ["--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"] {
         line.push(switch.into());
     }
     opt(&mut line, "--hostname", HOSTNAME);
-    // The agent reaps what steps leave, and goes with kiln.
+    // The agent reaps orphans, and is killed when kiln dies.
     line.extend(["--as-pid-1", "--die-with-parent", "--clearenv"].map(OsString::from));
-    // For the agent's mounts; each step gives up what it may not have.
+    // The agent mounts. Each step drops the capabilities that it may not have.
     opt(&mut line, "--cap-add", "ALL");
     opt(&mut line, "--proc", "/proc");
     line.extend(["--ro-bind", "/sys", "/sys"].map(OsString::from));
@@ -43,7 +43,7 @@ pub fn argv(plan: &Plan, files: Files<'_>) -> Vec<OsString> {
         let Bind { source, target, writes } = bind;
         let switch = match writes {
             Writes::Through => "--bind",
-            // The agent lays overlays over what it only reads.
+            // The agent mounts overlays over directories that it only reads.
             Writes::Refused | Writes::ReadOnlyOverlay(_) | Writes::Overlaid(_) => "--ro-bind",
         };
         line.extend([OsString::from(switch), path(source, files).into(), target.into()]);
@@ -58,12 +58,12 @@ fn path(source: &BindSource, files: Files<'_>) -> PathBuf {
         BindSource::Root => files.root.into(),
         BindSource::Scratch => files.scratch.into(),
         BindSource::Directory(path) => path.clone(),
-        // Only containers are given those.
+        // Only the plans of containers have these.
         BindSource::Below { directory, path } => directory.join(path),
     }
 }
 
-/// Where the agent was bound.
+/// The path of the agent in the sandbox.
 fn agent(binds: &[Bind]) -> &str {
     let agent = binds.iter().find(|bind| bind.source == BindSource::Agent);
     agent.map_or("/", |bind| bind.target.as_str())

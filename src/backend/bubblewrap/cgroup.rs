@@ -1,4 +1,4 @@
-//! The control groups of one run: made before the sandbox, of which they hold every process, and removed after it.
+//! The control groups of one run. They are made before the sandbox, contain all of its processes, and are removed after it.
 
 use std::{
     fs::{self, DirBuilder, File},
@@ -16,23 +16,22 @@ use crate::{
     rundir::CGROUP_LINK,
 };
 
-/// The groups. Dropped, they stay for the reaper.
+/// The groups. If they are dropped, the reaper removes them.
 pub struct Groups {
     paths: Vec<(PathBuf, RemovalAtEnd)>,
 }
 
 impl Groups {
-    /// Makes them, and links to them in the run's directory, by which the next start finds them if nobody else was left to
-    /// remove them.
+    /// Makes the groups, and links to them in the run's directory: the next start of kiln removes groups that are left.
     ///
     /// # Errors
-    /// When one cannot be made, or a limit not be set.
+    /// When a group cannot be made, or a limit cannot be set.
     pub fn make(groups: &[Cgroup], run_dir: &Path, spawner: &Spawner) -> Result<Self> {
         let run = run_dir.file_name().context("a run's directory has a name")?.to_string_lossy();
         let mut paths = Vec::new();
         for (at, Cgroup { parent, files }) in groups.iter().enumerate() {
             let path = parent.join(format!("kiln-{run}"));
-            // Both know of it before it exists.
+            // The link and the reaper's record come before the group.
             symlink(&path, run_dir.join(format!("{CGROUP_LINK}-{at}")))
                 .context("write down a control group")?;
             paths.push((path.clone(), spawner.remove_at_end(&path)));
@@ -43,11 +42,11 @@ impl Groups {
         Ok(Self { paths })
     }
 
-    /// What a process with one thread writes to, to move there.
+    /// The files to which a process with one thread writes to move itself into the groups.
     pub(super) fn procs_files(&self) -> Result<Vec<OwnedFd>> {
         let procs_file = |(path, _): &(PathBuf, RemovalAtEnd)| {
-            // The old hierarchy can move the writing thread alone; for whole processes the kernel waits until nobody on the
-            // machine forks or ends (10 ms and more).
+            // Version 1 can move a single thread. To move a process, the kernel waits until no process of the machine forks or
+            // exits (10 ms and more).
             let name = if path.join("tasks").exists() { "tasks" } else { "cgroup.procs" };
             let path = path.join(name);
             let file = File::options().write(true).open(&path);
@@ -56,12 +55,12 @@ impl Groups {
         self.paths.iter().map(procs_file).collect()
     }
 
-    /// What counts the memory of what is in them.
+    /// The memory counters of the groups.
     pub(super) fn memory(&self) -> Memory {
         Memory(self.paths.iter().map(|(path, _)| path.clone()).collect())
     }
 
-    /// Ends what is left in them, and removes them.
+    /// Kills the remaining processes of the groups, and removes the groups.
     pub(super) fn remove(&mut self) -> Result<()> {
         for (path, removal) in self.paths.drain(..) {
             process::remove(&path).with_context(|| format!("remove {}", path.display()))?;
@@ -71,11 +70,11 @@ impl Groups {
     }
 }
 
-/// Of some groups, one of which may limit memory.
+/// The memory counters of some groups, one of which may limit memory.
 pub(super) struct Memory(Vec<PathBuf>);
 
 impl Memory {
-    /// What the kernel has done for want of it; `None` where no group limits it.
+    /// The kernel's counts of memory shortage; `None` if no group limits memory.
     pub(super) fn read(&self) -> Option<MemoryEvents> {
         let events =
             |group: &PathBuf| MemoryEvents::of_group(|name| fs::read_to_string(group.join(name)).ok());

@@ -1,14 +1,14 @@
-//! The limits of a sandbox: control groups that its runner makes, and what it writes into their files.
+//! The limits of a sandbox: control groups that its runner makes, and the content of their files.
 
 use crate::{
     host::cgroup::{Cgroups, Parent, Version, WAY_OUT},
     plan::{Cgroup, Resources},
 };
 
-/// In which processor time is counted, in microseconds: the kernel's default.
+/// The period of the limit on processor time, in microseconds: the kernel's default.
 const PERIOD_US: u64 = 100_000;
 
-/// The groups that give a sandbox its limits, as far as this host lets them be made.
+/// The groups that limit a sandbox, as far as this user may make them.
 pub(super) fn groups(cgroups: &Cgroups, resources: Resources) -> Vec<Cgroup> {
     let Cgroups { memory, cpu } = cgroups;
     let mut groups: Vec<Cgroup> = Vec::new();
@@ -25,7 +25,7 @@ pub(super) fn groups(cgroups: &Cgroups, resources: Resources) -> Vec<Cgroup> {
     groups
 }
 
-/// No swap, as in a microVM.
+/// The files that limit memory. There is no swap, as in a microVM.
 fn memory_files(Parent { path: _, version }: &Parent, bytes: u64) -> Vec<(&'static str, String)> {
     match version {
         Version::V1 => vec![
@@ -45,7 +45,7 @@ fn cpu_files(Parent { path: _, version }: &Parent, quota_us: u64) -> Vec<(&'stat
     }
 }
 
-/// What is not limited, for the user; nothing where all is.
+/// The note on limits that cannot be set.
 pub(super) fn note(cgroups: &Cgroups) -> Option<String> {
     let unlimited = match (&cgroups.memory, &cgroups.cpu) {
         (Some(_), Some(_)) => return None,

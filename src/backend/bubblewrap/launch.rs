@@ -1,4 +1,4 @@
-//! From bwrap, as the probe found it, to a runner.
+//! From bwrap, found by the probe, to a runner.
 
 use std::{ffi::OsString, fs, path::Path};
 
@@ -20,13 +20,13 @@ use crate::{
     rundir,
 };
 
-/// Stands for the scratch directory, whose name each run chooses.
+/// The placeholder of the scratch directory, whose name each run chooses.
 const SCRATCH: &str = "(a scratch directory of this run)";
 
-/// Looks for bwrap, and what the kernel lets this user do with it.
+/// Looks for bwrap, and for the rights of this user.
 ///
 /// # Errors
-/// A host failure where there is no bwrap, or this user may make no user namespace.
+/// A host failure if bwrap is missing, or if this user may not make user namespaces.
 pub async fn find(options: &BuildOptions, tools: Tools<'_>, host: &Host) -> Result<Found> {
     let images = tools.home.dir("images")?;
     let shared = [options.source.as_deref(), options.cache_dir.as_deref(), Some(&images)];
@@ -63,7 +63,7 @@ impl Backend for Found {
         })
     }
 
-    /// An ordinary user's sandbox has an unpacked image for its root.
+    /// The image is unpacked for the sandbox of an ordinary user.
     fn phase(&self) -> &'static str {
         "image"
     }
@@ -122,26 +122,27 @@ impl Backend for Found {
     }
 }
 
-/// What root's sandbox lacks without ids of its own.
+/// The note on a sandbox of root that has the ids of the host.
 fn ids_of_the_host(why: &str) -> String {
     format!(
-        "bubblewrap: users inside have the ids of this machine's, root's included, though none of root's rights over it: {why}; \
-         source, cache and KILN_HOME on ext4, xfs, btrfs or (Linux 6.3) tmpfs give a sandbox ids that nobody else has"
+        "bubblewrap: users in the sandbox have the ids of users of this host, root's included, but not the rights of root: {why}; \
+         with source, cache and KILN_HOME on ext4, xfs, btrfs or (Linux 6.3) tmpfs a sandbox has ids of its own"
     )
 }
 
-/// A sandbox's overlays are the host's, and Linux makes none whose upper directory lies in a lower one (ELOOP).
+/// Checks that the scratch directory is not in the source or the cache: Linux mounts no overlay whose upper directory lies in a
+/// lower one (ELOOP).
 fn check_scratch(plan: &Plan, env: &Env) -> Result<(), Failure> {
     let cache = plan.cache.as_ref().filter(|cache| cache.is_overlaid());
     let below = [("source", plan.source.as_ref()), ("cache", cache.map(|cache| &cache.directory))];
-    // A directory that is missing is reported when it is used.
+    // A missing directory is reported when it is used.
     let Ok(scratch) = fs::canonicalize(rundir::scratch_dir(env)) else { return Ok(()) };
     for (name, directory) in below.into_iter().filter_map(|(name, directory)| Some((name, directory?))) {
         if fs::canonicalize(directory).is_ok_and(|directory| scratch.starts_with(directory)) {
             let variable = rundir::scratch_variable(env).unwrap_or("the directory for scratch files");
             let what = format!(
-                "{variable}: {} lies in the {name} directory ({}), which a sandbox's overlay is laid over: Linux allows no \
-                 overlay over the directory that it is in",
+                "{variable}: {} lies in the {name} directory ({}), over which a sandbox has an overlay: Linux does not allow an \
+                 upper directory in a lower one",
                 scratch.display(),
                 directory.display(),
             );

@@ -1,8 +1,8 @@
-//! The sandbox: bwrap, with the agent as its first process and the wire on its stdin and stdout.
+//! The sandbox: bwrap, with the agent as its first process and the protocol on its stdin and stdout.
 //!
-//! Before it: the plan, the image (its file, or its tree), the agent's program. After it: `engine`, which speaks to the agent.
-//! Everything lies in namespaces that end with their processes; what has a name is the run's scratch directory and
-//! its control groups, which [`Scratch`] and [`Groups`] remove, the reaper where kiln was killed, the next start after a power cut.
+//! Before it: the plan, the image (its file, or its tree), the agent's program. After it: `engine`, which sends requests to the
+//! agent. Namespaces end with their processes. Only the run's scratch directory and its control groups have names: [`Scratch`] and
+//! [`Groups`] remove them, or the reaper if kiln was killed, or the next start of kiln after a power cut.
 
 mod argv;
 mod cgroup;
@@ -34,7 +34,7 @@ use crate::{
 /// How many of the last lines of bwrap and the agent are kept.
 const LAST_LINES: usize = 40;
 
-/// bwrap, and what it needs besides the plan.
+/// bwrap, and its input besides the plan.
 pub struct Bubblewrap<'a> {
     /// Starts it.
     pub spawner: &'a Spawner,
@@ -46,13 +46,13 @@ pub struct Bubblewrap<'a> {
     pub root: PathBuf,
     /// Holds the tree while it is used.
     pub tree: Option<Tree>,
-    /// Where the build writes.
+    /// The directory to which the build writes.
     pub scratch: Scratch,
-    /// What limits it.
+    /// The control groups that limit it.
     pub groups: Groups,
-    /// How many of its processes wanted more memory than they may have; known at the end.
+    /// How many of its processes the kernel killed for want of memory; known at the end.
     pub ended_for_memory: u64,
-    /// Whether there was no room left for what it writes; known at the end.
+    /// Whether its file system was full; known at the end.
     pub scratch_full: bool,
 }
 
@@ -99,7 +99,7 @@ impl Runner for Bubblewrap<'_> {
 
     fn shortages(&self) -> Vec<String> {
         let memory = format!(
-            "the memory that this build may use was not enough, and the kernel ended {} of its processes: \
+            "the memory limit of this build was reached, and the kernel killed {} of its processes: \
              package.resources.memory, or --memory, gives it more",
             self.ended_for_memory
         );

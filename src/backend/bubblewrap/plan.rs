@@ -1,10 +1,10 @@
-//! The world of a sandbox: what of the host is in it, and what the agent makes of that.
+//! A sandbox's part of the plan: its binds, and the guest configuration. Pure.
 //!
-//! A microVM is given devices; sandbox and [`container`](super::container) are given paths. Each [`Bind`] is put in place by
-//! the runner before the agent starts, and nothing else of the host can be seen inside. Everything that steps can tell apart
-//! (identities, files, hostname, capabilities, network) is the same as in a microVM and is made by the same agent.
+//! A microVM has devices; a sandbox and a container have binds. The runner mounts each [`Bind`] before the agent starts, and
+//! nothing else of the host is visible. Everything that steps can see of the guest (identities, files, hostname, capabilities,
+//! network) is the same as in a microVM and is made by the same agent.
 //!
-//! bwrap binds to the places of [`LOWER`], [`SCRATCH`] and [`SHARES`], which only the agent sees. It lays the overlays, and
+//! bwrap binds to [`LOWER`], [`SCRATCH`] and paths below [`SHARES`], which only the agent sees. The agent mounts the overlays, and
 //! makes the result the root.
 
 use kiln_protocol::{Access, GuestConfig, IdRange, Mount, MountSource, NetworkNamespace, UserNamespace};
@@ -20,28 +20,28 @@ use crate::{
     },
 };
 
-/// Where a sandbox's agent finds the image's file.
+/// The path of the image's file in the sandbox.
 const IMAGE: &str = "/kiln-image";
 
-/// Where the ids of a sandbox of the machine's root begin outside: its root is this id, its user 1000 the one that is 1000 further.
+/// The first host id of a sandbox that root of the machine makes: root of the sandbox is this id, its user 1000 is this id + 1000.
 ///
-/// Capabilities are not all that root has. The kernel lets uid 0 write what belongs to root (control groups of version 1, settings
-/// below /proc/sys, the nodes in /dev), and daemons ask a socket's peer for its uid (containerd's did, in the network namespace of
-/// the host, which a sandbox shares: CVE-2020-15257). So nobody in a sandbox is anybody outside. No user has these ids: systemd's
-/// "UIDs, GIDs" leaves all above 2^31 to nobody, distributions, directories and subuid(5) give lower ones, and files with them exist
-/// only in the scratch directory of a run. Where they lie in a directory that stays (source, cache, image), an idmapped mount has
-/// translated them (Linux 5.19 for layers of an overlay).
+/// Root has rights without capabilities, too. The kernel lets uid 0 write files of root (control groups of version 1, settings
+/// below /proc/sys, the nodes in /dev), and daemons check the uid of a socket's peer (containerd did, in the network namespace of
+/// the host, which a sandbox shares: CVE-2020-15257). So no user of a sandbox has the id of a user of the host. These ids are free:
+/// systemd's "UIDs, GIDs" reserves those above 2^31 for no use, and distributions, directory services and subuid(5) assign lower
+/// ones. Files with these ids exist only in the scratch directory of a run. In directories that stay (source, cache, image)
+/// idmapped mounts translate them (Linux 5.19 for layers of an overlay).
 const FIRST_ID: u32 = 1 << 31;
 
-/// How a sandbox's overlays are mounted by root of the machine. Its steps may make nodes of devices, not open them. What is read on
-/// its own is read by an agent that is root of the sandbox alone, and may not read `trusted` xattrs.
+/// The overlays of a sandbox that root of the machine makes. Its steps may make device nodes and not open them. The agent reads the
+/// upper directory of a commit as root of the sandbox only, and may not read `trusted` xattrs.
 const OVERLAYS_OF_ROOT: OverlayOptions = OverlayOptions {
     nodev: true,
     usual: "metacopy=on,redirect_dir=on,volatile",
     discarded: "metacopy=off,redirect_dir=on,volatile",
     committed: "userxattr,volatile",
 };
-/// By root of a user namespace, who may not write `trusted` xattrs, nor refer to a lower file by one.
+/// The overlays of a sandbox that an ordinary user makes: root of a user namespace may not write `trusted` xattrs.
 const OVERLAYS_OF_USER: OverlayOptions = OverlayOptions {
     nodev: true,
     usual: "userxattr,volatile",
@@ -53,16 +53,16 @@ fn share(name: &str) -> String {
     format!("{SHARES}/{name}")
 }
 
-/// What a sandbox's plan is made from besides the host.
+/// Bubblewrap's part of the plan, with the facts of its probe.
 #[derive(Debug, Clone)]
 pub struct SandboxRules {
     /// The host's `/etc/resolv.conf`: its network is the sandbox's.
     pub resolver: String,
     /// The user ids with which it is made.
     pub ids: Ids,
-    /// What the image's root comes as.
+    /// The form of the image's root.
     pub root: RootForm,
-    /// Where its limits can be set.
+    /// The control groups in which its limits can be set.
     pub cgroups: Cgroups,
 }
 
@@ -86,7 +86,7 @@ impl PlatformRules for SandboxRules {
     }
 }
 
-/// What a sandbox does not do for its user.
+/// The notes on a sandbox.
 fn notes(network: Network, cgroups: &Cgroups) -> Vec<String> {
     let mut notes: Vec<String> = cgroup_files::note(cgroups).into_iter().collect();
     if network == Network::On {
@@ -97,7 +97,7 @@ fn notes(network: Network, cgroups: &Cgroups) -> Vec<String> {
     notes
 }
 
-/// What of the host is in a sandbox.
+/// The binds of a sandbox.
 fn binds(guest: &GuestInput<'_>, root: RootForm) -> Vec<Bind> {
     let place = match root {
         RootForm::Image => IMAGE,
@@ -118,10 +118,11 @@ fn binds(guest: &GuestInput<'_>, root: RootForm) -> Vec<Bind> {
     binds
 }
 
-/// The world of a sandbox: overlays over what is bound, and the root made of them.
+/// The guest configuration: overlays over the binds, and the root made of them.
 ///
 /// # Errors
-/// A failure of the build file for a user whose id no sandbox has; a host failure where no filter of system calls can be made.
+/// A failure of the build file for a user whose id no sandbox has; a host failure if there is no filter of system calls for this
+/// machine.
 fn guest_config(
     guest: GuestInput<'_>,
     resolver: &str,
@@ -161,13 +162,13 @@ fn guest_config(
     Ok(GuestConfig { user_namespace: Some(user_namespace), seccomp, ..base })
 }
 
-/// That of steps, in which the agent ends up, too.
+/// The user namespace of steps, which the agent enters, too.
 fn user_namespace(ids: Ids, guest_id: u32, network: Network) -> Result<UserNamespace, Failure> {
     let first = match ids {
         Ids::Own => FIRST_ID,
         Ids::Root | Ids::Range | Ids::SingleUid => 0,
     };
-    // The last one there is means no id at all.
+    // The highest id, (uid_t)-1, is not an id.
     if guest_id >= u32::MAX - first {
         return Err(Failure::build_file(
             format!(
@@ -178,15 +179,15 @@ fn user_namespace(ids: Ids, guest_id: u32, network: Network) -> Result<UserNames
         ));
     }
     let network = match network {
-        // It belongs to a network that steps have for themselves, so that their capabilities count in it.
+        // The namespace of the network belongs to the user namespace of steps, so that their capabilities apply to it.
         Network::Off => NetworkNamespace::New,
         Network::On => NetworkNamespace::Kept,
     };
     Ok(UserNamespace { first, network })
 }
 
-/// What belongs to who runs kiln, source and cache, is shown as the step's user's, and what is in the image as the sandbox's. In a
-/// namespace of an ordinary user that is so by itself.
+/// Idmapped mounts: source and cache belong to the step's user in the sandbox, and the image to users of the sandbox. In a user
+/// namespace of an ordinary user no mount is needed.
 fn idmaps(guest: &GuestInput<'_>, ids: Ids) -> Vec<Mount> {
     let owner = guest.owner;
     let first = match ids {
@@ -205,7 +206,7 @@ fn idmaps(guest: &GuestInput<'_>, ids: Ids) -> Vec<Mount> {
     image.into_iter().chain(shares.map(|(name, _)| idmap(share(name), (owner.uid, owner.gid)))).collect()
 }
 
-/// All ids that are left of a namespace that begins at `first` outside, `outside` and `inside` in each other's place.
+/// The map of all ids to a namespace that begins at the host id `first`, with `outside` and `inside` swapped.
 fn id_ranges(outside: u32, inside: u32, first: u32) -> Vec<IdRange> {
     let (low, high, end) = (outside.min(inside), outside.max(inside), u32::MAX - first);
     let range = |from: u32, to: u32, count| IdRange { from, to: to + first, count };
@@ -213,7 +214,7 @@ fn id_ranges(outside: u32, inside: u32, first: u32) -> Vec<IdRange> {
     if low == high {
         return same(0, end).into_iter().collect();
     }
-    // One that the namespace does not have is nobody's, as are all above it.
+    // Ids beyond the namespace are not mapped.
     let pair =
         [(outside, inside), (inside, outside)].into_iter().filter(|(from, to)| *from < end && *to < end);
     let pair = pair.map(|(from, to)| range(from, to, 1));
@@ -272,7 +273,7 @@ mod tests {
             let namespace = UserNamespace { first, network: NetworkNamespace::New };
             assert_eq!(config.user_namespace, Some(namespace), "{ids:?}");
             assert!(!config.seccomp.is_empty());
-            // Nothing of the host can be opened by a node that a step makes.
+            // A step cannot open devices of the host by nodes that it makes.
             assert!(config.mounts.iter().all(|mount| match mount {
                 Mount::Overlay { nodev, .. } => *nodev,
                 _ => true,

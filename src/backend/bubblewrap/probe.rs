@@ -1,6 +1,6 @@
-//! What this host has for sandboxes: bwrap, the ids that a user may use, and whether its kernel mounts an image.
+//! Looks for bwrap, for the ids that this user may use, and whether the kernel mounts an image.
 //!
-//! After it: the plan's facts. It must not decide what is run.
+//! After it: the plan's facts. It must not make decisions of the plan.
 
 use std::{
     fs,
@@ -25,28 +25,29 @@ use crate::{
     process::{Command, Spawner, idmappable},
 };
 
-/// A namespace is made, and a module loaded, at once or not at all.
+/// More than the kernel takes to make a namespace or to load a module.
 const ANSWER: Duration = Duration::from_secs(20);
-/// Fewer ids than a distribution uses are none.
+/// The ids that a distribution uses. A smaller range is ignored.
 const ENOUGH_IDS: u64 = 65_536;
 
-/// bwrap, and what the kernel lets this user do with it.
+/// bwrap, and the rights of this user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bubblewrap {
     /// The program.
     pub path: PathBuf,
-    /// As whom.
+    /// The user ids of its sandboxes.
     pub ids: Ids,
-    /// Whether the kernel mounts an image's file for this user; else its tree is unpacked.
+    /// Whether the kernel mounts an image's file for this user. If not, its tree is unpacked.
     pub mounts_images: bool,
-    /// Why root's sandbox has not its own ids, where it has not.
+    /// Why a sandbox of root has the ids of the host, if it does.
     pub why_not_own: Option<String>,
 }
 
-/// Looks. `directories` are those whose files a sandbox shows: with the owners that root's sandbox has, if their file systems can.
+/// Looks for bwrap. `directories` are those that a sandbox shares: root's sandbox has ids of its own if their file systems support
+/// idmapped mounts.
 ///
 /// # Errors
-/// A host failure where there is no bwrap, or this user may make no user namespace.
+/// A host failure if bwrap is missing, or if this user may not make user namespaces.
 pub async fn find(env: &Env, spawner: &Spawner, host: &Host, directories: &[&Path]) -> Result<Bubblewrap> {
     let path = find_program(env, "bwrap")
         .ok_or_else(|| Failure::host("bwrap is not installed", "apt-get install bubblewrap"))?;
@@ -60,7 +61,7 @@ pub async fn find(env: &Env, spawner: &Spawner, host: &Host, directories: &[&Pat
         return Ok(Bubblewrap { path, ids, mounts_images: mounts_erofs(spawner).await, why_not_own });
     }
     let mut stderr = String::new();
-    // A range that newuidmap refuses is none.
+    // If newuidmap refuses the range, one id is tried.
     for ids in [Ids::Range, Ids::SingleUid].into_iter().skip(usize::from(!has_range(host))) {
         let mut trial = prefix(ids, (0, 0));
         trial.push("true".into());
@@ -75,13 +76,13 @@ pub async fn find(env: &Env, spawner: &Spawner, host: &Host, directories: &[&Pat
     Err(no_user_namespaces(&stderr, Path::new("/proc/sys")).into())
 }
 
-/// The first Linux whose overlays take idmapped mounts for layers, and whose erofs has them.
+/// The first Linux with idmapped layers of overlays, and with idmapped mounts of erofs.
 const IDMAPPED_LAYERS: (u32, u32) = (5, 19);
 
-/// Those that have idmapped mounts in all of these kernels. Others are tried out, which takes a process.
+/// File systems with idmapped mounts in all of these kernels. Others are tested, which takes a process.
 const IDMAPPED: [FsType; 3] = [EXT4_SUPER_MAGIC, XFS_SUPER_MAGIC, BTRFS_SUPER_MAGIC];
 
-/// Why owners cannot be translated in all of these directories; nothing where they can.
+/// Why these directories cannot all be idmapped; `None` if they can.
 fn why_not_idmapped(directories: &[&Path]) -> Result<Option<String>> {
     let release = uname().context("ask for the kernel's release")?;
     let release = release.release().to_string_lossy();
@@ -101,13 +102,13 @@ fn why_not_idmapped(directories: &[&Path]) -> Result<Option<String>> {
     }))
 }
 
-/// Whether a release (`6.1.0-13-amd64`) comes before that version.
+/// Whether a release (`6.1.0-13-amd64`) is older than a version.
 fn is_older(release: &str, version: (u32, u32)) -> bool {
     let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|number| number.parse().unwrap_or(0));
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) < version
 }
 
-/// Whether root here is root of the machine, not of a container's user namespace.
+/// Whether this user namespace is the machine's first one.
 fn owns_machine(uid_map: &str) -> bool {
     uid_map.split_ascii_whitespace().eq(["0", "0", "4294967295"])
 }
@@ -118,7 +119,7 @@ async fn mounts_erofs(spawner: &Spawner) -> bool {
         return true;
     }
     let command = Command::new("modprobe").env("PATH", "/usr/sbin:/sbin:/usr/bin:/bin").arg("erofs");
-    // Whatever the reason, the other way is the answer to it.
+    // On any error the tree is used instead.
     spawner.output(command, ANSWER).await.is_ok_and(|output| output.status.success()) && listed()
 }
 
@@ -126,7 +127,7 @@ fn lists_erofs(filesystems: &str) -> bool {
     filesystems.lines().any(|line| line.trim() == "erofs")
 }
 
-/// Whether this user has a range of ids to give to a namespace, and the programs that do so.
+/// Whether this user has a range of ids for a namespace, and the programs that map it.
 pub fn has_range(host: &Host) -> bool {
     let has = |file: &str| {
         let text = fs::read_to_string(file).unwrap_or_default();
@@ -137,14 +138,14 @@ pub fn has_range(host: &Host) -> bool {
         && has("/etc/subgid")
 }
 
-/// A line of subuid(5): `name:first:count`, the name perhaps a number.
+/// Whether a line of subuid(5), `name:first:count`, has enough ids for the user. The name may be a uid.
 fn is_range_of(line: &str, user: &str, uid: u32) -> bool {
     let mut fields = line.split(':');
     let whose = fields.next().is_some_and(|name| name == user || name == uid.to_string());
     whose && fields.nth(1).and_then(|count| count.trim().parse().ok()).is_some_and(|n: u64| n >= ENOUGH_IDS)
 }
 
-/// Why, and what allows it, from what the kernel's settings say.
+/// The failure without user namespaces, with the settings of the kernel that allow them.
 fn no_user_namespaces(stderr: &str, settings: &Path) -> Failure {
     let way_out = format!("Run kiln as root, or allow user namespaces: {}", allow_namespaces(settings));
     Failure::host(format!("this user cannot make a user namespace for bwrap: {stderr}"), way_out)

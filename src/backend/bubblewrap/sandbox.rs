@@ -10,7 +10,7 @@ use crate::{
     process::{Child, Tail},
 };
 
-/// bwrap. When it ends, the kernel ends everything inside.
+/// bwrap. When it ends, the kernel kills all processes of the sandbox.
 pub(super) struct Sandboxed {
     bwrap: Child,
     stderr: Tail,
@@ -29,7 +29,7 @@ impl Sandboxed {
             Ok(status) => (format!("ended ({status})"), status.success()),
             Err(error) => (format!("cannot be waited for: {error:#}"), false),
         };
-        // A reader that panicked has kept what it had read.
+        // If the reader panicked, the lines that it had read are used.
         let last_words = stderr.last_lines().await.unwrap_or_else(|_| stderr.lines());
         Ended { part: "bwrap".into(), how, orderly, last_words, way_out: None }
     }

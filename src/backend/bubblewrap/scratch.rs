@@ -1,4 +1,4 @@
-//! Where a sandbox's build writes: a directory on a disk, private, gone with the run.
+//! The scratch directory of a sandbox: private, on a disk, removed with the run.
 
 use std::{
     ffi::OsStr,
@@ -16,18 +16,18 @@ use crate::{
     rundir::SCRATCH_LINK,
 };
 
-/// With less than this left, what failed has failed over it.
+/// A file system with fewer free bytes counts as full.
 const FULL_BYTES: u64 = 64 * 1024;
 
-/// The directory. Dropped, it stays for the reaper.
+/// The directory. If it is dropped, the reaper removes it.
 pub struct Scratch {
     path: PathBuf,
     removal: RemovalAtEnd,
 }
 
 impl Scratch {
-    /// Makes one below `directory`, and a link to it in the run's directory, by which the next start finds it after a power
-    /// cut.
+    /// Makes a directory below `directory`, and a link to it in the run's directory: the next start of kiln removes a directory
+    /// that is left after a power cut.
     ///
     /// # Errors
     /// A host failure when the directory cannot be written.
@@ -36,7 +36,7 @@ impl Scratch {
             std::path::absolute(directory).with_context(|| format!("find {}", directory.display()))?;
         let random = run_dir.file_name().unwrap_or(OsStr::new("run")).to_string_lossy().into_owned();
         let path = directory.join(format!("kiln-sandbox-{random}"));
-        // Both know of it before it exists.
+        // The link and the reaper's record come before the directory.
         symlink(&path, run_dir.join(SCRATCH_LINK)).context("write down the scratch directory")?;
         let removal = spawner.remove_at_end(&path);
         DirBuilder::new().mode(0o700).create(&path).map_err(|error| {
@@ -48,15 +48,15 @@ impl Scratch {
         Ok(Self { path, removal })
     }
 
-    /// Where it is.
+    /// Its path.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Whether its file system takes no more. One that cannot be asked has room.
+    /// Whether its file system is full. On an error it is not.
     pub(super) fn is_full(&self) -> bool {
         statvfs(&self.path).is_ok_and(|stats| {
-            // Some file systems make inodes as they are needed, and count none.
+            // Some file systems allocate inodes on demand, and report no number.
             let no_inode = stats.files() > 0 && stats.files_available() == 0;
             no_inode || stats.blocks_available().saturating_mul(stats.fragment_size()) < FULL_BYTES
         })

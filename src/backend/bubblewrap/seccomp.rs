@@ -1,11 +1,11 @@
-//! The filter of a sandbox's system calls: what docker's default profile means, which is what steps have in a container.
+//! The filter of a sandbox's system calls: docker's default profile, which steps have in a container.
 //!
-//! The profile is a list of what is allowed; all else fails with EPERM, as there. What needs a capability is allowed where steps
-//! have it. `clone3`, whose flags a filter cannot see, does not exist (ENOSYS): the C library then uses `clone`.
+//! The profile is a list of allowed calls; all others fail with EPERM. Calls that need a capability are allowed if steps have it.
+//! `clone3` fails with ENOSYS, since a filter cannot see its flags: the C library then uses `clone`.
 //!
-//! Programs of the machine's other instruction sets (i386 on x86_64) are filtered by their own numbers; x32, whose calls are
-//! none of the list, gets EPERM. Where docker compares all 64 bits of an argument, the 32 are compared that the kernel takes: the
-//! others would hide a family of sockets.
+//! Programs of the machine's other instruction sets (i386 on x86_64) are filtered by their own numbers. Calls of x32 are not in the
+//! list, and fail with EPERM. Docker compares all 64 bits of an argument; here only the 32 bits are compared that the kernel uses,
+//! since the others could hide a family of sockets.
 
 use std::collections::BTreeMap;
 
@@ -17,26 +17,26 @@ use seccompiler::{
 
 use crate::{exit::Failure, plan::capability};
 
-/// The list: a section a capability, a line a system call.
+/// The list: a section for each capability, a line for each system call.
 const PROFILE: &str = include_str!("seccomp/docker.tbl");
-/// Its section of what needs no capability.
+/// Its section of calls that need no capability.
 const ALWAYS: &str = "always";
 /// CAP_SYS_ADMIN of `linux/capability.h`.
 const SYS_ADMIN: u8 = 21;
 
 /// `CLONE_NEWNS`, `NEWCGROUP`, `NEWUTS`, `NEWIPC`, `NEWUSER`, `NEWPID` and `NEWNET` of `linux/sched.h`.
 const CLONE_NEW: u64 = 0x7E02_0000;
-/// `AF_ALG` and `AF_VSOCK` of `linux/socket.h`, which lead past the network namespace; between them lies `AF_NFC`.
+/// `AF_ALG` and `AF_VSOCK` of `linux/socket.h`, which ignore the network namespace, and `AF_NFC` between them.
 const AF_ALG: u64 = 38;
 const AF_NFC: u64 = 39;
 const AF_VSOCK: u64 = 40;
-/// `PER_LINUX`, `PER_LINUX32`, both with `UNAME26` (`linux/personality.h`), and the question which it is.
+/// `PER_LINUX`, `PER_LINUX32`, both with `UNAME26` (`linux/personality.h`), and the value that only queries the personality.
 const PERSONALITIES: [u64; 5] = [0, 8, 0x2_0000, 0x2_0008, 0xFFFF_FFFF];
 
 /// `clone3`, on every architecture.
 const CLONE3: u32 = 435;
 
-/// `struct seccomp_data` of `linux/seccomp.h`: where the number stands, and the architecture.
+/// Offsets in `struct seccomp_data` of `linux/seccomp.h`: the number of the call, and the architecture.
 const NR: u32 = 0;
 const ARCH: u32 = 4;
 /// `BPF_LD | BPF_W | BPF_ABS`, `BPF_JMP | BPF_K` with `BPF_JEQ`, `BPF_JGT`, `BPF_JGE`, and `BPF_RET | BPF_K` of
@@ -53,7 +53,7 @@ const EPERM: u32 = 1;
 const ALLOW: u32 = 0x7FFF_0000;
 const NO_SUCH_CALL: u32 = 0x0005_0000 | 38;
 
-/// An instruction set, as the kernel tells the filter.
+/// An instruction set, as the kernel identifies it to the filter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Abi {
     /// `AUDIT_ARCH_…` of `linux/audit.h`.
@@ -66,7 +66,7 @@ const X86_64: Abi = Abi { audit: 0xC000_003E, column: 1 };
 const I386: Abi = Abi { audit: 0x4000_0003, column: 2 };
 const AARCH64: Abi = Abi { audit: 0xC000_00B7, column: 3 };
 
-/// Those that programs of a machine may have. 32-bit ones of an arm64 are refused: not every such machine has them.
+/// The instruction sets that programs of a machine may use. 32-bit programs on arm64 are refused: not every machine runs them.
 fn abis(machine: &str) -> Option<&'static [Abi]> {
     match machine {
         "x86_64" => Some(&[X86_64, I386]),
@@ -95,7 +95,7 @@ pub(super) fn filters(capabilities: &[u8]) -> Result<Vec<SeccompFilter>, Failure
     })
 }
 
-/// What is allowed; one of a call's rules has to hold, and a call without rules is allowed whatever its arguments.
+/// The allowed calls. One of the rules of a call must match; a call without rules is allowed with any arguments.
 fn rules(abi: Abi, capabilities: &[u8]) -> Option<BTreeMap<i64, Vec<SeccompRule>>> {
     let has = |name: &str| {
         name == ALWAYS || capability::number(name).is_ok_and(|number| capabilities.contains(&number))
@@ -112,7 +112,7 @@ fn rules(abi: Abi, capabilities: &[u8]) -> Option<BTreeMap<i64, Vec<SeccompRule>
             None => {}
         }
     }
-    // Its answer is the guard's.
+    // The guard decides on it.
     rules.insert(CLONE3.into(), Vec::new());
     Some(rules)
 }
@@ -122,7 +122,7 @@ fn number(line: &str, abi: Abi) -> Option<i64> {
     line.split(' ').nth(abi.column)?.parse().ok()
 }
 
-/// What is allowed with some arguments, as lines of the list.
+/// The calls that are allowed with some arguments, as lines of the list.
 fn conditional_rules() -> Option<[(&'static str, Vec<SeccompRule>); 3]> {
     let rule = |argument, operator, value| {
         let condition = SeccompCondition::new(argument, SeccompCmpArgLen::Dword, operator, value).ok()?;
@@ -143,10 +143,10 @@ fn conditional_rules() -> Option<[(&'static str, Vec<SeccompRule>); 3]> {
     ])
 }
 
-/// The program for one instruction set, which lets pass whatever calls of the others.
+/// The program for one instruction set. It allows all calls of other sets.
 ///
-/// What is allowed whatever its arguments are runs of numbers, and comes first: the kernel looks at every call when it takes a
-/// filter, and a program with a rule for each would cost the start of a sandbox some milliseconds. The rest is compiled.
+/// Calls that are allowed with any arguments are checked first, as runs of numbers: the kernel evaluates a new filter for every
+/// call, so a program with a rule for each would delay a sandbox by some milliseconds. The rest is compiled.
 fn program(abi: Abi, rules: BTreeMap<i64, Vec<SeccompRule>>) -> Option<BpfProgram> {
     let (free, conditional): (BTreeMap<_, _>, _) = rules.into_iter().partition(|(_, rules)| rules.is_empty());
     let mut program = vec![load(ARCH), jump(JUMP_IF_EQUAL, abi.audit, 1, 0), answer(ALLOW), load(NR)];
@@ -158,7 +158,7 @@ fn program(abi: Abi, rules: BTreeMap<i64, Vec<SeccompRule>>) -> Option<BpfProgra
             answer(ALLOW),
         ]);
     }
-    // The compiler knows no i386: its check of the architecture, which is all that it would do differently, is left out.
+    // The compiler does not support i386. Only its check of the architecture would differ, which is left out here.
     let compiled = |rules: BTreeMap<i64, Vec<SeccompRule>>| -> Option<BpfProgram> {
         let refused = SeccompAction::Errno(EPERM);
         Filter::new(rules, refused, SeccompAction::Allow, TargetArch::x86_64).ok()?.try_into().ok()
@@ -180,11 +180,11 @@ fn runs(numbers: impl Iterator<Item = i64>) -> Vec<(i64, i64)> {
     })
 }
 
-/// What refuses other instruction sets, and `clone3`.
+/// The program that refuses other instruction sets, and `clone3`.
 fn guard(abis: &[Abi], capabilities: &[u8]) -> BpfProgram {
     let mut program = vec![load(ARCH)];
     for (at, abi) in (0u8..).zip(abis) {
-        // Past the other comparisons, and the refusal.
+        // Skip the remaining comparisons, and the refusal.
         let rest = u8::try_from(abis.len()).unwrap_or(u8::MAX) - at;
         program.push(jump(JUMP_IF_EQUAL, abi.audit, rest, 0));
     }
@@ -200,7 +200,7 @@ fn load(offset: u32) -> sock_filter {
     sock_filter { code: LOAD, jt: 0, jf: 0, k: offset }
 }
 
-/// So many instructions further where the comparison with `value` holds, and where it does not.
+/// Skips `jt` instructions if the comparison with `value` is true, else `jf`.
 fn jump(code: u16, value: u32, jt: u8, jf: u8) -> sock_filter {
     sock_filter { code, jt, jf, k: value }
 }
@@ -209,7 +209,7 @@ fn answer(action: u32) -> sock_filter {
     sock_filter { code: RETURN, jt: 0, jf: 0, k: action }
 }
 
-/// As the kernel takes it.
+/// The bytes of a program, in the kernel's format.
 fn encoded(program: &BpfProgram) -> SeccompFilter {
     let bytes = |&sock_filter { code, jt, jf, k }: &sock_filter| {
         let ([a, b], [c, d, e, f]) = (code.to_ne_bytes(), k.to_ne_bytes());

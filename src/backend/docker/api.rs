@@ -1,7 +1,6 @@
-//! The daemon's own interface (HTTP over its socket), for lists and removals: a command takes ten times as long to say the same.
+//! A client of the daemon's API (HTTP over its socket), for lists and removals: a docker command takes ten times as long.
 //!
-//! Spoken as HTTP/1.0, so that an answer ends with its connection. What a command does better is left to it: `docker run` and
-//! `docker import` hold streams.
+//! It uses HTTP/1.0, so that an answer ends with its connection. `docker run` and `docker import`, which hold streams, are commands.
 
 use std::{io, time::Duration};
 
@@ -15,9 +14,9 @@ use tokio::{
 
 use crate::exit::{Code, Failure};
 
-/// Nothing that is asked here takes a daemon long; one that is busy removes containers one by one.
+/// The limit for an answer. A busy daemon removes containers one by one.
 const ANSWER: Duration = Duration::from_secs(60);
-/// Far more than the list of all containers of a machine.
+/// The longest answer: far more than the list of all containers of a machine.
 const ANSWER_BYTES: u64 = 64 << 20;
 
 /// A daemon.
@@ -27,7 +26,7 @@ pub(super) struct Api {
     pub(super) endpoint: String,
 }
 
-/// What there are lists of.
+/// The kinds of docker's objects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ObjectKind {
     Container,
@@ -46,7 +45,7 @@ impl ObjectKind {
 
     fn object_path(self, id: &str) -> String {
         match self {
-            // Its nameless volumes go with it.
+            // Its anonymous volumes are removed with it.
             Self::Container => format!("/containers/{id}?force=1&v=1"),
             Self::Image => format!("/images/{id}"),
             Self::Volume => format!("/volumes/{id}"),
@@ -54,14 +53,14 @@ impl ObjectKind {
     }
 }
 
-/// A thing with a label.
+/// An object with a label.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Labelled {
     pub(super) id: String,
     pub(super) label: String,
 }
 
-/// As lists have it; volumes have a name for an id.
+/// An entry of a list. The id of a volume is its name.
 #[derive(Debug, Deserialize)]
 struct ListEntry {
     #[serde(rename = "Id", alias = "Name")]
@@ -81,12 +80,12 @@ struct ErrorBody {
     message: String,
 }
 
-/// A container's first process, as the daemon names it.
+/// The first process of a container, as reported by the daemon.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct FirstProcess {
     /// The container's id.
     pub(super) container: String,
-    /// Its number in the daemon's pid namespace; 0 where there is none any more.
+    /// Its pid in the daemon's pid namespace; 0 if it has ended.
     pub(super) pid: u32,
 }
 
@@ -103,19 +102,19 @@ struct State {
     pid: u32,
 }
 
-/// What came of a removal.
+/// The result of a removal.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Removal {
-    /// It is gone.
+    /// The object is gone.
     Gone,
-    /// Somebody else is removing it; what it holds is used until then.
+    /// A removal of the container is in progress. Its volumes are in use until it is done.
     InProgress,
-    /// It is in use.
+    /// The object is in use.
     InUse,
 }
 
 impl Api {
-    /// All that bears the label `name`, or `name=value`.
+    /// All objects with the label `name`, or `name=value`.
     pub(super) async fn labelled(&self, kind: ObjectKind, label: &str) -> Result<Vec<Labelled>> {
         let name = label.split('=').next().unwrap_or_default();
         let filters = serde_json::json!({ "label": [label] }).to_string();
@@ -138,7 +137,7 @@ impl Api {
         Ok(FirstProcess { container: id, pid })
     }
 
-    /// Removes a thing.
+    /// Removes an object.
     pub(super) async fn remove(&self, kind: ObjectKind, id: &str) -> Result<Removal> {
         let Answer { status, body } = self.exchange("DELETE", &kind.object_path(id)).await?;
         match status {
@@ -149,10 +148,10 @@ impl Api {
         }
     }
 
-    /// Waits until a container is removed, for so long.
+    /// Waits until a container is removed, at most until the limit.
     pub(super) async fn wait_removed(&self, container: &str, limit: Duration) -> Result<()> {
         let path = format!("/containers/{container}/wait?condition=removed");
-        // One that is gone is unknown, and whoever does not get it done is asked again another time.
+        // A removed container has status 404. On a timeout a later sweep removes it.
         timeout(limit, self.exchange("POST", &path)).await.map_or(Ok(()), |answer| answer.map(drop))
     }
 
@@ -222,7 +221,7 @@ fn refused(what: &str, body: &[u8]) -> Failure {
     Failure::host(format!("docker: {what}: {message}"), "kiln doctor looks at the daemon")
 }
 
-/// As a value in a URL's query (RFC 3986): all but unreserved characters.
+/// Percent-encodes a value of a URL's query (RFC 3986).
 fn escaped(text: &str) -> String {
     let escape = |byte: u8| match byte {
         b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
@@ -241,13 +240,13 @@ mod tests {
 
     use super::*;
 
-    /// A daemon that gives these answers, one after the other; gives what it was asked.
+    /// A daemon with these answers, one after the other. Returns the lines of its requests.
     fn daemon(answers: &'static [&'static str]) -> (tempfile::TempDir, Api, thread::JoinHandle<Vec<String>>) {
         let directory = tempfile::tempdir().expect("a directory");
         let socket = directory.path().join("socket");
         let listener = UnixListener::bind(&socket).expect("bound");
         let serve = move |answer: &&str| {
-            let (mut stream, _) = listener.accept().expect("somebody asks");
+            let (mut stream, _) = listener.accept().expect("a client connects");
             let mut requests = [0; 1024];
             let length = stream.read(&mut requests).expect("read");
             stream.write_all(answer.as_bytes()).expect("written");
@@ -293,7 +292,7 @@ mod tests {
         assert!(api.labelled(ObjectKind::Image, "k").await.is_err());
         requests.join().expect("it served");
         drop(directory);
-        let error = api.labelled(ObjectKind::Image, "k").await.expect_err("nobody listens");
+        let error = api.labelled(ObjectKind::Image, "k").await.expect_err("there is no listener");
         assert_eq!(crate::exit::code_of(&error), Code::Host);
         assert!(format!("{error:#}").contains("no docker daemon answers at unix://"), "{error:#}");
     }

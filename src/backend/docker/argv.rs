@@ -1,5 +1,5 @@
-//! docker's command line as a pure function of the plan: one switch and its value a line. What stands behind `--mount` is
-//! made by [`mounts`](super::mounts).
+//! docker's command line as a pure function of the plan: one switch and its value a line. [`mounts`](super::mounts) makes the
+//! values of `--mount`.
 
 use std::{
     collections::BTreeMap,
@@ -13,10 +13,10 @@ use crate::{
     process::MARKER_VARIABLE,
 };
 
-/// The label of everything that belongs to a run: the run's directory, which is locked for as long as the run lives.
+/// The label of all objects of a run. Its value is the run's directory, which is locked until the run ends.
 pub(super) const RUN_LABEL: &str = "kiln.run";
 
-/// What the command line needs besides the plan.
+/// The input of the command line besides the plan.
 #[derive(Debug, Clone, Copy)]
 pub struct Files<'a> {
     /// The command.
@@ -27,19 +27,20 @@ pub struct Files<'a> {
     pub image: &'a str,
     /// The agent's program.
     pub agent: &'a Path,
-    /// The run's directory; its name is that of container and volumes.
+    /// The run's directory. Container and volumes have its name.
     pub run_dir: &'a Path,
-    /// As what dockerd is told of directories that kiln has opened, by the number of their bind; without it by their paths.
+    /// Paths in /proc of directories that kiln has opened, by the number of their bind. dockerd mounts them instead of the bind's
+    /// path.
     pub fd_paths: &'a BTreeMap<usize, PathBuf>,
 }
 
 impl Files<'_> {
-    /// The name of the container, and what those of its volumes begin with.
+    /// The name of the container, and the prefix of the names of its volumes.
     pub(super) fn name(&self) -> String {
         format!("kiln-{}", self.run_dir.file_name().unwrap_or_default().to_string_lossy())
     }
 
-    /// Where dockerd keeps what a volume holds.
+    /// The directory in which dockerd keeps the content of a volume.
     pub(super) fn volume_directory(&self, name: &str) -> PathBuf {
         self.root.join("volumes").join(name).join("_data")
     }
@@ -66,12 +67,12 @@ pub fn argv(plan: &Plan, files: Files<'_>) -> Vec<OsString> {
     let mut line = Line(vec![files.docker.into(), "run".into()]);
     line.opt("--name", files.name());
     line.opt("--label", files.label());
-    // dockerd removes it and its nameless volumes when it has ended, whoever is there to ask for it.
+    // dockerd removes the container and its anonymous volumes when it has ended, even if kiln was killed.
     line.flag("--rm");
     line.flag("--interactive");
-    // Images are kiln's; nothing is fetched behind its back.
+    // The image was imported by kiln: docker must not pull one.
     line.opt("--pull", "never");
-    // The wire is no log: dockerd would write every frame to its disk.
+    // Without this dockerd would write every frame of the protocol to a log on its disk.
     line.opt("--log-driver", "none");
     line.opt("--hostname", HOSTNAME);
     line.opt(
@@ -85,19 +86,19 @@ pub fn argv(plan: &Plan, files: Files<'_>) -> Vec<OsString> {
     for number in
         plan.guest_config.capabilities.iter().flatten().filter(|&n| !DEFAULT_CAPABILITIES.contains(n))
     {
-        // What steps are to lose the agent takes from them: it needs its own to do so.
+        // The agent drops capabilities that steps may not have. It needs the default set itself.
         line.opt("--cap-add", crate::plan::capability_name(*number));
     }
-    // As in a microVM, where it is memory, too.
+    // A tmpfs, as in a microVM.
     line.opt("--tmpfs", "/run:rw,nosuid,nodev,exec,mode=755");
     for (_, Bind { target, .. }) in binds(plan).filter(|(_, bind)| bind.source == BindSource::Scratch) {
-        // Memory: a volume costs a start some milliseconds, and little lies there.
+        // A tmpfs: a volume would delay the start by some milliseconds, and the files are small.
         line.opt("--tmpfs", format!("{target}:rw,suid,nodev,exec,mode=755"));
     }
     for mount in binds(plan).flat_map(|(at, bind)| mounts::of(files, at, bind)) {
         line.opt("--mount", mount);
     }
-    // The value is that of the command's own environment: by it the reaper finds the agent, which gives it to no step.
+    // The value is that of kiln's environment. The reaper finds the agent by it; the agent does not pass it to steps.
     line.opt("--env", MARKER_VARIABLE);
     line.opt("--user", "0:0");
     line.opt("--workdir", "/");
@@ -111,9 +112,9 @@ fn limits(line: &mut Line, plan: &Plan) {
     let memory_mib = plan.resources.memory_mib;
     line.opt("--cpus", plan.resources.cpus.to_string());
     line.opt("--memory", format!("{memory_mib}m"));
-    // As much with swap: none, as in a microVM.
+    // The limit of memory and swap: no swap, as in a microVM.
     line.opt("--memory-swap", format!("{memory_mib}m"));
-    // A tmpfs holds half of the memory by default, and 64 MiB in docker.
+    // The kernel's default for a tmpfs is half of the memory, docker's is 64 MiB.
     line.opt("--shm-size", format!("{}m", memory_mib / 2));
 }
 

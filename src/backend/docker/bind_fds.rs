@@ -1,7 +1,8 @@
-//! Directories in one that builds write to: opened without following a link, and kept open until docker has mounted them.
+//! Directories below a directory that builds write to: opened without following a link, and kept open until docker has mounted
+//! them.
 //!
-//! A build may leave a link where Cargo's directory was, or put one there while another build starts. What dockerd is told to
-//! mount is therefore not a name but the descriptor. Nor has a layer a name whose owners are translated.
+//! A build can replace Cargo's directory with a link, even while another build starts. So dockerd mounts the path of a descriptor
+//! in /proc. An idmapped layer has no other path, either.
 
 use std::{
     collections::BTreeMap,
@@ -29,24 +30,24 @@ use crate::{
 };
 
 const DIRECTORY: OFlag = OFlag::O_PATH.union(OFlag::O_DIRECTORY).union(OFlag::O_CLOEXEC);
-/// The mode of what is made, and of what stands for what is missing.
+/// The mode of new directories.
 const MODE: Mode = Mode::from_bits_truncate(0o755);
-/// `PROC_PID_INIT_INO` of linux/proc_ns.h: the number of the pid namespace that a machine begins with.
+/// `PROC_PID_INIT_INO` of linux/proc_ns.h: the inode of the machine's first pid namespace.
 const FIRST_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
 
-/// The directories of a plan that are open.
+/// The open directories of a plan.
 #[derive(Debug, Default)]
 pub(super) struct BindFds {
-    /// As what dockerd is told of them, by the number of their bind.
+    /// Their paths for dockerd, by the number of their bind.
     pub(super) paths: BTreeMap<usize, PathBuf>,
-    /// Why the cache is copied, where it is and need not be.
+    /// Why the cache is copied up, if an idmapped layer would have avoided it.
     pub(super) why_copied: Option<String>,
-    /// What those paths lead through.
+    /// The descriptors of the paths.
     _fds: Vec<OwnedFd>,
 }
 
 impl BindFds {
-    /// Opens them, makes what is missing, and `empty`, which stands for what is missing and may not be made.
+    /// Opens the directories, and makes missing ones. `empty` takes the place of a missing directory that may not be made.
     pub(super) fn of(plan: &Plan, empty: &Path, daemon_mntns: &MountNamespace) -> Result<Self> {
         let (mut paths, mut fds, mut why_copied) = (BTreeMap::new(), Vec::new(), None);
         for (at, Bind { source, writes, .. }) in binds(plan) {
@@ -59,7 +60,9 @@ impl BindFds {
                         fds.push(fd);
                     }
                     Err(why) if overlay.upper == Upper::Read => why_copied = Some(format!("{why:#}")),
-                    Err(why) => tracing::debug!(?lower, %why, "the agent gives it to the step's user"),
+                    Err(why) => {
+                        tracing::debug!(?lower, %why, "the agent changes its owner to the step's user")
+                    }
                 }
             }
             let BindSource::Below { directory, path } = source else { continue };
@@ -90,8 +93,8 @@ impl BindFds {
     }
 }
 
-/// A layer whose files, root's, are shown as the step's user's, so that nobody has to give them to anybody; nothing where they
-/// are that, or where kiln is not root. The agent looks at the files nevertheless, and finds nothing to do.
+/// An idmapped layer, whose files of root belong to the step's user, so that the agent need not change their owners. `None` if the
+/// user is the same, or if kiln is not root.
 fn idmapped_layer(
     lower: &Path,
     empty: &Path,
@@ -115,20 +118,20 @@ fn idmapped_layer(
     })())
 }
 
-/// What dockerd is told of a directory that is open at `path`.
+/// The path for dockerd of an open directory, whose own path is `path`.
 fn dockerd_path(fd: &OwnedFd, path: PathBuf) -> PathBuf {
-    // What it was a moment ago is the best that can be said otherwise.
+    // In another pid namespace dockerd cannot use /proc of this one.
     proc_path(fd).unwrap_or(path)
 }
 
-/// The descriptor's name in /proc, where dockerd, which is root of this machine, sees the same processes.
+/// The descriptor's path in /proc; `None` in a pid namespace that is not the machine's first one.
 fn proc_path(fd: &OwnedFd) -> Option<PathBuf> {
     let namespace = fs::metadata("/proc/self/ns/pid").ok()?.ino();
     let path = format!("/proc/{}/fd/{}", std::process::id(), fd.as_raw_fd());
     (namespace == FIRST_PID_NAMESPACE).then(|| path.into())
 }
 
-/// The directory at `path` below an open one; nothing where it is missing and not made.
+/// The directory at `path` below an open one; `None` if it is missing and not made.
 fn open_below(mut directory: OwnedFd, path: &Path, make: bool) -> nix::Result<Option<OwnedFd>> {
     for part in path.components() {
         let Component::Normal(name) = part else { return Err(Errno::EINVAL) };

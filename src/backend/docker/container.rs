@@ -1,4 +1,4 @@
-//! A running container, seen as the `docker run` that is attached to it.
+//! A running container: the `docker run` that is attached to it.
 
 use std::{
     path::{Path, PathBuf},
@@ -18,18 +18,18 @@ use crate::{
     process::{Child, ExitStatus, Tail},
 };
 
-/// What `docker run` exits with when it could not start the container at all.
+/// The exit status of `docker run` if it could not start the container.
 const NOT_STARTED: i32 = 125;
 
-/// Said where kiln may not look which mount namespace is the daemon's.
-const ANOTHER_NAMESPACE: &str = "could not start the container: the daemon is in another mount namespace than kiln, which \
-    kiln run by root finds a way around, and which --cache-mode discard and commit do not mind";
+/// The error if kiln may not read which mount namespace is the daemon's.
+const ANOTHER_NAMESPACE: &str = "could not start the container: the daemon is in another mount namespace than kiln; run kiln as \
+root, or use --cache-mode discard or commit";
 
-/// The attached command. It ends when the container has been removed, so it is not killed with the conversation but waited
-/// for by [`Docker::clean`](super::Docker): the end of the channel ends the agent, and the container with it.
+/// The attached command. It exits after the removal of the container, so it is not killed with the session: when the channel
+/// closes, the agent exits, and the container with it. [`Docker::clean`](super::Docker) waits for this.
 pub(super) type Attached = Arc<Mutex<Child>>;
 
-/// What the conversation holds of it.
+/// The part of the container that the session holds.
 pub(super) struct Container {
     pub(super) run: Attached,
     pub(super) stderr: Tail,
@@ -44,7 +44,7 @@ pub(super) struct Container {
 impl Container {
     async fn end(&mut self) -> Ended {
         let status = self.run.lock().await.wait().await;
-        // A reader that panicked has kept what it had read.
+        // If the reader panicked, the lines that it had read are used.
         let last_words = self.stderr.last_lines().await.unwrap_or_else(|_| self.stderr.lines());
         let (how, orderly) = how(status, &last_words);
         Ended { part: "docker".into(), how, orderly, last_words, way_out: None }
@@ -62,7 +62,7 @@ fn how(status: Result<ExitStatus>, stderr: &[String]) -> (String, bool) {
     }
 }
 
-/// Whether dockerd refused to mount a directory that kiln has opened, as mount(2) does with one of another mount namespace.
+/// Whether dockerd could not mount a directory that kiln has opened: mount(2) refuses one of another mount namespace.
 fn is_of_another_namespace(line: &str) -> bool {
     line.contains(&format!("mount /proc/{}/fd/", std::process::id())) && line.contains("invalid argument")
 }
@@ -72,10 +72,10 @@ impl Machine for Container {
         Box::pin(self.end())
     }
 
-    /// Nothing is lost by waiting for what the end of the channel does: whoever kills drops the channel next.
+    /// Does nothing: the caller drops the channel next, which ends the container.
     fn kill(&mut self) {}
 
-    /// The container is waited for when it is removed.
+    /// [`Docker::clean`](super::Docker) waits for the container.
     fn gone(&mut self) -> BoxFuture<'_, ()> {
         Box::pin(async {})
     }

@@ -1,7 +1,7 @@
-//! The host's files as dockerd sees them: in its own mount namespace, which need not be kiln's (a service with a private `/tmp`).
+//! The mount namespace of dockerd, which can differ from kiln's (a service with a private `/tmp`).
 //!
-//! Before it: paths of a plan. After it: paths and descriptors that mean the same to dockerd. It mounts what lies in its own
-//! namespace alone, so that a directory is opened there; where the two see different things, nothing is built.
+//! Before it: paths of a plan. After it: paths and descriptors that are the same directories for dockerd. dockerd can mount only
+//! directories of its own namespace, so they are opened there. If a path is another directory there, the build fails.
 
 use std::{
     fs::{self, Metadata},
@@ -23,22 +23,23 @@ use nix::{
 
 use crate::exit::Failure;
 
-/// Where dockerd looks up the paths that it is told.
+/// The mount namespace in which dockerd resolves paths.
 #[derive(Debug)]
 pub(super) enum MountNamespace {
-    /// Where kiln does, as far as can be told: an ordinary user may not look.
+    /// That of kiln. An ordinary user, who cannot read dockerd's namespace, assumes it.
     Own,
-    /// Below this root, which lies in another mount namespace.
+    /// Another one, with this root.
     Other(OwnedFd),
 }
 
 impl MountNamespace {
-    /// That of whoever listens at an endpoint.
+    /// The namespace of the process that listens at an endpoint.
     pub(super) fn of(endpoint: &str) -> Result<Self> {
         let Some(socket) = endpoint.strip_prefix("unix://") else { return Ok(Self::Own) };
-        // Where nobody answers any more, the next one who asks says so.
+        // A missing daemon is reported by the next request.
         let Ok(stream) = UnixStream::connect(socket) else { return Ok(Self::Own) };
-        let listener = getsockopt(&stream, PeerCredentials).context("ask who listens there")?.pid();
+        let listener =
+            getsockopt(&stream, PeerCredentials).context("read the pid of the docker daemon")?.pid();
         let namespace = |process: &str| fs::metadata(format!("/proc/{process}/ns/mnt")).ok();
         match (namespace(&listener.to_string()), namespace("self")) {
             (Some(theirs), Some(ours)) if !is_same_inode(&theirs, &ours) => {
@@ -59,7 +60,7 @@ impl MountNamespace {
         }
     }
 
-    /// Sees to it that dockerd finds at `path` what kiln does.
+    /// Checks that `path` is the same file for dockerd and for kiln.
     pub(super) fn check(&self, path: &Path) -> Result<()> {
         let Self::Other(root) = self else { return Ok(()) };
         let ours = fs::metadata(path).with_context(|| format!("look at {}", path.display()))?;
@@ -71,10 +72,10 @@ impl MountNamespace {
         }
         Err(Failure::host(
             format!(
-                "the docker daemon is in another mount namespace than kiln, and does not find there what kiln does at {}",
+                "the docker daemon is in another mount namespace than kiln, in which {} is another file or missing",
                 path.display()
             ),
-            "run kiln where the daemon runs, or have it lie where both see it",
+            "run kiln in the mount namespace of the daemon, or use a directory that both see",
         )
         .into())
     }

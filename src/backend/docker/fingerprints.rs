@@ -1,7 +1,7 @@
-//! What a daemon said of itself, kept for as long as it is that daemon: asking costs two commands at the start of each build.
+//! A memo of the facts of a daemon, which saves two commands at the start of each build.
 //!
-//! A daemon makes its socket anew when it starts, so what it said holds while command, settings and socket are those that
-//! they were, and somebody listens at the socket. One that is spoken to otherwise is asked each time.
+//! A daemon makes a new socket when it starts. So the memo is valid while command, settings and socket are the same, and a daemon
+//! listens at the socket. There is no memo of a daemon with another kind of endpoint.
 
 use std::{os::unix::net::UnixStream, path::Path};
 
@@ -18,17 +18,17 @@ use crate::{
 
 /// The file of the memo.
 const NAME: &str = "docker.json";
-/// What leads the command to another daemon.
+/// The variables that select another daemon.
 const VARIABLES: [&str; 3] = ["DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG"];
 
-/// What was found out, and under which circumstances.
+/// The facts of a daemon, and the fingerprint that they depend on.
 #[derive(Debug, Serialize, Deserialize)]
 struct Memo {
     fingerprint: Fingerprint,
     docker: Docker,
 }
 
-/// All that the answer hangs on.
+/// Everything that selects or changes the daemon.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Fingerprint {
     command: Option<[i64; 5]>,
@@ -51,13 +51,13 @@ impl Fingerprint {
     }
 }
 
-/// As [`super::probe::find`], but a daemon that has said it once is not asked again.
+/// As [`super::probe::find`], with the memo.
 ///
 /// # Errors
-/// As there.
+/// As [`super::probe::find`].
 pub async fn find_once(env: &Env, home: &Home, spawner: &Spawner) -> Result<Docker> {
     let command = find_program(env, "docker");
-    // A memo that cannot be read is of another version of kiln, and is made anew.
+    // An invalid memo is from another version of kiln, and is replaced.
     let memo = home.read(MEMOS, NAME)?.and_then(|text| serde_json::from_slice::<Memo>(&text).ok());
     if let Some(memo) = memo.filter(|memo| Some(&memo.docker.path) == command.as_ref() && is_valid(memo, env))
     {
@@ -72,7 +72,7 @@ pub async fn find_once(env: &Env, home: &Home, spawner: &Spawner) -> Result<Dock
     Ok(docker)
 }
 
-/// Whether nothing has changed, and somebody listens.
+/// Whether the fingerprint is the same, and a daemon listens.
 fn is_valid(memo: &Memo, env: &Env) -> bool {
     let Memo { fingerprint, docker } = memo;
     let Some(socket) = docker.endpoint.strip_prefix("unix://").map(Path::new) else { return false };
@@ -110,7 +110,7 @@ mod tests {
         assert!(!is_valid(&first, &env), "the settings may name another context");
         let second = memo();
         drop(listener);
-        assert!(!is_valid(&second, &env), "nobody listens");
+        assert!(!is_valid(&second, &env), "there is no listener");
         std::fs::remove_file(&socket).expect("removed");
         let _again = UnixListener::bind(&socket).expect("bound");
         assert!(!is_valid(&second, &env), "another daemon");

@@ -1,7 +1,7 @@
-//! Roots of the store as docker's images: imported once for each content, found again by label.
+//! Roots of the store as docker's images: imported once for each content, and found by label.
 //!
-//! They have no name: names are docker's one name space, over which builds would fight. Who removes an image of the store
-//! removes docker's copy with it ([`prune`]).
+//! They have no name, since builds would overwrite each other's in docker's only name space. [`prune`] removes docker's copies of
+//! images that are removed from the store.
 
 use std::{io, time::Duration};
 
@@ -19,23 +19,23 @@ use crate::{
     process::{Command, Stdio},
 };
 
-/// The label of an image: the store's key, and when that was made (a refreshed image keeps its key).
+/// The label of an image: its key in the store, and the time at which it was made (a refreshed image keeps its key).
 const LABEL: &str = "kiln.image";
-/// Some GiB on a slow disk.
+/// The limit for an import of some GiB on a slow disk.
 const IMPORT: Duration = Duration::from_secs(600);
 
-/// What tells an image's content from any other.
+/// The identity of an image's content.
 fn content(image: &Image) -> String {
     format!("{}-{}", image.key, image.record.made)
 }
 
-/// The id of docker's copy, if there is one.
+/// The id of docker's copy, if it exists.
 pub(super) async fn find(api: &Api, image: &Image) -> Result<Option<String>> {
     let found = api.labelled(ObjectKind::Image, &format!("{LABEL}={}", content(image))).await?;
     Ok(found.into_iter().next().map(|found| found.id))
 }
 
-/// The id of docker's copy, made where there is none. Only one process makes it; others wait for it.
+/// The id of docker's copy, which is imported if it is missing. One process imports it, others wait.
 pub(super) async fn ensure(cli: &Cli<'_>, image: &Image, sink: &mut dyn Sink) -> Result<String> {
     if let Some(id) = find(&cli.api, image).await? {
         return Ok(id);
@@ -46,15 +46,15 @@ pub(super) async fn ensure(cli: &Cli<'_>, image: &Image, sink: &mut dyn Sink) ->
     }
     sink.emit(Event::Note { text: "import the image into docker, once".into() });
     let id = import(cli, image).await?;
-    // What it was before it was made anew.
+    // Copies of the image before it was refreshed.
     remove(&cli.api, |old| key_of(old) == image.key.as_str() && old != content(image)).await?;
     Ok(id)
 }
 
-/// Removes the copies of images that the store had; says how many they were.
+/// Removes the copies of images that were removed from the store, except those that a container uses. Returns their number.
 ///
 /// # Errors
-/// When no daemon answers. One that a container uses stays.
+/// When no daemon answers.
 pub async fn prune(endpoint: String, removed: &[Image]) -> Result<usize> {
     let api = Api { endpoint };
     remove(&api, |old| removed.iter().any(|image| key_of(old) == image.key.as_str())).await
@@ -76,7 +76,7 @@ async fn import(cli: &Cli<'_>, image: &Image) -> Result<String> {
         archive::write(&path, io::BufWriter::with_capacity(1 << 20, write))
     });
     let output = cli.spawner.output(command, IMPORT).await?;
-    // docker's own words first: a writer whose reader has gone has nothing to say.
+    // docker's error comes first: the writer's is then only a broken pipe.
     ensure!(
         output.status.success(),
         Failure::host(
@@ -91,7 +91,7 @@ async fn import(cli: &Cli<'_>, image: &Image) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
-/// Removes those whose label is `unwanted`; one that a container uses stays.
+/// Removes images with an `unwanted` label, except those that a container uses.
 async fn remove(api: &Api, unwanted: impl Fn(&str) -> bool) -> Result<usize> {
     let mut removed = 0;
     for image in api.labelled(ObjectKind::Image, LABEL).await?.iter().filter(|image| unwanted(&image.label)) {

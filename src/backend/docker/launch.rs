@@ -1,4 +1,4 @@
-//! From dockerd, as the probe found it, to a runner.
+//! From dockerd, found by the probe, to a runner.
 
 use std::{collections::BTreeMap, ffi::OsString, path::Path};
 
@@ -12,10 +12,10 @@ use crate::{
     plan::{BuildOptions, Plan, PlatformRules},
 };
 
-/// Asks the docker command for its daemon.
+/// Looks for the docker command and its daemon.
 ///
 /// # Errors
-/// A host failure where there is no command, no daemon that answers, or one in which kiln cannot build.
+/// A host failure if the command or the daemon is missing, or if kiln cannot build in this daemon.
 pub async fn find(tools: Tools<'_>) -> Result<probe::Docker> {
     probe::find_once(tools.env, tools.home, tools.spawner).await
 }
@@ -57,7 +57,7 @@ impl Backend for probe::Docker {
         })
     }
 
-    /// The image's id and the run's directory are known at its start only.
+    /// The image's id and the run's directory are known only at launch.
     fn command_lines(&self, home: &Home, plan: &Plan, _: &Path) -> Result<Vec<Vec<OsString>>> {
         let (agent, run_dir) = (agent_file::path(home), home.root().join("run/RUN"));
         let files = Files {

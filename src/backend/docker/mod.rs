@@ -1,12 +1,12 @@
-//! The container: `docker run`, with the agent as its first process and the wire on its stdin and stdout.
+//! The container: `docker run`, with the agent as its first process and the protocol on its stdin and stdout.
 //!
 //! ```text
 //! image (imported once) -> docker run --interactive … AGENT --stdio
 //! ```
 //!
-//! Before it: the plan, the image, the agent's program. After it: `engine`, which speaks to the agent; then [`Docker::clean`].
-//! Nothing of the host is in the container but the plan's binds. Everything bears the run's label: what a killed run leaves
-//! (dockerd knows nothing of kiln's death but that nobody is attached any more) the next one sweeps.
+//! Before it: the plan, the image, the agent's program. After it: `engine`, which sends requests to the agent; then
+//! [`Docker::clean`]. The container has nothing of the host but the plan's binds. All objects have the run's label: if kiln is
+//! killed, dockerd does not remove them, and the next run does.
 
 mod api;
 mod argv;
@@ -55,13 +55,13 @@ use crate::{
 
 /// How many of the last lines of the agent and of docker are kept.
 const LAST_LINES: usize = 40;
-/// How long a container may take to end by itself when nobody is attached to it any more.
+/// How long a container may take to end after its channel has closed.
 const END_LIMIT: Duration = Duration::from_secs(20);
 
-/// The directory of a run that stands for one of the cache's that is missing.
+/// The directory of a run that takes the place of a missing directory of the cache.
 const EMPTY: &str = "empty";
 
-/// dockerd, and what it needs besides the plan.
+/// dockerd, and its input besides the plan.
 pub struct Docker<'a> {
     cli: Cli<'a>,
     root: PathBuf,
@@ -70,21 +70,21 @@ pub struct Docker<'a> {
     run_dir: PathBuf,
     bind_fds: BindFds,
     volumes: Vec<String>,
-    /// Those that could not be removed.
+    /// Volumes that could not be removed.
     volumes_in_use: Vec<String>,
     run: Option<Attached>,
-    /// The command's stdout once more: it must not break when the conversation ends.
+    /// A duplicate of the command's stdout, which keeps it open after the session.
     stdout: Option<Receiver>,
 }
 
-/// The command, who starts it, and the daemon that it speaks to.
+/// The docker command, its spawner and its daemon.
 struct Cli<'a> {
     spawner: &'a Spawner,
     docker: PathBuf,
     api: Api,
 }
 
-/// What a container is made from.
+/// The input of a container.
 pub struct ContainerInput<'a> {
     /// Starts the command.
     pub spawner: &'a Spawner,
@@ -101,7 +101,7 @@ pub struct ContainerInput<'a> {
 }
 
 impl<'a> Docker<'a> {
-    /// Sweeps what dead runs left, and sees to it that docker has the image.
+    /// Removes objects of dead runs, and imports the image if docker does not have it.
     ///
     /// # Errors
     /// When dockerd refuses.
@@ -168,7 +168,7 @@ impl<'a> Docker<'a> {
         Ok(Launched { reader: Box::pin(reader), writer: Box::pin(writer), machine })
     }
 
-    /// What dockerd is told of the host by its path.
+    /// The paths of the host that dockerd resolves.
     fn paths<'p>(&'p self, plan: &'p Plan) -> impl Iterator<Item = &'p Path> {
         let sources = argv::binds(plan).filter_map(|(_, bind)| match &bind.source {
             BindSource::Directory(path) | BindSource::Below { directory: path, .. } => Some(path.as_path()),
@@ -177,7 +177,7 @@ impl<'a> Docker<'a> {
         [self.agent.as_path(), &self.run_dir].into_iter().chain(sources)
     }
 
-    /// Removes what the run has left in docker, and meanwhile what others had.
+    /// Removes the objects of this run and of dead runs.
     async fn remove(&mut self) -> Result<()> {
         let (run, stdout) = (self.run.take(), self.stdout.take());
         let (ended, swept) =
@@ -191,12 +191,12 @@ impl<'a> Docker<'a> {
         swept
     }
 
-    /// Waits until the container is gone, which by itself it is when its agent has ended.
+    /// Waits until the container is removed: dockerd removes it when its agent has exited.
     async fn end(&self, run: Option<Attached>, stdout: Option<Receiver>) -> Result<()> {
         let Some(run) = run else { return Ok(()) };
         let mut run = run.lock().await;
-        // With `--rm` the command ends after the container's removal, if somebody takes what it still prints. Otherwise
-        // the agent has failed, or docker, and nobody knows what is there.
+        // With `--rm` the command exits with 0 after the removal, if its output is read. Otherwise the agent or docker has
+        // failed, and the container may still exist.
         let end = async { tokio::join!(run.wait(), drain(stdout)).0 };
         if !matches!(timeout(END_LIMIT, end).await, Ok(Ok(ExitStatus::Code(0)))) {
             let name = self.files().name();
@@ -209,10 +209,10 @@ impl<'a> Docker<'a> {
     }
 }
 
-/// Reads to the end, and forgets.
+/// Reads and discards all remaining output.
 async fn drain(stdout: Option<Receiver>) {
     if let Some(mut stdout) = stdout {
-        // Best effort: what ends with an error has ended, too.
+        // Best effort: an error is an end, too.
         drop(tokio::io::copy(&mut stdout, &mut tokio::io::sink()).await);
     }
 }
@@ -225,7 +225,7 @@ impl Runner for Docker<'_> {
     fn remarks(&self) -> Vec<Event> {
         let copied = self.bind_fds.why_copied.iter().map(|why| Event::Note {
             text: format!(
-                "the container has copied the whole cache, since its owners could not be translated: {why}"
+                "the container has copied the whole cache, since it could not be mounted with other owners: {why}"
             ),
         });
         let used = self.volumes_in_use.iter().map(|volume| Event::Warning {

@@ -1,9 +1,8 @@
-//! The values of `--mount`: how each bind of the plan gets into the container.
+//! The values of `--mount`, for each bind of the plan.
 //!
-//! What a build writes into an overlay lies in two volumes of dockerd's own (its upper and work directories), so that nobody needs
-//! root to remove them. The overlay itself is a volume without a name: dockerd mounts it, hence the container needs no right to
-//! mount, and removes it with the container. The two are made with the container as well, since it mounts them: no command of
-//! their own is spent on them.
+//! The upper and work directories of an overlay are two named volumes, so that their removal does not need root. The overlay
+//! itself is an anonymous volume: dockerd mounts it, so the container needs no right to mount, and removes it with the container.
+//! The container mounts the named volumes, too, so that dockerd creates them with it, without a command of their own.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -14,15 +13,16 @@ use std::{
 use super::argv::{Files, binds};
 use crate::plan::{Bind, BindSource, Layer, Overlay, Plan, Upper, Writes};
 
-/// What a merged directory costs nothing with: a change of owner copies no data, a rename of a directory no tree. What is
-/// thrown away needs no flush.
+/// Options of an overlay that is discarded: a change of owner copies no data, a rename of a directory copies no tree, and
+/// nothing is flushed.
 const DISCARDED: &str = "metacopy=on,redirect_dir=on,volatile";
-/// What is written can be read by itself, and by root of a container, who sees no `trusted` xattrs.
+/// Options of an overlay whose upper directory is read: its files do not refer to the lower layers, and root of a container, which
+/// cannot read `trusted` xattrs, can read it.
 const READ: &str = "userxattr,volatile";
 /// The directories of an overlay that need a volume.
 const PARTS: [&str; 2] = ["upper", "work"];
 
-/// The names of all volumes that have one.
+/// The names of all named volumes.
 pub(super) fn volumes(plan: &Plan, files: Files<'_>) -> Vec<String> {
     let overlaid = binds(plan).filter(|(_, bind)| matches!(bind.writes, Writes::Overlaid(_)));
     overlaid.flat_map(|(at, _)| PARTS.map(|part| volume(files, at, part))).collect()
@@ -42,7 +42,7 @@ pub(super) fn of(files: Files<'_>, at: usize, bind: &Bind) -> Vec<OsString> {
             let directory = files.fd_paths.get(&at).cloned().unwrap_or_else(|| directory.join(path));
             return vec![of_open_directory(files, &directory, target, writes)];
         }
-        // The command line has another switch for memory, and the image for a root.
+        // These are another switch of the command line, and the image.
         BindSource::Scratch | BindSource::Root => return Vec::new(),
     };
     match writes {
@@ -53,7 +53,7 @@ pub(super) fn of(files: Files<'_>, at: usize, bind: &Bind) -> Vec<OsString> {
             let bind = [plain("type=bind"), field("src=", source.as_os_str()), at_target(target)];
             vec![csv(bind.into_iter().chain([plain("readonly")]))]
         }
-        // Without an upper directory it cannot be written.
+        // An overlay without an upper directory is read-only.
         Writes::ReadOnlyOverlay(layer) => {
             vec![local(files, "overlay", "overlay", &lower(files, at, layer, source), target)]
         }
@@ -61,8 +61,8 @@ pub(super) fn of(files: Files<'_>, at: usize, bind: &Bind) -> Vec<OsString> {
     }
 }
 
-/// A directory that is open. `--mount type=bind` would have it resolved to a name again, which might lead elsewhere by then;
-/// a volume is mounted from what it is told.
+/// A bind of an open directory. With `--mount type=bind` docker would resolve the link in /proc to a path, which may be another
+/// directory by then. A volume is mounted from the link itself.
 fn of_open_directory(files: Files<'_>, directory: &Path, target: &str, writes: &Writes) -> OsString {
     let options = if *writes == Writes::Through { "bind" } else { "bind,ro" };
     local(files, "none", directory, OsStr::new(options), target)
@@ -93,8 +93,8 @@ fn overlaid(files: Files<'_>, at: usize, overlay: &Overlay, source: &Path, targe
     PARTS.into_iter().map(named).chain([local(files, "overlay", "overlay", &options, target)]).collect()
 }
 
-/// A volume without a name that dockerd mounts as `mount -t fstype -o options device` does. It bears the label for the case
-/// that its container is never made.
+/// An anonymous volume that dockerd mounts as `mount -t fstype -o options device` does. It has the label in case its container is
+/// never created.
 fn local(
     files: Files<'_>,
     fstype: &str,
@@ -114,7 +114,7 @@ fn local(
     ])
 }
 
-/// An overlay's lower directories, as the option that names them.
+/// The option `lowerdir` of an overlay.
 fn lower(files: Files<'_>, at: usize, layer: &Layer, source: &Path) -> OsString {
     let layer = (!layer.is_empty()).then(|| files.layer(at));
     let directories: Vec<OsString> =
@@ -136,7 +136,7 @@ fn field(name: &str, value: &OsStr) -> OsString {
     text
 }
 
-/// A path in overlay's options, where a comma ends an option and a colon a layer.
+/// A path in overlay's options, with its commas and colons escaped.
 fn escaped(path: &Path) -> OsString {
     let bytes = path.as_os_str().as_bytes().iter();
     let escape =
@@ -144,7 +144,7 @@ fn escaped(path: &Path) -> OsString {
     OsString::from_vec(bytes.flat_map(escape).collect())
 }
 
-/// A field with a comma, a quote or a line break stands in quotes.
+/// A line of CSV: a field with a comma, a quote or a line break is quoted.
 fn csv(fields: impl IntoIterator<Item = OsString>) -> OsString {
     let quoted = |field: OsString| {
         let bytes = field.as_bytes();

@@ -1,10 +1,10 @@
-//! The world of a container: its binds are at their final places, and the agent only makes directories and changes owners.
+//! Docker's part of the plan: binds at their final paths. The agent only makes directories and changes owners. Pure.
 //!
-//! docker makes the root itself, and the overlays, too (`dockerd`'s local volume driver), so that the container needs no
-//! privilege. What overlays are written to lies in volumes below [`VOLUMES`], read-only and for the agent alone.
+//! dockerd mounts the root and the overlays (with its local volume driver), so the container needs no privilege. The upper
+//! directories of overlays are in volumes below [`VOLUMES`], read-only and for the agent only.
 //!
-//! What lies on the host belongs to who runs kiln, and there is no translation: where that is not the step's user, the agent
-//! gives source (in its overlay) and cache to the step's user at the start, and what is in the cache back at the end.
+//! Files on the host belong to the user that runs kiln, and ids are not mapped. If the step's user is another one, the agent changes
+//! the owner of source (in its overlay) and cache at the start, and of the cache back at the end.
 
 use kiln_protocol::{Access, ChownScope, GuestConfig, MemoryCounter, Mount, OnExit};
 
@@ -17,7 +17,7 @@ use crate::{
     },
 };
 
-/// Below it lie the volumes of overlays.
+/// The directory below which the volumes of overlays are mounted.
 const VOLUMES: &str = "/kiln-volumes";
 
 /// Docker's part of the plan, which needs no fact of the host.
@@ -38,7 +38,7 @@ impl PlatformRules for ContainerRules {
     }
 }
 
-/// What of the host is in a container. Its root is the image, imported into docker by the runner.
+/// The binds of a container. Its root is the image, which the runner imports into docker.
 fn binds(guest: &GuestInput<'_>) -> Vec<Bind> {
     let mut binds = vec![bind(BindSource::Agent, AGENT, Writes::Refused)];
     if let Some(source) = guest.source {
@@ -56,8 +56,8 @@ fn overlaid(layer: Layer, name: &str, upper: Upper) -> Writes {
     Writes::Overlaid(Overlay { layer, volumes: format!("{VOLUMES}/{name}"), upper })
 }
 
-/// The cache, and in it Cargo's directory: a fresh one with two of the cache's in it, or in an overlay one in which only
-/// those two can be seen (a commit keeps nothing else of it anyway).
+/// The cache, and Cargo's directory in it: a new one with two of the cache's directories, or in an overlay one in which only
+/// those two are visible (a commit keeps nothing else of it).
 fn cache_binds(cache: &CacheMount) -> Vec<Bind> {
     let directory = &cache.directory;
     let shown = cargo::DOWNLOADS.map(str::to_owned).to_vec();
@@ -86,8 +86,7 @@ fn cache_binds(cache: &CacheMount) -> Vec<Bind> {
     binds
 }
 
-/// The world of a container. With a network, `/etc/resolv.conf` is the one that docker makes: it knows where its own
-/// resolver is.
+/// The guest configuration. With a network, docker makes `/etc/resolv.conf`, with the address of its own resolver.
 fn guest_config(guest: GuestInput<'_>) -> GuestConfig {
     let owner = guest.owner;
     let (uid, gid) = owner.ids();
@@ -102,7 +101,7 @@ fn guest_config(guest: GuestInput<'_>) -> GuestConfig {
     if let Some(cache) = guest.cache {
         mounts.extend(cache_mounts(cache, owner));
         if cache.writes_through() {
-            // What is bound into another volume lies on another file system than that.
+            // Directories that are bound into the cache are mounts of their own, which a chown does not cross.
             on_exit.extend(whole_cache().map(|path| OnExit::Chown { path, uid: owner.uid, gid: owner.gid }));
         }
     }
@@ -110,7 +109,7 @@ fn guest_config(guest: GuestInput<'_>) -> GuestConfig {
         Network::On => Vec::new(),
         Network::Off => vec![guest_config::file(RESOLVER, String::new())],
     };
-    // The agent may not ask the kernel what steps read: kiln does, from outside.
+    // The agent may not use fanotify in a container: kiln counts reads on the host.
     let memory = Some(MemoryCounter::ControlGroup);
     GuestConfig { track_reads: None, memory, ..guest_config::base(guest, mounts, files, on_exit) }
 }
@@ -139,7 +138,7 @@ fn cache_mounts(cache: &CacheMount, owner: Owner) -> Vec<Mount> {
     }
 }
 
-/// The cache, and what of it lies below a volume.
+/// The cache, and the directories that are bound into it.
 fn whole_cache() -> impl Iterator<Item = String> {
     let below = cargo::DOWNLOADS.map(|name| format!("{CACHE}/{}/{name}", cargo::HOME));
     std::iter::once(CACHE.to_owned()).chain(below)
@@ -150,19 +149,19 @@ fn chown(path: &str, owner: Owner, scope: ChownScope) -> Option<Mount> {
     (owner.uid != uid).then(|| Mount::Chown { path: path.into(), uid, gid, scope })
 }
 
-/// What of the cache is given to the step's user. Where a commit reads an overlay by itself, a file with another owner is a
-/// whole copy of it: root, who may read and write all files, gets the directories, whose owner tools look at.
+/// The part of the cache whose owner becomes the step's user. In the upper directory of a commit a file with another owner is a
+/// complete copy. Root can read and write all files, so only the directories change, since tools check their owner.
 fn cache_chown_scope(cache: &CacheMount, owner: Owner) -> ChownScope {
     if cache.commits() && owner.guest_uid == 0 { ChownScope::Directories } else { ChownScope::Everything }
 }
 
-/// What an ordinary user's build costs more than one would think; for root's the runner may find a way.
+/// The note on a copy of the whole cache, for an ordinary user. If kiln is root, the runner may avoid the copy.
 fn copy_note(cache: Option<&CacheMount>, owner: Owner) -> Option<String> {
     let cache = cache.filter(|cache| cache.commits() && owner.uid != owner.guest_uid)?;
     (owner.uid != 0 && cache_chown_scope(cache, owner) == ChownScope::Everything).then(|| {
         format!(
-            "the container copies the whole cache: its files are uid {}'s, the steps uid {}'s, and what a commit reads must not \
-             lean on what lies below (--cache-mode rw does not copy)",
+            "the container copies the whole cache, to change the owner of its files from uid {} to uid {} of the steps \
+             (--cache-mode rw does not copy)",
             owner.uid, owner.guest_uid
         )
     })

@@ -1,6 +1,6 @@
-//! The docker daemon that the `docker` command speaks to, and whether kiln can build in it.
+//! Looks for the daemon of the `docker` command, and checks that kiln can build in it.
 //!
-//! Asked by the command itself, which knows `DOCKER_HOST`, contexts and sockets. After it: the plan's facts, and `doctor`.
+//! It runs the command, which evaluates `DOCKER_HOST` and contexts. After it: the plan's facts, and `doctor`.
 
 use std::{
     path::{Path, PathBuf},
@@ -19,13 +19,13 @@ use crate::{
     process::{Command, Spawner},
 };
 
-/// A daemon answers within milliseconds; one that is being started may take a while.
+/// The limit for an answer: a daemon answers within milliseconds, unless it is just starting.
 const ANSWER: Duration = Duration::from_secs(30);
 
-/// Where a daemon listens if nothing else is said.
+/// The default endpoint of a daemon.
 const DEFAULT_ENDPOINT: &str = "unix:///var/run/docker.sock";
 
-/// The command, and what its daemon says of itself.
+/// The command, and facts of its daemon.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Docker {
     /// The command.
@@ -34,15 +34,15 @@ pub struct Docker {
     pub endpoint: String,
     /// The version of the daemon.
     pub version: String,
-    /// The daemon's own directory: its volumes lie below.
+    /// The daemon's own directory, which has its volumes.
     pub root: PathBuf,
-    /// How it keeps layers: `overlay2`, `vfs`.
+    /// The storage driver: `overlay2`, `vfs`.
     pub driver: String,
-    /// What confines containers, as the daemon names it: `seccomp`, `apparmor`, ….
+    /// The security options, as the daemon names them: `seccomp`, `apparmor`, ….
     pub security: Vec<String>,
 }
 
-/// `docker info --format '{{json .}}'`, as far as it is needed.
+/// The needed part of `docker info --format '{{json .}}'`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 struct Info {
@@ -54,10 +54,10 @@ struct Info {
     security_options: Option<Vec<String>>,
 }
 
-/// Asks.
+/// Looks for the command and its daemon.
 ///
 /// # Errors
-/// A host failure where there is no command, no daemon that answers, or one in which kiln cannot build.
+/// A host failure if the command or the daemon is missing, or if kiln cannot build in this daemon.
 pub async fn find(env: &Env, spawner: &Spawner) -> Result<Docker> {
     let path = find_program(env, "docker").ok_or_else(|| {
         Failure::host("docker is not installed", "images/setup.sh docker (apt-get install docker.io)")
@@ -79,7 +79,7 @@ pub async fn find(env: &Env, spawner: &Spawner) -> Result<Docker> {
     Ok(of_info(&path, endpoint, info)?)
 }
 
-/// A daemon elsewhere sees neither source nor cache.
+/// Refuses a daemon on another machine, which has neither source nor cache.
 fn check_local(endpoint: &str) -> Result<(), Failure> {
     let local = endpoint.starts_with("unix://")
         || ["tcp://localhost:", "tcp://127.", "tcp://[::1]:"].iter().any(|host| endpoint.starts_with(host));
@@ -120,7 +120,7 @@ fn of_info(path: &Path, endpoint: String, info: Info) -> Result<Docker, Failure>
     for (option, what) in [("rootless", "is rootless"), ("userns", "remaps users (userns-remap)")] {
         if security.iter().any(|known| known == option) {
             return Err(Failure::host(
-                format!("the docker daemon {what}: files of a build would not get their owners"),
+                format!("the docker daemon {what}: it cannot set the owners of a build's files"),
                 "use --runner bubblewrap, which needs no daemon, or a daemon that runs as root",
             ));
         }

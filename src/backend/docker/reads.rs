@@ -1,8 +1,8 @@
-//! What steps read of the cache, counted from outside: a container has no right to ask the kernel for it, root of its host has.
+//! Counts reads of the cache by steps on the host: fanotify needs root of the host, which the agent in a container is not.
 //!
-//! Before it: a container whose world stands. After it: a count, or the reason why there is none. All that looks into the
-//! container is a thread of its own: kiln does not wait for a file of the guest's. A process is the container's first one if
-//! its control groups bear the container's id: a number that somebody else has by now, or that of another machine, is not.
+//! Before it: a prepared container. After it: a count, or the reason why there is none. Files of the container are opened by a
+//! thread of its own, so that they cannot block kiln. A pid is that of the container's first process if its control groups have the
+//! container's id: it may be that of another process by now, or of a daemon on another machine.
 
 use std::{
     fs::File,
@@ -34,25 +34,25 @@ use super::{
 };
 use crate::plan::{Bind, BindSource, CACHE, Plan, Writes};
 
-/// A handful of system calls.
+/// The limit for some system calls.
 const BEGIN: Duration = Duration::from_secs(5);
-/// For 16384 files at most that have not been looked at, of the host's own file systems.
+/// The limit for at most 16384 queued files on local file systems.
 const ANSWER: Duration = Duration::from_secs(20);
 
-/// More than the kernel says of any process, or of a container's mounts.
+/// The longest file of /proc that is read: more than the mounts of any container.
 const MAX_PROC_BYTES: u64 = 1 << 20;
 
-/// The shortest id of a container that is one.
+/// The shortest id of a container.
 const SHORTEST_ID: usize = 12;
 
 const PROCESS: OFlag = OFlag::O_PATH.union(OFlag::O_DIRECTORY).union(OFlag::O_CLOEXEC);
 
-/// What is counted in.
+/// The directory whose reads are counted.
 #[derive(Debug, Clone)]
 pub(super) struct CountedDirectory {
-    /// The directory, seen from inside.
+    /// Its path in the container.
     directory: &'static str,
-    /// If it is an overlay: its upper directory, seen from inside, and the lower one, from outside.
+    /// If it is an overlay: its upper directory in the container, and the lower one on the host.
     layers: Option<(PathBuf, PathBuf)>,
 }
 
@@ -69,14 +69,14 @@ impl CountedDirectory {
     }
 }
 
-/// Whoever counts.
+/// A counter of reads.
 #[derive(Debug)]
 pub(super) enum ReadCounter {
-    /// Nobody, for the reason in this sentence.
+    /// It could not start, for this reason.
     Unable(String),
-    /// A thread.
+    /// A thread that counts.
     Running {
-        /// Its end asks for the answer.
+        /// When it is closed, the thread answers.
         stop: OwnedFd,
         answer: oneshot::Receiver<Reads>,
     },
@@ -86,12 +86,10 @@ impl ReadCounter {
     /// Begins to count what is read in a container.
     pub(super) async fn begin(api: &Api, container: &str, counted: &CountedDirectory) -> Self {
         if !Uid::effective().is_root() {
-            return Self::Unable(
-                "a container may not ask the kernel what its steps read; kiln as root could".into(),
-            );
+            return Self::Unable("reads of a container are counted only if kiln runs as root".into());
         }
         let begun = async {
-            // What the agent has changed in this tick of the kernel's clock could not be told from what steps change.
+            // Changes of the agent and of steps in the same tick of the kernel's clock have the same change time.
             let (process, ()) = tokio::join!(api.first_process(container), sleep(tick()?));
             Self::listen(process?, counted.clone()).await
         };
@@ -104,7 +102,7 @@ impl ReadCounter {
         let (answers, answer) = oneshot::channel();
         let count = move || {
             let mut reader = Reader::of(counted_directory(&process, &counted));
-            // Who has given up does not hear it.
+            // After a timeout there is no receiver.
             if begins.send(()).is_ok() {
                 drop(answers.send(count_until(&mut reader, &stopped)));
             }
@@ -112,12 +110,12 @@ impl ReadCounter {
         thread::Builder::new().name("reads".into()).spawn(count).context("start a thread")?;
         let begun = timeout(BEGIN, begun).await;
         begun.with_context(|| {
-            format!("the container could not be looked into within {} s", BEGIN.as_secs())
+            format!("the container's directories could not be opened within {} s", BEGIN.as_secs())
         })??;
         Ok(Self::Running { stop, answer })
     }
 
-    /// What has been read.
+    /// The count.
     pub(super) async fn end(self) -> Reads {
         let (stop, answer) = match self {
             Self::Unable(why) => return Reads::Unknown(why),
@@ -128,24 +126,24 @@ impl ReadCounter {
             Ok(Ok(reads)) => reads,
             Ok(Err(_)) => Reads::Unknown("the thread that counts has panicked".into()),
             Err(_) => {
-                Reads::Unknown(format!("what was read could not be looked at within {} s", ANSWER.as_secs()))
+                Reads::Unknown(format!("the queued reads could not be counted within {} s", ANSWER.as_secs()))
             }
         }
     }
 }
 
-/// How finely change times are told apart.
+/// The resolution of change times.
 fn tick() -> Result<Duration> {
     let tick = clock_getres(ClockId::CLOCK_REALTIME_COARSE).context("ask for the tick of the clock")?;
     Ok(tick.into())
 }
 
-/// Takes what comes, until nobody holds the other end of `stopped`.
+/// Counts events until the other end of `stopped` is closed.
 fn count_until(reader: &mut Reader, stopped: &OwnedFd) -> Reads {
     loop {
         let mut fds = vec![PollFd::new(stopped.as_fd(), PollFlags::POLLIN)];
         fds.extend(reader.waits_for().map(|group| PollFd::new(group, PollFlags::POLLIN)));
-        // An error is an interruption, or no memory: it is tried again.
+        // On an error (EINTR, ENOMEM) poll is repeated.
         if poll(&mut fds, PollTimeout::NONE).is_ok() && fds[0].any() == Some(true) {
             return reader.answer();
         }
@@ -159,11 +157,11 @@ fn counted_directory(process: &FirstProcess, counted: &CountedDirectory) -> Resu
     let FirstProcess { container, pid } = process;
     let foreign = || {
         format!(
-            "process {pid}, which docker calls the container's first, is none of it here: the daemon is in another pid \
+            "process {pid}, the container's first according to docker, is not a process of the container here: the daemon is in another pid \
              namespace, or on another machine"
         )
     };
-    // What is opened below it is of this process or of none.
+    // Files that are opened below this descriptor belong to this process, or fail to open.
     let process = open(Path::new(&format!("/proc/{pid}")), PROCESS, Mode::empty()).with_context(foreign)?;
     let groups = read_proc(&process, "cgroup")?;
     ensure!(container.len() >= SHORTEST_ID && groups.contains(container.as_str()), foreign());
@@ -178,7 +176,7 @@ fn counted_directory(process: &FirstProcess, counted: &CountedDirectory) -> Resu
     Ok(directory.made_of(layers.transpose()?))
 }
 
-/// What the kernel says of a process.
+/// A file of /proc/PID.
 fn read_proc(process: &OwnedFd, name: &str) -> Result<String> {
     let context = || format!("read the container's {name}");
     let file =
@@ -200,7 +198,7 @@ mod tests {
         {
             let process = FirstProcess { container: container.into(), pid };
             let Err(refused) = counted_directory(&process, &counted) else { panic!("{process:?}") };
-            assert!(format!("{refused:#}").contains("is none of it here"), "{refused:#}");
+            assert!(format!("{refused:#}").contains("is not a process of the container here"), "{refused:#}");
         }
     }
 }

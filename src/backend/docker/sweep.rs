@@ -1,10 +1,10 @@
-//! What runs left that were killed: containers that were made and not started, volumes.
+//! Removes objects of killed runs: volumes, and containers that were created and not started.
 //!
-//! Everything bears a label with its run's directory. That is locked for as long as the run lives; a directory that is gone or not locked belongs to
-//! a dead run. One that this user may not look at is somebody else's, and left alone.
+//! Each object has a label with its run's directory, which is locked until the run ends. A missing or unlocked directory is that of
+//! a dead run. A directory that this user may not read belongs to another user, and its objects are kept.
 //!
-//! A build looks at its start and at its end: when it starts, dockerd may still be making what a run that was just killed had
-//! asked for, or removing a container of it.
+//! A build sweeps at its start and at its end: at the start dockerd may still be creating or removing a container of a run that
+//! was just killed.
 
 use std::{collections::BTreeSet, path::Path, time::Duration};
 
@@ -16,25 +16,25 @@ use super::{
 };
 use crate::rundir;
 
-/// How long dockerd may take for what it is removing already.
+/// How long dockerd may take for a removal in progress.
 const REMOVAL: Duration = Duration::from_secs(10);
 
-/// Whether it is waited for what dockerd is removing already: what that holds is in use until it is done.
+/// Whether to wait for removals in progress. Volumes of a container are in use until it is removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum RemovalWait {
-    /// It is not: the next sweep finds what is left.
+    /// Do not wait: the next sweep removes the volumes.
     Skip,
-    /// It is.
+    /// Wait.
     Await,
 }
 
-/// Removes it.
+/// Removes all objects of dead runs.
 pub(super) async fn sweep(api: &Api, removal_wait: RemovalWait) -> Result<()> {
     let (containers, volumes) = tokio::try_join!(
         api.labelled(ObjectKind::Container, RUN_LABEL),
         api.labelled(ObjectKind::Volume, RUN_LABEL)
     )?;
-    // First what uses them.
+    // Containers come first, since they use volumes.
     for (kind, objects) in [(ObjectKind::Container, containers), (ObjectKind::Volume, volumes)] {
         for id in abandoned(&objects) {
             let removal = api.remove(kind, id).await?;
@@ -47,7 +47,7 @@ pub(super) async fn sweep(api: &Api, removal_wait: RemovalWait) -> Result<()> {
     Ok(())
 }
 
-/// Those whose run is dead.
+/// The ids of objects whose run is dead.
 fn abandoned(objects: &[Labelled]) -> Vec<&str> {
     let runs: BTreeSet<&Path> = objects.iter().map(|object| Path::new(&object.label)).collect();
     let dead: BTreeSet<&Path> = runs.into_iter().filter(|run| rundir::is_dead(run)).collect();
@@ -65,13 +65,13 @@ mod tests {
 
     use super::*;
 
-    /// A daemon with a container that it is removing, and the volume of that; gives what it was asked.
+    /// A daemon that is removing a container, and has its volume. Returns the requests that it got.
     fn daemon(socket: &Path) -> thread::JoinHandle<Vec<String>> {
         let listener = UnixListener::bind(socket).expect("bound");
         thread::spawn(move || {
             let mut requests = Vec::new();
             loop {
-                let (mut stream, _) = listener.accept().expect("somebody asks");
+                let (mut stream, _) = listener.accept().expect("a client connects");
                 let mut bytes = [0; 1024];
                 let length = stream.read(&mut bytes).expect("read");
                 let line =

@@ -1,5 +1,5 @@
-//! What the build must not see of a directory: a layer above it. A whiteout in it (a character device 0:0, which Linux from
-//! 5.8 on lets everybody make) hides what bears its name, however much lies below.
+//! Layers above a directory, whose whiteouts hide entries from the build. A whiteout is a character device 0:0, which any user may
+//! make since Linux 5.8. It hides the whole tree of its name.
 
 use std::{
     fs::{self, Permissions},
@@ -15,7 +15,7 @@ use crate::{
     plan::{Layer, Subset},
 };
 
-/// Makes `layer` as `directory`, above the tree `lower`.
+/// Makes a layer in `directory`, for the tree `lower`.
 pub(super) fn make(directory: &Path, lower: &Path, layer: &Layer) -> Result<()> {
     let Layer { hidden, subset } = layer;
     fs::create_dir_all(directory).with_context(|| format!("make {}", directory.display()))?;
@@ -24,14 +24,14 @@ pub(super) fn make(directory: &Path, lower: &Path, layer: &Layer) -> Result<()> 
     subset.iter().try_for_each(|subset| hide_others(directory, lower, subset))
 }
 
-/// Hides one path, if there is the directory that it lies in.
+/// Hides one path, if its parent directory exists.
 fn hide(layer: &Path, lower: &Path, path: &Path) -> Result<()> {
     ensure!(
         path.components().all(|part| matches!(part, Component::Normal(_))),
-        "{} leads out",
+        "{} leads out of the directory",
         path.display()
     );
-    // In a directory that is there, what comes later is hidden as well.
+    // In an existing directory an entry that is made later is hidden as well.
     let parent = path.parent().unwrap_or(Path::new(""));
     if !fs::symlink_metadata(lower.join(parent)).is_ok_and(|metadata| metadata.is_dir()) {
         return Ok(());
@@ -49,12 +49,12 @@ fn hide(layer: &Path, lower: &Path, path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Hides all of a directory, which is there in any case, but what is shown.
+/// Hides all entries of a directory but those of the subset. Makes the directory in any case.
 fn hide_others(layer: &Path, lower: &Path, subset: &Subset) -> Result<()> {
     let Subset { directory: name, shown } = subset;
     let name = Path::new(name);
     directory(layer, lower, name)?;
-    // A link or file in its place is hidden by the directory itself.
+    // The directory itself hides a link or file of its name.
     let tree = lower.join(name);
     if fs::symlink_metadata(&tree).is_ok_and(|metadata| metadata.is_dir()) {
         for entry in fs::read_dir(&tree).with_context(|| format!("list {}", tree.display()))? {
@@ -67,7 +67,7 @@ fn hide_others(layer: &Path, lower: &Path, subset: &Subset) -> Result<()> {
     Ok(())
 }
 
-/// Makes a directory of the layer, unless it is there.
+/// Makes a directory of the layer if it is missing.
 fn directory(layer: &Path, lower: &Path, path: &Path) -> Result<()> {
     let made = layer.join(path);
     if made.exists() {
@@ -82,11 +82,11 @@ fn directory(layer: &Path, lower: &Path, path: &Path) -> Result<()> {
     }
 }
 
-/// A merged directory shows what its topmost layer says of it.
+/// Copies mode, times and owner: a merged directory has those of its topmost layer.
 fn copy_metadata(made: &Path, lower: &Path) -> Result<()> {
     let context = || format!("make {} like {}", made.display(), lower.display());
     let metadata = fs::metadata(lower).with_context(context)?;
-    // Best effort: an ordinary user gives nothing away; the agent gives all of it to the step's user.
+    // Best effort: an ordinary user may not change the owner. The agent changes it to the step's user.
     drop(chown(made, Some(std::os::unix::fs::MetadataExt::uid(&metadata)), None));
     fs::set_permissions(made, Permissions::from_mode(metadata.permissions().mode() & 0o7777))
         .with_context(context)?;
@@ -136,7 +136,7 @@ mod tests {
             assert!(is_whiteout(&layer.join("cargo").join(name)), "{name}");
         }
         assert!(!layer.join("cargo/registry").exists());
-        // What a hostile build left in its place is neither followed nor seen.
+        // A link that a hostile build left in its place is neither followed nor visible.
         let (lower, layer) = (work.path().join("other"), work.path().join("other-layer"));
         fs::create_dir(&lower).expect("made");
         std::os::unix::fs::symlink("/etc", lower.join("cargo")).expect("linked");

@@ -1,9 +1,9 @@
-//! The accelerator: KVM where it really runs a guest, else TCG, QEMU's own translation.
+//! Chooses the accelerator: KVM if it can boot a guest, else TCG, QEMU's translator.
 //!
-//! There are hosts whose `/dev/kvm` opens, and even runs a hand-made program in long mode, and on which no kernel gets
-//! through its start (module `kvm_pvm`: QEMU aborts over an MSR with `-cpu host`, and stands still with `-cpu qemu64`). So the
-//! probe boots the kernel that builds use, without a root: it has to come as far as missing that, within a deadline.
-//! The verdict holds until the next boot of this host or another QEMU.
+//! On some hosts `/dev/kvm` opens, and even runs a small program in long mode, and no kernel boots (module `kvm_pvm`: QEMU aborts
+//! on an MSR with `-cpu host`, and hangs with `-cpu qemu64`). So the probe boots the kernel that builds use, without a root: it must
+//! reach the panic over the missing root within a deadline. The verdict is valid until the next boot of this host, or until another
+//! QEMU is installed.
 
 use std::{
     fs,
@@ -24,16 +24,16 @@ use crate::{
     process::{Command, ExitStatus, Output, Spawner},
 };
 
-/// What a kernel says at the end of its start, when there is no root and no initrd.
+/// The kernel's panic at the end of its boot, without a root and an initrd.
 const BOOTED: &str = "Unable to mount root fs";
 
-/// Under KVM that takes a fraction of a second, and 2 s even under TCG: what is not there by now never comes.
+/// The limit for a boot, which takes a fraction of a second under KVM, and 2 s under TCG.
 const BOOT_LIMIT: Duration = Duration::from_secs(8);
 
 /// The directory of [`Home`] for verdicts.
 const VERDICTS: &str = "accelerator";
 
-/// Which accelerator is taken, and in one line why it is not the faster one.
+/// The chosen accelerator, and the reason if it is not KVM.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verdict {
     /// The accelerator.
@@ -52,7 +52,7 @@ impl Verdict {
     }
 }
 
-/// Chooses. `vmlinux` is an uncompressed kernel with a PVH entry, as builds boot it.
+/// Chooses the accelerator. `vmlinux` is an uncompressed kernel with a PVH entry, as builds boot it.
 pub async fn choose(
     option: AcceleratorOption,
     home: &Home,
@@ -66,7 +66,7 @@ pub async fn choose(
     let verdict = stored_or_probed(home, spawner, qemu, vmlinux).await?;
     match (option, &verdict.why) {
         (AcceleratorOption::Kvm, Some(why)) => Err(Failure::host(
-            format!("--accel kvm cannot be had: {why}"),
+            format!("--accel kvm is not possible: {why}"),
             "Leave --accel out, and builds run under TCG: slower, with the same results.",
         )
         .into()),
@@ -75,7 +75,7 @@ pub async fn choose(
 }
 
 async fn stored_or_probed(home: &Home, spawner: &Spawner, qemu: &Qemu, vmlinux: &Path) -> Result<Verdict> {
-    // Rights are asked anew each time: a user who has been given them must not meet the old verdict.
+    // Rights are checked each time, since they may have been granted after the stored verdict.
     if let Some(why) = why_unusable(Path::new("/dev/kvm")) {
         return Ok(Verdict::tcg(why));
     }
@@ -87,7 +87,7 @@ async fn stored_or_probed(home: &Home, spawner: &Spawner, qemu: &Qemu, vmlinux: 
     };
     let name = "verdict.json";
     let stored = home.read(VERDICTS, name)?;
-    // One that cannot be read is of another version of kiln, and is made anew.
+    // An invalid verdict is from another version of kiln, and is replaced.
     if let Some(StoredVerdict { key: stored, verdict }) =
         stored.and_then(|bytes| serde_json::from_slice(&bytes).ok())
         && stored == key
@@ -101,7 +101,7 @@ async fn stored_or_probed(home: &Home, spawner: &Spawner, qemu: &Qemu, vmlinux: 
     Ok(verdict)
 }
 
-/// What a verdict depends on.
+/// Everything that a verdict depends on.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct VerdictKey {
     boot_id: String,
@@ -115,7 +115,7 @@ struct StoredVerdict {
     verdict: Verdict,
 }
 
-/// Why `/dev/kvm` cannot even be opened, if so.
+/// Why `/dev/kvm` cannot be opened; `None` if it can.
 pub fn why_unusable(kvm: &Path) -> Option<String> {
     if !kvm.exists() {
         return Some(format!("there is no {}", kvm.display()));
@@ -124,7 +124,7 @@ pub fn why_unusable(kvm: &Path) -> Option<String> {
     Some(format!("{} cannot be opened: {}", kvm.display(), error.desc()))
 }
 
-/// Boots, and looks how far it came. Under KVM alone, so that nothing falls back silently.
+/// Boots a kernel, and examines its output. QEMU has no other accelerator to fall back to.
 async fn probe(spawner: &Spawner, qemu: &Qemu, vmlinux: &Path) -> Result<Verdict> {
     let start = Instant::now();
     let output = spawner.output(Command::new(&qemu.path).args(argv(qemu, vmlinux)), BOOT_LIMIT).await;
@@ -157,18 +157,18 @@ fn judge(Output { status, stdout, stderr }: &Output) -> Verdict {
     }
 }
 
-/// A machine with a console on which the kernel says that it has no root, and ends.
+/// A machine with a serial console, which ends when the kernel panics.
 fn argv(qemu: &Qemu, vmlinux: &Path) -> Vec<String> {
     let firmware = qemu.firmware.iter().flat_map(|path| ["-bios".into(), path.display().to_string()]);
     [
         ["-M", "microvm,x-option-roms=off,isa-serial=on,auto-kernel-cmdline=off,acpi=off"],
         ["-accel", "kvm"],
-        // As builds run it.
+        // The model that builds use.
         ["-cpu", "host"],
         ["-m", "256"],
         ["-display", "none"],
         ["-serial", "stdio"],
-        // Without ACPI the kernel ends QEMU by a reset.
+        // Without ACPI a reset ends QEMU.
         ["-append", "console=ttyS0 reboot=t panic=-1"],
     ]
     .into_iter()
@@ -199,7 +199,7 @@ mod tests {
             why,
             "/dev/kvm is there, but QEMU dies with it (SIGABRT: kvm_buf_set_msrs: Assertion failed.)"
         );
-        // A triple fault resets, and QEMU ends with 0 as after a clean end.
+        // After a triple fault QEMU exits with 0, as after an orderly end.
         let reset = judge(&output(ExitStatus::Code(0), "Probing EDD", ""));
         assert_eq!(reset.accelerator, Accelerator::Tcg);
     }

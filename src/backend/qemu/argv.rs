@@ -1,7 +1,7 @@
 //! QEMU's command line: data, built by pure code, one switch at a time, named as QEMU names it.
 //!
-//! Paths go through [`escape`], which doubles commas, because QEMU's option parser splits at them. Descriptors have
-//! fixed numbers (`fd` below), so that the line is the same in `kiln plan` and in a real run.
+//! Paths in options go through [`escape`], which doubles commas, because QEMU's option parser splits at them. Descriptors have
+//! fixed numbers (`fd` below), so that the line is the same in `kiln plan` and in a build.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -20,33 +20,33 @@ use crate::plan::{
     SOURCE_TAG,
 };
 
-/// The numbers at which QEMU finds its descriptors.
+/// The numbers of QEMU's descriptors.
 pub(super) mod fd {
     /// The agent's channel: a connected socket.
     pub(crate) const AGENT: i32 = 10;
     /// The guest's console: a connected socket, read by kiln.
     pub(crate) const CONSOLE: i32 = 11;
-    /// The scratch disk: a file without a name.
+    /// The scratch disk: an unlinked file.
     pub(crate) const SCRATCH: i32 = 12;
     /// The connection to virtiofsd.
     pub(crate) const VIRTIOFS: i32 = 13;
-    /// The lease of the cache: only held.
+    /// The lease of the cache, which QEMU only holds.
     pub(crate) const LEASE: i32 = 14;
-    /// The guest's network card: a connected socket, whose frames go to kiln's packet filter.
+    /// The guest's network card: a socket that is connected to kiln's packet filter.
     pub(crate) const CARD: i32 = 15;
-    /// SLIRP: a connected socket, on which come the frames that the filter admits.
+    /// SLIRP: a socket that is connected to kiln's packet filter.
     pub(crate) const SLIRP: i32 = 16;
     /// QMP: a connected socket.
     pub(crate) const MONITOR: i32 = 17;
 }
 
-/// QEMU's set of descriptors that holds the scratch disk (`/dev/fdset/1`).
+/// QEMU's set of descriptors with the scratch disk (`/dev/fdset/1`).
 const SCRATCH_SET: u32 = 1;
 
-/// The size of TCG's translation cache in MiB: a compiler's code does not fit the default of 1/8 of the host's memory cap.
+/// The size of TCG's translation cache in MiB: the default is too small for the code of a compiler.
 const TB_SIZE_MIB: u32 = 512;
 
-/// The files that a microVM is made of.
+/// The files of a microVM.
 #[derive(Debug, Clone, Copy)]
 pub struct Files<'a> {
     /// QEMU itself.
@@ -78,18 +78,18 @@ fn general(line: &mut Line) {
     line.flag("-nodefaults");
     line.flag("-no-user-config");
     line.opt("-display", "none");
-    // Without ACPI a power-off only halts: the agent reboots, and that ends QEMU.
+    // Without ACPI a power-off only halts. The agent reboots instead, and QEMU exits.
     line.flag("-no-reboot");
-    // A guest that breaks out of QEMU finds no fork, exec or change of credentials.
+    // A guest that takes over QEMU cannot fork, exec or change its credentials.
     line.opt("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");
 }
 
-/// Whose the guest's memory is. Shared memory costs more at each first touch: it has no huge pages.
+/// Whether a daemon shares the guest's memory. Shared memory has slower page faults, since it has no huge pages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum GuestMemory {
-    /// QEMU's alone.
+    /// Private memory of QEMU.
     Own,
-    /// A vhost-user device reads and writes it, too.
+    /// Memory that a vhost-user daemon accesses, too.
     Shared,
 }
 
@@ -105,7 +105,7 @@ fn machine(line: &mut Line, machine: &Machine, resources: Resources, guest_memor
         Accelerator::Kvm => ("kvm".to_owned(), "host"),
         Accelerator::Tcg => (format!("tcg,thread=multi,tb-size={TB_SIZE_MIB}"), "max"),
     };
-    // pit and pic stay on: without them the guest hangs under TCG. No serial port: each byte of it is an exit.
+    // pit and pic stay on: without them the guest hangs under TCG. There is no serial port: each byte would be a VM exit.
     let memory = match guest_memory {
         GuestMemory::Own => "",
         GuestMemory::Shared => ",memory-backend=memory",
@@ -116,7 +116,7 @@ fn machine(line: &mut Line, machine: &Machine, resources: Resources, guest_memor
     line.opt("-smp", cpus.to_string());
     line.opt("-m", format!("{memory_mib}M"));
     if guest_memory == GuestMemory::Shared {
-        // memfd has no name that could be left behind.
+        // A memfd has no name that could be left behind.
         line.opt("-object", format!("memory-backend-memfd,id=memory,share=on,size={memory_mib}M"));
     }
     line.opt("-global", "virtio-mmio.force-legacy=false");
@@ -151,7 +151,7 @@ fn disks(line: &mut Line, files: Files<'_>) {
     line.opt("-blockdev", root);
     line.device(Device::Disk { drive: "root", serial: ROOT_SERIAL, on_write_error: WriteError::Default });
     line.opt("-add-fd", format!("fd={},set={SCRATCH_SET}", fd::SCRATCH));
-    // The disk does not outlive the guest: what the guest flushes need not reach the platter.
+    // The disk does not outlive the guest, so flushes of the guest are ignored.
     line.opt(
         "-blockdev",
         format!(
@@ -174,8 +174,8 @@ fn network(line: &mut Line, machine: &Machine, network: Network) {
     match network {
         Network::Off => {}
         Network::On => {
-            // SLIRP makes connections of this user's to wherever a frame is sent, 127.0.0.1 included, and has no switch
-            // against it. So card and SLIRP are not joined here: frames go out to kiln, whose filter sends them back.
+            // SLIRP connects, as this user, to the destination of each frame, 127.0.0.1 included, and has no option against
+            // this. So the card is not connected to SLIRP: its frames go to kiln's filter, which forwards them to SLIRP.
             line.opt("-netdev", format!("socket,id=card,fd={}", fd::CARD));
             line.device(Device::Card { netdev: "card" });
             line.opt("-netdev", format!("user,id=slirp,ipv6=off{}", machine.slirp.options()));
@@ -187,14 +187,14 @@ fn network(line: &mut Line, machine: &Machine, network: Network) {
     }
 }
 
-/// A path inside an option: QEMU reads two commas as one.
+/// A path in an option: QEMU reads two commas as one.
 pub(super) fn escape(path: &Path) -> OsString {
     let bytes = path.as_os_str().as_bytes();
     let doubled = bytes.iter().flat_map(|&byte| std::iter::repeat_n(byte, if byte == b',' { 2 } else { 1 }));
     OsString::from_vec(doubled.collect())
 }
 
-/// A command line in the making.
+/// A command line.
 pub(super) struct Line(Vec<OsString>);
 
 impl Line {
@@ -213,7 +213,7 @@ impl Line {
         self.opt("-device", device.switch());
     }
 
-    /// A path that stands alone as the value: QEMU does not split these.
+    /// A path as the whole value, which QEMU does not split.
     fn path(&mut self, switch: &str, path: &Path) {
         self.opt(switch, path);
     }

@@ -2,19 +2,19 @@
 
 use crate::plan::{Accelerator, Machine};
 
-/// What every guest gets.
+/// The arguments of every guest.
 const ALWAYS: &[&str] = &[
-    // The console is a log on virtio; the kernel says only what is wrong.
+    // The console is a log on virtio; the kernel prints only errors.
     "console=hvc0",
     "loglevel=4",
-    // A panic, like the agent's own end, reboots by triple fault, and QEMU (-no-reboot) ends.
+    // A panic, like the end of the agent, reboots by triple fault, and QEMU (-no-reboot) exits.
     "panic=-1",
     "reboot=t",
-    // No device behind these is there: do not wait for one.
+    // These devices do not exist: do not wait for them.
     "8250.nr_uarts=0",
     "i8042.noaux",
     "i8042.nokbd",
-    // Isolation is the machine's: the guest need not defend itself against its own processes.
+    // The machine isolates the guest, which need not defend itself against its own processes.
     "mitigations=off",
     "audit=0",
     // Self-tests of ciphers take tens of milliseconds.
@@ -26,7 +26,7 @@ const ALWAYS: &[&str] = &[
     "melange_qemu_runner=1",
 ];
 
-/// What a guest under TCG gets besides.
+/// More arguments of a guest under TCG.
 const TCG: &[&str] = &["no_timer_check", "nokaslr"];
 
 /// The whole line.
@@ -36,7 +36,7 @@ pub(super) fn kernel_arguments(machine: &Machine) -> String {
         Accelerator::Tcg => words.extend(TCG),
         Accelerator::Kvm => {}
     }
-    // Told, the kernel need not measure it: under TCG, on a busy host, it may measure for ever.
+    // With this the kernel does not measure the frequency, which under TCG on a busy host may never end.
     let frequency = machine.tsc_khz.filter(|_| machine.accelerator == Accelerator::Tcg);
     let frequency = frequency.map(|khz| format!("tsc_early_khz={khz}"));
     words.extend(frequency.as_deref());

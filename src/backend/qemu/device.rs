@@ -2,10 +2,10 @@
 
 use kiln_protocol::PORT_NAME;
 
-/// Requests that fit a virtiofs queue; the device's most.
+/// The size of a virtiofs queue; the device's maximum.
 const VIRTIOFS_QUEUE: u32 = 1024;
 
-/// A device, and the back end (`chardev`, `netdev`, …) by the id that its own switch gives it.
+/// A device, with the id of its back end (`chardev`, `netdev`, …).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Device<'a> {
     /// A source of random numbers.
@@ -18,20 +18,20 @@ pub(super) enum Device<'a> {
     AgentPort { chardev: &'a str },
     /// A disk that the agent finds by its serial number.
     Disk { drive: &'a str, serial: &'a str, on_write_error: WriteError },
-    /// A directory by QEMU's own 9p server.
+    /// A share of QEMU's 9p server.
     NineP { fsdev: &'a str, tag: &'a str },
-    /// A directory by a vhost-user daemon.
+    /// A share of a vhost-user daemon.
     Virtiofs { chardev: &'a str, tag: &'a str },
     /// The network card.
     Card { netdev: &'a str },
 }
 
-/// What happens when the host cannot take a write of the guest.
+/// QEMU's reaction to a failed write on the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum WriteError {
-    /// QEMU's own choice.
+    /// QEMU's default.
     Default,
-    /// QEMU stops the guest, and the monitor says why: a guest that is told of it only sees a broken disk.
+    /// QEMU stops the guest, and the monitor reports the reason. The guest itself would see only an I/O error.
     Stop,
 }
 
@@ -55,7 +55,7 @@ impl Device<'_> {
         }
     }
 
-    /// No value contains a comma: they are ids and constants of kiln's.
+    /// The properties. No value contains a comma: they are ids and constants.
     fn properties(self) -> Vec<(&'static str, String)> {
         let text = str::to_owned;
         match self {

@@ -1,8 +1,8 @@
-//! The way of frames between a guest's network card and SLIRP, through the packet filter.
+//! Forwards frames between a guest's network card and SLIRP, through the packet filter.
 //!
-//! Both are in QEMU, and are sockets here, on which each frame comes with its length in front (4 bytes, big endian: QEMU's
-//! `-netdev socket`). QEMU never blocks on them: it keeps what does not fit, and takes no more from the guest meanwhile. The
-//! two threads end when QEMU does.
+//! Both are in QEMU, and are sockets here. Each frame follows its length (4 bytes, big endian: QEMU's `-netdev socket`). QEMU never
+//! blocks on them: it queues frames that do not fit, and accepts no more from the guest meanwhile. The two threads end when QEMU
+//! does.
 
 use std::{
     io::{BufRead, BufReader, BufWriter, ErrorKind, Read, Result, Write},
@@ -16,13 +16,13 @@ use tracing::debug;
 
 use super::packet_filter::PacketFilter;
 
-/// The longest frame of an IPv4 packet, with a tag. Longer ones are dropped: QEMU would end the connection over them.
+/// The longest frame of an IPv4 packet, with a tag. Longer ones are dropped, since QEMU would close the connection.
 const FRAME_BYTES: usize = 64 * 1024 + 18;
 
-/// Some tens of frames are read and written at once.
+/// The size of buffers: some tens of frames.
 const BUFFER_BYTES: usize = 128 * 1024;
 
-/// Begins to move frames, those of the guest through `filter`; gives QEMU's ends, the card's and SLIRP's.
+/// Starts to forward frames, those of the guest through `filter`. Returns QEMU's ends, of the card and of SLIRP.
 pub(super) fn start(filter: PacketFilter) -> anyhow::Result<(OwnedFd, OwnedFd)> {
     let (card, card_end) = UnixStream::pair().context("make the network card's channel")?;
     let (slirp, slirp_end) = UnixStream::pair().context("make SLIRP's channel")?;
@@ -36,14 +36,14 @@ pub(super) fn start(filter: PacketFilter) -> anyhow::Result<(OwnedFd, OwnedFd)> 
 
 fn spawn(name: &str, work: impl FnOnce() -> Result<()> + Send + 'static) -> anyhow::Result<()> {
     let work = move || {
-        // QEMU has ended, or was killed: both look the same, and others see to it.
+        // QEMU has exited or was killed, which the machine reports.
         let ended = work();
         debug!(?ended, "no more frames");
     };
     thread::Builder::new().name(name.into()).spawn(work).map(drop).with_context(|| format!("start {name}"))
 }
 
-/// Moves the frames that `filter` admits.
+/// Forwards the frames that `filter` admits.
 fn forward(card: UnixStream, slirp: UnixStream, filter: &PacketFilter) -> Result<()> {
     let mut card = BufReader::with_capacity(BUFFER_BYTES, card);
     let mut slirp = BufWriter::with_capacity(BUFFER_BYTES, slirp);
@@ -72,7 +72,7 @@ fn forward(card: UnixStream, slirp: UnixStream, filter: &PacketFilter) -> Result
     slirp.into_inner()?.shutdown(Shutdown::Both)
 }
 
-/// Reads on, and keeps nothing.
+/// Reads and discards bytes.
 fn skip(from: &mut impl BufRead, mut bytes: usize) -> Result<()> {
     while bytes > 0 {
         let count = from.fill_buf()?.len().min(bytes);
@@ -85,7 +85,7 @@ fn skip(from: &mut impl BufRead, mut bytes: usize) -> Result<()> {
     Ok(())
 }
 
-/// Moves everything.
+/// Forwards everything.
 fn copy(mut from: UnixStream, mut to: UnixStream) -> Result<()> {
     let mut buffer = vec![0; BUFFER_BYTES];
     loop {
@@ -105,7 +105,7 @@ mod tests {
         [&u32::try_from(bytes.len()).expect("short").to_be_bytes(), bytes].concat()
     }
 
-    /// A frame to an address, with so many bytes in it.
+    /// A frame to an address, with that many bytes of payload.
     fn to(address: [u8; 4], bytes: usize) -> Vec<u8> {
         let mut frame = vec![0; 34 + bytes];
         frame[12..15].copy_from_slice(&[0x08, 0x00, 0x45]);
@@ -125,7 +125,7 @@ mod tests {
             admitted.iter().zip(&dropped).flat_map(|(a, d)| [&d[..], &a[..]].concat()).collect();
         let sent = [sent, dropped[3].clone(), to([7, 7, 7, 7], 5)].concat();
         let writer = thread::spawn(move || {
-            // In pieces that end where they will.
+            // In pieces that do not end with a frame.
             sent.chunks(777).try_for_each(|piece| card.write_all(piece)).expect("the filter reads");
             card
         });
@@ -134,7 +134,7 @@ mod tests {
         slirp.read_exact(&mut arrived).expect("they arrive");
         assert_eq!(arrived, expected);
         let mut card = writer.join().expect("all was written");
-        slirp.write_all(b"anything").expect("the guest may hear anything");
+        slirp.write_all(b"anything").expect("all frames to the guest are forwarded");
         let mut received = [0; 8];
         card.read_exact(&mut received).expect("it arrives");
         assert_eq!(&received, b"anything");

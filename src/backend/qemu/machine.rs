@@ -13,10 +13,10 @@ use crate::{
     share::spawned::Server,
 };
 
-/// A daemon that ended in order does so because QEMU closed its connection: QEMU's own end follows within this.
+/// The limit for QEMU's exit after an orderly exit of the daemon, which exits because QEMU has closed the connection.
 const QEMU_AFTER_DAEMON: Duration = Duration::from_secs(2);
 
-/// QEMU, and the daemon beside it. Fields are dropped in this order: the guest first, then what it writes through.
+/// QEMU and the daemon. Fields are dropped in this order: QEMU before the daemon that it uses.
 pub(super) struct Microvm {
     qemu: Child,
     cache: Option<Server>,
@@ -67,18 +67,18 @@ fn virtiofsd_ended(how: String, last_words: Vec<String>) -> Ended {
     Ended { part: "virtiofsd".into(), how, orderly: false, last_words, way_out: None }
 }
 
-/// QEMU starts no process of its own, so its stderr has ended with it.
+/// QEMU starts no processes, so its stderr ends with it.
 async fn qemu_ended(status: Result<ExitStatus>, stderr: &mut Tail) -> Ended {
     let (how, orderly, way_out) = match status {
         Ok(status) => (format!("ended ({status})"), status.success(), way_out(status)),
         Err(error) => (format!("cannot be waited for: {error:#}"), false, None),
     };
-    // A reader that panicked has kept what it had read.
+    // If the reader panicked, the lines that it had read are used.
     let last_words = stderr.last_lines().await.unwrap_or_else(|_| stderr.lines());
     Ended { part: "QEMU".into(), how, orderly, last_words, way_out }
 }
 
-/// The kernel kills so what it has no memory for.
+/// The way out if a signal killed QEMU that the kernel sends for want of memory.
 fn way_out(status: ExitStatus) -> Option<String> {
     let killed =
         [Signal::SIGKILL, Signal::SIGBUS].iter().any(|&signal| status == ExitStatus::Signal(signal as i32));

@@ -1,10 +1,9 @@
 //! The microVM: QEMU, the daemon beside it, and the channels between them and kiln.
 //!
-//! Before it: the plan, and the files and daemons that `commands` found. After it: `engine`, which speaks to the agent.
+//! Before it: the plan, and the files and daemons that the probe found. After it: `engine`, which sends requests to the agent.
 //!
-//! Everything that QEMU opens and that is not a file of the store is handed to it as a descriptor: the agent's channel,
-//! the console, the monitor, the network, the scratch disk and the connection to virtiofsd have no names that could be left
-//! behind.
+//! QEMU inherits a descriptor for everything that is not a file of the store: the agent's channel, the console, the monitor, the
+//! network, the scratch disk and the connection to virtiofsd have no names that could be left behind.
 
 pub mod accelerator;
 mod argv;
@@ -42,7 +41,7 @@ use crate::{
 /// How many of the last lines of the console and of QEMU itself are kept.
 const LAST_LINES: usize = 40;
 
-/// QEMU and what it needs besides the plan.
+/// QEMU, and its input besides the plan.
 pub struct Qemu<'a> {
     /// Starts it.
     pub spawner: &'a Spawner,
@@ -56,17 +55,17 @@ pub struct Qemu<'a> {
     pub root: PathBuf,
     /// The scratch disk, formatted; taken at launch.
     pub scratch: Option<OwnedFd>,
-    /// The directory whose file system that takes up.
+    /// The directory of the scratch disk.
     pub scratch_dir: PathBuf,
     /// The cache's server and QEMU's end of the connection to it; taken at launch.
     pub cache: Option<(Server, OwnedFd)>,
     /// The lease of the cache, held until QEMU ends; taken at launch.
     pub lease: Option<OwnedFd>,
-    /// Where the console is kept.
+    /// The log file of the console.
     pub console_log: Option<LogFile>,
 }
 
-/// QEMU's ends of its channels, each with the number at which QEMU finds it.
+/// QEMU's ends of its channels, with their descriptor numbers.
 type Ends = Vec<(OwnedFd, RawFd)>;
 
 impl Qemu<'_> {
@@ -80,7 +79,7 @@ impl Qemu<'_> {
         let scratch = self.scratch.take().context("the scratch disk was taken by an earlier launch")?;
         let mut command = Command::new(program)
             .args(line)
-            // It serves a guest that nobody trusts: tokens of the user's are not in its reach.
+            // QEMU serves a hostile guest, so it does not get tokens in the user's environment.
             .clear_env()
             .stdin(Stdio::Null)
             .stdout(Stdio::Null)
@@ -89,7 +88,7 @@ impl Qemu<'_> {
         let lease = self.lease.take().map(|lease| (lease, fd::LEASE));
         command =
             ends.into_iter().chain(lease).fold(command, |command, (end, number)| command.fd(end, number));
-        // In QEMU's eyes, and so in those of its 9p server, the invoking user is the step's user.
+        // For QEMU and its 9p server the invoking user has the ids of the step's user.
         let owner = plan.owner;
         Ok(match IdMap::appearing_as(owner.guest_uid, owner.guest_gid)? {
             Some(ids) => command.user_namespace(ids),
@@ -131,13 +130,13 @@ fn machine(plan: &Plan) -> Result<&Machine> {
 /// kiln's end of a channel, and QEMU's.
 fn channel(whose: &str) -> Result<(UnixStream, OwnedFd)> {
     let (ours, theirs) = UnixStream::pair().with_context(|| format!("make {whose} channel"))?;
-    // QEMU expects descriptors that block; tokio's do not.
+    // QEMU expects blocking descriptors.
     let theirs = theirs.into_std().context("take a channel's end")?;
     theirs.set_nonblocking(false).context("make a channel's end blocking")?;
     Ok((ours, theirs.into()))
 }
 
-/// Starts the packet filter of a guest with a network; gives QEMU's two ends of it.
+/// Starts the packet filter of a guest with a network. Returns QEMU's two ends of it.
 fn network(plan: &Plan) -> Result<Ends> {
     match plan.network {
         Network::Off => Ok(Vec::new()),

@@ -1,6 +1,6 @@
-//! QEMU's monitor (QMP), of which kiln hears one thing: that a guest was stopped because the host cannot take what it writes.
+//! QEMU's monitor (QMP), from which kiln reads one event: the guest was stopped because a write of its disk failed on the host.
 //!
-//! QEMU stops a guest whose disk cannot be written (`werror=stop`) and waits for an administrator to make room: for ever.
+//! QEMU stops such a guest (`werror=stop`) until an administrator continues it.
 
 use std::path::PathBuf;
 
@@ -13,10 +13,10 @@ use tracing::debug;
 
 use crate::backend::Ended;
 
-/// QEMU's messages have a few hundred bytes. A guest that has taken QEMU over fills no more of kiln's memory.
+/// The longest message: QEMU's have a few hundred bytes. It limits the memory that a guest that has taken over QEMU can fill.
 const MESSAGE_BYTES: u64 = 64 * 1024;
 
-/// Events are sent only after this.
+/// The command after which QEMU sends events.
 const NEGOTIATION: &[u8] = b"{\"execute\":\"qmp_capabilities\"}\n";
 
 /// The connection to a monitor.
@@ -34,7 +34,7 @@ struct DiskError {
     reason: String,
 }
 
-/// What QEMU does about an error.
+/// QEMU's reaction to an error.
 #[derive(Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
 enum Action {
@@ -51,7 +51,7 @@ enum Event {
 }
 
 impl Monitor {
-    /// Listens in the background. `scratch_dir` is where the disk lies that the guest writes to.
+    /// Reads events in the background. `scratch_dir` is the directory of the scratch disk.
     pub(super) fn follow(
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
         scratch_dir: PathBuf,
@@ -59,7 +59,7 @@ impl Monitor {
         let (sender, receiver) = oneshot::channel();
         tokio::spawn(async move {
             if let Some(error) = listen(stream).await {
-                // Nobody waits for it any more: the machine was ended meanwhile.
+                // Best effort: there is no receiver if the machine has been dropped.
                 let _ = sender.send(error);
             }
         });
@@ -70,7 +70,7 @@ impl Monitor {
     pub(super) async fn stopped(&mut self) -> Ended {
         let Some(receiver) = &mut self.stopped else { return std::future::pending().await };
         let Ok(error) = receiver.await else {
-            // Closed without a word: how QEMU ends says the rest.
+            // The monitor was closed: the exit of QEMU is reported instead.
             self.stopped = None;
             return std::future::pending().await;
         };
@@ -82,7 +82,7 @@ impl Monitor {
             ),
             false => (
                 format!("cannot be written: {} on the host in {place}", error.reason),
-                "mend what is wrong with that file system or quota, or name another directory with QEMU_DISKS_PATH",
+                "correct the file system or quota, or name another directory with QEMU_DISKS_PATH",
             ),
         };
         Ended {
@@ -95,7 +95,7 @@ impl Monitor {
     }
 }
 
-/// Waits for an error that stops the guest; none when the monitor has closed, or sends what QEMU does not.
+/// Waits for an error that stops the guest; `None` if the monitor closes, or sends a message that is too long.
 async fn listen(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> Option<DiskError> {
     stream.write_all(NEGOTIATION).await.ok()?;
     let mut stream = BufReader::new(stream);
@@ -106,8 +106,8 @@ async fn listen(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> Option<DiskE
         if message.last() != Some(&b'\n') {
             return None;
         }
-        debug!(message = %String::from_utf8_lossy(&message).trim_end(), "the monitor says");
-        // Greetings, answers and other events are not for kiln.
+        debug!(message = %String::from_utf8_lossy(&message).trim_end(), "message of the monitor");
+        // Greetings, answers and other events are ignored.
         match serde_json::from_slice(&message) {
             Ok(Event::BlockIoError(error)) if error.action == Action::Stop => return Some(error),
             Ok(Event::BlockIoError(_)) | Err(_) => {}
@@ -119,7 +119,7 @@ async fn listen(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> Option<DiskE
 mod tests {
     use super::*;
 
-    /// What QEMU 7.2 says of a full disk, from its greeting on.
+    /// The messages of QEMU 7.2 with a full disk, from its greeting on.
     const FULL: &str = r#"{"QMP": {"version": {"qemu": {"micro": 22, "minor": 2, "major": 7}, "package": ""}, "capabilities": ["oob"]}}
 {"return": {}}
 {"timestamp": {"seconds": 1, "microseconds": 2}, "event": "BLOCK_IO_ERROR", "data": {"device": "", "nospace": false, "node-name": "root", "reason": "Input/output error", "operation": "read", "action": "report"}}

@@ -1,18 +1,18 @@
-//! Which of a guest's Ethernet frames QEMU's network stack (SLIRP) gets to see: the border between a guest and the host's
+//! Decides which of a guest's Ethernet frames reach QEMU's network stack (SLIRP): the border between a guest and the host's
 //! loopback.
 //!
-//! For each packet SLIRP, as a process of this host, sends to the packet's destination. So 127.0.0.1 is the host's loopback;
-//! so is each address of SLIRP's own network, and the name server's, with all its ports, is that of the host's resolver,
-//! which may lie on loopback (127.0.0.53). Root in the guest can send any frame: routes in the guest are no border.
+//! SLIRP, as a process of this host, sends each packet to its destination. So 127.0.0.1 is the host's loopback, and each address of
+//! SLIRP's own network is, too. The address of the name server is, with all ports, that of the host's resolver, which may be on
+//! loopback (127.0.0.53). Root in the guest can send any frame, so routes in the guest are no border.
 //!
-//! What is not known to be needed is dropped. Checked is what SLIRP reads at fixed offsets, so that both read the same. Pure:
-//! [`frames`](super::frames) moves the bytes.
+//! Unneeded frames are dropped. The filter reads fields at the same fixed offsets as SLIRP, so that both agree. Pure:
+//! [`frames`](super::frames) forwards the bytes.
 
 use crate::plan::{HostLoopback, Slirp};
 
 /// Destination, source and type of an Ethernet frame.
 const ETHERNET: usize = 14;
-/// An IPv4 header without options, and an ARP packet for IPv4: the shortest that SLIRP takes.
+/// An IPv4 header without options, and an ARP packet for IPv4: the shortest that SLIRP accepts.
 const IPV4: usize = 20;
 const ARP: usize = 28;
 
@@ -25,7 +25,7 @@ const UDP: u8 = 17;
 /// The port of name servers.
 const DOMAIN: [u8; 2] = 53_u16.to_be_bytes();
 
-/// More fragments, and the offset of this one.
+/// The bits of "more fragments" and of the fragment's offset.
 const FRAGMENT: u16 = 0x3fff;
 
 /// The rules for one guest.
@@ -48,7 +48,7 @@ impl PacketFilter {
             // SLIRP answers for its own addresses.
             TYPE_ARP if frame.len() >= ETHERNET + ARP => true,
             TYPE_IPV4 => self.admits_ipv4(packet),
-            // IPv6 is off; tagged frames and the management protocol NC-SI are nothing that a build needs.
+            // IPv6 is off. Builds need neither tagged frames nor the management protocol NC-SI.
             _ => false,
         }
     }
@@ -66,13 +66,13 @@ impl PacketFilter {
         if destination == self.slirp.host() {
             return self.host_loopback == HostLoopback::On;
         }
-        // "This host" (connected to, it is loopback); loopback; multicast, what is reserved, and broadcast.
+        // "This host" (a connection to it reaches loopback); loopback; multicast, reserved addresses and broadcast.
         !self.slirp.contains(destination) && !matches!(a, 0 | 127 | 224..)
     }
 }
 
-/// Whether a packet is for the port of a name server. One with options, or in fragments, has its port elsewhere; resolvers
-/// send no such packets.
+/// Whether a packet is for the port of a name server. Packets with options and fragments are refused: their port is at another
+/// offset, and resolvers do not send them.
 fn is_domain(header: &[u8; IPV4], payload: &[u8]) -> bool {
     let without_options = usize::from(header[0] & 0xf) * 4 == IPV4;
     let whole = u16::from_be_bytes([header[6], header[7]]) & FRAGMENT == 0;
@@ -158,7 +158,7 @@ mod tests {
         ] {
             assert_eq!(closed.admits(&ipv4("10.0.2.3", protocol, port)), admitted, "{protocol} {port}");
         }
-        // With options the port is behind them, and in a later fragment there is none.
+        // The port comes after the options, and a later fragment has none.
         for (at, value) in [(0, 0x46), (0, 0x4f), (0, 0x44), (6, 0x20), (6, 0x1f), (7, 1)] {
             let mut packet = ipv4("10.0.2.3", UDP, 53);
             packet[ETHERNET + at] = value;

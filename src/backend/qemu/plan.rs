@@ -1,7 +1,7 @@
 //! A microVM's part of the plan: the machine, and what the agent mounts in it. Pure.
 //!
 //! The root is a read-only erofs with an overlay on the scratch disk; source and cache are shares. Until `Mount::Root`
-//! paths are those of the initramfs, so that neither lower nor upper directories can be seen by a step.
+//! paths are those of the initramfs, so that no step can see lower or upper directories.
 
 use kiln_protocol::{Access, GuestConfig, MemoryCounter, Mount, MountSource, Network as GuestNetwork};
 
@@ -16,7 +16,7 @@ use crate::{
     },
 };
 
-/// Some networks on the way drop packets of 1500 bytes without a word (melange #2411).
+/// Some networks silently drop packets of 1500 bytes (melange #2411).
 const MTU: u32 = 1400;
 
 /// How the guest's root user mounts overlays.
@@ -27,10 +27,10 @@ const OVERLAYS: OverlayOptions = OverlayOptions {
     committed: "metacopy=off,redirect_dir=on,volatile",
 };
 
-/// What a microVM's plan is made from besides the host.
+/// QEMU's part of the plan, with the facts of its probe.
 #[derive(Debug, Clone)]
 pub struct MicrovmRules {
-    /// What executes the guest.
+    /// The accelerator.
     pub accelerator: Accelerator,
     /// The kernel modules that the guest needs, in loading order.
     pub modules: Vec<String>,
@@ -97,7 +97,7 @@ fn root() -> Vec<Mount> {
             source: MountSource::Disk(SCRATCH_SERIAL.into()),
             target: SCRATCH.into(),
             fstype: "ext4".into(),
-            // The disk is thrown away: no barriers; nothing is written to it but what the build writes.
+            // The disk is discarded: no barriers, and no writes in the background.
             options: "noinit_itable,nobarrier,nodiscard".into(),
             access: Access::ReadWrite,
         },
@@ -105,7 +105,7 @@ fn root() -> Vec<Mount> {
     ]
 }
 
-/// The cache of a microVM: its share, and what lies above that.
+/// The cache of a microVM: its share, and the mounts above it.
 fn cache_mounts(cache: &CacheMount, owner: Owner) -> Vec<Mount> {
     let directory = format!("{SHARES}/cache");
     let mut mounts = vec![share::cache_mount(cache.share, CACHE_TAG, &directory, cache.access)];
@@ -120,8 +120,8 @@ fn guest_network(network: Network, machine: &Machine) -> Option<GuestNetwork> {
         Network::On => Some(GuestNetwork {
             address: slirp.guest(),
             prefix: slirp.prefix(),
-            // SLIRP routes whatever reaches it. The name server as next hop leaves the host's address free to be
-            // prohibited: that is no border, which is kiln's packet filter, but an error at once instead of a time-out.
+            // SLIRP routes every packet. With the name server as gateway the host's address can be prohibited. The border is
+            // kiln's packet filter; this makes a connection fail at once instead of after a timeout.
             gateway: slirp.name_server(),
             prohibited: match machine.host_loopback {
                 HostLoopback::Off => vec![slirp.host()],

@@ -1,4 +1,4 @@
-//! QEMU on this machine: where, which version, and the firmware it can load.
+//! QEMU on this machine: its path, version and firmware.
 //!
 //! After it: the plan. It must not build a command line for a guest.
 
@@ -20,21 +20,21 @@ use crate::{
     process::{Command, Spawner},
 };
 
-/// Firmware that starts a PVH kernel on `microvm`, best first: both do, qboot does little else.
+/// Firmware that starts a PVH kernel on `microvm`. qboot is faster, so it comes first.
 const FIRMWARE: [&str; 2] = ["qboot.rom", "bios-microvm.bin"];
 
-/// QEMU, as found.
+/// An emulator.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Qemu {
-    /// The emulator for the architecture asked for.
+    /// The emulator for the requested architecture.
     pub path: PathBuf,
     /// Major, minor, patch.
     pub version: (u32, u32, u32),
-    /// qboot or SeaBIOS' build for microvm; `None` for architectures that need none of the two.
+    /// qboot or SeaBIOS' build for microvm; `None` for architectures that need neither.
     pub firmware: Option<PathBuf>,
 }
 
-/// What was found out about an emulator, and of which file.
+/// The facts of an emulator, and the identity of its file.
 #[derive(Debug, Serialize, Deserialize)]
 struct Memo {
     file: [i64; 5],
@@ -42,13 +42,12 @@ struct Memo {
 }
 
 impl Qemu {
-    /// As [`Self::find`]; an emulator that has not changed since is not asked again, which takes longer than all else that
-    /// is looked up before a guest starts.
+    /// As [`Self::find`], with a memo: to start an unchanged emulator for its version takes longer than all other probes.
     pub async fn find_once(env: &Env, home: &Home, spawner: &Spawner, arch: &str) -> Result<Self> {
         let name = format!("qemu-{arch}.json");
         let path = find_program(env, &format!("qemu-system-{arch}"));
         let file = path.as_deref().and_then(identity);
-        // A memo that cannot be read is of another version of kiln, and is made anew.
+        // An invalid memo is from another version of kiln, and is replaced.
         let memo = home.read(MEMOS, &name)?.and_then(|text| serde_json::from_slice::<Memo>(&text).ok());
         if let Some(memo) = memo.filter(|memo| {
             Some(memo.file) == file && Some(&memo.qemu.path) == path.as_ref() && memo.qemu.is_complete()
@@ -63,7 +62,7 @@ impl Qemu {
         Ok(qemu)
     }
 
-    /// Whether what it needs is still there.
+    /// Whether its firmware still exists.
     fn is_complete(&self) -> bool {
         self.firmware.as_ref().is_none_or(|path| path.is_file())
     }
@@ -157,7 +156,7 @@ mod tests {
         fs::write(&path, "old").unwrap();
         let old = identity(&path).unwrap();
         assert_eq!(identity(&path), Some(old));
-        // Both are there at once, so that the new one cannot have got the old one's number.
+        // Both exist at the same time, so that the new file cannot have the old one's inode number.
         fs::write(dir.path().join("new"), "new").unwrap();
         fs::rename(dir.path().join("new"), &path).unwrap();
         assert_ne!(identity(&path), Some(old));

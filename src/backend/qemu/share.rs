@@ -1,4 +1,4 @@
-//! How a directory of the host gets into a microVM: QEMU's switches on the one side, the agent's mount on the other. Pure.
+//! Shares of a microVM: QEMU's switches, and the agent's mount. Pure.
 
 use std::{ffi::OsString, path::Path};
 
@@ -10,16 +10,16 @@ use super::{
 };
 use crate::plan::CacheShare;
 
-/// The largest message size that virtio's 9p transport takes: more is cut by the guest's kernel to exactly this.
+/// The largest message size of virtio's 9p transport. The guest's kernel reduces higher values to this.
 const NINE_P_MSIZE: u32 = 512_000;
 
-/// A directory by QEMU's own 9p server.
+/// The switches of a directory that QEMU's 9p server shares.
 pub(super) fn nine_p(line: &mut Line, id: &str, tag: &str, directory: &Path, access: Access) {
     let read_only = match access {
         Access::ReadOnly => "on",
         Access::ReadWrite => "off",
     };
-    // `none`: what the guest sees is what lies there. `mapped` would write xattrs that other backends do not read.
+    // With `none` modes and owners are those of the host's files. `mapped` would store them in xattrs, which other backends do not read.
     let mut fsdev = OsString::from(format!(
         "local,id={id},security_model=none,multidevs=remap,readonly={read_only},path="
     ));
@@ -30,8 +30,8 @@ pub(super) fn nine_p(line: &mut Line, id: &str, tag: &str, directory: &Path, acc
 
 /// The mount of a 9p share.
 pub(super) fn nine_p_mount(tag: &str, target: &str, access: Access) -> Mount {
-    // A tree that this guest alone writes may be cached without asking again; one that is written through may be
-    // changed by other builds, so only mapped files are cached (`loose` was seen to return zeros there).
+    // A read-only tree may be cached without revalidation. Other builds may change a writable one, so only mapped files are
+    // cached (`loose` has returned zeros there).
     let cache = match access {
         Access::ReadOnly => "loose",
         Access::ReadWrite => "mmap",
@@ -40,7 +40,7 @@ pub(super) fn nine_p_mount(tag: &str, target: &str, access: Access) -> Mount {
     mount("9p", tag, target, options, access)
 }
 
-/// The cache's switches.
+/// The switches of the cache.
 pub(super) fn cache(line: &mut Line, share: CacheShare, tag: &str, directory: &Path, access: Access) {
     match share {
         CacheShare::NineP => nine_p(line, "cache", tag, directory, access),
@@ -52,7 +52,7 @@ pub(super) fn cache(line: &mut Line, share: CacheShare, tag: &str, directory: &P
     }
 }
 
-/// The cache's mount.
+/// The mount of the cache.
 pub(super) fn cache_mount(share: CacheShare, tag: &str, target: &str, access: Access) -> Mount {
     match share {
         CacheShare::NineP => nine_p_mount(tag, target, access),

@@ -1,13 +1,13 @@
-//! The filters, executed as the kernel does it.
+//! Tests of the filters, with an interpreter of their programs.
 
 use super::*;
 use crate::plan::DEFAULT_CAPABILITIES;
 
-/// `AUDIT_ARCH_ARM`, which is none of ours.
+/// `AUDIT_ARCH_ARM`, which no filter allows.
 const ARM: Abi = Abi { audit: 0x4000_0028, column: 0 };
 const REFUSAL: u32 = 0x0005_0000 | EPERM;
 
-/// What a program answers to a call (bpf(4), as far as the compiler goes).
+/// Runs a program for a call. It supports the instructions that the compiler uses (bpf(4)).
 fn run(program: &BpfProgram, abi: Abi, nr: u32, arguments: [u64; 6]) -> u32 {
     let mut words = vec![nr, abi.audit, 0, 0];
     words.extend(arguments.iter().flat_map(|argument| [*argument as u32, (argument >> 32) as u32]));
@@ -34,7 +34,7 @@ fn run(program: &BpfProgram, abi: Abi, nr: u32, arguments: [u64; 6]) -> u32 {
     }
 }
 
-/// The answer of all filters: the most severe one, which of two errors is the last filter's (seccomp(2)).
+/// The answer of all filters: the most severe one; of two errors, that of the last filter (seccomp(2)).
 fn answer_of(abis: &[Abi], capabilities: &[u8], abi: Abi, nr: u32, first: u64) -> u32 {
     let mut programs: Vec<BpfProgram> =
         abis.iter().map(|abi| program(*abi, rules(*abi, capabilities).unwrap()).unwrap()).collect();
@@ -70,7 +70,7 @@ const REFUSED: &[Call] = &[
     ("pivot_root", [155, 217, 41], 0),
     ("socket", [41, 359, 198], AF_VSOCK),
     ("socket", [41, 359, 198], AF_ALG),
-    // The kernel takes 32 bits of it.
+    // The kernel uses 32 bits of it.
     ("socket", [41, 359, 198], 1 << 32 | AF_VSOCK),
     ("personality", [135, 136, 92], 0x0040_0000),
     ("a call to come", [9999, 9999, 9999], 0),
@@ -125,7 +125,7 @@ fn a_capability_allows_the_same_calls_as_in_docker() {
     let kcmp: Call = ("kcmp", [312, 349, 272], 0);
     check(&with("SYS_PTRACE"), &[kcmp], ALLOW);
     check(DEFAULT_CAPABILITIES, &[kcmp], REFUSAL);
-    // Of the default set, where a build file drops it.
+    // A capability of the default set that a build file drops.
     let chroot: Call = ("chroot", [161, 61, 51], 0);
     check(DEFAULT_CAPABILITIES, &[chroot], ALLOW);
     check(&[], &[chroot], REFUSAL);
