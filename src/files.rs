@@ -20,7 +20,7 @@ const PROGRAM: u32 = 0o755;
 pub enum Durability {
     /// Perhaps none: the file can be made again.
     Cache,
-    /// The content, if the name is: a power cut leaves the whole file or none.
+    /// The content, if the name is: after a power cut the file is complete or missing.
     Content,
     /// The content and the name.
     ContentAndName,
@@ -49,7 +49,7 @@ fn write(path: &Path, content: &[u8], mode: Option<u32>, durability: Durability)
         file.as_file().sync_all()?;
     }
     // The descriptor is closed first: a program that is open for writing cannot be started (ETXTBSY).
-    // Of the error only the cause is kept: the rest owns the temporary file.
+    // Only the cause of the error is kept, since the error itself owns the temporary file.
     file.into_temp_path().persist(path).map_err(|error| error.error)?;
     if durability == Durability::ContentAndName {
         sync_directory(directory)?;
@@ -57,7 +57,7 @@ fn write(path: &Path, content: &[u8], mode: Option<u32>, durability: Durability)
     Ok(())
 }
 
-/// Puts the names of a directory on disk.
+/// Writes the names of a directory to disk.
 pub fn sync_directory(path: &Path) -> Result<()> {
     File::open(path)
         .and_then(|directory| directory.sync_all())

@@ -1,4 +1,4 @@
-//! kiln builds packages from melange-compatible YAML, each build in a microVM of its own.
+//! kiln builds packages from melange-compatible YAML, each build in a microVM, a container or a sandbox of its own.
 //!
 //! ```text
 //! YAML --parse--> Manifest --compile--> Recipe --resolve(+Host)--> Plan --Runner::launch--> Session --run(Step)*--> Outcome
@@ -9,9 +9,9 @@
 //!
 //! * A `Manifest` is the YAML exactly as written; a `Recipe` is compiled, all variables substituted, for one architecture;
 //!   a `Plan` is the recipe on this host. None of the three holds a pid, socket, descriptor or key.
-//! * A runner launches the agent (`guest-init`) in a microVM and gives a byte channel to it; `engine` speaks over it.
-//! * `process` is the only place that starts processes, `report` the only one that prints. `console` passes on the bytes of an
-//!   interactive step, which are no report.
+//! * A runner launches the agent (`guest-init`) and gives a byte channel to it, over which `engine` sends requests.
+//! * `process` is the only module that starts processes, `report` the only one that prints. `console` forwards the bytes of an
+//!   interactive step.
 
 pub mod agent;
 pub mod backend;

@@ -1,7 +1,7 @@
 //! Host directories served to a guest.
 //!
-//! Before it: [`virtiofsd`], and a run directory. After it: the runner, which hands the connected descriptor to
-//! QEMU. It must not know how QEMU is told.
+//! Before it: [`virtiofsd`], and a run directory. After it: the runner, which passes the connected descriptor to QEMU. It must not
+//! know QEMU's command line.
 
 pub mod arguments;
 pub mod spawned;
@@ -11,43 +11,42 @@ use std::path::PathBuf;
 
 use kiln_protocol::Access;
 
-/// What the guest may keep of what it has seen.
+/// The cache policy of the guest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Caching {
-    /// What it may not use without asking again after a second: others change the directory, too.
+    /// Cached entries are revalidated after a second: other processes may change the directory.
     Shared,
-    /// Everything, and its own writes until the file is closed: nobody else uses the directory meanwhile.
+    /// Entries are cached without a limit, and writes until the file is closed: no other process uses the directory.
     Alone,
 }
 
 /// How the daemon is confined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sandbox {
-    /// Namespaces of its own and the shared directory as its root; an ordinary user needs user namespaces for it.
+    /// New namespaces, with the shared directory as root. An ordinary user needs a user namespace.
     Namespace,
-    /// The shared directory as its root: for root in a container that may not make namespaces, or
-    /// in a chroot.
+    /// A chroot to the shared directory: for root in a container that may not make namespaces, or in a chroot.
     Chroot,
 }
 
 /// A directory to serve.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Directory {
-    /// Where it is; absolute.
+    /// Its path, absolute.
     pub path: PathBuf,
-    /// Whether the guest may change what it sees. Enforced on the host's side.
+    /// The access of the guest, enforced on the host.
     pub access: Access,
-    /// What it may keep.
+    /// The cache policy of the guest.
     pub caching: Caching,
-    /// Whom the files belong to inside: uid and gid.
+    /// The owner of the files in the guest: uid and gid.
     pub inside: (u32, u32),
 }
 
-/// The user on whose behalf, outside.
+/// The owner of files on the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Owner {
-    /// Who owns what is written.
+    /// The user.
     pub uid: u32,
-    /// Their group.
+    /// The group.
     pub gid: u32,
 }

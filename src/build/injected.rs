@@ -1,4 +1,4 @@
-//! What the agent is given besides the plan: read once when a build begins, before it waits for anything else.
+//! Certificates and secrets for the agent: read once when a build begins, before it waits for anything else.
 
 use std::{
     collections::BTreeSet,
@@ -20,7 +20,7 @@ use crate::{
     secret, trust,
 };
 
-/// Reads what the plan names. A secret may come through a pipe that somebody has yet to write to: a signal ends the wait.
+/// Reads the sources that the plan names. A secret may be read from a pipe that has no writer yet: a signal ends the wait.
 pub(super) async fn load(
     host_settings: &HostSettings,
     env: &Env,
@@ -29,7 +29,7 @@ pub(super) async fn load(
 ) -> Result<Injected> {
     let (sender, injected) = oneshot::channel();
     let (host_settings, env, proxies) = (host_settings.clone(), env.clone(), host_settings.proxies.clone());
-    // A thread that nobody waits for: it ends with kiln.
+    // This thread is not joined: it ends with kiln.
     thread::spawn(move || sender.send(read(&host_settings, &env)));
     let injected = tokio::select! {
         biased;
@@ -42,7 +42,7 @@ pub(super) async fn load(
     Ok(injected)
 }
 
-/// A line for each secret that output can show.
+/// A line for each secret that is too short to be redacted in output.
 fn too_short(injected: &Injected, proxies: &Proxies) -> BTreeSet<String> {
     let secrets = injected.secrets.iter().map(|Secret { id, value }| (format!("secret {id}"), value.clone()));
     let passwords = proxies.secrets().map(|(name, secret)| (format!("the password of {name}"), secret));
@@ -61,11 +61,10 @@ fn read(host_settings: &HostSettings, env: &Env) -> Result<Injected, Failure> {
     Ok(Injected::new(trust, secrets))
 }
 
-/// A line for each file of the source that is a secret.
+/// A line for each file of a secret that is hidden from the source.
 pub(super) fn hidden(host_settings: &HostSettings, source: Option<&Path>) -> Vec<String> {
     let below = |path| source::below(source?, path);
-    let note =
-        |path: PathBuf| format!("{}: not in the build's copy of the source, as a secret", path.display());
+    let note = |path: PathBuf| format!("{}: hidden from the build, since it is a secret", path.display());
     host_settings.secret_files().filter_map(below).map(note).collect()
 }
 

@@ -1,4 +1,4 @@
-//! From a plan and what was found on this host to a guest that can be started.
+//! From a plan and its backend to a guest that can be started.
 
 use std::{os::fd::AsFd, path::Path, sync::Arc};
 
@@ -15,23 +15,22 @@ use crate::{
     report,
 };
 
-/// A guest that can be started: nothing of the build runs yet.
+/// A guest that can be started.
 pub(crate) struct Launched<'a> {
     pub(super) context: Context<'a>,
     pub(super) plan: Plan,
     pub(super) injected: Injected,
     pub(super) lease: Option<Arc<Lease>>,
     pub(super) runner: Box<dyn Runner + 'a>,
-    /// What the cache held before; for a command, which reports nothing of it, it is not counted.
+    /// The content of the cache before the build; `None` for a command, which has no report on the cache.
     pub(super) held: Option<Usage>,
 }
 
 impl Prepared {
-    /// Makes the image, if there is none yet, and the runner with everything that it needs. The console goes to
-    /// `console_log` as well, if there is one.
+    /// Makes the image if it is missing, and the runner. The guest's console is written to `console_log`, too, if it is set.
     ///
     /// # Errors
-    /// For an image, a cache or a backend that cannot be had, and a signal.
+    /// When the image, the cache or the backend fails, and on a signal.
     pub(crate) async fn launch<'a>(
         self,
         context: &Context<'a>,
@@ -61,7 +60,7 @@ impl Prepared {
         let Resolved { plan, store, backend } = &resolved;
         let spawner = context.spawner;
         if let Some(lease) = &lease {
-            // A sandbox and a container hold nothing of kiln's: if kiln is killed, the reaper ends them.
+            // A sandbox and a container do not hold the lease: if kiln is killed, the reaper holds it until it has ended them.
             spawner.hold(lease.share()?.as_fd());
             if plan.writes_through() {
                 lease.begin_writes()?;

@@ -1,4 +1,4 @@
-//! The lease of the cache that a guest uses: taken before it is planned in full, held for as long as it lives.
+//! The lease of the cache that a guest uses: acquired before the plan is made, and held until the guest has ended.
 
 use anyhow::Result;
 
@@ -19,11 +19,10 @@ pub(crate) struct Leased {
 }
 
 impl Request {
-    /// Loads what is injected into the guest, and takes the lease of the cache. All that can be wrong is found before
-    /// others are waited for.
+    /// Loads secrets and certificates, and acquires the lease of the cache. Invalid ones are reported before the wait for the lease.
     ///
     /// # Errors
-    /// For secrets and certificates that cannot be read, a cache that cannot be used or had in time, a signal.
+    /// For secrets and certificates that cannot be read, a cache that is not usable or not free in time, a signal.
     pub(crate) async fn lease(mut self, context: &Context<'_>, sink: &mut dyn Sink) -> Result<Leased> {
         let mut interrupts = context.interrupts.clone();
         let injected =
@@ -33,8 +32,8 @@ impl Request {
     }
 }
 
-/// Takes the lease of the cache, waiting for it if need be; with `private` it may be that of another directory, and the
-/// request names that one from then on.
+/// Acquires the lease of the cache, and waits for it if necessary. With `private` it can be that of another directory, which the
+/// request then names.
 async fn acquire(request: &mut Request, context: &Context<'_>, sink: &mut dyn Sink) -> Result<Option<Lease>> {
     let Some(plan) = CacheMount::decide(&request.options) else { return Ok(None) };
     let home = context.home;
@@ -44,7 +43,7 @@ async fn acquire(request: &mut Request, context: &Context<'_>, sink: &mut dyn Si
         cache::writable(&plan.directory)?;
     }
     if let Err(error) = cache::sweep(home) {
-        tracing::debug!(error = %format!("{error:#}"), "what is left of caches that are gone stays");
+        tracing::debug!(error = %format!("{error:#}"), "state of removed caches stays");
     }
     let who = format!("{}, mode {}", request.recipe.package.name, plan.mode.name());
     if let Some(text) = warning(&plan) {
@@ -70,7 +69,7 @@ async fn acquire(request: &mut Request, context: &Context<'_>, sink: &mut dyn Si
     cache::mountable(&lease)?;
     if lease.directory() != plan.directory {
         let text = format!(
-            "the cache {} is in use: this build has one of its own, {}",
+            "the cache {} is in use: this build uses a cache of its own, {}",
             plan.directory.display(),
             lease.directory().display()
         );
@@ -80,7 +79,8 @@ async fn acquire(request: &mut Request, context: &Context<'_>, sink: &mut dyn Si
     Ok(Some(lease))
 }
 
-/// After a guest's last process has ended: what it wrote straight into the cache keeps no rights there, and no other owner.
+/// Called after a guest's last process has ended: removes set-id bits, device nodes and other owners from the files that it wrote
+/// directly into the cache.
 pub(super) fn end_writes(lease: Option<&Lease>, sink: &mut dyn Sink) -> Result<()> {
     let Some(lease) = lease else { return Ok(()) };
     let scrubbed = lease.end_writes()?;
@@ -96,7 +96,7 @@ pub(super) fn end(lease: &Lease, plan: &Plan, sink: &mut dyn Sink) -> Result<()>
     if plan.writes_through()
         && let Err(error) = cache::remove_unused(lease)
     {
-        // They are in nobody's way.
+        // Best effort: empty directories do no harm.
         tracing::debug!(error = %format!("{error:#}"), "empty directories of the cache stay");
     }
     let finished = cache::finish(lease);
@@ -104,7 +104,7 @@ pub(super) fn end(lease: &Lease, plan: &Plan, sink: &mut dyn Sink) -> Result<()>
     finished
 }
 
-/// What is said to those who let builds write one directory at the same time: not every tool is safe there.
+/// The warning on builds that write to one directory at the same time: not every tool takes locks.
 fn warning(plan: &CacheMount) -> Option<String> {
     if plan.sharing != CacheSharing::Shared || !plan.writes_through() {
         return None;
@@ -112,8 +112,8 @@ fn warning(plan: &CacheMount) -> Option<String> {
     let tools_without_locks: Vec<&str> =
         ecosystem::always().filter(|tool| tool.lock == Lock::None).map(|tool| tool.name).collect();
     Some(format!(
-        "builds that write this cache at the same time can spoil what {} keep there, which take no locks: \
-         --cache-sharing locked, or --cache-mode commit, is safe",
+        "builds that write to this cache at the same time can corrupt the files of {}, which take no locks: \
+         --cache-sharing locked and --cache-mode commit are safe",
         tools_without_locks.join(", ")
     ))
 }
@@ -127,7 +127,7 @@ mod tests {
     fn a_shared_cache_for_writing_has_a_warning_that_names_tools_without_locks() {
         let plan = |mode, sharing| CacheMount::new("/c".into(), mode, CacheShare::Bind, Some(sharing));
         let text = warning(&plan(CacheMode::Rw, CacheSharing::Shared)).expect("a warning");
-        assert!(text.contains("what composer, npm, maven keep"), "{text}");
+        assert!(text.contains("the files of composer, npm, maven, which"), "{text}");
         for (mode, sharing) in [
             (CacheMode::Rw, CacheSharing::Locked),
             (CacheMode::Rw, CacheSharing::Private),

@@ -1,16 +1,16 @@
-//! The life of a guest, from what was asked for to its end, as types that each stage takes by value.
+//! The life of a guest, from the request to its end, as types that each stage takes by value.
 //!
 //! ```text
 //! Request --lease--> Leased --prepare--> Prepared --launch--> Launched --build--------> packages in the out-dir
 //!     \---resolve--> Resolved (kiln plan)                            \---run_command--> an exit status
 //! ```
 //!
-//! * A [`Request`] is a recipe and what the command line asks for. `kiln plan` resolves it, and takes nothing.
-//! * [`Leased`] holds the lease of the cache, and what is injected into the guest is loaded.
-//! * [`Prepared`] has the plan, with what was found on this host for its backend.
-//! * [`Launched`] has an image and a runner; its end releases all that the stages before it have taken.
+//! * A [`Request`] is a recipe and the options of the command line. `kiln plan` resolves it without a lease.
+//! * [`Leased`] holds the lease of the cache, and the secrets and certificates for the guest.
+//! * [`Prepared`] has the plan, and the backend that was found on this host.
+//! * [`Launched`] has an image and a runner. Its end releases everything that the stages before it have acquired.
 //!
-//! `kiln build`, `run`, `shell` and `plan` all go this way. This is the only place that makes an `Engine`.
+//! `kiln build`, `run`, `shell` and `plan` use these stages. This is the only module that makes an `Engine`.
 
 mod injected;
 mod launch;
@@ -33,7 +33,7 @@ pub(crate) use request::Request;
 
 use crate::{engine::Interrupts, env::Env, home::Home, process::Spawner};
 
-/// What every stage has at hand.
+/// The parameters of every stage.
 #[derive(Clone)]
 pub(crate) struct Context<'a> {
     pub(crate) env: &'a Env,
@@ -41,6 +41,6 @@ pub(crate) struct Context<'a> {
     pub(crate) spawner: &'a Spawner,
     /// The run's own directory.
     pub(crate) run_dir: &'a Path,
-    /// Signals that ask for the end.
+    /// Signals that cancel the build.
     pub(crate) interrupts: Interrupts,
 }

@@ -1,4 +1,4 @@
-//! A build without a network, before anything is started: the sources that it would look for in vain.
+//! Checks, before a build without a network starts, that the cache has its sources.
 
 use crate::{
     compile::Recipe,
@@ -7,10 +7,10 @@ use crate::{
     sources,
 };
 
-/// Refuses a build that has no network and not all of its sources.
+/// Refuses a build without a network if sources are missing.
 ///
 /// # Errors
-/// A [`Failure`] that lists all of them (4).
+/// A [`Failure`] that lists all missing sources (4).
 pub(super) fn check(recipe: &Recipe, options: &BuildOptions) -> Result<(), Failure> {
     if options.network == Network::On {
         return Ok(());
@@ -24,6 +24,6 @@ pub(super) fn check(recipe: &Recipe, options: &BuildOptions) -> Result<(), Failu
     let what = format!("--network off, and the cache does not have {} of the sources:{list}", missing.len());
     Err(Failure::host(
         what,
-        "fill it with kiln update-cache, or by a build that has the network and keeps its cache",
+        "fill it with kiln update-cache, or with a build that has a network and keeps its cache",
     ))
 }

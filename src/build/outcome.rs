@@ -1,4 +1,4 @@
-//! A launched guest -> what became of it. However it ends, what the stages before have taken is released here.
+//! A launched guest -> its outcome. Whatever the outcome, this releases everything that the stages before have acquired.
 
 use std::path::PathBuf;
 
@@ -16,23 +16,23 @@ use crate::{
     plan::CacheMount,
 };
 
-/// What a build does besides its plan.
+/// The parameters of a build besides its plan.
 pub(crate) struct BuildTask<'a> {
-    /// How much of the cache's changes a commit takes.
+    /// The limit on the changes of a commit.
     pub(crate) commit_limit: CommitLimit,
-    /// Who gets a shell in the place of a step that fails.
+    /// The console for a shell in place of a failed step.
     pub(crate) console: Option<&'a mut dyn Console>,
-    /// Where the workspace of a step that fails is kept, as a tar.
+    /// The tar file to which the workspace of a failed step is exported.
     pub(crate) keep: Option<PathBuf>,
-    /// The command that does the same and opens a shell at a step that fails; `None` where this one does.
+    /// The command that repeats the build with a shell at a failed step; `None` if this build has one.
     pub(crate) rerun_command: Option<String>,
 }
 
 impl Launched<'_> {
-    /// Runs all steps and takes the packages out of the guest; reports what became of the cache.
+    /// Runs all steps, exports the packages, and reports on the cache.
     ///
     /// # Errors
-    /// The first of: what ended the build, what could not be cleaned up, what could not be kept in the cache.
+    /// The first error of the build, of the clean-up, and of the cache.
     pub(crate) async fn build(
         self,
         task: BuildTask<'_>,
@@ -48,7 +48,7 @@ impl Launched<'_> {
         let engine = Engine { plan: &plan, sink, interrupts: context.interrupts.clone(), injected, phases };
         let BuildOutcome { result, writes, reused } =
             engine.build(runner.as_mut(), outputs, on_failure).await;
-        // A step that failed has said what it lacked.
+        // The error of a failed step names exhausted resources.
         let is_reported = result.as_ref().is_err_and(|error| code_of(error) == Code::Step);
         let shortages = if is_reported { Shortages::Reported } else { Shortages::Unreported };
         let stopped = stop(runner, shortages, lease.as_deref(), sink, phases).await;
@@ -63,10 +63,10 @@ impl Launched<'_> {
         result.and(stopped).and(released)
     }
 
-    /// Runs one command, with a person or a pipe at its other end.
+    /// Runs one command, with a terminal or a pipe at its other end.
     ///
     /// # Errors
-    /// As [`Self::build`]; how the command ends is no error.
+    /// As [`Self::build`]. An exit status of the command is not an error.
     pub(crate) async fn run_command(
         self,
         step: Step,
@@ -83,13 +83,13 @@ impl Launched<'_> {
     }
 }
 
-/// Whether the user knows already what the guest lacked.
+/// Whether exhausted resources have been reported.
 enum Shortages {
     Reported,
     Unreported,
 }
 
-/// Stops what still runs, and looks after what it has written straight into the cache.
+/// Stops the guest, and scrubs the files that it has written directly into the cache.
 async fn stop(
     mut runner: Box<dyn Runner + '_>,
     shortages: Shortages,

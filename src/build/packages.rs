@@ -1,4 +1,4 @@
-//! Packages that Debian does not have: said before an image is made, with their places in the build file.
+//! Reports packages that Debian does not have before an image is made, with their positions in the build file.
 
 use anyhow::Result;
 
@@ -12,13 +12,14 @@ use crate::{
     process::Spawner,
 };
 
-/// So many names are compared at once.
+/// How many names are compared at once.
 const CHUNK: usize = 2000;
 
-/// Asks the distribution, if need be and if it can be asked. `requests` are those of a build file.
+/// Checks that the distribution has all packages, unless the image exists or the lists of packages are not available. `requests`
+/// are those of a build file.
 ///
 /// # Errors
-/// A failure of the build file (3) for what it asks for; one of usage (2) for what the command line does.
+/// A failure of the build file (3) for its packages, or a usage failure (2) for those of the command line.
 pub(crate) async fn check(
     store: &Store,
     recipe: &ImageRecipe,

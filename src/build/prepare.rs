@@ -1,6 +1,6 @@
-//! Everything between a request and a launch: what the host has is looked up once, and the plan is made of it.
+//! Everything between a request and a launch: the host is probed once, and the plan is made.
 //!
-//! Only the runner that was asked for is looked for: a sandbox never asks QEMU for its version.
+//! Only the requested backend is probed: a build in a sandbox does not look for QEMU.
 
 use std::{fs, path::Path};
 
@@ -26,23 +26,23 @@ use crate::{
     process::Spawner,
 };
 
-/// The root of a guest where neither the command line nor the build file says more.
+/// The image if the command line names none.
 const DEFAULT_IMAGE: &str = "debian:bookworm";
 
-/// A plan, and what was found on this host for it.
+/// A plan, and its backend and store on this host.
 pub(crate) struct Resolved {
     pub(crate) plan: Plan,
     pub(crate) store: Store,
     pub(crate) backend: Box<dyn Backend>,
 }
 
-/// All that a launch needs.
+/// The input of a launch.
 pub(crate) struct Prepared {
     pub(super) resolved: Resolved,
     pub(super) request: Request,
     pub(super) injected: Injected,
     pub(super) lease: Option<Lease>,
-    /// Whether the end reports on the cache, which is counted before.
+    /// Whether the build ends with a report on the cache, for which its content is counted before.
     pub(super) reports_cache: bool,
 }
 
@@ -52,7 +52,7 @@ impl Prepared {
         &self.resolved.plan
     }
 
-    /// The same guest for one command in the place of the build file's steps.
+    /// The same guest for one command instead of the build file's steps.
     pub(crate) fn for_command(mut self, command: &InteractiveCommand, stdin: Stdin) -> (Self, Step) {
         let Request { recipe, options, .. } = &self.request;
         let plan = self.resolved.plan.without_steps();
@@ -64,10 +64,10 @@ impl Prepared {
 }
 
 impl Request {
-    /// The plan alone: nothing is taken, made or started.
+    /// Makes only the plan, without a lease, an image or a guest.
     ///
     /// # Errors
-    /// For what this host or the build file cannot do.
+    /// For a build file or options that are invalid or not possible on this host.
     pub(crate) async fn resolve(
         self,
         env: &Env,
@@ -80,10 +80,10 @@ impl Request {
 }
 
 impl Leased {
-    /// Makes the plan, of this host.
+    /// Makes the plan on this host.
     ///
     /// # Errors
-    /// For what this host or the build file cannot do.
+    /// For a build file or options that are invalid or not possible on this host.
     pub(crate) async fn prepare(self, context: &Context<'_>, sink: &mut dyn Sink) -> Result<Prepared> {
         let Self { request, injected, lease } = self;
         let Context { env, home, spawner, .. } = *context;
@@ -93,8 +93,8 @@ impl Leased {
     }
 }
 
-/// Looks at the host and makes the plan. Starts nothing but programs that are asked for their version, and, for a microVM
-/// and `auto`, the probe of KVM where no verdict is kept.
+/// Probes the host and makes the plan. It starts programs only for their version, and the probe of KVM for a microVM with
+/// `--accel auto` or `kvm` without a stored verdict.
 async fn resolve(
     request: &Request,
     env: &Env,
@@ -152,7 +152,7 @@ fn debian_arch(arch: crate::compile::Arch) -> Result<&'static str, Failure> {
     }
 }
 
-/// The shell that knows `pipefail` and `[[`: `/bin/sh` where it is one of bash or busybox, else `/bin/bash`. Debian's is dash.
+/// The shell that supports `pipefail` and `[[`: `/bin/sh` if it is bash or busybox, else `/bin/bash`. Debian's `/bin/sh` is dash.
 fn shell(image: &ImageRecipe) -> String {
     const BASH: &str = "/bin/bash";
     let of_tree = |root: &Path| match fs::read_link(root.join("bin/sh")) {

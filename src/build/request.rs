@@ -1,4 +1,4 @@
-//! What is asked for.
+//! The request: a recipe and its options.
 
 use std::time::Duration;
 

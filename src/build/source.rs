@@ -1,4 +1,4 @@
-//! What of the source directory a build does not see: `.melangeignore`, and kiln's own output, cache and secrets below it.
+//! Paths of the source directory that are hidden from a build: those of `.melangeignore`, and kiln's output, cache and secrets.
 
 use std::{
     fs,
@@ -13,15 +13,17 @@ use crate::exit::Failure;
 /// The file of patterns, in gitignore's syntax.
 const IGNORE_FILE: &str = ".melangeignore";
 
-/// Paths relative to `source` that are hidden from the build: those of `ours`, and of patterns; a hidden directory stands
-/// for all below it.
+/// The hidden paths, relative to `source`: those of `ours` that are below it, and those that match a pattern. A hidden directory
+/// includes its whole tree.
 pub(crate) fn hidden<'p>(source: &Path, ours: impl IntoIterator<Item = &'p Path>) -> Result<Vec<PathBuf>> {
     let mut hidden: Vec<PathBuf> = ours.into_iter().filter_map(|path| below(source, path)).collect();
     let patterns = source.join(IGNORE_FILE);
     if patterns.is_file() {
         let mut builder = GitignoreBuilder::new(source);
         if let Some(error) = builder.add(&patterns) {
-            return Err(Failure::usage(format!("{}: {error}", patterns.display()), "mend the pattern").into());
+            return Err(
+                Failure::usage(format!("{}: {error}", patterns.display()), "correct the pattern").into()
+            );
         }
         let matcher = builder.build().with_context(|| format!("read {}", patterns.display()))?;
         walk(source, Path::new(""), &matcher, &mut hidden)?;
@@ -31,9 +33,9 @@ pub(crate) fn hidden<'p>(source: &Path, ours: impl IntoIterator<Item = &'p Path>
     Ok(hidden)
 }
 
-/// `path` relative to `source`, if it lies below it (and is not the source itself, which cannot be hidden).
+/// `path` relative to `source`, if it is below it. The source itself cannot be hidden.
 pub(super) fn below(source: &Path, path: &Path) -> Option<PathBuf> {
-    // What does not exist yet is found by its nearest existing ancestor, so that a link cannot mislead.
+    // The nearest existing ancestor is resolved, so that links in the path do not matter.
     let (known, rest) = path.ancestors().find_map(|ancestor| {
         let known = fs::canonicalize(ancestor).ok()?;
         Some((known, path.strip_prefix(ancestor).ok()?))
@@ -90,7 +92,7 @@ mod tests {
         assert_eq!(found.expect("readable"), ["melange-cache", "packages"].map(PathBuf::from));
         let outside = hidden(&source.join("melange-cache"), [&*source]);
         assert_eq!(outside.expect("readable"), Vec::<PathBuf>::new());
-        // A link to a secret is none, what it leads to is.
+        // A link is resolved: its target is hidden.
         std::os::unix::fs::symlink("melange.yaml", source.join("link")).expect("linked");
         assert_eq!(
             hidden(&source, [&*source.join("link")]).expect("readable"),

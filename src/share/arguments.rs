@@ -15,13 +15,16 @@ use crate::exit::Failure;
 /// The daemon's listening socket; the standard streams come before it.
 pub(super) const LISTENER: i32 = 3;
 
-/// The lease of the directory, which it only holds.
+/// The lease of the directory, which the daemon only holds.
 pub(super) const LEASE: i32 = 4;
 
-/// All ids: 2^32 - 1 is none, it means "leave it" to chown(2).
+/// The number of ids: 2^32 - 1 is not an id, since it means "do not change" for chown(2).
 const ALL_IDS: u32 = u32::MAX;
 
-/// The arguments after the program's name. Refuses what the daemon cannot do.
+/// The arguments after the program's name.
+///
+/// # Errors
+/// When the daemon cannot serve read-only.
 pub fn arguments(
     daemon: &Virtiofsd,
     directory: &Directory,
@@ -49,21 +52,21 @@ fn rust(
     sandbox: Sandbox,
 ) -> Vec<OsString> {
     let mut arguments = vec![
-        // It was bound before the daemon started: there is nothing to wait for.
+        // kiln has bound and connected the socket: the daemon need not wait.
         format!("--fd={LISTENER}").into(),
         opt("--shared-dir=", path.as_os_str()),
         opt("--sandbox=", sandbox_name(sandbox)),
-        // Threads pay for deep queues only, and builds have none.
+        // More threads are faster only with deep queues, which builds do not have.
         "--thread-pool-size=0".into(),
         // Extended attributes stay off: a guest must not set capabilities on files of the host.
     ];
     match caching {
-        // Others may write to the directory at the same time, on the host or from another guest.
+        // Other processes on the host and other guests may write to the directory.
         Caching::Shared => arguments.push("--cache=auto".into()),
         Caching::Alone => arguments.extend(["--cache=always".into(), "--writeback".into()]),
     }
     if owner.uid != 0 {
-        // Opening by handle takes CAP_DAC_READ_SEARCH; trying costs calls for each file.
+        // File handles need CAP_DAC_READ_SEARCH; an attempt costs system calls for each file.
         arguments.push("--inode-file-handles=never".into());
     }
     let ids = [("uid", owner.uid, inside.0), ("gid", owner.gid, inside.1)];
@@ -73,7 +76,7 @@ fn rust(
             arguments.push(format!("--translate-{what}=squash-host:0:{inside}:{ALL_IDS}").into());
         }
     } else if owner.uid != 0 && sandbox == Sandbox::Namespace {
-        // Before 1.13 the daemon's own user namespace does the same for the one user there is.
+        // Before 1.13 the daemon's own user namespace maps the one user.
         for (what, id, inside) in ids {
             arguments.push(format!("--{what}-map=:{inside}:{id}:1:").into());
         }
@@ -116,7 +119,7 @@ fn opt(name: &str, value: &OsStr) -> OsString {
     option
 }
 
-/// In libfuse's `-o` a comma ends an option and a backslash takes the next byte as it is.
+/// Escapes commas and backslashes for libfuse's `-o`.
 fn escaped(value: &OsStr) -> OsString {
     use std::os::unix::ffi::{OsStrExt, OsStringExt};
     let mut bytes = Vec::new();

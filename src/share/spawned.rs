@@ -1,7 +1,7 @@
-//! A virtiofsd of its own for one directory.
+//! A virtiofsd for one directory.
 //!
-//! The socket is bound before the daemon starts, and kiln itself connects: nobody waits for a path to appear, and QEMU gets a
-//! connected descriptor. The path is gone before the daemon runs. When that connection closes the daemon ends by itself.
+//! kiln binds the socket before the daemon starts, connects to it, and removes its path: there is no wait for a path to appear, and
+//! QEMU inherits a connected descriptor. When the connection closes, the daemon exits.
 
 use std::{
     fmt, fs,
@@ -30,10 +30,10 @@ use crate::{
 /// How many of the daemon's last lines are kept.
 const LAST_LINES: usize = 20;
 
-/// CAP_SYS_ADMIN of capabilities(7): without it root, too, cannot make the namespaces of the sandbox.
+/// CAP_SYS_ADMIN of capabilities(7): without it not even root can make the namespaces of the sandbox.
 const CAP_SYS_ADMIN: u32 = 21;
 
-/// How the daemon can be confined here; an error where it cannot be, since it serves a guest that may be hostile.
+/// How the daemon can be confined on this host. It is an error if it cannot be, since it serves a guest that may be hostile.
 pub fn sandbox() -> Result<Sandbox> {
     if geteuid().is_root() {
         let status = fs::read_to_string("/proc/self/status").context("read /proc/self/status")?;
@@ -55,25 +55,25 @@ fn has_capability(status: &str, capability: u32) -> bool {
         .is_some_and(|set| set >> capability & 1 == 1)
 }
 
-/// Whether `/` is a mount point in a mountinfo (proc_pid_mountinfo(5)). In a chroot(1) it is a mere directory, whose mounts
-/// cannot be kept private, and each daemon ends over that.
+/// Whether `/` is a mount point in a mountinfo (proc_pid_mountinfo(5)). In a chroot(1) it is not: its mounts cannot be made
+/// private, and each daemon fails.
 fn root_is_mounted(mountinfo: &str) -> bool {
     mountinfo.lines().any(|line| line.split(' ').nth(4) == Some("/"))
 }
 
-/// A running daemon. Dropped, it is killed.
+/// A running daemon. It is killed on drop.
 #[derive(Debug)]
 pub struct Server {
     child: Child,
     stderr: Tail,
 }
 
-/// How a daemon ended, and its last words.
+/// The exit of a daemon.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DaemonExit {
-    /// How.
+    /// Its exit status.
     pub status: ExitStatus,
-    /// What it said last.
+    /// Its last lines of stderr.
     pub last_lines: Vec<String>,
 }
 
@@ -85,7 +85,8 @@ impl fmt::Display for DaemonExit {
 }
 
 impl Server {
-    /// Starts one, which holds `lease` until it ends; `run` is a directory that only this user can enter. Gives the descriptor for QEMU's chardev, too.
+    /// Starts a daemon, which holds `lease` until it exits. `run` is a directory that only this user can enter. Returns the daemon,
+    /// and the descriptor for QEMU's chardev.
     pub fn start(
         spawner: &Spawner,
         run: &Path,
@@ -96,17 +97,17 @@ impl Server {
     ) -> Result<(Self, OwnedFd)> {
         let arguments = arguments(daemon, directory, owner, sandbox()?)?;
         let (listener, connected) = connection(run)?;
-        // It serves a guest that nobody trusts: tokens of the user's are not in its reach.
+        // It serves a hostile guest, so it does not get tokens in the user's environment.
         let mut command = Command::new(&daemon.path)
             .args(arguments)
             .clear_env()
             .stderr(Stdio::Piped)
             .fd(listener, LISTENER);
-        // For as long as the daemon lives, nobody takes the directory to be free.
+        // The lease is held until the daemon exits.
         if let Some(lease) = lease {
             command = command.fd(lease, LEASE);
         }
-        // The C daemon cannot translate ids, but a namespace around it does: the step's user inside is root outside.
+        // The C daemon cannot translate ids. A user namespace does: the step's user in the guest is root on the host.
         let (uid, gid) = directory.inside;
         if daemon.kind == DaemonKind::C && (uid, gid) != (owner.uid, owner.gid) {
             command = command.user_namespace(IdMap::swap(uid, gid)?.with_all_rights());
@@ -121,31 +122,31 @@ impl Server {
         self.child.id()
     }
 
-    /// Waits for its end, which before the guest's is one too early. May be cancelled and called again.
+    /// Waits for its exit, which is an error while the guest runs. May be cancelled and called again.
     pub async fn died(&mut self) -> Result<DaemonExit> {
         let status = self.child.wait().await?;
         Ok(DaemonExit { status, last_lines: self.stderr.last_lines().await? })
     }
 
-    /// Kills it, without waiting for its end.
+    /// Kills it, without waiting for its exit.
     pub fn kill(&mut self) {
         self.child.kill();
     }
 
-    /// Kills it unless it has ended, and waits until neither it nor the half of it that serves is left.
+    /// Kills it unless it has exited, and waits until neither it nor its child, which serves, is left.
     pub async fn gone(&mut self) {
         self.child.gone().await;
     }
 
-    /// Ends it, for when the guest is gone: it ends by itself then, or after `grace`.
+    /// Stops it after the guest has ended: it exits by itself, or is killed after `grace`.
     pub async fn stop(mut self, grace: Duration) -> Result<DaemonExit> {
         self.child.stop(grace).await?;
         self.died().await
     }
 }
 
-/// A listening socket and a connection that waits in it. Their path is short however long that of `run` is, since a name in
-/// AF_UNIX ends at 107 bytes, and is gone when this returns.
+/// A listening socket and a pending connection to it. Its path is short even if that of `run` is long, since a path in AF_UNIX has
+/// at most 107 bytes. The path is removed before this returns.
 fn connection(run: &Path) -> Result<(OwnedFd, OwnedFd)> {
     let dir = fs::File::open(run).with_context(|| format!("open {}", run.display()))?;
     let path = format!("/proc/self/fd/{}/virtiofsd.sock", dir.as_raw_fd());

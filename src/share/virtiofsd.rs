@@ -1,6 +1,6 @@
-//! The virtiofs daemon of this machine: which of those that are there can serve this user.
+//! Chooses a virtiofs daemon of this machine that can serve this user.
 //!
-//! After it: [`crate::share`], which starts it. The Rust daemon serves everybody; QEMU's old C daemon (up to QEMU 7.2) root only.
+//! After it: [`crate::share`], which starts it. The Rust daemon serves any user; QEMU's old C daemon (up to QEMU 7.2) only root.
 
 use std::{
     fmt,
@@ -18,31 +18,31 @@ use crate::{
     process::{Command, Spawner},
 };
 
-/// The variable that names the directory of one.
+/// The variable with the directory of a daemon.
 const VARIABLE: &str = "QEMU_VIRTIOFS_PATH";
 
 /// The program's name.
 const PROGRAM: &str = "virtiofsd";
 
-/// Where distributions put it, out of `$PATH`; looked at in this order, before `$PATH`.
+/// The paths of distributions, which are examined in this order, before `$PATH`.
 const PATHS: [&str; 2] = ["/usr/libexec/virtiofsd", "/usr/lib/qemu/virtiofsd"];
 
-/// The oldest Rust daemon that is known to work.
+/// The oldest Rust daemon that works.
 const MIN_VERSION: (u32, u32, u32) = (1, 10, 0);
 
 /// The first Rust daemon with `--translate-uid`.
 const TRANSLATES_FROM: (u32, u32, u32) = (1, 13, 0);
 
-/// A daemon that can serve.
+/// A daemon.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Virtiofsd {
     /// The program.
     pub path: PathBuf,
-    /// Which of the two.
+    /// Its kind.
     pub kind: DaemonKind,
 }
 
-/// The two daemons that have this name.
+/// The two daemons of this name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DaemonKind {
     /// <https://gitlab.com/virtio-fs/virtiofsd>.
@@ -64,13 +64,13 @@ impl fmt::Display for DaemonKind {
 }
 
 impl DaemonKind {
-    /// Whether it can make all files the invoking user's outside and the step's user's inside, whoever they are.
+    /// Whether it can map the invoking user on the host to the step's user in the guest, for any two users.
     pub fn translates_ids(self) -> bool {
         matches!(self, Self::Rust { version } if version >= TRANSLATES_FROM)
     }
 
-    /// Whether what the guest writes belongs to the invoking user, whomever the guest gives it to. Without a translation an
-    /// ordinary user has no other ids to give; root has all.
+    /// Whether files that the guest writes belong to the invoking user, even if the guest changes their owner. Without a translation
+    /// this is so for an ordinary user, who has no other ids, and not for root.
     pub fn keeps_owners(self, service: Service) -> bool {
         match (self, service) {
             (Self::Rust { .. }, _) if self.translates_ids() => true,
@@ -80,28 +80,28 @@ impl DaemonKind {
     }
 }
 
-/// Whom a daemon is to serve, and with what.
+/// The user and the access that a daemon must serve.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Service {
-    /// The user who starts it.
+    /// The user that starts the daemon.
     pub uid: u32,
-    /// What the guest may do.
+    /// The access of the guest.
     pub access: Access,
 }
 
-/// A daemon, and why those looked at before it were passed over.
+/// A daemon, and the reasons why daemons before it were skipped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
     /// The one to use.
     pub virtiofsd: Virtiofsd,
-    /// One line each.
+    /// One line for each skipped daemon.
     pub skipped: Vec<String>,
-    /// What the user should know of the one to use.
+    /// A note for the user on the daemon to use.
     pub note: Option<String>,
 }
 
-/// Looks in `$QEMU_VIRTIOFS_PATH` (a directory), the two usual places, `$PATH` and `$KILN_HOME/bin`. One that lets the guest
-/// choose owners on the host is taken where the variable names it, or where there is no other.
+/// Looks in `$QEMU_VIRTIOFS_PATH` (a directory), the two paths of distributions, `$PATH` and `$KILN_HOME/bin`. A daemon that lets
+/// the guest choose owners on the host is used only if the variable names it, or if there is no other.
 pub async fn find(env: &Env, home: &Home, spawner: &Spawner, service: Service) -> Result<Found> {
     let is_named = env.path(VARIABLE).is_some();
     let mut examined = Vec::new();
@@ -122,17 +122,17 @@ pub async fn find(env: &Env, home: &Home, spawner: &Spawner, service: Service) -
     })
 }
 
-/// A program, and which daemon it is, or why it cannot serve.
+/// A program, and its kind, or the reason why it cannot serve.
 type Examined = (PathBuf, Result<DaemonKind, String>);
 
-/// Whether the last one is to be used, whatever comes after it.
+/// Whether the last daemon is to be used without a look at later ones.
 fn is_best(examined: &[Examined], service: Service, is_named: bool) -> bool {
     let is_first = examined.len() == 1;
     let last = examined.last().and_then(|(_, kind)| kind.as_ref().ok());
     last.is_some_and(|kind| kind.keeps_owners(service) || (is_named && is_first))
 }
 
-/// The best one, which is the last, or else the first that can serve.
+/// The last daemon if it is the best, else the first that can serve.
 fn choose(examined: &[Examined], service: Service, is_named: bool) -> Option<Found> {
     let can_serve = |(_, kind): &Examined| kind.is_ok();
     let at = if is_best(examined, service, is_named) {
@@ -144,7 +144,7 @@ fn choose(examined: &[Examined], service: Service, is_named: bool) -> Option<Fou
     let skipped = examined[..at].iter().map(|(path, kind)| skipped(path, kind)).collect();
     let note = (!kind.keeps_owners(service)).then(|| {
         format!(
-            "{} ({kind}) gives files on the host to whomever the guest names: kiln gives them back at the end of the build",
+            "{} ({kind}) lets the guest change owners of files on the host: kiln changes them back at the end of the build",
             path.display()
         )
     });
@@ -154,16 +154,16 @@ fn choose(examined: &[Examined], service: Service, is_named: bool) -> Option<Fou
 fn skipped(path: &Path, kind: &Result<DaemonKind, String>) -> String {
     match kind {
         Ok(kind) => {
-            format!("{}: {kind} gives files on the host to whomever the guest names", path.display())
+            format!("{}: {kind} lets the guest change owners of files on the host", path.display())
         }
         Err(why) => format!("{}: {why}", path.display()),
     }
 }
 
-/// Every daemon that is there, in the order in which they are looked at: which it is, or why it cannot serve.
+/// Every existing daemon in the order of the search, with its kind, or the reason why it cannot serve.
 ///
 /// # Errors
-/// As [`find`], for a `QEMU_VIRTIOFS_PATH` without one.
+/// For a `QEMU_VIRTIOFS_PATH` without a daemon.
 pub async fn find_all(
     env: &Env,
     home: &Home,
@@ -215,11 +215,11 @@ async fn examine(path: &Path, spawner: &Spawner, service: Service) -> Result<Dae
     classify(&String::from_utf8_lossy(&text), service)
 }
 
-/// Whether what answers `--version` so can serve so; else why not.
+/// The kind of a daemon with this output of `--version`, or the reason why it cannot serve.
 fn classify(output: &str, service: Service) -> Result<DaemonKind, String> {
     let line = output.lines().next().unwrap_or_default();
     match parse_version(output) {
-        // Only the C daemon says whose project it is of.
+        // Only the C daemon names the QEMU project.
         Some(_) if output.contains("QEMU") => match service {
             Service { uid: 0, access: Access::ReadWrite } => Ok(DaemonKind::C),
             Service { uid: 0, access: Access::ReadOnly } => {
@@ -288,7 +288,7 @@ mod tests {
             (vec![Ok(DaemonKind::C), rust(14)], 0, true, Some((0, true)), 0),
             (vec![absent(), Ok(DaemonKind::C), rust(10)], 0, true, Some((1, true)), 1),
             (vec![absent(), Ok(DaemonKind::C), rust(10)], 0, false, Some((1, true)), 1),
-            // There is one id to give.
+            // An ordinary user has one id.
             (vec![rust(10), rust(14)], 1000, false, Some((0, false)), 0),
             (vec![absent()], 0, false, None, 0),
         ] {

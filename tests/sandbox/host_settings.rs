@@ -180,7 +180,7 @@ fn a_secret_in_the_source_is_in_no_copy_of_it() {
     let more = ["--secret", "id=token,src=keys/token", "--progress", "plain", "--keep-on-failure"];
     let output = command(&project, "build", &[step], &more).output();
     let text = said(&output.expect("kiln can be started"));
-    assert!(text.contains("keys/token: not in the build's copy of the source, as a secret"), "{text}");
+    assert!(text.contains("keys/token: hidden from the build, since it is a secret"), "{text}");
     assert!(text.contains("exited with status 3"), "{text}");
     let kept = text.lines().find_map(|line| line.strip_prefix("the workspace of the failed step is kept: "));
     let kept = PathBuf::from(kept.unwrap_or_else(|| panic!("{text}")));

@@ -149,7 +149,7 @@ fn who_has_a_directory_of_its_own_does_not_wait() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
     assert!(!place.kept());
-    let (_, own) = said.split_once("this build has one of its own, ").expect("it says where");
+    let (_, own) = said.split_once("this build uses a cache of its own, ").expect("it says where");
     let own = Path::new(own.lines().next().expect("a line").trim());
     assert_eq!(fs::read_to_string(own.join("kept")).expect("kept there"), "kept\n");
 }

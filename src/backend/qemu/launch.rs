@@ -1,4 +1,4 @@
-//! From QEMU, as the probe found it, to a runner: a kernel, an accelerator, a server for the cache.
+//! From QEMU, found by the probe, to a runner: a kernel, an accelerator, a server for the cache.
 
 use std::{
     ffi::OsString,
@@ -33,7 +33,7 @@ use crate::{
     },
 };
 
-/// QEMU, a kernel and what executes the guest; the cache's daemon once the plan is known.
+/// QEMU, a kernel and an accelerator; the cache's daemon once the plan is known.
 pub struct Found {
     qemu: Program,
     kernel: Kernel,
@@ -41,7 +41,7 @@ pub struct Found {
     virtiofsd: Option<Virtiofsd>,
 }
 
-/// Looks for what every microVM needs.
+/// Looks for the programs and files of every microVM.
 ///
 /// # Errors
 /// A host failure that names what is missing.
@@ -140,7 +140,7 @@ impl Backend for Found {
 }
 
 impl Found {
-    /// Starts the cache's daemon, if the plan has one; gives QEMU's end of the connection to it.
+    /// Starts the cache's daemon, if the plan has one. Returns it with QEMU's end of the connection.
     fn serve_cache(&self, launch: &Launch<'_, '_>) -> Result<Option<(Server, OwnedFd)>> {
         let (Some(daemon), Some((directory, owner))) = (&self.virtiofsd, cache_service(launch.plan)) else {
             return Ok(None);
@@ -150,7 +150,7 @@ impl Found {
     }
 }
 
-/// What a guest reaches of the host's loopback.
+/// The line of `kiln plan` on the host's loopback.
 fn host_loopback(network: Network, Machine { host_loopback, slirp, .. }: &Machine) -> String {
     match (network, host_loopback) {
         (Network::On, HostLoopback::On) => format!("the host's is open, at {}", Ipv4Addr::from(slirp.host())),
@@ -160,9 +160,9 @@ fn host_loopback(network: Network, Machine { host_loopback, slirp, .. }: &Machin
 
 async fn find_virtiofsd(tools: Tools<'_>, service: Service, sink: &mut dyn Sink) -> Result<Virtiofsd> {
     let found = virtiofsd::find(tools.env, tools.home, tools.spawner, service).await?;
-    // Paths at which nothing lies are of no interest once one was found.
+    // Missing paths are not reported once a daemon was found.
     for text in found.skipped.into_iter().filter(|line| !line.ends_with("is not there")) {
-        sink.emit(Event::Note { text: format!("virtiofsd: passed over {text}") });
+        sink.emit(Event::Note { text: format!("virtiofsd: skipped {text}") });
     }
     if let Some(text) = found.note {
         sink.emit(Event::Note { text: format!("virtiofsd: {text}") });
@@ -170,12 +170,12 @@ async fn find_virtiofsd(tools: Tools<'_>, service: Service, sink: &mut dyn Sink)
     Ok(found.virtiofsd)
 }
 
-/// What the cache's daemon serves, and for whom.
+/// The directory that the cache's daemon serves, and its owner.
 fn cache_service(plan: &Plan) -> Option<(share::Directory, share::Owner)> {
     let cache = plan.cache.as_ref()?;
     let caching = match cache.sharing {
         CacheSharing::Shared => share::Caching::Shared,
-        // The lease excludes all others.
+        // The lease excludes all other builds.
         CacheSharing::Locked | CacheSharing::Private => share::Caching::Alone,
     };
     let path = cache.directory.clone();
@@ -183,7 +183,7 @@ fn cache_service(plan: &Plan) -> Option<(share::Directory, share::Owner)> {
     Some((directory, share::Owner { uid: plan.owner.uid, gid: plan.owner.gid }))
 }
 
-/// What the guest of this plan needs of the kernel, in the order in which the agent uses it.
+/// The kernel features that a guest needs, in the order in which the agent uses them.
 fn features(options: &BuildOptions) -> Vec<Feature> {
     let mut features =
         vec![Feature::Channel, Feature::Rng, Feature::Block, Feature::Erofs, Feature::Ext4, Feature::Overlay];
@@ -200,7 +200,7 @@ fn features(options: &BuildOptions) -> Vec<Feature> {
     features
 }
 
-/// Every feature that a guest may need: they are in the initramfs, so that there is one for all builds.
+/// Every feature that a guest may need. All builds use one initramfs, which has them all.
 const ALL_FEATURES: &[Feature] = &[
     Feature::Channel,
     Feature::Rng,
@@ -221,7 +221,7 @@ fn make_initramfs(home: &Home, kernel: &Kernel) -> Result<PathBuf> {
     initramfs::ensure(&home.dir(INITRAMFS)?, guest::AGENT, &kernel.modules, ALL_FEATURES)
 }
 
-/// Where [`make_initramfs`] keeps it.
+/// The path at which [`make_initramfs`] keeps it.
 fn initramfs_path(home: &Home, kernel: &Kernel) -> Result<PathBuf> {
     initramfs::path(&home.root().join(INITRAMFS), guest::AGENT, &kernel.modules, ALL_FEATURES)
 }
