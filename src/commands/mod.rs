@@ -21,6 +21,7 @@ mod plan;
 mod progress;
 mod recipe;
 mod run;
+mod runtime;
 mod shell;
 mod signals;
 mod unsupported;
@@ -29,9 +30,10 @@ mod waiting;
 
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Parser;
 
+use self::runtime::on_runtime;
 use crate::{
     cli::{Cli, Command, Schema},
     env::Env,
@@ -81,14 +83,4 @@ fn run(command: Command, quiet: bool) -> Result<u8> {
 /// The meaning of `-q` for commands without `--progress`.
 fn volume(quiet: bool) -> waiting::Volume {
     if quiet { waiting::Volume::Quiet } else { waiting::Volume::Usual }
-}
-
-/// One thread: children are bound to the thread that spawns them, and this one lives as long as the program.
-fn on_runtime<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().context("start the runtime")?;
-    let result = runtime.block_on(work);
-    // Threads that still wait for a stream must not keep the program.
-    runtime.shutdown_background();
-    result
 }

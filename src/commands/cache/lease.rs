@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use crate::{
     cache::{self, Lease, LockMode, Request},
     cli::CacheArgs,
-    commands::on_runtime,
+    commands::runtime::on_runtime,
     exit::{Code, Failure},
     home::Home,
     report::{OutputStreams, Progress, Reporter},
