@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 pub use files::run;
 pub use options::Options;
 
-use super::recipe;
+use super::recipe::{architectures, options};
 use crate::{
     cli::CompileArgs,
     compile::{self, Recipe, explain::Explanation},
@@ -20,13 +20,13 @@ use crate::{
 
 /// Compiles the files of the command line.
 pub(super) fn print(args: &CompileArgs) -> Result<Code> {
-    let asked = recipe::architectures(&args.recipe)?;
+    let asked = architectures(&args.recipe)?;
     let [arch] = asked.as_slice() else {
         return Err(Failure::usage("compile takes one architecture", "name one with --arch").into());
     };
     let mut out = Vec::new();
     let mut warnings = Vec::new();
-    let options = recipe::options(&args.recipe, args.files.clone(), *arch)?;
+    let options = options(&args.recipe, args.files.clone(), *arch)?;
     let done = run(&options, &mut out, &mut |warning| {
         warnings.push(anyhow::anyhow!("{warning}"));
     });

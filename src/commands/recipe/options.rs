@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::{
     cli::RecipeArgs,
-    commands::compile,
+    commands::compile::Options,
     compile::Arch,
     ecosystem::{Ecosystem, Scope},
     exit::Failure,
@@ -15,13 +15,13 @@ pub(in crate::commands) fn options(
     args: &RecipeArgs,
     files: Vec<PathBuf>,
     arch: Arch,
-) -> Result<compile::Options, Failure> {
+) -> Result<Options, Failure> {
     let pipeline_dirs: Vec<PathBuf> = args.pipeline_dir.iter().chain(&args.pipeline_dirs).cloned().collect();
     if let Some(missing) = pipeline_dirs.iter().find(|directory| !directory.is_dir()) {
         let what = format!("--pipeline-dir: {} is not a directory", missing.display());
         return Err(Failure::usage(what, "name a directory of pipeline definitions (NAME.yaml)"));
     }
-    Ok(compile::Options {
+    Ok(Options {
         pipeline_dirs,
         build_options: args.build_option.clone(),
         vars_file: args.vars_file.clone(),
@@ -29,7 +29,7 @@ pub(in crate::commands) fn options(
         libc: args.override_host_triplet_libc_substitution_flavor,
         packages: args.package_append.clone(),
         cache_also: cache_also(&args.cache_also),
-        ..compile::Options::new(arch, files)
+        ..Options::new(arch, files)
     })
 }
 
