@@ -4,7 +4,7 @@
 //! has a deadline.
 
 mod backends;
-mod examine;
+mod examination;
 mod finding;
 mod fix;
 mod isolation;
@@ -13,12 +13,19 @@ mod tools;
 
 use anyhow::Result;
 
-pub use examine::{Examination, examine};
-pub use finding::{Finding, State, as_json, as_text, can_build};
-pub use isolation::Isolation;
+pub use examination::Examination;
+pub use finding::{Finding, Isolation, State, as_json, as_text, can_build};
 
 use crate::{
-    cli::DoctorArgs, env::Env, exit::Code, home::Home, host::Host, image::Kernel, process::Spawner, report,
+    backend::{docker::probe as docker, qemu::probe::Qemu},
+    cli::DoctorArgs,
+    env::Env,
+    exit::Code,
+    home::Home,
+    host::Host,
+    image::Kernel,
+    process::Spawner,
+    report,
 };
 
 /// Examines this host, installs missing parts with `--fix`, and prints the findings.
@@ -38,4 +45,36 @@ pub(super) async fn run(args: &DoctorArgs, env: &Env) -> Result<Code> {
     report::print(&if args.json { as_json(&findings) + "\n" } else { as_text(&findings) })?;
     fixed?;
     Ok(if can_build(&findings) { Code::Success } else { Code::Host })
+}
+
+/// Examines everything. `kernel` is the kernel that builds would boot, or the reason why there is none.
+pub async fn examine(examination: &Examination<'_>, kernel: Result<Kernel>) -> Vec<Finding> {
+    let Examination { env, home, host, spawner } = examination;
+    let qemu = Qemu::find(env, spawner, &host.arch).await;
+    let mut findings = vec![backends::qemu(&qemu)];
+    findings.extend(backends::firmware(&qemu));
+    findings.push(match &kernel {
+        Ok(Kernel { version, vmlinux, modules: _ }) => {
+            Finding::ok("kernel", format!("{version} ({})", vmlinux.display()))
+        }
+        Err(error) => Finding::of_error("kernel", State::Missing, error),
+    });
+    findings.push(match (&qemu, &kernel) {
+        (Ok(qemu), Ok(kernel)) => backends::accelerator(home, spawner, qemu, &kernel.vmlinux).await,
+        _ => Finding::gap("kvm", State::Warning, "not probed: that takes QEMU and a kernel", ""),
+    });
+    findings.push(backends::virtiofsd(examination).await);
+    for tool in tools::of_user(host.uid) {
+        findings.push(tool.look(env, spawner).await);
+    }
+    let docker = docker::find(env, spawner).await;
+    findings.push(backends::docker(&docker));
+    findings.push(rights::namespaces(host.uid));
+    if qemu.is_ok() {
+        findings.push(isolation::qemu(findings.iter().any(|f| f.name == "kvm" && f.state == State::Ok)));
+    }
+    findings.extend(docker.iter().map(isolation::docker));
+    findings.extend(isolation::bubblewrap(examination).await);
+    findings.extend(rights::findings(env, home, host));
+    findings
 }

@@ -4,9 +4,8 @@
 //! It starts a sandbox to find out, and nothing else.
 
 use anyhow::Result;
-use serde::Serialize;
 
-use super::{Examination, Finding, State};
+use super::{Examination, Finding, Isolation, State};
 use crate::{
     backend::{
         bubblewrap::probe::{self as bubblewrap, Bubblewrap},
@@ -16,15 +15,6 @@ use crate::{
     plan::Ids,
     process,
 };
-
-/// What a build has for itself, and what it shares with the host.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Isolation {
-    /// Its own: a build that wants out has to get through these.
-    pub own: Vec<String>,
-    /// The host's: what a build sees, reaches or uses up.
-    pub shared: Vec<String>,
-}
 
 impl Isolation {
     fn new(own: &[&str], shared: &[&str]) -> Self {
