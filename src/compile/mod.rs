@@ -22,6 +22,7 @@ mod inputs;
 mod json;
 mod layers;
 mod literal;
+mod options;
 mod printed;
 mod recipe;
 mod regex;
@@ -33,10 +34,9 @@ mod uses;
 mod variables;
 mod version;
 
-use std::collections::BTreeMap;
-
 pub use self::{
     arch::{Arch, Libc},
+    options::Options,
     recipe::{Condition, Origin, PackageRequest, PackageSteps, Recipe, Run, Step, Subpackage, Test, Unmet},
     shell::SecondOpinion,
     source::{Definition, InvalidName, PipelineSource, valid_name},
@@ -44,50 +44,7 @@ pub use self::{
     version::is_valid_version,
 };
 use self::{draft::Draft, faults::Faults, literal::Literal};
-use crate::{
-    ecosystem::Ecosystem,
-    manifest::{self, Diagnostics, Manifest, Map, Position},
-};
-
-/// The options of a compilation.
-#[derive(Clone)]
-pub struct Options<'o> {
-    /// The architecture.
-    pub arch: Arch,
-    /// The C library in the host triplets.
-    pub libc: Libc,
-    /// `--build-option`.
-    pub build_options: Vec<String>,
-    /// The variables of `--vars-file`.
-    pub vars: Map,
-    /// The variables of each `--env-file`, in order.
-    pub env: Vec<BTreeMap<String, String>>,
-    /// `--package-append`.
-    pub packages: Vec<String>,
-    /// `--cache-also`.
-    pub cache_also: Vec<&'static Ecosystem>,
-    /// The commit of the build file, for packages without one; may be empty.
-    pub commit: String,
-    /// Checks a script that the parser rejects.
-    pub opinion: &'o dyn SecondOpinion,
-}
-
-impl Options<'_> {
-    /// The defaults for an architecture.
-    pub fn new(arch: Arch) -> Self {
-        Self {
-            arch,
-            libc: Libc::default(),
-            build_options: Vec::new(),
-            vars: Map::new(),
-            env: Vec::new(),
-            packages: Vec::new(),
-            cache_also: Vec::new(),
-            commit: String::new(),
-            opinion: &(),
-        }
-    }
-}
+use crate::manifest::{self, Diagnostics, Manifest, Position};
 
 /// Compiles a build file.
 ///
