@@ -13,22 +13,6 @@ const KNOWN: &[&[&str]] = &[
     &["backend/docker/argv.rs", "backend/docker/mounts.rs"],
     &["backend/docker/image.rs", "backend/docker/mod.rs"],
     &["build/lease.rs", "build/prepare.rs", "build/prepare/qemu.rs", "build/request.rs"],
-    &[
-        "commands/cache.rs",
-        "commands/cache/archive.rs",
-        "commands/cache/prune.rs",
-        "commands/cache/report.rs",
-        "commands/cache/verify.rs",
-        "commands/mod.rs",
-    ],
-    &[
-        "commands/doctor.rs",
-        "commands/doctor/fix.rs",
-        "commands/doctor/isolation.rs",
-        "commands/doctor/rights.rs",
-    ],
-    &["compile/explain.rs", "compile/explain/origins.rs", "compile/explain/walk.rs"],
-    &["compile/mod.rs", "compile/variables.rs"],
     &["engine.rs", "engine/build.rs", "engine/discarded.rs", "engine/interactive.rs"],
     &["engine/agent_session.rs", "engine/failure.rs"],
     &[
