@@ -218,7 +218,7 @@ const MAY_WRITE: &[(&str, &str)] = &[
     ("console", "the bytes of an interactive step go to the user's terminal as they are: they are no report"),
     ("process/jail", "a jailed child has no reporter: its parent reads its stderr"),
     ("commands/doctor/fix.rs", "the descriptor is a child's stderr"),
-    ("commands/mod.rs", "the log of tracing goes to stderr"),
+    ("commands/log.rs", "the log of tracing goes to stderr"),
 ];
 
 #[test]

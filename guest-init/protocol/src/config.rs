@@ -187,8 +187,8 @@ pub enum Mount {
         /// Give the merged root to this (uid, gid), mode 0755.
         owner: (u32, u32),
     },
-    /// Mount what is at `path` over itself with other owners (an idmapped mount, mount_setattr(2)); an id that no range has
-    /// is nobody's.
+    /// Mount `path` over itself with other owners (an idmapped mount, mount_setattr(2)); an id that no range has becomes
+    /// the overflow id.
     Idmap {
         /// Where.
         path: String,
@@ -255,7 +255,7 @@ pub enum Mount {
     },
     /// A change that the build file asks for.
     Path(PathChange),
-    /// Nothing is mounted: what is written to the overlay that somebody else has mounted on `target` lies at `path`, for
+    /// Nothing is mounted: another program has mounted an overlay on `target`, whose upper directory is at `path`, for
     /// [`super::ToGuest::ExportUpper`].
     Upper {
         /// Where the overlay is mounted.

@@ -34,7 +34,7 @@ impl Owners {
         Ok(Self { user, owner, groups: groups.collect() })
     }
 
-    /// The user of a file, if it is none of those.
+    /// The user of a file that neither of them owns.
     pub(in crate::cache) fn foreign(&self, stat: &FileStat) -> Option<u32> {
         (![self.user.0, self.owner.0].contains(&stat.st_uid)).then_some(stat.st_uid)
     }
