@@ -1,16 +1,18 @@
-//! The rules of the source: which module may import which, the length of files and functions, and words. The code is read as text.
+//! The rules of the source: which module may import which, the length of files and functions, words, and the files that pages
+//! name. The code is read as text.
 
 #[path = "layers/exceptions.rs"]
 mod exceptions;
-#[path = "layers/functions.rs"]
-mod functions;
-#[path = "layers/words.rs"]
-mod words;
-
 #[path = "layers/floors.rs"]
 mod floors;
+#[path = "layers/functions.rs"]
+mod functions;
 #[path = "layers/imports.rs"]
 mod imports;
+#[path = "layers/pages.rs"]
+mod pages;
+#[path = "layers/words.rs"]
+mod words;
 
 use std::{
     collections::BTreeSet,

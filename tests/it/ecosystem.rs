@@ -108,7 +108,8 @@ fn anchor(heading: &str) -> String {
 #[test]
 fn every_link_leads_somewhere() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut pages: Vec<PathBuf> = ["README.md", "SECURITY.md", "images/README.md"].map(PathBuf::from).into();
+    let mut pages: Vec<PathBuf> =
+        ["README.md", "SECURITY.md", "CONTRIBUTING.md", "images/README.md"].map(PathBuf::from).into();
     pages.extend(below(root, "docs"));
     pages.extend(always().map(|tool| format!("examples/{}/README.md", tool.name).into()));
     assert!(pages.len() > 15, "{pages:?}");
