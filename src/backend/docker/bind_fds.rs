@@ -22,7 +22,7 @@ use nix::{
     unistd::Uid,
 };
 
-use super::{argv::binds, daemon_mntns::MountNamespace};
+use super::{daemon_mntns::MountNamespace, files::binds};
 use crate::{
     exit::{Code, Failure},
     plan::{Bind, BindSource, Owner, Plan, Upper, Writes},

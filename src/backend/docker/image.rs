@@ -9,8 +9,8 @@ use anyhow::{Context, Result, ensure};
 use tokio::time::timeout;
 
 use super::{
-    Cli,
     api::{Api, ObjectKind, Removal},
+    cli::Cli,
 };
 use crate::{
     event::{Event, Sink},

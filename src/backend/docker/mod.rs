@@ -11,8 +11,10 @@
 mod api;
 mod argv;
 mod bind_fds;
+mod cli;
 mod container;
 mod daemon_mntns;
+mod files;
 mod fingerprints;
 mod image;
 mod launch;
@@ -33,13 +35,15 @@ use std::{
 use anyhow::{Context, Result};
 use tokio::{net::unix::pipe::Receiver, sync::Mutex, time::timeout};
 
-pub use argv::{Files, argv};
+pub use argv::argv;
+pub use files::Files;
 pub use image::prune;
 pub use launch::find;
 
 use self::{
     api::{Api, ObjectKind, Removal},
     bind_fds::BindFds,
+    cli::Cli,
     container::{Attached, Container},
     daemon_mntns::MountNamespace,
     reads::CountedDirectory,
@@ -75,13 +79,6 @@ pub struct Docker<'a> {
     run: Option<Attached>,
     /// A duplicate of the command's stdout, which keeps it open after the session.
     stdout: Option<Receiver>,
-}
-
-/// The docker command, its spawner and its daemon.
-struct Cli<'a> {
-    spawner: &'a Spawner,
-    docker: PathBuf,
-    api: Api,
 }
 
 /// The input of a container.
@@ -136,7 +133,7 @@ impl<'a> Docker<'a> {
     }
 
     fn start(&mut self, plan: &Plan) -> Result<Launched> {
-        for (at, bind) in argv::binds(plan) {
+        for (at, bind) in files::binds(plan) {
             let (Writes::Overlaid(Overlay { layer, .. }) | Writes::ReadOnlyOverlay(layer)) = &bind.writes
             else {
                 continue;
@@ -170,7 +167,7 @@ impl<'a> Docker<'a> {
 
     /// The paths of the host that dockerd resolves.
     fn paths<'p>(&'p self, plan: &'p Plan) -> impl Iterator<Item = &'p Path> {
-        let sources = argv::binds(plan).filter_map(|(_, bind)| match &bind.source {
+        let sources = files::binds(plan).filter_map(|(_, bind)| match &bind.source {
             BindSource::Directory(path) | BindSource::Below { directory: path, .. } => Some(path.as_path()),
             BindSource::Agent | BindSource::Scratch | BindSource::Root => None,
         });

@@ -10,7 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::argv::{Files, binds};
+use super::files::{Files, binds};
 use crate::plan::{Bind, BindSource, Layer, Overlay, Plan, Upper, Writes};
 
 /// Options of an overlay that is discarded: a change of owner copies no data, a rename of a directory copies no tree, and

@@ -30,7 +30,7 @@ use tokio::{
 
 use super::{
     api::{Api, FirstProcess},
-    argv::binds,
+    files::binds,
 };
 use crate::plan::{Bind, BindSource, CACHE, Plan, Writes};
 

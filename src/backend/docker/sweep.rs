@@ -12,7 +12,7 @@ use anyhow::Result;
 
 use super::{
     api::{Api, Labelled, ObjectKind, Removal},
-    argv::RUN_LABEL,
+    files::RUN_LABEL,
 };
 use crate::rundir;
 

@@ -1,44 +1,21 @@
 //! QEMU's command line: data, built by pure code, one switch at a time, named as QEMU names it.
 //!
 //! Paths in options go through [`escape`], which doubles commas, because QEMU's option parser splits at them. Descriptors have
-//! fixed numbers (`fd` below), so that the line is the same in `kiln plan` and in a build.
+//! fixed numbers ([`fd`]), so that the line is the same in `kiln plan` and in a build.
 
-use std::{
-    ffi::{OsStr, OsString},
-    os::unix::ffi::{OsStrExt, OsStringExt},
-    path::Path,
-};
+use std::{ffi::OsString, path::Path};
 
 use kiln_protocol::Access;
 
 use super::{
     device::{Device, WriteError},
+    line::{Line, escape, fd},
     share,
 };
 use crate::plan::{
     Accelerator, CACHE_TAG, CacheMount, Machine, Network, Plan, ROOT_SERIAL, Resources, SCRATCH_SERIAL,
     SOURCE_TAG,
 };
-
-/// The numbers of QEMU's descriptors.
-pub(super) mod fd {
-    /// The agent's channel: a connected socket.
-    pub(crate) const AGENT: i32 = 10;
-    /// The guest's console: a connected socket, read by kiln.
-    pub(crate) const CONSOLE: i32 = 11;
-    /// The scratch disk: an unlinked file.
-    pub(crate) const SCRATCH: i32 = 12;
-    /// The connection to virtiofsd.
-    pub(crate) const VIRTIOFS: i32 = 13;
-    /// The lease of the cache, which QEMU only holds.
-    pub(crate) const LEASE: i32 = 14;
-    /// The guest's network card: a socket that is connected to kiln's packet filter.
-    pub(crate) const CARD: i32 = 15;
-    /// SLIRP: a socket that is connected to kiln's packet filter.
-    pub(crate) const SLIRP: i32 = 16;
-    /// QMP: a connected socket.
-    pub(crate) const MONITOR: i32 = 17;
-}
 
 /// QEMU's set of descriptors with the scratch disk (`/dev/fdset/1`).
 const SCRATCH_SET: u32 = 1;
@@ -61,7 +38,7 @@ pub struct Files<'a> {
 
 /// The whole command line, program first.
 pub fn argv(plan: &Plan, kind: &Machine, files: Files<'_>) -> Vec<OsString> {
-    let mut line = Line(vec![files.qemu.into()]);
+    let mut line = Line::new(files.qemu);
     general(&mut line);
     machine(&mut line, kind, plan.resources, GuestMemory::of(plan));
     kernel(&mut line, kind, files);
@@ -70,7 +47,7 @@ pub fn argv(plan: &Plan, kind: &Machine, files: Files<'_>) -> Vec<OsString> {
     disks(&mut line, files);
     shares(&mut line, plan);
     network(&mut line, kind, plan.network);
-    line.0
+    line.words()
 }
 
 fn general(line: &mut Line) {
@@ -184,37 +161,5 @@ fn network(line: &mut Line, machine: &Machine, network: Network) {
                 line.opt("-netdev", format!("hubport,id={port}-port,hubid=0,netdev={port}"));
             }
         }
-    }
-}
-
-/// A path in an option: QEMU reads two commas as one.
-pub(super) fn escape(path: &Path) -> OsString {
-    let bytes = path.as_os_str().as_bytes();
-    let doubled = bytes.iter().flat_map(|&byte| std::iter::repeat_n(byte, if byte == b',' { 2 } else { 1 }));
-    OsString::from_vec(doubled.collect())
-}
-
-/// A command line.
-pub(super) struct Line(Vec<OsString>);
-
-impl Line {
-    fn flag(&mut self, switch: &str) {
-        self.0.push(switch.into());
-    }
-
-    /// A switch with its value.
-    pub(super) fn opt(&mut self, switch: &str, value: impl AsRef<OsStr>) {
-        self.0.push(switch.into());
-        self.0.push(value.as_ref().into());
-    }
-
-    /// A device.
-    pub(super) fn device(&mut self, device: Device<'_>) {
-        self.opt("-device", device.switch());
-    }
-
-    /// A path as the whole value, which QEMU does not split.
-    fn path(&mut self, switch: &str, path: &Path) {
-        self.opt(switch, path);
     }
 }

@@ -11,6 +11,7 @@ mod cmdline;
 mod device;
 mod frames;
 mod launch;
+mod line;
 mod machine;
 mod monitor;
 mod packet_filter;
@@ -29,7 +30,7 @@ use tokio::net::UnixStream;
 pub use argv::{Files, argv};
 pub use launch::find;
 
-use self::{argv::fd, machine::Microvm, monitor::Monitor, packet_filter::PacketFilter};
+use self::{line::fd, machine::Microvm, monitor::Monitor, packet_filter::PacketFilter};
 use super::{BoxFuture, Launched, Runner};
 use crate::{
     logfile::LogFile,

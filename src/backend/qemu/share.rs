@@ -5,8 +5,8 @@ use std::{ffi::OsString, path::Path};
 use kiln_protocol::{Access, Mount, MountSource};
 
 use super::{
-    argv::{Line, escape, fd},
     device::Device,
+    line::{Line, escape, fd},
 };
 use crate::plan::CacheShare;
 
