@@ -22,7 +22,6 @@ const KNOWN: &[&[&str]] = &[
         "engine/mask/letters.rs",
         "engine/mask/look.rs",
     ],
-    &["image/key.rs", "image/store.rs"],
     &["plan/cache.rs", "plan/cargo.rs", "plan/host_settings.rs", "plan/options.rs", "plan/world.rs"],
     &["plan/packages.rs", "plan/packages/family.rs", "plan/packages/provided.rs"],
     &["process/exec.rs", "process/namespace.rs", "process/reaper_client.rs"],
