@@ -8,7 +8,7 @@ use std::path::Path;
 use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 
-use super::{FileSource, GitSource, Source, is_local};
+use super::{FileSource, GitSource, Source};
 
 /// The `sources` that a build without a network would find neither in the cache nor in `workspace`, a line each.
 pub fn missing(sources: &[Source], cache: Option<&Path>, workspace: Option<&Path>) -> Vec<String> {
@@ -86,5 +86,47 @@ fn depth(git: &GitSource) -> &str {
             if git.input("input_branch").is_empty() || tip { "1" } else { "-1" }
         }
         depth => depth,
+    }
+}
+
+/// Whether a step reaches it without a network: on a disk, or at a server of its own build.
+fn is_local(url: &str) -> bool {
+    let Some((scheme, rest)) = url.split_once("://") else {
+        // `host:path` is ssh's; a path has no colon before its first slash.
+        return url.split('/').next().is_none_or(|first| !first.contains(':'));
+    };
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let host = match host.strip_prefix('[') {
+        Some(bracketed) => bracketed.split(']').next().unwrap_or_default(),
+        None => host.split(':').next().unwrap_or_default(),
+    };
+    scheme == "file" || host == "localhost" || host == "::1" || host.starts_with("127.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_local_address_needs_no_network() {
+        for url in [
+            "file:///srv/x",
+            "/srv/x.git",
+            "../x",
+            "http://127.0.0.1:8418/main",
+            "https://me@localhost/x",
+            "http://[::1]:80/x",
+        ] {
+            assert!(is_local(url), "{url}");
+        }
+        for url in [
+            "https://example.org/x",
+            "git@example.org:x/y.git",
+            "ssh://example.org/x",
+            "http://localhost.example.org",
+        ] {
+            assert!(!is_local(url), "{url}");
+        }
     }
 }

@@ -28,14 +28,6 @@ const KNOWN: &[&[&str]] = &[
     &["process/jail.rs", "process/jail/init.rs", "process/jail/root.rs"],
     &["report/build_state.rs", "report/summary.rs"],
     &["report/json.rs", "report/mod.rs", "report/plain.rs", "report/tty.rs"],
-    &[
-        "sources/checked.rs",
-        "sources/download.rs",
-        "sources/fill.rs",
-        "sources/git.rs",
-        "sources/mod.rs",
-        "sources/presence.rs",
-    ],
 ];
 
 /// Which file of `src/` uses which; tests may use anything.
