@@ -1,10 +1,14 @@
 //! The state of a build by its events, and the messages that each event makes: the part that is the same for all displays.
 
-use std::{collections::VecDeque, time::Duration};
+use std::time::Duration;
 
-use super::{format, lines::Lines, summary::Summary};
+use super::{
+    format,
+    lines::Lines,
+    summary::{History, Summary},
+};
 use crate::{
-    event::{CacheReport, Event, ImageState, Phase, Status, StepName},
+    event::{Event, ImageState, Phase, Status, StepName},
     plan::{Accelerator, RunnerKind},
 };
 
@@ -38,18 +42,6 @@ pub(super) struct BuildState {
     begun: bool,
     lines: Lines,
     history: History,
-}
-
-/// Facts for the summary.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct History {
-    pub package: String,
-    /// The duration of each step.
-    pub times: Vec<(String, Duration)>,
-    pub artifacts: Vec<String>,
-    pub cache: Option<CacheReport>,
-    /// The last lines of the last step.
-    pub last_lines: VecDeque<String>,
 }
 
 impl BuildState {
@@ -156,7 +148,7 @@ impl BuildState {
         // A sandbox has no clock of its own to be set, and says that it took no time.
         let long = |phase: &&Phase| phase.duration >= Duration::from_millis(1);
         let phases: Vec<Phase> = phases.iter().filter(long).cloned().collect();
-        let took = if phases.is_empty() { String::new() } else { format!(": {}", list_phases(&phases)) };
+        let took = if phases.is_empty() { String::new() } else { format!(": {}", format::phases(&phases)) };
         line(format!("the guest is ready{took}"))
     }
 
@@ -220,10 +212,4 @@ fn lines(text: &str) -> Vec<Message> {
 
 fn line(text: String) -> Vec<Message> {
     vec![Message::Line(text)]
-}
-
-/// `kernel 900ms, mounts 20ms`.
-pub(super) fn list_phases(phases: &[Phase]) -> String {
-    let each = |Phase { name, duration }: &Phase| format!("{name} {}", format::duration(*duration));
-    phases.iter().map(each).collect::<Vec<_>>().join(", ")
 }

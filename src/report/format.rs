@@ -1,10 +1,10 @@
-//! Durations, sizes and exit statuses for people.
+//! Durations, phases, sizes and exit statuses for people.
 
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use crate::event::Status;
+use crate::event::{Phase, Status};
 
 /// An age: `now`, `5m ago`, `3h ago`, `12d ago`.
 pub fn age(age: Duration) -> String {
@@ -26,6 +26,12 @@ pub(super) fn duration(duration: Duration) -> String {
         60..3600 => format!("{}m{:02}s", seconds / 60, seconds % 60),
         _ => format!("{}h{:02}m", seconds / 3600, seconds / 60 % 60),
     }
+}
+
+/// `kernel 900ms, mounts 20ms`.
+pub(super) fn phases(phases: &[Phase]) -> String {
+    let each = |Phase { name, duration }: &Phase| format!("{name} {}", self::duration(*duration));
+    phases.iter().map(each).collect::<Vec<_>>().join(", ")
 }
 
 /// `512 B`, `12.3 KiB`, `412 MiB`.

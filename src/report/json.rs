@@ -4,7 +4,7 @@ use std::io::Write;
 
 use serde::Serialize;
 
-use super::{Display, Out};
+use super::display::{Display, Out};
 use crate::event::Event;
 
 /// The JSON Schema (draft 2020-12) of each line.

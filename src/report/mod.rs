@@ -12,6 +12,7 @@
 
 mod build_state;
 mod direct;
+mod display;
 mod format;
 mod json;
 mod lines;
@@ -37,6 +38,7 @@ pub use json::SCHEMA as EVENTS_SCHEMA;
 pub use logs::{Logs, console_log};
 pub use terminal::Terminal;
 
+use self::display::Display;
 use crate::event::{Event, Sink};
 
 /// How progress is shown: `--progress`.
@@ -90,16 +92,6 @@ impl OutputStreams {
 pub struct Reporter {
     display: Box<dyn Display + Send>,
     clock: Clock,
-}
-
-/// One way to show events. `now` is the time since the start.
-trait Display {
-    /// An event happened at this time.
-    fn show(&mut self, event: Event, now: Duration);
-    /// Time has passed.
-    fn tick(&mut self, _now: Duration) {}
-    /// No more events come, though there was no [`Event::Finished`].
-    fn end(&mut self, _now: Duration) {}
 }
 
 impl Reporter {
@@ -159,19 +151,5 @@ impl<A: Sink, B: Sink> Sink for Tee<A, B> {
     fn emit(&mut self, event: Event) {
         self.0.emit(event.clone());
         self.1.emit(event);
-    }
-}
-
-/// A writer whose reader may go away.
-struct Out(Option<Box<dyn Write + Send>>);
-
-impl Out {
-    fn write(&mut self, text: &str) {
-        let Some(writer) = &mut self.0 else { return };
-        if let Err(error) = writer.write_all(text.as_bytes()).and_then(|()| writer.flush()) {
-            // The build goes on, and its logs have everything.
-            tracing::debug!(%error, "the report has no reader");
-            self.0 = None;
-        }
     }
 }

@@ -3,8 +3,8 @@
 use std::{io::Write, time::Duration};
 
 use super::{
-    Display, Out,
     build_state::{BuildState, Message},
+    display::{Display, Out},
     format,
     sanitize::{Colour, sanitize},
     summary::{LastLines, Line, Summary},

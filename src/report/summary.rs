@@ -1,11 +1,8 @@
 //! The summary of a build: how it ended, its phases, its packages, its cache, and the way out if it failed.
 
-use std::{path::Path, time::Duration};
+use std::{collections::VecDeque, path::Path, time::Duration};
 
-use super::{
-    build_state::{History, list_phases},
-    format,
-};
+use super::format;
 use crate::{
     event::{CacheDirectory, CacheReport, Event, Outcome, Phase},
     plan::CacheMode,
@@ -26,6 +23,18 @@ pub(super) struct Summary {
     /// An [`Event::Finished`].
     pub finished: Event,
     pub history: History,
+}
+
+/// Facts for the summary.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct History {
+    pub package: String,
+    /// The duration of each step.
+    pub times: Vec<(String, Duration)>,
+    pub artifacts: Vec<String>,
+    pub cache: Option<CacheReport>,
+    /// The last lines of the last step.
+    pub last_lines: VecDeque<String>,
 }
 
 /// A line of the summary, with its kind.
@@ -64,7 +73,7 @@ impl Summary {
         let long = |phase: &&Phase| phase.duration >= SHORTEST_PHASE;
         let phases: Vec<Phase> = phases.iter().filter(long).cloned().collect();
         if !phases.is_empty() {
-            plain(format!("  time: {}", list_phases(&phases)));
+            plain(format!("  time: {}", format::phases(&phases)));
         }
         if history.times.len() > 1 {
             plain(format!("  slowest steps: {}", slowest(&history.times)));

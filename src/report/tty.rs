@@ -6,8 +6,9 @@
 use std::{io::Write, time::Duration};
 
 use super::{
-    Display, Out, Terminal,
+    Terminal,
     build_state::{BuildState, Message},
+    display::{Display, Out},
     format,
     sanitize::{Colour, sanitize},
     summary::{LastLines, Line},

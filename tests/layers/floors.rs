@@ -26,8 +26,6 @@ const KNOWN: &[&[&str]] = &[
     &["plan/packages.rs", "plan/packages/family.rs", "plan/packages/provided.rs"],
     &["process/exec.rs", "process/namespace.rs", "process/reaper_client.rs"],
     &["process/jail.rs", "process/jail/init.rs", "process/jail/root.rs"],
-    &["report/build_state.rs", "report/summary.rs"],
-    &["report/json.rs", "report/mod.rs", "report/plain.rs", "report/tty.rs"],
 ];
 
 /// Which file of `src/` uses which; tests may use anything.
