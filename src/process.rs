@@ -16,10 +16,12 @@ mod jail;
 mod landlock;
 mod namespace;
 mod ownership;
+mod pidfd;
 mod proc_tree;
 mod reaper;
 mod reaper_client;
 mod removal;
+mod syscall;
 mod tail;
 mod terminal;
 
@@ -40,13 +42,13 @@ use self::reaper_client::ReaperClient;
 pub use self::{
     child::{Child, ExitStatus},
     command::{Command, Stdio},
-    exec::watch,
     filter::passes_filter,
     idmapped::{idmappable, idmapped},
     jail::{JAIL_ARGUMENT, JAIL_DIRECTORY, Jail, JailNetwork, jail_main},
     landlock::{LANDLOCK_WITH_SCOPES, landlock_version},
     namespace::{IdMap, IdRange, user_namespaces_usable},
     ownership::reclaim,
+    pidfd::watch,
     reaper::reaper_main,
     reaper_client::{MARKER_VARIABLE, REAPER_ARGUMENT},
     removal::{detach_below, remove},

@@ -23,7 +23,7 @@ use tokio::{
 };
 use tracing::{debug, warn};
 
-use super::{exec, proc_tree, reaper_client::ReaperClient};
+use super::{pidfd, proc_tree, reaper_client::ReaperClient};
 
 /// How a process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -69,8 +69,8 @@ impl Child {
     pub(super) fn new(inner: tokio::process::Child, reaper: Arc<ReaperClient>) -> Result<Self> {
         let id = inner.id().context("the child was not waited for yet")?;
         let pid = Pid::from_raw(i32::try_from(id).context("process ids are below 2^22")?);
-        let pidfd = exec::pidfd_open(pid.as_raw()).context("open the descriptor of a process")?;
-        let pidfd = exec::watch(pidfd).context("watch a process")?;
+        let pidfd = pidfd::open(pid.as_raw()).context("open the descriptor of a process")?;
+        let pidfd = pidfd::watch(pidfd).context("watch a process")?;
         Ok(Self { inner, pid, pidfd, reaper, ended: None, below: Vec::new() })
     }
 
@@ -146,8 +146,8 @@ impl Child {
         }
         for pidfd in std::mem::take(&mut self.below) {
             // Best effort: it may have ended by itself.
-            let _ = exec::pidfd_kill(&pidfd);
-            match exec::watch(pidfd) {
+            let _ = pidfd::kill(&pidfd);
+            match pidfd::watch(pidfd) {
                 Ok(pidfd) => drop(pidfd.readable().await),
                 Err(error) => warn!(pid = %self.pid, %error, "a descendant cannot be waited for"),
             }
@@ -176,7 +176,7 @@ fn descendants(pid: i32) -> Vec<OwnedFd> {
 
 /// Opens a child of this parent, and no other process with a reused pid.
 fn open_child(pid: i32, parent: i32) -> Option<(i32, OwnedFd)> {
-    let pidfd = exec::pidfd_open(pid).ok()?;
+    let pidfd = pidfd::open(pid).ok()?;
     let is_child = proc_tree::Process::read(pid).is_some_and(|process| process.parent == parent);
     is_child.then_some((pid, pidfd))
 }

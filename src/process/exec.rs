@@ -6,7 +6,7 @@
 // UNSAFETY: see each block; all of them are system calls on numbers and on memory that outlives the call.
 
 use std::{
-    io::{Error, Result},
+    io::Result,
     os::{
         fd::{AsRawFd, OwnedFd, RawFd},
         unix::process::CommandExt,
@@ -14,18 +14,15 @@ use std::{
 };
 
 use nix::{
-    errno::Errno,
     libc,
     sys::signal::{SigSet, SigmaskHow, sigprocmask},
 };
-use rustix::process::{
-    Pid, PidfdFlags, Signal, getppid, pidfd_send_signal, set_parent_process_death_signal, setsid,
-};
-use tokio::io::{Interest, unix::AsyncFd};
+use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal, setsid};
 
 use super::{
     namespace::{IdMap, NamespaceEntry},
     reaper_client,
+    syscall::{check, exit},
 };
 
 /// The highest signal number that Linux has, on every architecture that kiln runs on.
@@ -99,30 +96,6 @@ pub(super) fn close_inherited_on_exec() -> Result<()> {
         .map(drop)
 }
 
-/// Ends a forked copy of this process without running anything of the original (destructors, handlers of exit(3)).
-pub(super) fn exit(code: libc::c_int) -> ! {
-    // SAFETY: plain system call.
-    unsafe { libc::_exit(code) }
-}
-
-/// A descriptor of the process `pid`; close-on-exec (pidfd_open(2), Linux 5.3).
-pub(super) fn pidfd_open(pid: libc::pid_t) -> Result<OwnedFd> {
-    let pid = Pid::from_raw(pid).ok_or(Errno::ESRCH)?;
-    Ok(rustix::process::pidfd_open(pid, PidfdFlags::empty())?)
-}
-
-/// Makes a descriptor awaitable until it can be read: a pidfd, until its process ends.
-pub fn watch(fd: OwnedFd) -> Result<AsyncFd<OwnedFd>> {
-    // SAFETY: an OwnedFd stands for the same open file for as long as it lives.
-    let watched = unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) };
-    watched.map_err(|error| error.into_parts().1)
-}
-
-/// Sends SIGKILL to the process of `pidfd`, and to no other with a reused pid.
-pub(super) fn pidfd_kill(pidfd: &OwnedFd) -> Result<()> {
-    Ok(pidfd_send_signal(pidfd, Signal::KILL)?)
-}
-
 /// An ignored signal would stay ignored over exec (`nohup`, background jobs of a shell), a blocked one blocked.
 fn reset_signals() -> Result<()> {
     for signal in 1..=LAST_SIGNAL {
@@ -140,12 +113,4 @@ fn die_with(parent: libc::pid_t) -> Result<()> {
         exit(libc::EXIT_FAILURE);
     }
     Ok(())
-}
-
-/// The result of a system call: its value, or what `errno` says.
-pub(super) fn check(result: libc::c_int) -> Result<libc::c_int> {
-    match result {
-        -1 => Err(Error::from_raw_os_error(Errno::last_raw())),
-        value => Ok(value),
-    }
 }

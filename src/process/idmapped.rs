@@ -18,8 +18,8 @@ use nix::libc;
 use rustix::mount::{FsOpenFlags, OpenTreeFlags, fsconfig_create, fsconfig_set_string, fsopen, open_tree};
 
 use super::{
-    exec::check,
     namespace::{IdMap, user_namespace},
+    syscall::check,
 };
 
 /// `struct mount_attr`.

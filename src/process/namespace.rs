@@ -26,7 +26,7 @@ use nix::{
 };
 use rustix::thread::{CapabilitySet, capabilities, configure_capability_in_ambient_set, set_capabilities};
 
-use super::exec::{check, exit};
+use super::syscall::{check, exit};
 
 /// A range of ids: the `count` ids from `inside` on are those from `outside` on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -36,7 +36,7 @@ use rustix::{
 };
 
 use super::{
-    exec::{pidfd_kill, pidfd_open},
+    pidfd,
     proc_tree::{Process, ProcessTable},
     reaper_client::{MARKER_VARIABLE, MessageKind},
     removal::remove,
@@ -217,7 +217,7 @@ fn receive(socket: &Stdin, message: &mut [u8]) -> io::Result<(usize, Option<Owne
 impl Session {
     /// `None` when it has ended already.
     fn of(leader: i32) -> Option<Self> {
-        pidfd_open(leader).ok().map(|pidfd| Self { id: leader, pidfd, leader: LeaderState::Lives })
+        pidfd::open(leader).ok().map(|pidfd| Self { id: leader, pidfd, leader: LeaderState::Lives })
     }
 }
 
@@ -235,7 +235,7 @@ fn end(victims: &[Process]) {
 
 /// Kills the process that was found, and no other with a reused pid.
 fn kill(victim: &Process) -> Option<OwnedFd> {
-    let pidfd = pidfd_open(victim.pid).ok()?;
+    let pidfd = pidfd::open(victim.pid).ok()?;
     let same = Process::read(victim.pid).is_some_and(|now| now.start == victim.start);
-    (same && pidfd_kill(&pidfd).is_ok()).then_some(pidfd)
+    (same && pidfd::kill(&pidfd).is_ok()).then_some(pidfd)
 }

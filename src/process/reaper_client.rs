@@ -30,7 +30,7 @@ use nix::{
 };
 use tracing::{debug, warn};
 
-use super::exec::pidfd_open;
+use super::pidfd;
 
 /// The first argument by which kiln's binary becomes the reaper.
 pub const REAPER_ARGUMENT: &str = "__reaper";
@@ -161,7 +161,7 @@ impl ReaperClient {
         drop(self.socket);
         let mut reaper = self.reaper;
         continue_reaper(&reaper);
-        let pidfd = pidfd_open(reaper.id().cast_signed()).context("watch the reaper")?;
+        let pidfd = pidfd::open(reaper.id().cast_signed()).context("watch the reaper")?;
         let mut ended = [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)];
         let ended = loop {
             match poll(&mut ended, PollTimeout::from(END_LIMIT_MS)) {

@@ -16,7 +16,7 @@ use nix::{
     sys::statfs::{CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, statfs},
 };
 
-use super::exec::{pidfd_kill, pidfd_open};
+use super::pidfd;
 
 /// How long the processes of a control group may take to end: a process that waits for a disk ends only after that.
 const DEATH_LIMIT: Duration = Duration::from_secs(10);
@@ -107,10 +107,10 @@ fn remove_cgroup(path: &Path) -> Result<()> {
         let inside = fs::read_to_string(path.join("cgroup.procs"))?;
         let pids = inside.lines().filter_map(|line| line.parse().ok());
         // A process that has ended meanwhile has no descriptor.
-        let dying: Vec<_> = pids.filter_map(|pid| pidfd_open(pid).ok()).collect();
+        let dying: Vec<_> = pids.filter_map(|pid| pidfd::open(pid).ok()).collect();
         for pidfd in &dying {
             // Best effort: it may have ended by itself.
-            let _ = pidfd_kill(pidfd);
+            let _ = pidfd::kill(pidfd);
             let left = deadline.saturating_duration_since(Instant::now());
             let left = PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO);
             poll(&mut [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)], left).map_err(Error::from)?;

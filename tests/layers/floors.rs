@@ -24,8 +24,6 @@ const KNOWN: &[&[&str]] = &[
     ],
     &["plan/cache.rs", "plan/cargo.rs", "plan/host_settings.rs", "plan/options.rs", "plan/world.rs"],
     &["plan/packages.rs", "plan/packages/family.rs", "plan/packages/provided.rs"],
-    &["process/exec.rs", "process/namespace.rs", "process/reaper_client.rs"],
-    &["process/jail.rs", "process/jail/init.rs", "process/jail/root.rs"],
 ];
 
 /// Which file of `src/` uses which; tests may use anything.

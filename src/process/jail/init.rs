@@ -34,8 +34,12 @@ use nix::{
 };
 
 use super::{
-    super::exec::{check, close_inherited_on_exec, exit},
-    JailNetwork, limits,
+    super::{
+        exec::close_inherited_on_exec,
+        syscall::{check, exit},
+    },
+    limits,
+    request::JailNetwork,
 };
 
 /// What programs see as the machine's name.

@@ -5,11 +5,12 @@
 //! jail runs.
 
 use std::{
-    fs::{self, DirBuilder, File, Permissions},
+    ffi::OsStr,
+    fs::{self, DirBuilder, File, OpenOptions, Permissions},
     io::ErrorKind,
     os::{
         fd::AsRawFd,
-        unix::fs::{DirBuilderExt, PermissionsExt, symlink},
+        unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, symlink},
     },
     path::{Component, Path, PathBuf},
 };
@@ -24,9 +25,8 @@ use nix::{
 
 use super::{
     super::idmapped::{Attributes, set_attributes},
-    JAIL_DIRECTORY, Jail,
     ids::JailIds,
-    open_path,
+    request::{JAIL_DIRECTORY, Jail},
 };
 
 /// Devices that every program may use. Their nodes are the host's: no id of the jail can change them.
@@ -175,4 +175,9 @@ fn make_directories(path: &Path) -> Result<()> {
         .mode(0o755)
         .create(path)
         .with_context(|| format!("make {}", path.display()))
+}
+
+/// Opens a path with O_PATH.
+fn open_path(path: &OsStr) -> std::io::Result<File> {
+    OpenOptions::new().read(true).custom_flags(libc::O_PATH | libc::O_CLOEXEC).open(path)
 }
