@@ -15,6 +15,7 @@ mod commit;
 mod discarded;
 mod failed_step;
 mod failure;
+mod guest_failure;
 mod injected;
 mod interactive;
 mod on_failure;
@@ -22,44 +23,38 @@ mod output;
 mod reads;
 mod redact;
 mod relay;
+mod request;
 mod shell_message;
 mod step_cause;
 mod step_run;
 mod tail;
 
-use std::{
-    path::PathBuf,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 use kiln_protocol::{ExitStatus, FromGuest, GuestConfig, Step, ToGuest};
 use tokio::time::{Instant, timeout};
 
 pub use agent_session::{Interrupt, Interrupts};
-pub use commit::Commit;
+pub use build::{BuildOutcome, Commit, OnFailure, Outputs};
 pub use injected::Injected;
 pub use interactive::{Console, ConsoleInput, ReaderGone};
 pub use redact::SHORTEST as SHORTEST_REDACTED;
 
 use crate::{
     backend::{Launched, Runner},
-    cache::{Reused, WriteOutcome},
     event::{Event, Phase, Phases, Sink, Status, WarningKind},
-    package::Limits,
     plan::Plan,
 };
-use agent_session::{AgentSession, Reply, SessionEvent, Wait};
-use build::Build;
+use agent_session::{AgentSession, SessionEvent};
 use output::Output;
+use request::{Reply, Wait};
 use step_run::StepRun;
 
 /// How long a guest may take to shut down before it is killed. Its disks are thrown away: only shares are flushed.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
 /// How long a killed process may take to end: one that waits for a disk ends only when the disk answers.
 const DEATH_LIMIT: Duration = Duration::from_secs(10);
-/// How long the agent may take to cancel a step.
-const CANCEL_GRACE: Duration = Duration::from_secs(5);
 /// Added to a step's own limit, which the agent should have enforced by then.
 const STEP_GRACE: Duration = Duration::from_secs(10);
 /// Random bytes for the guest: twice the size of the kernel's seed.
@@ -83,52 +78,7 @@ pub struct Engine<'a> {
     pub phases: &'a mut Phases,
 }
 
-/// The destinations of what leaves the guest of a build.
-#[derive(Debug, Default)]
-pub struct Outputs {
-    /// Limits of its packages.
-    pub limits: Limits,
-    /// The cache to commit to, in mode commit.
-    pub commit: Option<Commit>,
-}
-
-/// What to do after a step has failed.
-#[derive(Default)]
-pub struct OnFailure<'a> {
-    /// The console of a shell in the place of the step.
-    pub console: Option<&'a mut dyn Console>,
-    /// The file to which the workspace is written, as a tar.
-    pub keep: Option<PathBuf>,
-    /// The command line that repeats the build and opens a shell at the failed step; `None` if this one does.
-    pub rerun_command: Option<String>,
-}
-
-/// How a build ended.
-#[derive(Debug)]
-pub struct BuildOutcome {
-    /// A [`Failure`](crate::exit::Failure) for a failed step, a time-out, a signal, a dead machine or a refused stream.
-    pub result: Result<()>,
-    /// What happened to the build's writes into the cache.
-    pub writes: WriteOutcome,
-    /// What the build has read of the cache.
-    pub reused: Reused,
-}
-
 impl Engine<'_> {
-    /// Runs the plan to its end.
-    pub async fn build(
-        self,
-        runner: &mut dyn Runner,
-        outputs: Outputs,
-        on_failure: OnFailure<'_>,
-    ) -> BuildOutcome {
-        let (writes, reused) = (WriteOutcome::Lost, Reused::default());
-        let mut build = Build { engine: self, outputs, on_failure, writes, reused };
-        let result = build.run(runner).await;
-        let Build { writes, reused, .. } = build;
-        BuildOutcome { result, writes, reused }
-    }
-
     /// Runs one command in the plan's guest, connected to `console`; only its output leaves the guest.
     ///
     /// # Errors
@@ -203,7 +153,7 @@ impl Engine<'_> {
             FromGuest::Ready { phases } => Reply::Answer(phases),
             other => Reply::Unexpected(other),
         });
-        let Some(made) = made.await? else { return Err(failure::boot_timeout(self.plan, session)) };
+        let Some(made) = made.await? else { return Err(guest_failure::boot_timeout(self.plan, session)) };
         phases.extend(made.into_iter().take(MOST_PHASES).map(|(name, us)| phase(session.quoted(&name), us)));
         self.sink.emit(Event::Boot { phases });
         Ok(())
@@ -216,7 +166,7 @@ impl Engine<'_> {
             match session.next(deadline).await? {
                 SessionEvent::Message(_) => {}
                 SessionEvent::Ended(ended) if ended.orderly => return Ok(()),
-                SessionEvent::Ended(ended) => return Err(failure::died(&ended, "at its end", session)),
+                SessionEvent::Ended(ended) => return Err(guest_failure::died(&ended, "at its end", session)),
                 SessionEvent::Interrupted(signal) => return Err(signal.failure().into()),
                 SessionEvent::Deadline => break,
             }

@@ -75,25 +75,6 @@ pub(super) enum SessionEvent {
     Deadline,
 }
 
-/// How a message relates to the request that waits for its answer.
-pub(super) enum Reply<T> {
-    /// The answer.
-    Answer(T),
-    /// A message that may come before the answer.
-    Other,
-    /// A message that is not allowed here.
-    Unexpected(FromGuest),
-}
-
-/// How long a request waits, and in which situation.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Wait<'w> {
-    /// `before it was ready`: for errors.
-    pub(super) when: &'w str,
-    /// The end of the wait.
-    pub(super) deadline: Instant,
-}
-
 /// An agent and its machine.
 pub(super) struct AgentSession {
     session: Session,
@@ -169,29 +150,6 @@ impl AgentSession {
                     }
                 }
                 None => return self.closed().await,
-            }
-        }
-    }
-
-    /// Waits for the answer to a request; `None` if the deadline passes before it comes.
-    ///
-    /// # Errors
-    /// As [`Self::next`]; also for a message that is not allowed here, the end of a part of the machine, and a signal.
-    pub(super) async fn expect<T>(
-        &mut self,
-        Wait { when, deadline }: Wait<'_>,
-        mut read: impl FnMut(FromGuest) -> Reply<T>,
-    ) -> Result<Option<T>> {
-        loop {
-            match self.next(Some(deadline)).await? {
-                SessionEvent::Message(message) => match read(message) {
-                    Reply::Answer(answer) => return Ok(Some(answer)),
-                    Reply::Other => {}
-                    Reply::Unexpected(message) => return Err(failure::unexpected(&message, when, self)),
-                },
-                SessionEvent::Ended(ended) => return Err(failure::died(&ended, when, self)),
-                SessionEvent::Interrupted(signal) => return Err(signal.failure().into()),
-                SessionEvent::Deadline => return Ok(None),
             }
         }
     }

@@ -7,8 +7,9 @@ use kiln_protocol::{FromGuest, frame::MAX_DATA};
 use tokio::time::Instant;
 
 use super::{
-    agent_session::{AgentSession, Reply, Wait},
+    agent_session::AgentSession,
     failure,
+    request::{Reply, Wait},
 };
 
 /// How long the agent may take for [`MAX_DATA`] bytes of an archive: meanwhile it lists directories and reads small files, over a

@@ -1,28 +1,68 @@
 //! A build in its guest: its steps, then the packages and the cache.
 
-use std::time::Duration;
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
 use kiln_protocol::{Exhausted, ExitStatus, LinkScope, ToGuest};
 use tokio::{sync::mpsc, time::Instant};
 
 use super::{
-    ARCHIVE_PIECES, Engine, OnFailure, Outputs, STEP_GRACE,
+    ARCHIVE_PIECES, Engine, STEP_GRACE,
     agent_session::AgentSession,
     archive::Archive,
-    discarded::Steps,
     event_status, failed_step,
+    interactive::Console,
     output::{self, Output},
     step_cause::StepEnd,
     step_run::{StepRun, StepStop},
 };
 use crate::{
     backend::Runner,
-    cache::{Reused, Staged, WriteOutcome},
+    cache::{CommitLimit, Lease, Reused, Staged, WriteOutcome},
     event::{Event, StepName},
-    package::{self, Artifact, Normalization},
+    package::{self, Artifact, Limits, Normalization},
     plan::{Plan, PlannedStep},
 };
+
+/// The destinations of what leaves the guest of a build.
+#[derive(Debug, Default)]
+pub struct Outputs {
+    /// Limits of its packages.
+    pub limits: Limits,
+    /// The cache to commit to, in mode commit.
+    pub commit: Option<Commit>,
+}
+
+/// The destination of the writes of a build that succeeds.
+#[derive(Debug, Clone)]
+pub struct Commit {
+    /// The cache.
+    pub lease: Arc<Lease>,
+    /// The most that is taken.
+    pub limit: CommitLimit,
+}
+
+/// What to do after a step has failed.
+#[derive(Default)]
+pub struct OnFailure<'a> {
+    /// The console of a shell in the place of the step.
+    pub console: Option<&'a mut dyn Console>,
+    /// The file to which the workspace is written, as a tar.
+    pub keep: Option<PathBuf>,
+    /// The command line that repeats the build and opens a shell at the failed step; `None` if this one does.
+    pub rerun_command: Option<String>,
+}
+
+/// How a build ended.
+#[derive(Debug)]
+pub struct BuildOutcome {
+    /// A [`Failure`](crate::exit::Failure) for a failed step, a time-out, a signal, a dead machine or a refused stream.
+    pub result: Result<()>,
+    /// What happened to the build's writes into the cache.
+    pub writes: WriteOutcome,
+    /// What the build has read of the cache.
+    pub reused: Reused,
+}
 
 /// A running build.
 pub(super) struct Build<'e, 'c> {
@@ -31,6 +71,29 @@ pub(super) struct Build<'e, 'c> {
     pub(super) on_failure: OnFailure<'c>,
     pub(super) writes: WriteOutcome,
     pub(super) reused: Reused,
+}
+
+/// Whether all steps have succeeded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Steps {
+    Succeeded,
+    Failed,
+}
+
+impl Engine<'_> {
+    /// Runs the plan to its end.
+    pub async fn build(
+        self,
+        runner: &mut dyn Runner,
+        outputs: Outputs,
+        on_failure: OnFailure<'_>,
+    ) -> BuildOutcome {
+        let (writes, reused) = (WriteOutcome::Lost, Reused::default());
+        let mut build = Build { engine: self, outputs, on_failure, writes, reused };
+        let result = build.run(runner).await;
+        let Build { writes, reused, .. } = build;
+        BuildOutcome { result, writes, reused }
+    }
 }
 
 impl Build<'_, '_> {

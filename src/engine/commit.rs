@@ -8,17 +8,13 @@ use anyhow::{Context, Result};
 use kiln_protocol::ToGuest;
 use tokio::sync::mpsc;
 
-use super::{ARCHIVE_PIECES, agent_session::AgentSession, build::Build, output};
-use crate::cache::{self, CommitLimit, Lease, Outcome, Staged, WriteOutcome};
-
-/// The destination of the writes of a build that succeeds.
-#[derive(Debug, Clone)]
-pub struct Commit {
-    /// The cache.
-    pub lease: Arc<Lease>,
-    /// The most that is taken.
-    pub limit: CommitLimit,
-}
+use super::{
+    ARCHIVE_PIECES,
+    agent_session::AgentSession,
+    build::{Build, Commit},
+    output,
+};
+use crate::cache::{self, Outcome, Staged, WriteOutcome};
 
 impl Build<'_, '_> {
     /// Takes the build's writes into the cache out of the guest, and stages them; the host's directory stays as it is.

@@ -6,18 +6,16 @@ use anyhow::{Context, Result};
 use kiln_protocol::ToGuest;
 use tokio::{sync::mpsc, time::timeout};
 
-use super::{ARCHIVE_PIECES, agent_session::AgentSession, build::Build, failure, output};
+use super::{
+    ARCHIVE_PIECES,
+    agent_session::AgentSession,
+    build::{Build, Steps},
+    failure, output,
+};
 use crate::cache::{self, Discarded, WriteOutcome};
 
 /// How long the list may take: a hundred thousand files, without KVM. The report is not worth more.
 const PATIENCE: Duration = Duration::from_secs(20);
-
-/// Whether all steps have succeeded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Steps {
-    Succeeded,
-    Failed,
-}
 
 impl Build<'_, '_> {
     /// Counts the writes that are thrown away, if there are any and it does not take too long.

@@ -3,23 +3,11 @@
 use std::time::Duration;
 
 use anyhow::Error;
-use kiln_protocol::FromGuest;
 
-use super::agent_session::AgentSession;
 use crate::{
     agent::Unread,
-    backend::Ended,
     exit::{Code, Failure},
-    plan::Plan,
 };
-
-/// The number of the guest's last lines in an error.
-const LAST_LINES: usize = 12;
-
-/// A command could not be started.
-pub(super) fn refused(why: &str, session: &AgentSession) -> Error {
-    Failure::build_file(format!("the command cannot be started: {}", session.quoted(why)), "").into()
-}
 
 /// The agent breaks the protocol.
 pub(super) fn broken(what: &str) -> Error {
@@ -54,74 +42,6 @@ pub(super) fn slow(what: &str, limit: Duration) -> Error {
 pub(super) fn timed_out(limit: Duration) -> Error {
     Failure::new(Code::Timeout, format!("the command was ended: it may take {limit:?}"), "raise --timeout")
         .into()
-}
-
-/// The guest did not become ready.
-pub(super) fn boot_timeout(plan: &Plan, session: &AgentSession) -> Error {
-    let what = format!(
-        "the guest was not ready within {:?}{}",
-        plan.boot_timeout,
-        words(&session.last_words(), session)
-    );
-    let way_out = plan.runner().traits().slow_boot;
-    Failure::new(Code::Timeout, what, way_out).into()
-}
-
-/// A part of the machine ended too early.
-pub(super) fn died(ended: &Ended, when: &str, session: &AgentSession) -> Error {
-    let Ended { part, how, orderly: _, last_words, way_out } = ended;
-    let console = session.last_words();
-    let said = if last_words.is_empty() { &console } else { last_words };
-    let what = format!("{part} {how} {when}{}", words(said, session));
-    let usual = "its whole output is in the build's log directory; `kiln doctor` examines this host";
-    Failure::host(what, way_out.as_deref().unwrap_or(usual)).into()
-}
-
-/// The agent sent a message that is not allowed here.
-pub(super) fn unexpected(message: &FromGuest, when: &str, session: &AgentSession) -> Error {
-    match message {
-        FromGuest::Failed { why } => {
-            let what = format!(
-                "the agent gave up {when}: {}{}",
-                session.quoted(why),
-                words(&session.last_words(), session)
-            );
-            Failure::host(what, "the guest's console is in the build's log directory").into()
-        }
-        FromGuest::Hello { .. }
-        | FromGuest::Ready { .. }
-        | FromGuest::Output { .. }
-        | FromGuest::Consumed { .. }
-        | FromGuest::Ended { .. }
-        | FromGuest::Refused { .. }
-        | FromGuest::Data(_)
-        | FromGuest::Reads(_)
-        | FromGuest::Exported { .. }
-        | FromGuest::Connected { .. }
-        | FromGuest::ForwardData(_) => broken(&format!("the agent sent {} {when}", name(message))),
-    }
-}
-
-fn name(message: &FromGuest) -> &'static str {
-    match message {
-        FromGuest::Hello { .. } => "Hello",
-        FromGuest::Ready { .. } => "Ready",
-        FromGuest::Output { .. } => "Output",
-        FromGuest::Consumed { .. } => "Consumed",
-        FromGuest::Ended { .. } => "Ended",
-        FromGuest::Refused { .. } => "Refused",
-        FromGuest::Data(_) => "Data",
-        FromGuest::Reads(_) => "Reads",
-        FromGuest::Exported { .. } => "Exported",
-        FromGuest::Failed { .. } => "Failed",
-        FromGuest::Connected { .. } => "Connected",
-        FromGuest::ForwardData(_) => "ForwardData",
-    }
-}
-
-fn words(lines: &[String], session: &AgentSession) -> String {
-    let tail = &lines[lines.len().saturating_sub(LAST_LINES)..];
-    tail.iter().fold(String::new(), |text, line| format!("{text}\n  | {}", session.quoted(line)))
 }
 
 /// A text of the guest without control characters.

@@ -10,9 +10,10 @@ use kiln_protocol::{
 use tokio::time::Instant;
 
 use super::{
-    agent_session::{AgentSession, Reply, Wait},
+    agent_session::AgentSession,
     build::Build,
     failure,
+    request::{Reply, Wait},
 };
 use crate::{
     cache::{ReadUsage, Reused, SOURCES, TOP, Unclear},

@@ -15,16 +15,15 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use kiln_protocol::Stream;
 use tokio::time::Instant;
 
+pub use self::encodings::SHORTEST;
 use self::{
-    letters::{READINGS, Reading, all_letters},
-    look::{Carry, Look},
+    letters::{READINGS, Reading, all_letters, is_break},
+    look::{Carry, Look, Next},
     matcher::Matcher,
 };
 
 /// The text in a secret's place.
 const SHOWN: &[u8] = b"***";
-/// A shorter text is not redacted: that would make output unreadable, and point at the text.
-pub const SHORTEST: usize = 4;
 /// How long a possible beginning of a secret waits for the rest: longer than the pause of tools and people between two letters, and
 /// short enough for a prompt that ends like a secret begins.
 const FLUSH_DELAY: Duration = Duration::from_secs(2);
@@ -58,16 +57,6 @@ enum Last {
     #[default]
     Text,
     Redacted,
-}
-
-/// Whether more bytes come.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Next {
-    /// Perhaps at once.
-    More,
-    /// Perhaps later.
-    Flush,
-    Nothing,
 }
 
 impl Redactor {
@@ -191,9 +180,4 @@ fn show(
         };
     }
     (shown, last)
-}
-
-/// Whether a byte is a part of a line break.
-fn is_break(byte: u8) -> bool {
-    matches!(byte, b'\n' | b'\r')
 }

@@ -10,14 +10,15 @@ use kiln_protocol::{Exhausted, ExitStatus, FromGuest, Step, Stream, ToGuest, fra
 use tokio::time::Instant;
 
 use super::{
-    CANCEL_GRACE,
     agent_session::{AgentSession, Interrupt, SessionEvent},
-    failure,
+    failure, guest_failure,
     interactive::{Console, ConsoleInput},
     output::Output,
 };
 use crate::event::{Event, Sink};
 
+/// How long the agent may take to cancel a step.
+const CANCEL_GRACE: Duration = Duration::from_secs(5);
 /// Said at the first signal, since the end in order can take [`CANCEL_GRACE`].
 const INTERRUPTED: &str = "interrupted: the step is being ended; a second signal ends the build at once";
 
@@ -109,10 +110,10 @@ impl StepRun<'_> {
                         return Ok(StepStop::Ended { status, exhausted });
                     }
                     FromGuest::Refused { why, .. } => return Ok(StepStop::Refused { why }),
-                    other => return Err(failure::unexpected(&other, self.when, self.session)),
+                    other => return Err(guest_failure::unexpected(&other, self.when, self.session)),
                 },
                 Happened::Guest(SessionEvent::Ended(ended)) => {
-                    return Err(failure::died(&ended, self.when, self.session));
+                    return Err(guest_failure::died(&ended, self.when, self.session));
                 }
                 Happened::Guest(SessionEvent::Interrupted(signal)) => {
                     if self.console.is_none() {
@@ -201,7 +202,7 @@ pub(super) fn status_of_command(
 ) -> Result<ExitStatus> {
     match stop {
         StepStop::Ended { status, .. } => Ok(status),
-        StepStop::Refused { why } => Err(failure::refused(&why, session)),
+        StepStop::Refused { why } => Err(guest_failure::refused(&why, session)),
         StepStop::Interrupted(signal) => Err(signal.failure().into()),
         StepStop::Deadline => Err(failure::timed_out(limit.unwrap_or_default())),
     }

@@ -4,8 +4,10 @@ use std::collections::BTreeSet;
 
 use data_encoding::{BASE64, HEXLOWER, HEXUPPER};
 
-use super::{SHORTEST, letters::normal};
+use super::letters::normal;
 
+/// A shorter text is not redacted: that would make output unreadable, and point at the text.
+pub const SHORTEST: usize = 4;
 /// Larger secrets are not in documents or command lines.
 const MOST_QUOTED: usize = 64 << 10;
 

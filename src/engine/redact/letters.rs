@@ -3,7 +3,6 @@
 //! Bytes that a terminal drops (control characters, colours, marks of no width) and line breaks can be between any two letters of a
 //! secret that a person can read. Tools also quote letters. Each reading finds secrets that another misses.
 
-use super::is_break;
 use crate::control::{Sequence, sequence};
 
 /// More line breaks than these are an empty line: no tool wraps a secret across one.
@@ -324,6 +323,11 @@ pub(super) fn all_letters(text: &[u8], reading: Reading) -> Vec<u8> {
     let mut letters = Letters::of(text, reading);
     letters.bytes.extend(&text[letters.end..]);
     letters.bytes
+}
+
+/// Whether a byte is a part of a line break.
+pub(super) fn is_break(byte: u8) -> bool {
+    matches!(byte, b'\n' | b'\r')
 }
 
 #[cfg(test)]

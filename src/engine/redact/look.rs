@@ -1,8 +1,8 @@
 //! A look at a stream's end in one reading: which letters belong to secrets, and which bytes are held back.
 
 use super::{
-    Next, SHORTEST, is_break,
-    letters::{Letters, Open, Reading},
+    encodings::SHORTEST,
+    letters::{Letters, Open, Reading, is_break},
     matcher::{Begun, Matcher},
 };
 
@@ -11,6 +11,16 @@ const TOO_MUCH: usize = 8;
 
 /// Bytes of the last character of a secret, which may still be overwritten.
 const CHARACTER: usize = 4;
+
+/// Whether more bytes come.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Next {
+    /// Perhaps at once.
+    More,
+    /// Perhaps later.
+    Flush,
+    Nothing,
+}
 
 /// The result of a look, for the letters that the next look sees again.
 #[derive(Clone, Copy, Debug, Default)]

@@ -4,10 +4,7 @@
 //! more text than a piece is ever held back, however large a secret is. The memory is the text of the encodings and a few bytes for
 //! each piece. Pieces are sorted; a place where no piece begins costs one look into a filter.
 
-use super::{
-    SHORTEST,
-    encodings::{Encoding, Part},
-};
+use super::encodings::{Encoding, Part, SHORTEST};
 
 /// The most bytes of a piece.
 pub(super) const WIDTH: usize = 32;
