@@ -123,7 +123,7 @@ mod tests {
 
     #[test]
     fn a_directory_that_cannot_be_written_is_refused() {
-        let failure = writable(Path::new("/proc/self")).expect_err("nobody writes there");
+        let failure = writable(Path::new("/proc/self")).expect_err("it is not writable");
         assert_eq!(failure.code, Code::Cache);
         assert!(writable(&std::env::temp_dir()).is_ok());
     }

@@ -64,7 +64,7 @@ enum Remedy {
     /// The commit is given up.
     Record,
     /// Not at all: only the user knows whether it is still needed.
-    Nobody,
+    None,
 }
 
 /// The result of a verification.
@@ -130,7 +130,7 @@ fn staged(lease: &Lease, verdict: &mut Verdict) -> Result<()> {
             }
             ForeignEntry::OtherHome(path) => {
                 let why = "it is of a kiln with another home, and of no use when that is gone";
-                verdict.leftovers.push(fault(path, why, Remedy::Nobody));
+                verdict.leftovers.push(fault(path, why, Remedy::None));
             }
         }
     }
@@ -226,7 +226,7 @@ fn repair(lease: &Lease, owners: &Owners, verdict: &mut Verdict) -> Result<()> {
         let shown = Path::new(OsStr::from_bytes(&fault.path)).display();
         let repaired = repair_one(lease, owners, fault);
         fault.repaired = match repaired {
-            Ok(()) => fault.remedy != Remedy::Nobody,
+            Ok(()) => fault.remedy != Remedy::None,
             Err(error) => {
                 tracing::warn!(path = %shown, error = %format!("{error:#}"), "cannot be mended");
                 false
@@ -246,7 +246,7 @@ fn repair_one(lease: &Lease, owners: &Owners, fault: &Fault) -> Result<()> {
     let Some(parent) = lease.root.dir(directory)? else { return Ok(()) };
     match fault.remedy {
         // All at once, in `repair`; or not at all.
-        Remedy::Entry | Remedy::Nobody | Remedy::Record => Ok(()),
+        Remedy::Entry | Remedy::None | Remedy::Record => Ok(()),
         Remedy::Itself => Ok(remove::forced(&parent, name)?),
         Remedy::Owner => owners.give(&parent, name),
         Remedy::Rights => Ok(scrub::disarm(&parent, name, 0).map(drop)?),

@@ -371,7 +371,7 @@ fn an_image_that_cannot_be_made_says_what_its_maker_said() {
     assert_eq!(
         bare.error_of(command, 4),
         "error: image ROOT/root cannot be made: mkfs.erofs: exit status 3: packing\n       no space left\n\
-         way out: Its output says why; names of packages and suites are Debian's.\n"
+         way out: Its output has the reason; names of packages and suites are Debian's.\n"
     );
     let images: Vec<_> =
         fs::read_dir(bare.at("home/images")).unwrap().map(|entry| entry.unwrap().path()).collect();
