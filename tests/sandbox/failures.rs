@@ -45,6 +45,6 @@ fn a_step_without_memory_is_told_the_limit_and_what_raises_it() {
     // A process that was ended in a step that went on is reported beside the build.
     let output = build(&project, "root", &[&format!("{} || true", step_cause::EAT)], &["--memory", "64Mi"]);
     assert!(output.status.success(), "{}", said(&output));
-    assert!(said(&output).contains("the kernel ended 1 of its processes"), "{}", said(&output));
+    assert!(said(&output).contains("the kernel killed 1 of its processes"), "{}", said(&output));
     assert_clean(&project);
 }
