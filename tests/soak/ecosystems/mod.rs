@@ -253,7 +253,7 @@ fn assert_hits(cell: &str, reported: &Reported, counting: Counting, row: &Row, o
 }
 
 /// Why a count is a least.
-const REPLACED: &str = "changed, replaced or removed a file that it read";
+const REPLACED: &str = "the build changed, replaced or removed ";
 
 /// How a build reaches registries.
 enum Way<'p> {
