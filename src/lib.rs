@@ -1,9 +1,9 @@
 //! kiln builds packages from melange-compatible YAML, each build in a microVM, a container or a sandbox of its own.
 //!
 //! ```text
-//! YAML --parse--> Manifest --compile--> Recipe --resolve(+Host)--> Plan --Runner::launch--> Session --run(Step)*--> Outcome
-//!                                                |                |                          |
-//!                                          image store      cache, shares             output, artifacts --> packages
+//! YAML --parse--> Manifest --compile--> Recipe --resolve(+Host)--> Plan --launch--> Launched --steps--> packages, cache
+//!                                                |                |                    |
+//!                                          image store      cache, shares        engine <-> agent
 //!          every stage emits Event --> report (terminal, plain, JSON)
 //! ```
 //!
@@ -12,6 +12,8 @@
 //! * A runner launches the agent (`guest-init`) and gives a byte channel to it, over which `engine` sends requests.
 //! * `process` is the only module that starts processes, `report` the only one that prints. `console` forwards the bytes of an
 //!   interactive step.
+//!
+//! `docs/architecture.md` has the map of these modules, the words, and where a change goes.
 
 pub mod agent;
 pub mod backend;

@@ -3,7 +3,7 @@
 use kiln_protocol::{Mount, Stdin, Step, User};
 
 use super::{
-    BuildOptions, Ids, OUTPUT, Plan, PlannedStep, Platform, Sandbox, Trace, WORKSPACE, resolve,
+    BuildOptions, OUTPUT, Plan, PlannedStep, Platform, Trace, WORKSPACE, resolve,
     steps::{self, FRAGMENT},
 };
 use crate::compile::Recipe;
@@ -57,10 +57,7 @@ pub fn command(
 
 /// The user of the recipe's steps: root in a sandbox with one user.
 fn user(recipe: &Recipe, platform: &Platform) -> User {
-    match platform {
-        Platform::Bubblewrap(Sandbox { ids: Ids::SingleUid, .. }) => User::Root,
-        Platform::Bubblewrap(_) | Platform::Docker(_) | Platform::Qemu(_) => resolve::user(recipe),
-    }
+    if platform.has_one_user() { User::Root } else { resolve::user(recipe) }
 }
 
 impl Plan {
@@ -98,6 +95,7 @@ pub fn shell_in_place_of(failed: &PlannedStep, stdin: Stdin) -> Step {
 mod tests {
     use super::*;
     use crate::plan::RootForm;
+    use crate::plan::{Ids, Sandbox};
 
     #[test]
     fn a_command_runs_as_the_user_of_the_steps() {

@@ -33,6 +33,7 @@ mod step_rights;
 
 mod overrides;
 mod packages;
+mod plan;
 mod reaper;
 mod rename;
 #[path = "../it/renames.rs"]

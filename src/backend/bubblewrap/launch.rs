@@ -30,8 +30,13 @@ const SCRATCH: &str = "(a scratch directory of this run)";
 pub async fn find(options: &BuildOptions, tools: Tools<'_>, host: &Host) -> Result<Found> {
     let images = tools.home.dir("images")?;
     let shared = [options.source.as_deref(), options.cache_dir.as_deref(), Some(&images)];
-    let shared: Vec<&Path> = shared.into_iter().flatten().collect();
+    let shared: Vec<&Path> = shared.into_iter().flatten().filter_map(existing).collect();
     probe::find(tools.env, tools.spawner, host, &shared).await
+}
+
+/// The directory, or the nearest one above it that exists: `kiln plan` does not make a cache.
+fn existing(path: &Path) -> Option<&Path> {
+    path.ancestors().find(|above| above.is_dir())
 }
 
 impl Found {

@@ -24,7 +24,7 @@ use crate::{
     home::Home,
     host::Host,
     image::{Feature, Kernel, initramfs, scratch_disk},
-    plan::{BuildOptions, CacheSharing, HostLoopback, Machine, Network, Plan, PlatformRules, VirtiofsOption},
+    plan::{BuildOptions, CacheMount, CacheSharing, HostLoopback, Machine, Network, Plan, PlatformRules},
     rundir,
     share::{
         self,
@@ -190,11 +190,12 @@ fn features(options: &BuildOptions) -> Vec<Feature> {
     if options.network == Network::On {
         features.push(Feature::Net);
     }
-    let cache_by_9p = options.cache_dir.is_some() && options.virtiofs == VirtiofsOption::Off;
-    if options.source.is_some() || cache_by_9p {
+    let cache = CacheMount::decide(options);
+    let has_daemon = cache.as_ref().is_some_and(CacheMount::has_daemon);
+    if options.source.is_some() || cache.is_some() && !has_daemon {
         features.push(Feature::NineP);
     }
-    if options.cache_dir.is_some() && options.virtiofs == VirtiofsOption::Spawned {
+    if has_daemon {
         features.push(Feature::Virtiofs);
     }
     features
