@@ -3,13 +3,20 @@
 //! Before it: [`virtiofsd`], and a run directory. After it: the runner, which passes the connected descriptor to QEMU. It must not
 //! know QEMU's command line.
 
-pub mod arguments;
-pub mod spawned;
+mod arguments;
+mod sandbox;
+mod server;
+mod spawned;
 pub mod virtiofsd;
 
 use std::path::PathBuf;
 
 use kiln_protocol::Access;
+
+pub use self::{
+    sandbox::{Sandbox, sandbox},
+    server::{Daemon, DaemonExit, Server},
+};
 
 /// The cache policy of the guest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,15 +25,6 @@ pub enum Caching {
     Shared,
     /// Entries are cached without a limit, and writes until the file is closed: no other process uses the directory.
     Alone,
-}
-
-/// How the daemon is confined.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sandbox {
-    /// New namespaces, with the shared directory as root. An ordinary user needs a user namespace.
-    Namespace,
-    /// A chroot to the shared directory: for root in a container that may not make namespaces, or in a chroot.
-    Chroot,
 }
 
 /// A directory to serve.

@@ -1,6 +1,6 @@
 //! The command line of a virtiofsd, as data.
 //!
-//! Before it: [`super::Directory`] and the daemon that was found. After it: [`super::spawned`], and `kiln plan`, which prints it.
+//! Before it: [`super::Directory`] and the daemon that was found. After it: [`super::spawned`].
 
 use std::ffi::{OsStr, OsString};
 
@@ -8,15 +8,10 @@ use kiln_protocol::Access;
 
 use super::{
     Caching, Directory, Owner, Sandbox,
+    server::LISTENER,
     virtiofsd::{DaemonKind, Virtiofsd},
 };
 use crate::exit::Failure;
-
-/// The daemon's listening socket; the standard streams come before it.
-pub(super) const LISTENER: i32 = 3;
-
-/// The lease of the directory, which the daemon only holds.
-pub(super) const LEASE: i32 = 4;
 
 /// The number of ids: 2^32 - 1 is not an id, since it means "do not change" for chown(2).
 const ALL_IDS: u32 = u32::MAX;
@@ -25,7 +20,7 @@ const ALL_IDS: u32 = u32::MAX;
 ///
 /// # Errors
 /// When the daemon cannot serve read-only.
-pub fn arguments(
+pub(super) fn arguments(
     daemon: &Virtiofsd,
     directory: &Directory,
     owner: Owner,
@@ -55,7 +50,7 @@ fn rust(
         // kiln has bound and connected the socket: the daemon need not wait.
         format!("--fd={LISTENER}").into(),
         opt("--shared-dir=", path.as_os_str()),
-        opt("--sandbox=", sandbox_name(sandbox)),
+        format!("--sandbox={}", sandbox.name()).into(),
         // More threads are faster only with deep queues, which builds do not have.
         "--thread-pool-size=0".into(),
         // Extended attributes stay off: a guest must not set capabilities on files of the host.
@@ -94,7 +89,7 @@ fn c(Directory { path, access: _, caching, inside: _ }: &Directory, sandbox: San
         "-o".into(),
         opt("source=", &escaped(path.as_os_str())),
         "-o".into(),
-        opt("sandbox=", sandbox_name(sandbox)),
+        format!("sandbox={}", sandbox.name()).into(),
         "-o".into(),
         "no_xattr".into(),
     ];
@@ -104,13 +99,6 @@ fn c(Directory { path, access: _, caching, inside: _ }: &Directory, sandbox: San
     };
     arguments.extend(policy.iter().flat_map(|option| ["-o".into(), option.into()]));
     arguments
-}
-
-fn sandbox_name(sandbox: Sandbox) -> &'static OsStr {
-    OsStr::new(match sandbox {
-        Sandbox::Namespace => "namespace",
-        Sandbox::Chroot => "chroot",
-    })
 }
 
 fn opt(name: &str, value: &OsStr) -> OsString {

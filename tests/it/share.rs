@@ -13,8 +13,7 @@ use kiln::{
     home::Home,
     process::{ExitStatus, Spawner},
     share::{
-        Caching, Directory, Owner,
-        spawned::Server,
+        Caching, Directory, Owner, Server,
         virtiofsd::{self, DaemonKind, Service, Virtiofsd},
     },
 };

@@ -27,8 +27,7 @@ use crate::{
     plan::{BuildOptions, CacheMount, CacheSharing, HostLoopback, Machine, Network, Plan, PlatformRules},
     rundir,
     share::{
-        self,
-        spawned::Server,
+        self, Daemon, Server,
         virtiofsd::{self, Service, Virtiofsd},
     },
 };
@@ -38,7 +37,7 @@ pub struct Found {
     qemu: Program,
     kernel: Kernel,
     accelerator: Verdict,
-    virtiofsd: Option<Virtiofsd>,
+    daemon: Option<Box<dyn Daemon>>,
 }
 
 /// Looks for the programs and files of every microVM.
@@ -56,7 +55,7 @@ pub async fn find(
     let kernel = Kernel::find(home, env)?;
     let verdict = accelerator::choose(options.accelerator, home, spawner, &qemu, &kernel.vmlinux).await?;
     sink.emit(Event::Accelerator { accelerator: verdict.accelerator, why: verdict.why.clone() });
-    Ok(Found { qemu, kernel, accelerator: verdict, virtiofsd: None })
+    Ok(Found { qemu, kernel, accelerator: verdict, daemon: None })
 }
 
 impl Backend for Found {
@@ -77,7 +76,7 @@ impl Backend for Found {
         Box::pin(async move {
             if let Some(cache) = plan.cache.as_ref().filter(|cache| cache.has_daemon()) {
                 let service = Service { uid: plan.owner.uid, access: cache.access };
-                self.virtiofsd = Some(find_virtiofsd(tools, service, sink).await?);
+                self.daemon = Some(Box::new(find_virtiofsd(tools, service, sink).await?));
             }
             Ok(())
         })
@@ -114,14 +113,12 @@ impl Backend for Found {
     }
 
     fn command_lines(&self, home: &Home, plan: &Plan, root: &Path) -> Result<Vec<Vec<OsString>>> {
-        let Self { qemu, kernel, virtiofsd, accelerator: _ } = self;
+        let Self { qemu, kernel, daemon, accelerator: _ } = self;
         let initramfs = initramfs_path(home, kernel)?;
         let files = Files { qemu: &qemu.path, vmlinux: &kernel.vmlinux, initramfs: &initramfs, root };
         let mut lines = vec![argv(plan, machine(plan)?, files)];
-        if let (Some(daemon), Some((directory, owner))) = (virtiofsd, cache_service(plan)) {
-            let arguments =
-                share::arguments::arguments(daemon, &directory, owner, share::spawned::sandbox()?)?;
-            lines.push(std::iter::once(daemon.path.clone().into()).chain(arguments).collect());
+        if let (Some(daemon), Some((directory, owner))) = (daemon, cache_service(plan)) {
+            lines.push(daemon.argv(&directory, owner, share::sandbox()?)?);
         }
         Ok(lines)
     }
@@ -142,11 +139,11 @@ impl Backend for Found {
 impl Found {
     /// Starts the cache's daemon, if the plan has one. Returns it with QEMU's end of the connection.
     fn serve_cache(&self, launch: &Launch<'_, '_>) -> Result<Option<(Server, OwnedFd)>> {
-        let (Some(daemon), Some((directory, owner))) = (&self.virtiofsd, cache_service(launch.plan)) else {
+        let (Some(daemon), Some((directory, owner))) = (&self.daemon, cache_service(launch.plan)) else {
             return Ok(None);
         };
         let lease = launch.lease.map(Lease::share).transpose()?;
-        Server::start(launch.spawner, launch.run_dir, daemon, &directory, owner, lease).map(Some)
+        Server::start(launch.spawner, launch.run_dir, &**daemon, &directory, owner, lease).map(Some)
     }
 }
 

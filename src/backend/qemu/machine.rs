@@ -10,7 +10,7 @@ use super::monitor::Monitor;
 use crate::{
     backend::{BoxFuture, Ended, Machine},
     process::{Child, ExitStatus, Tail},
-    share::spawned::Server,
+    share::Server,
 };
 
 /// The limit for QEMU's exit after an orderly exit of the daemon, which exits because QEMU has closed the connection.
@@ -50,21 +50,22 @@ impl Microvm {
             stopped = monitor.stopped() => return stopped,
             died = daemon => died,
         };
+        let name = cache.as_ref().map_or("virtiofsd", Server::name);
         let died = match died {
             Ok(died) => died,
-            Err(error) => return virtiofsd_ended(format!("cannot be waited for: {error:#}"), Vec::new()),
+            Err(error) => return daemon_ended(name, format!("cannot be waited for: {error:#}"), Vec::new()),
         };
         if died.status.success()
             && let Ok(status) = timeout(QEMU_AFTER_DAEMON, qemu.wait()).await
         {
             return qemu_ended(status, stderr).await;
         }
-        virtiofsd_ended(format!("ended ({})", died.status), died.last_lines)
+        daemon_ended(name, format!("ended ({})", died.status), died.last_lines)
     }
 }
 
-fn virtiofsd_ended(how: String, last_words: Vec<String>) -> Ended {
-    Ended { part: "virtiofsd".into(), how, orderly: false, last_words, way_out: None }
+fn daemon_ended(name: &str, how: String, last_words: Vec<String>) -> Ended {
+    Ended { part: name.into(), how, orderly: false, last_words, way_out: None }
 }
 
 /// QEMU starts no processes, so its stderr ends with it.

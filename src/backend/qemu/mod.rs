@@ -36,7 +36,7 @@ use crate::{
     logfile::LogFile,
     plan::{Machine, Network, Plan},
     process::{Command, IdMap, Spawner, Stdio, Tail},
-    share::spawned::Server,
+    share::Server,
 };
 
 /// How many of the last lines of the console and of QEMU itself are kept.
