@@ -9,6 +9,7 @@
 
 mod child;
 mod command;
+mod confined;
 mod exec;
 mod filter;
 mod idmapped;
@@ -42,6 +43,7 @@ use self::reaper_client::ReaperClient;
 pub use self::{
     child::{Child, ExitStatus},
     command::{Command, Stdio},
+    confined::{Boundary, Confinement, inherited, run_confined},
     filter::passes_filter,
     idmapped::{idmappable, idmapped},
     jail::{JAIL_ARGUMENT, JAIL_DIRECTORY, Jail, JailNetwork, jail_main},
@@ -100,6 +102,11 @@ impl Spawner {
     pub fn withhold(mut self, variables: impl IntoIterator<Item = impl Into<OsString>>) -> Self {
         self.withheld.extend(variables.into_iter().map(Into::into));
         self
+    }
+
+    /// kiln's own program, for processes that are kiln once more.
+    pub fn program(&self) -> &Path {
+        self.reaper.kiln()
     }
 
     /// Starts a program. Needs a tokio runtime around it.

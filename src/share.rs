@@ -4,6 +4,7 @@
 //! know QEMU's command line.
 
 mod arguments;
+pub mod embedded;
 mod sandbox;
 mod server;
 mod spawned;

@@ -218,6 +218,8 @@ fn processes_start_in_one_place() {
 const MAY_WRITE: &[(&str, &str)] = &[
     ("report", "it is the printer"),
     ("console", "the bytes of an interactive step go to the user's terminal as they are: they are no report"),
+    ("process/confined", "a confined server has no reporter: its parent reads its stderr"),
+    ("share/embedded/log.rs", "the device is a process of its own: its parent reads its stderr"),
     ("process/jail", "a jailed child has no reporter: its parent reads its stderr"),
     ("commands/doctor/fix.rs", "the descriptor is a child's stderr"),
     ("commands/log.rs", "the log of tracing goes to stderr"),

@@ -1,0 +1,142 @@
+//! The vhost-user back end: a virtiofs device with a worker thread for each queue.
+//!
+//! Before it: [`super::role`], in its confinement. After it: [`super::queue`]. The guest's driver uses queue 0 for requests that must
+//! not wait (FORGET), the others for all else; a host call that takes long holds up its own queue only.
+
+use std::{
+    io,
+    os::{fd::OwnedFd, unix::net::UnixListener},
+    sync::mpsc::{Receiver, Sender, channel},
+    thread,
+};
+
+use anyhow::{Context, Result, bail};
+use log::{info, warn};
+use vhost::vhost_user::{
+    Error as VhostUserError, Listener,
+    message::{VhostUserProtocolFeatures, VhostUserVirtioFeatures},
+};
+use vhost_user_backend::{Error as DaemonError, VhostUserBackend, VhostUserDaemon, bitmap::BitmapMmapRegion};
+use virtio_bindings::{
+    virtio_config::VIRTIO_F_VERSION_1,
+    virtio_ring::{VIRTIO_RING_F_EVENT_IDX, VIRTIO_RING_F_INDIRECT_DESC},
+};
+use virtiofsd::{filesystem::FileSystem, server::Server};
+use vm_memory::GuestMemoryMmap;
+use vmm_sys_util::epoll::EventSet;
+
+use super::queue::{self, Memory, QUEUE_SIZE, Vring};
+
+/// The most request queues: a thread each.
+pub const MAX_REQUEST_QUEUES: u32 = 16;
+
+/// How the device ends: the front end has gone, or something is wrong.
+type End = Result<()>;
+
+/// What the threads share.
+struct Device<F: FileSystem + Sync> {
+    server: Server<F>,
+    memory: Memory,
+    request_queues: u32,
+    end: Sender<End>,
+}
+
+impl<F: FileSystem + Send + Sync + 'static> VhostUserBackend for Device<F> {
+    type Bitmap = BitmapMmapRegion;
+    type Vring = Vring;
+
+    fn num_queues(&self) -> usize {
+        self.request_queues as usize + 1
+    }
+
+    fn max_queue_size(&self) -> usize {
+        QUEUE_SIZE.into()
+    }
+
+    fn features(&self) -> u64 {
+        let virtio = [VIRTIO_F_VERSION_1, VIRTIO_RING_F_INDIRECT_DESC, VIRTIO_RING_F_EVENT_IDX];
+        virtio.into_iter().fold(VhostUserVirtioFeatures::PROTOCOL_FEATURES.bits(), |all, bit| all | 1 << bit)
+    }
+
+    /// The tag and the number of queues are QEMU's properties, not this device's.
+    fn protocol_features(&self) -> VhostUserProtocolFeatures {
+        VhostUserProtocolFeatures::MQ
+            | VhostUserProtocolFeatures::REPLY_ACK
+            | VhostUserProtocolFeatures::CONFIGURE_MEM_SLOTS
+            | VhostUserProtocolFeatures::RESET_DEVICE
+    }
+
+    fn reset_device(&self) {
+        self.server.destroy();
+    }
+
+    /// The queues themselves know of it.
+    fn set_event_idx(&self, _: bool) {}
+
+    /// It is the memory that this device has, with other regions.
+    fn update_memory(&self, _: Memory) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// A queue a thread.
+    fn queues_per_thread(&self) -> Vec<u64> {
+        (0..self.num_queues()).map(|queue| 1 << queue).collect()
+    }
+
+    /// An error must not end the thread alone: the guest would wait for ever.
+    fn handle_event(&self, event: u16, set: EventSet, vrings: &[Vring], thread: usize) -> io::Result<()> {
+        let answered = match vrings.get(usize::from(event)) {
+            Some(vring) if set == EventSet::IN => queue::answer(vring, &self.memory, &self.server),
+            _ => Err(anyhow::anyhow!("an event {event} ({set:?}) is not that of a queue")),
+        };
+        if let Err(error) = answered {
+            // Best effort: a device that ends already needs no second reason.
+            let _ = self.end.send(Err(error.context(format!("queue {thread}"))));
+        }
+        Ok(())
+    }
+}
+
+/// Serves `fs` to the front end that has connected to `listener`, until it goes.
+pub(super) fn serve<F: FileSystem + Send + Sync + 'static>(
+    fs: F,
+    listener: OwnedFd,
+    request_queues: u32,
+) -> Result<()> {
+    let (end, ended) = channel();
+    let mut listener = Listener::from(UnixListener::from(listener));
+    let memory = Memory::new(GuestMemoryMmap::new());
+    let device = Device { server: Server::new(fs), memory: memory.clone(), request_queues, end: end.clone() };
+    let mut daemon = VhostUserDaemon::new("front-end".into(), std::sync::Arc::new(device), memory)
+        .map_err(|error| anyhow::anyhow!("start the workers: {error}"))?;
+    daemon.start(&mut listener).map_err(|error| anyhow::anyhow!("accept the front end: {error}"))?;
+    drop(listener);
+    let watch = move || {
+        let result = daemon.wait();
+        // Best effort: nothing receives it when the device ends already.
+        let _ = end.send(front_end_ended(result));
+    };
+    thread::Builder::new().name("watch".into()).spawn(watch).context("start a thread")?;
+    first(&ended)
+}
+
+fn first(ended: &Receiver<End>) -> End {
+    match ended.recv() {
+        Ok(end) => end,
+        Err(_) => bail!("all threads have ended"),
+    }
+}
+
+/// QEMU closes the connection when it ends; all else is a fault of the front end.
+fn front_end_ended(result: Result<(), DaemonError>) -> End {
+    match result {
+        Ok(()) | Err(DaemonError::HandleRequest(VhostUserError::Disconnected)) => {
+            info!("the front end has closed the connection");
+            Ok(())
+        }
+        Err(error) => {
+            warn!("{error}");
+            bail!("the front end sent what cannot be followed: {error}")
+        }
+    }
+}

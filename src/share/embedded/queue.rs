@@ -1,0 +1,64 @@
+//! A queue of requests: takes each that the guest has made available, has it answered, and returns it.
+//!
+//! The guest owns the memory in which queue and requests lie, and may have written anything there. A ring or a request that cannot be
+//! understood is an error, with which the device ends: the guest's driver never makes one.
+
+use anyhow::{Context, Result};
+use vhost::vhost_user::Backend;
+use vhost_user_backend::{VringMutex, VringState, VringT, bitmap::BitmapMmapRegion};
+use virtio_queue::QueueOwnedT;
+use virtiofsd::{
+    descriptor_utils::{Reader, Writer},
+    filesystem::FileSystem,
+    server::Server,
+};
+use vm_memory::{GuestAddressSpace, GuestMemoryAtomic, GuestMemoryMmap};
+
+/// The guest's memory, which the front end may replace.
+pub(super) type Memory = GuestMemoryAtomic<GuestMemoryMmap<BitmapMmapRegion>>;
+
+/// A queue that lies in it.
+pub(super) type Vring = VringMutex<Memory>;
+
+/// The most requests that fit a queue; QEMU's property `queue-size` says so, too.
+pub(super) const QUEUE_SIZE: u16 = 1024;
+
+/// Answers all requests that are available. The queue is locked meanwhile: it has one worker, and the front end changes it only
+/// between requests.
+pub(super) fn answer<F: FileSystem + Sync>(vring: &Vring, memory: &Memory, server: &Server<F>) -> Result<()> {
+    let mut state = vring.get_mut();
+    loop {
+        state.disable_notification().context("switch notifications off")?;
+        while answer_next(&mut state, memory, server)? {}
+        // A request that came after the last look and before notifications were on again has no notification.
+        if !state.enable_notification().context("switch notifications on")? {
+            return Ok(());
+        }
+    }
+}
+
+/// Answers one request; whether there was one.
+fn answer_next<F: FileSystem + Sync>(
+    state: &mut VringState<Memory>,
+    memory: &Memory,
+    server: &Server<F>,
+) -> Result<bool> {
+    let memory = memory.memory();
+    let queue = state.get_queue_mut();
+    let Some(chain) = queue.iter(memory.clone()).context("read the available ring")?.next() else {
+        return Ok(false);
+    };
+    let head = chain.head_index();
+    let reader = Reader::new(&memory, chain.clone()).context("read a request")?;
+    let writer = Writer::new(&memory, chain).context("find the place of an answer")?;
+    let length = server.handle_message(reader, writer, None::<&mut Backend>).context("answer a request")?;
+    let length = u32::try_from(length).context("an answer is longer than its buffers")?;
+    state.add_used(head, length).context("return a request")?;
+    if state.needs_notification().context("read the guest's wish for notifications")? {
+        state.signal_used_queue().context("notify the guest")?;
+    }
+    Ok(true)
+}
+
+#[cfg(test)]
+mod tests;
