@@ -154,7 +154,7 @@ fn fate(plan: &CacheMount, writes: &WriteOutcome, succeeded: bool) -> CacheFate 
         }
         (CacheMode::Discard, _) => match plan.share {
             CacheShare::NineP => CacheFate::DiscardedBy9p,
-            CacheShare::Virtiofs | CacheShare::Bind => CacheFate::Discarded,
+            CacheShare::Virtiofs | CacheShare::Embedded | CacheShare::Bind => CacheFate::Discarded,
         },
     }
 }

@@ -14,6 +14,7 @@ Environment:
   KILN_HOME            where images, kernels and logs lie
                        [default: $XDG_CACHE_HOME/kiln, else ~/.cache/kiln]
   QEMU_USE_VIRTIOFS    1: the cache comes by virtiofs, and what builds write into it is kept
+  KILN_VIRTIOFSD       the server of virtiofs, as --virtiofsd names it
   QEMU_VIRTIOFS_PATH   the directory in which virtiofsd is looked for first
   QEMU_KERNEL_IMAGE    the guest's kernel, and with QEMU_KERNEL_MODULES the directory of its modules
   QEMU_KERNEL_CMDLINE  more arguments for it

@@ -84,7 +84,7 @@ pub struct MachineArgs {
     /// The most that mode commit adds to the cache, as SIZE or SIZE,ENTRIES; of a build that writes more nothing is kept.
     #[arg(long, value_name = "LIMIT", default_value = "16Gi,1048576", value_parser = Checked(commit_limit))]
     pub cache_commit_limit: CommitLimit,
-    /// Serve the cache by virtiofs, with this server.
+    /// Serve the cache by virtiofs, with this server [default with --cache-mode rw: embedded].
     #[arg(long, value_enum, value_name = "SERVER")]
     pub virtiofsd: Option<VirtiofsOption>,
     /// What runs the guest's code.

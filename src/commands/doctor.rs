@@ -64,6 +64,7 @@ pub async fn examine(examination: &Examination<'_>, kernel: Result<Kernel>) -> V
         _ => Finding::gap("kvm", State::Warning, "not probed: that takes QEMU and a kernel", ""),
     });
     findings.push(backends::virtiofsd(examination).await);
+    findings.push(backends::embedded());
     for tool in tools::of_user(host.uid) {
         findings.push(tool.look(env, spawner).await);
     }

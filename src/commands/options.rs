@@ -9,6 +9,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use clap::ValueEnum;
 
 use crate::{
     build::source,
@@ -16,7 +17,7 @@ use crate::{
     cli::MachineArgs,
     env::Env,
     exit::Failure,
-    plan::{BuildOptions, InsecureRepositories, Trace, VirtiofsOption, check_memory},
+    plan::{BuildOptions, CacheModeOption, InsecureRepositories, Trace, VirtiofsOption, check_memory},
 };
 
 /// The default of `--cache-dir`.
@@ -73,12 +74,36 @@ pub(super) fn options(args: &MachineArgs, env: &Env, file: &Path) -> Result<Buil
     })
 }
 
-/// Naming a server switches virtiofs on; else `QEMU_USE_VIRTIOFS` decides.
+/// Naming a server switches virtiofs on; else `QEMU_USE_VIRTIOFS` decides. Where neither is there, a cache that the build writes
+/// straight into comes by kiln's own device.
 fn virtiofs(args: &MachineArgs, env: &Env) -> Result<VirtiofsOption> {
-    Ok(match (args.virtiofsd, env.bool("QEMU_USE_VIRTIOFS")?) {
+    let named = match args.virtiofsd {
+        Some(option) => Some(option),
+        None => env.text(VIRTIOFSD)?.map(|name| virtiofsd(&name)).transpose()?,
+    };
+    Ok(match (named, env.bool("QEMU_USE_VIRTIOFS")?) {
         (Some(option), _) => option,
         (None, Some(true)) => VirtiofsOption::Spawned,
-        (None, Some(false) | None) => VirtiofsOption::Off,
+        (None, Some(false)) => VirtiofsOption::Off,
+        (None, None) => match args.cache_mode {
+            CacheModeOption::Rw => VirtiofsOption::Embedded,
+            CacheModeOption::Auto
+            | CacheModeOption::Discard
+            | CacheModeOption::Commit
+            | CacheModeOption::Ro => VirtiofsOption::Off,
+        },
+    })
+}
+
+/// The variable that names a server as `--virtiofsd` does.
+const VIRTIOFSD: &str = "KILN_VIRTIOFSD";
+
+fn virtiofsd(name: &str) -> Result<VirtiofsOption, Failure> {
+    VirtiofsOption::from_str(name, false).map_err(|_| {
+        Failure::usage(
+            format!("{VIRTIOFSD}={name} is no server of virtiofs"),
+            "Write spawned or embedded, or unset it.",
+        )
     })
 }
 

@@ -79,6 +79,8 @@ pub enum CacheShare {
     NineP,
     /// A virtiofsd beside QEMU.
     Virtiofs,
+    /// kiln's own virtiofs device beside QEMU.
+    Embedded,
     /// The directory itself, in a container or sandbox.
     Bind,
 }
@@ -88,7 +90,7 @@ impl CacheShare {
     pub fn phrase(self) -> &'static str {
         match self {
             Self::NineP => "by 9p",
-            Self::Virtiofs => "by virtiofs",
+            Self::Virtiofs | Self::Embedded => "by virtiofs",
             Self::Bind => "bound",
         }
     }
@@ -154,9 +156,12 @@ impl CacheMount {
         self.is_overlaid() && !(self.commits() && succeeded)
     }
 
-    /// Whether a virtiofsd serves it.
+    /// Whether a process beside QEMU serves it.
     pub fn has_daemon(&self) -> bool {
-        self.share == CacheShare::Virtiofs
+        match self.share {
+            CacheShare::Virtiofs | CacheShare::Embedded => true,
+            CacheShare::NineP | CacheShare::Bind => false,
+        }
     }
 }
 

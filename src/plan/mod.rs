@@ -58,7 +58,7 @@ pub use image::{
 pub use interactive::{InteractiveCommand, command, shell_in_place_of};
 pub use options::{BuildOptions, CacheModeOption, VirtiofsOption};
 pub use packages::{Mapped, SUITES, debian_packages, known_packages, map_packages, requests_for};
-pub use platform::{Cgroup, Ids, Machine, Platform, RootForm, Sandbox};
+pub use platform::{Cgroup, Ids, Machine, Platform, RequestQueues, RootForm, Sandbox};
 pub use quantity::{Bytes, parse_bytes};
 pub use repositories::{InsecureRepositories, allowed_repositories};
 pub use resolve::{Facts, TCG_SLOWNESS, resolve};

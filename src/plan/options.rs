@@ -24,14 +24,16 @@ pub enum CacheModeOption {
     Ro,
 }
 
-/// The virtiofs server of the cache: `--virtiofsd`, or `QEMU_USE_VIRTIOFS`.
+/// The virtiofs server of the cache: `--virtiofsd`, `KILN_VIRTIOFSD`, or `QEMU_USE_VIRTIOFS`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum VirtiofsOption {
     /// None: the cache is shared by 9p.
     #[value(skip)]
     Off,
-    /// virtiofsd, started beside QEMU.
+    /// virtiofsd, a program of this host.
     Spawned,
+    /// kiln's own device, which needs no other program.
+    Embedded,
 }
 
 /// All options of a build.
@@ -57,7 +59,7 @@ pub struct BuildOptions {
     pub cache_mode: CacheModeOption,
     /// `--cache-sharing`; `None` for the default of the mode.
     pub cache_sharing: Option<CacheSharing>,
-    /// `QEMU_USE_VIRTIOFS`, `--virtiofsd`.
+    /// `--virtiofsd`, `KILN_VIRTIOFSD`, `QEMU_USE_VIRTIOFS`.
     pub virtiofs: VirtiofsOption,
     /// `--out-dir`, absolute.
     pub out_dir: PathBuf,

@@ -77,6 +77,29 @@ pub struct Machine {
     pub host_loopback: HostLoopback,
     /// More kernel arguments.
     pub kernel_arguments: String,
+    /// How many queues kiln's own virtiofs device has for requests, where it is used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request_queues: Option<RequestQueues>,
+}
+
+/// The request queues of a virtiofs device, and why there are so many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RequestQueues {
+    /// One: the guest's kernel would not use others.
+    KernelUsesOne,
+    /// One for each processor of the guest, up to the device's most.
+    ForEachCpu(u32),
+}
+
+impl RequestQueues {
+    /// How many.
+    pub fn count(self) -> u32 {
+        match self {
+            Self::KernelUsesOne => 1,
+            Self::ForEachCpu(count) => count,
+        }
+    }
 }
 
 /// A sandbox.

@@ -4,7 +4,7 @@ use std::{ffi::OsString, fmt::Write, fs, path::Path};
 
 use kiln::{
     backend::qemu::{Files, argv},
-    plan::{Accelerator, CacheMode, CacheShare, Machine, Network, Plan, Platform, Slirp},
+    plan::{Accelerator, CacheMode, CacheShare, Machine, Network, Plan, Platform, RequestQueues, Slirp},
 };
 
 use crate::plans::{cache, machine, plain as plan};
@@ -52,6 +52,11 @@ fn command_lines_are_the_golden_ones() {
         ..plan()
     };
     let virtiofs = Plan { cache: Some(cache("/cache", CacheMode::Rw, CacheShare::Virtiofs)), ..plan() };
+    let embedded = Plan {
+        platform: Platform::Qemu(Machine { request_queues: Some(RequestQueues::ForEachCpu(2)), ..machine() }),
+        cache: Some(cache("/cache", CacheMode::Rw, CacheShare::Embedded)),
+        ..plan()
+    };
     let network = Plan {
         platform: Platform::Qemu(Machine {
             slirp: Slirp::new(Some("172.20.0.0/24"), Vec::new()).expect("valid"),
@@ -63,6 +68,7 @@ fn command_lines_are_the_golden_ones() {
         ("tcg-own-network", network, "/home/u/.cache/kiln"),
         ("tcg-9p", plan(), "/home/u/.cache/kiln"),
         ("tcg-virtiofs", virtiofs, "/home/u/.cache/kiln"),
+        ("tcg-embedded", embedded, "/home/u/.cache/kiln"),
         ("kvm-alone", kvm, "/home/u/.cache/kiln"),
         ("odd-paths", odd, "/home/ü,1 2"),
     ] {

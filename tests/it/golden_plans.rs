@@ -65,9 +65,10 @@ const MODES: [(CacheModeOption, &str); 4] = [
     (CacheModeOption::Commit, "commit"),
 ];
 
-const BACKENDS: [(Backend, &str); 7] = [
+const BACKENDS: [(Backend, &str); 8] = [
     (Backend::Qemu(VirtiofsOption::Off), "qemu-9p"),
     (Backend::Qemu(VirtiofsOption::Spawned), "qemu-virtiofs"),
+    (Backend::Qemu(VirtiofsOption::Embedded), "qemu-embedded"),
     (Backend::Docker, "docker"),
     (Backend::Bubblewrap(Ids::Own), "bubblewrap-own"),
     (Backend::Bubblewrap(Ids::Root), "bubblewrap-root"),
@@ -149,7 +150,11 @@ fn facts(case: Case) -> Facts {
         tsc_khz: Some(2_400_000),
     };
     let rules: Box<dyn PlatformRules> = match case.backend {
-        Backend::Qemu(_) => Box::new(MicrovmRules { accelerator: Accelerator::Tcg, modules: Vec::new() }),
+        Backend::Qemu(_) => Box::new(MicrovmRules {
+            accelerator: Accelerator::Tcg,
+            modules: Vec::new(),
+            spreads_requests: true,
+        }),
         Backend::Docker => Box::new(ContainerRules),
         Backend::Bubblewrap(ids) => Box::new(SandboxRules {
             resolver: "nameserver 192.0.2.1\n".into(),

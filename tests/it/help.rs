@@ -61,6 +61,7 @@ fn every_variable_that_a_build_reads_is_in_its_help() {
     let help = Cli::command().find_subcommand_mut("build").unwrap().render_long_help().to_string();
     for variable in [
         "KILN_HOME",
+        "KILN_VIRTIOFSD",
         "QEMU_USE_VIRTIOFS",
         "QEMU_VIRTIOFS_PATH",
         "QEMU_KERNEL_IMAGE",

@@ -67,6 +67,7 @@ pub(crate) fn machine() -> Machine {
         slirp: Slirp::default(),
         host_loopback: HostLoopback::Off,
         kernel_arguments: String::new(),
+        request_queues: None,
     }
 }
 

@@ -45,7 +45,7 @@ pub fn argv(plan: &Plan, kind: &Machine, files: Files<'_>) -> Vec<OsString> {
     consoles(&mut line);
     monitor(&mut line);
     disks(&mut line, files);
-    shares(&mut line, plan);
+    shares(&mut line, plan, kind);
     network(&mut line, kind, plan.network);
     line.words()
 }
@@ -138,12 +138,12 @@ fn disks(line: &mut Line, files: Files<'_>) {
     line.device(Device::Disk { drive: "scratch", serial: SCRATCH_SERIAL, on_write_error: WriteError::Stop });
 }
 
-fn shares(line: &mut Line, plan: &Plan) {
+fn shares(line: &mut Line, plan: &Plan, machine: &Machine) {
     if let Some(source) = &plan.source {
         share::nine_p(line, "source", SOURCE_TAG, source, Access::ReadOnly);
     }
-    if let Some(CacheMount { share, directory, access, .. }) = &plan.cache {
-        share::cache(line, *share, CACHE_TAG, directory, *access);
+    if let Some(cache) = &plan.cache {
+        share::cache(line, cache, CACHE_TAG, machine.request_queues);
     }
 }
 

@@ -20,8 +20,8 @@ pub(super) enum Device<'a> {
     Disk { drive: &'a str, serial: &'a str, on_write_error: WriteError },
     /// A share of QEMU's 9p server.
     NineP { fsdev: &'a str, tag: &'a str },
-    /// A share of a vhost-user daemon.
-    Virtiofs { chardev: &'a str, tag: &'a str },
+    /// A share of a vhost-user daemon, which has one queue for requests if there is no other number.
+    Virtiofs { chardev: &'a str, tag: &'a str, request_queues: Option<u32> },
     /// The network card.
     Card { netdev: &'a str },
 }
@@ -71,9 +71,11 @@ impl Device<'_> {
                 properties
             }
             Self::NineP { fsdev, tag } => vec![("fsdev", text(fsdev)), ("mount_tag", text(tag))],
-            Self::Virtiofs { chardev, tag } => {
+            Self::Virtiofs { chardev, tag, request_queues } => {
                 let queue = VIRTIOFS_QUEUE.to_string();
-                vec![("chardev", text(chardev)), ("tag", text(tag)), ("queue-size", queue)]
+                let usual = [("chardev", text(chardev)), ("tag", text(tag)), ("queue-size", queue)];
+                let queues = request_queues.map(|count| ("num-request-queues", count.to_string()));
+                usual.into_iter().chain(queues).collect()
             }
             Self::Card { netdev } => vec![("netdev", text(netdev))],
         }

@@ -13,7 +13,7 @@ use super::{
     Files,
     accelerator::{self, Verdict},
     argv, machine,
-    plan::MicrovmRules,
+    plan::{MicrovmRules, spreads_requests},
     probe::Qemu as Program,
 };
 use crate::{
@@ -24,10 +24,14 @@ use crate::{
     home::Home,
     host::Host,
     image::{Feature, Kernel, initramfs, scratch_disk},
-    plan::{BuildOptions, CacheMount, CacheSharing, HostLoopback, Machine, Network, Plan, PlatformRules},
+    plan::{
+        BuildOptions, CacheMount, CacheShare, CacheSharing, HostLoopback, Machine, Network, Plan,
+        PlatformRules, RequestQueues,
+    },
     rundir,
     share::{
         self, Daemon, Server,
+        embedded::Embedded,
         virtiofsd::{self, Service, Virtiofsd},
     },
 };
@@ -64,6 +68,7 @@ impl Backend for Found {
         Box::new(MicrovmRules {
             accelerator: self.accelerator.accelerator,
             modules: modules.iter().map(|module| module.guest_path()).collect(),
+            spreads_requests: spreads_requests(&self.kernel.version),
         })
     }
 
@@ -74,10 +79,7 @@ impl Backend for Found {
         sink: &'a mut dyn Sink,
     ) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
-            if let Some(cache) = plan.cache.as_ref().filter(|cache| cache.has_daemon()) {
-                let service = Service { uid: plan.owner.uid, access: cache.access };
-                self.daemon = Some(Box::new(find_virtiofsd(tools, service, sink).await?));
-            }
+            self.daemon = daemon(tools, plan, sink).await?;
             Ok(())
         })
     }
@@ -130,6 +132,7 @@ impl Backend for Found {
         if let Some(machine) = plan.platform.machine() {
             lines.push(("disk", format!("{} GiB, sparse", machine.disk_bytes >> 30)));
             lines.push(("loopback", host_loopback(plan.network, machine)));
+            lines.extend(machine.request_queues.map(|queues| ("virtiofs", self.queues(queues))));
         }
         lines.push(("kernel", format!("{} {}", kernel.version, kernel.vmlinux.display())));
         lines
@@ -137,6 +140,17 @@ impl Backend for Found {
 }
 
 impl Found {
+    /// The queues of the virtiofs device, and the reason for their number.
+    fn queues(&self, queues: RequestQueues) -> String {
+        match queues {
+            RequestQueues::KernelUsesOne => {
+                format!("embedded, 1 queue (kernel {} uses no more, Linux 6.11 does)", self.kernel.version)
+            }
+            RequestQueues::ForEachCpu(1) => "embedded, 1 queue (for 1 processor)".into(),
+            RequestQueues::ForEachCpu(count) => format!("embedded, {count} queues (one for each processor)"),
+        }
+    }
+
     /// Starts the cache's daemon, if the plan has one. Returns it with QEMU's end of the connection.
     fn serve_cache(&self, launch: &Launch<'_, '_>) -> Result<Option<(Server, OwnedFd)>> {
         let (Some(daemon), Some((directory, owner))) = (&self.daemon, cache_service(launch.plan)) else {
@@ -153,6 +167,22 @@ fn host_loopback(network: Network, Machine { host_loopback, slirp, .. }: &Machin
         (Network::On, HostLoopback::On) => format!("the host's is open, at {}", Ipv4Addr::from(slirp.host())),
         (Network::On, HostLoopback::Off) | (Network::Off, _) => "the host's is closed".into(),
     }
+}
+
+/// The program that serves the cache, if it comes by virtiofs.
+async fn daemon(tools: Tools<'_>, plan: &Plan, sink: &mut dyn Sink) -> Result<Option<Box<dyn Daemon>>> {
+    let Some(cache) = &plan.cache else { return Ok(None) };
+    Ok(match cache.share {
+        CacheShare::NineP | CacheShare::Bind => None,
+        CacheShare::Virtiofs => {
+            let service = Service { uid: plan.owner.uid, access: cache.access };
+            Some(Box::new(find_virtiofsd(tools, service, sink).await?))
+        }
+        CacheShare::Embedded => {
+            let request_queues = machine(plan)?.request_queues.map_or(1, RequestQueues::count);
+            Some(Box::new(Embedded { program: tools.spawner.program().to_owned(), request_queues }))
+        }
+    })
 }
 
 async fn find_virtiofsd(tools: Tools<'_>, service: Service, sink: &mut dyn Sink) -> Result<Virtiofsd> {

@@ -16,7 +16,7 @@ pub(super) mod fd {
     pub(crate) const CONSOLE: i32 = 11;
     /// The scratch disk: an unlinked file.
     pub(crate) const SCRATCH: i32 = 12;
-    /// The connection to virtiofsd.
+    /// The connection to the server of the cache.
     pub(crate) const VIRTIOFS: i32 = 13;
     /// The lease of the cache, which QEMU only holds.
     pub(crate) const LEASE: i32 = 14;

@@ -8,12 +8,15 @@ use kiln_protocol::{Access, GuestConfig, MemoryCounter, Mount, MountSource, Netw
 use super::share;
 use crate::{
     exit::Failure,
+    host::parse_version,
     plan::{
-        Accelerator, CACHE_TAG, CacheMount, HOSTNAME, HostLoopback, Machine, Network, Owner, Platform,
-        PlatformRules, ROOT_SERIAL, RulesInput, SCRATCH_SERIAL, SOURCE_TAG, cache,
+        Accelerator, CACHE_TAG, CacheMount, CacheShare, HOSTNAME, HostLoopback, Machine, Network, Owner,
+        Platform, PlatformRules, ROOT_SERIAL, RequestQueues, Resources, RulesInput, SCRATCH_SERIAL,
+        SOURCE_TAG, cache,
         guest_config::{self, GuestInput, LOWER, OverlayOptions, RESOLVER, ROOT, SCRATCH, SHARES, overlay},
         resources,
     },
+    share::embedded::MAX_REQUEST_QUEUES,
 };
 
 /// Some networks silently drop packets of 1500 bytes (melange #2411).
@@ -34,6 +37,16 @@ pub struct MicrovmRules {
     pub accelerator: Accelerator,
     /// The kernel modules that the guest needs, in loading order.
     pub modules: Vec<String>,
+    /// Whether its kernel spreads virtiofs requests over several queues.
+    pub spreads_requests: bool,
+}
+
+/// Linux 6.11 is the first that does.
+const SPREADS_REQUESTS: (u32, u32, u32) = (6, 11, 0);
+
+/// Whether a kernel of this version spreads virtiofs requests over several queues; one of an unknown version is taken not to.
+pub(super) fn spreads_requests(version: &str) -> bool {
+    parse_version(version).is_some_and(|version| version >= SPREADS_REQUESTS)
 }
 
 impl PlatformRules for MicrovmRules {
@@ -43,7 +56,7 @@ impl PlatformRules for MicrovmRules {
         guest: GuestInput<'_>,
         notes: &mut Vec<String>,
     ) -> Result<(Platform, GuestConfig), Failure> {
-        let RulesInput { recipe, options, host, resources: _ } = input;
+        let RulesInput { recipe, options, host, resources: Resources { cpus, .. } } = input;
         let (disk, disk_from) = resources::disk(recipe, options, notes)?;
         let machine = Machine {
             accelerator: self.accelerator,
@@ -54,9 +67,20 @@ impl PlatformRules for MicrovmRules {
             slirp: options.slirp.clone(),
             host_loopback: options.host_loopback,
             kernel_arguments: options.kernel_arguments.clone(),
+            request_queues: self.request_queues(guest.cache, cpus),
         };
         let config = guest_config(self.modules.clone(), &machine, guest);
         Ok((Platform::Qemu(machine), config))
+    }
+}
+
+impl MicrovmRules {
+    fn request_queues(&self, cache: Option<&CacheMount>, cpus: u32) -> Option<RequestQueues> {
+        let is_embedded = cache.is_some_and(|cache| cache.share == CacheShare::Embedded);
+        is_embedded.then(|| match self.spreads_requests {
+            false => RequestQueues::KernelUsesOne,
+            true => RequestQueues::ForEachCpu(cpus.clamp(1, MAX_REQUEST_QUEUES)),
+        })
     }
 }
 
@@ -129,5 +153,23 @@ fn guest_network(network: Network, machine: &Machine) -> Option<GuestNetwork> {
             },
             mtu: MTU,
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queues_are_for_kernels_that_use_them() {
+        for (version, expected) in [
+            ("6.1.0-28-amd64", false),
+            ("6.10.11+bpo-amd64", false),
+            ("6.11.2-amd64", true),
+            ("6.12.57+deb13-amd64", true),
+            ("unknown", false),
+        ] {
+            assert_eq!(spreads_requests(version), expected, "{version}");
+        }
     }
 }

@@ -8,7 +8,7 @@ use super::{
     device::Device,
     line::{Line, escape, fd},
 };
-use crate::plan::CacheShare;
+use crate::plan::{CacheMount, CacheShare, RequestQueues};
 
 /// The largest message size of virtio's 9p transport. The guest's kernel reduces higher values to this.
 const NINE_P_MSIZE: u32 = 512_000;
@@ -41,13 +41,14 @@ pub(super) fn nine_p_mount(tag: &str, target: &str, access: Access) -> Mount {
 }
 
 /// The switches of the cache.
-pub(super) fn cache(line: &mut Line, share: CacheShare, tag: &str, directory: &Path, access: Access) {
-    match share {
-        CacheShare::NineP => nine_p(line, "cache", tag, directory, access),
+pub(super) fn cache(line: &mut Line, cache: &CacheMount, tag: &str, request_queues: Option<RequestQueues>) {
+    match cache.share {
+        CacheShare::NineP => nine_p(line, "cache", tag, &cache.directory, cache.access),
         CacheShare::Bind => {}
-        CacheShare::Virtiofs => {
+        CacheShare::Virtiofs | CacheShare::Embedded => {
             line.opt("-chardev", format!("socket,id=cache,fd={}", fd::VIRTIOFS));
-            line.device(Device::Virtiofs { chardev: "cache", tag });
+            let request_queues = request_queues.map(RequestQueues::count);
+            line.device(Device::Virtiofs { chardev: "cache", tag, request_queues });
         }
     }
 }
@@ -57,7 +58,9 @@ pub(super) fn cache_mount(share: CacheShare, tag: &str, target: &str, access: Ac
     match share {
         CacheShare::NineP => nine_p_mount(tag, target, access),
         // The plan of a microVM has no bind.
-        CacheShare::Virtiofs | CacheShare::Bind => mount("virtiofs", tag, target, String::new(), access),
+        CacheShare::Virtiofs | CacheShare::Embedded | CacheShare::Bind => {
+            mount("virtiofs", tag, target, String::new(), access)
+        }
     }
 }
 

@@ -14,7 +14,10 @@ use crate::{
     home::Home,
     plan::AcceleratorOption,
     process::Spawner,
-    share::virtiofsd::{self, DaemonKind, Service},
+    share::{
+        self, Sandbox,
+        virtiofsd::{self, DaemonKind, Service},
+    },
 };
 
 /// The version of QEMU.
@@ -81,6 +84,20 @@ pub(super) async fn virtiofsd(Examination { env, home, host, spawner }: &Examina
     };
     let all: Vec<String> = all.iter().map(each).collect();
     Finding::ok("virtiofsd", all.join(", then "))
+}
+
+/// kiln's own virtiofs device.
+pub(super) fn embedded() -> Finding {
+    match share::sandbox() {
+        Ok(sandbox) => {
+            let confined = match sandbox {
+                Sandbox::Namespace => "namespaces",
+                Sandbox::Chroot => "a root directory of its own",
+            };
+            Finding::ok("embedded", format!("kiln's own virtiofs device, confined by {confined}"))
+        }
+        Err(error) => Finding::of_error("embedded", State::Warning, &error),
+    }
 }
 
 /// Whether `--runner docker` works here.

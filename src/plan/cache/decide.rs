@@ -11,12 +11,12 @@ impl CacheMount {
             (false, _) => CacheShare::Bind,
             (true, VirtiofsOption::Off) => CacheShare::NineP,
             (true, VirtiofsOption::Spawned) => CacheShare::Virtiofs,
+            (true, VirtiofsOption::Embedded) => CacheShare::Embedded,
         };
         let mode = match (options.cache_mode, share) {
             (CacheModeOption::Auto, CacheShare::NineP) | (CacheModeOption::Discard, _) => CacheMode::Discard,
-            (CacheModeOption::Auto, CacheShare::Virtiofs | CacheShare::Bind) | (CacheModeOption::Rw, _) => {
-                CacheMode::Rw
-            }
+            (CacheModeOption::Auto, CacheShare::Virtiofs | CacheShare::Embedded | CacheShare::Bind)
+            | (CacheModeOption::Rw, _) => CacheMode::Rw,
             (CacheModeOption::Ro, _) => CacheMode::Ro,
             (CacheModeOption::Commit, _) => CacheMode::Commit,
         };
