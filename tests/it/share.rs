@@ -121,3 +121,85 @@ async fn a_stop_ends_it_and_gives_its_last_words() {
         server.stop(Duration::from_secs(30)).await.unwrap();
     }
 }
+
+/// A descriptor of the device: the start of `/proc/PID/status` fields.
+fn status(pid: u32, field: &str) -> String {
+    let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+    line.unwrap_or_else(|| panic!("{field} is not in {text}")).trim().to_owned()
+}
+
+#[tokio::test]
+async fn the_devices_process_has_the_directory_and_few_rights() {
+    let spawner = spawner();
+    let run = tempfile::tempdir().unwrap();
+    let shared = tempfile::tempdir().unwrap();
+    fs::write(shared.path().join("only this"), "").unwrap();
+    let device = Embedded { program: env!("CARGO_BIN_EXE_kiln").into(), request_queues: 3 };
+    let (server, mut connected) = start(&spawner, run.path(), &device, shared.path().into());
+    connected.write_all(&GET_FEATURES).unwrap();
+    connected.read_exact(&mut [0; 20]).unwrap();
+    let outer = server.id();
+    let children = fs::read_to_string(format!("/proc/{outer}/task/{outer}/children")).unwrap();
+    let inner: u32 = children.trim().parse().unwrap();
+    // It waits, and can do nothing else.
+    assert_eq!(status(outer, "CapEff"), "0000000000000000");
+    // CHOWN, DAC_OVERRIDE, FOWNER and FSETID.
+    for set in ["CapEff", "CapPrm"] {
+        assert_eq!(status(inner, set), "000000000000001b", "{set}");
+    }
+    assert_eq!((status(inner, "CapInh"), status(inner, "CapAmb")), ("0".repeat(16), "0".repeat(16)));
+    assert_eq!((status(inner, "NoNewPrivs"), status(inner, "Seccomp")), ("1".into(), "2".into()));
+    // A worker for each queue, one for requests that must not wait, and those for the connection.
+    assert_eq!(status(inner, "Threads"), "7");
+    let namespace = |pid: &str, kind: &str| fs::read_link(format!("/proc/{pid}/ns/{kind}")).unwrap();
+    for kind in ["mnt", "pid", "net", "ipc", "uts", "cgroup"] {
+        assert_ne!(namespace(&inner.to_string(), kind), namespace("self", kind), "{kind}");
+    }
+    let root = fs::read_dir(format!("/proc/{inner}/root")).unwrap();
+    let names: Vec<_> = root.map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names, ["only this"]);
+    let mounts = fs::read_to_string(format!("/proc/{inner}/mountinfo")).unwrap();
+    assert!(mounts.lines().count() == 1 && mounts.contains("nosuid,nodev,noexec"), "{mounts}");
+}
+
+/// A vhost-user message: request, version 1, size of the payload, payload.
+fn message(request: u32, size: u32, payload: &[u8]) -> Vec<u8> {
+    [&request.to_ne_bytes()[..], &1_u32.to_ne_bytes(), &size.to_ne_bytes(), payload].concat()
+}
+
+#[tokio::test]
+async fn a_front_end_that_breaks_the_protocol_ends_the_device_in_order() {
+    let spawner = spawner();
+    let run = tempfile::tempdir().unwrap();
+    let device = Embedded { program: env!("CARGO_BIN_EXE_kiln").into(), request_queues: 2 };
+    let pair = |a: u32, b: u32| [a.to_ne_bytes(), b.to_ne_bytes()].concat();
+    let cases: Vec<(&str, Vec<u8>)> = vec![
+        ("half a header", vec![1, 0, 0, 0, 1, 0]),
+        ("a request without a number", message(0, 0, &[])),
+        ("an unknown request", message(4000, 0, &[])),
+        ("version 0", [[1, 0, 0, 0], [0; 4], [0; 4]].concat()),
+        ("a size of 4 GiB", message(2, u32::MAX, &[0; 8])),
+        ("half a payload", message(2, 8, &[0; 3])),
+        ("features that were not offered", message(2, 8, &u64::MAX.to_ne_bytes())),
+        ("a memory table without descriptors", message(5, 40, &[1; 40])),
+        ("a memory table of too many regions", message(5, 8, &pair(u32::MAX, 0))),
+        ("a queue that is none", message(8, 8, &pair(99, 16))),
+        ("a queue without a size", message(8, 8, &pair(0, 0))),
+        ("a queue that is too large", message(8, 8, &pair(0, 2048))),
+        ("addresses of nothing", message(9, 40, &[0xff; 40])),
+        ("a kick without a descriptor", message(12, 8, &0_u64.to_ne_bytes())),
+        ("the base of a queue that is none", message(11, 8, &pair(77, 0))),
+        ("noise", (0..=255).cycle().take(4096).collect()),
+    ];
+    for (what, bytes) in cases {
+        let (mut server, mut connected) = start(&spawner, run.path(), &device, run.path().into());
+        // Best effort: the device may close the connection before it has read all.
+        let _ = connected.write_all(&bytes);
+        connected.shutdown(std::net::Shutdown::Write).unwrap();
+        let died = tokio::time::timeout(Duration::from_secs(20), server.died()).await;
+        let death = died.unwrap_or_else(|_| panic!("{what}: it hangs")).unwrap();
+        assert!(matches!(death.status, ExitStatus::Code(0 | 1)), "{what}: {death}");
+        assert!(!death.last_lines.is_empty(), "{what}: {death}");
+    }
+}

@@ -8,6 +8,7 @@ mod border;
 mod calls;
 mod cargo;
 mod ecosystems;
+mod embedded;
 #[path = "../it/everywhere.rs"]
 mod everywhere;
 mod failures;
@@ -66,6 +67,7 @@ fn build_command(directory: &Path, cache: &str, progress: &str) -> Command {
     command
         .current_dir(directory)
         .env_remove("QEMU_USE_VIRTIOFS")
+        .env_remove("KILN_VIRTIOFSD")
         .args([
             "build",
             "--accel",

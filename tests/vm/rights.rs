@@ -1,5 +1,5 @@
-//! Rights and owners in a cache that a microVM writes straight into, by each share: 9p, and virtiofs by the daemon that
-//! translates owners and by the one that does not.
+//! Rights and owners in a cache that a microVM writes straight into, by each share: 9p, kiln's own device, and virtiofs by the
+//! daemon that translates owners and by the one that does not.
 
 use std::path::Path;
 
@@ -16,6 +16,8 @@ const C: &str = "/usr/lib/qemu";
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Share {
     NineP,
+    /// kiln's own device.
+    Embedded,
     /// The daemon that kiln chooses.
     Virtiofs,
     /// The one in [`C`], by name.
@@ -27,6 +29,8 @@ fn no_rights_devices_and_other_owners_stay_in_the_cache_however_a_build_ends() {
     let has_c = geteuid().is_root() && Path::new(C).join("virtiofsd").exists();
     for (share, ending, run_as) in [
         (Share::NineP, Ending::Terminated, "root"),
+        (Share::Embedded, Ending::Killed, "root"),
+        (Share::Embedded, Ending::StepFails, "build"),
         (Share::Virtiofs, Ending::Success, "root"),
         (Share::Named, Ending::StepFails, "root"),
         (Share::Named, Ending::Killed, "build"),
@@ -39,7 +43,8 @@ fn no_rights_devices_and_other_owners_stay_in_the_cache_however_a_build_ends() {
         let mut build = kiln(directory.path());
         build.env_remove("QEMU_VIRTIOFS_PATH");
         match share {
-            Share::NineP => build.args(["--cache-mode", "rw"]),
+            Share::NineP => build.env("QEMU_USE_VIRTIOFS", "0").args(["--cache-mode", "rw"]),
+            Share::Embedded => build.args(["--virtiofsd", "embedded"]),
             Share::Virtiofs => build.env("QEMU_USE_VIRTIOFS", "1"),
             Share::Named => build.env("QEMU_USE_VIRTIOFS", "1").env("QEMU_VIRTIOFS_PATH", C),
         };

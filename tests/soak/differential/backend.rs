@@ -23,7 +23,7 @@ impl Backend {
 
     /// Adds to a `kiln build` what chooses this backend.
     pub(crate) fn choose(self, command: &mut Command) {
-        command.env_remove("QEMU_USE_VIRTIOFS");
+        command.env_remove("QEMU_USE_VIRTIOFS").env_remove("KILN_VIRTIOFSD");
         match self {
             Self::NineP | Self::Virtiofs => {
                 command.args(["--runner", "qemu", "--accel", "tcg", "--memory", "1Gi", "--cpu", "1"]);
@@ -35,8 +35,15 @@ impl Backend {
                 command.args(["--runner", "bubblewrap"]);
             }
         }
-        if self == Self::Virtiofs {
-            command.env("QEMU_USE_VIRTIOFS", "1");
+        match self {
+            // Without it a cache that is written straight into comes by kiln's own device.
+            Self::NineP => {
+                command.env("QEMU_USE_VIRTIOFS", "0");
+            }
+            Self::Virtiofs => {
+                command.env("QEMU_USE_VIRTIOFS", "1");
+            }
+            Self::Docker | Self::Bubblewrap => {}
         }
     }
 
