@@ -7,10 +7,10 @@ use crate::{
     report,
 };
 
-/// How far what is below something is moved to the right.
+/// The number of spaces before the lines of a nested part.
 const INDENT: usize = 2;
 
-/// The explanation for a person.
+/// The explanation as text for people.
 pub fn describe(explanation: &Explanation) -> String {
     let Explanation { package, arch, variables, packages } = explanation;
     let mut page = Page { text: format!("explained    {package} for {arch}\n"), indent: 0 };
@@ -100,7 +100,7 @@ impl Page {
         }
     }
 
-    /// In columns; a very long value does not push the others away.
+    /// In columns. A very long value does not widen its column.
     fn variables(&mut self, variables: &[Variable]) {
         const WIDEST: usize = 40;
         let values: Vec<String> = variables.iter().map(|variable| shown(&variable.value)).collect();

@@ -29,14 +29,14 @@ fn the_regular_expressions_of_a_file_are_bounded_together() {
         };
         (0..count).map(one).collect()
     };
-    // Each of them is small enough, and others than those before it.
+    // Each pattern alone is within the budget, and no two are equal.
     refused_as_a_whole(&each(r"(\pL{1,20}){1,4}xN", 2000), "a: 1.2.3");
     refused_as_a_whole(&each(r"(?i)[\pL]{30}N", 2000), "a: 1.2.3");
     refused_as_a_whole(&each("((a{1,40}){1,40}){1,9}N", 2000), "a: 1.2.3");
-    // One text for all, in which nothing is found, or something everywhere.
+    // A long text in which a pattern matches nowhere, or everywhere.
     refused_as_a_whole(&each("(a|b|ab)*cN", 2000), &format!("a: {}", "ab".repeat(50_000)));
     refused_as_a_whole(&each(".*?[^a]|a", 1), &format!("a: {}", "a".repeat(100_000)));
-    // More than any file has, of the usual form.
+    // Patterns of the usual form, more than a file has.
     let usual = each(r"^(\d+)\.(\d+)\.(\d+)([_-]rc\d+)?$", 500);
     assert_eq!(refused(&file(&format!("vars: {{a: 1.2.3}}\nvar-transforms:\n{usual}"))), None);
 }

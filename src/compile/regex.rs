@@ -81,7 +81,7 @@ fn syntax(text: &str) -> Fault {
     Fault::Syntax(text.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned())
 }
 
-/// How many states a program for it has: each repetition is written out, and a class is as large as it has ranges.
+/// An estimate of the states of the compiled program: a repetition counts once for each time, and a class once for each range.
 fn states(hir: &Hir) -> u64 {
     match hir.kind() {
         HirKind::Empty | HirKind::Look(_) => 1,
@@ -99,11 +99,11 @@ fn states(hir: &Hir) -> u64 {
     }
 }
 
-/// Go's `ReplaceAllString`, part by part, for as long as the receiver wants more: a pattern that matches often and a long
-/// replacement make more than any memory holds.
+/// Go's `ReplaceAllString`, part by part. It stops when `put` returns false: a frequent match with a long replacement gives more
+/// text than the memory holds.
 ///
 /// # Errors
-/// That the searches are too much.
+/// The searches exceed the budget.
 pub(crate) fn replace_all(
     pattern: &Pattern,
     text: &str,
@@ -114,7 +114,7 @@ pub(crate) fn replace_all(
     let mut done = 0;
     let mut matches = pattern.regex.captures_iter(text);
     loop {
-        // A search may read the whole rest, even for a short match.
+        // A search may read all of the remaining text, even for a short match.
         budget.spend(pattern.states.saturating_mul((text.len() - done) as u64) / SEARCH)?;
         let Some(found) = matches.next() else { break };
         let Some(whole) = found.get(0) else { continue };
@@ -127,7 +127,7 @@ pub(crate) fn replace_all(
     Ok(())
 }
 
-/// `$1`, `$name`, `${name}` and `$$` of a replacement; any other `$` is itself. Whether more is wanted.
+/// `$1`, `$name`, `${name}` and `$$` of a replacement; any other `$` is itself. Returns whether `put` takes more.
 fn expand(found: &Captures<'_>, mut template: &str, put: &mut impl FnMut(&str) -> bool) -> bool {
     while let Some((before, after)) = template.split_once('$') {
         let (part, rest) = match (after.strip_prefix('$'), group_name(after)) {

@@ -16,12 +16,12 @@ use super::{
 };
 use crate::manifest::{Manifest, Map, Package, Source, Text};
 
-/// `vars` as they count: those of the file, over them those of `--vars-file`, over them those of the enabled build options.
+/// The `vars` in effect. Those of `--vars-file` replace those of the file, and those of the enabled build options replace both.
 pub(crate) fn merged(manifest: &Manifest, options: &Options) -> Map {
     let mut vars = manifest.vars.clone();
     let mut put = |more: &Map| {
         for (name, value) in more {
-            // The key of the file stays, and with it nothing but its place.
+            // A key of the file keeps its position.
             vars.insert(name.clone(), value.clone());
         }
     };
@@ -51,7 +51,7 @@ pub(crate) fn first_pass(manifest: &Manifest, vars: &Map, faults: &mut Faults) -
     scope
 }
 
-/// `vars` may use each other, in any order, and nothing else. Each is looked at once, when all that it uses are known.
+/// `vars` may use only each other, in any order. Each is resolved once, after all variables that it uses.
 fn resolve(vars: &Map, source: &Source, scope: &mut Scope<'static>, faults: &mut Faults) {
     let mut users: HashMap<&str, Vec<(&Text, &Text)>> = HashMap::new();
     let mut missing: HashMap<&str, usize> = HashMap::with_capacity(vars.len());
@@ -139,7 +139,7 @@ fn transform(manifest: &Manifest, scope: &mut Scope<'static>, faults: &mut Fault
                 faults.push(
                     fault.hint("shorter patterns, smaller counts (`{1,200}`) and shorter texts are less"),
                 );
-                // Those that follow are as much too much.
+                // The budget has no room for the transforms that follow.
                 return;
             }
         }

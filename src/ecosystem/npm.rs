@@ -15,11 +15,11 @@ use super::{
     model::{Ecosystem, Lock, NOTHING, References, Scope},
 };
 
-/// Where contents lie, below their own hash, cut into three.
+/// The directory of contents. The path below it is the hash, in three parts.
 const CONTENT: &str = "_cacache/content-v2/";
-/// Where the index lies.
+/// The directory of the index.
 const INDEX: &str = "_cacache/index-v5/";
-/// A bucket of the index has some lines of some hundred bytes; one that is longer is not npm's.
+/// The most bytes of a bucket: npm writes a few lines of some hundred bytes.
 const MOST: u64 = 16 << 20;
 
 pub(super) const NPM: Ecosystem = Ecosystem {
@@ -30,11 +30,11 @@ pub(super) const NPM: Ecosystem = Ecosystem {
     // `_npx` holds programs that a later build would run.
     keeps: &["_cacache"],
     junk: &["_cacache/tmp", "_logs", "_npx", "_update-notifier-last-checked"],
-    // A use of what is there is a line more.
+    // npm appends a line here for each use of a content.
     rewritten: &["_cacache/index-v5"],
     // Content is renamed into its place, but the index is appended to.
     lock: Lock::None,
-    // With the entries of the index that name it.
+    // The entries of the index that name a content belong to it.
     entry: "content by its hash",
     unfinished: &["_cacache/tmp/*"],
     expected,

@@ -391,7 +391,7 @@ mod tests {
             assert_eq!(open(connection), (None, None));
         }
         assert_eq!(open(9999), (None, Some(broken(9999))));
-        // Nothing is left of them when they could say so.
+        // Waits until all tasks have ended: `next` then yields no message.
         while timeout(Duration::from_secs(5), relays.next()).await.is_ok() {}
         assert_eq!(relays.take(FromGuest::Connected { connection: 0, port }), (None, None));
     }

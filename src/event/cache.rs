@@ -14,7 +14,7 @@ pub struct CacheReport {
     pub mode: Option<CacheMode>,
     /// Whether the build's writes are in the host's directory now.
     pub persisted: bool,
-    /// Why, or why not.
+    /// The reason why they are there, or are not.
     #[serde(serialize_with = "sentence")]
     pub why: CacheFate,
     /// Replacements and deletions, of this and of earlier builds, that wait until no other build uses the cache.
@@ -25,7 +25,7 @@ pub struct CacheReport {
     /// Why `reused` is null or incomplete, if it is.
     #[serde(serialize_with = "sentence_if_any")]
     pub reused_why: Option<UsageGap>,
-    /// Those writes that were not kept while all others were, and why.
+    /// The writes that were not kept although all others were, and the reason.
     pub left_out: Option<String>,
     /// How much of `new` was thrown away in all; `None` if it was kept or not counted.
     pub discarded: Option<Amount>,

@@ -145,7 +145,7 @@ fn look_at(pid: i32) -> Option<(Member, Vec<u8>)> {
     (!gone).then_some((Member { pid, parent, start, arguments: text }, arguments))
 }
 
-/// The run that a process belongs to (see `src/process/link.rs`).
+/// The run that a process belongs to (see `src/process/reaper_client.rs`).
 fn run_of(pid: i32) -> Option<String> {
     let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
     let run =

@@ -41,11 +41,11 @@ pub struct Layers {
 pub(crate) enum Before {
     /// It existed, with this size.
     There { bytes: u64 },
-    /// It existed. This is its size now, which may have been another.
+    /// It existed. This is its size now; its size before the steps may have been another.
     ThereAndMaybeWritten { bytes: u64 },
     /// It did not exist.
     Absent,
-    /// It is deleted, and had a new name at last. It existed if this is the inode number of a removed file.
+    /// It is deleted, and was no lower file under its last name. It existed if this is the inode number of a removed file.
     Removed { number: u64 },
     /// Not known.
     Unclear,

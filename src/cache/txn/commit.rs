@@ -63,7 +63,7 @@ impl Decided {
             return Err(stuck.failure(cache).into());
         }
         if let Err(error) = renew_times(cache, &times) {
-            // A tool that finds an old time fetches or compiles once more.
+            // A tool that finds an old time fetches or compiles again.
             let text = format!("the times of the files that the build has used were not renewed: {error:#}");
             cache.warn(WarningKind::MtimesStale, text);
         }
@@ -75,7 +75,7 @@ impl Decided {
     }
 }
 
-/// Only while there is no other lease: with an earlier time a tool may remove the file too early, and no worse.
+/// Renews the times only if there is no other lease. A file that keeps its old time costs at most another download or compilation.
 fn renew_times(cache: &OpenCache, times: &[(Vec<u8>, Time)]) -> Result<()> {
     if times.is_empty() {
         return Ok(());
@@ -150,7 +150,7 @@ fn merge_decided(cache: &OpenCache) -> Result<Completed> {
 enum One {
     /// Its record is gone.
     Forgotten,
-    /// All entries are in their place but this many.
+    /// All entries are in their place, except this number.
     Merged {
         waiting: u64,
         delta: UsageDelta,

@@ -1,35 +1,35 @@
-//! What may stand in a place of the command line: names that kiln knows, and the kinds of paths that the shell completes.
+//! The candidates for a word of the command line: names that kiln knows, and the kinds of paths that the shell completes.
 
 use clap::{Arg, Command, ValueHint};
 
 use super::walk::Position;
 use crate::{compile::Arch, ecosystem, home::Home, image, plan};
 
-/// What can be said of a place.
+/// The candidates for a word.
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) paths: Paths,
-    /// The part of the word that is no path: an option's name, earlier members of a list.
+    /// The part of the word before the path: an option's name, or earlier members of a list.
     pub(super) prefix: String,
     /// Whole words.
     pub(super) values: Vec<Value>,
 }
 
-/// A word, and a few more that say what it is.
+/// A candidate, and its description.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Value {
     pub(super) text: String,
     pub(super) about: String,
 }
 
-/// What the shell completes itself.
+/// The kind of paths that the shell completes itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Paths {
-    /// Nothing.
+    /// No paths.
     Values,
     Files,
     Directories,
-    /// Files that are called as build files are.
+    /// Files with the names of build files.
     BuildFiles,
 }
 
@@ -44,7 +44,7 @@ impl Paths {
     }
 }
 
-/// What may stand there.
+/// The candidates at a position.
 pub(super) fn answer(position: Position<'_>, home: Option<&Home>) -> Answer {
     match position {
         Position::Value { command, option, before, text } => value(command, option, before, text, home),
@@ -57,7 +57,7 @@ pub(super) fn answer(position: Position<'_>, home: Option<&Home>) -> Answer {
             let below = if is_first { commands(command, text) } else { Vec::new() };
             match positional {
                 Some(argument) if below.is_empty() => value(command, argument, "", text, home),
-                // A command that takes nothing else.
+                // A command that takes only options.
                 None if !command.has_subcommands() => words(options(command, text)),
                 Some(_) | None => words(below),
             }
@@ -75,7 +75,7 @@ fn commands(command: &Command, text: &str) -> Vec<Value> {
     fits.map(|below| named(below.get_name(), below.get_about())).collect()
 }
 
-/// Those of melange that have no effect stand in the help, and are not recommended.
+/// The options except those of melange that have no effect: only the help lists them.
 fn options(command: &Command, text: &str) -> Vec<Value> {
     let useful =
         command.get_arguments().filter(|option| !option.is_hide_set() && option.get_help_heading().is_none());
@@ -88,9 +88,9 @@ fn named(name: &str, about: Option<&clap::builder::StyledStr>) -> Value {
     Value { text: name.to_owned(), about: about.map(ToString::to_string).unwrap_or_default() }
 }
 
-/// The values of an argument, of which `text` is typed, after `before`.
+/// The values of an argument that begin with `text`, which follows `before` in the word.
 fn value(command: &Command, argument: &Arg, before: &str, text: &str, home: Option<&Home>) -> Answer {
-    // Of a list the last member is completed, and of an image the last package.
+    // Only the last member of a list, or the last package of an image, is completed.
     let list = argument.get_value_delimiter().and_then(|comma| text.rfind(comma)).map_or(0, |at| at + 1);
     let (id, start) = (argument.get_id().as_str(), list);
     let (known, paths) = known(command, argument, &text[start..], home);
@@ -118,7 +118,7 @@ fn bare(name: &str) -> Value {
     Value { text: name.to_owned(), about: String::new() }
 }
 
-/// What kiln knows of an argument, and which paths can be its value.
+/// The values that kiln knows for an argument, and the paths that can be its value.
 fn known(command: &Command, argument: &Arg, text: &str, home: Option<&Home>) -> (Vec<Value>, Paths) {
     let only = |values: Vec<Value>| (values, Paths::Values);
     match (command.get_name(), argument.get_id().as_str()) {
@@ -151,7 +151,7 @@ fn paths(argument: &Arg) -> Paths {
     }
 }
 
-/// What `--image` has been before, and the suites that all can have.
+/// The images of the store, and Debian's suites.
 fn images(home: Option<&Home>) -> Vec<Value> {
     let mut references = home.map(image::references).unwrap_or_default();
     references.extend(plan::SUITES.iter().map(|suite| format!("{DEBIAN}{suite}")));
@@ -160,7 +160,7 @@ fn images(home: Option<&Home>) -> Vec<Value> {
     references.into_iter().map(|text| Value { text, about: String::new() }).collect()
 }
 
-/// What of a cache can be named.
+/// The parts of a cache that an option can name.
 fn parts() -> Vec<Value> {
     let tools = ecosystem::always().chain(ecosystem::on_request());
     let tool = |tool: &ecosystem::Ecosystem| Value { text: tool.name.into(), about: tool.directory.into() };

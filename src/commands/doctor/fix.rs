@@ -1,7 +1,7 @@
-//! `kiln doctor --fix`: sets up what was found missing, as far as `images/setup.sh` can, which the binary carries.
+//! `kiln doctor --fix`: sets up the missing parts that `images/setup.sh` knows. The binary carries this script.
 //!
-//! Before it: the findings. After it: another look. What it does not set up (a docker daemon, rights, space) keeps the command
-//! that mends it.
+//! The examination runs before it and once more after it. A gap that the script cannot close (a docker daemon, rights, space) keeps
+//! its remedy.
 
 use std::{collections::BTreeSet, io, os::fd::AsFd};
 
@@ -13,10 +13,10 @@ use crate::{
     process::{Command, ExitStatus, Spawner, Stdio},
 };
 
-/// The script, which says what it does, asks nothing and does nothing twice.
+/// The script. It prints its actions, asks no questions, and skips parts that are there.
 const SETUP: &str = include_str!("../../../images/setup.sh");
 
-/// The parts of the script that mend what was found, in the order in which they need each other.
+/// The parts of the script that close the gaps among the findings, in the order of their dependencies.
 pub(super) fn parts(findings: &[Finding]) -> Vec<&'static str> {
     let part = |finding: &Finding| match (finding.state, finding.name) {
         (State::Ok, _) => None,
@@ -31,10 +31,10 @@ pub(super) fn parts(findings: &[Finding]) -> Vec<&'static str> {
     parts.into_iter().map(|(_, part)| part).collect()
 }
 
-/// Sets them up; what is done is told on stderr.
+/// Runs these parts of the script, which prints its actions to stderr.
 ///
 /// # Errors
-/// A host failure (4) when that does not succeed.
+/// A host failure (4) when the script fails.
 pub(super) async fn set_up(spawner: &Spawner, parts: &[&str]) -> Result<()> {
     let told = io::stderr().as_fd().try_clone_to_owned().context("copy the descriptor of stderr")?;
     let script = Command::new("bash").args(["-c", SETUP, "setup"]).args(parts);

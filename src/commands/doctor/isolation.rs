@@ -1,7 +1,7 @@
-//! The isolation of each backend on this host and for this user, to choose a backend by: what a build has for itself, and what it
-//! shares with the host.
+//! The isolation of each backend on this host and for this user, as a help to choose one: the resources that a build has for
+//! itself, and those that it shares with the host.
 //!
-//! It starts a sandbox to find out, and nothing else.
+//! Only the examination of Bubblewrap starts a process: a sandbox.
 
 use anyhow::Result;
 
@@ -30,10 +30,10 @@ impl Isolation {
     }
 }
 
-/// What every backend gives of the host.
+/// The directories of the host that every backend gives to a build.
 const GIVEN: &str = "source (read-only) and cache (as --cache-mode says)";
 
-/// A microVM's.
+/// The isolation of a microVM.
 pub(super) fn qemu(with_kvm: bool) -> Finding {
     let own = [
         "kernel",
@@ -53,7 +53,7 @@ pub(super) fn qemu(with_kvm: bool) -> Finding {
     isolation.finding("isolation of qemu")
 }
 
-/// A container's.
+/// The isolation of a container.
 pub(super) fn docker(docker: &Docker) -> Finding {
     let own = [
         "mounts",
@@ -69,9 +69,9 @@ pub(super) fn docker(docker: &Docker) -> Finding {
     isolation.finding("isolation of docker")
 }
 
-/// A sandbox's, found out by making what it is made of.
+/// The isolation of a sandbox, found by starting one.
 pub(super) async fn bubblewrap(Examination { env, host, spawner, .. }: &Examination<'_>) -> Option<Finding> {
-    // That it is not installed says another finding.
+    // Another finding says that it is not installed.
     crate::host::find_program(env, "bwrap")?;
     let found = bubblewrap::find(env, spawner, host, &[]).await;
     Some(of_sandbox(&found, &Cgroups::find()))
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_limited_is_a_builds_own_and_what_is_not_is_shared() {
+    fn limited_memory_is_a_builds_own_and_unlimited_processors_are_shared() {
         let memory = Some(Parent { path: "/g".into(), version: Version::V2 });
         let Finding { isolation, mend, .. } = sandbox(Ids::Range, &Cgroups { memory, cpu: None });
         let Isolation { own, shared } = isolation.unwrap();
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn whose_ids_a_sandbox_of_root_has_is_told() {
+    fn the_finding_names_the_ids_that_a_sandbox_of_root_has() {
         let parent = Some(Parent { path: "/g".into(), version: Version::V2 });
         for (ids, users, is_own) in [
             (Ids::Own, "users (ids that no user of this machine has)", true),

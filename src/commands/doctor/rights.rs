@@ -1,4 +1,4 @@
-//! The rights of the user that runs kiln: to write where kiln writes, to make user namespaces, and to have ids for other users.
+//! The rights of the user that runs kiln: to write to kiln's directories, to make user namespaces, and to map ids of other users.
 
 use std::{fs, path::Path};
 
@@ -17,16 +17,16 @@ use crate::{
     rundir::scratch_dir,
 };
 
-/// Below this an image of a compiler, and its making, do not fit.
+/// With less space than this an image with a compiler cannot be built.
 const SPACE_MIB: u64 = 4096;
 
-/// Below this no image fits, nor the scratch files of a build.
+/// With less space than this neither an image nor the scratch files of a build fit.
 const LEAST_MIB: u64 = 512;
 
-/// What mends a directory of kiln's own.
+/// The remedy for kiln's home.
 const ANOTHER_HOME: &str = "Set KILN_HOME to a directory that this user can write, on a disk with space.";
 
-/// What mends the other one.
+/// The remedy for the directory of scratch files.
 const OTHER_SCRATCH: &str =
     "Set QEMU_DISKS_PATH to a directory that this user can write, on a disk with space.";
 
@@ -48,9 +48,9 @@ pub(super) fn namespaces(uid: u32) -> Finding {
     }
 }
 
-/// Where kiln writes, and as whom.
+/// The directories that kiln writes to, and the range of ids.
 pub(super) fn findings(env: &Env, home: &Home, host: &Host) -> Vec<Finding> {
-    // kiln's own directory may not have been made yet; the other one is never made.
+    // kiln makes its home when it is missing, but not the directory of scratch files.
     let made_in = home.root().ancestors().find(|dir| dir.exists()).unwrap_or(Path::new("/"));
     let mut findings = vec![
         directory("images and state", home.root(), made_in, ANOTHER_HOME),
@@ -80,7 +80,7 @@ fn directory(name: &'static str, dir: &Path, existing: &Path, mend: &str) -> Fin
     }
 }
 
-/// An ordinary user makes Debian images in a user namespace with a range of ids.
+/// An ordinary user needs a range of ids to make Debian images in a user namespace.
 fn ids(host: &Host, has_images: bool) -> Finding {
     let name = "range of ids";
     if has_range(host) {
@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn space_is_asked_of_what_is_there() {
+    fn the_space_of_a_missing_directory_is_that_of_its_parent() {
         let home = Home::at("/tmp/no/such/directory");
         let findings = findings(&Env::default(), &home, &Host { uid: 0, ..Host::probe() });
         assert!(findings[0].detail.ends_with("MiB free in /tmp/no/such/directory"), "{findings:?}");
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_written_is_a_gap() {
+    fn a_directory_that_cannot_be_written_is_a_gap() {
         let finding = directory("scratch files", Path::new("/no/such"), Path::new("/no/such"), OTHER_SCRATCH);
         let Finding { state, detail, mend, .. } = finding;
         assert_eq!(state, State::Missing);

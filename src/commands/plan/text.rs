@@ -64,7 +64,7 @@ fn head(plan: &Plan, backend: &dyn Backend) -> Result<String> {
     Ok(text)
 }
 
-/// Those of steps, told by docker's default set.
+/// The capabilities of the steps, as differences from docker's default set.
 fn capabilities(plan: &Plan) -> String {
     let set = plan.guest_config.capabilities.as_deref().unwrap_or_default();
     let (more, less) = (beyond_default(set), short_of_default(set));
@@ -80,7 +80,7 @@ fn capabilities(plan: &Plan) -> String {
     text
 }
 
-/// Soft and hard limit of what is limited.
+/// The soft and the hard limit of each limited resource.
 fn limits(plan: &Plan) -> String {
     let limited = plan.guest_config.limits.iter().filter(|limit| limit.soft.is_some());
     let number = |limit: Option<u64>| limit.map_or("unlimited".into(), |limit| limit.to_string());
@@ -98,7 +98,7 @@ fn cache(plan: Option<&CacheMount>) -> String {
     })
 }
 
-/// What all steps have in common, so that it stands there once.
+/// The variables that are the same in all steps; they are printed once.
 fn common_environment(steps: &[PlannedStep]) -> BTreeSet<(String, String)> {
     let of = |planned: &PlannedStep| planned.step.env.iter().cloned().collect::<BTreeSet<_>>();
     steps.iter().map(of).reduce(|common, of_step| &common & &of_step).unwrap_or_default()
@@ -125,7 +125,7 @@ fn describe_step(
     Ok(text)
 }
 
-/// A variable, which a build file may have named, on a line of its own.
+/// A variable as one line: a build file may have put line breaks into its name and its value.
 fn variable(name: &str, value: &str, hide: &dyn Fn(&str) -> String) -> String {
     format!("{}={}", one_line(name), one_line(&hide(value)))
 }
