@@ -10,7 +10,7 @@ use anyhow::Result;
 pub(super) use events::finished;
 
 use self::events::BuildEvents;
-use super::{again, options, progress::LiveReporter, recipe, signals, unsupported};
+use super::{options, progress::LiveReporter, recipe, rerun_command, signals, unsupported};
 use crate::{
     build::{BuildTask, Context, Request},
     cli::BuildArgs,
@@ -96,7 +96,7 @@ impl Run<'_> {
             commit_limit,
             console: console.as_mut().map(|console| console as &mut dyn engine::Console),
             keep: args.keep_on_failure.then(|| context.run_dir.join(workspace::FILE)),
-            rerun_command: (!args.interactive).then(|| again::interactive(env::args_os())),
+            rerun_command: (!args.interactive).then(|| rerun_command::interactive(env::args_os())),
         };
         launched.build(task, *sink, phases).await?;
         Ok(Code::Success)

@@ -1,6 +1,5 @@
 //! The sub-commands. All parts of kiln meet here and nowhere else.
 
-mod again;
 mod arguments;
 mod bash;
 mod build;
@@ -20,6 +19,7 @@ mod options;
 mod plan;
 mod progress;
 mod recipe;
+mod rerun_command;
 mod run;
 mod runtime;
 mod shell;

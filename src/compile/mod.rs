@@ -89,6 +89,6 @@ pub fn serves(package: &manifest::Package, arch: Arch) -> bool {
 }
 
 #[cfg(test)]
-mod limits;
+mod limits_tests;
 #[cfg(test)]
 mod tests;

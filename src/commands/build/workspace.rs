@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::again;
+use super::rerun_command;
 use crate::{
     cli::BuildArgs,
     event::{Event, Sink},
@@ -18,11 +18,11 @@ pub(super) fn keep(run_dir: RunDir, args: &BuildArgs, sink: &mut dyn Sink) -> Re
         return Ok(());
     }
     let path = run_dir.keep()?.join(FILE);
-    let path = again::quoted(&path.display().to_string());
+    let path = rerun_command::quoted(&path.display().to_string());
     let text = format!(
         "the workspace of the failed step is kept: {path}\n\
          a shell with it: mkdir work && tar -C work -xf {path} && {}",
-        again::shell(args, "work"),
+        rerun_command::shell(args, "work"),
     );
     sink.emit(Event::Note { text });
     Ok(())

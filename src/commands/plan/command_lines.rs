@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::Result;
 
-use crate::{build::Resolved, commands::again, home::Home};
+use crate::{build::Resolved, commands::rerun_command, home::Home};
 
 /// Stands for the image where it is not made yet.
 const NOT_MADE: &str = "(made at the first build)";
@@ -29,7 +29,7 @@ pub(super) fn text(argv: &[OsString]) -> String {
             (_, true) => " \\\n  ",
             (_, false) => " ",
         };
-        text += &format!("{separator}{}", again::quoted(&word));
+        text += &format!("{separator}{}", rerun_command::quoted(&word));
     }
     text + "\n"
 }

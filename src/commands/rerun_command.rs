@@ -47,7 +47,7 @@ mod tests {
     }
 
     #[test]
-    fn a_build_is_said_again_with_a_shell() {
+    fn the_command_line_gets_the_flag_for_a_shell() {
         let line =
             ["bin/kiln", "--log-level", "info", "build", "--keep-on-failure", "a b.yaml", "--cache-dir", ""];
         assert_eq!(
