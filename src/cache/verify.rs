@@ -191,13 +191,13 @@ fn add_state(found: &Found<'_>, state: State, verdict: &mut Verdict) -> ControlF
             return ControlFlow::Break(());
         }
         // A git that ran there would obey settings and follow links.
-        State::Stray => {
+        State::Misplaced => {
             if !is_below_last(&verdict.faults) {
                 verdict.faults.push(fault(found, "git-checkout puts no such thing there", Remedy::Itself));
             }
             return ControlFlow::Break(());
         }
-        State::Strange => ("it is a device, a fifo or a socket".into(), Remedy::Itself),
+        State::SpecialFile => ("it is a device, a fifo or a socket".into(), Remedy::Itself),
         State::Foreign(uid) => (format!("it belongs to user {uid}"), Remedy::Owner),
         State::SetId => ("it has a set-id bit".into(), Remedy::Rights),
         State::Attribute(name) => {

@@ -5,8 +5,8 @@
 
 mod encodings;
 mod letters;
-mod look;
 mod matcher;
+mod scan;
 #[cfg(test)]
 mod tests;
 
@@ -18,8 +18,8 @@ use tokio::time::Instant;
 pub use self::encodings::SHORTEST;
 use self::{
     letters::{READINGS, Reading, all_letters, is_break},
-    look::{Carry, Look, Next},
     matcher::Matcher,
+    scan::{Carry, Next, Scan},
 };
 
 /// The text in a secret's place.
@@ -110,19 +110,19 @@ impl Held {
         let Self { mut text, done, carries, last, due: _ } = std::mem::take(self);
         text.extend(bytes);
         let of_use = READINGS.into_iter().enumerate().filter(|(_, reading)| reading.is_of_use(&text));
-        let looks: Vec<(usize, Look)> =
-            of_use.map(|(at, reading)| (at, Look::at(&text, reading, matcher, carries[at], next))).collect();
+        let scans: Vec<(usize, Scan)> =
+            of_use.map(|(at, reading)| (at, Scan::at(&text, reading, matcher, carries[at], next))).collect();
         // Bytes that one reading holds back are held back; bytes that were shown are not shown again.
-        let limit = looks.iter().map(|(_, look)| look.limit).min().unwrap_or(text.len()).max(done);
-        let kept = looks.iter().map(|(_, look)| look.kept).min().unwrap_or(text.len());
-        let held = looks.iter().filter(|(_, look)| look.limit < text.len());
-        let may_go = limit < text.len() && held.into_iter().all(|(_, look)| look.may_go);
-        let (shown, last) = show(&text, done..limit, &looks, last);
+        let limit = scans.iter().map(|(_, scan)| scan.limit).min().unwrap_or(text.len()).max(done);
+        let kept = scans.iter().map(|(_, scan)| scan.kept).min().unwrap_or(text.len());
+        let held = scans.iter().filter(|(_, scan)| scan.limit < text.len());
+        let may_go = limit < text.len() && held.into_iter().all(|(_, scan)| scan.may_go);
+        let (shown, last) = show(&text, done..limit, &scans, last);
         // A reading that is of no use sees the same as the first one.
         let mut carries =
-            [looks.first().map_or(Carry::default(), |(_, look)| look.carry(kept)); READINGS.len()];
-        for (at, look) in &looks {
-            carries[*at] = look.carry(kept);
+            [scans.first().map_or(Carry::default(), |(_, scan)| scan.carry(kept)); READINGS.len()];
+        for (at, scan) in &scans {
+            carries[*at] = scan.carry(kept);
         }
         let due = (may_go && next == Next::More).then(|| Instant::now() + FLUSH_DELAY);
         let mut text = text.split_off(kept);
@@ -150,20 +150,20 @@ enum Seen {
 fn show(
     text: &[u8],
     part: std::ops::Range<usize>,
-    looks: &[(usize, Look)],
+    scans: &[(usize, Scan)],
     mut last: Last,
 ) -> (Vec<u8>, Last) {
-    if looks.iter().all(|(_, look)| !look.has_secret()) {
+    if scans.iter().all(|(_, scan)| !scan.has_secret()) {
         let last = if part.is_empty() { last } else { Last::Text };
         return (text[part].to_vec(), last);
     }
     let mut seen = vec![Seen::Nothing; text.len()];
     // The second reading is without sequences, if there are any.
-    let shown = looks.iter().rfind(|(at, _)| *at <= 1);
-    for (place, _) in shown.iter().flat_map(|(_, look)| look.letters.all_places()) {
+    let shown = scans.iter().rfind(|(at, _)| *at <= 1);
+    for (place, _) in shown.iter().flat_map(|(_, scan)| scan.letters.all_places()) {
         seen[place] = Seen::Letter;
     }
-    for place in looks.iter().flat_map(|(_, look)| look.secret_places()) {
+    for place in scans.iter().flat_map(|(_, scan)| scan.secret_places()) {
         seen[place] = Seen::Secret;
     }
     let mut shown = Vec::with_capacity(part.len());

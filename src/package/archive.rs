@@ -82,10 +82,10 @@ pub fn collect(
     let out = Directory::open(out_dir).map_err(|error| unwritable(out_dir, &error))?;
     let mut reader = Reader::new(stream, limits.clone());
     let done = packages.iter().map(|_| None).collect();
-    let mut shelf = PackageSplitter { packages, normalization, out_dir, out: &out, open: None, done };
+    let mut splitter = PackageSplitter { packages, normalization, out_dir, out: &out, open: None, done };
     let mut buffer = vec![0; 64 << 10];
     while let Some(entry) = reader.next_entry()? {
-        let Some(archive) = shelf.place(entry)? else { continue };
+        let Some(archive) = splitter.start_entry(entry)? else { continue };
         loop {
             let length = reader.read_body(&mut buffer)?;
             if length == 0 {
@@ -94,7 +94,7 @@ pub fn collect(
             archive.writer.content(&buffer[..length]).map_err(|error| unwritable(out_dir, &error))?;
         }
     }
-    let archives = shelf.finish()?;
+    let archives = splitter.finish()?;
     publish(packages, archives, &out, out_dir)
 }
 
@@ -143,7 +143,7 @@ struct Finished {
 
 impl PackageSplitter<'_> {
     /// Checks an entry of the stream and starts it in its archive; `None` for the directory that is the package itself.
-    fn place(&mut self, mut entry: Entry) -> Result<Option<&mut Open>> {
+    fn start_entry(&mut self, mut entry: Entry) -> Result<Option<&mut Open>> {
         let refused = |why: &str| refuse(&entry.path, why);
         check_path(&entry.path).map_err(|why| refused(&why))?;
         let name = entry.path.split(|&byte| byte == b'/').next().expect("split gives one piece at least");

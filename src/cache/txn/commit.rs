@@ -134,12 +134,12 @@ fn merge_decided(cache: &OpenCache) -> Result<Completed> {
         }
         for number in pending {
             match merge_one(cache, &journal, number, alone)? {
-                One::Forgotten => {}
-                One::Merged { waiting: count, delta } => {
+                DecidedOutcome::Forgotten => {}
+                DecidedOutcome::Merged { waiting: count, delta } => {
                     waiting += count;
                     deltas.push((number, delta));
                 }
-                One::StuckCommit(one) => stuck.push(one),
+                DecidedOutcome::StuckCommit(one) => stuck.push(one),
             }
         }
         Ok(Completed { waiting, stuck, deltas })
@@ -147,7 +147,7 @@ fn merge_decided(cache: &OpenCache) -> Result<Completed> {
 }
 
 /// The outcome of one decided commit.
-enum One {
+enum DecidedOutcome {
     /// Its record is gone.
     Forgotten,
     /// All entries are in their place, except this number.
@@ -158,17 +158,19 @@ enum One {
     StuckCommit(StuckCommit),
 }
 
-fn merge_one(cache: &OpenCache, journal: &Journal, number: u64, alone: bool) -> Result<One> {
+fn merge_one(cache: &OpenCache, journal: &Journal, number: u64, alone: bool) -> Result<DecidedOutcome> {
     let record = match journal.read(number)? {
-        None => return Ok(One::Forgotten),
-        Some(Reading::Unreadable(why)) => return Ok(One::StuckCommit(StuckCommit { number, why })),
+        None => return Ok(DecidedOutcome::Forgotten),
+        Some(Reading::Unreadable(why)) => {
+            return Ok(DecidedOutcome::StuckCommit(StuckCommit { number, why }));
+        }
         Some(Reading::Whole(record)) => record,
     };
     let Some(staging) = Staging::open(cache, &record.staging)? else {
-        return Ok(One::StuckCommit(StuckCommit { number, why: stuck_commits::LOST }));
+        return Ok(DecidedOutcome::StuckCommit(StuckCommit { number, why: stuck_commits::LOST }));
     };
     if let (false, Some(waiting)) = (alone, journal.waiting(number)) {
-        return Ok(One::Merged { waiting, delta: UsageDelta::default() });
+        return Ok(DecidedOutcome::Merged { waiting, delta: UsageDelta::default() });
     }
     let mut merge = Merge {
         cache: &cache.root,
@@ -188,5 +190,5 @@ fn merge_one(cache: &OpenCache, journal: &Journal, number: u64, alone: bool) -> 
     } else if let Err(error) = journal.waits(number, waiting) {
         tracing::debug!(error = %format!("{error:#}"), "the next lease finds out what is left to do");
     }
-    Ok(One::Merged { waiting, delta })
+    Ok(DecidedOutcome::Merged { waiting, delta })
 }

@@ -23,9 +23,9 @@ pub(super) enum State {
     /// A tool began it and did not finish.
     Unfinished,
     /// It is a device, a fifo or a socket.
-    Strange,
+    SpecialFile,
     /// It lies where `git-checkout` keeps packs and lists, and is neither.
-    Stray,
+    Misplaced,
     /// It belongs to this user.
     Foreign(u32),
     /// It would run as its owner or group.
@@ -41,10 +41,10 @@ pub(super) fn of(found: &Found<'_>, owners: &Owners) -> Result<Vec<State>> {
         return Ok(vec![State::Unfinished]);
     }
     if *file_type == FileType::Other {
-        return Ok(vec![State::Strange]);
+        return Ok(vec![State::SpecialFile]);
     }
     if git_checkout::is_stray(path, entry_type(*file_type)) {
-        return Ok(vec![State::Stray]);
+        return Ok(vec![State::Misplaced]);
     }
     let mut states = Vec::new();
     states.extend(owners.foreign(stat).map(State::Foreign));

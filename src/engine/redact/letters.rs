@@ -93,20 +93,20 @@ impl Letters {
     }
 
     fn written(text: &[u8], reading: Reading) -> Self {
-        let mut pen = Pen::default();
+        let mut writer = LetterWriter::default();
         let (mut at, mut open) = (0, None);
         while at < text.len() {
             // The usual case, where most of the time is spent.
             let plain = text[at..].iter().take_while(|&&byte| KINDS[usize::from(byte)]).count();
             if plain > 0 && reading != Reading::Overstruck {
-                pen.run(&text[at..at + plain], at);
+                writer.run(&text[at..at + plain], at);
                 at += plain;
                 continue;
             }
             at += match token(&text[at..], reading) {
-                Token::Letter(byte) => pen.letter(byte, at),
-                Token::Break => pen.line_break(text[at], at),
-                Token::Backspace => pen.backspace(reading),
+                Token::Letter(byte) => writer.letter(byte, at),
+                Token::Break => writer.line_break(text[at], at),
+                Token::Backspace => writer.backspace(reading),
                 Token::Nothing(length) => length,
                 Token::Open(what) => {
                     open = Some(what);
@@ -114,8 +114,8 @@ impl Letters {
                 }
             };
         }
-        let mut letters = Self { end: at, open, unsettled: pen.back, ..pen.letters };
-        if pen.back > 0 {
+        let mut letters = Self { end: at, open, unsettled: writer.back, ..writer.letters };
+        if writer.back > 0 {
             (letters.end, letters.open) = (letters.place(letters.settled()), Some(Open::Letter));
         }
         letters
@@ -171,7 +171,7 @@ impl Letters {
 
 /// Writes letters.
 #[derive(Default)]
-struct Pen {
+struct LetterWriter {
     letters: Letters,
     breaks: usize,
     /// The first letter of the current line: those before it cannot be overwritten.
@@ -180,7 +180,7 @@ struct Pen {
     back: usize,
 }
 
-impl Pen {
+impl LetterWriter {
     fn letter(&mut self, byte: u8, at: usize) -> usize {
         let Letters { bytes, places, more, .. } = &mut self.letters;
         self.breaks = 0;

@@ -1,4 +1,4 @@
-//! A look at a stream's end in one reading: which letters belong to secrets, and which bytes are held back.
+//! A scan of the end of a stream in one reading: which letters belong to secrets, and which bytes are held back.
 
 use super::{
     encodings::SHORTEST,
@@ -22,7 +22,7 @@ pub(super) enum Next {
     Nothing,
 }
 
-/// The result of a look, for the letters that the next look sees again.
+/// The result of a scan, for the letters that the next scan sees again.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Carry {
     /// The number of first letters that belong to a secret.
@@ -33,8 +33,8 @@ pub(super) struct Carry {
     follows: bool,
 }
 
-/// The result of a look.
-pub(super) struct Look {
+/// The result of a scan.
+pub(super) struct Scan {
     pub(super) letters: Letters,
     /// Of each letter, whether it belongs to a secret.
     secret: Vec<bool>,
@@ -42,34 +42,34 @@ pub(super) struct Look {
     follows: bool,
     /// The end of the bytes that can be shown now.
     pub(super) limit: usize,
-    /// The first byte that the next look needs.
+    /// The first byte that the next scan needs.
     pub(super) kept: usize,
     /// Whether held-back bytes may be flushed after [`super::FLUSH_DELAY`].
     pub(super) may_go: bool,
 }
 
-impl Look {
+impl Scan {
     pub(super) fn at(text: &[u8], reading: Reading, matcher: &Matcher, carry: Carry, next: Next) -> Self {
         let letters = Letters::of(text, reading);
         let Carry { secret, digits, follows } = carry;
         let (secret, digits) = secrets(&letters, matcher, secret, digits);
         let end = letters.settled();
         let limit = if next == Next::More { letters.end() } else { text.len() };
-        let mut look = Self { letters, secret, digits, follows, limit, kept: 0, may_go: true };
-        let begun = matcher.begun(&look.letters.bytes[..end]);
+        let mut scan = Self { letters, secret, digits, follows, limit, kept: 0, may_go: true };
+        let begun = matcher.begun(&scan.letters.bytes[..end]);
         let start = begun.as_ref().map_or(end, |begun| begun.start);
-        let secret = look.secret[..start].iter().rev().take(CHARACTER).take_while(|secret| **secret);
-        look.kept = look.letters.place(start - secret.count());
-        let alone = begun.is_none() && !look.follows_at(end) && !matcher.begins_quoted();
-        if alone && look.letters.open == Some(Open::Letter) {
-            (look.limit, look.kept) = (text.len(), text.len());
+        let secret = scan.secret[..start].iter().rev().take(CHARACTER).take_while(|secret| **secret);
+        scan.kept = scan.letters.place(start - secret.count());
+        let alone = begun.is_none() && !scan.follows_at(end) && !matcher.begins_quoted();
+        if alone && scan.letters.open == Some(Open::Letter) {
+            (scan.limit, scan.kept) = (text.len(), text.len());
         }
         // Letters that already belong to a secret need not be held back.
-        let certain = (start..end).find(|&at| !look.secret[at]).unwrap_or(end);
+        let certain = (start..end).find(|&at| !scan.secret[at]).unwrap_or(end);
         if let Some(begun) = begun.filter(|_| certain < end) {
-            look.wait(begun, certain, text.last().copied().is_some_and(is_break), next);
+            scan.wait(begun, certain, text.last().copied().is_some_and(is_break), next);
         }
-        look
+        scan
     }
 
     /// Decides whether the end of the text is held back, with which a secret may begin.
