@@ -15,6 +15,7 @@ mod filter;
 mod idmapped;
 mod jail;
 mod landlock;
+mod mountinfo;
 mod namespace;
 mod ownership;
 mod pidfd;
@@ -48,6 +49,7 @@ pub use self::{
     idmapped::{idmappable, idmapped},
     jail::{JAIL_ARGUMENT, JAIL_DIRECTORY, Jail, JailNetwork, jail_main},
     landlock::{LANDLOCK_WITH_SCOPES, landlock_version},
+    mountinfo::mount_points,
     namespace::{IdMap, IdRange, user_namespaces_usable},
     ownership::reclaim,
     pidfd::watch,

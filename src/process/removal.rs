@@ -16,7 +16,7 @@ use nix::{
     sys::statfs::{CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, statfs},
 };
 
-use super::pidfd;
+use super::{mountinfo::mount_points, pidfd};
 
 /// How long the processes of a control group may take to end: a process that waits for a disk ends only after that.
 const DEATH_LIMIT: Duration = Duration::from_secs(10);
@@ -63,32 +63,10 @@ pub fn detach_below(directory: &Path) -> Result<()> {
 /// How often mounts are looked for.
 const ROUNDS: usize = 16;
 
-/// The mount points of proc_pid_mountinfo(5) that are `directory` or below it, in the order of mounting.
+/// The mount points that are `directory` or below it, in the order of mounting.
 fn mounts_below(mountinfo: &[u8], directory: &Path) -> Vec<PathBuf> {
-    let lines = mountinfo.split(|byte| *byte == b'\n');
-    let points = lines.filter_map(|line| line.split(|byte| *byte == b' ').nth(4)).map(unescaped);
+    let points = mount_points(mountinfo).map(|point| PathBuf::from(OsString::from_vec(point)));
     points.filter(|point| point.starts_with(directory)).collect()
-}
-
-/// The kernel writes space, tab, newline and backslash as three octal digits.
-fn unescaped(field: &[u8]) -> PathBuf {
-    let mut bytes = Vec::with_capacity(field.len());
-    let mut rest = field;
-    while let Some((&first, after)) = rest.split_first() {
-        let code = (first == b'\\').then(|| after.get(..3)).flatten();
-        let code = code.and_then(|digits| std::str::from_utf8(digits).ok());
-        match code.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = &after[3..];
-            }
-            None => {
-                bytes.push(first);
-                rest = after;
-            }
-        }
-    }
-    OsString::from_vec(bytes).into()
 }
 
 fn is_cgroup(path: &Path) -> bool {

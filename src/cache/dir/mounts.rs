@@ -7,6 +7,7 @@ use std::{fs, os::unix::ffi::OsStrExt, path::Path};
 use anyhow::{Context, Result};
 
 use super::is_below;
+use crate::process::mount_points;
 
 /// Of the calling thread, which may be in a mount namespace of its own (proc_pid_mountinfo(5)).
 const LIST: &str = "/proc/thread-self/mountinfo";
@@ -23,13 +24,11 @@ impl Mounts {
     }
 
     fn parse(list: &[u8], directory: &[u8]) -> Self {
-        let points =
-            list.split(|&byte| byte == b'\n').filter_map(|line| line.split(|&byte| byte == b' ').nth(4));
         let relative = |point: Vec<u8>| {
             let rest = point.strip_prefix(directory)?.strip_prefix(b"/")?;
             (!rest.is_empty()).then(|| rest.to_vec())
         };
-        Self(points.map(unescaped).filter_map(relative).collect())
+        Self(mount_points(list).filter_map(relative).collect())
     }
 
     /// The mount that an entry at `path` lies in: nothing can be renamed to it.
@@ -45,26 +44,6 @@ impl Mounts {
     fn find(&self, is_it: impl Fn(&[u8]) -> bool) -> Option<&[u8]> {
         self.0.iter().map(Vec::as_slice).find(|mount| is_it(mount))
     }
-}
-
-/// Space, tab, line break and backslash are written as three octal digits.
-fn unescaped(text: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    let mut rest = text;
-    while let Some((&byte, after)) = rest.split_first() {
-        let octal = after.get(..3).and_then(|digits| std::str::from_utf8(digits).ok());
-        match octal.and_then(|digits| u8::from_str_radix(digits, 8).ok()).filter(|_| byte == b'\\') {
-            Some(escaped) => {
-                bytes.push(escaped);
-                rest = &after[3..];
-            }
-            None => {
-                bytes.push(byte);
-                rest = after;
-            }
-        }
-    }
-    bytes
 }
 
 #[cfg(test)]
