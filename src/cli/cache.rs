@@ -10,7 +10,8 @@ use crate::{cache::CommitLimit, plan::Bytes};
 /// `kiln cache …`.
 #[derive(Debug, Subcommand)]
 pub enum CacheCommand {
-    /// List the cache directories that builds have used, and who uses them now.
+    /// List the cache directories that builds have used, and their present users.
+    #[command(visible_alias = "list")]
     Ls {
         /// Print one JSON document.
         #[arg(long)]
@@ -108,8 +109,9 @@ pub struct ExportArgs {
 /// `kiln cache import`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "A file that the cache has already is left alone. Of two different files with one path the cache's stays if the name tells the \
-content (a hash, a version); else the archive's replaces it, as soon as no build may be reading the old one."
+    after_help = "A file that the cache has already is left alone. If two different files have one path, the cache keeps its \
+own where the name identifies the content (a hash, a version). Elsewhere the archive's file replaces it, as soon as no build may be reading \
+the old one."
 )]
 pub struct ImportArgs {
     /// The archive; - for stdin.

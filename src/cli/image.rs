@@ -11,6 +11,7 @@ use crate::{plan::ImageReference, report::Progress};
 #[derive(Debug, Subcommand)]
 pub enum ImageCommand {
     /// List the images of the store.
+    #[command(visible_alias = "list")]
     Ls {
         /// Print one JSON document.
         #[arg(long)]

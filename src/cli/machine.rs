@@ -72,22 +72,22 @@ pub struct MachineArgs {
     /// The directory that every build sees at /var/cache/melange; made if it is missing; "" for none [default: ./melange-cache/].
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub cache_dir: Option<String>,
-    /// What happens to what the build writes to the cache.
+    /// What becomes of the build's writes to the cache.
     #[arg(long, value_enum, value_name = "MODE", default_value = "auto")]
     pub cache_mode: CacheModeOption,
-    /// What builds do that want the cache at the same time [default: locked in mode rw, else shared].
+    /// How builds share the cache at the same time [default: locked in mode rw, else shared].
     #[arg(long, value_enum, value_name = "SHARING")]
     pub cache_sharing: Option<CacheSharing>,
     /// How long to wait while another build has the cache alone.
     #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = Checked(duration))]
     pub cache_wait: Duration,
-    /// The most that mode commit adds to the cache, as SIZE or SIZE,ENTRIES; of a build that writes more nothing is kept.
+    /// The most that mode commit adds to the cache, as SIZE or SIZE,ENTRIES; a build that writes more keeps nothing.
     #[arg(long, value_name = "LIMIT", default_value = "16Gi,1048576", value_parser = Checked(commit_limit))]
     pub cache_commit_limit: CommitLimit,
     /// Serve the cache by virtiofs, with this server [default with --cache-mode rw: embedded].
     #[arg(long, value_enum, value_name = "SERVER")]
     pub virtiofsd: Option<VirtiofsOption>,
-    /// What runs the guest's code.
+    /// The accelerator of the guest.
     #[arg(long, value_enum, value_name = "ACCELERATOR", default_value = "auto")]
     pub accel: AcceleratorOption,
     /// Whether steps reach the network.

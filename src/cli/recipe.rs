@@ -70,7 +70,7 @@ pub struct RecipeArgs {
     /// Packages to add to the build environment.
     #[arg(long, value_name = "PACKAGE", value_delimiter = ',')]
     pub package_append: Vec<String>,
-    /// More tools that find their caches in the cache directory: gocache, ccache, sccache, gradle, yarn, pnpm, bundler,
+    /// Further tools whose caches lie in the cache directory: gocache, ccache, sccache, gradle, yarn, pnpm, bundler,
     /// cpan, r, nuget, bazel.
     #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = CacheAlsoParser, hide_possible_values = true)]
     pub cache_also: Vec<&'static Ecosystem>,
