@@ -25,9 +25,13 @@ const FORMS: &str = "write id=NAME,src=FILE or id=NAME,env=VARIABLE";
 pub fn parse(text: &str) -> Result<SecretSource, Failure> {
     // A user may write the value of the secret here by mistake: the message must not repeat it.
     let refuse = |why: String| Failure::usage(format!("--secret: {why}"), FORMS);
+    if !text.split(',').any(|field| field.starts_with("id=")) {
+        return Err(refuse("its value has no id=NAME".into()));
+    }
     let (mut id, mut from, mut kind) = (None, None, None);
-    for field in text.split(',') {
-        let (key, value) = field.split_once('=').ok_or_else(|| refuse("a field has no =".into()))?;
+    for (index, field) in text.split(',').enumerate() {
+        let not_a_pair = || refuse(format!("field {} of its value is not KEY=VALUE", index + 1));
+        let (key, value) = field.split_once('=').ok_or_else(not_a_pair)?;
         match key {
             "id" => id = Some(value.to_owned()),
             "src" | "source" => from = Some(SecretFrom::File(PathBuf::from(value))),
@@ -112,6 +116,12 @@ mod tests {
             let failure = parse(text).expect_err("refused");
             assert_eq!(failure.code, crate::exit::Code::Usage, "{text}");
             assert!(!failure.what.contains("hunter2"), "{}", failure.what);
+        }
+        for (text, what) in [
+            ("hunter2", "--secret: its value has no id=NAME"),
+            ("id=a,hunter2", "--secret: field 2 of its value is not KEY=VALUE"),
+        ] {
+            assert_eq!(parse(text).map_err(|failure| failure.what), Err(what.into()), "{text}");
         }
     }
 

@@ -57,6 +57,23 @@ fn contradictions_and_unusable_places_are_found_before_the_host_is_asked() {
     assert_eq!(left.len(), 3, "{left:?}");
 }
 
+#[test]
+fn an_empty_store_and_a_missing_cache_are_told_in_words() {
+    let bare = Bare::new();
+    for (line, text) in [
+        ("cache list", "no build has used a cache yet\n"),
+        ("image ls", "the store has no images\n"),
+        ("image list", "the store has no images\n"),
+        ("image list --json", "[]\n"),
+        ("image prune", "there are no images to remove\n"),
+    ] {
+        let output = bare.kiln(&line.split(' ').collect::<Vec<_>>()).output().unwrap();
+        assert_eq!((output.status.code(), output.stdout), (Some(0), text.into()), "{line}");
+    }
+    let said = bare.said(&bare.kiln(&["cache", "report"]).output().unwrap(), 7);
+    assert_eq!(said, "kiln: there is no cache ./melange-cache/\n  name it with --cache-dir\n");
+}
+
 /// A build waits for another that has the cache; what is wrong with its own command line is not waited for.
 #[test]
 fn a_wait_for_the_cache_comes_after_all_that_can_be_refused() {

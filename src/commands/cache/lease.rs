@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    io::ErrorKind,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -28,8 +29,11 @@ pub(super) fn lease(home: &Home, args: &CacheArgs, lock_mode: LockMode) -> Resul
 /// A cache failure (7) where there is no cache, or where it is in use; a time-out (6) after the wait.
 pub(super) fn lease_of(home: &Home, directory: &Path, lock_mode: LockMode, limit: Duration) -> Result<Lease> {
     let shown = directory.display();
-    let directory = fs::canonicalize(directory).with_context(|| {
-        Failure::new(Code::Cache, format!("there is no cache {shown}"), "name it with --cache-dir")
+    let missing =
+        || Failure::new(Code::Cache, format!("there is no cache {shown}"), "name it with --cache-dir");
+    let directory = fs::canonicalize(directory).or_else(|error| match error.kind() {
+        ErrorKind::NotFound => Err(missing().into()),
+        _ => Err(error).with_context(missing),
     })?;
     cache::apart(home, &directory)?;
     let who = cache::CARE.into();

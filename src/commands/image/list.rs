@@ -15,6 +15,9 @@ pub(super) fn run(store: &Store, json: bool) -> Result<Code> {
         let rows: Vec<_> = images.iter().map(row).collect();
         return report::print(&format!("{}\n", serde_json::to_string_pretty(&rows)?));
     }
+    if images.is_empty() {
+        return report::print("the store has no images\n");
+    }
     let mut text = String::new();
     for image in &images {
         text += &format!(

@@ -31,6 +31,9 @@ pub(super) async fn run(store: &Store, env: &Env, unused_for: Option<Duration>) 
     let removed = store.prune(old, &mut LiveReporter::new(Progress::Plain))?;
     let in_docker = prune_docker(env, &spawner, &removed).await?;
     spawner.finish()?;
+    if removed.is_empty() {
+        return report::print("there are no images to remove\n");
+    }
     let mut text = String::new();
     for image in &removed {
         text += &format!(
