@@ -1,4 +1,4 @@
-//! The four ways to run a build, and which of them this host has.
+//! The five ways to run a build, and which of them this host has.
 
 use std::{path::Path, process::Command};
 
@@ -11,6 +11,8 @@ pub(crate) enum Backend {
     NineP,
     /// A microVM, its cache by virtiofs.
     Virtiofs,
+    /// A microVM, its cache by kiln's own device.
+    Embedded,
     /// A container.
     Docker,
     /// A sandbox.
@@ -19,13 +21,14 @@ pub(crate) enum Backend {
 
 impl Backend {
     /// All of them.
-    pub(crate) const ALL: [Self; 4] = [Self::NineP, Self::Virtiofs, Self::Docker, Self::Bubblewrap];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::NineP, Self::Virtiofs, Self::Embedded, Self::Docker, Self::Bubblewrap];
 
     /// Adds to a `kiln build` what chooses this backend.
     pub(crate) fn choose(self, command: &mut Command) {
         command.env_remove("QEMU_USE_VIRTIOFS").env_remove("KILN_VIRTIOFSD");
         match self {
-            Self::NineP | Self::Virtiofs => {
+            Self::NineP | Self::Virtiofs | Self::Embedded => {
                 command.args(["--runner", "qemu", "--accel", "tcg", "--memory", "1Gi", "--cpu", "1"]);
             }
             Self::Docker => {
@@ -43,6 +46,9 @@ impl Backend {
             Self::Virtiofs => {
                 command.env("QEMU_USE_VIRTIOFS", "1");
             }
+            Self::Embedded => {
+                command.args(["--virtiofsd", "embedded"]);
+            }
             Self::Docker | Self::Bubblewrap => {}
         }
     }
@@ -53,7 +59,7 @@ impl Backend {
             Command::new(program).arg(argument).output().is_ok_and(|output| output.status.success())
         };
         match self {
-            Self::NineP | Self::Virtiofs => {
+            Self::NineP | Self::Virtiofs | Self::Embedded => {
                 (!answers("qemu-system-x86_64", "--version")).then_some("QEMU is not installed")
             }
             Self::Docker => (!answers("docker", "info")).then_some("no dockerd answers"),

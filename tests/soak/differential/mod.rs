@@ -34,12 +34,15 @@ fn every_backend_gives_the_same() {
     assert!(differences.is_empty(), "{differences}");
 }
 
-/// All backends, but only one of a microVM's two shares.
+/// All backends, but only one of a microVM's shares.
 fn with_one_share(backends: &[Backend], sampler: &mut Sampler) -> Vec<Backend> {
-    let shares = [Backend::NineP, Backend::Virtiofs];
-    let other = shares[usize::try_from(sampler.below(2)).unwrap()];
-    let both = shares.iter().all(|share| backends.contains(share));
-    backends.iter().copied().filter(|backend| !both || *backend != other).collect()
+    let shares = [Backend::NineP, Backend::Virtiofs, Backend::Embedded];
+    let chosen: Vec<Backend> = shares.into_iter().filter(|share| backends.contains(share)).collect();
+    if chosen.len() < 2 {
+        return backends.to_vec();
+    }
+    let one = chosen[usize::try_from(sampler.below(chosen.len() as u64)).unwrap()];
+    backends.iter().copied().filter(|backend| !shares.contains(backend) || *backend == one).collect()
 }
 
 /// The corpus; `KILN_CASES=a,b` names some of it.

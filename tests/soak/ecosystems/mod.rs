@@ -48,16 +48,17 @@ const CHATTER: u64 = 4_000;
 enum Backend {
     NineP,
     Virtiofs,
+    Embedded,
     Docker,
     Bubblewrap,
 }
 
 impl Backend {
-    const ALL: [Self; 4] = [Self::NineP, Self::Virtiofs, Self::Docker, Self::Bubblewrap];
+    const ALL: [Self; 5] = [Self::NineP, Self::Virtiofs, Self::Embedded, Self::Docker, Self::Bubblewrap];
 
     fn is_machine(self) -> bool {
         match self {
-            Self::NineP | Self::Virtiofs => true,
+            Self::NineP | Self::Virtiofs | Self::Embedded => true,
             Self::Docker | Self::Bubblewrap => false,
         }
     }
@@ -74,6 +75,9 @@ impl Backend {
             Self::Virtiofs => {
                 &["--runner", "qemu", "--accel", "tcg", "--memory", "3Gi", "--virtiofsd", "spawned"]
             }
+            Self::Embedded => {
+                &["--runner", "qemu", "--accel", "tcg", "--memory", "3Gi", "--virtiofsd", "embedded"]
+            }
             Self::Docker => &["--runner", "docker"],
             Self::Bubblewrap => &["--runner", "bubblewrap"],
         });
@@ -82,7 +86,7 @@ impl Backend {
     /// Whether reads are counted, for the user that runs kiln in a place.
     fn counting(self, place: &Place) -> Counting {
         match self {
-            Self::NineP | Self::Virtiofs => Counting::Exact,
+            Self::NineP | Self::Virtiofs | Self::Embedded => Counting::Exact,
             Self::Docker | Self::Bubblewrap if place.uid() == 0 => Counting::Exact,
             Self::Docker | Self::Bubblewrap => Counting::Impossible("fanotify"),
         }
@@ -92,7 +96,7 @@ impl Backend {
     fn keeping(self) -> &'static str {
         match self {
             Self::NineP => "commit",
-            Self::Virtiofs | Self::Docker | Self::Bubblewrap => "auto",
+            Self::Virtiofs | Self::Embedded | Self::Docker | Self::Bubblewrap => "auto",
         }
     }
 }
@@ -121,7 +125,7 @@ fn a_second_build_needs_no_registry() {
 
 #[test]
 fn what_an_ordinary_users_builds_keep_belongs_to_that_user() {
-    let machines = [Backend::NineP, Backend::Virtiofs];
+    let machines = [Backend::NineP, Backend::Virtiofs, Backend::Embedded];
     let in_machines = IN_MACHINES.iter().flat_map(|name| machines.map(|backend| (*name, backend)));
     let cells = NAMES.map(|name| (name, Backend::Bubblewrap)).into_iter().chain(in_machines).collect();
     let (sampler, cells) =
