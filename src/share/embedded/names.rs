@@ -196,7 +196,7 @@ impl<F: FileSystem> FileSystem for CheckedNames<F> {
 mod tests {
     use super::*;
 
-    /// A file system that would do anything: it answers each call that has a name with success, or with an error of its own.
+    /// A file system that takes any name: each call that has one fails with [`WILLING`].
     struct Willing;
 
     const WILLING: i32 = libc::EXDEV;

@@ -72,14 +72,14 @@ fn run(request: &Request) -> Result<()> {
 }
 
 fn serve(config: Config, access: Access, listener: OwnedFd, request_queues: u32) -> Result<()> {
-    let opened = |result: io::Error| anyhow::Error::from(result).context("open the directory");
+    let context = |error: io::Error| anyhow::Error::from(error).context("open the directory");
     match access {
         Access::ReadWrite => {
-            let fs = PassthroughFs::new(config).map_err(opened)?;
+            let fs = PassthroughFs::new(config).map_err(context)?;
             device::serve(CheckedNames(fs), listener, request_queues)
         }
         Access::ReadOnly => {
-            let fs = PassthroughFsRo::new(config).map_err(opened)?;
+            let fs = PassthroughFsRo::new(config).map_err(context)?;
             device::serve(CheckedNames(fs), listener, request_queues)
         }
     }
