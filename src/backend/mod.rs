@@ -19,12 +19,14 @@ pub mod bubblewrap;
 pub mod docker;
 pub mod fake;
 mod found;
+mod isolation;
 pub mod qemu;
 mod runner;
 
 use anyhow::Result;
 
 pub use found::{Backend, Launch, Tools};
+pub use isolation::Isolation;
 pub use runner::{BoxFuture, Ended, Launched, Machine, Runner};
 
 use crate::{

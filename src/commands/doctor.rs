@@ -14,7 +14,7 @@ mod tools;
 use anyhow::Result;
 
 pub use examination::Examination;
-pub use finding::{Finding, Isolation, State, as_json, as_text, can_build};
+pub use finding::{Finding, State, as_json, as_text, can_build};
 
 use crate::{
     backend::{docker::probe as docker, qemu::probe::Qemu},

@@ -7,6 +7,7 @@
 mod argv;
 mod cgroup;
 mod cgroup_files;
+mod isolation;
 mod launch;
 pub mod plan;
 pub mod probe;

@@ -17,6 +17,7 @@ mod daemon_mntns;
 mod files;
 mod fingerprints;
 mod image;
+mod isolation;
 mod launch;
 mod mounts;
 pub mod plan;

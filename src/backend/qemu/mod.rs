@@ -10,6 +10,7 @@ mod argv;
 mod cmdline;
 mod device;
 mod frames;
+mod isolation;
 mod launch;
 mod line;
 mod machine;
@@ -28,6 +29,7 @@ use anyhow::{Context, Result};
 use tokio::net::UnixStream;
 
 pub use argv::{Files, argv};
+pub use isolation::isolation;
 pub use launch::find;
 
 use self::{line::fd, machine::Microvm, monitor::Monitor, packet_filter::PacketFilter};

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
-use crate::exit::way_out_of;
+use crate::{backend::Isolation, exit::way_out_of};
 
 /// The state of one part of the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -32,15 +32,6 @@ pub struct Finding {
     /// The isolation of a backend.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub isolation: Option<Isolation>,
-}
-
-/// What a build has for itself, and what it shares with the host.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Isolation {
-    /// Its own: a build that wants out has to get through these.
-    pub own: Vec<String>,
-    /// The host's: what a build sees, reaches or uses up.
-    pub shared: Vec<String>,
 }
 
 impl Finding {
