@@ -32,16 +32,18 @@ pub trait Backend {
     /// Its part of the plan.
     fn rules(&self, options: &BuildOptions) -> Box<dyn PlatformRules>;
 
-    /// Looks for programs that only this plan needs, and adds notes to the plan.
+    /// Looks for programs that only this plan needs, and adds notes to the plan. Most backends need none.
     ///
     /// # Errors
     /// A failure of the host or of usage for a plan that cannot run here.
     fn complete<'a>(
         &'a mut self,
-        tools: Tools<'a>,
-        plan: &'a mut Plan,
-        sink: &'a mut dyn Sink,
-    ) -> BoxFuture<'a, Result<()>>;
+        _tools: Tools<'a>,
+        _plan: &'a mut Plan,
+        _sink: &'a mut dyn Sink,
+    ) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async { Ok(()) })
+    }
 
     /// The phase of the build in which [`Backend::runner`] spends its time, as the summary calls it.
     fn phase(&self) -> &'static str;

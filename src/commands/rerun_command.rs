@@ -2,7 +2,10 @@
 
 use std::ffi::OsString;
 
-use crate::cli::{BuildArgs, MachineArgs};
+use crate::{
+    cli::{BuildArgs, MachineArgs},
+    plan::shell_quoted,
+};
 
 /// The `kiln build …` that was given without `-i`, with it.
 pub(super) fn interactive(arguments: impl Iterator<Item = OsString>) -> String {
@@ -31,11 +34,7 @@ fn words(arguments: impl Iterator<Item = OsString>) -> Vec<String> {
 /// A word, quoted for a shell.
 pub(super) fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "-_./,=:+%@".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.into()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
+    if !word.is_empty() && word.chars().all(plain) { word.into() } else { shell_quoted(word) }
 }
 
 #[cfg(test)]

@@ -67,6 +67,7 @@ pub use resources::{check_memory, parse_cpus, parse_disk};
 pub use rules::{PlatformRules, RulesInput};
 pub use runner::{RunnerKind, RunnerTraits};
 pub use slirp::Slirp;
+pub(crate) use steps::quote as shell_quoted;
 pub use steps::{FRAGMENT, PlannedStep};
 pub use unshare::user_namespace;
 

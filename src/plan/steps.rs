@@ -92,7 +92,7 @@ pub(super) fn text_file(text: String) -> TextFile {
 }
 
 /// Any text as one word for a POSIX shell.
-pub(super) fn quote(word: &str) -> String {
+pub(crate) fn quote(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
 }
 

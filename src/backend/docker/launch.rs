@@ -25,15 +25,6 @@ impl Backend for probe::Docker {
         Box::new(ContainerRules)
     }
 
-    fn complete<'a>(
-        &'a mut self,
-        _: Tools<'a>,
-        _: &'a mut Plan,
-        _: &'a mut dyn Sink,
-    ) -> BoxFuture<'a, Result<()>> {
-        Box::pin(async { Ok(()) })
-    }
-
     fn phase(&self) -> &'static str {
         "import"
     }
