@@ -19,7 +19,7 @@ use command::sample;
 use kiln::{
     env::Env,
     home::Home,
-    host::Host,
+    host::tsc,
     image::{Kernel, cpio::Archive},
 };
 use measure::{Series, report, runs, target};
@@ -81,7 +81,7 @@ fn init() -> Vec<u8> {
 
 /// Told the frequency, as kiln's guests are, a kernel does not measure it; on a busy host it may measure for ever.
 fn clock() -> String {
-    Host::probe().tsc_khz.map_or(String::new(), |khz| format!(" tsc_early_khz={khz}"))
+    tsc::measure_khz().map_or(String::new(), |khz| format!(" tsc_early_khz={khz}"))
 }
 
 fn bare(vmlinux: &Path, initramfs: &Path) -> Command {

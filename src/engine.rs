@@ -11,6 +11,7 @@
 mod agent_session;
 mod archive;
 mod build;
+mod clock;
 mod commit;
 mod discarded;
 mod failed_step;
@@ -29,10 +30,10 @@ mod step_cause;
 mod step_run;
 mod tail;
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use anyhow::{Context, Result};
-use kiln_protocol::{ExitStatus, FromGuest, GuestConfig, Step, ToGuest};
+use anyhow::Result;
+use kiln_protocol::{ExitStatus, FromGuest, Step, ToGuest};
 use tokio::time::{Instant, timeout};
 
 pub use agent_session::{Interrupt, Interrupts};
@@ -57,8 +58,6 @@ const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
 const DEATH_LIMIT: Duration = Duration::from_secs(10);
 /// Added to a step's own limit, which the agent should have enforced by then.
 const STEP_GRACE: Duration = Duration::from_secs(10);
-/// Random bytes for the guest: twice the size of the kernel's seed.
-const ENTROPY_BYTES: usize = 64;
 /// The most phases of its start that are taken from an agent.
 const MOST_PHASES: usize = 64;
 /// Pieces of an archive that may wait between the agent and the reader.
@@ -110,7 +109,9 @@ impl Engine<'_> {
 
     fn session(&self, launched: Launched) -> AgentSession {
         let ports = self.plan.host_settings.relayed(self.plan.runner());
-        AgentSession::new(launched, self.interrupts.clone(), ports, self.injected.redactor(self.plan))
+        let own_clock = self.plan.runner().traits().own_kernel;
+        let redactor = self.injected.redactor(self.plan);
+        AgentSession::new(launched, self.interrupts.clone(), ports, own_clock, redactor)
     }
 
     async fn command(
@@ -142,7 +143,7 @@ impl Engine<'_> {
         let has_kernel = self.plan.runner().traits().own_kernel;
         let (mut phases, mut greeted) = (Vec::new(), false);
         // Sent before Hello has come, which saves a round trip: the agent reads it when it is ready.
-        session.send(&ToGuest::Prepare(launch_config(self.plan)?.into()))?;
+        session.send(&ToGuest::Prepare(clock::launch_config(self.plan)?.into()))?;
         let made = session.expect(wait, |message| match message {
             FromGuest::Hello { uptime_us, .. } if !greeted => {
                 greeted = true;
@@ -188,21 +189,4 @@ fn event_status(status: ExitStatus) -> Status {
         ExitStatus::TimedOut => Status::TimedOut,
         ExitStatus::Cancelled => Status::Cancelled,
     }
-}
-
-/// The guest's configuration with the time and randomness, which are known only at launch. Only a microVM has a clock and a random
-/// pool to be set.
-fn launch_config(plan: &Plan) -> Result<GuestConfig> {
-    if !plan.runner().traits().own_kernel {
-        return Ok(plan.guest_config.clone());
-    }
-    let mut entropy = vec![0; ENTROPY_BYTES];
-    std::io::Read::read_exact(
-        &mut std::fs::File::open("/dev/urandom").context("open /dev/urandom")?,
-        &mut entropy,
-    )
-    .context("read /dev/urandom")?;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).context("the host's clock is before 1970")?;
-    let clock_ns = u64::try_from(now.as_nanos()).ok();
-    Ok(GuestConfig { clock_ns, entropy, ..plan.guest_config.clone() })
 }

@@ -4,6 +4,7 @@
 //! only. It must not decide what is run.
 
 pub mod cgroup;
+pub mod tsc;
 
 use std::{
     env::consts::ARCH,
@@ -14,6 +15,7 @@ use std::{
     time::Duration,
 };
 
+use anyhow::{Context, Result};
 use nix::unistd::{User, getegid, geteuid};
 
 use crate::env::Env;
@@ -33,8 +35,6 @@ pub struct Host {
     pub cpus: u32,
     /// How much memory, after the limits of its cgroups.
     pub memory_mib: u64,
-    /// How fast the processor's time stamp counter runs, which is also that of a guest under TCG; `None` where it is not known.
-    pub tsc_khz: Option<u32>,
 }
 
 impl Host {
@@ -44,25 +44,17 @@ impl Host {
         let user = User::from_uid(uid).ok().flatten().map_or_else(|| uid.to_string(), |user| user.name);
         let cpus = available_parallelism().map_or(1, |cpus| u32::try_from(cpus.get()).unwrap_or(u32::MAX));
         let memory_mib = memory_mib(Path::new("/"));
-        Self {
-            arch: ARCH.into(),
-            uid: uid.as_raw(),
-            gid: gid.as_raw(),
-            user,
-            cpus,
-            memory_mib,
-            tsc_khz: tsc_khz(),
-        }
+        Self { arch: ARCH.into(), uid: uid.as_raw(), gid: gid.as_raw(), user, cpus, memory_mib }
     }
 }
 
-/// The frequency that Linux names for the first processor.
-fn tsc_khz() -> Option<u32> {
-    let cpuinfo = fs::read_to_string("/proc/cpuinfo").ok()?;
-    let line = cpuinfo.lines().find_map(|line| line.strip_prefix("cpu MHz"))?;
-    let khz = line.trim_start_matches([' ', '\t', ':']).parse::<f64>().ok()? * 1000.0;
-    // In range, so the cast loses the fraction only.
-    (khz >= 1.0 && khz < f64::from(u32::MAX)).then_some(khz as u32)
+/// Changes with each boot of this host (random(4)).
+///
+/// # Errors
+/// When it cannot be read.
+pub fn boot_id() -> Result<String> {
+    let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").context("read the boot id")?;
+    Ok(text.trim().to_owned())
 }
 
 /// The directory of [`Home`](crate::home::Home) for remembered facts about files.

@@ -10,7 +10,7 @@ use nix::{
     errno::Errno,
     libc,
     sys::time::TimeSpec,
-    time::{ClockId, clock_settime},
+    time::{ClockId, clock_gettime, clock_settime},
 };
 
 /// The most that is credited at once: the pool holds 256 bits (random(4), kernel 5.18).
@@ -20,6 +20,18 @@ const MOST_ENTROPY: usize = 512;
 pub(crate) fn set(nanoseconds: u64) -> Result<()> {
     let time = TimeSpec::from_duration(Duration::from_nanos(nanoseconds));
     clock_settime(ClockId::CLOCK_REALTIME, time).context("set the clock")
+}
+
+/// A smaller error is left alone, since a message takes a few milliseconds and a clock that is set may go backwards.
+const TOLERATED: Duration = Duration::from_millis(20);
+
+/// Sets the wall clock if it is wrong.
+pub(crate) fn correct(nanoseconds: u64) -> Result<()> {
+    let now = clock_gettime(ClockId::CLOCK_REALTIME).context("read the clock")?;
+    if Duration::from(now).abs_diff(Duration::from_nanos(nanoseconds)) > TOLERATED {
+        set(nanoseconds)?;
+    }
+    Ok(())
 }
 
 /// Mixes bytes into the kernel's random pool and credits them in full.

@@ -102,7 +102,8 @@ fn prepare(port: &mut Port, on_exit: &mut Vec<OnExit>) -> Result<Option<Prepared
             }
             Some(ToGuest::Shutdown) => return Ok(None),
             Some(
-                ToGuest::Run(_)
+                ToGuest::Clock { .. }
+                | ToGuest::Run(_)
                 | ToGuest::Input { .. }
                 | ToGuest::Resize { .. }
                 | ToGuest::Cancel

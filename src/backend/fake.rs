@@ -158,6 +158,7 @@ impl Agent {
                     }
                 }
                 ToGuest::Cancel
+                | ToGuest::Clock { .. }
                 | ToGuest::Trust(_)
                 | ToGuest::Secrets(_)
                 | ToGuest::Relay(_)

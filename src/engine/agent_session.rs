@@ -82,6 +82,7 @@ pub(super) struct AgentSession {
     interrupts: Interrupts,
     relays: Relays,
     state: State,
+    own_clock: bool,
     redactor: Redactor,
     /// Connections that were refused since the agent has last read everything.
     refused: usize,
@@ -95,16 +96,23 @@ enum State {
 }
 
 impl AgentSession {
-    /// A session with an agent that relays these ports; texts of its messages are redacted.
+    /// A session with an agent that relays these ports. Whether its clock is not the host's is `own_clock`. Texts of its messages are redacted.
     pub(super) fn new(
         launched: Launched,
         interrupts: Interrupts,
         ports: Vec<u16>,
+        own_clock: bool,
         redactor: Redactor,
     ) -> Self {
         let Launched { reader, writer, machine } = launched;
         let (session, relays) = (Session::new(reader, writer), Relays::new(ports));
-        Self { session, machine, interrupts, relays, state: State::Running, redactor, refused: 0 }
+        let state = State::Running;
+        Self { session, machine, interrupts, relays, state, own_clock, redactor, refused: 0 }
+    }
+
+    /// Whether the guest has a clock that the host sets.
+    pub(super) fn has_own_clock(&self) -> bool {
+        self.own_clock
     }
 
     /// Queues a message to the agent; it is sent during [`Self::next`].

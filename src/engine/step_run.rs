@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::{
     agent_session::{AgentSession, Interrupt, SessionEvent},
-    failure, guest_failure,
+    clock, failure, guest_failure,
     interactive::{Console, ConsoleInput},
     output::Output,
 };
@@ -65,6 +65,9 @@ impl StepRun<'_> {
     ) -> Result<(StepStop, Duration)> {
         // The guest's own clock stands still while an emulated processor waits for the host's.
         let (index, started) = (step.index, Instant::now());
+        if self.session.has_own_clock() {
+            self.session.send(&ToGuest::Clock { realtime_ns: clock::wall_clock_ns()? })?;
+        }
         self.session.send(&ToGuest::Run(step))?;
         if let Some(console) = &mut self.console {
             console.begin()?;

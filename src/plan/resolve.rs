@@ -77,7 +77,7 @@ pub fn resolve(recipe: &Recipe, options: &BuildOptions, facts: Facts) -> Result<
         capabilities: capability::of_steps(recipe, options)?,
         names: host_settings.loopback_names(),
     };
-    let input = RulesInput { recipe, options, host: &facts.host, resources };
+    let input = RulesInput { recipe, options, resources };
     let (platform, mut guest_config) = facts.rules.plan(input, guest, &mut notes)?;
     guest_config.files.extend(tool_files(recipe));
     guest_config.files.extend(host_settings.files());

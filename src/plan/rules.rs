@@ -3,7 +3,7 @@
 use kiln_protocol::GuestConfig;
 
 use super::{BuildOptions, Ids, Platform, Resources, guest_config::GuestInput};
-use crate::{compile::Recipe, exit::Failure, host::Host};
+use crate::{compile::Recipe, exit::Failure};
 
 /// The input of a backend's part of the plan, besides that of the guest's configuration.
 #[derive(Clone, Copy)]
@@ -12,8 +12,6 @@ pub struct RulesInput<'a> {
     pub recipe: &'a Recipe,
     /// The options.
     pub options: &'a BuildOptions,
-    /// The host.
-    pub host: &'a Host,
     /// The limits of the build.
     pub resources: Resources,
 }

@@ -140,17 +140,10 @@ fn facts(case: Case) -> Facts {
     // Only root of the machine makes these two.
     let root = matches!(case.backend, Backend::Bubblewrap(Ids::Own | Ids::Root));
     let (uid, user) = if root { (0, "root") } else { (1001, "builder") };
-    let host = Host {
-        arch: "x86_64".into(),
-        uid,
-        gid: uid,
-        user: user.into(),
-        cpus: 2,
-        memory_mib: 16_384,
-        tsc_khz: Some(2_400_000),
-    };
+    let host = Host { arch: "x86_64".into(), uid, gid: uid, user: user.into(), cpus: 2, memory_mib: 16_384 };
     let rules: Box<dyn PlatformRules> = match case.backend {
         Backend::Qemu(_) => Box::new(MicrovmRules {
+            tsc_khz: Some(2_400_000),
             accelerator: Accelerator::Tcg,
             modules: Vec::new(),
             spreads_requests: true,

@@ -7,6 +7,7 @@ mod border;
 #[path = "../it/confinement.rs"]
 mod calls;
 mod cargo;
+mod clock;
 mod ecosystems;
 mod embedded;
 #[path = "../it/everywhere.rs"]

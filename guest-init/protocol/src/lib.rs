@@ -10,6 +10,7 @@
 //! Prepare(GuestConfig)    ->
 //!                         <-  Ready { phases } | Failed
 //! Trust, Secrets, Relay   ->  (no answer)
+//! Clock                   ->  (a microVM; no answer)
 //! Run(Step)               ->
 //!                         <-  Output*, Ended { status, exhausted } | Refused
 //! Input*, Resize          ->  (a step with a pipe or a terminal; never more than the window)
@@ -58,7 +59,7 @@ pub use relay::{Chunk, ForwardData, RELAY_WINDOW, RELAYED};
 pub use step::{ExitStatus, Stdin, Step, Stream, Terminal, User};
 
 /// The version of this protocol. Host and agent are built together; a mismatch means a stale initramfs.
-pub const VERSION: u32 = 12;
+pub const VERSION: u32 = 13;
 
 /// In the stream of an upper directory, the extended attribute of a file that has more than one name.
 pub const LINKED: &str = "trusted.kiln.linked";
@@ -84,6 +85,11 @@ pub enum ToGuest {
     Trust(Trust),
     /// Write secrets to a file system in memory; before the first step, not answered.
     Secrets(Secrets),
+    /// Set the wall clock; sent before each step, not answered. Only for a microVM: a container's clock is the host's.
+    Clock {
+        /// The host's time in nanoseconds since the epoch.
+        realtime_ns: u64,
+    },
     /// Run one step; answered by output, then [`FromGuest::Ended`] or [`FromGuest::Refused`]. One step at a time.
     Run(Step),
     /// Bytes for the running step's stdin; none end it (a pipe is closed, a terminal reads an end-of-file). At most

@@ -9,7 +9,7 @@ use kiln_protocol::{ExitStatus, FromGuest, Step, ToGuest};
 
 use super::{Flow, Session};
 use crate::{
-    exec,
+    clock, exec,
     export::Export,
     file,
     input::Input,
@@ -28,6 +28,7 @@ impl Session<'_> {
             (ToGuest::Secrets(given), Task::Idle) => secrets::write(&given)?,
             (ToGuest::Relay(ports), Task::Idle) => self.relay.listen(&ports)?,
             (ToGuest::ForwardData(data), _) => self.relay.take(data)?,
+            (ToGuest::Clock { realtime_ns }, _) => clock::correct(realtime_ns)?,
             (ToGuest::Run(step), Task::Idle) => self.start(&step)?,
             // Input for a step that has just ended is dropped.
             (

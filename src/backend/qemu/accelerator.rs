@@ -6,7 +6,6 @@
 //! QEMU is installed.
 
 use std::{
-    fs,
     path::Path,
     time::{Duration, Instant},
 };
@@ -20,6 +19,7 @@ use super::probe::Qemu;
 use crate::{
     exit::{Code, Failure, code_of},
     home::Home,
+    host,
     plan::{Accelerator, AcceleratorOption},
     process::{Command, ExitStatus, Output, Spawner},
 };
@@ -79,9 +79,8 @@ async fn stored_or_probed(home: &Home, spawner: &Spawner, qemu: &Qemu, vmlinux: 
     if let Some(why) = why_unusable(Path::new("/dev/kvm")) {
         return Ok(Verdict::tcg(why));
     }
-    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").context("read the boot id")?;
     let key = VerdictKey {
-        boot_id: boot.trim().into(),
+        boot_id: host::boot_id()?,
         qemu: qemu.path.display().to_string(),
         version: qemu.version,
     };

@@ -36,9 +36,11 @@ pub(super) fn kernel_arguments(machine: &Machine) -> String {
         Accelerator::Tcg => words.extend(TCG),
         Accelerator::Kvm => {}
     }
-    // With this the kernel does not measure the frequency, which under TCG on a busy host may never end.
+    // With this the kernel does not measure the frequency, which under TCG on a busy host may never end. It does not compare the
+    // counters of the processors either, which are one under TCG, and takes the time from them: the ticks that it would count
+    // instead stand still while an emulated processor waits for the host's.
     let frequency = machine.tsc_khz.filter(|_| machine.accelerator == Accelerator::Tcg);
-    let frequency = frequency.map(|khz| format!("tsc_early_khz={khz}"));
+    let frequency = frequency.map(|khz| format!("tsc_early_khz={khz} tsc=reliable"));
     words.extend(frequency.as_deref());
     let own = machine.kernel_arguments.trim();
     if !own.is_empty() {

@@ -15,6 +15,7 @@ use super::{
     argv, machine,
     plan::{MicrovmRules, spreads_requests},
     probe::Qemu as Program,
+    tsc,
 };
 use crate::{
     backend::{Backend, BoxFuture, Launch, Runner, Tools},
@@ -41,6 +42,7 @@ pub struct Found {
     qemu: Program,
     kernel: Kernel,
     accelerator: Verdict,
+    tsc_khz: Option<u32>,
     daemon: Option<Box<dyn Daemon>>,
 }
 
@@ -59,7 +61,8 @@ pub async fn find(
     let kernel = Kernel::find(home, env)?;
     let verdict = accelerator::choose(options.accelerator, home, spawner, &qemu, &kernel.vmlinux).await?;
     sink.emit(Event::Accelerator { accelerator: verdict.accelerator, why: verdict.why.clone() });
-    Ok(Found { qemu, kernel, accelerator: verdict, daemon: None })
+    let tsc_khz = tsc::khz(home)?;
+    Ok(Found { qemu, kernel, accelerator: verdict, tsc_khz, daemon: None })
 }
 
 impl Backend for Found {
@@ -67,6 +70,7 @@ impl Backend for Found {
         let modules = self.kernel.modules.load_order(&features(options));
         Box::new(MicrovmRules {
             accelerator: self.accelerator.accelerator,
+            tsc_khz: self.tsc_khz,
             modules: modules.iter().map(|module| module.guest_path()).collect(),
             spreads_requests: spreads_requests(&self.kernel.version),
         })
@@ -115,7 +119,7 @@ impl Backend for Found {
     }
 
     fn command_lines(&self, home: &Home, plan: &Plan, root: &Path) -> Result<Vec<Vec<OsString>>> {
-        let Self { qemu, kernel, daemon, accelerator: _ } = self;
+        let Self { qemu, kernel, daemon, accelerator: _, tsc_khz: _ } = self;
         let initramfs = initramfs_path(home, kernel)?;
         let files = Files { qemu: &qemu.path, vmlinux: &kernel.vmlinux, initramfs: &initramfs, root };
         let mut lines = vec![argv(plan, machine(plan)?, files)];

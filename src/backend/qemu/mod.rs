@@ -19,6 +19,7 @@ mod packet_filter;
 pub mod plan;
 pub mod probe;
 mod share;
+mod tsc;
 
 use std::{
     os::fd::{OwnedFd, RawFd},

@@ -35,6 +35,8 @@ const OVERLAYS: OverlayOptions = OverlayOptions {
 pub struct MicrovmRules {
     /// The accelerator.
     pub accelerator: Accelerator,
+    /// The frequency of the host's time stamp counter.
+    pub tsc_khz: Option<u32>,
     /// The kernel modules that the guest needs, in loading order.
     pub modules: Vec<String>,
     /// Whether its kernel spreads virtiofs requests over several queues.
@@ -56,11 +58,11 @@ impl PlatformRules for MicrovmRules {
         guest: GuestInput<'_>,
         notes: &mut Vec<String>,
     ) -> Result<(Platform, GuestConfig), Failure> {
-        let RulesInput { recipe, options, host, resources: Resources { cpus, .. } } = input;
+        let RulesInput { recipe, options, resources: Resources { cpus, .. } } = input;
         let (disk, disk_from) = resources::disk(recipe, options, notes)?;
         let machine = Machine {
             accelerator: self.accelerator,
-            tsc_khz: host.tsc_khz,
+            tsc_khz: self.tsc_khz,
             cpu_model: resources::cpu_model(recipe, options)?,
             disk_bytes: disk.0,
             disk_from,

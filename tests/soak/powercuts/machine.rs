@@ -16,7 +16,7 @@ use std::{
 use kiln::{
     env::Env,
     home::Home,
-    host::{Host, find_program},
+    host::{find_program, tsc},
     image::{Kernel, cpio::Archive, initramfs},
 };
 use tempfile::TempDir;
@@ -120,7 +120,7 @@ impl Machine {
         };
         let directory = tempfile::Builder::new().prefix("kiln-soak-").tempdir().unwrap();
         let initrd = initrd(directory.path(), &kernel);
-        let tsc_khz = Host::probe().tsc_khz;
+        let tsc_khz = tsc::measure_khz();
         Some(Self { qemu, vmlinux: kernel.vmlinux, initrd, tsc_khz, _directory: directory })
     }
 
