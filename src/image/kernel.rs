@@ -82,7 +82,7 @@ impl Files {
         Ok(Some(Self { image: image.into(), modules: modules.into() }))
     }
 
-    /// The newest of `kernels/VERSION/{vmlinuz,modules}`.
+    /// The newest of `kernels/VERSION/{vmlinuz,modules}`: newer ones use more queues of virtiofs, and the environment can name another.
     fn from_store(home: &Home) -> Result<Option<Self>> {
         let kernels = home.root().join("kernels");
         if !kernels.is_dir() {
@@ -198,13 +198,19 @@ mod tests {
     #[test]
     fn the_newest_of_the_store_is_taken() {
         let home = tempfile::tempdir().expect("a temporary directory");
-        for version in ["6.1.0-9-amd64", "6.1.0-37-amd64", "5.15.0-119-generic", "half"] {
-            fs::create_dir_all(home.path().join("kernels").join(version)).expect("made");
+        fs::create_dir_all(home.path().join("kernels/half")).expect("made");
+        for (version, newest) in [
+            ("6.1.0-9-amd64", "6.1.0-9-amd64"),
+            ("6.1.0-37-amd64", "6.1.0-37-amd64"),
+            ("5.15.0-119-generic", "6.1.0-37-amd64"),
+            ("6.12.95+deb12-amd64", "6.12.95+deb12-amd64"),
+            ("6.2.0-1-amd64", "6.12.95+deb12-amd64"),
+        ] {
+            let kernel = home.path().join("kernels").join(version);
+            fs::create_dir_all(&kernel).expect("made");
+            fs::write(kernel.join("vmlinuz"), "").expect("written");
+            let files = Files::from_store(&Home::at(home.path())).expect("readable").expect("there are some");
+            assert_eq!(files.image, home.path().join("kernels").join(newest).join("vmlinuz"));
         }
-        for version in ["6.1.0-9-amd64", "6.1.0-37-amd64", "5.15.0-119-generic"] {
-            fs::write(home.path().join("kernels").join(version).join("vmlinuz"), "").expect("written");
-        }
-        let files = Files::from_store(&Home::at(home.path())).expect("readable").expect("there are some");
-        assert_eq!(files.image, home.path().join("kernels/6.1.0-37-amd64/vmlinuz"));
     }
 }
