@@ -65,6 +65,7 @@ pub async fn examine(examination: &Examination<'_>, kernel: Result<Kernel>) -> V
     });
     findings.push(backends::virtiofsd(examination).await);
     findings.push(backends::embedded());
+    findings.extend(kernel.iter().map(|kernel| backends::queues(&kernel.version, env)));
     for tool in tools::of_user(host.uid) {
         findings.push(tool.look(env, spawner).await);
     }

@@ -47,7 +47,7 @@ pub struct MicrovmRules {
 const SPREADS_REQUESTS: (u32, u32, u32) = (6, 11, 0);
 
 /// Whether a kernel of this version spreads virtiofs requests over several queues; one of an unknown version is taken not to.
-pub(super) fn spreads_requests(version: &str) -> bool {
+pub fn spreads_requests(version: &str) -> bool {
     parse_version(version).is_some_and(|version| version >= SPREADS_REQUESTS)
 }
 

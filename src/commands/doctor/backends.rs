@@ -9,9 +9,11 @@ use super::{Examination, Finding, State};
 use crate::{
     backend::{
         docker::probe::Docker,
-        qemu::{accelerator, probe::Qemu},
+        qemu::{accelerator, plan::spreads_requests, probe::Qemu},
     },
+    env::Env,
     home::Home,
+    image,
     plan::AcceleratorOption,
     process::Spawner,
     share::{
@@ -84,6 +86,24 @@ pub(super) async fn virtiofsd(Examination { env, home, host, spawner }: &Examina
     };
     let all: Vec<String> = all.iter().map(each).collect();
     Finding::ok("virtiofsd", all.join(", then "))
+}
+
+/// The command that stores a kernel which uses several queues of a virtiofs device.
+pub(super) const KERNEL_BACKPORTS: &str = "images/setup.sh kernel-backports";
+
+/// Whether builds use several queues of a virtiofs device. That depends on the guest's kernel.
+pub(super) fn queues(version: &str, env: &Env) -> Finding {
+    const NAME: &str = "virtiofs queues";
+    if spreads_requests(version) {
+        return Finding::ok(NAME, format!("one for each processor (kernel {version})"));
+    }
+    let mend = match env.path(image::IMAGE_VARIABLE) {
+        None => KERNEL_BACKPORTS,
+        Some(_) => "name a newer kernel in QEMU_KERNEL_IMAGE, and its modules in QEMU_KERNEL_MODULES",
+    };
+    let detail =
+        format!("one: kernel {version} uses no more; Linux 6.11 and later use one for each processor");
+    Finding::gap(NAME, State::Warning, detail, mend)
 }
 
 /// kiln's own virtiofs device.

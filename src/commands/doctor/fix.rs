@@ -7,7 +7,7 @@ use std::{collections::BTreeSet, io, os::fd::AsFd};
 
 use anyhow::{Context, Result};
 
-use super::{Finding, State};
+use super::{Finding, State, backends::KERNEL_BACKPORTS};
 use crate::{
     exit::Failure,
     process::{Command, ExitStatus, Spawner, Stdio},
@@ -25,6 +25,10 @@ pub(super) fn parts(findings: &[Finding]) -> Vec<&'static str> {
         }
         (_, "kernel") => Some((1, "kernel")),
         (_, "virtiofsd") => Some((2, "virtiofsd")),
+        // Not where the environment names the kernel: another one in the store would not be used.
+        (_, "virtiofs queues") if finding.mend.as_deref() == Some(KERNEL_BACKPORTS) => {
+            Some((3, "kernel-backports"))
+        }
         _ => None,
     };
     let parts: BTreeSet<(u8, &str)> = findings.iter().filter_map(part).collect();
@@ -52,6 +56,7 @@ pub(super) async fn set_up(spawner: &Spawner, parts: &[&str]) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{commands::doctor::backends::queues, env::Env, image::IMAGE_VARIABLE};
 
     #[test]
     fn each_gap_that_can_be_set_up_has_its_part_and_each_part_is_named_once() {
@@ -62,8 +67,20 @@ mod tests {
     }
 
     #[test]
+    fn a_newer_kernel_is_set_up_where_builds_would_use_it() {
+        let named: Env = [(IMAGE_VARIABLE, "/boot/vmlinuz")].into_iter().collect();
+        for (version, env, expected) in [
+            ("6.1.0-57-amd64", Env::default(), &["kernel-backports"][..]),
+            ("6.1.0-57-amd64", named, &[]),
+            ("6.12.95+deb12-amd64", Env::default(), &[]),
+        ] {
+            assert_eq!(parts(&[queues(version, &env)]), expected, "{version}");
+        }
+    }
+
+    #[test]
     fn the_script_has_every_part() {
-        for part in ["tools", "kernel", "virtiofsd"] {
+        for part in ["tools", "kernel", "virtiofsd", "kernel-backports"] {
             assert!(SETUP.contains(&format!("\n{part}() {{\n")), "{part}");
         }
     }
