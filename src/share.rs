@@ -24,6 +24,10 @@ pub use self::{
 pub enum Caching {
     /// Cached entries are revalidated after a second: other processes may change the directory.
     Shared,
+    /// Names are cached without a limit, attributes for a second: the guest only reads, and other processes may change files
+    /// meanwhile. A file whose content changes is read anew. A file that takes another's name is not seen: the guest keeps the file
+    /// that it knows. (An overlay above the directory would fail with ESTALE where a name that it knows leads to another file.)
+    Names,
     /// Entries are cached without a limit, and writes until the file is closed: no other process uses the directory.
     Alone,
 }

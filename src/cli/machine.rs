@@ -12,7 +12,8 @@ use crate::{
     cache::CommitLimit,
     plan::{
         AcceleratorOption, Bytes, CacheModeOption, CacheSharing, HostLoopback, ImageReference, Network,
-        RunnerKind, SecretSource, VirtiofsOption, parse_bytes, parse_cpus, parse_disk, parse_granted,
+        RunnerKind, SecretSource, SourceShare, VirtiofsOption, parse_bytes, parse_cpus, parse_disk,
+        parse_granted,
     },
     secret,
 };
@@ -60,6 +61,10 @@ pub struct MachineArgs {
     /// The directory that appears in the guest at /home/build [default: the build file's].
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub source_dir: Option<PathBuf>,
+    /// How a microVM gets the source directory, which it can only read: by QEMU's 9p server, or by kiln's own virtiofs device
+    /// [default: 9p].
+    #[arg(long, value_enum, value_name = "SHARE", conflicts_with = "empty_workspace")]
+    pub source_share: Option<SourceShare>,
     /// Start with an empty /home/build.
     #[arg(long, conflicts_with = "source_dir")]
     pub empty_workspace: bool,

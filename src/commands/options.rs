@@ -50,6 +50,7 @@ pub(super) fn options(args: &MachineArgs, env: &Env, file: &Path) -> Result<Buil
             false => InsecureRepositories::Refused,
         },
         source,
+        source_share: args.source_share.unwrap_or_default(),
         hidden,
         cache_dir,
         cache_mode: args.cache_mode,

@@ -56,7 +56,7 @@ pub use image::{
     unsupported as unsupported_image,
 };
 pub use interactive::{InteractiveCommand, command, shell_in_place_of};
-pub use options::{BuildOptions, CacheModeOption, VirtiofsOption};
+pub use options::{BuildOptions, CacheModeOption, SourceShare, VirtiofsOption};
 pub use packages::{Mapped, SUITES, debian_packages, known_packages, map_packages, requests_for};
 pub use platform::{Cgroup, Ids, Machine, Platform, RequestQueues, RootForm, Sandbox};
 pub use quantity::{Bytes, parse_bytes};

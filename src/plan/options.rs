@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 
 use clap::ValueEnum;
+use serde::Serialize;
 
 use super::{
     AcceleratorOption, Bytes, CacheSharing, HostLoopback, HostSettings, ImageReference, InsecureRepositories,
@@ -36,6 +37,28 @@ pub enum VirtiofsOption {
     Embedded,
 }
 
+/// How a microVM gets the source directory, which it can only read: `--source-share`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum SourceShare {
+    /// QEMU's own 9p server.
+    #[default]
+    #[value(name = "9p")]
+    NineP,
+    /// kiln's own virtiofs device.
+    Virtiofs,
+}
+
+impl SourceShare {
+    /// The end of the sentence "the source is shared …".
+    pub fn phrase(self) -> &'static str {
+        match self {
+            Self::NineP => "by 9p",
+            Self::Virtiofs => "by virtiofs",
+        }
+    }
+}
+
 /// All options of a build.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BuildOptions {
@@ -51,6 +74,8 @@ pub struct BuildOptions {
     pub insecure_repositories: InsecureRepositories,
     /// `--source-dir`, absolute; `None` with `--empty-workspace`.
     pub source: Option<PathBuf>,
+    /// `--source-share`, of a microVM.
+    pub source_share: SourceShare,
     /// Paths that are hidden from the build, relative to the source.
     pub hidden: Vec<PathBuf>,
     /// `--cache-dir`, absolute, existing; `None` without a cache.

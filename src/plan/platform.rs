@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::{Accelerator, Bind, HostLoopback, LimitSource, RunnerKind, Slirp};
+use super::{Accelerator, Bind, HostLoopback, LimitSource, RunnerKind, Slirp, SourceShare};
 
 /// The backend of a build, with its part of the plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -77,9 +77,22 @@ pub struct Machine {
     pub host_loopback: HostLoopback,
     /// More kernel arguments.
     pub kernel_arguments: String,
-    /// How many queues kiln's own virtiofs device has for requests, where it is used.
+    /// How it gets the source; `None` without a source.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source_share: Option<SourceShare>,
+    /// How many queues each of kiln's own virtiofs devices has for requests, where there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request_queues: Option<RequestQueues>,
+}
+
+impl Machine {
+    /// Whether a process beside QEMU serves the source.
+    pub fn source_has_daemon(&self) -> bool {
+        match self.source_share {
+            Some(SourceShare::Virtiofs) => true,
+            Some(SourceShare::NineP) | None => false,
+        }
+    }
 }
 
 /// The request queues of a virtiofs device, and why there are so many.

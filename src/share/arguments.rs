@@ -57,7 +57,8 @@ fn rust(
     ];
     match caching {
         // Other processes on the host and other guests may write to the directory.
-        Caching::Shared => arguments.push("--cache=auto".into()),
+        // It has no policy that keeps names alone.
+        Caching::Shared | Caching::Names => arguments.push("--cache=auto".into()),
         Caching::Alone => arguments.extend(["--cache=always".into(), "--writeback".into()]),
     }
     if owner.uid != 0 {
@@ -94,7 +95,7 @@ fn c(Directory { path, access: _, caching, inside: _ }: &Directory, sandbox: San
         "no_xattr".into(),
     ];
     let policy: &[&str] = match caching {
-        Caching::Shared => &["cache=auto"],
+        Caching::Shared | Caching::Names => &["cache=auto"],
         Caching::Alone => &["cache=always", "writeback"],
     };
     arguments.extend(policy.iter().flat_map(|option| ["-o".into(), option.into()]));

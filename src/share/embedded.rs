@@ -74,6 +74,7 @@ impl Request {
         shared.push(path);
         let cache = match caching {
             Caching::Shared => "auto",
+            Caching::Names => "names",
             Caching::Alone => "always",
         };
         let mut arguments = vec![
@@ -101,7 +102,8 @@ impl Request {
                     sandbox = all.into_iter().find(|sandbox| value == sandbox.name());
                 }
                 (Some("--cache"), value) => {
-                    let all = [("auto", Caching::Shared), ("always", Caching::Alone)];
+                    let all =
+                        [("auto", Caching::Shared), ("names", Caching::Names), ("always", Caching::Alone)];
                     caching = all.into_iter().find_map(|(name, caching)| (value == name).then_some(caching));
                 }
                 (Some("--request-queues"), value) => queues = number(value),
@@ -119,7 +121,7 @@ impl Request {
                     .filter(|path| path.is_absolute())
                     .context("--shared-dir needs an absolute path")?,
                 access,
-                caching: caching.context("--cache needs auto or always")?,
+                caching: caching.context("--cache needs auto, names or always")?,
                 inside: inside.context("--inside needs two ids")?,
             },
             owner: Owner { uid, gid },
@@ -162,6 +164,7 @@ mod tests {
         for request in [
             request("/a b,c=ä", Access::ReadOnly, Caching::Shared, Sandbox::Namespace),
             request("/--readonly", Access::ReadWrite, Caching::Alone, Sandbox::Chroot),
+            request("/s", Access::ReadOnly, Caching::Names, Sandbox::Namespace),
         ] {
             assert_eq!(Request::parse(request.arguments()).expect("valid"), request);
         }
@@ -186,7 +189,7 @@ mod tests {
         for (at, wrong, why) in [
             (0, "--shared-dir=relative", "--shared-dir needs an absolute path"),
             (1, "--sandbox=none", "--sandbox needs namespace or chroot"),
-            (2, "--cache=never", "--cache needs auto or always"),
+            (2, "--cache=never", "--cache needs auto, names or always"),
             (3, "--request-queues=0", "--request-queues needs a number from 1 to 16"),
             (3, "--request-queues=17", "--request-queues needs a number from 1 to 16"),
             (4, "--outside=1", "--outside needs two ids"),

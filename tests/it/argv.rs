@@ -4,7 +4,10 @@ use std::{ffi::OsString, fmt::Write, fs, path::Path};
 
 use kiln::{
     backend::qemu::{Files, argv},
-    plan::{Accelerator, CacheMode, CacheShare, Machine, Network, Plan, Platform, RequestQueues, Slirp},
+    plan::{
+        Accelerator, CacheMode, CacheShare, Machine, Network, Plan, Platform, RequestQueues, Slirp,
+        SourceShare,
+    },
 };
 
 use crate::plans::{cache, machine, plain as plan};
@@ -32,9 +35,24 @@ fn lines(argv: &[OsString]) -> String {
     text
 }
 
-#[test]
-fn command_lines_are_the_golden_ones() {
-    let kvm = Plan {
+/// The source by kiln's own device: beside the daemon of the cache, which has one queue whatever the device has, and alone.
+fn sources() -> (Plan, Plan) {
+    let source = Plan {
+        platform: Platform::Qemu(Machine {
+            source_share: Some(SourceShare::Virtiofs),
+            request_queues: Some(RequestQueues::ForEachCpu(2)),
+            ..machine()
+        }),
+        cache: Some(cache("/cache", CacheMode::Rw, CacheShare::Virtiofs)),
+        ..plan()
+    };
+    let alone = Plan { cache: None, ..source.clone() };
+    (source, alone)
+}
+
+/// A microVM with KVM and nothing of the host.
+fn kvm() -> Plan {
+    Plan {
         platform: Platform::Qemu(Machine {
             accelerator: Accelerator::Kvm,
             cpu_model: Some("Haswell".into()),
@@ -45,7 +63,11 @@ fn command_lines_are_the_golden_ones() {
         cache: None,
         source: None,
         ..plan()
-    };
+    }
+}
+
+#[test]
+fn command_lines_are_the_golden_ones() {
     let odd = Plan {
         source: Some("/srv/a, b/größe,,x".into()),
         cache: Some(cache("/srv/c,d e/ж", CacheMode::Rw, CacheShare::NineP)),
@@ -57,6 +79,7 @@ fn command_lines_are_the_golden_ones() {
         cache: Some(cache("/cache", CacheMode::Rw, CacheShare::Embedded)),
         ..plan()
     };
+    let (source, source_alone) = sources();
     let network = Plan {
         platform: Platform::Qemu(Machine {
             slirp: Slirp::new(Some("172.20.0.0/24"), Vec::new()).expect("valid"),
@@ -69,7 +92,9 @@ fn command_lines_are_the_golden_ones() {
         ("tcg-9p", plan(), "/home/u/.cache/kiln"),
         ("tcg-virtiofs", virtiofs, "/home/u/.cache/kiln"),
         ("tcg-embedded", embedded, "/home/u/.cache/kiln"),
-        ("kvm-alone", kvm, "/home/u/.cache/kiln"),
+        ("tcg-source", source, "/home/u/.cache/kiln"),
+        ("tcg-source-alone", source_alone, "/home/u/.cache/kiln"),
+        ("kvm-alone", kvm(), "/home/u/.cache/kiln"),
         ("odd-paths", odd, "/home/ü,1 2"),
     ] {
         let (vmlinux, initramfs, root) = (

@@ -13,7 +13,7 @@ use kiln::{
     plan::{
         Accelerator, AcceleratorOption, BuildOptions, CacheModeOption, DebianRoot, Facts, HostLoopback,
         HostSettings, Ids, ImageRecipe, ImageSource, InsecureRepositories, Network, Plan, Platform,
-        PlatformRules, RootForm, RunnerKind, Slirp, Trace, VirtiofsOption, resolve,
+        PlatformRules, RootForm, RunnerKind, Slirp, SourceShare, Trace, VirtiofsOption, resolve,
     },
 };
 
@@ -43,7 +43,7 @@ fn recipe(user: &str) -> Recipe {
 /// A backend, as a case names it.
 #[derive(Clone, Copy)]
 enum Backend {
-    Qemu(VirtiofsOption),
+    Qemu(VirtiofsOption, SourceShare),
     Docker,
     Bubblewrap(Ids),
 }
@@ -65,10 +65,13 @@ const MODES: [(CacheModeOption, &str); 4] = [
     (CacheModeOption::Commit, "commit"),
 ];
 
-const BACKENDS: [(Backend, &str); 8] = [
-    (Backend::Qemu(VirtiofsOption::Off), "qemu-9p"),
-    (Backend::Qemu(VirtiofsOption::Spawned), "qemu-virtiofs"),
-    (Backend::Qemu(VirtiofsOption::Embedded), "qemu-embedded"),
+const BACKENDS: [(Backend, &str); 11] = [
+    (Backend::Qemu(VirtiofsOption::Off, SourceShare::NineP), "qemu-9p"),
+    (Backend::Qemu(VirtiofsOption::Spawned, SourceShare::NineP), "qemu-virtiofs"),
+    (Backend::Qemu(VirtiofsOption::Embedded, SourceShare::NineP), "qemu-embedded"),
+    (Backend::Qemu(VirtiofsOption::Off, SourceShare::Virtiofs), "qemu-source-9p"),
+    (Backend::Qemu(VirtiofsOption::Spawned, SourceShare::Virtiofs), "qemu-source-virtiofs"),
+    (Backend::Qemu(VirtiofsOption::Embedded, SourceShare::Virtiofs), "qemu-source-embedded"),
     (Backend::Docker, "docker"),
     (Backend::Bubblewrap(Ids::Own), "bubblewrap-own"),
     (Backend::Bubblewrap(Ids::Root), "bubblewrap-root"),
@@ -84,7 +87,7 @@ fn cases() -> Vec<(String, Case)> {
         // Where the user makes no difference to the mounts, one is enough.
         let users: &[&str] = match backend {
             Backend::Bubblewrap(Ids::Range | Ids::SingleUid | Ids::Root) => &["build"],
-            Backend::Qemu(_) | Backend::Docker | Backend::Bubblewrap(Ids::Own) => &["root", "build"],
+            Backend::Qemu(..) | Backend::Docker | Backend::Bubblewrap(Ids::Own) => &["root", "build"],
         };
         for &user in users {
             cases.extend(
@@ -100,10 +103,14 @@ fn cases() -> Vec<(String, Case)> {
 }
 
 fn options(case: Case) -> BuildOptions {
-    let (runner, virtiofs) = match case.backend {
-        Backend::Qemu(virtiofs) => (RunnerKind::Qemu, virtiofs),
-        Backend::Docker => (RunnerKind::Docker, VirtiofsOption::Off),
-        Backend::Bubblewrap(_) => (RunnerKind::Bubblewrap, VirtiofsOption::Off),
+    let (virtiofs, source_share) = match case.backend {
+        Backend::Qemu(virtiofs, source_share) => (virtiofs, source_share),
+        Backend::Docker | Backend::Bubblewrap(_) => (VirtiofsOption::Off, SourceShare::default()),
+    };
+    let runner = match case.backend {
+        Backend::Qemu(..) => RunnerKind::Qemu,
+        Backend::Docker => RunnerKind::Docker,
+        Backend::Bubblewrap(_) => RunnerKind::Bubblewrap,
     };
     BuildOptions {
         build_file: "p.yaml".into(),
@@ -112,6 +119,7 @@ fn options(case: Case) -> BuildOptions {
         image: None,
         insecure_repositories: InsecureRepositories::Refused,
         source: case.source.then(|| "/src/p".into()),
+        source_share,
         hidden: vec!["packages".into(), "secret".into()],
         cache_dir: case.mode.map(|_| "/cache".into()),
         cache_mode: case.mode.unwrap_or(CacheModeOption::Auto),
@@ -142,7 +150,7 @@ fn facts(case: Case) -> Facts {
     let (uid, user) = if root { (0, "root") } else { (1001, "builder") };
     let host = Host { arch: "x86_64".into(), uid, gid: uid, user: user.into(), cpus: 2, memory_mib: 16_384 };
     let rules: Box<dyn PlatformRules> = match case.backend {
-        Backend::Qemu(_) => Box::new(MicrovmRules {
+        Backend::Qemu(..) => Box::new(MicrovmRules {
             tsc_khz: Some(2_400_000),
             accelerator: Accelerator::Tcg,
             modules: Vec::new(),

@@ -30,6 +30,7 @@ fn contradictions_and_unusable_places_are_found_before_the_host_is_asked() {
         (&["--pipeline-dir", "absent"], 2, "error: --pipeline-dir: absent is not a directory\n"),
         (&["--pipeline-dirs", ".,file"], 2, "error: --pipeline-dir: file is not a directory\n"),
         (&["--virtiofsd", "spawned", "--runner", "docker"], 2, "error: --virtiofsd is for microVMs, "),
+        (&["--source-share", "9p", "--runner", "docker"], 2, "error: --source-share is for microVMs, "),
         (&["--accel", "tcg", "--runner", "bubblewrap"], 2, "error: --accel is for microVMs, "),
         (&["--cpumodel", "max", "--runner", "docker"], 2, "error: --cpumodel is for microVMs, "),
         (&["--out-dir", "file"], 4, "error: write packages to ROOT/project/file: not a directory\n"),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use kiln::plan::{
     Accelerator, CacheMode, CacheMount, CacheShare, CacheSharing, DebianRoot, HostLoopback, HostSettings,
     ImageRecipe, ImageSource, LimitSource, Machine, Network, Owner, PackageId, Plan, Platform, Resources,
-    Slirp,
+    Slirp, SourceShare,
 };
 use kiln_protocol::GuestConfig;
 
@@ -67,6 +67,7 @@ pub(crate) fn machine() -> Machine {
         slirp: Slirp::default(),
         host_loopback: HostLoopback::Off,
         kernel_arguments: String::new(),
+        source_share: Some(SourceShare::NineP),
         request_queues: None,
     }
 }

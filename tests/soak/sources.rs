@@ -34,7 +34,7 @@ fn backends() -> Vec<Backend> {
 /// Whether the kernel tells what is read of the cache.
 fn measures_reads(backend: Backend) -> bool {
     match backend {
-        Backend::NineP | Backend::Virtiofs | Backend::Embedded => true,
+        Backend::NineP | Backend::Virtiofs | Backend::Embedded | Backend::Source => true,
         Backend::Docker | Backend::Bubblewrap => geteuid().is_root(),
     }
 }

@@ -76,7 +76,7 @@ fn a_cache_that_is_read_only_is_read_only_on_the_hosts_side() {
 }
 
 /// The process that serves this directory: the child of the one that kiln has started.
-fn device(directory: &Path) -> Pid {
+pub(super) fn device(directory: &Path) -> Pid {
     let option = [b"--shared-dir=", directory.as_os_str().as_bytes()].concat();
     let is_device = |pid: &i32| {
         let arguments = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();

@@ -34,6 +34,7 @@ mod renames;
 mod reuse;
 mod rights;
 mod room;
+mod source;
 #[expect(dead_code, reason = "what is the same in every backend is tested where it is quick")]
 #[path = "../it/step_cause.rs"]
 mod step_cause;

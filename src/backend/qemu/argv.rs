@@ -5,8 +5,6 @@
 
 use std::{ffi::OsString, path::Path};
 
-use kiln_protocol::Access;
-
 use super::{
     device::{Device, WriteError},
     line::{Line, escape, fd},
@@ -40,7 +38,7 @@ pub struct Files<'a> {
 pub fn argv(plan: &Plan, kind: &Machine, files: Files<'_>) -> Vec<OsString> {
     let mut line = Line::new(files.qemu);
     general(&mut line);
-    machine(&mut line, kind, plan.resources, GuestMemory::of(plan));
+    machine(&mut line, kind, plan.resources, GuestMemory::of(plan, kind));
     kernel(&mut line, kind, files);
     consoles(&mut line);
     monitor(&mut line);
@@ -71,8 +69,9 @@ enum GuestMemory {
 }
 
 impl GuestMemory {
-    fn of(plan: &Plan) -> Self {
-        if plan.cache.as_ref().is_some_and(CacheMount::has_daemon) { Self::Shared } else { Self::Own }
+    fn of(plan: &Plan, machine: &Machine) -> Self {
+        let cache_has_daemon = plan.cache.as_ref().is_some_and(CacheMount::has_daemon);
+        if cache_has_daemon || machine.source_has_daemon() { Self::Shared } else { Self::Own }
     }
 }
 
@@ -139,8 +138,8 @@ fn disks(line: &mut Line, files: Files<'_>) {
 }
 
 fn shares(line: &mut Line, plan: &Plan, machine: &Machine) {
-    if let Some(source) = &plan.source {
-        share::nine_p(line, "source", SOURCE_TAG, source, Access::ReadOnly);
+    if let (Some(source), Some(share)) = (&plan.source, machine.source_share) {
+        share::source(line, share, source, SOURCE_TAG, machine.request_queues);
     }
     if let Some(cache) = &plan.cache {
         share::cache(line, cache, CACHE_TAG, machine.request_queues);

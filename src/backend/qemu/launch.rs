@@ -1,9 +1,8 @@
-//! From QEMU, found by the probe, to a runner: a kernel, an accelerator, a server for the cache.
+//! From QEMU, found by the probe, to a runner: a kernel, an accelerator, the servers of shares.
 
 use std::{
     ffi::OsString,
     net::Ipv4Addr,
-    os::fd::OwnedFd,
     path::{Path, PathBuf},
 };
 
@@ -15,6 +14,7 @@ use super::{
     argv, machine,
     plan::{MicrovmRules, spreads_requests},
     probe::Qemu as Program,
+    servers::Servers,
     tsc,
 };
 use crate::{
@@ -26,24 +26,19 @@ use crate::{
     host::Host,
     image::{Feature, Kernel, initramfs, scratch_disk},
     plan::{
-        BuildOptions, CacheMount, CacheShare, CacheSharing, HostLoopback, Machine, Network, Plan,
-        PlatformRules, RequestQueues,
+        BuildOptions, CacheMount, CacheShare, HostLoopback, Machine, Network, Plan, PlatformRules,
+        RequestQueues, SourceShare,
     },
     rundir,
-    share::{
-        self, Daemon, Server,
-        embedded::Embedded,
-        virtiofsd::{self, Service, Virtiofsd},
-    },
 };
 
-/// QEMU, a kernel and an accelerator; the cache's daemon once the plan is known.
+/// QEMU, a kernel and an accelerator; the servers of shares once the plan is known.
 pub struct Found {
     qemu: Program,
     kernel: Kernel,
     accelerator: Verdict,
     tsc_khz: Option<u32>,
-    daemon: Option<Box<dyn Daemon>>,
+    servers: Servers,
 }
 
 /// Looks for the programs and files of every microVM.
@@ -62,7 +57,7 @@ pub async fn find(
     let verdict = accelerator::choose(options.accelerator, home, spawner, &qemu, &kernel.vmlinux).await?;
     sink.emit(Event::Accelerator { accelerator: verdict.accelerator, why: verdict.why.clone() });
     let tsc_khz = tsc::khz(home)?;
-    Ok(Found { qemu, kernel, accelerator: verdict, tsc_khz, daemon: None })
+    Ok(Found { qemu, kernel, accelerator: verdict, tsc_khz, servers: Servers::default() })
 }
 
 impl Backend for Found {
@@ -83,7 +78,7 @@ impl Backend for Found {
         sink: &'a mut dyn Sink,
     ) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
-            self.daemon = daemon(tools, plan, sink).await?;
+            self.servers = Servers::find(tools, plan, machine(plan)?, sink).await?;
             Ok(())
         })
     }
@@ -99,7 +94,7 @@ impl Backend for Found {
     ) -> BoxFuture<'l, Result<Box<dyn Runner + 'a>>> {
         Box::pin(async move {
             let Launch { env, home, spawner, plan, image, .. } = launch;
-            let cache = self.serve_cache(&launch)?;
+            let servers = self.servers.start(&launch)?;
             let scratch_dir = rundir::scratch_dir(env);
             let disk_bytes = machine(plan)?.disk_bytes;
             let runner: Box<dyn Runner + 'a> = Box::new(super::Qemu {
@@ -110,7 +105,7 @@ impl Backend for Found {
                 root: image.path.clone(),
                 scratch: Some(scratch_disk(home, spawner, scratch_dir, disk_bytes).await?),
                 scratch_dir: scratch_dir.to_owned(),
-                cache,
+                servers,
                 lease: launch.lease.map(Lease::share).transpose()?,
                 console_log: (launch.console_log)(sink),
             });
@@ -119,13 +114,11 @@ impl Backend for Found {
     }
 
     fn command_lines(&self, home: &Home, plan: &Plan, root: &Path) -> Result<Vec<Vec<OsString>>> {
-        let Self { qemu, kernel, daemon, accelerator: _, tsc_khz: _ } = self;
+        let Self { qemu, kernel, servers, accelerator: _, tsc_khz: _ } = self;
         let initramfs = initramfs_path(home, kernel)?;
         let files = Files { qemu: &qemu.path, vmlinux: &kernel.vmlinux, initramfs: &initramfs, root };
         let mut lines = vec![argv(plan, machine(plan)?, files)];
-        if let (Some(daemon), Some((directory, owner))) = (daemon, cache_service(plan)) {
-            lines.push(daemon.argv(&directory, owner, share::sandbox()?)?);
-        }
+        lines.extend(servers.argv(plan)?);
         Ok(lines)
     }
 
@@ -136,7 +129,7 @@ impl Backend for Found {
         if let Some(machine) = plan.platform.machine() {
             lines.push(("disk", format!("{} GiB, sparse", machine.disk_bytes >> 30)));
             lines.push(("loopback", host_loopback(plan.network, machine)));
-            lines.extend(machine.request_queues.map(|queues| ("virtiofs", self.queues(queues))));
+            lines.extend(self.devices(plan, machine).map(|devices| ("virtiofs", devices)));
         }
         lines.push(("kernel", format!("{} {}", kernel.version, kernel.vmlinux.display())));
         lines
@@ -144,24 +137,22 @@ impl Backend for Found {
 }
 
 impl Found {
-    /// The queues of the virtiofs device, and the reason for their number.
-    fn queues(&self, queues: RequestQueues) -> String {
-        match queues {
+    /// What kiln's own virtiofs devices serve, the number of their queues, and the reason for it.
+    fn devices(&self, plan: &Plan, machine: &Machine) -> Option<String> {
+        let queues = match machine.request_queues? {
             RequestQueues::KernelUsesOne => {
-                format!("embedded, 1 queue (kernel {} uses no more, Linux 6.11 does)", self.kernel.version)
+                format!("1 queue (kernel {} uses no more, Linux 6.11 does)", self.kernel.version)
             }
-            RequestQueues::ForEachCpu(1) => "embedded, 1 queue (for 1 processor)".into(),
-            RequestQueues::ForEachCpu(count) => format!("embedded, {count} queues (one for each processor)"),
-        }
-    }
-
-    /// Starts the cache's daemon, if the plan has one. Returns it with QEMU's end of the connection.
-    fn serve_cache(&self, launch: &Launch<'_, '_>) -> Result<Option<(Server, OwnedFd)>> {
-        let (Some(daemon), Some((directory, owner))) = (&self.daemon, cache_service(launch.plan)) else {
-            return Ok(None);
+            RequestQueues::ForEachCpu(1) => "1 queue (for 1 processor)".into(),
+            RequestQueues::ForEachCpu(count) => format!("{count} queues (one for each processor)"),
         };
-        let lease = launch.lease.map(Lease::share).transpose()?;
-        Server::start(launch.spawner, launch.run_dir, &**daemon, &directory, owner, lease).map(Some)
+        let cache = plan.cache.as_ref().is_some_and(|cache| cache.share == CacheShare::Embedded);
+        let shares = match (machine.source_has_daemon(), cache) {
+            (true, true) => "the source and for the cache, each with",
+            (true, false) => "the source,",
+            (false, _) => "the cache,",
+        };
+        Some(format!("embedded for {shares} {queues}"))
     }
 }
 
@@ -173,47 +164,6 @@ fn host_loopback(network: Network, Machine { host_loopback, slirp, .. }: &Machin
     }
 }
 
-/// The program that serves the cache, if it comes by virtiofs.
-async fn daemon(tools: Tools<'_>, plan: &Plan, sink: &mut dyn Sink) -> Result<Option<Box<dyn Daemon>>> {
-    let Some(cache) = &plan.cache else { return Ok(None) };
-    Ok(match cache.share {
-        CacheShare::NineP | CacheShare::Bind => None,
-        CacheShare::Virtiofs => {
-            let service = Service { uid: plan.owner.uid, access: cache.access };
-            Some(Box::new(find_virtiofsd(tools, service, sink).await?))
-        }
-        CacheShare::Embedded => {
-            let request_queues = machine(plan)?.request_queues.map_or(1, RequestQueues::count);
-            Some(Box::new(Embedded { program: tools.spawner.program().to_owned(), request_queues }))
-        }
-    })
-}
-
-async fn find_virtiofsd(tools: Tools<'_>, service: Service, sink: &mut dyn Sink) -> Result<Virtiofsd> {
-    let found = virtiofsd::find(tools.env, tools.home, tools.spawner, service).await?;
-    // Missing paths are not reported once a daemon was found.
-    for text in found.skipped.into_iter().filter(|line| !line.ends_with("is not there")) {
-        sink.emit(Event::Note { text: format!("virtiofsd: skipped {text}") });
-    }
-    if let Some(text) = found.note {
-        sink.emit(Event::Note { text: format!("virtiofsd: {text}") });
-    }
-    Ok(found.virtiofsd)
-}
-
-/// The directory that the cache's daemon serves, and its owner.
-fn cache_service(plan: &Plan) -> Option<(share::Directory, share::Owner)> {
-    let cache = plan.cache.as_ref()?;
-    let caching = match cache.sharing {
-        CacheSharing::Shared => share::Caching::Shared,
-        // The lease excludes all other builds.
-        CacheSharing::Locked | CacheSharing::Private => share::Caching::Alone,
-    };
-    let path = cache.directory.clone();
-    let directory = share::Directory { path, access: cache.access, caching, inside: plan.owner.ids() };
-    Some((directory, share::Owner { uid: plan.owner.uid, gid: plan.owner.gid }))
-}
-
 /// The kernel features that a guest needs, in the order in which the agent uses them.
 fn features(options: &BuildOptions) -> Vec<Feature> {
     let mut features =
@@ -221,12 +171,13 @@ fn features(options: &BuildOptions) -> Vec<Feature> {
     if options.network == Network::On {
         features.push(Feature::Net);
     }
-    let cache = CacheMount::decide(options);
-    let has_daemon = cache.as_ref().is_some_and(CacheMount::has_daemon);
-    if options.source.is_some() || cache.is_some() && !has_daemon {
+    let cache = CacheMount::decide(options).map(|cache| cache.has_daemon());
+    let source = options.source.as_ref().map(|_| options.source_share == SourceShare::Virtiofs);
+    let by_virtiofs: Vec<bool> = cache.into_iter().chain(source).collect();
+    if by_virtiofs.contains(&false) {
         features.push(Feature::NineP);
     }
-    if has_daemon {
+    if by_virtiofs.contains(&true) {
         features.push(Feature::Virtiofs);
     }
     features

@@ -17,7 +17,7 @@ pub(super) mod fd {
     /// The scratch disk: an unlinked file.
     pub(crate) const SCRATCH: i32 = 12;
     /// The connection to the server of the cache.
-    pub(crate) const VIRTIOFS: i32 = 13;
+    pub(crate) const CACHE: i32 = 13;
     /// The lease of the cache, which QEMU only holds.
     pub(crate) const LEASE: i32 = 14;
     /// The guest's network card: a socket that is connected to kiln's packet filter.
@@ -26,6 +26,8 @@ pub(super) mod fd {
     pub(crate) const SLIRP: i32 = 16;
     /// QMP: a connected socket.
     pub(crate) const MONITOR: i32 = 17;
+    /// The connection to the server of the source.
+    pub(crate) const SOURCE: i32 = 18;
 }
 
 /// A path in an option: QEMU reads two commas as one.

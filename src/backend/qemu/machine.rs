@@ -1,25 +1,29 @@
-//! A running microVM: QEMU and its daemon, which end together.
+//! A running microVM: QEMU and the servers of its shares, which end together.
 
-use std::time::Duration;
+use std::{
+    future::{Future, poll_fn},
+    task::Poll,
+    time::Duration,
+};
 
 use anyhow::Result;
 use nix::sys::signal::Signal;
 use tokio::time::timeout;
 
-use super::monitor::Monitor;
+use super::{monitor::Monitor, servers::Share};
 use crate::{
     backend::{BoxFuture, Ended, Machine},
     process::{Child, ExitStatus, Tail},
-    share::Server,
+    share::{DaemonExit, Server},
 };
 
-/// The limit for QEMU's exit after an orderly exit of the daemon, which exits because QEMU has closed the connection.
-const QEMU_AFTER_DAEMON: Duration = Duration::from_secs(2);
+/// The limit for QEMU's exit after an orderly exit of a server, which exits because QEMU has closed the connection.
+const QEMU_AFTER_SERVER: Duration = Duration::from_secs(2);
 
-/// QEMU and the daemon. Fields are dropped in this order: QEMU before the daemon that it uses.
+/// QEMU and the servers. Fields are dropped in this order: QEMU before the servers that it uses.
 pub(super) struct Microvm {
     qemu: Child,
-    cache: Option<Server>,
+    servers: Vec<(Share, Server)>,
     stderr: Tail,
     console: Tail,
     monitor: Monitor,
@@ -31,41 +35,54 @@ impl Microvm {
         stderr: Tail,
         console: Tail,
         monitor: Monitor,
-        cache: Option<Server>,
+        servers: Vec<(Share, Server)>,
     ) -> Self {
-        Self { qemu, cache, stderr, console, monitor }
+        Self { qemu, servers, stderr, console, monitor }
     }
 
     async fn first_end(&mut self) -> Ended {
-        let Self { qemu, cache, stderr, console: _, monitor } = self;
-        let daemon = async {
-            match cache {
-                Some(server) => server.died().await,
-                None => std::future::pending().await,
-            }
-        };
-        let died = tokio::select! {
+        let Self { qemu, servers, stderr, console: _, monitor } = self;
+        let (name, died) = tokio::select! {
             biased;
             status = qemu.wait() => return qemu_ended(status, stderr).await,
             stopped = monitor.stopped() => return stopped,
-            died = daemon => died,
+            died = first_exit(servers) => died,
         };
-        let name = cache.as_ref().map_or("virtiofsd", Server::name);
         let died = match died {
             Ok(died) => died,
-            Err(error) => return daemon_ended(name, format!("cannot be waited for: {error:#}"), Vec::new()),
+            Err(error) => return server_ended(name, format!("cannot be waited for: {error:#}"), Vec::new()),
         };
         if died.status.success()
-            && let Ok(status) = timeout(QEMU_AFTER_DAEMON, qemu.wait()).await
+            && let Ok(status) = timeout(QEMU_AFTER_SERVER, qemu.wait()).await
         {
             return qemu_ended(status, stderr).await;
         }
-        daemon_ended(name, format!("ended ({})", died.status), died.last_lines)
+        server_ended(name, format!("ended ({})", died.status), died.last_lines)
     }
 }
 
-fn daemon_ended(name: &str, how: String, last_words: Vec<String>) -> Ended {
-    Ended { part: name.into(), how, orderly: false, last_words, way_out: None }
+/// The first server that exits, by its name in messages; waits for ever without servers.
+async fn first_exit(servers: &mut [(Share, Server)]) -> (String, Result<DaemonExit>) {
+    let exit = async |(share, server): &mut (Share, Server)| {
+        let name = match share {
+            Share::Source => format!("{} of the source", server.name()),
+            Share::Cache => server.name().to_owned(),
+        };
+        (name, server.died().await)
+    };
+    let mut exits: Vec<_> = servers.iter_mut().map(|server| Box::pin(exit(server))).collect();
+    poll_fn(|context| {
+        let first = exits.iter_mut().find_map(|exit| match exit.as_mut().poll(context) {
+            Poll::Ready(first) => Some(first),
+            Poll::Pending => None,
+        });
+        first.map_or(Poll::Pending, Poll::Ready)
+    })
+    .await
+}
+
+fn server_ended(name: String, how: String, last_words: Vec<String>) -> Ended {
+    Ended { part: name, how, orderly: false, last_words, way_out: None }
 }
 
 /// QEMU starts no processes, so its stderr ends with it.
@@ -95,15 +112,13 @@ impl Machine for Microvm {
 
     fn kill(&mut self) {
         self.qemu.kill();
-        if let Some(server) = &mut self.cache {
-            server.kill();
-        }
+        self.servers.iter_mut().for_each(|(_, server)| server.kill());
     }
 
     fn gone(&mut self) -> BoxFuture<'_, ()> {
         Box::pin(async {
             self.qemu.gone().await;
-            if let Some(server) = &mut self.cache {
+            for (_, server) in &mut self.servers {
                 server.gone().await;
             }
         })

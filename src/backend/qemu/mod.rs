@@ -1,9 +1,9 @@
-//! The microVM: QEMU, the daemon beside it, and the channels between them and kiln.
+//! The microVM: QEMU, the servers of shares beside it, and the channels between them and kiln.
 //!
 //! Before it: the plan, and the files and daemons that the probe found. After it: `engine`, which sends requests to the agent.
 //!
 //! QEMU inherits a descriptor for everything that is not a file of the store: the agent's channel, the console, the monitor, the
-//! network, the scratch disk and the connection to virtiofsd have no names that could be left behind.
+//! network, the scratch disk and the connections to servers of shares have no names that could be left behind.
 
 pub mod accelerator;
 mod argv;
@@ -18,6 +18,7 @@ mod monitor;
 mod packet_filter;
 pub mod plan;
 pub mod probe;
+mod servers;
 mod share;
 mod tsc;
 
@@ -33,13 +34,12 @@ pub use argv::{Files, argv};
 pub use isolation::isolation;
 pub use launch::find;
 
-use self::{line::fd, machine::Microvm, monitor::Monitor, packet_filter::PacketFilter};
+use self::{line::fd, machine::Microvm, monitor::Monitor, packet_filter::PacketFilter, servers::Started};
 use super::{BoxFuture, Launched, Runner};
 use crate::{
     logfile::LogFile,
     plan::{Machine, Network, Plan},
     process::{Command, IdMap, Spawner, Stdio, Tail},
-    share::Server,
 };
 
 /// How many of the last lines of the console and of QEMU itself are kept.
@@ -61,8 +61,8 @@ pub struct Qemu<'a> {
     pub scratch: Option<OwnedFd>,
     /// The directory of the scratch disk.
     pub scratch_dir: PathBuf,
-    /// The cache's server and QEMU's end of the connection to it; taken at launch.
-    pub cache: Option<(Server, OwnedFd)>,
+    /// The servers of shares; taken at launch.
+    pub servers: Vec<Started>,
     /// The lease of the cache, held until QEMU ends; taken at launch.
     pub lease: Option<OwnedFd>,
     /// The log file of the console.
@@ -104,10 +104,13 @@ impl Qemu<'_> {
         let (agent, agent_end) = channel("the agent's")?;
         let (console, console_end) = channel("the console's")?;
         let (monitor, monitor_end) = channel("the monitor's")?;
-        let (server, connection) = self.cache.take().unzip();
         let mut ends: Ends =
             vec![(agent_end, fd::AGENT), (console_end, fd::CONSOLE), (monitor_end, fd::MONITOR)];
-        ends.extend(connection.map(|connection| (connection, fd::VIRTIOFS)));
+        let mut servers = Vec::new();
+        for Started { share, server, end } in self.servers.drain(..) {
+            ends.push(end);
+            servers.push((share, server));
+        }
         ends.extend(network(plan)?);
         let command = self.command(plan, ends)?;
         let mut qemu = self.spawner.spawn(command)?;
@@ -116,7 +119,7 @@ impl Qemu<'_> {
         let console = Tail::follow(LAST_LINES, console, self.console_log.take());
         let (reader, writer) = tokio::io::split(agent);
         let monitor = Monitor::follow(monitor, self.scratch_dir.clone());
-        let machine = Box::new(Microvm::new(qemu, stderr, console, monitor, server));
+        let machine = Box::new(Microvm::new(qemu, stderr, console, monitor, servers));
         Ok(Launched { reader: Box::pin(reader), writer: Box::pin(writer), machine })
     }
 }

@@ -12,7 +12,7 @@ use crate::{
     plan::{
         Accelerator, CACHE_TAG, CacheMount, CacheShare, HOSTNAME, HostLoopback, Machine, Network, Owner,
         Platform, PlatformRules, ROOT_SERIAL, RequestQueues, Resources, RulesInput, SCRATCH_SERIAL,
-        SOURCE_TAG, cache,
+        SOURCE_TAG, SourceShare, cache,
         guest_config::{self, GuestInput, LOWER, OverlayOptions, RESOLVER, ROOT, SCRATCH, SHARES, overlay},
         resources,
     },
@@ -60,6 +60,7 @@ impl PlatformRules for MicrovmRules {
     ) -> Result<(Platform, GuestConfig), Failure> {
         let RulesInput { recipe, options, resources: Resources { cpus, .. } } = input;
         let (disk, disk_from) = resources::disk(recipe, options, notes)?;
+        let source_share = guest.source.map(|_| options.source_share);
         let machine = Machine {
             accelerator: self.accelerator,
             tsc_khz: self.tsc_khz,
@@ -69,7 +70,8 @@ impl PlatformRules for MicrovmRules {
             slirp: options.slirp.clone(),
             host_loopback: options.host_loopback,
             kernel_arguments: options.kernel_arguments.clone(),
-            request_queues: self.request_queues(guest.cache, cpus),
+            source_share,
+            request_queues: self.request_queues(guest.cache, source_share, cpus),
         };
         let config = guest_config(self.modules.clone(), &machine, guest);
         Ok((Platform::Qemu(machine), config))
@@ -77,9 +79,15 @@ impl PlatformRules for MicrovmRules {
 }
 
 impl MicrovmRules {
-    fn request_queues(&self, cache: Option<&CacheMount>, cpus: u32) -> Option<RequestQueues> {
-        let is_embedded = cache.is_some_and(|cache| cache.share == CacheShare::Embedded);
-        is_embedded.then(|| match self.spreads_requests {
+    fn request_queues(
+        &self,
+        cache: Option<&CacheMount>,
+        source: Option<SourceShare>,
+        cpus: u32,
+    ) -> Option<RequestQueues> {
+        let has_device = source == Some(SourceShare::Virtiofs)
+            || cache.is_some_and(|cache| cache.share == CacheShare::Embedded);
+        has_device.then(|| match self.spreads_requests {
             false => RequestQueues::KernelUsesOne,
             true => RequestQueues::ForEachCpu(cpus.clamp(1, MAX_REQUEST_QUEUES)),
         })
@@ -90,9 +98,9 @@ impl MicrovmRules {
 fn guest_config(modules: Vec<String>, machine: &Machine, guest: GuestInput<'_>) -> GuestConfig {
     let network = guest.network;
     let mut mounts = root();
-    if guest.source.is_some() {
-        mounts.push(share::nine_p_mount(SOURCE_TAG, &format!("{SHARES}/source"), Access::ReadOnly));
-    }
+    mounts.extend(
+        machine.source_share.map(|share| share::source_mount(share, SOURCE_TAG, &format!("{SHARES}/source"))),
+    );
     mounts.extend(guest_config::workspace(&guest, &OVERLAYS));
     mounts.extend(guest.cache.into_iter().flat_map(|cache| cache_mounts(cache, guest.owner)));
     mounts.push(Mount::Root { path: ROOT.into() });

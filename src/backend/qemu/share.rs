@@ -8,13 +8,13 @@ use super::{
     device::Device,
     line::{Line, escape, fd},
 };
-use crate::plan::{CacheMount, CacheShare, RequestQueues};
+use crate::plan::{CacheMount, CacheShare, RequestQueues, SourceShare};
 
 /// The largest message size of virtio's 9p transport. The guest's kernel reduces higher values to this.
 const NINE_P_MSIZE: u32 = 512_000;
 
 /// The switches of a directory that QEMU's 9p server shares.
-pub(super) fn nine_p(line: &mut Line, id: &str, tag: &str, directory: &Path, access: Access) {
+fn nine_p(line: &mut Line, id: &str, tag: &str, directory: &Path, access: Access) {
     let read_only = match access {
         Access::ReadOnly => "on",
         Access::ReadWrite => "off",
@@ -28,8 +28,15 @@ pub(super) fn nine_p(line: &mut Line, id: &str, tag: &str, directory: &Path, acc
     line.device(Device::NineP { fsdev: id, tag });
 }
 
+/// The switches of a directory that a server on this descriptor shares.
+fn virtiofs(line: &mut Line, id: &str, tag: &str, server: i32, request_queues: Option<RequestQueues>) {
+    line.opt("-chardev", format!("socket,id={id},fd={server}"));
+    let request_queues = request_queues.map(RequestQueues::count);
+    line.device(Device::Virtiofs { chardev: id, tag, request_queues });
+}
+
 /// The mount of a 9p share.
-pub(super) fn nine_p_mount(tag: &str, target: &str, access: Access) -> Mount {
+fn nine_p_mount(tag: &str, target: &str, access: Access) -> Mount {
     // A read-only tree may be cached without revalidation. Other builds may change a writable one, so only mapped files are
     // cached (`loose` has returned zeros there).
     let cache = match access {
@@ -45,11 +52,31 @@ pub(super) fn cache(line: &mut Line, cache: &CacheMount, tag: &str, request_queu
     match cache.share {
         CacheShare::NineP => nine_p(line, "cache", tag, &cache.directory, cache.access),
         CacheShare::Bind => {}
-        CacheShare::Virtiofs | CacheShare::Embedded => {
-            line.opt("-chardev", format!("socket,id=cache,fd={}", fd::VIRTIOFS));
-            let request_queues = request_queues.map(RequestQueues::count);
-            line.device(Device::Virtiofs { chardev: "cache", tag, request_queues });
-        }
+        // virtiofsd has one queue, whatever kiln's own device has for the source.
+        CacheShare::Virtiofs => virtiofs(line, "cache", tag, fd::CACHE, None),
+        CacheShare::Embedded => virtiofs(line, "cache", tag, fd::CACHE, request_queues),
+    }
+}
+
+/// The switches of the source.
+pub(super) fn source(
+    line: &mut Line,
+    share: SourceShare,
+    directory: &Path,
+    tag: &str,
+    request_queues: Option<RequestQueues>,
+) {
+    match share {
+        SourceShare::NineP => nine_p(line, "source", tag, directory, Access::ReadOnly),
+        SourceShare::Virtiofs => virtiofs(line, "source", tag, fd::SOURCE, request_queues),
+    }
+}
+
+/// The mount of the source.
+pub(super) fn source_mount(share: SourceShare, tag: &str, target: &str) -> Mount {
+    match share {
+        SourceShare::NineP => nine_p_mount(tag, target, Access::ReadOnly),
+        SourceShare::Virtiofs => mount("virtiofs", tag, target, String::new(), Access::ReadOnly),
     }
 }
 

@@ -39,6 +39,7 @@ pub(super) fn backend(args: &MachineArgs, runner: RunnerKind) -> Result<(), Fail
     }
     let given = [
         ("--virtiofsd", args.virtiofsd.is_some()),
+        ("--source-share", args.source_share.is_some()),
         ("--accel", args.accel != AcceleratorOption::Auto),
         ("--cpumodel", args.cpumodel.is_some()),
     ];

@@ -55,8 +55,7 @@ fn head(plan: &Plan, backend: &dyn Backend) -> Result<String> {
         writeln!(text, "{word:<12} {}", one_line(&line))?;
     }
     writeln!(text, "image        {}", plan.image)?;
-    let source = plan.source.as_deref().map_or("(empty)".into(), |path| path.display().to_string());
-    writeln!(text, "source       {source}")?;
+    writeln!(text, "source       {}", source(plan))?;
     writeln!(text, "cache        {}", cache(plan.cache.as_ref()))?;
     text += &crate::commands::host_settings::describe(&plan.host_settings, plan.runner());
     writeln!(text, "run as       uid {} inside, uid {} outside", plan.owner.guest_uid, plan.owner.uid)?;
@@ -88,6 +87,13 @@ fn limits(plan: &Plan) -> String {
         format!("{} {}:{}", format!("{resource:?}").to_lowercase(), number(*soft), number(*hard))
     });
     words.collect::<Vec<_>>().join(", ")
+}
+
+fn source(plan: &Plan) -> String {
+    let Some(path) = &plan.source else { return "(empty)".into() };
+    let share = plan.platform.machine().and_then(|machine| machine.source_share);
+    let share = share.map_or(String::new(), |share| format!(" {}, read-only", share.phrase()));
+    format!("{}{share}", path.display())
 }
 
 fn cache(plan: Option<&CacheMount>) -> String {

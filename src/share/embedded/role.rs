@@ -30,7 +30,7 @@ const OWN_DESCRIPTORS: u64 = 640;
 /// The fewest descriptors with which a build can work.
 const FEWEST_DESCRIPTORS: u64 = 256;
 
-/// How long the guest keeps names and attributes: a second where others change them, a day where it is alone.
+/// How long the guest keeps names and attributes: a second where others change them, a day where it is alone, or keeps what it knows.
 const SHARED_TIMEOUT: Duration = Duration::from_secs(1);
 const ALONE_TIMEOUT: Duration = Duration::from_secs(86_400);
 
@@ -89,18 +89,20 @@ fn serve(config: Config, access: Access, listener: OwnedFd, request_queues: u32)
 /// guest must not set capabilities on files of the host. So do ACLs: with them the file system would change the umask of the
 /// process, which all workers share.
 fn config(directory: &Directory, owner: Owner, descriptors: File, guest_descriptors: u64) -> Config {
-    let Directory { path: _, access: _, caching, inside: (uid, gid) } = *directory;
-    let (cache_policy, timeout, writeback) = match caching {
-        Caching::Shared => (CachePolicy::Auto, SHARED_TIMEOUT, false),
-        Caching::Alone => (CachePolicy::Always, ALONE_TIMEOUT, true),
+    let Directory { path: _, access, caching, inside: (uid, gid) } = *directory;
+    let (cache_policy, entry_timeout, attr_timeout, writeback) = match caching {
+        Caching::Shared => (CachePolicy::Auto, SHARED_TIMEOUT, SHARED_TIMEOUT, false),
+        Caching::Names => (CachePolicy::Always, ALONE_TIMEOUT, SHARED_TIMEOUT, false),
+        Caching::Alone => (CachePolicy::Always, ALONE_TIMEOUT, ALONE_TIMEOUT, true),
     };
     Config {
-        entry_timeout: timeout,
-        attr_timeout: timeout,
+        entry_timeout,
+        attr_timeout,
         cache_policy,
         writeback,
         proc_sfd_rawfd: Some(descriptors),
-        announce_submounts: true,
+        // An overlay does not enter a submount that is announced (EREMOTE), and one lies above most directories that are read-only.
+        announce_submounts: access == Access::ReadWrite,
         uid_map: Some(translation(uid, owner.uid)),
         gid_map: Some(translation(gid, owner.gid)),
         guest_fd_limit: guest_descriptors,
@@ -134,18 +136,21 @@ mod tests {
 
     #[test]
     fn the_cache_policy_is_that_of_the_lease_and_all_ids_are_translated() {
-        for (caching, timeout, writeback) in [
-            (Caching::Shared, Duration::from_secs(1), false),
-            (Caching::Alone, Duration::from_secs(86_400), true),
+        let (second, day) = (Duration::from_secs(1), Duration::from_secs(86_400));
+        for (caching, access, names, attributes, writeback) in [
+            (Caching::Shared, Access::ReadWrite, second, second, false),
+            (Caching::Names, Access::ReadOnly, day, second, false),
+            (Caching::Alone, Access::ReadWrite, day, day, true),
         ] {
-            let (path, access) = ("/c".into(), Access::ReadWrite);
+            let path = "/c".into();
             let directory = Directory { path, access, caching, inside: (1000, 100) };
             let descriptors = File::open("/proc/self/fd").expect("it is there");
             let config = config(&directory, Owner { uid: 1234, gid: 5 }, descriptors, 7);
             assert_eq!(
-                (config.attr_timeout, config.entry_timeout, config.writeback),
-                (timeout, timeout, writeback)
+                (config.entry_timeout, config.attr_timeout, config.writeback),
+                (names, attributes, writeback)
             );
+            assert_eq!(config.announce_submounts, access == Access::ReadWrite);
             assert!(!config.xattr && config.guest_fd_limit == 7);
             for (map, outside, inside) in [(config.uid_map, 1234, 1000), (config.gid_map, 5, 100)] {
                 let map = map.expect("there is one");

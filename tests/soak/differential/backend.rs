@@ -1,4 +1,4 @@
-//! The five ways to run a build, and which of them this host has.
+//! The six ways to run a build, and which of them this host has.
 
 use std::{path::Path, process::Command};
 
@@ -13,6 +13,8 @@ pub(crate) enum Backend {
     Virtiofs,
     /// A microVM, its cache by kiln's own device.
     Embedded,
+    /// A microVM, its source by kiln's own device, its cache by 9p.
+    Source,
     /// A container.
     Docker,
     /// A sandbox.
@@ -21,14 +23,14 @@ pub(crate) enum Backend {
 
 impl Backend {
     /// All of them.
-    pub(crate) const ALL: [Self; 5] =
-        [Self::NineP, Self::Virtiofs, Self::Embedded, Self::Docker, Self::Bubblewrap];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::NineP, Self::Virtiofs, Self::Embedded, Self::Source, Self::Docker, Self::Bubblewrap];
 
     /// Adds to a `kiln build` what chooses this backend.
     pub(crate) fn choose(self, command: &mut Command) {
         command.env_remove("QEMU_USE_VIRTIOFS").env_remove("KILN_VIRTIOFSD");
         match self {
-            Self::NineP | Self::Virtiofs | Self::Embedded => {
+            Self::NineP | Self::Virtiofs | Self::Embedded | Self::Source => {
                 command.args(["--runner", "qemu", "--accel", "tcg", "--memory", "1Gi", "--cpu", "1"]);
             }
             Self::Docker => {
@@ -49,6 +51,9 @@ impl Backend {
             Self::Embedded => {
                 command.args(["--virtiofsd", "embedded"]);
             }
+            Self::Source => {
+                command.env("QEMU_USE_VIRTIOFS", "0").args(["--source-share", "virtiofs"]);
+            }
             Self::Docker | Self::Bubblewrap => {}
         }
     }
@@ -59,7 +64,7 @@ impl Backend {
             Command::new(program).arg(argument).output().is_ok_and(|output| output.status.success())
         };
         match self {
-            Self::NineP | Self::Virtiofs | Self::Embedded => {
+            Self::NineP | Self::Virtiofs | Self::Embedded | Self::Source => {
                 (!answers("qemu-system-x86_64", "--version")).then_some("QEMU is not installed")
             }
             Self::Docker => (!answers("docker", "info")).then_some("no dockerd answers"),
