@@ -24,9 +24,9 @@ pub use self::{
 pub enum Caching {
     /// Cached entries are revalidated after a second: other processes may change the directory.
     Shared,
-    /// Names are cached without a limit, attributes for a second: the guest only reads, and other processes may change files
-    /// meanwhile. A file whose content changes is read anew. A file that takes another's name is not seen: the guest keeps the file
-    /// that it knows. (An overlay above the directory would fail with ESTALE where a name that it knows leads to another file.)
+    /// Names are cached without a limit, attributes for a second (by virtiofsd, without a limit): the guest only reads, and other
+    /// processes may change the directory meanwhile. An overlay above it fails with ESTALE where a name that it knows leads to
+    /// another file; with this policy the guest keeps the file that it knows.
     Names,
     /// Entries are cached without a limit, and writes until the file is closed: no other process uses the directory.
     Alone,

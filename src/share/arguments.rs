@@ -57,12 +57,14 @@ fn rust(
     ];
     match caching {
         // Other processes on the host and other guests may write to the directory.
-        // It has no policy that keeps names alone.
-        Caching::Shared | Caching::Names => arguments.push("--cache=auto".into()),
+        Caching::Shared => arguments.push("--cache=auto".into()),
+        // It has one time limit for names and attributes.
+        Caching::Names => arguments.push("--cache=always".into()),
         Caching::Alone => arguments.extend(["--cache=always".into(), "--writeback".into()]),
     }
-    if owner.uid != 0 {
-        // File handles need CAP_DAC_READ_SEARCH; an attempt costs system calls for each file.
+    if owner.uid != 0 || *caching == Caching::Names {
+        // File handles need CAP_DAC_READ_SEARCH; an attempt costs system calls for each file. The handle of a file that another
+        // one has replaced is stale.
         arguments.push("--inode-file-handles=never".into());
     }
     let ids = [("uid", owner.uid, inside.0), ("gid", owner.gid, inside.1)];
@@ -95,7 +97,8 @@ fn c(Directory { path, access: _, caching, inside: _ }: &Directory, sandbox: San
         "no_xattr".into(),
     ];
     let policy: &[&str] = match caching {
-        Caching::Shared | Caching::Names => &["cache=auto"],
+        Caching::Shared => &["cache=auto"],
+        Caching::Names => &["cache=always"],
         Caching::Alone => &["cache=always", "writeback"],
     };
     arguments.extend(policy.iter().flat_map(|option| ["-o".into(), option.into()]));
@@ -147,8 +150,8 @@ mod tests {
     #[test]
     fn the_rust_daemon_translates_owners_in_both_directions() {
         assert_eq!(
-            lines(NEW, "/a b,c/ä", Access::ReadOnly, Caching::Shared, 1000, USER),
-            "--fd=3\n--shared-dir=/a b,c/ä\n--sandbox=namespace\n--thread-pool-size=0\n--cache=auto\n\
+            lines(NEW, "/a b,c/ä", Access::ReadOnly, Caching::Names, 1000, USER),
+            "--fd=3\n--shared-dir=/a b,c/ä\n--sandbox=namespace\n--thread-pool-size=0\n--cache=always\n\
              --inode-file-handles=never\n--translate-uid=squash-guest:0:1234:4294967295\n\
              --translate-uid=squash-host:0:1000:4294967295\n--translate-gid=squash-guest:0:100:4294967295\n\
              --translate-gid=squash-host:0:1000:4294967295\n--readonly\n"

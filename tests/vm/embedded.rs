@@ -75,6 +75,42 @@ fn a_cache_that_is_read_only_is_read_only_on_the_hosts_side() {
     assert_eq!(files(&cache), [cache.join("given")]);
 }
 
+/// Reads a file, waits until the host has replaced it, and reads it once more. Each look is at another name: a guest may keep what it
+/// knows of a name.
+const READ_AGAIN: &str = "cd /var/cache/melange
+cat file
+echo now
+for second in $(seq 100); do test -e replaced-$second && break; sleep 1; done
+sleep 2
+cat file
+cat replaced-100
+echo changed > file";
+
+#[test]
+fn a_file_that_another_build_replaces_can_still_be_read_below_an_overlay() {
+    for (server, mode) in [("embedded", "discard"), ("spawned", "commit")] {
+        let directory = project("root", &[READ_AGAIN]);
+        let cache = directory.path().join("cache");
+        fs::create_dir(&cache).expect("made");
+        fs::write(cache.join("file"), "first\n").expect("written");
+        let mut build = kiln(directory.path());
+        build.args(["--virtiofsd", server, "--cache-mode", mode]).stderr(Stdio::piped());
+        let mut build = build.spawn().expect("kiln can be started");
+        let mut lines = BufReader::new(build.stderr.take().expect("it is piped")).lines();
+        assert!(lines.any(|line| line.is_ok_and(|line| line.ends_with("] now"))), "the step has not started");
+        // As a commit does it.
+        fs::write(cache.join("new"), "second\n").expect("written");
+        fs::rename(cache.join("new"), cache.join("file")).expect("renamed");
+        for second in 1..=100 {
+            fs::write(cache.join(format!("replaced-{second}")), "replaced\n").expect("written");
+        }
+        let rest: Vec<String> = lines.map_while(Result::ok).collect();
+        let rest = rest.join("\n");
+        assert!(build.wait().expect("it ends").success(), "{server}, {mode}: {rest}");
+        assert!(rest.contains("] replaced\n") && !rest.contains("Stale"), "{server}, {mode}: {rest}");
+    }
+}
+
 /// The process that serves this directory: the child of the one that kiln has started.
 pub(super) fn device(directory: &Path) -> Pid {
     let option = [b"--shared-dir=", directory.as_os_str().as_bytes()].concat();

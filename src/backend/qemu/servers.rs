@@ -163,6 +163,8 @@ fn source_directory(plan: &Plan) -> Option<Directory> {
 fn cache_directory(plan: &Plan) -> Option<Directory> {
     let cache = plan.cache.as_ref()?;
     let caching = match cache.sharing {
+        // Commits of other builds replace files.
+        CacheSharing::Shared if cache.is_overlaid() => Caching::Names,
         CacheSharing::Shared => Caching::Shared,
         // The lease excludes all other builds.
         CacheSharing::Locked | CacheSharing::Private => Caching::Alone,
