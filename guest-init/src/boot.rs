@@ -20,7 +20,7 @@ use nix::{
     },
 };
 
-use crate::{log, modules, port::Port};
+use crate::{late_devices, log, modules, port::Port};
 
 /// Where the kernel lists virtio-serial ports.
 const PORTS: &str = "/sys/class/virtio-ports";
@@ -52,7 +52,7 @@ pub(crate) fn open() -> Result<Port> {
     let port = File::options().read(true).write(true).open(&path);
     let port = port.with_context(|| format!("open {}", path.display()))?;
     let output = port.try_clone().context("copy the port's descriptor")?;
-    Port::greet(port.into(), output.into())
+    Port::greet(port.into(), output.into(), late_devices::free_transports()?)
 }
 
 fn listen() -> Result<OwnedFd> {

@@ -1,7 +1,7 @@
 //! Sets the clock and feeds the random pool: a guest without a real-time clock, or a restored one, has the wrong time, and
 //! may share its randomness with other guests.
-#![expect(unsafe_code, reason = "RNDADDENTROPY has no safe binding")]
-// UNSAFETY: one ioctl.
+#![expect(unsafe_code, reason = "RNDADDENTROPY and RNDRESEEDCRNG have no safe binding")]
+// UNSAFETY: two ioctls.
 
 use std::{fs::File, os::fd::AsRawFd, time::Duration};
 
@@ -48,7 +48,19 @@ pub(crate) fn add_entropy(bytes: &[u8]) -> Result<()> {
         };
         Errno::result(result).context("add entropy")?;
     }
-    Ok(())
+    reseed(&pool)
+}
+
+/// Has the kernel take its next random numbers from the pool at once: a guest restored from a template would else give those that
+/// every other guest of the template gives, for up to a minute.
+fn reseed(pool: &File) -> Result<()> {
+    // SAFETY: RNDRESEEDCRNG has no argument.
+    let result = unsafe { libc::ioctl(pool.as_raw_fd(), nix::request_code_none!(b'R', 0x07) as _) };
+    match Errno::result(result) {
+        // ENODATA: nothing has been taken from the pool yet.
+        Ok(_) | Err(Errno::ENODATA) => Ok(()),
+        Err(errno) => Err(errno).context("reseed the random generator"),
+    }
 }
 
 /// A struct rand_pool_info (linux/random.h): bits, bytes, the bytes padded to words.

@@ -30,6 +30,7 @@ mod image;
 mod input;
 mod jks;
 mod keyring;
+mod late_devices;
 mod limit;
 mod listing;
 mod log;

@@ -20,7 +20,7 @@ use crate::{
     gauges::Gauges,
     identity,
     idmap::Idmaps,
-    keyring, limit, modules, mount,
+    keyring, late_devices, limit, modules, mount,
     namespace::{self, Entry, Prepared},
     network, overlay, path_change, pivot, root, scope, seccomp,
     targets::Targets,
@@ -46,6 +46,7 @@ pub(crate) fn run(config: &GuestConfig) -> Result<PreparedGuest> {
         clock_ns,
         entropy,
         modules,
+        late_devices,
         mounts,
         hostname,
         network,
@@ -72,6 +73,10 @@ pub(crate) fn run(config: &GuestConfig) -> Result<PreparedGuest> {
     phases.end("clock");
     modules::load(modules)?;
     phases.end("modules");
+    if *late_devices {
+        late_devices::attach()?;
+        phases.end("devices");
+    }
     let first = user_namespace.as_ref().map_or(0, |namespace| namespace.first);
     namespace::create_files_as(first)?;
     let prepared = user_namespace.as_ref().map(Prepared::new).transpose()?;

@@ -22,5 +22,5 @@ pub(crate) fn open() -> Result<Port> {
     let null = File::open("/dev/null").context("open /dev/null")?;
     dup2_stdin(&null).context("put /dev/null on stdin")?;
     dup2_stdout(stderr().as_fd()).context("put stderr on stdout")?;
-    Port::greet(input, output)
+    Port::greet(input, output, 0)
 }

@@ -130,7 +130,7 @@ impl Agent {
     }
 
     async fn serve(&mut self) -> Result<bool> {
-        self.send(&FromGuest::Hello { version: VERSION, uptime_us: 1 }).await?;
+        self.send(&FromGuest::Hello { version: VERSION, uptime_us: 1, free_transports: 0 }).await?;
         loop {
             let request = self.receive().await?;
             match (self.script.ignores, &request) {

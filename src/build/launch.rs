@@ -73,7 +73,11 @@ impl Prepared {
         let (lease_ref, console_log) = (lease.as_deref(), &console_log);
         let launch =
             Launch { env, home, spawner, run_dir, plan, store, image: &image, lease: lease_ref, console_log };
-        let runner = backend.runner(launch, sink).await?;
+        // A template may have to be made, which takes as long as a boot.
+        let runner = tokio::select! {
+            runner = backend.runner(launch, sink) => runner?,
+            error = interrupts.refuse() => return Err(error),
+        };
         phases.enter("boot");
         Ok(Launched { context, plan: resolved.plan, injected, lease, runner, held })
     }

@@ -10,7 +10,7 @@ use crate::{plan::ImageReference, report::Progress};
 /// `kiln image …`.
 #[derive(Debug, Subcommand)]
 pub enum ImageCommand {
-    /// List the images of the store.
+    /// List the images of the store, and the templates of guests.
     #[command(visible_alias = "list")]
     Ls {
         /// Print one JSON document.
@@ -29,7 +29,7 @@ pub enum ImageCommand {
         #[arg(long, value_enum, default_value = "auto")]
         progress: Progress,
     },
-    /// Remove images that no build uses at this moment.
+    /// Remove images that no build uses at this moment, and templates.
     Prune {
         /// Only those not used for so long (90s, 24h).
         #[arg(long, value_name = "DURATION", value_parser = Checked(duration))]

@@ -12,8 +12,8 @@ use crate::{
     cache::CommitLimit,
     plan::{
         AcceleratorOption, Bytes, CacheModeOption, CacheSharing, HostLoopback, ImageReference, Network,
-        RunnerKind, SecretSource, SourceShare, VirtiofsOption, parse_bytes, parse_cpus, parse_disk,
-        parse_granted,
+        RunnerKind, SecretSource, SourceShare, StartOption, VirtiofsOption, parse_bytes, parse_cpus,
+        parse_disk, parse_granted,
     },
     secret,
 };
@@ -95,6 +95,9 @@ pub struct MachineArgs {
     /// The accelerator of the guest.
     #[arg(long, value_enum, value_name = "ACCELERATOR", default_value = "auto")]
     pub accel: AcceleratorOption,
+    /// Whether the guest boots, or is restored from a template that an earlier one has left.
+    #[arg(long, value_enum, value_name = "START", default_value = "auto")]
+    pub start: StartOption,
     /// Whether steps reach the network.
     #[arg(long, value_enum, value_name = "on|off", hide_possible_values = true, default_value = "on")]
     pub network: Network,

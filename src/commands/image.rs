@@ -1,4 +1,4 @@
-//! `kiln image`: the root images of the store.
+//! `kiln image`: the root images and the templates of the store.
 
 mod build;
 mod list;
@@ -6,16 +6,19 @@ mod prune;
 
 use anyhow::Result;
 
-use crate::{cli::ImageCommand, env::Env, exit::Code, home::Home, image::Store};
+use crate::{
+    backend::qemu::template::Templates, cli::ImageCommand, env::Env, exit::Code, home::Home, image::Store,
+};
 
 /// Runs the sub-command.
 pub(super) async fn run(command: ImageCommand, env: &Env) -> Result<Code> {
-    let store = Store::open(&Home::find(env)?, env)?;
+    let home = Home::find(env)?;
+    let (store, templates) = (Store::open(&home, env)?, Templates::of(&home)?);
     match command {
-        ImageCommand::Ls { json } => list::run(&store, json),
+        ImageCommand::Ls { json } => list::run(&store, &templates, json),
         ImageCommand::Build { image, refresh, progress } => {
             build::run(&store, image, refresh, progress).await
         }
-        ImageCommand::Prune { unused_for } => prune::run(&store, env, unused_for).await,
+        ImageCommand::Prune { unused_for } => prune::run(&store, &templates, env, unused_for).await,
     }
 }

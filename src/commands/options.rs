@@ -44,6 +44,7 @@ pub(super) fn options(args: &MachineArgs, env: &Env, file: &Path) -> Result<Buil
         build_file: file.to_owned(),
         runner,
         accelerator: args.accel,
+        start: args.start,
         image: args.image.clone(),
         insecure_repositories: match args.allow_insecure_repositories {
             true => InsecureRepositories::Allowed,

@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// Part of the key: to be raised when the layout of the archive changes.
-const LAYOUT: &[u8] = b"kiln initramfs 3";
+const LAYOUT: &[u8] = b"kiln initramfs 4";
 
 /// How many are kept: one for each kernel and version of kiln in use.
 const MOST: usize = 8;
@@ -33,10 +33,30 @@ const MOST: usize = 8;
 /// How their names end.
 const ENDING: &str = "cpio";
 
+/// What the agent loads before it greets the host, and what else the kernel finds.
+#[derive(Debug, Clone, Copy)]
+pub enum Startup<'a> {
+    /// The modules of the channel.
+    Channel,
+    /// All modules; and a file that the kernel looks for, with its path (a template).
+    AllModules {
+        /// Where the kernel looks for it.
+        path: &'a str,
+        /// Its content.
+        content: &'a [u8],
+    },
+}
+
 /// The initramfs for `agent` (the bytes of the static program) and the modules of `features`, which it can load from
-/// [`Module::guest_path`]; those of [`Feature::Channel`] it loads by itself. Kept below `directory`.
-pub fn ensure(directory: &Path, agent: &[u8], modules: &ModuleSet, features: &[Feature]) -> Result<PathBuf> {
-    let modules = Contents::new(modules, features);
+/// [`Module::guest_path`]; those of `startup` it loads by itself. Kept below `directory`.
+pub fn ensure(
+    directory: &Path,
+    agent: &[u8],
+    modules: &ModuleSet,
+    features: &[Feature],
+    startup: Startup<'_>,
+) -> Result<PathBuf> {
+    let modules = Contents::new(modules, features, startup);
     let path = modules.path(directory, agent)?;
     if path.exists() {
         home::used(&path);
@@ -49,34 +69,49 @@ pub fn ensure(directory: &Path, agent: &[u8], modules: &ModuleSet, features: &[F
 }
 
 /// Where [`ensure`] keeps the initramfs of the same arguments, whether it is there or not.
-pub fn path(directory: &Path, agent: &[u8], modules: &ModuleSet, features: &[Feature]) -> Result<PathBuf> {
-    Contents::new(modules, features).path(directory, agent)
+pub fn path(
+    directory: &Path,
+    agent: &[u8],
+    modules: &ModuleSet,
+    features: &[Feature],
+    startup: Startup<'_>,
+) -> Result<PathBuf> {
+    Contents::new(modules, features, startup).path(directory, agent)
 }
 
 struct Contents<'a> {
     channel: Vec<&'a Module>,
     all: Vec<&'a Module>,
+    startup: Startup<'a>,
 }
 
 impl<'a> Contents<'a> {
-    fn new(modules: &'a ModuleSet, features: &[Feature]) -> Self {
+    fn new(modules: &'a ModuleSet, features: &[Feature], startup: Startup<'a>) -> Self {
         Self {
             channel: modules.load_order(&[Feature::Channel]),
             all: modules.load_order(&[&[Feature::Channel], features].concat()),
+            startup,
         }
     }
 
     fn path(&self, directory: &Path, agent: &[u8]) -> Result<PathBuf> {
-        Ok(directory.join(format!("{}.{ENDING}", key(agent, &self.all)?)))
+        Ok(directory.join(format!("{}.{ENDING}", key(agent, &self.all, self.startup)?)))
     }
 }
 
 /// By the agent's bytes and each module's name, inode, size and time: reading the modules would cost every start, and a
 /// home may be reached by several paths.
-fn key(agent: &[u8], modules: &[&Module]) -> Result<Key> {
+fn key(agent: &[u8], modules: &[&Module], startup: Startup<'_>) -> Result<Key> {
     let mut hash = Sha256::new();
     hash.update(LAYOUT);
     hash.update(Sha256::digest(agent));
+    match startup {
+        Startup::Channel => hash.update("channel\0"),
+        Startup::AllModules { path, content } => {
+            hash.update(format!("all modules\0{path}\0"));
+            hash.update(Sha256::digest(content));
+        }
+    }
     for module in modules {
         let at = || format!("look at module {}", module.file.display());
         let metadata = fs::metadata(&module.file).with_context(at)?;
@@ -88,9 +123,16 @@ fn key(agent: &[u8], modules: &[&Module]) -> Result<Key> {
 }
 
 fn pack(agent: &[u8], modules: &Contents<'_>) -> Result<Vec<u8>> {
-    let boot = BootFile { modules: modules.channel.iter().map(|module| module.guest_path()).collect() };
+    let early = match modules.startup {
+        Startup::Channel => &modules.channel,
+        Startup::AllModules { .. } => &modules.all,
+    };
+    let boot = BootFile { modules: early.iter().map(|module| module.guest_path()).collect() };
     let boot = postcard::to_stdvec(&boot).context("encode the boot file")?;
     let mut archive = Archive::default();
+    if let Startup::AllModules { path, content } = modules.startup {
+        archive.file(path, 0o644, content);
+    }
     archive.directory("/dev");
     // The kernel opens it as descriptors 0 to 2 of /init before anything is mounted.
     archive.character_device("/dev/console", 5, 1);
@@ -131,7 +173,8 @@ mod tests {
     fn holds_the_agent_the_boot_file_and_the_modules_asked_for() {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let set = modules(directory.path());
-        let path = ensure(directory.path(), b"the agent", &set, &[Feature::Block]).expect("made");
+        let path =
+            ensure(directory.path(), b"the agent", &set, &[Feature::Block], Startup::Channel).expect("made");
         let archive = fs::read(path).expect("readable");
         for name in ["virtio", "virtio_mmio", "virtio_console", "virtio_blk"] {
             let header = format!("lib/modules/{name}.ko\0");
@@ -148,12 +191,22 @@ mod tests {
     fn is_made_once_and_anew_when_agent_or_module_changes() {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let set = modules(directory.path());
-        let first = ensure(directory.path(), b"agent", &set, &[Feature::Block]).expect("made");
+        let first =
+            ensure(directory.path(), b"agent", &set, &[Feature::Block], Startup::Channel).expect("made");
         let inode = fs::metadata(&first).expect("there").ino();
-        assert_eq!(ensure(directory.path(), b"agent", &set, &[Feature::Block]).expect("made"), first);
+        assert_eq!(
+            ensure(directory.path(), b"agent", &set, &[Feature::Block], Startup::Channel).expect("made"),
+            first
+        );
         assert_eq!(fs::metadata(&first).expect("there").ino(), inode);
-        assert_ne!(ensure(directory.path(), b"other", &set, &[Feature::Block]).expect("made"), first);
+        assert_ne!(
+            ensure(directory.path(), b"other", &set, &[Feature::Block], Startup::Channel).expect("made"),
+            first
+        );
         fs::write(directory.path().join("a/virtio_blk.ko"), "\x7fELF longer than before").expect("written");
-        assert_ne!(ensure(directory.path(), b"agent", &set, &[Feature::Block]).expect("made"), first);
+        assert_ne!(
+            ensure(directory.path(), b"agent", &set, &[Feature::Block], Startup::Channel).expect("made"),
+            first
+        );
     }
 }

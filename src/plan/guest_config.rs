@@ -86,6 +86,7 @@ pub(crate) fn base(
     files.push(hosts(&guest.names));
     GuestConfig {
         clock_ns: None,
+        late_devices: false,
         entropy: Vec::new(),
         modules: Vec::new(),
         mounts,

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::{
     AcceleratorOption, Bytes, CacheSharing, HostLoopback, HostSettings, ImageReference, InsecureRepositories,
-    Network, RunnerKind, Slirp, Trace,
+    Network, RunnerKind, Slirp, StartOption, Trace,
 };
 
 /// `--cache-mode`.
@@ -68,6 +68,8 @@ pub struct BuildOptions {
     pub runner: RunnerKind,
     /// `--accel`, of a microVM.
     pub accelerator: AcceleratorOption,
+    /// `--start`.
+    pub start: StartOption,
     /// `--image`.
     pub image: Option<ImageReference>,
     /// `--allow-insecure-repositories`.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::{Accelerator, Bind, HostLoopback, LimitSource, RunnerKind, Slirp, SourceShare};
+use super::{Accelerator, Bind, HostLoopback, LimitSource, RunnerKind, Slirp, SourceShare, StartOption};
 
 /// The backend of a build, with its part of the plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -63,6 +63,8 @@ impl Platform {
 pub struct Machine {
     /// `kvm` or `tcg`.
     pub accelerator: Accelerator,
+    /// Whether it boots, or is restored from a template.
+    pub start: StartOption,
     /// QEMU's name for the processors' model; `None` for the accelerator's best.
     pub cpu_model: Option<String>,
     /// The frequency of the guest's time stamp counter under TCG, if known.

@@ -3,7 +3,7 @@
 use std::{ffi::OsString, fmt::Write, fs, path::Path};
 
 use kiln::{
-    backend::qemu::{Files, argv},
+    backend::qemu::{Files, Start, argv},
     plan::{
         Accelerator, CacheMode, CacheShare, Machine, Network, Plan, Platform, RequestQueues, Slirp,
         SourceShare,
@@ -87,15 +87,20 @@ fn command_lines_are_the_golden_ones() {
         }),
         ..plan()
     };
-    for (name, plan, home) in [
-        ("tcg-own-network", network, "/home/u/.cache/kiln"),
-        ("tcg-9p", plan(), "/home/u/.cache/kiln"),
-        ("tcg-virtiofs", virtiofs, "/home/u/.cache/kiln"),
-        ("tcg-embedded", embedded, "/home/u/.cache/kiln"),
-        ("tcg-source", source, "/home/u/.cache/kiln"),
-        ("tcg-source-alone", source_alone, "/home/u/.cache/kiln"),
-        ("kvm-alone", kvm(), "/home/u/.cache/kiln"),
-        ("odd-paths", odd, "/home/ü,1 2"),
+    let usual = "/home/u/.cache/kiln";
+    let memory = Path::new("/home/ü,1 2/templates/t/memory");
+    for (name, plan, home, start) in [
+        ("tcg-own-network", network, usual, Start::Boot),
+        ("tcg-9p", plan(), usual, Start::Boot),
+        ("tcg-virtiofs", virtiofs, usual, Start::Boot),
+        ("tcg-embedded", embedded, usual, Start::Boot),
+        ("tcg-source", source, usual, Start::Boot),
+        ("tcg-source-alone", source_alone, usual, Start::Boot),
+        ("kvm-alone", kvm(), usual, Start::Boot),
+        ("odd-paths", odd, "/home/ü,1 2", Start::Boot),
+        ("template", plan(), "/home/ü,1 2", Start::MakeTemplate { memory }),
+        ("restored-9p", plan(), "/home/ü,1 2", Start::Restore { memory }),
+        ("restored-kvm", kvm(), usual, Start::Restore { memory }),
     ] {
         let (vmlinux, initramfs, root) = (
             format!("{home}/kernels/k/vmlinux"),
@@ -110,7 +115,7 @@ fn command_lines_are_the_golden_ones() {
         };
         let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/qemu-{name}.args"));
         let Platform::Qemu(machine) = &plan.platform else { panic!("{name} is not a microVM") };
-        let made = lines(&argv(&plan, machine, files));
+        let made = lines(&argv(&plan, machine, files, start));
         if std::env::var_os("KILN_UPDATE_GOLDEN").is_some() {
             fs::write(&golden, &made).expect("the golden file can be written");
         }

@@ -13,7 +13,7 @@ use kiln::{
     plan::{
         Accelerator, AcceleratorOption, BuildOptions, CacheModeOption, DebianRoot, Facts, HostLoopback,
         HostSettings, Ids, ImageRecipe, ImageSource, InsecureRepositories, Network, Plan, Platform,
-        PlatformRules, RootForm, RunnerKind, Slirp, SourceShare, Trace, VirtiofsOption, resolve,
+        PlatformRules, RootForm, RunnerKind, Slirp, SourceShare, StartOption, Trace, VirtiofsOption, resolve,
     },
 };
 
@@ -116,6 +116,7 @@ fn options(case: Case) -> BuildOptions {
         build_file: "p.yaml".into(),
         runner,
         accelerator: AcceleratorOption::Auto,
+        start: StartOption::Auto,
         image: None,
         insecure_repositories: InsecureRepositories::Refused,
         source: case.source.then(|| "/src/p".into()),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use kiln::plan::{
     Accelerator, CacheMode, CacheMount, CacheShare, CacheSharing, DebianRoot, HostLoopback, HostSettings,
     ImageRecipe, ImageSource, LimitSource, Machine, Network, Owner, PackageId, Plan, Platform, Resources,
-    Slirp, SourceShare,
+    Slirp, SourceShare, StartOption,
 };
 use kiln_protocol::GuestConfig;
 
@@ -26,6 +26,7 @@ pub(crate) fn plain() -> Plan {
         cache: Some(cache("/cache", CacheMode::Discard, CacheShare::NineP)),
         owner: Owner { guest_uid: 0, guest_gid: 0, uid: 1001, gid: 1001 },
         guest_config: GuestConfig {
+            late_devices: false,
             clock_ns: None,
             entropy: Vec::new(),
             modules: Vec::new(),
@@ -60,6 +61,7 @@ pub(crate) fn plain() -> Plan {
 pub(crate) fn machine() -> Machine {
     Machine {
         accelerator: Accelerator::Tcg,
+        start: StartOption::Auto,
         cpu_model: None,
         tsc_khz: Some(2_400_000),
         disk_bytes: 50 << 30,

@@ -41,6 +41,7 @@ mod step_cause;
 #[path = "../it/rights.rs"]
 mod step_rights;
 mod steps;
+mod warm;
 
 use std::{
     fs,

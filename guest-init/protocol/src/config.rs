@@ -26,6 +26,8 @@ pub struct GuestConfig {
     pub entropy: Vec<u8>,
     /// Kernel modules to load (paths in the initramfs, uncompressed), in this order; a module that is loaded already is skipped.
     pub modules: Vec<String>,
+    /// Whether to look for devices that the machine has gained since its kernel started (a guest restored from a template).
+    pub late_devices: bool,
     /// The mounts, in this order.
     pub mounts: Vec<Mount>,
     /// `sethostname`; `None` leaves it alone.

@@ -165,6 +165,8 @@ pub enum FromGuest {
         version: u32,
         /// Microseconds since the kernel started, as the guest's monotonic clock counts them.
         uptime_us: u64,
+        /// The virtio-mmio transports of the machine that have no device.
+        free_transports: u32,
     },
     /// The guest of [`ToGuest::Prepare`] is prepared.
     Ready {

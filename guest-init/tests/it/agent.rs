@@ -174,6 +174,7 @@ pub(crate) fn sh(index: u32, script: &str) -> Step {
 /// An empty configuration.
 pub(crate) fn empty_config() -> GuestConfig {
     GuestConfig {
+        late_devices: false,
         clock_ns: None,
         entropy: Vec::new(),
         modules: Vec::new(),

@@ -34,17 +34,44 @@ pub struct Files<'a> {
     pub root: &'a Path,
 }
 
+/// How a guest starts.
+#[derive(Debug, Clone, Copy)]
+pub enum Start<'a> {
+    /// Its kernel boots.
+    Boot,
+    /// Its kernel boots without the devices of a build, to become a template.
+    MakeTemplate {
+        /// The file for its memory.
+        memory: &'a Path,
+    },
+    /// It is restored from a template, with the devices of a build.
+    Restore {
+        /// The file with the template's memory.
+        memory: &'a Path,
+    },
+}
+
 /// The whole command line, program first.
-pub fn argv(plan: &Plan, kind: &Machine, files: Files<'_>) -> Vec<OsString> {
+pub fn argv(plan: &Plan, kind: &Machine, files: Files<'_>, start: Start<'_>) -> Vec<OsString> {
     let mut line = Line::new(files.qemu);
     general(&mut line);
-    machine(&mut line, kind, plan.resources, GuestMemory::of(plan, kind));
-    kernel(&mut line, kind, files);
+    machine(&mut line, kind, plan.resources, GuestMemory::of(plan, kind, start));
+    match start {
+        Start::Boot | Start::MakeTemplate { .. } => kernel(&mut line, kind, files),
+        // QEMU is told the file of the state by QMP.
+        Start::Restore { .. } => line.opt("-incoming", "defer"),
+    }
+    // A restored guest has these in the same transports as its template, since devices get them in this order.
     consoles(&mut line);
     monitor(&mut line);
-    disks(&mut line, files);
-    shares(&mut line, plan, kind);
-    network(&mut line, kind, plan.network);
+    match start {
+        Start::Boot | Start::Restore { .. } => {
+            disks(&mut line, files);
+            shares(&mut line, plan, kind);
+            network(&mut line, kind, plan.network);
+        }
+        Start::MakeTemplate { .. } => {}
+    }
     line.words()
 }
 
@@ -59,41 +86,72 @@ fn general(line: &mut Line) {
     line.opt("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");
 }
 
-/// Whether a daemon shares the guest's memory. Shared memory has slower page faults, since it has no huge pages.
+/// The guest's memory. Shared memory has slower page faults, since it has no huge pages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum GuestMemory {
+enum GuestMemory<'a> {
     /// Private memory of QEMU.
     Own,
-    /// Memory that a vhost-user daemon accesses, too.
+    /// Memory that a vhost-user daemon accesses, too. A memfd has no name that could be left behind.
     Shared,
+    /// A file that gets the memory.
+    File(&'a Path),
+    /// A private mapping of a template's memory: writes stay with this guest.
+    Template(&'a Path),
 }
 
-impl GuestMemory {
-    fn of(plan: &Plan, machine: &Machine) -> Self {
-        let cache_has_daemon = plan.cache.as_ref().is_some_and(CacheMount::has_daemon);
-        if cache_has_daemon || machine.source_has_daemon() { Self::Shared } else { Self::Own }
+impl<'a> GuestMemory<'a> {
+    fn of(plan: &Plan, machine: &Machine, start: Start<'a>) -> Self {
+        match (start, has_daemon(plan, machine)) {
+            (Start::Boot, false) => Self::Own,
+            (Start::Boot, true) => Self::Shared,
+            (Start::MakeTemplate { memory }, _) => Self::File(memory),
+            // A guest with a daemon is not restored.
+            (Start::Restore { memory }, _) => Self::Template(memory),
+        }
+    }
+
+    /// The value of `-object`, but for the size; `None` for QEMU's default.
+    fn object(self) -> Option<OsString> {
+        let file = |share: &str, path: &Path| {
+            let mut object = OsString::from(format!("memory-backend-file,id=memory,share={share},mem-path="));
+            object.push(escape(path));
+            object
+        };
+        match self {
+            Self::Own => None,
+            Self::Shared => Some("memory-backend-memfd,id=memory,share=on".into()),
+            Self::File(path) => Some(file("on", path)),
+            Self::Template(path) => Some(file("off", path)),
+        }
     }
 }
 
-fn machine(line: &mut Line, machine: &Machine, resources: Resources, guest_memory: GuestMemory) {
+/// Whether a vhost-user daemon accesses the guest's memory.
+pub(super) fn has_daemon(plan: &Plan, machine: &Machine) -> bool {
+    plan.cache.as_ref().is_some_and(CacheMount::has_daemon) || machine.source_has_daemon()
+}
+
+fn machine(line: &mut Line, machine: &Machine, resources: Resources, guest_memory: GuestMemory<'_>) {
     let Resources { cpus, memory_mib, memory_from: _ } = resources;
     let (accelerator, model) = match machine.accelerator {
         Accelerator::Kvm => ("kvm".to_owned(), "host"),
         Accelerator::Tcg => (format!("tcg,thread=multi,tb-size={TB_SIZE_MIB}"), "max"),
     };
     // pit and pic stay on: without them the guest hangs under TCG. There is no serial port: each byte would be a VM exit.
-    let memory = match guest_memory {
-        GuestMemory::Own => "",
-        GuestMemory::Shared => ",memory-backend=memory",
-    };
-    line.opt("-machine", format!("microvm,pit=on,pic=on,rtc=on,isa-serial=off,x-option-roms=off{memory}"));
+    // One I/O APIC has interrupts for eight transports, whose numbers a template knows.
+    let object = guest_memory.object();
+    let memory = if object.is_some() { ",memory-backend=memory" } else { "" };
+    line.opt(
+        "-machine",
+        format!("microvm,pit=on,pic=on,rtc=on,ioapic2=off,isa-serial=off,x-option-roms=off{memory}"),
+    );
     line.opt("-accel", accelerator);
     line.opt("-cpu", machine.cpu_model.as_deref().unwrap_or(model));
     line.opt("-smp", cpus.to_string());
     line.opt("-m", format!("{memory_mib}M"));
-    if guest_memory == GuestMemory::Shared {
-        // A memfd has no name that could be left behind.
-        line.opt("-object", format!("memory-backend-memfd,id=memory,share=on,size={memory_mib}M"));
+    if let Some(mut object) = object {
+        object.push(format!(",size={memory_mib}M"));
+        line.opt("-object", object);
     }
     line.opt("-global", "virtio-mmio.force-legacy=false");
     line.opt("-object", "rng-builtin,id=random");

@@ -9,12 +9,16 @@ use std::{
 use anyhow::Result;
 
 use super::{
-    Files,
+    Files, Start,
     accelerator::{self, Verdict},
-    argv, machine,
+    argv,
+    argv::has_daemon,
+    machine,
     plan::{MicrovmRules, spreads_requests},
     probe::Qemu as Program,
     servers::Servers,
+    ssdt,
+    template::{self, Origin, Template, Templates},
     tsc,
 };
 use crate::{
@@ -23,11 +27,15 @@ use crate::{
     event::{Event, Sink},
     guest,
     home::Home,
-    host::Host,
-    image::{Feature, Kernel, initramfs, scratch_disk},
+    host::{self, Host},
+    image::{
+        Feature, Kernel,
+        initramfs::{self, Startup},
+        scratch_disk,
+    },
     plan::{
         BuildOptions, CacheMount, CacheShare, HostLoopback, Machine, Network, Plan, PlatformRules,
-        RequestQueues, SourceShare,
+        RequestQueues, SourceShare, StartOption,
     },
     rundir,
 };
@@ -97,7 +105,9 @@ impl Backend for Found {
             let servers = self.servers.start(&launch)?;
             let scratch_dir = rundir::scratch_dir(env);
             let disk_bytes = machine(plan)?.disk_bytes;
+            let template = self.template(&launch, sink).await?;
             let runner: Box<dyn Runner + 'a> = Box::new(super::Qemu {
+                template,
                 spawner,
                 program: self.qemu.path.clone(),
                 vmlinux: self.kernel.vmlinux.clone(),
@@ -117,7 +127,13 @@ impl Backend for Found {
         let Self { qemu, kernel, servers, accelerator: _, tsc_khz: _ } = self;
         let initramfs = initramfs_path(home, kernel)?;
         let files = Files { qemu: &qemu.path, vmlinux: &kernel.vmlinux, initramfs: &initramfs, root };
-        let mut lines = vec![argv(plan, machine(plan)?, files)];
+        let machine = machine(plan)?;
+        let mut lines = match machine.start {
+            StartOption::Auto | StartOption::Warm if !has_daemon(plan, machine) => {
+                self.warm_lines(home, plan, files)?
+            }
+            _ => vec![argv(plan, machine, files, Start::Boot)],
+        };
         lines.extend(servers.argv(plan)?);
         Ok(lines)
     }
@@ -127,6 +143,7 @@ impl Backend for Found {
         let why = accelerator.why.as_deref().map_or(String::new(), |why| format!(" ({why})"));
         let mut lines = vec![("accelerator", format!("{}{why}", accelerator.accelerator))];
         if let Some(machine) = plan.platform.machine() {
+            lines.push(("start", start_line(plan, machine)));
             lines.push(("disk", format!("{} GiB, sparse", machine.disk_bytes >> 30)));
             lines.push(("loopback", host_loopback(plan.network, machine)));
             lines.extend(self.devices(plan, machine).map(|devices| ("virtiofs", devices)));
@@ -137,6 +154,43 @@ impl Backend for Found {
 }
 
 impl Found {
+    /// The template of the guest, made if it is missing; `None` if the guest boots.
+    async fn template(&self, launch: &Launch<'_, '_>, sink: &mut dyn Sink) -> Result<Option<Template>> {
+        let Launch { home, spawner, plan, .. } = launch;
+        let machine = machine(plan)?;
+        if machine.start == StartOption::Cold {
+            return Ok(None);
+        }
+        let initramfs = make_template_initramfs(home, &self.kernel)?;
+        let argv = |memory: &Path| self.template_line(plan, machine, &initramfs, memory);
+        let has_daemon = has_daemon(plan, machine);
+        let origin = Origin { qemu: host::identity(&self.qemu.path), has_daemon, argv: &argv };
+        template::obtain(&Templates::of(home)?, &origin, plan, machine.start, spawner, sink).await
+    }
+
+    fn template_line(
+        &self,
+        plan: &Plan,
+        machine: &Machine,
+        initramfs: &Path,
+        memory: &Path,
+    ) -> Vec<OsString> {
+        // A template has no root.
+        let files =
+            Files { qemu: &self.qemu.path, vmlinux: &self.kernel.vmlinux, initramfs, root: Path::new("") };
+        argv(plan, machine, files, Start::MakeTemplate { memory })
+    }
+
+    /// The command lines of a guest that is restored: that of its template, and its own.
+    fn warm_lines(&self, home: &Home, plan: &Plan, files: Files<'_>) -> Result<Vec<Vec<OsString>>> {
+        let machine = machine(plan)?;
+        let initramfs = template_initramfs_path(home, &self.kernel)?;
+        let line = |memory: &Path| self.template_line(plan, machine, &initramfs, memory);
+        let key = Origin { qemu: host::identity(&self.qemu.path), has_daemon: false, argv: &line }.key()?;
+        let memory = Templates::path(home, &key);
+        Ok(vec![line(&memory), argv(plan, machine, files, Start::Restore { memory: &memory })])
+    }
+
     /// What kiln's own virtiofs devices serve, the number of their queues, and the reason for it.
     fn devices(&self, plan: &Plan, machine: &Machine) -> Option<String> {
         let queues = match machine.request_queues? {
@@ -153,6 +207,17 @@ impl Found {
             (false, _) => "the cache,",
         };
         Some(format!("embedded for {shares} {queues}"))
+    }
+}
+
+/// The line of `kiln plan` on how the guest starts.
+fn start_line(plan: &Plan, machine: &Machine) -> String {
+    match machine.start {
+        StartOption::Cold => "boots".into(),
+        StartOption::Auto | StartOption::Warm if has_daemon(plan, machine) => {
+            format!("boots: {}", template::HAS_DAEMON)
+        }
+        StartOption::Auto | StartOption::Warm => "restored from a template, made if it is missing".into(),
     }
 }
 
@@ -201,10 +266,27 @@ const INITRAMFS: &str = "initramfs";
 
 /// The initramfs for this kernel and agent.
 fn make_initramfs(home: &Home, kernel: &Kernel) -> Result<PathBuf> {
-    initramfs::ensure(&home.dir(INITRAMFS)?, guest::AGENT, &kernel.modules, ALL_FEATURES)
+    let directory = home.dir(INITRAMFS)?;
+    initramfs::ensure(&directory, guest::AGENT, &kernel.modules, ALL_FEATURES, Startup::Channel)
 }
 
 /// The path at which [`make_initramfs`] keeps it.
 fn initramfs_path(home: &Home, kernel: &Kernel) -> Result<PathBuf> {
-    initramfs::path(&home.root().join(INITRAMFS), guest::AGENT, &kernel.modules, ALL_FEATURES)
+    let directory = home.root().join(INITRAMFS);
+    initramfs::path(&directory, guest::AGENT, &kernel.modules, ALL_FEATURES, Startup::Channel)
+}
+
+/// The initramfs of a template, which has all modules loaded, and knows the transports of a build's devices.
+fn make_template_initramfs(home: &Home, kernel: &Kernel) -> Result<PathBuf> {
+    let table = ssdt::table();
+    let startup = Startup::AllModules { path: ssdt::PATH, content: &table };
+    initramfs::ensure(&home.dir(INITRAMFS)?, guest::AGENT, &kernel.modules, ALL_FEATURES, startup)
+}
+
+/// The path at which [`make_template_initramfs`] keeps it.
+fn template_initramfs_path(home: &Home, kernel: &Kernel) -> Result<PathBuf> {
+    let table = ssdt::table();
+    let startup = Startup::AllModules { path: ssdt::PATH, content: &table };
+    let directory = home.root().join(INITRAMFS);
+    initramfs::path(&directory, guest::AGENT, &kernel.modules, ALL_FEATURES, startup)
 }

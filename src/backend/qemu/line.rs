@@ -28,6 +28,8 @@ pub(super) mod fd {
     pub(crate) const MONITOR: i32 = 17;
     /// The connection to the server of the source.
     pub(crate) const SOURCE: i32 = 18;
+    /// The state of a template.
+    pub(crate) const STATE: i32 = 19;
 }
 
 /// A path in an option: QEMU reads two commas as one.

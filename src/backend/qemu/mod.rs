@@ -7,6 +7,7 @@
 
 pub mod accelerator;
 mod argv;
+mod channel;
 mod cmdline;
 mod device;
 mod frames;
@@ -18,27 +19,33 @@ mod monitor;
 mod packet_filter;
 pub mod plan;
 pub mod probe;
+mod qmp;
 mod servers;
 mod share;
+mod ssdt;
+pub mod template;
 mod tsc;
 
 use std::{
+    ffi::OsString,
     os::fd::{OwnedFd, RawFd},
     path::PathBuf,
 };
 
 use anyhow::{Context, Result};
-use tokio::net::UnixStream;
 
-pub use argv::{Files, argv};
+pub use argv::{Files, Start, argv};
 pub use isolation::isolation;
 pub use launch::find;
 
-use self::{line::fd, machine::Microvm, monitor::Monitor, packet_filter::PacketFilter, servers::Started};
+use self::{
+    channel::channel, line::fd, machine::Microvm, monitor::Monitor, packet_filter::PacketFilter, qmp::Qmp,
+    servers::Started, template::Template,
+};
 use super::{BoxFuture, Launched, Runner};
 use crate::{
     logfile::LogFile,
-    plan::{Machine, Network, Plan},
+    plan::{Machine, Network, Plan, StartOption},
     process::{Command, IdMap, Spawner, Stdio, Tail},
 };
 
@@ -55,6 +62,8 @@ pub struct Qemu<'a> {
     pub vmlinux: PathBuf,
     /// The agent and its modules.
     pub initramfs: PathBuf,
+    /// The template to restore the guest from; `None` if it boots. Taken at launch.
+    pub template: Option<Template>,
     /// The root's erofs image.
     pub root: PathBuf,
     /// The scratch disk, formatted; taken at launch.
@@ -77,10 +86,10 @@ impl Qemu<'_> {
         Files { qemu: &self.program, vmlinux: &self.vmlinux, initramfs: &self.initramfs, root: &self.root }
     }
 
-    fn command(&mut self, plan: &Plan, ends: Ends) -> Result<Command> {
-        let mut line = argv(plan, machine(plan)?, self.files()).into_iter();
+    fn command(&self, line: Vec<OsString>, plan: &Plan, ends: Ends) -> Result<Command> {
+        let mut line = line.into_iter();
         let program = line.next().context("the command line is empty")?;
-        let scratch = self.scratch.take().context("the scratch disk was taken by an earlier launch")?;
+        let scratch = self.scratch.as_ref().context("the scratch disk was taken by an earlier launch")?;
         let mut command = Command::new(program)
             .args(line)
             // QEMU serves a hostile guest, so it does not get tokens in the user's environment.
@@ -88,8 +97,8 @@ impl Qemu<'_> {
             .stdin(Stdio::Null)
             .stdout(Stdio::Null)
             .stderr(Stdio::Piped)
-            .fd(scratch, fd::SCRATCH);
-        let lease = self.lease.take().map(|lease| (lease, fd::LEASE));
+            .fd(copy(scratch)?, fd::SCRATCH);
+        let lease = self.lease.as_ref().map(copy).transpose()?.map(|lease| (lease, fd::LEASE));
         command =
             ends.into_iter().chain(lease).fold(command, |command, (end, number)| command.fd(end, number));
         // For QEMU and its 9p server the invoking user has the ids of the step's user.
@@ -100,25 +109,57 @@ impl Qemu<'_> {
         })
     }
 
-    fn start(&mut self, plan: &Plan) -> Result<Launched> {
+    /// The command line, and the descriptors of a template.
+    fn line(&self, plan: &Plan, template: Option<&Template>) -> Result<(Vec<OsString>, Ends)> {
+        let machine = machine(plan)?;
+        let Some(template) = template else {
+            return Ok((argv(plan, machine, self.files(), Start::Boot), Vec::new()));
+        };
+        let memory = template.memory();
+        let line = argv(plan, machine, self.files(), Start::Restore { memory: &memory });
+        Ok((line, vec![(template::state(template)?, fd::STATE)]))
+    }
+
+    async fn start(&mut self, plan: &Plan) -> Result<Launched> {
+        let Some(template) = self.template.take() else { return self.run(plan, None).await };
+        match self.run(plan, Some(&template)).await {
+            Err(error) if machine(plan)?.start == StartOption::Auto => {
+                tracing::debug!(error = %format!("{error:#}"), "the template is removed, and the guest boots");
+                template.remove();
+                self.run(plan, None).await
+            }
+            launched => launched,
+        }
+    }
+
+    /// Starts QEMU, and waits until a template was restored.
+    async fn run(&mut self, plan: &Plan, template: Option<&Template>) -> Result<Launched> {
         let (agent, agent_end) = channel("the agent's")?;
         let (console, console_end) = channel("the console's")?;
         let (monitor, monitor_end) = channel("the monitor's")?;
-        let mut ends: Ends =
-            vec![(agent_end, fd::AGENT), (console_end, fd::CONSOLE), (monitor_end, fd::MONITOR)];
-        let mut servers = Vec::new();
-        for Started { share, server, end } in self.servers.drain(..) {
-            ends.push(end);
-            servers.push((share, server));
+        let (line, mut ends) = self.line(plan, template)?;
+        ends.extend([(agent_end, fd::AGENT), (console_end, fd::CONSOLE), (monitor_end, fd::MONITOR)]);
+        for Started { end: (end, number), .. } in &self.servers {
+            ends.push((copy(end)?, *number));
         }
         ends.extend(network(plan)?);
-        let command = self.command(plan, ends)?;
-        let mut qemu = self.spawner.spawn(command)?;
-        let stderr =
+        let mut qemu = self.spawner.spawn(self.command(line, plan, ends)?)?;
+        let mut stderr =
             Tail::follow(LAST_LINES, qemu.take_stderr().context("QEMU's stderr was piped above")?, None);
+        let mut qmp = Qmp::new(monitor);
+        if template.is_some()
+            && let Err(error) = template::resume(&mut qmp).await
+        {
+            qemu.kill();
+            let words = stderr.last_lines().await.unwrap_or_default().join("\n  ");
+            return Err(error.context(format!("restore a guest from a template\n  {words}")));
+        }
         let console = Tail::follow(LAST_LINES, console, self.console_log.take());
         let (reader, writer) = tokio::io::split(agent);
-        let monitor = Monitor::follow(monitor, self.scratch_dir.clone());
+        let monitor = Monitor::follow(qmp, self.scratch_dir.clone());
+        // From here on QEMU alone has the disk, the lease and the connections.
+        (self.scratch, self.lease) = (None, None);
+        let servers = self.servers.drain(..).map(|Started { share, server, .. }| (share, server)).collect();
         let machine = Box::new(Microvm::new(qemu, stderr, console, monitor, servers));
         Ok(Launched { reader: Box::pin(reader), writer: Box::pin(writer), machine })
     }
@@ -126,21 +167,17 @@ impl Qemu<'_> {
 
 impl Runner for Qemu<'_> {
     fn launch<'a>(&'a mut self, plan: &'a Plan) -> BoxFuture<'a, Result<Launched>> {
-        Box::pin(async move { self.start(plan) })
+        Box::pin(self.start(plan))
     }
+}
+
+/// A descriptor for a QEMU that may have to be started once more.
+fn copy(fd: &OwnedFd) -> Result<OwnedFd> {
+    fd.try_clone().context("copy a descriptor for QEMU")
 }
 
 fn machine(plan: &Plan) -> Result<&Machine> {
     plan.platform.machine().context("the plan is not one for a microVM")
-}
-
-/// kiln's end of a channel, and QEMU's.
-fn channel(whose: &str) -> Result<(UnixStream, OwnedFd)> {
-    let (ours, theirs) = UnixStream::pair().with_context(|| format!("make {whose} channel"))?;
-    // QEMU expects blocking descriptors.
-    let theirs = theirs.into_std().context("take a channel's end")?;
-    theirs.set_nonblocking(false).context("make a channel's end blocking")?;
-    Ok((ours, theirs.into()))
 }
 
 /// Starts the packet filter of a guest with a network. Returns QEMU's two ends of it.

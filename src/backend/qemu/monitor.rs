@@ -4,61 +4,24 @@
 
 use std::path::PathBuf;
 
-use serde::Deserialize;
-use tokio::{
-    io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader},
-    sync::oneshot,
-};
-use tracing::debug;
+use qapi::qmp::{BLOCK_IO_ERROR, BlockErrorAction, Event};
+use tokio::sync::oneshot;
 
+use super::qmp::Qmp;
 use crate::backend::Ended;
-
-/// The longest message: QEMU's have a few hundred bytes. It limits the memory that a guest that has taken over QEMU can fill.
-const MESSAGE_BYTES: u64 = 64 * 1024;
-
-/// The command after which QEMU sends events.
-const NEGOTIATION: &[u8] = b"{\"execute\":\"qmp_capabilities\"}\n";
 
 /// The connection to a monitor.
 pub(super) struct Monitor {
-    stopped: Option<oneshot::Receiver<DiskError>>,
+    stopped: Option<oneshot::Receiver<BLOCK_IO_ERROR>>,
     scratch_dir: PathBuf,
-}
-
-/// An event of a disk (`BLOCK_IO_ERROR` in QEMU's QMP reference).
-#[derive(Debug, Deserialize, PartialEq, Eq)]
-struct DiskError {
-    action: Action,
-    #[serde(default)]
-    nospace: bool,
-    reason: String,
-}
-
-/// QEMU's reaction to an error.
-#[derive(Debug, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "kebab-case")]
-enum Action {
-    Ignore,
-    Report,
-    Stop,
-}
-
-#[derive(Deserialize)]
-#[serde(tag = "event", content = "data")]
-enum Event {
-    #[serde(rename = "BLOCK_IO_ERROR")]
-    BlockIoError(DiskError),
 }
 
 impl Monitor {
     /// Reads events in the background. `scratch_dir` is the directory of the scratch disk.
-    pub(super) fn follow(
-        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-        scratch_dir: PathBuf,
-    ) -> Self {
+    pub(super) fn follow(qmp: Qmp, scratch_dir: PathBuf) -> Self {
         let (sender, receiver) = oneshot::channel();
         tokio::spawn(async move {
-            if let Some(error) = listen(stream).await {
+            if let Some(error) = listen(qmp).await {
                 // Best effort: there is no receiver if the machine has been dropped.
                 let _ = sender.send(error);
             }
@@ -75,7 +38,7 @@ impl Monitor {
             return std::future::pending().await;
         };
         let place = self.scratch_dir.display();
-        let (how, way_out) = match error.nospace {
+        let (how, way_out) = match error.nospace.unwrap_or(false) {
             true => (
                 format!("cannot be written: there is no space left on the host in {place}"),
                 "make room there, or name a directory of a larger file system with QEMU_DISKS_PATH",
@@ -96,27 +59,20 @@ impl Monitor {
 }
 
 /// Waits for an error that stops the guest; `None` if the monitor closes, or sends a message that is too long.
-async fn listen(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> Option<DiskError> {
-    stream.write_all(NEGOTIATION).await.ok()?;
-    let mut stream = BufReader::new(stream);
-    let mut message = Vec::new();
+async fn listen(mut qmp: Qmp) -> Option<BLOCK_IO_ERROR> {
+    qmp.negotiate().await.ok()?;
     loop {
-        message.clear();
-        (&mut stream).take(MESSAGE_BYTES).read_until(b'\n', &mut message).await.ok()?;
-        if message.last() != Some(&b'\n') {
-            return None;
-        }
-        debug!(message = %String::from_utf8_lossy(&message).trim_end(), "message of the monitor");
-        // Greetings, answers and other events are ignored.
-        match serde_json::from_slice(&message) {
-            Ok(Event::BlockIoError(error)) if error.action == Action::Stop => return Some(error),
-            Ok(Event::BlockIoError(_)) | Err(_) => {}
+        match qmp.event().await? {
+            Event::BLOCK_IO_ERROR { data, .. } if data.action == BlockErrorAction::stop => return Some(data),
+            _ => {}
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use tokio::{io::AsyncWriteExt, net::UnixStream};
+
     use super::*;
 
     /// The messages of QEMU 7.2 with a full disk, from its greeting on.
@@ -127,12 +83,11 @@ mod tests {
 {"timestamp": {"seconds": 1, "microseconds": 3}, "event": "STOP"}
 "#;
 
-    async fn stop_event(messages: &str) -> Option<DiskError> {
-        let (ours, mut theirs) = tokio::io::duplex(1 << 20);
-        theirs.write_all(messages.as_bytes()).await.expect("there is room");
-        let error = tokio::spawn(listen(ours));
-        let mut request = vec![0; NEGOTIATION.len()];
-        theirs.read_exact(&mut request).await.expect("it asks for events");
+    async fn stop_event(messages: &str) -> Option<BLOCK_IO_ERROR> {
+        let (ours, mut theirs) = UnixStream::pair().expect("a pair");
+        let error = tokio::spawn(listen(Qmp::new(ours)));
+        // The reader may close the connection before it has all of it.
+        let _ = theirs.write_all(messages.as_bytes()).await;
         drop(theirs);
         error.await.expect("no panic")
     }
@@ -140,7 +95,7 @@ mod tests {
     #[tokio::test]
     async fn a_full_disk_stops_the_guest() {
         let error = stop_event(FULL).await.expect("the guest was stopped");
-        assert_eq!((error.nospace, error.reason.as_str()), (true, "No space left on device"));
+        assert_eq!((error.nospace, error.reason.as_str()), (Some(true), "No space left on device"));
         let ended = |error| async {
             let (sender, receiver) = oneshot::channel();
             sender.send(error).expect("it is received");
@@ -149,7 +104,8 @@ mod tests {
         let Ended { how, way_out, .. } = ended(error).await;
         assert!(how.contains("no space left on the host in /small"), "{how}");
         assert!(way_out.is_some_and(|way_out| way_out.contains("QEMU_DISKS_PATH")));
-        let quota = DiskError { action: Action::Stop, nospace: false, reason: "Disk quota exceeded".into() };
+        let one_more = stop_event(FULL).await.expect("the guest was stopped");
+        let quota = BLOCK_IO_ERROR { nospace: Some(false), reason: "Disk quota exceeded".into(), ..one_more };
         assert!(ended(quota).await.how.contains("Disk quota exceeded on the host in /small"));
     }
 
@@ -159,7 +115,7 @@ mod tests {
         for messages in
             ["", "{}\n", "null\n[]\n", FULL.split_inclusive('\n').next().expect("a line"), &endless]
         {
-            assert_eq!(stop_event(messages).await, None);
+            assert!(stop_event(messages).await.is_none());
         }
     }
 }

@@ -63,6 +63,7 @@ impl PlatformRules for MicrovmRules {
         let source_share = guest.source.map(|_| options.source_share);
         let machine = Machine {
             accelerator: self.accelerator,
+            start: options.start,
             tsc_khz: self.tsc_khz,
             cpu_model: resources::cpu_model(recipe, options)?,
             disk_bytes: disk.0,
@@ -111,6 +112,7 @@ fn guest_config(modules: Vec<String>, machine: &Machine, guest: GuestInput<'_>) 
     let files = vec![guest_config::file(RESOLVER, resolver)];
     GuestConfig {
         modules,
+        late_devices: true,
         hostname: Some(HOSTNAME.into()),
         network: guest_network(network, machine),
         memory: Some(MemoryCounter::Machine),

@@ -1,5 +1,7 @@
 //! The frequency of the time stamp counter, measured once for each boot of the host.
 
+use std::fs;
+
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +31,17 @@ pub(super) fn khz(home: &Home) -> Result<Option<u32>> {
     let bytes = serde_json::to_vec(&Stored { boot_id, khz }).context("encode a frequency")?;
     home.write(VERDICTS, NAME, &bytes)?;
     Ok(khz)
+}
+
+/// The host's processor: its model and flags, on which a guest's may depend.
+///
+/// # Errors
+/// When `/proc/cpuinfo` cannot be read.
+pub(super) fn processor() -> Result<String> {
+    let cpuinfo = fs::read_to_string("/proc/cpuinfo").context("read /proc/cpuinfo")?;
+    let facts = ["model name", "flags", "Features"];
+    let first = cpuinfo.lines().take_while(|line| !line.is_empty());
+    Ok(first.filter(|line| facts.iter().any(|fact| line.starts_with(fact))).collect())
 }
 
 #[cfg(test)]

@@ -3,19 +3,20 @@
 use anyhow::Result;
 
 use crate::{
+    backend::qemu::template::{Listed, Templates},
     exit::Code,
     image::{Image, Store},
     report,
 };
 
-/// Prints the images, as a table or as JSON.
-pub(super) fn run(store: &Store, json: bool) -> Result<Code> {
-    let images = store.list()?;
+/// Prints the images and templates, as a table or as JSON.
+pub(super) fn run(store: &Store, templates: &Templates, json: bool) -> Result<Code> {
+    let (images, templates) = (store.list()?, templates.list()?);
     if json {
-        let rows: Vec<_> = images.iter().map(row).collect();
+        let rows: Vec<_> = images.iter().map(row).chain(templates.iter().map(template_row)).collect();
         return report::print(&format!("{}\n", serde_json::to_string_pretty(&rows)?));
     }
-    if images.is_empty() {
+    if images.is_empty() && templates.is_empty() {
         return report::print("the store has no images\n");
     }
     let mut text = String::new();
@@ -27,11 +28,27 @@ pub(super) fn run(store: &Store, json: bool) -> Result<Code> {
             image.record.recipe
         );
     }
+    for Listed { key, description, bytes, is_current, .. } in &templates {
+        let state = if *is_current { "" } else { ", of an earlier boot of this host" };
+        text += &format!("{}  {:>8} MiB  template: {description}{state}\n", &key[..12], bytes >> 20);
+    }
     report::print(&text)
+}
+
+fn template_row(template: &Listed) -> serde_json::Value {
+    let Listed { key, description, bytes, is_current, .. } = template;
+    serde_json::json!({
+        "kind": "template",
+        "key": key,
+        "template": description,
+        "bytes": bytes,
+        "current": is_current,
+    })
 }
 
 fn row(image: &Image) -> serde_json::Value {
     serde_json::json!({
+        "kind": "image",
         "key": image.key.as_str(),
         "image": image.record.recipe.to_string(),
         "bytes": image.bytes,

@@ -8,7 +8,10 @@ use std::{
 use anyhow::Result;
 
 use crate::{
-    backend::docker,
+    backend::{
+        docker,
+        qemu::template::{Listed, Templates},
+    },
     commands::progress::LiveReporter,
     env::Env,
     exit::Code,
@@ -18,8 +21,13 @@ use crate::{
     report::{self, Progress},
 };
 
-/// Removes the images that were not used for this long, with their copies in docker.
-pub(super) async fn run(store: &Store, env: &Env, unused_for: Option<Duration>) -> Result<Code> {
+/// Removes the images and templates that were not used for this long, and the copies of images in docker.
+pub(super) async fn run(
+    store: &Store,
+    templates: &Templates,
+    env: &Env,
+    unused_for: Option<Duration>,
+) -> Result<Code> {
     let age = unused_for.unwrap_or_default();
     let spawner = Spawner::start()?;
     let now = SystemTime::now();
@@ -31,10 +39,13 @@ pub(super) async fn run(store: &Store, env: &Env, unused_for: Option<Duration>) 
     let removed = store.prune(old, &mut LiveReporter::new(Progress::Plain))?;
     let in_docker = prune_docker(env, &spawner, &removed).await?;
     spawner.finish()?;
-    if removed.is_empty() {
+    let mut text = String::new();
+    for Listed { key, description, bytes, .. } in templates.prune(age)? {
+        text += &format!("removed {}  {:>8} MiB  template: {description}\n", &key[..12], bytes >> 20);
+    }
+    if removed.is_empty() && text.is_empty() {
         return report::print("there are no images to remove\n");
     }
-    let mut text = String::new();
     for image in &removed {
         text += &format!(
             "removed {}  {:>8} MiB  {}\n",

@@ -10,7 +10,7 @@ use anyhow::Result;
 use crate::{
     cli::MachineArgs,
     exit::Failure,
-    plan::{AcceleratorOption, CacheModeOption, RunnerKind},
+    plan::{AcceleratorOption, CacheModeOption, RunnerKind, StartOption},
 };
 
 /// Refuses contradictions between the options of the cache.
@@ -41,6 +41,7 @@ pub(super) fn backend(args: &MachineArgs, runner: RunnerKind) -> Result<(), Fail
         ("--virtiofsd", args.virtiofsd.is_some()),
         ("--source-share", args.source_share.is_some()),
         ("--accel", args.accel != AcceleratorOption::Auto),
+        ("--start", args.start != StartOption::Auto),
         ("--cpumodel", args.cpumodel.is_some()),
     ];
     match given.into_iter().find(|(_, given)| *given) {

@@ -17,7 +17,11 @@ use kiln::{
     env::Env,
     home::Home,
     host::{find_program, tsc},
-    image::{Kernel, cpio::Archive, initramfs},
+    image::{
+        Kernel,
+        cpio::Archive,
+        initramfs::{self, Startup},
+    },
 };
 use tempfile::TempDir;
 
@@ -159,7 +163,14 @@ fn initrd(directory: &Path, kernel: &Kernel) -> PathBuf {
     let stripped =
         Command::new("strip").arg("-o").arg(&program).arg(std::env::current_exe().unwrap()).status();
     assert!(stripped.unwrap().success());
-    let made = initramfs::ensure(directory, &fs::read(program).unwrap(), &kernel.modules, &FEATURES).unwrap();
+    let made = initramfs::ensure(
+        directory,
+        &fs::read(program).unwrap(),
+        &kernel.modules,
+        &FEATURES,
+        Startup::Channel,
+    )
+    .unwrap();
     let mut archive = Archive::default();
     for path in [
         "/lib64",
