@@ -2,18 +2,24 @@
 //!
 //! ```text
 //! kiln --> kiln __virtiofs …  (waits)  --> process 1 of its namespaces, root = the shared directory
-//!   QEMU <==== vhost-user ====>              a thread a queue: queue -> virtiofsd's FUSE server -> names -> passthrough
+//!   QEMU <==== vhost-user ====>              a thread a queue: queue -> virtiofsd's FUSE server -> checks -> passthrough
 //! ```
 //!
 //! The file system and the FUSE messages are those of the `virtiofsd` crate, which ends the process in some of its functions and
 //! changes its umask: it must not run in kiln's process. Queues, names, confinement and system calls are kiln's.
 
+mod checked;
+mod descriptors;
 mod device;
 mod filter;
+#[cfg(test)]
+mod front_end;
+#[cfg(test)]
+mod hostile;
 mod log;
-mod names;
 mod queue;
 mod role;
+mod vring;
 
 use std::{
     ffi::{OsStr, OsString},

@@ -5,7 +5,7 @@ use std::{
     io::{BufRead, BufReader},
     os::unix::{ffi::OsStrExt, fs::MetadataExt},
     path::{Path, PathBuf},
-    process::Stdio,
+    process::{Command, Stdio},
 };
 
 use nix::{
@@ -109,6 +109,33 @@ fn a_file_that_another_build_replaces_can_still_be_read_below_an_overlay() {
         assert!(build.wait().expect("it ends").success(), "{server}, {mode}: {rest}");
         assert!(rest.contains("] replaced\n") && !rest.contains("Stale"), "{server}, {mode}: {rest}");
     }
+}
+
+/// Looks at all files twice, opens as many as it is let, and writes when they are closed again.
+const MANY: &str = "cd /var/cache/melange
+test \"$(find . -type f -size -10k | wc -l)\" = 2000
+test \"$(find . -type f -size -10k | wc -l)\" = 2000
+{ bash -c 'ulimit -n 2000; for n in $(seq 1000); do exec {file}<f$n || exit 1; done' 2>&1 || true; } | tail -n 1
+echo written > after && cat after";
+
+#[test]
+fn few_descriptors_are_enough_for_many_files_and_too_many_open_ones_are_an_error_of_the_step() {
+    let directory = project("root", &[MANY]);
+    let cache = directory.path().join("cache");
+    fs::create_dir(&cache).expect("made");
+    for number in 1..=2000 {
+        fs::write(cache.join(format!("f{number}")), "").expect("written");
+    }
+    let mut build = kiln(directory.path());
+    build.args(["--virtiofsd", "embedded"]);
+    // With 1024 descriptors the device has 384 for the guest.
+    let mut limited = Command::new("prlimit");
+    limited.args(["--nofile=1024:1024"]).arg(build.get_program()).args(build.get_args());
+    limited.env_remove("QEMU_USE_VIRTIOFS").env_remove("KILN_VIRTIOFSD").current_dir(directory.path());
+    let output = limited.stdin(Stdio::null()).output().expect("kiln can be started");
+    let said = said(&output);
+    assert!(output.status.success() && said.contains("Too many open files in system"), "{said}");
+    assert_eq!(fs::read(cache.join("after")).expect("it is there"), b"written\n");
 }
 
 /// The process that serves this directory: the child of the one that kiln has started.

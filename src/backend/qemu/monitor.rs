@@ -88,7 +88,7 @@ mod tests {
         let error = tokio::spawn(listen(Qmp::new(ours)));
         // The reader may close the connection before it has all of it.
         let _ = theirs.write_all(messages.as_bytes()).await;
-        drop(theirs);
+        theirs.shutdown().await.expect("no more is sent");
         error.await.expect("no panic")
     }
 

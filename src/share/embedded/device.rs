@@ -10,7 +10,7 @@ use std::{
     thread,
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use log::{info, warn};
 use vhost::vhost_user::{
     Error as VhostUserError, Listener,
@@ -22,10 +22,16 @@ use virtio_bindings::{
     virtio_ring::{VIRTIO_RING_F_EVENT_IDX, VIRTIO_RING_F_INDIRECT_DESC},
 };
 use virtiofsd::{filesystem::FileSystem, server::Server};
-use vm_memory::GuestMemoryMmap;
-use vmm_sys_util::epoll::EventSet;
+use vm_memory::{GuestAddressSpace, GuestMemory, GuestMemoryMmap, GuestMemoryRegion, GuestRegionMmap};
+use vmm_sys_util::{
+    epoll::EventSet,
+    event::{EventConsumer, EventFlag, EventNotifier, new_event_consumer_and_notifier},
+};
 
-use super::queue::{self, Memory, QUEUE_SIZE, Vring};
+use super::{
+    queue::{self, QUEUE_SIZE},
+    vring::{Memory, Vring},
+};
 
 /// The most request queues: a thread each.
 pub const MAX_REQUEST_QUEUES: u32 = 16;
@@ -73,9 +79,12 @@ impl<F: FileSystem + Send + Sync + 'static> VhostUserBackend for Device<F> {
     /// The queues themselves know of it.
     fn set_event_idx(&self, _: bool) {}
 
-    /// It is the memory that this device has, with other regions.
-    fn update_memory(&self, _: Memory) -> io::Result<()> {
-        Ok(())
+    /// It is the memory that this device has, with other regions. An access behind the end of a region's file would be a SIGBUS.
+    fn update_memory(&self, memory: Memory) -> io::Result<()> {
+        match memory.memory().iter().all(has_memory) {
+            true => Ok(()),
+            false => Err(io::Error::other("a region of memory is larger than its file")),
+        }
     }
 
     /// A queue a thread.
@@ -83,17 +92,43 @@ impl<F: FileSystem + Send + Sync + 'static> VhostUserBackend for Device<F> {
         (0..self.num_queues()).map(|queue| 1 << queue).collect()
     }
 
-    /// An error must not end the thread alone: the guest would wait for ever.
+    /// For the end of a device whose process goes on: a test's.
+    fn exit_event(&self, _: usize) -> Option<(EventConsumer, EventNotifier)> {
+        new_event_consumer_and_notifier(EventFlag::CLOEXEC | EventFlag::NONBLOCK).ok()
+    }
+
+    /// An error must not end the thread alone, for the guest would wait for ever: the device ends with it.
     fn handle_event(&self, event: u16, set: EventSet, vrings: &[Vring], thread: usize) -> io::Result<()> {
         let answered = match vrings.get(usize::from(event)) {
-            Some(vring) if set == EventSet::IN => queue::answer(vring, &self.memory, &self.server),
-            _ => Err(anyhow::anyhow!("an event {event} ({set:?}) is not that of a queue")),
+            Some(vring) => self.answer(vring, set),
+            None => Err(anyhow!("there is no queue {event}")),
         };
         if let Err(error) = answered {
             // Best effort: a device that ends already needs no second reason.
             let _ = self.end.send(Err(error.context(format!("queue {thread}"))));
+            return Err(io::ErrorKind::Other.into());
         }
         Ok(())
+    }
+}
+
+/// Whether all of a region is in its file, which QEMU makes by memfd_create(2).
+fn has_memory(region: &GuestRegionMmap<BitmapMmapRegion>) -> bool {
+    let Some(place) = region.file_offset() else { return false };
+    let end = place.start().checked_add(region.len());
+    let metadata = place.file().metadata();
+    metadata.is_ok_and(|file| file.is_file() && end.is_some_and(|end| end <= file.len()))
+}
+
+impl<F: FileSystem + Sync> Device<F> {
+    fn answer(&self, vring: &Vring, set: EventSet) -> Result<()> {
+        if let Some(fault) = vring.take_fault() {
+            return Err(fault).context("use a descriptor of the queue");
+        }
+        if set != EventSet::IN {
+            bail!("use a descriptor of the queue: it has the event {set:?}");
+        }
+        queue::answer(vring, &self.memory, &self.server)
     }
 }
 
@@ -108,8 +143,8 @@ pub(super) fn serve<F: FileSystem + Send + Sync + 'static>(
     let memory = Memory::new(GuestMemoryMmap::new());
     let device = Device { server: Server::new(fs), memory: memory.clone(), request_queues, end: end.clone() };
     let mut daemon = VhostUserDaemon::new("front-end".into(), std::sync::Arc::new(device), memory)
-        .map_err(|error| anyhow::anyhow!("start the workers: {error}"))?;
-    daemon.start(&mut listener).map_err(|error| anyhow::anyhow!("accept the front end: {error}"))?;
+        .map_err(|error| anyhow!("start the workers: {error}"))?;
+    daemon.start(&mut listener).map_err(|error| anyhow!("accept the front end: {error}"))?;
     drop(listener);
     let watch = move || {
         let result = daemon.wait();
@@ -140,3 +175,6 @@ fn front_end_ended(result: Result<(), DaemonError>) -> End {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

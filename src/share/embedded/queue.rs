@@ -3,22 +3,20 @@
 //! The guest owns the memory in which queue and requests lie, and may have written anything there. A ring or a request that cannot be
 //! understood is an error, with which the device ends: the guest's driver never makes one.
 
-use anyhow::{Context, Result};
+use std::io;
+
+use anyhow::{Context, Result, bail};
 use vhost::vhost_user::Backend;
-use vhost_user_backend::{VringMutex, VringState, VringT, bitmap::BitmapMmapRegion};
+use vhost_user_backend::{VringState, VringT};
 use virtio_queue::QueueOwnedT;
 use virtiofsd::{
     descriptor_utils::{Reader, Writer},
     filesystem::FileSystem,
     server::Server,
 };
-use vm_memory::{GuestAddressSpace, GuestMemoryAtomic, GuestMemoryMmap};
+use vm_memory::GuestAddressSpace;
 
-/// The guest's memory, which the front end may replace.
-pub(super) type Memory = GuestMemoryAtomic<GuestMemoryMmap<BitmapMmapRegion>>;
-
-/// A queue that lies in it.
-pub(super) type Vring = VringMutex<Memory>;
+use super::vring::{Memory, Vring};
 
 /// The most requests that fit a queue; QEMU's property `queue-size` says so, too.
 pub(super) const QUEUE_SIZE: u16 = 1024;
@@ -27,11 +25,20 @@ pub(super) const QUEUE_SIZE: u16 = 1024;
 /// between requests.
 pub(super) fn answer<F: FileSystem + Sync>(vring: &Vring, memory: &Memory, server: &Server<F>) -> Result<()> {
     let mut state = vring.get_mut();
+    let mut more = false;
     loop {
         state.disable_notification().context("switch notifications off")?;
-        while answer_next(&mut state, memory, server)? {}
+        let mut answered = false;
+        while answer_next(&mut state, memory, server)? {
+            answered = true;
+        }
+        // The iterator of the available ring ends, without an error, where the ring cannot be read.
+        if more && !answered {
+            bail!("read the available ring: a request that it has is not in memory");
+        }
         // A request that came after the last look and before notifications were on again has no notification.
-        if !state.enable_notification().context("switch notifications on")? {
+        more = state.enable_notification().context("switch notifications on")?;
+        if !more {
             return Ok(());
         }
     }
@@ -55,9 +62,17 @@ fn answer_next<F: FileSystem + Sync>(
     let length = u32::try_from(length).context("an answer is longer than its buffers")?;
     state.add_used(head, length).context("return a request")?;
     if state.needs_notification().context("read the guest's wish for notifications")? {
-        state.signal_used_queue().context("notify the guest")?;
+        notify(state).context("notify the guest")?;
     }
     Ok(true)
+}
+
+fn notify(state: &VringState<Memory>) -> io::Result<()> {
+    match state.signal_used_queue() {
+        // So many notifications wait already that their counter is full.
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
+        signalled => signalled,
+    }
 }
 
 #[cfg(test)]

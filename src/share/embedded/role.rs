@@ -11,7 +11,7 @@ use virtiofsd::{
     soft_idmap::cmdline::IdMap,
 };
 
-use super::{Request, device, filter, log, names::CheckedNames};
+use super::{Request, checked::Checked, device, filter, log};
 use crate::{
     process::{Boundary, Confinement, inherited, run_confined},
     share::{Caching, Directory, Owner, Sandbox, server::LISTENER},
@@ -72,15 +72,16 @@ fn run(request: &Request) -> Result<()> {
 }
 
 fn serve(config: Config, access: Access, listener: OwnedFd, request_queues: u32) -> Result<()> {
+    let limit = config.guest_fd_limit;
     let context = |error: io::Error| anyhow::Error::from(error).context("open the directory");
     match access {
         Access::ReadWrite => {
             let fs = PassthroughFs::new(config).map_err(context)?;
-            device::serve(CheckedNames(fs), listener, request_queues)
+            device::serve(Checked::new(fs, limit), listener, request_queues)
         }
         Access::ReadOnly => {
             let fs = PassthroughFsRo::new(config).map_err(context)?;
-            device::serve(CheckedNames(fs), listener, request_queues)
+            device::serve(Checked::new(fs, limit), listener, request_queues)
         }
     }
 }

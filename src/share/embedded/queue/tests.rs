@@ -9,7 +9,7 @@ use std::{
 use nix::libc;
 use proptest::prelude::*;
 use virtiofsd::read_dir::ReadDir;
-use vm_memory::{Bytes, GuestAddress};
+use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! A file system that refuses each name that is more than the name of an entry of a directory.
+//! A file system that refuses each name that is more than the name of an entry of a directory, and counts the descriptors in use.
 //!
 //! The passthrough file system gives names to openat(2), mkdirat(2) and unlinkat(2) as they come, and the guest chooses them: with
 //! `../x` it would leave the directory. The confinement of the process holds that, too; this is the check before it.
@@ -13,8 +13,27 @@ use virtiofsd::{
     fuse::{Attr, FsOptions, OpenOptions, SetattrIn, SetattrValid, SetxattrFlags},
 };
 
-/// The file system `F`, whose names are checked.
-pub(super) struct CheckedNames<F>(pub(super) F);
+use super::descriptors::Descriptors;
+
+/// The file system `F`, whose names are checked and whose descriptors are counted.
+pub(super) struct Checked<F> {
+    fs: F,
+    descriptors: Descriptors,
+}
+
+impl<F> Checked<F> {
+    /// For a guest that may cause `limit` descriptors.
+    pub(super) fn new(fs: F, limit: u64) -> Self {
+        Self { fs, descriptors: Descriptors::new(limit) }
+    }
+
+    fn opened<H>(&self, (handle, options): (Option<H>, OpenOptions)) -> (Option<H>, OpenOptions) {
+        if handle.is_some() {
+            self.descriptors.opened();
+        }
+        (handle, options)
+    }
+}
 
 /// Refuses what is not the name of an entry: empty, `.`, `..`, or with a `/`. A `CStr` has no zero byte.
 fn check(name: &CStr) -> io::Result<()> {
@@ -34,19 +53,19 @@ fn none_of(_: Extensions) -> Extensions {
 macro_rules! forward {
     ($(fn $method:ident($($argument:ident: $type:ty),*) -> $result:ty;)*) => {$(
         fn $method(&self, $($argument: $type),*) -> $result {
-            self.0.$method($($argument),*)
+            self.fs.$method($($argument),*)
         }
     )*};
 }
 
-impl<F: FileSystem> FileSystem for CheckedNames<F> {
+impl<F: FileSystem> FileSystem for Checked<F> {
     type Inode = F::Inode;
     type Handle = F::Handle;
     type DirIter = F::DirIter;
 
     fn lookup(&self, ctx: Context, parent: Self::Inode, name: &CStr) -> io::Result<Entry> {
         check(name)?;
-        self.0.lookup(ctx, parent, name)
+        self.fs.lookup(ctx, parent, name).map(|entry| self.descriptors.give(entry))
     }
 
     fn symlink(
@@ -59,7 +78,9 @@ impl<F: FileSystem> FileSystem for CheckedNames<F> {
     ) -> io::Result<Entry> {
         // The target is data: only the guest follows it.
         check(name)?;
-        self.0.symlink(ctx, target, parent, name, none_of(extensions))
+        self.fs
+            .symlink(ctx, target, parent, name, none_of(extensions))
+            .map(|entry| self.descriptors.give(entry))
     }
 
     fn mknod(
@@ -73,7 +94,9 @@ impl<F: FileSystem> FileSystem for CheckedNames<F> {
         extensions: Extensions,
     ) -> io::Result<Entry> {
         check(name)?;
-        self.0.mknod(ctx, parent, name, mode, rdev, umask, none_of(extensions))
+        self.fs
+            .mknod(ctx, parent, name, mode, rdev, umask, none_of(extensions))
+            .map(|entry| self.descriptors.give(entry))
     }
 
     fn mkdir(
@@ -86,17 +109,19 @@ impl<F: FileSystem> FileSystem for CheckedNames<F> {
         extensions: Extensions,
     ) -> io::Result<Entry> {
         check(name)?;
-        self.0.mkdir(ctx, parent, name, mode, umask, none_of(extensions))
+        self.fs
+            .mkdir(ctx, parent, name, mode, umask, none_of(extensions))
+            .map(|entry| self.descriptors.give(entry))
     }
 
     fn unlink(&self, ctx: Context, parent: Self::Inode, name: &CStr) -> io::Result<()> {
         check(name)?;
-        self.0.unlink(ctx, parent, name)
+        self.fs.unlink(ctx, parent, name)
     }
 
     fn rmdir(&self, ctx: Context, parent: Self::Inode, name: &CStr) -> io::Result<()> {
         check(name)?;
-        self.0.rmdir(ctx, parent, name)
+        self.fs.rmdir(ctx, parent, name)
     }
 
     fn rename(
@@ -110,12 +135,12 @@ impl<F: FileSystem> FileSystem for CheckedNames<F> {
     ) -> io::Result<()> {
         check(old)?;
         check(new)?;
-        self.0.rename(ctx, from, old, to, new, flags)
+        self.fs.rename(ctx, from, old, to, new, flags)
     }
 
     fn link(&self, ctx: Context, inode: Self::Inode, parent: Self::Inode, name: &CStr) -> io::Result<Entry> {
         check(name)?;
-        self.0.link(ctx, inode, parent, name)
+        self.fs.link(ctx, inode, parent, name).map(|entry| self.descriptors.give(entry))
     }
 
     fn create(
@@ -130,7 +155,10 @@ impl<F: FileSystem> FileSystem for CheckedNames<F> {
         extensions: Extensions,
     ) -> io::Result<(Entry, Option<Self::Handle>, OpenOptions)> {
         check(name)?;
-        self.0.create(ctx, parent, name, mode, kill_priv, flags, umask, none_of(extensions))
+        let created = self.fs.create(ctx, parent, name, mode, kill_priv, flags, umask, none_of(extensions));
+        let (entry, handle, options) = created?;
+        let (handle, options) = self.opened((handle, options));
+        Ok((self.descriptors.give(entry), handle, options))
     }
 
     fn read<W: ZeroCopyWriter>(
@@ -144,7 +172,7 @@ impl<F: FileSystem> FileSystem for CheckedNames<F> {
         lock_owner: Option<u64>,
         flags: u32,
     ) -> io::Result<usize> {
-        self.0.read(ctx, inode, handle, to, size, offset, lock_owner, flags)
+        self.fs.read(ctx, inode, handle, to, size, offset, lock_owner, flags)
     }
 
     fn write<R: ZeroCopyReader>(
@@ -160,31 +188,95 @@ impl<F: FileSystem> FileSystem for CheckedNames<F> {
         kill_priv: bool,
         flags: u32,
     ) -> io::Result<usize> {
-        self.0.write(ctx, inode, handle, from, size, offset, lock_owner, delayed, kill_priv, flags)
+        self.fs.write(ctx, inode, handle, from, size, offset, lock_owner, delayed, kill_priv, flags)
+    }
+
+    fn init(&self, capable: FsOptions) -> io::Result<FsOptions> {
+        self.descriptors.clear();
+        self.fs.init(capable)
+    }
+
+    fn destroy(&self) {
+        self.fs.destroy();
+        self.descriptors.clear();
+    }
+
+    fn forget(&self, ctx: Context, inode: Self::Inode, count: u64) {
+        let number = inode.into();
+        self.fs.forget(ctx, number.into(), count);
+        self.descriptors.forget(number, count);
+    }
+
+    fn batch_forget(&self, ctx: Context, requests: Vec<(Self::Inode, u64)>) {
+        let requests: Vec<(u64, u64)> =
+            requests.into_iter().map(|(inode, count)| (inode.into(), count)).collect();
+        let again = requests.iter().map(|&(inode, count)| (inode.into(), count));
+        self.fs.batch_forget(ctx, again.collect());
+        for (inode, count) in requests {
+            self.descriptors.forget(inode, count);
+        }
+    }
+
+    fn open(
+        &self,
+        ctx: Context,
+        inode: Self::Inode,
+        kill_priv: bool,
+        flags: u32,
+    ) -> io::Result<(Option<Self::Handle>, OpenOptions)> {
+        self.fs.open(ctx, inode, kill_priv, flags).map(|opened| self.opened(opened))
+    }
+
+    fn opendir(
+        &self,
+        ctx: Context,
+        inode: Self::Inode,
+        flags: u32,
+    ) -> io::Result<(Option<Self::Handle>, OpenOptions)> {
+        self.fs.opendir(ctx, inode, flags).map(|opened| self.opened(opened))
+    }
+
+    fn release(
+        &self,
+        ctx: Context,
+        inode: Self::Inode,
+        flags: u32,
+        handle: Self::Handle,
+        flush: bool,
+        flock_release: bool,
+        lock_owner: Option<u64>,
+    ) -> io::Result<()> {
+        self.fs.release(ctx, inode, flags, handle, flush, flock_release, lock_owner)?;
+        self.descriptors.closed();
+        Ok(())
+    }
+
+    fn releasedir(
+        &self,
+        ctx: Context,
+        inode: Self::Inode,
+        flags: u32,
+        handle: Self::Handle,
+    ) -> io::Result<()> {
+        self.fs.releasedir(ctx, inode, flags, handle)?;
+        self.descriptors.closed();
+        Ok(())
     }
 
     forward! {
-        fn init(capable: FsOptions) -> io::Result<FsOptions>;
-        fn destroy() -> ();
-        fn forget(ctx: Context, inode: Self::Inode, count: u64) -> ();
-        fn batch_forget(ctx: Context, requests: Vec<(Self::Inode, u64)>) -> ();
         fn getattr(ctx: Context, inode: Self::Inode, handle: Option<Self::Handle>) -> io::Result<(Attr, Duration)>;
         fn setattr(ctx: Context, inode: Self::Inode, attr: SetattrIn, handle: Option<Self::Handle>, valid: SetattrValid) -> io::Result<(Attr, Duration)>;
         fn readlink(ctx: Context, inode: Self::Inode) -> io::Result<Vec<u8>>;
-        fn open(ctx: Context, inode: Self::Inode, kill_priv: bool, flags: u32) -> io::Result<(Option<Self::Handle>, OpenOptions)>;
         fn flush(ctx: Context, inode: Self::Inode, handle: Self::Handle, lock_owner: u64) -> io::Result<()>;
         fn fsync(ctx: Context, inode: Self::Inode, datasync: bool, handle: Self::Handle) -> io::Result<()>;
         fn fallocate(ctx: Context, inode: Self::Inode, handle: Self::Handle, mode: u32, offset: u64, length: u64) -> io::Result<()>;
-        fn release(ctx: Context, inode: Self::Inode, flags: u32, handle: Self::Handle, flush: bool, flock_release: bool, lock_owner: Option<u64>) -> io::Result<()>;
         fn statfs(ctx: Context, inode: Self::Inode) -> io::Result<libc::statvfs64>;
         fn setxattr(ctx: Context, inode: Self::Inode, name: &CStr, value: &[u8], flags: u32, extra: SetxattrFlags) -> io::Result<()>;
         fn getxattr(ctx: Context, inode: Self::Inode, name: &CStr, size: u32) -> io::Result<GetxattrReply>;
         fn listxattr(ctx: Context, inode: Self::Inode, size: u32) -> io::Result<ListxattrReply>;
         fn removexattr(ctx: Context, inode: Self::Inode, name: &CStr) -> io::Result<()>;
-        fn opendir(ctx: Context, inode: Self::Inode, flags: u32) -> io::Result<(Option<Self::Handle>, OpenOptions)>;
         fn readdir(ctx: Context, inode: Self::Inode, handle: Self::Handle, size: u32, offset: u64) -> io::Result<Self::DirIter>;
         fn fsyncdir(ctx: Context, inode: Self::Inode, datasync: bool, handle: Self::Handle) -> io::Result<()>;
-        fn releasedir(ctx: Context, inode: Self::Inode, flags: u32, handle: Self::Handle) -> io::Result<()>;
         fn access(ctx: Context, inode: Self::Inode, mask: u32) -> io::Result<()>;
         fn lseek(ctx: Context, inode: Self::Inode, handle: Self::Handle, offset: u64, whence: u32) -> io::Result<u64>;
         fn copyfilerange(ctx: Context, inode_in: Self::Inode, handle_in: Self::Handle, offset_in: u64, inode_out: Self::Inode, handle_out: Self::Handle, offset_out: u64, len: u64, flags: u64) -> io::Result<usize>;
@@ -193,115 +285,4 @@ impl<F: FileSystem> FileSystem for CheckedNames<F> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A file system that takes any name: each call that has one fails with [`WILLING`].
-    struct Willing;
-
-    const WILLING: i32 = libc::EXDEV;
-
-    fn willing<T>() -> io::Result<T> {
-        Err(io::Error::from_raw_os_error(WILLING))
-    }
-
-    impl FileSystem for Willing {
-        type Inode = u64;
-        type Handle = u64;
-        type DirIter = virtiofsd::read_dir::ReadDir<Vec<u8>>;
-
-        fn lookup(&self, _: Context, _: u64, _: &CStr) -> io::Result<Entry> {
-            willing()
-        }
-        fn symlink(
-            &self,
-            _: Context,
-            _: &CStr,
-            _: u64,
-            _: &CStr,
-            extensions: Extensions,
-        ) -> io::Result<Entry> {
-            assert!(extensions.sup_gids.is_empty());
-            willing()
-        }
-        fn mknod(
-            &self,
-            _: Context,
-            _: u64,
-            _: &CStr,
-            _: u32,
-            _: u32,
-            _: u32,
-            _: Extensions,
-        ) -> io::Result<Entry> {
-            willing()
-        }
-        fn mkdir(&self, _: Context, _: u64, _: &CStr, _: u32, _: u32, _: Extensions) -> io::Result<Entry> {
-            willing()
-        }
-        fn unlink(&self, _: Context, _: u64, _: &CStr) -> io::Result<()> {
-            willing()
-        }
-        fn rmdir(&self, _: Context, _: u64, _: &CStr) -> io::Result<()> {
-            willing()
-        }
-        fn rename(&self, _: Context, _: u64, _: &CStr, _: u64, _: &CStr, _: u32) -> io::Result<()> {
-            willing()
-        }
-        fn link(&self, _: Context, _: u64, _: u64, _: &CStr) -> io::Result<Entry> {
-            willing()
-        }
-        fn create(
-            &self,
-            _: Context,
-            _: u64,
-            _: &CStr,
-            _: u32,
-            _: bool,
-            _: u32,
-            _: u32,
-            _: Extensions,
-        ) -> io::Result<(Entry, Option<u64>, OpenOptions)> {
-            willing()
-        }
-    }
-
-    /// The error number of each call that takes a name.
-    fn errors(name: &CStr) -> Vec<(&'static str, Option<i32>)> {
-        let fs = CheckedNames(Willing);
-        let ctx = Context { uid: 0.into(), gid: 0.into(), pid: 1 };
-        let error = |result: io::Result<()>| result.expect_err("none succeeds").raw_os_error();
-        let extensions = || Extensions { sup_gids: vec![7.into()], ..Extensions::default() };
-        let (dir, good) = (1, c"good");
-        vec![
-            ("lookup", error(fs.lookup(ctx, dir, name).map(drop))),
-            ("symlink", error(fs.symlink(ctx, c"../../etc", dir, name, extensions()).map(drop))),
-            ("mknod", error(fs.mknod(ctx, dir, name, 0, 0, 0, extensions()).map(drop))),
-            ("mkdir", error(fs.mkdir(ctx, dir, name, 0, 0, extensions()).map(drop))),
-            ("unlink", error(fs.unlink(ctx, dir, name))),
-            ("rmdir", error(fs.rmdir(ctx, dir, name))),
-            ("rename from", error(fs.rename(ctx, dir, name, dir, good, 0))),
-            ("rename to", error(fs.rename(ctx, dir, good, dir, name, 0))),
-            ("link", error(fs.link(ctx, 2, dir, name).map(drop))),
-            ("create", error(fs.create(ctx, dir, name, 0, false, 0, 0, extensions()).map(drop))),
-        ]
-    }
-
-    #[test]
-    fn a_name_that_leaves_its_directory_reaches_no_call() {
-        for name in [c"", c".", c"..", c"/", c"../evil", c"a/b", c"/etc/passwd", c"a/", c"./a"] {
-            for (call, error) in errors(name) {
-                assert_eq!(error, Some(libc::EINVAL), "{call} {name:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn an_ordinary_name_reaches_each_call() {
-        for name in [c"a", c"...", c"..a", c"a..", c".git", c" ", c"\xff\n"] {
-            for (call, error) in errors(name) {
-                assert_eq!(error, Some(WILLING), "{call} {name:?}");
-            }
-        }
-    }
-}
+mod tests;
