@@ -23,13 +23,16 @@ mod vring;
 
 use std::{
     ffi::{OsStr, OsString},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use anyhow::{Context, Result, bail};
 use kiln_protocol::Access;
 
-pub use self::{device::MAX_REQUEST_QUEUES, role::virtiofs_main};
+pub use self::{
+    device::MAX_REQUEST_QUEUES,
+    role::{serve_unconfined, virtiofs_main},
+};
 use super::{Caching, Daemon, Directory, Owner, Sandbox};
 use crate::{exit::Failure, process::IdMap};
 
@@ -39,8 +42,10 @@ pub const VIRTIOFS_ARGUMENT: &str = "__virtiofs";
 /// The device as the server of a directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Embedded {
-    /// kiln's own program.
+    /// kiln's own program, as users call it.
     pub program: PathBuf,
+    /// What is executed: this very program, also where another one has taken its path since.
+    pub executable: PathBuf,
     /// How many queues the guest's driver has for requests.
     pub request_queues: u32,
 }
@@ -55,6 +60,10 @@ impl Daemon for Embedded {
             Request { directory: directory.clone(), owner, sandbox, request_queues: self.request_queues };
         let head = [self.program.clone().into(), VIRTIOFS_ARGUMENT.into()];
         Ok(head.into_iter().chain(request.arguments()).collect())
+    }
+
+    fn executable(&self) -> Option<&Path> {
+        Some(&self.executable)
     }
 
     /// It makes the namespaces itself.
@@ -180,7 +189,8 @@ mod tests {
     fn the_command_line_says_all() {
         let Request { directory, owner, sandbox, request_queues } =
             request("/c", Access::ReadOnly, Caching::Alone, Sandbox::Namespace);
-        let embedded = Embedded { program: "/usr/bin/kiln".into(), request_queues };
+        let (program, executable) = ("/usr/bin/kiln".into(), "/proc/self/exe".into());
+        let embedded = Embedded { program, executable, request_queues };
         let argv = embedded.argv(&directory, owner, sandbox).expect("it can serve this");
         assert_eq!(
             argv.join(OsStr::new(" ")),

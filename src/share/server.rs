@@ -44,6 +44,11 @@ pub trait Daemon: fmt::Debug {
     /// When it cannot serve the directory.
     fn argv(&self, directory: &Directory, owner: Owner, sandbox: Sandbox) -> Result<Vec<OsString>, Failure>;
 
+    /// What is executed, if it is not what the command line names.
+    fn executable(&self) -> Option<&Path> {
+        None
+    }
+
     /// The user namespace to start it in, besides those that it makes itself.
     ///
     /// # Errors
@@ -92,7 +97,8 @@ impl Server {
         lease: Option<OwnedFd>,
     ) -> Result<(Self, OwnedFd)> {
         let mut argv = daemon.argv(directory, owner, sandbox()?)?.into_iter();
-        let program = argv.next().context("a daemon has a command line")?;
+        let named = argv.next().context("a daemon has a command line")?;
+        let program = daemon.executable().map_or(named, Into::into);
         let (listener, connected) = connection(run)?;
         // It serves a hostile guest, so it does not get tokens in the user's environment.
         let mut command =

@@ -29,9 +29,15 @@ use crate::{process::spawner, skip::skip};
 /// VHOST_USER_GET_FEATURES, version 1, no payload (QEMU's docs/interop/vhost-user.rst).
 const GET_FEATURES: [u8; 12] = [1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0];
 
+/// kiln's own device.
+fn own(request_queues: u32) -> Embedded {
+    let program = PathBuf::from(env!("CARGO_BIN_EXE_kiln"));
+    Embedded { executable: program.clone(), program, request_queues }
+}
+
 /// The daemons of this machine that can serve this user: kiln's own, one found as builds find it, and Debian 12's beside it.
 async fn daemons(spawner: &Spawner) -> Vec<Box<dyn Daemon>> {
-    let own = Embedded { program: env!("CARGO_BIN_EXE_kiln").into(), request_queues: 2 };
+    let own = own(2);
     let found = found(spawner).await.into_iter().map(|daemon| Box::new(daemon) as Box<dyn Daemon>);
     std::iter::once(Box::new(own) as Box<dyn Daemon>).chain(found).collect()
 }
@@ -135,7 +141,7 @@ async fn the_devices_process_has_the_directory_and_few_rights() {
     let run = tempfile::tempdir().unwrap();
     let shared = tempfile::tempdir().unwrap();
     fs::write(shared.path().join("only this"), "").unwrap();
-    let device = Embedded { program: env!("CARGO_BIN_EXE_kiln").into(), request_queues: 3 };
+    let device = own(3);
     let (server, mut connected) = start(&spawner, run.path(), &device, shared.path().into());
     connected.write_all(&GET_FEATURES).unwrap();
     connected.read_exact(&mut [0; 20]).unwrap();
@@ -172,7 +178,7 @@ fn message(request: u32, size: u32, payload: &[u8]) -> Vec<u8> {
 async fn a_front_end_that_breaks_the_protocol_ends_the_device_in_order() {
     let spawner = spawner();
     let run = tempfile::tempdir().unwrap();
-    let device = Embedded { program: env!("CARGO_BIN_EXE_kiln").into(), request_queues: 2 };
+    let device = own(2);
     let pair = |a: u32, b: u32| [a.to_ne_bytes(), b.to_ne_bytes()].concat();
     let cases: Vec<(&str, Vec<u8>)> = vec![
         ("half a header", vec![1, 0, 0, 0, 1, 0]),

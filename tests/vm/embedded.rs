@@ -173,3 +173,16 @@ fn a_device_that_is_killed_ends_the_build_and_is_named() {
     assert!(rest.contains("error: the virtiofs device ended (exit status 1)"), "{rest}");
     assert!(rest.contains("ended by SIGKILL"), "{rest}");
 }
+
+#[test]
+fn the_plan_shows_the_device_as_a_program_that_can_be_called() {
+    let directory = project("root", &["true"]);
+    let program = env!("CARGO_BIN_EXE_kiln");
+    let mut plan = Command::new(program);
+    plan.args(["plan", "--accel", "tcg", "--virtiofsd", "embedded", "--cache-dir", "cache", "file.yaml"]);
+    let output =
+        plan.current_dir(directory.path()).stdin(Stdio::null()).output().expect("kiln can be started");
+    let shown = String::from_utf8_lossy(&output.stdout);
+    assert!(shown.contains(&format!("{program} __virtiofs")), "{shown}{}", said(&output));
+    assert!(!shown.contains("/proc/self/exe"), "{shown}");
+}

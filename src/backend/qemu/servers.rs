@@ -79,7 +79,9 @@ impl Servers {
     ) -> Result<Self> {
         let embedded = || {
             let request_queues = machine.request_queues.map_or(1, RequestQueues::count);
-            Embedded { program: tools.spawner.program().to_owned(), request_queues }
+            let executable = tools.spawner.program().to_owned();
+            let program = std::env::current_exe().unwrap_or_else(|_| executable.clone());
+            Embedded { program, executable, request_queues }
         };
         let source = machine.source_has_daemon().then(embedded);
         let cache: Option<Box<dyn Daemon>> =

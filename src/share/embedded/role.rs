@@ -86,6 +86,24 @@ fn serve(config: Config, access: Access, listener: OwnedFd, request_queues: u32)
     }
 }
 
+/// Serves a directory to the front end that connects to `listener`, until it goes, without the confinement of
+/// [`virtiofs_main`]: for `fuzz/`, where a part of the device that lets a guest out is found. The guest may cause `descriptors` descriptors.
+///
+/// # Errors
+/// When the directory cannot be opened, and when a front end or a guest does what neither may do.
+pub fn serve_unconfined(
+    directory: &Directory,
+    owner: Owner,
+    listener: OwnedFd,
+    request_queues: u32,
+    descriptors: u64,
+) -> Result<()> {
+    let root_dir = directory.path.to_str().context("the directory's path is no text")?.to_owned();
+    let own = File::open("/proc/self/fd").context("open /proc/self/fd")?;
+    let config = Config { root_dir, ..config(directory, owner, own, descriptors) };
+    serve(config, directory.access, listener, request_queues)
+}
+
 /// Every file is the owner's outside and the step's user's inside, whatever ids the guest names. Extended attributes stay off: a
 /// guest must not set capabilities on files of the host. So do ACLs: with them the file system would change the umask of the
 /// process, which all workers share.
