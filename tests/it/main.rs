@@ -28,6 +28,7 @@ mod hostile;
 mod image_builder;
 mod jail;
 mod lease_wait;
+mod linked;
 mod mavenrc;
 mod options;
 mod package;
