@@ -45,6 +45,7 @@ use seccompiler::sock_filter;
 
 use super::{
     idmapped::{Attributes, set_attributes},
+    landlock::stay_beneath,
     syscall::{check, exit},
 };
 
@@ -53,7 +54,7 @@ use super::{
 pub enum Boundary {
     /// Namespaces of its own: user (unless it is root's), mount, pid, network, ipc, uts and cgroup.
     Namespaces,
-    /// A root directory of its own: for root where namespaces cannot be made.
+    /// A root directory of its own, and by Landlock (Linux 5.19) no file outside it: for root where namespaces cannot be made.
     Root,
 }
 
@@ -98,7 +99,12 @@ pub fn run_confined(confinement: Confinement<'_>, serve: impl FnOnce(File) -> Re
     let root = confinement.root;
     chroot(root).with_context(|| format!("make {} the root", root.display()))?;
     chdir("/").context("enter the root")?;
+    let directory = open_path(Path::new("/")).context("open the root")?;
     keep_capabilities(confinement.capabilities)?;
+    prctl::set_no_new_privs().context("give up new privileges")?;
+    // The directory of descriptors lies in the host's /proc, from which a path leads to all of the host. Kernels before 5.19 have
+    // nothing against that but the absence of a way for the guest to choose such a path.
+    stay_beneath(directory.as_fd()).context("leave no other files")?;
     restrict(confinement.filters)?;
     serve(descriptors)
 }
@@ -250,4 +256,61 @@ fn wait_without_rights(child: Pid, pipe: RawFd) -> Result<i32> {
 fn open_path(path: &Path) -> std::io::Result<File> {
     let flags = libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC;
     File::options().read(true).custom_flags(flags).open(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::{
+        fcntl::{OFlag, openat},
+        sys::stat::Mode,
+    };
+
+    use super::*;
+    use crate::process::{landlock_version, passes_filter};
+
+    /// The process of [`a_server_in_a_chroot_reaches_nothing_of_the_host`], in the directory that becomes its root.
+    #[test]
+    #[ignore = "it changes the root directory of the process that it runs in"]
+    fn a_server_in_a_chroot() {
+        let root = std::env::current_dir().expect("it is there");
+        let capabilities = CapabilitySet::CHOWN | CapabilitySet::DAC_OVERRIDE;
+        let confinement = Confinement {
+            root: &root,
+            read_only: false,
+            boundary: Boundary::Root,
+            capabilities,
+            filters: &[],
+        };
+        let served = run_confined(confinement, |descriptors| {
+            fs::write("/inside", "written")?;
+            fs::rename("/inside", "/directory/inside").context("rename to another directory")?;
+            fs::hard_link("/directory/inside", "/linked").context("link from another directory")?;
+            let open = |path: &str| openat(&descriptors, path, OFlag::O_RDONLY, Mode::empty()).map(drop);
+            let kept = rustix::thread::capabilities(None)?;
+            assert_eq!((kept.effective, kept.permitted), (capabilities, capabilities));
+            // It is the way by which the passthrough file system opens a file again.
+            let again = File::open("/linked")?;
+            assert_eq!(open(&again.as_raw_fd().to_string()), Ok(()));
+            assert_eq!(open("../../../etc/passwd"), Err(Errno::EACCES));
+            Ok(())
+        });
+        served.expect("confined");
+    }
+
+    #[test]
+    fn a_server_in_a_chroot_reaches_nothing_of_the_host() {
+        if !geteuid().is_root() || landlock_version() < 2 {
+            // An ordinary user may not change the root.
+            return;
+        }
+        let directory = tempfile::tempdir().expect("made");
+        fs::create_dir(directory.path().join("directory")).expect("made");
+        let this = std::env::current_exe().expect("it is known");
+        let test = concat!(module_path!(), "::a_server_in_a_chroot").trim_start_matches("kiln::");
+        let (this, root) = (this.to_str().expect("text"), directory.path().to_str().expect("text"));
+        let script = "cd \"$1\" && shift && exec \"$@\"";
+        let arguments = ["-c", script, "sh", root, this, "--ignored", "--exact", test];
+        assert!(passes_filter("sh", &arguments, b"").expect("it can be started"));
+        assert_eq!(fs::read(directory.path().join("linked")).expect("linked"), b"written");
+    }
 }

@@ -1,6 +1,7 @@
 //! A virtiofsd, and kiln's own device, without a guest: it answers on the descriptor that QEMU would get, and its end is reported with its last output.
 
 use std::{
+    ffi::OsString,
     fs,
     io::{Read, Write},
     os::unix::net::UnixStream,
@@ -11,9 +12,9 @@ use std::{
 use kiln::{
     env::Env,
     home::Home,
-    process::{ExitStatus, Spawner},
+    process::{ExitStatus, IdMap, Spawner},
     share::{
-        Caching, Daemon, Directory, Owner, Server,
+        Caching, Daemon, Directory, Owner, Sandbox, Server,
         embedded::Embedded,
         virtiofsd::{self, DaemonKind, Service, Virtiofsd},
     },
@@ -151,7 +152,9 @@ async fn the_devices_process_has_the_directory_and_few_rights() {
     // It waits, and can do nothing else.
     assert_eq!(status(outer, "CapEff"), "0000000000000000");
     // CHOWN, DAC_OVERRIDE, FOWNER and FSETID.
-    for set in ["CapEff", "CapPrm"] {
+    // An ordinary user cannot give up what may be gained, and with NoNewPrivs nothing can be gained.
+    let bounding = if geteuid().is_root() { "CapBnd" } else { "CapPrm" };
+    for set in ["CapEff", "CapPrm", bounding] {
         assert_eq!(status(inner, set), "000000000000001b", "{set}");
     }
     assert_eq!((status(inner, "CapInh"), status(inner, "CapAmb")), ("0".repeat(16), "0".repeat(16)));
@@ -167,6 +170,58 @@ async fn the_devices_process_has_the_directory_and_few_rights() {
     assert_eq!(names, ["only this"]);
     let mounts = fs::read_to_string(format!("/proc/{inner}/mountinfo")).unwrap();
     assert!(mounts.lines().count() == 1 && mounts.contains("nosuid,nodev,noexec"), "{mounts}");
+}
+
+/// kiln's own device as root has it in a container that may not make namespaces.
+#[derive(Debug)]
+struct InChroot(Embedded);
+
+impl Daemon for InChroot {
+    fn name(&self) -> &'static str {
+        self.0.name()
+    }
+
+    fn argv(
+        &self,
+        directory: &Directory,
+        owner: Owner,
+        _: Sandbox,
+    ) -> Result<Vec<OsString>, kiln::exit::Failure> {
+        self.0.argv(directory, owner, Sandbox::Chroot)
+    }
+
+    fn ids(&self, directory: &Directory, owner: Owner) -> anyhow::Result<Option<IdMap>> {
+        self.0.ids(directory, owner)
+    }
+}
+
+#[tokio::test]
+async fn without_namespaces_the_device_has_its_root_and_its_rights_alone() {
+    let spawner = spawner();
+    let run = tempfile::tempdir().unwrap();
+    let shared = tempfile::tempdir().unwrap();
+    fs::write(shared.path().join("only this"), "").unwrap();
+    let device = InChroot(own(2));
+    let (mut server, mut connected) = start(&spawner, run.path(), &device, shared.path().into());
+    if !geteuid().is_root() {
+        let death = server.died().await.unwrap();
+        assert!(death.to_string().contains("Operation not permitted"), "{death}");
+        return;
+    }
+    connected.write_all(&GET_FEATURES).unwrap();
+    connected.read_exact(&mut [0; 20]).unwrap();
+    let id = server.id();
+    for set in ["CapEff", "CapPrm", "CapBnd"] {
+        assert_eq!(status(id, set), "000000000000001b", "{set}");
+    }
+    assert_eq!((status(id, "CapInh"), status(id, "CapAmb")), ("0".repeat(16), "0".repeat(16)));
+    assert_eq!((status(id, "NoNewPrivs"), status(id, "Seccomp")), ("1".into(), "2".into()));
+    assert_eq!(status(id, "Groups"), "");
+    let root = fs::read_dir(format!("/proc/{id}/root")).unwrap();
+    let names: Vec<_> = root.map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names, ["only this"]);
+    drop(connected);
+    assert_eq!(server.died().await.unwrap().status, ExitStatus::Code(0));
 }
 
 /// A vhost-user message: request, version 1, size of the payload, payload.
