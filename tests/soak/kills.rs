@@ -1,4 +1,4 @@
-//! SIGKILL for kiln, QEMU or virtiofsd at any moment: nothing is left, and a kiln that lives says what happened.
+//! SIGKILL for kiln, QEMU, virtiofsd or kiln's own virtiofs device at any moment: nothing is left, and a kiln that lives says what happened.
 
 use std::{
     fmt, fs,
@@ -18,11 +18,11 @@ use crate::{
     leftovers::Leftovers,
     place::Place,
     process_tree::{self, Member},
-    sampling::Sampler,
+    sampling::{Sampler, named},
 };
 
-/// How many are killed in the soak, a third of each kind.
-const ALL: usize = 51;
+/// How many are killed in the soak, eight of each kind.
+const ALL: usize = 72;
 /// How many are killed otherwise.
 const FEW: usize = 6;
 
@@ -48,23 +48,28 @@ pipeline:
 enum Victim {
     Kiln,
     Qemu,
-    Virtiofsd,
-}
-
-impl fmt::Display for Victim {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Kiln => "kiln",
-            Self::Qemu => "QEMU",
-            Self::Virtiofsd => "virtiofsd",
-        })
-    }
+    /// The server of the cache.
+    Server,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Share {
     NineP,
     Virtiofs,
+    Embedded,
+}
+
+impl Share {
+    const ALL: [Self; 3] = [Self::NineP, Self::Virtiofs, Self::Embedded];
+
+    /// The name of its server in messages, and an argument that no other process has.
+    fn server(self) -> (&'static str, &'static str) {
+        match self {
+            Self::NineP => panic!("QEMU serves it"),
+            Self::Virtiofs => ("virtiofsd", "--fd=3"),
+            Self::Embedded => ("the virtiofs device", "__virtiofs"),
+        }
+    }
 }
 
 /// One case: who, and how the cache is shared.
@@ -74,15 +79,30 @@ struct Case {
     share: Share,
 }
 
+impl fmt::Display for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.victim {
+            Victim::Kiln => "kiln",
+            Victim::Qemu => "QEMU",
+            Victim::Server => self.share.server().0,
+        })
+    }
+}
+
+/// The cases of the shares that `KILN_BACKENDS=embedded` names.
 fn cases() -> Vec<Case> {
-    let of = |n: usize| match n % 6 {
+    let shares = named("KILN_BACKENDS", Share::ALL.to_vec(), |share| format!("{share:?}"));
+    let of = |n: usize| match n % 9 {
         0 => Case { victim: Victim::Kiln, share: Share::NineP },
         1 => Case { victim: Victim::Kiln, share: Share::Virtiofs },
         2 => Case { victim: Victim::Qemu, share: Share::NineP },
         3 => Case { victim: Victim::Qemu, share: Share::Virtiofs },
-        _ => Case { victim: Victim::Virtiofsd, share: Share::Virtiofs },
+        4 | 5 => Case { victim: Victim::Server, share: Share::Virtiofs },
+        6 => Case { victim: Victim::Kiln, share: Share::Embedded },
+        7 => Case { victim: Victim::Qemu, share: Share::Embedded },
+        _ => Case { victim: Victim::Server, share: Share::Embedded },
     };
-    (0..ALL).map(of).collect()
+    (0..ALL).map(of).filter(|case| shares.contains(&case.share)).collect()
 }
 
 #[test]
@@ -107,7 +127,7 @@ fn nothing_is_left_after_any_kill() {
 /// How long a build takes by virtiofs without a kill; the one by 9p before it warms what is made once.
 fn undisturbed(sampler: &Sampler) -> Duration {
     let mut length = Duration::ZERO;
-    for share in [Share::NineP, Share::Virtiofs] {
+    for share in [Share::NineP, Share::Embedded] {
         let place = place();
         let started = Instant::now();
         let output = kiln(&place, share).output().unwrap();
@@ -119,7 +139,7 @@ fn undisturbed(sampler: &Sampler) -> Duration {
             fs::read_dir(place.project().join("cache")).unwrap().count(),
             match share {
                 Share::NineP => 0,
-                Share::Virtiofs => 20,
+                Share::Virtiofs | Share::Embedded => 20,
             }
         );
     }
@@ -140,9 +160,11 @@ fn kiln(place: &Place, share: Share) -> std::process::Command {
         .args(["--progress", "json", "--cache-dir", "cache", "file.yaml"])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
-    if share == Share::Virtiofs {
-        kiln.env("QEMU_USE_VIRTIOFS", "1");
-    }
+    match share {
+        Share::NineP => &mut kiln,
+        Share::Virtiofs => kiln.env("QEMU_USE_VIRTIOFS", "1"),
+        Share::Embedded => kiln.env("KILN_VIRTIOFSD", "embedded"),
+    };
     kiln
 }
 
@@ -159,16 +181,17 @@ fn run(case: Case, sampler: &mut Sampler, whole: Duration) -> Result<(String, Du
     let pid = match case.victim {
         Victim::Kiln => Some(child.id().cast_signed()),
         Victim::Qemu => spawned(&log, "-kernel"),
-        Victim::Virtiofsd => spawned(&log, "--fd=3"),
+        Victim::Server => spawned(&log, case.share.server().1),
     };
-    let pid = pid.unwrap_or_else(|| panic!("{} was not started", case.victim));
+    let pid = pid.unwrap_or_else(|| panic!("{case} was not started"));
     let moment = sampler.moment(Duration::ZERO..whole.saturating_sub(started.elapsed()));
     thread::sleep(moment);
     let known = process_tree::members(&place);
     let running = case.victim == Victim::Kiln || child.try_wait().unwrap().is_none();
     let victim = match case.victim {
         Victim::Kiln => known.iter().any(|member| member.pid == pid).then_some(pid),
-        Victim::Qemu | Victim::Virtiofsd => one_of(&known, pid, sampler).filter(|_| running),
+        Victim::Qemu => one_of(&known, pid, None, sampler).filter(|_| running),
+        Victim::Server => one_of(&known, pid, Some(case.share.server().1), sampler).filter(|_| running),
     };
     if victim.is_none_or(|victim| kill(Pid::from_raw(victim), Signal::SIGKILL).is_err()) {
         child.wait().unwrap();
@@ -194,8 +217,7 @@ fn told(case: Case, events: &[serde_json::Value], at: Duration, end: &str) -> St
     let seen = events.iter().rfind(before).map_or("nothing", |event| event["event"].as_str().unwrap());
     let said = events.last().and_then(|event| event["error"].as_str()).unwrap_or_default();
     let done = format!(
-        "{} ({:?}) killed after {at:.2?}, last event {seen}; kiln: {end} {:?}",
-        case.victim,
+        "{case} ({:?}) killed after {at:.2?}, last event {seen}; kiln: {end} {:?}",
         case.share,
         said.lines().next().unwrap_or_default()
     );
@@ -203,16 +225,16 @@ fn told(case: Case, events: &[serde_json::Value], at: Duration, end: &str) -> St
         // A kill after the end of the work loses nothing.
         let over = events.iter().any(|event| event["event"] == "artifact");
         let harmless = over && end.starts_with("exit status: 0 ");
-        let reported = end.starts_with("exit status: 4 ") && said.contains(&case.victim.to_string());
+        let reported = end.starts_with("exit status: 4 ") && said.contains(&case.to_string());
         assert!(harmless || reported, "{done}");
     }
     done
 }
 
-/// The process that was spawned, or one that it made of itself: the sandboxed half of a virtiofsd.
-fn one_of(known: &[Member], pid: i32, sampler: &mut Sampler) -> Option<i32> {
-    let half =
-        |member: &&Member| member.pid == pid || (member.parent == pid && member.arguments.contains("--fd=3"));
+/// The process that was spawned, or one with this argument that it made of itself: the half of a server that serves.
+fn one_of(known: &[Member], pid: i32, argument: Option<&str>, sampler: &mut Sampler) -> Option<i32> {
+    let is_half = |member: &Member| argument.is_some_and(|argument| member.arguments.contains(argument));
+    let half = |member: &&Member| member.pid == pid || (member.parent == pid && is_half(member));
     let halves: Vec<i32> = known.iter().filter(half).map(|member| member.pid).collect();
     (!halves.is_empty()).then(|| halves[usize::try_from(sampler.below(halves.len() as u64)).unwrap()])
 }

@@ -79,15 +79,16 @@ pub(crate) fn takes_all() -> bool {
     env::var_os(ALL).is_some_and(|value| value == "1")
 }
 
-/// The cases that `variable` names, with commas between them, or all of them; panics for an unknown name.
+/// The cases that `variable` names, in upper or lower case and with commas between them, or all of them; panics for an unknown name.
 pub(crate) fn named<T>(variable: &str, mut all: Vec<T>, name: impl Fn(&T) -> String) -> Vec<T> {
     let Some(list) = env::var(variable).ok().filter(|list| !list.is_empty()) else { return all };
     let words: Vec<&str> = list.split(',').map(str::trim).collect();
     let known: Vec<String> = all.iter().map(&name).collect();
-    if let Some(unknown) = words.iter().find(|word| !known.iter().any(|name| name == *word)) {
+    if let Some(unknown) = words.iter().find(|word| !known.iter().any(|name| name.eq_ignore_ascii_case(word)))
+    {
         panic!("{variable}: {unknown:?} is none of {}", known.join(", "));
     }
-    all.retain(|one| words.contains(&name(one).as_str()));
+    all.retain(|one| words.iter().any(|word| name(one).eq_ignore_ascii_case(word)));
     all
 }
 

@@ -22,6 +22,7 @@ pub(super) enum Backend {
     Docker,
     NineP,
     Virtiofs,
+    Embedded,
 }
 
 /// How it uses the cache.
@@ -108,6 +109,9 @@ impl Running {
             Backend::NineP => kiln.args(["--accel", "tcg", "--memory", "1Gi", "--cpu", "1"]),
             Backend::Virtiofs => {
                 kiln.env("QEMU_USE_VIRTIOFS", "1").args(["--accel", "tcg", "--memory", "1Gi", "--cpu", "1"])
+            }
+            Backend::Embedded => {
+                kiln.args(["--virtiofsd", "embedded", "--accel", "tcg", "--memory", "1Gi", "--cpu", "1"])
             }
         };
         kiln.arg(format!("{name}.yaml")).stdout(Stdio::piped()).stderr(Stdio::piped());

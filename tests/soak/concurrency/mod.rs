@@ -36,8 +36,13 @@ use crate::{
 };
 
 /// How many builds are killed in the soak: mostly in sandboxes, which are quick to start.
-const KILLS: [(Backend, usize); 4] =
-    [(Backend::Bubblewrap, 180), (Backend::Docker, 40), (Backend::NineP, 40), (Backend::Virtiofs, 40)];
+const KILLS: [(Backend, usize); 5] = [
+    (Backend::Bubblewrap, 160),
+    (Backend::Docker, 40),
+    (Backend::NineP, 30),
+    (Backend::Virtiofs, 30),
+    (Backend::Embedded, 40),
+];
 /// How many are killed otherwise.
 const FEW_KILLS: usize = 6;
 /// How many use the cache at once when they are killed: few enough that most of their time is not spent waiting.
@@ -175,7 +180,7 @@ fn is_there(backend: Backend) -> bool {
     let there = match backend {
         Backend::Bubblewrap => answers("bwrap", "--version"),
         Backend::Docker => answers("docker", "info"),
-        Backend::NineP | Backend::Virtiofs => answers("qemu-system-x86_64", "--version"),
+        Backend::NineP | Backend::Virtiofs | Backend::Embedded => answers("qemu-system-x86_64", "--version"),
     };
     if !there {
         skip(&format!("{backend:?} is not there"));
@@ -285,6 +290,7 @@ fn eight_builds_at_once_keep_all_that_they_are_to_keep() {
                     (true, 1) if is_there(Backend::Docker) => Backend::Docker,
                     (true, 2) if is_there(Backend::NineP) => Backend::NineP,
                     (true, 3) if is_there(Backend::Virtiofs) => Backend::Virtiofs,
+                    (true, 4) if is_there(Backend::Embedded) => Backend::Embedded,
                     _ => Backend::Bubblewrap,
                 };
                 let mode = match sampler.below(8) {
