@@ -1,11 +1,18 @@
 //! Writes the seeds of the fuzzers below `corpus/`: the build files of examples and tests, and small archives and frames.
 
+#[path = "../../src/share/embedded/front_end.rs"]
+#[expect(dead_code, reason = "the seeds are not played")]
+mod front_end;
+#[path = "../../src/share/embedded/hostile.rs"]
+mod hostile;
+
 use std::{
     fs,
     io::Write,
     path::{Path, PathBuf},
 };
 
+use front_end::Action;
 use kiln_protocol::{FromGuest, Stdin, Step, Stream, ToGuest, User, frame};
 
 fn main() -> std::io::Result<()> {
@@ -31,6 +38,10 @@ fn main() -> std::io::Result<()> {
     }
     for frames in frames() {
         written += seed("frames", &frames)?;
+    }
+    for actions in hostile::cases().into_iter().map(|(_, actions, _)| actions).chain([guest()]) {
+        let bytes = actions.iter().flat_map(|action| postcard::to_stdvec(action).expect("numbers and bytes"));
+        written += seed("vhost_user", &bytes.collect::<Vec<u8>>())?;
     }
     println!("{written} seeds");
     Ok(())
@@ -128,4 +139,29 @@ fn frames() -> Vec<Vec<u8>> {
     // best effort: writing to memory does not fail.
     drop(cut.write_all(&[0xff; 9]));
     vec![from, to, cut]
+}
+
+/// A guest that mounts the device, makes files in it, and tries names that lead out of it.
+fn guest() -> Vec<Action> {
+    let numbers = |numbers: &[u32], names: &[u8]| [&numbers.iter().flat_map(|n| n.to_le_bytes()).collect::<Vec<_>>(), names].concat();
+    // Opcodes and bodies of linux/fuse.h.
+    let requests: [(u32, Vec<u8>); 14] = [
+        (26, numbers(&[7, 31, 0x20000, u32::MAX], b"")), // INIT
+        (9, numbers(&[0o755, 0o22], b"dir\0")),          // MKDIR
+        (9, numbers(&[0o755, 0o22], b"../evil\0")),
+        (35, numbers(&[0x42, 0o644, 0o22, 0], b"file\0")), // CREATE
+        (1, b"file\0".into()),                            // LOOKUP
+        (1, b"..\0".into()),
+        (6, b"link\0../victim\0".into()),                 // SYMLINK
+        (1, b"link\0".into()),
+        (10, b"../victim\0".into()),                      // UNLINK
+        (12, numbers(&[1, 0], b"file\0../victim\0")),     // RENAME
+        (14, numbers(&[1, 0], b"")),                      // OPEN
+        (27, numbers(&[0, 0], b"")),                      // OPENDIR
+        (44, numbers(&[1, 0, 0, 0, 0x1000, 0, 0, 0, 0, 0], b"")), // READDIRPLUS
+        (17, Vec::new()),                                 // STATFS
+    ];
+    let requests = requests.into_iter().zip(1_u16..);
+    let actions = requests.flat_map(|((opcode, body), index)| [Action::Request { queue: 1, opcode, body, index }, Action::Kick(1)]);
+    std::iter::once(Action::SetUp).chain(actions).collect()
 }
