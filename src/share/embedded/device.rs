@@ -6,7 +6,10 @@
 use std::{
     io,
     os::{fd::OwnedFd, unix::net::UnixListener},
-    sync::mpsc::{Receiver, Sender, channel},
+    sync::{
+        PoisonError,
+        mpsc::{Receiver, Sender, channel},
+    },
     thread,
 };
 
@@ -42,6 +45,7 @@ type End = Result<()>;
 /// What the threads share.
 struct Device<F: FileSystem + Sync> {
     server: Server<F>,
+    /// The guest's memory once it is checked. The queues have what the front end sent, which only the thread of the front end uses.
     memory: Memory,
     request_queues: u32,
     end: Sender<End>,
@@ -79,12 +83,16 @@ impl<F: FileSystem + Send + Sync + 'static> VhostUserBackend for Device<F> {
     /// The queues themselves know of it.
     fn set_event_idx(&self, _: bool) {}
 
-    /// It is the memory that this device has, with other regions. An access behind the end of a region's file would be a SIGBUS.
+    /// The workers get memory that has been checked, and keep what they have otherwise: an access behind the end of a region's file
+    /// would be a SIGBUS.
     fn update_memory(&self, memory: Memory) -> io::Result<()> {
-        match memory.memory().iter().all(has_memory) {
-            true => Ok(()),
-            false => Err(io::Error::other("a region of memory is larger than its file")),
+        let memory = memory.memory();
+        if !memory.iter().all(has_memory) {
+            return Err(io::Error::other("a region of memory is larger than its file"));
         }
+        // A panic ends the process, so no lock is left by one.
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner).replace(GuestMemoryMmap::clone(&memory));
+        Ok(())
     }
 
     /// A queue a thread.
@@ -140,9 +148,9 @@ pub(super) fn serve<F: FileSystem + Send + Sync + 'static>(
 ) -> Result<()> {
     let (end, ended) = channel();
     let mut listener = Listener::from(UnixListener::from(listener));
-    let memory = Memory::new(GuestMemoryMmap::new());
-    let device = Device { server: Server::new(fs), memory: memory.clone(), request_queues, end: end.clone() };
-    let mut daemon = VhostUserDaemon::new("front-end".into(), std::sync::Arc::new(device), memory)
+    let none = || Memory::new(GuestMemoryMmap::new());
+    let device = Device { server: Server::new(fs), memory: none(), request_queues, end: end.clone() };
+    let mut daemon = VhostUserDaemon::new("front-end".into(), std::sync::Arc::new(device), none())
         .map_err(|error| anyhow!("start the workers: {error}"))?;
     daemon.start(&mut listener).map_err(|error| anyhow!("accept the front end: {error}"))?;
     drop(listener);

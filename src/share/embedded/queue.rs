@@ -8,7 +8,7 @@ use std::io;
 use anyhow::{Context, Result, bail};
 use vhost::vhost_user::Backend;
 use vhost_user_backend::{VringState, VringT};
-use virtio_queue::QueueOwnedT;
+use virtio_queue::{QueueOwnedT, QueueT};
 use virtiofsd::{
     descriptor_utils::{Reader, Writer},
     filesystem::FileSystem,
@@ -27,7 +27,7 @@ pub(super) fn answer<F: FileSystem + Sync>(vring: &Vring, memory: &Memory, serve
     let mut state = vring.get_mut();
     let mut more = false;
     loop {
-        state.disable_notification().context("switch notifications off")?;
+        state.get_queue_mut().disable_notification(&*memory.memory()).context("switch notifications off")?;
         let mut answered = false;
         while answer_next(&mut state, memory, server)? {
             answered = true;
@@ -37,7 +37,10 @@ pub(super) fn answer<F: FileSystem + Sync>(vring: &Vring, memory: &Memory, serve
             bail!("read the available ring: a request that it has is not in memory");
         }
         // A request that came after the last look and before notifications were on again has no notification.
-        more = state.enable_notification().context("switch notifications on")?;
+        more = state
+            .get_queue_mut()
+            .enable_notification(&*memory.memory())
+            .context("switch notifications on")?;
         if !more {
             return Ok(());
         }
@@ -60,8 +63,9 @@ fn answer_next<F: FileSystem + Sync>(
     let writer = Writer::new(&memory, chain).context("find the place of an answer")?;
     let length = server.handle_message(reader, writer, None::<&mut Backend>).context("answer a request")?;
     let length = u32::try_from(length).context("an answer is longer than its buffers")?;
-    state.add_used(head, length).context("return a request")?;
-    if state.needs_notification().context("read the guest's wish for notifications")? {
+    let queue = state.get_queue_mut();
+    queue.add_used(&*memory, head, length).context("return a request")?;
+    if queue.needs_notification(&*memory).context("read the guest's wish for notifications")? {
         notify(state).context("notify the guest")?;
     }
     Ok(true)
