@@ -49,6 +49,18 @@ fn none_of(_: Extensions) -> Extensions {
     Extensions::default()
 }
 
+/// A file that the guest creates to write only is readable to the device: with write-back the guest's kernel reads the pages that are
+/// written in part. The passthrough file system does the same when it opens a file, but not when it creates one (1.14.0), and answers
+/// such a read with EBADF. What the guest's processes may do with their descriptors is for the guest's kernel to say.
+fn readable(flags: u32) -> u32 {
+    let flags = flags.cast_signed();
+    let readable = match flags & libc::O_ACCMODE {
+        libc::O_WRONLY => flags & !libc::O_ACCMODE | libc::O_RDWR,
+        _ => flags,
+    };
+    readable.cast_unsigned()
+}
+
 /// Methods without a name, which are those of `F`.
 macro_rules! forward {
     ($(fn $method:ident($($argument:ident: $type:ty),*) -> $result:ty;)*) => {$(
@@ -155,7 +167,8 @@ impl<F: FileSystem> FileSystem for Checked<F> {
         extensions: Extensions,
     ) -> io::Result<(Entry, Option<Self::Handle>, OpenOptions)> {
         check(name)?;
-        let created = self.fs.create(ctx, parent, name, mode, kill_priv, flags, umask, none_of(extensions));
+        let created =
+            self.fs.create(ctx, parent, name, mode, kill_priv, readable(flags), umask, none_of(extensions));
         let (entry, handle, options) = created?;
         let (handle, options) = self.opened((handle, options));
         Ok((self.descriptors.give(entry), handle, options))

@@ -57,10 +57,11 @@ impl FileSystem for Willing {
         _: &CStr,
         _: u32,
         _: bool,
-        _: u32,
+        flags: u32,
         _: u32,
         _: Extensions,
     ) -> io::Result<(Entry, Option<u64>, OpenOptions)> {
+        assert_eq!(flags.cast_signed(), libc::O_RDWR | libc::O_TRUNC);
         willing()
     }
 }
@@ -72,6 +73,7 @@ fn errors(name: &CStr) -> Vec<(&'static str, Option<i32>)> {
     let error = |result: io::Result<()>| result.expect_err("none succeeds").raw_os_error();
     let extensions = || Extensions { sup_gids: vec![7.into()], ..Extensions::default() };
     let (dir, good) = (1, c"good");
+    let write_only = (libc::O_WRONLY | libc::O_TRUNC).cast_unsigned();
     vec![
         ("lookup", error(fs.lookup(ctx, dir, name).map(drop))),
         ("symlink", error(fs.symlink(ctx, c"../../etc", dir, name, extensions()).map(drop))),
@@ -82,7 +84,7 @@ fn errors(name: &CStr) -> Vec<(&'static str, Option<i32>)> {
         ("rename from", error(fs.rename(ctx, dir, name, dir, good, 0))),
         ("rename to", error(fs.rename(ctx, dir, good, dir, name, 0))),
         ("link", error(fs.link(ctx, 2, dir, name).map(drop))),
-        ("create", error(fs.create(ctx, dir, name, 0, false, 0, 0, extensions()).map(drop))),
+        ("create", error(fs.create(ctx, dir, name, 0, false, write_only, 0, extensions()).map(drop))),
     ]
 }
 
@@ -93,6 +95,13 @@ fn a_name_that_leaves_its_directory_reaches_no_call() {
             assert_eq!(error, Some(libc::EINVAL), "{call} {name:?}");
         }
     }
+}
+
+#[test]
+fn a_file_that_is_created_can_be_read_by_the_device() {
+    let flags = [libc::O_WRONLY, libc::O_RDWR, libc::O_RDONLY].map(|mode| mode | libc::O_EXCL);
+    let readable = flags.map(|flags| readable(flags.cast_unsigned()).cast_signed());
+    assert_eq!(readable, [libc::O_RDWR, libc::O_RDWR, libc::O_RDONLY].map(|mode| mode | libc::O_EXCL));
 }
 
 #[test]
