@@ -71,8 +71,15 @@ impl Place {
             let whole: Vec<PathBuf> =
                 whole.filter(|path| !path.file_name().unwrap().as_bytes().starts_with(b".")).collect();
             // Links to the same files where that is possible: they are some gigabytes.
-            let copy =
-                |how: &str| Command::new("cp").args(["-r", how]).args(&whole).arg(&link).status().unwrap();
+            // A tree of an image has links that lead nowhere here, which cp would follow when it links.
+            let copy = |how: &str| {
+                Command::new("cp")
+                    .args(["-r", "--no-dereference", how])
+                    .args(&whole)
+                    .arg(&link)
+                    .status()
+                    .unwrap()
+            };
             if !whole.is_empty() && !copy("--link").success() {
                 assert!(copy("--sparse=auto").success(), "{name} cannot be copied");
             }
