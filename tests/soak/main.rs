@@ -27,6 +27,7 @@ mod proxy;
 mod prunes;
 mod sampling;
 mod sandboxes;
+mod shares;
 #[path = "../it/skip.rs"]
 mod skip;
 mod sources;
