@@ -38,7 +38,7 @@ struct Numbers {
 
 const SOAK: Numbers =
     Numbers { looked_up: 1_000_000, held: 100_000, operations: 10_000_000, descriptors: 200_000 };
-const SHORT: Numbers = Numbers { looked_up: 4_000, held: 1_600, operations: 8_000, descriptors: 16_384 };
+const SHORT: Numbers = Numbers { looked_up: 10_000, held: 1_600, operations: 8_000, descriptors: 4_096 };
 
 /// Files of the host in a directory.
 const IN_DIRECTORY: usize = 1_000;
