@@ -17,6 +17,7 @@
 
 pub mod agent;
 pub mod backend;
+pub mod bench;
 mod build;
 pub mod cache;
 pub mod cli;
