@@ -106,10 +106,11 @@ impl Document {
         self.results.iter().find(|row| row.scenario == scenario && row.variant == variant)
     }
 
-    /// The groups of the scenarios, in the order of their first ones, each with its scenarios.
+    /// The groups of the scenarios, in the order of their first ones, each with its scenarios. A scenario without a sample is left out.
     pub fn groups(&self) -> Vec<(&str, Vec<&Scenario>)> {
         let mut groups: Vec<(&str, Vec<&Scenario>)> = Vec::new();
-        for scenario in &self.scenarios {
+        let measured: BTreeSet<&str> = self.results.iter().map(|row| row.scenario.as_str()).collect();
+        for scenario in self.scenarios.iter().filter(|scenario| measured.contains(scenario.id.as_str())) {
             match groups.iter_mut().find(|(name, _)| *name == scenario.group) {
                 Some((_, of_group)) => of_group.push(scenario),
                 None => groups.push((&scenario.group, vec![scenario])),
@@ -155,7 +156,7 @@ impl Document {
         Ok(Self::parse(&bytes).map_err(|why| refused(path, &why))?)
     }
 
-    fn parse(bytes: &[u8]) -> Result<Self, String> {
+    pub(super) fn parse(bytes: &[u8]) -> Result<Self, String> {
         if bytes.len() > MOST_BYTES {
             return Err(format!("it has more than {} MiB", MOST_BYTES >> 20));
         }
@@ -213,8 +214,9 @@ impl Document {
 
     /// A chart has one axis.
     fn check_units(&self) -> Result<(), String> {
-        for (group, scenarios) in self.groups() {
-            if scenarios.iter().any(|scenario| scenario.unit != scenarios[0].unit) {
+        let mut units = BTreeMap::new();
+        for Scenario { group, unit, .. } in &self.scenarios {
+            if units.insert(group, unit).is_some_and(|other| other != unit) {
                 return Err(format!("the group {group:?} has more than one unit"));
             }
         }
@@ -234,10 +236,10 @@ impl Row {
             let count = self.samples.len();
             return Err(format!("a row has {count} samples, not 1 to {MOST_SAMPLES}"));
         }
-        // A chart has room for so many powers of ten, and a ratio stays finite.
-        let is_usable = |sample: &f64| (1e-15..=1e15).contains(sample);
+        // No time or throughput of a machine is outside, and sums and ratios stay finite.
+        let is_usable = |sample: &f64| *sample == 0.0 || (1e-15..=1e15).contains(sample);
         if !self.samples.iter().all(is_usable) {
-            return Err("a sample is not between 1e-15 and 1e15".into());
+            return Err("a sample is neither 0 nor between 1e-15 and 1e15".into());
         }
         Ok(())
     }

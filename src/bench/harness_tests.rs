@@ -57,7 +57,7 @@ impl Suite for Fake {
         Box::pin(async move {
             ensure!(self.fails_at != Some(self.visits.len()), "no power");
             self.visits.push((variant.into(), round, seed));
-            Ok(vec![Measured { scenario: "x".into(), value: self.value + f64::from(round) }])
+            Ok(vec![Measured { scenario: "x".into(), value: self.value * f64::from(round + 1) }])
         })
     }
 }
@@ -130,7 +130,7 @@ fn a_run_with_other_options_starts_anew() {
 
 #[test]
 fn a_value_that_cannot_be_compared_ends_the_run() {
-    for value in [f64::NAN, f64::INFINITY, 0.0, -1.0] {
+    for value in [f64::NAN, f64::INFINITY, -1.0] {
         let directory = tempfile::tempdir().unwrap();
         let mut suite = Fake::new();
         suite.value = value;

@@ -63,6 +63,9 @@ impl Unit {
 
     /// A value with three significant digits and the unit: `1.84 s`, `29.1 ms`, `312 MB/s`.
     pub fn format(self, value: f64) -> String {
+        if value == 0.0 {
+            return format!("0 {}", self.symbol());
+        }
         let (factor, prefix) = self.prefix(value);
         format!("{} {prefix}{}", three_digits(value / factor), self.symbol())
     }
@@ -109,7 +112,7 @@ pub struct Variant {
 pub struct Measured {
     /// The id of the scenario.
     pub scenario: String,
-    /// In the unit of the scenario, without a prefix; finite and above 0.
+    /// In the unit of the scenario, without a prefix; finite and not below 0.
     pub value: f64,
 }
 
@@ -157,7 +160,7 @@ mod tests {
             (Unit::Seconds, 0.99996, "1.00 s"),
             (Unit::Seconds, 0.000_000_2, "0.20 µs"),
             (Unit::Seconds, 4321.0, "4321 s"),
-            (Unit::Seconds, 0.0, "0.00 s"),
+            (Unit::Seconds, 0.0, "0 s"),
             (Unit::BytesPerSecond, 312_400_000.0, "312 MB/s"),
             (Unit::BytesPerSecond, 999_600.0, "1.00 MB/s"),
             (Unit::OperationsPerSecond, 15_432.0, "15.4 kop/s"),

@@ -56,9 +56,13 @@ pub fn quartiles(samples: &[f64]) -> Option<Quartiles> {
 }
 
 /// The ratio of the median of `samples` to that of `reference`, and its percentile bootstrap interval: both are drawn anew, with
-/// repetition, 10,000 times. The seed makes it the same each time. `None` without samples, or with a median of 0.
+/// repetition, 10,000 times. The seed makes it the same each time. `None` without samples, or with a reference of 0.
 pub fn ratio_interval(samples: &[f64], reference: &[f64], seed: u64) -> Option<Interval> {
-    let ratio = median(samples)? / median(reference).filter(|median| *median > 0.0)?;
+    // A clock that is too coarse for the reference: no ratio to it means anything.
+    if reference.iter().any(|sample| *sample <= 0.0) {
+        return None;
+    }
+    let ratio = median(samples)? / median(reference)?;
     let mut random = Random::new(seed, 0);
     let mut scratch = Vec::new();
     let mut ratios = Vec::with_capacity(RESAMPLES);
@@ -146,6 +150,6 @@ mod tests {
         assert_eq!(ratio_interval(&one, &two, 9), ratio_interval(&one, &two, 9));
         assert_eq!(ratio_interval(&[], &two, 9), None);
         assert_eq!(ratio_interval(&one, &[], 9), None);
-        assert_eq!(ratio_interval(&one, &[0.0], 9), None);
+        assert_eq!(ratio_interval(&one, &[0.0, 1.0, 1.0], 9), None);
     }
 }

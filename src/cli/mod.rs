@@ -2,6 +2,7 @@
 //!
 //! `kiln build` takes melange's flags with their meanings. `commands::build` prints a note for each flag that has no effect yet.
 
+mod bench;
 mod build;
 mod build_date;
 mod cache;
@@ -21,6 +22,7 @@ use cache_also::CacheAlsoParser;
 
 use crate::report::Progress;
 
+pub use bench::{BenchArgs, BenchCommand};
 pub use build::{BuildArgs, PlanArgs};
 pub use cache::{CacheArgs, CacheCommand, ExportArgs, ImportArgs, PruneArgs};
 pub use guest::{RunArgs, ShellArgs};
@@ -96,6 +98,12 @@ pub enum Command {
         /// What to do with it.
         #[command(subcommand)]
         command: CacheCommand,
+    },
+    /// Measure what kiln costs on this host, and compare results.
+    Bench {
+        /// What to measure.
+        #[command(subcommand)]
+        command: BenchCommand,
     },
     /// Print the version.
     Version,

@@ -2,6 +2,7 @@
 
 mod arguments;
 mod bash;
+mod bench;
 mod build;
 mod cache;
 pub mod compile;
@@ -64,6 +65,7 @@ fn run(command: Command, quiet: bool) -> Result<u8> {
     let done = match if quiet { command.quieted() } else { command } {
         Command::Run(args) => return on_runtime(run::run(&args, &env, volume(quiet))),
         Command::Shell(args) => return on_runtime(shell::run(&args, &env, volume(quiet))),
+        Command::Bench { command } => return on_runtime(bench::run(command, &env, volume(quiet))),
         Command::Build(args) => on_runtime(build::run(&args, &env)),
         Command::Plan(args) => on_runtime(plan::run(&args, &env)),
         Command::Compile(args) => compile::print(&args),
