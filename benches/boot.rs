@@ -1,7 +1,7 @@
 //! `kiln bench boot` with the optimised kiln: `cargo bench --bench boot -- --rounds 5 --phases`.
 
-mod kiln;
+mod harness;
 
 fn main() -> std::process::ExitCode {
-    kiln::bench(&["boot"])
+    harness::run(&["boot"])
 }

@@ -34,8 +34,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "bench",
         &[
-            "backend", "cache", "env", "exit", "files", "home", "host", "image", "input", "plan", "process",
-            "share",
+            "backend", "cache", "env", "event", "exit", "files", "home", "host", "image", "input", "plan",
+            "process", "share",
         ],
     ),
     (
@@ -67,7 +67,21 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         ],
     ),
     ("cache", &["ecosystem", "event", "exit", "files", "home", "package", "plan", "process", "rundir"]),
-    ("cli", &["cache", "compile", "ecosystem", "exit", "manifest", "plan", "report", "secret", "sources"]),
+    (
+        "cli",
+        &[
+            "bench",
+            "cache",
+            "compile",
+            "ecosystem",
+            "exit",
+            "manifest",
+            "plan",
+            "report",
+            "secret",
+            "sources",
+        ],
+    ),
     ("commands", ALL),
     ("compile", &["ecosystem", "exit", "manifest", "pipelines"]),
     ("ecosystem", &[]),

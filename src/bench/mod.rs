@@ -5,6 +5,8 @@
 //! nothing.
 
 mod boot;
+mod build;
+mod cache;
 mod document;
 mod fingerprint;
 #[cfg(test)]
@@ -20,6 +22,8 @@ mod statistics;
 mod table;
 
 pub use boot::{Boot, BootOptions};
+pub use build::{Build, BuildScenario, Wanted};
+pub use cache::{Cache, CacheSizes};
 pub use document::{Document, MOST_BYTES, Row, SCHEMA};
 pub use fingerprint::{Fingerprint, LoadAverage};
 pub use harness::{Options, Run, run};

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueHint};
 
-use crate::plan::AcceleratorOption;
+use crate::{bench::BuildScenario, plan::AcceleratorOption};
 
 /// `kiln bench …`.
 #[derive(Debug, Subcommand)]
@@ -20,6 +20,27 @@ pub enum BenchCommand {
         /// The accelerator of all microVMs.
         #[arg(long, value_enum, default_value = "auto", value_name = "ACCELERATOR")]
         accel: AcceleratorOption,
+    },
+    /// What kiln costs beside the tool that it uses: 100 steps against one shell, a sandbox against bwrap, a container against docker.
+    Build {
+        /// How it is measured.
+        #[command(flatten)]
+        run: BenchArgs,
+        /// Measure these, and fail where one cannot be measured [default: all that this host can do].
+        #[arg(long, value_enum, value_name = "SCENARIO", value_delimiter = ',')]
+        only: Vec<BuildScenario>,
+        /// The accelerator of the microVM.
+        #[arg(long, value_enum, default_value = "auto", value_name = "ACCELERATOR")]
+        accel: AcceleratorOption,
+    },
+    /// What the cache costs: commits to caches of up to a million files, the start of a build, and a merge of a gigabyte.
+    #[command(
+        after_help = "It needs 1.2 million free inodes and 4 GB in --out-dir; with --quick a tenth of that."
+    )]
+    Cache {
+        /// How it is measured.
+        #[command(flatten)]
+        run: BenchArgs,
     },
 }
 

@@ -1,6 +1,8 @@
 //! `kiln bench`: takes samples, shows them, and compares two results.
 
 mod boot;
+mod build;
+mod cache;
 mod measure;
 
 use anyhow::Result;
@@ -13,5 +15,7 @@ use super::waiting::Volume;
 pub(super) async fn run(command: BenchCommand, env: &Env, volume: Volume) -> Result<u8> {
     match command {
         BenchCommand::Boot { run, phases, accel } => boot::run(&run, phases, accel, env, volume).await,
+        BenchCommand::Build { run, only, accel } => build::run(&run, only, accel, env, volume).await,
+        BenchCommand::Cache { run } => cache::run(&run, env, volume).await,
     }
 }

@@ -28,6 +28,11 @@ impl Lines {
     pub(super) fn say(&mut self, text: String) {
         self.0.emit(Event::Note { text });
     }
+
+    /// For what is made before the benchmark.
+    pub(super) fn sink(&mut self) -> &mut dyn Sink {
+        &mut self.0
+    }
 }
 
 /// The output directory, made if it is missing.

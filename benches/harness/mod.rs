@@ -11,13 +11,16 @@ use std::{
 ///
 /// # Panics
 /// When kiln cannot be started.
-pub(crate) fn bench(arguments: &[&str]) -> ExitCode {
+pub(crate) fn run(arguments: &[&str]) -> ExitCode {
     let kiln = Path::new(env!("CARGO_BIN_EXE_kiln"));
     // cargo adds `--bench` for the harness of the standard library.
     let given: Vec<String> = env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let mut command = Command::new(kiln);
     command.arg("bench").args(arguments);
-    if !given.iter().any(|argument| argument.starts_with("--out-dir")) {
+    let names_directory = |argument: &str| argument.starts_with("--out-dir");
+    if !given.iter().any(|argument| names_directory(argument))
+        && !arguments.iter().copied().any(names_directory)
+    {
         let target = kiln.ancestors().nth(2).expect("target/<profile>/kiln");
         command.arg("--out-dir").arg(target.join("bench"));
     }
