@@ -18,7 +18,8 @@ use serde::Serialize;
 pub enum Code {
     /// Success.
     Success = 0,
-    /// A defect of kiln itself.
+    /// A defect of kiln itself. `kiln bench compare --fail-on-regression` exits with 1 for a regression, as diff(1) does for a
+    /// difference: nothing is wrong then, so there is no [`Failure`].
     Defect = 1,
     /// The command line or an environment variable is wrong.
     Usage = 2,

@@ -7,6 +7,9 @@
 mod boot;
 mod build;
 mod cache;
+mod columns;
+mod compare;
+mod comparison_table;
 mod document;
 mod fingerprint;
 #[cfg(test)]
@@ -24,6 +27,8 @@ mod table;
 pub use boot::{Boot, BootOptions};
 pub use build::{Build, BuildScenario, Wanted};
 pub use cache::{Cache, CacheSizes};
+pub use compare::{Change, Comparison, Finding};
+pub use comparison_table::comparison_table;
 pub use document::{Document, MOST_BYTES, Row, SCHEMA};
 pub use fingerprint::{Fingerprint, LoadAverage};
 pub use harness::{Options, Run, run};

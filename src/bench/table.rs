@@ -1,9 +1,8 @@
 //! The result as a table for a terminal: a row for each scenario, by groups; for each variant the median, the spread, and the ratio to
 //! the reference. Pure.
 
-use unicode_width::UnicodeWidthStr;
-
 use super::{
+    columns::aligned,
     document::{Document, Row},
     model::{Scenario, Unit, three_digits},
 };
@@ -29,7 +28,7 @@ pub fn table(document: &Document) -> String {
 
 /// `1.84 s (1.80-1.92) 1.31x`.
 fn cell(row: &Row, scenario: &Scenario) -> String {
-    let ratio = row.ratio.map(|interval| format!(" {:.2}x", interval.ratio)).unwrap_or_default();
+    let ratio = row.ratio.map(|interval| format!(" {}x", three_digits(interval.ratio))).unwrap_or_default();
     let (median, spread) = (scenario.unit.format(row.quartiles.median), spread(row, scenario.unit));
     format!("{median} ({spread}){ratio}")
 }
@@ -49,26 +48,6 @@ fn legend(document: &Document) -> String {
     format!("median (quartiles){ratio}; {counts} samples each\n")
 }
 
-/// The rows with columns of equal width. An empty row is an empty line.
-fn aligned(rows: &[Vec<String>]) -> String {
-    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let width = |column: usize| {
-        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.width()).max().unwrap_or(0)
-    };
-    let widths: Vec<usize> = (0..columns).map(width).collect();
-    let mut text = String::new();
-    for row in rows {
-        let mut line = String::new();
-        for (cell, width) in row.iter().zip(&widths) {
-            line += cell;
-            line += &" ".repeat(width - cell.width() + 2);
-        }
-        text += line.trim_end();
-        text.push('\n');
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -78,7 +57,7 @@ mod tests {
     fn rows_are_scenarios_and_columns_are_variants_that_the_group_has() {
         let expected = "\
 Start            bare boot             kiln build              virtme-ng
-  cold start     1.20 s (1.20-1.20)    1.80 s (1.70-1.90) 1.50x  14.4 s (14.0-15.0) 12.00x
+  cold start     1.20 s (1.20-1.20)    1.80 s (1.70-1.90) 1.50x  14.4 s (14.0-15.0) 12.0x
 
 Throughput       bare boot             kiln build
   read & <write>  200 MB/s (200-200)   -

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueHint};
 
-use crate::{bench::BuildScenario, plan::AcceleratorOption};
+use super::values::Checked;
+use crate::{bench::BuildScenario, exit::Failure, plan::AcceleratorOption};
 
 /// `kiln bench …`.
 #[derive(Debug, Subcommand)]
@@ -42,6 +43,38 @@ pub enum BenchCommand {
         #[command(flatten)]
         run: BenchArgs,
     },
+    /// Say for each row of two results whether the second is faster, slower, or not different as far as the samples can show.
+    #[command(
+        after_help = "Exits with 1 if --fail-on-regression finds one, which is not a defect of kiln then."
+    )]
+    Compare(CompareArgs),
+}
+
+/// `kiln bench compare`.
+#[derive(Debug, Args)]
+pub struct CompareArgs {
+    /// The result to compare with: the JSON document of a benchmark.
+    #[arg(value_name = "BEFORE", value_hint = ValueHint::FilePath)]
+    pub before: PathBuf,
+    /// The result that may be faster or slower.
+    #[arg(value_name = "AFTER", value_hint = ValueHint::FilePath)]
+    pub after: PathBuf,
+    /// Exit with 1 if a row is slower by more than this many percent [default: 0], and not by chance.
+    #[arg(long, value_name = "PERCENT", num_args = 0..=1, default_missing_value = "0", value_parser = percent())]
+    pub fail_on_regression: Option<f64>,
+    /// Print one JSON document.
+    #[arg(long)]
+    pub json: bool,
+}
+
+fn percent() -> Checked<f64> {
+    Checked(|text, option| {
+        let percent = text.parse().ok().filter(|percent| (0.0..=1000.0).contains(percent));
+        percent.ok_or_else(|| {
+            let what = format!("{option}: {text:?} is not a percentage from 0 to 1000");
+            Failure::usage(what, "write a number such as 5, and the option behind both files")
+        })
+    })
 }
 
 /// How a benchmark is measured, and where its results go.

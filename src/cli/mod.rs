@@ -22,7 +22,7 @@ use cache_also::CacheAlsoParser;
 
 use crate::report::Progress;
 
-pub use bench::{BenchArgs, BenchCommand};
+pub use bench::{BenchArgs, BenchCommand, CompareArgs};
 pub use build::{BuildArgs, PlanArgs};
 pub use cache::{CacheArgs, CacheCommand, ExportArgs, ImportArgs, PruneArgs};
 pub use guest::{RunArgs, ShellArgs};

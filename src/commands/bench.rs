@@ -3,6 +3,7 @@
 mod boot;
 mod build;
 mod cache;
+mod compare;
 mod measure;
 
 use anyhow::Result;
@@ -17,5 +18,6 @@ pub(super) async fn run(command: BenchCommand, env: &Env, volume: Volume) -> Res
         BenchCommand::Boot { run, phases, accel } => boot::run(&run, phases, accel, env, volume).await,
         BenchCommand::Build { run, only, accel } => build::run(&run, only, accel, env, volume).await,
         BenchCommand::Cache { run } => cache::run(&run, env, volume).await,
+        BenchCommand::Compare(args) => compare::run(&args),
     }
 }
