@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Sets up what kiln needs on Debian 12, Debian 13 or Ubuntu 24.04: `images/setup.sh [tools] [kernel] [virtiofsd]`, all
-# three by default, `kernel-backports` and `docker` when they are named. Says what it does, asks nothing, does nothing twice. See
+# three by default, `kernel-backports`, `docker` and `browser` when they are named. Says what it does, asks nothing, does nothing twice. See
 # images/README.md.
 set -euo pipefail
 
@@ -163,12 +163,26 @@ docker() {
   timeout 60 sh -c 'until docker info >/dev/null 2>&1; do sleep 0.2; done'
 }
 
+# For the test of the page of `kiln bench`: a Chromium without windows, and a font.
+browser() {
+  local package
+  # Ubuntu has neither: its chromium-browser is a link to a snap, which cannot read the files of a test.
+  for package in chromium-headless-shell chromium; do
+    if apt-cache show "$package" >/dev/null 2>&1; then
+      install "$package" fonts-dejavu-core
+      return
+    fi
+  done
+  say 'there is no package of Chromium here but a snap; the test of the page is skipped' >&2
+  return 1
+}
+
 if [ $# = 0 ]; then set -- tools kernel virtiofsd; fi
 for part in "$@"; do
   case $part in
     # Not in a list of && or ||, in which bash goes on after an error.
-    tools | kernel | kernel-backports | virtiofsd | docker) "$part" ;;
-    *) say "unknown part: $part (tools, kernel, kernel-backports, virtiofsd, docker)" >&2 && exit 2 ;;
+    tools | kernel | kernel-backports | virtiofsd | docker | browser) "$part" ;;
+    *) say "unknown part: $part (tools, kernel, kernel-backports, virtiofsd, docker, browser)" >&2 && exit 2 ;;
   esac
 done
 say 'everything is there'

@@ -1,6 +1,6 @@
 //! Benchmarks: things that do the same work, measured side by side on one machine in one run.
 //!
-//! Before it: a [`Suite`] knows how to take a sample. After it: `commands` prints the [table], and writes the JSON [`Document`]. The
+//! Before it: a [`Suite`] knows how to take a sample. After it: `commands` prints the [table], and writes the JSON [`Document`] and the [page]. The
 //! [harness](run) decides the order of the visits and keeps their samples; it does not know what is measured, and prints
 //! nothing.
 
@@ -18,6 +18,7 @@ mod harness;
 mod journal;
 mod machine;
 mod model;
+mod page;
 mod program;
 mod progress;
 mod random;
@@ -34,6 +35,7 @@ pub use fingerprint::{Fingerprint, LoadAverage};
 pub use harness::{Options, Run, run};
 pub use machine::Machine;
 pub use model::{Better, Measured, Scenario, Suite, Unit, Variant};
+pub use page::page;
 pub use program::{Scratch, Timed, timed, version};
 pub use progress::{Progress, duration};
 pub use random::Random;

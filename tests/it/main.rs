@@ -3,6 +3,7 @@
 
 mod argv;
 mod attributes;
+mod bench_page;
 mod bubblewrap;
 mod cache;
 mod cgroup;

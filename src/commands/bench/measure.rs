@@ -5,11 +5,12 @@ use std::{fs, path::Path};
 use anyhow::{Context, Result};
 
 use crate::{
-    bench::{self, Document, Options, Suite, table},
+    bench::{self, Document, Options, Suite, page, table},
     cli::BenchArgs,
     commands::{progress::LiveReporter, signals, waiting::Volume},
     event::{Event, Sink},
     exit::{Code, Failure, code_of},
+    files::{Durability, write_atomically},
     process::Spawner,
     report::{self, Progress},
 };
@@ -58,6 +59,8 @@ pub(super) async fn measure(
     let document = Document::new(suite, &run);
     let path = args.out_dir.join(format!("{}.json", suite.name()));
     document.write(&path)?;
+    let shown = args.out_dir.join(format!("{}.html", suite.name()));
+    write_atomically(&shown, page(&document).as_bytes(), Durability::ContentAndName)?;
     run.written()?;
     let text = if args.json {
         serde_json::to_string_pretty(&document).context("write a result as JSON")? + "\n"
@@ -65,7 +68,7 @@ pub(super) async fn measure(
         facts(&document) + "\n" + &table(&document)
     };
     report::print(&text)?;
-    lines.say(format!("raw samples: {}", path.display()));
+    lines.say(format!("charts: {}; raw samples: {}", shown.display(), path.display()));
     Ok(())
 }
 
