@@ -92,8 +92,11 @@ enum Scheme {
 }
 
 fn chromium(browser: &Path, directory: &Path, scheme: Scheme) -> Command {
-    let mut command = Command::new(browser);
+    // A browser that hangs is a failure.
+    let mut command = Command::new("timeout");
     command
+        .arg("120")
+        .arg(browser)
         .args(["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--no-first-run"])
         .args(["--window-size=1000,3400", "--virtual-time-budget=5000"])
         .arg(format!("--blink-settings=preferredColorScheme={}", scheme as u8))

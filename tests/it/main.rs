@@ -3,6 +3,7 @@
 
 mod argv;
 mod attributes;
+mod bench;
 mod bench_page;
 mod bubblewrap;
 mod cache;
