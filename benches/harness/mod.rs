@@ -6,8 +6,8 @@ use std::{
     process::{Command, ExitCode},
 };
 
-/// Runs `kiln bench` with these arguments and those after `--` of the command line. The results are in `target/bench`, unless
-/// `--out-dir` names another directory.
+/// Runs `kiln bench` with these arguments and those after `--` of the command line. The results are in `target/bench/NAME`,
+/// unless `--out-dir` names another directory.
 ///
 /// # Panics
 /// When kiln cannot be started.
@@ -22,7 +22,7 @@ pub(crate) fn run(arguments: &[&str]) -> ExitCode {
         && !arguments.iter().copied().any(names_directory)
     {
         let target = kiln.ancestors().nth(2).expect("target/<profile>/kiln");
-        command.arg("--out-dir").arg(target.join("bench"));
+        command.arg("--out-dir").arg(target.join("bench").join(env!("CARGO_CRATE_NAME")));
     }
     let status = command.args(given).status().expect("kiln can be started");
     ExitCode::from(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1))

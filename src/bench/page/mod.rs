@@ -14,7 +14,7 @@ use self::{
 use super::{
     document::{Document, Row},
     model::{Scenario, Unit, Variant, three_digits},
-    statistics::Quartiles,
+    statistics::{FEWEST_SAMPLES, Quartiles},
 };
 
 /// Scripts and files from elsewhere are forbidden: the page has texts that a document brings along.
@@ -47,7 +47,10 @@ pub fn page(document: &Document) -> String {
 fn introduction(document: &Document) -> String {
     let reference = document.variants.iter().find(|variant| variant.reference).map(|reference| {
         let title = text(&reference.title);
-        format!(" × is the ratio to {title}; the tables have its interval, and where 1 is outside, the samples show a difference.")
+        format!(
+            " × is the ratio to {title}. The tables have its interval: where 1 is outside, and there are {FEWEST_SAMPLES} samples or more on \
+             both sides, the samples show a difference."
+        )
     });
     format!(
         "<p class=\"quiet\">A bar is the median, the line across its end goes from the lower to the upper quartile, and each mark \
