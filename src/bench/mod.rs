@@ -1,8 +1,8 @@
 //! Benchmarks: things that do the same work, measured side by side on one machine in one run.
 //!
-//! Before it: a [`Suite`] knows how to take a sample. After it: `commands` prints the [table], and writes the JSON [`Document`] and the [page]. The
-//! [harness](run) decides the order of the visits and keeps their samples; it does not know what is measured, and prints
-//! nothing.
+//! Before it: a [`Suite`] knows how to take a sample. After it: `commands` prints the [table](fn@table), and writes the JSON
+//! [`Document`] and the [page](fn@page). The [harness](run) decides the order of the visits and keeps their samples; it does not know
+//! what is measured, and prints nothing.
 
 mod boot;
 mod build;
