@@ -57,6 +57,7 @@ pub(super) fn options(args: &MachineArgs, env: &Env, file: &Path) -> Result<Buil
         cache_mode: args.cache_mode,
         cache_sharing: args.cache_sharing,
         virtiofs: virtiofs(args, env)?,
+        request_queues: None,
         out_dir,
         memory: args.memory.map(|size| check_memory(size, runner)).transpose()?,
         cpus: args.cpu,

@@ -88,6 +88,9 @@ pub struct BuildOptions {
     pub cache_sharing: Option<CacheSharing>,
     /// `--virtiofsd`, `KILN_VIRTIOFSD`, `QEMU_USE_VIRTIOFS`.
     pub virtiofs: VirtiofsOption,
+    /// How many request queues kiln's own virtiofs device has, where the guest's kernel uses several; `None`: one for each
+    /// processor. No flag sets it: benchmarks compare the numbers.
+    pub request_queues: Option<u32>,
     /// `--out-dir`, absolute.
     pub out_dir: PathBuf,
     /// `--memory`.

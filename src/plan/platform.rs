@@ -105,6 +105,8 @@ pub enum RequestQueues {
     KernelUsesOne,
     /// One for each processor of the guest, up to the device's most.
     ForEachCpu(u32),
+    /// The number that was asked for, up to the device's most.
+    Requested(u32),
 }
 
 impl RequestQueues {
@@ -112,7 +114,7 @@ impl RequestQueues {
     pub fn count(self) -> u32 {
         match self {
             Self::KernelUsesOne => 1,
-            Self::ForEachCpu(count) => count,
+            Self::ForEachCpu(count) | Self::Requested(count) => count,
         }
     }
 }

@@ -126,6 +126,7 @@ fn options(case: Case) -> BuildOptions {
         cache_mode: case.mode.unwrap_or(CacheModeOption::Auto),
         cache_sharing: None,
         virtiofs,
+        request_queues: None,
         out_dir: "/out".into(),
         memory: None,
         cpus: None,

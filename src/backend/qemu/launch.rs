@@ -199,6 +199,8 @@ impl Found {
             }
             RequestQueues::ForEachCpu(1) => "1 queue (for 1 processor)".into(),
             RequestQueues::ForEachCpu(count) => format!("{count} queues (one for each processor)"),
+            RequestQueues::Requested(1) => "1 queue (as requested)".into(),
+            RequestQueues::Requested(count) => format!("{count} queues (as requested)"),
         };
         let cache = plan.cache.as_ref().is_some_and(|cache| cache.share == CacheShare::Embedded);
         let shares = match (machine.source_has_daemon(), cache) {

@@ -72,7 +72,7 @@ impl PlatformRules for MicrovmRules {
             host_loopback: options.host_loopback,
             kernel_arguments: options.kernel_arguments.clone(),
             source_share,
-            request_queues: self.request_queues(guest.cache, source_share, cpus),
+            request_queues: self.request_queues(guest.cache, source_share, options.request_queues, cpus),
         };
         let config = guest_config(self.modules.clone(), &machine, guest);
         Ok((Platform::Qemu(machine), config))
@@ -84,13 +84,15 @@ impl MicrovmRules {
         &self,
         cache: Option<&CacheMount>,
         source: Option<SourceShare>,
+        requested: Option<u32>,
         cpus: u32,
     ) -> Option<RequestQueues> {
         let has_device = source == Some(SourceShare::Virtiofs)
             || cache.is_some_and(|cache| cache.share == CacheShare::Embedded);
-        has_device.then(|| match self.spreads_requests {
-            false => RequestQueues::KernelUsesOne,
-            true => RequestQueues::ForEachCpu(cpus.clamp(1, MAX_REQUEST_QUEUES)),
+        has_device.then(|| match (self.spreads_requests, requested) {
+            (false, _) => RequestQueues::KernelUsesOne,
+            (true, None) => RequestQueues::ForEachCpu(cpus.clamp(1, MAX_REQUEST_QUEUES)),
+            (true, Some(count)) => RequestQueues::Requested(count.clamp(1, MAX_REQUEST_QUEUES)),
         })
     }
 }
@@ -171,6 +173,7 @@ fn guest_network(network: Network, machine: &Machine) -> Option<GuestNetwork> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::CacheMode;
 
     #[test]
     fn queues_are_for_kernels_that_use_them() {
@@ -183,5 +186,26 @@ mod tests {
         ] {
             assert_eq!(spreads_requests(version), expected, "{version}");
         }
+    }
+
+    #[test]
+    fn a_requested_number_of_queues_wins_where_the_kernel_uses_several() {
+        let rules = |spreads_requests| MicrovmRules {
+            accelerator: Accelerator::Tcg,
+            modules: Vec::new(),
+            spreads_requests,
+        };
+        let cache = |share| CacheMount::new("/c".into(), CacheMode::Rw, share, None);
+        let embedded = cache(CacheShare::Embedded);
+        for (spreads_requests, requested, expected) in [
+            (true, None, RequestQueues::ForEachCpu(4)),
+            (true, Some(1), RequestQueues::Requested(1)),
+            (true, Some(1000), RequestQueues::Requested(MAX_REQUEST_QUEUES)),
+            (false, Some(2), RequestQueues::KernelUsesOne),
+        ] {
+            let queues = rules(spreads_requests).request_queues(Some(&embedded), requested, 4);
+            assert_eq!(queues, Some(expected), "{spreads_requests}, {requested:?}");
+        }
+        assert_eq!(rules(true).request_queues(Some(&cache(CacheShare::Virtiofs)), Some(2), 4), None);
     }
 }
