@@ -87,7 +87,8 @@ pub struct Output {
 }
 
 impl Spawner {
-    /// Starts the reaper, which is this program once more. To be called once, in the main thread.
+    /// Starts the reaper, which is this program once more. To be called in the main thread, once for each
+    /// run: a benchmark is many runs, one after the other.
     pub fn start() -> Result<Self> {
         Self::start_with(Path::new("/proc/self/exe"))
     }

@@ -34,8 +34,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "bench",
         &[
-            "backend", "cache", "env", "event", "exit", "files", "home", "host", "image", "input", "plan",
-            "process", "share",
+            "backend", "build", "cache", "compile", "engine", "env", "event", "exit", "files", "home",
+            "host", "image", "input", "plan", "process", "rundir", "share",
         ],
     ),
     (

@@ -15,6 +15,7 @@ mod fingerprint;
 #[cfg(test)]
 mod fixture;
 mod harness;
+pub(crate) mod io;
 mod journal;
 mod machine;
 mod model;

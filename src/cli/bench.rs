@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueHint};
 
-use super::values::Checked;
+use super::{IoArgs, values::Checked};
 use crate::{bench::BuildScenario, exit::Failure, plan::AcceleratorOption};
 
 /// `kiln bench …`.
@@ -43,6 +43,15 @@ pub enum BenchCommand {
         #[command(flatten)]
         run: BenchArgs,
     },
+    /// Ways to share a directory with a guest: 9p, virtiofs, a block device, against the host itself.
+    Io {
+        /// How it is measured.
+        #[command(flatten)]
+        run: BenchArgs,
+        /// What is measured.
+        #[command(flatten)]
+        io: IoArgs,
+    },
     /// Say for each row of two results whether the second is faster, slower, or not different as far as the samples can show.
     #[command(
         after_help = "Exits with 1 if --fail-on-regression finds one, which is not a defect of kiln then."
@@ -78,7 +87,7 @@ fn percent() -> Checked<f64> {
 }
 
 /// How a benchmark is measured, and where its results go.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct BenchArgs {
     /// How many samples of each are kept; one more round is the warm-up [default: 5, and 4 with --quick].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]

@@ -3,6 +3,7 @@
 //! `kiln build` takes melange's flags with their meanings. `commands::build` prints a note for each flag that has no effect yet.
 
 mod bench;
+mod bench_io;
 mod build;
 mod build_date;
 mod cache;
@@ -23,6 +24,7 @@ use cache_also::CacheAlsoParser;
 use crate::report::Progress;
 
 pub use bench::{BenchArgs, BenchCommand, CompareArgs};
+pub use bench_io::IoArgs;
 pub use build::{BuildArgs, PlanArgs};
 pub use cache::{CacheArgs, CacheCommand, ExportArgs, ImportArgs, PruneArgs};
 pub use guest::{RunArgs, ShellArgs};

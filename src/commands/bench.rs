@@ -4,6 +4,7 @@ mod boot;
 mod build;
 mod cache;
 mod compare;
+mod io;
 mod measure;
 
 use anyhow::Result;
@@ -19,5 +20,6 @@ pub(super) async fn run(command: BenchCommand, env: &Env, volume: Volume) -> Res
         BenchCommand::Build { run, only, accel } => build::run(&run, only, accel, env, volume).await,
         BenchCommand::Cache { run } => cache::run(&run, env, volume).await,
         BenchCommand::Compare(args) => compare::run(&args),
+        BenchCommand::Io { run, io } => io::run(&run, &io, env, volume).await,
     }
 }

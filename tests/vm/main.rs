@@ -2,6 +2,7 @@
 
 #[path = "../it/authority.rs"]
 mod authority;
+mod bench_io;
 mod border;
 #[expect(dead_code, reason = "a microVM has a kernel of its own, and no filter")]
 #[path = "../it/confinement.rs"]

@@ -191,6 +191,7 @@ mod tests {
     #[test]
     fn a_requested_number_of_queues_wins_where_the_kernel_uses_several() {
         let rules = |spreads_requests| MicrovmRules {
+            tsc_khz: None,
             accelerator: Accelerator::Tcg,
             modules: Vec::new(),
             spreads_requests,
@@ -203,9 +204,9 @@ mod tests {
             (true, Some(1000), RequestQueues::Requested(MAX_REQUEST_QUEUES)),
             (false, Some(2), RequestQueues::KernelUsesOne),
         ] {
-            let queues = rules(spreads_requests).request_queues(Some(&embedded), requested, 4);
+            let queues = rules(spreads_requests).request_queues(Some(&embedded), None, requested, 4);
             assert_eq!(queues, Some(expected), "{spreads_requests}, {requested:?}");
         }
-        assert_eq!(rules(true).request_queues(Some(&cache(CacheShare::Virtiofs)), Some(2), 4), None);
+        assert_eq!(rules(true).request_queues(Some(&cache(CacheShare::Virtiofs)), None, Some(2), 4), None);
     }
 }
