@@ -15,6 +15,8 @@ use crate::{
     engine::{Console, ConsoleInput},
 };
 
+/// The shortest time that is a value: a line takes up to a millisecond or two from the work to kiln, and two lines can come at once.
+const SHORTEST: Duration = Duration::from_millis(5);
 /// The most bytes of a line: what follows is cut off.
 const MOST_BYTES: usize = 2000;
 /// How many of the last lines are kept for an error.
@@ -53,7 +55,7 @@ impl Record {
             return Err(why.clone());
         }
         match (self.begun.get(name), self.ended.get(name)) {
-            (Some(begun), Some(ended)) if ended > begun => Ok(*ended - *begun),
+            (Some(begun), Some(ended)) if *ended >= *begun + SHORTEST => Ok(*ended - *begun),
             (Some(_), Some(_)) => Err("it was too short to be timed".into()),
             (Some(_), None) => Err("it did not end".into()),
             (None, _) => Err("it did not begin".into()),
@@ -176,6 +178,8 @@ mod tests {
         assert_eq!(record.elapsed("four"), Ok(Duration::from_millis(30)));
         assert_eq!(record.elapsed("other"), Err("it did not end".into()));
         assert_eq!(record.elapsed("third"), Err("it did not begin".into()));
+        record.push(Stream::Stdout, b"@ end other\n", at(44));
+        assert_eq!(record.elapsed("other"), Err("it was too short to be timed".into()));
     }
 
     #[test]
@@ -187,11 +191,11 @@ mod tests {
             record.push(
                 Stream::Stdout,
                 format!("@ end {name}\n").as_bytes(),
-                start + Duration::from_millis(1),
+                start + Duration::from_millis(50),
             );
         }
         record.push(Stream::Stdout, b"@ job a 0 8192\n@ job b 22 0\n@ job c 0 4\n@ job d x y\n", start);
-        assert_eq!(record.elapsed_of_job("a", 8192), Ok(Duration::from_millis(1)));
+        assert_eq!(record.elapsed_of_job("a", 8192), Ok(Duration::from_millis(50)));
         let why = |name| record.elapsed_of_job(name, 8192).expect_err("it is not whole");
         assert!(why("b").starts_with("Invalid argument"), "{}", why("b"));
         assert_eq!(why("c"), "fio moved 4 KiB of 8192");
