@@ -9,7 +9,7 @@ use crate::{
 
 /// Files that a home, a scratch directory or a project may have after a run, as names of a path below the place; a
 /// directory that is listed is not looked into.
-const EXPECTED: [&str; 13] = [
+const EXPECTED: [&str; 14] = [
     "home/agents",
     "home/accelerator",
     "home/identity",
@@ -17,6 +17,7 @@ const EXPECTED: [&str; 13] = [
     "home/logs",
     "home/run/lock",
     "home/summaries",
+    "home/templates",
     "project/cache",
     "project/file.yaml",
     "project/input",

@@ -20,7 +20,8 @@ use tempfile::TempDir;
 pub(crate) const MARK: &str = "KILN_SOAK_RUN";
 
 /// Directories that are made once and only read: taken from the user's own home.
-const SHARED: [&str; 7] = ["bin", "images", "initramfs", "kernels", "memos", "scratch", "vmlinux"];
+const SHARED: [&str; 8] =
+    ["bin", "images", "initramfs", "kernels", "memos", "scratch", "templates", "vmlinux"];
 
 /// An ordinary user of no name, for tests that run as root: kiln looks at numbers only.
 const USER: u32 = 12_345;

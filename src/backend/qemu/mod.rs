@@ -44,6 +44,7 @@ use self::{
 };
 use super::{BoxFuture, Launched, Runner};
 use crate::{
+    exit::Failure,
     logfile::LogFile,
     plan::{Machine, Network, Plan, StartOption},
     process::{Command, IdMap, Spawner, Stdio, Tail},
@@ -152,7 +153,8 @@ impl Qemu<'_> {
         {
             qemu.kill();
             let words = stderr.last_lines().await.unwrap_or_default().join("\n  ");
-            return Err(error.context(format!("restore a guest from a template\n  {words}")));
+            let what = format!("QEMU has not restored a guest from a template: {error:#}\n  {words}");
+            return Err(Failure::host(what, "--start cold does without templates.").into());
         }
         let console = Tail::follow(LAST_LINES, console, self.console_log.take());
         let (reader, writer) = tokio::io::split(agent);

@@ -1,5 +1,5 @@
-//! `kiln bench boot`: the cold start. A whole build of one step `true`, from fork to exit, against a bare boot of the same kernel in
-//! the same machine, and against virtme-ng's `-- true` with that kernel.
+//! `kiln bench boot`: the start of a guest. A whole build of one step `true`, from fork to exit, booted and restored from a template,
+//! against a bare boot of the same kernel in the same machine, and against virtme-ng's `-- true` with that kernel.
 
 mod init;
 mod phases;
@@ -34,7 +34,8 @@ const BARE_LIMIT_SECONDS: &str = "60";
 /// The scenario that all variants have.
 const START: &str = "start";
 const BARE: &str = "bare";
-const KILN: &str = "kiln";
+const COLD: &str = "cold";
+const WARM: &str = "warm";
 const VNG: &str = "virtme-ng";
 
 /// A build file with one step, and nothing to do in it.
@@ -88,14 +89,18 @@ impl<'a> Boot<'a> {
         };
         let variant =
             |id: &str, title: &str| Variant { id: id.into(), title: title.into(), reference: id == BARE };
-        let mut variants = vec![variant(BARE, "bare QEMU boot"), variant(KILN, "kiln build")];
+        let mut variants = vec![
+            variant(BARE, "bare QEMU boot"),
+            variant(COLD, "kiln build, booted"),
+            variant(WARM, "kiln build, restored"),
+        ];
         if vng.is_some() {
             variants.push(variant(VNG, "virtme-ng -- true"));
         }
         let start = Scenario {
             id: START.into(),
-            title: "cold start to its end".into(),
-            group: "Cold start".into(),
+            title: "start to end".into(),
+            group: "Start of a guest".into(),
             unit: Unit::Seconds,
         };
         let of_phases = options.phases.then(phases::scenarios).unwrap_or_default();
@@ -115,8 +120,8 @@ impl<'a> Boot<'a> {
         let start = |seconds| vec![Measured { scenario: START.into(), value: seconds }];
         match (variant, &self.vng) {
             (BARE, _) => Ok(start(timed(self.spawner, self.bare()).await?.seconds)),
-            (KILN, _) => {
-                let done = timed(self.spawner, self.build()).await?;
+            (start_of @ (COLD | WARM), _) => {
+                let done = timed(self.spawner, self.build(start_of)).await?;
                 let mut measured = start(done.seconds);
                 if self.phases {
                     measured.extend(phases::measured(&done.stdout, done.seconds)?);
@@ -152,12 +157,12 @@ impl<'a> Boot<'a> {
             .current_dir(self.scratch.path())
     }
 
-    /// As a user has it: with network, source and cache.
-    fn build(&self) -> Command {
+    /// As a user has it: with network, source and cache. The warm-up makes the template.
+    fn build(&self, start: &str) -> Command {
         let progress = if self.phases { "json" } else { "quiet" };
         Command::new(self.spawner.program())
             .args(["build", "--accel", &self.machine.accelerator.to_string(), "--progress", progress])
-            .args(["--memory", &format!("{MEMORY_MIB}Mi"), "--cpu", &CPUS.to_string()])
+            .args(["--memory", &format!("{MEMORY_MIB}Mi"), "--cpu", &CPUS.to_string(), "--start", start])
             .arg("true.yaml")
             .current_dir(self.scratch.path())
     }
@@ -213,7 +218,7 @@ impl Suite for Boot<'_> {
             Accelerator::Kvm => (0.5, 5.0),
             Accelerator::Tcg => (2.0, 15.0),
         };
-        2.0 * each + if self.vng.is_some() { vng } else { 0.0 }
+        2.5 * each + if self.vng.is_some() { vng } else { 0.0 }
     }
 
     fn visit<'a>(

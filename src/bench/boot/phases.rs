@@ -8,8 +8,18 @@ use crate::bench::{Measured, Scenario, Unit};
 /// The phases of a build by the host's clock, as `finished` has them, in their order.
 const OF_BUILD: [&str; 8] = ["plan", "wait", "image", "cache", "boot", "steps", "artifacts", "shutdown"];
 /// The phases of the guest's start by its own clock, as `boot` has them, in their order.
-const OF_GUEST: [&str; 9] =
-    ["kernel", "clock", "modules", "mounts", "namespaces", "network", "files", "reads", "confinement"];
+const OF_GUEST: [&str; 10] = [
+    "kernel",
+    "clock",
+    "modules",
+    "devices",
+    "mounts",
+    "namespaces",
+    "network",
+    "files",
+    "reads",
+    "confinement",
+];
 
 /// The time of the process that is in no phase: its start, before it has a clock, and its end.
 const PROCESS: &str = "process";

@@ -41,7 +41,15 @@ impl Tool {
         if !program.exists() {
             let mut install = Command::new(env!("CARGO"));
             install
-                .args(["install", "--locked", "--quiet", "--no-track", "--version", self.version()])
+                .args([
+                    "install",
+                    "--locked",
+                    "--quiet",
+                    "--no-track",
+                    "--force",
+                    "--version",
+                    self.version(),
+                ])
                 .args(["--target", &format!("{ARCH}-unknown-linux-musl"), "--root"])
                 .arg(&root)
                 .arg(self.name())
