@@ -62,6 +62,11 @@ impl Session {
         Self { reader, writer, decoder, buffer, queue: VecDeque::new(), unread_since: None }
     }
 
+    /// The channel again, for another session: nothing may wait to be sent or decoded.
+    pub fn into_channel(self) -> (Reader, Writer) {
+        (self.reader, self.writer)
+    }
+
     /// Whether more may be put into the queue.
     pub fn has_room(&self) -> bool {
         self.queue.len() < QUEUE

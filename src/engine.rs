@@ -88,7 +88,7 @@ impl Engine<'_> {
         step: Step,
         console: &mut dyn Console,
     ) -> Result<ExitStatus> {
-        let launched = runner.launch(self.plan).await?;
+        let launched = self.launch(runner).await?;
         let mut session = self.session(launched);
         let result = self.command(&mut session, step, console).await;
         match &result {
@@ -97,6 +97,15 @@ impl Engine<'_> {
         }
         self.await_end(&mut session).await;
         result
+    }
+
+    /// Starts the guest: that may take as long as its restore from a template.
+    async fn launch(&mut self, runner: &mut dyn Runner) -> Result<Launched> {
+        let mut interrupts = self.interrupts.clone();
+        tokio::select! {
+            launched = runner.launch(self.plan) => launched,
+            error = interrupts.refuse() => Err(error),
+        }
     }
 
     /// The build's writes into the host's cache are checked next: no process of the build may write there any more.

@@ -57,7 +57,7 @@ fn reseed(pool: &File) -> Result<()> {
     // SAFETY: RNDRESEEDCRNG has no argument.
     let result = unsafe { libc::ioctl(pool.as_raw_fd(), nix::request_code_none!(b'R', 0x07) as _) };
     match Errno::result(result) {
-        // ENODATA: nothing has been taken from the pool yet.
+        // ENODATA: the generator was not seeded yet, so it has given no numbers that another guest could have.
         Ok(_) | Err(Errno::ENODATA) => Ok(()),
         Err(errno) => Err(errno).context("reseed the random generator"),
     }

@@ -53,9 +53,7 @@ impl Port {
     /// (reads give end-of-file, poll gives POLLHUP), but a blocking write to it waits for the host.
     pub(crate) fn greet(input: OwnedFd, output: OwnedFd, free_transports: u32) -> Result<Self> {
         let (input, mut output) = (File::from(input), File::from(output));
-        let uptime = clock_gettime(ClockId::CLOCK_MONOTONIC).context("read the clock")?;
-        let uptime_us = std::time::Duration::from(uptime).as_micros() as u64;
-        let hello = encode(&FromGuest::Hello { version: VERSION, uptime_us, free_transports }, MAX_FRAME)?;
+        let hello = encode(&hello(free_transports)?, MAX_FRAME)?;
         output.write_all(&hello).context("say hello")?;
         for fd in [input.as_fd(), output.as_fd()] {
             let flags = OFlag::from_bits_retain(fcntl(fd, FcntlArg::F_GETFL)?);
@@ -141,6 +139,13 @@ impl Port {
         }
         Ok(())
     }
+}
+
+/// What the agent says of itself.
+pub(crate) fn hello(free_transports: u32) -> Result<FromGuest> {
+    let uptime = clock_gettime(ClockId::CLOCK_MONOTONIC).context("read the clock")?;
+    let uptime_us = std::time::Duration::from(uptime).as_micros() as u64;
+    Ok(FromGuest::Hello { version: VERSION, uptime_us, free_transports })
 }
 
 /// Whether the host is there after this error of the channel.

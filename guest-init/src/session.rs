@@ -26,7 +26,7 @@ use crate::{
     gauges::Gauges,
     log,
     output::OutputPipes,
-    port::{Peer, Port},
+    port::{self, Peer, Port},
     prepare, processes,
     relay::Relay,
     stdio,
@@ -99,6 +99,11 @@ fn prepare(port: &mut Port, on_exit: &mut Vec<OnExit>) -> Result<Option<Prepared
                 *on_exit = config.on_exit;
                 port.send(&FromGuest::Ready { phases })?;
                 return Ok(Some(Prepared { capabilities, uppers, reads, gauges }));
+            }
+            Some(ToGuest::Greet) => {
+                // Only a machine is restored, and that was told the transports before.
+                port.send(&port::hello(0)?)?;
+                port.flush()?;
             }
             Some(ToGuest::Shutdown) => return Ok(None),
             Some(

@@ -159,6 +159,7 @@ impl Agent {
                 }
                 ToGuest::Cancel
                 | ToGuest::Clock { .. }
+                | ToGuest::Greet
                 | ToGuest::Trust(_)
                 | ToGuest::Secrets(_)
                 | ToGuest::Relay(_)

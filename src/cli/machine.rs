@@ -95,7 +95,7 @@ pub struct MachineArgs {
     /// The accelerator of the guest.
     #[arg(long, value_enum, value_name = "ACCELERATOR", default_value = "auto")]
     pub accel: AcceleratorOption,
-    /// Whether the guest boots, or is restored from a template that an earlier one has left.
+    /// Whether the guest boots, or is restored from a template, which the first one makes.
     #[arg(long, value_enum, value_name = "START", default_value = "auto")]
     pub start: StartOption,
     /// Whether steps reach the network.

@@ -100,7 +100,7 @@ impl Build<'_, '_> {
     pub(super) async fn run(&mut self, runner: &mut dyn Runner) -> Result<()> {
         self.engine.phases.enter("boot");
         let plan = self.engine.plan;
-        let launched = runner.launch(plan).await?;
+        let launched = self.engine.launch(runner).await?;
         let mut session = self.engine.session(launched);
         let result = self.run_steps(&mut session).await;
         self.engine.phases.enter("shutdown");

@@ -16,6 +16,9 @@ use std::{
 /// How long a measurement takes: an error of 100 ns in reading the clock is one of 5 parts in a million.
 const MEASURED: Duration = Duration::from_millis(20);
 
+/// How many pairs of clock and counter are read for one moment.
+const PAIRS: usize = 16;
+
 /// The flags of `/proc/cpuinfo` of a TSC with one frequency at all times.
 const INVARIANT: [&str; 2] = ["constant_tsc", "nonstop_tsc"];
 
@@ -25,11 +28,25 @@ pub fn measure_khz() -> Option<u32> {
     if !is_invariant(&cpuinfo) {
         return None;
     }
-    let (start, first) = (Instant::now(), read()?);
+    let (start, first) = moment()?;
     thread::sleep(MEASURED);
-    let (took, last) = (start.elapsed(), read()?);
+    let (end, last) = moment()?;
+    let took = end.duration_since(start);
     let khz = u128::from(last.checked_sub(first)?) * 1_000_000 / took.as_nanos();
     u32::try_from(khz).ok().filter(|&khz| khz > 0)
+}
+
+/// The clock and the counter at one moment: of several pairs the one between whose readings the least time passed, since a busy host may
+/// take the processor away in between.
+fn moment() -> Option<(Instant, u64)> {
+    let pairs = (0..PAIRS).map(|_| {
+        let before = read()?;
+        let now = Instant::now();
+        let after = read()?;
+        Some((after.wrapping_sub(before), (now, before.midpoint(after))))
+    });
+    let pairs: Option<Vec<_>> = pairs.collect();
+    pairs?.into_iter().min_by_key(|(width, _)| *width).map(|(_, moment)| moment)
 }
 
 /// Whether the first processor's flags say that the TSC is invariant.

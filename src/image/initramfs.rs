@@ -27,8 +27,8 @@ use crate::{
 /// Part of the key: to be raised when the layout of the archive changes.
 const LAYOUT: &[u8] = b"kiln initramfs 4";
 
-/// How many are kept: one for each kernel and version of kiln in use.
-const MOST: usize = 8;
+/// How many are kept: one for each kernel and version of kiln in use, and one for their templates.
+const MOST: usize = 16;
 
 /// How their names end.
 const ENDING: &str = "cpio";

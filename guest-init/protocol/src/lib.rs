@@ -7,6 +7,8 @@
 //! ```text
 //! host                        agent
 //!                             Hello { version }
+//! Greet                   ->  (a guest that was restored)
+//!                         <-  Hello
 //! Prepare(GuestConfig)    ->
 //!                         <-  Ready { phases } | Failed
 //! Trust, Secrets, Relay   ->  (no answer)
@@ -79,6 +81,9 @@ pub const BOOT_FILE: &str = "/kiln.boot";
 /// A request of the host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToGuest {
+    /// Say Hello again, before the guest is prepared; answered by [`FromGuest::Hello`]. A guest that was restored from a template is
+    /// asked whether it runs.
+    Greet,
     /// Prepare the guest for steps; sent once, answered by [`FromGuest::Ready`] or [`FromGuest::Failed`].
     Prepare(Box<GuestConfig>),
     /// Install the host's certificates; before the first step, not answered.

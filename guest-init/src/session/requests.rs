@@ -61,7 +61,7 @@ impl Session<'_> {
             ) => {
                 bail!("a request came while another was being answered")
             }
-            (ToGuest::Prepare(_), _) => bail!("the guest was prepared already"),
+            (ToGuest::Prepare(_) | ToGuest::Greet, _) => bail!("the guest was prepared already"),
         }
         Ok(Flow::Continue)
     }

@@ -34,8 +34,8 @@ use crate::{
         scratch_disk,
     },
     plan::{
-        BuildOptions, CacheMount, CacheShare, HostLoopback, Machine, Network, Plan, PlatformRules,
-        RequestQueues, SourceShare, StartOption,
+        Accelerator, BuildOptions, CacheMount, CacheShare, HostLoopback, Machine, Network, Plan,
+        PlatformRules, RequestQueues, SourceShare, StartOption,
     },
     rundir,
 };
@@ -128,11 +128,13 @@ impl Backend for Found {
         let initramfs = initramfs_path(home, kernel)?;
         let files = Files { qemu: &qemu.path, vmlinux: &kernel.vmlinux, initramfs: &initramfs, root };
         let machine = machine(plan)?;
+        let boot = || vec![argv(plan, machine, files, Start::Boot)];
         let mut lines = match machine.start {
+            StartOption::Auto if machine.accelerator == Accelerator::Kvm => boot(),
             StartOption::Auto | StartOption::Warm if !has_daemon(plan, machine) => {
                 self.warm_lines(home, plan, files)?
             }
-            _ => vec![argv(plan, machine, files, Start::Boot)],
+            StartOption::Cold | StartOption::Auto | StartOption::Warm => boot(),
         };
         lines.extend(servers.argv(plan)?);
         Ok(lines)
@@ -164,8 +166,13 @@ impl Found {
         let initramfs = make_template_initramfs(home, &self.kernel)?;
         let argv = |memory: &Path| self.template_line(plan, machine, &initramfs, memory);
         let has_daemon = has_daemon(plan, machine);
-        let origin = Origin { qemu: host::identity(&self.qemu.path), has_daemon, argv: &argv };
+        let origin = Origin { has_daemon, ..self.origin(&argv) };
         template::obtain(&Templates::of(home)?, &origin, plan, machine.start, spawner, sink).await
+    }
+
+    fn origin<'a>(&self, argv: &'a dyn Fn(&Path) -> Vec<OsString>) -> Origin<'a> {
+        let [_device, qemu @ ..] = host::identity(&self.qemu.path).unwrap_or_default();
+        Origin { qemu, has_daemon: false, accelerator: self.accelerator.accelerator, argv }
     }
 
     fn template_line(
@@ -186,7 +193,7 @@ impl Found {
         let machine = machine(plan)?;
         let initramfs = template_initramfs_path(home, &self.kernel)?;
         let line = |memory: &Path| self.template_line(plan, machine, &initramfs, memory);
-        let key = Origin { qemu: host::identity(&self.qemu.path), has_daemon: false, argv: &line }.key()?;
+        let key = self.origin(&line).key()?;
         let memory = Templates::path(home, &key);
         Ok(vec![line(&memory), argv(plan, machine, files, Start::Restore { memory: &memory })])
     }
@@ -219,6 +226,7 @@ fn start_line(plan: &Plan, machine: &Machine) -> String {
         StartOption::Auto | StartOption::Warm if has_daemon(plan, machine) => {
             format!("boots: {}", template::HAS_DAEMON)
         }
+        StartOption::Auto if machine.accelerator == Accelerator::Kvm => "boots".into(),
         StartOption::Auto | StartOption::Warm => "restored from a template, made if it is missing".into(),
     }
 }

@@ -44,6 +44,7 @@ use self::{
 };
 use super::{BoxFuture, Launched, Runner};
 use crate::{
+    agent::Session,
     exit::Failure,
     logfile::LogFile,
     plan::{Machine, Network, Plan, StartOption},
@@ -147,9 +148,11 @@ impl Qemu<'_> {
         let mut qemu = self.spawner.spawn(self.command(line, plan, ends)?)?;
         let mut stderr =
             Tail::follow(LAST_LINES, qemu.take_stderr().context("QEMU's stderr was piped above")?, None);
+        let (reader, writer) = tokio::io::split(agent);
+        let mut session = Session::new(Box::pin(reader), Box::pin(writer));
         let mut qmp = Qmp::new(monitor);
         if template.is_some()
-            && let Err(error) = template::resume(&mut qmp).await
+            && let Err(error) = template::resume(&mut qmp, &mut session).await
         {
             qemu.kill();
             let words = stderr.last_lines().await.unwrap_or_default().join("\n  ");
@@ -157,13 +160,13 @@ impl Qemu<'_> {
             return Err(Failure::host(what, "--start cold does without templates.").into());
         }
         let console = Tail::follow(LAST_LINES, console, self.console_log.take());
-        let (reader, writer) = tokio::io::split(agent);
+        let (reader, writer) = session.into_channel();
         let monitor = Monitor::follow(qmp, self.scratch_dir.clone());
         // From here on QEMU alone has the disk, the lease and the connections.
         (self.scratch, self.lease) = (None, None);
         let servers = self.servers.drain(..).map(|Started { share, server, .. }| (share, server)).collect();
         let machine = Box::new(Microvm::new(qemu, stderr, console, monitor, servers));
-        Ok(Launched { reader: Box::pin(reader), writer: Box::pin(writer), machine })
+        Ok(Launched { reader, writer, machine })
     }
 }
 

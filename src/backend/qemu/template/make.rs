@@ -70,11 +70,11 @@ impl Making<'_> {
         let free = tokio::select! {
             greeted = timeout(self.boot_limit, greeting(&mut session)) => match greeted {
                 Ok(free) => free?,
-                Err(_) => return Err(not_up(self.boot_limit, &console)),
+                Err(_) => return Err(not_up(self.boot_limit, &console.lines())),
             },
             status = qemu.wait() => {
-                let words = stderr.last_lines().await.unwrap_or_default().join("\n  ");
-                bail!("QEMU ended while a template was made ({})\n  {words}", status?);
+                let words = [stderr.last_lines().await.unwrap_or_default(), console.lines()].concat();
+                bail!("QEMU ended while a template was made ({}){}", status?, quoted(&words));
             }
         };
         if free != FREE_TRANSPORTS {
@@ -101,10 +101,14 @@ async fn greeting(session: &mut Session) -> Result<u32> {
     }
 }
 
-fn not_up(limit: Duration, console: &Tail) -> anyhow::Error {
-    let words = console.lines().join("\n  ");
+/// Lines below an error.
+fn quoted(lines: &[String]) -> String {
+    lines.iter().map(|line| format!("\n  {line}")).collect()
+}
+
+fn not_up(limit: Duration, console: &[String]) -> anyhow::Error {
     Failure::host(
-        format!("the guest of a template did not come up within {} s\n  {words}", limit.as_secs()),
+        format!("the guest of a template did not come up within {} s{}", limit.as_secs(), quoted(console)),
         "--start cold does without templates.",
     )
     .into()
