@@ -103,6 +103,8 @@ impl Engine<'_> {
     async fn launch(&mut self, runner: &mut dyn Runner) -> Result<Launched> {
         let mut interrupts = self.interrupts.clone();
         tokio::select! {
+            // A guest that has started is ended in order.
+            biased;
             launched = runner.launch(self.plan) => launched,
             error = interrupts.refuse() => Err(error),
         }
