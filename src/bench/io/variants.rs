@@ -52,10 +52,10 @@ pub(crate) fn shares(queues: u32) -> Vec<Share> {
         share("9p-ro", "9p read-only, writes in an overlay", Off, Discard, Shared),
         share("9p-rw", "9p read-write", Off, Rw, Locked),
         share("spawned-auto", "virtiofsd, shared (auto)", Spawned, Rw, Shared),
-        share("spawned-always", "virtiofsd, alone (always, write-back)", Spawned, Rw, Locked),
+        share("spawned-always", "virtiofsd, alone (write-back)", Spawned, Rw, Locked),
     ];
     for (policy, title, sharing) in
-        [("auto", "shared (auto)", Shared), ("always", "alone (always, write-back)", Locked)]
+        [("auto", "shared (auto)", Shared), ("always", "alone (write-back)", Locked)]
     {
         let one = share(
             &format!("embedded-{policy}"),
