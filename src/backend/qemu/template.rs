@@ -85,7 +85,7 @@ pub(super) async fn obtain(
 ) -> Result<Option<Template>> {
     let obtained = match why_not(templates, origin, start)? {
         Some(why) => Ok(Err(Unfit(why.into()))),
-        None => find_or_make(templates, origin, plan, spawner, sink).await,
+        None => find_or_make(templates, origin, plan, start, spawner, sink).await,
     };
     match (start, obtained) {
         (StartOption::Warm, Ok(Err(Unfit(why)))) => Err(Failure::host(
@@ -124,18 +124,19 @@ async fn find_or_make(
     templates: &Templates,
     origin: &Origin<'_>,
     plan: &Plan,
+    start: StartOption,
     spawner: &Spawner,
     sink: &mut dyn Sink,
 ) -> Result<Result<Template, Unfit>> {
     let key = origin.key()?;
-    if let Some(known) = known(templates, &key)? {
+    if let Some(known) = known(templates, &key, start)? {
         return Ok(known);
     }
     let Some(_lock) = templates.lock(&key)? else {
         return Ok(Err(Unfit("another kiln makes this template now".into())));
     };
     // It may have been made while the lock was taken.
-    if let Some(known) = known(templates, &key)? {
+    if let Some(known) = known(templates, &key, start)? {
         return Ok(known);
     }
     let directory = templates.new_directory(&key)?;
@@ -162,11 +163,12 @@ async fn find_or_make(
     Ok(Ok(template))
 }
 
-fn known(templates: &Templates, key: &str) -> Result<Option<Result<Template, Unfit>>> {
+/// With `--start warm` a template is tried again, whatever was against it before.
+fn known(templates: &Templates, key: &str, start: StartOption) -> Result<Option<Result<Template, Unfit>>> {
     Ok(match templates.find(key)? {
         Known::Ready(template) => Some(Ok(template)),
-        Known::Refused(why) => Some(Err(Unfit(why))),
-        Known::Unknown => None,
+        Known::Refused(why) if start != StartOption::Warm => Some(Err(Unfit(why))),
+        Known::Refused(_) | Known::Unknown => None,
     })
 }
 
