@@ -26,7 +26,7 @@ completion bash usr/share/bash-completion/completions/kiln
 completion zsh usr/share/zsh/vendor-completions/_kiln
 completion fish usr/share/fish/vendor_completions.d/kiln.fish
 install -D -m 644 -t "$doc" README.md SECURITY.md CHANGELOG.md LICENSE
-install -D -m 644 -t "$doc/docs" docs/*.md
+install -D -m 644 -t "$doc/docs" docs/*
 install -D -m 644 -t "$doc/images" images/README.md
 gzip -9n "$tree"/usr/share/man/man1/*.1
 pack() {
