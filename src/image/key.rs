@@ -30,7 +30,7 @@ impl Key {
     }
 
     /// As a name, if it is one.
-    pub(super) fn parse(name: &str) -> Option<Self> {
+    pub fn parse(name: &str) -> Option<Self> {
         let digits =
             name.len() == 64 && name.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
         digits.then(|| Self(name.into()))

@@ -111,7 +111,7 @@ impl Backend for Found {
                 spawner,
                 program: self.qemu.path.clone(),
                 vmlinux: self.kernel.vmlinux.clone(),
-                initramfs: make_initramfs(home, &self.kernel)?,
+                initramfs: make_initramfs(home, &self.kernel, Startup::Channel)?,
                 root: image.path.clone(),
                 scratch: Some(scratch_disk(home, spawner, scratch_dir, disk_bytes).await?),
                 scratch_dir: scratch_dir.to_owned(),
@@ -125,16 +125,12 @@ impl Backend for Found {
 
     fn command_lines(&self, home: &Home, plan: &Plan, root: &Path) -> Result<Vec<Vec<OsString>>> {
         let Self { qemu, kernel, servers, accelerator: _, tsc_khz: _ } = self;
-        let initramfs = initramfs_path(home, kernel)?;
+        let initramfs = initramfs_path(home, kernel, Startup::Channel)?;
         let files = Files { qemu: &qemu.path, vmlinux: &kernel.vmlinux, initramfs: &initramfs, root };
         let machine = machine(plan)?;
-        let boot = || vec![argv(plan, machine, files, Start::Boot)];
-        let mut lines = match machine.start {
-            StartOption::Auto if machine.accelerator == Accelerator::Kvm => boot(),
-            StartOption::Auto | StartOption::Warm if !has_daemon(plan, machine) => {
-                self.warm_lines(home, plan, files)?
-            }
-            StartOption::Cold | StartOption::Auto | StartOption::Warm => boot(),
+        let mut lines = match may_be_restored(plan, machine) {
+            true => self.warm_lines(home, plan, files)?,
+            false => vec![argv(plan, machine, files, Start::Boot)],
         };
         lines.extend(servers.argv(plan)?);
         Ok(lines)
@@ -160,19 +156,21 @@ impl Found {
     async fn template(&self, launch: &Launch<'_, '_>, sink: &mut dyn Sink) -> Result<Option<Template>> {
         let Launch { home, spawner, plan, .. } = launch;
         let machine = machine(plan)?;
-        if machine.start == StartOption::Cold {
-            return Ok(None);
+        if !may_be_restored(plan, machine) {
+            return match machine.start {
+                StartOption::Warm => Err(template::not_possible(template::HAS_DAEMON)),
+                StartOption::Cold | StartOption::Auto => Ok(None),
+            };
         }
-        let initramfs = make_template_initramfs(home, &self.kernel)?;
+        let table = ssdt::table();
+        let initramfs = make_initramfs(home, &self.kernel, template_startup(&table))?;
         let argv = |memory: &Path| self.template_line(plan, machine, &initramfs, memory);
-        let has_daemon = has_daemon(plan, machine);
-        let origin = Origin { has_daemon, ..self.origin(&argv) };
-        template::obtain(&Templates::of(home)?, &origin, plan, machine.start, spawner, sink).await
+        template::obtain(&Templates::of(home)?, &self.origin(&argv), plan, machine.start, spawner, sink).await
     }
 
     fn origin<'a>(&self, argv: &'a dyn Fn(&Path) -> Vec<OsString>) -> Origin<'a> {
         let [_device, qemu @ ..] = host::identity(&self.qemu.path).unwrap_or_default();
-        Origin { qemu, has_daemon: false, accelerator: self.accelerator.accelerator, argv }
+        Origin { qemu, argv }
     }
 
     fn template_line(
@@ -191,7 +189,8 @@ impl Found {
     /// The command lines of a guest that is restored: that of its template, and its own.
     fn warm_lines(&self, home: &Home, plan: &Plan, files: Files<'_>) -> Result<Vec<Vec<OsString>>> {
         let machine = machine(plan)?;
-        let initramfs = template_initramfs_path(home, &self.kernel)?;
+        let table = ssdt::table();
+        let initramfs = initramfs_path(home, &self.kernel, template_startup(&table))?;
         let line = |memory: &Path| self.template_line(plan, machine, &initramfs, memory);
         let key = self.origin(&line).key()?;
         let memory = Templates::path(home, &key);
@@ -221,13 +220,22 @@ impl Found {
 
 /// The line of `kiln plan` on how the guest starts.
 fn start_line(plan: &Plan, machine: &Machine) -> String {
-    match machine.start {
-        StartOption::Cold => "boots".into(),
-        StartOption::Auto | StartOption::Warm if has_daemon(plan, machine) => {
+    match may_be_restored(plan, machine) {
+        true => "restored from a template, made if it is missing".into(),
+        false if machine.start != StartOption::Cold && has_daemon(plan, machine) => {
             format!("boots: {}", template::HAS_DAEMON)
         }
-        StartOption::Auto if machine.accelerator == Accelerator::Kvm => "boots".into(),
-        StartOption::Auto | StartOption::Warm => "restored from a template, made if it is missing".into(),
+        false => "boots".into(),
+    }
+}
+
+/// Whether the guest is restored, if there can be a template. With KVM a guest boots in a fraction of a second, and a restore was never
+/// measured.
+fn may_be_restored(plan: &Plan, machine: &Machine) -> bool {
+    match machine.start {
+        StartOption::Cold => false,
+        StartOption::Auto if machine.accelerator == Accelerator::Kvm => false,
+        StartOption::Auto | StartOption::Warm => !has_daemon(plan, machine),
     }
 }
 
@@ -275,28 +283,17 @@ const ALL_FEATURES: &[Feature] = &[
 const INITRAMFS: &str = "initramfs";
 
 /// The initramfs for this kernel and agent.
-fn make_initramfs(home: &Home, kernel: &Kernel) -> Result<PathBuf> {
-    let directory = home.dir(INITRAMFS)?;
-    initramfs::ensure(&directory, guest::AGENT, &kernel.modules, ALL_FEATURES, Startup::Channel)
-}
-
-/// The path at which [`make_initramfs`] keeps it.
-fn initramfs_path(home: &Home, kernel: &Kernel) -> Result<PathBuf> {
-    let directory = home.root().join(INITRAMFS);
-    initramfs::path(&directory, guest::AGENT, &kernel.modules, ALL_FEATURES, Startup::Channel)
-}
-
-/// The initramfs of a template, which has all modules loaded, and knows the transports of a build's devices.
-fn make_template_initramfs(home: &Home, kernel: &Kernel) -> Result<PathBuf> {
-    let table = ssdt::table();
-    let startup = Startup::AllModules { path: ssdt::PATH, content: &table };
+fn make_initramfs(home: &Home, kernel: &Kernel, startup: Startup<'_>) -> Result<PathBuf> {
     initramfs::ensure(&home.dir(INITRAMFS)?, guest::AGENT, &kernel.modules, ALL_FEATURES, startup)
 }
 
-/// The path at which [`make_template_initramfs`] keeps it.
-fn template_initramfs_path(home: &Home, kernel: &Kernel) -> Result<PathBuf> {
-    let table = ssdt::table();
-    let startup = Startup::AllModules { path: ssdt::PATH, content: &table };
+/// The path at which [`make_initramfs`] keeps it.
+fn initramfs_path(home: &Home, kernel: &Kernel, startup: Startup<'_>) -> Result<PathBuf> {
     let directory = home.root().join(INITRAMFS);
     initramfs::path(&directory, guest::AGENT, &kernel.modules, ALL_FEATURES, startup)
+}
+
+/// The initramfs of a template has all modules loaded, and knows the transports of a build's devices.
+fn template_startup(table: &[u8]) -> Startup<'_> {
+    Startup::AllModules { path: ssdt::PATH, content: table }
 }

@@ -22,7 +22,7 @@ use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 
 pub(super) use restore::{resume, state};
-pub use store::{Listed, MOST_BYTES, Template, Templates};
+pub use store::{Listed, Template, Templates};
 
 use self::{
     make::{Making, Unfit},
@@ -33,7 +33,7 @@ use crate::{
     event::{Event, Sink},
     exit::Failure,
     host,
-    plan::{Accelerator, Plan, StartOption},
+    plan::{Plan, StartOption},
     process::Spawner,
 };
 
@@ -43,17 +43,10 @@ const FORMAT: &str = "kiln template 1";
 /// `vmstate_vuf` in hw/virtio/vhost-user-fs.c is `unmigratable` before QEMU 8.2, which is refused at the restore, too.
 pub(super) const HAS_DAEMON: &str = "QEMU does not restore a guest with a virtiofs share";
 
-/// Guests with KVM boot in a fraction of a second; what a restore gains there was never measured.
-const NOT_MEASURED: &str = "with KVM --start warm restores guests";
-
 /// The command line of a template and the identity of its emulator.
 pub(super) struct Origin<'a> {
     /// The identity of QEMU's file: its device has another number in each start of a container.
     pub(super) qemu: [i64; 4],
-    /// Whether a vhost-user daemon serves a share of the guest.
-    pub(super) has_daemon: bool,
-    /// The accelerator.
-    pub(super) accelerator: Accelerator,
     /// Makes QEMU's command line for a path of the memory.
     pub(super) argv: &'a dyn Fn(&std::path::Path) -> Vec<OsString>,
 }
@@ -83,16 +76,13 @@ pub(super) async fn obtain(
     spawner: &Spawner,
     sink: &mut dyn Sink,
 ) -> Result<Option<Template>> {
-    let obtained = match why_not(templates, origin, start)? {
-        Some(why) => Ok(Err(Unfit(why.into()))),
-        None => find_or_make(templates, origin, plan, start, spawner, sink).await,
+    let obtained = match templates.is_in_memory()? {
+        // There a guest that writes to its private memory fills the holes of the template's file.
+        true => Ok(Err(Unfit("kiln's home is a file system in memory".into()))),
+        false => find_or_make(templates, origin, plan, start, spawner, sink).await,
     };
     match (start, obtained) {
-        (StartOption::Warm, Ok(Err(Unfit(why)))) => Err(Failure::host(
-            format!("--start warm is not possible: {why}"),
-            "Leave --start out, and the guest boots.",
-        )
-        .into()),
+        (StartOption::Warm, Ok(Err(Unfit(why)))) => Err(not_possible(&why)),
         (StartOption::Warm, Err(error)) => Err(error),
         (_, Ok(Ok(template))) => Ok(Some(template)),
         (_, Ok(Err(Unfit(why)))) => {
@@ -108,16 +98,10 @@ pub(super) async fn obtain(
     }
 }
 
-/// Why the guest boots, whatever the templates are.
-fn why_not(templates: &Templates, origin: &Origin<'_>, start: StartOption) -> Result<Option<&'static str>> {
-    if origin.has_daemon {
-        return Ok(Some(HAS_DAEMON));
-    }
-    if start == StartOption::Auto && origin.accelerator == Accelerator::Kvm {
-        return Ok(Some(NOT_MEASURED));
-    }
-    // There a guest that writes to its private memory fills the holes of the template's file.
-    Ok(templates.is_in_memory()?.then_some("kiln's home is a file system in memory"))
+/// The failure of `--start warm` where the guest can only boot.
+pub(super) fn not_possible(why: &str) -> anyhow::Error {
+    Failure::host(format!("--start warm is not possible: {why}"), "Leave --start out, and the guest boots.")
+        .into()
 }
 
 async fn find_or_make(

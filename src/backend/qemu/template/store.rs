@@ -29,13 +29,14 @@ use crate::{
     files::{Durability, write_atomically},
     home::{self, Home},
     host,
+    image::Key,
 };
 
 /// The directory of [`Home`] for templates.
 const TEMPLATES: &str = "templates";
 
 /// The most that all templates take of the disk, in bytes. The least recently used go first.
-pub const MOST_BYTES: u64 = 2 << 30;
+const MOST_BYTES: u64 = 2 << 30;
 
 /// How long a reason against a template counts: the next build after that tries again.
 const REFUSED_FOR: Duration = Duration::from_secs(60 * 60);
@@ -339,7 +340,7 @@ impl Drop for NewDirectory {
 
 /// Whether a name is that of a template: a SHA-256 in lower-case hexadecimal digits.
 fn is_key(name: &str) -> bool {
-    name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+    Key::parse(name).is_some()
 }
 
 /// How long ago a file was written.
