@@ -41,6 +41,26 @@ pub enum Code {
     Terminated = 143,
 }
 
+impl Code {
+    /// The code with this number; [`Self::Defect`] for a number that is none.
+    pub fn of_status(status: u8) -> Self {
+        let all = [
+            Self::Success,
+            Self::Defect,
+            Self::Usage,
+            Self::BuildFile,
+            Self::Host,
+            Self::Step,
+            Self::Timeout,
+            Self::Cache,
+            Self::Package,
+            Self::Interrupted,
+            Self::Terminated,
+        ];
+        all.into_iter().find(|code| *code as u8 == status).unwrap_or(Self::Defect)
+    }
+}
+
 /// An error that a user can fix: the code, what and why, and the way out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {

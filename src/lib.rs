@@ -36,6 +36,7 @@ pub mod home;
 pub mod host;
 pub mod image;
 pub mod input;
+mod jobs;
 pub mod logfile;
 pub mod manifest;
 pub mod package;

@@ -98,6 +98,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("host", &["env", "exit"]),
     ("image", &["env", "event", "exit", "files", "home", "host", "plan", "process", "rundir"]),
     ("input", &[]),
+    ("jobs", &["exit"]),
     ("logfile", &[]),
     ("manifest", &["exit", "input"]),
     ("package", &["event", "exit", "plan"]),

@@ -52,6 +52,12 @@ impl Prepared {
         &self.resolved.plan
     }
 
+    /// The same guest for a test, which makes no packages.
+    pub(crate) fn without_packages(mut self) -> Self {
+        self.resolved.plan.artifacts.clear();
+        self
+    }
+
     /// The same guest for one command instead of the build file's steps.
     pub(crate) fn for_command(mut self, command: &InteractiveCommand, stdin: Stdin) -> (Self, Step) {
         let Request { recipe, options, .. } = &self.request;

@@ -1,8 +1,8 @@
 //! `kiln build` and `kiln plan`.
 
-use std::path::PathBuf;
+use std::{num::NonZeroUsize, path::PathBuf};
 
-use clap::{Args, ValueHint};
+use clap::{Args, ValueEnum, ValueHint};
 
 use super::{MachineArgs, RecipeArgs, UnsupportedArgs};
 
@@ -30,15 +30,25 @@ Environment:
 #[derive(Debug, Args)]
 #[command(after_help = ENVIRONMENT)]
 pub struct BuildArgs {
-    /// The build file [default: .melange.yaml, .melange.yml, melange.yaml or melange.yml].
-    #[arg(value_hint = ValueHint::FilePath)]
-    pub file: Option<PathBuf>,
+    /// The build files, and directories of them; several are built in the order of their needs [default: .melange.yaml,
+    /// .melange.yml, melange.yaml or melange.yml].
+    #[arg(value_name = "FILE", value_hint = ValueHint::AnyPath)]
+    pub files: Vec<PathBuf>,
     /// How its recipe is made.
     #[command(flatten)]
     pub recipe: RecipeArgs,
     /// In what it runs.
     #[command(flatten)]
     pub machine: MachineArgs,
+    /// How many of several build files are built at once.
+    #[arg(long, value_name = "N", default_value = "1")]
+    pub jobs: NonZeroUsize,
+    /// Build all of several build files, also those that an interrupted run of the same command has built.
+    #[arg(long)]
+    pub rebuild: bool,
+    /// Build this file in this process, and write its result to descriptor 3.
+    #[arg(long, value_name = "FILE", hide = true)]
+    pub job: Option<PathBuf>,
     /// Open a shell in the place of a step that fails: after `exit 0` the build goes on with the next step.
     #[arg(short, long)]
     pub interactive: bool,
@@ -53,12 +63,24 @@ pub struct BuildArgs {
     pub unsupported: UnsupportedArgs,
 }
 
+/// How `kiln plan --graph` prints the graph.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum GraphForm {
+    /// A JSON document.
+    Json,
+    /// The language of Graphviz.
+    Dot,
+}
+
 /// `kiln plan`.
 #[derive(Debug, Args)]
 pub struct PlanArgs {
-    /// The build file [default: .melange.yaml, .melange.yml, melange.yaml or melange.yml].
-    #[arg(value_hint = ValueHint::FilePath)]
-    pub file: Option<PathBuf>,
+    /// The build file [default: .melange.yaml, .melange.yml, melange.yaml or melange.yml]; with --graph several, and directories.
+    #[arg(value_name = "FILE", value_hint = ValueHint::AnyPath)]
+    pub files: Vec<PathBuf>,
+    /// Instead of the plan, print which of several build files needs which others, as JSON or for Graphviz.
+    #[arg(long, value_enum, value_name = "FORM", num_args = 0..=1, default_missing_value = "json", require_equals = true, conflicts_with_all = ["explain", "json"])]
+    pub graph: Option<GraphForm>,
     /// Instead of the plan, say where each step comes from, which conditions held, and what each variable became.
     #[arg(long, conflicts_with = "json")]
     pub explain: bool,

@@ -12,6 +12,7 @@ mod guest;
 mod image;
 mod machine;
 mod recipe;
+mod test;
 mod unsupported;
 mod values;
 
@@ -25,12 +26,13 @@ use crate::report::Progress;
 
 pub use bench::{BenchArgs, BenchCommand, CompareArgs};
 pub use bench_io::IoArgs;
-pub use build::{BuildArgs, PlanArgs};
+pub use build::{BuildArgs, GraphForm, PlanArgs};
 pub use cache::{CacheArgs, CacheCommand, ExportArgs, ImportArgs, PruneArgs};
 pub use guest::{RunArgs, ShellArgs};
 pub use image::ImageCommand;
 pub use machine::{HostCerts, MachineArgs, ProxyOption};
 pub use recipe::{ArchOption, CompileArgs, RecipeArgs, UpdateCacheArgs};
+pub use test::TestArgs;
 pub use unsupported::UnsupportedArgs;
 
 /// The place of global options in the help: below the command's own.
@@ -77,6 +79,8 @@ impl Cli {
 pub enum Command {
     /// Build the package that a build file describes.
     Build(Box<BuildArgs>),
+    /// Run the tests of a build file's packages, each in a fresh guest.
+    Test(Box<TestArgs>),
     /// Run a command in a fresh guest of an image, and exit with its status.
     Run(Box<RunArgs>),
     /// Open a shell in a fresh guest: that of a build file, or of an image.
@@ -137,6 +141,7 @@ impl Command {
     pub fn quieted(mut self) -> Self {
         let progress = match &mut self {
             Self::Build(args) => &mut args.progress,
+            Self::Test(args) => &mut args.progress,
             Self::UpdateCache(args) => &mut args.progress,
             Self::Image { command: ImageCommand::Build { progress, .. } } => progress,
             _ => return self,

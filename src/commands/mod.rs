@@ -14,6 +14,7 @@ mod greeting;
 mod guest;
 mod host_settings;
 mod image;
+mod jobs;
 mod log;
 mod man;
 mod options;
@@ -25,6 +26,7 @@ mod run;
 mod runtime;
 mod shell;
 mod signals;
+mod test;
 mod unsupported;
 mod update_cache;
 mod waiting;
@@ -67,6 +69,7 @@ fn run(command: Command, quiet: bool) -> Result<u8> {
         Command::Shell(args) => return on_runtime(shell::run(&args, &env, volume(quiet))),
         Command::Bench { command } => return on_runtime(bench::run(command, &env, volume(quiet))),
         Command::Build(args) => on_runtime(build::run(&args, &env)),
+        Command::Test(args) => on_runtime(test::run(&args, &env)),
         Command::Plan(args) => on_runtime(plan::run(&args, &env)),
         Command::Compile(args) => compile::print(&args),
         Command::UpdateCache(args) => on_runtime(update_cache::run(&args, &env)),

@@ -9,10 +9,16 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::{options, recipe};
+use super::{build, options, recipe};
 use crate::{
-    build::Request, cli::PlanArgs, env::Env, event::Event, exit::Code, home::Home, process::Spawner, report,
-    secret,
+    build::Request,
+    cli::{GraphForm, PlanArgs},
+    env::Env,
+    event::Event,
+    exit::{Code, Failure},
+    home::Home,
+    process::Spawner,
+    report, secret,
 };
 
 /// Prints the plan.
@@ -23,7 +29,26 @@ pub(super) async fn run(args: &PlanArgs, env: &Env) -> Result<Code> {
             notes.push(text);
         }
     };
-    let file = recipe::file(args.file.as_deref())?;
+    if let Some(form) = args.graph {
+        let named = || recipe::file(None).map(|file| vec![file]);
+        let files = if args.files.is_empty() { named()? } else { args.files.clone() };
+        let graph = build::graph(&files, &args.recipe, &mut sink)?;
+        return report::print(&match form {
+            GraphForm::Json => format!("{:#}\n", graph.json()),
+            GraphForm::Dot => graph.dot(),
+        });
+    }
+    let file = match args.files.as_slice() {
+        [] => recipe::file(None)?,
+        [file] => recipe::file(Some(file))?,
+        [_, ..] => {
+            return Err(Failure::usage(
+                "a plan is of one build file",
+                "name one, or print the order of several with --graph",
+            )
+            .into());
+        }
+    };
     if args.explain {
         // It needs nothing of the host, which may lack the programs for a plan.
         return recipe::explain(&file, &args.recipe)?.map_or(Ok(Code::Success), |text| report::print(&text));

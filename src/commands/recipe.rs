@@ -60,6 +60,15 @@ pub(super) async fn load_unless(
 
 /// The recipe of a build file; `None`, and a note, when it is for none of the architectures asked for.
 pub(super) fn load(file: &Path, args: &RecipeArgs, sink: &mut dyn Sink) -> Result<Option<Recipe>> {
+    Ok(load_with_source(file, args, sink)?.map(|(recipe, _)| recipe))
+}
+
+/// [`load`], with the source for the places of faults.
+pub(super) fn load_with_source(
+    file: &Path,
+    args: &RecipeArgs,
+    sink: &mut dyn Sink,
+) -> Result<Option<(Recipe, Source)>> {
     let manifest = manifest::load(file).map_err(Failure::from)?;
     let (asked, skipped): (Vec<Arch>, Vec<Arch>) =
         architectures(args)?.into_iter().partition(|arch| serves(&manifest.package, *arch));
@@ -80,7 +89,7 @@ pub(super) fn load(file: &Path, args: &RecipeArgs, sink: &mut dyn Sink) -> Resul
     }
     check_version(&recipe.package.version, &manifest.source)?;
     recipe.check_assertions()?;
-    Ok(Some(recipe))
+    Ok(Some((recipe, manifest.source)))
 }
 
 /// Refuses a version that no package can have before anything is built.

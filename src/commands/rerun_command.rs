@@ -1,15 +1,25 @@
 //! The user's own command line with a change that opens a shell, for the way out of an error.
 
-use std::ffi::OsString;
+use std::{ffi::OsString, os::unix::ffi::OsStrExt};
 
 use crate::{
     cli::{BuildArgs, MachineArgs},
     plan::shell_quoted,
 };
 
-/// The `kiln build …` that was given without `-i`, with it.
-pub(super) fn interactive(arguments: impl Iterator<Item = OsString>) -> String {
-    let words = words(arguments);
+/// The `kiln build …` that was given without `-i`, with it. For one of several build files it is the command that builds only this one.
+pub(super) fn interactive(arguments: impl Iterator<Item = OsString>, args: &BuildArgs) -> String {
+    let words = match &args.job {
+        None => words(arguments),
+        Some(file) => {
+            let is_other = |word: &OsString| {
+                word.as_bytes().starts_with(b"--job=")
+                    || args.files.iter().any(|file| file.as_os_str() == word)
+            };
+            let kept = arguments.skip(1).filter(|word| !is_other(word));
+            words(["kiln".into()].into_iter().chain(kept).chain([file.into()]))
+        }
+    };
     match words.iter().position(|word| word == "build") {
         Some(at) => [&words[..=at], &["-i".to_owned()], &words[at + 1..]].concat().join(" "),
         None => "kiln build -i".into(),
@@ -19,7 +29,7 @@ pub(super) fn interactive(arguments: impl Iterator<Item = OsString>) -> String {
 /// The `kiln shell` for the guest of a build, with `source` as its workspace.
 pub(super) fn shell(args: &BuildArgs, source: &str) -> String {
     let MachineArgs { runner, image, .. } = &args.machine;
-    let file = args.file.as_ref().map(|file| file.display().to_string());
+    let file = args.job.as_ref().or(args.files.first()).map(|file| file.display().to_string());
     let named = file.into_iter().chain(["--runner".into(), runner.name().into()]);
     let image = image.iter().flat_map(|image| ["--image".to_owned(), image.to_string()]);
     let words = named.chain(image).chain(["--source-dir".into(), source.into()]);
@@ -39,7 +49,17 @@ pub(super) fn quoted(word: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
+    use crate::cli::{Cli, Command};
+
+    fn args(words: &[&str]) -> BuildArgs {
+        match Cli::parse_from(words).command {
+            Command::Build(args) => *args,
+            other => panic!("{other:?} is no build"),
+        }
+    }
 
     fn given(words: &[&str]) -> impl Iterator<Item = OsString> {
         words.iter().map(OsString::from).collect::<Vec<_>>().into_iter()
@@ -50,9 +70,15 @@ mod tests {
         let line =
             ["bin/kiln", "--log-level", "info", "build", "--keep-on-failure", "a b.yaml", "--cache-dir", ""];
         assert_eq!(
-            interactive(given(&line)),
+            interactive(given(&line), &args(&line)),
             "bin/kiln --log-level info build -i --keep-on-failure 'a b.yaml' --cache-dir ''"
         );
+    }
+
+    #[test]
+    fn one_of_several_builds_is_repeated_alone() {
+        let line = ["/proc/self/exe", "build", "--job=d/b.yaml", "--jobs", "2", "a.yaml", "d"];
+        assert_eq!(interactive(given(&line), &args(&line)), "kiln build -i --jobs 2 d/b.yaml");
     }
 
     #[test]

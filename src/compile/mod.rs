@@ -23,6 +23,7 @@ mod json;
 mod layers;
 mod literal;
 mod options;
+mod package_test;
 mod printed;
 mod recipe;
 mod regex;
@@ -37,6 +38,7 @@ mod version;
 pub use self::{
     arch::{Arch, Libc},
     options::Options,
+    package_test::TestedPackage,
     recipe::{Condition, Origin, PackageRequest, PackageSteps, Recipe, Run, Step, Subpackage, Test, Unmet},
     shell::SecondOpinion,
     source::{Definition, InvalidName, PipelineSource, valid_name},

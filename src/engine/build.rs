@@ -191,6 +191,9 @@ impl Build<'_, '_> {
     }
 
     async fn export(&mut self, session: &mut AgentSession) -> Result<()> {
+        if self.engine.plan.artifacts.is_empty() {
+            return Ok(());
+        }
         session.send(&ToGuest::Export { root: crate::plan::OUTPUT.into(), links: LinkScope::Child })?;
         let (sender, receiver) = mpsc::channel::<Vec<u8>>(ARCHIVE_PIECES);
         let packages: Vec<package::Package> = self

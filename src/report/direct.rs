@@ -65,6 +65,13 @@ pub fn data() -> Result<impl Write> {
     Ok(stdout().lock())
 }
 
+/// Prints lines for people to stderr.
+pub fn to_stderr(text: &str) {
+    let text: String = text.lines().map(|line| sanitize(line, Colour::Drop) + "\n").collect();
+    // best effort: there is no other stream.
+    let _ = stderr().write_all(text.as_bytes());
+}
+
 /// Prints an error and its way out to stderr.
 pub fn error(error: &Error) {
     let way_out = way_out_of(error).map_or(String::new(), |text| format!("  {text}\n"));

@@ -32,7 +32,7 @@ use std::{
 
 use clap::ValueEnum;
 
-pub use direct::{data, error, name, one_line, print};
+pub use direct::{data, error, name, one_line, print, to_stderr};
 pub use format::{age, size};
 pub use json::SCHEMA as EVENTS_SCHEMA;
 pub use logs::{Logs, console_log};

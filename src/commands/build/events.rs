@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use anyhow::Result;
 
-use super::LiveReporter;
+use crate::commands::progress::LiveReporter;
 use crate::{
     event::{Event, Outcome, Phases, Sink},
     exit::{Code, code_of, faults_of, way_out_of},
@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Passes events on to the reporter and the log files.
-pub(super) struct BuildEvents {
+pub(in crate::commands) struct BuildEvents {
     live: LiveReporter,
     logs: Kept,
 }

@@ -122,7 +122,7 @@ fn bare(name: &str) -> Value {
 fn known(command: &Command, argument: &Arg, text: &str, home: Option<&Home>) -> (Vec<Value>, Paths) {
     let only = |values: Vec<Value>| (values, Paths::Values);
     match (command.get_name(), argument.get_id().as_str()) {
-        ("build" | "plan" | "shell", "file") | ("compile" | "update-cache", "files") => {
+        ("shell" | "test", "file") | ("build" | "plan" | "compile" | "update-cache", "files") => {
             (Vec::new(), Paths::BuildFiles)
         }
         (_, "image") => {

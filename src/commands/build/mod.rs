@@ -1,0 +1,78 @@
+//! `kiln build`: from build files to packages.
+
+mod events;
+mod life;
+mod many;
+mod workspace;
+
+use std::{env, path::Path};
+
+use anyhow::Result;
+
+pub(super) use events::finished;
+pub(super) use life::{AfterFailure, live};
+pub(super) use many::graph;
+
+use super::{jobs, options, recipe, rerun_command, unsupported};
+use crate::{
+    build::Request,
+    cli::BuildArgs,
+    console::{Console, OutputStream},
+    engine,
+    env::Env,
+    event::{Event, Sink},
+    exit::{Code, code_of},
+    package,
+    process::Spawner,
+};
+
+/// Builds, and reports the result; returns the exit code.
+pub(super) async fn run(args: &BuildArgs, env: &Env) -> Result<Code> {
+    match (&args.job, args.files.as_slice()) {
+        (None, [first, ..]) if args.files.len() > 1 || first.is_dir() => many::run(args, env).await,
+        (Some(file), _) => {
+            let result = one(args, Some(file), env).await?;
+            jobs::report_result(&result);
+            Ok(result.unwrap_or_else(|error| code_of(&error)))
+        }
+        (None, files) => {
+            let result = one(args, files.first().map(AsRef::as_ref), env).await?;
+            Ok(result.unwrap_or_else(|error| code_of(&error)))
+        }
+    }
+}
+
+/// Builds the package of one build file.
+async fn one(args: &BuildArgs, file: Option<&Path>, env: &Env) -> Result<Result<Code>> {
+    live(args.progress, &args.machine, Some(args), env, async |parts| {
+        for text in unsupported::notes(&args.unsupported) {
+            parts.sink.emit(Event::Note { text });
+        }
+        let mut console = args.interactive.then(|| console(parts.context.spawner)).transpose()?;
+        let file = recipe::file(file)?;
+        let interrupts = &mut parts.context.interrupts;
+        let loaded = recipe::load_unless(interrupts, &file, &args.recipe, parts.sink).await?;
+        let Some(recipe) = loaded else { return Ok(Code::Success) };
+        let options = options::options(&args.machine, env, &file)?;
+        package::check_writable(&options.out_dir)?;
+        let request = Request { recipe, options, cache_wait: args.machine.cache_wait };
+        let after_failure = AfterFailure {
+            console: console.as_mut().map(|console| console as &mut dyn engine::Console),
+            keep: args.keep_on_failure.then(|| parts.context.run_dir.join(workspace::FILE)),
+            rerun_command: (!args.interactive).then(|| rerun_command::interactive(env::args_os(), args)),
+        };
+        parts.build(request, &args.machine, after_failure, |prepared| prepared).await?;
+        Ok(Code::Success)
+    })
+    .await
+}
+
+/// The terminal of `-i`, which shows the build's progress as well.
+fn console(spawner: &Spawner) -> Result<Console> {
+    Console::terminal(
+        OutputStream::Stderr,
+        spawner.terminals(),
+        "-i",
+        "run it in a terminal, or leave -i out; --keep-on-failure keeps the workspace",
+    )
+}
