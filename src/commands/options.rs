@@ -17,7 +17,10 @@ use crate::{
     cli::MachineArgs,
     env::Env,
     exit::Failure,
-    plan::{BuildOptions, CacheModeOption, InsecureRepositories, Trace, VirtiofsOption, check_memory},
+    plan::{
+        BuildOptions, CacheModeOption, InsecureRepositories, PackagingOptions, Trace, VirtiofsOption,
+        check_memory,
+    },
 };
 
 /// The default of `--cache-dir`.
@@ -59,6 +62,7 @@ pub(super) fn options(args: &MachineArgs, env: &Env, file: &Path) -> Result<Buil
         virtiofs: virtiofs(args, env)?,
         request_queues: None,
         out_dir,
+        packaging: PackagingOptions::default(),
         memory: args.memory.map(|size| check_memory(size, runner)).transpose()?,
         cpus: args.cpu,
         cpu_model: args.cpumodel.clone(),

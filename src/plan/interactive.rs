@@ -65,6 +65,7 @@ impl Plan {
     pub fn without_steps(mut self) -> Self {
         self.steps.clear();
         self.artifacts.clear();
+        self.metadata.packages.clear();
         // A command has no report on the cache.
         self.guest_config.track_reads = None;
         self.guest_config

@@ -19,7 +19,9 @@ mod interactive;
 pub(crate) mod limits;
 mod loopback;
 mod options;
+mod package_metadata;
 mod packages;
+mod packaging;
 mod platform;
 mod quantity;
 mod repositories;
@@ -41,6 +43,7 @@ use serde::Serialize;
 
 pub use crate::compile::{Origin, WORKSPACE};
 pub use crate::ecosystem::CACHE;
+pub use crate::manifest::PackageOptions;
 pub use accelerator::{Accelerator, AcceleratorOption};
 pub(crate) use bind::bind;
 pub use bind::{Bind, BindSource, Layer, Overlay, Subset, Upper, Writes};
@@ -58,7 +61,15 @@ pub use image::{
 };
 pub use interactive::{InteractiveCommand, command, shell_in_place_of};
 pub use options::{BuildOptions, CacheModeOption, SourceShare, VirtiofsOption};
+pub use package_metadata::{
+    BuildMetadata, Declared, FileCapability, License, PackageMetadata, Scriptlet, Scriptlets, TestUses,
+    Upstream,
+};
 pub use packages::{Mapped, SUITES, debian_packages, known_packages, map_packages, requests_for};
+pub use packaging::{
+    Make, NO_ASSERTION, OPTIONAL_LINTERS, OriginName, PackageFormat, PackagingOptions, REQUIRED_LINTERS,
+    UNKNOWN_NAMESPACE, WARNING_LINTERS,
+};
 pub use platform::{Cgroup, Ids, Machine, Platform, RequestQueues, RootForm, Sandbox};
 pub use quantity::{Bytes, parse_bytes};
 pub use repositories::{InsecureRepositories, allowed_repositories};
@@ -115,6 +126,8 @@ pub struct Plan {
     pub steps: Vec<PlannedStep>,
     /// The packages that are exported from the guest.
     pub artifacts: Vec<ArtifactPlan>,
+    /// All that the packages say besides their files.
+    pub metadata: BuildMetadata,
     /// The modification time of all files in packages, in seconds since the epoch: `SOURCE_DATE_EPOCH`.
     pub build_date: i64,
     /// The uid and gid of the user that builds run as; in packages the user's files belong to root.

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::{
     AcceleratorOption, Bytes, CacheSharing, HostLoopback, HostSettings, ImageReference, InsecureRepositories,
-    Network, RunnerKind, Slirp, StartOption, Trace,
+    Network, PackagingOptions, RunnerKind, Slirp, StartOption, Trace,
 };
 
 /// `--cache-mode`.
@@ -93,6 +93,8 @@ pub struct BuildOptions {
     pub request_queues: Option<u32>,
     /// `--out-dir`, absolute.
     pub out_dir: PathBuf,
+    /// The options of packages.
+    pub packaging: PackagingOptions,
     /// `--memory`.
     pub memory: Option<Bytes>,
     /// `--cpu`: processors.

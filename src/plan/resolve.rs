@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, time::Duration};
 use kiln_protocol::{Stdin, Step, TextFile, User};
 
 use super::{
-    Accelerator, ArtifactPlan, BuildOptions, CacheMount, HostSettings, Ids, ImageRecipe, PackageId, Plan,
-    PlannedStep, Platform, PlatformRules, RulesInput,
+    Accelerator, ArtifactPlan, BuildMetadata, BuildOptions, CacheMount, HostSettings, Ids, ImageRecipe,
+    Owner, PackageId, Plan, PlannedStep, Platform, PlatformRules, RulesInput,
     accounts::{self, Accounts},
     capability, cargo,
     guest_config::{self, GuestInput},
@@ -49,9 +49,8 @@ pub fn resolve(recipe: &Recipe, options: &BuildOptions, facts: Facts) -> Result<
     let mut owner = accounts.owner(&user(recipe), &facts.host, &mut notes);
     let ids = facts.rules.ids();
     let has_one_user = ids == Some(Ids::SingleUid);
-    if has_one_user && owner.ids() != (0, 0) {
-        notes.push(ONE_USER.into());
-        (owner.guest_uid, owner.guest_gid) = (0, 0);
+    if has_one_user {
+        belongs_to_root(&mut owner, &mut notes);
     }
     if ids == Some(Ids::Range) {
         accounts::check_range(recipe, &accounts, owner)?;
@@ -83,6 +82,7 @@ pub fn resolve(recipe: &Recipe, options: &BuildOptions, facts: Facts) -> Result<
     guest_config.files.extend(host_settings.files());
     Ok(Plan {
         artifacts: artifacts(recipe, &package),
+        metadata: metadata(recipe, options),
         arch: recipe.arch.apk().to_owned(),
         image: facts.image,
         source: options.source.clone(),
@@ -102,6 +102,14 @@ pub fn resolve(recipe: &Recipe, options: &BuildOptions, facts: Facts) -> Result<
         guest_config,
         notes,
     })
+}
+
+/// The owner in a sandbox with one user.
+fn belongs_to_root(owner: &mut Owner, notes: &mut Vec<String>) {
+    if owner.ids() != (0, 0) {
+        notes.push(ONE_USER.into());
+        (owner.guest_uid, owner.guest_gid) = (0, 0);
+    }
 }
 
 fn package_id(recipe: &Recipe) -> PackageId {
@@ -182,6 +190,11 @@ pub(super) fn environment(
     variables.insert("PATH".into(), steps::path(&recipe.cache_also));
     variables.extend(of_step);
     variables.into_iter().collect()
+}
+
+fn metadata(recipe: &Recipe, options: &BuildOptions) -> BuildMetadata {
+    let file = options.build_file.to_string_lossy();
+    BuildMetadata::of(recipe, &file, options.source_date_epoch, &options.packaging)
 }
 
 fn artifacts(recipe: &Recipe, package: &PackageId) -> Vec<ArtifactPlan> {

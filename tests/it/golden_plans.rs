@@ -12,8 +12,9 @@ use kiln::{
     pipelines::Library,
     plan::{
         Accelerator, AcceleratorOption, BuildOptions, CacheModeOption, DebianRoot, Facts, HostLoopback,
-        HostSettings, Ids, ImageRecipe, ImageSource, InsecureRepositories, Network, Plan, Platform,
-        PlatformRules, RootForm, RunnerKind, Slirp, SourceShare, StartOption, Trace, VirtiofsOption, resolve,
+        HostSettings, Ids, ImageRecipe, ImageSource, InsecureRepositories, Network, PackagingOptions, Plan,
+        Platform, PlatformRules, RootForm, RunnerKind, Slirp, SourceShare, StartOption, Trace,
+        VirtiofsOption, resolve,
     },
 };
 
@@ -128,6 +129,7 @@ fn options(case: Case) -> BuildOptions {
         virtiofs,
         request_queues: None,
         out_dir: "/out".into(),
+        packaging: PackagingOptions::default(),
         memory: None,
         cpus: None,
         cpu_model: None,

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use kiln::plan::{
-    Accelerator, CacheMode, CacheMount, CacheShare, CacheSharing, DebianRoot, HostLoopback, HostSettings,
-    ImageRecipe, ImageSource, LimitSource, Machine, Network, Owner, PackageId, Plan, Platform, Resources,
-    Slirp, SourceShare, StartOption,
+    Accelerator, BuildMetadata, CacheMode, CacheMount, CacheShare, CacheSharing, DebianRoot, HostLoopback,
+    HostSettings, ImageRecipe, ImageSource, LimitSource, Machine, Network, Owner, PackageId, Plan, Platform,
+    Resources, Slirp, SourceShare, StartOption,
 };
 use kiln_protocol::GuestConfig;
 
@@ -48,6 +48,7 @@ pub(crate) fn plain() -> Plan {
         host_settings: HostSettings::default(),
         steps: Vec::new(),
         artifacts: Vec::new(),
+        metadata: BuildMetadata::default(),
         build_date: 0,
         build_ids: (1000, 1000),
         out_dir: "/out/x86_64".into(),

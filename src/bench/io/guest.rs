@@ -17,8 +17,8 @@ use crate::{
     home::Home,
     plan::{
         AcceleratorOption, BuildOptions, Bytes, CacheModeOption, HostLoopback, HostSettings, ImageReference,
-        InsecureRepositories, InteractiveCommand, Network, Plan, Slirp, SourceShare, StartOption, Trace,
-        VirtiofsOption,
+        InsecureRepositories, InteractiveCommand, Network, PackagingOptions, Plan, Slirp, SourceShare,
+        StartOption, Trace, VirtiofsOption,
     },
     process::Spawner,
     rundir::RunDir,
@@ -162,6 +162,7 @@ impl Guests<'_> {
             request_queues: share.request_queues,
             // A command has no packages.
             out_dir: tools.to_owned(),
+            packaging: PackagingOptions::default(),
             memory: self.memory,
             cpus: self.cpus,
             cpu_model: None,

@@ -31,6 +31,7 @@ pub(super) fn document(
         host_settings,
         steps,
         artifacts,
+        metadata,
         out_dir,
         build_date,
         build_ids,
@@ -38,8 +39,6 @@ pub(super) fn document(
         timeout,
         notes: _,
     } = plan;
-    let words = |line: &Vec<OsString>| line.iter().map(|word| word.to_string_lossy().into_owned()).collect();
-    let command_lines: Vec<Vec<String>> = command_lines.iter().map(words).collect();
     let mut document = json!({
         "package": package,
         "arch": arch,
@@ -60,16 +59,22 @@ pub(super) fn document(
         "capabilities": guest_config.capabilities,
         "steps": steps.iter().map(step).collect::<Vec<_>>(),
         "artifacts": artifacts,
+        "metadata": metadata,
         "out_dir": out_dir,
         "build_date": build_date,
         "build_ids": build_ids,
         "boot_timeout_ms": milliseconds(*boot_timeout),
         "timeout_ms": timeout.map(milliseconds),
         "notes": notes,
-        "command_lines": command_lines,
+        "command_lines": texts(command_lines),
     });
     replace_strings(&mut document, hide);
     document
+}
+
+fn texts(command_lines: &[Vec<OsString>]) -> Vec<Vec<String>> {
+    let words = |line: &Vec<OsString>| line.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+    command_lines.iter().map(words).collect()
 }
 
 fn step(planned: &PlannedStep) -> Value {

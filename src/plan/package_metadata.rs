@@ -1,0 +1,73 @@
+//! All that the packages of a build say of themselves besides their files: a pure function of the recipe and the options.
+//!
+//! `package` makes `.PKGINFO`, `.melange.yaml`, SBOM and provenance of it. It holds no key: only the path of one.
+
+mod file_capability;
+mod package;
+mod scriptlet;
+mod upstream;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::{PackageFormat, PackagingOptions};
+use crate::compile::Recipe;
+
+pub use file_capability::FileCapability;
+pub use package::{Declared, License, PackageMetadata, TestUses};
+pub use scriptlet::{Scriptlet, Scriptlets};
+pub use upstream::Upstream;
+
+/// The commit of a build file that lies in no repository.
+const UNKNOWN_COMMIT: &str = "unknown";
+
+/// The metadata of all packages of a build.
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+pub struct BuildMetadata {
+    /// The packages: the main one first, then the subpackages in their order. Those of [`super::Plan::artifacts`].
+    pub packages: Vec<PackageMetadata>,
+    /// The modification time of everything, in seconds since 1970.
+    pub build_date: i64,
+    /// The compiled configuration, for `.melange.yaml`; its packages are those that were asked for. Values of masked variables
+    /// are not in it.
+    #[serde(skip)]
+    pub configuration: Value,
+    /// The build file, as the command line names it.
+    pub build_file: String,
+    /// The commit of the build file; `unknown` where there is none.
+    pub commit: String,
+    /// The CPE of the main package, as SPDX writes it; `None` where the build file has none.
+    pub cpe: Option<String>,
+    /// The sources of the top-level steps of the main package.
+    pub upstream: Vec<Upstream>,
+    /// The options.
+    #[serde(skip)]
+    pub options: PackagingOptions,
+}
+
+impl BuildMetadata {
+    /// The metadata of a recipe's packages. `build_date` is in seconds since 1970.
+    pub fn of(recipe: &Recipe, build_file: &str, build_date: i64, options: &PackagingOptions) -> Self {
+        let commit = options.git_commit.clone().unwrap_or_else(|| UNKNOWN_COMMIT.into());
+        Self {
+            packages: package::all(recipe, &commit, options),
+            build_date,
+            configuration: serde_json::to_value(recipe).unwrap_or_default(),
+            build_file: build_file.to_owned(),
+            commit,
+            cpe: package::cpe(&recipe.package),
+            upstream: upstream::of_steps(&recipe.steps),
+            options: options.clone(),
+        }
+    }
+
+    /// The metadata of a package by its name.
+    pub fn package(&self, name: &str) -> Option<&PackageMetadata> {
+        self.packages.iter().find(|package| package.name == name)
+    }
+
+    /// The form of the packages.
+    pub fn format(&self) -> PackageFormat {
+        self.options.format
+    }
+}
