@@ -28,6 +28,7 @@ use crate::{
     content::{Content, Progress},
     header::{BLOCK, Entry, Kind, blocks},
     listing::Listing,
+    owner_names::OwnerNames,
 };
 
 /// Two empty blocks end an archive.
@@ -45,6 +46,7 @@ pub(crate) struct Export {
     /// The file whose content is being sent.
     content: Option<Content>,
     link_scope: LinkScope,
+    owner_names: OwnerNames,
     /// Set where only names and sizes are sent.
     listing: Option<Listing>,
     /// Files with more than one name: the first of them in the scope, by device and inode.
@@ -78,7 +80,7 @@ impl Export {
         let directory =
             Dir::open(Path::new(root), flags, Mode::empty()).with_context(|| format!("export {root}"))?;
         let export = Self::below(directory, Form::Tree, None).with_context(|| format!("export {root}"))?;
-        Ok(Self { link_scope, ..export })
+        Ok(Self { link_scope, owner_names: OwnerNames::read(), ..export })
     }
 
     /// Begins at the children of an overlay's upper directory; `merged` is the overlay.
@@ -97,6 +99,7 @@ impl Export {
             merged,
             content: None,
             link_scope: LinkScope::Stream,
+            owner_names: OwnerNames::default(),
             listing: None,
             linked: HashMap::new(),
             pending: Vec::new(),
@@ -169,7 +172,8 @@ impl Export {
             return self.directory(below, form, path, &stat);
         }
         // Only regular files: other kinds have no content. A listing has no content either, and an entry for each name.
-        if stat.st_nlink > 1 && file_type == SFlag::S_IFREG && self.listing.is_none() {
+        let keeps_links = self.link_scope != LinkScope::None && self.listing.is_none();
+        if stat.st_nlink > 1 && file_type == SFlag::S_IFREG && keeps_links {
             let first = self.linked.entry((stat.st_dev, stat.st_ino)).or_insert_with(|| path.to_vec());
             if first != path {
                 let kind = Kind::HardLink { target: first.clone() };
@@ -263,6 +267,8 @@ impl Export {
             mode: stat.st_mode & 0o7777,
             uid: stat.st_uid,
             gid: stat.st_gid,
+            uname: self.owner_names.user(stat.st_uid).to_vec(),
+            gname: self.owner_names.group(stat.st_gid).to_vec(),
             mtime: (stat.st_mtime, stat.st_mtime_nsec),
             xattrs,
         }));

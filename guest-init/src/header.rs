@@ -27,6 +27,10 @@ pub(crate) struct Entry {
     pub(crate) uid: u32,
     /// Group.
     pub(crate) gid: u32,
+    /// The owner's name; empty without one.
+    pub(crate) uname: Vec<u8>,
+    /// The group's name; empty without one.
+    pub(crate) gname: Vec<u8>,
     /// Last change of its content: seconds and nanoseconds since the epoch.
     pub(crate) mtime: (i64, i64),
     /// Extended attributes, in order.
@@ -90,7 +94,7 @@ pub(crate) fn blocks(entry: &Entry) -> Vec<u8> {
 }
 
 fn own_header(entry: &Entry) -> Header {
-    let Entry { path, kind, mode, uid, gid, mtime: (seconds, _), xattrs: _ } = entry;
+    let Entry { path, kind, mode, uid, gid, uname, gname, mtime: (seconds, _), xattrs: _ } = entry;
     let mut header = Header::new_ustar();
     header.set_entry_type(kind.entry_type());
     put(&mut header.as_old_mut().name, path);
@@ -104,11 +108,13 @@ fn own_header(entry: &Entry) -> Header {
         Kind::File { size } if *size < BIG.unsigned_abs() => *size,
         _ => 0,
     });
-    if let (Kind::CharDevice { major, minor } | Kind::BlockDevice { major, minor }, Some(ustar)) =
-        (kind, header.as_ustar_mut())
-    {
-        ustar.set_device_major(*major);
-        ustar.set_device_minor(*minor);
+    if let Some(ustar) = header.as_ustar_mut() {
+        put(&mut ustar.uname, uname);
+        put(&mut ustar.gname, gname);
+        if let Kind::CharDevice { major, minor } | Kind::BlockDevice { major, minor } = kind {
+            ustar.set_device_major(*major);
+            ustar.set_device_minor(*minor);
+        }
     }
     header.set_cksum();
     header
@@ -122,7 +128,8 @@ fn put(field: &mut [u8], bytes: &[u8]) {
 
 /// The pax records of values that do not fit the plain header.
 fn records(entry: &Entry) -> Vec<u8> {
-    let Entry { path, kind, mode: _, uid, gid, mtime: (seconds, nanoseconds), xattrs } = entry;
+    let Entry { path, kind, mode: _, uid, gid, uname: _, gname: _, mtime, xattrs } = entry;
+    let (seconds, nanoseconds) = mtime;
     let mut records = Vec::new();
     if !is_plain(path) {
         record(&mut records, b"path", path);
@@ -205,9 +212,13 @@ mod tests {
             mode: 0o755,
             uid: BIG_ID - 1,
             gid: 0,
+            uname: b"builder".to_vec(),
+            gname: b"root".to_vec(),
             mtime: (1, 0),
             xattrs: Vec::new(),
         };
+        assert_eq!(&blocks(&entry)[265..273], b"builder\0");
+        assert_eq!(&blocks(&entry)[297..302], b"root\0");
         assert_eq!(blocks(&entry).len(), BLOCK);
         assert_eq!(blocks(&Entry { uid: BIG_ID, ..entry }).len(), 3 * BLOCK);
     }

@@ -41,6 +41,7 @@ mod netlink;
 mod network;
 mod output;
 mod overlay;
+mod owner_names;
 mod path_change;
 mod pivot;
 mod port;

@@ -209,6 +209,8 @@ fn entry(path: &[u8], stat: &FileStat, kind: Kind) -> Entry {
         mode: permissions(stat) & 0o777,
         uid: 0,
         gid: 0,
+        uname: Vec::new(),
+        gname: Vec::new(),
         mtime: Time { seconds: stat.st_mtime, nanos },
         xattrs: Vec::new(),
     }

@@ -119,7 +119,8 @@ fn file(writer: &mut Writer<impl Write>, path: &Path, source: &Path) -> Result<(
 
 fn entry(path: &Path, kind: Kind, mode: u32, mtime: Time) -> Entry {
     let path = path.as_os_str().as_bytes().to_vec();
-    Entry { path, kind, mode, uid: 0, gid: 0, mtime, xattrs: Vec::new() }
+    let (uname, gname) = (Vec::new(), Vec::new());
+    Entry { path, kind, mode, uid: 0, gid: 0, uname, gname, mtime, xattrs: Vec::new() }
 }
 
 /// Links git's packs and lists below `into`, or copies them if it is on another file system. Returns the linked files by their

@@ -13,6 +13,10 @@ pub struct Entry {
     pub uid: u32,
     /// Group.
     pub gid: u32,
+    /// The owner's name, as the guest says; empty without one. As written, it is left out.
+    pub uname: Vec<u8>,
+    /// The group's name, as the guest says; empty without one. As written, it is left out.
+    pub gname: Vec<u8>,
     /// When it was changed last.
     pub mtime: Time,
     /// Extended attributes: name and value, sorted by name.

@@ -113,7 +113,9 @@ impl<R: Read> Reader<R> {
         }
         self.body = size;
         self.padding = size.wrapping_neg() % BLOCK;
-        Ok(Entry { path, kind, mode, uid, gid, mtime, xattrs })
+        let name = |name: Option<&[u8]>| name.unwrap_or_default().to_vec();
+        let (uname, gname) = (name(header.username_bytes()), name(header.groupname_bytes()));
+        Ok(Entry { path, kind, mode, uid, gid, uname, gname, mtime, xattrs })
     }
 
     /// The content of an extension header.

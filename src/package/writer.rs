@@ -76,7 +76,7 @@ impl<W: Write> Writer<W> {
 
 /// The fixed header; values that do not fit go to `records`.
 fn header(entry: &Entry, records: &mut Vec<u8>) -> Header {
-    let Entry { path, kind, mode, uid, gid, mtime, xattrs } = entry;
+    let Entry { path, kind, mode, uid, gid, uname: _, gname: _, mtime, xattrs } = entry;
     let mut header = Header::new_ustar();
     let (entry_type, size, target) = match kind {
         Kind::File { size } => (EntryType::Regular, *size, &[][..]),

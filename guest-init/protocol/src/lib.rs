@@ -61,7 +61,7 @@ pub use relay::{Chunk, ForwardData, RELAY_WINDOW, RELAYED};
 pub use step::{ExitStatus, Stdin, Step, Stream, Terminal, User};
 
 /// The version of this protocol. Host and agent are built together; a mismatch means a stale initramfs.
-pub const VERSION: u32 = 13;
+pub const VERSION: u32 = 14;
 
 /// In the stream of an upper directory, the extended attribute of a file that has more than one name.
 pub const LINKED: &str = "trusted.kiln.linked";
@@ -114,7 +114,8 @@ pub enum ToGuest {
     /// Kill the running step and all descendants of steps (SIGKILL); its `Ended` follows. An export ends with
     /// [`FromGuest::Failed`]. Without a task there is no answer.
     Cancel,
-    /// Send the tree below `root` as one tar stream (POSIX pax; numeric owners as seen by steps; xattrs as `SCHILY.xattr.*`).
+    /// Send the tree below `root` as one tar stream (POSIX pax; numeric owners as seen by steps, with their names in the guest's
+    /// `/etc/passwd` and `/etc/group`; xattrs as `SCHILY.xattr.*`). The names of a directory are sorted by their bytes.
     Export {
         /// The directory whose children become the top-level entries of the stream.
         root: String,
@@ -159,6 +160,8 @@ pub enum LinkScope {
     Stream,
     /// Those below one child of the root: each child becomes an archive of its own, which must be complete.
     Child,
+    /// No names: every one has a copy of the content.
+    None,
 }
 
 /// A message of the agent.

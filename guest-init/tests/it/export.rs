@@ -123,6 +123,7 @@ fn a_file_with_names_in_several_packages_is_complete_in_each() {
     let (one, b) = (|| first.clone(), || third.clone());
     assert_eq!(kinds(LinkScope::Stream), [None, one(), one(), one(), one()]);
     assert_eq!(kinds(LinkScope::Child), [None, one(), None, b(), None]);
+    assert_eq!(kinds(LinkScope::None), [None, None, None, None, None]);
 }
 
 #[test]
