@@ -102,7 +102,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("jobs", &["exit"]),
     ("logfile", &[]),
     ("manifest", &["exit", "input"]),
-    ("package", &["event", "exit", "plan"]),
+    ("package", &["apk", "event", "exit", "plan"]),
     ("pipelines", &["compile", "manifest"]),
     ("plan", &["compile", "ecosystem", "exit", "host", "manifest"]),
     ("process", &["exit", "logfile"]),

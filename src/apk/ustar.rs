@@ -38,6 +38,9 @@ pub(crate) const CHECKSUM_RECORD: &str = "APK-TOOLS.checksum.SHA1";
 /// Before the name of an extended attribute in a pax record.
 pub(crate) const XATTR_PREFIX: &str = "SCHILY.xattr.";
 
+/// Pax records: their values by their keys.
+pub(crate) type Records = BTreeMap<Vec<u8>, Vec<u8>>;
+
 /// An entry of an archive, without its content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Entry<'a> {
@@ -58,7 +61,7 @@ pub(crate) struct Entry<'a> {
     /// Its modification time, in seconds since the epoch.
     pub(crate) mtime: i64,
     /// Further pax records, by their keys. A key has no `=` and no NUL.
-    pub(crate) records: BTreeMap<Vec<u8>, Vec<u8>>,
+    pub(crate) records: Records,
 }
 
 /// The type of an entry.
@@ -116,7 +119,7 @@ impl<'a> Entry<'a> {
     pub(crate) fn plain(name: &'a [u8], mode: u32, size: u64, mtime: i64) -> Self {
         let (uname, gname) = (&b"root"[..], &b"root"[..]);
         let kind = Kind::File { size };
-        Self { name, kind, mode, uid: 0, gid: 0, uname, gname, mtime, records: BTreeMap::new() }
+        Self { name, kind, mode, uid: 0, gid: 0, uname, gname, mtime, records: Records::new() }
     }
 
     /// The blocks before the content: a pax header if the entry needs one, and its own header.
@@ -141,9 +144,9 @@ impl<'a> Entry<'a> {
     }
 
     /// All pax records. Without any, the header alone holds the entry.
-    fn all_records(&self, can_split: bool) -> BTreeMap<Vec<u8>, Vec<u8>> {
+    fn all_records(&self, can_split: bool) -> Records {
         let Self { name, kind, mode: _, uid, gid, uname, gname, mtime, records } = self;
-        let mut overflow = BTreeMap::new();
+        let mut overflow = Records::new();
         let texts = [
             (&b"path"[..], *name, NAME),
             (b"linkpath", kind.target(), LINKNAME),
@@ -170,7 +173,7 @@ impl<'a> Entry<'a> {
         // A name that is only too long for its field needs no record if the prefix holds the rest, and nothing else needs one.
         let only_name = overflow.keys().all(|key| key == b"path");
         if can_split && only_name && records.is_empty() {
-            return BTreeMap::new();
+            return Records::new();
         }
         let mut all = records.clone();
         all.extend(overflow);

@@ -20,7 +20,7 @@ use crate::{
     backend::Runner,
     cache::{CommitLimit, Lease, Reused, Staged, WriteOutcome},
     event::{Event, StepName},
-    package::{self, Artifact, Limits, Normalization},
+    package::{self, Artifact, Form, Job, Limits, Normalization},
     plan::{Plan, PlannedStep},
 };
 
@@ -206,9 +206,9 @@ impl Build<'_, '_> {
         let (out_dir, limits) = (self.engine.plan.out_dir.clone(), self.outputs.limits.clone());
         let Plan { build_date: mtime, build_ids: (build_uid, build_gid), .. } = *self.engine.plan;
         let normalization = Normalization { mtime, build_uid, build_gid };
-        let writer = tokio::task::spawn_blocking(move || {
-            package::collect(output::Pieces::new(receiver), &packages, normalization, &out_dir, &limits)
-        });
+        let job = Job { packages, normalization, out_dir, limits, form: Form::TarZst };
+        let writer =
+            tokio::task::spawn_blocking(move || package::collect(output::Pieces::new(receiver), &job));
         let streamed = self.stream(session, sender, "artifacts").await;
         let collected = writer.await.context("the writer of the artifacts panicked")?;
         // The writer that refused the stream knows why; the sender sees only a closed pipe.

@@ -17,9 +17,19 @@ fn packages() -> Vec<Package> {
     ["p", "p-dev"].map(|name| Package { name: name.into(), file_stem: format!("{name}-1.0-r0") }).to_vec()
 }
 
+fn job(out_dir: &Path) -> Job {
+    Job {
+        packages: packages(),
+        normalization: NORMALIZATION,
+        out_dir: out_dir.to_owned(),
+        limits: Limits::default(),
+        form: Form::TarZst,
+    }
+}
+
 /// Collects into `<scratch>/out/x86_64`; on an error there must be no file anywhere below `scratch`.
 fn try_collect(stream: impl Read, limits: &Limits, scratch: &Path) -> anyhow::Result<Vec<Artifact>> {
-    let result = collect(stream, &packages(), NORMALIZATION, &scratch.join("out/x86_64"), limits);
+    let result = collect(stream, &Job { limits: limits.clone(), ..job(&scratch.join("out/x86_64")) });
     let mut files = Vec::new();
     files_below(scratch, &mut files);
     match &result {
@@ -310,7 +320,7 @@ fn the_build_date_and_the_owners_are_those_of_the_plan() {
     ];
     for (normalization, owner) in cases {
         let scratch = tempfile::tempdir().expect("a scratch directory");
-        let artifacts = collect(&*p().end(), &packages(), normalization, scratch.path(), &Limits::default());
+        let artifacts = collect(&*p().end(), &Job { normalization, ..job(scratch.path()) });
         let archive = std::fs::File::open(&artifacts.expect("accepted")[0].path).expect("written");
         for (entry, _) in entries(&zstd::decode_all(archive).expect("it is zstd")) {
             assert_eq!(entry.mtime, Time { seconds: normalization.mtime, nanos: 0 });
@@ -322,19 +332,15 @@ fn the_build_date_and_the_owners_are_those_of_the_plan() {
 #[test]
 fn an_older_archive_stays_when_the_new_one_is_refused() {
     let scratch = tempfile::tempdir().expect("a scratch directory");
-    let before = collect(&*p().end(), &packages(), NORMALIZATION, scratch.path(), &Limits::default())
-        .expect("accepted");
+    let before = collect(&*p().end(), &job(scratch.path())).expect("accepted");
     let bytes = std::fs::read(&before[0].path).expect("written");
-    collect(&*p().0, &packages(), NORMALIZATION, scratch.path(), &Limits::default())
-        .expect_err("it is cut off");
+    collect(&*p().0, &job(scratch.path())).expect_err("it is cut off");
     assert_eq!(std::fs::read(&before[0].path).expect("still there"), bytes);
 }
 
 #[test]
 fn a_directory_that_cannot_be_written_is_a_host_failure() {
-    let error =
-        collect(&*p().end(), &packages(), NORMALIZATION, Path::new("/dev/null/x"), &Limits::default())
-            .expect_err("no directory");
+    let error = collect(&*p().end(), &job(Path::new("/dev/null/x"))).expect_err("no directory");
     assert_eq!(code_of(&error), Code::Host);
 }
 

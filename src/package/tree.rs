@@ -96,7 +96,7 @@ pub(crate) fn check_path(path: &[u8]) -> Result<(), String> {
 }
 
 /// A symbolic link may have any target that Linux could hold.
-fn check_target(target: &[u8]) -> Result<(), String> {
+pub(super) fn check_target(target: &[u8]) -> Result<(), String> {
     if target.is_empty() {
         return Err("it is a symbolic link to nothing".into());
     }

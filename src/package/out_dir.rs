@@ -1,0 +1,37 @@
+//! The directory that packages are written to, as its user sees it: the check before a build, and the errors.
+
+use std::{io, path::Path};
+
+use anyhow::Result;
+use nix::{
+    fcntl::{AT_FDCWD, AtFlags},
+    unistd::{AccessFlags, faccessat},
+};
+
+use crate::exit::{Code, Failure};
+
+/// Whether packages can be written to `out_dir`, which may not exist yet: checked before a build, whose result would be lost.
+///
+/// # Errors
+/// A host failure with the path that cannot be written.
+pub fn check_writable(out_dir: &Path) -> Result<()> {
+    let existing = out_dir.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/"));
+    if !existing.is_dir() {
+        return Err(unwritable(existing, &io::ErrorKind::NotADirectory.into()));
+    }
+    let access = AccessFlags::W_OK | AccessFlags::X_OK;
+    faccessat(AT_FDCWD, existing, access, AtFlags::AT_EACCESS)
+        .map_err(|error| unwritable(existing, &error.into()))
+}
+
+/// The failure to write below `path`.
+pub(super) fn unwritable(path: &Path, error: &io::Error) -> anyhow::Error {
+    let what = format!("write packages to {}: {error}", path.display());
+    let way_out = match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "make room there, or name another directory with --out-dir"
+        }
+        _ => "make it a directory that this user can write, or name another one with --out-dir",
+    };
+    Failure::new(Code::Host, what, way_out).into()
+}
