@@ -16,7 +16,7 @@
 //! `docs/architecture.md` has the map of these modules, the words, and where a change goes.
 
 pub mod agent;
-mod apk;
+pub mod apk;
 pub mod backend;
 pub mod bench;
 mod build;

@@ -1,10 +1,22 @@
-//! The formats of apk packages and repositories. Pure: no network, no clock, no process.
+//! Packages of apk and repositories of them: versions, constraints, indexes, signatures, and which packages a set needs.
 //!
-//! `package` writes packages with it, and `image` reads them.
+//! Before it: bytes of packages and indexes, which anyone may have made. After it: `package`, which writes packages, and `image`,
+//! which makes roots of them. Nothing here uses the network, the clock or another program.
 
+mod constraint;
+mod index;
 #[cfg_attr(not(test), expect(dead_code, reason = "indexes are compressed by a later commit"))]
 pub(crate) mod member;
+mod pkginfo;
 #[expect(dead_code, reason = "packages are written and read by later commits")]
 pub(crate) mod section;
+mod signature;
 #[cfg_attr(not(test), expect(dead_code, reason = "sections are written by a later commit"))]
 pub(crate) mod ustar;
+mod version;
+
+pub use constraint::Constraint;
+pub use index::{Index, IndexError, MAX_INDEX, Record, Words};
+pub use pkginfo::{MAX_PKGINFO, PackageInfo};
+pub use signature::{Algorithm, MAX_KEY_SIZE, MIN_KEY_SIZE, PublicKey, SigningKey, generate_key};
+pub use version::{Operator, Version};
