@@ -14,6 +14,7 @@ mod artifact;
 mod collect;
 mod digest;
 mod entry;
+pub mod facts;
 mod fault;
 #[cfg(test)]
 mod hostile;
