@@ -13,6 +13,7 @@ mod apk;
 mod artifact;
 mod collect;
 mod digest;
+pub mod configuration;
 mod entry;
 pub mod facts;
 mod fault;

@@ -52,7 +52,7 @@ impl BuildMetadata {
         Self {
             packages: package::all(recipe, &commit, options),
             build_date,
-            configuration: serde_json::to_value(recipe).unwrap_or_default(),
+            configuration: configuration(recipe),
             build_file: build_file.to_owned(),
             commit,
             cpe: package::cpe(&recipe.package),
@@ -70,4 +70,12 @@ impl BuildMetadata {
     pub fn format(&self) -> PackageFormat {
         self.options.format
     }
+}
+
+/// The compiled configuration of the packages that are made, with the architecture of the guest as container images spell it.
+fn configuration(recipe: &Recipe) -> Value {
+    let mut recipe = recipe.clone();
+    recipe.subpackages.retain(|subpackage| subpackage.condition.holds());
+    recipe.environment.archs = vec![recipe.arch.go().into()];
+    serde_json::to_value(recipe).expect("strings, numbers, lists and maps with text keys are all JSON")
 }
