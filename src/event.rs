@@ -128,6 +128,16 @@ pub enum Event {
         /// The number of files, links and directories in it.
         entries: u64,
     },
+    /// The index of the packages was written.
+    Index {
+        /// The file.
+        #[serde(serialize_with = "lossy")]
+        path: PathBuf,
+        /// The size of that file.
+        bytes: u64,
+        /// How many packages it has, those of earlier builds included.
+        packages: usize,
+    },
     /// The last event.
     Finished {
         /// `success`, `failed`, `timed_out`, `interrupted`.
@@ -181,6 +191,8 @@ pub enum WarningKind {
     StagingStays,
     /// A file at `.kiln` in the cache was removed.
     ForeignEntry,
+    /// Other users may read the signing key.
+    KeyExposed,
 }
 
 /// A step's place among the steps of the build (from 0) and its label.

@@ -42,6 +42,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "build",
         &[
+            "apk",
             "cache",
             "compile",
             "ecosystem",

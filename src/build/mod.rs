@@ -18,6 +18,7 @@ mod lease;
 mod offline;
 mod outcome;
 mod packages;
+mod packaging;
 mod prepare;
 mod request;
 pub(crate) mod source;

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use anyhow::Result;
 use kiln_protocol::{ExitStatus, Step};
 
-use super::{Launched, lease};
+use super::{Launched, lease, packaging};
 use crate::{
+    apk::SigningKey,
     backend::Runner,
     cache::{self, CommitLimit, Lease},
     engine::{BuildOutcome, Commit, Console, Engine, OnFailure, Outputs},
@@ -20,6 +21,8 @@ use crate::{
 pub(crate) struct BuildTask<'a> {
     /// The limit on the changes of a commit.
     pub(crate) commit_limit: CommitLimit,
+    /// The key that signs packages; `None` for packages without a signature.
+    pub(crate) key: Option<SigningKey>,
     /// The console for a shell in place of a failed step.
     pub(crate) console: Option<&'a mut dyn Console>,
     /// The tar file to which the workspace of a failed step is exported.
@@ -40,10 +43,11 @@ impl Launched<'_> {
         phases: &mut Phases,
     ) -> Result<()> {
         let Self { context, plan, injected, lease, mut runner, held } = self;
-        let BuildTask { commit_limit: limit, console, keep, rerun_command } = task;
+        let BuildTask { commit_limit: limit, key, console, keep, rerun_command } = task;
         let commits = plan.cache.as_ref().is_some_and(CacheMount::commits);
         let commit = lease.clone().filter(|_| commits).map(|lease| Commit { lease, limit });
-        let outputs = Outputs { limits: Limits::default(), commit };
+        let form = packaging::form(&plan, &injected, key)?;
+        let outputs = Outputs { limits: Limits::default(), form, commit };
         let on_failure = OnFailure { console, keep, rerun_command };
         let engine = Engine { plan: &plan, sink, interrupts: context.interrupts.clone(), injected, phases };
         let BuildOutcome { result, writes, reused } =

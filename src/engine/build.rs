@@ -20,7 +20,7 @@ use crate::{
     backend::Runner,
     cache::{CommitLimit, Lease, Reused, Staged, WriteOutcome},
     event::{Event, StepName},
-    package::{self, Artifact, Form, Job, Limits, Normalization},
+    package::{self, Artifact, Collected, Form, IndexFile, Job, Limits, Normalization},
     plan::{Plan, PlannedStep},
 };
 
@@ -29,6 +29,8 @@ use crate::{
 pub struct Outputs {
     /// Limits of its packages.
     pub limits: Limits,
+    /// Their form.
+    pub form: Form,
     /// The cache to commit to, in mode commit.
     pub commit: Option<Commit>,
 }
@@ -194,7 +196,9 @@ impl Build<'_, '_> {
         if self.engine.plan.artifacts.is_empty() {
             return Ok(());
         }
-        session.send(&ToGuest::Export { root: crate::plan::OUTPUT.into(), links: LinkScope::Child })?;
+        let form = self.outputs.form.clone();
+        let links = if form.keeps_hard_links() { LinkScope::Child } else { LinkScope::None };
+        session.send(&ToGuest::Export { root: crate::plan::OUTPUT.into(), links })?;
         let (sender, receiver) = mpsc::channel::<Vec<u8>>(ARCHIVE_PIECES);
         let packages: Vec<package::Package> = self
             .engine
@@ -206,24 +210,31 @@ impl Build<'_, '_> {
         let (out_dir, limits) = (self.engine.plan.out_dir.clone(), self.outputs.limits.clone());
         let Plan { build_date: mtime, build_ids: (build_uid, build_gid), .. } = *self.engine.plan;
         let normalization = Normalization { mtime, build_uid, build_gid };
-        let job = Job { packages, normalization, out_dir, limits, form: Form::TarZst };
+        let job = Job { packages, normalization, out_dir, limits, form };
         let writer =
             tokio::task::spawn_blocking(move || package::collect(output::Pieces::new(receiver), &job));
         let streamed = self.stream(session, sender, "artifacts").await;
         let collected = writer.await.context("the writer of the artifacts panicked")?;
         // The writer that refused the stream knows why; the sender sees only a closed pipe.
         match (streamed, collected) {
-            (Ok(()), Ok(artifacts)) => {
-                for artifact in artifacts {
-                    let Artifact { package, path, bytes, entries } = artifact;
-                    self.engine.sink.emit(Event::Artifact { package, path, bytes, entries });
-                }
+            (Ok(()), Ok(collected)) => {
+                self.report(collected);
                 Ok(())
             }
             (Err(error), _) if !output::is_refusal(&error) => Err(error),
             (_, Err(error)) => Err(error),
             (Err(error), Ok(_)) => Err(error),
         }
+    }
+
+    fn report(&mut self, collected: Collected) {
+        let Collected { artifacts, index, remarks } = collected;
+        let written = artifacts.into_iter().map(|artifact| {
+            let Artifact { package, path, bytes, entries } = artifact;
+            Event::Artifact { package, path, bytes, entries }
+        });
+        let index = index.map(|IndexFile { path, bytes, packages }| Event::Index { path, bytes, packages });
+        remarks.into_iter().chain(written).chain(index).for_each(|event| self.engine.sink.emit(event));
     }
 
     pub(super) async fn stream(

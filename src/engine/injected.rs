@@ -43,6 +43,11 @@ impl Injected {
         Ok(())
     }
 
+    /// A text without the secrets in it.
+    pub fn hide(&self, plan: &Plan, text: &str) -> String {
+        self.redactor(plan).whole(text)
+    }
+
     /// Redacts the secrets in the output of steps.
     pub(super) fn redactor(&self, plan: &Plan) -> Redactor {
         let make = || {

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::event::Event;
+
 /// A package that the stream may hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Package {
@@ -20,6 +22,28 @@ pub struct Normalization {
     pub build_uid: u32,
     /// The group of that user.
     pub build_gid: u32,
+}
+
+/// Everything that was written of a stream.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Collected {
+    /// The packages, in their order.
+    pub artifacts: Vec<Artifact>,
+    /// The index that has them; `None` where none is written.
+    pub index: Option<IndexFile>,
+    /// What the user should know of them.
+    pub remarks: Vec<Event>,
+}
+
+/// The index of the directory that packages are written to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IndexFile {
+    /// Its path.
+    pub path: PathBuf,
+    /// Its size.
+    pub bytes: u64,
+    /// How many packages it has, those of earlier builds included.
+    pub packages: usize,
 }
 
 /// A file that was written.

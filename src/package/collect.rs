@@ -1,22 +1,26 @@
 //! Makes the packages of the guest's stream. They get their names when the whole stream has been accepted.
 
 use std::{
-    io::Read,
+    io::{self, Read},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use anyhow::{Context, Result, ensure};
 
 use super::{
-    artifact::{Artifact, Normalization, Package},
+    apk::{self, AddedFile, ApkForm, Data, DataSection, Relations, assemble},
+    artifact::{Artifact, Collected, Normalization, Package},
     limits::Limits,
     out_dir::unwritable,
     reader::Reader,
+    sbom,
     splitter::{Archive, Splitter},
     staged_file::Directory,
     tar_zst::{self, TarZst},
     tree::check_path,
 };
+use crate::plan::PackageMetadata;
 
 /// Bytes of a content that are read at once.
 const PIECE: usize = 64 << 10;
@@ -37,10 +41,24 @@ pub struct Job {
 }
 
 /// The form of packages.
-#[derive(Debug)]
+#[derive(Debug, Clone, Default)]
 pub enum Form {
     /// `<out_dir>/<file_stem>.tar.zst`: the files alone.
+    #[default]
     TarZst,
+    /// `<out_dir>/<file_stem>.apk`, and the index.
+    Apk(Arc<ApkForm>),
+}
+
+impl Form {
+    /// Whether further names of a file are hard links in the package. In a package of apk each name is a file of its own,
+    /// as in melange's packages, so that their sizes agree.
+    pub fn keeps_hard_links(&self) -> bool {
+        match self {
+            Self::TarZst => true,
+            Self::Apk(_) => false,
+        }
+    }
 }
 
 /// Reads the stream to its end and makes all packages, in their order; a package without entries in the stream has no files.
@@ -48,7 +66,7 @@ pub enum Form {
 /// nothing.
 ///
 /// In the stream each directory comes before its entries, and the entries of a package are together.
-pub fn collect(stream: impl Read, job: &Job) -> Result<Vec<Artifact>> {
+pub fn collect(stream: impl Read, job: &Job) -> Result<Collected> {
     let Job { packages, normalization, out_dir, limits, form } = job;
     for Package { name, file_stem } in packages {
         let plain = |name: &str| !name.contains('/') && check_path(name.as_bytes()).is_ok();
@@ -58,13 +76,58 @@ pub fn collect(stream: impl Read, job: &Job) -> Result<Vec<Artifact>> {
     match form {
         Form::TarZst => {
             let splitter = Splitter::new(packages, out_dir, |_| TarZst::start(&out, *normalization));
-            publish(packages, read(stream, limits, splitter)?, &out, out_dir)
+            let artifacts = publish(packages, read(stream, limits, splitter)?, &out, out_dir)?;
+            Ok(Collected { artifacts, index: None, remarks: Vec::new() })
+        }
+        Form::Apk(form) => {
+            let packages = metadata(packages, form)?;
+            let start = |index: usize| data_section(&out, *normalization, form, packages[index]);
+            let splitter = Splitter::new(&job.packages, out_dir, start);
+            let sections = read(stream, limits, splitter)?;
+            apks(&out, out_dir, form, &packages, sections)
         }
     }
 }
 
+/// The metadata of the packages, in their order.
+fn metadata<'a>(packages: &[Package], form: &'a ApkForm) -> Result<Vec<&'a PackageMetadata>> {
+    let of = |package: &Package| {
+        form.build
+            .package(&package.name)
+            .with_context(|| format!("the plan says nothing of {}", package.name))
+    };
+    packages.iter().map(of).collect()
+}
+
+fn data_section<'a>(
+    out: &'a Directory,
+    normalization: Normalization,
+    form: &ApkForm,
+    package: &PackageMetadata,
+) -> io::Result<DataSection<'a>> {
+    let content = sbom::document(&form.build, package, &form.license_texts).into_bytes();
+    let added = AddedFile { path: sbom::path(package).into_bytes(), content };
+    DataSection::start(&package.name, out, normalization, added, &package.file_capabilities)
+}
+
+/// Makes the packages of their data sections.
+fn apks(
+    out: &Directory,
+    out_dir: &Path,
+    form: &ApkForm,
+    packages: &[&PackageMetadata],
+    sections: Vec<Data>,
+) -> Result<Collected> {
+    let mut assembled = Vec::new();
+    for (package, data) in packages.iter().zip(sections) {
+        assembled.push(assemble(out, out_dir, form, package, &Relations::default(), data)?);
+    }
+    let (artifacts, index) = apk::publish(out, out_dir, form, assembled)?;
+    Ok(Collected { artifacts, index, remarks: Vec::new() })
+}
+
 /// Hands the whole stream to the archives.
-fn read<A: Archive, S: FnMut(usize) -> std::io::Result<A>>(
+fn read<A: Archive, S: FnMut(usize) -> io::Result<A>>(
     stream: impl Read,
     limits: &Limits,
     mut splitter: Splitter<'_, A, S>,

@@ -5,7 +5,6 @@ use std::{io, path::Path};
 use anyhow::Error;
 
 use super::{out_dir::unwritable, refusal::refuse};
-use crate::exit::Failure;
 
 /// A fault of the archive that is being written.
 #[derive(Debug)]
@@ -15,7 +14,7 @@ pub(super) enum Fault {
     /// The output cannot be written.
     Output(io::Error),
     /// The package is not what the build file says.
-    Package(Failure),
+    Package(Error),
 }
 
 impl From<String> for Fault {
@@ -36,7 +35,7 @@ impl Fault {
         match self {
             Self::Refused(why) => refuse(entry, why),
             Self::Output(error) => unwritable(out_dir, &error),
-            Self::Package(failure) => failure.into(),
+            Self::Package(error) => error,
         }
     }
 }

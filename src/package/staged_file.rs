@@ -13,7 +13,7 @@ use std::{
 
 use nix::{
     errno::Errno,
-    fcntl::{AT_FDCWD, AtFlags, OFlag, open, openat, renameat},
+    fcntl::{AT_FDCWD, AtFlags, Flock, FlockArg, OFlag, open, openat, renameat},
     sys::stat::Mode,
     unistd::{UnlinkatFlags, fsync, linkat, unlinkat},
 };
@@ -69,6 +69,14 @@ impl Directory {
 
     fn staged(&self, fd: OwnedFd, name: Name) -> Staged {
         Staged { file: File::from(fd), directory: Rc::clone(&self.fd), name }
+    }
+
+    /// Waits until no other process has the lock of the directory, and takes it. It is released when it is dropped.
+    pub(crate) fn lock(&self) -> io::Result<Flock<OwnedFd>> {
+        // A lock belongs to an opened directory: with a descriptor of its own, threads exclude each other as well.
+        let flags = OFlag::O_DIRECTORY | OFlag::O_RDONLY | OFlag::O_CLOEXEC;
+        let fd = openat(&*self.fd, ".", flags, Mode::empty())?;
+        Flock::lock(fd, FlockArg::LockExclusive).map_err(|(_, error)| error.into())
     }
 
     /// Makes the names of published files durable.

@@ -30,6 +30,7 @@ fn job(out_dir: &Path) -> Job {
 /// Collects into `<scratch>/out/x86_64`; on an error there must be no file anywhere below `scratch`.
 fn try_collect(stream: impl Read, limits: &Limits, scratch: &Path) -> anyhow::Result<Vec<Artifact>> {
     let result = collect(stream, &Job { limits: limits.clone(), ..job(&scratch.join("out/x86_64")) });
+    let result = result.map(|collected| collected.artifacts);
     let mut files = Vec::new();
     files_below(scratch, &mut files);
     match &result {
@@ -320,8 +321,8 @@ fn the_build_date_and_the_owners_are_those_of_the_plan() {
     ];
     for (normalization, owner) in cases {
         let scratch = tempfile::tempdir().expect("a scratch directory");
-        let artifacts = collect(&*p().end(), &Job { normalization, ..job(scratch.path()) });
-        let archive = std::fs::File::open(&artifacts.expect("accepted")[0].path).expect("written");
+        let collected = collect(&*p().end(), &Job { normalization, ..job(scratch.path()) });
+        let archive = std::fs::File::open(&collected.expect("accepted").artifacts[0].path).expect("written");
         for (entry, _) in entries(&zstd::decode_all(archive).expect("it is zstd")) {
             assert_eq!(entry.mtime, Time { seconds: normalization.mtime, nanos: 0 });
             assert_eq!((entry.uid, entry.gid), owner, "{normalization:?}");
@@ -332,7 +333,7 @@ fn the_build_date_and_the_owners_are_those_of_the_plan() {
 #[test]
 fn an_older_archive_stays_when_the_new_one_is_refused() {
     let scratch = tempfile::tempdir().expect("a scratch directory");
-    let before = collect(&*p().end(), &job(scratch.path())).expect("accepted");
+    let before = collect(&*p().end(), &job(scratch.path())).expect("accepted").artifacts;
     let bytes = std::fs::read(&before[0].path).expect("written");
     collect(&*p().0, &job(scratch.path())).expect_err("it is cut off");
     assert_eq!(std::fs::read(&before[0].path).expect("still there"), bytes);

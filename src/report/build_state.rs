@@ -110,6 +110,11 @@ impl BuildState {
                 self.history.artifacts.push(format!("{} ({size}, {entries})", path.display()));
                 Vec::new()
             }
+            Event::Index { path, bytes, packages } => {
+                let (size, packages) = (format::size(*bytes), format::packages(*packages));
+                self.history.artifacts.push(format!("{} ({size}, {packages})", path.display()));
+                Vec::new()
+            }
             Event::Finished { .. } => self.finish(event),
         }
     }

@@ -67,6 +67,11 @@ pub(super) fn entries(count: u64) -> String {
     if count == 1 { "1 entry".into() } else { format!("{count} entries") }
 }
 
+/// `1 package`, `2 packages`.
+pub(super) fn packages(count: usize) -> String {
+    if count == 1 { "1 package".into() } else { format!("{count} packages") }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -76,7 +76,8 @@ mod tests {
             Event::ShellClosed { .. } => 10,
             Event::Cache(_) => 11,
             Event::Artifact { .. } => 12,
-            Event::Finished { .. } => 13,
+            Event::Index { .. } => 13,
+            Event::Finished { .. } => 14,
         }
     }
 
@@ -129,7 +130,8 @@ mod tests {
                 discarded_why: None,
                 directories: vec![directory],
             }),
-            Event::Artifact { package: "a".into(), path: "/a.tar.zst".into(), bytes: 1, entries: 2 },
+            Event::Artifact { package: "a".into(), path: "/a.apk".into(), bytes: 1, entries: 2 },
+            Event::Index { path: "/APKINDEX.tar.gz".into(), bytes: 1, packages: 2 },
             Event::Finished {
                 outcome: Outcome::Failed,
                 exit_code: 3,
@@ -144,7 +146,7 @@ mod tests {
         events
     }
 
-    const WARNINGS: [WarningKind; 12] = [
+    const WARNINGS: [WarningKind; 13] = [
         WarningKind::ProcessStays,
         WarningKind::VolumeStays,
         WarningKind::ImageStays,
@@ -157,6 +159,7 @@ mod tests {
         WarningKind::SummaryStale,
         WarningKind::StagingStays,
         WarningKind::ForeignEntry,
+        WarningKind::KeyExposed,
     ];
 
     /// Breaks the build when a kind is added, until it stands in [`WARNINGS`] and in the schema.
@@ -174,6 +177,7 @@ mod tests {
             WarningKind::SummaryStale => 9,
             WarningKind::StagingStays => 10,
             WarningKind::ForeignEntry => 11,
+            WarningKind::KeyExposed => 12,
         }
     }
 

@@ -8,7 +8,6 @@ use kiln::{
     engine::{BuildOutcome, Commit, Engine, Injected, Interrupts, OnFailure, Outputs},
     event::{Event, Phases},
     home::Home,
-    package::Limits,
     plan::{CACHE, CacheMode, CacheMount, Plan, PlannedStep},
 };
 use kiln_protocol::{ExitStatus, GuestConfig, Mount, Stdin, Step, User};
@@ -76,7 +75,7 @@ async fn build(fake: &mut Fake, limit: CommitLimit) -> (tempfile::TempDir, anyho
         injected: Injected::default(),
         phases: &mut phases,
     };
-    let outputs = Outputs { limits: Limits::default(), commit: Some(Commit { lease, limit }) };
+    let outputs = Outputs { commit: Some(Commit { lease, limit }), ..Outputs::default() };
     let outcome = engine.build(fake, outputs, OnFailure::default()).await;
     let BuildOutcome { result, writes, .. } = outcome;
     (scratch, result, writes)

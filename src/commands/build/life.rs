@@ -9,6 +9,7 @@ use super::{
     workspace,
 };
 use crate::{
+    apk::SigningKey,
     build::{BuildTask, Context, Prepared, Request},
     cli::{BuildArgs, MachineArgs},
     commands::{progress::LiveReporter, signals},
@@ -30,9 +31,11 @@ pub(in crate::commands) struct Parts<'a> {
     pub(in crate::commands) phases: &'a mut Phases,
 }
 
-/// What happens after a step has failed, besides the end of the build.
+/// What a build does besides running its steps.
 #[derive(Default)]
-pub(in crate::commands) struct AfterFailure<'a> {
+pub(in crate::commands) struct Extras<'a> {
+    /// The key that signs packages.
+    pub(in crate::commands) key: Option<SigningKey>,
     /// The terminal for a shell in the place of the step.
     pub(in crate::commands) console: Option<&'a mut dyn Console>,
     /// The file to which the workspace is written.
@@ -85,7 +88,7 @@ impl Parts<'_> {
         &mut self,
         request: Request,
         machine: &MachineArgs,
-        after_failure: AfterFailure<'_>,
+        extras: Extras<'_>,
         change: impl FnOnce(Prepared) -> Prepared,
     ) -> Result<()> {
         let Self { context, sink, phases } = self;
@@ -99,8 +102,8 @@ impl Parts<'_> {
         sink.open(logs);
         let console_log = sink.logs().map(Logs::console);
         let launched = prepared.launch(context, console_log.as_deref(), *sink, phases).await?;
-        let AfterFailure { console, keep, rerun_command } = after_failure;
-        let task = BuildTask { commit_limit: machine.cache_commit_limit, console, keep, rerun_command };
+        let Extras { key, console, keep, rerun_command } = extras;
+        let task = BuildTask { commit_limit: machine.cache_commit_limit, key, console, keep, rerun_command };
         launched.build(task, *sink, phases).await
     }
 }

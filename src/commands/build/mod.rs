@@ -10,17 +10,18 @@ use std::{env, path::Path};
 use anyhow::Result;
 
 pub(super) use events::finished;
-pub(super) use life::{AfterFailure, live};
+pub(super) use life::{Extras, live};
 pub(super) use many::graph;
 
 use super::{jobs, options, recipe, rerun_command, unsupported};
 use crate::{
+    apk::SigningKey,
     build::Request,
     cli::BuildArgs,
     console::{Console, OutputStream},
     engine,
     env::Env,
-    event::{Event, Sink},
+    event::{Event, Sink, WarningKind},
     exit::{Code, code_of},
     package,
     process::Spawner,
@@ -55,16 +56,26 @@ async fn one(args: &BuildArgs, file: Option<&Path>, env: &Env) -> Result<Result<
         let Some(recipe) = loaded else { return Ok(Code::Success) };
         let options = options::options(&args.machine, env, &file)?;
         package::check_writable(&options.out_dir)?;
+        let key = package::signing_key(&options.packaging)?;
+        if let Some(key) = key.as_ref().filter(|key| key.is_exposed()) {
+            parts.sink.emit(exposed(key));
+        }
         let request = Request { recipe, options, cache_wait: args.machine.cache_wait };
-        let after_failure = AfterFailure {
+        let extras = Extras {
+            key,
             console: console.as_mut().map(|console| console as &mut dyn engine::Console),
             keep: args.keep_on_failure.then(|| parts.context.run_dir.join(workspace::FILE)),
             rerun_command: (!args.interactive).then(|| rerun_command::interactive(env::args_os(), args)),
         };
-        parts.build(request, &args.machine, after_failure, |prepared| prepared).await?;
+        parts.build(request, &args.machine, extras, |prepared| prepared).await?;
         Ok(Code::Success)
     })
     .await
+}
+
+fn exposed(key: &SigningKey) -> Event {
+    let text = format!("other users may read the signing key {0}: chmod 600 {0}", key.name());
+    Event::Warning { kind: WarningKind::KeyExposed, text }
 }
 
 /// The terminal of `-i`, which shows the build's progress as well.

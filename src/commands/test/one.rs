@@ -7,7 +7,7 @@ use crate::{
     build::{Prepared, Request},
     cli::{MachineArgs, TestArgs},
     commands::{
-        build::{AfterFailure, live},
+        build::{Extras, live},
         jobs, options, recipe,
     },
     env::Env,
@@ -27,7 +27,7 @@ pub(super) async fn run(args: &TestArgs, name: &str, env: &Env) -> Result<Code> 
         })?;
         let options = options::options(&machine(args), env, &file)?;
         let request = Request { recipe, options, cache_wait: args.machine.cache_wait };
-        parts.build(request, &args.machine, AfterFailure::default(), Prepared::without_packages).await?;
+        parts.build(request, &args.machine, Extras::default(), Prepared::without_packages).await?;
         Ok(Code::Success)
     })
     .await?;

@@ -22,6 +22,7 @@ use crate::{
         artifact::Normalization,
         digest::Hashed,
         entry::{Entry, Kind},
+        facts::{self, FileFacts, PackageFacts},
         fault::Fault,
         splitter::Archive,
         staged_file::{Directory, Staged},
@@ -45,6 +46,7 @@ pub(in crate::package) struct DataSection<'a> {
     additions: Additions,
     /// Values of `security.capability` by path, of files that have not come yet.
     capabilities: BTreeMap<Vec<u8>, [u8; 24]>,
+    facts: PackageFacts,
     installed: u64,
     entries: u64,
 }
@@ -57,6 +59,8 @@ pub(in crate::package) struct Data {
     pub(in crate::package) sha256: [u8; 32],
     /// Bytes of the compressed section.
     pub(in crate::package) bytes: u64,
+    /// What linters and generators of dependencies have to know of the files of the build.
+    pub(in crate::package) facts: PackageFacts,
     /// What the files take where the package is installed, in bytes.
     pub(in crate::package) installed: u64,
     /// How many files, links and directories it holds.
@@ -71,7 +75,7 @@ impl Archive for DataSection<'_> {
         self.sequence.admit(&entry)?;
         check_name(&entry.path)?;
         self.count(&entry)?;
-        let mut header = header(&entry, self.normalization)?;
+        let mut made = header(&entry, self.normalization)?;
         let records = xattrs(&entry)?;
         for addition in self.additions.before(&entry)? {
             self.add(addition)?;
@@ -82,10 +86,12 @@ impl Archive for DataSection<'_> {
                 self.current = Some((entry, records));
                 return Ok(());
             }
-            Kind::Symlink { target } => header.records = checksum(HEXLOWER.encode(&Sha1::digest(target))),
+            Kind::Symlink { target } => made.records = checksum(&Sha1::digest(target)),
             Kind::Directory | Kind::HardLink { .. } | Kind::Fifo | Kind::Whiteout => {}
         }
-        Ok(self.writer.entry(&header)?)
+        self.writer.entry(&made)?;
+        let mode = made.mode;
+        self.remember(entry, mode, None)
     }
 
     fn content(&mut self, piece: &[u8]) -> Result<(), Fault> {
@@ -95,20 +101,22 @@ impl Archive for DataSection<'_> {
     fn finish(mut self) -> Result<Data, Fault> {
         self.end_file()?;
         if let Some(path) = self.capabilities.keys().next() {
-            return Err(Fault::Package(missing_file(path)));
+            return Err(Fault::Package(missing_file(path).into()));
         }
         for addition in self.additions.rest() {
             self.add(addition)?;
         }
         let (file, sha256, bytes) = self.writer.finish()?.finish()?.finish();
         drop(file);
-        Ok(Data { staged: self.staged, sha256, bytes, installed: self.installed, entries: self.entries })
+        let Self { staged, facts, installed, entries, .. } = self;
+        Ok(Data { staged, sha256, bytes, facts, installed, entries })
     }
 }
 
 impl<'a> DataSection<'a> {
-    /// Starts a section in `out`. `capabilities` are those of the package's files.
+    /// Starts the section of the package `name` in `out`. `capabilities` are those of the package's files.
     pub(in crate::package) fn start(
+        name: &str,
         out: &'a Directory,
         normalization: Normalization,
         added: AddedFile,
@@ -126,6 +134,7 @@ impl<'a> DataSection<'a> {
             sequence: Sequence::default(),
             additions: Additions::of(added),
             capabilities: capabilities.iter().map(|file| (path(file), file.value())).collect(),
+            facts: PackageFacts::new(name),
             installed: DIRECTORY_SIZE,
             entries: 0,
         })
@@ -134,15 +143,34 @@ impl<'a> DataSection<'a> {
     /// Writes the file that is held.
     fn end_file(&mut self) -> Result<(), Fault> {
         let Some((entry, records)) = self.current.take() else { return Ok(()) };
-        let mut header = header(&entry, self.normalization)?;
-        header.records = records;
-        header.records.extend(checksum(self.holder.sha1()));
+        let mut made = header(&entry, self.normalization)?;
+        let sha1 = self.holder.sha1();
+        made.records = records;
+        made.records.extend(checksum(&sha1));
         if let Some(value) = self.capabilities.remove(&entry.path) {
-            header.records.insert(xattr_key(FileCapability::ATTRIBUTE.as_bytes()), value.to_vec());
+            made.records.insert(xattr_key(FileCapability::ATTRIBUTE.as_bytes()), value.to_vec());
         }
-        self.writer.entry(&header)?;
+        self.writer.entry(&made)?;
         let Self { holder, writer, .. } = self;
-        Ok(holder.replay(|piece| writer.content(piece))?)
+        holder.replay(|piece| writer.content(piece))?;
+        let mode = made.mode;
+        self.remember(entry, mode, Some(sha1))
+    }
+
+    /// Keeps the facts of an entry; `sha1` is that of the content that is held.
+    fn remember(&mut self, entry: Entry, mode: u32, sha1: Option<[u8; 20]>) -> Result<(), Fault> {
+        let (kind, size) = match entry.kind {
+            Kind::File { size } => (facts::Kind::Regular { sha1 }, size),
+            Kind::Directory => (facts::Kind::Directory, 0),
+            Kind::Symlink { target } => (facts::Kind::Symlink { target: target.into() }, 0),
+            Kind::HardLink { .. } | Kind::Fifo | Kind::Whiteout => (facts::Kind::Fifo, 0),
+        };
+        let special = match sha1 {
+            Some(_) => facts::examine(&entry.path, &mut self.holder.reader()?, size)?,
+            None => None,
+        };
+        let file = FileFacts { path: entry.path.into(), kind, mode, size, special: special.map(Into::into) };
+        self.facts.push(file).map_err(Fault::Package)
     }
 
     fn add(&mut self, addition: Addition) -> Result<(), Fault> {
@@ -157,7 +185,7 @@ impl<'a> DataSection<'a> {
             Addition::File(AddedFile { path, content }) => {
                 let size = content.len() as u64;
                 self.installed += size;
-                let records = checksum(HEXLOWER.encode(&Sha1::digest(&content)));
+                let records = checksum(&Sha1::digest(&content));
                 self.writer
                     .entry(&ustar::Entry { records, ..ustar::Entry::plain(&path, 0o644, size, mtime) })?;
                 self.writer.content(&content)?;
@@ -184,8 +212,8 @@ impl<'a> DataSection<'a> {
 }
 
 /// The record of a digest.
-fn checksum(sha1: String) -> Records {
-    Records::from([(CHECKSUM_RECORD.as_bytes().to_vec(), sha1.into_bytes())])
+fn checksum(sha1: &[u8]) -> Records {
+    Records::from([(CHECKSUM_RECORD.as_bytes().to_vec(), HEXLOWER.encode(sha1).into_bytes())])
 }
 
 fn missing_file(path: &[u8]) -> Failure {

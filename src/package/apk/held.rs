@@ -4,7 +4,7 @@
 
 use std::{
     fs::File,
-    io::{self, ErrorKind, Read, Seek, Write},
+    io::{self, Cursor, ErrorKind, Read, Seek, SeekFrom, Write},
 };
 
 use sha1::{Digest, Sha1};
@@ -65,9 +65,9 @@ impl<'a> Holder<'a> {
         Ok(())
     }
 
-    /// The SHA-1 of the content so far, in hexadecimal digits.
-    pub(super) fn sha1(&self) -> String {
-        data_encoding::HEXLOWER.encode(&self.digest.clone().finalize())
+    /// The SHA-1 of the content so far.
+    pub(super) fn sha1(&self) -> [u8; 20] {
+        self.digest.clone().finalize().into()
     }
 
     /// Hands the content over, piece by piece.
@@ -89,12 +89,46 @@ impl<'a> Holder<'a> {
         Ok(())
     }
 
+    /// The content, to look into.
+    pub(super) fn reader(&mut self) -> io::Result<Content<'_>> {
+        Ok(match self.place {
+            Place::Memory => Content::Memory(Cursor::new(&self.memory)),
+            Place::Spool => Content::Spool(self.spool()?),
+        })
+    }
+
     fn spool(&mut self) -> io::Result<&File> {
         if self.spool.is_none() {
             self.spool = Some(self.out.stage()?);
         }
         let spool = self.spool.as_ref().ok_or(ErrorKind::NotFound)?;
         Ok(spool.file())
+    }
+}
+
+/// A content that can be read anywhere.
+pub(super) enum Content<'a> {
+    /// In memory.
+    Memory(Cursor<&'a Vec<u8>>),
+    /// In the file.
+    Spool(&'a File),
+}
+
+impl Read for Content<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Memory(memory) => memory.read(buffer),
+            Self::Spool(file) => file.read(buffer),
+        }
+    }
+}
+
+impl Seek for Content<'_> {
+    fn seek(&mut self, position: SeekFrom) -> io::Result<u64> {
+        match self {
+            Self::Memory(memory) => memory.seek(position),
+            Self::Spool(file) => file.seek(position),
+        }
     }
 }
 
@@ -120,7 +154,14 @@ mod tests {
             });
             taken.expect("it comes back");
             assert_eq!(seen, content);
-            assert_eq!(holder.sha1(), data_encoding::HEXLOWER.encode(&Sha1::digest(&content)));
+            assert_eq!(holder.sha1(), <[u8; 20]>::from(Sha1::digest(&content)));
+            let mut last = [0];
+            let mut reader = holder.reader().expect("it can be read");
+            if size > 0 {
+                reader.seek(SeekFrom::End(-1)).expect("it can be read anywhere");
+                reader.read_exact(&mut last).expect("it is there");
+                assert_eq!(content.last(), last.first());
+            }
         }
     }
 }

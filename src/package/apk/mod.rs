@@ -3,12 +3,19 @@
 //! The data section is written entry by entry; what a package says of itself is known when all of them have passed.
 
 mod addition;
+mod assemble;
 mod attributes;
+mod control;
 mod data;
+mod form;
 mod held;
+mod index;
 mod order;
 
-#[expect(unused_imports, reason = "a later commit makes packages with it")]
 pub(super) use addition::AddedFile;
-#[expect(unused_imports, reason = "a later commit makes packages with it")]
+pub(super) use assemble::{Relations, assemble, publish};
 pub(super) use data::{Data, DataSection};
+pub use form::{ApkForm, signing_key};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,140 @@
+//! From data sections to packages: signature, control section and data in one file, and all of them published at once.
+
+use std::{
+    fs::File,
+    io::{self, Seek, Write},
+    path::Path,
+};
+
+use anyhow::Result;
+use data_encoding::HEXLOWER;
+
+use super::{
+    control::{Control, control, signature},
+    data::Data,
+    form::ApkForm,
+    index::NewIndex,
+};
+use crate::{
+    apk::PackageInfo,
+    package::{
+        artifact::{Artifact, IndexFile},
+        out_dir::unwritable,
+        staged_file::{Directory, Staged},
+    },
+    plan::PackageMetadata,
+};
+
+/// The dependencies of a package: those that are declared and those that were found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(in crate::package) struct Relations {
+    pub(in crate::package) depends: Vec<String>,
+    pub(in crate::package) provides: Vec<String>,
+    pub(in crate::package) vendored: Vec<String>,
+}
+
+/// A package that is ready to be published.
+pub(in crate::package) struct Assembled {
+    staged: Staged,
+    name: String,
+    file: String,
+    entries: u64,
+    bytes: u64,
+    /// Its record in the index.
+    record: String,
+}
+
+/// Makes the file of a package of its data section.
+pub(in crate::package) fn assemble(
+    out: &Directory,
+    out_dir: &Path,
+    form: &ApkForm,
+    package: &PackageMetadata,
+    relations: &Relations,
+    data: Data,
+) -> Result<Assembled> {
+    let info = package_info(package, form.build.build_date, relations, &data);
+    let text = info.print()?;
+    let scriptlets = &package.scriptlets;
+    let Control { section, sha1 } = control(&text, &form.configuration, scriptlets, form.build.build_date)?;
+    let key = form.key.as_ref();
+    let signature = key.map(|key| signature(key, &section, form.build.build_date)).transpose()?;
+    let head = [signature.unwrap_or_default(), section].concat();
+    let staged = join(out, &head, data.staged.file()).map_err(|error| unwritable(out_dir, &error))?;
+    let bytes = head.len() as u64 + data.bytes;
+    Ok(Assembled {
+        staged,
+        name: package.name.clone(),
+        file: format!("{}.apk", package.file_stem()),
+        entries: data.entries,
+        bytes,
+        record: info.index_entry(&sha1, bytes),
+    })
+}
+
+/// Writes the sections into one file. The kernel copies the data.
+fn join(out: &Directory, head: &[u8], mut data: &File) -> io::Result<Staged> {
+    let staged = out.stage()?;
+    let mut file = staged.file();
+    file.write_all(head)?;
+    data.rewind()?;
+    io::copy(&mut data, &mut file)?;
+    file.sync_all()?;
+    Ok(staged)
+}
+
+fn package_info(
+    package: &PackageMetadata,
+    build_date: i64,
+    relations: &Relations,
+    data: &Data,
+) -> PackageInfo {
+    let Relations { depends, provides, vendored } = relations.clone();
+    let number = |text: &Option<String>| text.as_deref().and_then(|text| text.parse().ok());
+    PackageInfo {
+        name: package.name.clone(),
+        version: package.version.clone(),
+        arch: package.arch.clone(),
+        installed_size: data.installed,
+        origin: package.origin.clone(),
+        description: package.description.clone(),
+        url: package.url.clone(),
+        commit: package.commit.clone(),
+        maintainer: package.namespace.clone(),
+        build_date,
+        licenses: package.licenses.iter().map(|license| license.name.clone()).collect(),
+        depends,
+        provides,
+        replaces: package.declared.replaces.clone(),
+        install_if: Vec::new(),
+        vendored,
+        provider_priority: number(&package.declared.provider_priority),
+        replaces_priority: number(&package.declared.replaces_priority),
+        triggers: package.scriptlets.trigger_paths.clone(),
+        data_hash: HEXLOWER.encode(&data.sha256),
+    }
+}
+
+/// Publishes all packages, and the index with them if it is wanted. Nothing has a name before everything is written.
+pub(in crate::package) fn publish(
+    out: &Directory,
+    out_dir: &Path,
+    form: &ApkForm,
+    assembled: Vec<Assembled>,
+) -> Result<(Vec<Artifact>, Option<IndexFile>)> {
+    let records: String = assembled.iter().map(|package| package.record.as_str()).collect();
+    let lock = out.lock().map_err(|error| unwritable(out_dir, &error))?;
+    let wants_index = form.build.options.index.is_yes();
+    let merge = || NewIndex::merge(out, out_dir, &records, form.key.as_ref());
+    let index = wants_index.then(merge).transpose()?;
+    let mut artifacts = Vec::new();
+    for Assembled { staged, name, file, entries, bytes, record: _ } in assembled {
+        let path = out_dir.join(&file);
+        staged.publish(&file).map_err(|error| unwritable(&path, &error))?;
+        artifacts.push(Artifact { package: name, path, bytes, entries });
+    }
+    let index = index.map(NewIndex::publish).transpose()?;
+    out.sync().map_err(|error| unwritable(out_dir, &error))?;
+    drop(lock);
+    Ok((artifacts, index))
+}

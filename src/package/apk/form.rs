@@ -1,0 +1,46 @@
+//! What the packages of a build say besides their files, and what signs them.
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use crate::{
+    apk::SigningKey,
+    package::{configuration, sbom::LicenseTexts},
+    plan::{BuildMetadata, PackagingOptions},
+};
+
+/// The parts of packages that do not come from the guest.
+#[derive(Debug)]
+pub struct ApkForm {
+    /// The metadata of all packages.
+    pub build: BuildMetadata,
+    /// The text of `.melange.yaml`.
+    pub configuration: String,
+    /// The texts of licences that the build file names.
+    pub license_texts: LicenseTexts,
+    /// The key; `None` for packages without a signature.
+    pub key: Option<SigningKey>,
+}
+
+impl ApkForm {
+    /// The form of a build's packages. `hide` replaces secrets in a text.
+    pub fn new(
+        build: &BuildMetadata,
+        license_texts: LicenseTexts,
+        key: Option<SigningKey>,
+        hide: &dyn Fn(&str) -> String,
+    ) -> Self {
+        let configuration = configuration::text(&build.configuration, &[], hide);
+        Self { build: build.clone(), configuration, license_texts, key }
+    }
+}
+
+/// Reads the key that the options name: before a build, whose packages would be lost.
+///
+/// # Errors
+/// A host failure with the path of a key that cannot be read.
+pub fn signing_key(options: &PackagingOptions) -> Result<Option<SigningKey>> {
+    let load = |path: &Path| SigningKey::load(path);
+    Ok(options.signing_key.as_deref().map(load).transpose()?)
+}
