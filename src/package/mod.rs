@@ -13,6 +13,7 @@ mod artifact;
 mod collect;
 pub mod configuration;
 mod date;
+pub mod dependencies;
 mod digest;
 mod entry;
 pub mod facts;

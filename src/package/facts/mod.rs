@@ -16,10 +16,15 @@ mod text;
 mod walk;
 
 #[cfg(test)]
+pub(crate) mod fixtures;
+#[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod tests;
 
 use std::io::{self, Read, Seek};
 
+pub(crate) use self::text::is_script_place;
 pub use self::{
     elf::{Elf, Machine},
     file::{FileFacts, Kind, Special},
