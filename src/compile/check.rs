@@ -1,16 +1,14 @@
 //! melange's rules for a build file beyond its types: names, priorities, capabilities, CPE, and the keys of a step.
 
+mod metadata;
+
 use std::collections::HashMap;
 
 use super::{faults::Faults, steps::WORKSPACE, substitute};
 use crate::manifest::{
-    Accounts, Capability, Cpe, Dependencies, Environment, Group, Manifest, Map, Package, PathMutation,
-    Position, Source, Step, Subpackage, Test, Text, User, nearest,
+    Accounts, Dependencies, Environment, Group, Manifest, Map, Package, PathMutation, Position, Source, Step,
+    Subpackage, Test, Text, User, nearest,
 };
-
-/// Capabilities that files may have.
-const FILE_CAPABILITIES: [&str; 5] =
-    ["cap_net_bind_service", "cap_net_admin", "cap_net_raw", "cap_ipc_lock", "cap_sys_admin"];
 
 /// Checks a file after its first pass.
 pub(crate) fn all(
@@ -35,6 +33,9 @@ pub(crate) fn all(
         }
         check.name("subpackage", name, at);
         check.priorities(&subpackage.dependencies);
+        check.lines([&subpackage.description, &subpackage.url, &subpackage.commit]);
+        check.dependencies(&subpackage.dependencies);
+        check.trigger(subpackage.scriptlets.as_ref());
         check.steps(&subpackage.pipeline);
     }
 }
@@ -130,6 +131,10 @@ impl Check<'_> {
             self.fault(package.at, "the package has no version");
         }
         self.priorities(&package.dependencies);
+        self.lines([&package.description, &package.url, &package.commit]);
+        self.lines(package.copyright.iter().map(|copyright| &copyright.license));
+        self.dependencies(&package.dependencies);
+        self.trigger(package.scriptlets.as_ref());
         for capability in &package.setcap {
             self.capability(capability);
         }
@@ -243,42 +248,6 @@ impl Check<'_> {
             }
             left_in(&step.environment, self.source, self.faults);
             self.steps(&step.pipeline);
-        }
-    }
-
-    fn capability(&mut self, capability: &Capability) {
-        for names in capability.add.keys() {
-            for name in names.split(',').filter(|name| !FILE_CAPABILITIES.contains(name)) {
-                let message = format!("invalid capability `{name}` for `{}`", capability.path);
-                let fault = self.source.diagnostic(names.position, message);
-                self.faults.push(fault.hint(format!("known: {}", FILE_CAPABILITIES.join(", "))));
-            }
-        }
-        if capability.reason.is_empty() {
-            self.fault(capability.at, format!("the capabilities of `{}` need a `reason`", capability.path));
-        }
-    }
-
-    fn cpe(&mut self, cpe: &Cpe, at: Position) {
-        if !cpe.part.is_empty() && !matches!(cpe.part.as_str(), "a" | "o") {
-            self.fault(cpe.part.position, format!("the part of a CPE is `a` or `o`, this is `{}`", cpe.part));
-        }
-        if cpe.vendor.is_empty() != cpe.product.is_empty() {
-            let at = [&cpe.vendor, &cpe.product]
-                .into_iter()
-                .find(|text| !text.is_empty())
-                .map_or(at, |t| t.position);
-            self.fault(at, "a CPE has both a vendor and a product, or neither");
-        }
-        let Cpe { part: _, vendor, product, edition, language, sw_edition, target_sw, target_hw, other } =
-            cpe;
-        for field in [vendor, product, edition, language, sw_edition, target_sw, target_hw, other] {
-            let first = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-            let rest = |c: char| first(c) || matches!(c, '+' | '_' | '.' | '-');
-            let valid = field.is_empty() || field.starts_with(first) && field.chars().all(rest);
-            if !valid {
-                self.fault(field.position, format!("invalid CPE value `{field}`"));
-            }
         }
     }
 }

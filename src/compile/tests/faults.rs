@@ -149,6 +149,22 @@ fn faults_of_the_package_itself() {
             "1: the license-path `a/../../b` leads out of the workspace",
         ),
         (
+            "package: {name: p, version: 1, description: \"two\\nlines\\n\"}\n",
+            "1: this becomes one line of the package's metadata, and has a line break in it",
+        ),
+        (
+            "package: {name: p, version: 1, copyright: [{license: \"MIT\\nmaintainer = x\"}]}\n",
+            "1: this becomes one line of the package's metadata, and has a line break in it",
+        ),
+        (
+            "package: {name: p, version: 1, dependencies: {provides: ['a b']}}\n",
+            "1: invalid dependency `a b`",
+        ),
+        (
+            "package: {name: p, version: 1, scriptlets: {trigger: {script: x, paths: ['/a b']}}}\n",
+            "1: invalid path of a trigger: `/a b`",
+        ),
+        (
             "package: {name: p, version: 1, target-architecture: [aarch64]}\n",
             "1: target-architecture does not name x86_64: nothing to build",
         ),

@@ -84,9 +84,9 @@ impl Declared {
         let Dependencies { runtime, provides, replaces, provider_priority, replaces_priority } = dependencies;
         let given = |text: &Text| Some(text.to_string()).filter(|text| !text.is_empty());
         Self {
-            runtime: lines(runtime),
-            provides: lines(provides),
-            replaces: lines(replaces),
+            runtime: words(runtime),
+            provides: words(provides),
+            replaces: words(replaces),
             provider_priority: given(provider_priority),
             replaces_priority: given(replaces_priority),
         }
@@ -187,6 +187,11 @@ fn line(text: &Text) -> String {
 
 fn lines(texts: &[Text]) -> Vec<String> {
     texts.iter().map(line).collect()
+}
+
+/// Names; those that are empty, as a variable may be, say nothing.
+fn words(texts: &[Text]) -> Vec<String> {
+    lines(texts).into_iter().filter(|word| !word.is_empty()).collect()
 }
 
 /// The CPE 2.3 of a package, as the formatted string of NISTIR 7695; `None` without a vendor or a product.
