@@ -4,7 +4,7 @@ use std::{num::NonZeroUsize, path::PathBuf};
 
 use clap::{Args, ValueEnum, ValueHint};
 
-use super::{MachineArgs, RecipeArgs, UnsupportedArgs};
+use super::{MachineArgs, PackageArgs, RecipeArgs, UnsupportedArgs};
 
 use crate::report::Progress;
 
@@ -49,6 +49,9 @@ pub struct BuildArgs {
     /// Build this file in this process, and write its result to descriptor 3.
     #[arg(long, value_name = "FILE", hide = true)]
     pub job: Option<PathBuf>,
+    /// What its packages say, and what is written beside them.
+    #[command(flatten)]
+    pub package: PackageArgs,
     /// Open a shell in the place of a step that fails: after `exit 0` the build goes on with the next step.
     #[arg(short, long)]
     pub interactive: bool,
@@ -93,4 +96,7 @@ pub struct PlanArgs {
     /// In what it runs.
     #[command(flatten)]
     pub machine: MachineArgs,
+    /// What its packages say, and what is written beside them.
+    #[command(flatten)]
+    pub package: PackageArgs,
 }

@@ -9,6 +9,7 @@ use clap::{
 
 use super::{
     CacheAlsoParser,
+    package::line,
     values::{Checked, duration, fetch_limit},
 };
 use crate::{
@@ -67,6 +68,9 @@ pub struct RecipeArgs {
     /// Files of NAME=VALUE lines for the environment; the build file's own wins.
     #[arg(long, value_name = "FILE", value_delimiter = ',')]
     pub env_file: Vec<PathBuf>,
+    /// The commit of the build file [default: HEAD of the repository that it lies in].
+    #[arg(long, value_name = "COMMIT", value_parser = Checked(line))]
+    pub git_commit: Option<String>,
     /// Packages to add to the build environment.
     #[arg(long, value_name = "PACKAGE", value_delimiter = ',')]
     pub package_append: Vec<String>,

@@ -8,45 +8,6 @@ use clap::Args;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Flags of melange that have no effect (each says so when it is given)")]
 pub struct UnsupportedArgs {
-    /// No effect: kiln makes no .apk yet.
-    #[arg(long, value_name = "FILE")]
-    pub signing_key: Option<PathBuf>,
-    /// No effect: kiln makes no index yet.
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
-    pub generate_index: Option<bool>,
-    /// No effect: kiln makes no provenance yet.
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
-    pub generate_provenance: Option<bool>,
-    /// No effect: kiln has no linters yet.
-    #[arg(long, value_name = "NAME", value_delimiter = ',')]
-    pub lint_require: Vec<String>,
-    /// No effect: kiln has no linters yet.
-    #[arg(long, value_name = "NAME", value_delimiter = ',')]
-    pub lint_warn: Vec<String>,
-    /// No effect: kiln has no linters yet.
-    #[arg(long)]
-    pub persist_lint_results: bool,
-    /// No effect: it belongs to the metadata of .apk files.
-    #[arg(long, value_name = "NAME")]
-    pub namespace: Option<String>,
-    /// No effect: it belongs to the metadata of .apk files.
-    #[arg(long, value_name = "LICENSE")]
-    pub license: Option<String>,
-    /// No effect: it belongs to the metadata of .apk files.
-    #[arg(long, value_name = "COMMIT")]
-    pub git_commit: Option<String>,
-    /// No effect: it belongs to the metadata of .apk files.
-    #[arg(long, value_name = "URL")]
-    pub git_repo_url: Option<String>,
-    /// No effect: it belongs to the metadata of .apk files.
-    #[arg(long)]
-    pub strip_origin_name: bool,
-    /// No effect: it belongs to the metadata of .apk files.
-    #[arg(long, value_name = "FILE")]
-    pub dependency_log: Option<PathBuf>,
-    /// No effect: kiln keeps its own logs of the last builds.
-    #[arg(long)]
-    pub create_build_log: bool,
     /// No effect: roots are made from Debian's packages, whose own cache is used.
     #[arg(long, value_name = "DIR")]
     pub apk_cache_dir: Option<PathBuf>,

@@ -122,7 +122,7 @@ mod tests {
     fn what_has_no_effect_or_is_not_for_people_is_not_offered() {
         let options = values("kiln build --");
         assert!(options.iter().any(|option| option == "--cache-dir"), "{options:?}");
-        assert!(!options.iter().any(|option| option == "--generate-index"), "{options:?}");
+        assert!(!options.iter().any(|option| option == "--keyring-append"), "{options:?}");
         assert!(!values("kiln ").iter().any(|command| command == "complete"));
     }
 

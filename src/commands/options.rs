@@ -1,6 +1,7 @@
 //! Flags and environment -> [`BuildOptions`]: flags win over variables, those over defaults; paths become absolute here.
 
 mod checks;
+mod packaging;
 
 use std::{
     ops::RangeInclusive,
@@ -22,6 +23,8 @@ use crate::{
         check_memory,
     },
 };
+
+pub(super) use packaging::packaging;
 
 /// The default of `--cache-dir`.
 pub(super) const DEFAULT_CACHE: &str = "./melange-cache/";

@@ -17,6 +17,7 @@ use crate::{
     event::Event,
     exit::{Code, Failure},
     home::Home,
+    plan::BuildOptions,
     process::Spawner,
     report, secret,
 };
@@ -55,6 +56,9 @@ pub(super) async fn run(args: &PlanArgs, env: &Env) -> Result<Code> {
     }
     let Some(recipe) = recipe::load(&file, &args.recipe, &mut sink)? else { return Ok(Code::Success) };
     let options = options::options(&args.machine, env, &file)?;
+    let (packaging, said) = options::packaging(&args.package, &recipe::commit(&file, &args.recipe))?;
+    said.into_iter().for_each(|text| sink(Event::Note { text }));
+    let options = BuildOptions { packaging, ..options };
     let home = Home::find(env)?;
     let spawner = Spawner::start()?.withhold(secret::variables(&args.machine.secret));
     let request = Request { recipe, options, cache_wait: Duration::ZERO };

@@ -1,6 +1,7 @@
 //! A build file on the command line -> its recipe: which file, for which architecture, with which definitions.
 
 mod architectures;
+mod commit;
 mod options;
 
 use std::path::{Path, PathBuf};
@@ -83,6 +84,7 @@ pub(super) fn load_with_source(
         return Ok(None);
     }
     let options = options(args, vec![file.to_owned()], buildable(&asked)?)?;
+    let options = compile::Options { commit: commit(file, args), ..options };
     let recipe = compile::recipe_of(&manifest, &options)?;
     for warning in manifest.notes.iter().chain(&recipe.warnings) {
         sink.emit(Event::Note { text: warning.to_string() });
@@ -90,6 +92,12 @@ pub(super) fn load_with_source(
     check_version(&recipe.package.version, &manifest.source)?;
     recipe.check_assertions()?;
     Ok(Some((recipe, manifest.source)))
+}
+
+/// The commit of a build file: the one named, or that of its repository.
+pub(super) fn commit(file: &Path, args: &RecipeArgs) -> String {
+    let named = args.git_commit.clone().filter(|commit| !commit.is_empty());
+    named.or_else(|| commit::of_file(file)).unwrap_or_else(|| commit::UNKNOWN.into())
 }
 
 /// Refuses a version that no package can have before anything is built.

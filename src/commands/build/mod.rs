@@ -24,6 +24,7 @@ use crate::{
     event::{Event, Sink, WarningKind},
     exit::{Code, code_of},
     package,
+    plan::BuildOptions,
     process::Spawner,
 };
 
@@ -55,6 +56,9 @@ async fn one(args: &BuildArgs, file: Option<&Path>, env: &Env) -> Result<Result<
         let loaded = recipe::load_unless(interrupts, &file, &args.recipe, parts.sink).await?;
         let Some(recipe) = loaded else { return Ok(Code::Success) };
         let options = options::options(&args.machine, env, &file)?;
+        let (packaging, notes) = options::packaging(&args.package, &recipe::commit(&file, &args.recipe))?;
+        notes.into_iter().for_each(|text| parts.sink.emit(Event::Note { text }));
+        let options = BuildOptions { packaging, ..options };
         package::check_writable(&options.out_dir)?;
         let key = package::signing_key(&options.packaging)?;
         if let Some(key) = key.as_ref().filter(|key| key.is_exposed()) {

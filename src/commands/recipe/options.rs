@@ -29,6 +29,7 @@ pub(in crate::commands) fn options(
         libc: args.override_host_triplet_libc_substitution_flavor,
         packages: args.package_append.clone(),
         cache_also: cache_also(&args.cache_also),
+        commit: args.git_commit.clone().unwrap_or_default(),
         ..Options::new(arch, files)
     })
 }

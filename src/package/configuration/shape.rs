@@ -26,9 +26,6 @@ pub(super) fn as_written(configuration: &Value, packages: &[String]) -> Value {
     let mut root = configuration.as_object().cloned().unwrap_or_default();
     if let Some(package) = object(&mut root, "package") {
         duration(package);
-        // Every build has limits of its own, even where the file names none.
-        package.entry("resources").or_insert_with(|| json!({}));
-        in_order(package);
     }
     if let Some(environment) = object(&mut root, "environment") {
         locked(environment, packages);
@@ -43,13 +40,6 @@ pub(super) fn as_written(configuration: &Value, packages: &[String]) -> Value {
     }
     test(&mut root);
     without_empty(Value::Object(root))
-}
-
-/// The order of the keys that follow the place where `resources` may have been added.
-fn in_order(package: &mut Map<String, Value>) {
-    if let Some(last) = package.shift_remove("test-resources") {
-        package.insert("test-resources".into(), last);
-    }
 }
 
 fn object<'v>(of: &'v mut Map<String, Value>, key: &str) -> Option<&'v mut Map<String, Value>> {
