@@ -103,7 +103,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("jobs", &["exit"]),
     ("logfile", &[]),
     ("manifest", &["exit", "input"]),
-    ("package", &["apk", "event", "exit", "plan"]),
+    ("package", &["apk", "event", "exit", "manifest", "plan"]),
     ("pipelines", &["compile", "manifest"]),
     ("plan", &["compile", "ecosystem", "exit", "host", "manifest"]),
     ("process", &["exit", "logfile"]),

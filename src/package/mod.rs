@@ -10,6 +10,8 @@
 
 mod apk;
 mod artifact;
+#[cfg(test)]
+mod cases;
 mod collect;
 pub mod configuration;
 mod date;
@@ -21,6 +23,7 @@ mod fault;
 #[cfg(test)]
 mod hostile;
 mod limits;
+pub mod lint;
 mod out_dir;
 mod pax;
 pub mod provenance;
