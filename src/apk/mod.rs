@@ -10,6 +10,7 @@ mod pkginfo;
 #[cfg_attr(not(test), expect(dead_code, reason = "roots from packages read the data"))]
 pub(crate) mod section;
 mod signature;
+mod solve;
 #[cfg_attr(not(test), expect(dead_code, reason = "sections are written by a later commit"))]
 pub(crate) mod ustar;
 mod version;
@@ -18,4 +19,5 @@ pub use constraint::Constraint;
 pub use index::{Index, IndexError, MAX_INDEX, Record, Words};
 pub use pkginfo::{MAX_PKGINFO, PackageInfo};
 pub use signature::{Algorithm, MAX_KEY_SIZE, MIN_KEY_SIZE, PublicKey, SigningKey, generate_key};
+pub use solve::{Cause, Chosen, Link, Repository, SolveError, solve};
 pub use version::{Operator, Version};
