@@ -35,6 +35,8 @@ impl<'a> Request<'a> {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Existing<'a> {
     by_name: HashMap<&'a str, Id>,
+    /// The names, in the order in which they were added.
+    names: Vec<&'a str>,
     origins: HashMap<&'a str, &'a str>,
 }
 
@@ -47,10 +49,21 @@ impl<'a> Existing<'a> {
     /// Adds a package in place of another one of its name.
     pub(super) fn insert(&mut self, packages: &Packages<'a>, id: Id) {
         let record = packages.get(id).record;
-        self.by_name.insert(record.name, id);
+        if self.by_name.insert(record.name, id).is_none() {
+            self.names.push(record.name);
+        }
         if !record.origin.is_empty() {
             self.origins.insert(record.origin, record.version);
         }
+    }
+
+    /// A copy that has the origins of its packages only: not those of packages that others took the place of.
+    pub(super) fn with_own_origins(&self, packages: &Packages<'a>) -> Self {
+        let mut copy = Self::default();
+        for id in self.names.iter().filter_map(|name| self.get(name)) {
+            copy.insert(packages, id);
+        }
+        copy
     }
 
     /// Adds a package unless there is one of its name.

@@ -4,12 +4,15 @@ use std::fmt::{self, Display};
 
 use super::{nearest::nearest, packages::Packages};
 
+/// The most packages of a chain that are kept: the last ones.
+pub(super) const SHOWN_LINKS: usize = 20;
+
 /// A request that cannot be satisfied, and the way to its cause.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SolveError {
     /// The request, as the user or the build file has it; empty if the fault is in all of them.
     pub request: String,
-    /// The packages on the way from the request to the cause. The last one has the dependency that fails.
+    /// The packages on the way from the request to the cause, the last 20 of them. The last one has the dependency that fails.
     pub chain: Vec<Link>,
     /// The fault.
     pub cause: Cause,
@@ -84,7 +87,9 @@ impl Cause {
 
 impl SolveError {
     pub(super) fn of(cause: Cause, request: &str, chain: &[Link]) -> Self {
-        Self { request: request.to_owned(), chain: chain.to_vec(), cause: cause.of_request(request, chain) }
+        let shown = chain.len().min(SHOWN_LINKS);
+        let last = chain.get(chain.len() - shown..).unwrap_or_default();
+        Self { request: request.to_owned(), chain: last.to_vec(), cause: cause.of_request(request, chain) }
     }
 }
 

@@ -31,7 +31,7 @@ pub use packages::Repository;
 use super::{constraint::Constraint, index::Record};
 use candidates::{Existing, Request};
 use packages::{Id, Packages};
-use state::Solver;
+use state::{MAX_WORK, Solver};
 
 /// A package that was chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,9 +53,16 @@ pub fn solve<'a>(
     world: &'a [impl AsRef<str>],
     repositories: &'a [Repository<'a>],
 ) -> Result<Vec<Chosen<'a>>, SolveError> {
+    solve_within(world.iter().map(AsRef::as_ref).collect(), repositories, MAX_WORK)
+}
+
+fn solve_within<'a>(
+    mut world: Vec<&'a str>,
+    repositories: &'a [Repository<'a>],
+    work: u64,
+) -> Result<Vec<Chosen<'a>>, SolveError> {
     let packages = Packages::new(repositories);
-    let mut solver = Solver::new(&packages);
-    let mut world: Vec<&'a str> = world.iter().map(AsRef::as_ref).collect();
+    let mut solver = Solver::new(&packages, work);
     world.sort_unstable();
     let chosen = solver.solve(&world)?;
     let of = |id: Id| Chosen { repository: packages.get(id).repository, record: packages.get(id).record };
@@ -70,7 +77,8 @@ impl<'a> Solver<'_, 'a> {
         let mut order = Vec::new();
         let mut installed: HashSet<&'a str> = HashSet::new();
         for &request in world {
-            let (package, dependencies) = self.with_dependencies(request, existing.clone())?;
+            let (package, dependencies) =
+                self.with_dependencies(request, existing.with_own_origins(self.packages))?;
             for id in dependencies.into_iter().chain([package]) {
                 let name = self.packages.get(id).record.name;
                 if installed.insert(name) {

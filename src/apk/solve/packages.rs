@@ -72,7 +72,8 @@ struct List {
 const END: usize = usize::MAX;
 
 impl<'a> Packages<'a> {
-    /// Reads the names of all packages: those named so come before those that provide a name, each in the order of the indexes.
+    /// Reads the names of all packages: those named so come before those that provide a name, packages of one name
+    /// together.
     pub(super) fn new(repositories: &'a [Repository<'a>]) -> Self {
         let count = repositories.iter().map(|repository| repository.index.records.len()).sum();
         let mut this = Self {
@@ -92,13 +93,26 @@ impl<'a> Packages<'a> {
                 }
             }
         }
-        for at in 0..count {
-            let Some(provides) = this.packages.get(at).map(|package| package.record.provides) else { break };
+        for id in this.grouped() {
+            let provides = this.get(id).record.provides;
             for provide in provides.iter() {
-                this.add(Constraint::name_of(provide), Id(at));
+                this.add(Constraint::name_of(provide), id);
             }
         }
         this
+    }
+
+    /// All packages, those of one name together, while only their own names are known. The order of names is that of the indexes;
+    /// apko has none.
+    fn grouped(&self) -> Vec<Id> {
+        let mut order = Vec::with_capacity(self.packages.len());
+        for (at, package) in self.packages.iter().enumerate() {
+            let name = package.record.name;
+            if self.providers(name).next() == Some(Id(at)) {
+                order.extend(self.providers(name));
+            }
+        }
+        order
     }
 
     fn add(&mut self, name: &'a str, id: Id) {
