@@ -1,7 +1,7 @@
 //! Reads an erofs image as kiln's images are made (`mkfs.erofs` without compression): for roots that must be a tree or a
 //! tar, on hosts whose kernel cannot mount one, and for users who may not.
 //!
-//! Before it: [`super::store`]. After it: [`super::archive`]. The layout is that of the kernel's `fs/erofs/erofs_fs.h`. The file is
+//! Before it: [`crate::image::Store`]. After it: [`crate::image::archive`]. The layout is that of the kernel's `fs/erofs/erofs_fs.h`. The file is
 //! kiln's own, but a damaged one must be an error, never a panic or a huge allocation.
 
 use std::{fs::File, os::unix::fs::FileExt, path::Path};
@@ -32,11 +32,11 @@ const PREFIXES: [(u8, &str); 5] = [
 ];
 
 /// An extended attribute: its whole name, its value.
-pub(super) type Attribute = (Vec<u8>, Vec<u8>);
+pub(in crate::image) type Attribute = (Vec<u8>, Vec<u8>);
 
 /// An image that is open.
 #[derive(Debug)]
-pub(super) struct Erofs {
+pub(in crate::image) struct Erofs {
     file: File,
     block_bits: u8,
     root: u64,
@@ -47,23 +47,23 @@ pub(super) struct Erofs {
 
 /// A file of any kind.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Inode {
+pub(in crate::image) struct Inode {
     /// Its number.
-    pub(super) number: u64,
+    pub(in crate::image) number: u64,
     /// Kind and permission bits, as `st_mode`.
-    pub(super) mode: u32,
+    pub(in crate::image) mode: u32,
     /// Owner.
-    pub(super) uid: u32,
+    pub(in crate::image) uid: u32,
     /// Group.
-    pub(super) gid: u32,
+    pub(in crate::image) gid: u32,
     /// How many names it has.
-    pub(super) links: u32,
+    pub(in crate::image) links: u32,
     /// Bytes.
-    pub(super) size: u64,
+    pub(in crate::image) size: u64,
     /// When it was changed: seconds and nanoseconds.
-    pub(super) mtime: (u64, u32),
+    pub(in crate::image) mtime: (u64, u32),
     /// For devices: the number, as the kernel encodes it in 32 bits.
-    pub(super) device: u32,
+    pub(in crate::image) device: u32,
     layout: Layout,
     /// Where the inode's own part ends: attributes and inlined data follow.
     after: u64,
@@ -83,7 +83,7 @@ enum Layout {
 
 impl Erofs {
     /// Opens one.
-    pub(super) fn open(path: &Path) -> Result<Self> {
+    pub(in crate::image) fn open(path: &Path) -> Result<Self> {
         let context = || format!("read {}", path.display());
         let file = File::open(path).with_context(context)?;
         let mut block = [0; 128];
@@ -102,12 +102,12 @@ impl Erofs {
     }
 
     /// The topmost directory.
-    pub(super) fn root(&self) -> Result<Inode> {
+    pub(in crate::image) fn root(&self) -> Result<Inode> {
         self.inode(self.root)
     }
 
     /// The inode of this number.
-    pub(super) fn inode(&self, number: u64) -> Result<Inode> {
+    pub(in crate::image) fn inode(&self, number: u64) -> Result<Inode> {
         let at = number.checked_mul(SLOT).and_then(|at| at.checked_add(self.meta));
         let at = at.with_context(|| format!("inode {number} has no address"))?;
         let mut bytes = [0; EXTENDED];
@@ -139,7 +139,7 @@ impl Erofs {
     }
 
     /// Reads bytes of a file from `from` on; gives how many, nothing at its end.
-    pub(super) fn read(&self, inode: &Inode, from: u64, buffer: &mut [u8]) -> Result<usize> {
+    pub(in crate::image) fn read(&self, inode: &Inode, from: u64, buffer: &mut [u8]) -> Result<usize> {
         let rest = inode.size.saturating_sub(from);
         let count = usize::try_from(rest).unwrap_or(usize::MAX).min(buffer.len());
         if count == 0 {
@@ -183,7 +183,7 @@ impl Erofs {
     }
 
     /// A file's whole content, where that is small by nature.
-    pub(super) fn content(&self, inode: &Inode) -> Result<Vec<u8>> {
+    pub(in crate::image) fn content(&self, inode: &Inode) -> Result<Vec<u8>> {
         ensure!(inode.size <= MOST_IN_MEMORY, "inode {} has {} bytes", inode.number, inode.size);
         let mut content = vec![0; usize::try_from(inode.size).context("it fits, see above")?];
         let mut done = 0;
@@ -197,7 +197,7 @@ impl Erofs {
     }
 
     /// The names in a directory, in their order, and the number of the inode of each.
-    pub(super) fn entries(&self, directory: &Inode) -> Result<Vec<(Vec<u8>, u64)>> {
+    pub(in crate::image) fn entries(&self, directory: &Inode) -> Result<Vec<(Vec<u8>, u64)>> {
         let content = self.content(directory)?;
         let mut entries = Vec::new();
         for block in content.chunks(1 << self.block_bits) {
@@ -209,7 +209,7 @@ impl Erofs {
     }
 
     /// A file's extended attributes.
-    pub(super) fn xattrs(&self, inode: &Inode) -> Result<Vec<Attribute>> {
+    pub(in crate::image) fn xattrs(&self, inode: &Inode) -> Result<Vec<Attribute>> {
         let bytes = inode.xattr_bytes();
         if bytes == 0 {
             return Ok(Vec::new());
