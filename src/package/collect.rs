@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 
 use super::{
-    apk::{self, AddedFile, ApkForm, Data, DataSection, Relations, assemble},
+    apk::{self, AddedFile, ApkForm, DataSection},
     artifact::{Artifact, Collected, Normalization, Package},
     limits::Limits,
     out_dir::unwritable,
@@ -84,7 +84,7 @@ pub fn collect(stream: impl Read, job: &Job) -> Result<Collected> {
             let start = |index: usize| data_section(&out, *normalization, form, packages[index]);
             let splitter = Splitter::new(&job.packages, out_dir, start);
             let sections = read(stream, limits, splitter)?;
-            apks(&out, out_dir, form, &packages, sections)
+            apk::finish(&out, out_dir, form, &packages, sections)
         }
     }
 }
@@ -108,22 +108,6 @@ fn data_section<'a>(
     let content = sbom::document(&form.build, package, &form.license_texts).into_bytes();
     let added = AddedFile { path: sbom::path(package).into_bytes(), content };
     DataSection::start(&package.name, out, normalization, added, &package.file_capabilities)
-}
-
-/// Makes the packages of their data sections.
-fn apks(
-    out: &Directory,
-    out_dir: &Path,
-    form: &ApkForm,
-    packages: &[&PackageMetadata],
-    sections: Vec<Data>,
-) -> Result<Collected> {
-    let mut assembled = Vec::new();
-    for (package, data) in packages.iter().zip(sections) {
-        assembled.push(assemble(out, out_dir, form, package, &Relations::default(), data)?);
-    }
-    let (artifacts, index) = apk::publish(out, out_dir, form, assembled)?;
-    Ok(Collected { artifacts, index, remarks: Vec::new() })
 }
 
 /// Hands the whole stream to the archives.

@@ -1,4 +1,4 @@
-//! From data sections to packages: signature, control section and data in one file, and all of them published at once.
+//! From a data section to a package: signature, control section and data in one file.
 
 use std::{
     fs::File,
@@ -13,28 +13,20 @@ use super::{
     control::{Control, control, signature},
     data::Data,
     form::ApkForm,
-    index::NewIndex,
 };
 use crate::{
     apk::PackageInfo,
     package::{
-        artifact::{Artifact, IndexFile},
+        artifact::Artifact,
+        dependencies::Merged,
         out_dir::unwritable,
         staged_file::{Directory, Staged},
     },
     plan::PackageMetadata,
 };
 
-/// The dependencies of a package: those that are declared and those that were found.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(in crate::package) struct Relations {
-    pub(in crate::package) depends: Vec<String>,
-    pub(in crate::package) provides: Vec<String>,
-    pub(in crate::package) vendored: Vec<String>,
-}
-
 /// A package that is ready to be published.
-pub(in crate::package) struct Assembled {
+pub(super) struct Assembled {
     staged: Staged,
     name: String,
     file: String,
@@ -44,16 +36,31 @@ pub(in crate::package) struct Assembled {
     record: String,
 }
 
+impl Assembled {
+    /// Its record in the index.
+    pub(super) fn record(&self) -> &str {
+        &self.record
+    }
+
+    /// Gives the package its name.
+    pub(super) fn publish(self, out_dir: &Path) -> Result<Artifact> {
+        let Self { staged, name, file, entries, bytes, record: _ } = self;
+        let path = out_dir.join(&file);
+        staged.publish(&file).map_err(|error| unwritable(&path, &error))?;
+        Ok(Artifact { package: name, path, bytes, entries })
+    }
+}
+
 /// Makes the file of a package of its data section.
-pub(in crate::package) fn assemble(
+pub(super) fn assemble(
     out: &Directory,
     out_dir: &Path,
     form: &ApkForm,
     package: &PackageMetadata,
-    relations: &Relations,
-    data: Data,
+    relations: &Merged,
+    data: &Data,
 ) -> Result<Assembled> {
-    let info = package_info(package, form.build.build_date, relations, &data);
+    let info = package_info(package, form.build.build_date, relations, data);
     let text = info.print()?;
     let scriptlets = &package.scriptlets;
     let Control { section, sha1 } = control(&text, &form.configuration, scriptlets, form.build.build_date)?;
@@ -83,13 +90,8 @@ fn join(out: &Directory, head: &[u8], mut data: &File) -> io::Result<Staged> {
     Ok(staged)
 }
 
-fn package_info(
-    package: &PackageMetadata,
-    build_date: i64,
-    relations: &Relations,
-    data: &Data,
-) -> PackageInfo {
-    let Relations { depends, provides, vendored } = relations.clone();
+fn package_info(package: &PackageMetadata, build_date: i64, relations: &Merged, data: &Data) -> PackageInfo {
+    let Merged { depends, provides, vendored } = relations.clone();
     let number = |text: &Option<String>| text.as_deref().and_then(|text| text.parse().ok());
     PackageInfo {
         name: package.name.clone(),
@@ -113,28 +115,4 @@ fn package_info(
         triggers: package.scriptlets.trigger_paths.clone(),
         data_hash: HEXLOWER.encode(&data.sha256),
     }
-}
-
-/// Publishes all packages, and the index with them if it is wanted. Nothing has a name before everything is written.
-pub(in crate::package) fn publish(
-    out: &Directory,
-    out_dir: &Path,
-    form: &ApkForm,
-    assembled: Vec<Assembled>,
-) -> Result<(Vec<Artifact>, Option<IndexFile>)> {
-    let records: String = assembled.iter().map(|package| package.record.as_str()).collect();
-    let lock = out.lock().map_err(|error| unwritable(out_dir, &error))?;
-    let wants_index = form.build.options.index.is_yes();
-    let merge = || NewIndex::merge(out, out_dir, &records, form.key.as_ref());
-    let index = wants_index.then(merge).transpose()?;
-    let mut artifacts = Vec::new();
-    for Assembled { staged, name, file, entries, bytes, record: _ } in assembled {
-        let path = out_dir.join(&file);
-        staged.publish(&file).map_err(|error| unwritable(&path, &error))?;
-        artifacts.push(Artifact { package: name, path, bytes, entries });
-    }
-    let index = index.map(NewIndex::publish).transpose()?;
-    out.sync().map_err(|error| unwritable(out_dir, &error))?;
-    drop(lock);
-    Ok((artifacts, index))
 }

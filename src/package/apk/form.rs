@@ -1,6 +1,6 @@
 //! What the packages of a build say besides their files, and what signs them.
 
-use std::path::Path;
+use std::{path::Path, time::SystemTime};
 
 use anyhow::Result;
 
@@ -19,12 +19,14 @@ pub struct ApkForm {
     pub configuration: String,
     /// The texts of licences that the build file names.
     pub license_texts: LicenseTexts,
+    /// When the build began.
+    pub started: SystemTime,
     /// The key; `None` for packages without a signature.
     pub key: Option<SigningKey>,
 }
 
 impl ApkForm {
-    /// The form of a build's packages. `hide` replaces secrets in a text.
+    /// The form of the packages of a build that begins now. `hide` replaces secrets in a text.
     pub fn new(
         build: &BuildMetadata,
         license_texts: LicenseTexts,
@@ -32,7 +34,7 @@ impl ApkForm {
         hide: &dyn Fn(&str) -> String,
     ) -> Self {
         let configuration = configuration::text(&build.configuration, &[], hide);
-        Self { build: build.clone(), configuration, license_texts, key }
+        Self { build: build.clone(), configuration, license_texts, started: SystemTime::now(), key }
     }
 }
 

@@ -5,16 +5,19 @@
 mod addition;
 mod assemble;
 mod attributes;
+mod beside;
 mod control;
 mod data;
+mod finish;
 mod form;
 mod held;
 mod index;
 mod order;
+mod review;
 
 pub(super) use addition::AddedFile;
-pub(super) use assemble::{Relations, assemble, publish};
-pub(super) use data::{Data, DataSection};
+pub(super) use data::DataSection;
+pub(super) use finish::finish;
 pub use form::{ApkForm, signing_key};
 
 #[cfg(test)]

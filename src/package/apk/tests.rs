@@ -53,8 +53,11 @@ fn collected(stream: &[u8], more: &str, out_dir: &Path) -> anyhow::Result<Collec
     collect(stream, &job(out_dir, metadata(more), None))
 }
 
+/// Headers, names and contents.
+type Entries = Vec<(tar::Header, String, Vec<u8>)>;
+
 /// A package: its signature and control section, the entries of its data section, and the compressed data.
-fn read(path: &Path) -> (Head, Vec<(tar::Header, String, Vec<u8>)>, Vec<u8>) {
+fn read(path: &Path) -> (Head, Entries, Vec<u8>) {
     let file = fs::read(path).expect("it was written");
     let mut rest = file.as_slice();
     let head = section::head(&mut rest, CONTROL_MAX).expect("a package");
