@@ -49,7 +49,9 @@ impl From<&str> for HostCerts {
 }
 
 /// In what a build runs.
+// As in melange, the last value of an option counts.
 #[derive(Debug, Clone, Args)]
+#[command(args_override_self = true)]
 pub struct MachineArgs {
     /// The backend.
     #[arg(long, value_enum, default_value = "qemu", value_name = "RUNNER")]
