@@ -24,6 +24,7 @@ mod fault;
 mod hostile;
 mod limits;
 pub mod lint;
+pub mod logs;
 mod out_dir;
 mod pax;
 pub mod provenance;
