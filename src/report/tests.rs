@@ -162,7 +162,7 @@ fn succeeded() -> Vec<Event> {
         }),
         Event::Artifact {
             package: "hello".into(),
-            path: PathBuf::from("packages/x86_64/hello-1.0-r0.tar.zst"),
+            path: PathBuf::from("packages/x86_64/hello-1.0-r0.apk"),
             bytes: 12_595,
             entries: 14,
         },
@@ -236,7 +236,7 @@ fn plain_shows_a_success_line_by_line() {
 hello-1.0-r0: success in 1m10s
   time: boot 1.6s, steps 1m07s
   slowest steps: make 1m05s, configure 2.3s
-  packages/x86_64/hello-1.0-r0.tar.zst (12.2 KiB, 14 entries)
+  packages/x86_64/hello-1.0-r0.apk (12.2 KiB, 14 entries)
   cache (commit): held 412 MiB, used 42.0 MiB, new 38.0 MiB (pip 30.0 MiB, gomodcache 8.0 MiB), kept
   logs: /logs/x
 ";

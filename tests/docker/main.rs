@@ -72,7 +72,7 @@ fn a_build_keeps_the_cache_and_leaves_nothing_else() {
     let first = place.build("root", &[WORK], &[]);
     assert!(first.status.success(), "{}", said(&first));
     assert!(said(&first).contains("] nothing is kept\n"), "{}", said(&first));
-    assert!(place.project().join("packages/x86_64/sample-1.10-r3.tar.zst").is_file());
+    assert!(place.project().join("packages/x86_64/sample-1.10-r3.apk").is_file());
     assert_eq!(fs::read_to_string(place.project().join("input")).unwrap(), "from-the-host\n");
     let kept = fs::metadata(place.project().join("cache/kept")).unwrap();
     assert_eq!(kept.uid(), nix::unistd::geteuid().as_raw());

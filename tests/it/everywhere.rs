@@ -29,40 +29,50 @@ pipeline:
 /// `SOURCE_DATE_EPOCH` of [`PACKAGES`].
 const BUILD_DATE: &str = "1000000000";
 
-/// All that the packages of [`PACKAGES`] hold: path, mode, owner, time, content or `-> target`.
+/// All that the packages of [`PACKAGES`] hold besides [`SBOM`]: path, mode, owner, time, content or `-> target`.
 const HELD: [(&str, &[&str]); 3] = [
     (
         "links",
         &[
-            "usr/ 755 0:0 1000000000 ",
-            "usr/bin/ 755 0:0 1000000000 ",
+            "usr 755 0:0 1000000000 ",
+            "usr/bin 755 0:0 1000000000 ",
             "usr/bin/link 777 0:0 1000000000 -> tool",
             "usr/bin/other 4755 0:0 1000000000 tool",
-            "usr/bin/tool-1.0 4755 0:0 1000000000 -> usr/bin/other",
-            "usr/lib/ 755 0:0 1000000000 ",
+            "usr/bin/tool-1.0 4755 0:0 1000000000 tool",
+            "usr/lib 755 0:0 1000000000 ",
             "usr/lib/kept 644 0:0 1000000000 archive",
         ],
     ),
     (
         "links-static",
         &[
-            "usr/ 755 0:0 1000000000 ",
-            "usr/lib/ 755 0:0 1000000000 ",
+            "usr 755 0:0 1000000000 ",
+            "usr/lib 755 0:0 1000000000 ",
             "usr/lib/libone.a 644 0:0 1000000000 archive",
-            "usr/lib/libtwo.a 644 0:0 1000000000 -> usr/lib/libone.a",
+            "usr/lib/libtwo.a 644 0:0 1000000000 archive",
         ],
     ),
     (
         "links-tools",
         &[
-            "usr/ 755 0:0 1000000000 ",
-            "usr/bin/ 755 0:0 1000000000 ",
+            "usr 755 0:0 1000000000 ",
+            "usr/bin 755 0:0 1000000000 ",
             "usr/bin/again 4755 0:0 1000000000 tool",
             "usr/bin/alone 644 0:0 1000000000 archive",
-            "usr/bin/tool 4755 0:0 1000000000 -> usr/bin/again",
+            "usr/bin/tool 4755 0:0 1000000000 tool",
         ],
     ),
 ];
+
+/// The directories of the SBOM, which each package has.
+const SBOM: [&str; 4] = ["var", "var/lib", "var/lib/db", "var/lib/db/sbom"];
+
+/// [`HELD`] of a package, with its SBOM.
+fn with_sbom(held: &[&str], stem: &str, time: u64) -> Vec<String> {
+    let directories = SBOM.map(|directory| format!("{directory} 755 0:0 {time} "));
+    let file = format!("var/lib/db/sbom/{stem}.spdx.json 644 0:0 {time} SPDX-2.3");
+    held.iter().map(|&line| line.to_owned()).chain(directories).chain([file]).collect()
+}
 
 /// `kiln build` of this file in this directory.
 pub(crate) fn command(directory: &Path, text: &str, arguments: &[&str]) -> Command {
@@ -92,8 +102,8 @@ pub(crate) fn build_accounts(arguments: &[&str], keeps: bool) {
     let mut command = command(directory.path(), ACCOUNTS, arguments);
     succeed(command.args(["--source-dir", "."]));
     assert_eq!(
-        listing(&at("packages/x86_64/accounts-1.0.0-r0.tar.zst")),
-        ["d/ 755 0:0 0 ", "d/f 644 0:0 0 x"]
+        listing(&at("packages/x86_64/accounts-1.0.0-r0.apk")),
+        with_sbom(&["d 755 0:0 0 ", "d/f 644 0:0 0 x"], "accounts-1.0.0-r0", 0)
     );
     let own = fs::metadata(directory.path()).expect("there");
     let expected: &[&str] = if keeps { &["had", "new"] } else { &["had"] };
@@ -122,21 +132,25 @@ pub(crate) fn build_packages(arguments: &[&str]) -> Vec<Vec<u8>> {
 
 fn packages(directory: &Path) -> Vec<Vec<u8>> {
     let check = |(name, expected): (&str, &[&str])| {
-        let path = directory.join(format!("{name}-1.0.0-r0.tar.zst"));
-        assert_eq!(listing(&path), expected, "{name}");
+        let stem = format!("{name}-1.0.0-r0");
+        let path = directory.join(format!("{stem}.apk"));
+        assert_eq!(listing(&path), with_sbom(expected, &stem, 1_000_000_000), "{name}");
         fs::read(path).expect("it was written")
     };
     HELD.into_iter().map(check).collect()
 }
 
-/// The entries of a package, in their order.
+/// The entries of a package's data, in their order.
 fn listing(path: &Path) -> Vec<String> {
     let file = File::open(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    let mut archive = tar::Archive::new(zstd::stream::read::Decoder::new(file).expect("it is zstd"));
+    let mut archive = tar::Archive::new(flate2::read::MultiGzDecoder::new(file));
     let entries = archive.entries().expect("readable").map(|entry| {
         let mut entry = entry.expect("readable");
         let mut content = String::new();
         entry.read_to_string(&mut content).expect("readable");
+        if let Ok(sbom) = serde_json::from_str::<serde_json::Value>(&content) {
+            content = sbom["spdxVersion"].as_str().expect("an SBOM").to_owned();
+        }
         let header = entry.header();
         let number = |field: std::io::Result<u64>| field.expect("a number");
         let link = entry.link_name_bytes().map(|target| format!("-> {}", String::from_utf8_lossy(&target)));
@@ -150,5 +164,6 @@ fn listing(path: &Path) -> Vec<String> {
             link.unwrap_or_else(|| content.trim_end().to_owned()),
         )
     });
-    entries.collect()
+    // The control section stands before the data.
+    entries.filter(|line| !line.starts_with('.')).collect()
 }

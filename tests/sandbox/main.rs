@@ -173,7 +173,7 @@ fn source_and_cache_belong_to_the_steps_user_inside_and_to_the_invoking_user_out
         let (_directory, project) = project();
         let output = build(&project, run_as, &[WORK], &[]);
         assert!(output.status.success(), "{}", said(&output));
-        assert!(project.join("packages/x86_64/sample-1.10-r3.tar.zst").is_file());
+        assert!(project.join("packages/x86_64/sample-1.10-r3.apk").is_file());
         assert_eq!(fs::read_to_string(project.join("input")).expect("there"), "from-the-host\n");
         let kept = fs::metadata(project.join("cache/kept")).expect("it was kept");
         let own = fs::metadata(&project).expect("there");

@@ -20,7 +20,7 @@ fn packages_are_whole_and_the_same_bytes_at_any_time_and_for_any_user() {
     by_flag.args(["--build-date", "2001-09-09T03:46:40+02:00"]).env("SOURCE_DATE_EPOCH", "");
     succeed(&mut by_flag);
     for (name, bytes) in ["links", "links-static", "links-tools"].iter().zip(first) {
-        let path = directory.path().join(format!("packages/x86_64/{name}-1.0.0-r0.tar.zst"));
+        let path = directory.path().join(format!("packages/x86_64/{name}-1.0.0-r0.apk"));
         assert!(std::fs::read(path).expect("written") == bytes, "{name} differs");
     }
 }

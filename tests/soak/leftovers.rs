@@ -21,7 +21,7 @@ const EXPECTED: [&str; 14] = [
     "project/cache",
     "project/file.yaml",
     "project/input",
-    "project/packages/x86_64/sample-1.10-r3.tar.zst",
+    "project/packages/x86_64/sample-1.10-r3.apk",
     "project/source",
     "project/out",
 ];

@@ -205,8 +205,8 @@ fn outside(cell: Cell, place: &Place) {
     for directory in ["packages", "cache"] {
         owned(cell, place.uid(), &project.join(directory));
     }
-    let package = File::open(project.join("packages/x86_64/sample-1.10-r3.tar.zst")).unwrap();
-    let mut archive = tar::Archive::new(zstd::Decoder::new(package).unwrap());
+    let package = File::open(project.join("packages/x86_64/sample-1.10-r3.apk")).unwrap();
+    let mut archive = tar::Archive::new(flate2::read::MultiGzDecoder::new(package));
     for entry in archive.entries().unwrap() {
         let entry = entry.unwrap();
         let (uid, gid) = (entry.header().uid().unwrap(), entry.header().gid().unwrap());

@@ -148,7 +148,7 @@ fn build(run_as: &str, virtiofs: bool) -> (tempfile::TempDir, Output) {
 fn by_9p_a_build_leaves_its_package_and_nothing_else() {
     for run_as in ["root", "build"] {
         let (directory, output) = build(run_as, false);
-        let artifact = directory.path().join("packages/x86_64/sample-1.10-r3.tar.zst");
+        let artifact = directory.path().join("packages/x86_64/sample-1.10-r3.apk");
         assert!(artifact.is_file(), "{}", said(&output));
         assert_eq!(
             fs::read_to_string(directory.path().join("input")).expect("it is there"),
@@ -209,7 +209,7 @@ fn a_failed_step_gives_its_status_and_its_last_lines() {
     assert_eq!(output.status.code(), Some(5), "{}", said(&output));
     assert!(said(&output).contains("exited with status 7"), "{}", said(&output));
     assert!(said(&output).contains("the last line"), "{}", said(&output));
-    assert!(!directory.path().join("packages").join("x86_64").join("sample-1.10-r3.tar.zst").exists());
+    assert!(!directory.path().join("packages").join("x86_64").join("sample-1.10-r3.apk").exists());
 }
 
 #[test]

@@ -106,7 +106,7 @@ fn a_build_has_the_same_source_and_result_as_by_9p() {
             let (out, cache) = (out_dir.path().join(share), out_dir.path().join("cache"));
             let mut build = with_cache(directory, cache.to_str().expect("UTF-8"));
             run(build.args(["--source-share", share]).arg("--out-dir").arg(&out));
-            fs::read(out.join("x86_64/sample-1.10-r3.tar.zst")).expect("there is a package")
+            fs::read(out.join("x86_64/sample-1.10-r3.apk")).expect("there is a package")
         });
         assert!(packages[0] == packages[1], "{run_as}: the packages differ");
         assert_eq!(before, state(directory), "{run_as}");
