@@ -11,15 +11,13 @@ pub(crate) enum Effect {
     Describes,
     /// It is read by another command than `build`.
     OtherCommand,
-    /// It is for an .apk; kiln still makes plain archives.
-    Apk,
     /// The effect of the key above it.
     Within,
     /// No effect, and the reason.
     Nothing(&'static str),
 }
 
-use Effect::{Apk, Describes, Nothing, OtherCommand, Within, Works};
+use Effect::{Describes, Nothing, OtherCommand, Within, Works};
 
 /// The effect of a key in a section, as [`super::walk::Fields::open`] names it.
 pub(crate) fn of(section: &str, key: &str) -> Effect {
@@ -56,18 +54,18 @@ const TABLE: &[(&str, &[(&str, Effect)])] = &[
             ("name", Works),
             ("version", Works),
             ("epoch", Works),
-            ("description", Describes),
+            ("description", Works),
             ("annotations", Describes),
-            ("url", Describes),
-            ("commit", Describes),
+            ("url", Works),
+            ("commit", Works),
             ("target-architecture", Works),
-            ("copyright", Describes),
-            ("dependencies", Apk),
-            ("options", Apk),
-            ("scriptlets", Apk),
-            ("checks", Apk),
-            ("cpe", Describes),
-            ("setcap", Apk),
+            ("copyright", Works),
+            ("dependencies", Works),
+            ("options", Works),
+            ("scriptlets", Works),
+            ("checks", Works),
+            ("cpe", Works),
+            ("setcap", Works),
             ("timeout", Works),
             ("resources", Works),
             ("test-resources", OtherCommand),
@@ -218,16 +216,16 @@ const TABLE: &[(&str, &[(&str, Effect)])] = &[
             ("range", Works),
             ("name", Works),
             ("pipeline", Works),
-            ("dependencies", Apk),
-            ("options", Apk),
-            ("scriptlets", Apk),
-            ("description", Describes),
+            ("dependencies", Works),
+            ("options", Works),
+            ("scriptlets", Works),
+            ("description", Works),
             ("annotations", Describes),
-            ("url", Describes),
-            ("commit", Describes),
-            ("checks", Apk),
+            ("url", Works),
+            ("commit", Works),
+            ("checks", Works),
             ("test", OtherCommand),
-            ("setcap", Apk),
+            ("setcap", Nothing("melange loses it; only `package` has capabilities of files")),
         ],
     ),
     ("test", &[("environment", Within), ("pipeline", Within)]),
@@ -362,6 +360,7 @@ subpackages:
 - name: s
   dependencies: {runtime: [a]}
   scriptlets: {post-install: x}
+  setcap: [{path: x, add: {cap_net_raw: +ep}, reason: r}]
 test: {pipeline: []}
 ";
         let notes = parse(text, Path::new("a.yaml")).expect("it is valid").notes;
@@ -371,7 +370,7 @@ test: {pipeline: []}
             [
                 "9: `cmd` has no effect: a build in melange ignores it as well".to_owned(),
                 "11: `keyring` has no effect: roots are not made from apk repositories yet".into(),
-                "0: packages are plain archives until kiln makes .apk files, without: dependencies, setcap, scriptlets"
+                "17: `setcap` has no effect: melange loses it; only `package` has capabilities of files"
                     .into(),
             ]
         );

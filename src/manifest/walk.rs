@@ -30,14 +30,12 @@ pub(crate) struct Report<'s> {
     faults: Vec<Diagnostic>,
     /// Keys without effect.
     notes: Vec<Diagnostic>,
-    /// Keys for an .apk, which kiln does not make yet.
-    left_out: Vec<&'static str>,
 }
 
 impl<'s> Report<'s> {
     /// `faults` are those that reading the tree has found.
     pub(crate) fn new(source: &'s Source, unknown: UnknownKeys, faults: Vec<Diagnostic>) -> Self {
-        Self { source, unknown, faults, notes: Vec::new(), left_out: Vec::new() }
+        Self { source, unknown, faults, notes: Vec::new() }
     }
 
     pub(crate) fn fault(&mut self, at: Position, message: impl Into<String>) {
@@ -58,8 +56,6 @@ impl<'s> Report<'s> {
     fn note(&mut self, section: &str, key: &'static str, at: Position) {
         match effect::of(section, key) {
             Effect::Works | Effect::Describes | Effect::OtherCommand | Effect::Within => {}
-            Effect::Apk if self.left_out.contains(&key) => {}
-            Effect::Apk => self.left_out.push(key),
             Effect::Nothing(why) if self.notes.len() < MAX_FAULTS => {
                 self.notes.push(self.source.diagnostic(at, format!("`{key}` has no effect: {why}")));
             }
@@ -67,15 +63,10 @@ impl<'s> Report<'s> {
         }
     }
 
-    /// The notes, with one line for all keys of an .apk.
+    /// The notes, in the order of the file.
     pub(crate) fn take_notes(&mut self) -> Vec<Diagnostic> {
         let mut notes = std::mem::take(&mut self.notes);
         notes.sort_by_key(|note| (note.line, note.column));
-        if !self.left_out.is_empty() {
-            let keys = self.left_out.join(", ");
-            let message = format!("packages are plain archives until kiln makes .apk files, without: {keys}");
-            notes.push(self.source.diagnostic(Position::default(), message));
-        }
         notes
     }
 
