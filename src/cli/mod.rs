@@ -12,6 +12,7 @@ mod guest;
 mod image;
 mod machine;
 mod package;
+mod query;
 mod recipe;
 mod test;
 mod unsupported;
@@ -33,6 +34,7 @@ pub use guest::{RunArgs, ShellArgs};
 pub use image::ImageCommand;
 pub use machine::{HostCerts, MachineArgs, ProxyOption};
 pub use package::{Linter, PackageArgs};
+pub use query::{PackageVersionArgs, QueryArgs};
 pub use recipe::{ArchOption, CompileArgs, RecipeArgs, UpdateCacheArgs};
 pub use test::TestArgs;
 pub use unsupported::UnsupportedArgs;
@@ -91,6 +93,10 @@ pub enum Command {
     Plan(Box<PlanArgs>),
     /// Print the compiled configuration of build files as JSON.
     Compile(Box<CompileArgs>),
+    /// Print the name and version of a build file's package.
+    PackageVersion(PackageVersionArgs),
+    /// Print what a template makes of a build file.
+    Query(QueryArgs),
     /// Fetch the sources of build files into the cache, so that they can be built without a network.
     UpdateCache(Box<UpdateCacheArgs>),
     /// Examine this host: what is there, what is missing, and the command that installs it.

@@ -20,6 +20,7 @@ mod man;
 mod options;
 mod plan;
 mod progress;
+mod query;
 mod recipe;
 mod rerun_command;
 mod run;
@@ -72,6 +73,8 @@ fn run(command: Command, quiet: bool) -> Result<u8> {
         Command::Test(args) => on_runtime(test::run(&args, &env)),
         Command::Plan(args) => on_runtime(plan::run(&args, &env)),
         Command::Compile(args) => compile::print(&args),
+        Command::PackageVersion(args) => query::package_version(&args),
+        Command::Query(args) => query::run(&args),
         Command::UpdateCache(args) => on_runtime(update_cache::run(&args, &env)),
         Command::Doctor(args) => on_runtime(doctor::run(&args, &env)),
         Command::Cache { command } => cache::run(command, &env),

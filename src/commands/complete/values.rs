@@ -122,9 +122,8 @@ fn bare(name: &str) -> Value {
 fn known(command: &Command, argument: &Arg, text: &str, home: Option<&Home>) -> (Vec<Value>, Paths) {
     let only = |values: Vec<Value>| (values, Paths::Values);
     match (command.get_name(), argument.get_id().as_str()) {
-        ("shell" | "test", "file") | ("build" | "plan" | "compile" | "update-cache", "files") => {
-            (Vec::new(), Paths::BuildFiles)
-        }
+        ("shell" | "test" | "package-version" | "query", "file")
+        | ("build" | "plan" | "compile" | "update-cache", "files") => (Vec::new(), Paths::BuildFiles),
         (_, "image") => {
             let paths = if text.starts_with(DEBIAN) { Paths::Values } else { Paths::Files };
             (images(home), paths)
