@@ -195,6 +195,7 @@ impl<'a> Index<'a> {
         let mut record = Record::default();
         // An empty line at the end, for an index whose last record has none.
         for (at, line) in text.lines().chain([""]).enumerate() {
+            let line = line.trim_end_matches('\r');
             let error = |what: String| IndexError { line: at.saturating_add(1), what };
             if at == 0 && text.len() > MAX_INDEX {
                 return Err(error(format!("the index has more than {MAX_INDEX} bytes")));
@@ -322,7 +323,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_printed_is_read_again(text in "([CPVASITULomtcDiprqkX]:[a-z0-9 =]{0,6}\n|\n){0,30}") {
+        fn what_is_printed_is_read_again(text in "([CPVASITULomtcDiprqkX]:[a-z0-9 =\r]{0,6}\n|\n){0,30}") {
             if let Ok(index) = Index::parse(&text) {
                 let printed = index.to_string();
                 let again = Index::parse(&printed).expect("what kiln prints can be read");

@@ -3,6 +3,7 @@
 //! Before it: bytes of packages and indexes, which anyone may have made. After it: `package`, which writes packages, and `image`,
 //! which makes roots of them. Nothing here uses the network, the clock or another program.
 
+mod archive;
 mod constraint;
 mod index;
 pub(crate) mod member;
@@ -15,6 +16,7 @@ mod solve;
 pub(crate) mod ustar;
 mod version;
 
+pub use archive::{IndexArchive, PackageHead, signature_section};
 pub use constraint::Constraint;
 pub use index::{Index, IndexError, MAX_INDEX, Record, Words};
 pub use pkginfo::{MAX_PKGINFO, PackageInfo};
