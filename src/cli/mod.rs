@@ -2,6 +2,7 @@
 //!
 //! `kiln build` takes melange's flags with their meanings. `commands::build` prints a note for each flag that has no effect yet.
 
+mod apk;
 mod bench;
 mod bench_io;
 mod build;
@@ -26,6 +27,7 @@ use cache_also::CacheAlsoParser;
 
 use crate::report::Progress;
 
+pub use apk::{IndexArgs, KeygenArgs, SignArgs, SignIndexArgs};
 pub use bench::{BenchArgs, BenchCommand, CompareArgs};
 pub use bench_io::IoArgs;
 pub use build::{BuildArgs, GraphForm, PlanArgs};
@@ -99,6 +101,14 @@ pub enum Command {
     Query(QueryArgs),
     /// Fetch the sources of build files into the cache, so that they can be built without a network.
     UpdateCache(Box<UpdateCacheArgs>),
+    /// Make a pair of keys that packages and indexes are signed with.
+    Keygen(KeygenArgs),
+    /// Sign packages that exist.
+    Sign(SignArgs),
+    /// Sign the index of a repository.
+    SignIndex(SignIndexArgs),
+    /// Make the index of a repository, APKINDEX.tar.gz, of packages that exist.
+    Index(IndexArgs),
     /// Examine this host: what is there, what is missing, and the command that installs it.
     Doctor(DoctorArgs),
     /// List, make and remove root images.

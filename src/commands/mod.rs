@@ -15,17 +15,22 @@ mod guest;
 mod host_settings;
 mod image;
 mod jobs;
+mod index;
+mod keygen;
 mod log;
 mod man;
 mod options;
 mod plan;
 mod progress;
 mod query;
+mod published;
 mod recipe;
 mod rerun_command;
 mod run;
 mod runtime;
 mod shell;
+mod sign;
+mod sign_index;
 mod signals;
 mod test;
 mod unsupported;
@@ -76,6 +81,10 @@ fn run(command: Command, quiet: bool) -> Result<u8> {
         Command::PackageVersion(args) => query::package_version(&args),
         Command::Query(args) => query::run(&args),
         Command::UpdateCache(args) => on_runtime(update_cache::run(&args, &env)),
+        Command::Keygen(args) => keygen::run(&args),
+        Command::Sign(args) => sign::run(&args),
+        Command::SignIndex(args) => sign_index::run(&args),
+        Command::Index(args) => index::run(&args),
         Command::Doctor(args) => on_runtime(doctor::run(&args, &env)),
         Command::Cache { command } => cache::run(command, &env),
         Command::Image { command } => on_runtime(image::run(command, &env)),

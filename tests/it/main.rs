@@ -42,6 +42,7 @@ mod prune;
 #[path = "../sandbox/pty.rs"]
 mod pty;
 mod reaper;
+mod repository;
 #[expect(dead_code, reason = "the step is for real builds")]
 mod rights;
 mod scrub;
