@@ -13,6 +13,7 @@ use std::{
 };
 
 use front_end::Action;
+use kiln::apk::IndexArchive;
 use kiln_protocol::{FromGuest, Stdin, Step, Stream, ToGuest, User, frame};
 
 fn main() -> std::io::Result<()> {
@@ -43,8 +44,31 @@ fn main() -> std::io::Result<()> {
         let bytes = actions.iter().flat_map(|action| postcard::to_stdvec(action).expect("numbers and bytes"));
         written += seed("vhost_user", &bytes.collect::<Vec<u8>>())?;
     }
+    written += packages_of_apk(&root)?;
     println!("{written} seeds");
     Ok(())
+}
+
+/// Indexes of the resolver's cases with archives of them, metadata of a package, and versions.
+fn packages_of_apk(root: &Path) -> std::io::Result<usize> {
+    let mut written = 0;
+    let mut cases = Vec::new();
+    files(&root.join("tests/apk/roots"), &mut cases)?;
+    for path in cases {
+        let case: serde_json::Value = serde_json::from_slice(&fs::read(path)?)?;
+        let indexes = case["index"].as_object().into_iter().flat_map(serde_json::Map::values);
+        for text in indexes.filter_map(serde_json::Value::as_str) {
+            written += seed("apkindex", text.as_bytes())?;
+            written += seed("apkindex", &IndexArchive::new(text.to_owned(), String::new())?.unsigned)?;
+        }
+    }
+    let info = "pkgname = a\npkgver = 1-r0\nsize = 1\nbuilddate = 2\nlicense = MIT\ndepend = b>1\nprovides = so:a=1\n\
+        # vendored = c\nprovider_priority = 1\ninstall_if = a b\ntriggers = /a /b \ndatahash = 0\n";
+    written += seed("pkginfo", info.as_bytes())?;
+    for versions in ["1.2.3-r4\x001.2_rc1\x001.2b_p3-r1", "1_alpha\x001_beta2\x002.0_git20200101", "a>=1.2@edge\x00so:x=1\x00b~1"] {
+        written += seed("apk_version", versions.as_bytes())?;
+    }
+    Ok(written)
 }
 
 fn files(directory: &Path, found: &mut Vec<PathBuf>) -> std::io::Result<()> {
