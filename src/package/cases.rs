@@ -13,7 +13,11 @@ use super::{
 /// What kiln does otherwise on purpose: the package, the linter, the reason.
 const DIFFERENCES: [(&str, &str, &str); 3] = [
     ("lint-warnings", "strip", "melange looks for `.debug`, and misses `.debug_info`"),
-    ("lint-usrmerge-quirk", "usrmerge", "a file in / hides what comes after it from melange; here it is a warning"),
+    (
+        "lint-usrmerge-quirk",
+        "usrmerge",
+        "a file in / hides what comes after it from melange; here it is a warning",
+    ),
     ("python", "python/multiple", "melange cuts names to the length of their extension"),
 ];
 
@@ -49,7 +53,8 @@ fn findings_are_those_of_melange() {
         for made in &case.packages {
             let name = &made.facts.name;
             let by_linter = |findings: Vec<Vec<String>>| {
-                let linter = |lines: &[String]| lines[0].split(['[', ']']).nth(1).expect("it is named").to_owned();
+                let linter =
+                    |lines: &[String]| lines[0].split(['[', ']']).nth(1).expect("it is named").to_owned();
                 findings.into_iter().map(|lines| (linter(&lines), lines)).collect::<BTreeMap<_, _>>()
             };
             let mut found = by_linter(case.findings(made).iter().map(Finding::log_lines).collect());
@@ -88,7 +93,8 @@ fn documents_are_those_of_melange() {
             let version = case.packages.first().map(|made| value_of(&made.pkginfo, "pkgver"));
             let got = if let Some(document) = path.strip_prefix("packages/x86_64/lint-") {
                 let full_name = document.strip_suffix(".json").expect("it is JSON");
-                let name = full_name.strip_suffix(version.expect("it has a version")).expect("it has the version");
+                let name =
+                    full_name.strip_suffix(version.expect("it has a version")).expect("it has the version");
                 let made = &case.packages[made(name.trim_end_matches('-')).expect("it is made")];
                 let findings = case.findings(made).into_iter();
                 let same = findings.filter(|finding| !differs(&made.facts.name, finding.linter.name));

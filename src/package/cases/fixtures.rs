@@ -120,7 +120,9 @@ fn case(path: &Path, contents: &HashMap<String, Vec<u8>>) -> Case {
 fn package_of(package: &Value, contents: &HashMap<String, Vec<u8>>) -> Made {
     let lines = package["pkginfo"].as_array().expect("it has lines").iter();
     let pkginfo: Vec<String> = lines
-        .map(|line| line.as_array().expect("it is a list").iter().map(|part| part.as_str().expect("it is text")))
+        .map(|line| {
+            line.as_array().expect("it is a list").iter().map(|part| part.as_str().expect("it is text"))
+        })
         .map(|parts| parts.collect::<Vec<_>>().join(" = "))
         .collect();
     let name = value_of(&pkginfo, "pkgname");
@@ -143,8 +145,11 @@ fn package_of(package: &Value, contents: &HashMap<String, Vec<u8>>) -> Made {
         no_provides: has("no-provides"),
         no_versioned_shlib_deps: has("no-versioned-shlib-deps"),
     };
-    let declared =
-        Declared { runtime: list("dependencies", "runtime"), provides: list("dependencies", "provides"), options };
+    let declared = Declared {
+        runtime: list("dependencies", "runtime"),
+        provides: list("dependencies", "provides"),
+        options,
+    };
     Made { facts, pkginfo, declared, disabled: list("checks", "disabled") }
 }
 
@@ -171,7 +176,10 @@ fn file(path: &str, entry: &Value, contents: &HashMap<String, Vec<u8>>) -> FileF
     };
     let is_looked_at = path.starts_with("usr/bin/") || path.ends_with(".pc") || path.ends_with(".conf");
     let is_regular = matches!(kind, Kind::Regular { .. });
-    assert!(content.is_some() || !is_looked_at || !is_regular || path == "usr/bin/t", "the content of {path}");
+    assert!(
+        content.is_some() || !is_looked_at || !is_regular || path == "usr/bin/t",
+        "the content of {path}"
+    );
     let special = content.and_then(|content| {
         let found = examine(path.as_bytes(), &mut Cursor::new(content), content.len() as u64);
         found.expect("memory can be read").map(Arc::from)
@@ -186,7 +194,8 @@ fn block_of<'y>(yaml: &'y str, name: &str) -> Vec<&'y str> {
     let subpackage = format!("  - name: {name}");
     let is_start = |line: &&str| *line == subpackage;
     let has_block = yaml.lines().any(|line| is_start(&line));
-    let mut lines = yaml.lines().skip_while(|line| if has_block { !is_start(line) } else { *line != "package:" });
+    let mut lines =
+        yaml.lines().skip_while(|line| if has_block { !is_start(line) } else { *line != "package:" });
     let first = lines.next();
     let rest = lines.take_while(|line| line.starts_with("  ") && !line.starts_with("  - name: "));
     first.into_iter().chain(rest).collect()
@@ -202,7 +211,9 @@ fn list_of(block: &[&str], section: &str, key: &str) -> Vec<String> {
 /// The lines below `name:`.
 fn after<'y>(lines: &[&'y str], name: &str) -> Vec<&'y str> {
     let indent = |line: &str| line.len() - line.trim_start().len();
-    let Some(start) = lines.iter().position(|line| line.trim() == format!("{name}:")) else { return Vec::new() };
+    let Some(start) = lines.iter().position(|line| line.trim() == format!("{name}:")) else {
+        return Vec::new();
+    };
     let depth = indent(lines[start]);
     lines[start + 1..].iter().take_while(|line| indent(line) > depth).copied().collect()
 }

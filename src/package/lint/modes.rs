@@ -11,7 +11,8 @@ pub(super) fn setuidgid(subject: &Subject<'_>) -> Option<Outcome> {
     let special = |mode: u32| SPECIAL.iter().filter(move |(bit, _)| mode & bit != 0).map(|(_, name)| *name);
     let items = permissions(subject, |mode| special(mode).collect())?;
     let (count, files) = (items.count, items.word("file", "files"));
-    let message = format!("{} contains {count} {files} with special permissions (setuid/setgid)", subject.name);
+    let message =
+        format!("{} contains {count} {files} with special permissions (setuid/setgid)", subject.name);
     Some(Outcome::new(message, Details::Permissions { files: items.list }))
 }
 

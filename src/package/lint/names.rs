@@ -18,12 +18,13 @@ static INFO: LazyLock<Regex> = LazyLock::new(|| {
     pattern(r"^usr/(?:local/)?share/info/(?:dir|[^/]+\.info(?:\-[0-9]+)?(?:\.(?:gz|bz2|xz|lzma|Z))?)$")
 });
 static MANUAL: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(r"^usr/(?:(?:local/)?share/)?man(?:/man[0-9][^/]*)?(?:/[^/]+\.[0-9][^/]*(?:\.(?:gz|bz2|xz|lzma|Z))?)?$")
+    pattern(
+        r"^usr/(?:(?:local/)?share/)?man(?:/man[0-9][^/]*)?(?:/[^/]+\.[0-9][^/]*(?:\.(?:gz|bz2|xz|lzma|Z))?)?$",
+    )
 });
 static CUDA: LazyLock<Regex> = LazyLock::new(|| pattern(r"^usr/lib/lib(cuda|nvidia-ml)\.so(\.[0-9]+)*$"));
 static SHARED_OBJECT: LazyLock<Regex> = LazyLock::new(|| pattern(r"\.so(?:\.[0-9]+)*$"));
-static MACOS: LazyLock<Regex> =
-    LazyLock::new(|| pattern(r"(?i)darwin|macos|mac_os|mac-os|osx|os_x|os-x"));
+static MACOS: LazyLock<Regex> = LazyLock::new(|| pattern(r"(?i)darwin|macos|mac_os|mac-os|osx|os_x|os-x"));
 static WINDOWS: LazyLock<Regex> = LazyLock::new(|| pattern(r"(?i)windows|win32|win64"));
 /// A path without any of these is not looked at further.
 static ARCHITECTURE: LazyLock<Regex> = LazyLock::new(|| pattern(&format!("(?i){}", ARCHITECTURES.join("|"))));
@@ -158,8 +159,7 @@ pub(super) fn unsupportedarch(subject: &Subject<'_>) -> Option<Outcome> {
         Some(Architecture { arch: architecture_of(&file.path)?.to_owned(), path: path_of(file) })
     });
     let items = Items::of(found).if_any()?;
-    let message =
-        format!("{} contains {} unsupported architecture reference(s)", subject.name, items.count);
+    let message = format!("{} contains {} unsupported architecture reference(s)", subject.name, items.count);
     Some(Outcome::new(message, Details::ArchitecturePaths { files: items.list }))
 }
 

@@ -44,7 +44,8 @@ impl Settings {
     /// The linters for a package with `checks.disabled`, which makes a required linter one that warns; and the names there that
     /// no linter has.
     pub fn without(&self, disabled: &[String]) -> (Self, Vec<UnknownLinter>) {
-        let unknown = disabled.iter().filter(|name| find(name).is_none()).map(|name| UnknownLinter::new(name));
+        let unknown =
+            disabled.iter().filter(|name| find(name).is_none()).map(|name| UnknownLinter::new(name));
         let is_disabled = |linter: &Linter| disabled.iter().any(|name| name == linter.name);
         let (moved, require): (Vec<_>, Vec<_>) =
             self.require.iter().copied().partition(|linter| is_disabled(linter));

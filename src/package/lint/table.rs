@@ -80,11 +80,7 @@ pub static LINTERS: [Linter; 30] = [
         "Verify that this package is supposed to be empty; if it is, disable this linter; otherwise check the build",
         binaries::empty,
     ),
-    require(
-        "infodir",
-        "Remove /usr/share/info/dir from the package (run split/infodir)",
-        places::infodir,
-    ),
+    require("infodir", "Remove /usr/share/info/dir from the package (run split/infodir)", places::infodir),
     warn(
         "lddcheck",
         "This package provides shared object files, please add the ldd-check test pipeline",
@@ -133,11 +129,7 @@ pub static LINTERS: [Linter; 30] = [
     ),
     warn("usrlocal", COMPAT, places::usrlocal),
     require("usrmerge", "Move binary to /usr/bin", places::usrmerge),
-    require(
-        "varempty",
-        "Remove any offending files in /var/empty in the pipeline",
-        places::varempty,
-    ),
+    require("varempty", "Remove any offending files in /var/empty in the pipeline", places::varempty),
     require(
         "worldwrite",
         "Change the permissions of any permissive files in the package, disable the linter, or make this a -compat package",

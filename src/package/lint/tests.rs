@@ -151,7 +151,10 @@ fn configured_tests_silence_their_linters() {
     assert_eq!(messages(Tests { is_known: true, has_ldd_check: true, has_pkgconf: true }), [""; 0]);
     assert_eq!(
         messages(Tests::default()),
-        ["a contains shared objects but missing .melange.yaml", "a contains pkgconfig files but missing .melange.yaml"]
+        [
+            "a contains shared objects but missing .melange.yaml",
+            "a contains pkgconfig files but missing .melange.yaml"
+        ]
     );
 }
 
