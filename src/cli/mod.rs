@@ -11,6 +11,7 @@ mod cache;
 mod cache_also;
 mod guest;
 mod image;
+mod lint;
 mod machine;
 mod package;
 mod query;
@@ -34,6 +35,7 @@ pub use build::{BuildArgs, GraphForm, PlanArgs};
 pub use cache::{CacheArgs, CacheCommand, ExportArgs, ImportArgs, PruneArgs};
 pub use guest::{RunArgs, ShellArgs};
 pub use image::ImageCommand;
+pub use lint::LintArgs;
 pub use machine::{HostCerts, MachineArgs, ProxyOption};
 pub use package::{Linter, PackageArgs};
 pub use query::{PackageVersionArgs, QueryArgs};
@@ -129,6 +131,8 @@ pub enum Command {
         #[command(subcommand)]
         command: BenchCommand,
     },
+    /// Look for what packages should not have in them.
+    Lint(LintArgs),
     /// Print the version.
     Version,
     /// Print a JSON Schema of what kiln writes for programs.

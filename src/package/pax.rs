@@ -10,8 +10,9 @@ use super::entry::Time;
 /// Before the name of an extended attribute.
 const XATTR: &[u8] = b"SCHILY.xattr.";
 
-/// Keys that are not written, and ignored when read.
-const IGNORED: [&[u8]; 6] = [b"uname", b"gname", b"atime", b"ctime", b"comment", b"hdrcharset"];
+/// Keys that are not written, and ignored when read. The last one is the digest of a file in a package of apk.
+const IGNORED: [&[u8]; 7] =
+    [b"uname", b"gname", b"atime", b"ctime", b"comment", b"hdrcharset", b"APK-TOOLS.checksum.SHA1"];
 
 /// The values of an extended header; `None` where the header that follows has the value.
 #[derive(Debug, Default, PartialEq, Eq)]

@@ -4,6 +4,7 @@
 //! `--persist-lint-results`, and the failure of a build. It is a pure function. The names, messages and documents are
 //! melange's; where a linter of melange misses by a defect what it is for, this one finds it.
 
+mod apk;
 mod binaries;
 mod duplicate;
 mod finding;
@@ -17,13 +18,14 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+use self::subject::{Outcome, Subject};
 pub use self::{
+    apk::{LintedApk, examine_apk, read_apk},
     finding::{Finding, failure, results},
     settings::{Settings, UnknownLinter},
     subject::{Architecture, Details, Duplicate, Permissions, Platform, Tests},
     table::{LINTERS, Linter, Severity, find},
 };
-use self::subject::{Outcome, Subject};
 use super::facts::{PackageFacts, Walk};
 
 /// Runs the linters on a package: those that warn, then those that are required, each in the order of the settings.
