@@ -37,6 +37,15 @@ fn main() -> std::io::Result<()> {
             written += seed(target, &archive)?;
         }
     }
+    let mut files_of_cases = Vec::new();
+    files(&root.join("tests/apk/cases"), &mut files_of_cases)?;
+    let sources = files_of_cases.iter().filter(|path| path.components().any(|part| part.as_os_str() == "src"));
+    for (number, path) in sources.enumerate() {
+        // The first byte is the place of the file.
+        let place = u8::try_from(number % 6).expect("it is less than six");
+        written += seed("elf", &[&[place][..], &fs::read(path)?].concat())?;
+    }
+    written += seed("apk_archive", &apk()?)?;
     for frames in frames() {
         written += seed("frames", &frames)?;
     }
@@ -140,6 +149,19 @@ fn packages() -> std::io::Result<Vec<u8>> {
     entry(&mut archive, Type::Link, "p/usr/bin/y", "p/usr/bin/x", b"")?;
     entry(&mut archive, Type::Symlink, "p-dev/l", "../../etc/passwd", b"")?;
     archive.into_inner()
+}
+
+/// The number of blocks of a control section, the section, and a data section.
+fn apk() -> std::io::Result<Vec<u8>> {
+    use tar::EntryType as Type;
+    let mut control = tar::Builder::new(Vec::new());
+    entry(&mut control, Type::Regular, ".PKGINFO", "", b"pkgname = a\npkgver = 1-r0\narch = x86_64\n")?;
+    entry(&mut control, Type::Regular, ".melange.yaml", "", b"package:\n  name: a\n  version: 1\n  epoch: 0\n")?;
+    let mut control = control.into_inner()?;
+    // The end of the archive stands in none of them.
+    control.truncate(control.len() - 1024);
+    let blocks = u8::try_from(control.len() / 512).expect("it is small");
+    Ok([&[blocks][..], &control, &packages()?].concat())
 }
 
 /// Some of each direction, one after the other.
