@@ -115,6 +115,7 @@ fn prepare(port: &mut Port, on_exit: &mut Vec<OnExit>) -> Result<Option<Prepared
                 | ToGuest::Export { .. }
                 | ToGuest::ExportUpper { .. }
                 | ToGuest::ListUpper { .. }
+                | ToGuest::ReadFile { .. }
                 | ToGuest::Reads
                 | ToGuest::Trust(_)
                 | ToGuest::Secrets(_)

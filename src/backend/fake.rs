@@ -68,6 +68,8 @@ pub struct Fake {
     pub archive: Vec<u8>,
     /// The tar stream of the export of an upper directory.
     pub upper: Vec<u8>,
+    /// The files that can be read, by their paths in the workspace.
+    pub files: HashMap<String, Vec<u8>>,
     /// The reads of steps.
     pub reads: Counted,
     /// The request that it never answers.
@@ -170,12 +172,24 @@ impl Agent {
                 ToGuest::ExportUpper { .. } | ToGuest::ListUpper { .. } => {
                     self.export(self.script.upper.clone()).await?
                 }
+                ToGuest::ReadFile { path, .. } => self.read_file(&path).await?,
                 ToGuest::Reads => {
                     self.send(&FromGuest::Reads(Reads::Counted(self.script.reads.clone()))).await?
                 }
                 ToGuest::Shutdown => return Ok(true),
             }
         }
+    }
+
+    async fn read_file(&mut self, path: &str) -> Result<()> {
+        let Some(content) = self.script.files.get(path).cloned() else {
+            return self.send(&FromGuest::FileRefused { why: format!("open {path}: ENOENT") }).await;
+        };
+        let bytes = u32::try_from(content.len())?;
+        for piece in content.chunks(frame::MAX_DATA) {
+            self.send(&FromGuest::Data(piece.to_vec())).await?;
+        }
+        self.send(&FromGuest::FileRead { bytes }).await
     }
 
     /// Plays one step; false if the machine ends.

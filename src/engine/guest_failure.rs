@@ -57,6 +57,8 @@ pub(super) fn unexpected(message: &FromGuest, when: &str, session: &AgentSession
         | FromGuest::Ended { .. }
         | FromGuest::Refused { .. }
         | FromGuest::Data(_)
+        | FromGuest::FileRead { .. }
+        | FromGuest::FileRefused { .. }
         | FromGuest::Reads(_)
         | FromGuest::Exported { .. }
         | FromGuest::Connected { .. }
@@ -73,6 +75,8 @@ fn name(message: &FromGuest) -> &'static str {
         FromGuest::Ended { .. } => "Ended",
         FromGuest::Refused { .. } => "Refused",
         FromGuest::Data(_) => "Data",
+        FromGuest::FileRead { .. } => "FileRead",
+        FromGuest::FileRefused { .. } => "FileRefused",
         FromGuest::Reads(_) => "Reads",
         FromGuest::Exported { .. } => "Exported",
         FromGuest::Failed { .. } => "Failed",

@@ -72,6 +72,9 @@ pub const SIZE: &str = "trusted.kiln.size";
 /// In the same stream, the SHA-1 of a file's content (20 bytes): the agent cannot see the lower layer, and the host may compare.
 pub const DIGEST: &str = "trusted.kiln.digest";
 
+/// The largest file of [`ToGuest::ReadFile`], in bytes: the longest licences have 100 KiB.
+pub const MAX_FILE: usize = 1 << 20;
+
 /// The name of the virtio-serial port that carries the protocol (`/sys/class/virtio-ports/*/name`).
 pub const PORT_NAME: &str = "kiln.agent";
 
@@ -124,6 +127,15 @@ pub enum ToGuest {
     },
     /// Report which files below [`GuestConfig::track_reads`] steps have read; answered by [`FromGuest::Reads`], when no step runs.
     Reads,
+    /// Send the content of a regular file below a directory, at most [`MAX_FILE`] bytes, when no step runs; answered by
+    /// [`FromGuest::Data`], then [`FromGuest::FileRead`], or by [`FromGuest::FileRefused`]. No name and no link leads out of the
+    /// directory.
+    ReadFile {
+        /// The directory.
+        root: String,
+        /// The file, relative to it.
+        path: String,
+    },
     /// Send the upper directory of an overlay as one tar stream, in the form of [`ToGuest::Export`]. Remaining processes of steps are
     /// killed first, so that nothing changes meanwhile.
     ///
@@ -222,6 +234,16 @@ pub enum FromGuest {
         entries: u64,
         /// How many bytes of [`FromGuest::Data`] were sent.
         bytes: u64,
+    },
+    /// The file of [`ToGuest::ReadFile`] is complete.
+    FileRead {
+        /// How many bytes of [`FromGuest::Data`] were sent.
+        bytes: u32,
+    },
+    /// The file of [`ToGuest::ReadFile`] cannot be read; the agent goes on.
+    FileRefused {
+        /// A sentence: what, where, why.
+        why: String,
     },
     /// The answer to [`ToGuest::Reads`].
     Reads(Reads),

@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
-use kiln_protocol::{ExitStatus, FromGuest, Step, ToGuest};
+use kiln_protocol::{ExitStatus, FromGuest, Step, ToGuest, frame::MAX_DATA};
 
 use super::{Flow, Session};
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
     export::Export,
     file,
     input::Input,
-    processes, secrets,
+    processes, read_file, secrets,
     task::{ExportDetail, Phase, Running, Task},
     trust,
 };
@@ -46,6 +46,7 @@ impl Session<'_> {
                 let reads = self.reads.answer();
                 self.port.send(&FromGuest::Reads(reads))?;
             }
+            (ToGuest::ReadFile { root, path }, Task::Idle) => self.read_file(&root, &path)?,
             (ToGuest::ExportUpper { target }, Task::Idle) => self.drain(target, ExportDetail::Content)?,
             (ToGuest::ListUpper { target }, Task::Idle) => self.drain(target, ExportDetail::Names)?,
             (
@@ -53,6 +54,7 @@ impl Session<'_> {
                 | ToGuest::Export { .. }
                 | ToGuest::ExportUpper { .. }
                 | ToGuest::ListUpper { .. }
+                | ToGuest::ReadFile { .. }
                 | ToGuest::Reads
                 | ToGuest::Trust(_)
                 | ToGuest::Secrets(_)
@@ -64,6 +66,19 @@ impl Session<'_> {
             (ToGuest::Prepare(_) | ToGuest::Greet, _) => bail!("the guest was prepared already"),
         }
         Ok(Flow::Continue)
+    }
+
+    /// Answers at once: a file is small, and the queue of answers has room for it.
+    fn read_file(&mut self, root: &str, path: &str) -> Result<()> {
+        let content = match read_file::read(root, path) {
+            Ok(content) => content,
+            Err(error) => return self.port.send(&FromGuest::FileRefused { why: format!("{error:#}") }),
+        };
+        for piece in content.chunks(MAX_DATA) {
+            self.port.send(&FromGuest::Data(piece.to_vec()))?;
+        }
+        // At most the limit of a file, which fits.
+        self.port.send(&FromGuest::FileRead { bytes: content.len() as u32 })
     }
 
     /// Kills all remaining processes of steps, for an export that follows.

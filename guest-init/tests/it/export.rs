@@ -185,3 +185,31 @@ fn a_missing_root_fails_by_name() {
     assert_eq!(agent.recv(), Some(FromGuest::Failed { why }));
     assert_eq!(agent.recv(), None);
 }
+
+#[test]
+fn a_small_file_is_sent_in_pieces_and_another_is_refused() {
+    let root = tempfile::tempdir().expect("a directory");
+    let text: Vec<u8> = (0..200_000_u32).map(|number| number as u8).collect();
+    fs::write(root.path().join("COPYING"), &text).expect("written");
+    let request = |path: &str| ToGuest::ReadFile {
+        root: root.path().to_string_lossy().into_owned(),
+        path: path.to_owned(),
+    };
+    let mut agent = Agent::start();
+    agent.send(&request("../COPYING"));
+    let refused = agent.recv();
+    assert!(
+        matches!(&refused, Some(FromGuest::FileRefused { why }) if why.contains("../COPYING")),
+        "{refused:?}"
+    );
+    agent.send(&request("COPYING"));
+    let mut content = Vec::new();
+    loop {
+        match agent.recv() {
+            Some(FromGuest::Data(bytes)) => content.extend(bytes),
+            Some(FromGuest::FileRead { bytes }) => break assert_eq!(bytes as usize, text.len()),
+            other => panic!("the file was answered with {other:?}"),
+        }
+    }
+    assert_eq!(content, text);
+}
