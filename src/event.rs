@@ -173,6 +173,8 @@ pub enum WarningKind {
     VolumeStays,
     /// Files of an interrupted image build cannot be removed.
     ImageStays,
+    /// A directory of packages has no index, and is not used.
+    RepositoryUnused,
     /// The log of an old build cannot be removed.
     LogStays,
     /// The guest's console has no log file.

@@ -98,7 +98,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("guest", &[]),
     ("home", &["env", "exit", "files"]),
     ("host", &["env", "exit"]),
-    ("image", &["env", "event", "exit", "files", "home", "host", "plan", "process", "rundir"]),
+    (
+        "image",
+        &["apk", "env", "event", "exit", "files", "home", "host", "plan", "process", "rundir", "trust"],
+    ),
     ("input", &[]),
     ("jobs", &["exit"]),
     ("logfile", &[]),

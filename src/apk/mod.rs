@@ -8,11 +8,9 @@ mod constraint;
 mod index;
 pub(crate) mod member;
 mod pkginfo;
-#[cfg_attr(not(test), expect(dead_code, reason = "roots from packages read the data"))]
 pub(crate) mod section;
 mod signature;
 mod solve;
-#[cfg_attr(not(test), expect(dead_code, reason = "sections are written by a later commit"))]
 pub(crate) mod ustar;
 mod version;
 

@@ -12,6 +12,7 @@
 //!
 //! `kiln build`, `run`, `shell` and `plan` use these stages. This is the only module that makes an `Engine`.
 
+mod apk_root;
 mod injected;
 mod launch;
 mod lease;

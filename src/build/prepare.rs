@@ -7,7 +7,7 @@ use std::{fs, path::Path};
 use anyhow::Result;
 use kiln_protocol::{Stdin, Step};
 
-use super::{Context, Leased, Request, injected, offline};
+use super::{Context, Leased, Request, apk_root, injected, offline};
 use crate::{
     backend::{self, Backend, Tools},
     cache::Lease,
@@ -20,7 +20,7 @@ use crate::{
     host::Host,
     image::{Store, locate},
     plan::{
-        self, BuildOptions, Facts, ImageRecipe, ImageReference, InteractiveCommand, Mapped, Plan,
+        self, BuildOptions, Facts, ImageRecipe, ImageReference, InteractiveCommand, Mapped, Network, Plan,
         map_packages,
     },
     process::Spawner,
@@ -111,7 +111,9 @@ async fn resolve(
     let Request { recipe, options, .. } = request;
     let tools = Tools { env, home, spawner };
     let host = Host::probe();
-    let image = image(recipe, options, sink)?;
+    let cache = options.repositories.cache.as_deref();
+    let store = Store::open(home, env)?.with_repositories(cache, options.network == Network::Off);
+    let image = image(recipe, options, &store, sink).await?;
     let shell = shell(&image);
     let mut backend = backend::find(options, tools, &host, sink).await?;
     let facts = Facts { host, rules: backend.rules(options), image, shell };
@@ -121,10 +123,22 @@ async fn resolve(
     for text in plan.notes.iter().cloned().chain(hidden) {
         sink.emit(Event::Note { text });
     }
-    Ok(Resolved { plan, store: Store::open(home, env)?, backend })
+    Ok(Resolved { plan, store, backend })
 }
 
-fn image(recipe: &Recipe, options: &BuildOptions, sink: &mut dyn Sink) -> Result<ImageRecipe> {
+async fn image(
+    recipe: &Recipe,
+    options: &BuildOptions,
+    store: &Store,
+    sink: &mut dyn Sink,
+) -> Result<ImageRecipe> {
+    if let Some(request) = apk_root::request(recipe, options, sink)? {
+        // The machine of the guest has one architecture.
+        debian_arch(recipe.arch)?;
+        let arch = request.arch.clone();
+        let source = plan::ImageSource::Apk(store.choose(request, sink).await?);
+        return Ok(ImageRecipe::new(source, &arch)?);
+    }
     let reference = options.image.clone().map_or_else(|| ImageReference::parse(DEFAULT_IMAGE), Ok)?;
     let mut source = locate(reference)?;
     let contents = &recipe.environment.contents;
@@ -140,6 +154,7 @@ fn image(recipe: &Recipe, options: &BuildOptions, sink: &mut dyn Sink) -> Result
         root.packages.extend(packages);
         notes.into_iter().for_each(|text| sink.emit(Event::Note { text }));
         let lines = contents.repositories.iter().chain(&contents.build_repositories);
+        let lines = lines.filter(|line| plan::is_debian_line(line.as_str()));
         root.repositories = plan::allowed_repositories(lines, options.insecure_repositories)?;
     }
     let image = ImageRecipe::new(source, debian_arch(recipe.arch)?)?;
@@ -167,6 +182,8 @@ fn shell(image: &ImageRecipe) -> String {
     };
     match &image.source {
         plan::ImageSource::Debian(_) => BASH.to_owned(),
+        // busybox, or a shell that the packages' maker has chosen.
+        plan::ImageSource::Apk(_) => "/bin/sh".to_owned(),
         plan::ImageSource::Directory(root) => of_tree(root).to_owned(),
         plan::ImageSource::Tar(_) => BASH.to_owned(),
     }

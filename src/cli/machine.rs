@@ -6,6 +6,7 @@ use clap::{Args, ValueEnum, ValueHint};
 
 use super::{
     build_date::build_date,
+    repositories::RepositoryArgs,
     values::{Checked, commit_limit, duration, image_reference},
 };
 use crate::{
@@ -73,6 +74,9 @@ pub struct MachineArgs {
     /// Let the build file name repositories that are not signed, or that lie on this host's loopback.
     #[arg(long)]
     pub allow_insecure_repositories: bool,
+    /// Repositories of apk.
+    #[command(flatten)]
+    pub repositories: RepositoryArgs,
     /// Where packages are written, below a directory for the architecture.
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, default_value = "./packages/")]
     pub out_dir: PathBuf,

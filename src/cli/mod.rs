@@ -16,6 +16,7 @@ mod machine;
 mod package;
 mod query;
 mod recipe;
+mod repositories;
 mod test;
 mod unsupported;
 mod values;
@@ -40,6 +41,7 @@ pub use machine::{HostCerts, MachineArgs, ProxyOption};
 pub use package::{Linter, PackageArgs};
 pub use query::{PackageVersionArgs, QueryArgs};
 pub use recipe::{ArchOption, CompileArgs, RecipeArgs, UpdateCacheArgs};
+pub use repositories::RepositoryArgs;
 pub use test::TestArgs;
 pub use unsupported::UnsupportedArgs;
 

@@ -8,18 +8,6 @@ use clap::Args;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Flags of melange that have no effect (each says so when it is given)")]
 pub struct UnsupportedArgs {
-    /// No effect: roots are made from Debian's packages, whose own cache is used.
-    #[arg(long, value_name = "DIR")]
-    pub apk_cache_dir: Option<PathBuf>,
-    /// No effect: roots are not made from apk repositories yet.
-    #[arg(long, short = 'k', value_name = "KEY", value_delimiter = ',')]
-    pub keyring_append: Vec<String>,
-    /// No effect: roots are not made from apk repositories yet.
-    #[arg(long, short = 'r', value_name = "REPO", value_delimiter = ',')]
-    pub repository_append: Vec<String>,
-    /// No effect: roots are not made from apk repositories yet.
-    #[arg(long)]
-    pub ignore_signatures: bool,
     /// No effect, in melange too.
     #[arg(long, value_name = "DIR")]
     pub cache_source: Option<String>,

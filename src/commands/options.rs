@@ -15,12 +15,12 @@ use clap::ValueEnum;
 use crate::{
     build::source,
     cache,
-    cli::MachineArgs,
+    cli::{MachineArgs, RepositoryArgs},
     env::Env,
     exit::Failure,
     plan::{
-        BuildOptions, CacheModeOption, InsecureRepositories, PackagingOptions, Trace, VirtiofsOption,
-        check_memory,
+        BuildOptions, CacheModeOption, InsecureRepositories, PackagingOptions, RepositoryOptions, Trace,
+        VirtiofsOption, check_memory,
     },
 };
 
@@ -56,6 +56,7 @@ pub(super) fn options(args: &MachineArgs, env: &Env, file: &Path) -> Result<Buil
             true => InsecureRepositories::Allowed,
             false => InsecureRepositories::Refused,
         },
+        repositories: repositories(&args.repositories)?,
         source,
         source_share: args.source_share.unwrap_or_default(),
         hidden,
@@ -81,6 +82,16 @@ pub(super) fn options(args: &MachineArgs, env: &Env, file: &Path) -> Result<Buil
         host_settings,
         slirp: super::host_settings::slirp(env)?,
         kernel_arguments: env.text("QEMU_KERNEL_CMDLINE")?.unwrap_or_default(),
+    })
+}
+
+fn repositories(args: &RepositoryArgs) -> Result<RepositoryOptions> {
+    let RepositoryArgs { keyring_append, repository_append, ignore_signatures, apk_cache_dir } = args;
+    Ok(RepositoryOptions {
+        append: repository_append.clone(),
+        keyring: keyring_append.clone(),
+        ignore_signatures: *ignore_signatures,
+        cache: apk_cache_dir.as_ref().map(absolute).transpose().context("resolve --apk-cache-dir")?,
     })
 }
 

@@ -6,10 +6,6 @@ use crate::cli::UnsupportedArgs;
 pub(super) fn notes(args: &UnsupportedArgs) -> Vec<String> {
     // Taken apart so that a new flag cannot be forgotten here.
     let UnsupportedArgs {
-        apk_cache_dir,
-        keyring_append,
-        repository_append,
-        ignore_signatures,
         cache_source,
         cleanup,
         rm,
@@ -19,14 +15,6 @@ pub(super) fn notes(args: &UnsupportedArgs) -> Vec<String> {
         debug_runner,
     } = args;
     let given = [
-        ("--apk-cache-dir", apk_cache_dir.is_some(), "roots are not made from apk repositories yet"),
-        ("--keyring-append", !keyring_append.is_empty(), "roots are not made from apk repositories yet"),
-        (
-            "--repository-append",
-            !repository_append.is_empty(),
-            "roots are not made from apk repositories yet",
-        ),
-        ("--ignore-signatures", *ignore_signatures, "roots are not made from apk repositories yet"),
         ("--cache-source", cache_source.is_some(), "it has none in melange either"),
         ("--cleanup", cleanup.is_some(), "it has none in melange either"),
         ("--rm", *rm == Some(false), "nothing is left behind in any case"),

@@ -18,7 +18,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use nix::unistd::geteuid;
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
@@ -107,10 +107,11 @@ impl ImageBuild<'_> {
             // The user's own tree: none of its programs run.
             Source::Directory(path) => return self.pack_directory(path, sink).await,
             Source::Tar(_) | Source::Debian(_) => {}
+            Source::Apk(_) => bail!("a root of apk's packages is composed, not built"),
         }
         let staging = Staging::make(self.staging, self.spawner)?;
         let made = match &self.recipe.source {
-            Source::Directory(_) => Ok(()),
+            Source::Directory(_) | Source::Apk(_) => Ok(()),
             Source::Tar(path) => self.unpack_tar(path, &staging, sink).await,
             Source::Debian(root) => self.install_debian(root, &staging, sink).await,
         };

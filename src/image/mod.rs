@@ -8,6 +8,7 @@
 //!
 //! All three are made once and kept in [`crate::home::Home`]. The module does not know the backend.
 
+mod apk;
 pub mod archive;
 mod attempt;
 mod builder;
@@ -31,6 +32,7 @@ mod tree;
 mod vmlinux;
 
 pub use self::{
+    apk::ApkRequest,
     kernel::{IMAGE_VARIABLE, Kernel, MODULES_VARIABLE},
     key::Key,
     modules::{Feature, Module, ModuleSet},

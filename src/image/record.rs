@@ -4,7 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-use crate::plan::ImageRecipe;
+use crate::plan::{ImageRecipe, ImageSource as Source};
 
 /// `image.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,7 +15,7 @@ pub struct Record {
     pub made: u64,
     /// One hash over the distribution's InRelease files, for Debian.
     pub in_release: Option<String>,
-    /// `name version` of each package, for Debian.
+    /// `name version` of each package, for Debian and apk.
     pub packages: Vec<String>,
 }
 
@@ -24,8 +24,14 @@ impl Record {
     pub(super) fn new(recipe: &ImageRecipe, details: &str) -> Self {
         let made = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
         let in_release = details.lines().find_map(|line| line.strip_prefix("inrelease ")).map(String::from);
-        let packages =
-            details.lines().filter(|line| !line.starts_with("inrelease ")).map(String::from).collect();
+        let packages = match &recipe.source {
+            Source::Apk(root) => {
+                root.packages.iter().map(|package| format!("{} {}", package.name, package.version)).collect()
+            }
+            Source::Debian(_) | Source::Directory(_) | Source::Tar(_) => {
+                details.lines().filter(|line| !line.starts_with("inrelease ")).map(String::from).collect()
+            }
+        };
         Self { recipe: recipe.clone(), made, in_release, packages }
     }
 }

@@ -23,5 +23,7 @@ fn can_be_named(recipe: &ImageRecipe) -> bool {
     match &recipe.source {
         Source::Debian(root) => root.repositories.is_empty(),
         Source::Directory(path) | Source::Tar(path) => path.to_str().is_some() && path.exists(),
+        // A build file names its packages.
+        Source::Apk(_) => false,
     }
 }

@@ -24,6 +24,7 @@ use nix::{
 use sha2::{Digest, Sha256};
 
 use super::{
+    apk::{Access, ApkRequest},
     attempt::{Attempt, attempt_key},
     builder::{AptQuery, ImageBuild},
     key::{self, Key},
@@ -35,7 +36,7 @@ use crate::{
     event::{Event, ImageState, Sink, WarningKind},
     exit::Failure,
     home::Home,
-    plan::{DebianRoot, ImageRecipe, ImageSource as Source},
+    plan::{ApkRoot, DebianRoot, ImageRecipe, ImageSource as Source},
     process::{self, Spawner},
     rundir::scratch_dir,
 };
@@ -55,6 +56,7 @@ pub struct Store {
     pub(super) names: PathBuf,
     scratch: PathBuf,
     variables: Vec<(OsString, OsString)>,
+    pub(super) apk: Access,
 }
 
 /// An image that is in the store.
@@ -91,13 +93,35 @@ impl Store {
             names: home.dir("packages")?,
             scratch,
             variables,
+            apk: Access::new(home.dir("apk")?, env),
         })
+    }
+
+    /// The same store, with another directory for packages of apk's repositories, and without a network for them if it is
+    /// `offline`.
+    #[must_use]
+    pub fn with_repositories(mut self, cache: Option<&Path>, offline: bool) -> Self {
+        if let Some(cache) = cache {
+            self.apk.cache = cache.into();
+        }
+        self.apk.offline = offline;
+        self
+    }
+
+    /// Chooses the packages of a root from apk's repositories. Nothing but indexes and keys is fetched.
+    ///
+    /// # Errors
+    /// A host failure for a repository or key that cannot be had or trusted, and for packages that cannot be chosen.
+    pub async fn choose(&self, request: ApkRequest, sink: &mut dyn Sink) -> Result<ApkRoot> {
+        self.apk.choose(request, sink).await
     }
 
     /// The key of a recipe. A tar that was not seen before is read; of a directory every entry is looked at.
     pub fn key(&self, recipe: &ImageRecipe) -> Result<Key> {
         let made_from = match &recipe.source {
-            Source::Debian(_) => serde_json::to_string(recipe).context("encode the recipe")?,
+            Source::Debian(_) | Source::Apk(_) => {
+                serde_json::to_string(recipe).context("encode the recipe")?
+            }
             // An ordinary user's image has other owners.
             Source::Directory(path) => format!("directory {} {}", geteuid().is_root(), key::of_tree(path)?),
             Source::Tar(path) => format!("tar {}", key::of_file(path, &self.memos)?),
@@ -208,9 +232,14 @@ impl Store {
         // The reaper removes it if kiln is killed, as it does the staging directory; after a power cut the next kiln sweeps.
         let at_end = spawner.remove_at_end(attempt.path());
         let variables = &self.variables;
-        ImageBuild { recipe, image: &image, details: &details, staging, variables, spawner }
-            .run(sink)
-            .await?;
+        match &recipe.source {
+            Source::Apk(root) => self.apk.compose(root, &recipe.arch, &image, sink).await?,
+            Source::Debian(_) | Source::Directory(_) | Source::Tar(_) => {
+                ImageBuild { recipe, image: &image, details: &details, staging, variables, spawner }
+                    .run(sink)
+                    .await?;
+            }
+        }
         at_end.forget(attempt.path());
         attempt.keep(recipe, &image, &self.images.join(key.as_str()))?;
         let image = self.read(key)?.context("an image that was just made is gone")?;

@@ -28,7 +28,6 @@ pub(crate) fn of(section: &str, key: &str) -> Effect {
 
 const ON_A_BUILD: &str = "a build in melange ignores it as well";
 const LOST: &str = "melange loses it when it replaces variables";
-const REPOSITORIES: &str = "roots are not made from apk repositories yet";
 
 /// Sections, and their keys in the order in which the walkers take them.
 const TABLE: &[(&str, &[(&str, Effect)])] = &[
@@ -159,7 +158,7 @@ const TABLE: &[(&str, &[(&str, Effect)])] = &[
         &[
             ("build_repositories", Works),
             ("repositories", Works),
-            ("keyring", Nothing(REPOSITORIES)),
+            ("keyring", Works),
             ("packages", Works),
             ("baseimage", Nothing("--image names the source of the root")),
             ("runtime_repositories", Nothing(LOST)),
@@ -369,7 +368,6 @@ test: {pipeline: []}
             said,
             [
                 "9: `cmd` has no effect: a build in melange ignores it as well".to_owned(),
-                "11: `keyring` has no effect: roots are not made from apk repositories yet".into(),
                 "17: `setcap` has no effect: melange loses it; only `package` has capabilities of files"
                     .into(),
             ]

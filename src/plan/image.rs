@@ -7,6 +7,7 @@ use std::{fmt, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::apk_root::{ApkKey, ApkPackage, ApkRoot};
 use crate::exit::Failure;
 
 /// The forms of `--image`: the way out of each error about it.
@@ -36,6 +37,8 @@ pub enum Source {
     Directory(PathBuf),
     /// A tar archive, compressed or not.
     Tar(PathBuf),
+    /// Composed of packages of apk's repositories.
+    Apk(ApkRoot),
 }
 
 /// What apt installs.
@@ -63,9 +66,17 @@ pub struct ImageRecipe {
 #[derive(Serialize, Deserialize)]
 struct Flat {
     source: FlatSource,
-    packages: Vec<String>,
+    packages: FlatPackages,
     repositories: Vec<String>,
     arch: String,
+}
+
+/// Debian's are chosen when the root is made; apk's are in the recipe.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum FlatPackages {
+    Names(Vec<String>),
+    Chosen(Vec<ApkPackage>),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -74,16 +85,22 @@ enum FlatSource {
     Debian { suite: String },
     Directory(PathBuf),
     Tar(PathBuf),
+    Apk { keys: Vec<ApkKey> },
 }
 
 impl From<ImageRecipe> for Flat {
     fn from(ImageRecipe { source, arch }: ImageRecipe) -> Self {
         let (source, packages, repositories) = match source {
             Source::Debian(DebianRoot { suite, packages, repositories }) => {
-                (FlatSource::Debian { suite }, packages, repositories)
+                (FlatSource::Debian { suite }, FlatPackages::Names(packages), repositories)
             }
-            Source::Directory(path) => (FlatSource::Directory(path), Vec::new(), Vec::new()),
-            Source::Tar(path) => (FlatSource::Tar(path), Vec::new(), Vec::new()),
+            Source::Directory(path) => {
+                (FlatSource::Directory(path), FlatPackages::Names(Vec::new()), Vec::new())
+            }
+            Source::Tar(path) => (FlatSource::Tar(path), FlatPackages::Names(Vec::new()), Vec::new()),
+            Source::Apk(ApkRoot { packages, repositories, keys }) => {
+                (FlatSource::Apk { keys }, FlatPackages::Chosen(packages), repositories)
+            }
         };
         Self { source, packages, repositories, arch }
     }
@@ -91,10 +108,17 @@ impl From<ImageRecipe> for Flat {
 
 impl From<Flat> for ImageRecipe {
     fn from(Flat { source, packages, repositories, arch }: Flat) -> Self {
+        let (names, chosen) = match packages {
+            FlatPackages::Names(names) => (names, Vec::new()),
+            FlatPackages::Chosen(chosen) => (Vec::new(), chosen),
+        };
         let source = match source {
-            FlatSource::Debian { suite } => Source::Debian(DebianRoot { suite, packages, repositories }),
+            FlatSource::Debian { suite } => {
+                Source::Debian(DebianRoot { suite, packages: names, repositories })
+            }
             FlatSource::Directory(path) => Source::Directory(path),
             FlatSource::Tar(path) => Source::Tar(path),
+            FlatSource::Apk { keys } => Source::Apk(ApkRoot { packages: chosen, repositories, keys }),
         };
         Self { source, arch }
     }
@@ -148,6 +172,7 @@ impl fmt::Display for Source {
                 write!(f, "debian:{suite}{list}")
             }
             Self::Directory(path) | Self::Tar(path) => write!(f, "{}", path.display()),
+            Self::Apk(root) => root.fmt(f),
         }
     }
 }
@@ -176,7 +201,7 @@ impl ImageRecipe {
                 }
                 check_repositories(repositories)?;
             }
-            Source::Directory(_) | Source::Tar(_) => {}
+            Source::Directory(_) | Source::Tar(_) | Source::Apk(_) => {}
         }
         Ok(Self { source, arch: arch.into() })
     }
@@ -184,7 +209,7 @@ impl ImageRecipe {
     /// The note on packages of the build file that are not installed in a prepared root.
     pub fn left_out(&self, requested: &[String]) -> Option<String> {
         match self.source {
-            Source::Debian(_) => None,
+            Source::Debian(_) | Source::Apk(_) => None,
             Source::Directory(_) | Source::Tar(_) if requested.is_empty() => None,
             Source::Directory(_) | Source::Tar(_) => {
                 Some(format!("{} is used as it is; not installed: {}", self.source, requested.join(", ")))
@@ -290,6 +315,21 @@ mod tests {
             (
                 Source::Tar("/r.tar".into()),
                 r#"{"source":{"tar":"/r.tar"},"packages":[],"repositories":[],"arch":"amd64"}"#,
+            ),
+            (
+                Source::Apk(ApkRoot {
+                    packages: vec![ApkPackage {
+                        name: "a".into(),
+                        version: "1-r0".into(),
+                        repository: "./packages".into(),
+                        checksum: "Q1".into(),
+                        size: 7,
+                        tag: None,
+                    }],
+                    repositories: strings(&["./packages"]),
+                    keys: vec![ApkKey { name: "k.rsa.pub".into(), pem: "x".into() }],
+                }),
+                r#"{"source":{"apk":{"keys":[{"name":"k.rsa.pub","pem":"x"}]}},"packages":[{"name":"a","version":"1-r0","repository":"./packages","checksum":"Q1","size":7}],"repositories":["./packages"],"arch":"amd64"}"#,
             ),
         ] {
             let recipe = ImageRecipe::new(source, "amd64").expect("valid");

@@ -5,6 +5,8 @@
 
 mod accelerator;
 pub(crate) mod accounts;
+mod apk_lines;
+mod apk_root;
 mod bind;
 pub(crate) mod cache;
 pub(crate) mod capability;
@@ -45,6 +47,8 @@ pub use crate::compile::{Origin, WORKSPACE};
 pub use crate::ecosystem::CACHE;
 pub use crate::manifest::PackageOptions;
 pub use accelerator::{Accelerator, AcceleratorOption};
+pub use apk_lines::{apk_lines, is_debian_line};
+pub use apk_root::{ApkKey, ApkPackage, ApkRoot};
 pub(crate) use bind::bind;
 pub use bind::{Bind, BindSource, Layer, Overlay, Subset, Upper, Writes};
 pub use cache::{CacheMode, CacheMount, CacheShare, CacheSharing, STAGING};
@@ -60,7 +64,7 @@ pub use image::{
     unsupported as unsupported_image,
 };
 pub use interactive::{InteractiveCommand, command, shell_in_place_of};
-pub use options::{BuildOptions, CacheModeOption, SourceShare, VirtiofsOption};
+pub use options::{BuildOptions, CacheModeOption, RepositoryOptions, SourceShare, VirtiofsOption};
 pub use package_metadata::{
     BuildMetadata, Declared, FileCapability, License, PackageMetadata, Scriptlet, Scriptlets, TestUses,
     Upstream,

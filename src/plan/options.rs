@@ -59,6 +59,19 @@ impl SourceShare {
     }
 }
 
+/// Flags on apk's repositories, beside those that the build file names.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RepositoryOptions {
+    /// `--repository-append`.
+    pub append: Vec<String>,
+    /// `--keyring-append`.
+    pub keyring: Vec<String>,
+    /// `--ignore-signatures`.
+    pub ignore_signatures: bool,
+    /// `--apk-cache-dir`, absolute; `None` for one below kiln's own directory.
+    pub cache: Option<PathBuf>,
+}
+
 /// All options of a build.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BuildOptions {
@@ -74,6 +87,8 @@ pub struct BuildOptions {
     pub image: Option<ImageReference>,
     /// `--allow-insecure-repositories`.
     pub insecure_repositories: InsecureRepositories,
+    /// `-r`, `-k`, `--ignore-signatures`, `--apk-cache-dir`.
+    pub repositories: RepositoryOptions,
     /// `--source-dir`, absolute; `None` with `--empty-workspace`.
     pub source: Option<PathBuf>,
     /// `--source-share`, of a microVM.

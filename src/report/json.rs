@@ -146,7 +146,7 @@ mod tests {
         events
     }
 
-    const WARNINGS: [WarningKind; 13] = [
+    const WARNINGS: [WarningKind; 14] = [
         WarningKind::ProcessStays,
         WarningKind::VolumeStays,
         WarningKind::ImageStays,
@@ -160,6 +160,7 @@ mod tests {
         WarningKind::StagingStays,
         WarningKind::ForeignEntry,
         WarningKind::KeyExposed,
+        WarningKind::RepositoryUnused,
     ];
 
     /// Breaks the build when a kind is added, until it stands in [`WARNINGS`] and in the schema.
@@ -178,6 +179,7 @@ mod tests {
             WarningKind::StagingStays => 10,
             WarningKind::ForeignEntry => 11,
             WarningKind::KeyExposed => 12,
+            WarningKind::RepositoryUnused => 13,
         }
     }
 

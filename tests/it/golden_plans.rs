@@ -13,8 +13,8 @@ use kiln::{
     plan::{
         Accelerator, AcceleratorOption, BuildOptions, CacheModeOption, DebianRoot, Facts, HostLoopback,
         HostSettings, Ids, ImageRecipe, ImageSource, InsecureRepositories, Network, PackagingOptions, Plan,
-        Platform, PlatformRules, RootForm, RunnerKind, Slirp, SourceShare, StartOption, Trace,
-        VirtiofsOption, resolve,
+        Platform, PlatformRules, RepositoryOptions, RootForm, RunnerKind, Slirp, SourceShare, StartOption,
+        Trace, VirtiofsOption, resolve,
     },
 };
 
@@ -120,6 +120,7 @@ fn options(case: Case) -> BuildOptions {
         start: StartOption::Auto,
         image: None,
         insecure_repositories: InsecureRepositories::Refused,
+        repositories: RepositoryOptions::default(),
         source: case.source.then(|| "/src/p".into()),
         source_share,
         hidden: vec!["packages".into(), "secret".into()],

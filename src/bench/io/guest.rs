@@ -17,8 +17,8 @@ use crate::{
     home::Home,
     plan::{
         AcceleratorOption, BuildOptions, Bytes, CacheModeOption, HostLoopback, HostSettings, ImageReference,
-        InsecureRepositories, InteractiveCommand, Network, PackagingOptions, Plan, Slirp, SourceShare,
-        StartOption, Trace, VirtiofsOption,
+        InsecureRepositories, InteractiveCommand, Network, PackagingOptions, Plan, RepositoryOptions, Slirp,
+        SourceShare, StartOption, Trace, VirtiofsOption,
     },
     process::Spawner,
     rundir::RunDir,
@@ -153,6 +153,7 @@ impl Guests<'_> {
             accelerator: self.accelerator,
             image: Some(self.image.clone()),
             insecure_repositories: InsecureRepositories::Refused,
+            repositories: RepositoryOptions::default(),
             source: Some(tools.to_owned()),
             hidden: Vec::new(),
             cache_dir: share.cache.map(|_| cache.to_owned()),

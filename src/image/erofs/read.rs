@@ -1,35 +1,19 @@
 //! Reads an erofs image as kiln's images are made (`mkfs.erofs` without compression): for roots that must be a tree or a
 //! tar, on hosts whose kernel cannot mount one, and for users who may not.
 //!
-//! Before it: [`crate::image::Store`]. After it: [`crate::image::archive`]. The layout is that of the kernel's `fs/erofs/erofs_fs.h`. The file is
-//! kiln's own, but a damaged one must be an error, never a panic or a huge allocation.
+//! Before it: [`crate::image::Store`]. After it: [`crate::image::archive`]. The file is kiln's own, but a damaged one must be an
+//! error, never a panic or a huge allocation.
 
 use std::{fs::File, os::unix::fs::FileExt, path::Path};
 
 use anyhow::{Context, Result, bail, ensure};
 
-/// The offset of the superblock, and its magic number.
-const SUPERBLOCK: u64 = 1024;
-const MAGIC: u32 = 0xE0F5_E1E2;
-/// The unit of inode numbers, and the sizes of the two kinds of inodes.
-const SLOT: u64 = 32;
-const COMPACT: usize = 32;
-const EXTENDED: usize = 64;
-/// A directory's entry without its name.
-const DIRENT: usize = 12;
-/// The header before an inode's attributes, and that before each of them.
-const XATTR_HEADER: u64 = 12;
-const XATTR_ENTRY: usize = 4;
+use super::format::{
+    COMPACT, DIRENT, EXTENDED, MAGIC, PREFIXES, SLOT, SUPERBLOCK, XATTR_ENTRY, XATTR_HEADER,
+};
+
 /// The most bytes of a link or directory, which are read into memory whole: far more than any has.
 const MOST_IN_MEMORY: u64 = 64 << 20;
-/// The prefixes of attributes' names, by their number.
-const PREFIXES: [(u8, &str); 5] = [
-    (1, "user."),
-    (2, "system.posix_acl_access"),
-    (3, "system.posix_acl_default"),
-    (4, "trusted."),
-    (6, "security."),
-];
 
 /// An extended attribute: its whole name, its value.
 pub(in crate::image) type Attribute = (Vec<u8>, Vec<u8>);

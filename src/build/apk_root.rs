@@ -1,0 +1,50 @@
+//! Whether the root of a build comes from apk's repositories, and what is asked of them.
+
+use anyhow::Result;
+
+use crate::{
+    compile::Recipe,
+    event::{Event, Sink},
+    image::ApkRequest,
+    plan::{BuildOptions, apk_lines},
+};
+
+/// What is asked of apk's repositories: if the command line names no image, and the build file or the command line a repository.
+///
+/// # Errors
+/// A failure of the build file for addresses that it may not name.
+pub(super) fn request(
+    recipe: &Recipe,
+    options: &BuildOptions,
+    sink: &mut dyn Sink,
+) -> Result<Option<ApkRequest>> {
+    let contents = &recipe.environment.contents;
+    let insecure = options.insecure_repositories;
+    let mut repositories = apk_lines(&contents.repositories, insecure)?;
+    repositories.extend(options.repositories.append.iter().cloned());
+    let build_repositories = apk_lines(&contents.build_repositories, insecure)?;
+    if repositories.is_empty() && build_repositories.is_empty() {
+        return Ok(None);
+    }
+    if let Some(image) = &options.image {
+        let text = format!("apk's repositories are not used: --image {image} is given");
+        sink.emit(Event::Note { text });
+        return Ok(None);
+    }
+    let mut keyring = apk_lines(&contents.keyring, insecure)?;
+    keyring.extend(options.repositories.keyring.iter().cloned());
+    let requested = recipe.requests.iter().map(|request| request.name.to_string());
+    let packages = contents.packages.iter().map(|name| name.to_string());
+    let mut packages: Vec<String> =
+        packages.chain(requested).chain(recipe.appended_packages.iter().cloned()).collect();
+    packages.sort();
+    packages.dedup();
+    Ok(Some(ApkRequest {
+        repositories,
+        build_repositories,
+        keyring,
+        packages,
+        arch: recipe.arch.apk().to_owned(),
+        ignore_signatures: options.repositories.ignore_signatures,
+    }))
+}

@@ -1,0 +1,24 @@
+//! Flags on apk's repositories.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueHint};
+
+/// The repositories of a root, beside those that the build file names.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Repositories of apk")]
+pub struct RepositoryArgs {
+    /// A repository for the root: a URL, a directory, or "@TAG URL". With one, here or in the build file, and without
+    /// --image, the root is made of its packages.
+    #[arg(long, short = 'r', value_name = "REPO", value_delimiter = ',')]
+    pub repository_append: Vec<String>,
+    /// A public key that signs repositories: a path or a URL.
+    #[arg(long, short = 'k', value_name = "KEY", value_delimiter = ',')]
+    pub keyring_append: Vec<String>,
+    /// Trust indexes of repositories whatever their signature is.
+    #[arg(long)]
+    pub ignore_signatures: bool,
+    /// Where packages of repositories are kept for later builds [default: apk, below KILN_HOME].
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub apk_cache_dir: Option<PathBuf>,
+}

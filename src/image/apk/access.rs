@@ -1,0 +1,97 @@
+//! How a store of images reaches repositories: choosing packages and composing roots, in threads of their own.
+
+use std::{fs::File, path::PathBuf};
+
+use anyhow::{Context, Result};
+
+use super::{
+    compose, fetch,
+    network::{Logins, Network},
+    progress::{Progress, Told},
+    resolve::{self, ApkRequest},
+};
+use crate::{
+    env::Env,
+    event::{Event, Sink, WarningKind},
+    exit::Failure,
+    image::erofs,
+    plan::ApkRoot,
+};
+
+/// How a store of images reaches repositories.
+#[derive(Debug, Clone)]
+pub(in crate::image) struct Access {
+    /// The directory of packages and indexes.
+    pub(in crate::image) cache: PathBuf,
+    /// Whether only what is there is used.
+    pub(in crate::image) offline: bool,
+    env: Env,
+    logins: Logins,
+}
+
+impl Access {
+    pub(in crate::image) fn new(cache: PathBuf, env: &Env) -> Self {
+        Self { cache, offline: false, env: env.clone(), logins: Logins::default() }
+    }
+
+    fn network(&self) -> Result<Network, Failure> {
+        Network::of(&self.env, &self.logins, self.offline)
+    }
+
+    /// Chooses the packages of a root from apk's repositories. Nothing but indexes and keys is fetched.
+    ///
+    /// # Errors
+    /// A host failure for a repository or key that cannot be had or trusted, and for packages that cannot be chosen.
+    pub(in crate::image) async fn choose(&self, request: ApkRequest, sink: &mut dyn Sink) -> Result<ApkRoot> {
+        let (cache, network) = (self.cache.clone(), self.network()?);
+        in_thread(sink, move |progress| resolve::resolve(&request, &network, &cache, progress)).await
+    }
+
+    /// Composes a root of packages, which are fetched if they are missing, and writes it to the empty file `image`.
+    pub(in crate::image) async fn compose(
+        &self,
+        root: &ApkRoot,
+        arch: &str,
+        image: &File,
+        sink: &mut dyn Sink,
+    ) -> Result<()> {
+        let (cache, network) = (self.cache.clone(), self.network()?);
+        let (root, arch) = (root.clone(), arch.to_owned());
+        let image = image.try_clone().context("duplicate a descriptor")?;
+        in_thread(sink, move |progress| {
+            let packages = fetch::packages(&root, &arch, &network, &cache, progress)?;
+            let composed = compose::compose(&root, &arch, packages)?;
+            if !composed.has_shell {
+                return Err(Failure::host(
+                    "the root of these packages has no /bin/sh, which the steps of a build need",
+                    "Add a package with a shell: --package-append busybox, or environment.contents.packages.",
+                ));
+            }
+            erofs::write(&composed.tree, &composed.sources, &image).map_err(|error| {
+                let way_out = "See that the disk of KILN_HOME has room for it.";
+                Failure::host(format!("the image cannot be written: {error:#}"), way_out)
+            })
+        })
+        .await
+    }
+}
+
+/// Does work with downloads in a thread of its own, not the runtime's: an interrupted kiln does not wait for it.
+async fn in_thread<T: Send + 'static>(
+    sink: &mut dyn Sink,
+    work: impl FnOnce(&Progress) -> Result<T, Failure> + Send + 'static,
+) -> Result<T> {
+    let (sender, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let (done, result) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        // Without a receiver nothing waits for the result.
+        done.send(work(&Progress::new(sender)))
+    });
+    while let Some(told) = told.recv().await {
+        sink.emit(match told {
+            Told::Note(text) => Event::Note { text },
+            Told::Warning(text) => Event::Warning { kind: WarningKind::RepositoryUnused, text },
+        });
+    }
+    Ok(result.await.context("the thread of downloads has ended")??)
+}

@@ -1,0 +1,174 @@
+//! From the lines of a build file to the packages of a root: keys, indexes, and crate::apk's resolver. Nothing but indexes and
+//! keys is fetched.
+
+use std::path::Path;
+
+use crate::{
+    apk::{self, Index, PublicKey},
+    exit::Failure,
+    plan::{ApkKey, ApkPackage, ApkRoot},
+};
+
+use super::{
+    http::Client,
+    index::{self, Trust},
+    network::Network,
+    progress::Progress,
+    remote::Remote,
+    repository::{self, Place, Repository},
+};
+
+/// The most bytes of a key.
+const KEY_MAX: u64 = 64 << 10;
+
+/// What a root is made from.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ApkRequest {
+    /// Lines of repositories, which the guest gets, too.
+    pub repositories: Vec<String>,
+    /// Lines of repositories that the guest does not get.
+    pub build_repositories: Vec<String>,
+    /// Paths and URLs of public keys.
+    pub keyring: Vec<String>,
+    /// Names of packages with constraints and tags.
+    pub packages: Vec<String>,
+    /// apk's name of the architecture.
+    pub arch: String,
+    /// `--ignore-signatures`.
+    pub ignore_signatures: bool,
+}
+
+/// Chooses the packages of a root.
+///
+/// # Errors
+/// A host failure for a repository or key that cannot be had or trusted, and for packages that cannot be chosen.
+pub(super) fn resolve(
+    request: &ApkRequest,
+    network: &Network,
+    cache: &Path,
+    progress: &Progress,
+) -> Result<ApkRoot, Failure> {
+    let client = Client::new(network);
+    let remote = Remote::new(network, &client, cache);
+    let lines = request.repositories.iter().chain(&request.build_repositories);
+    let repositories = repository::parse(lines.cloned())?;
+    let keys = keys(&remote, &request.keyring, progress)?;
+    let trust = match request.ignore_signatures {
+        true => Trust::Ignored,
+        false => Trust::Keys(keys.iter().map(|(key, _)| key.clone()).collect()),
+    };
+    let texts = indexes(&remote, &repositories, request, &trust, progress)?;
+    let mut parsed = Vec::new();
+    for (repository, text) in repositories.iter().zip(&texts) {
+        let index = Index::parse(text.as_deref().unwrap_or_default()).map_err(|error| {
+            Failure::host(
+                format!("the index of {} cannot be read: {error}", repository.shown()),
+                "Have the repository make its index anew (kiln index), or take another repository.",
+            )
+        })?;
+        parsed.push(index);
+    }
+    let shown: Vec<String> = repositories.iter().map(|repository| repository.place.plain()).collect();
+    let sources: Vec<apk::Repository<'_>> = repositories
+        .iter()
+        .zip(&shown)
+        .zip(&parsed)
+        .map(|((repository, url), index)| apk::Repository { url, tag: repository.tag.as_deref(), index })
+        .collect();
+    let chosen =
+        apk::solve(&request.packages, &sources).map_err(|error| unsolvable(&error, &repositories, &texts))?;
+    let packages = chosen.iter().map(|chosen| package(chosen, &repositories)).collect::<Result<_, _>>()?;
+    let lines = repository::parse(request.repositories.iter().cloned())?;
+    let lines = lines.iter().map(Repository::plain).collect();
+    Ok(ApkRoot { packages, repositories: lines, keys: keys.into_iter().map(|(_, key)| key).collect() })
+}
+
+fn unsolvable(error: &apk::SolveError, repositories: &[Repository], texts: &[Option<String>]) -> Failure {
+    let empty = texts.iter().zip(repositories).filter(|(text, _)| text.is_none());
+    let empty: Vec<String> = empty.map(|(_, repository)| repository.shown()).collect();
+    let more = match empty.is_empty() {
+        true => String::new(),
+        false => format!(" These repositories have no index: {}.", empty.join(", ")),
+    };
+    Failure::host(
+        format!("the packages of the root cannot be chosen: {error}"),
+        format!("Correct the names and versions, or add a repository that has them (-r).{more}"),
+    )
+}
+
+fn package(chosen: &apk::Chosen<'_>, repositories: &[Repository]) -> Result<ApkPackage, Failure> {
+    let record = chosen.record;
+    let from = repositories.get(chosen.repository);
+    let repository = from.map_or(String::new(), |repository| repository.place.plain());
+    let is_name = |text: &str| {
+        !text.is_empty()
+            && !text.contains(['/', '\0'])
+            && !text.starts_with('.')
+            && !text.contains(char::is_control)
+    };
+    if !is_name(record.name) || !is_name(record.version) || record.control_sha1().is_none() {
+        return Err(Failure::host(
+            format!(
+                "the index of {repository} has a record of {:?} {:?} that names no package that can be verified",
+                record.name, record.version
+            ),
+            "Have the repository make its index anew (kiln index), or take another repository.",
+        ));
+    }
+    Ok(ApkPackage {
+        name: record.name.into(),
+        version: record.version.into(),
+        repository,
+        checksum: record.checksum.into(),
+        size: record.size,
+        tag: from.and_then(|repository| repository.tag.clone()),
+    })
+}
+
+fn keys(
+    remote: &Remote,
+    keyring: &[String],
+    progress: &Progress,
+) -> Result<Vec<(PublicKey, ApkKey)>, Failure> {
+    let mut found: Vec<(PublicKey, ApkKey)> = Vec::new();
+    let mut places: Vec<&String> = keyring.iter().collect();
+    places.sort();
+    places.dedup();
+    for text in places {
+        let place = Place::of(text);
+        let refuse = |why: &str| {
+            Failure::host(
+                format!("the key {} {why}", place.shown()),
+                "Correct it in environment.contents.keyring or -k: a path or a URL of a PEM file.",
+            )
+        };
+        let name = place.file_name().filter(|name| !name.is_empty() && !name.starts_with('.'));
+        let name = name.ok_or_else(|| refuse("has no name"))?;
+        let read = remote.read(&place, KEY_MAX, "the key", progress)?;
+        let fetched = read.ok_or_else(|| refuse("does not exist"))?;
+        let pem = String::from_utf8(fetched.bytes.clone()).map_err(|_| refuse("is not UTF-8"))?;
+        let key =
+            PublicKey::parse(&pem, &name).map_err(|failure| refuse(&format!("is none: {}", failure.what)))?;
+        fetched.keep()?;
+        found.push((key, ApkKey { name, pem }));
+    }
+    Ok(found)
+}
+
+/// The texts of all indexes, which are fetched at the same time.
+fn indexes(
+    remote: &Remote,
+    repositories: &[Repository],
+    request: &ApkRequest,
+    trust: &Trust,
+    progress: &Progress,
+) -> Result<Vec<Option<String>>, Failure> {
+    std::thread::scope(|scope| {
+        let read = |repository| move || index::read(remote, repository, &request.arch, trust, progress);
+        let threads: Vec<_> = repositories.iter().map(|repository| scope.spawn(read(repository))).collect();
+        let joined = threads.into_iter().map(|thread| {
+            thread.join().unwrap_or_else(|_| Err(Failure::host("the thread of a download has ended", "")))
+        });
+        joined.collect()
+    })
+}
