@@ -126,20 +126,23 @@ impl Display for Cause {
 }
 
 impl Display for SolveError {
-    /// One line: the request, the packages on the way, the cause.
+    /// One line: the request, the packages on the way in brackets, the cause.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !self.request.is_empty() {
-            write!(f, "package {:?}: ", self.request)?;
+            write!(f, "package {:?}", self.request)?;
         }
-        for Link { constraint, package } in &self.chain {
-            if constraint.is_empty() {
-                write!(f, "{package} needs ")?;
-            } else {
-                write!(f, "{constraint:?}, which is {package}, which needs ")?;
+        for (at, Link { constraint, package }) in self.chain.iter().enumerate() {
+            match at {
+                0 => write!(f, " ({package}")?,
+                1 => write!(f, " needs {constraint:?}, which is {package}")?,
+                _ => write!(f, ", which needs {constraint:?}, which is {package}")?,
             }
         }
         if !self.chain.is_empty() {
-            f.write_str("what is not there: ")?;
+            f.write_str(")")?;
+        }
+        if !self.request.is_empty() {
+            f.write_str(": ")?;
         }
         self.cause.fmt(f)
     }

