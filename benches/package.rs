@@ -50,7 +50,7 @@ impl Tree {
             return;
         }
         let directory = format!("p/d{:05}", self.next / PER_DIRECTORY);
-        if self.next % PER_DIRECTORY == 0 {
+        if self.next.is_multiple_of(PER_DIRECTORY) {
             self.pending.extend_from_slice(&header(&directory, EntryType::Directory, 0));
         }
         let name = format!("{directory}/file{:03}", self.next % PER_DIRECTORY);

@@ -195,6 +195,8 @@ pub enum WarningKind {
     ForeignEntry,
     /// Other users may read the signing key.
     KeyExposed,
+    /// A linter found something in a package.
+    Lint,
 }
 
 /// A step's place among the steps of the build (from 0) and its label.

@@ -33,7 +33,11 @@ pub(super) const DEFAULT_CACHE: &str = "./melange-cache/";
 pub(super) fn options(args: &MachineArgs, env: &Env, file: &Path) -> Result<BuildOptions> {
     let out_dir = absolute(&args.out_dir).context("resolve --out-dir")?;
     let cache_dir = cache::locate(args.cache_dir.as_deref().unwrap_or(DEFAULT_CACHE))?;
-    let source = checks::source(args, file)?;
+    let (source, missing_source) = match checks::source(args, file)? {
+        checks::Source::Directory(directory) => (Some(directory), None),
+        checks::Source::Nothing => (None, None),
+        checks::Source::Missing(directory) => (None, Some(directory)),
+    };
     checks::cache(args, cache_dir.as_deref(), source.as_deref())?;
     let host_settings = super::host_settings::host_settings(args, env)?;
     let hidden = match &source {
@@ -58,6 +62,7 @@ pub(super) fn options(args: &MachineArgs, env: &Env, file: &Path) -> Result<Buil
         },
         repositories: repositories(&args.repositories)?,
         source,
+        missing_source,
         source_share: args.source_share.unwrap_or_default(),
         hidden,
         cache_dir,

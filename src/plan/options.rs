@@ -91,6 +91,8 @@ pub struct BuildOptions {
     pub repositories: RepositoryOptions,
     /// `--source-dir`, absolute; `None` with `--empty-workspace`.
     pub source: Option<PathBuf>,
+    /// A directory of `--source-dir` that does not exist.
+    pub missing_source: Option<PathBuf>,
     /// `--source-share`, of a microVM.
     pub source_share: SourceShare,
     /// Paths that are hidden from the build, relative to the source.

@@ -44,7 +44,7 @@ pub struct Facts {
 /// # Errors
 /// A [`Failure`] for an option that is invalid or not possible: a bad size, a mode that the share does not support.
 pub fn resolve(recipe: &Recipe, options: &BuildOptions, facts: Facts) -> Result<Plan, Failure> {
-    let mut notes = Vec::new();
+    let mut notes = Vec::from_iter(missing_source(options));
     let accounts = Accounts::of(recipe);
     let mut owner = accounts.owner(&user(recipe), &facts.host, &mut notes);
     let ids = facts.rules.ids();
@@ -102,6 +102,11 @@ pub fn resolve(recipe: &Recipe, options: &BuildOptions, facts: Facts) -> Result<
         guest_config,
         notes,
     })
+}
+
+fn missing_source(options: &BuildOptions) -> Option<String> {
+    let directory = options.missing_source.as_ref()?;
+    Some(format!("--source-dir: {} does not exist; the workspace is empty", directory.display()))
 }
 
 /// The owner in a sandbox with one user.

@@ -146,7 +146,7 @@ mod tests {
         events
     }
 
-    const WARNINGS: [WarningKind; 14] = [
+    const WARNINGS: [WarningKind; 15] = [
         WarningKind::ProcessStays,
         WarningKind::VolumeStays,
         WarningKind::ImageStays,
@@ -161,6 +161,7 @@ mod tests {
         WarningKind::ForeignEntry,
         WarningKind::KeyExposed,
         WarningKind::RepositoryUnused,
+        WarningKind::Lint,
     ];
 
     /// Breaks the build when a kind is added, until it stands in [`WARNINGS`] and in the schema.
@@ -180,6 +181,7 @@ mod tests {
             WarningKind::ForeignEntry => 11,
             WarningKind::KeyExposed => 12,
             WarningKind::RepositoryUnused => 13,
+            WarningKind::Lint => 14,
         }
     }
 

@@ -122,6 +122,7 @@ fn options(case: Case) -> BuildOptions {
         insecure_repositories: InsecureRepositories::Refused,
         repositories: RepositoryOptions::default(),
         source: case.source.then(|| "/src/p".into()),
+        missing_source: None,
         source_share,
         hidden: vec!["packages".into(), "secret".into()],
         cache_dir: case.mode.map(|_| "/cache".into()),

@@ -147,6 +147,7 @@ impl Guests<'_> {
         let options = BuildOptions {
             // The same memory for every share: a guest with virtiofs is not restored.
             start: StartOption::Cold,
+            missing_source: None,
             source_share: SourceShare::NineP,
             build_file: "guest.yaml".into(),
             runner: share.runner,

@@ -53,10 +53,25 @@ pub(super) fn backend(args: &MachineArgs, runner: RunnerKind) -> Result<(), Fail
     }
 }
 
-/// The source directory, which exists and can be read; `None` for an empty workspace.
-pub(super) fn source(args: &MachineArgs, file: &Path) -> Result<Option<PathBuf>> {
+/// What the workspace is filled with.
+pub(super) enum Source {
+    /// A directory, which exists and can be read.
+    Directory(PathBuf),
+    /// Nothing: `--empty-workspace`.
+    Nothing,
+    /// Nothing, since the directory of `--source-dir` does not exist. melange's workspace is empty, too.
+    Missing(PathBuf),
+}
+
+/// The source directory.
+pub(super) fn source(args: &MachineArgs, file: &Path) -> Result<Source> {
     if args.empty_workspace {
-        return Ok(None);
+        return Ok(Source::Nothing);
+    }
+    if let Some(directory) =
+        args.source_dir.as_ref().filter(|directory| fs::symlink_metadata(directory).is_err())
+    {
+        return Ok(Source::Missing(directory.clone()));
     }
     let directory = match &args.source_dir {
         Some(directory) => directory.clone(),
@@ -71,7 +86,7 @@ pub(super) fn source(args: &MachineArgs, file: &Path) -> Result<Option<PathBuf>>
         )
     })?;
     match fs::read_dir(&found) {
-        Ok(_) => Ok(Some(found)),
+        Ok(_) => Ok(Source::Directory(found)),
         Err(error) => Err(Failure::usage(
             format!("--source-dir: {} cannot be read: {error}", directory.display()),
             "make it readable for this user, name another one, or use --empty-workspace",

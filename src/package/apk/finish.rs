@@ -1,6 +1,6 @@
 //! The end of a build's packages: what their files say, then the packages themselves, published all at once with the index.
 
-use std::path::Path;
+use std::{fs, path::Path};
 
 use anyhow::Result;
 
@@ -10,14 +10,14 @@ use super::{
     data::Data,
     form::ApkForm,
     index::NewIndex,
-    review::{Review, remarks, review},
+    review::{self, Linted, Review},
 };
 use crate::{
     package::{
-        artifact::Collected, facts::PackageFacts, out_dir::unwritable, provenance::Provenance,
+        artifact::Collected, facts::PackageFacts, lint, logs, out_dir::unwritable, provenance::Provenance,
         staged_file::Directory,
     },
-    plan::PackageMetadata,
+    plan::{PackageMetadata, PackagingOptions},
 };
 
 /// What is ready to be published.
@@ -36,10 +36,19 @@ pub(in crate::package) fn finish(
     mut sections: Vec<Data>,
 ) -> Result<Collected> {
     let facts: Vec<PackageFacts> = sections.iter_mut().map(|data| std::mem::take(&mut data.facts)).collect();
-    let reviews = review(packages, &facts);
+    let linted = review::lint(packages, &facts, &form.build.options)?;
+    let mut ready =
+        Ready { beside: lint_results(out, out_dir, form, packages, &linted)?, ..Ready::default() };
+    if let Some(failure) = review::failure(&linted) {
+        // The findings of all linters help to mend the packages.
+        for file in ready.beside {
+            file.publish(out_dir)?;
+        }
+        return Err(failure.into());
+    }
+    let reviews = review::review(packages, &facts);
     drop(facts);
-    let remarks = remarks(packages, &reviews);
-    let mut ready = Ready::default();
+    let remarks = review::remarks(packages, linted, &reviews);
     for ((package, Review { relations, .. }), data) in packages.iter().zip(&reviews).zip(sections) {
         if form.build.options.provenance.is_yes() {
             let content = provenance(form, package, &data.sha256)?;
@@ -47,7 +56,45 @@ pub(in crate::package) fn finish(
         }
         ready.packages.push(assemble(out, out_dir, form, package, relations, &data)?);
     }
-    Ok(Collected { remarks, ..publish(out, out_dir, form, ready)? })
+    let collected = publish(out, out_dir, form, ready)?;
+    write_logs(form, &reviews)?;
+    Ok(Collected { remarks, ..collected })
+}
+
+/// The files of `--persist-lint-results`, of packages with findings.
+fn lint_results(
+    out: &Directory,
+    out_dir: &Path,
+    form: &ApkForm,
+    packages: &[&PackageMetadata],
+    linted: &[Linted],
+) -> Result<Vec<Beside>> {
+    let mut files = Vec::new();
+    if form.build.options.lint_results.is_yes() {
+        for (package, linted) in packages.iter().zip(linted) {
+            if let Some(text) = lint::results(&package.file_stem(), &linted.findings)? {
+                let name = logs::lint_results_file(package);
+                files.push(Beside::write(out, out_dir, name, text.as_bytes())?);
+            }
+        }
+    }
+    Ok(files)
+}
+
+/// The logs that the options name.
+fn write_logs(form: &ApkForm, reviews: &[Review]) -> Result<()> {
+    let PackagingOptions { build_log, dependency_log, .. } = &form.build.options;
+    if let Some(file) = build_log {
+        logs::append_packages(file, &form.build.packages)?;
+    }
+    // melange's log has the last package only.
+    if let (Some(named), Some(package), Some(last)) =
+        (dependency_log, form.build.packages.last(), reviews.last())
+    {
+        let file = logs::dependency_log(named, &package.arch);
+        fs::write(&file, last.generated.log_line()?).map_err(|error| unwritable(&file, &error))?;
+    }
+    Ok(())
 }
 
 /// Publishes everything. Nothing has a name before all of it is written.
