@@ -19,7 +19,6 @@ mod failure;
 mod guest_failure;
 mod injected;
 mod interactive;
-#[expect(dead_code, reason = "packages have no SBOM yet")]
 mod license_texts;
 mod on_failure;
 mod output;

@@ -46,7 +46,7 @@ impl Launched<'_> {
         let BuildTask { commit_limit: limit, key, console, keep, rerun_command } = task;
         let commits = plan.cache.as_ref().is_some_and(CacheMount::commits);
         let commit = lease.clone().filter(|_| commits).map(|lease| Commit { lease, limit });
-        let form = packaging::form(&plan, &injected, key)?;
+        let form = packaging::form(&plan, &injected, key);
         let outputs = Outputs { limits: Limits::default(), form, commit };
         let on_failure = OnFailure { console, keep, rerun_command };
         let engine = Engine { plan: &plan, sink, interrupts: context.interrupts.clone(), injected, phases };

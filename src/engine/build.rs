@@ -196,7 +196,10 @@ impl Build<'_, '_> {
         if self.engine.plan.artifacts.is_empty() {
             return Ok(());
         }
-        let form = self.outputs.form.clone();
+        let mut form = std::mem::take(&mut self.outputs.form);
+        if form.has_license_texts() {
+            form = form.with_license_texts(self.license_texts(session).await?);
+        }
         let links = if form.keeps_hard_links() { LinkScope::Child } else { LinkScope::None };
         session.send(&ToGuest::Export { root: crate::plan::OUTPUT.into(), links })?;
         let (sender, receiver) = mpsc::channel::<Vec<u8>>(ARCHIVE_PIECES);

@@ -3,7 +3,6 @@
 use std::{
     io::{self, Read},
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
 use anyhow::{Context, Result, ensure};
@@ -14,7 +13,7 @@ use super::{
     limits::Limits,
     out_dir::unwritable,
     reader::Reader,
-    sbom,
+    sbom::{self, LicenseTexts},
     splitter::{Archive, Splitter},
     staged_file::Directory,
     tar_zst::{self, TarZst},
@@ -41,16 +40,29 @@ pub struct Job {
 }
 
 /// The form of packages.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub enum Form {
     /// `<out_dir>/<file_stem>.tar.zst`: the files alone.
     #[default]
     TarZst,
     /// `<out_dir>/<file_stem>.apk`, and the index.
-    Apk(Arc<ApkForm>),
+    Apk(Box<ApkForm>),
 }
 
 impl Form {
+    /// Whether packages have the texts of licences that the build file names.
+    pub fn has_license_texts(&self) -> bool {
+        matches!(self, Self::Apk(_))
+    }
+
+    /// The same, with these texts.
+    pub fn with_license_texts(self, license_texts: LicenseTexts) -> Self {
+        match self {
+            Self::TarZst => Self::TarZst,
+            Self::Apk(form) => Self::Apk(Box::new(ApkForm { license_texts, ..*form })),
+        }
+    }
+
     /// Whether further names of a file are hard links in the package. In a package of apk each name is a file of its own,
     /// as in melange's packages, so that their sizes agree.
     pub fn keeps_hard_links(&self) -> bool {

@@ -26,14 +26,11 @@ pub struct ApkForm {
 }
 
 impl ApkForm {
-    /// The form of the packages of a build that begins now. `hide` replaces secrets in a text.
-    pub fn new(
-        build: &BuildMetadata,
-        license_texts: LicenseTexts,
-        key: Option<SigningKey>,
-        hide: &dyn Fn(&str) -> String,
-    ) -> Self {
+    /// The form of the packages of a build that begins now. `hide` replaces secrets in a text. The texts of licences are known
+    /// when the guest has made them.
+    pub fn new(build: &BuildMetadata, key: Option<SigningKey>, hide: &dyn Fn(&str) -> String) -> Self {
         let configuration = configuration::text(&build.configuration, &[], hide);
+        let license_texts = LicenseTexts::new();
         Self { build: build.clone(), configuration, license_texts, started: SystemTime::now(), key }
     }
 }

@@ -1,6 +1,6 @@
 //! From streams to packages and the index, read back by their members.
 
-use std::{fs, io::Read, path::Path, sync::Arc};
+use std::{fs, io::Read, path::Path};
 
 use data_encoding::{BASE64, HEXLOWER};
 use sha1::Sha1;
@@ -37,7 +37,7 @@ fn metadata(more: &str) -> BuildMetadata {
 }
 
 fn job(out_dir: &Path, build: BuildMetadata, key: Option<SigningKey>) -> Job {
-    let form = ApkForm::new(&build, Default::default(), key, &|text| text.to_owned());
+    let form = ApkForm::new(&build, key, &|text| text.to_owned());
     let packages =
         ["p", "p-dev"].map(|name| Package { name: name.into(), file_stem: format!("{name}-1.0-r0") });
     Job {
@@ -45,7 +45,7 @@ fn job(out_dir: &Path, build: BuildMetadata, key: Option<SigningKey>) -> Job {
         normalization: Normalization { mtime: DATE, build_uid: 1000, build_gid: 1000 },
         out_dir: out_dir.to_owned(),
         limits: Limits::default(),
-        form: Form::Apk(Arc::new(form)),
+        form: Form::Apk(Box::new(form)),
     }
 }
 
@@ -204,8 +204,8 @@ fn builds_that_end_at_once_lose_no_package() {
         let mut build = form.build.clone();
         build.packages.truncate(1);
         build.packages[0].name.clone_from(&name);
-        let form = ApkForm::new(&build, Default::default(), None, &|text| text.to_owned());
-        job.form = Form::Apk(Arc::new(form));
+        let form = ApkForm::new(&build, None, &|text| text.to_owned());
+        job.form = Form::Apk(Box::new(form));
         job.packages = vec![Package { file_stem: format!("{name}-1.0-r0"), name }];
         collect(&*Stream::default().end(), &job).expect("accepted");
     };
