@@ -130,7 +130,7 @@ impl Surroundings {
             cache: plan.cache.as_ref().filter(|_| plan.writes_through()).map(|cache| cache.directory.clone()),
             runner: plan.runner(),
             network: plan.network,
-            installed: matches!(plan.image.source, ImageSource::Debian(_)),
+            installed: matches!(plan.image.source, ImageSource::Debian(_) | ImageSource::Apk(_)),
         }
     }
 

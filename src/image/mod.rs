@@ -32,7 +32,7 @@ mod tree;
 mod vmlinux;
 
 pub use self::{
-    apk::ApkRequest,
+    apk::{ApkRequest, PackageUsage},
     kernel::{IMAGE_VARIABLE, Kernel, MODULES_VARIABLE},
     key::Key,
     modules::{Feature, Module, ModuleSet},

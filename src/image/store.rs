@@ -13,6 +13,7 @@ use std::{
     ffi::OsString,
     fs::{self, File},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use anyhow::{Context, Result};
@@ -24,7 +25,7 @@ use nix::{
 use sha2::{Digest, Sha256};
 
 use super::{
-    apk::{Access, ApkRequest},
+    apk::{Access, ApkRequest, PackageUsage},
     attempt::{Attempt, attempt_key},
     builder::{AptQuery, ImageBuild},
     key::{self, Key},
@@ -114,6 +115,16 @@ impl Store {
     /// A host failure for a repository or key that cannot be had or trusted, and for packages that cannot be chosen.
     pub async fn choose(&self, request: ApkRequest, sink: &mut dyn Sink) -> Result<ApkRoot> {
         self.apk.choose(request, sink).await
+    }
+
+    /// What the cache of apk's packages holds.
+    pub fn packages(&self) -> Result<PackageUsage> {
+        self.apk.usage()
+    }
+
+    /// Removes apk's packages that were not used for so long; `None` if a build uses the cache now.
+    pub fn prune_packages(&self, unused_for: Duration) -> Result<Option<PackageUsage>> {
+        self.apk.prune(unused_for)
     }
 
     /// The key of a recipe. A tar that was not seen before is read; of a directory every entry is looked at.

@@ -138,6 +138,8 @@ impl BuildState {
     fn image(&mut self, image: &str, state: ImageState, now: Duration) -> Vec<Message> {
         let (activity, text) = match state {
             ImageState::Present => ("starting the guest", None),
+            // One of apk's packages is composed of what is in the cache.
+            ImageState::Making if image.starts_with("apk: ") => ("making the image", Some("is being made")),
             ImageState::Making => ("making the image", Some("is being made; this takes minutes, once")),
             ImageState::Made => ("starting the guest", Some("has been made")),
             ImageState::Waiting => {

@@ -1,6 +1,7 @@
 //! Tests with real processes and files, and without a virtual machine.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod apk_roots;
 mod argv;
 mod attributes;
 mod bench;

@@ -16,7 +16,7 @@ use crate::{
     env::Env,
     exit::Code,
     host,
-    image::{Image, Store},
+    image::{Image, PackageUsage, Store},
     process::Spawner,
     report::{self, Progress},
 };
@@ -42,6 +42,13 @@ pub(super) async fn run(
     let mut text = String::new();
     for Listed { key, description, bytes, .. } in templates.prune(age)? {
         text += &format!("removed {}  {:>8} MiB  template: {description}\n", &key[..12], bytes >> 20);
+    }
+    match store.prune_packages(age)? {
+        None => text += "the packages of apk's repositories stay: a build uses them\n",
+        Some(usage) if usage == PackageUsage::default() => {}
+        Some(PackageUsage { packages, bytes }) => {
+            text += &format!("removed {packages} packages of apk's repositories, {} MiB\n", bytes >> 20);
+        }
     }
     if removed.is_empty() && text.is_empty() {
         return report::print("there are no images to remove\n");

@@ -1,10 +1,11 @@
 //! How a store of images reaches repositories: choosing packages and composing roots, in threads of their own.
 
-use std::{fs::File, path::PathBuf};
+use std::{fs::File, path::PathBuf, time::Duration};
 
 use anyhow::{Context, Result};
 
 use super::{
+    care::{self, PackageUsage},
     compose, fetch,
     network::{Logins, Network},
     progress::{Progress, Told},
@@ -32,6 +33,16 @@ pub(in crate::image) struct Access {
 impl Access {
     pub(in crate::image) fn new(cache: PathBuf, env: &Env) -> Self {
         Self { cache, offline: false, env: env.clone(), logins: Logins::default() }
+    }
+
+    /// What the cache of packages holds.
+    pub(in crate::image) fn usage(&self) -> Result<PackageUsage> {
+        care::usage(&self.cache).with_context(|| format!("read {}", self.cache.display()))
+    }
+
+    /// Removes what was not used for so long; `None` if a build uses it now.
+    pub(in crate::image) fn prune(&self, unused_for: Duration) -> Result<Option<PackageUsage>> {
+        care::prune(&self.cache, unused_for).with_context(|| format!("prune {}", self.cache.display()))
     }
 
     fn network(&self) -> Result<Network, Failure> {

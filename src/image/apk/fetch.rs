@@ -129,8 +129,8 @@ impl Fetch<'_> {
             return Err(Failure::host("is not in the cache, and --network off is given", way_out));
         }
         self.progress.note(format!("fetch {name} ({})", size(package.size)));
-        let mut file = tempfile::tempfile().map_err(|error| {
-            Failure::host(format!("cannot be fetched: {error}"), "Make room in TMPDIR, or set it.")
+        let mut file = self.store.scratch().map_err(|error| {
+            Failure::host(format!("cannot be fetched: {error}"), "Make room in the cache (--apk-cache-dir).")
         })?;
         // One byte more tells a file that is too long.
         let limit = if package.size == 0 { PACKAGE_MAX } else { package.size };

@@ -10,6 +10,7 @@
 //! control section, and each file by its own checksum.
 
 mod access;
+mod care;
 mod compose;
 mod fetch;
 mod http;
@@ -31,4 +32,4 @@ mod tests;
 mod url;
 
 pub(super) use self::access::Access;
-pub use self::resolve::ApkRequest;
+pub use self::{care::PackageUsage, resolve::ApkRequest};

@@ -3,6 +3,8 @@
 
 use std::path::Path;
 
+use data_encoding::HEXLOWER;
+
 use crate::{
     apk::{self, Index, PublicKey},
     exit::Failure,
@@ -13,7 +15,7 @@ use super::{
     http::Client,
     index::{self, Trust},
     network::Network,
-    progress::Progress,
+    progress::{Progress, size},
     remote::Remote,
     repository::{self, Place, Repository},
 };
@@ -77,10 +79,28 @@ pub(super) fn resolve(
         .collect();
     let chosen =
         apk::solve(&request.packages, &sources).map_err(|error| unsolvable(&error, &repositories, &texts))?;
-    let packages = chosen.iter().map(|chosen| package(chosen, &repositories)).collect::<Result<_, _>>()?;
+    let packages = chosen.iter().map(|chosen| package(chosen, &repositories));
+    let packages = packages.collect::<Result<Vec<ApkPackage>, _>>()?;
+    tell_missing(&packages, cache, progress);
     let lines = repository::parse(request.repositories.iter().cloned())?;
     let lines = lines.iter().map(Repository::plain).collect();
     Ok(ApkRoot { packages, repositories: lines, keys: keys.into_iter().map(|(_, key)| key).collect() })
+}
+
+/// Says how much is to be fetched, if anything is.
+fn tell_missing(packages: &[ApkPackage], cache: &Path, progress: &Progress) {
+    let missing = packages.iter().filter(|package| {
+        let record = apk::Record { checksum: &package.checksum, ..apk::Record::default() };
+        record.control_sha1().is_none_or(|sum| !cache.join("control").join(HEXLOWER.encode(&sum)).exists())
+    });
+    let sizes: Vec<u64> = missing.map(|package| package.size).collect();
+    if !sizes.is_empty() {
+        let (count, all) = (sizes.len(), packages.len());
+        progress.note(format!(
+            "{count} of {all} packages are not in the cache yet: {}",
+            size(sizes.iter().fold(0, |sum, size| sum.saturating_add(*size)))
+        ));
+    }
 }
 
 fn unsolvable(error: &apk::SolveError, repositories: &[Repository], texts: &[Option<String>]) -> Failure {

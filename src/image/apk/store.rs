@@ -4,7 +4,9 @@
 //! control/SHA1        the compressed control section of a package; SHA1 is what an index says of it
 //! data/SHA256.tar     the data section, not compressed; SHA256 is what the control section says of the compressed one
 //! data/SHA256.json    the SHA-256 and the length of that tar
+//! remote/SHA256       an index or key that was accepted, by its address
 //! locks/SHA1          held while a package is fetched
+//! lock                held, shared, while packages are used
 //! ```
 //!
 //! Files come by a rename and never change. All of them are verified again when they are used: one that is damaged is removed,
@@ -14,6 +16,7 @@ use std::{
     fs::{self, File},
     io::{BufRead, BufReader, ErrorKind, Read, Result, Seek, Write},
     path::{Path, PathBuf},
+    time::SystemTime,
 };
 
 use data_encoding::HEXLOWER;
@@ -26,19 +29,24 @@ use sha2::{Digest, Sha256};
 use crate::apk::section::{CONTROL_MAX, DATA_MAX, Data, head};
 
 use super::{
+    care::lock_path,
     package::{Control, Package, data_entries, read_all, verify_files},
     tar::{Entry, invalid},
 };
 
 /// The most bytes of a compressed control section.
 const CONTROL_FILE_MAX: u64 = CONTROL_MAX + CONTROL_MAX / 8;
+/// The directories with files that can be had again.
+pub(super) const DIRECTORIES: [&str; 4] = ["control", "data", "remote", "locks"];
 /// The prefix of files that are being written.
 pub(super) const UNFINISHED: &str = ".new-";
 
 /// The store below one directory.
-#[derive(Debug, Clone)]
-pub(crate) struct PackageStore {
+#[derive(Debug)]
+pub(super) struct PackageStore {
     root: PathBuf,
+    /// While it is held, nothing is removed.
+    _lock: Flock<File>,
 }
 
 /// What is noted of a tar.
@@ -49,12 +57,19 @@ struct Note {
 }
 
 impl PackageStore {
-    /// The store at `root`; makes its directories.
-    pub(crate) fn open(root: &Path) -> Result<Self> {
-        for name in ["control", "data", "locks"] {
+    /// The store at `root`; makes its directories. Waits for a prune that is under way.
+    pub(super) fn open(root: &Path) -> Result<Self> {
+        for name in DIRECTORIES {
             fs::create_dir_all(root.join(name))?;
         }
-        Ok(Self { root: root.into() })
+        let file = File::options().create(true).append(true).open(lock_path(root))?;
+        let lock = Flock::lock(file, FlockArg::LockShared).map_err(|(_, error)| error)?;
+        Ok(Self { root: root.into(), _lock: lock })
+    }
+
+    /// A file without a name, for a download.
+    pub(super) fn scratch(&self) -> Result<File> {
+        tempfile::tempfile_in(self.root.join("data"))
     }
 
     /// Waits until no other process fetches this package, and excludes others meanwhile.
@@ -73,6 +88,10 @@ impl PackageStore {
         let Some(control) = usable(self.read_control(&path, control), &[&path])? else { return Ok(None) };
         let (tar, note) = self.data_paths(&data_hash(&control)?);
         let data = usable(read_data(&tar, &note), &[&tar, &note])?;
+        for used in [&path, &tar, &note] {
+            // best effort: a prune goes by the last use.
+            let _ = File::open(used).and_then(|file| file.set_modified(SystemTime::now()));
+        }
         Ok(data.map(|(data, entries)| Package { control, data, entries }))
     }
 

@@ -28,7 +28,8 @@ pub(super) fn link(root: &mut Root, packages: &[Package], sources: &[File]) -> R
     let Some(package) = named.or_else(|| packages.iter().find(provides)) else { return Ok(()) };
     let own = format!("etc/busybox-paths.d/{}", package.control.info.name);
     let text = read(root, own.as_bytes(), sources)?.unwrap_or_else(|| PATHS.to_owned());
-    let paths = text.lines().map(str::trim).filter(|path| path.starts_with('/'));
+    // Alpine writes them without a slash before them.
+    let paths = text.lines().map(str::trim).filter(|path| !path.is_empty());
     for path in paths.take(MOST_LINKS) {
         if root.find(path.as_bytes(), false)? != Found::Missing {
             continue;
