@@ -101,7 +101,7 @@ fn form() -> Form {
     let options = compile::Options::new(compile::Arch::X86_64);
     let recipe = compile::compile(&manifest, &options, &Library::new([])).expect("it compiles");
     let build = BuildMetadata::of(&recipe, "p.yaml", 0, &PackagingOptions::default());
-    Form::Apk(Box::new(ApkForm::new(&build, None, &|text| text.to_owned())))
+    Form::Apk(Box::new(ApkForm::new(&build, &[], None, &|text| text.to_owned())))
 }
 
 /// A line of `/proc/self/status`.

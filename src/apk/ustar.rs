@@ -79,11 +79,6 @@ pub(crate) enum Kind<'a> {
         /// Its target, verbatim.
         target: &'a [u8],
     },
-    /// A hard link.
-    HardLink {
-        /// The name of an earlier file in the archive.
-        target: &'a [u8],
-    },
     /// A named pipe.
     Fifo,
 }
@@ -92,7 +87,6 @@ impl<'a> Kind<'a> {
     fn flag(self) -> u8 {
         match self {
             Self::File { .. } => b'0',
-            Self::HardLink { .. } => b'1',
             Self::Symlink { .. } => b'2',
             Self::Directory => b'5',
             Self::Fifo => b'6',
@@ -102,13 +96,13 @@ impl<'a> Kind<'a> {
     fn size(self) -> u64 {
         match self {
             Self::File { size } => size,
-            Self::Directory | Self::Symlink { .. } | Self::HardLink { .. } | Self::Fifo => 0,
+            Self::Directory | Self::Symlink { .. } | Self::Fifo => 0,
         }
     }
 
     fn target(self) -> &'a [u8] {
         match self {
-            Self::Symlink { target } | Self::HardLink { target } => target,
+            Self::Symlink { target } => target,
             Self::File { .. } | Self::Directory | Self::Fifo => b"",
         }
     }

@@ -110,8 +110,6 @@ fn links_and_attributes_are_written() {
     assert!(records(&blocks).starts_with(b"115 linkpath=ttt"));
     assert_eq!(field(&blocks[2 * BLOCK..], LINKNAME), "t".repeat(100));
     assert_eq!(blocks[2 * BLOCK + TYPE], b'2');
-    let hard = Entry { kind: Kind::HardLink { target: b"usr/bin/a" }, ..Entry::plain(b"b", 0o755, 0, 0) };
-    assert_eq!((hard.blocks()[TYPE], field(&hard.blocks(), LINKNAME)), (b'1', "usr/bin/a".into()));
     let value = b"\0\xff=\n".to_vec();
     let records_of_own = BTreeMap::from([(b"SCHILY.xattr.user.x".to_vec(), value)]);
     let file = Entry { records: records_of_own, ..Entry::plain(b"f", 0o644, 0, 0) };

@@ -13,7 +13,7 @@ pub(super) fn form(plan: &Plan, injected: &Injected, key: Option<SigningKey>) ->
         PackageFormat::TarZst => Form::TarZst,
         PackageFormat::Apk => {
             let hide = |text: &str| injected.hide(plan, text);
-            Form::Apk(ApkForm::new(&plan.metadata, key, &hide).into())
+            Form::Apk(ApkForm::new(&plan.metadata, &plan.image.locked(), key, &hide).into())
         }
     }
 }

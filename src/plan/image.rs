@@ -206,6 +206,14 @@ impl ImageRecipe {
         Ok(Self { source, arch: arch.into() })
     }
 
+    /// The packages of a root from apk repositories, as `name=version`, sorted. Empty for other roots, whose packages have other names.
+    pub fn locked(&self) -> Vec<String> {
+        match &self.source {
+            Source::Apk(root) => root.locked(),
+            Source::Debian(_) | Source::Directory(_) | Source::Tar(_) => Vec::new(),
+        }
+    }
+
     /// The note on packages of the build file that are not installed in a prepared root.
     pub fn left_out(&self, requested: &[String]) -> Option<String> {
         match self.source {

@@ -26,10 +26,15 @@ pub struct ApkForm {
 }
 
 impl ApkForm {
-    /// The form of the packages of a build that begins now. `hide` replaces secrets in a text. The texts of licences are known
+    /// The form of the packages of a build that begins now. `locked` are the packages of its guest (`name=version`). `hide` replaces secrets in a text. The texts of licences are known
     /// when the guest has made them.
-    pub fn new(build: &BuildMetadata, key: Option<SigningKey>, hide: &dyn Fn(&str) -> String) -> Self {
-        let configuration = configuration::text(&build.configuration, &[], hide);
+    pub fn new(
+        build: &BuildMetadata,
+        locked: &[String],
+        key: Option<SigningKey>,
+        hide: &dyn Fn(&str) -> String,
+    ) -> Self {
+        let configuration = configuration::text(&build.configuration, locked, hide);
         let license_texts = LicenseTexts::new();
         Self { build: build.clone(), configuration, license_texts, started: SystemTime::now(), key }
     }

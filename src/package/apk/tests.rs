@@ -37,7 +37,7 @@ fn metadata(more: &str) -> BuildMetadata {
 }
 
 fn job(out_dir: &Path, build: BuildMetadata, key: Option<SigningKey>) -> Job {
-    let form = ApkForm::new(&build, key, &|text| text.to_owned());
+    let form = ApkForm::new(&build, &[], key, &|text| text.to_owned());
     let packages =
         ["p", "p-dev"].map(|name| Package { name: name.into(), file_stem: format!("{name}-1.0-r0") });
     Job {
@@ -204,7 +204,7 @@ fn builds_that_end_at_once_lose_no_package() {
         let mut build = form.build.clone();
         build.packages.truncate(1);
         build.packages[0].name.clone_from(&name);
-        let form = ApkForm::new(&build, None, &|text| text.to_owned());
+        let form = ApkForm::new(&build, &[], None, &|text| text.to_owned());
         job.form = Form::Apk(Box::new(form));
         job.packages = vec![Package { file_stem: format!("{name}-1.0-r0"), name }];
         collect(&*Stream::default().end(), &job).expect("accepted");
