@@ -210,6 +210,6 @@ mod tests {
             assert!(!validator.is_valid(&other), "{other}");
         }
         let kinds: std::collections::BTreeSet<usize> = samples.iter().map(kind).collect();
-        assert!(kinds.into_iter().eq(0..=13));
+        assert!(kinds.into_iter().eq(0..=14));
     }
 }

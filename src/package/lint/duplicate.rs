@@ -1,6 +1,6 @@
 //! The linter of files with the same name and content in several directories.
 
-use std::{collections::HashMap, sync::LazyLock};
+use std::sync::LazyLock;
 
 use regex::bytes::Regex;
 
@@ -71,18 +71,25 @@ impl Set<'_> {
     }
 }
 
+/// The files are sorted, not put into a map: of the many files of a package only few have a double, and a reference to each is
+/// all that is held.
 fn sets<'a>(subject: &Subject<'a>) -> Vec<Set<'a>> {
-    let mut by_content: HashMap<([u8; 20], &[u8]), Vec<&FileFacts>> = HashMap::new();
-    for file in subject.files().filter(|file| file.size >= MIN_BYTES) {
-        let name = base_name(&file.path);
-        if let Kind::Regular { sha1: Some(digest) } = file.kind
-            && !is_licence(name)
-        {
-            by_content.entry((digest, name)).or_default().push(file);
-        }
-    }
-    let sets = by_content.into_iter().map(|((_, name), files)| Set { name, files });
-    sets.filter(|set| set.files.len() > 1).collect()
+    let mut files: Vec<&FileFacts> = subject.files().filter(|file| is_candidate(file)).collect();
+    files.sort_unstable_by(|a, b| key(a).cmp(&key(b)));
+    let groups = files.chunk_by(|a, b| key(a) == key(b)).filter(|group| group.len() > 1);
+    groups
+        .filter_map(|group| Some(Set { name: base_name(&group.first()?.path), files: group.to_vec() }))
+        .collect()
+}
+
+fn is_candidate(file: &FileFacts) -> bool {
+    let has_content = matches!(file.kind, Kind::Regular { sha1: Some(_) });
+    file.size >= MIN_BYTES && has_content && !is_licence(base_name(&file.path))
+}
+
+/// What doubles have in common.
+fn key(file: &FileFacts) -> (Option<[u8; 20]>, &[u8]) {
+    (file.sha1(), base_name(&file.path))
 }
 
 fn is_licence(name: &[u8]) -> bool {
