@@ -12,7 +12,7 @@ use nix::{
     fcntl::{Flock, FlockArg},
 };
 
-use super::store::{DIRECTORIES, UNFINISHED};
+use super::store::{DIRECTORIES, UNFINISHED, lock_path};
 
 /// A file that is being written is older only if its writer was killed.
 const ABANDONED: Duration = Duration::from_secs(24 * 3600);
@@ -62,11 +62,6 @@ pub(super) fn prune(root: &Path, age: Duration) -> Result<Option<PackageUsage>> 
         Ok(())
     })?;
     Ok(Some(removed))
-}
-
-/// The lock that builds hold while they use packages.
-pub(super) fn lock_path(root: &Path) -> std::path::PathBuf {
-    root.join("lock")
 }
 
 fn each(root: &Path, mut visit: impl FnMut(&str, &DirEntry, &fs::Metadata) -> Result<()>) -> Result<()> {

@@ -29,7 +29,6 @@ use sha2::{Digest, Sha256};
 use crate::apk::section::{CONTROL_MAX, DATA_MAX, Data, head};
 
 use super::{
-    care::lock_path,
     package::{Control, Package, data_entries, read_all, verify_files},
     tar::{Entry, invalid},
 };
@@ -176,6 +175,11 @@ fn data_hash(control: &Control) -> Result<String> {
         return Err(invalid("its .PKGINFO has no datahash"));
     }
     Ok(hash.to_ascii_lowercase())
+}
+
+/// The lock that builds hold while they use packages.
+pub(super) fn lock_path(root: &Path) -> PathBuf {
+    root.join("lock")
 }
 
 /// The tar of a data section, if it is what the note says.
