@@ -6,7 +6,6 @@ use clap::{Args, ValueHint};
 
 /// The repositories of a root, beside those that the build file names.
 #[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Repositories of apk")]
 pub struct RepositoryArgs {
     /// A repository for the root: a URL, a directory, or "@TAG URL". With one, here or in the build file, and without
     /// --image, the root is made of its packages.
