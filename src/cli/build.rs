@@ -23,6 +23,7 @@ Environment:
   QEMU_DNS_SEARCH      the domains that it searches, with commas between them [default: the host's]
   SOURCE_DATE_EPOCH    the time that packages bear, in seconds since 1970
   SSL_CERT_FILE        the certificates of this host; see --host-certs
+  HTTP_AUTH            basic:HOST:NAME:PASSWORD, a login for a host with repositories of apk
   DOCKER_HOST          the daemon of --runner docker, as the docker command takes it
   NO_COLOR             no colours";
 

@@ -73,6 +73,7 @@ fn every_variable_that_a_build_reads_is_in_its_help() {
         "SOURCE_DATE_EPOCH",
         "SSL_CERT_FILE",
         "HTTP_PROXY",
+        "HTTP_AUTH",
         "DOCKER_HOST",
         "NO_COLOR",
     ] {

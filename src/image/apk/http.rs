@@ -164,7 +164,7 @@ impl Client {
     }
 }
 
-const PROXY: &str = "Correct http_proxy or https_proxy.";
+const PROXY: &str = "Correct HTTP_PROXY or HTTPS_PROXY.";
 const NETWORK: &str =
     "Check the network and the repository's address, or use what the cache has: --network off.";
 const MISSING: &str =

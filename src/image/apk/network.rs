@@ -71,8 +71,7 @@ impl Network {
         let all = first(&["all_proxy", "ALL_PROXY"])?;
         let direct = first(&["no_proxy", "NO_PROXY"])?.unwrap_or_default();
         let proxies = Proxies {
-            // Only in lower case: a CGI program's HTTP_PROXY is a header of its client.
-            http: first(&["http_proxy"])?.or_else(|| all.clone()),
+            http: first(&["http_proxy", "HTTP_PROXY"])?.or_else(|| all.clone()),
             https: first(&["https_proxy", "HTTPS_PROXY"])?.or(all),
             direct: direct.split(',').map(|host| host.trim().to_ascii_lowercase()).collect(),
         };
@@ -177,7 +176,7 @@ mod tests {
     fn proxies_are_by_scheme_and_not_for_hosts_that_are_direct() {
         let network = network(&[
             ("https_proxy", "http://p:1"),
-            ("http_proxy", "http://p:2"),
+            ("HTTP_PROXY", "http://p:2"),
             ("no_proxy", "localhost, .in.example.org,example.net"),
         ]);
         for (address, proxy) in [

@@ -315,6 +315,26 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        #[test]
+        fn no_tar_is_too_odd(bytes: Vec<u8>, at in 0..3072_usize, changed: u8) {
+            drop(read(&bytes));
+            // A header that is right but for one byte, and its sum.
+            let mut tar = sample();
+            tar[at] = changed;
+            for block in tar.chunks_exact_mut(512).take(6) {
+                block[148..156].fill(b' ');
+                let sum: u32 = block.iter().map(|byte| u32::from(*byte)).sum();
+                block[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+            }
+            if let Ok(entries) = read(&tar) {
+                for entry in entries {
+                    proptest::prop_assert!(entry.offset + entry.size <= tar.len() as u64);
+                }
+            }
+        }
+    }
+
     #[test]
     fn numbers_and_records_that_are_malformed_are_errors() {
         for field in [&b"9"[..], b"-1", b"7777777777777777777777777", &[0x80, 1, 0, 0, 0, 0, 0, 0, 0, 0]] {

@@ -7,6 +7,8 @@ mod busybox;
 mod database;
 mod install;
 mod root;
+#[cfg(test)]
+mod tests;
 
 use std::fs::File;
 
