@@ -38,7 +38,7 @@ pub use guest::{RunArgs, ShellArgs};
 pub use image::ImageCommand;
 pub use lint::LintArgs;
 pub use machine::{HostCerts, MachineArgs, ProxyOption};
-pub use package::{Linter, PackageArgs};
+pub use package::{Linter, PackageArgs, with_joined_booleans};
 pub use query::{PackageVersionArgs, QueryArgs};
 pub use recipe::{ArchOption, CompileArgs, RecipeArgs, UpdateCacheArgs};
 pub use repositories::RepositoryArgs;

@@ -1,6 +1,6 @@
 //! What packages say besides their files, how they are checked, and what is written beside them.
 
-use std::path::PathBuf;
+use std::{ffi::OsString, path::PathBuf};
 
 use clap::{Args, ValueHint};
 
@@ -57,6 +57,34 @@ pub struct PackageArgs {
     pub create_build_log: Option<bool>,
 }
 
+/// The options of [`PackageArgs`] whose value may be left out.
+const BOOLEANS: [&str; 5] = [
+    "--generate-index",
+    "--generate-provenance",
+    "--persist-lint-results",
+    "--strip-origin-name",
+    "--create-build-log",
+];
+
+/// The words of a command line, with `--generate-index false` as one word.
+///
+/// clap takes the value of such an option only after `=`, since the next word may be the build file; melange takes the word for a second
+/// build file. Makefiles of distributions write the blank, and mean the value.
+pub fn with_joined_booleans(words: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let mut joined: Vec<OsString> = Vec::new();
+    for word in words {
+        let is_value = word == "true" || word == "false";
+        match joined.last_mut() {
+            Some(option) if is_value && BOOLEANS.iter().any(|boolean| *option == **boolean) => {
+                option.push("=");
+                option.push(word);
+            }
+            Some(_) | None => joined.push(word),
+        }
+    }
+    joined
+}
+
 /// The name of a linter; empty for none, which makes a list without a linter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Linter(pub String);
@@ -107,6 +135,28 @@ fn repository(text: &str, option: &str) -> Result<String, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_boolean_may_have_its_value_after_a_blank() {
+        let words = |line: &str| line.split(' ').map(OsString::from).collect::<Vec<_>>();
+        for (line, joined) in [
+            ("kiln build --generate-index false x.yaml", "kiln build --generate-index=false x.yaml"),
+            ("kiln build --generate-index x.yaml", "kiln build --generate-index x.yaml"),
+            ("kiln run -- echo true false", "kiln run -- echo true false"),
+            ("kiln build --strip-origin-name true", "kiln build --strip-origin-name=true"),
+        ] {
+            assert_eq!(with_joined_booleans(words(line)), words(joined), "{line}");
+        }
+    }
+
+    #[test]
+    fn the_booleans_are_those_of_the_command_line() {
+        let command = PackageArgs::augment_args(clap::Command::new("x"));
+        let booleans = command.get_arguments().filter(|argument| argument.is_require_equals_set());
+        let booleans: Vec<String> =
+            booleans.map(|argument| format!("--{}", argument.get_long().expect("a name"))).collect();
+        assert_eq!(booleans, BOOLEANS);
+    }
 
     #[test]
     fn an_unknown_linter_is_refused_with_the_nearest_name() {

@@ -38,14 +38,14 @@ mod unsupported;
 mod update_cache;
 mod waiting;
 
-use std::process::ExitCode;
+use std::{env::args_os, process::ExitCode};
 
 use anyhow::Result;
 use clap::Parser;
 
 use self::runtime::on_runtime;
 use crate::{
-    cli::{Cli, Command, Schema},
+    cli::{Cli, Command, Schema, with_joined_booleans},
     env::Env,
     exit::code_of,
     report,
@@ -53,7 +53,7 @@ use crate::{
 
 /// Runs the program: reads the command line, runs the command, prints an error if there is one.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::try_parse_from(with_joined_booleans(args_os())) {
         Ok(cli) => cli,
         Err(error) => return arguments::refuse(error),
     };
