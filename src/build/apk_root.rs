@@ -5,9 +5,26 @@ use anyhow::Result;
 use crate::{
     compile::Recipe,
     event::{Event, Sink},
+    exit::Failure,
     image::ApkRequest,
-    plan::{BuildOptions, apk_lines},
+    plan::{BuildOptions, RepositoryOptions, apk_lines},
 };
+
+/// Refuses flags that are for such a root only.
+///
+/// # Errors
+/// A usage failure that names the flag.
+pub(super) fn check_unused(options: &RepositoryOptions) -> Result<(), Failure> {
+    let flag = match (&options.lock, &options.locked) {
+        (Some(_), _) => "--lock",
+        (None, Some(_)) => "--locked",
+        (None, None) => return Ok(()),
+    };
+    Err(Failure::usage(
+        format!("{flag}: the root of this build does not come from apk's repositories"),
+        "Leave it out, or name a repository with -r and leave --image out.",
+    ))
+}
 
 /// What is asked of apk's repositories: if the command line names no image, and the build file or the command line a repository.
 ///

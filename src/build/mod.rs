@@ -16,6 +16,7 @@ mod apk_root;
 mod injected;
 mod launch;
 mod lease;
+mod lock;
 mod offline;
 mod outcome;
 mod packages;

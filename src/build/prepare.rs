@@ -7,7 +7,7 @@ use std::{fs, path::Path};
 use anyhow::Result;
 use kiln_protocol::{Stdin, Step};
 
-use super::{Context, Leased, Request, apk_root, injected, offline};
+use super::{Context, Leased, Request, apk_root, injected, lock, offline};
 use crate::{
     backend::{self, Backend, Tools},
     cache::Lease,
@@ -136,9 +136,16 @@ async fn image(
         // The machine of the guest has one architecture.
         debian_arch(recipe.arch)?;
         let arch = request.arch.clone();
-        let source = plan::ImageSource::Apk(store.choose(request, sink).await?);
-        return Ok(ImageRecipe::new(source, &arch)?);
+        let root = match &options.repositories.locked {
+            Some(path) => lock::read(path, &request)?,
+            None => store.choose(request.clone(), sink).await?,
+        };
+        if let Some(path) = &options.repositories.lock {
+            lock::write(path, &request, &root)?;
+        }
+        return Ok(ImageRecipe::new(plan::ImageSource::Apk(root), &arch)?);
     }
+    apk_root::check_unused(&options.repositories)?;
     let reference = options.image.clone().map_or_else(|| ImageReference::parse(DEFAULT_IMAGE), Ok)?;
     let mut source = locate(reference)?;
     let contents = &recipe.environment.contents;

@@ -20,4 +20,10 @@ pub struct RepositoryArgs {
     /// Where packages of repositories are kept for later builds [default: apk, below KILN_HOME].
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub apk_cache_dir: Option<PathBuf>,
+    /// Write the packages of the root, each by its checksum, to this file.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with = "locked")]
+    pub lock: Option<PathBuf>,
+    /// Take the packages of a file that --lock has written; no index is read.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub locked: Option<PathBuf>,
 }

@@ -45,6 +45,17 @@ pub struct ApkKey {
 }
 
 impl ApkPackage {
+    /// Whether its name and version can stand in the name of a file.
+    pub fn is_valid(&self) -> bool {
+        let is_name = |text: &String| {
+            !text.is_empty()
+                && !text.starts_with('.')
+                && !text.contains('/')
+                && !text.contains(char::is_control)
+        };
+        is_name(&self.name) && is_name(&self.version)
+    }
+
     /// As a locked list of packages has it: `name=version`, and the tag if there is one.
     pub fn locked(&self) -> String {
         let tag = self.tag.as_ref().map_or(String::new(), |tag| format!("@{tag}"));

@@ -70,6 +70,10 @@ pub struct RepositoryOptions {
     pub ignore_signatures: bool,
     /// `--apk-cache-dir`, absolute; `None` for one below kiln's own directory.
     pub cache: Option<PathBuf>,
+    /// `--lock`, absolute.
+    pub lock: Option<PathBuf>,
+    /// `--locked`, absolute.
+    pub locked: Option<PathBuf>,
 }
 
 /// All options of a build.

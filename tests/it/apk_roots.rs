@@ -56,8 +56,12 @@ impl Site {
     }
 }
 
+fn repository_path(case: &str) -> PathBuf {
+    data().join(case).join("r")
+}
+
 fn repository(case: &str) -> String {
-    data().join(case).join("r").display().to_string()
+    repository_path(case).display().to_string()
 }
 
 fn key() -> String {
@@ -119,6 +123,25 @@ fn a_build_file_does_not_name_services_of_the_host() {
     assert!(said.contains("line 2, column") && !said.contains("secret"), "{said}");
     let said = site.refused(environment, &["--allow-insecure-repositories"], 4);
     assert!(said.contains("***@127.0.0.1:1") && !said.contains("secret"), "{said}");
+}
+
+#[test]
+fn a_lock_gives_the_same_packages_without_an_index() {
+    let site = Site::new();
+    let (repository, key) = (site.directory.path().join("r"), key());
+    let copied = Command::new("cp").arg("-r").arg(repository_path("busybox-links")).arg(&repository).status();
+    assert!(copied.unwrap().success());
+    let common = ["-r", repository.to_str().unwrap(), "-k", &key, "--package-append", "busybox"];
+    let wanted = site.chosen("{}", &[&common[..], &["--lock", "lock.json"]].concat());
+    fs::remove_file(repository.join("x86_64/APKINDEX.tar.gz")).unwrap();
+    assert_eq!(site.chosen("{}", &[&common[..], &["--locked", "lock.json"]].concat()), wanted);
+    let more = [&common[..], &["--package-append=base", "--locked=lock.json"]].concat();
+    assert!(site.refused("{}", &more, 2).contains("is for other packages: base"));
+    let said = site.refused("{}", &["--image", "debian:bookworm", "--locked=lock.json"], 2);
+    assert!(
+        said.contains("--locked: the root of this build does not come from apk's repositories"),
+        "{said}"
+    );
 }
 
 #[test]

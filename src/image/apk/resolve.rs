@@ -40,6 +40,18 @@ pub struct ApkRequest {
     pub ignore_signatures: bool,
 }
 
+impl ApkRequest {
+    /// The addresses of all repositories, without names and passwords, as chosen packages have them.
+    ///
+    /// # Errors
+    /// Names the line that is not a repository.
+    pub fn addresses(&self) -> Result<Vec<String>, Failure> {
+        let lines = self.repositories.iter().chain(&self.build_repositories);
+        let repositories = repository::parse(lines.cloned())?;
+        Ok(repositories.iter().map(|repository| repository.place.plain()).collect())
+    }
+}
+
 /// Chooses the packages of a root.
 ///
 /// # Errors
@@ -120,13 +132,16 @@ fn package(chosen: &apk::Chosen<'_>, repositories: &[Repository]) -> Result<ApkP
     let record = chosen.record;
     let from = repositories.get(chosen.repository);
     let repository = from.map_or(String::new(), |repository| repository.place.plain());
-    let is_name = |text: &str| {
-        !text.is_empty()
-            && !text.contains(['/', '\0'])
-            && !text.starts_with('.')
-            && !text.contains(char::is_control)
+    let package = ApkPackage {
+        name: record.name.into(),
+        version: record.version.into(),
+        repository,
+        checksum: record.checksum.into(),
+        size: record.size,
+        tag: from.and_then(|repository| repository.tag.clone()),
     };
-    if !is_name(record.name) || !is_name(record.version) || record.control_sha1().is_none() {
+    if !package.is_valid() || record.control_sha1().is_none() {
+        let repository = &package.repository;
         return Err(Failure::host(
             format!(
                 "the index of {repository} has a record of {:?} {:?} that names no package that can be verified",
@@ -135,14 +150,7 @@ fn package(chosen: &apk::Chosen<'_>, repositories: &[Repository]) -> Result<ApkP
             "Have the repository make its index anew (kiln index), or take another repository.",
         ));
     }
-    Ok(ApkPackage {
-        name: record.name.into(),
-        version: record.version.into(),
-        repository,
-        checksum: record.checksum.into(),
-        size: record.size,
-        tag: from.and_then(|repository| repository.tag.clone()),
-    })
+    Ok(package)
 }
 
 fn keys(
