@@ -26,7 +26,7 @@ use crate::{
 pub(super) async fn run(args: &PlanArgs, env: &Env) -> Result<Code> {
     let mut notes = Vec::new();
     let mut sink = |event: Event| {
-        if let Event::Note { text } = event {
+        if let Event::Note { text } | Event::Warning { text, .. } = event {
             notes.push(text);
         }
     };

@@ -1,5 +1,6 @@
 //! Real builds in real microVMs, under TCG: their results and their leftovers.
 
+mod apk_root;
 #[path = "../it/authority.rs"]
 mod authority;
 mod bench_io;

@@ -14,7 +14,7 @@ const BUSYBOX: &[u8] = b"bin/busybox";
 /// The most links; busybox has about 400 applets.
 const MOST_LINKS: usize = 4096;
 
-/// The paths of applets in packages that do not say them: those of Alpine's and Wolfi's builds from 1.34 on.
+/// The paths of applets for packages that do not say them: those of busybox 1.35.
 const PATHS: &str = include_str!("busybox-paths.txt");
 
 /// Makes the links, if the root has busybox. What is already there stays.
