@@ -45,6 +45,9 @@ use crate::{
 /// Part of every key: to be raised when images are made differently.
 const FORMAT: &str = "kiln image 1";
 
+/// Part of the keys of roots of apk's packages: to be raised when they are composed differently.
+const COMPOSITION: &str = "apk 2";
+
 /// Variables that apt and mmdebstrap read.
 const VARIABLES: [&str; 5] = ["http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "SOURCE_DATE_EPOCH"];
 
@@ -130,8 +133,10 @@ impl Store {
     /// The key of a recipe. A tar that was not seen before is read; of a directory every entry is looked at.
     pub fn key(&self, recipe: &ImageRecipe) -> Result<Key> {
         let made_from = match &recipe.source {
-            Source::Debian(_) | Source::Apk(_) => {
-                serde_json::to_string(recipe).context("encode the recipe")?
+            Source::Debian(_) => serde_json::to_string(recipe).context("encode the recipe")?,
+            Source::Apk(_) => {
+                let recipe = serde_json::to_string(recipe).context("encode the recipe")?;
+                format!("{COMPOSITION}\n{recipe}")
             }
             // An ordinary user's image has other owners.
             Source::Directory(path) => format!("directory {} {}", geteuid().is_root(), key::of_tree(path)?),

@@ -26,14 +26,13 @@ use crate::{
 };
 
 /// Entries that kiln's roots do not have, each with the reason.
-const LEFT_OUT: [(&str, &str); 7] = [
+const LEFT_OUT: [(&str, &str); 6] = [
     ("dev/console", "every backend has a /dev of its own, and an ordinary user cannot unpack device files"),
     ("dev/null", "as above"),
     ("dev/random", "as above"),
     ("dev/urandom", "as above"),
     ("dev/zero", "as above"),
     ("etc/apko.json", "no program of a guest reads it, and it has paths of the host in it"),
-    ("etc/ld.so.cache", "only a cache: the loader looks into the same directories without it"),
 ];
 /// Entries that only kiln's roots have: its agent mounts over them.
 const ADDED: [&str; 2] = ["5 0755 0:0 run", "5 0755 0:0 sys"];
@@ -198,6 +197,12 @@ fn roots_are_those_of_apko() {
         let mut wanted: Vec<String> = case.tree.clone();
         wanted.retain(|line| !LEFT_OUT.iter().any(|(path, _)| line.split(' ').nth(3) == Some(path)));
         wanted.extend(ADDED.map(str::to_owned));
+        for line in found.iter_mut().chain(&mut wanted) {
+            // apko adds an extension without content to an empty cache.
+            if let Some((before, _)) = line.split_once("etc/ld.so.cache ") {
+                *line = format!("{before}etc/ld.so.cache");
+            }
+        }
         found.sort();
         wanted.sort();
         assert_eq!(found, wanted, "{name}");

@@ -5,7 +5,9 @@
 mod base;
 mod busybox;
 mod database;
+mod elf;
 mod install;
+mod loader;
 mod root;
 #[cfg(test)]
 mod tests;
@@ -56,6 +58,7 @@ pub(crate) fn compose(recipe: &ApkRoot, arch: &str, packages: Vec<Package>) -> R
     let sources = sources.collect::<Result<Vec<File>, _>>().map_err(|error| whole(error.to_string()))?;
     base::homes(&mut root, &sources).map_err(whole)?;
     busybox::link(&mut root, &packages, &sources).map_err(whole)?;
+    loader::cache(&mut root, &sources).map_err(whole)?;
     let has_shell = matches!(root.find(SHELL.as_bytes(), true), Ok(Found::Node(_)));
     Ok(Composed { tree: root.tree, sources, has_shell })
 }
