@@ -13,11 +13,10 @@ use super::{
 };
 
 /// The directories that are made before the packages, so that their modes win.
-const DIRECTORIES: [(&str, u16); 17] = [
+const DIRECTORIES: [(&str, u16); 16] = [
     ("tmp", 0o1777),
     ("dev", 0o755),
     ("etc", 0o755),
-    ("lib", 0o755),
     ("proc", 0o555),
     ("var", 0o755),
     ("etc/apk", 0o755),
@@ -38,13 +37,15 @@ const MOUNT_POINTS: [&str; 2] = ["run", "sys"];
 const DATABASE: &str = "usr/lib/apk/db";
 /// Where older versions of apk look for the database.
 const OLD_APK: &[u8] = b"lib/apk";
+/// What packages provide whose `/lib` is a link to `/usr/lib`.
+const MERGED_LIB: &str = "merged-lib";
 /// The most bytes of a file of a package that is read here.
 const MOST_BYTES: u64 = 4 << 20;
 
 /// Makes the directories that come before the packages.
 pub(super) fn before(root: &mut Root) -> Result<(), Fault> {
-    for (path, mode) in DIRECTORIES.iter().filter(|(path, _)| *path != "lib") {
-        root.make_directory(path.as_bytes(), *mode)?;
+    for (path, mode) in DIRECTORIES {
+        root.make_directory(path.as_bytes(), mode)?;
     }
     Ok(())
 }
@@ -72,7 +73,9 @@ pub(super) fn after(
     root.write(&at("scripts.tar"), database::scripts(chosen, packages)?, 0o644)?;
     root.write(&at("triggers"), database::triggers(chosen, packages).into_bytes(), 0o644)?;
     root.write(&at("lock"), Vec::new(), 0o600)?;
-    link_old_database(root)?;
+    let merged = packages.iter().flat_map(|package| &package.control.info.provides);
+    let is_merged = merged.into_iter().any(|one| one.split('=').next() == Some(MERGED_LIB));
+    link_old_database(root, is_merged)?;
     for path in MOUNT_POINTS {
         if root.find(path.as_bytes(), true)? == Found::Missing {
             root.make_directory(path.as_bytes(), 0o755)?;
@@ -85,9 +88,11 @@ fn lines(lines: &[String]) -> Vec<u8> {
     lines.iter().map(|line| format!("{line}\n")).collect::<String>().into_bytes()
 }
 
-/// `/lib/apk` leads to the database, unless `/lib` does, or `/lib/apk` is a directory with something in it.
-fn link_old_database(root: &mut Root) -> Result<(), Fault> {
+/// `/lib/apk` leads to the database, unless `/lib` does or a package will make it do so, or `/lib/apk` is a directory with
+/// something in it.
+fn link_old_database(root: &mut Root, is_merged: bool) -> Result<(), Fault> {
     let lib = match root.find(b"lib", true)? {
+        Found::Missing if is_merged => return Ok(()),
         Found::Missing => root.make_directory(b"lib", 0o755)?,
         Found::Node(node) => node,
     };

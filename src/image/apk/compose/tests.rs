@@ -164,6 +164,23 @@ fn the_first_package_gives_a_directory_its_mode_and_hard_links_stay_links() {
 }
 
 #[test]
+fn the_old_place_of_the_database_leads_to_the_new_one() {
+    let plain = root(vec![package("a", &[], &[USR])]).expect("composed");
+    let link = node(&plain, "lib/apk").expect("made");
+    assert_eq!(plain.tree.nodes[link].kind, Kind::Symlink(b"../usr/lib/apk".to_vec()));
+    let empty = [("lib/", 'd', 0o755, ""), ("lib/apk/", 'd', 0o755, ""), ("lib/apk/db/", 'd', 0o755, "")];
+    let replaced = root(vec![package("a", &[], &empty)]).expect("composed");
+    let link = node(&replaced, "lib/apk").expect("made");
+    assert_eq!(replaced.tree.nodes[link].kind, Kind::Symlink(b"../usr/lib/apk".to_vec()));
+    let used = [&empty[..], &[("lib/apk/x", 'f', 0o644, "x")]].concat();
+    let kept = root(vec![package("a", &[], &used)]).expect("composed");
+    assert!(node(&kept, "lib/apk/x").is_some());
+    let mut merged = package("a", &[], &[USR]);
+    merged.control.info.provides = vec!["merged-lib=1".into()];
+    assert_eq!(node(&root(vec![merged]).expect("composed"), "lib"), None);
+}
+
+#[test]
 fn homes_of_passwd_are_made_and_a_shell_is_looked_for() {
     let passwd = "root:x:0:0:root:/root:/bin/sh\nn:x:65532:65533::/home/n:/bin/sh\nd:x:1:1::/dev/null:/x\nbad\n:::::\n";
     let entries = [
