@@ -24,6 +24,8 @@ tools() {
   local wanted=(qemu-system-x86 erofs-utils mmdebstrap debian-archive-keyring bubblewrap fakeroot uidmap e2fsprogs kmod
     bash coreutils tar xz-utils zstd gcc libc6-dev make pkg-config libcap-ng-dev libseccomp-dev ca-certificates curl git)
   install "${wanted[@]}"
+  # Tests make roots of it.
+  if [ ! -x /usr/bin/busybox ]; then install busybox-static; fi
   if command -v rustup >/dev/null; then static_target "$(uname -m)-unknown-linux-musl"; fi
 }
 

@@ -149,6 +149,14 @@ impl PublicKey {
         &self.name
     }
 
+    /// Its text: PEM, PKIX.
+    pub fn pem(&self) -> Result<String, Failure> {
+        self.key.to_public_key_pem(LineEnding::LF).map_err(|error| {
+            let what = format!("the public key {} cannot be written: {error}", self.name);
+            Failure::host(what, "make another key: kiln keygen")
+        })
+    }
+
     /// Whether `signature` is this key's over `digest`, which is the SHA-1 or the SHA-256 of what is signed.
     pub fn verifies(&self, algorithm: Algorithm, digest: &[u8], signature: &[u8]) -> bool {
         let scheme = match algorithm {

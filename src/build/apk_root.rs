@@ -7,7 +7,7 @@ use crate::{
     event::{Event, Sink},
     exit::Failure,
     image::ApkRequest,
-    plan::{BuildOptions, RepositoryOptions, apk_lines},
+    plan::{ApkKey, BuildOptions, BuiltPackages, RepositoryOptions, apk_lines},
 };
 
 /// Refuses flags that are for such a root only.
@@ -39,7 +39,7 @@ pub(super) fn request(
     let insecure = options.insecure_repositories;
     let mut repositories = apk_lines(&contents.repositories, insecure)?;
     repositories.extend(options.repositories.append.iter().cloned());
-    let build_repositories = apk_lines(&contents.build_repositories, insecure)?;
+    let mut build_repositories = apk_lines(&contents.build_repositories, insecure)?;
     if repositories.is_empty() && build_repositories.is_empty() {
         return Ok(None);
     }
@@ -48,6 +48,7 @@ pub(super) fn request(
         sink.emit(Event::Note { text });
         return Ok(None);
     }
+    let trusted = built(&options.repositories.built, &mut build_repositories, sink);
     let mut keyring = apk_lines(&contents.keyring, insecure)?;
     keyring.extend(options.repositories.keyring.iter().cloned());
     let requested = recipe.requests.iter().map(|request| request.name.to_string());
@@ -60,8 +61,26 @@ pub(super) fn request(
         repositories,
         build_repositories,
         keyring,
+        trusted,
         packages,
         arch: recipe.arch.apk().to_owned(),
         ignore_signatures: options.repositories.ignore_signatures,
     }))
+}
+
+/// Adds the repository of packages that earlier builds of the same command have made; returns its key.
+fn built(built: &BuiltPackages, repositories: &mut Vec<String>, sink: &mut dyn Sink) -> Vec<ApkKey> {
+    match built {
+        BuiltPackages::Unneeded => Vec::new(),
+        BuiltPackages::Untrusted => {
+            let text = "packages that this command has built are not used for this root: --signing-key makes a signed index \
+                        of them";
+            sink.emit(Event::Note { text: text.into() });
+            Vec::new()
+        }
+        BuiltPackages::Repository { directory, key } => {
+            repositories.push(directory.display().to_string());
+            key.iter().cloned().collect()
+        }
+    }
 }

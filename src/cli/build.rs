@@ -50,6 +50,9 @@ pub struct BuildArgs {
     /// Build this file in this process, and write its result to descriptor 3.
     #[arg(long, value_name = "FILE", hide = true)]
     pub job: Option<PathBuf>,
+    /// The job needs packages of earlier jobs.
+    #[arg(long, hide = true, requires = "job")]
+    pub needs_built: bool,
     /// What its packages say, and what is written beside them.
     #[command(flatten)]
     pub package: PackageArgs,

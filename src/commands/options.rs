@@ -19,8 +19,8 @@ use crate::{
     env::Env,
     exit::Failure,
     plan::{
-        BuildOptions, CacheModeOption, InsecureRepositories, PackagingOptions, RepositoryOptions, Trace,
-        VirtiofsOption, check_memory,
+        BuildOptions, BuiltPackages, CacheModeOption, InsecureRepositories, PackagingOptions,
+        RepositoryOptions, Trace, VirtiofsOption, check_memory,
     },
 };
 
@@ -100,6 +100,7 @@ fn repositories(args: &RepositoryArgs) -> Result<RepositoryOptions> {
         cache: apk_cache_dir.as_ref().map(absolute).transpose().context("resolve --apk-cache-dir")?,
         lock: lock.as_ref().map(absolute).transpose().context("resolve --lock")?,
         locked: locked.as_ref().map(absolute).transpose().context("resolve --locked")?,
+        built: BuiltPackages::Unneeded,
     })
 }
 

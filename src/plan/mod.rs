@@ -64,7 +64,9 @@ pub use image::{
     unsupported as unsupported_image,
 };
 pub use interactive::{InteractiveCommand, command, shell_in_place_of};
-pub use options::{BuildOptions, CacheModeOption, RepositoryOptions, SourceShare, VirtiofsOption};
+pub use options::{
+    BuildOptions, BuiltPackages, CacheModeOption, RepositoryOptions, SourceShare, VirtiofsOption,
+};
 pub use package_metadata::{
     BuildMetadata, Declared, FileCapability, License, PackageMetadata, Scriptlet, Scriptlets, TestUses,
     Upstream,

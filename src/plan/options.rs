@@ -6,8 +6,8 @@ use clap::ValueEnum;
 use serde::Serialize;
 
 use super::{
-    AcceleratorOption, Bytes, CacheSharing, HostLoopback, HostSettings, ImageReference, InsecureRepositories,
-    Network, PackagingOptions, RunnerKind, Slirp, StartOption, Trace,
+    AcceleratorOption, ApkKey, Bytes, CacheSharing, HostLoopback, HostSettings, ImageReference,
+    InsecureRepositories, Network, PackagingOptions, RunnerKind, Slirp, StartOption, Trace,
 };
 
 /// `--cache-mode`.
@@ -74,6 +74,25 @@ pub struct RepositoryOptions {
     pub lock: Option<PathBuf>,
     /// `--locked`, absolute.
     pub locked: Option<PathBuf>,
+    /// Packages that earlier builds of the same command have made.
+    pub built: BuiltPackages,
+}
+
+/// Packages that earlier builds of the same command have made, for a root of apk's packages.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum BuiltPackages {
+    /// The build needs none of them.
+    #[default]
+    Unneeded,
+    /// Nothing signs them, or no index has them.
+    Untrusted,
+    /// They are in this repository.
+    Repository {
+        /// Its directory.
+        directory: PathBuf,
+        /// The public key of its index; `None` where signatures are ignored.
+        key: Option<ApkKey>,
+    },
 }
 
 /// All options of a build.

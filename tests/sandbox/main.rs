@@ -1,5 +1,7 @@
 //! Real builds in real sandboxes: their results, their leftovers, and the limits of their reach.
 
+#[path = "../it/apk_repository.rs"]
+mod apk_repository;
 #[path = "../it/authority.rs"]
 mod authority;
 mod cache;
@@ -16,6 +18,7 @@ mod host_settings;
 #[path = "../it/host_settings.rs"]
 mod host_settings_cases;
 mod interactive;
+mod jobs;
 mod liar;
 mod links;
 mod logs;

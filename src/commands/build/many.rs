@@ -13,7 +13,7 @@ use anyhow::{Context, Result};
 use crate::{
     cli::{BuildArgs, RecipeArgs},
     commands::{
-        jobs::{JobCommand, Jobs, with_job},
+        jobs::{JobCommand, Jobs, job_option, with_options},
         recipe, signals,
     },
     compile::Recipe,
@@ -35,6 +35,10 @@ pub(super) async fn run(args: &BuildArgs, env: &Env) -> Result<Code> {
     if args.interactive {
         return Err(Failure::usage("-i: there are several build files", "name one build file").into());
     }
+    if args.machine.repositories.lock.is_some() {
+        let what = "--lock: there are several build files, and each has a root of its own";
+        return Err(Failure::usage(what, "lock one build file at a time").into());
+    }
     let mut notes = |event: Event| {
         if let Event::Note { text } = event
             && !matches!(args.progress, Progress::Json | Progress::Quiet)
@@ -54,7 +58,11 @@ pub(super) async fn run(args: &BuildArgs, env: &Env) -> Result<Code> {
         .map(|index| {
             let Definition { file, id, .. } = &graph.definitions()[*index];
             let job = Job { name: id.clone(), file: file.display().to_string() };
-            JobCommand { job, arguments: with_job(&words, "build", file.as_os_str()) }
+            let mut options = vec![job_option(file.as_os_str())];
+            if !graph.needs()[*index].is_empty() {
+                options.push("--needs-built".into());
+            }
+            JobCommand { job, arguments: with_options(&words, "build", options) }
         })
         .collect();
     let mut journal = journal(&graph, &words, env)?;

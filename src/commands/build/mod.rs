@@ -1,5 +1,6 @@
 //! `kiln build`: from build files to packages.
 
+mod built;
 mod events;
 mod life;
 mod many;
@@ -58,11 +59,14 @@ async fn one(args: &BuildArgs, file: Option<&Path>, env: &Env) -> Result<Result<
         let options = options::options(&args.machine, env, &file)?;
         let (packaging, notes) = options::packaging(&args.package, &recipe::commit(&file, &args.recipe))?;
         notes.into_iter().for_each(|text| parts.sink.emit(Event::Note { text }));
-        let options = BuildOptions { packaging, ..options };
+        let mut options = BuildOptions { packaging, ..options };
         package::check_writable(&options.out_dir)?;
         let key = package::signing_key(&options.packaging)?;
         if let Some(key) = key.as_ref().filter(|key| key.is_exposed()) {
             parts.sink.emit(exposed(key));
+        }
+        if args.needs_built {
+            options.repositories.built = built::packages(&options, key.as_ref())?;
         }
         let request = Request { recipe, options, cache_wait: args.machine.cache_wait };
         let extras = Extras {

@@ -101,13 +101,22 @@ impl Jobs<'_> {
     }
 }
 
-/// The command line of a job: this one with the name of the job behind the sub-command.
-pub(super) fn with_job(arguments: &[OsString], command: &str, job: &OsStr) -> Vec<OsString> {
-    let at = arguments.iter().skip(1).position(|word| word == command).map_or(1, |at| at + 2);
-    let mut line: Vec<OsString> = arguments.iter().skip(1).cloned().collect();
+/// The option that names the job of a kiln.
+pub(super) fn job_option(job: &OsStr) -> OsString {
     let mut option = OsString::from("--job=");
     option.push(job);
-    line.insert((at - 1).min(line.len()), option);
+    option
+}
+
+/// The command line of a job: this one, without the program and with more options behind the sub-command.
+pub(super) fn with_options(
+    arguments: &[OsString],
+    command: &str,
+    options: impl IntoIterator<Item = OsString>,
+) -> Vec<OsString> {
+    let mut line: Vec<OsString> = arguments.iter().skip(1).cloned().collect();
+    let at = line.iter().position(|word| word == command).map_or(0, |at| at + 1);
+    line.splice(at..at, options);
     line
 }
 
@@ -156,7 +165,7 @@ mod tests {
         let words = |line: &[&str]| line.iter().map(OsString::from).collect::<Vec<_>>();
         let line = words(&["kiln", "--log-level", "info", "test", "a.yaml", "test"]);
         assert_eq!(
-            with_job(&line, "test", "a-dev".as_ref()),
+            with_options(&line, "test", [job_option("a-dev".as_ref())]),
             words(&["--log-level", "info", "test", "--job=a-dev", "a.yaml", "test"])
         );
     }

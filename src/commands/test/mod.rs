@@ -8,7 +8,7 @@ use std::{env, ffi::OsString, fs};
 use anyhow::{Context, Result};
 
 use super::{
-    jobs::{JobCommand, Jobs, with_job},
+    jobs::{JobCommand, Jobs, job_option, with_options},
     recipe, signals,
 };
 use crate::{
@@ -44,7 +44,7 @@ pub(super) async fn run(args: &TestArgs, env: &Env) -> Result<Code> {
         .iter()
         .map(|test| {
             let job = Job { name: test.package.name.to_string(), file: name.clone() };
-            let arguments = with_job(&arguments, "test", job.name.as_ref());
+            let arguments = with_options(&arguments, "test", [job_option(job.name.as_ref())]);
             JobCommand { job, arguments }
         })
         .collect();

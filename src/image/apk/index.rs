@@ -129,15 +129,18 @@ fn check(signatures: &[u8], signed: &[u8], keys: &[PublicKey]) -> std::io::Resul
         let kind = SIGNATURES.iter().find_map(|(prefix, kind)| Some((path.strip_prefix(prefix)?, kind)));
         let Some((signer, algorithm)) = kind else { continue };
         let bare = |name: &str| name.strip_suffix(".rsa.pub").unwrap_or(name).to_owned();
-        let Some(key) = keys.iter().find(|key| bare(key.name()) == bare(signer)) else {
+        // Keys of two distributions may have one name.
+        let of_signer: Vec<&PublicKey> = keys.iter().filter(|key| bare(key.name()) == bare(signer)).collect();
+        if of_signer.is_empty() {
             unknown.push(shown(signer.as_bytes()));
             continue;
-        };
+        }
         let digest = match algorithm {
             Algorithm::Rsa => Sha1::digest(signed).to_vec(),
             Algorithm::Rsa256 => Sha256::digest(signed).to_vec(),
         };
-        if key.verifies(*algorithm, &digest, content(signatures, entry.offset, entry.size)) {
+        let signature = content(signatures, entry.offset, entry.size);
+        if of_signer.iter().any(|key| key.verifies(*algorithm, &digest, signature)) {
             return Ok(Ok(()));
         }
         wrong.push(shown(signer.as_bytes()));

@@ -32,6 +32,8 @@ pub struct ApkRequest {
     pub build_repositories: Vec<String>,
     /// Paths and URLs of public keys.
     pub keyring: Vec<String>,
+    /// Public keys that are known already. The guest's apk does not trust them.
+    pub trusted: Vec<ApkKey>,
     /// Names of packages with constraints and tags.
     pub packages: Vec<String>,
     /// apk's name of the architecture.
@@ -69,7 +71,7 @@ pub(super) fn resolve(
     let keys = keys(&remote, &request.keyring, progress)?;
     let trust = match request.ignore_signatures {
         true => Trust::Ignored,
-        false => Trust::Keys(keys.iter().map(|(key, _)| key.clone()).collect()),
+        false => Trust::Keys(trusted(&keys, &request.trusted)?),
     };
     let texts = indexes(&remote, &repositories, request, &trust, progress)?;
     let mut parsed = Vec::new();
@@ -181,6 +183,15 @@ fn keys(
         found.push((key, ApkKey { name, pem }));
     }
     Ok(found)
+}
+
+/// The keys that indexes are trusted by.
+fn trusted(keys: &[(PublicKey, ApkKey)], more: &[ApkKey]) -> Result<Vec<PublicKey>, Failure> {
+    let mut all: Vec<PublicKey> = keys.iter().map(|(key, _)| key.clone()).collect();
+    for ApkKey { name, pem } in more {
+        all.push(PublicKey::parse(pem, name)?);
+    }
+    Ok(all)
 }
 
 /// The texts of all indexes, which are fetched at the same time.
