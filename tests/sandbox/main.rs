@@ -2,6 +2,7 @@
 
 #[path = "../it/apk_repository.rs"]
 mod apk_repository;
+mod apk_tools;
 #[path = "../it/authority.rs"]
 mod authority;
 mod cache;
