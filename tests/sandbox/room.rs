@@ -1,4 +1,4 @@
-//! A cache whose file system has no room for the writes of a build.
+//! File systems without room: of the cache, of scratch files, of packages.
 
 use std::fs;
 
@@ -68,5 +68,37 @@ fn scratch_files_without_room_are_named_beside_the_step_that_fails() {
     }
     let output = build(&project, "root", &["exit 3"], &[]);
     assert!(!said(&output).contains("no space is left"), "{}", said(&output));
+    assert_clean(&project);
+}
+
+#[test]
+fn packages_without_room_are_an_error_before_the_first_step() {
+    if !has_bwrap() {
+        return;
+    }
+    if !geteuid().is_root() {
+        return skip("only root can mount a small file system");
+    }
+    let (_directory, project) = project();
+    let out = project.join("out");
+    fs::create_dir(&out).expect("made");
+    unshare(CloneFlags::CLONE_NEWNS).expect("a mount namespace");
+    let none = None::<&str>;
+    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)
+        .expect("the mount namespace is the test's own");
+    mount(Some("none"), &out, Some("tmpfs"), MsFlags::empty(), Some("size=65m")).expect("mounted");
+    fs::write(out.join("there"), vec![b'x'; 3 << 20]).expect("written");
+    // The directory does not exist yet.
+    let arguments = ["--out-dir", "out/below/packages"];
+    let output = build(&project, "root", &["echo began"], &arguments);
+    assert_eq!(output.status.code(), Some(4), "{}", said(&output));
+    let place = format!("packages need room in {}", out.display());
+    for part in [&place, "has 62 MiB left, and a build needs 64 MiB at least", "--out-dir"] {
+        assert!(said(&output).contains(part), "{part}: {}", said(&output));
+    }
+    assert!(!said(&output).contains("began"), "{}", said(&output));
+    fs::remove_file(out.join("there")).expect("removed");
+    let output = build(&project, "root", &["true"], &arguments);
+    assert!(output.status.success(), "{}", said(&output));
     assert_clean(&project);
 }
