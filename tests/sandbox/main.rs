@@ -1,5 +1,6 @@
 //! Real builds in real sandboxes: their results, their leftovers, and the limits of their reach.
 
+mod apk_cases;
 #[path = "../it/apk_repository.rs"]
 mod apk_repository;
 mod apk_tools;
