@@ -1,5 +1,8 @@
 //! Real builds in real microVMs, under TCG: their results and their leftovers.
 
+mod apk_cases;
+#[path = "../it/apk_repository.rs"]
+mod apk_repository;
 mod apk_root;
 #[path = "../it/authority.rs"]
 mod authority;
