@@ -17,7 +17,7 @@ pub struct FileFacts {
     pub mode: u32,
     /// In bytes; 0 for what is not a regular file.
     pub size: u64,
-    /// What [`examine`] found in the content. The names of a file with several hard links share it.
+    /// What [`super::examine`] found in the content. The names of a file with several hard links share it.
     pub special: Option<Arc<Special>>,
 }
 
