@@ -9,7 +9,7 @@ use crate::{
 
 /// Files that a home, a scratch directory or a project may have after a run, as names of a path below the place; a
 /// directory that is listed is not looked into.
-const EXPECTED: [&str; 14] = [
+const EXPECTED: [&str; 15] = [
     "home/agents",
     "home/accelerator",
     "home/identity",
@@ -21,6 +21,7 @@ const EXPECTED: [&str; 14] = [
     "project/cache",
     "project/file.yaml",
     "project/input",
+    "project/packages/x86_64/APKINDEX.tar.gz",
     "project/packages/x86_64/sample-1.10-r3.apk",
     "project/source",
     "project/out",

@@ -24,7 +24,8 @@ pub(crate) fn of_packages(directory: &Path) -> BTreeMap<String, Vec<String>> {
 }
 
 fn of_archive(path: &Path) -> Vec<String> {
-    let reader = zstd::stream::read::Decoder::new(File::open(path).unwrap()).unwrap();
+    // The sections of a package are members of one gzip file, and together one archive.
+    let reader = flate2::read::MultiGzDecoder::new(File::open(path).unwrap());
     let mut archive = tar::Archive::new(reader);
     let mut lines = Vec::new();
     for entry in archive.entries().unwrap() {
