@@ -81,7 +81,7 @@ impl IndexArchive {
     /// The file, signed if there is a key.
     pub fn file(&self, key: Option<&SigningKey>) -> anyhow::Result<Vec<u8>> {
         let signature = match key {
-            Some(key) => signature_section(key, &Sha256::digest(&self.unsigned).into(), 0)?,
+            Some(key) => signature_section(key, &self.unsigned, 0)?,
             None => Vec::new(),
         };
         Ok([signature.as_slice(), &self.unsigned].concat())
@@ -121,13 +121,13 @@ impl PackageHead {
 
     /// A signature section for the package.
     pub fn signature(&self, key: &SigningKey) -> anyhow::Result<Vec<u8>> {
-        signature_section(key, &Sha256::digest(&self.control).into(), self.mtime)
+        signature_section(key, &self.control, self.mtime)
     }
 }
 
-/// A signature section over a SHA-256. `mtime` is in seconds since 1970.
-pub fn signature_section(key: &SigningKey, sha256: &[u8; 32], mtime: i64) -> anyhow::Result<Vec<u8>> {
-    let signature = key.sign(sha256)?;
+/// A signature section over compressed bytes: a control section, an index or an attestation. `mtime` is in seconds since 1970.
+pub fn signature_section(key: &SigningKey, signed: &[u8], mtime: i64) -> anyhow::Result<Vec<u8>> {
+    let signature = key.sign(&Sha256::digest(signed).into())?;
     let name = key.entry_name();
     let size = u64::try_from(signature.len()).unwrap_or(u64::MAX);
     let mut writer = ustar::Writer::new(Vec::new());

@@ -10,12 +10,12 @@ use anyhow::Result;
 use data_encoding::HEXLOWER;
 
 use super::{
-    control::{Control, control, signature},
+    control::{Control, control},
     data::Data,
     form::ApkForm,
 };
 use crate::{
-    apk::PackageInfo,
+    apk::{PackageInfo, signature_section},
     package::{
         artifact::Artifact,
         dependencies::Merged,
@@ -65,7 +65,7 @@ pub(super) fn assemble(
     let scriptlets = &package.scriptlets;
     let Control { section, sha1 } = control(&text, &form.configuration, scriptlets, form.build.build_date)?;
     let key = form.key.as_ref();
-    let signature = key.map(|key| signature(key, &section, form.build.build_date)).transpose()?;
+    let signature = key.map(|key| signature_section(key, &section, form.build.build_date)).transpose()?;
     let head = [signature.unwrap_or_default(), section].concat();
     let staged = join(out, &head, data.staged.file()).map_err(|error| unwritable(out_dir, &error))?;
     let bytes = head.len() as u64 + data.bytes;

@@ -9,9 +9,9 @@ use std::{
 use anyhow::Result;
 use data_encoding::HEXLOWER;
 
-use super::{control::signature, form::ApkForm};
+use super::form::ApkForm;
 use crate::{
-    apk::{member::gzip, ustar},
+    apk::{member::gzip, signature_section, ustar},
     package::{
         out_dir::unwritable,
         provenance::Provenance,
@@ -58,7 +58,7 @@ pub(super) fn provenance(form: &ApkForm, package: &PackageMetadata, data_sha256:
     writer.content(text.as_bytes())?;
     let statement = gzip(&writer.finish()?);
     let key = form.key.as_ref();
-    let signature = key.map(|key| signature(key, &statement, form.build.build_date)).transpose()?;
+    let signature = key.map(|key| signature_section(key, &statement, form.build.build_date)).transpose()?;
     Ok([signature.unwrap_or_default(), statement].concat())
 }
 

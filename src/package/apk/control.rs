@@ -1,12 +1,11 @@
-//! The sections before the data of a package: the control section, and the signature over it.
+//! The control section of a package.
 
 use std::io;
 
-use sha1::Sha1;
-use sha2::{Digest, Sha256};
+use sha1::{Digest, Sha1};
 
 use crate::{
-    apk::{SigningKey, member::gzip, ustar},
+    apk::{member::gzip, ustar},
     plan::Scriptlets,
 };
 
@@ -42,14 +41,4 @@ pub(super) fn control(
     let section = gzip(&writer.finish_section()?);
     let sha1 = Sha1::digest(&section).into();
     Ok(Control { section, sha1 })
-}
-
-/// Makes a signature section over compressed bytes: of a control section, or of an index.
-pub(super) fn signature(key: &SigningKey, signed: &[u8], mtime: i64) -> anyhow::Result<Vec<u8>> {
-    let signature = key.sign(&Sha256::digest(signed).into())?;
-    let name = key.entry_name();
-    let mut writer = ustar::Writer::new(Vec::new());
-    writer.entry(&ustar::Entry::plain(name.as_bytes(), TEXT, signature.len() as u64, mtime))?;
-    writer.content(&signature)?;
-    Ok(gzip(&writer.finish_section()?))
 }

@@ -10,11 +10,9 @@ use std::{
 
 use anyhow::{Context, Result};
 
-use super::control::signature;
 use crate::{
     apk::{
-        Index, SigningKey,
-        member::gzip,
+        Index, IndexArchive, SigningKey,
         section::{self, INDEX_MAX},
         ustar,
     },
@@ -31,9 +29,6 @@ pub(super) const FILE: &str = "APKINDEX.tar.gz";
 
 /// The entry with the records.
 const RECORDS: &[u8] = b"APKINDEX";
-
-/// The entry with a description of the repository, which melange leaves empty.
-const DESCRIPTION: &[u8] = b"DESCRIPTION";
 
 /// Bytes of a block of tar.
 const BLOCK: usize = ustar::BLOCK;
@@ -71,24 +66,6 @@ fn entry<'a>(mut tar: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     }
 }
 
-/// The whole file of an index.
-fn file(records: &str, key: Option<&SigningKey>) -> Result<Vec<u8>> {
-    let mut writer = ustar::Writer::new(Vec::new());
-    for (name, content) in [(RECORDS, records), (DESCRIPTION, "")] {
-        let size = content.len() as u64;
-        let owner = &b""[..];
-        writer.entry(&ustar::Entry {
-            uname: owner,
-            gname: owner,
-            ..ustar::Entry::plain(name, 0o644, size, 0)
-        })?;
-        writer.content(content.as_bytes())?;
-    }
-    let index = gzip(&writer.finish()?);
-    let signature = key.map(|key| signature(key, &index, 0)).transpose()?.unwrap_or_default();
-    Ok([signature, index].concat())
-}
-
 /// An index that is ready to be published.
 pub(super) struct NewIndex {
     staged: Staged,
@@ -110,7 +87,8 @@ impl NewIndex {
         let parse = |text| Index::parse(text).with_context(|| format!("read the index {}", path.display()));
         let mut index = parse(old.as_str())?;
         index.merge(&parse(records)?);
-        let bytes = file(&index.to_string(), key)?;
+        // melange leaves the description of the repository empty.
+        let bytes = IndexArchive::new(index.to_string(), String::new())?.file(key)?;
         let write = || {
             let staged = out.stage()?;
             let mut file = staged.file();
