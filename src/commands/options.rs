@@ -24,7 +24,7 @@ use crate::{
     },
 };
 
-pub(super) use packaging::packaging;
+pub(super) use packaging::{exposed_key, packaging};
 
 /// The default of `--cache-dir`.
 pub(super) const DEFAULT_CACHE: &str = "./melange-cache/";

@@ -56,8 +56,10 @@ pub(super) async fn run(args: &PlanArgs, env: &Env) -> Result<Code> {
     }
     let Some(recipe) = recipe::load(&file, &args.recipe, &mut sink)? else { return Ok(Code::Success) };
     let options = options::options(&args.machine, env, &file)?;
-    let (packaging, said) = options::packaging(&args.package, &recipe::commit(&file, &args.recipe))?;
-    said.into_iter().for_each(|text| sink(Event::Note { text }));
+    let (packaging, key) = options::packaging(&args.package, &recipe::commit(&file, &args.recipe))?;
+    if let Some(text) = options::exposed_key(key.as_ref(), &packaging) {
+        sink(Event::Note { text });
+    }
     let options = BuildOptions { packaging, ..options };
     let home = Home::find(env)?;
     let spawner = Spawner::start()?.withhold(secret::variables(&args.machine.secret));

@@ -39,7 +39,7 @@ mod tests;
 mod tree;
 mod writer;
 
-pub use apk::{ApkForm, signing_key};
+pub use apk::ApkForm;
 pub use artifact::{Artifact, Collected, IndexFile, Normalization, Package};
 pub use collect::{Form, Job, collect};
 pub use entry::{Entry, Kind, Time};

@@ -16,7 +16,6 @@ pub(super) use many::graph;
 
 use super::{jobs, options, recipe, rerun_command, unsupported};
 use crate::{
-    apk::SigningKey,
     build::Request,
     cli::BuildArgs,
     console::{Console, OutputStream},
@@ -57,13 +56,11 @@ async fn one(args: &BuildArgs, file: Option<&Path>, env: &Env) -> Result<Result<
         let loaded = recipe::load_unless(interrupts, &file, &args.recipe, parts.sink).await?;
         let Some(recipe) = loaded else { return Ok(Code::Success) };
         let options = options::options(&args.machine, env, &file)?;
-        let (packaging, notes) = options::packaging(&args.package, &recipe::commit(&file, &args.recipe))?;
-        notes.into_iter().for_each(|text| parts.sink.emit(Event::Note { text }));
+        let (packaging, key) = options::packaging(&args.package, &recipe::commit(&file, &args.recipe))?;
         let mut options = BuildOptions { packaging, ..options };
         package::check_writable(&options.out_dir)?;
-        let key = package::signing_key(&options.packaging)?;
-        if let Some(key) = key.as_ref().filter(|key| key.is_exposed()) {
-            parts.sink.emit(exposed(key));
+        if let Some(text) = options::exposed_key(key.as_ref(), &options.packaging) {
+            parts.sink.emit(Event::Warning { kind: WarningKind::KeyExposed, text });
         }
         if args.needs_built {
             options.repositories.built = built::packages(&options, key.as_ref())?;
@@ -79,11 +76,6 @@ async fn one(args: &BuildArgs, file: Option<&Path>, env: &Env) -> Result<Result<
         Ok(Code::Success)
     })
     .await
-}
-
-fn exposed(key: &SigningKey) -> Event {
-    let text = format!("other users may read the signing key {0}: chmod 600 {0}", key.name());
-    Event::Warning { kind: WarningKind::KeyExposed, text }
 }
 
 /// The terminal of `-i`, which shows the build's progress as well.

@@ -13,11 +13,11 @@ use crate::{
 /// The file to which `--create-build-log` appends, in the working directory.
 const BUILD_LOG: &str = "packages.log";
 
-/// The options, and lines for the user. `commit` is that of the build file.
+/// The options, and the key that signs packages. `commit` is that of the build file.
 pub(in crate::commands) fn packaging(
     args: &PackageArgs,
     commit: &str,
-) -> Result<(PackagingOptions, Vec<String>)> {
+) -> Result<(PackagingOptions, Option<SigningKey>)> {
     let default = PackagingOptions::default();
     let PackageArgs {
         format,
@@ -34,15 +34,7 @@ pub(in crate::commands) fn packaging(
         dependency_log,
         create_build_log,
     } = args;
-    let mut notes = Vec::new();
-    if let Some(path) = signing_key
-        && SigningKey::load(path)?.is_exposed()
-    {
-        let path = path.display();
-        notes.push(format!(
-            "--signing-key: other users may read {path}; chmod 600 keeps the key to its owner"
-        ));
-    }
+    let key = signing_key.as_deref().map(SigningKey::load).transpose()?;
     let resolved = |path: &Option<_>, option: &'static str| {
         path.as_ref().map(absolute).transpose().with_context(|| format!("resolve {option}"))
     };
@@ -63,7 +55,17 @@ pub(in crate::commands) fn packaging(
         dependency_log: resolved(dependency_log, "--dependency-log")?,
         build_log: log.context("resolve the working directory")?,
     };
-    Ok((options, notes))
+    Ok((options, key))
+}
+
+/// The warning of a key that users besides its owner may read.
+pub(in crate::commands) fn exposed_key(
+    key: Option<&SigningKey>,
+    options: &PackagingOptions,
+) -> Option<String> {
+    let path = options.signing_key.as_ref().filter(|_| key.is_some_and(SigningKey::is_exposed))?;
+    let path = path.display();
+    Some(format!("--signing-key: other users may read {path}; chmod 600 keeps the key to its owner"))
 }
 
 /// The named linters, each once; an empty name is none.

@@ -1,13 +1,11 @@
 //! What the packages of a build say besides their files, and what signs them.
 
-use std::{path::Path, time::SystemTime};
-
-use anyhow::Result;
+use std::time::SystemTime;
 
 use crate::{
     apk::SigningKey,
     package::{configuration, sbom::LicenseTexts},
-    plan::{BuildMetadata, PackagingOptions},
+    plan::BuildMetadata,
 };
 
 /// The parts of packages that do not come from the guest.
@@ -38,13 +36,4 @@ impl ApkForm {
         let license_texts = LicenseTexts::new();
         Self { build: build.clone(), configuration, license_texts, started: SystemTime::now(), key }
     }
-}
-
-/// Reads the key that the options name: before a build, whose packages would be lost.
-///
-/// # Errors
-/// A host failure with the path of a key that cannot be read.
-pub fn signing_key(options: &PackagingOptions) -> Result<Option<SigningKey>> {
-    let load = |path: &Path| SigningKey::load(path);
-    Ok(options.signing_key.as_deref().map(load).transpose()?)
 }

@@ -18,7 +18,7 @@ mod review;
 pub(super) use addition::AddedFile;
 pub(super) use data::DataSection;
 pub(super) use finish::finish;
-pub use form::{ApkForm, signing_key};
+pub use form::ApkForm;
 
 #[cfg(test)]
 mod tests;
