@@ -24,7 +24,7 @@ pub use self::{
     finding::{Finding, failure, results},
     settings::{Settings, UnknownLinter},
     subject::{Architecture, Details, Duplicate, Permissions, Platform, Tests},
-    table::{LINTERS, Linter, Severity, find},
+    table::{LINTERS, Linter, find},
 };
 use super::facts::{PackageFacts, Walk};
 

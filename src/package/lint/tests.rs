@@ -7,6 +7,7 @@ use crate::{
         Elf, FileFacts, Kind, Special,
         fixtures::{directory, elf, file, link, package, special},
     },
+    plan::{OPTIONAL_LINTERS, REQUIRED_LINTERS, WARNING_LINTERS},
 };
 
 fn named(names: &[&str]) -> Vec<String> {
@@ -44,6 +45,10 @@ fn the_defaults_are_those_of_melange() {
     assert_eq!(warn.len(), 20);
     assert!(LINTERS.is_sorted_by_key(|linter| linter.name));
     assert!(LINTERS.iter().all(|linter| find(linter.name) == Some(linter)));
+    // The lists of the plan and the table have the same names.
+    let mut listed = [REQUIRED_LINTERS.as_slice(), &WARNING_LINTERS, &OPTIONAL_LINTERS].concat();
+    listed.sort_unstable();
+    assert_eq!(listed, LINTERS.iter().map(|linter| linter.name).collect::<Vec<_>>());
 }
 
 #[test]
