@@ -8,6 +8,15 @@
 //! The file system and the FUSE messages are those of the `virtiofsd` crate, which ends the process in some of its functions and
 //! changes its umask: it must not run in kiln's process. Queues, names, confinement and system calls are kiln's.
 
+/// Methods of a file system that are those of the one inside it.
+macro_rules! forward {
+    ($(fn $method:ident$(<$generic:ident: $bound:ident>)?($($argument:ident: $type:ty),*) -> $result:ty;)*) => {$(
+        fn $method$(<$generic: $bound>)?(&self, $($argument: $type),*) -> $result {
+            self.fs.$method($($argument),*)
+        }
+    )*};
+}
+
 mod checked;
 mod descriptors;
 mod device;
@@ -16,10 +25,13 @@ mod filter;
 mod front_end;
 #[cfg(test)]
 mod hostile;
+mod init;
 mod log;
+mod open_files;
 mod queue;
 mod role;
 mod vring;
+mod zero_message_open;
 
 use std::{
     ffi::{OsStr, OsString},

@@ -61,15 +61,6 @@ fn readable(flags: u32) -> u32 {
     readable.cast_unsigned()
 }
 
-/// Methods without a name, which are those of `F`.
-macro_rules! forward {
-    ($(fn $method:ident($($argument:ident: $type:ty),*) -> $result:ty;)*) => {$(
-        fn $method(&self, $($argument: $type),*) -> $result {
-            self.fs.$method($($argument),*)
-        }
-    )*};
-}
-
 impl<F: FileSystem> FileSystem for Checked<F> {
     type Inode = F::Inode;
     type Handle = F::Handle;

@@ -24,7 +24,7 @@ use virtio_bindings::{
     virtio_config::VIRTIO_F_VERSION_1,
     virtio_ring::{VIRTIO_RING_F_EVENT_IDX, VIRTIO_RING_F_INDIRECT_DESC},
 };
-use virtiofsd::{filesystem::FileSystem, server::Server};
+use virtiofsd::{filesystem::FileSystem, fuse::FsOptions, server::Server};
 use vm_memory::{GuestAddressSpace, GuestMemory, GuestMemoryMmap, GuestMemoryRegion, GuestRegionMmap};
 use vmm_sys_util::{
     epoll::EventSet,
@@ -45,6 +45,8 @@ type End = Result<()>;
 /// What the threads share.
 struct Device<F: FileSystem + Sync> {
     server: Server<F>,
+    /// Flags of FUSE that the guest's kernel does not get.
+    withheld: FsOptions,
     /// The guest's memory once it is checked. The queues have what the front end sent, which only the thread of the front end uses.
     memory: Memory,
     request_queues: u32,
@@ -136,20 +138,22 @@ impl<F: FileSystem + Sync> Device<F> {
         if set != EventSet::IN {
             bail!("use a descriptor of the queue: it has the event {set:?}");
         }
-        queue::answer(vring, &self.memory, &self.server)
+        queue::answer(vring, &self.memory, &self.server, self.withheld)
     }
 }
 
-/// Serves `fs` to the front end that has connected to `listener`, until it goes.
+/// Serves `fs` to the front end that has connected to `listener`, until it goes. The guest's kernel does not get the flags `withheld`.
 pub(super) fn serve<F: FileSystem + Send + Sync + 'static>(
     fs: F,
+    withheld: FsOptions,
     listener: OwnedFd,
     request_queues: u32,
 ) -> Result<()> {
     let (end, ended) = channel();
     let mut listener = Listener::from(UnixListener::from(listener));
     let none = || Memory::new(GuestMemoryMmap::new());
-    let device = Device { server: Server::new(fs), memory: none(), request_queues, end: end.clone() };
+    let device =
+        Device { server: Server::new(fs), withheld, memory: none(), request_queues, end: end.clone() };
     let mut daemon = VhostUserDaemon::new("front-end".into(), std::sync::Arc::new(device), none())
         .map_err(|error| anyhow!("start the workers: {error}"))?;
     daemon.start(&mut listener).map_err(|error| anyhow!("accept the front end: {error}"))?;

@@ -12,24 +12,33 @@ use virtio_queue::{QueueOwnedT, QueueT};
 use virtiofsd::{
     descriptor_utils::{Reader, Writer},
     filesystem::FileSystem,
+    fuse::FsOptions,
     server::Server,
 };
 use vm_memory::GuestAddressSpace;
 
-use super::vring::{Memory, Vring};
+use super::{
+    init,
+    vring::{Memory, Vring},
+};
 
 /// The most requests that fit a queue; QEMU's property `queue-size` says so, too.
 pub(super) const QUEUE_SIZE: u16 = 1024;
 
 /// Answers all requests that are available. The queue is locked meanwhile: it has one worker, and the front end changes it only
-/// between requests.
-pub(super) fn answer<F: FileSystem + Sync>(vring: &Vring, memory: &Memory, server: &Server<F>) -> Result<()> {
+/// between requests. The guest's kernel does not get the flags `withheld`.
+pub(super) fn answer<F: FileSystem + Sync>(
+    vring: &Vring,
+    memory: &Memory,
+    server: &Server<F>,
+    withheld: FsOptions,
+) -> Result<()> {
     let mut state = vring.get_mut();
     let mut more = false;
     loop {
         state.get_queue_mut().disable_notification(&*memory.memory()).context("switch notifications off")?;
         let mut answered = false;
-        while answer_next(&mut state, memory, server)? {
+        while answer_next(&mut state, memory, server, withheld)? {
             answered = true;
         }
         // The iterator of the available ring ends, without an error, where the ring cannot be read.
@@ -52,6 +61,7 @@ fn answer_next<F: FileSystem + Sync>(
     state: &mut VringState<Memory>,
     memory: &Memory,
     server: &Server<F>,
+    withheld: FsOptions,
 ) -> Result<bool> {
     let memory = memory.memory();
     let queue = state.get_queue_mut();
@@ -60,8 +70,12 @@ fn answer_next<F: FileSystem + Sync>(
     };
     let head = chain.head_index();
     let reader = Reader::new(&memory, chain.clone()).context("read a request")?;
-    let writer = Writer::new(&memory, chain).context("find the place of an answer")?;
+    let writer = Writer::new(&memory, chain.clone()).context("find the place of an answer")?;
+    let is_init = !withheld.is_empty() && init::is_init(&memory, chain.clone())?;
     let length = server.handle_message(reader, writer, None::<&mut Backend>).context("answer a request")?;
+    if is_init {
+        init::withhold(&memory, chain, withheld)?;
+    }
     let length = u32::try_from(length).context("an answer is longer than its buffers")?;
     let queue = state.get_queue_mut();
     queue.add_used(&*memory, head, length).context("return a request")?;

@@ -1,17 +1,22 @@
 //! The life of the device's process: its command line, its limits, its confinement, and the file system that it serves.
 
-use std::{ffi::OsString, fs::File, io, os::fd::OwnedFd, process::ExitCode, time::Duration};
+use std::{ffi::OsString, fs::File, io, os::fd::OwnedFd, path::Path, process::ExitCode, time::Duration};
 
 use anyhow::{Context, Result};
 use kiln_protocol::Access;
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::{
+    resource::{Resource, getrlimit, setrlimit},
+    statfs::{BTRFS_SUPER_MAGIC, EXT4_SUPER_MAGIC, F2FS_SUPER_MAGIC, TMPFS_MAGIC, XFS_SUPER_MAGIC, fstatfs},
+};
 use rustix::thread::CapabilitySet;
 use virtiofsd::{
+    filesystem::FileSystem,
+    fuse::FsOptions,
     passthrough::{CachePolicy, Config, PassthroughFs, read_only::PassthroughFsRo},
     soft_idmap::cmdline::IdMap,
 };
 
-use super::{Request, checked::Checked, device, filter, log};
+use super::{Request, checked::Checked, device, filter, log, zero_message_open::ZeroMessageOpen};
 use crate::{
     process::{Boundary, Confinement, inherited, run_confined},
     share::{Caching, Directory, Owner, Sandbox, server::LISTENER},
@@ -67,23 +72,53 @@ fn run(request: &Request) -> Result<()> {
     };
     run_confined(confinement, |descriptors| {
         let config = config(directory, *owner, descriptors, guest_descriptors);
-        serve(config, directory.access, listener, *request_queues)
+        serve(config, directory, listener, *request_queues)
     })
 }
 
-fn serve(config: Config, access: Access, listener: OwnedFd, request_queues: u32) -> Result<()> {
+fn serve(config: Config, directory: &Directory, listener: OwnedFd, request_queues: u32) -> Result<()> {
+    let without_open =
+        directory.caching != Caching::Shared && closes_without_error(Path::new(&config.root_dir))?;
     let limit = config.guest_fd_limit;
     let context = |error: io::Error| anyhow::Error::from(error).context("open the directory");
-    match access {
+    match directory.access {
         Access::ReadWrite => {
             let fs = PassthroughFs::new(config).map_err(context)?;
-            device::serve(Checked::new(fs, limit), listener, request_queues)
+            serve_checked(fs, without_open, limit, listener, request_queues)
         }
         Access::ReadOnly => {
             let fs = PassthroughFsRo::new(config).map_err(context)?;
-            device::serve(Checked::new(fs, limit), listener, request_queues)
+            serve_checked(fs, without_open, limit, listener, request_queues)
         }
     }
+}
+
+fn serve_checked<F>(
+    fs: F,
+    without_open: bool,
+    limit: u64,
+    listener: OwnedFd,
+    request_queues: u32,
+) -> Result<()>
+where
+    F: FileSystem + Send + Sync + 'static,
+{
+    let (fs, withheld) = match without_open {
+        true => (ZeroMessageOpen::new(fs, limit), FsOptions::ATOMIC_O_TRUNC),
+        false => (ZeroMessageOpen::off(fs), FsOptions::empty()),
+    };
+    device::serve(Checked::new(fs, limit), withheld, listener, request_queues)
+}
+
+/// Whether the file system of a directory is one of this host, whose close(2) reports no error: others, like NFS, write when a file is
+/// closed, and a guest that sends no FUSE_FLUSH would not know that there was no room. An overlay is left out, for what is open there
+/// to be read is another file when it was written.
+fn closes_without_error(directory: &Path) -> Result<bool> {
+    let examined = File::open(directory).map(|directory| fstatfs(&directory));
+    let file_system =
+        examined.context("open the directory")?.context("examine its file system")?.filesystem_type();
+    let local = [EXT4_SUPER_MAGIC, XFS_SUPER_MAGIC, BTRFS_SUPER_MAGIC, F2FS_SUPER_MAGIC, TMPFS_MAGIC];
+    Ok(local.contains(&file_system))
 }
 
 /// Serves a directory to the front end that connects to `listener`, until it goes, without the confinement of
@@ -101,7 +136,7 @@ pub fn serve_unconfined(
     let root_dir = directory.path.to_str().context("the directory's path is no text")?.to_owned();
     let own = File::open("/proc/self/fd").context("open /proc/self/fd")?;
     let config = Config { root_dir, ..config(directory, owner, own, descriptors) };
-    serve(config, directory.access, listener, request_queues)
+    serve(config, directory, listener, request_queues)
 }
 
 /// Every file is the owner's outside and the step's user's inside, whatever ids the guest names. Extended attributes stay off: a

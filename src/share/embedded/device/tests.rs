@@ -44,7 +44,7 @@ fn start<F: FileSystem + Send + Sync + 'static>(fs: F) -> (FrontEnd, Receiver<Re
     let (front_end, listener) = FrontEnd::new(HANG).expect("a connection");
     let (sender, end) = channel();
     thread::spawn(move || {
-        let served = serve(fs, listener, 2).map_err(|error| format!("{error:#}"));
+        let served = serve(fs, FsOptions::empty(), listener, 2).map_err(|error| format!("{error:#}"));
         // Best effort: a test that has failed receives nothing.
         let _ = sender.send(served);
     });

@@ -104,7 +104,8 @@ impl Guest {
 
     fn answer(&self) -> Result<(), String> {
         let server = Server::new(Nothing);
-        answer(&self.vring, &self.memory, &server).map_err(|error| format!("{error:#}"))
+        answer(&self.vring, &self.memory, &server, FsOptions::ATOMIC_O_TRUNC)
+            .map_err(|error| format!("{error:#}"))
     }
 
     /// What was returned: heads, and lengths of answers.
@@ -200,6 +201,29 @@ fn requests_that_the_file_system_can_refuse_are_refused() {
         assert_eq!(guest.answer(), Ok(()), "{what}");
         assert_eq!(guest.out_header(ANSWER), (OUT_HEADER, -errno, 7), "{what}");
     }
+}
+
+/// The parts of the answer's room are cut so that its flags lie in two of them.
+#[test]
+fn a_flag_that_is_withheld_is_not_in_the_answer_to_init() {
+    const INIT: u32 = 26;
+    const FIRST: u32 = OUT_HEADER + 13;
+    let flags = (FsOptions::ATOMIC_O_TRUNC | FsOptions::ASYNC_READ | FsOptions::BIG_WRITES).bits() as u32;
+    let guest = Guest::new();
+    let body: Vec<u8> = [7, 38, 0, flags].into_iter().flat_map(u32::to_le_bytes).collect();
+    guest.write(REQUEST, &message(56, INIT, 7, &body));
+    let second = ANSWER + 0x100;
+    guest.descriptors(
+        DESCRIPTORS,
+        &[(REQUEST, 56, NEXT, 1), (ANSWER, FIRST, NEXT | WRITE, 2), (second, 128, WRITE, 0)],
+    );
+    guest.offer(&[0], 1);
+    guest.answer().expect("an orderly request");
+    assert_eq!(guest.out_header(ANSWER), (OUT_HEADER + 64, 0, 7));
+    let [first] = guest.read(ANSWER + u64::from(FIRST) - 1);
+    let [second, third, fourth] = guest.read(second);
+    let answered = u32::from_le_bytes([first, second, third, fourth]);
+    assert_eq!(answered, flags & !(FsOptions::ATOMIC_O_TRUNC.bits() as u32));
 }
 
 /// A chain that starts at descriptor 0, and what is wrong with it.
