@@ -2,15 +2,20 @@
 
 use std::collections::HashMap;
 
-use super::{
-    super::constraint::Constraint,
-    packages::{Id, Packages},
-};
+use super::{super::constraint::Constraint, error::Cause, packages::Id, state::Solver};
 
 /// Adds the packages whose conditions are all among the dependencies of one request. `names` has the packages of `list` by name.
 ///
 /// The dependencies of an added package are not looked for, as in apko. An added package may be the condition of a further one.
-pub(super) fn extend<'a>(packages: &Packages<'a>, list: &mut Vec<Id>, mut names: HashMap<&'a str, Id>) {
+///
+/// # Errors
+/// When an index has so many conditions that looking at them takes too long.
+pub(super) fn extend<'a>(
+    solver: &mut Solver<'_, 'a>,
+    list: &mut Vec<Id>,
+    mut names: HashMap<&'a str, Id>,
+) -> Result<(), Cause> {
+    let packages = solver.packages;
     let mut at = 0;
     while let Some(trigger) = list.get(at).map(|id| packages.get(*id).record) {
         at += 1;
@@ -18,6 +23,7 @@ pub(super) fn extend<'a>(packages: &Packages<'a>, list: &mut Vec<Id>, mut names:
         let Some(conditional) = packages.installed_if(trigger.name).or_else(with_version) else { continue };
         for id in conditional {
             let record = packages.get(*id).record;
+            solver.charge(1 + record.install_if.0.len() / 16)?;
             let holds = |condition: &str| {
                 let constraint = Constraint::parse(condition);
                 let has_version = |id: &Id| packages.get(*id).record.version == constraint.version.as_ref();
@@ -29,4 +35,5 @@ pub(super) fn extend<'a>(packages: &Packages<'a>, list: &mut Vec<Id>, mut names:
             }
         }
     }
+    Ok(())
 }

@@ -133,7 +133,7 @@ impl<'a> Solver<'_, 'a> {
                 id
             });
         }
-        install_if::extend(self.packages, &mut unique, names);
+        install_if::extend(self, &mut unique, names).map_err(|cause| SolveError::of(cause, text, &[]))?;
         Ok((package, unique))
     }
 }

@@ -161,6 +161,14 @@ fn an_index_that_was_made_to_take_long_ends() {
     assert_eq!(error.cause, Cause::TooMuchWork);
 }
 
+#[test]
+fn conditions_without_end_end() {
+    // Each of the same words is a condition, and all of them are looked at for each.
+    let index = format!("P:a\nV:1\nD:l\n\nP:l\nV:1\n\nP:x\nV:1\ni:{}gone\n\n", "l ".repeat(5_000));
+    let error = solved_within(&index, &["a"], 100_000).expect_err("it ends");
+    assert_eq!(error.cause, Cause::TooMuchWork);
+}
+
 /// Packages, each with a name, a version and lists of a few names.
 fn any_index() -> impl proptest::strategy::Strategy<Value = String> {
     use proptest::prelude::*;
