@@ -39,6 +39,7 @@ pub mod image;
 pub mod input;
 mod jobs;
 pub mod logfile;
+mod login;
 pub mod manifest;
 pub mod package;
 pub mod pipelines;

@@ -59,7 +59,10 @@ pub use self::{
     tail::Tail,
     terminal::{RestoreAtEnd, Terminals},
 };
-use crate::exit::{Code, Failure};
+use crate::{
+    exit::{Code, Failure},
+    login,
+};
 
 /// The most bytes of standard output that [`Spawner::output`] takes: far more than its programs print.
 pub const OUTPUT_LIMIT_BYTES: usize = 16 << 20;
@@ -115,7 +118,8 @@ impl Spawner {
     /// Starts a program. Needs a tokio runtime around it.
     pub fn spawn(&self, command: Command) -> Result<Child> {
         ensure!(thread::current().id() == self.thread, "children are spawned from the main thread only");
-        debug!(argv = ?command.argv(), "spawn");
+        // A kiln of one job has the addresses that this one was given.
+        debug!(argv = login::hide(&format!("{:?}", command.argv()), "***@"), "spawn");
         let child = command.spawn(&self.reaper, &self.withheld)?;
         debug!(pid = child.id(), "spawned");
         Ok(child)

@@ -4,6 +4,7 @@ use std::{ffi::OsString, os::unix::ffi::OsStrExt};
 
 use crate::{
     cli::{BuildArgs, MachineArgs},
+    login,
     plan::shell_quoted,
 };
 
@@ -36,9 +37,9 @@ pub(super) fn shell(args: &BuildArgs, source: &str) -> String {
     words.fold("kiln shell".into(), |line, word| format!("{line} {}", quoted(&word)))
 }
 
-/// Each word, quoted for a shell.
+/// Each word, quoted for a shell. Errors and logs have the line: it has no name and password of an address.
 fn words(arguments: impl Iterator<Item = OsString>) -> Vec<String> {
-    arguments.map(|word| quoted(&word.to_string_lossy())).collect()
+    arguments.map(|word| quoted(&login::hide(&word.to_string_lossy(), "***@"))).collect()
 }
 
 /// A word, quoted for a shell.
@@ -73,6 +74,14 @@ mod tests {
             interactive(given(&line), &args(&line)),
             "bin/kiln --log-level info build -i --keep-on-failure 'a b.yaml' --cache-dir ''"
         );
+    }
+
+    #[test]
+    fn a_login_is_not_repeated() {
+        let line =
+            ["kiln", "build", "-r", "@t http://me:secret@h.example.org/os", "-k=https://me@h/k", "a.yaml"];
+        let line = interactive(given(&line), &args(&line));
+        assert_eq!(line, "kiln build -i -r '@t http://***@h.example.org/os' '-k=https://***@h/k' a.yaml");
     }
 
     #[test]

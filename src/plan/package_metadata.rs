@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{PackageFormat, PackagingOptions};
-use crate::compile::Recipe;
+use crate::{compile::Recipe, login};
 
 pub use file_capability::FileCapability;
 pub use package::{Declared, License, PackageMetadata, TestUses};
@@ -20,6 +20,9 @@ pub use upstream::Upstream;
 
 /// The commit of a build file that lies in no repository.
 const UNKNOWN_COMMIT: &str = "unknown";
+
+/// The lists of addresses in an environment.
+const ADDRESSES: [&str; 3] = ["repositories", "build_repositories", "keyring"];
 
 /// The metadata of all packages of a build.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
@@ -77,5 +80,54 @@ fn configuration(recipe: &Recipe) -> Value {
     let mut recipe = recipe.clone();
     recipe.subpackages.retain(|subpackage| subpackage.condition.holds());
     recipe.environment.archs = vec![recipe.arch.go().into()];
-    serde_json::to_value(recipe).expect("strings, numbers, lists and maps with text keys are all JSON")
+    let value = serde_json::to_value(recipe);
+    let mut value = value.expect("strings, numbers, lists and maps with text keys are all JSON");
+    without_logins(&mut value);
+    value
+}
+
+/// Takes names and passwords off the addresses of repositories and keys: a package is read by others.
+fn without_logins(value: &mut Value) {
+    match value {
+        Value::Array(values) => values.iter_mut().for_each(without_logins),
+        Value::Object(fields) => {
+            for (key, value) in fields {
+                match value {
+                    Value::Array(lines) if ADDRESSES.contains(&key.as_str()) => {
+                        for line in lines {
+                            if let Value::String(line) = line {
+                                *line = login::hide(line, "");
+                            }
+                        }
+                    }
+                    value => without_logins(value),
+                }
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn packages_carry_no_login() {
+        let contents = |login: &str| {
+            json!({"contents": {
+                "repositories": [format!("@t https://{login}h.example.org/os"), "./packages"],
+                "build_repositories": [format!("http://{login}h.example.org:1/os")],
+                "keyring": [format!("https://{login}h.example.org/k.rsa.pub")],
+                "packages": ["busybox@t"],
+            }})
+        };
+        let whole =
+            |login: &str| json!({"environment": contents(login), "test": {"environment": contents(login)}});
+        let mut value = whole("me:secret@");
+        without_logins(&mut value);
+        assert_eq!(value, whole(""));
+    }
 }
