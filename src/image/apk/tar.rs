@@ -10,10 +10,12 @@ use std::{
 const BLOCK: u64 = 512;
 /// The most bytes of the records before an entry: two paths, and attributes that Linux limits to 64 KiB each.
 const MOST_RECORDS: u64 = 1 << 20;
-/// The most entries of a package: more than the largest packages have, and a tenth of a gigabyte of memory.
+/// The most entries of a package: more than the largest packages have.
 const MOST_ENTRIES: usize = 1 << 20;
-/// The most bytes of all names, link targets and records of a package.
+/// The most bytes of all names, link targets and records of a package in memory.
 const MOST_TEXT: usize = 256 << 20;
+/// What a record takes in memory besides its bytes. Without it, a record of one byte would count as nothing.
+const RECORD: usize = 64;
 /// The longest path, as Linux has it.
 const PATH_MAX: usize = 4096;
 
@@ -37,8 +39,6 @@ pub(super) struct Entry {
     pub(super) mode: u16,
     pub(super) uid: u32,
     pub(super) gid: u32,
-    /// The owner's and group's name.
-    pub(super) names: (Vec<u8>, Vec<u8>),
     /// In seconds since the epoch.
     pub(super) mtime: u64,
     /// The target of a link.
@@ -90,7 +90,7 @@ pub(super) fn entries(input: &mut (impl BufRead + Seek), length: u64) -> Result<
         }
         let entry = entry(&block, kind, std::mem::take(&mut next), offset, size)?;
         text += entry.path.len() + entry.target.len();
-        text += entry.records.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>();
+        text += entry.records.iter().map(|(key, value)| RECORD + key.len() + value.len()).sum::<usize>();
         if entries.len() == MOST_ENTRIES || text > MOST_TEXT {
             return Err(invalid("it has too many entries"));
         }
@@ -173,8 +173,7 @@ fn entry(block: &[u8], kind: u8, next: Next, offset: u64, size: u64) -> Result<E
     // Seven of twelve bits.
     let mode = (number(field(block, 100, 8))? & 0o7777) as u16;
     let (uid, gid) = (id(b"uid", 108)?, id(b"gid", 116)?);
-    let names = (text(field(block, 265, 32)), text(field(block, 297, 32)));
-    Ok(Entry { path, kind, mode, uid, gid, names, mtime, target, records, offset, size })
+    Ok(Entry { path, kind, mode, uid, gid, mtime, target, records, offset, size })
 }
 
 fn plain_name(block: &[u8]) -> Vec<u8> {
@@ -253,7 +252,6 @@ mod tests {
             header.set_gid(8);
             header.set_mtime(99);
             header.set_size(content.len() as u64);
-            header.set_username("root").expect("short");
             if target.is_empty() {
                 builder.append_data(&mut header, path, content).expect("added");
             } else {
@@ -290,7 +288,7 @@ mod tests {
         assert_eq!(kinds, wanted);
         let file = &entries[1];
         assert_eq!((file.path.as_slice(), file.mode, file.uid, file.gid), (&b"usr/a"[..], 0o4755, 7, 8));
-        assert_eq!((file.mtime, file.size, file.names.0.as_slice()), (99, 600, &b"root"[..]));
+        assert_eq!((file.mtime, file.size), (99, 600));
         assert_eq!(bytes[file.offset as usize..][..600], [1; 600]);
         assert_eq!((entries[2].target.as_slice(), entries[3].target.as_slice()), (&b"a"[..], &b"usr/a"[..]));
         assert_eq!((entries[4].path.len(), bytes[entries[4].offset as usize]), (204, b'x'));

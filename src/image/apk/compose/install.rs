@@ -28,6 +28,9 @@ pub(super) struct Listed {
     pub(super) checksum: Option<[u8; 20]>,
 }
 
+/// The most bytes of the extended attributes of a file: Linux lists no more than 64 KiB, and an image holds no more.
+const MOST_ATTRIBUTES: usize = 96 << 10;
+
 /// The packages in a root.
 #[derive(Debug)]
 pub(super) struct Installer<'p> {
@@ -77,7 +80,7 @@ impl<'p> Installer<'p> {
                     let content = Content::Extent { source: package, offset: entry.offset, size: entry.size };
                     self.file(package, entry, Kind::File(content))?;
                 }
-                EntryType::Symlink => self.file(package, entry, Kind::Symlink(entry.target.clone()))?,
+                EntryType::Symlink => self.file(package, entry, Kind::Symlink(target(entry)?))?,
                 EntryType::HardLink => self.hard_link(package, entry)?,
                 EntryType::Other(kind) => {
                     return Err(format!(
@@ -229,6 +232,16 @@ impl<'p> Installer<'p> {
     }
 }
 
+/// The target of a symbolic link, if Linux can have it.
+fn target(entry: &Entry) -> Result<Vec<u8>, Fault> {
+    match entry.target.is_empty() || entry.target.contains(&0) {
+        true => {
+            Err(format!("{}: it is a symbolic link to nothing, or to a name with a NUL", shown(&entry.path)))
+        }
+        false => Ok(entry.target.clone()),
+    }
+}
+
 /// A node with an entry's owner, mode, time and extended attributes.
 fn node(entry: &Entry, kind: Kind) -> Result<Node, Fault> {
     let mut node = Node::new(kind, entry.mode);
@@ -240,5 +253,11 @@ fn node(entry: &Entry, kind: Kind) -> Result<Node, Fault> {
         }
         node.xattrs.insert(name.to_vec(), value.clone());
     }
-    Ok(node)
+    let bytes: usize = node.xattrs.iter().map(|(name, value)| name.len() + value.len()).sum();
+    match bytes > MOST_ATTRIBUTES {
+        true => {
+            Err(format!("{}: its attributes are longer than {MOST_ATTRIBUTES} bytes", shown(&entry.path)))
+        }
+        false => Ok(node),
+    }
 }

@@ -19,7 +19,7 @@ use super::{
 const CONFIGURATION: &str = "etc/ld.so.conf";
 /// Directories that the loader knows, and that `ldconfig` looks into as well.
 const USUAL: [&str; 4] = ["/lib", "/lib64", "/usr/lib", "/usr/lib64"];
-/// The most files of the configuration, directories, and libraries.
+/// The most files of the configuration and lines that include some, directories, and libraries.
 const MOST_FILES: usize = 64;
 const MOST_DIRECTORIES: usize = 256;
 const MOST_LIBRARIES: usize = 20_000;
@@ -44,7 +44,7 @@ pub(super) fn cache(root: &mut Root, sources: &[File]) -> Result<(), Fault> {
 /// The directories of the configuration in their order, then the usual ones.
 fn directories(root: &Root, sources: &[File]) -> Result<Vec<String>, Fault> {
     let mut open = vec![CONFIGURATION.to_owned()];
-    let (mut seen, mut found) = (BTreeSet::new(), Vec::new());
+    let (mut seen, mut found, mut includes) = (BTreeSet::new(), Vec::new(), 0);
     while let Some(path) = open.pop() {
         if seen.len() == MOST_FILES || !seen.insert(path.clone()) {
             continue;
@@ -53,8 +53,13 @@ fn directories(root: &Root, sources: &[File]) -> Result<Vec<String>, Fault> {
         for line in text.lines() {
             let line = line.split('#').next().unwrap_or_default().trim();
             match line.split_once(char::is_whitespace) {
-                Some(("include", pattern)) => open.extend(included(root, pattern.trim())?.into_iter().rev()),
-                _ if line.starts_with('/') && found.len() < MOST_DIRECTORIES => found.push(line.to_owned()),
+                Some(("include", pattern)) if includes < MOST_FILES => {
+                    includes += 1;
+                    open.extend(included(root, pattern.trim())?.into_iter().rev());
+                }
+                _ if line.starts_with('/') && found.len() < MOST_DIRECTORIES => {
+                    found.extend(Some(line.to_owned()).filter(|line| !found.contains(line)));
+                }
                 _ => {}
             }
         }
@@ -79,7 +84,7 @@ fn included(root: &Root, pattern: &str) -> Result<Vec<String>, Fault> {
         };
         fits.then(|| format!("{above}/{name}"))
     });
-    Ok(names.collect())
+    Ok(names.take(MOST_FILES).collect())
 }
 
 /// Adds the libraries of a directory: what comes first stays.

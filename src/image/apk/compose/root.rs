@@ -1,6 +1,6 @@
 //! A root in memory: paths are walked as the guest's kernel would, and cannot lead out of it.
 
-use std::collections::VecDeque;
+use std::{cell::Cell, collections::VecDeque};
 
 use crate::image::erofs::{Content, Kind, Node, NodeId, Tree};
 
@@ -11,6 +11,10 @@ const MOST_LINKS: u32 = 40;
 /// The longest name.
 const NAME_MAX: usize = 255;
 
+/// The most parts of paths that are walked for one root, those of links included: a hundred times as many as large roots have.
+/// Packages with long paths through many links would take hours.
+const MOST_STEPS: u64 = 100_000_000;
+
 /// Why a root cannot be composed: a clause with the path.
 pub(super) type Fault = String;
 
@@ -19,6 +23,8 @@ pub(super) type Fault = String;
 pub(super) struct Root {
     /// Its tree.
     pub(super) tree: Tree,
+    /// The parts that may still be walked.
+    steps: Cell<u64>,
 }
 
 /// Where a path leads.
@@ -33,12 +39,16 @@ pub(super) enum Found {
 /// The parts of a path: without empty ones and `.`.
 ///
 /// # Errors
-/// For `..`, which no package needs, and for a name that Linux does not allow.
+/// For `..`, which no package needs, and for a name that Linux does not allow, or apk's database cannot have.
 pub(super) fn parts(path: &[u8]) -> Result<Vec<&[u8]>, Fault> {
     let parts: Vec<&[u8]> =
         path.split(|byte| *byte == b'/').filter(|part| !part.is_empty() && *part != b".").collect();
     if parts.contains(&&b".."[..]) {
         return Err(format!("{}: it leads out of its directory by ..", shown(path)));
+    }
+    // A line of the database would end there, and what follows would be another record.
+    if path.contains(&b'\n') || path.contains(&0) {
+        return Err(format!("{}: a name has a line break or a NUL in it", shown(path)));
     }
     match parts.iter().any(|part| part.len() > NAME_MAX) {
         true => Err(format!("{}: a name is longer than {NAME_MAX} bytes", shown(path))),
@@ -48,17 +58,30 @@ pub(super) fn parts(path: &[u8]) -> Result<Vec<&[u8]>, Fault> {
 
 impl Root {
     pub(super) fn new() -> Self {
-        Self { tree: Tree::new() }
+        Self::within(MOST_STEPS)
+    }
+
+    fn within(steps: u64) -> Self {
+        Self { tree: Tree::new(), steps: Cell::new(steps) }
+    }
+
+    fn step(&self, path: &[u8]) -> Result<(), Fault> {
+        let left = self.steps.get().checked_sub(1);
+        self.steps.set(left.ok_or_else(|| {
+            format!("{}: paths and links of the packages are so long that it takes too long", shown(path))
+        })?);
+        Ok(())
     }
 
     /// Walks a path; symbolic links on the way are followed, one at its end with `follow`.
     ///
     /// # Errors
-    /// For a path through a file, or through too many links.
+    /// For a path through a file, or through too many links, and when all paths together were too long.
     pub(super) fn find(&self, path: &[u8], follow: bool) -> Result<Found, Fault> {
         let mut rest: VecDeque<Vec<u8>> = path.split(|byte| *byte == b'/').map(<[u8]>::to_vec).collect();
         let (mut open, mut links) = (vec![Tree::ROOT], 0);
         while let Some(part) = rest.pop_front() {
+            self.step(path)?;
             match part.as_slice() {
                 b"" | b"." => continue,
                 b".." => {
@@ -203,7 +226,21 @@ mod tests {
     }
 
     #[test]
+    fn long_ways_end() {
+        let mut root = Root::within(10_000);
+        root.make_directory(b"a/b/c/d/e", 0o755).expect("made");
+        let walked = (0..10_000).find_map(|_| root.find(b"a/b/../../a/b/c/d/e/..", true).err());
+        assert!(walked.expect("it ends").contains("takes too long"));
+    }
+
+    #[test]
     fn paths_with_dots_and_long_names_are_refused() {
+        for path in ["a\nF:etc", "a\0b"] {
+            assert!(
+                parts(path.as_bytes()).expect_err("refused").contains("a line break or a NUL"),
+                "{path:?}"
+            );
+        }
         for path in ["../x", "usr/../../x", "a/.."] {
             assert!(parts(path.as_bytes()).expect_err("refused").contains("by .."), "{path}");
         }

@@ -10,7 +10,7 @@ use super::{
     Composed, compose,
 };
 use crate::{
-    apk::PackageInfo,
+    apk::{PackageInfo, ustar::XATTR_PREFIX},
     exit::{Code, Failure},
     image::erofs::{Content, Kind, NodeId, Tree},
     plan::{ApkPackage, ApkRoot},
@@ -114,6 +114,8 @@ fn entries_that_no_package_may_have_are_errors_with_their_path() {
             &[USR, ("usr/f", 'f', 0o644, ""), ("usr/f/x", 'f', 0o644, "")],
             "usr/f/x: neither the package nor one",
         ),
+        (&[USR, ("usr/a\nR:x", 'f', 0o644, "")], "usr/a\\nR:x: a name has a line break"),
+        (&[USR, ("usr/l", 'l', 0o777, "")], "usr/l: it is a symbolic link to nothing"),
         (&[("usr", 'l', 0o777, "etc")], "usr: a package before has a directory of this name"),
         (&[USR, ("usr/gone", 'l', 0o777, "/nowhere"), ("usr/gone/", 'd', 0o755, "")], "leads to nothing"),
     ] {
@@ -122,6 +124,27 @@ fn entries_that_no_package_may_have_are_errors_with_their_path() {
         assert!(failure.what.starts_with("the package bad-1-r0 of https://r.example.org: "), "{failure}");
         assert!(failure.what.contains(part), "{failure}: {part}");
     }
+}
+
+#[test]
+fn attributes_that_no_file_can_have_are_an_error() {
+    let mut bad = package("bad", &[], &[USR, ("usr/f", 'f', 0o644, "x")]);
+    for at in 0..3 {
+        let name = format!("{XATTR_PREFIX}user.{at}").into_bytes();
+        bad.entries[1].records.insert(name, vec![1; 40 << 10]);
+    }
+    let failure = root(vec![bad]).expect_err("refused");
+    assert!(failure.what.contains("bad-1-r0") && failure.what.contains("usr/f: its attributes"), "{failure}");
+}
+
+#[test]
+fn a_configuration_of_the_loader_without_end_ends() {
+    let line = "include /etc/ld.so.conf.d/*\n".repeat(5_000);
+    let mut entries =
+        vec![("etc/ld.so.conf", 'f', 0o644, line.as_str()), ("etc/ld.so.conf.d/", 'd', 0o755, "")];
+    let names: Vec<String> = (0..5_000).map(|at| format!("etc/ld.so.conf.d/{at}")).collect();
+    entries.extend(names.iter().map(|name| (name.as_str(), 'f', 0o644, "/usr/lib\n")));
+    assert!(root(vec![package("a", &[], &entries)]).is_ok());
 }
 
 #[test]
