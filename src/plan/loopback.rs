@@ -38,6 +38,11 @@ enum Host {
     Other,
 }
 
+/// Whether a URL is of a service on this host's loopback.
+pub fn is_loopback(url: &str) -> bool {
+    Loopback::of(url).is_some()
+}
+
 impl<'u> Loopback<'u> {
     /// The proxy of a URL; `None` if it is on another host.
     pub(super) fn of(url: &'u str) -> Option<Self> {

@@ -64,6 +64,7 @@ pub use image::{
     unsupported as unsupported_image,
 };
 pub use interactive::{InteractiveCommand, command, shell_in_place_of};
+pub use loopback::is_loopback;
 pub use options::{
     BuildOptions, BuiltPackages, CacheModeOption, RepositoryOptions, SourceShare, VirtiofsOption,
 };

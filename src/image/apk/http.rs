@@ -1,10 +1,11 @@
 //! One file by HTTP: tries again where that may help, continues where a transfer was cut off, and never reads more than it may.
+//! The server may be hostile: where it sends on to is checked, and each of its answers has an end.
 
 use std::{
     fs::File,
     io::{ErrorKind, Read, Seek, SeekFrom, Write},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use data_encoding::BASE64;
@@ -16,7 +17,12 @@ use ureq::{
 
 use crate::exit::Failure;
 
-use super::{network::Network, url};
+use super::{
+    fault::{Fault, MISSING, PROXY, SIZE, disk, refused, text, transport},
+    network::{Network, Slowest},
+    redirect::sent_on,
+    url,
+};
 
 /// How often a request is made.
 const ATTEMPTS: u32 = 4;
@@ -27,6 +33,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(20);
 /// A connection, and the first byte of an answer.
 const CONNECT_LIMIT: Duration = Duration::from_secs(15);
 const ANSWER_LIMIT: Duration = Duration::from_secs(60);
+/// How often one request may be sent on.
+const MOST_REDIRECTS: usize = 10;
 /// A transfer that has stood still for so long is tried again.
 const STALL_LIMIT: Duration = Duration::from_secs(30);
 
@@ -60,14 +68,6 @@ pub(super) struct Client {
     network: Network,
 }
 
-/// Why an attempt failed.
-struct Fault {
-    what: String,
-    way_out: &'static str,
-    /// Whether another attempt may help, after the server's own wait if it named one.
-    retry: Option<Option<Duration>>,
-}
-
 impl Client {
     /// Makes no connection.
     pub(super) fn new(network: &Network) -> Self {
@@ -85,6 +85,8 @@ impl Client {
         let config = Agent::config_builder()
             .tls_config(tls)
             .proxy(None)
+            // Each is checked here.
+            .max_redirects(0)
             .http_status_as_error(false)
             .user_agent(concat!("kiln/", env!("CARGO_PKG_VERSION")))
             .accept_encoding("identity")
@@ -129,24 +131,10 @@ impl Client {
         progress: &mut dyn FnMut(u64),
     ) -> Result<Answer, Fault> {
         let here = to.stream_position().map_err(disk)?;
-        let mut call = self.agent.get(url);
-        if let Some(login) = self.network.login(url) {
-            let login = BASE64.encode(format!("{}:{}", login.name, login.password).as_bytes());
-            call = call.header(header::AUTHORIZATION, format!("Basic {login}"));
-        }
-        if let Some(known) = known {
-            call = call.header(condition(known), known);
-        }
         // Only an entity tag that is strong names the bytes.
-        let strong = version.as_deref().filter(|tag| tag.starts_with('"'));
-        if let (Some(tag), true) = (strong, here > 0) {
-            call = call.header(header::RANGE, format!("bytes={here}-")).header(header::IF_RANGE, tag);
-        }
-        if let Some(proxy) = self.network.proxy(url) {
-            let proxy = Proxy::new(proxy).map_err(|_| Fault::last("the proxy's URL is invalid", PROXY))?;
-            call = call.config().proxy(Some(proxy)).build();
-        }
-        let response = call.call().map_err(|error| transport(&error))?;
+        let strong = version.clone().filter(|tag| here > 0 && tag.starts_with('"'));
+        let part = strong.map(|tag| (here, tag));
+        let response = self.answer(url, known, part)?;
         let start = match response.status() {
             StatusCode::NOT_MODIFIED if known.is_some() => return Ok(Answer::Unchanged),
             StatusCode::PARTIAL_CONTENT if continues(&response, here) => here,
@@ -159,27 +147,98 @@ impl Client {
         };
         *version = text(&response, header::ETAG).or_else(|| text(&response, header::LAST_MODIFIED));
         to.set_len(start).and_then(|()| to.seek(SeekFrom::Start(start))).map_err(disk)?;
-        transfer(response, start, limit, to, progress)?;
+        self.transfer(response, start, limit, to, progress)?;
         Ok(Answer::New { version: version.clone() })
     }
-}
 
-const PROXY: &str = "Correct HTTP_PROXY or HTTPS_PROXY.";
-const NETWORK: &str =
-    "Check the network and the repository's address, or use what the cache has: --network off.";
-const MISSING: &str =
-    "Check the repository's address. If it no longer has the file, its index is old: run the command again.";
-const LOGIN: &str = "Set HTTP_AUTH=basic:HOST:NAME:PASSWORD, or correct it.";
-const SIZE: &str = "The repository is damaged or is not one; see that its address is right.";
-const DISK: &str = "Make room on the file system of the cache (--apk-cache-dir, KILN_HOME).";
-
-impl Fault {
-    fn last(what: impl Into<String>, way_out: &'static str) -> Self {
-        Self { what: what.into(), way_out, retry: None }
+    /// The answer to a request, or to the one that the server sends it on to.
+    fn answer(
+        &self,
+        first: &str,
+        known: Option<&str>,
+        part: Option<(u64, String)>,
+    ) -> Result<Response<Body>, Fault> {
+        let mut address = first.to_owned();
+        for _ in 0..=MOST_REDIRECTS {
+            let mut call = self.agent.get(&address);
+            // Another place gets no login, not even its own: the server would decide what is asked there in the user's name.
+            let is_first = url::origin(&address) == url::origin(first);
+            if let Some(login) = self.network.login(&address).filter(|_| is_first) {
+                let login = BASE64.encode(format!("{}:{}", login.name, login.password).as_bytes());
+                call = call.header(header::AUTHORIZATION, format!("Basic {login}"));
+            }
+            if let Some(known) = known {
+                call = call.header(condition(known), known);
+            }
+            if let Some((here, tag)) = &part {
+                call = call.header(header::RANGE, format!("bytes={here}-")).header(header::IF_RANGE, tag);
+            }
+            if let Some(proxy) = self.network.proxy(&address) {
+                let proxy =
+                    Proxy::new(proxy).map_err(|_| Fault::last("the proxy's URL is invalid", PROXY))?;
+                call = call.config().proxy(Some(proxy)).build();
+            }
+            let response = call.call().map_err(|error| transport(&error))?;
+            match response.status().as_u16() {
+                301 | 302 | 303 | 307 | 308 => address = sent_on(first, &address, &response)?,
+                _ => return Ok(response),
+            }
+        }
+        Err(Fault::last(format!("the server sends the request on more than {MOST_REDIRECTS} times"), MISSING))
     }
 
-    fn again(what: impl Into<String>, wait: Option<Duration>) -> Self {
-        Self { what: what.into(), way_out: NETWORK, retry: Some(wait) }
+    fn transfer(
+        &self,
+        response: Response<Body>,
+        start: u64,
+        limit: u64,
+        to: &mut File,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<(), Fault> {
+        let too_large = || Fault::last(format!("the file is larger than {limit} bytes"), SIZE);
+        let rest = response.body().content_length();
+        if rest.is_some_and(|rest| start.saturating_add(rest) > limit) {
+            return Err(too_large());
+        }
+        let mut body = response.into_body().into_with_config().limit(u64::MAX).reader();
+        let (mut buffer, mut done) = (vec![0; 1 << 17], start);
+        let Slowest { period, bytes } = self.network.slowest;
+        let mut since = (Instant::now(), start);
+        loop {
+            let count = match body.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(count) => count,
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) => {
+                    return Err(Fault::again(
+                        format!("the transfer ended after {done} bytes: {error}"),
+                        None,
+                    ));
+                }
+            };
+            done = done.saturating_add(count as u64);
+            if done > limit {
+                return Err(too_large());
+            }
+            to.write_all(buffer.get(..count).unwrap_or_default()).map_err(disk)?;
+            progress(done);
+            if since.0.elapsed() >= period {
+                if done - since.1 < bytes {
+                    let (came, seconds) = (done - since.1, period.as_secs_f64());
+                    return Err(Fault::again(
+                        format!("the server is too slow: {came} bytes in {seconds} s"),
+                        None,
+                    ));
+                }
+                since = (Instant::now(), done);
+            }
+        }
+        match rest {
+            Some(rest) if done - start < rest => {
+                Err(Fault::again(format!("the transfer ended after {done} bytes"), None))
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -192,86 +251,8 @@ fn condition(known: &str) -> header::HeaderName {
     }
 }
 
-fn text(response: &Response<Body>, name: header::HeaderName) -> Option<String> {
-    let value = response.headers().get(name)?.to_str().ok()?;
-    // It is kept in a file and sent again.
-    (value.len() <= 1024).then(|| value.to_owned())
-}
-
 /// Whether a part of a file begins where the file here ends.
 fn continues(response: &Response<Body>, here: u64) -> bool {
     let range = text(response, header::CONTENT_RANGE).unwrap_or_default();
     here > 0 && range.strip_prefix("bytes ").is_some_and(|rest| rest.starts_with(&format!("{here}-")))
-}
-
-fn refused(status: StatusCode, response: &Response<Body>) -> Fault {
-    let what = format!("the server answers {status}");
-    let wait =
-        text(response, header::RETRY_AFTER).and_then(|text| text.parse().ok()).map(Duration::from_secs);
-    match status.as_u16() {
-        401 | 403 | 407 => Fault::last(what, LOGIN),
-        408 | 429 | 500..=599 => Fault::again(what, wait),
-        // The file has changed since the first part.
-        206 | 416 => Fault::again(what, None),
-        _ => Fault::last(what, MISSING),
-    }
-}
-
-fn transport(error: &ureq::Error) -> Fault {
-    match error {
-        ureq::Error::Rustls(error) => Fault::last(
-            format!("the connection is not secure: {error}"),
-            "If the server's certificate is right, name the bundle with its authority in SSL_CERT_FILE.",
-        ),
-        ureq::Error::Io(error) if error.kind() == ErrorKind::InvalidData => Fault::last(
-            format!("the connection is not secure: {error}"),
-            "If the server's certificate is right, name the bundle with its authority in SSL_CERT_FILE.",
-        ),
-        ureq::Error::BadUri(_) | ureq::Error::TooManyRedirects | ureq::Error::InvalidProxyUrl => {
-            Fault::last(error.to_string(), MISSING)
-        }
-        error => Fault::again(error.to_string(), None),
-    }
-}
-
-fn disk(error: std::io::Error) -> Fault {
-    Fault::last(format!("the download cannot be kept: {error}"), DISK)
-}
-
-fn transfer(
-    response: Response<Body>,
-    start: u64,
-    limit: u64,
-    to: &mut File,
-    progress: &mut dyn FnMut(u64),
-) -> Result<(), Fault> {
-    let too_large = || Fault::last(format!("the file is larger than {limit} bytes"), SIZE);
-    let rest = response.body().content_length();
-    if rest.is_some_and(|rest| start.saturating_add(rest) > limit) {
-        return Err(too_large());
-    }
-    let mut body = response.into_body().into_with_config().limit(u64::MAX).reader();
-    let (mut buffer, mut done) = (vec![0; 1 << 17], start);
-    loop {
-        let count = match body.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(count) => count,
-            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-            Err(error) => {
-                return Err(Fault::again(format!("the transfer ended after {done} bytes: {error}"), None));
-            }
-        };
-        done = done.saturating_add(count as u64);
-        if done > limit {
-            return Err(too_large());
-        }
-        to.write_all(buffer.get(..count).unwrap_or_default()).map_err(disk)?;
-        progress(done);
-    }
-    match rest {
-        Some(rest) if done - start < rest => {
-            Err(Fault::again(format!("the transfer ended after {done} bytes"), None))
-        }
-        _ => Ok(()),
-    }
 }

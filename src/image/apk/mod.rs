@@ -12,12 +12,14 @@
 mod access;
 mod care;
 mod compose;
+mod fault;
 mod fetch;
 mod http;
 mod index;
 mod network;
 mod package;
 mod progress;
+mod redirect;
 mod remote;
 mod repository;
 mod resolve;

@@ -5,6 +5,7 @@
 use std::{
     fmt,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use crate::{env::Env, exit::Failure, trust};
@@ -14,6 +15,22 @@ use super::url;
 /// The variable with a login, as apko reads it.
 const HTTP_AUTH: &str = "HTTP_AUTH";
 
+/// How slow a transfer may be.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Slowest {
+    /// In each such period …
+    pub(super) period: Duration,
+    /// … so many bytes must come.
+    pub(super) bytes: u64,
+}
+
+impl Default for Slowest {
+    /// A thousand bytes a second: half of what a modem had. A server that sends a byte now and then would hold a build forever.
+    fn default() -> Self {
+        Self { period: Duration::from_secs(30), bytes: 30_000 }
+    }
+}
+
 /// The settings of downloads.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Network {
@@ -21,6 +38,7 @@ pub(crate) struct Network {
     pub(crate) offline: bool,
     /// PEM certificates of authorities.
     pub(super) authorities: Arc<str>,
+    pub(super) slowest: Slowest,
     proxies: Proxies,
     logins: Logins,
 }
@@ -41,14 +59,15 @@ struct Proxies {
 /// A name and password for one host.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Login {
-    host: String,
+    /// A host, with any scheme and port; or scheme, host and port.
+    place: String,
     pub(super) name: String,
     pub(super) password: String,
 }
 
 impl fmt::Debug for Login {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Login({})", self.host)
+        write!(f, "Login({})", self.place)
     }
 }
 
@@ -80,18 +99,19 @@ impl Network {
             tracing::warn!("{remark}");
         }
         let authorities = bundle.map_or(String::new(), |(_, trust)| trust.bundle).into();
-        let network = Self { offline, authorities, proxies, logins: logins.clone() };
+        let slowest = Slowest::default();
+        let network = Self { offline, authorities, slowest, proxies, logins: logins.clone() };
         if let Some(text) = env.text(HTTP_AUTH)? {
             network.add(login(&text)?);
         }
         Ok(network)
     }
 
-    /// Takes the name and password off a URL; later requests to its host have them.
+    /// Takes the name and password off a URL; later requests to its scheme, host and port have them.
     pub(super) fn take_login(&self, address: &str) -> String {
         let (plain, login) = url::split_userinfo(address);
-        if let (Some((name, password)), Some(host)) = (login, url::host(&plain)) {
-            self.add(Login { host, name, password });
+        if let (Some((name, password)), Some(place)) = (login, url::origin(&plain)) {
+            self.add(Login { place, name, password });
         }
         plain
     }
@@ -103,11 +123,12 @@ impl Network {
         }
     }
 
-    /// The login for a URL: the last that was given for its host.
+    /// The login for a URL: the last that was given for its place, else for its host.
     pub(super) fn login(&self, address: &str) -> Option<Login> {
-        let host = url::host(address)?;
+        let places = [url::origin(address)?, url::host(address)?];
         let logins = self.logins.0.lock().unwrap_or_else(PoisonError::into_inner);
-        logins.iter().rev().find(|login| login.host == host).cloned()
+        let of = |place: &String| logins.iter().rev().find(|login| login.place == *place).cloned();
+        places.iter().find_map(of)
     }
 
     /// The proxy for a URL.
@@ -131,7 +152,7 @@ fn login(text: &str) -> Result<Login, Failure> {
     let mut fields = text.splitn(4, ':');
     match (fields.next(), fields.next(), fields.next(), fields.next()) {
         (Some("basic"), Some(host), Some(name), Some(password)) if !host.is_empty() => {
-            Ok(Login { host: host.to_ascii_lowercase(), name: name.into(), password: password.into() })
+            Ok(Login { place: host.to_ascii_lowercase(), name: name.into(), password: password.into() })
         }
         _ => Err(Failure::usage(
             format!("{HTTP_AUTH} is not a login"),
@@ -160,6 +181,9 @@ mod tests {
             network.login("https://other.example.org/y").map(|login| login.name).as_deref(),
             Some("u")
         );
+        for elsewhere in ["http://other.example.org/y", "https://other.example.org:8443/y"] {
+            assert_eq!(network.login(elsewhere), None, "{elsewhere}: another service of the host");
+        }
         assert!(!format!("{network:?}").contains("secret") && !format!("{network:?}").contains("p:w"));
     }
 

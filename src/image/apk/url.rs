@@ -1,5 +1,7 @@
 //! The parts of a URL that matter for a download: host, and a name and password, which are shown nowhere.
 
+use crate::login;
+
 /// Whether an address is downloaded.
 pub(super) fn is_remote(address: &str) -> bool {
     ["https://", "http://"]
@@ -29,15 +31,7 @@ fn parts(address: &str) -> Option<Parts<'_>> {
 
 /// The URL with stars in place of a name and password.
 pub(super) fn redact(address: &str) -> String {
-    // A line may have a tag before the URL.
-    let start = address.find("http").unwrap_or(0);
-    let (before, address) = address.split_at_checked(start).unwrap_or(("", address));
-    match parts(address) {
-        Some(Parts { scheme, userinfo: Some(_), authority, rest }) => {
-            format!("{before}{scheme}://***@{authority}{rest}")
-        }
-        _ => format!("{before}{address}"),
-    }
+    login::hide(address, "***@")
 }
 
 /// The URL without a name and password, and these, decoded.
@@ -59,6 +53,36 @@ pub(super) fn host(address: &str) -> Option<String> {
         None => authority.split(':').next()?,
     };
     (!host.is_empty()).then(|| host.to_ascii_lowercase())
+}
+
+/// Scheme, host and port: what a login in a URL is for.
+pub(super) fn origin(address: &str) -> Option<String> {
+    let Parts { scheme, authority, .. } = parts(address)?;
+    Some(format!("{scheme}://{authority}").to_ascii_lowercase())
+}
+
+/// Whether a URL is encrypted on its way.
+pub(super) fn is_secure(address: &str) -> bool {
+    parts(address).is_some_and(|parts| parts.scheme.eq_ignore_ascii_case("https"))
+}
+
+/// The URL to which a server sends on from another one (RFC 3986 §5.2, without `..`). A name and password in it are left out.
+pub(super) fn join(from: &str, location: &str) -> Option<String> {
+    let (location, _) = location.split_once('#').unwrap_or((location, ""));
+    let Parts { scheme, authority, rest, .. } = parts(from)?;
+    let path = rest.split(['?', '#']).next().unwrap_or_default();
+    let joined = match location {
+        _ if is_remote(location) => location.to_owned(),
+        _ if location.starts_with("//") => format!("{scheme}:{location}"),
+        _ if location.starts_with('/') => format!("{scheme}://{authority}{location}"),
+        // A colon before the first slash ends a scheme that is not HTTP's.
+        _ if location.split('/').next()?.contains(':') => return None,
+        _ => {
+            let directory = path.rsplit_once('/').map_or("", |(directory, _)| directory);
+            format!("{scheme}://{authority}{directory}/{location}")
+        }
+    };
+    Some(split_userinfo(&joined).0)
 }
 
 /// Resolves percent signs (RFC 3986); one that begins no escape stands for itself.
@@ -104,6 +128,25 @@ mod tests {
         ] {
             assert_eq!(host(address).as_deref(), wanted, "{address}");
         }
+    }
+
+    #[test]
+    fn a_server_sends_on_to_web_addresses_only() {
+        let from = "https://u:p@h.example.org:8443/a/b?x#y";
+        for (location, wanted) in [
+            ("http://o.example.org/x", Some("http://o.example.org/x")),
+            ("HTTPS://v:q@o.example.org/x#z", Some("HTTPS://o.example.org/x")),
+            ("//o.example.org/x", Some("https://o.example.org/x")),
+            ("/x?y", Some("https://h.example.org:8443/x?y")),
+            ("c", Some("https://h.example.org:8443/a/c")),
+            ("file:///etc/passwd", None),
+            ("ftp://o.example.org/x", None),
+        ] {
+            assert_eq!(join(from, location).as_deref(), wanted, "{location}");
+        }
+        assert_eq!(join("https://h", "c").as_deref(), Some("https://h/c"));
+        assert_eq!(origin("HTTP://H:80/x").as_deref(), Some("http://h:80"));
+        assert!(is_secure("HTTPS://h") && !is_secure("http://h"));
     }
 
     #[test]
