@@ -175,6 +175,8 @@ pub enum WarningKind {
     ImageStays,
     /// A directory of packages has no index, and is not used.
     RepositoryUnused,
+    /// A file of the cache of apk's packages is damaged, and is fetched again.
+    CacheDamaged,
     /// The log of an old build cannot be removed.
     LogStays,
     /// The guest's console has no log file.

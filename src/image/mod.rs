@@ -16,6 +16,7 @@ pub mod cpio;
 mod debian;
 mod erofs;
 pub mod initramfs;
+mod kept;
 mod kernel;
 mod key;
 mod modules;

@@ -1,10 +1,17 @@
 //! The store's notes about an image: `image.json`.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::{
+    fs::File,
+    io::{Read, Result},
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use serde::{Deserialize, Serialize};
 
 use crate::plan::{ImageRecipe, ImageSource as Source};
+
+/// The most bytes of a record: it names all packages of an image.
+const MOST_RECORD: u64 = 64 << 20;
 
 /// `image.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,4 +41,14 @@ impl Record {
         };
         Self { recipe: recipe.clone(), made, in_release, packages }
     }
+}
+
+/// Reads the record in an open file.
+///
+/// # Errors
+/// `InvalidData` and `UnexpectedEof` for what is none.
+pub(super) fn read_record(file: File) -> Result<Record> {
+    let mut text = Vec::new();
+    file.take(MOST_RECORD).read_to_end(&mut text)?;
+    Ok(serde_json::from_slice(&text)?)
 }

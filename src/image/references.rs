@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::record::Record;
+use super::{kept, record::read_record};
 use crate::{
     home::Home,
     plan::{ImageRecipe, ImageSource as Source},
@@ -11,10 +11,8 @@ use crate::{
 /// The references, in any order. Makes no directory, and ignores records that it cannot read.
 pub fn references(home: &Home) -> Vec<String> {
     let entries = fs::read_dir(home.root().join("images")).into_iter().flatten().flatten();
-    let records = entries.filter_map(|entry| {
-        let text = fs::read(entry.path().join("image.json")).ok()?;
-        serde_json::from_slice::<Record>(&text).ok()
-    });
+    let records =
+        entries.filter_map(|entry| read_record(kept::open(&entry.path().join("image.json")).ok()?).ok());
     records.filter(|record| can_be_named(&record.recipe)).map(|record| record.recipe.to_string()).collect()
 }
 

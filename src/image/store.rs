@@ -11,6 +11,7 @@
 
 use std::{
     ffi::OsString,
+    fmt::Display,
     fs::{self, File},
     path::{Path, PathBuf},
     time::Duration,
@@ -28,8 +29,9 @@ use super::{
     apk::{Access, ApkRequest, PackageUsage},
     attempt::{Attempt, attempt_key},
     builder::{AptQuery, ImageBuild},
+    kept::{self, Kept},
     key::{self, Key},
-    record::Record,
+    record::{Record, read_record},
     staging,
 };
 use crate::{
@@ -266,18 +268,20 @@ impl Store {
     pub(super) fn read(&self, key: &Key) -> Result<Option<Image>> {
         let entry = self.images.join(key.as_str());
         let path = entry.join("root.erofs");
-        let text = match fs::read_to_string(entry.join("image.json")) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error).with_context(|| format!("read {}", entry.display())),
-        };
-        let bytes = fs::metadata(&path).with_context(|| format!("look at {}", path.display()))?.len();
-        let record = serde_json::from_str(&text).map_err(|error| {
+        let damaged = |name: &str, why: &dyn Display| {
             Failure::host(
-                format!("{}/image.json: {error}", entry.display()),
+                format!("{}/{name} is damaged: {why}", entry.display()),
                 format!("Remove {} and it will be made anew.", entry.display()),
             )
-        })?;
+        };
+        let record = match Kept::of(kept::open(&entry.join("image.json")).and_then(read_record)) {
+            Ok(Kept::Whole(record)) => record,
+            Ok(Kept::Missing) => return Ok(None),
+            Ok(Kept::Damaged(why)) => return Err(damaged("image.json", &why).into()),
+            Err(error) => return Err(error).with_context(|| format!("read {}", entry.display())),
+        };
+        let image = kept::open(&path).and_then(|file| file.metadata());
+        let bytes = image.map_err(|error| damaged("root.erofs", &error))?.len();
         Ok(Some(Image { key: key.clone(), path, bytes, record }))
     }
 

@@ -146,7 +146,7 @@ mod tests {
         events
     }
 
-    const WARNINGS: [WarningKind; 15] = [
+    const WARNINGS: [WarningKind; 16] = [
         WarningKind::ProcessStays,
         WarningKind::VolumeStays,
         WarningKind::ImageStays,
@@ -161,6 +161,7 @@ mod tests {
         WarningKind::ForeignEntry,
         WarningKind::KeyExposed,
         WarningKind::RepositoryUnused,
+        WarningKind::CacheDamaged,
         WarningKind::Lint,
     ];
 
@@ -181,7 +182,8 @@ mod tests {
             WarningKind::ForeignEntry => 11,
             WarningKind::KeyExposed => 12,
             WarningKind::RepositoryUnused => 13,
-            WarningKind::Lint => 14,
+            WarningKind::CacheDamaged => 14,
+            WarningKind::Lint => 15,
         }
     }
 

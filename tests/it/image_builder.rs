@@ -20,9 +20,10 @@ use nix::{
     sys::{
         prctl::set_child_subreaper,
         signal::{Signal, kill},
+        stat::Mode,
         wait::waitpid,
     },
-    unistd::{Pid, geteuid},
+    unistd::{Pid, geteuid, mkfifo},
 };
 use rustix::process::{PidfdFlags, pidfd_open};
 
@@ -261,4 +262,26 @@ fn a_tar_is_unpacked_where_it_can_make_no_device_and_reach_nothing() {
 fn names(bare: &Bare, directory: &str) -> Vec<String> {
     let entries = fs::read_dir(bare.at(directory)).unwrap();
     entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect()
+}
+
+#[test]
+fn an_image_that_somebody_has_damaged_is_named_and_nothing_waits_for_it() {
+    let bare = Bare::new();
+    let record = "home/images/KEY/image.json".replace("KEY", &"a".repeat(64));
+    let list = || bare.kiln(&["image", "ls"]).output().unwrap();
+    for damage in [
+        |path: &Path| fs::write(path, "{").unwrap(),
+        |path: &Path| mkfifo(path, Mode::S_IRWXU).unwrap(),
+        |path: &Path| symlink("gone", path).unwrap(),
+        |path: &Path| fs::create_dir(path).unwrap(),
+    ] {
+        let path = bare.write(&record, "");
+        fs::remove_file(&path).unwrap();
+        damage(&path);
+        let output = list();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(4), "{said}");
+        assert!(said.contains("image.json is damaged") && said.contains("it will be made anew"), "{said}");
+        fs::remove_dir_all(path.parent().unwrap()).unwrap();
+    }
 }

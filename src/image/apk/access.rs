@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     env::Env,
-    event::{Event, Sink, WarningKind},
+    event::{Event, Sink},
     exit::Failure,
     image::erofs,
     plan::ApkRoot,
@@ -101,7 +101,7 @@ async fn in_thread<T: Send + 'static>(
     while let Some(told) = told.recv().await {
         sink.emit(match told {
             Told::Note(text) => Event::Note { text },
-            Told::Warning(text) => Event::Warning { kind: WarningKind::RepositoryUnused, text },
+            Told::Warning(kind, text) => Event::Warning { kind, text },
         });
     }
     Ok(result.await.context("the thread of downloads has ended")??)

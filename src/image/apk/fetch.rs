@@ -12,7 +12,9 @@ use std::{
 
 use crate::{
     apk::Record,
+    event::WarningKind,
     exit::Failure,
+    image::kept::{self, Kept},
     plan::{ApkPackage, ApkRoot},
 };
 
@@ -27,6 +29,8 @@ use super::{
 
 /// Downloads at the same time. More are no faster, and servers refuse many of one client.
 const WORKERS: usize = 4;
+/// The most entries of all packages of a root, which are in memory at the same time.
+const MOST_ENTRIES: usize = 2 << 20;
 /// The most bytes of a package, as apko has it.
 const PACKAGE_MAX: u64 = 8 << 30;
 
@@ -47,7 +51,8 @@ pub(super) fn packages(
             "Give a directory that this user can write with --apk-cache-dir or KILN_HOME.",
         )
     })?;
-    let fetch = Fetch { store, client: Client::new(network), network, arch, progress };
+    let client = Client::new(network);
+    let fetch = Fetch { store, client, network, arch, progress, entries: AtomicUsize::new(0) };
     let next = AtomicUsize::new(0);
     let done: Mutex<Vec<(usize, Result<Package, Failure>)>> = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
@@ -56,7 +61,7 @@ pub(super) fn packages(
                 loop {
                     let at = next.fetch_add(1, Ordering::Relaxed);
                     let Some(package) = recipe.packages.get(at) else { return };
-                    let result = fetch.package(package);
+                    let result = fetch.package(package).and_then(|found| fetch.counted(package, found));
                     if result.is_err() {
                         // The others stop after what they are at.
                         next.store(recipe.packages.len(), Ordering::Relaxed);
@@ -77,26 +82,41 @@ struct Fetch<'a> {
     network: &'a Network,
     arch: &'a str,
     progress: &'a Progress,
+    /// The entries of all packages so far.
+    entries: AtomicUsize,
+}
+
+/// A failure of a package, which the clause says of it.
+fn failed(ApkPackage { name, version, repository, .. }: &ApkPackage, why: &str, way_out: &str) -> Failure {
+    Failure::host(format!("the package {name}-{version} of {repository} {why}"), way_out)
 }
 
 impl Fetch<'_> {
+    fn counted(&self, package: &ApkPackage, found: Package) -> Result<Package, Failure> {
+        let before = self.entries.fetch_add(found.entries.len(), Ordering::Relaxed);
+        if before + found.entries.len() > MOST_ENTRIES {
+            let why = format!("is too large: with those before it, it has more than {MOST_ENTRIES} files");
+            return Err(failed(package, &why, "Leave packages out of the root."));
+        }
+        Ok(found)
+    }
+
     fn package(&self, package: &ApkPackage) -> Result<Package, Failure> {
-        let ApkPackage { name, version, repository, .. } = package;
-        let failed = |why: &str, way_out: &str| {
-            Failure::host(format!("the package {name}-{version} of {repository} {why}"), way_out)
-        };
+        let failed = |why: &str, way_out: &str| failed(package, why, way_out);
         let stored = |error: std::io::Error| {
             let way_out = "Look at the directory of --apk-cache-dir or KILN_HOME: its rights, and its room.";
             failed(&format!("cannot be kept: {error}"), way_out)
         };
         let record = Record { checksum: &package.checksum, ..Record::default() };
         let sum = record.control_sha1().ok_or_else(|| failed("has no checksum", "Plan the build again."))?;
-        if let Some(found) = self.store.get(sum).map_err(stored)? {
+        if let Kept::Whole(found) = self.store.get(sum).map_err(stored)? {
             return Ok(found);
         }
         let _lock = self.store.lock(sum).map_err(stored)?;
-        if let Some(found) = self.store.get(sum).map_err(stored)? {
-            return Ok(found);
+        match self.store.get(sum).map_err(stored)? {
+            Kept::Whole(found) => return Ok(found),
+            Kept::Missing => {}
+            Kept::Damaged(why) => self.damaged(package, &why)?,
         }
         let mut file = self.file(package).map_err(|failure| failed(&failure.what, &failure.way_out))?;
         self.store.add(&mut file, sum).map_err(|error| match error.kind() {
@@ -106,9 +126,26 @@ impl Fetch<'_> {
             ),
             _ => stored(error),
         })?;
-        let found = self.store.get(sum).map_err(stored)?;
-        found
-            .ok_or_else(|| failed("is not in the cache that it was put into", "Check the disk of the cache."))
+        match self.store.get(sum).map_err(stored)? {
+            Kept::Whole(found) => Ok(found),
+            Kept::Missing | Kept::Damaged(_) => {
+                Err(failed("is not in the cache that it was put into", "Check the disk of the cache."))
+            }
+        }
+    }
+
+    /// What the cache has of a package is damaged: it is had again from where it came, which is told, or is an error.
+    fn damaged(&self, package: &ApkPackage, why: &str) -> Result<(), Failure> {
+        if self.network.offline && matches!(Place::of(&package.repository), Place::Url(_)) {
+            let why = format!("is damaged in the cache ({why}), and --network off is given");
+            return Err(failed(package, &why, "Run the build once with a network: it is fetched again."));
+        }
+        let ApkPackage { name, version, repository, .. } = package;
+        self.progress.warn(
+            WarningKind::CacheDamaged,
+            format!("the package {name}-{version} of {repository} is damaged in the cache ({why}), and is fetched again"),
+        );
+        Ok(())
     }
 
     /// The file of a package; a failure is a predicate of it.
@@ -117,7 +154,7 @@ impl Fetch<'_> {
         let address = match Place::of(&package.repository) {
             Place::Path(path) => {
                 let path = path.join(self.arch).join(name);
-                return File::open(&path).map_err(|error| {
+                return kept::open_linked(&path).map_err(|error| {
                     let way_out = "Make the index of the repository anew, or put the package there.";
                     Failure::host(format!("cannot be read: {}: {error}", path.display()), way_out)
                 });

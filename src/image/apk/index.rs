@@ -10,6 +10,7 @@ use crate::{
         Algorithm, PublicKey,
         section::{INDEX_MAX, head},
     },
+    event::WarningKind,
     exit::Failure,
 };
 
@@ -56,7 +57,8 @@ pub(super) fn read(
     let fetched =
         remote.read(&place, INDEX_MAX, &name, progress).map_err(|failure| with_images(&place, failure))?;
     let Some(fetched) = fetched else {
-        progress.warn(format!("{}: there is no {NAME}, and the repository is not used", place.shown()));
+        let text = format!("{}: there is no {NAME}, and the repository is not used", place.shown());
+        progress.warn(WarningKind::RepositoryUnused, text);
         return Ok(None);
     };
     let text = verified(&fetched, trust, &name)?;

@@ -5,6 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::event::WarningKind;
+
 /// How often the bytes of one file are told.
 const PERIOD: Duration = Duration::from_millis(500);
 
@@ -14,7 +16,7 @@ pub(crate) enum Told {
     /// A line for people.
     Note(String),
     /// Something is not as it should be.
-    Warning(String),
+    Warning(WarningKind, String),
 }
 
 /// The sending end.
@@ -36,9 +38,9 @@ impl Progress {
     }
 
     /// Something is not as it should be.
-    pub(super) fn warn(&self, text: String) {
+    pub(super) fn warn(&self, kind: WarningKind, text: String) {
         // best effort: as above.
-        let _ = self.sender.send(Told::Warning(text));
+        let _ = self.sender.send(Told::Warning(kind, text));
     }
 
     /// How many bytes of a file are here: from time to time.

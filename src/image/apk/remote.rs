@@ -2,8 +2,8 @@
 //! the server gave it, so that an unchanged one is not sent again and a build without a network can use it.
 
 use std::{
-    fs::{self, File},
-    io::{ErrorKind, Seek, SeekFrom},
+    fs,
+    io::{ErrorKind, Result as IoResult, Seek, SeekFrom},
     path::{Path, PathBuf},
 };
 
@@ -12,8 +12,10 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::{
+    event::WarningKind,
     exit::Failure,
     files::{Durability, write_atomically},
+    image::kept::{self, Kept},
 };
 
 use super::{
@@ -22,8 +24,12 @@ use super::{
     package::read_all,
     progress::Progress,
     repository::Place,
+    tar::invalid,
     url,
 };
+
+/// The most bytes of a note: a URL and a version of a server.
+const MOST_NOTE: u64 = 64 << 10;
 
 /// Reads files of a host or of a server.
 #[derive(Debug, Clone)]
@@ -48,7 +54,7 @@ struct Keep {
     note: Note,
 }
 
-/// What is known of a kept file.
+/// What is known of a kept file: the first line of it, before the content.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Note {
     /// For people who look into the directory.
@@ -89,17 +95,20 @@ impl Remote {
         name: &str,
         progress: &Progress,
     ) -> Result<Fetched, Failure> {
-        let path = self.directory.join(HEXLOWER.encode(&Sha256::digest(address)));
-        let kept = read_kept(&path, limit);
+        let path = self.directory.join(format!("{}.kept", HEXLOWER.encode(&Sha256::digest(address))));
+        let kept = Kept::of(read_kept(&path, limit)).map_err(|error| unreadable(name, &error))?;
         if self.network.offline {
-            let (bytes, _) = kept.ok_or_else(|| {
-                Failure::host(
-                    format!("--network off, and the cache does not have {name} {}", url::redact(address)),
-                    "Run the command once with a network.",
-                )
-            })?;
-            return Ok(Fetched { bytes, keep: None });
+            return offline(kept, &format!("{name} {}", url::redact(address)));
         }
+        let kept = match kept {
+            Kept::Whole(kept) => Some(kept),
+            Kept::Missing => None,
+            Kept::Damaged(why) => {
+                let text = format!("{name} is damaged in the cache ({why}), and is fetched again");
+                progress.warn(WarningKind::CacheDamaged, text);
+                None
+            }
+        };
         let mut file = tempfile::tempfile().map_err(|error| unreadable(name, &error))?;
         let known = kept.as_ref().and_then(|(_, note)| note.version.as_deref());
         let request = Request { url: address, known, limit };
@@ -126,10 +135,12 @@ impl Fetched {
     /// Keeps the file, which was accepted.
     pub(super) fn keep(&self) -> Result<(), Failure> {
         let Some(Keep { path, note }) = &self.keep else { return Ok(()) };
-        let json = serde_json::to_vec(note).map_err(|error| unreadable("the note of a file", &error))?;
-        let kept = write_atomically(path, &self.bytes, Durability::Cache)
-            .and_then(|()| write_atomically(&note_path(path), &json, Durability::Cache));
-        kept.map_err(|error| {
+        let mut content =
+            serde_json::to_vec(note).map_err(|error| unreadable("the note of a file", &error))?;
+        content.push(b'\n');
+        content.extend(&self.bytes);
+        let kept = kept::make_room(path).map_err(anyhow::Error::from);
+        kept.and_then(|()| write_atomically(path, &content, Durability::Cache)).map_err(|error| {
             Failure::host(
                 format!("{} cannot be kept: {error:#}", note.url),
                 "Give a directory that this user can write with --apk-cache-dir or KILN_HOME.",
@@ -138,15 +149,30 @@ impl Fetched {
     }
 }
 
-fn note_path(path: &Path) -> PathBuf {
-    path.with_extension("json")
+/// A kept file, if it is the one of its note.
+fn read_kept(path: &Path, limit: u64) -> IoResult<(Vec<u8>, Note)> {
+    let mut bytes = read_all(&mut kept::open(path)?, limit.saturating_add(MOST_NOTE))?;
+    let end = bytes.iter().position(|byte| *byte == b'\n').ok_or_else(|| invalid("it has no note"))?;
+    let note: Note = serde_json::from_slice(bytes.get(..end).unwrap_or_default())?;
+    bytes.drain(..=end);
+    match HEXLOWER.encode(&Sha256::digest(&bytes)) == note.sha256 {
+        true => Ok((bytes, note)),
+        false => Err(invalid("it has another checksum")),
+    }
 }
 
-/// A kept file, if it is the one of its note.
-fn read_kept(path: &Path, limit: u64) -> Option<(Vec<u8>, Note)> {
-    let note: Note = serde_json::from_slice(&fs::read(note_path(path)).ok()?).ok()?;
-    let bytes = read_all(&mut File::open(path).ok()?, limit).ok()?;
-    (HEXLOWER.encode(&Sha256::digest(&bytes)) == note.sha256).then_some((bytes, note))
+/// The file that is kept, without a network; `what` names it.
+fn offline(kept: Kept<(Vec<u8>, Note)>, what: &str) -> Result<Fetched, Failure> {
+    let again = "Run the command once with a network.";
+    match kept {
+        Kept::Whole((bytes, _)) => Ok(Fetched { bytes, keep: None }),
+        Kept::Missing => {
+            Err(Failure::host(format!("--network off, and the cache does not have {what}"), again))
+        }
+        Kept::Damaged(why) => {
+            Err(Failure::host(format!("--network off, and the cache has {what} damaged: {why}"), again))
+        }
+    }
 }
 
 fn read_path(path: &Path, limit: u64, name: &str) -> Result<Option<Fetched>, Failure> {
@@ -158,7 +184,7 @@ fn read_path(path: &Path, limit: u64, name: &str) -> Result<Option<Fetched>, Fai
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(unreadable(&at, &error)),
     }
-    let bytes = File::open(path).and_then(|mut file| read_all(&mut file, limit));
+    let bytes = kept::open_linked(path).and_then(|mut file| read_all(&mut file, limit));
     let bytes = bytes.map_err(|error| unreadable(&at, &error))?;
     Ok(Some(Fetched { bytes, keep: None }))
 }

@@ -1,17 +1,20 @@
 //! Repositories on a server: what a client does with a good one, and how each bad one ends.
 
-use std::{collections::HashMap, fs, path::Path};
+use std::{cell::RefCell, collections::HashMap, fs, os::unix::fs::symlink, path::Path, time::Duration};
+
+use nix::{sys::stat::Mode, unistd::mkfifo};
 
 use super::{
     compose::{Composed, compose},
     fetch,
-    network::{Logins, Network},
-    progress::Progress,
+    network::{Logins, Network, Slowest},
+    progress::{Progress, Told},
     resolve::{ApkRequest, resolve},
-    test_server::{Behaviour, Server, tls},
+    test_server::{Behaviour, Endless, Server, tls},
 };
 use crate::{
     env::Env,
+    event::WarningKind,
     exit::{Code, Failure},
     image::erofs::{Content, Kind},
     plan::ApkRoot,
@@ -28,11 +31,19 @@ struct Client {
     cache: tempfile::TempDir,
     variables: Vec<(&'static str, String)>,
     offline: bool,
+    slowest: Slowest,
+    told: RefCell<Vec<Told>>,
 }
 
 impl Client {
     fn new() -> Self {
-        Self { cache: tempfile::tempdir().expect("a directory"), variables: Vec::new(), offline: false }
+        Self {
+            cache: tempfile::tempdir().expect("a directory"),
+            variables: Vec::new(),
+            offline: false,
+            slowest: Slowest::default(),
+            told: RefCell::default(),
+        }
     }
 
     fn with(variables: &[(&'static str, &str)]) -> Self {
@@ -41,10 +52,11 @@ impl Client {
     }
 
     fn root(&self, address: &str) -> Result<(ApkRoot, Composed), Failure> {
-        let (sender, _told) = tokio::sync::mpsc::unbounded_channel();
+        let (sender, mut told) = tokio::sync::mpsc::unbounded_channel();
         let progress = Progress::new(sender);
         let env: Env = self.variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        let network = Network::of(&env, &Logins::default(), self.offline)?;
+        let mut network = Network::of(&env, &Logins::default(), self.offline)?;
+        network.slowest = self.slowest;
         let request = ApkRequest {
             repositories: vec![format!("{address}/sig-ok/r")],
             keyring: vec![data().join("testix.rsa.pub").display().to_string()],
@@ -54,6 +66,7 @@ impl Client {
         };
         let root = resolve(&request, &network, self.cache.path(), &progress)?;
         let packages = fetch::packages(&root, "x86_64", &network, self.cache.path(), &progress)?;
+        self.told.borrow_mut().extend(std::iter::from_fn(|| told.try_recv().ok()));
         let composed = compose(&root, "x86_64", packages)?;
         Ok((root, composed))
     }
@@ -203,4 +216,111 @@ fn wrong_lengths_and_changed_files_are_errors() {
     let server =
         server(Behaviour { replaced: HashMap::from([("APKINDEX.tar.gz", changed)]), ..Behaviour::default() });
     assert!(Client::new().failure(&server.address).what.contains("the index of http://"));
+}
+
+#[test]
+fn a_server_that_is_too_slow_is_named() {
+    let server = server(Behaviour { drips: true, ..Behaviour::default() });
+    let slowest = Slowest { period: Duration::from_millis(50), bytes: 1000 };
+    let failure = Client { slowest, ..Client::new() }.failure(&server.address);
+    assert!(
+        failure.what.contains("the server is too slow") && failure.what.contains("the index of"),
+        "{failure}"
+    );
+    assert!(failure.way_out.contains("--network off"), "{failure:?}");
+}
+
+#[test]
+fn answers_without_end_are_errors() {
+    let headers = server(Behaviour { endless: Some(Endless::Headers), ..Behaviour::default() });
+    assert!(Client::new().failure(&headers.address).what.contains("the index of http://"));
+    let body = server(Behaviour { endless: Some(Endless::Body), ..Behaviour::default() });
+    let failure = Client::new().failure(&body.address);
+    assert!(
+        failure.what.contains("the package a-1-r0 of") && failure.what.contains("is larger than"),
+        "{failure}"
+    );
+}
+
+#[test]
+fn a_request_is_sent_on_to_secure_web_addresses_and_not_for_ever() {
+    let round = server(Behaviour { redirect: Some(String::new()), ..Behaviour::default() });
+    assert!(Client::new().failure(&round.address).what.contains("sends the request on more than 10 times"));
+    let file = server(Behaviour { redirect: Some("file://".into()), ..Behaviour::default() });
+    assert!(Client::new().failure(&file.address).what.contains("sends the request on to no web address"));
+    let target = server(Behaviour::default());
+    let directory = tempfile::tempdir().expect("a directory");
+    let downgrade = Behaviour { redirect: Some(target.address.clone()), ..Behaviour::default() };
+    let secure = Server::start(&data(), downgrade, Some(tls(directory.path())));
+    let certificate = directory.path().join("certificate.pem").display().to_string();
+    let failure = Client::with(&[("SSL_CERT_FILE", &certificate)]).failure(&secure.address);
+    assert!(failure.what.contains("which is not a secure connection"), "{failure}");
+    assert_eq!(target.requests(), [""; 0]);
+}
+
+/// What becomes of a file, and how.
+type Damage = (&'static str, fn(&Path));
+
+/// What may become of a file of the cache.
+const DAMAGES: [Damage; 6] = [
+    ("a byte", |path| {
+        let mut bytes = fs::read(path).expect("read");
+        let at = bytes.len() / 2;
+        bytes[at] ^= 1;
+        fs::write(path, bytes).expect("written");
+    }),
+    ("the end", |path| {
+        let bytes = fs::read(path).expect("read");
+        fs::write(path, &bytes[..bytes.len() - 1]).expect("written");
+    }),
+    ("all", |path| fs::write(path, "").expect("written")),
+    ("a link", |path| {
+        let moved = path.with_extension("moved");
+        fs::rename(path, &moved).expect("moved");
+        symlink(moved, path).expect("made");
+    }),
+    ("a pipe", |path| {
+        fs::remove_file(path).expect("removed");
+        mkfifo(path, Mode::S_IRWXU).expect("made");
+    }),
+    ("a directory", |path| {
+        fs::remove_file(path).expect("removed");
+        fs::create_dir(path).expect("made");
+        fs::write(path.join("x"), "").expect("written");
+    }),
+];
+
+#[test]
+fn what_is_damaged_in_the_cache_is_an_error_without_a_network_and_is_fetched_again_with_one() {
+    let server = server(Behaviour::default());
+    let mut client = Client::new();
+    client.root(&server.address).expect("composed");
+    let files = |directory: &str| {
+        let entries = fs::read_dir(client.cache.path().join(directory)).expect("the store").flatten();
+        entries.map(|entry| entry.path()).collect::<Vec<_>>()
+    };
+    let package = "the package a-1-r0 of http://127.0.0.1";
+    let all = [("control", package), ("data", package), ("remote", "the index of http://127.0.0.1")];
+    let all = all.map(|(directory, name)| (files(directory), name));
+    assert_eq!(all.clone().map(|(files, _)| files.len()), [1, 2, 1]);
+    for (path, name) in all.iter().flat_map(|(files, name)| files.iter().map(move |path| (path, name))) {
+        for (what, damage) in DAMAGES {
+            let at = format!("{what} of {}", path.display());
+            damage(path);
+            client.offline = true;
+            let failure = client.root(&server.address).expect_err(&at);
+            assert_eq!(failure.code, Code::Host, "{at}: {failure}");
+            assert!(failure.what.contains(name) && failure.what.contains("damaged"), "{at}: {failure}");
+            assert!(failure.way_out.contains("once with a network"), "{at}: {failure:?}");
+            client.offline = false;
+            client.told.borrow_mut().clear();
+            client.root(&server.address).expect(&at);
+            let told = client.told.borrow();
+            let is_told = |told: &Told| matches!(told, Told::Warning(WarningKind::CacheDamaged, text) if text.contains(name));
+            assert!(told.iter().any(is_told), "{at}: {told:?}");
+            assert!(fs::symlink_metadata(path).expect("there").is_file(), "{at}");
+        }
+    }
+    client.offline = true;
+    client.root(&server.address).expect("composed of what was fetched again");
 }

@@ -4,17 +4,16 @@
 //! control/SHA1        the compressed control section of a package; SHA1 is what an index says of it
 //! data/SHA256.tar     the data section, not compressed; SHA256 is what the control section says of the compressed one
 //! data/SHA256.json    the SHA-256 and the length of that tar
-//! remote/SHA256       an index or key that was accepted, by its address
+//! remote/SHA256.kept  an index or key that was accepted, by its address
 //! locks/SHA1          held while a package is fetched
 //! lock                held, shared, while packages are used
 //! ```
 //!
-//! Files come by a rename and never change. All of them are verified again when they are used: one that is damaged is removed,
-//! and counts as missing.
+//! Files come by a rename and never change. All of them are verified again when they are used.
 
 use std::{
     fs::{self, File},
-    io::{BufRead, BufReader, ErrorKind, Read, Result, Seek, Write},
+    io::{BufRead, BufReader, Read, Result, Seek, Write},
     path::{Path, PathBuf},
     time::SystemTime,
 };
@@ -26,7 +25,10 @@ use serde::{Deserialize, Serialize};
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
-use crate::apk::section::{CONTROL_MAX, DATA_MAX, Data, head};
+use crate::{
+    apk::section::{CONTROL_MAX, DATA_MAX, Data, head},
+    image::kept::{self, Kept},
+};
 
 use super::{
     package::{Control, Package, data_entries, read_all, verify_files},
@@ -61,7 +63,7 @@ impl PackageStore {
         for name in DIRECTORIES {
             fs::create_dir_all(root.join(name))?;
         }
-        let file = File::options().create(true).append(true).open(lock_path(root))?;
+        let file = kept::open_lock(&lock_path(root))?;
         let lock = Flock::lock(file, FlockArg::LockShared).map_err(|(_, error)| error)?;
         Ok(Self { root: root.into(), _lock: lock })
     }
@@ -74,28 +76,31 @@ impl PackageStore {
     /// Waits until no other process fetches this package, and excludes others meanwhile.
     pub(super) fn lock(&self, control: [u8; 20]) -> Result<Flock<File>> {
         let path = self.root.join("locks").join(HEXLOWER.encode(&control));
-        let file = File::options().create(true).append(true).open(path)?;
-        Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, error)| error.into())
+        Flock::lock(kept::open_lock(&path)?, FlockArg::LockExclusive).map_err(|(_, error)| error.into())
     }
 
-    /// A package by the SHA-1 of its control section; `None` if a part of it is missing or damaged.
+    /// A package by the SHA-1 of its control section.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub(super) fn get(&self, control: [u8; 20]) -> Result<Option<Package>> {
+    pub(super) fn get(&self, control: [u8; 20]) -> Result<Kept<Package>> {
+        Kept::of(self.read(control))
+    }
+
+    fn read(&self, control: [u8; 20]) -> Result<Package> {
         let path = self.control_path(control);
-        let Some(control) = usable(self.read_control(&path, control), &[&path])? else { return Ok(None) };
+        let control = self.read_control(&path, control)?;
         let (tar, note) = self.data_paths(&data_hash(&control)?);
-        let data = usable(read_data(&tar, &note), &[&tar, &note])?;
+        let (data, entries) = read_data(&tar, &note)?;
         for used in [&path, &tar, &note] {
             // best effort: a prune goes by the last use.
-            let _ = File::open(used).and_then(|file| file.set_modified(SystemTime::now()));
+            let _ = kept::open(used).and_then(|file| file.set_modified(SystemTime::now()));
         }
-        Ok(data.map(|(data, entries)| Package { control, data, entries }))
+        Ok(Package { control, data, entries })
     }
 
     fn read_control(&self, path: &Path, wanted: [u8; 20]) -> Result<Control> {
-        let bytes = read_all(&mut File::open(path)?, CONTROL_FILE_MAX)?;
+        let bytes = read_all(&mut kept::open(path)?, CONTROL_FILE_MAX)?;
         if <[u8; 20]>::from(Sha1::digest(&bytes)) != wanted {
             return Err(invalid("the control section is damaged"));
         }
@@ -143,6 +148,7 @@ impl PackageStore {
         let entries = data_entries(unfinished.as_file(), bytes)?;
         verify_files(unfinished.as_file(), &entries)?;
         let note = Note { sha256: HEXLOWER.encode(&sum.finalize()), bytes };
+        kept::make_room(&tar_path)?;
         unfinished.persist(&tar_path).map_err(|error| error.error)?;
         self.write(&note_path, &serde_json::to_vec(&note)?)
     }
@@ -150,6 +156,7 @@ impl PackageStore {
     fn write(&self, path: &Path, content: &[u8]) -> Result<()> {
         let mut unfinished = self.unfinished()?;
         unfinished.write_all(content)?;
+        kept::make_room(path)?;
         unfinished.persist(path).map_err(|error| error.error)?;
         Ok(())
     }
@@ -184,10 +191,10 @@ pub(super) fn lock_path(root: &Path) -> PathBuf {
 
 /// The tar of a data section, if it is what the note says.
 fn read_data(tar: &Path, note: &Path) -> Result<(File, Vec<Entry>)> {
-    let note: Note = serde_json::from_slice(&read_all(&mut File::open(note)?, 1 << 12)?)?;
-    let mut data = File::open(tar)?;
+    let note: Note = serde_json::from_slice(&read_all(&mut kept::open(note)?, 1 << 12)?)?;
+    let mut data = kept::open(tar)?;
     let (mut hash, mut buffer, mut bytes) = (Sha256::new(), vec![0; 1 << 18], 0);
-    loop {
+    while bytes <= note.bytes.min(DATA_MAX) {
         let count = data.read(&mut buffer)?;
         if count == 0 {
             break;
@@ -201,25 +208,6 @@ fn read_data(tar: &Path, note: &Path) -> Result<(File, Vec<Entry>)> {
     data.rewind()?;
     let entries = data_entries(&data, bytes)?;
     Ok((data, entries))
-}
-
-/// What was read; `None` for files that are missing or damaged, which are removed.
-fn usable<T>(read: Result<T>, paths: &[&Path]) -> Result<Option<T>> {
-    match read {
-        Ok(value) => Ok(Some(value)),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) if [ErrorKind::InvalidData, ErrorKind::UnexpectedEof].contains(&error.kind()) => {
-            tracing::warn!(?paths, %error, "a file of the store of packages is damaged");
-            for path in paths {
-                match fs::remove_file(path) {
-                    Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-                    Ok(()) | Err(_) => {}
-                }
-            }
-            Ok(None)
-        }
-        Err(error) => Err(error),
-    }
 }
 
 /// An input that hashes what is consumed of it.

@@ -8,6 +8,7 @@ use std::{
     path::Path,
     process::Command,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use rustls::{
@@ -28,8 +29,19 @@ pub(super) struct Behaviour {
     pub(super) redirect: Option<String>,
     /// Files with another content, by the end of their path.
     pub(super) replaced: HashMap<&'static str, Vec<u8>>,
+    /// Whether the body of an answer comes byte by byte.
+    pub(super) drips: bool,
+    /// Whether the headers of an answer, or the body of a package, have no end.
+    pub(super) endless: Option<Endless>,
     /// The `Content-Length` of packages, if it is a lie.
     pub(super) length: Option<u64>,
+}
+
+/// What has no end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Endless {
+    Headers,
+    Body,
 }
 
 /// A running server; it ends with the test.
@@ -121,14 +133,33 @@ fn answer(
         head.iter().find_map(of)
     };
     let (status, headers, body) = response(&path, &header, root, &mut state.lock().expect("whole"));
+    let (drips, endless) = state.lock().map(|state| (state.drips, state.endless)).expect("whole");
     let seen = ["authorization", "range", "if-none-match"]
         .map(|name| header(name).map(|value| format!(" {name}={value}")));
     let seen: String = seen.into_iter().flatten().collect();
     log.lock().expect("whole").push(format!("{path}{seen} -> {status}"));
     let stream = stream.get_mut();
+    if endless == Some(Endless::Headers) {
+        write!(stream, "HTTP/1.1 {status}\r\n")?;
+        loop {
+            stream.write_all(b"X-More: more\r\n")?;
+        }
+    }
     write!(stream, "HTTP/1.1 {status}\r\nConnection: close\r\n{headers}\r\n")?;
-    stream.write_all(&body)?;
-    stream.flush()
+    match endless {
+        Some(Endless::Body) if path.ends_with(".apk") => loop {
+            stream.write_all(&body)?;
+        },
+        _ if drips => {
+            for byte in body {
+                stream.write_all(&[byte])?;
+                stream.flush()?;
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            Ok(())
+        }
+        _ => stream.write_all(&body).and_then(|()| stream.flush()),
+    }
 }
 
 type Answer = (String, String, Vec<u8>);
@@ -176,5 +207,9 @@ fn response(
             body.truncate(body.len() / 2);
         }
     }
-    (status.into(), format!("ETag: {tag}\r\n{range}Content-Length: {length}\r\n"), body)
+    let length = match state.endless {
+        Some(Endless::Body) => String::new(),
+        _ => format!("Content-Length: {length}\r\n"),
+    };
+    (status.into(), format!("ETag: {tag}\r\n{range}{length}"), body)
 }
