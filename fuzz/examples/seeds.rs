@@ -46,6 +46,8 @@ fn main() -> std::io::Result<()> {
         written += seed("elf", &[&[place][..], &fs::read(path)?].concat())?;
     }
     written += seed("apk_archive", &apk()?)?;
+    written += seed("apk_root", &apk()?)?;
+    written += seed("apk_root", &root_of_apk()?)?;
     for frames in frames() {
         written += seed("frames", &frames)?;
     }
@@ -162,6 +164,37 @@ fn apk() -> std::io::Result<Vec<u8>> {
     control.truncate(control.len() - 1024);
     let blocks = u8::try_from(control.len() / 512).expect("it is small");
     Ok([&[blocks][..], &control, &packages()?].concat())
+}
+
+/// As [`apk`], with what a root is composed of: accounts, a shell, the loader's configuration, attributes, checksums, odd links.
+fn root_of_apk() -> std::io::Result<Vec<u8>> {
+    use tar::EntryType as Type;
+    let mut control = tar::Builder::new(Vec::new());
+    let info = b"pkgname = busybox\npkgver = 1-r0\narch = x86_64\nprovides = cmd:busybox=1-r0\nreplaces = a\ntriggers = /bin\n";
+    entry(&mut control, Type::Regular, ".PKGINFO", "", info)?;
+    let mut control = control.into_inner()?;
+    control.truncate(control.len() - 1024);
+    let blocks = u8::try_from(control.len() / 512).expect("it is small");
+    let mut data = tar::Builder::new(Vec::new());
+    for directory in ["bin/", "etc/ld.so.conf.d/", "etc/busybox-paths.d/", "lib/"] {
+        entry(&mut data, Type::Directory, directory, "", b"")?;
+    }
+    let passwd = b"root:x:0:0:root:/root:/bin/sh\nn:x:65532:65533::/home/n:/bin/sh\n";
+    entry(&mut data, Type::Regular, "etc/passwd", "", passwd)?;
+    entry(&mut data, Type::Regular, "etc/ld.so.conf", "", b"include ld.so.conf.d/*.conf\n/lib\n")?;
+    entry(&mut data, Type::Regular, "etc/ld.so.conf.d/x.conf", "", b"/usr/local/lib # x\n")?;
+    entry(&mut data, Type::Regular, "etc/busybox-paths.d/busybox", "", b"bin/sh\n/usr/bin/env\n")?;
+    entry(&mut data, Type::Regular, "lib/libx.so.1", "", b"\x7fELF\x02\x01")?;
+    let record = |text: &str| format!("{} {text}\n", text.len() + 4);
+    entry(&mut data, Type::XHeader, "pax", "", record("SCHILY.xattr.user.x=y").as_bytes())?;
+    entry(&mut data, Type::Regular, "bin/busybox", "", &[7; 5000])?;
+    entry(&mut data, Type::Link, "bin/hard", "bin/busybox", b"")?;
+    entry(&mut data, Type::Symlink, "usr/bin", "../bin", b"")?;
+    entry(&mut data, Type::Regular, "usr/bin/through", "", b"x")?;
+    let sum = record("APK-TOOLS.checksum.SHA1=86f7e437faa5a7fce15d1ddcb9eaeaea377667b8");
+    entry(&mut data, Type::XHeader, "pax", "", sum.as_bytes())?;
+    entry(&mut data, Type::Regular, "etc/a", "", b"a")?;
+    Ok([&[blocks][..], &control, &data.into_inner()?].concat())
 }
 
 /// Some of each direction, one after the other.

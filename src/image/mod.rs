@@ -33,7 +33,7 @@ mod tree;
 mod vmlinux;
 
 pub use self::{
-    apk::{ApkRequest, PackageUsage},
+    apk::{ApkRequest, PackageUsage, image_of_package},
     kernel::{IMAGE_VARIABLE, Kernel, MODULES_VARIABLE},
     key::Key,
     modules::{Feature, Module, ModuleSet},

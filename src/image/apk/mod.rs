@@ -17,6 +17,7 @@ mod fetch;
 mod http;
 mod index;
 mod network;
+mod one;
 mod package;
 mod progress;
 mod redirect;
@@ -34,4 +35,4 @@ mod tests;
 mod url;
 
 pub(super) use self::access::Access;
-pub use self::{care::PackageUsage, resolve::ApkRequest};
+pub use self::{care::PackageUsage, one::image_of_package, resolve::ApkRequest};
