@@ -1,12 +1,18 @@
 //! Real builds in real containers: their results, their leftovers, and the errors.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+#[expect(dead_code, reason = "the tests of sandboxes use the rest")]
+#[path = "../it/apk_repository.rs"]
+mod apk_repository;
+mod apk_root;
 #[path = "../it/authority.rs"]
 mod authority;
 #[path = "../it/confinement.rs"]
 mod calls;
 mod cargo;
 mod commit;
+#[path = "../it/composed_root.rs"]
+mod composed_root;
 mod confinement;
 #[path = "../it/everywhere.rs"]
 mod everywhere;

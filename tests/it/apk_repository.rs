@@ -1,5 +1,5 @@
-//! A repository of apk with a base layout and the host's busybox, written without kiln's writer of packages. Included by the tests of
-//! several backends.
+//! Packages and repositories of apk, written without kiln's writer of packages: a base layout and the host's busybox. Included by the
+//! tests of several backends.
 
 use std::{
     fs,
@@ -80,13 +80,13 @@ pub(crate) fn write(directory: &Path) {
     fs::create_dir_all(&below).expect("made");
     kiln(directory, &["keygen", "--key-size", "2048", "testix.rsa"]);
     let mut layout = Data::default();
-    DIRECTORIES.iter().for_each(|(path, mode)| layout.add(path, EntryType::Directory, *mode, b"", ""));
+    DIRECTORIES.iter().for_each(|(path, mode)| layout.directory(path, *mode));
     LINKS.iter().for_each(|(path, target)| layout.add(path, EntryType::Symlink, 0o777, b"", target));
     FILES.iter().for_each(|(path, text)| layout.add(path, EntryType::Regular, 0o644, text.as_bytes(), ""));
     let provides = "provides = wolfi-baselayout=20260101-r0\nprovides = merged-usrsbin\n";
     package(&below, "testix-baselayout", "20260101-r0", provides, layout);
     let mut programs = Data::default();
-    ["usr", "usr/bin"].iter().for_each(|path| programs.add(path, EntryType::Directory, 0o755, b"", ""));
+    ["usr", "usr/bin"].iter().for_each(|path| programs.directory(path, 0o755));
     let busybox = fs::read(BUSYBOX).expect("the package busybox-static is there");
     programs.add("usr/bin/busybox", EntryType::Regular, 0o755, &busybox, "");
     let depends = "depend = testix-baselayout\nprovides = cmd:busybox=1.35.0-r0\n";
@@ -97,7 +97,8 @@ pub(crate) fn write(directory: &Path) {
     kiln(directory, &[&index[..], &packages].concat());
 }
 
-fn kiln(directory: &Path, arguments: &[&str]) {
+/// Runs kiln, which succeeds.
+pub(crate) fn kiln(directory: &Path, arguments: &[&str]) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_kiln"));
     command.args(arguments).current_dir(directory).stdin(Stdio::null());
     let output = command.output().expect("kiln can be started");
@@ -105,8 +106,8 @@ fn kiln(directory: &Path, arguments: &[&str]) {
 }
 
 /// Writes an unsigned package.
-fn package(directory: &Path, name: &str, version: &str, more: &str, data: Data) {
-    let data = gzip(&data.0.into_inner().expect("ended"));
+pub(crate) fn package(directory: &Path, name: &str, version: &str, more: &str, data: Data) {
+    let data = gzip(&data.tar.into_inner().expect("ended"));
     let hash = HEXLOWER.encode(&sha2::Sha256::digest(&data));
     let info = format!(
         "pkgname = {name}\npkgver = {version}\narch = x86_64\nsize = 1\norigin = {name}\npkgdesc = {name}\n{more}datahash = {hash}\n"
@@ -114,7 +115,7 @@ fn package(directory: &Path, name: &str, version: &str, more: &str, data: Data) 
     let mut control = Data::default();
     control.add(".PKGINFO", EntryType::Regular, 0o644, info.as_bytes(), "");
     // A control section has no end: the data goes on.
-    let mut control = control.0.into_inner().expect("ended");
+    let mut control = control.tar.into_inner().expect("ended");
     control.truncate(control.len() - 1024);
     let content = [gzip(&control), data].concat();
     fs::write(directory.join(format!("{name}-{version}.apk")), content).expect("written");
@@ -127,27 +128,54 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 }
 
 /// The entries of a section.
-struct Data(tar::Builder<Vec<u8>>);
+pub(crate) struct Data {
+    tar: tar::Builder<Vec<u8>>,
+    /// When all of them were changed.
+    time: u64,
+}
 
 impl Default for Data {
     fn default() -> Self {
-        Self(tar::Builder::new(Vec::new()))
+        Self::changed_at(0)
     }
 }
 
 impl Data {
-    fn add(&mut self, path: &str, kind: EntryType, mode: u32, content: &[u8], target: &str) {
+    /// Entries that were changed at this time.
+    pub(crate) fn changed_at(time: u64) -> Self {
+        Self { tar: tar::Builder::new(Vec::new()), time }
+    }
+
+    /// Adds a directory of root's.
+    pub(crate) fn directory(&mut self, path: &str, mode: u32) {
+        self.add(path, EntryType::Directory, mode, b"", "");
+    }
+
+    /// Adds an entry of root's.
+    pub(crate) fn add(&mut self, path: &str, kind: EntryType, mode: u32, content: &[u8], target: &str) {
+        self.add_owned(path, kind, (mode, 0, 0), content, target);
+    }
+
+    /// Adds an entry with this mode, user and group.
+    pub(crate) fn add_owned(
+        &mut self,
+        path: &str,
+        kind: EntryType,
+        (mode, uid, gid): (u32, u64, u64),
+        content: &[u8],
+        target: &str,
+    ) {
         let mut header = Header::new_ustar();
         header.set_entry_type(kind);
         header.set_mode(mode);
-        header.set_uid(0);
-        header.set_gid(0);
-        header.set_mtime(0);
+        header.set_uid(uid);
+        header.set_gid(gid);
+        header.set_mtime(self.time);
         header.set_size(content.len() as u64);
         if target.is_empty() {
-            self.0.append_data(&mut header, path, content).expect("added");
+            self.tar.append_data(&mut header, path, content).expect("added");
         } else {
-            self.0.append_link(&mut header, path, target).expect("added");
+            self.tar.append_link(&mut header, path, target).expect("added");
         }
     }
 }

@@ -13,6 +13,8 @@ mod border;
 mod calls;
 mod cargo;
 mod clock;
+#[path = "../it/composed_root.rs"]
+mod composed_root;
 mod ecosystems;
 mod embedded;
 #[path = "../it/everywhere.rs"]
