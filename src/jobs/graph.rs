@@ -17,6 +17,8 @@ pub(crate) struct Definition {
     pub(crate) file: PathBuf,
     /// The main package, `name-version-rN`.
     pub(crate) id: String,
+    /// Where its main package lies in the directory of packages, without the ending of its form.
+    pub(crate) artifact: PathBuf,
     /// The names of its packages and subpackages.
     pub(crate) packages: Vec<String>,
     /// Further names that these provide.
@@ -186,6 +188,7 @@ mod tests {
         Definition {
             file: format!("{name}.yaml").into(),
             id: format!("{name}-1-r0"),
+            artifact: format!("x86_64/{name}-1-r0").into(),
             packages: vec![name.into(), format!("{name}-dev")],
             provides: vec![format!("cmd:{name}=1-r0")],
             build_needs: words(build),

@@ -1,17 +1,22 @@
 //! Jobs that a run has finished, so that the same command, started again after an interruption or a failure, does not repeat them.
 //!
 //! The file `jobs/KEY` of kiln's home has a line for each finished job. KEY is the digest of all that determines the jobs: the command
-//! line, its directory, and the content of each build file. A complete run removes the file.
+//! line, its directory, and the content of each build file. A complete run removes the file. A file that was damaged costs no more than
+//! builds that are repeated.
 
 use std::{
     fs::{self, File, OpenOptions},
     io::{ErrorKind, Read, Write},
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context, Result};
 use data_encoding::HEXLOWER;
+use nix::libc;
 use sha2::{Digest, Sha256};
+
+use crate::exit::Failure;
 
 /// The most bytes that are read: a line has a name of at most some hundred bytes.
 const MOST_BYTES: u64 = 16 << 20;
@@ -28,7 +33,7 @@ impl Journal {
     /// Opens the journal of the run that these parts determine, below a directory of kiln's home.
     ///
     /// # Errors
-    /// When it cannot be read or written.
+    /// A host failure when it cannot be read or written, or is no file.
     pub(crate) fn open(directory: &Path, parts: &[Vec<u8>]) -> Result<Self> {
         let mut hash = Sha256::new();
         for part in parts {
@@ -36,12 +41,13 @@ impl Journal {
             hash.update(part);
         }
         let path = directory.join(HEXLOWER.encode(&hash.finalize()));
-        let finished = read(&path)?;
-        let file = OpenOptions::new()
-            .append(true)
-            .create(true)
-            .open(&path)
-            .with_context(|| format!("write {}", path.display()))?;
+        let mut file = open(&path).map_err(|error| {
+            Failure::host(
+                format!("the journal of finished builds {} cannot be used: {error}", path.display()),
+                "Remove it, or correct its rights and those of its directory.",
+            )
+        })?;
+        let finished = read(&mut file).with_context(|| format!("read {}", path.display()))?;
         Ok(Self { path, file, finished })
     }
 
@@ -83,24 +89,38 @@ impl Journal {
     }
 }
 
-/// The complete lines of a journal: a kill may have left half a line at its end.
-fn read(path: &Path) -> Result<Vec<String>> {
-    let mut text = String::new();
-    match File::open(path) {
-        Ok(file) => {
-            // A file with other bytes is not ours: nothing of it counts.
-            let _ = file.take(MOST_BYTES).read_to_string(&mut text);
-        }
-        Err(error) if error.kind() == ErrorKind::NotFound => {}
-        Err(error) => return Err(error).with_context(|| format!("read {}", path.display())),
+/// Opens the file without following a link, and without waiting for the other end of a pipe.
+fn open(path: &Path) -> std::io::Result<File> {
+    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+    let file = OpenOptions::new().read(true).append(true).create(true).custom_flags(flags).open(path)?;
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(std::io::Error::other("it is not a regular file")),
     }
-    let complete = text.rfind('\n').map_or("", |end| &text[..end]);
-    Ok(complete.lines().map(str::to_owned).collect())
+}
+
+/// The complete lines of a journal. What a kill has left of a line at its end is removed, so that the next one begins with a line of its
+/// own.
+fn read(file: &mut File) -> std::io::Result<Vec<String>> {
+    let mut bytes = Vec::new();
+    file.take(MOST_BYTES).read_to_end(&mut bytes)?;
+    let end = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+    if end < bytes.len() {
+        file.set_len(end as u64)?;
+    }
+    bytes.truncate(end);
+    // A line of other bytes is none of ours, and names no job.
+    Ok(String::from_utf8_lossy(&bytes).lines().map(str::to_owned).collect())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::symlink;
+
+    use nix::{sys::stat::Mode, unistd::mkfifo};
+
     use super::*;
+    use crate::exit::{Code, code_of};
 
     #[test]
     fn what_was_finished_is_known_to_the_same_run_and_to_no_other() {
@@ -117,10 +137,33 @@ mod tests {
         journal.file.write_all(b"half").expect("written");
         let mut journal = Journal::open(directory.path(), &parts("a")).expect("opened");
         assert!(journal.has("x") && !journal.has("half"));
+        // What follows is a line of its own, and other bytes are no job.
+        journal.record("y").expect("written");
+        journal.file.write_all(b"\xff\xfe\n").expect("written");
+        let mut journal = Journal::open(directory.path(), &parts("a")).expect("opened");
+        assert!(journal.has("x") && journal.has("y"));
         journal.forget().expect("written");
         assert!(!Journal::open(directory.path(), &parts("a")).expect("opened").has("x"));
         journal.complete().expect("removed");
         let left = fs::read_dir(directory.path()).expect("readable").count();
         assert_eq!(left, 1, "that of the other run");
+    }
+
+    #[test]
+    fn what_is_no_file_is_a_failure_of_the_host_and_nothing_waits_for_it() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let path = Journal::open(directory.path(), &[]).expect("opened").path;
+        let makes: [fn(&Path); 3] = [
+            |path| mkfifo(path, Mode::S_IRWXU).expect("made"),
+            |path| symlink("elsewhere", path).expect("made"),
+            |path| fs::create_dir(path).expect("made"),
+        ];
+        fs::remove_file(&path).expect("removed");
+        for make in makes {
+            make(&path);
+            let error = Journal::open(directory.path(), &[]).expect_err("refused");
+            assert_eq!(code_of(&error), Code::Host, "{error:#}");
+            let _ = fs::remove_file(&path);
+        }
     }
 }

@@ -101,10 +101,13 @@ fn builds_come_after_their_needs_and_a_failure_stops_only_what_needs_it() {
     assert!(!project.join("packages/x86_64/after-1-r0.apk").exists(), "{text}");
 
     fs::write(project.join("files/ok"), "").expect("written");
+    // A package that is no longer there is built again.
+    fs::remove_file(project.join("packages/x86_64/end-1-r0.apk")).expect("removed");
     let output = kiln(project).output().expect("kiln can be started");
     let text = said(&output);
     assert!(output.status.success(), "{text}");
-    assert_eq!(text.matches("finished by an earlier run").count(), 10, "{text}");
+    assert_eq!(text.matches("finished by an earlier run").count(), 9, "{text}");
+    assert!(project.join("packages/x86_64/end-1-r0.apk").exists(), "{text}");
     assert!(project.join("packages/x86_64/after-1-r0.apk").exists(), "{text}");
     // A complete run leaves nothing to go on with.
     let jobs = fs::read_dir(project.join("home/jobs")).expect("readable").count();
@@ -208,6 +211,10 @@ fn each_package_is_tested_in_a_guest_that_has_it_and_nothing_else_of_the_build()
     let junit = fs::read_to_string(project.join("results.xml")).expect("written");
     assert!(junit.contains("tests=\"3\" failures=\"1\""), "{junit}");
 
+    let nowhere = test(&["--junit", "gone/results.xml"]);
+    assert_eq!(nowhere.status.code(), Some(4), "{}", said(&nowhere));
+    assert!(said(&nowhere).contains("--junit: gone/results.xml cannot be written"), "{}", said(&nowhere));
+    assert!(!said(&nowhere).contains("started"), "no test runs before: {}", said(&nowhere));
     let one = test(&["--only", "tested-dev"]);
     assert!(one.status.success(), "{}", said(&one));
     let unknown = test(&["--only", "tested-lib"]);

@@ -1,6 +1,7 @@
 //! Several build files: in the order of their needs, several at once, and each once even if kiln was interrupted.
 
 use std::{
+    collections::BTreeSet,
     env,
     ffi::OsString,
     fs,
@@ -23,6 +24,7 @@ use crate::{
     home::Home,
     jobs::{Definition, Graph, Job, Journal, Schedule},
     manifest::{Dependencies, Text},
+    plan::PackageFormat,
     process::Spawner,
     report::{self, Progress},
 };
@@ -53,24 +55,18 @@ pub(super) async fn run(args: &BuildArgs, env: &Env) -> Result<Code> {
     let needs = order.iter().map(|index| graph.needs()[*index].iter().map(|need| place(*need)).collect());
     let mut schedule = Schedule::new(needs.collect(), (0..order.len()).collect());
     let words: Vec<OsString> = env::args_os().collect();
-    let commands: Vec<JobCommand> = order
-        .iter()
-        .map(|index| {
-            let Definition { file, id, .. } = &graph.definitions()[*index];
-            let job = Job { name: id.clone(), file: file.display().to_string() };
-            let mut options = vec![job_option(file.as_os_str())];
-            if !graph.needs()[*index].is_empty() {
-                options.push("--needs-built".into());
-            }
-            JobCommand { job, arguments: with_options(&words, "build", options) }
-        })
-        .collect();
+    let commands = commands(&graph, &order, &words);
     let mut journal = journal(&graph, &words, env)?;
     if args.rebuild {
         journal.forget()?;
     }
-    let finished = commands.iter().enumerate().filter(|(_, command)| journal.has(&command.job.name));
-    finished.for_each(|(index, _)| schedule.end(index, true));
+    // A package that was removed since is built again.
+    let is_there =
+        |index: usize| args.machine.out_dir.join(artifact(&graph.definitions()[index], args)).exists();
+    let finished = commands.iter().zip(&order).enumerate();
+    let finished =
+        finished.filter(|(_, (command, index))| journal.has(&command.job.name) && is_there(**index));
+    finished.for_each(|(at, _)| schedule.end(at, true));
     let spawner = Spawner::start()?;
     let outcome = signals::guard(async |interrupts| {
         let jobs = Jobs { spawner: &spawner, interrupts, at_once: args.jobs, progress: args.progress };
@@ -90,14 +86,44 @@ pub(super) async fn run(args: &BuildArgs, env: &Env) -> Result<Code> {
     Ok(code)
 }
 
+/// Where the main package of a build lies in the directory of packages.
+fn artifact(definition: &Definition, args: &BuildArgs) -> PathBuf {
+    let ending = match args.package.format {
+        PackageFormat::Apk => "apk",
+        PackageFormat::TarZst => "tar.zst",
+    };
+    let mut path = definition.artifact.clone().into_os_string();
+    path.push(format!(".{ending}"));
+    path.into()
+}
+
+/// The command line of each build, in their order.
+fn commands(graph: &Graph, order: &[usize], words: &[OsString]) -> Vec<JobCommand> {
+    let command = |index: &usize| {
+        let Definition { file, id, .. } = &graph.definitions()[*index];
+        let job = Job { name: id.clone(), file: file.display().to_string() };
+        let mut options = vec![job_option(file.as_os_str())];
+        if !graph.needs()[*index].is_empty() {
+            options.push("--needs-built".into());
+        }
+        JobCommand { job, arguments: with_options(words, "build", options) }
+    };
+    order.iter().map(command).collect()
+}
+
 /// The graph of build files and of the directories with build files.
 ///
 /// # Errors
 /// A directory without build files, an invalid build file, builds that need each other.
 pub(in crate::commands) fn graph(paths: &[PathBuf], args: &RecipeArgs, sink: &mut dyn Sink) -> Result<Graph> {
-    let mut definitions = Vec::new();
+    let (mut definitions, mut seen) = (Vec::new(), BTreeSet::new());
     for path in paths {
         for file in files(path)? {
+            // A directory and a file in it may both be named.
+            let place = fs::canonicalize(&file).unwrap_or_else(|_| file.clone());
+            if !seen.insert(place) {
+                continue;
+            }
             if let Some(recipe) = recipe::load(&file, args, sink)? {
                 definitions.push(definition(file, &recipe));
             }
@@ -136,8 +162,10 @@ fn definition(file: PathBuf, recipe: &Recipe) -> Definition {
     let all = |of: fn(&Dependencies) -> &[Text]| dependencies().flat_map(|one| strings(of(one))).collect();
     let names = [recipe.package.name.to_string()].into_iter();
     let build_needs = strings(&recipe.environment.contents.packages);
+    let id = format!("{}-{}", recipe.package.name, recipe.package.full_version());
     Definition {
-        id: format!("{}-{}", recipe.package.name, recipe.package.full_version()),
+        artifact: Path::new(recipe.arch.apk()).join(&id),
+        id,
         packages: names.chain(subpackages().map(|sub| sub.name.to_string())).collect(),
         provides: all(|dependencies| &dependencies.provides),
         build_needs: build_needs.into_iter().chain(recipe.appended_packages.clone()).collect(),

@@ -3,7 +3,7 @@
 mod one;
 mod select;
 
-use std::{env, ffi::OsString, fs};
+use std::{env, ffi::OsString, fs, path::Path};
 
 use anyhow::{Context, Result};
 
@@ -35,6 +35,9 @@ pub(super) async fn run(args: &TestArgs, env: &Env) -> Result<Code> {
     };
     let file = recipe::file(args.file.as_deref())?;
     let tests = select::tests(args, &file, &mut notes)?;
+    if let Some(path) = &args.junit {
+        check_writable(path)?;
+    }
     if tests.is_empty() {
         notes(Event::Note { text: format!("{}: no package has a test", file.display()) });
     }
@@ -57,6 +60,16 @@ pub(super) async fn run(args: &TestArgs, env: &Env) -> Result<Code> {
     spawner.finish()?;
     write(args, &outcome, &name)?;
     Ok(outcome.code())
+}
+
+/// Makes the file of results before the tests, which may take long, are run for nothing.
+fn check_writable(path: &Path) -> Result<()> {
+    let opened = fs::File::options().append(true).create(true).open(path);
+    opened.map_err(|error| {
+        let what = format!("--junit: {} cannot be written: {error}", path.display());
+        Failure::host(what, "name a file that this user can write, in a directory that is there")
+    })?;
+    Ok(())
 }
 
 /// Writes the results: a table for people, a document for `--json`, a file for `--junit`.
