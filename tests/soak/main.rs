@@ -15,6 +15,7 @@ mod differential;
 mod docker;
 mod ecosystems;
 mod images;
+mod indexes;
 mod kills;
 mod leftovers;
 mod ownership;
