@@ -73,7 +73,8 @@ impl ApkRoot {
 
     /// How many bytes the packages have.
     pub fn bytes(&self) -> u64 {
-        self.packages.iter().map(|package| package.size).sum()
+        // Sizes are what an index says.
+        self.packages.iter().fold(0, |sum, package| sum.saturating_add(package.size))
     }
 }
 

@@ -92,7 +92,13 @@ fn failed(ApkPackage { name, version, repository, .. }: &ApkPackage, why: &str, 
 }
 
 impl Fetch<'_> {
+    /// A package that is the one that was asked for, if there is room for its entries.
     fn counted(&self, package: &ApkPackage, found: Package) -> Result<Package, Failure> {
+        let info = &found.control.info;
+        if (&info.name, &info.version) != (&package.name, &package.version) {
+            let why = format!("is another one: its .PKGINFO says {:?} {:?}", info.name, info.version);
+            return Err(failed(package, &why, "Have the repository make its index anew (kiln index)."));
+        }
         let before = self.entries.fetch_add(found.entries.len(), Ordering::Relaxed);
         if before + found.entries.len() > MOST_ENTRIES {
             let why = format!("is too large: with those before it, it has more than {MOST_ENTRIES} files");

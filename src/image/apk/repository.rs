@@ -6,6 +6,9 @@ use crate::exit::Failure;
 
 use super::url;
 
+/// The most repositories: the index of each is read by a thread of its own.
+const MOST_REPOSITORIES: usize = 256;
+
 /// A repository: the directory above those of the architectures.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Repository {
@@ -29,11 +32,17 @@ pub(crate) enum Place {
 /// Reads the lines of all sources of repositories: sorted as text and each once, as apko has them.
 ///
 /// # Errors
-/// Names the line that is not a repository.
+/// Names the line that is not a repository, or says that there are too many.
 pub(crate) fn parse(lines: impl IntoIterator<Item = String>) -> Result<Vec<Repository>, Failure> {
     let mut lines: Vec<String> = lines.into_iter().map(|line| line.trim().to_owned()).collect();
     lines.sort();
     lines.dedup();
+    if lines.len() > MOST_REPOSITORIES {
+        return Err(Failure::build_file(
+            format!("there are {} repositories, and at most {MOST_REPOSITORIES} are read", lines.len()),
+            "Leave out those that no package is taken from.",
+        ));
+    }
     lines.into_iter().map(Repository::parse).collect()
 }
 
@@ -169,6 +178,13 @@ mod tests {
         }
         let failure = lines(&["https://me:secret@a.example.org/a b"]).expect_err("refused");
         assert!(!failure.what.contains("secret"), "{failure}");
+    }
+
+    #[test]
+    fn there_are_not_too_many() {
+        let many = |count: usize| parse((0..count).map(|at| format!("./packages-{at}")));
+        assert!(many(MOST_REPOSITORIES).is_ok());
+        assert!(many(MOST_REPOSITORIES + 1).expect_err("refused").what.contains("257 repositories"));
     }
 
     #[test]

@@ -23,6 +23,9 @@ use super::{
 /// The most bytes of a key.
 const KEY_MAX: u64 = 64 << 10;
 
+/// How many repositories without an index a message names.
+const SHOWN: usize = 5;
+
 /// What a root is made from.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ApkRequest {
@@ -119,10 +122,15 @@ fn tell_missing(packages: &[ApkPackage], cache: &Path, progress: &Progress) {
 
 fn unsolvable(error: &apk::SolveError, repositories: &[Repository], texts: &[Option<String>]) -> Failure {
     let empty = texts.iter().zip(repositories).filter(|(text, _)| text.is_none());
-    let empty: Vec<String> = empty.map(|(_, repository)| repository.shown()).collect();
-    let more = match empty.is_empty() {
-        true => String::new(),
-        false => format!(" These repositories have no index: {}.", empty.join(", ")),
+    let mut empty: Vec<String> = empty.map(|(_, repository)| repository.shown()).collect();
+    let left_out = empty.len().saturating_sub(SHOWN);
+    empty.truncate(SHOWN);
+    let more = match (empty.is_empty(), left_out) {
+        (true, _) => String::new(),
+        (false, 0) => format!(" These repositories have no index: {}.", empty.join(", ")),
+        (false, _) => {
+            format!(" These repositories have no index: {}, and {left_out} more.", empty.join(", "))
+        }
     };
     Failure::host(
         format!("the packages of the root cannot be chosen: {error}"),

@@ -254,3 +254,15 @@ fn a_damaged_file_of_the_store_is_made_again() {
         }
     }
 }
+
+#[test]
+fn a_package_that_says_to_be_another_one_is_refused() {
+    let cache = tempfile::tempdir().expect("a directory");
+    let (mut root, _) = composed(&request("sig-ok", &case("sig-ok")), None, cache.path()).expect("composed");
+    root.packages[0].version = "2-r0".into();
+    let (progress, _told) = progress();
+    let network = Network::of(&Env::default(), &Logins::default(), true).expect("valid");
+    let failure = fetch::packages(&root, "x86_64", &network, cache.path(), &progress).expect_err("refused");
+    assert!(failure.what.starts_with("the package a-2-r0 of /"), "{failure}");
+    assert!(failure.what.ends_with("is another one: its .PKGINFO says \"a\" \"1-r0\""), "{failure}");
+}
