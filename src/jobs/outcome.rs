@@ -43,17 +43,21 @@ pub(crate) enum JobOutcome {
 pub(crate) struct Report {
     /// Each job with its outcome and duration.
     pub(crate) jobs: Vec<(Job, JobOutcome, Duration)>,
+    /// The exit code of the signal that has interrupted kiln.
+    pub(crate) interrupted: Option<Code>,
 }
 
 impl Report {
-    /// The exit code: that of the first job that failed.
+    /// The exit code: that of a signal, else that of the first job that failed.
     pub(crate) fn code(&self) -> Code {
         let failed = self.jobs.iter().find_map(|(_, outcome, _)| match outcome {
             JobOutcome::Failed { code, .. } => Some(Code::of_status(*code)),
-            JobOutcome::Interrupted => Some(Code::Interrupted),
-            JobOutcome::Succeeded | JobOutcome::Finished | JobOutcome::Skipped { .. } => None,
+            JobOutcome::Succeeded
+            | JobOutcome::Finished
+            | JobOutcome::Skipped { .. }
+            | JobOutcome::Interrupted => None,
         });
-        failed.unwrap_or(Code::Success)
+        self.interrupted.or(failed).unwrap_or(Code::Success)
     }
 
     /// A line for each job, and one with the numbers; `what` names the jobs (`builds`).
@@ -138,6 +142,7 @@ pub(super) mod tests {
                 (job("c"), JobOutcome::Skipped { because: "bb".into() }, Duration::ZERO),
                 (job("d"), JobOutcome::Finished, Duration::ZERO),
             ],
+            interrupted: None,
         }
     }
 
@@ -149,6 +154,8 @@ pub(super) mod tests {
              ok       d   finished by an earlier run\nbuilds: 2 succeeded, 1 failed, 1 not run\n"
         );
         assert_eq!(report().code(), Code::Step);
+        let terminated = Report { interrupted: Some(Code::Terminated), ..report() };
+        assert_eq!(terminated.code(), Code::Terminated, "a signal wins");
         assert_eq!(Report::default().code(), Code::Success);
     }
 

@@ -8,6 +8,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+
 use crate::{
     apk_repository::{self, BUSYBOX},
     has_bwrap, skip,
@@ -134,6 +139,33 @@ fn a_killed_command_goes_on_where_it_ended_and_leaves_no_process() {
     assert!(output.status.success(), "{text}");
     assert!(text.contains("ok       one-1-r0  finished by an earlier run"), "{text}");
     assert!(text.contains("builds: 2 succeeded, 0 failed, 0 not run"), "{text}");
+}
+
+#[test]
+fn a_signal_ends_all_builds_with_its_own_code() {
+    for (signal, code) in [(Signal::SIGINT, 130), (Signal::SIGTERM, 143)] {
+        let Some(directory) = project() else { return };
+        let project = directory.path();
+        for name in ["one", "two", "three"] {
+            write(project, name, &[], "echo sleeping; sleep 1000");
+        }
+        let child = kiln(project).stderr(Stdio::piped()).spawn().expect("kiln can be started");
+        wait(|| sleepers(project) == 2);
+        kill(Pid::from_raw(child.id().cast_signed()), signal).expect("it is there");
+        let output = child.wait_with_output().expect("it ends");
+        let text = said(&output);
+        assert_eq!(output.status.code(), Some(code), "{text}");
+        assert!(text.contains("builds: 0 succeeded, 0 failed, 3 not run"), "{text}");
+        assert!(text.contains("] sleeping"), "what they have said is shown: {text}");
+        wait(|| processes(project) == 0);
+    }
+}
+
+/// How many builds have said that they sleep, by their logs.
+fn sleepers(project: &Path) -> usize {
+    let logs = fs::read_dir(project.join("home/logs")).into_iter().flatten().flatten();
+    let said = |log: fs::DirEntry| fs::read_to_string(log.path().join("output.log")).unwrap_or_default();
+    logs.filter(|log| log.path().is_dir()).map(said).filter(|text| text.contains("sleeping\n")).count()
 }
 
 fn wait(what: impl Fn() -> bool) {

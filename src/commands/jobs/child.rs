@@ -2,28 +2,27 @@
 
 use std::{
     ffi::OsString,
-    fs::File,
-    io::{PipeReader, Read, Seek, SeekFrom, pipe},
+    io::{PipeReader, Read, pipe},
     os::fd::OwnedFd,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result};
-use serde_json::Value;
-use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::net::unix::pipe::Receiver;
 
-use super::result::{JobResult, RESULT_FD, RESULT_LIMIT};
+use super::{
+    output::{Output, Tail},
+    result::{JobResult, RESULT_FD, RESULT_LIMIT},
+};
 use crate::{
     engine::Interrupts,
+    exit::{Code, code_of},
     jobs::Job,
-    process::{Child, Command, ExitStatus, Spawner, Stdio},
-    report,
+    process::{Command, ExitStatus, Spawner, Stdio},
 };
 
 /// How long a job may take to end after a signal: longer than its own guest may take.
 const GRACE: Duration = Duration::from_secs(60);
-/// The most bytes of a job's output that are shown; the end is shown if there is more.
-const SHOWN: u64 = 4 << 20;
 
 /// A job and the command line of its kiln, without the program.
 pub(in crate::commands) struct JobCommand {
@@ -36,7 +35,7 @@ pub(in crate::commands) struct JobCommand {
 pub(super) enum Display {
     /// To the terminal or file that kiln's own output goes to.
     Direct,
-    /// To a file, until the job ends.
+    /// To this kiln, which shows it when the job ends.
     Collected,
     /// Events to stdout, with the job's name.
     Events,
@@ -48,8 +47,8 @@ pub(super) struct Ended {
     pub(super) code: u8,
     /// Its error; empty without one.
     pub(super) error: String,
-    /// Whether kiln was interrupted meanwhile.
-    pub(super) interrupted: bool,
+    /// The exit code of kiln's own signal, if there was one meanwhile.
+    pub(super) interrupted: Option<Code>,
     pub(super) duration: Duration,
 }
 
@@ -62,23 +61,22 @@ pub(super) async fn run_child(
 ) -> Result<Ended> {
     let started = Instant::now();
     let (result, writer) = pipe().context("make a pipe")?;
-    let (program, collected) = program(spawner, command, display, writer.into())?;
+    let (program, mut output) = program(spawner, command, display, writer.into())?;
     let mut child = spawner.spawn(program)?;
-    let events = child.take_stdout();
-    let all = async {
-        if let Some(events) = events {
-            forward(events, &command.job.name).await?;
-        }
-        child.wait().await
-    };
-    let (status, interrupted) = tokio::select! {
-        biased;
-        status = all => (status?, false),
-        _ = interrupts.refuse() => (stop(&mut child).await?, true),
-    };
-    if let Some(mut file) = collected {
-        show(&mut file)?;
+    if let Some(events) = child.take_stdout() {
+        output = Output::events(events);
     }
+    let name = &command.job.name;
+    let ended = tokio::select! {
+        biased;
+        status = output.during(child.wait(), name) => Ok(status?),
+        signal = interrupts.refuse() => Err(code_of(&signal)),
+    };
+    let (status, interrupted) = match ended {
+        Ok(status) => (status, None),
+        Err(code) => (output.during(child.stop(GRACE), name).await?, Some(code)),
+    };
+    output.show();
     let said = read_result(result);
     let code = match status {
         ExitStatus::Code(code) => u8::try_from(code).unwrap_or(u8::MAX),
@@ -91,57 +89,25 @@ pub(super) async fn run_child(
     Ok(Ended { code, error, interrupted, duration: started.elapsed() })
 }
 
-/// The command, and the file of its output if that is collected.
+/// The command, and what is known of its output before it is started.
 fn program(
     spawner: &Spawner,
     command: &JobCommand,
     display: Display,
     result: OwnedFd,
-) -> Result<(Command, Option<File>)> {
+) -> Result<(Command, Output)> {
     let program = Command::new(spawner.program()).args(&command.arguments).fd(result, RESULT_FD);
     Ok(match display {
-        Display::Direct => (program.stdout(Stdio::Inherit).stderr(Stdio::Inherit), None),
-        Display::Events => (program.stdout(Stdio::Piped).stderr(Stdio::Inherit), None),
+        Display::Direct => (program.stdout(Stdio::Inherit).stderr(Stdio::Inherit), Output::Direct),
+        Display::Events => (program.stdout(Stdio::Piped).stderr(Stdio::Inherit), Output::Direct),
         Display::Collected => {
-            let file = tempfile::tempfile().context("make a file for the output of a job")?;
-            let copy = || file.try_clone().map(|file| Stdio::File(file.into())).context("copy a descriptor");
-            (program.stdout(copy()?).stderr(copy()?), Some(file))
+            let (reader, writer) = pipe().context("make a pipe for the output of a job")?;
+            let reader = Receiver::from_owned_fd(reader.into()).context("read the output of a job")?;
+            let copy = writer.try_clone().context("copy a descriptor")?;
+            let program = program.stdout(Stdio::File(writer.into())).stderr(Stdio::File(copy.into()));
+            (program, Output::Collected(reader, Tail::default()))
         }
     })
-}
-
-async fn stop(child: &mut Child) -> Result<ExitStatus> {
-    child.stop(GRACE).await
-}
-
-/// Passes on events, each with the name of its job.
-async fn forward(events: impl AsyncRead + Unpin, job: &str) -> Result<()> {
-    let mut lines = BufReader::new(events).lines();
-    while let Some(line) = lines.next_line().await.context("read the events of a job")? {
-        // A line that is no event would be a defect of kiln; it is passed on as it is.
-        let line = match serde_json::from_str(&line) {
-            Ok(Value::Object(mut event)) => {
-                event.insert("job".into(), job.into());
-                Value::Object(event).to_string()
-            }
-            Ok(_) | Err(_) => line,
-        };
-        report::print(&(line + "\n"))?;
-    }
-    Ok(())
-}
-
-/// Shows the collected output of a job.
-fn show(file: &mut File) -> Result<()> {
-    let length = file.seek(SeekFrom::End(0)).context("read the output of a job")?;
-    if length > SHOWN {
-        report::to_stderr(&format!("… {} bytes of output are not shown", length - SHOWN));
-    }
-    file.seek(SeekFrom::Start(length.saturating_sub(SHOWN))).context("read the output of a job")?;
-    let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes).context("read the output of a job")?;
-    report::to_stderr(String::from_utf8_lossy(&bytes).trim_end_matches('\n'));
-    Ok(())
 }
 
 /// The result that the job has written; an empty one if it was killed before.

@@ -1,9 +1,10 @@
 //! Several builds or tests: each is a kiln of its own, so that it has its own lease, run directory and reaper.
 //!
-//! One at a time has the terminal as if it were alone. Several at once write to files, whose content is shown when the job ends. With
+//! One at a time has the terminal as if it were alone. Of several at once the output is shown when the job ends. With
 //! `--progress json` each line of a job goes to stdout at once, with the job's name in it.
 
 mod child;
+mod output;
 mod result;
 
 use std::{
@@ -54,9 +55,9 @@ impl Jobs<'_> {
             (0..commands.len()).map(|index| schedule.state(index) == State::Succeeded).collect();
         let mut ends: Vec<Option<Ended>> = commands.iter().map(|_| None).collect();
         let mut running: Running<'_> = Vec::new();
-        let mut is_interrupted = false;
+        let mut interrupted = None;
         loop {
-            while !is_interrupted
+            while interrupted.is_none()
                 && running.len() < self.at_once.get()
                 && let Some(index) = schedule.start()
             {
@@ -68,7 +69,7 @@ impl Jobs<'_> {
             }
             let (index, ended) = next(&mut running).await;
             let ended = ended?;
-            is_interrupted |= ended.interrupted;
+            interrupted = interrupted.or(ended.interrupted);
             schedule.end(index, ended.code == 0);
             if ended.code == 0 {
                 finished(&commands[index].job)?;
@@ -80,7 +81,7 @@ impl Jobs<'_> {
             let duration = ends[index].as_ref().map_or(Duration::ZERO, |ended| ended.duration);
             (commands[index].job.clone(), outcome(index), duration)
         });
-        Ok(Report { jobs: jobs.collect() })
+        Ok(Report { jobs: jobs.collect(), interrupted })
     }
 
     fn announce(&self, commands: &[JobCommand], index: usize) {
@@ -146,7 +147,7 @@ fn outcome(
     match (schedule.state(index), ended) {
         (State::Succeeded, _) if before => JobOutcome::Finished,
         (State::Succeeded, _) => JobOutcome::Succeeded,
-        (State::Failed, Some(Ended { interrupted: false, code, error, .. })) => {
+        (State::Failed, Some(Ended { interrupted: None, code, error, .. })) => {
             JobOutcome::Failed { code: *code, error: error.clone() }
         }
         (State::Skipped { because }, _) => {
