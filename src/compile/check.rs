@@ -32,6 +32,7 @@ pub(crate) fn all(
             check.fault(at, message);
         }
         check.name("subpackage", name, at);
+        check.file_name(package, name, at);
         check.priorities(&subpackage.dependencies);
         check.lines([&subpackage.description, &subpackage.url, &subpackage.commit]);
         check.dependencies(&subpackage.dependencies);
@@ -127,6 +128,7 @@ impl Check<'_> {
     fn package(&mut self, package: &Package) {
         let at = if package.name.is_empty() { package.at } else { package.name.position };
         self.name("package", &package.name, at);
+        self.file_name(package, &package.name, at);
         if package.version.is_empty() {
             self.fault(package.at, "the package has no version");
         }
@@ -229,9 +231,9 @@ impl Check<'_> {
 
     fn priorities(&mut self, dependencies: &Dependencies) {
         for priority in [&dependencies.provider_priority, &dependencies.replaces_priority] {
-            // Go's Atoi.
-            if !priority.is_empty() && priority.parse::<i64>().is_err() {
-                self.fault(priority.position, format!("a priority is a whole number, this is `{priority}`"));
+            if !priority.is_empty() && priority.parse::<u64>().is_err() {
+                let message = format!("a priority is a whole number, not below 0, this is `{priority}`");
+                self.fault(priority.position, message);
             }
         }
     }

@@ -1,7 +1,14 @@
 //! What packages say of themselves: texts of one line, dependencies, triggers, capabilities of files, CPE.
 
 use super::Check;
-use crate::manifest::{Capability, Cpe, Dependencies, Position, Scriptlets, Text};
+use crate::manifest::{Capability, Cpe, Dependencies, Package, Position, Scriptlets, Text};
+
+/// The longest text of one line: the readers of an index take lines of less than 1 MiB, with a letter and a colon in front.
+const LINE_MAX: usize = (1 << 20) - 3;
+/// The longest name of a file in Linux, in bytes.
+const NAME_MAX: usize = 255;
+/// What is longest behind the name and version of a package in the name of a file: that of its provenance.
+const LONGEST_ENDING: &str = ".attest.tar.gz";
 
 /// Capabilities that files may have.
 const FILE_CAPABILITIES: [&str; 5] =
@@ -16,7 +23,22 @@ impl Check<'_> {
                 let message = "this becomes one line of the package's metadata, and has a line break in it";
                 let fault = self.source.diagnostic(text.position, message);
                 self.faults.push(fault.hint("write it in one line, or fold the lines by `>-`"));
+            } else if text.len() > LINE_MAX {
+                let message =
+                    format!("this is longer than {LINE_MAX} bytes, which no reader of an index takes");
+                self.fault(text.position, message);
             }
+        }
+    }
+
+    /// The name, version and epoch of a package are in the names of its files.
+    pub(super) fn file_name(&mut self, package: &Package, name: &Text, at: Position) {
+        let Package { version, epoch, .. } = package;
+        let room = NAME_MAX - LONGEST_ENDING.len();
+        if format!("{name}-{version}-r{epoch}").len() > room {
+            let message = "the name and version are too long for the name of a package's file";
+            let fault = self.source.diagnostic(at, message);
+            self.faults.push(fault.hint(format!("NAME-VERSION-rEPOCH has {room} bytes at most")));
         }
     }
 
@@ -52,6 +74,16 @@ impl Check<'_> {
                 let message = format!("invalid capability `{name}` for `{}`", capability.path);
                 let fault = self.source.diagnostic(names.position, message);
                 self.faults.push(fault.hint(format!("known: {}", FILE_CAPABILITIES.join(", "))));
+            }
+        }
+        for flags in capability.add.values() {
+            let letters = flags.strip_prefix(['+', '=']).unwrap_or(flags);
+            if letters.is_empty() || letters.chars().any(|letter| !"eip".contains(letter)) {
+                let message =
+                    format!("invalid flags `{flags}` for the capabilities of `{}`", capability.path);
+                let fault = self.source.diagnostic(flags.position, message);
+                self.faults
+                    .push(fault.hint("letters of `eip`: effective, inheritable, permitted, such as +ep"));
             }
         }
         if capability.reason.is_empty() {

@@ -71,7 +71,11 @@ fn faults_of_build_files() {
         ("subpackages: [{name: q, range: nope}]", &["2: no table of `data` is called `nope`"]),
         (
             "subpackages: [{name: q, dependencies: {provider-priority: high}}]",
-            &["2: a priority is a whole number, this is `high`"],
+            &["2: a priority is a whole number, not below 0, this is `high`"],
+        ),
+        (
+            "subpackages: [{name: q, dependencies: {replaces-priority: '-1'}}]",
+            &["2: a priority is a whole number, not below 0, this is `-1`"],
         ),
         (
             "subpackages: [{name: q, dependencies: {runtime: ['${{build.arch}}']}}]",
@@ -141,6 +145,10 @@ fn faults_of_the_package_itself() {
             "1: invalid capability `cap_chown` for `/x`",
         ),
         (
+            "package: {name: p, version: 1, setcap: [{path: /x, add: {cap_net_raw: +x}, reason: r}]}\n",
+            "1: invalid flags `+x` for the capabilities of `/x`",
+        ),
+        (
             "package: {name: p, version: 1, setcap: [{path: /x, add: {cap_net_raw: +ep}}]}\n",
             "1: the capabilities of `/x` need a `reason`",
         ),
@@ -171,6 +179,33 @@ fn faults_of_the_package_itself() {
     ] {
         let faults = try_compile(text, &Options::new(Arch::X86_64)).expect_err(text);
         assert!(faults.contains(&wanted.to_owned()), "{text}: {faults:?}");
+    }
+}
+
+#[test]
+fn what_no_file_or_index_has_room_for_is_a_fault() {
+    let name = |length| "n".repeat(length);
+    let too_long = "the name and version are too long for the name of a package's file";
+    // The name, -1-r0, and .attest.tar.gz have 255 bytes.
+    for (package, subpackage, wanted) in [
+        (name(236), name(10), None),
+        (name(237), name(10), Some(format!("1: {too_long}"))),
+        (name(10), name(236), None),
+        (name(10), name(237), Some(format!("2: {too_long}"))),
+    ] {
+        let text = format!(
+            "package: {{name: {package}, version: 1, epoch: 0}}\nsubpackages: [{{name: {subpackage}}}]\npipeline: [{{runs: x}}]\n"
+        );
+        let faults = try_compile(&text, &Options::new(Arch::X86_64)).err().unwrap_or_default();
+        assert_eq!(faults, wanted.into_iter().collect::<Vec<_>>());
+    }
+    for (length, count) in [((1 << 20) - 3, 0), ((1 << 20) - 2, 1)] {
+        let text = format!(
+            "package: {{name: p, version: 1, epoch: 0, description: {}}}\npipeline: [{{runs: x}}]\n",
+            "x".repeat(length)
+        );
+        let faults = try_compile(&text, &Options::new(Arch::X86_64)).err().unwrap_or_default();
+        assert_eq!(faults.len(), count, "{faults:?}");
     }
 }
 
