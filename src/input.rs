@@ -53,6 +53,18 @@ fn read_within(path: &Path, most: usize, patience: Duration) -> io::Result<Vec<u
     Ok(bytes)
 }
 
+/// Opens a regular file.
+///
+/// # Errors
+/// Errors of opening; `InvalidInput` for a directory, a pipe or a device, which is not waited for.
+pub fn open_file(path: &Path) -> io::Result<File> {
+    let file = open(path)?;
+    if file.metadata()?.is_file() {
+        return Ok(file);
+    }
+    Err(io::Error::new(ErrorKind::InvalidInput, "it is not a regular file"))
+}
+
 /// Opens without waiting for a pipe's writer.
 fn open(path: &Path) -> io::Result<File> {
     File::options().read(true).custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC | libc::O_NOCTTY).open(path)
@@ -96,6 +108,18 @@ mod tests {
         assert_eq!(read(file.path(), MOST).expect("read").len(), MOST);
         assert_eq!(read(file.path(), MOST - 10).expect("read").len(), MOST - 9);
         assert_eq!(read(Path::new("/"), MOST).expect_err("refused").kind(), ErrorKind::IsADirectory);
+    }
+
+    #[test]
+    fn only_a_regular_file_is_opened_and_a_pipe_is_not_waited_for() {
+        let directory = tempfile::tempdir().expect("made");
+        let path = directory.path().join("pipe");
+        mkfifo(&path, Mode::S_IRWXU).expect("made");
+        for odd in [path.as_path(), directory.path(), Path::new("/dev/zero")] {
+            assert_eq!(open_file(odd).expect_err("odd").kind(), ErrorKind::InvalidInput, "{}", odd.display());
+        }
+        let file = tempfile::NamedTempFile::new().expect("made");
+        open_file(file.path()).expect("opened");
     }
 
     #[test]

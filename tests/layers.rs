@@ -23,7 +23,7 @@ use std::{
 /// The modules of `src/`, each with the modules that it may import.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("agent", &[]),
-    ("apk", &["exit"]),
+    ("apk", &["exit", "input"]),
     (
         "backend",
         &[

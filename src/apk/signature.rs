@@ -6,7 +6,7 @@
 
 use std::{
     fmt, fs,
-    io::{Read, Write},
+    io::Write,
     os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
@@ -15,19 +15,31 @@ use rsa::{
     Pkcs1v15Sign,
     pkcs1::{DecodeRsaPrivateKey, EncodeRsaPrivateKey},
     pkcs8::{DecodePrivateKey, DecodePublicKey, EncodePublicKey, LineEnding},
+    traits::PublicKeyParts,
 };
 use sha1::Sha1;
 use sha2::Sha256;
 
-use crate::exit::{Code, Failure};
+use crate::{
+    exit::{Code, Failure},
+    input,
+};
 
 /// The least size in bits that is considered safe.
 pub const MIN_KEY_SIZE: usize = 2048;
 /// The most bits of a key. Making a larger one takes minutes, and readers may refuse it.
 pub const MAX_KEY_SIZE: usize = 8192;
 
+/// The least size in bits of a key that kiln signs with. Go's library, and so melange, refuses smaller ones.
+const LEAST_USABLE: usize = 1024;
+
+/// How the name of an entry with a signature begins, and how it ends.
+const ENTRY: (&str, &str) = (".SIGN.RSA256.", ".pub");
+/// The longest name of an entry without an extended header, by which readers would not know the signature.
+const ENTRY_MAX: usize = 100;
+
 /// The most bytes of a file with a key; one of 8192 bits has 6,400.
-const MAX_FILE: u64 = 64 << 10;
+const MAX_FILE: usize = 64 << 10;
 
 /// The mode of a private key: its owner alone reads it.
 const PRIVATE: u32 = 0o600;
@@ -88,7 +100,26 @@ impl SigningKey {
                 "kiln keygen makes a key; so does openssl genrsa -traditional -out NAME.rsa 4096",
             )
         })?;
-        Ok(Self { key, name: name.to_owned(), is_exposed: false })
+        let key = Self { key, name: name.to_owned(), is_exposed: false };
+        key.check_use()?;
+        Ok(key)
+    }
+
+    /// Whether readers take what it signs.
+    fn check_use(&self) -> Result<(), Failure> {
+        let bits = self.key.size() * 8;
+        if bits < LEAST_USABLE {
+            let what = format!("the private key has {bits} bits: anyone can forge its signatures");
+            return Err(Failure::host(what, "make another key: kiln keygen"));
+        }
+        let entry = self.entry_name();
+        if entry.len() > ENTRY_MAX || !entry.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()) {
+            let most = ENTRY_MAX - ENTRY.0.len() - ENTRY.1.len();
+            let what = format!("the name of the private key's file is longer than {most} bytes or not ASCII");
+            let way_out = "give the file another name: readers find the public key by it, as NAME.pub";
+            return Err(Failure::host(what, way_out));
+        }
+        Ok(())
     }
 
     /// The base name of the key's file.
@@ -103,7 +134,7 @@ impl SigningKey {
 
     /// The name of the tar entry that holds its signature.
     pub fn entry_name(&self) -> String {
-        format!(".SIGN.RSA256.{}.pub", self.name)
+        [ENTRY.0, &self.name, ENTRY.1].concat()
     }
 
     /// The public key that verifies its signatures.
@@ -224,21 +255,22 @@ fn create(path: &Path, content: &[u8], mode: u32) -> Result<(), Failure> {
     })
 }
 
-/// The text of a small file, and its mode.
+/// The text of a small file, which may be a pipe, and its mode.
 fn read(path: &Path, what: &str) -> Result<(String, u32), Failure> {
-    let read = || {
-        let file = fs::File::open(path)?;
-        let mode = file.metadata()?.mode();
-        let mut text = String::new();
-        file.take(MAX_FILE).read_to_string(&mut text)?;
-        Ok((text, mode))
+    let read = || -> std::io::Result<(Vec<u8>, u32)> {
+        let mode = fs::metadata(path)?.mode();
+        Ok((input::read(path, MAX_FILE)?, mode))
     };
-    read().map_err(|error: std::io::Error| {
-        Failure::host(
-            format!("read the {what} {}: {error}", path.display()),
-            "kiln keygen NAME makes a pair of keys",
-        )
-    })
+    let failed = |why: &dyn fmt::Display| {
+        let what = format!("read the {what} {}: {why}", path.display());
+        Failure::host(what, "kiln keygen NAME makes a pair of keys")
+    };
+    let (bytes, mode) = read().map_err(|error| failed(&error))?;
+    if bytes.len() > MAX_FILE {
+        return Err(failed(&format!("it has more than {MAX_FILE} bytes")));
+    }
+    let text = String::from_utf8(bytes).map_err(|_| failed(&"it is not PEM, which is text"))?;
+    Ok((text, mode))
 }
 
 fn in_file(failure: Failure, path: &Path) -> Failure {
@@ -325,6 +357,7 @@ mod tests {
         openssl("rsa -aes128 -passout pass:secret -in one.rsa -out secret.rsa");
         openssl("rsa -traditional -aes128 -passout pass:secret -in one.rsa -out secret1.rsa");
         openssl("rsa -in one.rsa -pubout -out one.rsa.pub");
+        openssl("genrsa -traditional -out small.rsa 512");
         let load = |name: &str| SigningKey::load(&root.path().join(name));
         let public = PublicKey::load(&root.path().join("one.rsa.pub")).expect("readable");
         for name in ["one.rsa", "eight.rsa"] {
@@ -334,6 +367,7 @@ mod tests {
         for name in ["secret.rsa", "secret1.rsa"] {
             assert!(load(name).expect_err("encrypted").what.contains("is encrypted"), "{name}");
         }
+        assert!(load("small.rsa").expect_err("too small").what.contains("has 512 bits"));
         assert!(
             load("one.rsa.pub")
                 .expect_err("public")
@@ -348,6 +382,33 @@ mod tests {
         for bits in [0, 1024, 2047, 8193, usize::MAX] {
             assert_eq!(generate_key(path, bits).expect_err("refused").code, Code::Usage, "{bits}");
         }
+    }
+
+    #[test]
+    fn a_key_whose_signatures_no_reader_takes_is_refused() {
+        let root = tempfile::tempdir().expect("made");
+        let (key, _) = pair(root.path());
+        let pem = key.key.to_pkcs1_pem(LineEnding::LF).expect("PEM");
+        let longest = "n".repeat(83);
+        assert_eq!(SigningKey::parse(&pem, &longest).expect("usable").entry_name().len(), 100);
+        SigningKey::parse(&pem, "my key.rsa").expect("usable");
+        for name in [&format!("{longest}n"), "schlüssel.rsa", "a\nb.rsa"] {
+            let failure = SigningKey::parse(&pem, name).expect_err("refused");
+            assert!(failure.what.contains("longer than 83 bytes or not ASCII"), "{failure}");
+        }
+    }
+
+    #[test]
+    fn a_key_may_come_by_a_pipe() {
+        let root = tempfile::tempdir().expect("made");
+        let (key, _) = pair(root.path());
+        let pem = key.key.to_pkcs1_pem(LineEnding::LF).expect("PEM");
+        let (reader, mut writer) = std::io::pipe().expect("made");
+        let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&reader));
+        let pem = pem.to_string();
+        let writing = std::thread::spawn(move || writer.write_all(pem.as_bytes()));
+        SigningKey::load(Path::new(&path)).expect("readable");
+        writing.join().expect("it ended").expect("it is read");
     }
 
     #[test]
