@@ -112,7 +112,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("logfile", &[]),
     ("login", &[]),
     ("manifest", &["exit", "input"]),
-    ("package", &["apk", "event", "exit", "manifest", "plan"]),
+    ("package", &["apk", "event", "exit", "input", "manifest", "plan"]),
     ("pipelines", &["compile", "manifest"]),
     ("plan", &["compile", "ecosystem", "exit", "host", "login", "manifest"]),
     ("process", &["exit", "logfile", "login"]),

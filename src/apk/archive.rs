@@ -1,46 +1,48 @@
 //! The archives of repositories: an index with its signature, and the head of a package, which is what a signature is over.
 //!
-//! Before it: bytes of files, which anyone may have made. After it: records, and files that are signed. Pure.
+//! Before it: bytes of files, which anyone may have made. After it: records, and files that are signed. Builds, commands and roots
+//! read by it, so that all of them take and refuse the same files. Pure.
 
-use std::io::{self, BufRead, Cursor};
+use std::{
+    borrow::Cow,
+    io::{self, BufRead},
+};
 
 use sha1::{Digest, Sha1};
 use sha2::Sha256;
 
 use super::{
-    index::MAX_INDEX,
+    control::ControlSection,
     member::gzip,
     pkginfo::PackageInfo,
-    section::{self, CONTROL_MAX},
+    section::{self, CONTROL_MAX, INDEX_MAX},
     signature::SigningKey,
+    tar::{Entry, EntryType, content, entries_in_memory, invalid},
     ustar,
 };
-use crate::exit::{Code, Failure};
 
 /// The entry of an index with the records.
 const RECORDS: &str = "APKINDEX";
 /// The entry of an index with the description of the repository.
 const DESCRIPTION: &str = "DESCRIPTION";
-/// The entry of a package with its metadata, the first of the control section.
-const PACKAGE_INFO: &str = ".PKGINFO";
 
 /// The mode of entries.
 const MODE: u32 = 0o644;
 
 /// An index as it lies in a repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct IndexArchive {
-    /// Whether a signature stands in front. It was not verified.
-    pub is_signed: bool,
+pub struct IndexArchive<'f> {
+    /// The tar of the signature section, if one stands in front. It was not verified.
+    pub signature: Option<Vec<u8>>,
     /// What a signature is over: the file without its signature.
-    pub unsigned: Vec<u8>,
+    pub unsigned: Cow<'f, [u8]>,
     /// The text of `APKINDEX`.
     pub records: String,
     /// The text of `DESCRIPTION`.
     pub description: String,
 }
 
-impl IndexArchive {
+impl<'f> IndexArchive<'f> {
     /// An index without a signature.
     pub fn new(records: String, description: String) -> io::Result<Self> {
         let mut writer = ustar::Writer::new(Vec::new());
@@ -50,32 +52,47 @@ impl IndexArchive {
             writer.entry(&ustar::Entry { uname: b"", gname: b"", ..entry })?;
             writer.content(content.as_bytes())?;
         }
-        Ok(Self { is_signed: false, unsigned: gzip(&writer.finish()?), records, description })
+        let unsigned = gzip(&writer.finish()?).into();
+        Ok(Self { signature: None, unsigned, records, description })
     }
 
-    /// Reads an `APKINDEX.tar.gz`. Texts that are not UTF-8 are read as far as they are.
+    /// Reads an `APKINDEX.tar.gz`: one member after its signature, with the two entries and nothing else.
     ///
     /// # Errors
     /// `InvalidData` for what is no index, or is larger than an index may be.
-    pub fn read(file: &[u8]) -> io::Result<Self> {
-        let limit = u64::try_from(MAX_INDEX).unwrap_or(u64::MAX);
-        let head = section::head(&mut Cursor::new(file), limit)?;
-        let before = head.signature.as_ref().map_or(0, |member| member.compressed.len());
-        let mut records = None;
-        let mut description = String::new();
-        for Entry { name, content, .. } in entries(&head.main.content)? {
-            match name.as_str() {
-                RECORDS => records = Some(String::from_utf8_lossy(content).into_owned()),
-                DESCRIPTION => description = String::from_utf8_lossy(content).into_owned(),
-                other => return Err(invalid(format!("it has an entry {other:?}, which no index has"))),
-            }
+    pub fn read(file: &'f [u8]) -> io::Result<Self> {
+        let mut input = file;
+        let head = section::head(&mut input, INDEX_MAX)?;
+        if !input.is_empty() {
+            return Err(invalid("something follows it"));
         }
-        Ok(Self {
-            is_signed: head.signature.is_some(),
-            unsigned: file.get(before..).unwrap_or_default().to_vec(),
-            records: records.ok_or_else(|| invalid(format!("it has no entry {RECORDS}")))?,
-            description,
-        })
+        let before = head.signature.as_ref().map_or(0, |member| member.compressed.len());
+        let unsigned = Cow::Borrowed(file.get(before..).unwrap_or_default());
+        let mut tar = head.main.content;
+        let (mut records, mut description) = (None, None);
+        for entry in entries_in_memory(&tar)? {
+            let slot = match str::from_utf8(&entry.path) {
+                Ok(RECORDS) => &mut records,
+                Ok(DESCRIPTION) => &mut description,
+                _ => return Err(odd(&entry, "which no index has")),
+            };
+            if entry.kind != EntryType::File {
+                return Err(odd(&entry, "which is no file"));
+            }
+            if slot.is_some() {
+                return Err(odd(&entry, "twice"));
+            }
+            *slot = Some(entry);
+        }
+        let records = records.ok_or_else(|| invalid(&format!("it has no entry {RECORDS}")))?;
+        let description = description.map(|entry| content(&tar, &entry).to_vec()).unwrap_or_default();
+        // The records are almost all of the tar: a copy would be twice the memory.
+        let end = records.offset.saturating_add(records.size);
+        tar.truncate(usize::try_from(end).unwrap_or(usize::MAX));
+        tar.drain(..usize::try_from(records.offset).unwrap_or(tar.len()).min(tar.len()));
+        let text = |bytes| String::from_utf8(bytes).map_err(|_| invalid("it is not UTF-8"));
+        let signature = head.signature.map(|member| member.content);
+        Ok(Self { signature, unsigned, records: text(tar)?, description: text(description)? })
     }
 
     /// The file, signed if there is a key.
@@ -86,6 +103,10 @@ impl IndexArchive {
         };
         Ok([signature.as_slice(), &self.unsigned].concat())
     }
+}
+
+fn odd(entry: &Entry, why: &str) -> io::Error {
+    invalid(&format!("it has an entry {:?}, {why}", String::from_utf8_lossy(&entry.path)))
 }
 
 /// What stands before the data of a package.
@@ -101,16 +122,12 @@ pub struct PackageHead {
 
 impl PackageHead {
     /// Reads the sections before the data of a package. The input stands at the first byte of the data then.
-    pub fn read(input: &mut impl BufRead) -> anyhow::Result<Self> {
+    ///
+    /// # Errors
+    /// `InvalidData` for what is no package; errors of the input.
+    pub fn read(input: &mut impl BufRead) -> io::Result<Self> {
         let head = section::head(input, CONTROL_MAX)?;
-        let first = entries(&head.main.content)?.into_iter().next();
-        let Some(Entry { content, mtime, .. }) = first.filter(|entry| entry.name == PACKAGE_INFO) else {
-            let what = format!("its control section does not begin with {PACKAGE_INFO}");
-            return Err(
-                Failure::new(Code::Package, what, "give a package of apk, version 2: NAME.apk").into()
-            );
-        };
-        let info = PackageInfo::parse(&String::from_utf8_lossy(content))?;
+        let ControlSection { info, mtime, others: _ } = ControlSection::read(&head.main.content)?;
         Ok(Self { info, mtime, control: head.main.compressed })
     }
 
@@ -134,33 +151,6 @@ pub fn signature_section(key: &SigningKey, signed: &[u8], mtime: i64) -> anyhow:
     writer.entry(&ustar::Entry::plain(name.as_bytes(), MODE, size, mtime))?;
     writer.content(&signature)?;
     Ok(gzip(&writer.finish_section()?))
-}
-
-/// A file in a tar.
-struct Entry<'a> {
-    name: String,
-    content: &'a [u8],
-    mtime: i64,
-}
-
-/// The entries of a tar in memory. It may end without blocks of zeros.
-fn entries(tar: &[u8]) -> io::Result<Vec<Entry<'_>>> {
-    let mut archive = tar::Archive::new(tar);
-    let read = |entry: io::Result<tar::Entry<'_, &[u8]>>| {
-        let entry = entry?;
-        let range = usize::try_from(entry.raw_file_position()).ok().zip(usize::try_from(entry.size()).ok());
-        let content = range.and_then(|(at, size)| tar.get(at..)?.get(..size));
-        Ok(Entry {
-            name: String::from_utf8_lossy(&entry.path_bytes()).into_owned(),
-            content: content.ok_or_else(|| invalid("an entry is cut off".to_owned()))?,
-            mtime: entry.header().mtime().ok().and_then(|time| i64::try_from(time).ok()).unwrap_or(0),
-        })
-    };
-    archive.entries()?.map(read).collect()
-}
-
-fn invalid(what: String) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, what)
 }
 
 #[cfg(test)]
@@ -188,46 +178,69 @@ mod tests {
         let key = key();
         let signed = index.file(Some(&key)).expect("signed");
         let read = IndexArchive::read(&signed).expect("valid");
-        assert_eq!(read, IndexArchive { is_signed: true, ..index.clone() });
+        let section = read.signature.clone().expect("signed");
+        assert_eq!(read, IndexArchive { signature: Some(section.clone()), ..index.clone() });
         assert!(signed.ends_with(&unsigned), "what is signed is the rest of the file");
-        let section =
-            section::head(&mut Cursor::new(&signed), 1 << 20).expect("valid").signature.expect("signed");
-        let [entry] = entries(&section.content).expect("a tar").try_into().ok().expect("one entry");
-        assert_eq!(entry.name, ".SIGN.RSA256.test.rsa.pub");
-        assert!(key.public_key().verifies(Algorithm::Rsa256, &Sha256::digest(&unsigned), entry.content));
+        let entries = entries_in_memory(&section).expect("a tar");
+        let [entry] = entries.as_slice() else { panic!("one entry: {entries:?}") };
+        assert_eq!(entry.path, b".SIGN.RSA256.test.rsa.pub");
+        let signature = content(&section, entry);
+        assert!(key.public_key().verifies(Algorithm::Rsa256, &Sha256::digest(&unsigned), signature));
         assert_eq!(index.file(Some(&key)).expect("signed"), signed, "the same each time");
         assert_eq!(Index::parse(&read.records).expect("valid").records.len(), 1);
     }
 
+    /// A tar of these files, without blocks of zeros at its end.
+    fn files(files: &[(&[u8], &[u8])]) -> Vec<u8> {
+        let mut writer = ustar::Writer::new(Vec::new());
+        for (name, content) in files {
+            writer.entry(&ustar::Entry::plain(name, MODE, content.len() as u64, 77)).expect("written");
+            writer.content(content).expect("written");
+        }
+        writer.finish_section().expect("written")
+    }
+
     #[test]
     fn what_is_no_index_is_an_error() {
-        let mut writer = ustar::Writer::new(Vec::new());
-        writer.entry(&ustar::Entry::plain(b"other", MODE, 0, 0)).expect("written");
-        let other = gzip(&writer.finish().expect("written"));
         let whole = IndexArchive::new(TEXT.to_owned(), String::new()).expect("written").unsigned;
-        let empty = gzip(&[0; 1024]);
+        let records = (&b"APKINDEX"[..], TEXT.as_bytes());
+        let link = ustar::Entry {
+            kind: ustar::Kind::Symlink { target: b"/etc/passwd" },
+            ..ustar::Entry::plain(b"APKINDEX", MODE, 0, 0)
+        };
         for (file, part) in [
-            (other.as_slice(), "\"other\""),
-            (b"", ""),
-            (b"text", ""),
-            (&whole[..whole.len() / 2], ""),
-            (&empty, "no entry APKINDEX"),
-            (&gzip(b"no tar"), ""),
+            (gzip(&files(&[(b"other", b"")])), "\"other\", which no index has"),
+            (gzip(&files(&[records, (b"other", b"")])), "\"other\", which no index has"),
+            (gzip(&files(&[records, records])), "\"APKINDEX\", twice"),
+            (
+                gzip(&files(&[records, (b"DESCRIPTION", b""), (b"DESCRIPTION", b"")])),
+                "\"DESCRIPTION\", twice",
+            ),
+            (gzip(&link.blocks()), "\"APKINDEX\", which is no file"),
+            (gzip(&files(&[(b"APKINDEX", b"P:\xff\n")])), "not UTF-8"),
+            (
+                gzip(&[files(&[records]), vec![0; 1024], files(&[records])].concat()),
+                "something follows its end",
+            ),
+            ([&whole[..], b"x"].concat(), "something follows it"),
+            ([&whole[..], &gzip(b"")].concat(), "something follows it"),
+            (Vec::new(), "cut off"),
+            (b"text, not gzip".to_vec(), "not gzip"),
+            (whole[..whole.len() / 2].to_vec(), "cut off"),
+            (gzip(&files(&[records])[..600]), "cut off"),
+            (gzip(&[0; 1024]), "no entry APKINDEX"),
+            (gzip(b"no tar"), "cut off"),
         ] {
-            let error = IndexArchive::read(file).expect_err("no index").to_string();
-            assert!(error.contains(part), "{error}");
+            let error = IndexArchive::read(&file).expect_err("no index").to_string();
+            assert!(error.contains(part), "{error}, not {part}");
         }
+        IndexArchive::read(&gzip(&files(&[records])))
+            .expect("an index without the blocks of zeros at its end");
     }
 
     #[test]
     fn the_head_of_a_package_is_read_and_signed() {
-        let section = |name: &[u8], text: &[u8]| {
-            let mut writer = ustar::Writer::new(Vec::new());
-            let size = u64::try_from(text.len()).expect("small");
-            writer.entry(&ustar::Entry::plain(name, MODE, size, 77)).expect("written");
-            writer.content(text).expect("written");
-            gzip(&writer.finish_section().expect("written"))
-        };
+        let section = |name: &[u8], text: &[u8]| gzip(&files(&[(name, text)]));
         let control = section(b".PKGINFO", b"pkgname = a\npkgver = 1-r0\n");
         let package = [control.as_slice(), b"data"].concat();
         let mut input = BufReader::new(package.as_slice());

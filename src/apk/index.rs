@@ -10,10 +10,10 @@ use std::{
 
 use data_encoding::BASE64;
 
+use super::section::INDEX_MAX;
+
 /// The most bytes that a line may have: a record names each program and library of its package.
 const MAX_LINE: usize = 1 << 20;
-/// The most bytes that an index may have.
-pub const MAX_INDEX: usize = 300 << 20;
 /// The most packages of an index; the largest that are known have about 100,000.
 const MAX_RECORDS: usize = 1 << 20;
 
@@ -197,8 +197,8 @@ impl<'a> Index<'a> {
         for (at, line) in text.lines().chain([""]).enumerate() {
             let line = line.trim_end_matches('\r');
             let error = |what: String| IndexError { line: at.saturating_add(1), what };
-            if at == 0 && text.len() > MAX_INDEX {
-                return Err(error(format!("the index has more than {MAX_INDEX} bytes")));
+            if at == 0 && text.len() as u64 > INDEX_MAX {
+                return Err(error(format!("the index has more than {INDEX_MAX} bytes")));
             }
             if line.is_empty() {
                 let complete = std::mem::take(&mut record);

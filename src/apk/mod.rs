@@ -5,18 +5,20 @@
 
 mod archive;
 mod constraint;
+pub(crate) mod control;
 mod index;
 pub(crate) mod member;
 mod pkginfo;
 pub(crate) mod section;
 mod signature;
 mod solve;
+pub(crate) mod tar;
 pub(crate) mod ustar;
 mod version;
 
 pub use archive::{IndexArchive, PackageHead, signature_section};
 pub use constraint::Constraint;
-pub use index::{Index, IndexError, MAX_INDEX, Record, Words};
+pub use index::{Index, IndexError, Record, Words};
 pub use pkginfo::{MAX_PKGINFO, PackageInfo};
 pub use signature::{Algorithm, MAX_KEY_SIZE, MIN_KEY_SIZE, PublicKey, SigningKey, generate_key};
 pub use solve::{Cause, Chosen, Link, Repository, SolveError, solve};

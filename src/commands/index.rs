@@ -3,13 +3,14 @@
 use anyhow::{Context, Result};
 
 use super::{
-    published::{load_key, lock, read_index, replace},
+    published::{load_key, lock, replace},
     sign::open,
 };
 use crate::{
     apk::{Index, IndexArchive},
     cli::IndexArgs,
-    exit::{Code, Failure},
+    exit::Code,
+    package::{load_index, unusable_index as unusable},
     report,
 };
 
@@ -20,12 +21,10 @@ pub(super) fn run(args: &IndexArgs) -> Result<Code> {
     let new = records(args)?;
     // A build that adds its packages to the same index waits until this one is written.
     let _lock = lock(output)?;
-    let old = if *merge { read_index(source)? } else { None };
+    let old = if *merge { load_index(source)? } else { None };
+    let old = old.as_deref().map(IndexArchive::read).transpose().map_err(|error| unusable(source, &error))?;
     let (old, description) = old.map(|old| (old.records, old.description)).unwrap_or_default();
-    let mut index = Index::parse(&old).map_err(|error| {
-        let what = format!("the index {}: {error}", source.display());
-        Failure::host(what, "make it again of its packages, without --merge")
-    })?;
+    let mut index = Index::parse(&old).map_err(|error| unusable(source, &error))?;
     index.merge(&Index::parse(&new).context("read the records of the packages")?);
     let count = index.records.len();
     let content = IndexArchive::new(index.to_string(), description)?.file(key.as_ref())?;

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File, Permissions},
-    io::{self, ErrorKind, Read, Write},
+    io::{self, ErrorKind, Write},
     os::unix::fs::PermissionsExt,
     path::Path,
 };
@@ -10,12 +10,7 @@ use std::{
 use anyhow::Result;
 use nix::fcntl::{Flock, FlockArg};
 
-use crate::{
-    apk::{IndexArchive, MAX_INDEX, SigningKey},
-    exit::Failure,
-    package::Directory,
-    report,
-};
+use crate::{apk::SigningKey, exit::Failure, package::Directory, report};
 
 /// The permission bits of a mode.
 const PERMISSIONS: u32 = 0o7777;
@@ -46,22 +41,6 @@ pub(super) fn lock(path: &Path) -> Result<Flock<File>> {
             .map_err(|(_, errno)| io::Error::from(errno))
     };
     Ok(lock().map_err(|error| unwritable(directory, &error))?)
-}
-
-/// Reads an index; `None` if there is none.
-pub(super) fn read_index(path: &Path) -> Result<Option<IndexArchive>> {
-    let way_out = "make it again of its packages: kiln index -o FILE APK…";
-    let failure = |error: io::Error| Failure::host(format!("the index {}: {error}", path.display()), way_out);
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(failure(error).into()),
-    };
-    let mut bytes = Vec::new();
-    // What is cut off here is no index.
-    let limit = u64::try_from(MAX_INDEX).unwrap_or(u64::MAX);
-    file.take(limit).read_to_end(&mut bytes).map_err(failure)?;
-    Ok(Some(IndexArchive::read(&bytes).map_err(failure)?))
 }
 
 /// Replaces a file. Readers see the old content or the new one. Without a mode it has that of a new file.

@@ -13,8 +13,8 @@ use super::published::{load_key, replace};
 use crate::{
     apk::{PackageHead, SigningKey},
     cli::SignArgs,
-    exit::{Code, Failure, explained},
-    report,
+    exit::{Code, Failure},
+    input, report,
 };
 
 /// Signs one package after the other.
@@ -42,15 +42,16 @@ fn sign(path: &Path, key: &SigningKey) -> Result<()> {
 
 /// Opens a package and reads what stands before its data.
 pub(super) fn open(path: &Path) -> Result<(BufReader<File>, PackageHead)> {
-    let file = File::open(path).map_err(|error| {
+    let unreadable = |error: io::Error| {
         Failure::host(format!("open {}: {error}", path.display()), "name a package: NAME-VERSION.apk")
-    })?;
-    let mut input = BufReader::new(file);
+    };
+    let mut input = BufReader::new(input::open_file(path).map_err(unreadable)?);
     let head = PackageHead::read(&mut input).map_err(|error| {
-        explained(error, || {
-            let what = format!("{} is no package that kiln can read", path.display());
-            Failure::new(Code::Package, what, "build it again or fetch it again")
-        })
+        if error.raw_os_error().is_some() {
+            return unreadable(error);
+        }
+        let what = format!("{} is no package that kiln can read: {error}", path.display());
+        Failure::new(Code::Package, what, "build it again or fetch it again")
     })?;
     Ok((input, head))
 }

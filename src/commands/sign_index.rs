@@ -2,10 +2,12 @@
 
 use anyhow::Result;
 
-use super::published::{load_key, lock, read_index, replace};
+use super::published::{load_key, lock, replace};
 use crate::{
+    apk::{Index, IndexArchive},
     cli::SignIndexArgs,
     exit::{Code, Failure},
+    package::{load_index, unusable_index as unusable},
     report,
 };
 
@@ -13,10 +15,12 @@ use crate::{
 pub(super) fn run(args: &SignIndexArgs) -> Result<Code> {
     let SignIndexArgs { signing_key, force, index: path } = args;
     let _lock = lock(path)?;
-    let index = read_index(path)?.ok_or_else(|| {
+    let bytes = load_index(path)?.ok_or_else(|| {
         Failure::host(format!("the index {} is missing", path.display()), "kiln index makes one of packages")
     })?;
-    if index.is_signed && !force {
+    let index = IndexArchive::read(&bytes).map_err(|error| unusable(path, &error))?;
+    Index::parse(&index.records).map_err(|error| unusable(path, &error))?;
+    if index.signature.is_some() && !force {
         let text = format!("index {} is already signed, doing nothing (-f signs it anew)\n", path.display());
         return report::print(&text);
     }

@@ -40,6 +40,7 @@ mod tree;
 mod writer;
 
 pub use apk::ApkForm;
+pub(crate) use apk::{load_index, unusable_index};
 pub use artifact::{Artifact, Collected, IndexFile, Normalization, Package};
 pub use collect::{Form, Job, collect};
 pub use entry::{Entry, Kind, Time};

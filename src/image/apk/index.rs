@@ -1,14 +1,13 @@
 //! The index of a repository: fetched, and trusted only by its signature.
 
-use std::io::Cursor;
-
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
 use crate::{
     apk::{
-        Algorithm, PublicKey,
-        section::{INDEX_MAX, head},
+        Algorithm, IndexArchive, PublicKey,
+        section::INDEX_MAX,
+        tar::{content, entries_in_memory},
     },
     event::WarningKind,
     exit::Failure,
@@ -19,13 +18,10 @@ use super::{
     progress::Progress,
     remote::{Fetched, Remote},
     repository::{Place, Repository},
-    tar::{EntryType, entries},
 };
 
 /// The file in the directory of each architecture.
 const NAME: &str = "APKINDEX.tar.gz";
-/// The entry with the records.
-const RECORDS: &[u8] = b"APKINDEX";
 /// The most signatures of an index.
 const MOST_SIGNATURES: usize = 64;
 /// How the entries of signatures begin, and what is signed.
@@ -87,28 +83,14 @@ fn verified(fetched: &Fetched, trust: &Trust, name: &str) -> Result<String, Fail
             "Have the repository make its index anew (kiln index), or take another repository.",
         )
     };
-    let mut input = Cursor::new(fetched.bytes.as_slice());
-    let head = head(&mut input, INDEX_MAX).map_err(|error| damaged(&error))?;
+    let archive = IndexArchive::read(&fetched.bytes).map_err(|error| damaged(&error))?;
     if let Trust::Keys(keys) = trust {
-        let signature = head.signature.as_ref();
-        let signed = signature.and_then(|member| fetched.bytes.get(member.compressed.len()..));
-        let (Some(signature), Some(signed)) = (signature, signed) else {
-            return Err(untrusted(format!("{name} is not signed")));
-        };
-        check(&signature.content, signed, keys)
+        let signature = archive.signature.ok_or_else(|| untrusted(format!("{name} is not signed")))?;
+        check(&signature, &archive.unsigned, keys)
             .map_err(|error| damaged(&error))?
             .map_err(|why| untrusted(format!("{name} {why}")))?;
     }
-    let tar = &head.main.content;
-    for entry in
-        entries(&mut Cursor::new(tar.as_slice()), tar.len() as u64).map_err(|error| damaged(&error))?
-    {
-        if entry.path == RECORDS && entry.kind == EntryType::File {
-            let bytes = content(tar, entry.offset, entry.size);
-            return String::from_utf8(bytes.to_vec()).map_err(|_| damaged(&"it is not UTF-8"));
-        }
-    }
-    Err(damaged(&"it has no APKINDEX"))
+    Ok(archive.records)
 }
 
 fn untrusted(what: String) -> Failure {
@@ -125,8 +107,7 @@ fn check(signatures: &[u8], signed: &[u8], keys: &[PublicKey]) -> std::io::Resul
     }
     let names = || keys.iter().map(PublicKey::name).collect::<Vec<_>>().join(", ");
     let (mut unknown, mut wrong) = (Vec::new(), Vec::new());
-    let all = entries(&mut Cursor::new(signatures), signatures.len() as u64)?;
-    for entry in all.iter().take(MOST_SIGNATURES) {
+    for entry in entries_in_memory(signatures)?.iter().take(MOST_SIGNATURES) {
         let path = String::from_utf8_lossy(&entry.path).into_owned();
         let kind = SIGNATURES.iter().find_map(|(prefix, kind)| Some((path.strip_prefix(prefix)?, kind)));
         let Some((signer, algorithm)) = kind else { continue };
@@ -141,7 +122,7 @@ fn check(signatures: &[u8], signed: &[u8], keys: &[PublicKey]) -> std::io::Resul
             Algorithm::Rsa => Sha1::digest(signed).to_vec(),
             Algorithm::Rsa256 => Sha256::digest(signed).to_vec(),
         };
-        let signature = content(signatures, entry.offset, entry.size);
+        let signature = content(signatures, entry);
         if of_signer.iter().any(|key| key.verifies(*algorithm, &digest, signature)) {
             return Ok(Ok(()));
         }
@@ -155,9 +136,4 @@ fn check(signatures: &[u8], signed: &[u8], keys: &[PublicKey]) -> std::io::Resul
         (true, false) => format!("is signed by {}, and the keys are {}", unknown.join(", "), names()),
         (true, true) => "has no signature of a kind that is safe (RSA, RSA256)".into(),
     }))
-}
-
-fn content(tar: &[u8], offset: u64, size: u64) -> &[u8] {
-    let (offset, size) = (usize::try_from(offset).ok(), usize::try_from(size).ok());
-    offset.zip(size).and_then(|(offset, size)| tar.get(offset..)?.get(..size)).unwrap_or_default()
 }

@@ -27,7 +27,6 @@ mod resolve;
 #[cfg(test)]
 mod server_tests;
 mod store;
-mod tar;
 #[cfg(test)]
 mod test_server;
 #[cfg(test)]

@@ -2,19 +2,19 @@
 
 use std::{
     fs::File,
-    io::{BufReader, Cursor, Read, Result},
+    io::{BufReader, Read, Result},
     os::unix::fs::FileExt,
 };
 
 use data_encoding::{BASE64, HEXLOWER_PERMISSIVE};
 use sha1::{Digest, Sha1};
 
-use crate::apk::{PackageInfo, ustar::CHECKSUM_RECORD};
-
-use super::tar::{Entry, EntryType, entries, invalid};
-
-/// The name of the file with a package's own description.
-const INFO: &[u8] = b".PKGINFO";
+use crate::apk::{
+    PackageInfo,
+    control::ControlSection,
+    tar::{Entry, EntryType, entries, invalid},
+    ustar::CHECKSUM_RECORD,
+};
 
 /// A script of a package, or what apk runs when a directory changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,22 +49,13 @@ impl Control {
     /// Reads the tar of a control section.
     ///
     /// # Errors
-    /// `InvalidData` for what is no tar, and has no valid `.PKGINFO`.
+    /// As [`ControlSection::read`].
     pub(super) fn read(tar: &[u8]) -> Result<Self> {
-        let mut info = None;
-        let mut scripts = Vec::new();
-        for entry in entries(&mut Cursor::new(tar), tar.len() as u64)? {
-            let (start, size) = (usize::try_from(entry.offset), usize::try_from(entry.size));
-            let content = start.ok().zip(size.ok()).and_then(|(start, size)| tar.get(start..)?.get(..size));
-            let content = content.unwrap_or_default();
-            if entry.path == INFO {
-                let text = std::str::from_utf8(content).map_err(|_| invalid(".PKGINFO is not UTF-8"))?;
-                info = Some(PackageInfo::parse(text).map_err(|failure| invalid(&failure.what))?);
-            } else if entry.kind == EntryType::File && entry.mode & 0o100 != 0 {
-                scripts.push(Script { entry, content: content.to_vec() });
-            }
-        }
-        let info = info.ok_or_else(|| invalid("its control section has no .PKGINFO"))?;
+        let ControlSection { info, mtime: _, others } = ControlSection::read(tar)?;
+        let is_script =
+            |(entry, _): &(Entry, &[u8])| entry.kind == EntryType::File && entry.mode & 0o100 != 0;
+        let script = |(entry, content): (Entry, &[u8])| Script { entry, content: content.to_vec() };
+        let scripts = others.into_iter().filter(is_script).map(script).collect();
         Ok(Self { info, scripts })
     }
 }

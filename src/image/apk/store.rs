@@ -26,14 +26,14 @@ use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
 use crate::{
-    apk::section::{CONTROL_MAX, DATA_MAX, Data, head},
+    apk::{
+        section::{CONTROL_MAX, DATA_MAX, Data, head},
+        tar::{Entry, invalid},
+    },
     image::kept::{self, Kept},
 };
 
-use super::{
-    package::{Control, Package, data_entries, read_all, verify_files},
-    tar::{Entry, invalid},
-};
+use super::package::{Control, Package, data_entries, read_all, verify_files};
 
 /// The most bytes of a compressed control section.
 const CONTROL_FILE_MAX: u64 = CONTROL_MAX + CONTROL_MAX / 8;

@@ -3,20 +3,17 @@
 //! Builds that end at once take turns: the index is read, merged and renamed under a lock of its directory.
 
 use std::{
-    fs::File,
-    io::{BufReader, ErrorKind, Seek, Write},
+    fmt::Display,
+    io::{self, ErrorKind, Read, Seek, Write},
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context, Result};
 
 use crate::{
-    apk::{
-        Index, IndexArchive, SigningKey,
-        section::{self, INDEX_MAX},
-        ustar,
-    },
+    apk::{Index, IndexArchive, SigningKey, section::INDEX_MAX},
     exit::Failure,
+    input,
     package::{
         artifact::IndexFile,
         out_dir::unwritable,
@@ -27,43 +24,29 @@ use crate::{
 /// The name of the file.
 pub(super) const FILE: &str = "APKINDEX.tar.gz";
 
-/// The entry with the records.
-const RECORDS: &[u8] = b"APKINDEX";
-
-/// Bytes of a block of tar.
-const BLOCK: usize = ustar::BLOCK;
-
-/// The records of the index in `directory`; empty without one.
-pub(super) fn read(directory: &Path) -> Result<String> {
-    let path = directory.join(FILE);
-    let file = match File::open(&path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(String::new()),
-        Err(error) => return Err(error).with_context(|| format!("open {}", path.display())),
+/// The bytes of an index; `None` if there is none.
+///
+/// # Errors
+/// A host failure for one that cannot be read.
+pub(crate) fn load(path: &Path) -> Result<Option<Vec<u8>>, Failure> {
+    let read = || -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        // What is cut off here is no index.
+        input::open_file(path)?.take(INDEX_MAX).read_to_end(&mut bytes)?;
+        Ok(bytes)
     };
-    let unusable = |why: String| {
-        let what = format!("the index {}: {why}", path.display());
-        Failure::host(what, "make it again with kiln index, or move it away: the next build makes a new one")
-    };
-    let head = section::head(&mut BufReader::new(file), INDEX_MAX);
-    let head = head.map_err(|error| unusable(error.to_string()))?;
-    let records =
-        entry(&head.main.content, RECORDS).ok_or_else(|| unusable("it has no entry APKINDEX".into()))?;
-    Ok(String::from_utf8(records.to_vec()).map_err(|_| unusable("it is not UTF-8".into()))?)
+    match read() {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(unusable(path, &error)),
+    }
 }
 
-/// The content of an entry of a plain tar in memory.
-fn entry<'a>(mut tar: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
-    loop {
-        let (block, rest) = tar.split_at_checked(BLOCK)?;
-        let header = tar::Header::from_byte_slice(block);
-        let size = usize::try_from(header.entry_size().ok()?).ok()?;
-        let (content, _) = rest.split_at_checked(size)?;
-        if *header.path_bytes() == *name {
-            return Some(content);
-        }
-        tar = rest.get(size.checked_next_multiple_of(BLOCK)?..)?;
-    }
+/// The failure for an index that cannot be used.
+pub(crate) fn unusable(path: &Path, why: &dyn Display) -> Failure {
+    let what = format!("the index {}: {why}", path.display());
+    let way_out = "Make it again of its packages, kiln index -o FILE APK…, or move it away: the next build makes a new one.";
+    Failure::host(what, way_out)
 }
 
 /// An index that is ready to be published.
@@ -83,12 +66,13 @@ impl NewIndex {
         key: Option<&SigningKey>,
     ) -> Result<Self> {
         let path = out_dir.join(FILE);
-        let old = read(out_dir)?;
-        let parse = |text| Index::parse(text).with_context(|| format!("read the index {}", path.display()));
-        let mut index = parse(old.as_str())?;
-        index.merge(&parse(records)?);
-        // melange leaves the description of the repository empty.
-        let bytes = IndexArchive::new(index.to_string(), String::new())?.file(key)?;
+        let unusable = |why: &dyn Display| unusable(&path, why);
+        let old = load(&path)?;
+        let old = old.as_deref().map(IndexArchive::read).transpose().map_err(|error| unusable(&error))?;
+        let (old, description) = old.map(|old| (old.records, old.description)).unwrap_or_default();
+        let mut index = Index::parse(&old).map_err(|error| unusable(&error))?;
+        index.merge(&Index::parse(records).context("read the records of the packages")?);
+        let bytes = IndexArchive::new(index.to_string(), description)?.file(key)?;
         let write = || {
             let staged = out.stage()?;
             let mut file = staged.file();

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use super::ApkForm;
 use crate::{
     apk::{
-        Algorithm, SigningKey, generate_key,
+        Algorithm, IndexArchive, SigningKey, generate_key,
         section::{self, CONTROL_MAX, DATA_MAX, Head},
     },
     compile,
@@ -109,10 +109,16 @@ fn a_stream_becomes_packages_and_an_index() {
     assert_eq!(entries.len(), 5, "a package without files has its SBOM");
     let index = collected.index.expect("an index");
     assert_eq!((index.packages, &index.path), (2, &scratch.path().join("APKINDEX.tar.gz")));
-    let records = super::index::read(scratch.path()).expect("an index");
+    let records = records(scratch.path());
     let checksum = BASE64.encode(&Sha1::digest(&head.main.compressed));
     assert!(records.starts_with(&format!("C:Q1{checksum}\nP:p\nV:1.0-r0\nA:x86_64\nS:{}\n", main.bytes)));
     assert!(records.contains("\nP:p-dev\n"));
+}
+
+/// The records of the index in a directory.
+fn records(directory: &Path) -> String {
+    let bytes = super::load_index(&directory.join(super::index::FILE)).expect("readable").expect("an index");
+    IndexArchive::read(&bytes).expect("valid").records
 }
 
 #[test]
@@ -216,6 +222,6 @@ fn builds_that_end_at_once_lose_no_package() {
             }
         });
     }
-    let records = super::index::read(scratch.path()).expect("an index");
+    let records = records(scratch.path());
     assert_eq!(records.lines().filter(|line| line.starts_with("P:q")).count(), 40);
 }

@@ -9,7 +9,6 @@ mod tests;
 use std::{
     collections::HashMap,
     fmt,
-    fs::File,
     io::{self, BufRead, BufReader, Cursor, Read, Seek, Write},
     path::Path,
     sync::Arc,
@@ -22,9 +21,11 @@ use super::subject::Tests;
 use crate::{
     apk::{
         PackageInfo,
+        control::ControlSection,
         section::{self, CONTROL_MAX, DATA_MAX},
     },
     exit::{Code, Failure},
+    input,
     manifest::{self, Step},
     package::{
         entry::{Entry, Kind as EntryKind},
@@ -36,10 +37,10 @@ use crate::{
 
 /// Larger content waits in a file without a name while it is examined.
 const MAX_IN_MEMORY: u64 = 1 << 20;
-/// Entries of a control section: real ones have ten.
-const MAX_CONTROL_ENTRIES: u64 = 100;
 /// What is read at a time.
 const CHUNK: usize = 64 << 10;
+/// The compiled build file in a control section.
+const CONFIGURATION: &[u8] = b".melange.yaml";
 /// Where the SBOM is, which linters of a build do not see.
 const SBOM_DIRECTORY: &[u8] = b"var/lib/db/sbom/";
 
@@ -59,7 +60,7 @@ pub struct LintedApk {
 
 /// Reads a package. Fails with [`Code::Package`] for a file that is none, [`Code::Host`] for one that cannot be read.
 pub fn read_apk(path: &Path) -> Result<LintedApk> {
-    let file = File::open(path).map_err(|error| {
+    let file = input::open_file(path).map_err(|error| {
         let what = format!("{}: {error}", path.display());
         Failure::new(Code::Host, what, "Name a file that can be read.")
     })?;
@@ -99,12 +100,10 @@ impl std::error::Error for Refused {}
 
 fn read(mut input: impl BufRead) -> Result<LintedApk> {
     let head = section::head(&mut input, CONTROL_MAX).map_err(broken)?;
-    let control = control(&head.main.content)?;
-    let text = control.get(&b".PKGINFO"[..]).ok_or_else(|| Refused("it has no .PKGINFO".into()))?;
-    let text = str::from_utf8(text).map_err(|_| Refused(".PKGINFO is not UTF-8".into()))?;
-    let info = PackageInfo::parse(text)?;
-    let tests =
-        control.get(&b".melange.yaml"[..]).map_or_else(Tests::default, |yaml| tests(yaml, &info.name));
+    let ControlSection { info, mtime: _, others } =
+        ControlSection::read(&head.main.content).map_err(broken)?;
+    let yaml = others.iter().find(|(entry, _)| entry.path == CONFIGURATION);
+    let tests = yaml.map_or_else(Tests::default, |(_, yaml)| tests(yaml, &info.name));
     let mut facts = PackageFacts::new(info.name.clone());
     data(section::Data::new(input, DATA_MAX), &mut facts)?;
     Ok(LintedApk { info, facts, tests })
@@ -115,24 +114,6 @@ fn broken(error: io::Error) -> anyhow::Error {
         Some(_) => error.into(),
         None => Refused(error.to_string()).into(),
     }
-}
-
-/// The files of the control section.
-fn control(section: &[u8]) -> Result<HashMap<Vec<u8>, Vec<u8>>> {
-    // Signature and control sections end without the blocks of zeros that end an archive.
-    let stream = section.chain(io::repeat(0).take(1024));
-    let limits = Limits { entries: MAX_CONTROL_ENTRIES, bytes: 2 * CONTROL_MAX, header_bytes: 1 << 20 };
-    let mut reader = Reader::new(stream, limits);
-    let mut files = HashMap::new();
-    while let Some(entry) = reader.next_entry()? {
-        let mut content = Vec::new();
-        read_content(&mut reader, |bytes| {
-            content.extend_from_slice(bytes);
-            Ok(())
-        })?;
-        files.insert(entry.path, content);
-    }
-    Ok(files)
 }
 
 /// Which tests look at libraries: those of the package itself.

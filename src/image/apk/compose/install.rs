@@ -3,15 +3,15 @@
 use std::collections::HashMap;
 
 use crate::{
-    apk::ustar::XATTR_PREFIX,
+    apk::{
+        tar::{Entry, EntryType},
+        ustar::XATTR_PREFIX,
+    },
     image::erofs::{Content, Kind, Node, NodeId, Tree},
 };
 
 use super::{
-    super::{
-        package::{Package, checksum, shown},
-        tar::{Entry, EntryType},
-    },
+    super::package::{Package, checksum, shown},
     root::{Fault, Found, Root, parts},
 };
 

@@ -104,7 +104,10 @@ fn what_is_no_package_is_refused_by_name() {
     let device = apk(&[(EntryType::Char, "dev/null", "", b"")]);
     for (file, why) in [
         (b"no gzip".to_vec(), "a.apk: it is "),
-        ([control("x", b""), no_data.clone()].concat(), "a.apk: it has no .PKGINFO"),
+        (
+            [control("x", b""), no_data.clone()].concat(),
+            "a.apk: its control section does not begin with .PKGINFO",
+        ),
         ([control(".PKGINFO", b"\xff"), no_data].concat(), "a.apk: .PKGINFO is not UTF-8"),
         (apk(&[(EntryType::Link, "a", "b", b"")]), "a.apk: \"a\": its link leads nowhere"),
         (device, "a.apk: "),

@@ -1,10 +1,11 @@
-//! Reads the headers of a tar: where each entry's content lies, without reading the contents.
+//! Reads the headers of a tar: where each entry's content lies, without reading the contents. All sections of packages and
+//! indexes are read by it, in builds, in commands, and in roots that are made of packages.
 //!
 //! The tar is hostile: headers, names and their number are bounded, and what is odd is an error with the entry's name.
 
 use std::{
     collections::BTreeMap,
-    io::{BufRead, Error, ErrorKind, Read, Result, Seek},
+    io::{BufRead, Cursor, Error, ErrorKind, Read, Result, Seek},
 };
 
 const BLOCK: u64 = 512;
@@ -21,7 +22,7 @@ const PATH_MAX: usize = 4096;
 
 /// The type of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum EntryType {
+pub(crate) enum EntryType {
     File,
     HardLink,
     Symlink,
@@ -32,23 +33,23 @@ pub(super) enum EntryType {
 
 /// An entry of a tar.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Entry {
-    pub(super) path: Vec<u8>,
-    pub(super) kind: EntryType,
+pub(crate) struct Entry {
+    pub(crate) path: Vec<u8>,
+    pub(crate) kind: EntryType,
     /// Permission bits and the three special bits.
-    pub(super) mode: u16,
-    pub(super) uid: u32,
-    pub(super) gid: u32,
+    pub(crate) mode: u16,
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
     /// In seconds since the epoch.
-    pub(super) mtime: u64,
+    pub(crate) mtime: u64,
     /// The target of a link.
-    pub(super) target: Vec<u8>,
+    pub(crate) target: Vec<u8>,
     /// The records of the extended header that are for this entry.
-    pub(super) records: BTreeMap<Vec<u8>, Vec<u8>>,
+    pub(crate) records: BTreeMap<Vec<u8>, Vec<u8>>,
     /// The first byte of the content in the tar.
-    pub(super) offset: u64,
+    pub(crate) offset: u64,
     /// The bytes of the content.
-    pub(super) size: u64,
+    pub(crate) size: u64,
 }
 
 /// What extended headers say of the next entry.
@@ -63,14 +64,14 @@ struct Next {
 ///
 /// # Errors
 /// `InvalidData` for what is not a tar, is cut off, or has more than a package may have.
-pub(super) fn entries(input: &mut (impl BufRead + Seek), length: u64) -> Result<Vec<Entry>> {
+pub(crate) fn entries(input: &mut (impl BufRead + Seek), length: u64) -> Result<Vec<Entry>> {
     let (mut entries, mut next, mut at, mut text) = (Vec::new(), Next::default(), 0, 0);
     while at < length {
         let mut block = [0; BLOCK as usize];
         input.read_exact(&mut block).map_err(cut_off)?;
         at += BLOCK;
         if block == [0; BLOCK as usize] {
-            break;
+            return only_zeros(&mut input.take(length - at)).map(|()| entries);
         }
         check_sum(&block)?;
         let kind = block[156];
@@ -98,6 +99,35 @@ pub(super) fn entries(input: &mut (impl BufRead + Seek), length: u64) -> Result<
         input.seek_relative(i64::try_from(padded).map_err(|_| invalid("an entry is too large"))?)?;
     }
     Ok(entries)
+}
+
+/// Readers disagree on entries behind a block of zeros: some stop there.
+fn only_zeros(rest: &mut impl BufRead) -> Result<()> {
+    loop {
+        let piece = rest.fill_buf()?;
+        if piece.iter().any(|byte| *byte != 0) {
+            return Err(invalid("something follows its end"));
+        }
+        let length = piece.len();
+        if length == 0 {
+            return Ok(());
+        }
+        rest.consume(length);
+    }
+}
+
+/// The content of an entry of a tar in memory.
+pub(crate) fn content<'t>(tar: &'t [u8], entry: &Entry) -> &'t [u8] {
+    let (start, size) = (usize::try_from(entry.offset).ok(), usize::try_from(entry.size).ok());
+    start.zip(size).and_then(|(start, size)| tar.get(start..)?.get(..size)).unwrap_or_default()
+}
+
+/// The entries of a tar in memory.
+///
+/// # Errors
+/// As [`entries`].
+pub(crate) fn entries_in_memory(tar: &[u8]) -> Result<Vec<Entry>> {
+    entries(&mut Cursor::new(tar), tar.len() as u64)
 }
 
 /// Extended headers for the next entry (x), for all (g), and GNU's long names (L, K).
@@ -224,7 +254,7 @@ fn check_sum(block: &[u8]) -> Result<()> {
 }
 
 /// The error for content that is not what it should be.
-pub(super) fn invalid(what: &str) -> Error {
+pub(crate) fn invalid(what: &str) -> Error {
     Error::new(ErrorKind::InvalidData, what)
 }
 
@@ -234,13 +264,7 @@ fn cut_off(error: Error) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Cursor;
-
-    use super::*;
-
-    fn read(bytes: &[u8]) -> Result<Vec<Entry>> {
-        entries(&mut Cursor::new(bytes), bytes.len() as u64)
-    }
+    use super::{entries_in_memory as read, *};
 
     fn sample() -> Vec<u8> {
         let mut builder = tar::Builder::new(Vec::new());
@@ -310,6 +334,16 @@ mod tests {
             let mut changed = bytes.clone();
             changed[at] ^= 0x15;
             assert_eq!(read(&changed).expect_err("damaged").kind(), ErrorKind::InvalidData, "{at}");
+        }
+    }
+
+    #[test]
+    fn nothing_but_zeros_follows_the_end() {
+        let whole = sample();
+        assert_eq!(read(&[whole.as_slice(), &[0; 10_240]].concat()).expect("padded").len(), 6);
+        for rest in [&whole[..], &[1], &[0, 0, 1]] {
+            let error = read(&[whole.as_slice(), rest].concat()).expect_err("it goes on");
+            assert_eq!(error.to_string(), "something follows its end");
         }
     }
 
