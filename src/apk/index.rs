@@ -13,7 +13,7 @@ use data_encoding::BASE64;
 use super::section::INDEX_MAX;
 
 /// The most bytes that a line may have: a record names each program and library of its package.
-const MAX_LINE: usize = 1 << 20;
+pub(super) const MAX_LINE: usize = 1 << 20;
 /// The most packages of an index; the largest that are known have about 100,000.
 const MAX_RECORDS: usize = 1 << 20;
 

@@ -48,7 +48,8 @@ fn records(args: &IndexArgs) -> Result<String> {
             continue;
         }
         let size = input.get_ref().metadata().with_context(|| format!("read {}", path.display()))?.len();
-        text += &head.info.index_entry(&head.control_sha1(), size);
+        let record = head.info.index_entry(&head.control_sha1(), size);
+        text += &record.with_context(|| format!("list {}", path.display()))?;
     }
     Ok(text)
 }

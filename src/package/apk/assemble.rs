@@ -75,7 +75,7 @@ pub(super) fn assemble(
         file: format!("{}.apk", package.file_stem()),
         entries: data.entries,
         bytes,
-        record: info.index_entry(&sha1, bytes),
+        record: info.index_entry(&sha1, bytes)?,
     })
 }
 
