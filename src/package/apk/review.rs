@@ -27,15 +27,19 @@ pub(super) struct Linted {
     remarks: Vec<Event>,
 }
 
-/// Runs the linters over all packages. `packages` and `facts` have the same order.
+/// Runs the linters over all packages. `packages` and `facts` have the same order. A linter that one package disables only warns of
+/// those after it, too: melange does not fail a build by it.
 pub(super) fn lint(
     packages: &[&PackageMetadata],
     facts: &[PackageFacts],
     options: &PackagingOptions,
 ) -> Result<Vec<Linted>, Failure> {
     let settings = Settings::new(Some(&options.lint_require), Some(&options.lint_warn))?;
+    let mut all_disabled: Vec<String> = Vec::new();
     let of = |(package, facts): (&&PackageMetadata, &PackageFacts)| {
-        let (settings, unknown) = settings.without(&package.disabled_checks);
+        let (_, unknown) = settings.without(&package.disabled_checks);
+        all_disabled.extend(package.disabled_checks.iter().cloned());
+        let (settings, _) = settings.without(&all_disabled);
         let uses = package.test_uses;
         let tests = Tests { is_known: true, has_ldd_check: uses.ldd_check, has_pkgconf: uses.pkgconf };
         let findings = lint::lint(facts, tests, &settings);

@@ -13,6 +13,7 @@ use crate::{
         section::{self, CONTROL_MAX, DATA_MAX, Head},
     },
     compile,
+    event::Event,
     exit::{Code, code_of},
     manifest,
     package::{
@@ -135,6 +136,18 @@ fn the_same_stream_gives_the_same_bytes() {
     assert_eq!(bytes("one"), bytes("two"));
     let (_, entries, _) = read(&scratch.path().join("one/p-1.0-r0.apk"));
     assert_eq!(entries[2].2, large, "a content that was not held in memory");
+}
+
+#[test]
+fn a_linter_that_a_package_disables_only_warns_of_those_after_it() {
+    let scratch = tempfile::tempdir().expect("a scratch directory");
+    let stream = p().directory("p-dev/dev").file("p-dev/dev/null", b"").end();
+    let refused = collected(&stream, "", scratch.path()).expect_err("the linter dev is required");
+    assert!(refused.to_string().contains("p-dev writes to /dev"), "{refused:#}");
+    let collected = collected(&stream, ", checks: {disabled: [dev]}", scratch.path()).expect("accepted");
+    let told =
+        |event: &Event| matches!(event, Event::Warning { text, .. } if text.contains("p-dev writes to /dev"));
+    assert!(collected.remarks.iter().any(told), "{:?}", collected.remarks);
 }
 
 #[test]
