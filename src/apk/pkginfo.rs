@@ -54,10 +54,10 @@ pub struct PackageInfo {
     pub install_if: Vec<String>,
     /// What the package has for itself alone: comments.
     pub vendored: Vec<String>,
-    /// `provider_priority`
-    pub provider_priority: Option<u64>,
-    /// `replaces_priority`
-    pub replaces_priority: Option<u64>,
+    /// `provider_priority`, as it is written
+    pub provider_priority: Option<String>,
+    /// `replaces_priority`, as it is written
+    pub replaces_priority: Option<String>,
     /// `triggers`: the directories whose changes run the package's trigger.
     pub triggers: Vec<String>,
     /// `datahash`: the SHA-256 of the compressed data member, in lower-case hexadecimal digits.
@@ -118,8 +118,8 @@ impl PackageInfo {
             "replaces" => self.replaces.push(value.to_owned()),
             "install_if" => words(&mut self.install_if),
             VENDORED => self.vendored.push(value.to_owned()),
-            "provider_priority" => self.provider_priority = Some(number()?),
-            "replaces_priority" => self.replaces_priority = Some(number()?),
+            "provider_priority" => self.provider_priority = Some(value.to_owned()),
+            "replaces_priority" => self.replaces_priority = Some(value.to_owned()),
             "triggers" => words(&mut self.triggers),
             "datahash" => value.clone_into(&mut self.data_hash),
             _ => {}
@@ -156,10 +156,10 @@ impl PackageInfo {
         }
         text.list(VENDORED, &self.vendored);
         for (key, priority) in
-            [("provider_priority", self.provider_priority), ("replaces_priority", self.replaces_priority)]
+            [("provider_priority", &self.provider_priority), ("replaces_priority", &self.replaces_priority)]
         {
             if let Some(priority) = priority {
-                text.line(key, &priority.to_string());
+                text.line(key, priority);
             }
         }
         if !self.triggers.is_empty() {
@@ -168,6 +168,11 @@ impl PackageInfo {
         }
         text.line("datahash", &self.data_hash);
         text.end(&self.name)
+    }
+
+    /// `provider_priority` as a number: 0 for other texts.
+    pub fn provider_priority_number(&self) -> u64 {
+        priority(self.provider_priority.as_deref())
     }
 
     /// The package's record for an index, as text, with the empty line after it.
@@ -201,8 +206,8 @@ impl PackageInfo {
             install_if,
             provides,
             replaces,
-            replaces_priority: self.replaces_priority.unwrap_or(0),
-            provider_priority: self.provider_priority.unwrap_or(0),
+            replaces_priority: priority(self.replaces_priority.as_deref()),
+            provider_priority: self.provider_priority_number(),
         };
         let text = record.to_string();
         match text.lines().find(|line| line.len() >= MAX_LINE) {
@@ -252,6 +257,12 @@ impl Lines {
     }
 }
 
+/// The number that readers of packages take a priority for: signs are no part of one.
+fn priority(written: Option<&str>) -> u64 {
+    let digits = written.filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    digits.and_then(|text| text.parse().ok()).unwrap_or(0)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -282,6 +293,16 @@ mod tests {
     }
 
     #[test]
+    fn priorities_are_kept_as_written_and_count_as_numbers() {
+        for (written, number) in [("7", 7), ("007", 7), ("+7", 0), ("-7", 0), ("high", 0)] {
+            let text = FULL.replace("provider_priority = 0", &format!("provider_priority = {written}"));
+            let info = PackageInfo::parse(&text).expect("valid");
+            assert_eq!(info.print().expect("no line breaks"), text);
+            assert_eq!(info.provider_priority_number(), number, "{written}");
+        }
+    }
+
+    #[test]
     fn a_value_with_a_line_break_is_refused() {
         let info = PackageInfo { description: "one\npkgname = evil".into(), ..full() };
         let failure = info.print().expect_err("refused");
@@ -305,7 +326,6 @@ mod tests {
             ("pkgname = a\n", "no pkgver"),
             ("pkgver = 1\n", "no pkgname"),
             ("pkgname = a\npkgver = 1\nsize = -1\n", "line 3: size \"-1\""),
-            ("provider_priority = 99999999999999999999\n", "line 1"),
             ("builddate = soon\n", "builddate"),
             ("pkgname = ../a\npkgver = 1\n", "pkgname \"../a\" cannot"),
             ("pkgname = a\npkgver = 1/2\n", "pkgver \"1/2\" cannot"),
@@ -343,7 +363,7 @@ mod tests {
             let info = PackageInfo {
                 name, version: "1-r0".into(), description: text, depends: words.clone(), provides: words.clone(),
                 triggers: words.clone(), install_if: words, installed_size: size, build_date: date,
-                provider_priority: Some(size), ..PackageInfo::default()
+                provider_priority: Some(size.to_string()), ..PackageInfo::default()
             };
             prop_assert_eq!(PackageInfo::parse(&info.print().expect("no line breaks")).expect("valid"), info);
         }

@@ -92,7 +92,6 @@ fn join(out: &Directory, head: &[u8], mut data: &File) -> io::Result<Staged> {
 
 fn package_info(package: &PackageMetadata, build_date: i64, relations: &Merged, data: &Data) -> PackageInfo {
     let Merged { depends, provides, vendored } = relations.clone();
-    let number = |text: &Option<String>| text.as_deref().and_then(|text| text.parse().ok());
     PackageInfo {
         name: package.name.clone(),
         version: package.version.clone(),
@@ -110,8 +109,8 @@ fn package_info(package: &PackageMetadata, build_date: i64, relations: &Merged, 
         replaces: package.declared.replaces.clone(),
         install_if: Vec::new(),
         vendored,
-        provider_priority: number(&package.declared.provider_priority),
-        replaces_priority: number(&package.declared.replaces_priority),
+        provider_priority: package.declared.provider_priority.clone(),
+        replaces_priority: package.declared.replaces_priority.clone(),
         triggers: package.scriptlets.trigger_paths.clone(),
         data_hash: HEXLOWER.encode(&data.sha256),
     }

@@ -50,7 +50,7 @@ fn record(text: &mut String, chosen: &ApkPackage, package: &Package) {
     line('t', &info.build_date.to_string());
     line('S', &chosen.size.to_string());
     line('I', &info.installed_size.to_string());
-    line('k', &info.provider_priority.unwrap_or(0).to_string());
+    line('k', &info.provider_priority_number().to_string());
     line('C', &chosen.checksum);
 }
 
