@@ -42,8 +42,10 @@ impl Draft {
         if let Some(test) = &mut test {
             environment::add_accounts(&mut test.environment.accounts);
         }
+        // A subpackage without a commit has that of its package.
+        let of_package = Literal { scope: literal.scope, commit: &package.commit };
         Self {
-            subpackages: subpackages(manifest, literal, faults),
+            subpackages: subpackages(manifest, &of_package, faults),
             update: literal.update(&manifest.update),
             package,
             environment,

@@ -455,6 +455,15 @@ fn a_key_without_effect_is_a_warning() {
 }
 
 #[test]
+fn a_subpackage_without_a_commit_has_that_of_its_package() {
+    let text = "package: {name: p, version: 1, epoch: 0, commit: own}\nsubpackages: [{name: a}, {name: b, commit: c}]\n";
+    let options = Options { commit: "asked".into(), ..Options::new(Arch::X86_64) };
+    let recipe = try_compile(text, &options).expect("it compiles");
+    let commits: Vec<&str> = recipe.subpackages.iter().map(|subpackage| subpackage.commit.as_str()).collect();
+    assert_eq!((recipe.package.commit.as_str(), commits), ("own", vec!["own", "c"]));
+}
+
+#[test]
 fn definitions_that_double_are_refused() {
     struct Doubling;
     impl PipelineSource for Doubling {

@@ -155,7 +155,7 @@ fn of_subpackage(
         name,
         description: line(&subpackage.description),
         url: line(&subpackage.url),
-        commit: own_commit(&subpackage.commit, options.git_commit.as_deref().unwrap_or(&main.commit)),
+        commit: own_commit(&subpackage.commit, &main.commit),
         declared: Declared::of(&subpackage.dependencies),
         options: subpackage.options.unwrap_or_default(),
         scriptlets: Scriptlets::of(subpackage.scriptlets.as_ref()),
