@@ -21,6 +21,9 @@ const KEPT_EMPTY: [&str; 13] = [
     "baseimage",
 ];
 
+/// The names of build options, `environment`, `contents`, `packages`, and `add` or `remove`.
+const OPTION_LEVELS: usize = 5;
+
 /// The document, with the packages of the guest in the place of the requested ones.
 pub(super) fn as_written(configuration: &Value, packages: &[String]) -> Value {
     let mut root = configuration.as_object().cloned().unwrap_or_default();
@@ -28,11 +31,16 @@ pub(super) fn as_written(configuration: &Value, packages: &[String]) -> Value {
         duration(package);
     }
     if let Some(environment) = object(&mut root, "environment") {
+        // melange locks the environment without it.
+        environment.shift_remove("vcs-url");
         locked(environment, packages);
         accounts(environment, Home::Named);
         paths(environment);
     }
     update(&mut root);
+    if let Some(options) = root.get_mut("options") {
+        lower_keys(options, OPTION_LEVELS);
+    }
     steps(&mut root);
     for subpackage in objects(&mut root, "subpackages") {
         steps(subpackage);
@@ -129,13 +137,13 @@ fn account(user: &Value, home: Home) -> Value {
         Home::Named if directory.is_empty() => format!("/home/{name}"),
         Home::Named | Home::Empty => directory.to_owned(),
     };
-    json!({
-        "username": name,
-        "uid": user.get("uid").unwrap_or(&json!(0)),
-        "gid": user.get("gid"),
-        "shell": text("shell"),
-        "homedir": homedir,
-    })
+    let mut written = Map::new();
+    written.insert("username".into(), json!(name));
+    written.insert("uid".into(), user.get("uid").cloned().unwrap_or(json!(0)));
+    written.extend(user.get("gid").map(|gid| ("gid".to_owned(), gid.clone())));
+    written.insert("shell".into(), json!(text("shell")));
+    written.insert("homedir".into(), json!(homedir));
+    Value::Object(written)
 }
 
 fn group(group: &Value) -> Value {
@@ -150,16 +158,16 @@ fn paths(environment: &mut Map<String, Value>) {
     for path in objects(environment, "paths") {
         let given = std::mem::take(path);
         let defaults = [
-            ("path", json!("")),
-            ("type", json!("")),
-            ("uid", json!(0)),
-            ("gid", json!(0)),
-            ("permissions", json!(0)),
-            ("source", json!("")),
-            ("recursive", json!(false)),
+            ("path", Some(json!(""))),
+            ("type", Some(json!(""))),
+            ("uid", None),
+            ("gid", None),
+            ("permissions", Some(json!(0))),
+            ("source", Some(json!(""))),
+            ("recursive", Some(json!(false))),
         ];
         for (key, default) in defaults {
-            path.insert(key.into(), given.get(key).cloned().unwrap_or(default));
+            path.extend(given.get(key).cloned().or(default).map(|value| (key.to_owned(), value)));
         }
     }
 }
@@ -186,6 +194,18 @@ fn test(of: &mut Map<String, Value>) {
         paths(environment);
     }
     steps(test);
+}
+
+/// Gives the fields of build options the names that they have in YAML. `levels` are those below this one.
+fn lower_keys(value: &mut Value, levels: usize) {
+    let Some(fields) = value.as_object_mut().filter(|_| levels > 0) else { return };
+    for (key, mut field) in std::mem::take(fields) {
+        let is_name = levels == OPTION_LEVELS;
+        if is_name || key != "Vars" {
+            lower_keys(&mut field, levels - 1);
+        }
+        fields.insert(if is_name { key } else { key.to_ascii_lowercase() }, field);
+    }
 }
 
 /// The field of `needs` has a name of its own in JSON.
@@ -242,6 +262,16 @@ mod tests {
             written(json!({"enabled": false, "git": {}})).to_string(),
             r#"{"update":{"enabled":false,"manual":false,"require-sequential":false,"git":{}}}"#
         );
+    }
+
+    #[test]
+    fn build_options_keep_their_names_and_variables() {
+        let option =
+            json!({"Vars": {"Vars": "A"}, "Environment": {"Contents": {"Packages": {"Add": ["B"]}}}});
+        let written = as_written(&json!({"options": {"Opt": option}}), &[]);
+        let expected =
+            json!({"vars": {"Vars": "A"}, "environment": {"contents": {"packages": {"add": ["B"]}}}});
+        assert_eq!(written, json!({"options": {"Opt": expected}}));
     }
 
     #[test]
