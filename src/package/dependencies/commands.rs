@@ -43,14 +43,22 @@ pub(super) fn of_scripts(package: &mut Package<'_>) {
     }
 }
 
+/// The first words of a line. Blanks beyond ASCII part words, too.
+fn words(line: &[u8]) -> [Option<&[u8]>; 3] {
+    let is_blank = |byte: &u8| byte.is_ascii_whitespace() || *byte == 0x0b;
+    let words: Vec<&[u8]> = match str::from_utf8(line) {
+        Ok(text) => text.split_whitespace().map(str::as_bytes).take(3).collect(),
+        Err(_) => line.split(is_blank).filter(|word| !word.is_empty()).take(3).collect(),
+    };
+    [words.first().copied(), words.get(1).copied(), words.get(2).copied()]
+}
+
 /// The form of a first line with `env` is not known.
 struct Unclear;
 
 /// The command that a first line names, if there is one that a package could provide.
 fn interpreter(line: &[u8]) -> Result<Option<&[u8]>, Unclear> {
-    let is_blank = |byte: &u8| byte.is_ascii_whitespace() || *byte == 0x0b;
-    let mut words = line.split(is_blank).filter(|word| !word.is_empty());
-    let words = [words.next(), words.next(), words.next()];
+    let words = words(line);
     let program = match words {
         [None, ..] => return Ok(None),
         [Some(ENV), Some(program), None] if !program.starts_with(b"-") => program,

@@ -170,6 +170,16 @@ fn texts_that_break_lines_are_no_dependencies() {
 }
 
 #[test]
+fn blanks_beyond_ascii_part_the_words_of_a_first_line() {
+    let script = |line: &str| Special { shebang: Some(line.as_bytes().into()), ..Special::default() };
+    let found = of_files([
+        special("usr/bin/a", script("/bin/one\u{a0}two")),
+        special("usr/bin/b", script("/usr/bin/env\u{85}three\u{2003}")),
+    ]);
+    assert_eq!(found.depends, ["cmd:one", "cmd:three"]);
+}
+
+#[test]
 fn notes_are_counted_after_the_first() {
     let broken = Special { pkg_config: Some(Err("no".into())), ..Special::default() };
     let found = of_files((0..100).map(|number| special(&format!("usr/lib/{number}.pc"), broken.clone())));
