@@ -8,9 +8,9 @@ use std::{
 use super::{
     compose::compose,
     package::{Control, Package, data_entries, verify_files},
-    tar::invalid,
 };
 use crate::{
+    apk::tar::invalid,
     image::erofs,
     plan::{ApkPackage, ApkRoot},
 };

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::{
+    apk::tar::invalid,
     event::WarningKind,
     exit::Failure,
     files::{Durability, write_atomically},
@@ -24,7 +25,6 @@ use super::{
     package::read_all,
     progress::Progress,
     repository::Place,
-    tar::invalid,
     url,
 };
 
