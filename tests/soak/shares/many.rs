@@ -72,8 +72,13 @@ fn the_device_holds_many_files_and_does_not_grow() {
         }
         let at = |mark: &str| held.get(mark).unwrap_or_else(|| panic!("{share:?}: no {mark} in {held:?}"));
         assert!(at("held").descriptors >= numbers.held, "{share:?}: {held:?}");
+        // A guest that has the cache alone opens files without a message: what it holds open takes no further descriptor.
+        let released = match share {
+            Share::EmbeddedAlone => 0,
+            _ => numbers.held,
+        };
         assert!(
-            at("released").descriptors + numbers.held <= at("held").descriptors + NEW_NAMES,
+            at("released").descriptors + released <= at("held").descriptors + NEW_NAMES,
             "{share:?}: {held:?}"
         );
         let (warm, worked) = (at("warm"), at("worked"));
