@@ -15,6 +15,8 @@ use crate::{
 
 /// BuildKit's limit.
 const MOST_BYTES: usize = 500 * 1024;
+/// The login for repositories.
+const LOGIN: &str = "HTTP_AUTH";
 /// The way out of each usage error.
 const FORMS: &str = "write id=NAME,src=FILE or id=NAME,env=VARIABLE";
 
@@ -55,12 +57,13 @@ pub fn parse(text: &str) -> Result<SecretSource, Failure> {
     Ok(SecretSource { id, from })
 }
 
-/// The variables that secrets come from.
+/// The variables that secrets come from, and that of a login, which only kiln itself sends.
 pub fn variables(sources: &[SecretSource]) -> impl Iterator<Item = String> {
-    sources.iter().filter_map(|source| match &source.from {
+    let of_secrets = sources.iter().filter_map(|source| match &source.from {
         SecretFrom::Variable(name) => Some(name.clone()),
         SecretFrom::File(_) => None,
-    })
+    });
+    of_secrets.chain([LOGIN.to_owned()])
 }
 
 fn is_name(id: &str) -> bool {
@@ -108,6 +111,12 @@ mod tests {
         ] {
             assert_eq!(parse(text).map(|source| source.from), Ok(from), "{text}");
         }
+    }
+
+    #[test]
+    fn no_child_has_the_variables_of_secrets_and_logins() {
+        let sources = ["id=a,env=TOKEN", "id=b,src=x"].map(|text| parse(text).expect("valid"));
+        assert_eq!(variables(&sources).collect::<Vec<_>>(), ["TOKEN", "HTTP_AUTH"]);
     }
 
     #[test]

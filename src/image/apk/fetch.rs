@@ -4,10 +4,7 @@ use std::{
     fs::File,
     io::{Seek, SeekFrom},
     path::Path,
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::atomic::{AtomicUsize, Ordering},
 };
 
 use crate::{
@@ -25,6 +22,7 @@ use super::{
     progress::{Progress, size},
     repository::Place,
     store::PackageStore,
+    workers,
 };
 
 /// Downloads at the same time. More are no faster, and servers refuse many of one client.
@@ -53,27 +51,7 @@ pub(super) fn packages(
     })?;
     let client = Client::new(network);
     let fetch = Fetch { store, client, network, arch, progress, entries: AtomicUsize::new(0) };
-    let next = AtomicUsize::new(0);
-    let done: Mutex<Vec<(usize, Result<Package, Failure>)>> = Mutex::new(Vec::new());
-    std::thread::scope(|scope| {
-        for _ in 0..WORKERS.min(recipe.packages.len()) {
-            scope.spawn(|| {
-                loop {
-                    let at = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(package) = recipe.packages.get(at) else { return };
-                    let result = fetch.package(package).and_then(|found| fetch.counted(package, found));
-                    if result.is_err() {
-                        // The others stop after what they are at.
-                        next.store(recipe.packages.len(), Ordering::Relaxed);
-                    }
-                    done.lock().unwrap_or_else(PoisonError::into_inner).push((at, result));
-                }
-            });
-        }
-    });
-    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
-    done.sort_by_key(|(at, _)| *at);
-    done.into_iter().map(|(_, result)| result).collect()
+    workers::each(&recipe.packages, WORKERS, |package| fetch.counted(package, fetch.package(package)?))
 }
 
 struct Fetch<'a> {

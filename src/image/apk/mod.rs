@@ -32,6 +32,7 @@ mod test_server;
 #[cfg(test)]
 mod tests;
 mod url;
+mod workers;
 
 pub(super) use self::access::Access;
 pub use self::{care::PackageUsage, one::image_of_package, resolve::ApkRequest};

@@ -1,7 +1,10 @@
 //! From the lines of a build file to the packages of a root: keys, indexes, and crate::apk's resolver. Nothing but indexes and
 //! keys is fetched.
 
-use std::path::Path;
+use std::{
+    path::Path,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
 use data_encoding::HEXLOWER;
 
@@ -18,8 +21,16 @@ use super::{
     progress::{Progress, size},
     remote::Remote,
     repository::{self, Place, Repository},
+    workers,
 };
 
+/// Indexes that are read at the same time.
+const WORKERS: usize = 8;
+/// The most bytes and packages of all indexes, which are in memory together: a hundred distributions have fewer.
+const MOST_BYTES: usize = 1 << 30;
+const MOST_RECORDS: usize = 2 << 20;
+/// The most keys: each signature is compared with those of its name.
+const MOST_KEYS: usize = 64;
 /// The most bytes of a key.
 const KEY_MAX: u64 = 64 << 10;
 
@@ -77,7 +88,7 @@ pub(super) fn resolve(
         false => Trust::Keys(trusted(&keys, &request.trusted)?),
     };
     let texts = indexes(&remote, &repositories, request, &trust, progress)?;
-    let mut parsed = Vec::new();
+    let (mut parsed, mut records) = (Vec::new(), 0);
     for (repository, text) in repositories.iter().zip(&texts) {
         let index = Index::parse(text.as_deref().unwrap_or_default()).map_err(|error| {
             Failure::host(
@@ -85,6 +96,10 @@ pub(super) fn resolve(
                 "Have the repository make its index anew (kiln index), or take another repository.",
             )
         })?;
+        records += index.records.len();
+        if records > MOST_RECORDS {
+            return Err(too_much(repository, &format!("{MOST_RECORDS} packages")));
+        }
         parsed.push(index);
     }
     let shown: Vec<String> = repositories.iter().map(|repository| repository.place.plain()).collect();
@@ -172,6 +187,10 @@ fn keys(
     let mut places: Vec<&String> = keyring.iter().collect();
     places.sort();
     places.dedup();
+    if places.len() > MOST_KEYS {
+        let what = format!("there are {} keys, and at most {MOST_KEYS} are read", places.len());
+        return Err(Failure::build_file(what, "Leave out those that have signed no index."));
+    }
     for text in places {
         let place = Place::of(text);
         let refuse = |why: &str| {
@@ -202,7 +221,7 @@ fn trusted(keys: &[(PublicKey, ApkKey)], more: &[ApkKey]) -> Result<Vec<PublicKe
     Ok(all)
 }
 
-/// The texts of all indexes, which are fetched at the same time.
+/// The texts of all indexes, several of which are fetched at the same time.
 fn indexes(
     remote: &Remote,
     repositories: &[Repository],
@@ -210,12 +229,23 @@ fn indexes(
     trust: &Trust,
     progress: &Progress,
 ) -> Result<Vec<Option<String>>, Failure> {
-    std::thread::scope(|scope| {
-        let read = |repository| move || index::read(remote, repository, &request.arch, trust, progress);
-        let threads: Vec<_> = repositories.iter().map(|repository| scope.spawn(read(repository))).collect();
-        let joined = threads.into_iter().map(|thread| {
-            thread.join().unwrap_or_else(|_| Err(Failure::host("the thread of a download has ended", "")))
-        });
-        joined.collect()
+    let bytes = AtomicUsize::new(0);
+    workers::each(repositories, WORKERS, |repository| {
+        let text = index::read(remote, repository, &request.arch, trust, progress)?;
+        let own = text.as_ref().map_or(0, String::len);
+        match bytes.fetch_add(own, Ordering::Relaxed).saturating_add(own) > MOST_BYTES {
+            true => Err(too_much(repository, &format!("{MOST_BYTES} bytes"))),
+            false => Ok(text),
+        }
     })
+}
+
+fn too_much(repository: &Repository, most: &str) -> Failure {
+    Failure::host(
+        format!(
+            "the index of {}, together with those of the other repositories, has more than {most}",
+            repository.shown()
+        ),
+        "Leave out repositories that no package is taken from.",
+    )
 }

@@ -266,3 +266,12 @@ fn a_package_that_says_to_be_another_one_is_refused() {
     assert!(failure.what.starts_with("the package a-2-r0 of /"), "{failure}");
     assert!(failure.what.ends_with("is another one: its .PKGINFO says \"a\" \"1-r0\""), "{failure}");
 }
+
+#[test]
+fn there_are_not_too_many_keys() {
+    let keyring = (0..65).map(|at| format!("k{at}.rsa.pub")).collect();
+    let request = ApkRequest { keyring, arch: "x86_64".into(), ..ApkRequest::default() };
+    let cache = tempfile::tempdir().expect("a directory");
+    let failure = composed(&request, None, cache.path()).expect_err("refused");
+    assert!(failure.what.contains("65 keys, and at most 64"), "{failure}");
+}
