@@ -39,7 +39,7 @@ pub(super) fn request(
     let insecure = options.insecure_repositories;
     let mut repositories = apk_lines(&contents.repositories, insecure)?;
     repositories.extend(options.repositories.append.iter().cloned());
-    let mut build_repositories = apk_lines(&contents.build_repositories, insecure)?;
+    let build_repositories = apk_lines(&contents.build_repositories, insecure)?;
     if repositories.is_empty() && build_repositories.is_empty() {
         return Ok(None);
     }
@@ -48,7 +48,7 @@ pub(super) fn request(
         sink.emit(Event::Note { text });
         return Ok(None);
     }
-    let trusted = built(&options.repositories.built, &mut build_repositories, sink);
+    let (built, trusted) = built(&options.repositories.built, sink)?;
     let mut keyring = apk_lines(&contents.keyring, insecure)?;
     keyring.extend(options.repositories.keyring.iter().cloned());
     let requested = recipe.requests.iter().map(|request| request.name.to_string());
@@ -60,6 +60,7 @@ pub(super) fn request(
     Ok(Some(ApkRequest {
         repositories,
         build_repositories,
+        built,
         keyring,
         trusted,
         packages,
@@ -68,19 +69,26 @@ pub(super) fn request(
     }))
 }
 
-/// Adds the repository of packages that earlier builds of the same command have made; returns its key.
-fn built(built: &BuiltPackages, repositories: &mut Vec<String>, sink: &mut dyn Sink) -> Vec<ApkKey> {
+/// The repository of packages that earlier builds of the same command have made, and its key.
+///
+/// # Errors
+/// A host failure for a directory whose name cannot stand in a plan.
+fn built(built: &BuiltPackages, sink: &mut dyn Sink) -> Result<(Option<String>, Vec<ApkKey>), Failure> {
     match built {
-        BuiltPackages::Unneeded => Vec::new(),
+        BuiltPackages::Unneeded => Ok((None, Vec::new())),
         BuiltPackages::Untrusted => {
             let text = "packages that this command has built are not used for this root: --signing-key makes a signed index \
                         of them";
             sink.emit(Event::Note { text: text.into() });
-            Vec::new()
+            Ok((None, Vec::new()))
         }
         BuiltPackages::Repository { directory, key } => {
-            repositories.push(directory.display().to_string());
-            key.iter().cloned().collect()
+            let path = directory.to_str().ok_or_else(|| {
+                let what =
+                    format!("packages cannot be taken from {}: its name is not UTF-8", directory.display());
+                Failure::host(what, "Name another directory with --out-dir.")
+            })?;
+            Ok((Some(path.to_owned()), key.iter().cloned().collect()))
         }
     }
 }

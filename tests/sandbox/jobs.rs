@@ -76,11 +76,14 @@ fn write(project: &Path, name: &str, needs: &[&str], step: &str) {
     fs::write(project.join(format!("files/{name}.yaml")), definition(name, needs, step)).expect("written");
 }
 
+/// Not one word, nor a value that an option or a list holds unquoted.
+const OUT_DIR: &str = "the packages, \"1\" 'x' @y";
+
 fn kiln(project: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_kiln"));
     command.current_dir(project).env("KILN_HOME", project.join("home")).stdin(Stdio::null());
     command.args(["build", "files", "--runner", "bubblewrap", "--jobs", "2", "--cache-dir", ""]);
-    command.args(["--signing-key", "testix.rsa"]);
+    command.args(["--signing-key", "testix.rsa", "--out-dir", OUT_DIR]);
     command
 }
 
@@ -102,18 +105,18 @@ fn builds_come_after_their_needs_and_a_failure_stops_only_what_needs_it() {
     assert_eq!(output.status.code(), Some(5), "{text}");
     assert!(text.contains("builds: 10 succeeded, 1 failed, 1 not run"), "{text}");
     assert!(text.contains("not run  after-1-r0  it needs bad-1-r0"), "{text}");
-    assert!(project.join("packages/x86_64/end-1-r0.apk").exists(), "{text}");
-    assert!(!project.join("packages/x86_64/after-1-r0.apk").exists(), "{text}");
+    assert!(project.join(OUT_DIR).join("x86_64/end-1-r0.apk").exists(), "{text}");
+    assert!(!project.join(OUT_DIR).join("x86_64/after-1-r0.apk").exists(), "{text}");
 
     fs::write(project.join("files/ok"), "").expect("written");
     // A package that is no longer there is built again.
-    fs::remove_file(project.join("packages/x86_64/end-1-r0.apk")).expect("removed");
+    fs::remove_file(project.join(OUT_DIR).join("x86_64/end-1-r0.apk")).expect("removed");
     let output = kiln(project).output().expect("kiln can be started");
     let text = said(&output);
     assert!(output.status.success(), "{text}");
     assert_eq!(text.matches("finished by an earlier run").count(), 9, "{text}");
-    assert!(project.join("packages/x86_64/end-1-r0.apk").exists(), "{text}");
-    assert!(project.join("packages/x86_64/after-1-r0.apk").exists(), "{text}");
+    assert!(project.join(OUT_DIR).join("x86_64/end-1-r0.apk").exists(), "{text}");
+    assert!(project.join(OUT_DIR).join("x86_64/after-1-r0.apk").exists(), "{text}");
     // A complete run leaves nothing to go on with.
     let jobs = fs::read_dir(project.join("home/jobs")).expect("readable").count();
     assert_eq!(jobs, 0, "{text}");
@@ -219,11 +222,13 @@ fn each_package_is_tested_in_a_guest_that_has_it_and_nothing_else_of_the_build()
     fs::write(project.join("files/tested.yaml"), text).expect("written");
     let built = kiln(project).output().expect("kiln can be started");
     assert!(built.status.success(), "{}", said(&built));
+    // -r takes a list: a comma is not part of a name.
+    std::os::unix::fs::symlink(OUT_DIR, project.join("my packages")).expect("made");
 
     let test = |more: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_kiln"));
         command.current_dir(project).env("KILN_HOME", project.join("home")).stdin(Stdio::null());
-        command.args(["test", "files/tested.yaml", "--runner", "bubblewrap", "-r", "./packages"]);
+        command.args(["test", "files/tested.yaml", "--runner", "bubblewrap", "-r", "./my packages"]);
         command.args(["-r", "./repo-base", "-k", "./testix.rsa.pub"]).args(more);
         command.output().expect("kiln can be started")
     };

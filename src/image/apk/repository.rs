@@ -47,6 +47,11 @@ pub(crate) fn parse(lines: impl IntoIterator<Item = String>) -> Result<Vec<Repos
 }
 
 impl Repository {
+    /// A directory, which may have any name: nothing of it is read as a tag or as a second word.
+    pub(crate) fn directory(path: &str) -> Self {
+        Self { line: path.to_owned(), tag: None, place: Place::Path(path.into()) }
+    }
+
     fn parse(line: String) -> Result<Self, Failure> {
         let refuse = |why: &str| {
             Err(Failure::build_file(
@@ -64,7 +69,8 @@ impl Repository {
                 _ => return refuse("has a tag and no address"),
             },
         };
-        if address.is_empty() || address.contains(char::is_whitespace) {
+        // The name of a directory may have blanks in it.
+        if address.is_empty() || url::is_remote(address) && address.contains(char::is_whitespace) {
             return refuse("is not an address");
         }
         let place = Place::of(address);
@@ -157,10 +163,19 @@ mod tests {
     }
 
     #[test]
+    fn a_directory_may_have_any_name() {
+        for path in ["/a b", "/a,b", "/a\"b'c", "/@edge x", "/a\nb", "/https://r.example.org"] {
+            let one = Repository::directory(path);
+            assert_eq!((one.tag.as_ref(), &one.place), (None, &Place::Path(path.into())));
+            assert_eq!(Place::of(&one.place.plain()), one.place, "a plan names it by its address");
+        }
+    }
+
+    #[test]
     fn a_file_lies_below_its_architecture() {
-        let found = lines(&["./packages", "https://a.example.org/os/"]).expect("valid");
+        let found = lines(&["./my packages", "https://a.example.org/os/"]).expect("valid");
         let files: Vec<_> = found.iter().map(|one| one.file("x86_64", "a-1-r0.apk").shown()).collect();
-        assert_eq!(files, ["./packages/x86_64/a-1-r0.apk", "https://a.example.org/os/x86_64/a-1-r0.apk"]);
+        assert_eq!(files, ["./my packages/x86_64/a-1-r0.apk", "https://a.example.org/os/x86_64/a-1-r0.apk"]);
     }
 
     #[test]

@@ -44,6 +44,8 @@ pub struct ApkRequest {
     pub repositories: Vec<String>,
     /// Lines of repositories that the guest does not get.
     pub build_repositories: Vec<String>,
+    /// The directory of packages that earlier builds of the same command have made: a repository that the guest does not get.
+    pub built: Option<String>,
     /// Paths and URLs of public keys.
     pub keyring: Vec<String>,
     /// Public keys that are known already. The guest's apk does not trust them.
@@ -62,9 +64,17 @@ impl ApkRequest {
     /// # Errors
     /// Names the line that is not a repository.
     pub fn addresses(&self) -> Result<Vec<String>, Failure> {
+        Ok(self.all_repositories()?.iter().map(|repository| repository.place.plain()).collect())
+    }
+
+    /// All repositories, sorted as text.
+    fn all_repositories(&self) -> Result<Vec<Repository>, Failure> {
         let lines = self.repositories.iter().chain(&self.build_repositories);
-        let repositories = repository::parse(lines.cloned())?;
-        Ok(repositories.iter().map(|repository| repository.place.plain()).collect())
+        let mut all = repository::parse(lines.cloned())?;
+        all.extend(self.built.as_deref().map(Repository::directory));
+        all.sort_by(|one, other| one.line.cmp(&other.line));
+        all.dedup();
+        Ok(all)
     }
 }
 
@@ -80,8 +90,7 @@ pub(super) fn resolve(
 ) -> Result<ApkRoot, Failure> {
     let client = Client::new(network);
     let remote = Remote::new(network, &client, cache);
-    let lines = request.repositories.iter().chain(&request.build_repositories);
-    let repositories = repository::parse(lines.cloned())?;
+    let repositories = request.all_repositories()?;
     let keys = keys(&remote, &request.keyring, progress)?;
     let trust = match request.ignore_signatures {
         true => Trust::Ignored,

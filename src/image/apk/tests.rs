@@ -78,12 +78,11 @@ fn request(name: &str, case: &Case) -> ApkRequest {
     });
     ApkRequest {
         repositories: repositories.collect(),
-        build_repositories: Vec::new(),
-        trusted: Vec::new(),
         keyring: vec![data("repositories/testix.rsa.pub").display().to_string()],
         packages: list(&case.config, "packages"),
         arch: "x86_64".into(),
         ignore_signatures: name == "sig-none-ignored",
+        ..ApkRequest::default()
     }
 }
 
