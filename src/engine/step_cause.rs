@@ -45,6 +45,8 @@ pub(super) enum StepCause {
     WasFull { disk: Option<Limit> },
     /// There is no network, and a program may have wanted one.
     NetworkOff { sign: &'static str },
+    /// The guest has one user, and a program may have wanted to give a file to another, or to be another.
+    OneUser,
     /// A program is not in the image; `installed` says whether packages can be installed into that.
     NoProgram { name: Option<String>, installed: bool },
     /// A shared library is not in the image.
@@ -91,7 +93,13 @@ pub(super) struct Surroundings {
     runner: RunnerKind,
     network: Network,
     installed: bool,
+    has_one_user: bool,
 }
+
+/// The message of Linux for a user or group that a user namespace does not have, in lower case: strerror(3) of EINVAL.
+const NO_SUCH_ID: &str = "invalid argument";
+/// What programs that change owners or become another user say with it: chown, chgrp, install, cp, tar, su, setpriv.
+const OF_OWNERS: [&str; 6] = ["chown", "chgrp", "owner", "setuid", "setgid", "setgroups"];
 
 /// Messages of programs when a name has no address or an address cannot be reached: of glibc and musl for getaddrinfo(3) and
 /// connect(2), and of curl, git, wget, busybox, Go, Rust, Node.js and Java. In lower case.
@@ -131,6 +139,7 @@ impl Surroundings {
             runner: plan.runner(),
             network: plan.network,
             installed: matches!(plan.image.source, ImageSource::Debian(_) | ImageSource::Apk(_)),
+            has_one_user: plan.platform.has_one_user(),
         }
     }
 
@@ -145,6 +154,7 @@ impl Surroundings {
         let mut causes: Vec<StepCause> = self.memory(status, &end.exhausted).into_iter().collect();
         causes.extend(self.room(end));
         causes.extend(self.network(&end.last_lines));
+        causes.extend(self.owners(&end.last_lines));
         causes.extend(self.program(status, &end.last_lines));
         causes
     }
@@ -191,6 +201,14 @@ impl Surroundings {
             Network::On => None,
             Network::Off => sign(&NO_NETWORK, lines).map(|sign| StepCause::NetworkOff { sign }),
         }
+    }
+
+    fn owners(&self, lines: &[String]) -> Option<StepCause> {
+        let is_of_owners = |line: &String| {
+            let line = line.to_ascii_lowercase();
+            line.contains(NO_SUCH_ID) && OF_OWNERS.iter().any(|word| line.contains(word))
+        };
+        (self.has_one_user && lines.iter().any(is_of_owners)).then_some(StepCause::OneUser)
     }
 
     fn program(&self, status: i32, lines: &[String]) -> Option<StepCause> {

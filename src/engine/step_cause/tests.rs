@@ -14,6 +14,7 @@ fn guest() -> Surroundings {
         runner: RunnerKind::Qemu,
         network: Network::On,
         installed: true,
+        has_one_user: false,
     }
 }
 
@@ -184,4 +185,25 @@ fn each_way_out_names_what_raises_the_limit_that_applied() {
         let full = StepCause::Full { place: FullPlace::Disk(limit(from)), lacks: Room::Space };
         assert_eq!(full.way_out().as_deref(), Some(disk));
     }
+}
+
+#[test]
+fn another_owner_is_a_hint_where_there_is_none() {
+    let failed = |text| ended(ExitStatus::Code(1), Exhausted::default(), text);
+    let one_user = Surroundings { has_one_user: true, ..shared(RunnerKind::Bubblewrap) };
+    for text in [
+        "chown: /home/build/x: Invalid argument",
+        "chown: changing ownership of 'x': Invalid argument\nmake: *** [install] Error 1",
+        "tar: x: Cannot change ownership to uid 7, gid 7: Invalid argument",
+        "install: cannot change owner and permissions of 'x': Invalid argument",
+    ] {
+        assert_eq!(one_user.causes(&failed(text)), [StepCause::OneUser], "{text}");
+        assert_eq!(shared(RunnerKind::Bubblewrap).causes(&failed(text)), [], "{text}");
+    }
+    for text in ["dd: failed to open 'x': Invalid argument", "chown: x: No such file or directory"] {
+        assert_eq!(one_user.causes(&failed(text)), [], "{text}");
+    }
+    let way_out = StepCause::OneUser.way_out().expect("there is one");
+    assert!(way_out.contains("usermod --add-subuids") && way_out.contains("--runner qemu"), "{way_out}");
+    assert!(StepCause::OneUser.why().contains("/etc/subuid and /etc/subgid"));
 }

@@ -32,6 +32,9 @@ impl StepCause {
             Self::NetworkOff { sign } => {
                 format!("it may have wanted to download something, and the network is off (\"{sign}\")")
             }
+            Self::OneUser => "it may have wanted another owner than root, and this sandbox has no other user: the user who started \
+                              kiln has no range of ids in /etc/subuid and /etc/subgid"
+                .into(),
             Self::NoProgram { name: Some(name), .. } => format!("`{name}` is no program of the image"),
             Self::NoProgram { name: None, .. } => {
                 "status 127 says as a rule that a program is not in the image".into()
@@ -68,6 +71,9 @@ impl StepCause {
                                         before with `kiln update-cache`"
                     .into()
             }
+            Self::OneUser => "give that user a range: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER \
+                              (and package uidmap); or take --runner qemu, which needs none"
+                .into(),
             Self::NoProgram { installed, .. } | Self::NoLibrary { installed, .. } => install(*installed),
             Self::NoFile { installed, .. } => {
                 format!(
