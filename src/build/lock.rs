@@ -112,6 +112,7 @@ mod tests {
             checksum: "Q11LIKtm7p2BYVUrBOTliMhTaU7/s=".into(),
             size: 7,
             tag: None,
+            versioned_libraries: vec!["liba.so.1".into()],
         };
         ApkRoot { packages: vec![package], ..ApkRoot::default() }
     }

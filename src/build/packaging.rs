@@ -13,7 +13,10 @@ pub(super) fn form(plan: &Plan, injected: &Injected, key: Option<SigningKey>) ->
         PackageFormat::TarZst => Form::TarZst,
         PackageFormat::Apk => {
             let hide = |text: &str| injected.hide(plan, text);
-            Form::Apk(ApkForm::new(&plan.metadata, &plan.image.locked(), key, &hide).into())
+            let form = ApkForm::new(&plan.metadata, &plan.image.locked(), key, &hide);
+            let is_versioned = plan.metadata.options.library_versions.is_yes();
+            let library_versions = is_versioned.then(|| plan.image.library_versions());
+            Form::Apk(ApkForm { library_versions, ..form }.into())
         }
     }
 }

@@ -22,6 +22,8 @@ Environment:
   QEMU_NET_CIDR        the guest's network [default: 10.0.2.0/24]
   QEMU_DNS_SEARCH      the domains that it searches, with commas between them [default: the host's]
   SOURCE_DATE_EPOCH    the time that packages bear, in seconds since 1970
+  MELANGE_VERSIONED_SHLIB_DEPENDS
+                       1: packages depend on the versions of shared libraries
   SSL_CERT_FILE        the certificates of this host; see --host-certs
   HTTP_AUTH            basic:HOST:NAME:PASSWORD, a login for a host with repositories of apk
   DOCKER_HOST          the daemon of --runner docker, as the docker command takes it

@@ -56,7 +56,7 @@ pub(super) async fn run(args: &PlanArgs, env: &Env) -> Result<Code> {
     }
     let Some(recipe) = recipe::load(&file, &args.recipe, &mut sink)? else { return Ok(Code::Success) };
     let options = options::options(&args.machine, env, &file)?;
-    let (packaging, key) = options::packaging(&args.package, &recipe::commit(&file, &args.recipe))?;
+    let (packaging, key) = options::packaging(&args.package, &recipe::commit(&file, &args.recipe), env)?;
     if let Some(text) = options::exposed_key(key.as_ref(), &packaging) {
         sink(Event::Note { text });
     }

@@ -2,7 +2,7 @@
 //!
 //! Before it: the resolver, in `image`. After it: the store of images, which keys and composes such a root.
 
-use std::fmt;
+use std::{collections::HashMap, fmt};
 
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +33,9 @@ pub struct ApkPackage {
     /// The tag of the repository.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tag: Option<String>,
+    /// The names of the shared libraries that it provides with its version (`so-ver:`).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub versioned_libraries: Vec<String>,
 }
 
 /// A public key.
@@ -71,6 +74,15 @@ impl ApkRoot {
         locked
     }
 
+    /// The versions of the packages that provide shared libraries with a version, by the names of the libraries.
+    pub fn library_versions(&self) -> HashMap<String, String> {
+        let of = |package: &ApkPackage| {
+            let version = package.version.clone();
+            package.versioned_libraries.clone().into_iter().map(move |name| (name, version.clone()))
+        };
+        self.packages.iter().flat_map(of).collect()
+    }
+
     /// How many bytes the packages have.
     pub fn bytes(&self) -> u64 {
         // Sizes are what an index says.
@@ -100,10 +112,17 @@ mod tests {
             checksum: "Q1".into(),
             size: 7,
             tag: tag.map(str::to_owned),
+            versioned_libraries: Vec::new(),
         };
         let root =
             ApkRoot { packages: vec![package("b", None), package("a", Some("edge"))], ..ApkRoot::default() };
         assert_eq!(root.locked(), ["a=1-r0@edge", "b=1-r0"]);
+        let with = |libraries: &[&str]| ApkPackage {
+            versioned_libraries: libraries.iter().map(|name| (*name).to_owned()).collect(),
+            ..package("c", None)
+        };
+        let versions = ApkRoot { packages: vec![with(&["liba.so.1"]), with(&[])], ..ApkRoot::default() };
+        assert_eq!(versions.library_versions(), [("liba.so.1".to_owned(), "1-r0".to_owned())].into());
         assert_eq!((root.to_string(), root.bytes()), ("apk: 2 packages".into(), 14));
     }
 }

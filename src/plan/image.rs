@@ -3,7 +3,7 @@
 //! Pure: `image::locate` looks at paths, between [`Reference::parse`] and [`ImageRecipe::new`]. The store of images makes
 //! roots of recipes and keys them.
 
-use std::{fmt, path::PathBuf};
+use std::{collections::HashMap, fmt, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -214,6 +214,14 @@ impl ImageRecipe {
         }
     }
 
+    /// The versions of shared libraries that packages of a root from apk repositories provide, by the names of the libraries.
+    pub fn library_versions(&self) -> HashMap<String, String> {
+        match &self.source {
+            Source::Apk(root) => root.library_versions(),
+            Source::Debian(_) | Source::Directory(_) | Source::Tar(_) => HashMap::new(),
+        }
+    }
+
     /// The note on packages of the build file that are not installed in a prepared root.
     pub fn left_out(&self, requested: &[String]) -> Option<String> {
         match self.source {
@@ -333,6 +341,7 @@ mod tests {
                         checksum: "Q1".into(),
                         size: 7,
                         tag: None,
+                        versioned_libraries: Vec::new(),
                     }],
                     repositories: strings(&["./packages"]),
                     keys: vec![ApkKey { name: "k.rsa.pub".into(), pem: "x".into() }],

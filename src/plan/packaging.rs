@@ -119,6 +119,8 @@ pub struct PackagingOptions {
     pub dependency_log: Option<PathBuf>,
     /// `--create-build-log`: the file, absolute.
     pub build_log: Option<PathBuf>,
+    /// `MELANGE_VERSIONED_SHLIB_DEPENDS`: dependencies on the versions of shared libraries.
+    pub library_versions: Make,
 }
 
 impl Default for PackagingOptions {
@@ -139,6 +141,7 @@ impl Default for PackagingOptions {
             origin: OriginName::Main,
             dependency_log: None,
             build_log: None,
+            library_versions: Make::No,
         }
     }
 }

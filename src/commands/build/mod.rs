@@ -56,7 +56,7 @@ async fn one(args: &BuildArgs, file: Option<&Path>, env: &Env) -> Result<Result<
         let loaded = recipe::load_unless(interrupts, &file, &args.recipe, parts.sink).await?;
         let Some(recipe) = loaded else { return Ok(Code::Success) };
         let options = options::options(&args.machine, env, &file)?;
-        let (packaging, key) = options::packaging(&args.package, &recipe::commit(&file, &args.recipe))?;
+        let (packaging, key) = options::packaging(&args.package, &recipe::commit(&file, &args.recipe), env)?;
         let mut options = BuildOptions { packaging, ..options };
         package::check_writable(&options.out_dir)?;
         if let Some(text) = options::exposed_key(key.as_ref(), &options.packaging) {

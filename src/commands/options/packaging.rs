@@ -7,16 +7,20 @@ use anyhow::{Context, Result};
 use crate::{
     apk::SigningKey,
     cli::{Linter, PackageArgs},
+    env::Env,
     plan::{Make, OriginName, PackagingOptions},
 };
 
 /// The file to which `--create-build-log` appends, in the working directory.
 const BUILD_LOG: &str = "packages.log";
+/// melange's variable for dependencies on versions of shared libraries; any value is yes.
+const VERSIONED_LIBRARIES: &str = "MELANGE_VERSIONED_SHLIB_DEPENDS";
 
 /// The options, and the key that signs packages. `commit` is that of the build file.
 pub(in crate::commands) fn packaging(
     args: &PackageArgs,
     commit: &str,
+    env: &Env,
 ) -> Result<(PackagingOptions, Option<SigningKey>)> {
     let default = PackagingOptions::default();
     let PackageArgs {
@@ -54,6 +58,7 @@ pub(in crate::commands) fn packaging(
         origin: if strip_origin_name.unwrap_or_default() { OriginName::Own } else { OriginName::Main },
         dependency_log: resolved(dependency_log, "--dependency-log")?,
         build_log: log.context("resolve the working directory")?,
+        library_versions: env.get(VERSIONED_LIBRARIES).is_some().into(),
     };
     Ok((options, key))
 }
@@ -92,7 +97,7 @@ mod tests {
         let Command::Build(args) = Cli::try_parse_from(words).expect("it is valid").command else {
             panic!("it is a build")
         };
-        packaging(&args.package, "0123").expect("it is possible").0
+        packaging(&args.package, "0123", &Env::default()).expect("it is possible").0
     }
 
     #[test]

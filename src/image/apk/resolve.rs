@@ -173,6 +173,7 @@ fn package(chosen: &apk::Chosen<'_>, repositories: &[Repository]) -> Result<ApkP
         checksum: record.checksum.into(),
         size: record.size,
         tag: from.and_then(|repository| repository.tag.clone()),
+        versioned_libraries: versioned_libraries(record.provides.iter()),
     };
     if !package.is_valid() || record.control_sha1().is_none() {
         let repository = &package.repository;
@@ -185,6 +186,15 @@ fn package(chosen: &apk::Chosen<'_>, repositories: &[Repository]) -> Result<ApkP
         ));
     }
     Ok(package)
+}
+
+/// The names of the shared libraries among provides that have a version.
+fn versioned_libraries<'r>(provides: impl Iterator<Item = &'r str>) -> Vec<String> {
+    let versioned = provides.filter_map(|text| text.strip_prefix("so-ver:")?.split_once('='));
+    versioned
+        .filter(|(_, version)| apk::Version::parse(version).is_some())
+        .map(|(name, _)| name.to_owned())
+        .collect()
 }
 
 fn keys(

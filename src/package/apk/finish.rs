@@ -46,7 +46,7 @@ pub(in crate::package) fn finish(
         }
         return Err(failure.into());
     }
-    let reviews = review::review(packages, &facts);
+    let reviews = review::review(packages, &facts, form.library_versions.as_ref());
     drop(facts);
     let remarks = review::remarks(packages, linted, &reviews);
     for ((package, Review { relations, .. }), data) in packages.iter().zip(&reviews).zip(sections) {

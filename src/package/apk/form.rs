@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use crate::{
     apk::SigningKey,
-    package::{configuration, sbom::LicenseTexts},
+    package::{configuration, dependencies::LibraryVersions, sbom::LicenseTexts},
     plan::BuildMetadata,
 };
 
@@ -19,6 +19,8 @@ pub struct ApkForm {
     pub license_texts: LicenseTexts,
     /// When the build began.
     pub started: SystemTime,
+    /// The versions of shared libraries of the guest; `None` for packages that do not depend on them.
+    pub library_versions: Option<LibraryVersions>,
     /// The key; `None` for packages without a signature.
     pub key: Option<SigningKey>,
 }
@@ -34,6 +36,8 @@ impl ApkForm {
     ) -> Self {
         let configuration = configuration::text(&build.configuration, locked, hide);
         let license_texts = LicenseTexts::new();
-        Self { build: build.clone(), configuration, license_texts, started: SystemTime::now(), key }
+        let started = SystemTime::now();
+        let library_versions = None;
+        Self { build: build.clone(), configuration, license_texts, started, library_versions, key }
     }
 }

@@ -4,7 +4,7 @@ use crate::{
     event::{Event, WarningKind},
     exit::Failure,
     package::{
-        dependencies::{Analysis, Declared, Generated, Merged, Options},
+        dependencies::{Analysis, Declared, Generated, LibraryVersions, Merged, Options},
         facts::PackageFacts,
         lint::{self, Finding, Settings, Tests},
     },
@@ -60,9 +60,13 @@ pub(super) fn failure(linted: &[Linted]) -> Option<Failure> {
 }
 
 /// Finds the dependencies of all packages. `packages` and `facts` have the same order, the main package first.
-pub(super) fn review(packages: &[&PackageMetadata], facts: &[PackageFacts]) -> Vec<Review> {
+pub(super) fn review(
+    packages: &[&PackageMetadata],
+    facts: &[PackageFacts],
+    library_versions: Option<&LibraryVersions>,
+) -> Vec<Review> {
     let version = packages.first().map_or("", |package| package.version.as_str());
-    let analysis = Analysis::new(facts, version, None);
+    let analysis = Analysis::new(facts, version, library_versions);
     let of = |(index, package): (usize, &&PackageMetadata)| {
         let declared = declared(package);
         let generated = analysis.generate(index, &declared);

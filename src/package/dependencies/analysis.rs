@@ -1,13 +1,13 @@
 //! The packages of a build while they are looked at: what the generators read, and where they put what they find.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use super::{
     declared::{Declared, LibraryVersions},
     libraries::Libraries,
     note::{Note, Notes},
 };
-use crate::package::facts::{PackageFacts, Walk};
+use crate::package::facts::{FileFacts, PackageFacts, Walk};
 
 /// The longest text that becomes a dependency; the names of files have at most 255 bytes.
 const MAX_TEXT: usize = 1024;
@@ -19,6 +19,8 @@ pub struct Analysis<'a> {
     pub(super) walks: Vec<Walk<'a>>,
     pub(super) libraries: Libraries<'a>,
     pub(super) library_versions: Option<&'a LibraryVersions>,
+    /// The names of the libraries that packages of the build have for others; empty without `library_versions`.
+    pub(super) own_libraries: HashSet<&'a [u8]>,
 }
 
 impl<'a> Analysis<'a> {
@@ -31,7 +33,14 @@ impl<'a> Analysis<'a> {
     ) -> Self {
         let walks: Vec<_> = packages.iter().map(Walk::new).collect();
         let libraries = Libraries::of(&walks);
-        Self { version, walks, libraries, library_versions }
+        let mut own_libraries = HashSet::new();
+        if library_versions.is_some() {
+            let files = walks.iter().flat_map(Walk::iter);
+            let public = files.filter(|file| libraries.is_in_directory(&file.path));
+            let elves = public.filter_map(FileFacts::elf);
+            own_libraries.extend(elves.flat_map(|elf| &elf.sonames).map(|soname| &**soname));
+        }
+        Self { version, walks, libraries, library_versions, own_libraries }
     }
 }
 

@@ -138,7 +138,11 @@ fn depend_on(package: &mut Package<'_>, library: &str) {
     {
         return;
     }
-    if let Some(version) = installed.get(library) {
+    // A library of the build itself is newer than what the guest has of it.
+    let is_own = package.analysis.own_libraries.contains(library.as_bytes());
+    let version =
+        if is_own { Some(package.analysis.version) } else { installed.get(library).map(String::as_str) };
+    if let Some(version) = version {
         package.found.depends.insert(format!("so-ver:{library}>={version}"));
     }
 }

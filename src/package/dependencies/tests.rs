@@ -95,6 +95,20 @@ fn versions_of_libraries_are_those_of_the_guest() {
 }
 
 #[test]
+fn a_library_of_the_build_is_needed_in_its_version() {
+    let development = package("a-dev", [link("usr/lib/liba.so", "liba.so.1")]);
+    let private = library("opt/libp.so.1", "libp.so.1");
+    let packages = [development, package("a", [library("usr/lib/liba.so.1", "liba.so.1"), private])];
+    let versions: LibraryVersions = [("liba.so.1".to_owned(), "0.9-r0".to_owned())].into();
+
+    let analysis = Analysis::new(&packages, "1-r0", Some(&versions));
+
+    let found = analysis.generate(0, &Declared::default());
+    assert_eq!(found.depends, ["so-ver:liba.so.1>=1-r0", "so:liba.so.1"]);
+    assert!(!analysis.own_libraries.contains(&b"libp.so.1"[..]), "a private library");
+}
+
+#[test]
 fn modules_of_languages_need_their_interpreter() {
     for (path, depends) in [
         ("usr/lib/perl5/core_perl", "perl~5"),

@@ -69,6 +69,7 @@ fn root(packages: Vec<Package>) -> Result<Composed, Failure> {
         checksum: "Q1".into(),
         size: 1,
         tag: None,
+        versioned_libraries: Vec::new(),
     });
     let recipe = ApkRoot { packages: chosen.collect(), ..ApkRoot::default() };
     compose(&recipe, "x86_64", packages)
