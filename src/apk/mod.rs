@@ -21,5 +21,5 @@ pub use constraint::Constraint;
 pub use index::{Index, IndexError, Record, Words};
 pub use pkginfo::{MAX_PKGINFO, PackageInfo};
 pub use signature::{Algorithm, MAX_KEY_SIZE, MIN_KEY_SIZE, PublicKey, SigningKey, generate_key};
-pub use solve::{Cause, Chosen, Link, Repository, SolveError, solve};
+pub use solve::{Cause, Chosen, Link, NoSet, Repository, SolveError, solve, solve_completely};
 pub use version::{Operator, Version};

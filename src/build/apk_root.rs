@@ -66,6 +66,7 @@ pub(super) fn request(
         packages,
         arch: recipe.arch.apk().to_owned(),
         ignore_signatures: options.repositories.ignore_signatures,
+        solver: options.repositories.solver,
     }))
 }
 

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
 
+use crate::plan::SolverOption;
+
 /// The repositories of a root, beside those that the build file names.
 #[derive(Debug, Clone, Args)]
 pub struct RepositoryArgs {
@@ -17,6 +19,9 @@ pub struct RepositoryArgs {
     /// Trust indexes of repositories whatever their signature is.
     #[arg(long)]
     pub ignore_signatures: bool,
+    /// How the packages of a root are chosen.
+    #[arg(long, value_name = "HOW", value_enum, default_value_t)]
+    pub solver: SolverOption,
     /// Where packages of repositories are kept for later builds [default: apk, below KILN_HOME].
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub apk_cache_dir: Option<PathBuf>,

@@ -91,12 +91,20 @@ pub(super) fn options(args: &MachineArgs, env: &Env, file: &Path) -> Result<Buil
 }
 
 fn repositories(args: &RepositoryArgs) -> Result<RepositoryOptions> {
-    let RepositoryArgs { keyring_append, repository_append, ignore_signatures, apk_cache_dir, lock, locked } =
-        args;
+    let RepositoryArgs {
+        keyring_append,
+        repository_append,
+        ignore_signatures,
+        solver,
+        apk_cache_dir,
+        lock,
+        locked,
+    } = args;
     Ok(RepositoryOptions {
         append: repository_append.clone(),
         keyring: keyring_append.clone(),
         ignore_signatures: *ignore_signatures,
+        solver: *solver,
         cache: apk_cache_dir.as_ref().map(absolute).transpose().context("resolve --apk-cache-dir")?,
         lock: lock.as_ref().map(absolute).transpose().context("resolve --lock")?,
         locked: locked.as_ref().map(absolute).transpose().context("resolve --locked")?,

@@ -66,7 +66,8 @@ pub use image::{
 pub use interactive::{InteractiveCommand, command, shell_in_place_of};
 pub use loopback::is_loopback;
 pub use options::{
-    BuildOptions, BuiltPackages, CacheModeOption, RepositoryOptions, SourceShare, VirtiofsOption,
+    BuildOptions, BuiltPackages, CacheModeOption, RepositoryOptions, SolverOption, SourceShare,
+    VirtiofsOption,
 };
 pub use package_metadata::{
     BuildMetadata, Declared, FileCapability, License, PackageMetadata, Scriptlet, Scriptlets, TestUses,

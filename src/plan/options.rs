@@ -59,6 +59,16 @@ impl SourceShare {
     }
 }
 
+/// How the packages of a root are chosen: `--solver`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum SolverOption {
+    /// As apko chooses: it never takes a choice back, and may find no set where there is one.
+    #[default]
+    Greedy,
+    /// As apko chooses; where that fails, a search finds a set whenever there is one.
+    Complete,
+}
+
 /// Flags on apk's repositories, beside those that the build file names.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RepositoryOptions {
@@ -68,6 +78,8 @@ pub struct RepositoryOptions {
     pub keyring: Vec<String>,
     /// `--ignore-signatures`.
     pub ignore_signatures: bool,
+    /// `--solver`.
+    pub solver: SolverOption,
     /// `--apk-cache-dir`, absolute; `None` for one below kiln's own directory.
     pub cache: Option<PathBuf>,
     /// `--lock`, absolute.
@@ -110,7 +122,7 @@ pub struct BuildOptions {
     pub image: Option<ImageReference>,
     /// `--allow-insecure-repositories`.
     pub insecure_repositories: InsecureRepositories,
-    /// `-r`, `-k`, `--ignore-signatures`, `--apk-cache-dir`.
+    /// `-r`, `-k`, `--ignore-signatures`, `--solver`, `--apk-cache-dir`.
     pub repositories: RepositoryOptions,
     /// `--source-dir`, absolute; `None` with `--empty-workspace`.
     pub source: Option<PathBuf>,

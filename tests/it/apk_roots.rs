@@ -116,6 +116,40 @@ fn what_cannot_be_trusted_or_chosen_is_a_failure_of_the_host() {
 }
 
 #[test]
+fn an_error_names_the_solver_that_finds_a_set() {
+    let site = Site::new();
+    let repository = site.directory.path().join("r");
+    fs::create_dir_all(repository.join("x86_64")).unwrap();
+    let checksum = "Q11LIKtm7p2BYVUrBOTliMhTaU7/s=";
+    let record = |name: &str, rest: &str| format!("C:{checksum}\nP:{name}\nA:x86_64\n{rest}\n\n");
+    let records =
+        [record("app", "V:1-r0\nD:v"), record("x", "V:1-r0\np:v\nk:10\nD:gone"), record("y", "V:1-r0\np:v")];
+    archive(&repository.join("x86_64/APKINDEX.tar.gz"), &records.concat());
+    let common = ["-r", repository.to_str().unwrap(), "--ignore-signatures", "--package-append", "app"];
+    let said = site.refused("{}", &common, 4);
+    assert!(said.contains("Give --solver complete: it finds a set of 2 packages"), "{said}");
+    let complete = [&common[..], &["--solver", "complete"]].concat();
+    assert_eq!(site.chosen("{}", &complete), ["y 1-r0", "app 1-r0"]);
+    archive(&repository.join("x86_64/APKINDEX.tar.gz"), &records[..2].concat());
+    assert!(!site.refused("{}", &common, 4).contains("--solver"));
+    let said = site.refused("{}", &complete, 4);
+    assert!(said.contains("no set of packages satisfies all requests"), "{said}");
+}
+
+/// An index without a signature.
+fn archive(path: &Path, index: &str) {
+    let mut tar = tar::Builder::new(flate2::write::GzEncoder::new(
+        fs::File::create(path).unwrap(),
+        flate2::Compression::fast(),
+    ));
+    let mut header = tar::Header::new_ustar();
+    header.set_size(index.len() as u64);
+    header.set_mode(0o644);
+    tar.append_data(&mut header, "APKINDEX", index.as_bytes()).unwrap();
+    tar.into_inner().unwrap().finish().unwrap();
+}
+
+#[test]
 fn a_build_file_does_not_name_services_of_the_host() {
     let site = Site::new();
     let environment = "{contents: {repositories: ['http://me:secret@127.0.0.1:1/os'], packages: [busybox]}}";

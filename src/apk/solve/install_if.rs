@@ -2,20 +2,25 @@
 
 use std::collections::HashMap;
 
-use super::{super::constraint::Constraint, error::Cause, packages::Id, state::Solver};
+use super::{
+    super::constraint::Constraint,
+    packages::{Id, Packages},
+};
 
 /// Adds the packages whose conditions are all among the dependencies of one request. `names` has the packages of `list` by name.
 ///
 /// The dependencies of an added package are not looked for, as in apko. An added package may be the condition of a further one.
 ///
 /// # Errors
-/// When an index has so many conditions that looking at them takes too long.
-pub(super) fn extend<'a>(
-    solver: &mut Solver<'_, 'a>,
+/// That of `charge`, which counts the work: an index may have so many conditions that looking at them takes too long. `accepts` is
+/// asked last, and may refuse a package.
+pub(super) fn extend<'a, E>(
+    packages: &Packages<'a>,
     list: &mut Vec<Id>,
     mut names: HashMap<&'a str, Id>,
-) -> Result<(), Cause> {
-    let packages = solver.packages;
+    charge: &mut dyn FnMut(usize) -> Result<(), E>,
+    accepts: &mut dyn FnMut(Id) -> bool,
+) -> Result<(), E> {
     let mut at = 0;
     while let Some(trigger) = list.get(at).map(|id| packages.get(*id).record) {
         at += 1;
@@ -24,13 +29,13 @@ pub(super) fn extend<'a>(
         for id in conditional {
             let record = packages.get(*id).record;
             // Each condition is looked up: that takes longer than reading a list.
-            solver.charge(1 + record.install_if.0.len())?;
+            charge(1 + record.install_if.0.len())?;
             let holds = |condition: &str| {
                 let constraint = Constraint::parse(condition);
                 let has_version = |id: &Id| packages.get(*id).record.version == constraint.version.as_ref();
                 names.contains_key(condition) || names.get(constraint.name).is_some_and(has_version)
             };
-            if !names.contains_key(record.name) && record.install_if.iter().all(holds) {
+            if !names.contains_key(record.name) && record.install_if.iter().all(holds) && accepts(*id) {
                 names.insert(record.name, *id);
                 list.push(*id);
             }

@@ -9,9 +9,12 @@
 //! 3. The dependencies of each request are walked, depth first (`dependencies.rs`).
 //! 4. Packages with `install_if` join the dependencies that they name (`install_if.rs`).
 //!
+//! Where this fails, another choice may have been right: `complete/` finds a set whenever there is one.
+//!
 //! Before it: indexes, which were verified, and requests of a user or a build file. After it: downloads.
 
 mod candidates;
+mod complete;
 mod dependencies;
 mod disqualify;
 mod error;
@@ -25,6 +28,7 @@ mod tests;
 
 use std::collections::{HashMap, HashSet};
 
+pub use complete::NoSet;
 pub use error::{Cause, Link, SolveError};
 pub use packages::Repository;
 
@@ -56,6 +60,28 @@ pub fn solve<'a>(
     solve_within(world.iter().map(AsRef::as_ref).collect(), repositories, MAX_WORK)
 }
 
+/// Chooses packages for the requests whenever a valid set exists, in order of installation. Newer versions are preferred. It does not
+/// choose as apko does: a caller tries [`solve`] first.
+///
+/// # Errors
+/// No set is valid, or none was found with bounded work.
+pub fn solve_completely<'a>(
+    world: &'a [impl AsRef<str>],
+    repositories: &'a [Repository<'a>],
+) -> Result<Vec<Chosen<'a>>, NoSet> {
+    let packages = Packages::new(repositories);
+    let mut world: Vec<&str> = world.iter().map(AsRef::as_ref).collect();
+    world.sort_unstable();
+    world.dedup();
+    let chosen = complete::solve(&packages, &world, complete::MAX_WORK)?;
+    Ok(chosen.into_iter().map(|id| chosen_of(&packages, id)).collect())
+}
+
+fn chosen_of<'a>(packages: &Packages<'a>, id: Id) -> Chosen<'a> {
+    let package = packages.get(id);
+    Chosen { repository: package.repository, record: package.record }
+}
+
 fn solve_within<'a>(
     mut world: Vec<&'a str>,
     repositories: &'a [Repository<'a>],
@@ -65,8 +91,7 @@ fn solve_within<'a>(
     let mut solver = Solver::new(&packages, work);
     world.sort_unstable();
     let chosen = solver.solve(&world)?;
-    let of = |id: Id| Chosen { repository: packages.get(id).repository, record: packages.get(id).record };
-    Ok(chosen.into_iter().map(of).collect())
+    Ok(chosen.into_iter().map(|id| chosen_of(&packages, id)).collect())
 }
 
 impl<'a> Solver<'_, 'a> {
@@ -133,7 +158,9 @@ impl<'a> Solver<'_, 'a> {
                 id
             });
         }
-        install_if::extend(self, &mut unique, names).map_err(|cause| SolveError::of(cause, text, &[]))?;
+        let packages = self.packages;
+        install_if::extend(packages, &mut unique, names, &mut |units| self.charge(units), &mut |_| true)
+            .map_err(|cause| SolveError::of(cause, text, &[]))?;
         Ok((package, unique))
     }
 }

@@ -20,7 +20,7 @@ pub struct Repository<'a> {
 }
 
 /// A package of one of the repositories.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Id(usize);
 
 /// A package with its repository.
@@ -125,6 +125,11 @@ impl<'a> Packages<'a> {
             }
             list.last = at;
         }
+    }
+
+    /// All packages.
+    pub(super) fn ids(&self) -> impl ExactSizeIterator<Item = Id> + use<> {
+        (0..self.packages.len()).map(Id)
     }
 
     /// The number of packages.

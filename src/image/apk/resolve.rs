@@ -11,7 +11,7 @@ use data_encoding::HEXLOWER;
 use crate::{
     apk::{self, Index, PublicKey},
     exit::Failure,
-    plan::{ApkKey, ApkPackage, ApkRoot},
+    plan::{ApkKey, ApkPackage, ApkRoot, SolverOption},
 };
 
 use super::{
@@ -56,6 +56,8 @@ pub struct ApkRequest {
     pub arch: String,
     /// `--ignore-signatures`.
     pub ignore_signatures: bool,
+    /// `--solver`.
+    pub solver: SolverOption,
 }
 
 impl ApkRequest {
@@ -118,8 +120,9 @@ pub(super) fn resolve(
         .zip(&parsed)
         .map(|((repository, url), index)| apk::Repository { url, tag: repository.tag.as_deref(), index })
         .collect();
-    let chosen =
-        apk::solve(&request.packages, &sources).map_err(|error| unsolvable(&error, &repositories, &texts))?;
+    let chosen = choose(request, &sources).map_err(|(what, way_out)| {
+        Failure::host(what, format!("{way_out}{}", without_index(&repositories, &texts)))
+    })?;
     let packages = chosen.iter().map(|chosen| package(chosen, &repositories));
     let packages = packages.collect::<Result<Vec<ApkPackage>, _>>()?;
     tell_missing(&packages, cache, progress);
@@ -144,22 +147,42 @@ fn tell_missing(packages: &[ApkPackage], cache: &Path, progress: &Progress) {
     }
 }
 
-fn unsolvable(error: &apk::SolveError, repositories: &[Repository], texts: &[Option<String>]) -> Failure {
+/// Chooses the packages; an error is what is wrong, and the way out.
+fn choose<'a>(
+    request: &'a ApkRequest,
+    sources: &'a [apk::Repository<'a>],
+) -> Result<Vec<apk::Chosen<'a>>, (String, String)> {
+    let error = match apk::solve(&request.packages, sources) {
+        Ok(chosen) => return Ok(chosen),
+        Err(error) => error,
+    };
+    let what = format!("the packages of the root cannot be chosen: {error}");
+    let correct = "Correct the names and versions, or add a repository that has them (-r).".to_owned();
+    match (request.solver, apk::solve_completely(&request.packages, sources)) {
+        (SolverOption::Complete, Ok(chosen)) => Ok(chosen),
+        (SolverOption::Complete, Err(why)) => Err((format!("{what}; --solver complete: {why}"), correct)),
+        // It fails as apko does, and a set exists.
+        (SolverOption::Greedy, Ok(chosen)) => Err((
+            what,
+            format!("Give --solver complete: it finds a set of {} packages. {correct}", chosen.len()),
+        )),
+        (SolverOption::Greedy, Err(_)) => Err((what, correct)),
+    }
+}
+
+/// The end of a way out: which repositories could not be looked at.
+fn without_index(repositories: &[Repository], texts: &[Option<String>]) -> String {
     let empty = texts.iter().zip(repositories).filter(|(text, _)| text.is_none());
     let mut empty: Vec<String> = empty.map(|(_, repository)| repository.shown()).collect();
     let left_out = empty.len().saturating_sub(SHOWN);
     empty.truncate(SHOWN);
-    let more = match (empty.is_empty(), left_out) {
+    match (empty.is_empty(), left_out) {
         (true, _) => String::new(),
         (false, 0) => format!(" These repositories have no index: {}.", empty.join(", ")),
         (false, _) => {
             format!(" These repositories have no index: {}, and {left_out} more.", empty.join(", "))
         }
-    };
-    Failure::host(
-        format!("the packages of the root cannot be chosen: {error}"),
-        format!("Correct the names and versions, or add a repository that has them (-r).{more}"),
-    )
+    }
 }
 
 fn package(chosen: &apk::Chosen<'_>, repositories: &[Repository]) -> Result<ApkPackage, Failure> {
