@@ -3,6 +3,7 @@
 //! Each event is an object with `event` (its name) and the fields below; the printer adds `time_ms` since the start.
 
 mod cache;
+mod fetch;
 mod phases;
 mod utf8;
 
@@ -15,6 +16,7 @@ use data_encoding::BASE64;
 use serde::{Serialize, Serializer};
 
 pub use cache::{Amount, CacheDirectory, CacheFate, CacheReport, DiscardGap, UsageGap};
+pub use fetch::{Fetch, FetchState};
 pub use phases::Phases;
 pub use utf8::Utf8Splitter;
 
@@ -57,6 +59,15 @@ pub enum Event {
         /// Its state.
         state: ImageState,
     },
+    /// Packages of the root are not in the cache, and are fetched.
+    FetchPlan {
+        /// How many.
+        files: usize,
+        /// Their bytes, as their indexes say.
+        bytes: u64,
+    },
+    /// A file is fetched.
+    Fetch(Fetch),
     /// A line for people: from an image build, a daemon, or about a fallback.
     Note {
         /// The line.

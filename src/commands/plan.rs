@@ -3,6 +3,7 @@
 mod command_lines;
 mod document;
 mod mounts;
+mod packages;
 mod text;
 
 use std::time::Duration;
@@ -67,11 +68,14 @@ pub(super) async fn run(args: &PlanArgs, env: &Env) -> Result<Code> {
     let resolved = request.resolve(env, &home, &spawner, &mut sink).await?;
     let plan = &resolved.plan;
     let command_lines = command_lines::command_lines(&home, &resolved)?;
+    let downloads = resolved.store.downloads(&plan.image)?;
     let hide = |value: &str| super::host_settings::without_passwords(&plan.host_settings, value);
     let printed = if args.json {
-        format!("{:#}\n", document::document(plan, &notes, &command_lines, &hide))
+        let mut document = document::document(plan, &notes, &command_lines, &hide);
+        document["downloads"] = serde_json::json!(downloads);
+        format!("{document:#}\n")
     } else {
-        let mut text = text::describe(plan, &*resolved.backend, &notes, &hide)?;
+        let mut text = text::describe(plan, downloads.as_ref(), &*resolved.backend, &notes, &hide)?;
         command_lines.iter().for_each(|line| text += &format!("\n{}", command_lines::text(line)));
         text
     };

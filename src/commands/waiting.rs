@@ -63,7 +63,7 @@ impl Sink for Waiting {
     fn emit(&mut self, event: Event) {
         match &event {
             Event::Image { state: ImageState::Making | ImageState::Waiting, .. } => self.image_is_made = true,
-            Event::Note { .. } if self.image_is_made => {}
+            Event::Note { .. } | Event::FetchPlan { .. } | Event::Fetch(_) if self.image_is_made => {}
             Event::Note { text } => return tracing::info!("{text}"),
             Event::Image { .. } => self.image_is_made = false,
             Event::Warning { .. } => {}

@@ -23,6 +23,7 @@ mod modules;
 mod names;
 mod record;
 mod references;
+mod repositories;
 mod resolve_ref;
 mod scratch;
 mod scripts;
@@ -33,7 +34,7 @@ mod tree;
 mod vmlinux;
 
 pub use self::{
-    apk::{ApkRequest, PackageUsage, image_of_package},
+    apk::{ApkRequest, Downloads, PackageUsage, image_of_package},
     kernel::{IMAGE_VARIABLE, Kernel, MODULES_VARIABLE},
     key::Key,
     modules::{Feature, Module, ModuleSet},

@@ -14,7 +14,6 @@ use std::{
     fmt::Display,
     fs::{self, File},
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 use anyhow::{Context, Result};
@@ -26,7 +25,7 @@ use nix::{
 use sha2::{Digest, Sha256};
 
 use super::{
-    apk::{Access, ApkRequest, PackageUsage},
+    apk::Access,
     attempt::{Attempt, attempt_key},
     builder::{AptQuery, ImageBuild},
     kept::{self, Kept},
@@ -39,7 +38,7 @@ use crate::{
     event::{Event, ImageState, Sink, WarningKind},
     exit::Failure,
     home::Home,
-    plan::{ApkRoot, DebianRoot, ImageRecipe, ImageSource as Source},
+    plan::{DebianRoot, ImageRecipe, ImageSource as Source},
     process::{self, Spawner},
     rundir::scratch_dir,
 };
@@ -101,35 +100,6 @@ impl Store {
             variables,
             apk: Access::new(home.dir("apk")?, env),
         })
-    }
-
-    /// The same store, with another directory for packages of apk's repositories, and without a network for them if it is
-    /// `offline`.
-    #[must_use]
-    pub fn with_repositories(mut self, cache: Option<&Path>, offline: bool) -> Self {
-        if let Some(cache) = cache {
-            self.apk.cache = cache.into();
-        }
-        self.apk.offline = offline;
-        self
-    }
-
-    /// Chooses the packages of a root from apk's repositories. Nothing but indexes and keys is fetched.
-    ///
-    /// # Errors
-    /// A host failure for a repository or key that cannot be had or trusted, and for packages that cannot be chosen.
-    pub async fn choose(&self, request: ApkRequest, sink: &mut dyn Sink) -> Result<ApkRoot> {
-        self.apk.choose(request, sink).await
-    }
-
-    /// What the cache of apk's packages holds.
-    pub fn packages(&self) -> Result<PackageUsage> {
-        self.apk.usage()
-    }
-
-    /// Removes apk's packages that were not used for so long; `None` if a build uses the cache now.
-    pub fn prune_packages(&self, unused_for: Duration) -> Result<Option<PackageUsage>> {
-        self.apk.prune(unused_for)
     }
 
     /// The key of a recipe. A tar that was not seen before is read; of a directory every entry is looked at.

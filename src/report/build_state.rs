@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use super::{
+    fetches::Fetches,
     format,
     lines::Lines,
     summary::{History, Summary},
 };
 use crate::{
-    event::{Event, ImageState, Phase, Status, StepName},
+    event::{Event, Fetch, ImageState, Phase, Status, StepName},
     plan::{Accelerator, RunnerKind},
 };
 
@@ -20,6 +21,8 @@ const LAST_LINES: usize = 20;
 pub(super) enum Message {
     /// A line of kiln's own.
     Line(String),
+    /// What a download has come to: a terminal shows it as the activity.
+    Fetch(String),
     /// A step has started.
     Started(String),
     /// The label of a step, and a line of its output.
@@ -41,6 +44,7 @@ pub(super) struct BuildState {
     /// Whether an event has named an activity.
     begun: bool,
     lines: Lines,
+    fetches: Fetches,
     history: History,
 }
 
@@ -77,6 +81,8 @@ impl BuildState {
                 line(format!("accelerator: {accelerator}{why}"))
             }
             Event::Image { image, state } => self.image(image, *state, now),
+            Event::FetchPlan { files, bytes } => self.fetch_plan(*files, *bytes),
+            Event::Fetch(fetch) => self.fetch(fetch, now),
             Event::Note { text } => lines(text),
             Event::Warning { kind: _, text } => lines(&format!("warning: {text}")),
             Event::Boot { phases } => self.boot(phases, now),
@@ -148,6 +154,18 @@ impl BuildState {
         };
         self.activity = Some((activity.into(), now));
         text.map_or_else(Vec::new, |text| line(format!("image {image} {text}")))
+    }
+
+    fn fetch_plan(&mut self, files: usize, bytes: u64) -> Vec<Message> {
+        self.fetches = Fetches::new(files, bytes);
+        line(format!("{} to be fetched: {}", format::packages(files), format::size(bytes)))
+    }
+
+    fn fetch(&mut self, fetch: &Fetch, now: Duration) -> Vec<Message> {
+        let (activity, text) = self.fetches.take(fetch);
+        let since = self.activity.as_ref().map_or(now, |(_, since)| *since);
+        self.activity = Some((activity, since));
+        vec![Message::Fetch(text)]
     }
 
     fn boot(&mut self, phases: &[Phase], now: Duration) -> Vec<Message> {

@@ -51,8 +51,8 @@ mod tests {
     use super::*;
     use crate::{
         event::{
-            Amount, CacheDirectory, CacheFate, CacheReport, Data, ImageState, Outcome, Phase, Status,
-            StepName, Stream, WarningKind,
+            Amount, CacheDirectory, CacheFate, CacheReport, Data, Fetch, FetchState, ImageState, Outcome,
+            Phase, Status, StepName, Stream, WarningKind,
         },
         exit::Fault,
         plan::{Accelerator, CacheMode, RunnerKind},
@@ -77,7 +77,9 @@ mod tests {
             Event::Cache(_) => 11,
             Event::Artifact { .. } => 12,
             Event::Index { .. } => 13,
-            Event::Finished { .. } => 14,
+            Event::FetchPlan { .. } => 14,
+            Event::Fetch(_) => 15,
+            Event::Finished { .. } => 16,
         }
     }
 
@@ -92,6 +94,7 @@ mod tests {
             Fault { file: "a".into(), line: 1, column: 2, message: "bad".into(), hint: Some("mend".into()) };
         let phases = || vec![Phase { name: "boot".into(), duration: SECOND }];
         let image = |state| Event::Image { image: "debian:bookworm".into(), state };
+        let fetch = |state, size| Event::Fetch(Fetch { name: "a-1-r0.apk".into(), state, bytes: 3, size });
         let mut events = WARNINGS.map(|kind| Event::Warning { kind, text: "a line".into() }).to_vec();
         events.extend([
             Event::Plan {
@@ -107,6 +110,10 @@ mod tests {
             image(ImageState::Making),
             image(ImageState::Made),
             image(ImageState::Waiting),
+            Event::FetchPlan { files: 2, bytes: 1 << 40 },
+            fetch(FetchState::Started, None),
+            fetch(FetchState::Running, Some(4)),
+            fetch(FetchState::Done, Some(3)),
             Event::Note { text: "a line".into() },
             Event::Boot { phases: phases() },
             Event::StepStarted { step: step() },
@@ -212,6 +219,6 @@ mod tests {
             assert!(!validator.is_valid(&other), "{other}");
         }
         let kinds: std::collections::BTreeSet<usize> = samples.iter().map(kind).collect();
-        assert!(kinds.into_iter().eq(0..=14));
+        assert!(kinds.into_iter().eq(0..=16));
     }
 }

@@ -13,6 +13,7 @@
 mod build_state;
 mod direct;
 mod display;
+mod fetches;
 mod format;
 mod json;
 mod lines;

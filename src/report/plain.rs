@@ -35,7 +35,7 @@ impl Plain {
         let line = match message {
             Message::Summary(summary) => return self.summary(&summary),
             _ if self.volume == Volume::Result => return Vec::new(),
-            Message::Line(text) => plain(&text),
+            Message::Line(text) | Message::Fetch(text) => plain(&text),
             Message::Started(label) => format!("[{}] started", plain(&label)),
             Message::Output(label, text) => format!("[{}] {}", plain(&label), plain(&text)),
             Message::Ended(label, Status::Code(0), time) => {

@@ -90,6 +90,7 @@ impl Tty {
     fn lines(&self, message: Message) -> Vec<String> {
         let (good, bad) = if self.terminal.unicode { ("✓", "✗") } else { ("ok", "FAILED") };
         vec![match message {
+            Message::Fetch(_) => return Vec::new(),
             Message::Line(text) => self.text(&text, Colour::Drop),
             Message::Started(label) => {
                 self.paint(Style::Bold, &format!("[{}]", self.text(&label, Colour::Drop)))

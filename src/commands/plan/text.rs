@@ -5,9 +5,10 @@ use std::{collections::BTreeSet, fmt::Write};
 use anyhow::Result;
 use kiln_protocol::{Limit, User};
 
-use super::mounts;
+use super::{mounts, packages};
 use crate::{
     backend::Backend,
+    image::Downloads,
     plan::{CacheMount, Network, Plan, PlannedStep, Resources, beyond_default, short_of_default},
     report::one_line,
 };
@@ -15,12 +16,14 @@ use crate::{
 /// The whole plan but its command lines.
 pub(super) fn describe(
     plan: &Plan,
+    downloads: Option<&Downloads>,
     backend: &dyn Backend,
     notes: &[String],
     hide: &dyn Fn(&str) -> String,
 ) -> Result<String> {
-    let mut text = head(plan, backend)?;
+    let mut text = head(plan, downloads, backend)?;
     notes.iter().try_for_each(|note| writeln!(text, "note         {}", one_line(note)))?;
+    text += &packages::list(plan)?;
     let binds = plan.platform.binds();
     if !binds.is_empty() {
         writeln!(text, "\nof the host, in this order:")?;
@@ -42,7 +45,7 @@ pub(super) fn describe(
     Ok(text)
 }
 
-fn head(plan: &Plan, backend: &dyn Backend) -> Result<String> {
+fn head(plan: &Plan, downloads: Option<&Downloads>, backend: &dyn Backend) -> Result<String> {
     let mut text = String::new();
     writeln!(text, "package      {} for {}", one_line(&plan.package.to_string()), plan.arch)?;
     writeln!(text, "runner       {}", plan.runner().name())?;
@@ -55,6 +58,9 @@ fn head(plan: &Plan, backend: &dyn Backend) -> Result<String> {
         writeln!(text, "{word:<12} {}", one_line(&line))?;
     }
     writeln!(text, "image        {}", plan.image)?;
+    if let Some(downloads) = downloads {
+        writeln!(text, "packages     {}", packages::amount(downloads))?;
+    }
     writeln!(text, "source       {}", source(plan))?;
     writeln!(text, "cache        {}", cache(plan.cache.as_ref()))?;
     text += &crate::commands::host_settings::describe(&plan.host_settings, plan.runner());

@@ -6,18 +6,14 @@ use anyhow::{Context, Result};
 
 use super::{
     care::{self, PackageUsage},
-    compose, fetch,
+    compose,
+    downloads::Downloads,
+    fetch,
     network::{Logins, Network},
-    progress::{Progress, Told},
+    progress::Progress,
     resolve::{self, ApkRequest},
 };
-use crate::{
-    env::Env,
-    event::{Event, Sink},
-    exit::Failure,
-    image::erofs,
-    plan::ApkRoot,
-};
+use crate::{env::Env, event::Sink, exit::Failure, image::erofs, plan::ApkRoot};
 
 /// How a store of images reaches repositories.
 #[derive(Debug, Clone)]
@@ -45,6 +41,11 @@ impl Access {
         care::prune(&self.cache, unused_for).with_context(|| format!("prune {}", self.cache.display()))
     }
 
+    /// How much of a root's packages is to be fetched.
+    pub(in crate::image) fn downloads(&self, root: &ApkRoot) -> Downloads {
+        Downloads::of(root, &self.cache)
+    }
+
     fn network(&self) -> Result<Network, Failure> {
         Network::of(&self.env, &self.logins, self.offline)
     }
@@ -70,6 +71,10 @@ impl Access {
         let (root, arch) = (root.clone(), arch.to_owned());
         let image = image.try_clone().context("duplicate a descriptor")?;
         in_thread(sink, move |progress| {
+            let Downloads { missing, missing_bytes, .. } = Downloads::of(&root, &cache);
+            if missing > 0 {
+                progress.plan(missing, missing_bytes);
+            }
             let packages = fetch::packages(&root, &arch, &network, &cache, progress)?;
             let composed = compose::compose(&root, &arch, packages)?;
             if !composed.has_shell {
@@ -98,11 +103,8 @@ async fn in_thread<T: Send + 'static>(
         // Without a receiver nothing waits for the result.
         done.send(work(&Progress::new(sender)))
     });
-    while let Some(told) = told.recv().await {
-        sink.emit(match told {
-            Told::Note(text) => Event::Note { text },
-            Told::Warning(kind, text) => Event::Warning { kind, text },
-        });
+    while let Some(event) = told.recv().await {
+        sink.emit(event);
     }
     Ok(result.await.context("the thread of downloads has ended")??)
 }

@@ -19,7 +19,7 @@ use super::{
     http::{Client, Request},
     network::Network,
     package::Package,
-    progress::{Progress, size},
+    progress::Progress,
     repository::Place,
     store::PackageStore,
     workers,
@@ -149,15 +149,21 @@ impl Fetch<'_> {
             let way_out = "Run the build once with a network.";
             return Err(Failure::host("is not in the cache, and --network off is given", way_out));
         }
-        self.progress.note(format!("fetch {name} ({})", size(package.size)));
+        let size = (package.size > 0).then_some(package.size);
+        self.progress.started(&name, size);
         let mut file = self.store.scratch().map_err(|error| {
             Failure::host(format!("cannot be fetched: {error}"), "Make room in the cache (--apk-cache-dir).")
         })?;
         // One byte more tells a file that is too long.
         let limit = if package.size == 0 { PACKAGE_MAX } else { package.size };
         let request = Request { url: &address, known: None, limit };
-        let got = self.client.get(request, &mut file, &mut |bytes| self.progress.bytes(&name, bytes));
+        let mut all = 0;
+        let got = self.client.get(request, &mut file, &mut |bytes| {
+            all = bytes;
+            self.progress.bytes(&name, bytes, size);
+        });
         got.map_err(|failure| Failure { what: format!("cannot be fetched: {}", failure.what), ..failure })?;
+        self.progress.done(&name, all);
         file.seek(SeekFrom::Start(0))
             .map_err(|error| Failure::host(format!("cannot be read: {error}"), ""))?;
         Ok(file)

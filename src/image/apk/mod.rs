@@ -12,6 +12,7 @@
 mod access;
 mod care;
 mod compose;
+mod downloads;
 mod fault;
 mod fetch;
 mod http;
@@ -35,4 +36,4 @@ mod url;
 mod workers;
 
 pub(super) use self::access::Access;
-pub use self::{care::PackageUsage, one::image_of_package, resolve::ApkRequest};
+pub use self::{care::PackageUsage, downloads::Downloads, one::image_of_package, resolve::ApkRequest};

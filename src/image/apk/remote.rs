@@ -112,7 +112,7 @@ impl Remote {
         let mut file = tempfile::tempfile().map_err(|error| unreadable(name, &error))?;
         let known = kept.as_ref().and_then(|(_, note)| note.version.as_deref());
         let request = Request { url: address, known, limit };
-        let answer = self.client.get(request, &mut file, &mut |bytes| progress.bytes(name, bytes));
+        let answer = self.client.get(request, &mut file, &mut |bytes| progress.bytes(name, bytes, None));
         let answer = answer.map_err(|failure| Failure {
             what: format!("{name} cannot be fetched: {}", failure.what),
             ..failure

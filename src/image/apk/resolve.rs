@@ -6,8 +6,6 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering},
 };
 
-use data_encoding::HEXLOWER;
-
 use crate::{
     apk::{self, Index, PublicKey},
     exit::Failure,
@@ -18,7 +16,7 @@ use super::{
     http::Client,
     index::{self, Trust},
     network::Network,
-    progress::{Progress, size},
+    progress::Progress,
     remote::Remote,
     repository::{self, Place, Repository},
     workers,
@@ -125,26 +123,9 @@ pub(super) fn resolve(
     })?;
     let packages = chosen.iter().map(|chosen| package(chosen, &repositories));
     let packages = packages.collect::<Result<Vec<ApkPackage>, _>>()?;
-    tell_missing(&packages, cache, progress);
     let lines = repository::parse(request.repositories.iter().cloned())?;
     let lines = lines.iter().map(Repository::plain).collect();
     Ok(ApkRoot { packages, repositories: lines, keys: keys.into_iter().map(|(_, key)| key).collect() })
-}
-
-/// Says how much is to be fetched, if anything is.
-fn tell_missing(packages: &[ApkPackage], cache: &Path, progress: &Progress) {
-    let missing = packages.iter().filter(|package| {
-        let record = apk::Record { checksum: &package.checksum, ..apk::Record::default() };
-        record.control_sha1().is_none_or(|sum| !cache.join("control").join(HEXLOWER.encode(&sum)).exists())
-    });
-    let sizes: Vec<u64> = missing.map(|package| package.size).collect();
-    if !sizes.is_empty() {
-        let (count, all) = (sizes.len(), packages.len());
-        progress.note(format!(
-            "{count} of {all} packages are not in the cache yet: {}",
-            size(sizes.iter().fold(0, |sum, size| sum.saturating_add(*size)))
-        ));
-    }
 }
 
 /// Chooses the packages; an error is what is wrong, and the way out.

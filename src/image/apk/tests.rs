@@ -15,11 +15,12 @@ use super::{
     compose::{Composed, compose},
     fetch,
     network::{Logins, Network},
-    progress::{Progress, Told},
+    progress::Progress,
     resolve::{ApkRequest, resolve},
 };
 use crate::{
     env::Env,
+    event::Event,
     exit::{Code, Failure},
     image::erofs::{Content, Kind, NodeId, Tree},
     plan::ApkRoot,
@@ -86,7 +87,7 @@ fn request(name: &str, case: &Case) -> ApkRequest {
     }
 }
 
-fn progress() -> (Progress, tokio::sync::mpsc::UnboundedReceiver<Told>) {
+fn progress() -> (Progress, tokio::sync::mpsc::UnboundedReceiver<Event>) {
     let (sender, told) = tokio::sync::mpsc::unbounded_channel();
     (Progress::new(sender), told)
 }
