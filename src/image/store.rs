@@ -47,7 +47,7 @@ use crate::{
 const FORMAT: &str = "kiln image 1";
 
 /// Part of the keys of roots of apk's packages: to be raised when they are composed differently.
-const COMPOSITION: &str = "apk 2";
+const COMPOSITION: &str = "apk 3";
 
 /// Variables that apt and mmdebstrap read.
 const VARIABLES: [&str; 5] = ["http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "SOURCE_DATE_EPOCH"];
