@@ -53,7 +53,7 @@ impl Control {
     pub(super) fn read(tar: &[u8]) -> Result<Self> {
         let ControlSection { info, mtime: _, others } = ControlSection::read(tar)?;
         let is_script =
-            |(entry, _): &(Entry, &[u8])| entry.kind == EntryType::File && entry.mode & 0o100 != 0;
+            |(entry, _): &(Entry, &[u8])| entry.kind == EntryType::File && entry.mode & 0o555 == 0o555;
         let script = |(entry, content): (Entry, &[u8])| Script { entry, content: content.to_vec() };
         let scripts = others.into_iter().filter(is_script).map(script).collect();
         Ok(Self { info, scripts })

@@ -1,6 +1,6 @@
 //! The entries of packages into a root: which file wins, and what belongs to which package, by apko's rules.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::{
     apk::{
@@ -36,35 +36,48 @@ const MOST_ATTRIBUTES: usize = 96 << 10;
 pub(super) struct Installer<'p> {
     pub(super) root: Root,
     packages: &'p [Package],
-    /// By package, its files; `None` for one that another package has overwritten.
-    lists: Vec<Vec<Option<Listed>>>,
-    /// By directory and name, the package that the file belongs to.
+    /// By package, all its entries.
+    lists: Vec<Vec<Listed>>,
+    /// By path, the package whose regular file was installed last.
+    files: HashMap<Vec<u8>, usize>,
+    /// By directory and name, the package that the file or link belongs to.
     owners: HashMap<(NodeId, Vec<u8>), Owner>,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Owner {
     package: usize,
-    /// Its place in the package's list.
-    at: usize,
     checksum: Option<[u8; 20]>,
 }
 
 /// What becomes of a file that is already there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Verdict {
     Keep,
-    Replace(Option<Owner>),
+    Replace,
 }
 
 impl<'p> Installer<'p> {
     pub(super) fn new(root: Root, packages: &'p [Package]) -> Self {
-        Self { root, packages, lists: vec![Vec::new(); packages.len()], owners: HashMap::new() }
+        let lists = vec![Vec::new(); packages.len()];
+        Self { root, packages, lists, files: HashMap::new(), owners: HashMap::new() }
     }
 
-    /// The root, and the files of each package.
+    /// The root, and the entries of each package that apk's database has, by apko's rules: not a file that another package has
+    /// installed under the same path, and nothing below a directory that the package has no entry for.
     pub(super) fn finish(self) -> (Root, Vec<Vec<Listed>>) {
-        let lists = self.lists.into_iter().map(|list| list.into_iter().flatten().collect()).collect();
-        (self.root, lists)
+        let Self { root, packages: _, lists, files, owners: _ } = self;
+        let of_package = |(package, mut list): (usize, Vec<Listed>)| {
+            list.retain(|one| one.directory || files.get(&one.path).is_none_or(|owner| *owner == package));
+            let own: HashSet<Vec<u8>> =
+                list.iter().filter(|one| one.directory).map(|one| one.path.clone()).collect();
+            list.retain(|one| {
+                let mut above = one.path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
+                above.all(|(at, _)| one.path.get(..at).is_some_and(|above| own.contains(above)))
+            });
+            list
+        };
+        (root, lists.into_iter().enumerate().map(of_package).collect())
     }
 
     /// Installs the package of this place in the list; its data are the source of the same place.
@@ -105,12 +118,14 @@ impl<'p> Installer<'p> {
                 return Err(format!("{}: a package before has a file of this name", shown(&path)));
             }
             Found::Missing => {
-                let (above, name) = self.place(&path)?;
-                if self.root.child(above, &name).is_some() {
-                    return Err(format!("{}: it is a symbolic link that leads to nothing", shown(&path)));
+                // Directories above it that have no entry get its mode, as in apko.
+                let made = self.root.make_directories(&path, entry.mode & 0o777)?;
+                let Node { mode, uid, gid, mtime, xattrs, .. } =
+                    node(entry, Kind::Directory(Default::default()))?;
+                if let Some(made) = self.root.tree.nodes.get_mut(made) {
+                    (made.mode, made.uid, made.gid, made.mtime, made.xattrs) =
+                        (mode, uid, gid, mtime, xattrs);
                 }
-                let node = self.root.tree.add(node(entry, Kind::Directory(Default::default()))?);
-                self.root.link(above, name, node);
             }
         }
         self.list(package, path, true, entry, None);
@@ -120,11 +135,23 @@ impl<'p> Installer<'p> {
     fn file(&mut self, package: usize, entry: &Entry, kind: Kind) -> Result<(), Fault> {
         let path = parts(&entry.path)?.join(&b'/');
         let sum = checksum(entry).map_err(|error| error.to_string())?;
-        let node = node(entry, kind)?;
         let (above, name) = self.place(&path)?;
-        let Verdict::Replace(loser) = self.verdict(package, &path, above, &name, sum)? else { return Ok(()) };
-        let node = self.root.tree.add(node);
-        self.put(package, entry, path, above, name, node, sum, loser);
+        let there = self.root.child(above, &name).and_then(|there| self.root.node(there));
+        let is_same_link = matches!(kind, Kind::Symlink(_)) && there.is_some_and(|there| there.kind == kind);
+        let node = node(entry, kind)?;
+        let verdict = match is_same_link {
+            true => Verdict::Keep,
+            false => self.verdict(package, &path, above, &name, sum)?,
+        };
+        self.list(package, path.clone(), false, entry, sum);
+        if verdict == Verdict::Replace {
+            if matches!(node.kind, Kind::File(_)) {
+                self.files.insert(path, package);
+            }
+            let node = self.root.tree.add(node);
+            self.root.link(above, name.clone(), node);
+            self.owners.insert((above, name), Owner { package, checksum: sum });
+        }
         Ok(())
     }
 
@@ -138,13 +165,16 @@ impl<'p> Installer<'p> {
         if self.root.tree.entries(node).is_some() {
             return Err(format!("{}: it is a hard link to a directory", shown(&path)));
         }
-        let sum = self.owners.get(&(above, name)).and_then(|owner| owner.checksum);
+        let Owner { package: owner, checksum: sum } =
+            self.owners.get(&(above, name)).copied().unwrap_or(Owner { package, checksum: None });
         let (above, name) = self.place(&path)?;
-        if self.root.child(above, &name) == Some(node) {
-            return Ok(());
+        if self.root.child(above, &name).is_some() {
+            return Err(format!("{}: it is a hard link, and there is a file of this name", shown(&path)));
         }
-        let Verdict::Replace(loser) = self.verdict(package, &path, above, &name, sum)? else { return Ok(()) };
-        self.put(package, entry, path, above, name, node, sum, loser);
+        self.root.link(above, name.clone(), node);
+        self.owners.insert((above, name), Owner { package: owner, checksum: sum });
+        let own = checksum(entry).map_err(|error| error.to_string())?;
+        self.list(package, path, false, entry, own);
         Ok(())
     }
 
@@ -164,28 +194,28 @@ impl<'p> Installer<'p> {
         name: &[u8],
         sum: Option<[u8; 20]>,
     ) -> Result<Verdict, Fault> {
-        let Some(there) = self.root.child(above, name) else { return Ok(Verdict::Replace(None)) };
+        let Some(there) = self.root.child(above, name) else { return Ok(Verdict::Replace) };
         if self.root.tree.entries(there).is_some() {
             return Err(format!("{}: a package before has a directory of this name", shown(path)));
         }
         let Some(owner) = self.owners.get(&(above, name.to_vec())).copied() else {
-            return Ok(Verdict::Replace(None));
+            return Ok(Verdict::Replace);
         };
         let (Some(old), Some(new)) = (self.packages.get(owner.package), self.packages.get(package)) else {
-            return Ok(Verdict::Replace(None));
+            return Ok(Verdict::Replace);
         };
         let (old, new) = (&old.control.info, &new.control.info);
         if sum.is_some() && sum == owner.checksum {
             return Ok(Verdict::Keep);
         }
         if owner.package == package {
-            return Ok(Verdict::Replace(Some(owner)));
+            return Ok(Verdict::Replace);
         }
         if old.replaces.contains(&new.name) {
             return Ok(Verdict::Keep);
         }
         if new.replaces.contains(&old.name) || new.origin == old.origin {
-            return Ok(Verdict::Replace(Some(owner)));
+            return Ok(Verdict::Replace);
         }
         Err(format!(
             "{}: {} and {} have this file, each with another content",
@@ -195,28 +225,6 @@ impl<'p> Installer<'p> {
         ))
     }
 
-    #[expect(clippy::too_many_arguments, reason = "it ends two functions that differ in the node")]
-    fn put(
-        &mut self,
-        package: usize,
-        entry: &Entry,
-        path: Vec<u8>,
-        above: NodeId,
-        name: Vec<u8>,
-        node: NodeId,
-        sum: Option<[u8; 20]>,
-        loser: Option<Owner>,
-    ) {
-        if let Some(Owner { package, at, .. }) = loser
-            && let Some(listed) = self.lists.get_mut(package).and_then(|list| list.get_mut(at))
-        {
-            *listed = None;
-        }
-        self.root.link(above, name.clone(), node);
-        let at = self.list(package, path, false, entry, sum);
-        self.owners.insert((above, name), Owner { package, at, checksum: sum });
-    }
-
     fn list(
         &mut self,
         package: usize,
@@ -224,11 +232,11 @@ impl<'p> Installer<'p> {
         directory: bool,
         entry: &Entry,
         checksum: Option<[u8; 20]>,
-    ) -> usize {
+    ) {
         let Entry { mode, uid, gid, .. } = *entry;
-        let Some(list) = self.lists.get_mut(package) else { return 0 };
-        list.push(Some(Listed { path, directory, mode, uid, gid, checksum }));
-        list.len() - 1
+        if let Some(list) = self.lists.get_mut(package) {
+            list.push(Listed { path, directory, mode, uid, gid, checksum });
+        }
     }
 }
 

@@ -153,6 +153,15 @@ impl Root {
 
     /// Makes a directory and those above it that are missing (0755, root's); one that is there stays as it is.
     pub(super) fn make_directory(&mut self, path: &[u8], mode: u16) -> Result<NodeId, Fault> {
+        self.make_path(path, mode, 0o755)
+    }
+
+    /// The same, but all directories that are missing get the mode.
+    pub(super) fn make_directories(&mut self, path: &[u8], mode: u16) -> Result<NodeId, Fault> {
+        self.make_path(path, mode, mode)
+    }
+
+    fn make_path(&mut self, path: &[u8], mode: u16, above: u16) -> Result<NodeId, Fault> {
         let all = parts(path)?;
         let mut here = Tree::ROOT;
         for (at, name) in all.iter().enumerate() {
@@ -164,7 +173,7 @@ impl Root {
                     return Err(format!("{}: it is a symbolic link that leads to nothing", shown(&prefix)));
                 }
                 Found::Missing => {
-                    let mode = if at + 1 == all.len() { mode } else { 0o755 };
+                    let mode = if at + 1 == all.len() { mode } else { above };
                     let node = self.tree.add(Node::new(Kind::Directory(Default::default()), mode));
                     self.link(here, name.to_vec(), node);
                     node

@@ -188,6 +188,54 @@ fn the_first_package_gives_a_directory_its_mode_and_hard_links_stay_links() {
 }
 
 #[test]
+fn directories_above_one_without_an_entry_get_its_mode() {
+    let composed = root(vec![package("a", &[], &[("srv/a/b/", 'd', 0o750, "")])]).expect("composed");
+    for path in ["srv", "srv/a", "srv/a/b"] {
+        let node = node(&composed, path).expect("made");
+        assert_eq!(composed.tree.nodes[node].mode, 0o750, "{path}");
+    }
+    assert!(!listed(&composed).contains("F:srv"), "what is above has no entry");
+}
+
+#[test]
+fn the_database_has_what_apkos_has() {
+    let first = package(
+        "a",
+        &[],
+        &[USR, ("usr/lib/", 'd', 0o755, ""), ("usr/lib/x", 'f', 0o644, "x"), ("usr/l", 'l', 0o777, "lib")],
+    );
+    // The same link is in the lists of both; a file below a directory without an entry is in none; a hard link is in its own.
+    let second = package(
+        "b",
+        &[],
+        &[
+            USR,
+            ("usr/l", 'l', 0o777, "lib"),
+            ("usr/lib/y", 'f', 0o644, "y"),
+            ("usr/h", 'h', 0o644, "usr/lib/x"),
+        ],
+    );
+    let text = listed(&root(vec![first, second]).expect("composed"));
+    let files = |name: &str| -> Vec<String> {
+        let of = text.split("\n\n").find(|one| one.starts_with(&format!("P:{name}\n"))).expect("its record");
+        of.lines()
+            .filter(|line| ["F:", "R:"].iter().any(|kind| line.starts_with(kind)))
+            .map(str::to_owned)
+            .collect()
+    };
+    assert_eq!(files("a"), ["F:usr", "R:l", "F:usr/lib", "R:x"]);
+    assert_eq!(files("b"), ["F:usr", "R:h", "R:l"]);
+    // A file that another package has overwritten is in the list of that one only.
+    let a = package("a", &[], &[USR, ("usr/t", 'f', 0o644, "of a")]);
+    let b = package("b", &["a"], &[USR, ("usr/t", 'f', 0o644, "of b")]);
+    let text = listed(&root(vec![a, b]).expect("composed"));
+    assert_eq!(text.matches("R:t").count(), 1);
+    let taken = package("c", &[], &[USR, ("usr/f", 'f', 0o644, ""), ("usr/f", 'h', 0o644, "usr/f")]);
+    let failure = root(vec![taken]).expect_err("refused");
+    assert!(failure.what.contains("usr/f: it is a hard link, and there is a file of this name"), "{failure}");
+}
+
+#[test]
 fn the_old_place_of_the_database_leads_to_the_new_one() {
     let plain = root(vec![package("a", &[], &[USR])]).expect("composed");
     let link = node(&plain, "lib/apk").expect("made");
