@@ -47,6 +47,7 @@ const LLVM: [&str; 2] = ["14", "19"];
 const JAVA: [&str; 2] = ["17", "21"];
 
 const FAMILIES: &[Family] = &[
+    family("cmake-", &[("", &["cmake"])], ["3.25", "3.31"]),
     family("go-", &[("", &["golang-go"]), ("-dev", &["golang-go"])], ["1.19", "1.24"]),
     family(
         "python-",
