@@ -11,6 +11,7 @@
 mod authority;
 mod commit;
 mod concurrency;
+mod definitions;
 mod differential;
 mod docker;
 mod ecosystems;
