@@ -26,7 +26,7 @@ pub(crate) fn set(groups: &[Group], identities: &[Identity]) -> Result<()> {
         edit("/etc/passwd", name, |known| Some(with_line(known, name, &line)))?;
         // Locked, without an age. A root without the file does without the line.
         if Path::new("/etc/shadow").exists() {
-            let line = format!("{name}:!::0:::::");
+            let line = format!("{name}:!:::::::");
             edit("/etc/shadow", name, |known| {
                 (!has_name(known, name)).then(|| with_line(known, name, &line))
             })?;

@@ -17,20 +17,23 @@ use kiln_reads::unescape;
 /// File systems that belong to the build alone, besides the root.
 const OWN: [&str; 2] = ["/run", "/tmp"];
 
-/// Makes one change.
-pub(crate) fn make(change: &PathChange) -> Result<()> {
+/// Makes one change. What is made without an owner belongs to `root`.
+pub(crate) fn make(change: &PathChange, root: (u32, u32)) -> Result<()> {
     let PathChange { path, kind, .. } = change;
     let (word, recursive) = match kind {
         PathKind::Directory { recursive } => ("directory", *recursive),
         PathKind::EmptyFile => ("empty-file", false),
         PathKind::HardLink { .. } => ("hardlink", false),
         PathKind::Symlink { .. } => ("symlink", false),
-        PathKind::Permissions => ("permissions", false),
+        PathKind::Permissions { recursive } => ("permissions", *recursive),
     };
     let make = || {
         let mounts = Mounts::read()?;
+        let is_there = fs::symlink_metadata(path).is_ok() && !matches!(kind, PathKind::Symlink { .. });
+        let is_new = !is_there && !matches!(kind, PathKind::HardLink { .. });
         let path = create(change, &mounts)?;
-        settle(&path, change, recursive, &mounts)
+        let owner = change.owner.or(is_new.then_some(root));
+        settle(&path, &PathChange { owner, ..change.clone() }, recursive, &mounts)
     };
     make().with_context(|| format!("environment.paths: {word} {path}"))
 }
@@ -39,7 +42,7 @@ pub(crate) fn make(change: &PathChange) -> Result<()> {
 fn create(PathChange { path, kind, .. }: &PathChange, mounts: &Mounts) -> Result<PathBuf> {
     let written = Path::new(path);
     let (Some(parent), Some(name)) = (written.parent(), written.file_name()) else {
-        ensure!(matches!(kind, PathKind::Directory { .. } | PathKind::Permissions), "it is there");
+        ensure!(matches!(kind, PathKind::Directory { .. } | PathKind::Permissions { .. }), "it is there");
         return Ok("/".into());
     };
     make_parents(parent, mounts)?;
@@ -68,7 +71,7 @@ fn create(PathChange { path, kind, .. }: &PathChange, mounts: &Mounts) -> Result
             symlink(target, &path)?;
             return Ok(path);
         }
-        PathKind::Permissions => {}
+        PathKind::Permissions { .. } => {}
     }
     mounts.own(&path)
 }
@@ -130,10 +133,12 @@ fn remove_link(path: &Path) -> io::Result<()> {
 
 /// Owner, then mode: a change of owner takes set-id bits away.
 fn settle(path: &Path, change: &PathChange, recursive: bool, mounts: &Mounts) -> Result<()> {
-    let PathChange { mode, uid, gid, .. } = change;
+    let PathChange { mode, owner, .. } = change;
     let metadata = fs::symlink_metadata(path)?;
-    lchown(path, Some(*uid), Some(*gid))
-        .with_context(|| format!("change the owner of {} to {uid}:{gid}", path.display()))?;
+    if let Some((uid, gid)) = owner {
+        lchown(path, Some(*uid), Some(*gid))
+            .with_context(|| format!("change the owner of {} to {uid}:{gid}", path.display()))?;
+    }
     if !metadata.is_symlink() {
         fs::set_permissions(path, Permissions::from_mode(mode.unwrap_or(metadata.mode() & 0o7777)))?;
     }
@@ -153,10 +158,15 @@ fn settle(path: &Path, change: &PathChange, recursive: bool, mounts: &Mounts) ->
 mod tests {
     use super::*;
 
+    /// What is made belongs to the user of the test.
+    fn make(change: &PathChange) -> Result<()> {
+        super::make(change, (nix::unistd::getuid().as_raw(), nix::unistd::getgid().as_raw()))
+    }
+
     fn change(path: &Path, kind: PathKind, mode: Option<u32>) -> PathChange {
         let metadata = fs::metadata(path.parent().expect("it has one")).expect("it is there");
-        let (uid, gid) = (metadata.uid(), metadata.gid());
-        PathChange { path: path.to_string_lossy().into_owned(), kind, mode, uid, gid }
+        let owner = Some((metadata.uid(), metadata.gid()));
+        PathChange { path: path.to_string_lossy().into_owned(), kind, mode, owner }
     }
 
     fn mode(path: &Path) -> u32 {
@@ -181,10 +191,17 @@ mod tests {
             assert_eq!(fs::metadata(at("d/h")).expect("there").nlink(), 2);
             assert_eq!(fs::read_link(at("d/s")).expect("a link"), Path::new("e"));
         }
-        make(&change(&at("d/e"), PathKind::Permissions, Some(0o600))).expect("made");
+        let only = |recursive| PathKind::Permissions { recursive };
+        make(&change(&at("d/e"), only(false), Some(0o600))).expect("made");
         assert_eq!((mode(&at("d/e")), mode(&at("d"))), (0o600, 0o1750));
         make(&change(&at("d"), PathKind::Directory { recursive: true }, Some(0o700))).expect("made");
         assert_eq!((mode(&at("d")), mode(&at("d/e")), mode(&at("d/h"))), (0o700, 0o700, 0o700));
+        // Without an owner, only the mode is set; a link that is met stays as it is.
+        let below = PathChange { owner: None, ..change(&at("d"), only(true), Some(0o750)) };
+        make(&below).expect("made");
+        assert_eq!((mode(&at("d")), mode(&at("d/e")), mode(&at("d/s"))), (0o750, 0o750, 0o777));
+        make(&PathChange { kind: only(false), mode: Some(0o711), ..below }).expect("made");
+        assert_eq!((mode(&at("d")), mode(&at("d/e"))), (0o711, 0o750));
     }
 
     #[test]
@@ -209,7 +226,7 @@ mod tests {
         assert!(
             format!("{:#}", make(&through).expect_err("it leads out")).contains("is a mount of this build")
         );
-        let absent = change(&at("absent"), PathKind::Permissions, Some(0o600));
+        let absent = change(&at("absent"), PathKind::Permissions { recursive: false }, Some(0o600));
         make(&absent).expect_err("it is not there");
     }
 }

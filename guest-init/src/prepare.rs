@@ -203,8 +203,8 @@ impl Mounter {
                 Ok(())
             }
             Mount::Path(change) => {
-                let (uid, gid) = self.owner(change.uid, change.gid)?;
-                path_change::make(&PathChange { uid, gid, ..change.clone() })
+                let owner = change.owner.map(|(uid, gid)| self.owner(uid, gid)).transpose()?;
+                path_change::make(&PathChange { owner, ..change.clone() }, self.owner(0, 0)?)
             }
             Mount::Upper { target, path } => self.uppers.keep(&self.targets, target, path, None),
         }

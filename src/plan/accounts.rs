@@ -132,12 +132,14 @@ fn change(mutation: &PathMutation, guest_ids: impl Fn((u32, u32)) -> (u32, u32))
         "empty-file" => PathKind::EmptyFile,
         "hardlink" => PathKind::HardLink { source: source.to_string() },
         "symlink" => PathKind::Symlink { target: source.to_string() },
-        "permissions" => PathKind::Permissions,
+        "permissions" => PathKind::Permissions { recursive: *recursive },
         _ => return None,
     };
-    let (uid, gid) = guest_ids((uid.unwrap_or(0), gid.unwrap_or(0)));
+    // As in apko: one of both is root's if only the other one is given, and without any the owner of what is there stays.
+    let is_given = uid.is_some() || gid.is_some();
+    let owner = is_given.then(|| guest_ids((uid.unwrap_or(0), gid.unwrap_or(0))));
     let mode = (*permissions != 0).then_some(*permissions);
-    Some(PathChange { path: path.to_string(), kind, mode, uid, gid })
+    Some(PathChange { path: path.to_string(), kind, mode, owner })
 }
 
 /// Checks that a sandbox of an ordinary user has the ids of all users and paths.

@@ -316,10 +316,8 @@ pub struct PathChange {
     pub kind: PathKind,
     /// Permission bits, set-id and sticky among them; `None` leaves them as they are.
     pub mode: Option<u32>,
-    /// Owner.
-    pub uid: u32,
-    /// Group.
-    pub gid: u32,
+    /// Owner and group. `None` leaves them as they are, and what is made is root's.
+    pub owner: Option<(u32, u32)>,
 }
 
 /// What a [`PathChange`] makes before it sets mode and owner.
@@ -344,7 +342,10 @@ pub enum PathKind {
         target: String,
     },
     /// Nothing: the path must exist.
-    Permissions,
+    Permissions {
+        /// Whether everything below it gets the same mode and owner.
+        recursive: bool,
+    },
 }
 
 /// A group.

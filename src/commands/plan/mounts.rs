@@ -57,17 +57,19 @@ fn ranges(ranges: &[IdRange]) -> String {
 }
 
 /// A path of the build file's `environment.paths`.
-fn changed(PathChange { path: _, kind, mode, uid, gid }: &PathChange) -> String {
+fn changed(PathChange { path: _, kind, mode, owner }: &PathChange) -> String {
     let what = match kind {
         PathKind::Directory { recursive: false } => "directory".into(),
         PathKind::Directory { recursive: true } => "directory, with all below it".into(),
         PathKind::EmptyFile => "empty file".into(),
         PathKind::HardLink { source } => format!("hard link to {source}"),
         PathKind::Symlink { target } => format!("symbolic link to {target}"),
-        PathKind::Permissions => "what is there".into(),
+        PathKind::Permissions { recursive: false } => "what is there".into(),
+        PathKind::Permissions { recursive: true } => "what is there, with all below it".into(),
     };
     let mode = mode.map_or(String::new(), |mode| format!(", mode {mode:04o}"));
-    format!("{what}{mode}, owner {uid}:{gid}")
+    let owner = owner.map_or(String::new(), |(uid, gid)| format!(", owner {uid}:{gid}"));
+    format!("{what}{mode}{owner}")
 }
 
 /// Modes are octal, as chmod(1) takes them.
