@@ -62,10 +62,13 @@ pub(super) async fn run(args: &TestArgs, env: &Env) -> Result<Code> {
     Ok(outcome.code())
 }
 
-/// Makes the file of results before the tests, which may take long, are run for nothing.
+/// Refuses a file of results that cannot be written before the tests, which may take long, are run for nothing. An empty file is
+/// no result: one that was not there is not left.
 fn check_writable(path: &Path) -> Result<()> {
+    let is_new = !path.exists();
     let opened = fs::File::options().append(true).create(true).open(path);
-    opened.map_err(|error| {
+    let removed = opened.and_then(|_| if is_new { fs::remove_file(path) } else { Ok(()) });
+    removed.map_err(|error| {
         let what = format!("--junit: {} cannot be written: {error}", path.display());
         Failure::host(what, "name a file that this user can write, in a directory that is there")
     })?;
