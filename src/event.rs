@@ -188,6 +188,8 @@ pub enum WarningKind {
     RepositoryUnused,
     /// A file of the cache of apk's packages is damaged, and is fetched again.
     CacheDamaged,
+    /// A key of a repository comes without TLS.
+    KeyInsecure,
     /// The log of an old build cannot be removed.
     LogStays,
     /// The guest's console has no log file.

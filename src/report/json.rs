@@ -153,7 +153,7 @@ mod tests {
         events
     }
 
-    const WARNINGS: [WarningKind; 16] = [
+    const WARNINGS: [WarningKind; 17] = [
         WarningKind::ProcessStays,
         WarningKind::VolumeStays,
         WarningKind::ImageStays,
@@ -169,6 +169,7 @@ mod tests {
         WarningKind::KeyExposed,
         WarningKind::RepositoryUnused,
         WarningKind::CacheDamaged,
+        WarningKind::KeyInsecure,
         WarningKind::Lint,
     ];
 
@@ -190,7 +191,8 @@ mod tests {
             WarningKind::KeyExposed => 12,
             WarningKind::RepositoryUnused => 13,
             WarningKind::CacheDamaged => 14,
-            WarningKind::Lint => 15,
+            WarningKind::KeyInsecure => 15,
+            WarningKind::Lint => 16,
         }
     }
 

@@ -8,8 +8,9 @@ use std::{
 
 use crate::{
     apk::{self, Index, PublicKey},
+    event::WarningKind,
     exit::Failure,
-    plan::{ApkKey, ApkPackage, ApkRoot, SolverOption},
+    plan::{ApkKey, ApkPackage, ApkRoot, SolverOption, is_loopback},
 };
 
 use super::{
@@ -19,7 +20,7 @@ use super::{
     progress::Progress,
     remote::Remote,
     repository::{self, Place, Repository},
-    workers,
+    url, workers,
 };
 
 /// Indexes that are read at the same time.
@@ -224,6 +225,13 @@ fn keys(
         };
         let name = place.file_name().filter(|name| !name.is_empty() && !name.starts_with('.'));
         let name = name.ok_or_else(|| refuse("has no name"))?;
+        if matches!(&place, Place::Url(address) if !url::is_secure(address) && !is_loopback(address)) {
+            let text = format!(
+                "the key {} comes without TLS: one that was put in its place on the way would be trusted",
+                place.shown()
+            );
+            progress.warn(WarningKind::KeyInsecure, text);
+        }
         let read = remote.read(&place, KEY_MAX, "the key", progress)?;
         let fetched = read.ok_or_else(|| refuse("does not exist"))?;
         let pem = String::from_utf8(fetched.bytes.clone()).map_err(|_| refuse("is not UTF-8"))?;

@@ -324,3 +324,22 @@ fn what_is_damaged_in_the_cache_is_an_error_without_a_network_and_is_fetched_aga
     client.offline = true;
     client.root(&server.address).expect("composed of what was fetched again");
 }
+
+#[test]
+fn a_key_without_tls_is_told() {
+    let (sender, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let cache = tempfile::tempdir().expect("a directory");
+    let mut keys = |keyring: &str| {
+        let request =
+            ApkRequest { keyring: vec![keyring.into()], arch: "x86_64".into(), ..ApkRequest::default() };
+        let network = Network::of(&Env::default(), &Logins::default(), true).expect("valid");
+        // Nothing is fetched: it is told before.
+        let failure = resolve(&request, &network, cache.path(), &Progress::new(sender.clone()));
+        failure.expect_err("it is not in the cache");
+        std::iter::from_fn(|| told.try_recv().ok()).any(
+            |told| matches!(told, Told::Warning(WarningKind::KeyInsecure, text) if text.contains(keyring)),
+        )
+    };
+    assert!(keys("http://r.example.org/k.rsa.pub"));
+    assert!(!keys("https://r.example.org/k.rsa.pub") && !keys("http://127.0.0.1:1/k.rsa.pub"));
+}
