@@ -54,6 +54,7 @@ pub(super) fn unwritable(path: &Path, error: &io::Error) -> anyhow::Error {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
             "make room there, or name another directory with --out-dir"
         }
+        io::ErrorKind::NotFound => "build again, and leave the directory where it is meanwhile",
         _ => "make it a directory that this user can write, or name another one with --out-dir",
     };
     Failure::new(Code::Host, what, way_out).into()

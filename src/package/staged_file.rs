@@ -14,7 +14,7 @@ use std::{
 use nix::{
     errno::Errno,
     fcntl::{AT_FDCWD, AtFlags, Flock, FlockArg, OFlag, open, openat, renameat},
-    sys::stat::Mode,
+    sys::stat::{Mode, fstat},
     unistd::{UnlinkatFlags, fsync, linkat, unlinkat},
 };
 
@@ -51,6 +51,10 @@ impl Directory {
 
     /// Starts a file.
     pub(crate) fn stage(&self) -> io::Result<Staged> {
+        self.try_stage().map_err(|error| or_removed(&self.fd, error))
+    }
+
+    fn try_stage(&self) -> io::Result<Staged> {
         let flags = OFlag::O_TMPFILE | OFlag::O_RDWR | OFlag::O_CLOEXEC;
         match openat(&*self.fd, ".", flags, file_mode()) {
             Ok(fd) => Ok(self.staged(fd, Name::Unnamed)),
@@ -93,6 +97,10 @@ impl Staged {
 
     /// Gives the file its name, in place of a file of that name. Its content should have been synced.
     pub(crate) fn publish(mut self, name: &str) -> io::Result<()> {
+        self.give(name).map_err(|error| or_removed(&self.directory, error))
+    }
+
+    fn give(&mut self, name: &str) -> io::Result<()> {
         if self.name == Name::Unnamed {
             let hidden = hidden_name();
             let itself = format!("/proc/self/fd/{}", self.file.as_raw_fd());
@@ -113,6 +121,16 @@ impl Drop for Staged {
             // best effort: a hidden file is left behind, and the error that led here is being reported.
             let _ = unlinkat(&*self.directory, name.as_str(), UnlinkatFlags::NoRemoveDir);
         }
+    }
+}
+
+/// The error of a call in a directory, which says little (ENOENT, EPERM) where the directory was removed meanwhile.
+fn or_removed(directory: &OwnedFd, error: io::Error) -> io::Error {
+    match fstat(directory) {
+        Ok(of) if of.st_nlink == 0 => {
+            io::Error::new(io::ErrorKind::NotFound, "the directory was removed while it was written to")
+        }
+        _ => error,
     }
 }
 
@@ -149,6 +167,23 @@ mod tests {
             staged.publish("x").expect("published");
             assert_eq!(std::fs::read(path.join("x")).expect("there"), b"new");
             assert_eq!(std::fs::read_dir(&path).expect("readable").count(), 1, "nothing is left over");
+        }
+    }
+
+    #[test]
+    fn a_directory_that_was_removed_is_named_as_the_cause() {
+        for stage in [Directory::stage, Directory::stage_hidden] {
+            let scratch = tempfile::tempdir().expect("a scratch directory");
+            let path = scratch.path().join("a");
+            let directory = Directory::open(&path).expect("it can be made");
+            let staged = stage(&directory).expect("staged");
+            std::fs::remove_dir_all(&path).expect("removed");
+            let published = staged.publish("x").expect_err("there is no directory");
+            let staged = directory.stage().err().expect("there is no directory");
+            for error in [published, staged] {
+                assert_eq!(error.kind(), io::ErrorKind::NotFound);
+                assert!(error.to_string().contains("was removed"), "{error}");
+            }
         }
     }
 }
