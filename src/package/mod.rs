@@ -39,7 +39,7 @@ mod tests;
 mod tree;
 mod writer;
 
-pub use apk::ApkForm;
+pub use apk::{ApkForm, check_index};
 pub(crate) use apk::{load_index, unusable_index};
 pub use artifact::{Artifact, Collected, IndexFile, Normalization, Package};
 pub use collect::{Form, Job, collect};

@@ -123,6 +123,13 @@ pub struct PackagingOptions {
     pub library_versions: Make,
 }
 
+impl PackagingOptions {
+    /// Whether packages are listed in an index.
+    pub fn has_index(&self) -> bool {
+        self.format == PackageFormat::Apk && self.index.is_yes()
+    }
+}
+
 impl Default for PackagingOptions {
     fn default() -> Self {
         let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();

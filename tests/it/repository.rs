@@ -32,6 +32,7 @@ impl Place {
 
     fn kiln(&self, arguments: &[&str]) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_kiln"));
+        command.env("KILN_HOME", self.at("home"));
         command.args(arguments).current_dir(self.root.path()).output().unwrap()
     }
 
@@ -219,4 +220,48 @@ fn indexes_that_are_merged_at_once_lose_no_package() {
     let left: Vec<_> =
         fs::read_dir(place.root.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left.len(), 8 + 3, "no other file is left: {left:?}");
+}
+
+#[test]
+fn what_is_no_regular_file_is_refused_and_not_waited_for() {
+    let place = Place::new();
+    place.package("a", "1-r0", "x86_64");
+    nix::unistd::mkfifo(&place.at("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    fs::create_dir(place.at("dir")).unwrap();
+    for odd in ["pipe", "dir"] {
+        for command in [
+            &["index", "-o", "i.tar.gz", odd][..],
+            &["index", "-o", "i.tar.gz", "-m", "-s", odd, "a-1-r0.apk"],
+            &["sign", "-k", "key.rsa", odd],
+            &["sign-index", "--signing-key", "key.rsa", odd],
+            &["lint", odd],
+        ] {
+            let (code, message) = place.fails(command);
+            assert_eq!(code, 4, "{command:?}: {message}");
+            assert!(message.contains(odd) && message.contains("is not a regular file"), "{message}");
+        }
+    }
+    assert!(!place.at("i.tar.gz").exists());
+}
+
+#[test]
+fn a_damaged_index_is_not_signed_and_ends_a_build_before_it_begins() {
+    let place = Place::new();
+    let text = "package: {name: a, version: 1, epoch: 0}\npipeline: [{runs: touch begun}]\n";
+    fs::write(place.at("a.yaml"), text).unwrap();
+    let directory = place.at("packages").join(kiln::compile::Arch::host().unwrap().apk());
+    fs::create_dir_all(&directory).unwrap();
+    let index = directory.join("APKINDEX.tar.gz");
+    let odd = gzip(&tar("APKINDEX", b"no record\n", 0));
+    for (content, part) in [(&b"no index"[..], "it is cut off"), (odd.as_slice(), "line 1")] {
+        fs::write(&index, content).unwrap();
+        let (code, message) = place.fails(&["build", "a.yaml"]);
+        assert_eq!(code, 4, "{message}");
+        assert!(message.contains(part) && message.contains("kiln index -o FILE"), "{message}");
+        let (code, message) =
+            place.fails(&["sign-index", "--signing-key", "key.rsa", index.to_str().unwrap()]);
+        assert_eq!(code, 4, "{message}");
+        assert!(message.contains(part), "{message}");
+        assert_eq!(fs::read(&index).unwrap(), content);
+    }
 }

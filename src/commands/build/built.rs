@@ -3,13 +3,12 @@
 use crate::{
     apk::SigningKey,
     exit::Failure,
-    plan::{ApkKey, BuildOptions, BuiltPackages, PackageFormat},
+    plan::{ApkKey, BuildOptions, BuiltPackages},
 };
 
 /// Where the packages of earlier jobs are, and what their index is trusted by.
 pub(super) fn packages(options: &BuildOptions, key: Option<&SigningKey>) -> Result<BuiltPackages, Failure> {
-    let packaging = &options.packaging;
-    let has_index = packaging.format == PackageFormat::Apk && packaging.index.is_yes();
+    let has_index = options.packaging.has_index();
     let key = key.map(|key| -> Result<ApkKey, Failure> {
         let public = key.public_key();
         Ok(ApkKey { name: public.name().to_owned(), pem: public.pem()? })

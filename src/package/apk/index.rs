@@ -42,6 +42,18 @@ pub(crate) fn load(path: &Path) -> Result<Option<Vec<u8>>, Failure> {
     }
 }
 
+/// Whether packages can be added to the index of a directory, if it has one: checked before a build, whose result would be lost.
+///
+/// # Errors
+/// A host failure for an index that cannot be read or is damaged.
+pub fn check(directory: &Path) -> Result<(), Failure> {
+    let path = directory.join(FILE);
+    let Some(bytes) = load(&path)? else { return Ok(()) };
+    let archive = IndexArchive::read(&bytes).map_err(|error| unusable(&path, &error))?;
+    Index::parse(&archive.records).map_err(|error| unusable(&path, &error))?;
+    Ok(())
+}
+
 /// The failure for an index that cannot be used.
 pub(crate) fn unusable(path: &Path, why: &dyn Display) -> Failure {
     let what = format!("the index {}: {why}", path.display());

@@ -19,6 +19,7 @@ pub(super) use addition::AddedFile;
 pub(super) use data::DataSection;
 pub(super) use finish::finish;
 pub use form::ApkForm;
+pub use index::check as check_index;
 pub(crate) use index::{load as load_index, unusable as unusable_index};
 
 #[cfg(test)]
