@@ -17,6 +17,8 @@ const ALWAYS: &[&str] = &[
     // The machine isolates the guest, which need not defend itself against its own processes.
     "mitigations=off",
     "audit=0",
+    // Some kernels clear all memory that they allocate, also what they fill next.
+    "init_on_alloc=0",
     // Self-tests of ciphers take tens of milliseconds.
     "cryptomgr.notests",
     "random.trust_cpu=on",
