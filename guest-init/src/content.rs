@@ -6,7 +6,6 @@
 use std::{fs::File, io::Read};
 
 use anyhow::{Context, Result, ensure};
-use kiln_protocol::frame::MAX_DATA;
 use nix::{
     errno::Errno,
     sys::stat::{FileStat, fstat},
@@ -14,6 +13,9 @@ use nix::{
 };
 
 use crate::header::BLOCK;
+
+/// The unit of `st_blocks` (stat(2)).
+const SECTOR: u64 = 512;
 
 /// A file whose content is being sent.
 pub(crate) struct Content {
@@ -32,15 +34,6 @@ enum Segment {
     Hole { end: u64 },
 }
 
-/// Whether the content is complete.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Progress {
-    /// More follows.
-    GoesOn,
-    /// All of it has been read.
-    Complete,
-}
-
 impl Content {
     /// The content of `file`, whose metadata were `before` when the header was made.
     pub(crate) fn new(file: File, path: Vec<u8>, before: FileStat) -> Self {
@@ -53,39 +46,47 @@ impl Content {
         self.size
     }
 
-    /// Appends a piece of at most [`MAX_DATA`] bytes, or the padding.
-    pub(crate) fn read_into(&mut self, pending: &mut Vec<u8>) -> Result<Progress> {
-        let progress = self.piece_into(pending);
-        progress.with_context(|| format!("export {}", String::from_utf8_lossy(&self.path)))
+    /// Writes as many of the next bytes as there is room for, or fewer; returns their number, 0 when all of them have been read.
+    pub(crate) fn read(&mut self, room: &mut [u8]) -> Result<usize> {
+        let read = self.next_bytes(room);
+        read.with_context(|| format!("export {}", String::from_utf8_lossy(&self.path)))
     }
 
-    fn piece_into(&mut self, pending: &mut Vec<u8>) -> Result<Progress> {
-        if self.position == self.size {
-            self.check_unchanged()?;
-            let padding = self.size.next_multiple_of(BLOCK as u64) - self.size;
-            pending.resize(pending.len() + padding as usize, 0);
-            return Ok(Progress::Complete);
-        }
-        let start = pending.len();
+    fn next_bytes(&mut self, room: &mut [u8]) -> Result<usize> {
         let (Segment::Data { end } | Segment::Hole { end }) = self.segment;
         if self.position == end {
+            if self.position == self.size {
+                self.check_unchanged()?;
+            }
             self.segment = self.next_segment()?;
         }
-        match self.segment {
-            Segment::Hole { end } => pending.resize(start + piece(end - self.position), 0),
-            Segment::Data { end } => {
-                pending.resize(start + piece(end - self.position), 0);
-                let count = self.file.read(&mut pending[start..])?;
-                ensure!(count > 0, "it became shorter while it was exported");
-                pending.truncate(start + count);
+        let (Segment::Data { end } | Segment::Hole { end }) = self.segment;
+        let most = usize::try_from(end - self.position).unwrap_or(usize::MAX).min(room.len());
+        let room = &mut room[..most];
+        let count = match self.segment {
+            Segment::Hole { .. } => {
+                room.fill(0);
+                most
             }
-        }
-        self.position += (pending.len() - start) as u64;
-        Ok(Progress::GoesOn)
+            Segment::Data { .. } => {
+                let count = self.file.read(room)?;
+                ensure!(count > 0, "it became shorter while it was exported");
+                count
+            }
+        };
+        self.position += count as u64;
+        Ok(count)
     }
 
     /// The segment at the position; the file is left there for the next read.
     fn next_segment(&self) -> Result<Segment> {
+        if self.position >= self.size {
+            // The padding, and nothing behind it.
+            return Ok(Segment::Hole { end: self.size.next_multiple_of(BLOCK as u64) });
+        }
+        if self.position == 0 && !self.may_have_holes() {
+            return Ok(Segment::Data { end: self.size });
+        }
         let position = i64::try_from(self.position)?;
         let data = match lseek(&self.file, position, Whence::SeekData) {
             Ok(data) => u64::try_from(data)?.min(self.size),
@@ -103,15 +104,15 @@ impl Content {
         Ok(Segment::Data { end })
     }
 
+    /// Whether the file takes up less than its content: only then it is worth asking where its holes are.
+    fn may_have_holes(&self) -> bool {
+        u64::try_from(self.before.st_blocks).unwrap_or_default().saturating_mul(SECTOR) < self.size
+    }
+
     fn check_unchanged(&self) -> Result<()> {
         let after = fstat(&self.file).context("look at it again")?;
         let key = |stat: &FileStat| (stat.st_size, stat.st_mtime, stat.st_mtime_nsec);
         ensure!(key(&after) == key(&self.before), "it changed while it was exported");
         Ok(())
     }
-}
-
-/// So much of `length` at once.
-fn piece(length: u64) -> usize {
-    usize::try_from(length).unwrap_or(MAX_DATA).min(MAX_DATA)
 }

@@ -16,7 +16,7 @@ use std::{
 };
 
 use anyhow::{Context, Error, Result, ensure};
-use kiln_protocol::{LINKED, LinkScope, frame::MAX_DATA};
+use kiln_protocol::{LINKED, LinkScope};
 use nix::{
     dir::Dir,
     fcntl::{AtFlags, OFlag, openat, readlinkat},
@@ -25,7 +25,7 @@ use nix::{
 
 use crate::{
     attributes::{self, Form},
-    content::{Content, Progress},
+    content::Content,
     header::{BLOCK, Entry, Kind, blocks},
     listing::Listing,
     owner_names::OwnerNames,
@@ -51,7 +51,7 @@ pub(crate) struct Export {
     listing: Option<Listing>,
     /// Files with more than one name: the first of them in the scope, by device and inode.
     linked: HashMap<(u64, u64), Vec<u8>>,
-    /// Bytes of the stream that have not been sent.
+    /// Bytes of the stream before the content: headers that had no room yet.
     pending: Vec<u8>,
     state: State,
     entries: u64,
@@ -119,28 +119,30 @@ impl Export {
         self.bytes
     }
 
-    /// The next bytes of the stream, at most [`MAX_DATA`]; nothing when it is complete.
-    pub(crate) fn piece(&mut self) -> Result<Option<Vec<u8>>> {
-        while self.state == State::Walking && self.pending.len() < MAX_DATA {
-            self.advance()?;
+    /// Writes the next bytes of the stream and returns their number: fewer than there is room for at its end only.
+    pub(crate) fn fill(&mut self, room: &mut [u8]) -> Result<usize> {
+        let mut filled = 0;
+        while filled < room.len() {
+            let rest = &mut room[filled..];
+            if !self.pending.is_empty() {
+                filled += take(&mut self.pending, rest);
+            } else if let Some(content) = &mut self.content {
+                match content.read(rest)? {
+                    0 => self.content = None,
+                    count => filled += count,
+                }
+            } else if self.state == State::Walking {
+                self.advance()?;
+            } else {
+                break;
+            }
         }
-        if self.pending.is_empty() {
-            return Ok(None);
-        }
-        let rest = self.pending.split_off(self.pending.len().min(MAX_DATA));
-        let piece = std::mem::replace(&mut self.pending, rest);
-        self.bytes += piece.len() as u64;
-        Ok(Some(piece))
+        self.bytes += filled as u64;
+        Ok(filled)
     }
 
-    /// Appends a part of the stream to `pending`.
+    /// Goes on to the next entry, or appends the end of the stream to `pending`.
     fn advance(&mut self) -> Result<()> {
-        if let Some(content) = &mut self.content {
-            if content.read_into(&mut self.pending)? == Progress::Complete {
-                self.content = None;
-            }
-            return Ok(());
-        }
         let Some(level) = self.stack.last_mut() else {
             self.pending.extend_from_slice(&END);
             self.state = State::Complete;
@@ -273,6 +275,14 @@ impl Export {
             xattrs,
         }));
     }
+}
+
+/// Moves as many bytes as there is room for, and returns their number.
+fn take(pending: &mut Vec<u8>, room: &mut [u8]) -> usize {
+    let count = pending.len().min(room.len());
+    room[..count].copy_from_slice(&pending[..count]);
+    pending.drain(..count);
+    count
 }
 
 /// The directory whose names are being exported.

@@ -47,6 +47,7 @@ mod pivot;
 mod port;
 mod prepare;
 mod processes;
+mod queue;
 mod read_file;
 mod reap;
 mod relay;

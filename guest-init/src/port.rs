@@ -4,7 +4,6 @@
 //! meaning.
 
 use std::{
-    collections::VecDeque,
     fs::File,
     io::{self, ErrorKind, Read, Write},
     os::fd::{AsFd, BorrowedFd, OwnedFd},
@@ -20,6 +19,8 @@ use nix::{
     poll::{PollFd, PollFlags, PollTimeout, poll},
     time::{ClockId, clock_gettime},
 };
+
+use crate::queue::Queue;
 
 /// The most bytes of queued answers. Above it nothing more is read from steps or files: a slow host slows them down, and a
 /// control answer waits for no more than this and one frame.
@@ -42,7 +43,7 @@ pub(crate) struct Port {
     input: File,
     output: File,
     decoder: Decoder,
-    queue: VecDeque<u8>,
+    queue: Queue,
     buffer: Box<[u8]>,
 }
 
@@ -64,15 +65,20 @@ impl Port {
             input,
             output,
             decoder: Decoder::default(),
-            queue: VecDeque::new(),
+            queue: Queue::default(),
             buffer: vec![0; READ].into_boxed_slice(),
         })
     }
 
     /// Puts a message into the queue; [`Self::write`] sends it.
     pub(crate) fn send(&mut self, message: &FromGuest) -> Result<()> {
-        self.queue.extend(encode(message, MAX_FRAME).context("encode an answer")?);
-        Ok(())
+        self.queue.push(message)
+    }
+
+    /// Puts [`FromGuest::Data`] into the queue, with the bytes that `fill` writes into its memory, and returns their number; nothing
+    /// if there are none.
+    pub(crate) fn send_data(&mut self, fill: impl FnOnce(&mut [u8]) -> Result<usize>) -> Result<usize> {
+        self.queue.push_data(fill)
     }
 
     /// Whether more output or archive may be put into the queue.
@@ -82,7 +88,7 @@ impl Port {
 
     /// Whether something waits for [`Self::write`].
     pub(crate) fn wants_to_write(&self) -> bool {
-        !self.queue.is_empty()
+        self.queue.len() > 0
     }
 
     /// The descriptor to poll before [`Self::receive`].
@@ -114,9 +120,9 @@ impl Port {
 
     /// Sends as much of the queue as the channel takes now.
     pub(crate) fn write(&mut self) -> Result<Peer> {
-        while !self.queue.is_empty() {
-            match self.output.write(self.queue.as_slices().0) {
-                Ok(count) => drop(self.queue.drain(..count)),
+        while self.wants_to_write() {
+            match self.output.write(self.queue.bytes()) {
+                Ok(count) => self.queue.sent(count),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(error) => match peer_after(error).context("send an answer")? {
                     Peer::There => {}

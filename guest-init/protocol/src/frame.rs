@@ -64,6 +64,24 @@ pub fn encode<M: Serialize>(message: &M, limit: usize) -> Result<Vec<u8>, FrameE
     Ok(bytes)
 }
 
+/// The bytes of a frame with [`crate::FromGuest::Data`] before its data: an agent that has the data in place already need not copy
+/// them.
+///
+/// # Errors
+/// [`FrameError::TooLong`] when so much data does not fit [`MAX_DATA`].
+pub fn data_head(length: usize) -> Result<Vec<u8>, FrameError> {
+    let too_long = FrameError::TooLong { length, limit: MAX_DATA };
+    let data = u32::try_from(length).ok().filter(|_| length <= MAX_DATA).ok_or(too_long)?;
+    let mut head = encode(&crate::FromGuest::Data(Vec::new()), MAX_FRAME)?;
+    // The length of no data is the last byte.
+    head.pop();
+    let mut head =
+        postcard::to_extend(&data, head).map_err(|error| FrameError::Malformed(error.to_string()))?;
+    let frame = (head.len() - HEADER) as u32 + data;
+    head[..HEADER].copy_from_slice(&frame.to_le_bytes());
+    Ok(head)
+}
+
 /// The length of the frame that a header announces.
 ///
 /// # Errors
@@ -125,6 +143,16 @@ mod tests {
         Completeness, Counted, CountedDirectory, FromGuest, MAX_COUNTED, MAX_UNCLEAR, Reads, Stream,
         UnclearFile,
     };
+
+    #[test]
+    fn the_head_of_data_is_that_of_the_message() {
+        for length in [0, 1, 127, 128, 16_383, 16_384, MAX_DATA] {
+            let frame = encode(&FromGuest::Data(vec![7; length]), MAX_FRAME).expect("it fits");
+            let head = data_head(length).expect("it fits");
+            assert_eq!((&head[..], length), (&frame[..frame.len() - length], frame.len() - head.len()));
+        }
+        assert!(data_head(MAX_DATA + 1).is_err());
+    }
 
     fn output(bytes: usize) -> FromGuest {
         FromGuest::Output { step: 7, stream: Stream::Stderr, bytes: vec![0xff; bytes] }

@@ -159,13 +159,11 @@ impl Session<'_> {
         if !self.port.has_room() {
             return Ok(());
         }
-        match export.piece()? {
-            Some(bytes) => self.port.send(&FromGuest::Data(bytes)),
-            None => {
-                let exported = FromGuest::Exported { entries: export.entries(), bytes: export.bytes() };
-                self.task = Task::Idle;
-                self.port.send(&exported)
-            }
+        if self.port.send_data(|room| export.fill(room))? == 0 {
+            let exported = FromGuest::Exported { entries: export.entries(), bytes: export.bytes() };
+            self.task = Task::Idle;
+            self.port.send(&exported)?;
         }
+        Ok(())
     }
 }
