@@ -52,7 +52,7 @@ pub(crate) fn open() -> Result<Port> {
     let port = File::options().read(true).write(true).open(&path);
     let port = port.with_context(|| format!("open {}", path.display()))?;
     let output = port.try_clone().context("copy the port's descriptor")?;
-    Port::greet(port.into(), output.into(), late_devices::free_transports()?)
+    Port::greet(port.into(), output.into(), &late_devices::Places::find()?)
 }
 
 fn listen() -> Result<OwnedFd> {

@@ -20,7 +20,7 @@ use nix::{
     time::{ClockId, clock_gettime},
 };
 
-use crate::queue::Queue;
+use crate::{late_devices::Places, queue::Queue};
 
 /// The most bytes of queued answers. Above it nothing more is read from steps or files: a slow host slows them down, and a
 /// control answer waits for no more than this and one frame.
@@ -52,9 +52,9 @@ impl Port {
     ///
     /// Hello is written blocking: a virtio-serial port whose host side is not open yet looks like one whose host has gone
     /// (reads give end-of-file, poll gives POLLHUP), but a blocking write to it waits for the host.
-    pub(crate) fn greet(input: OwnedFd, output: OwnedFd, free_transports: u32) -> Result<Self> {
+    pub(crate) fn greet(input: OwnedFd, output: OwnedFd, places: &Places) -> Result<Self> {
         let (input, mut output) = (File::from(input), File::from(output));
-        let hello = encode(&hello(free_transports)?, MAX_FRAME)?;
+        let hello = encode(&hello(places)?, MAX_FRAME)?;
         output.write_all(&hello).context("say hello")?;
         for fd in [input.as_fd(), output.as_fd()] {
             let flags = OFlag::from_bits_retain(fcntl(fd, FcntlArg::F_GETFL)?);
@@ -148,10 +148,11 @@ impl Port {
 }
 
 /// What the agent says of itself.
-pub(crate) fn hello(free_transports: u32) -> Result<FromGuest> {
+pub(crate) fn hello(places: &Places) -> Result<FromGuest> {
     let uptime = clock_gettime(ClockId::CLOCK_MONOTONIC).context("read the clock")?;
     let uptime_us = std::time::Duration::from(uptime).as_micros() as u64;
-    Ok(FromGuest::Hello { version: VERSION, uptime_us, free_transports })
+    let Places { free_transports, pci_slots } = *places;
+    Ok(FromGuest::Hello { version: VERSION, uptime_us, free_transports, pci_slots })
 }
 
 /// Whether the host is there after this error of the channel.

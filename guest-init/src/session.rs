@@ -24,6 +24,7 @@ use crate::{
     environment::Environment,
     exec,
     gauges::Gauges,
+    late_devices::Places,
     log,
     output::OutputPipes,
     port::{self, Peer, Port},
@@ -101,8 +102,8 @@ fn prepare(port: &mut Port, on_exit: &mut Vec<OnExit>) -> Result<Option<Prepared
                 return Ok(Some(Prepared { capabilities, uppers, reads, gauges }));
             }
             Some(ToGuest::Greet) => {
-                // Only a machine is restored, and that was told the transports before.
-                port.send(&port::hello(0)?)?;
+                // Only a machine is restored, and that was told its places before.
+                port.send(&port::hello(&Places::default())?)?;
                 port.flush()?;
             }
             Some(ToGuest::Shutdown) => return Ok(None),

@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context, Result};
 use nix::unistd::{dup2_stdin, dup2_stdout};
 
-use crate::{log, port::Port};
+use crate::{late_devices::Places, log, port::Port};
 
 /// Moves the channel to descriptors that no step sees, and leaves `/dev/null` on 0 and stderr on 1.
 pub(crate) fn open() -> Result<Port> {
@@ -22,5 +22,5 @@ pub(crate) fn open() -> Result<Port> {
     let null = File::open("/dev/null").context("open /dev/null")?;
     dup2_stdin(&null).context("put /dev/null on stdin")?;
     dup2_stdout(stderr().as_fd()).context("put stderr on stdout")?;
-    Port::greet(input, output, 0)
+    Port::greet(input, output, &Places::default())
 }

@@ -132,7 +132,8 @@ impl Agent {
     }
 
     async fn serve(&mut self) -> Result<bool> {
-        self.send(&FromGuest::Hello { version: VERSION, uptime_us: 1, free_transports: 0 }).await?;
+        self.send(&FromGuest::Hello { version: VERSION, uptime_us: 1, free_transports: 0, pci_slots: 0 })
+            .await?;
         loop {
             let request = self.receive().await?;
             match (self.script.ignores, &request) {

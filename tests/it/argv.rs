@@ -66,6 +66,19 @@ fn kvm() -> Plan {
     }
 }
 
+/// Servers beside QEMU share source and cache.
+fn by_servers() -> Plan {
+    Plan {
+        platform: Platform::Qemu(Machine {
+            source_share: Some(SourceShare::Virtiofs),
+            request_queues: Some(RequestQueues::ForEachCpu(2)),
+            ..machine()
+        }),
+        cache: Some(cache("/cache", CacheMode::Rw, CacheShare::Embedded)),
+        ..plan()
+    }
+}
+
 #[test]
 fn command_lines_are_the_golden_ones() {
     let odd = Plan {
@@ -100,6 +113,8 @@ fn command_lines_are_the_golden_ones() {
         ("odd-paths", odd, "/home/ü,1 2", Start::Boot),
         ("template", plan(), "/home/ü,1 2", Start::MakeTemplate { memory }),
         ("restored-9p", plan(), "/home/ü,1 2", Start::Restore { memory }),
+        ("template-virtiofs", by_servers(), usual, Start::MakeTemplate { memory }),
+        ("restored-virtiofs", by_servers(), usual, Start::Restore { memory }),
         ("restored-kvm", kvm(), usual, Start::Restore { memory }),
     ] {
         let (vmlinux, initramfs, root) = (

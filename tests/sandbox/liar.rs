@@ -215,7 +215,7 @@ fn endless(
 /// One of each, but for what is heard at any time.
 fn messages() -> Vec<(&'static str, FromGuest)> {
     vec![
-        ("Hello", FromGuest::Hello { version: VERSION, uptime_us: 1, free_transports: 0 }),
+        ("Hello", FromGuest::Hello { version: VERSION, uptime_us: 1, free_transports: 0, pci_slots: 0 }),
         ("Ready", FromGuest::Ready { phases: vec![("x".repeat(1000), u64::MAX)] }),
         ("Output", output(0, 10)),
         ("Consumed", FromGuest::Consumed { step: 0, bytes: u32::MAX }),
@@ -277,7 +277,14 @@ fn frames() -> Vec<Lie> {
         lie(
             "another version",
             Hello,
-            |wire| wire.say(&FromGuest::Hello { version: VERSION + 1, uptime_us: 0, free_transports: 0 }),
+            |wire| {
+                wire.say(&FromGuest::Hello {
+                    version: VERSION + 1,
+                    uptime_us: 0,
+                    free_transports: 0,
+                    pci_slots: 0,
+                })
+            },
             (4, "the agent has version"),
         ),
         lie(
@@ -431,7 +438,7 @@ fn plays() {
 
 fn tell(lie: &Lie, wire: &mut Wire) -> io::Result<()> {
     if lie.when != When::Hello {
-        wire.say(&FromGuest::Hello { version: VERSION, uptime_us: 1, free_transports: 0 })?;
+        wire.say(&FromGuest::Hello { version: VERSION, uptime_us: 1, free_transports: 0, pci_slots: 0 })?;
         loop {
             let request = wire.hear()?;
             if When::of(&request) == Some(lie.when) {

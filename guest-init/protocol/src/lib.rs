@@ -187,6 +187,8 @@ pub enum FromGuest {
         uptime_us: u64,
         /// The virtio-mmio transports of the machine that have no device.
         free_transports: u32,
+        /// The PCI bridges of the machine: each has a slot for a device that is plugged in later.
+        pci_slots: u32,
     },
     /// The guest of [`ToGuest::Prepare`] is prepared.
     Ready {

@@ -6,14 +6,11 @@
 use std::{ffi::OsString, path::Path};
 
 use super::{
-    device::{Device, WriteError},
+    device::{Device, SLOTS, WriteError},
     line::{Line, escape, fd},
-    share,
+    share::{self, Attached},
 };
-use crate::plan::{
-    Accelerator, CACHE_TAG, CacheMount, Machine, Network, Plan, ROOT_SERIAL, Resources, SCRATCH_SERIAL,
-    SOURCE_TAG,
-};
+use crate::plan::{Accelerator, CacheMount, Machine, Network, Plan, ROOT_SERIAL, Resources, SCRATCH_SERIAL};
 
 /// QEMU's set of descriptors with the scratch disk (`/dev/fdset/1`).
 const SCRATCH_SET: u32 = 1;
@@ -59,9 +56,10 @@ pub enum Start<'a> {
 pub fn argv(plan: &Plan, kind: &Machine, files: Files<'_>, start: Start<'_>) -> Vec<OsString> {
     let mut line = Line::new(files.qemu);
     general(&mut line);
-    machine(&mut line, kind, plan.resources, GuestMemory::of(plan, kind, start));
+    let attached = attached(plan, kind, start);
+    machine(&mut line, kind, plan.resources, GuestMemory::of(plan, kind, start), attached);
     match start {
-        Start::Boot | Start::MakeTemplate { .. } => kernel(&mut line, kind, files),
+        Start::Boot | Start::MakeTemplate { .. } => kernel(&mut line, kind, files, attached),
         // QEMU is told the file of the state by QMP.
         Start::Restore { .. } => line.opt("-incoming", "defer"),
     }
@@ -71,7 +69,7 @@ pub fn argv(plan: &Plan, kind: &Machine, files: Files<'_>, start: Start<'_>) -> 
     match start {
         Start::Boot | Start::Restore { .. } => {
             disks(&mut line, files);
-            shares(&mut line, plan, kind);
+            share::switches(&mut line, plan, kind, attached);
             network(&mut line, kind, plan.network);
         }
         Start::MakeTemplate { .. } => {}
@@ -101,6 +99,8 @@ enum GuestMemory<'a> {
     File(&'a Path),
     /// A private mapping of a template's memory: writes stay with this guest.
     Template(&'a Path),
+    /// A copy of a template's memory, which a vhost-user daemon accesses, too: a memfd of kiln.
+    Copy,
 }
 
 impl<'a> GuestMemory<'a> {
@@ -109,8 +109,8 @@ impl<'a> GuestMemory<'a> {
             (Start::Boot, false) => Self::Own,
             (Start::Boot, true) => Self::Shared,
             (Start::MakeTemplate { memory }, _) => Self::File(memory),
-            // A guest with a daemon is not restored.
-            (Start::Restore { memory }, _) => Self::Template(memory),
+            (Start::Restore { memory }, false) => Self::Template(memory),
+            (Start::Restore { .. }, true) => Self::Copy,
         }
     }
 
@@ -126,6 +126,7 @@ impl<'a> GuestMemory<'a> {
             Self::Shared => Some("memory-backend-memfd,id=memory,share=on".into()),
             Self::File(path) => Some(file("on", path)),
             Self::Template(path) => Some(file("off", path)),
+            Self::Copy => Some(file("on", Path::new(&format!("/proc/self/fd/{}", fd::MEMORY)))),
         }
     }
 }
@@ -135,7 +136,22 @@ pub(super) fn has_daemon(plan: &Plan, machine: &Machine) -> bool {
     plan.cache.as_ref().is_some_and(CacheMount::has_daemon) || machine.source_has_daemon()
 }
 
-fn machine(line: &mut Line, machine: &Machine, resources: Resources, guest_memory: GuestMemory<'_>) {
+/// How a guest gets the devices of its daemons.
+pub(super) fn attached(plan: &Plan, machine: &Machine, start: Start<'_>) -> Attached {
+    match start {
+        Start::Boot => Attached::AtStart,
+        Start::MakeTemplate { .. } | Start::Restore { .. } if has_daemon(plan, machine) => Attached::Later,
+        Start::MakeTemplate { .. } | Start::Restore { .. } => Attached::AtStart,
+    }
+}
+
+fn machine(
+    line: &mut Line,
+    machine: &Machine,
+    resources: Resources,
+    guest_memory: GuestMemory<'_>,
+    attached: Attached,
+) {
     let Resources { cpus, memory_mib, memory_from: _ } = resources;
     let (accelerator, model) = match machine.accelerator {
         Accelerator::Kvm => ("kvm".to_owned(), "host"),
@@ -145,9 +161,14 @@ fn machine(line: &mut Line, machine: &Machine, resources: Resources, guest_memor
     // One I/O APIC has interrupts for eight transports, whose numbers a template knows.
     let object = guest_memory.object();
     let memory = if object.is_some() { ",memory-backend=memory" } else { "" };
+    // Only a PCI slot takes a device after the start.
+    let pcie = match attached {
+        Attached::AtStart => "",
+        Attached::Later => ",pcie=on",
+    };
     line.opt(
         "-machine",
-        format!("microvm,pit=on,pic=on,rtc=on,ioapic2=off,isa-serial=off,x-option-roms=off{memory}"),
+        format!("microvm,pit=on,pic=on,rtc=on,ioapic2=off,isa-serial=off,x-option-roms=off{pcie}{memory}"),
     );
     line.opt("-accel", accelerator);
     line.opt("-cpu", machine.cpu_model.as_deref().unwrap_or(model));
@@ -160,12 +181,18 @@ fn machine(line: &mut Line, machine: &Machine, resources: Resources, guest_memor
     line.opt("-global", "virtio-mmio.force-legacy=false");
     line.opt("-object", "rng-builtin,id=random");
     line.device(Device::Random { rng: "random" });
+    match attached {
+        Attached::AtStart => {}
+        Attached::Later => {
+            SLOTS.iter().zip(1..).for_each(|(id, number)| line.device(Device::Slot { id, number }));
+        }
+    }
 }
 
-fn kernel(line: &mut Line, machine: &Machine, files: Files<'_>) {
+fn kernel(line: &mut Line, machine: &Machine, files: Files<'_>, attached: Attached) {
     line.path("-kernel", files.vmlinux);
     line.path("-initrd", files.initramfs);
-    line.opt("-append", super::cmdline::kernel_arguments(machine));
+    line.opt("-append", super::cmdline::kernel_arguments(machine, attached));
 }
 
 fn consoles(line: &mut Line) {
@@ -197,15 +224,6 @@ fn disks(line: &mut Line, files: Files<'_>) {
         ),
     );
     line.device(Device::Disk { drive: "scratch", serial: SCRATCH_SERIAL, on_write_error: WriteError::Stop });
-}
-
-fn shares(line: &mut Line, plan: &Plan, machine: &Machine) {
-    if let (Some(source), Some(share)) = (&plan.source, machine.source_share) {
-        share::source(line, share, source, SOURCE_TAG, machine.request_queues);
-    }
-    if let Some(cache) = &plan.cache {
-        share::cache(line, cache, CACHE_TAG, machine.request_queues);
-    }
 }
 
 fn network(line: &mut Line, machine: &Machine, network: Network) {

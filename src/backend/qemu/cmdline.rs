@@ -1,5 +1,6 @@
 //! The guest kernel's arguments, each with its reason.
 
+use super::share::Attached;
 use crate::plan::{Accelerator, Machine};
 
 /// The arguments of every guest.
@@ -31,12 +32,20 @@ const ALWAYS: &[&str] = &[
 /// More arguments of a guest under TCG.
 const TCG: &[&str] = &["no_timer_check", "nokaslr"];
 
+/// The argument of a guest with PCI slots: the agent has the kernel look into them. The kernel's own driver would wait for an
+/// operator's button and for the power of the slot.
+const SLOTS: &str = "pcie_ports=compat";
+
 /// The whole line.
-pub(super) fn kernel_arguments(machine: &Machine) -> String {
+pub(super) fn kernel_arguments(machine: &Machine, attached: Attached) -> String {
     let mut words: Vec<&str> = ALWAYS.to_vec();
     match machine.accelerator {
         Accelerator::Tcg => words.extend(TCG),
         Accelerator::Kvm => {}
+    }
+    match attached {
+        Attached::AtStart => {}
+        Attached::Later => words.push(SLOTS),
     }
     // With this the kernel does not measure the frequency, which under TCG on a busy host may never end. It does not compare the
     // counters of the processors either, which are one under TCG, and takes the time from them: the ticks that it would count

@@ -13,11 +13,13 @@ use super::{
     accelerator::{self, Verdict},
     argv,
     argv::has_daemon,
+    device::SLOTS,
     machine,
     plan::{MicrovmRules, spreads_requests},
     probe::Qemu as Program,
     servers::Servers,
     ssdt,
+    start::Starting,
     template::{self, Origin, Template, Templates},
     tsc,
 };
@@ -34,8 +36,8 @@ use crate::{
         scratch_disk,
     },
     plan::{
-        Accelerator, BuildOptions, CacheMount, CacheShare, HostLoopback, Machine, Network, Plan,
-        PlatformRules, RequestQueues, SourceShare, StartOption,
+        BuildOptions, CacheMount, CacheShare, HostLoopback, Machine, Network, Plan, PlatformRules,
+        RequestQueues, SourceShare, StartOption,
     },
     rundir,
 };
@@ -128,9 +130,9 @@ impl Backend for Found {
         let initramfs = initramfs_path(home, kernel, Startup::Channel)?;
         let files = Files { qemu: &qemu.path, vmlinux: &kernel.vmlinux, initramfs: &initramfs, root };
         let machine = machine(plan)?;
-        let mut lines = match may_be_restored(plan, machine) {
-            true => self.warm_lines(home, plan, files)?,
-            false => vec![argv(plan, machine, files, Start::Boot)],
+        let mut lines = match Starting::of(plan, machine, &self.kernel.modules) {
+            Starting::Restored => self.warm_lines(home, plan, files)?,
+            Starting::Boots | Starting::Unfit(_) => vec![argv(plan, machine, files, Start::Boot)],
         };
         lines.extend(servers.argv(plan)?);
         Ok(lines)
@@ -141,7 +143,7 @@ impl Backend for Found {
         let why = accelerator.why.as_deref().map_or(String::new(), |why| format!(" ({why})"));
         let mut lines = vec![("accelerator", format!("{}{why}", accelerator.accelerator))];
         if let Some(machine) = plan.platform.machine() {
-            lines.push(("start", start_line(plan, machine)));
+            lines.push(("start", Starting::of(plan, machine, &self.kernel.modules).to_string()));
             lines.push(("disk", format!("{} GiB, sparse", machine.disk_bytes >> 30)));
             lines.push(("loopback", host_loopback(plan.network, machine)));
             lines.extend(self.devices(plan, machine).map(|devices| ("virtiofs", devices)));
@@ -156,21 +158,27 @@ impl Found {
     async fn template(&self, launch: &Launch<'_, '_>, sink: &mut dyn Sink) -> Result<Option<Template>> {
         let Launch { home, spawner, plan, .. } = launch;
         let machine = machine(plan)?;
-        if !may_be_restored(plan, machine) {
-            return match machine.start {
-                StartOption::Warm => Err(template::not_possible(template::HAS_DAEMON)),
-                StartOption::Cold | StartOption::Auto => Ok(None),
-            };
+        match (Starting::of(plan, machine, &self.kernel.modules), machine.start) {
+            (Starting::Restored, _) => {}
+            (Starting::Unfit(why), StartOption::Warm) => return Err(template::not_possible(why)),
+            (Starting::Boots | Starting::Unfit(_), _) => return Ok(None),
         }
         let table = ssdt::table();
         let initramfs = make_initramfs(home, &self.kernel, template_startup(&table))?;
         let argv = |memory: &Path| self.template_line(plan, machine, &initramfs, memory);
-        template::obtain(&Templates::of(home)?, &self.origin(&argv), plan, machine.start, spawner, sink).await
+        let origin = self.origin(plan, machine, &argv);
+        template::obtain(&Templates::of(home)?, &origin, plan, machine.start, spawner, sink).await
     }
 
-    fn origin<'a>(&self, argv: &'a dyn Fn(&Path) -> Vec<OsString>) -> Origin<'a> {
+    fn origin<'a>(
+        &self,
+        plan: &Plan,
+        machine: &Machine,
+        argv: &'a dyn Fn(&Path) -> Vec<OsString>,
+    ) -> Origin<'a> {
         let [_device, qemu @ ..] = host::identity(&self.qemu.path).unwrap_or_default();
-        Origin { qemu, argv }
+        let slots = if has_daemon(plan, machine) { SLOTS.len() as u32 } else { 0 };
+        Origin { qemu, slots, argv }
     }
 
     fn template_line(
@@ -192,7 +200,7 @@ impl Found {
         let table = ssdt::table();
         let initramfs = initramfs_path(home, &self.kernel, template_startup(&table))?;
         let line = |memory: &Path| self.template_line(plan, machine, &initramfs, memory);
-        let key = self.origin(&line).key()?;
+        let key = self.origin(plan, machine, &line).key()?;
         let memory = Templates::path(home, &key);
         Ok(vec![line(&memory), argv(plan, machine, files, Start::Restore { memory: &memory })])
     }
@@ -215,27 +223,6 @@ impl Found {
             (false, _) => "the cache,",
         };
         Some(format!("embedded for {shares} {queues}"))
-    }
-}
-
-/// The line of `kiln plan` on how the guest starts.
-fn start_line(plan: &Plan, machine: &Machine) -> String {
-    match may_be_restored(plan, machine) {
-        true => "restored from a template, made if it is missing".into(),
-        false if machine.start != StartOption::Cold && has_daemon(plan, machine) => {
-            format!("boots: {}", template::HAS_DAEMON)
-        }
-        false => "boots".into(),
-    }
-}
-
-/// Whether the guest is restored, if there can be a template. With KVM a guest boots in a fraction of a second, and a restore was never
-/// measured.
-fn may_be_restored(plan: &Plan, machine: &Machine) -> bool {
-    match machine.start {
-        StartOption::Cold => false,
-        StartOption::Auto if machine.accelerator == Accelerator::Kvm => false,
-        StartOption::Auto | StartOption::Warm => !has_daemon(plan, machine),
     }
 }
 
@@ -277,6 +264,7 @@ const ALL_FEATURES: &[Feature] = &[
     Feature::Net,
     Feature::NineP,
     Feature::Virtiofs,
+    Feature::Pci,
 ];
 
 /// The directory of initramfs files in kiln's home.

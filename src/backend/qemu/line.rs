@@ -30,6 +30,8 @@ pub(super) mod fd {
     pub(crate) const SOURCE: i32 = 18;
     /// The state of a template.
     pub(crate) const STATE: i32 = 19;
+    /// The memory of a guest that is restored with servers of shares: a copy of the template's.
+    pub(crate) const MEMORY: i32 = 20;
 }
 
 /// A path in an option: QEMU reads two commas as one.

@@ -23,6 +23,7 @@ mod qmp;
 mod servers;
 mod share;
 mod ssdt;
+mod start;
 pub mod template;
 mod tsc;
 
@@ -112,14 +113,20 @@ impl Qemu<'_> {
     }
 
     /// The command line, and the descriptors of a template.
-    fn line(&self, plan: &Plan, template: Option<&Template>) -> Result<(Vec<OsString>, Ends)> {
+    async fn line(&self, plan: &Plan, template: Option<&Template>) -> Result<(Vec<OsString>, Ends)> {
         let machine = machine(plan)?;
         let Some(template) = template else {
             return Ok((argv(plan, machine, self.files(), Start::Boot), Vec::new()));
         };
         let memory = template.memory();
         let line = argv(plan, machine, self.files(), Start::Restore { memory: &memory });
-        Ok((line, vec![(template::state(template)?, fd::STATE)]))
+        let mut ends = vec![(template::state(template)?, fd::STATE)];
+        if argv::has_daemon(plan, machine) {
+            let template = template.clone();
+            let copy = tokio::task::spawn_blocking(move || template::copy_of_memory(&template));
+            ends.push((copy.await.context("copy the memory of a template")??, fd::MEMORY));
+        }
+        Ok((line, ends))
     }
 
     async fn start(&mut self, plan: &Plan) -> Result<Launched> {
@@ -139,7 +146,7 @@ impl Qemu<'_> {
         let (agent, agent_end) = channel("the agent's")?;
         let (console, console_end) = channel("the console's")?;
         let (monitor, monitor_end) = channel("the monitor's")?;
-        let (line, mut ends) = self.line(plan, template)?;
+        let (line, mut ends) = self.line(plan, template).await?;
         ends.extend([(agent_end, fd::AGENT), (console_end, fd::CONSOLE), (monitor_end, fd::MONITOR)]);
         for Started { end: (end, number), .. } in &self.servers {
             ends.push((copy(end)?, *number));
@@ -152,7 +159,8 @@ impl Qemu<'_> {
         let mut session = Session::new(Box::pin(reader), Box::pin(writer));
         let mut qmp = Qmp::new(monitor);
         if template.is_some()
-            && let Err(error) = template::resume(&mut qmp, &mut session).await
+            && let Err(error) =
+                template::resume(&mut qmp, &mut session, &share::plugged(plan, machine(plan)?)).await
         {
             qemu.kill();
             let words = stderr.last_lines().await.unwrap_or_default().join("\n  ");

@@ -117,13 +117,15 @@ fn send(socket: RawFd, bytes: &[u8], fds: &[RawFd]) -> io::Result<usize> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use qapi::qmp::{query_migrate, stop};
 
     use super::*;
 
     /// Answers each command with a line of `answers`, after a greeting.
-    async fn dialogue(answers: &[&str]) -> (Qmp, tokio::task::JoinHandle<Vec<String>>) {
+    pub(in crate::backend::qemu) async fn dialogue(
+        answers: &[&str],
+    ) -> (Qmp, tokio::task::JoinHandle<Vec<String>>) {
         let (ours, theirs) = UnixStream::pair().expect("a pair");
         let answers: Vec<String> = answers.iter().map(|line| format!("{line}\n")).collect();
         let commands = tokio::spawn(async move {

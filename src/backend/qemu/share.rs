@@ -5,10 +5,10 @@ use std::{ffi::OsString, path::Path};
 use kiln_protocol::{Access, Mount, MountSource};
 
 use super::{
-    device::Device,
+    device::{Bus, CACHE_SLOT, Device, SOURCE_SLOT},
     line::{Line, escape, fd},
 };
-use crate::plan::{CacheMount, CacheShare, RequestQueues, SourceShare};
+use crate::plan::{CACHE_TAG, CacheMount, CacheShare, Machine, Plan, RequestQueues, SOURCE_TAG, SourceShare};
 
 /// The largest message size of virtio's 9p transport. The guest's kernel reduces higher values to this.
 const NINE_P_MSIZE: u32 = 512_000;
@@ -28,11 +28,72 @@ fn nine_p(line: &mut Line, id: &str, tag: &str, directory: &Path, access: Access
     line.device(Device::NineP { fsdev: id, tag });
 }
 
-/// The switches of a directory that a server on this descriptor shares.
-fn virtiofs(line: &mut Line, id: &str, tag: &str, server: i32, request_queues: Option<RequestQueues>) {
-    line.opt("-chardev", format!("socket,id={id},fd={server}"));
-    let request_queues = request_queues.map(RequestQueues::count);
-    line.device(Device::Virtiofs { chardev: id, tag, request_queues });
+/// A directory that a server on a descriptor shares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Virtiofs {
+    id: &'static str,
+    tag: &'static str,
+    server: i32,
+    request_queues: Option<u32>,
+    slot: &'static str,
+}
+
+/// How a guest gets the devices of virtiofs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Attached {
+    /// They are there from the start.
+    AtStart,
+    /// They are plugged in, since QEMU does not restore a guest that has one.
+    Later,
+}
+
+impl Virtiofs {
+    /// The share of the cache, if a server shares it.
+    fn of_cache(cache: &CacheMount, request_queues: Option<RequestQueues>) -> Option<Self> {
+        let request_queues = match cache.share {
+            CacheShare::NineP | CacheShare::Bind => return None,
+            // virtiofsd has one queue, whatever kiln's own device has for the source.
+            CacheShare::Virtiofs => None,
+            CacheShare::Embedded => request_queues.map(RequestQueues::count),
+        };
+        Some(Self { id: "cache", tag: CACHE_TAG, server: fd::CACHE, request_queues, slot: CACHE_SLOT })
+    }
+
+    /// The share of the source, if a server shares it.
+    fn of_source(share: SourceShare, request_queues: Option<RequestQueues>) -> Option<Self> {
+        let request_queues = request_queues.map(RequestQueues::count);
+        match share {
+            SourceShare::NineP => None,
+            SourceShare::Virtiofs => Some(Self {
+                id: "source",
+                tag: SOURCE_TAG,
+                server: fd::SOURCE,
+                request_queues,
+                slot: SOURCE_SLOT,
+            }),
+        }
+    }
+
+    fn device(self, bus: Bus) -> Device<'static> {
+        let Self { id, tag, server: _, request_queues, slot: _ } = self;
+        Device::Virtiofs { chardev: id, tag, request_queues, bus }
+    }
+
+    fn switches(self, line: &mut Line, attached: Attached) {
+        line.opt("-chardev", format!("socket,id={},fd={}", self.id, self.server));
+        match attached {
+            Attached::AtStart => line.device(self.device(Bus::Mmio)),
+            Attached::Later => {}
+        }
+    }
+}
+
+/// The devices that are plugged into a guest that was restored.
+pub(super) fn plugged(plan: &Plan, machine: &Machine) -> Vec<Device<'static>> {
+    let source = plan.source.as_ref().and(machine.source_share);
+    let source = source.and_then(|share| Virtiofs::of_source(share, machine.request_queues));
+    let cache = plan.cache.as_ref().and_then(|cache| Virtiofs::of_cache(cache, machine.request_queues));
+    source.into_iter().chain(cache).map(|share| share.device(Bus::Slot(share.slot))).collect()
 }
 
 /// The mount of a 9p share.
@@ -47,28 +108,21 @@ fn nine_p_mount(tag: &str, target: &str, access: Access) -> Mount {
     mount("9p", tag, target, options, access)
 }
 
-/// The switches of the cache.
-pub(super) fn cache(line: &mut Line, cache: &CacheMount, tag: &str, request_queues: Option<RequestQueues>) {
-    match cache.share {
-        CacheShare::NineP => nine_p(line, "cache", tag, &cache.directory, cache.access),
-        CacheShare::Bind => {}
-        // virtiofsd has one queue, whatever kiln's own device has for the source.
-        CacheShare::Virtiofs => virtiofs(line, "cache", tag, fd::CACHE, None),
-        CacheShare::Embedded => virtiofs(line, "cache", tag, fd::CACHE, request_queues),
+/// The switches of all shares.
+pub(super) fn switches(line: &mut Line, plan: &Plan, machine: &Machine, attached: Attached) {
+    if let (Some(directory), Some(share)) = (&plan.source, machine.source_share) {
+        match Virtiofs::of_source(share, machine.request_queues) {
+            Some(share) => share.switches(line, attached),
+            None => nine_p(line, "source", SOURCE_TAG, directory, Access::ReadOnly),
+        }
     }
-}
-
-/// The switches of the source.
-pub(super) fn source(
-    line: &mut Line,
-    share: SourceShare,
-    directory: &Path,
-    tag: &str,
-    request_queues: Option<RequestQueues>,
-) {
-    match share {
-        SourceShare::NineP => nine_p(line, "source", tag, directory, Access::ReadOnly),
-        SourceShare::Virtiofs => virtiofs(line, "source", tag, fd::SOURCE, request_queues),
+    if let Some(cache) = &plan.cache {
+        match (Virtiofs::of_cache(cache, machine.request_queues), cache.share) {
+            (Some(share), _) => share.switches(line, attached),
+            (None, CacheShare::NineP) => nine_p(line, "cache", CACHE_TAG, &cache.directory, cache.access),
+            // The plan of a microVM has no bind.
+            (None, CacheShare::Bind | CacheShare::Virtiofs | CacheShare::Embedded) => {}
+        }
     }
 }
 

@@ -21,7 +21,7 @@ use anyhow::Result;
 use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 
-pub(super) use restore::{resume, state};
+pub(super) use restore::{copy_of_memory, resume, state};
 pub use store::{Listed, Template, Templates};
 
 use self::{
@@ -40,13 +40,12 @@ use crate::{
 /// Part of every key: to be raised when templates are made differently.
 const FORMAT: &str = "kiln template 1";
 
-/// `vmstate_vuf` in hw/virtio/vhost-user-fs.c is `unmigratable` before QEMU 8.2, which is refused at the restore, too.
-pub(super) const HAS_DAEMON: &str = "QEMU does not restore a guest with a virtiofs share";
-
 /// The command line of a template and the identity of its emulator.
 pub(super) struct Origin<'a> {
     /// The identity of QEMU's file: its device has another number in each start of a container.
     pub(super) qemu: [i64; 4],
+    /// How many PCI slots the guest has, for devices that are plugged in.
+    pub(super) slots: u32,
     /// Makes QEMU's command line for a path of the memory.
     pub(super) argv: &'a dyn Fn(&std::path::Path) -> Vec<OsString>,
 }
@@ -125,8 +124,13 @@ async fn find_or_make(
     }
     let directory = templates.new_directory(&key)?;
     let argv = (origin.argv)(&directory.path().join("memory"));
-    let making =
-        Making { spawner, directory: directory.path().to_owned(), argv, boot_limit: plan.boot_timeout };
+    let making = Making {
+        spawner,
+        directory: directory.path().to_owned(),
+        argv,
+        slots: origin.slots,
+        boot_limit: plan.boot_timeout,
+    };
     match making.make().await {
         Ok(Ok(())) => {}
         // What fails once fails again, and costs each build a boot.

@@ -36,6 +36,8 @@ pub(super) struct Making<'a> {
     pub(super) directory: PathBuf,
     /// QEMU's command line, with the path of the memory's file.
     pub(super) argv: Vec<std::ffi::OsString>,
+    /// How many PCI slots the machine has.
+    pub(super) slots: u32,
     /// The limit for the boot.
     pub(super) boot_limit: Duration,
 }
@@ -67,9 +69,9 @@ impl Making<'_> {
         let console = Tail::follow(LAST_LINES, console, None);
         let (reader, writer) = tokio::io::split(agent);
         let mut session = Session::new(Box::pin(reader), Box::pin(writer));
-        let free = tokio::select! {
+        let (free, slots) = tokio::select! {
             greeted = timeout(self.boot_limit, greeting(&mut session)) => match greeted {
-                Ok(free) => free?,
+                Ok(places) => places?,
                 Err(_) => return Err(not_up(self.boot_limit, &console.lines())),
             },
             status = qemu.wait() => {
@@ -83,6 +85,9 @@ impl Making<'_> {
             );
             return Ok(Err(Unfit(why)));
         }
+        if slots < self.slots {
+            return Ok(Err(Unfit(format!("the guest's kernel has {slots} PCI slots of {}", self.slots))));
+        }
         let state = self.directory.join("state");
         let state = File::create_new(&state).with_context(|| format!("make {}", state.display()))?;
         timeout(SAVE_LIMIT, save(Qmp::new(monitor), &state, &mut qemu))
@@ -92,10 +97,10 @@ impl Making<'_> {
     }
 }
 
-/// Waits for the agent; returns the number of free transports.
-async fn greeting(session: &mut Session) -> Result<u32> {
+/// Waits for the agent; returns the numbers of free transports and of PCI slots.
+async fn greeting(session: &mut Session) -> Result<(u32, u32)> {
     match session.recv().await? {
-        Some(FromGuest::Hello { free_transports, .. }) => Ok(free_transports),
+        Some(FromGuest::Hello { free_transports, pci_slots, .. }) => Ok((free_transports, pci_slots)),
         Some(other) => bail!("the agent of a template greeted with {other:?}"),
         None => bail!("the agent of a template has closed its channel"),
     }
