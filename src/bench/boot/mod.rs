@@ -1,5 +1,5 @@
-//! `kiln bench boot`: the start of a guest. A whole build of one step `true`, from fork to exit, booted and restored from a template,
-//! against a bare boot of the same kernel in the same machine, and against virtme-ng's `-- true` with that kernel.
+//! `kiln bench boot`: the start of a guest. A whole build of one step `true`, from fork to exit, booted and restored from a template, with
+//! shares by 9p and by virtiofs, against a bare boot of the same kernel in the same machine, and against virtme-ng's `-- true` with that kernel.
 
 mod init;
 mod phases;
@@ -36,7 +36,12 @@ const START: &str = "start";
 const BARE: &str = "bare";
 const COLD: &str = "cold";
 const WARM: &str = "warm";
+const COLD_VIRTIOFS: &str = "cold-virtiofs";
+const WARM_VIRTIOFS: &str = "warm-virtiofs";
 const VNG: &str = "virtme-ng";
+
+/// The arguments of a build whose source and cache come by kiln's own virtiofs device.
+const BY_VIRTIOFS: &[&str] = &["--virtiofsd", "embedded", "--source-share", "virtiofs"];
 
 /// A build file with one step, and nothing to do in it.
 pub(super) const BUILD_FILE: &str =
@@ -93,6 +98,8 @@ impl<'a> Boot<'a> {
             variant(BARE, "bare QEMU boot"),
             variant(COLD, "kiln build, booted"),
             variant(WARM, "kiln build, restored"),
+            variant(COLD_VIRTIOFS, "kiln build, virtiofs, booted"),
+            variant(WARM_VIRTIOFS, "kiln build, virtiofs, restored"),
         ];
         if vng.is_some() {
             variants.push(variant(VNG, "virtme-ng -- true"));
@@ -120,8 +127,8 @@ impl<'a> Boot<'a> {
         let start = |seconds| vec![Measured { scenario: START.into(), value: seconds }];
         match (variant, &self.vng) {
             (BARE, _) => Ok(start(timed(self.spawner, self.bare()).await?.seconds)),
-            (start_of @ (COLD | WARM), _) => {
-                let done = timed(self.spawner, self.build(start_of)).await?;
+            (COLD | WARM | COLD_VIRTIOFS | WARM_VIRTIOFS, _) => {
+                let done = timed(self.spawner, self.build(variant)).await?;
                 let mut measured = start(done.seconds);
                 if self.phases {
                     measured.extend(phases::measured(&done.stdout, done.seconds)?);
@@ -158,11 +165,17 @@ impl<'a> Boot<'a> {
     }
 
     /// As a user has it: with network, source and cache. The warm-up makes the template.
-    fn build(&self, start: &str) -> Command {
+    fn build(&self, variant: &str) -> Command {
+        let (start, shares) = match variant {
+            COLD_VIRTIOFS => (COLD, BY_VIRTIOFS),
+            WARM_VIRTIOFS => (WARM, BY_VIRTIOFS),
+            start => (start, &[][..]),
+        };
         let progress = if self.phases { "json" } else { "quiet" };
         Command::new(self.spawner.program())
             .args(["build", "--accel", &self.machine.accelerator.to_string(), "--progress", progress])
             .args(["--memory", &format!("{MEMORY_MIB}Mi"), "--cpu", &CPUS.to_string(), "--start", start])
+            .args(shares)
             .arg("true.yaml")
             .current_dir(self.scratch.path())
     }
@@ -218,7 +231,7 @@ impl Suite for Boot<'_> {
             Accelerator::Kvm => (0.5, 5.0),
             Accelerator::Tcg => (2.0, 15.0),
         };
-        2.5 * each + if self.vng.is_some() { vng } else { 0.0 }
+        4.0 * each + if self.vng.is_some() { vng } else { 0.0 }
     }
 
     fn visit<'a>(
