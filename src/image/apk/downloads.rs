@@ -67,6 +67,7 @@ mod tests {
             checksum: checksum.into(),
             size,
             tag: None,
+            versioned_libraries: Vec::new(),
         };
         let (there, missing) = ("Q11LIKtm7p2BYVUrBOTliMhTaU7/s=", "Q180bB1CKXzv8BSFaw1wcingl3SEo=");
         let packages = vec![package(there, 10), package(missing, u64::MAX), package("none", 5)];

@@ -32,6 +32,7 @@ pub fn image_of_package(control: &[u8], data: &[u8], image: &File) -> Result<()>
         checksum: "Q1".into(),
         size: data.len() as u64,
         tag: None,
+        versioned_libraries: Vec::new(),
     };
     let recipe = ApkRoot { packages: vec![package], ..ApkRoot::default() };
     let composed = compose(&recipe, "x86_64", vec![Package { control, data: file, entries }]);

@@ -8,13 +8,13 @@ use super::{
     compose::{Composed, compose},
     fetch,
     network::{Logins, Network, Slowest},
-    progress::{Progress, Told},
+    progress::Progress,
     resolve::{ApkRequest, resolve},
     test_server::{Behaviour, Endless, Server, tls},
 };
 use crate::{
     env::Env,
-    event::WarningKind,
+    event::{Event, WarningKind},
     exit::{Code, Failure},
     image::erofs::{Content, Kind},
     plan::ApkRoot,
@@ -32,7 +32,7 @@ struct Client {
     variables: Vec<(&'static str, String)>,
     offline: bool,
     slowest: Slowest,
-    told: RefCell<Vec<Told>>,
+    told: RefCell<Vec<Event>>,
 }
 
 impl Client {
@@ -316,7 +316,7 @@ fn what_is_damaged_in_the_cache_is_an_error_without_a_network_and_is_fetched_aga
             client.told.borrow_mut().clear();
             client.root(&server.address).expect(&at);
             let told = client.told.borrow();
-            let is_told = |told: &Told| matches!(told, Told::Warning(WarningKind::CacheDamaged, text) if text.contains(name));
+            let is_told = |told: &Event| matches!(told, Event::Warning { kind: WarningKind::CacheDamaged, text } if text.contains(name));
             assert!(told.iter().any(is_told), "{at}: {told:?}");
             assert!(fs::symlink_metadata(path).expect("there").is_file(), "{at}");
         }
@@ -337,7 +337,7 @@ fn a_key_without_tls_is_told() {
         let failure = resolve(&request, &network, cache.path(), &Progress::new(sender.clone()));
         failure.expect_err("it is not in the cache");
         std::iter::from_fn(|| told.try_recv().ok()).any(
-            |told| matches!(told, Told::Warning(WarningKind::KeyInsecure, text) if text.contains(keyring)),
+            |told| matches!(told, Event::Warning { kind: WarningKind::KeyInsecure, text } if text.contains(keyring)),
         )
     };
     assert!(keys("http://r.example.org/k.rsa.pub"));
