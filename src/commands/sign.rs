@@ -2,16 +2,18 @@
 
 use std::{
     fs::File,
-    io::{self, BufReader},
+    io::{self, BufReader, Read, Seek, SeekFrom},
     os::unix::fs::PermissionsExt,
     path::Path,
 };
 
 use anyhow::{Context, Result};
+use data_encoding::HEXLOWER;
+use sha2::{Digest, Sha256};
 
 use super::published::{load_key, replace};
 use crate::{
-    apk::{PackageHead, SigningKey},
+    apk::{PackageHead, PackageInfo, SigningKey},
     cli::SignArgs,
     exit::{Code, Failure},
     input, report,
@@ -29,6 +31,7 @@ pub(super) fn run(args: &SignArgs) -> Result<Code> {
 
 fn sign(path: &Path, key: &SigningKey) -> Result<()> {
     let (mut input, head) = open(path)?;
+    check_data(&mut input, &head.info)?;
     let mode = input.get_ref().metadata()?.permissions().mode();
     let signature = head.signature(key)?;
     replace(path, Some(mode), |file| {
@@ -38,6 +41,31 @@ fn sign(path: &Path, key: &SigningKey) -> Result<()> {
         Ok(())
     })?;
     report::print(&format!("signed {} with {}\n", path.display(), key.name())).map(|_| ())
+}
+
+/// Whether the data are those of the control section: a signature of a package that was cut off would hide that. The input is then
+/// where it was.
+fn check_data(input: &mut BufReader<File>, info: &PackageInfo) -> Result<()> {
+    // Packages of the first format have none.
+    if info.data_hash.is_empty() {
+        return Ok(());
+    }
+    let start = input.stream_position()?;
+    let mut hash = Sha256::new();
+    let mut piece = vec![0; 1 << 17];
+    loop {
+        let length = input.read(&mut piece)?;
+        if length == 0 {
+            break;
+        }
+        hash.update(piece.get(..length).unwrap_or_default());
+    }
+    input.seek(SeekFrom::Start(start))?;
+    if HEXLOWER.encode(&hash.finalize()) == info.data_hash {
+        return Ok(());
+    }
+    let what = "its data are not those that its .PKGINFO names (datahash): it was cut off or changed";
+    Err(Failure::new(Code::Package, what, "build it again or fetch it again").into())
 }
 
 /// Opens a package and reads what stands before its data.

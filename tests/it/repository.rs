@@ -223,6 +223,34 @@ fn indexes_that_are_merged_at_once_lose_no_package() {
 }
 
 #[test]
+fn a_package_that_was_cut_off_is_not_signed() {
+    let place = Place::new();
+    let data = gzip(&tar("file", b"content", 77));
+    // SHA-256 of the compressed data, by another program.
+    fs::write(place.at("data"), &data).unwrap();
+    let Ok(sum) = Command::new("sha256sum").arg(place.at("data")).output() else {
+        return skip("sha256sum is not installed");
+    };
+    let sum = String::from_utf8(sum.stdout).unwrap();
+    let sum = sum.split(' ').next().unwrap();
+    let info = format!("pkgname = a\npkgver = 1-r0\narch = x86_64\ndatahash = {sum}\n");
+    let control = gzip(&tar(".PKGINFO", info.as_bytes(), 77));
+    let whole = [control.as_slice(), &data].concat();
+    for (file, is_whole) in [(&whole[..], true), (&whole[..whole.len() - 9], false), (&control, false)] {
+        fs::write(place.at("a.apk"), file).unwrap();
+        if is_whole {
+            place.ok(&["sign", "-k", "key.rsa", "a.apk"]);
+            assert!(fs::read(place.at("a.apk")).unwrap().ends_with(file));
+            continue;
+        }
+        let (code, message) = place.fails(&["sign", "-k", "key.rsa", "a.apk"]);
+        assert_eq!(code, 8, "{message}");
+        assert!(message.contains("a.apk") && message.contains("datahash"), "{message}");
+        assert_eq!(fs::read(place.at("a.apk")).unwrap(), file);
+    }
+}
+
+#[test]
 fn what_is_no_regular_file_is_refused_and_not_waited_for() {
     let place = Place::new();
     place.package("a", "1-r0", "x86_64");
