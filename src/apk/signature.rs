@@ -38,6 +38,11 @@ const ENTRY: (&str, &str) = (".SIGN.RSA256.", ".pub");
 /// The longest name of an entry without an extended header, by which readers would not know the signature.
 const ENTRY_MAX: usize = 100;
 
+/// The lines before a private key: of PKCS#1, and of PKCS#8, which may hold keys of other kinds.
+const PRIVATE_KEYS: [&str; 2] = ["-----BEGIN RSA PRIVATE KEY-----", "-----BEGIN PRIVATE KEY-----"];
+/// The way out where there is no key.
+const MAKE_KEY: &str = "kiln keygen makes a key; so does openssl genrsa -traditional -out NAME.rsa 4096";
+
 /// The most bytes of a file with a key; one of 8192 bits has 6,400.
 const MAX_FILE: usize = 64 << 10;
 
@@ -85,9 +90,14 @@ impl SigningKey {
                 "decrypt it into a file that only you can read: openssl rsa -traditional -in KEY -out PLAIN.rsa",
             ));
         }
+        if !PRIVATE_KEYS.iter().any(|line| pem.contains(line)) {
+            let [first, second] = PRIVATE_KEYS;
+            let what = format!("this is no private RSA key: it has neither a line {first} nor {second}");
+            return Err(Failure::host(what, MAKE_KEY));
+        }
         let key = rsa::PrivateKey::from_pkcs1_pem(pem).or_else(|pkcs1| {
             // The fault of a file that says that it is PKCS#1 is more useful than that it is not PKCS#8.
-            let error = if pem.contains("BEGIN RSA PRIVATE KEY") { pkcs1.to_string() } else { String::new() };
+            let error = if pem.contains(PRIVATE_KEYS[0]) { pkcs1.to_string() } else { String::new() };
             rsa::PrivateKey::from_pkcs8_pem(pem).map_err(|pkcs8| match error.as_str() {
                 "" => pkcs8.to_string(),
                 _ => error,
@@ -95,10 +105,7 @@ impl SigningKey {
         });
         let key = key.map_err(|error| {
             let what = format!("the private key cannot be read as PEM of an RSA key: {error}");
-            Failure::host(
-                what,
-                "kiln keygen makes a key; so does openssl genrsa -traditional -out NAME.rsa 4096",
-            )
+            Failure::host(what, MAKE_KEY)
         })?;
         let key = Self { key, name: name.to_owned(), is_exposed: false };
         key.check_use()?;
@@ -369,10 +376,7 @@ mod tests {
         }
         assert!(load("small.rsa").expect_err("too small").what.contains("has 512 bits"));
         assert!(
-            load("one.rsa.pub")
-                .expect_err("public")
-                .what
-                .contains("one.rsa.pub: the private key cannot be read")
+            load("one.rsa.pub").expect_err("public").what.contains("one.rsa.pub: this is no private RSA key")
         );
     }
 
@@ -420,7 +424,7 @@ mod tests {
             for failure in
                 [SigningKey::load(&path).expect_err("refused"), PublicKey::load(&path).expect_err("refused")]
             {
-                assert!(failure.what.contains("x.rsa: the p"), "{failure}");
+                assert!(failure.what.contains("x.rsa: th"), "{failure}");
                 assert_eq!(failure.code, Code::Host);
             }
         }

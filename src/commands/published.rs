@@ -50,8 +50,9 @@ pub(super) fn replace(
     fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> Result<()> {
     let write = || {
-        let name = path.file_name().and_then(|name| name.to_str());
-        let name = name.ok_or_else(|| io::Error::new(ErrorKind::InvalidInput, "its name is not UTF-8"))?;
+        let invalid = |why| io::Error::new(ErrorKind::InvalidInput, why);
+        let name = path.file_name().ok_or_else(|| invalid("it is a directory"))?;
+        let name = name.to_str().ok_or_else(|| invalid("its name is not UTF-8"))?;
         let directory = Directory::open(directory(path))?;
         let staged = directory.stage()?;
         let mut file = staged.file();
