@@ -184,6 +184,8 @@ pub enum WarningKind {
     VolumeStays,
     /// Files of an interrupted image build cannot be removed.
     ImageStays,
+    /// An image of the store is not what was noted of it.
+    ImageDamaged,
     /// A directory of packages has no index, and is not used.
     RepositoryUnused,
     /// A file of the cache of apk's packages is damaged, and is fetched again.

@@ -10,10 +10,14 @@ use std::{
 
 use anyhow::{Context, Result};
 
-use super::{builder, key::Key, record::Record};
+use super::{
+    builder,
+    key::{self, Key},
+    record::Record,
+};
 use crate::{
     files::{Durability, sync_directory, write_atomically},
-    plan::ImageRecipe,
+    plan::{ImageRecipe, ImageSource},
 };
 
 /// An image that is being made; removed when it is dropped.
@@ -59,7 +63,9 @@ impl Attempt {
         let Self { directory, staging: _ } = self;
         let path = directory.path();
         let details = builder::read_details(&path.join("details"))?;
-        let record = Record::new(recipe, &details);
+        let sha256 =
+            matches!(recipe.source, ImageSource::Debian(_)).then(|| key::sha256(image)).transpose()?;
+        let record = Record::new(recipe, &details, sha256);
         let json = serde_json::to_vec_pretty(&record).context("write image.json")?;
         write_atomically(&path.join("image.json"), &json, Durability::Content)?;
         for name in ["details", "staging"] {

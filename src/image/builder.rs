@@ -170,7 +170,7 @@ impl ImageBuild<'_> {
     }
 
     /// Tries to start a jail.
-    async fn try_jail(&self, staging: &Staging) -> Result<()> {
+    pub(super) async fn try_jail(&self, staging: &Staging) -> Result<()> {
         let output = self.spawner.output(jailed(staging, JailNetwork::None, "exit"), PROBE_LIMIT).await?;
         if output.status.success() {
             return Ok(());
@@ -192,7 +192,7 @@ impl ImageBuild<'_> {
     }
 
     /// Runs a maker; its lines become events, the last ones the text of an error.
-    async fn maker(&self, name: &str, command: Command, sink: &mut dyn Sink) -> Result<()> {
+    pub(super) async fn maker(&self, name: &str, command: Command, sink: &mut dyn Sink) -> Result<()> {
         let (read, write) = std::io::pipe().context("make a pipe")?;
         let second = write.try_clone().context("make a pipe")?;
         let command = command.stdout(Stdio::File(write.into())).stderr(Stdio::File(second.into()));
@@ -226,11 +226,11 @@ impl ImageBuild<'_> {
     }
 }
 
-fn note(sink: &mut dyn Sink, text: &str) {
+pub(super) fn note(sink: &mut dyn Sink, text: &str) {
     sink.emit(Event::Note { text: text.into() });
 }
 
-fn copy(file: &File) -> Result<OwnedFd> {
+pub(super) fn copy(file: &File) -> Result<OwnedFd> {
     file.try_clone().map(Into::into).context("duplicate a descriptor")
 }
 
@@ -245,7 +245,7 @@ fn decompressor(head: &[u8]) -> Option<&'static str> {
 }
 
 /// `sh` with a script in the writable directory of a jail; the next argument is its `$1`.
-fn jailed(staging: &Staging, network: JailNetwork, script: &str) -> Command {
+pub(super) fn jailed(staging: &Staging, network: JailNetwork, script: &str) -> Command {
     let jail = Jail {
         staging: staging.path().into(),
         read_only: READ_ONLY.map(PathBuf::from).into(),

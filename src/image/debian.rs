@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::scripts::{FETCH, HOOK, SEED};
+use super::scripts::{FETCH, FETCH_MORE, HOOK, IN_RELEASE, INSTALL, SEED};
 use crate::plan::DebianRoot;
 
 /// Signs Debian's repositories; package debian-archive-keyring.
@@ -84,12 +84,41 @@ pub(super) fn sources(root: &DebianRoot, mirror: &Mirror) -> Vec<String> {
 
 /// A hook and mmdebstrap's arguments for an empty root with apt's lists and the files of all packages, not unpacked.
 pub(super) fn fetching(debian: &DebianRoot, arch: &str, root: &Path, sources: &[String]) -> Vec<OsString> {
+    fetch(FETCH, debian, arch, root, sources)
+}
+
+/// As [`fetching`], but of the packages only that a root lacks which was made from `release`, the hash of InRelease files.
+pub(super) fn fetching_more(
+    debian: &DebianRoot,
+    arch: &str,
+    root: &Path,
+    sources: &[String],
+    release: &str,
+) -> Vec<OsString> {
+    let hook = format!("{IN_RELEASE}{}", FETCH_MORE.replace("RELEASE", release));
+    fetch(&hook, debian, arch, root, sources)
+}
+
+/// A hook and mmdebstrap's arguments for a root that exists and gets the packages that [`fetching_more`] has fetched.
+pub(super) fn extending(debian: &DebianRoot, arch: &str, root: &Path, sources: &[String]) -> Vec<OsString> {
+    let own = [
+        "--mode=root".to_owned(),
+        "--variant=custom".to_owned(),
+        format!("--setup-hook={HOOK}"),
+        format!("--customize-hook={}", INSTALL.replace("PACKAGES", &packages(debian).join(" "))),
+        "--skip=update,check/empty".to_owned(),
+        "--skip=chroot/mount/sys".to_owned(),
+    ];
+    arguments(debian, arch, SEED.to_owned(), own, root, sources)
+}
+
+fn fetch(hook: &str, debian: &DebianRoot, arch: &str, root: &Path, sources: &[String]) -> Vec<OsString> {
     let suite = &debian.suite;
     // As mmdebstrap does, of the suite proper: a package's priority may be another one elsewhere.
     let narrow = |what: &str| {
         format!("?narrow(?or(?archive(^{suite}$),?codename(^{suite}$)),?architecture({arch}),{what})")
     };
-    let fetch = FETCH
+    let fetch = hook
         .replace("ESSENTIAL", &narrow("?essential"))
         .replace("PRIORITY", &narrow("?and(?priority(required),?not(?essential))"))
         .replace("PACKAGES", &packages(debian).join(" "));
@@ -234,6 +263,28 @@ mod tests {
         }
         assert_eq!(arguments[8..10], ["bookworm", "/s/seed"]);
         assert_eq!(arguments[10..], SOURCES);
+    }
+
+    #[test]
+    fn a_root_that_exists_gets_the_packages_that_it_lacks() {
+        let debian = root();
+        let sources = sources(&debian, &Mirror::default());
+        let release = "a".repeat(64);
+        let arguments = fetching_more(&debian, "amd64", Path::new("/s/seed"), &sources, &release);
+        let hook = arguments[0].to_str().expect("UTF-8");
+        assert!(
+            hook.contains(&format!("'inrelease {release}'")) && hook.contains("in_release() {"),
+            "{hook}"
+        );
+        assert!(hook.contains("simulate status gcc make ca-certificates > more\n"), "{hook}");
+        assert!(!hook.contains("PACKAGES") && !hook.contains("ESSENTIAL") && !hook.contains("PRIORITY"));
+        let arguments = extending(&debian, "amd64", Path::new("/s/root"), &sources);
+        let install = arguments.iter().filter_map(|argument| argument.to_str());
+        let install =
+            install.filter(|argument| argument.starts_with("--customize-hook=")).collect::<String>();
+        assert!(install.ends_with("install gcc make ca-certificates\n"), "{install}");
+        assert_eq!(arguments[0], SEED);
+        assert_eq!(arguments[10..12], ["bookworm", "/s/root"]);
     }
 
     #[test]

@@ -7,7 +7,7 @@
 use std::{
     fmt,
     fs::{self, File},
-    io::Read,
+    io::{Read, Seek},
     os::unix::{ffi::OsStrExt, fs::MetadataExt},
     path::Path,
     time::{Duration, SystemTime},
@@ -71,6 +71,13 @@ pub(super) fn of_file(path: &Path, memos: &Path) -> Result<Key> {
         write_atomically(&memo, key.as_str().as_bytes(), Durability::Content)?;
     }
     Ok(key)
+}
+
+/// The SHA-256 of all of a file, as text; where it is read does not matter.
+pub(super) fn sha256(file: &File) -> Result<String> {
+    let mut file = file.try_clone().context("duplicate a descriptor")?;
+    file.rewind().context("read an image")?;
+    Ok(of_reader(&mut file).context("read an image")?.0)
 }
 
 fn of_reader(reader: &mut impl Read) -> Result<Key> {

@@ -15,6 +15,7 @@ mod builder;
 pub mod cpio;
 mod debian;
 mod erofs;
+mod extend;
 pub mod initramfs;
 mod kept;
 mod kernel;

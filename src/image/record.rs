@@ -24,11 +24,14 @@ pub struct Record {
     pub in_release: Option<String>,
     /// `name version` of each package, for Debian and apk.
     pub packages: Vec<String>,
+    /// The SHA-256 of the image, for Debian: others are made from it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
 }
 
 impl Record {
     /// Of an image that was made now. `details` has a line `inrelease HASH`, then `package version` lines.
-    pub(super) fn new(recipe: &ImageRecipe, details: &str) -> Self {
+    pub(super) fn new(recipe: &ImageRecipe, details: &str, sha256: Option<String>) -> Self {
         let made = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
         let in_release = details.lines().find_map(|line| line.strip_prefix("inrelease ")).map(String::from);
         let packages = match &recipe.source {
@@ -39,7 +42,7 @@ impl Record {
                 details.lines().filter(|line| !line.starts_with("inrelease ")).map(String::from).collect()
             }
         };
-        Self { recipe: recipe.clone(), made, in_release, packages }
+        Self { recipe: recipe.clone(), made, in_release, packages, sha256 }
     }
 }
 

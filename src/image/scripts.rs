@@ -104,3 +104,52 @@ pub(super) const NAMES: &str = r#"
 apt apt-get -qq update >&2
 apt apt-cache dumpavail | sed -n 's/^Package: //p; s/^Provides: //p' >&4
 "#;
+
+/// The status file of a root that is extended, from standard input.
+pub(super) const STATUS: &str = r#"
+cat > status
+"#;
+
+/// A hook as [`FETCH`], for a root that is extended, whose status file is `status`: it fetches what the root lacks. The result must
+/// have exactly the packages that one made from nothing would have; else, and if the distribution has changed since RELEASE, it
+/// writes why to `unfit`.
+pub(super) const FETCH_MORE: &str = r#"
+export APT_CONFIG="$MMDEBSTRAP_APT_CONFIG" TMPDIR="$1/tmp" DEBIAN_FRONTEND=noninteractive
+unfit() { echo "$1" > unfit; exit 0; }
+simulate() {
+  status=$PWD/$1
+  shift
+  # Without a cache of its own: it is 40 MB for each status file.
+  apt-get -qq --simulate -o Dir::Cache::pkgcache= -o Dir::State::Status="$status" install "$@"
+}
+chosen() { sed -n 's/^Inst \([^ ]*\) \(\[[^]]*\] \)\{0,1\}(\([^ ]*\) .*/\1=\3/p' "$@"; }
+[ "$(in_release "$1/var/lib/apt/lists")" = 'inrelease RELEASE' ] || unfit 'the distribution has changed since it was made'
+: > nothing
+simulate nothing 'ESSENTIAL' > first
+chosen first > names
+awk -v RS= -v FS='\n' 'FILENAME == "names" {for (at = 1; at <= NF; at++) wanted[$at] = 1; next}
+  {name = version = ""
+   for (at = 1; at <= NF; at++) {
+     if ($at ~ /^Package: /) name = substr($at, 10)
+     if ($at ~ /^Version: /) version = substr($at, 10)
+   }
+   if ((name "=" version) in wanted) print $0 "\n"}' names status > essential
+simulate essential PACKAGES 'PRIORITY' > second
+chosen first second | sort > wanted
+simulate status PACKAGES > more
+{ chosen more; awk '/^Package: /{name = $2} /^Version: /{print name "=" $2}' status; } | sort > found
+cmp -s wanted found && ! grep -q '^Remv ' more || unfit 'it has other packages than a root from nothing'
+apt-get -qq --download-only -o Dir::State::Status="$PWD/status" install PACKAGES
+"#;
+
+/// After [`FETCH_MORE`]: fails if the root is unfit.
+pub(super) const FIT: &str = r#"
+if [ -e unfit ]; then cat unfit; exit 1; fi
+"#;
+
+/// A hook of mmdebstrap's that installs PACKAGES in a root (`$1`), as mmdebstrap does it.
+pub(super) const INSTALL: &str = r#"
+export APT_CONFIG="$MMDEBSTRAP_APT_CONFIG" DEBIAN_FRONTEND=noninteractive
+apt-get -qq --yes --no-download -o Dir::Bin::dpkg=env -o DPkg::Options::=--unset=TMPDIR -o DPkg::Options::=dpkg \
+  -o DPkg::Chroot-Directory="$1" install PACKAGES
+"#;

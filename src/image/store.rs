@@ -28,6 +28,7 @@ use super::{
     apk::Access,
     attempt::{Attempt, attempt_key},
     builder::{AptQuery, ImageBuild},
+    extend,
     kept::{self, Kept},
     key::{self, Key},
     record::{Record, read_record},
@@ -223,9 +224,12 @@ impl Store {
         match &recipe.source {
             Source::Apk(root) => self.apk.compose(root, &recipe.arch, &image, sink).await?,
             Source::Debian(_) | Source::Directory(_) | Source::Tar(_) => {
-                ImageBuild { recipe, image: &image, details: &details, staging, variables, spawner }
-                    .run(sink)
-                    .await?;
+                let build =
+                    ImageBuild { recipe, image: &image, details: &details, staging, variables, spawner };
+                // A record that cannot be read is told of where it is needed.
+                let known = self.list().unwrap_or_default();
+                let known = known.into_iter().map(|image| (image.path, image.record));
+                extend::run(&build, known, sink).await?;
             }
         }
         at_end.forget(attempt.path());

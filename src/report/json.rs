@@ -153,7 +153,7 @@ mod tests {
         events
     }
 
-    const WARNINGS: [WarningKind; 17] = [
+    const WARNINGS: [WarningKind; 18] = [
         WarningKind::ProcessStays,
         WarningKind::VolumeStays,
         WarningKind::ImageStays,
@@ -171,6 +171,7 @@ mod tests {
         WarningKind::CacheDamaged,
         WarningKind::KeyInsecure,
         WarningKind::Lint,
+        WarningKind::ImageDamaged,
     ];
 
     /// Breaks the build when a kind is added, until it stands in [`WARNINGS`] and in the schema.
@@ -193,6 +194,7 @@ mod tests {
             WarningKind::CacheDamaged => 14,
             WarningKind::KeyInsecure => 15,
             WarningKind::Lint => 16,
+            WarningKind::ImageDamaged => 17,
         }
     }
 

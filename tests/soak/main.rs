@@ -15,6 +15,7 @@ mod definitions;
 mod differential;
 mod docker;
 mod ecosystems;
+mod image_bases;
 mod images;
 mod indexes;
 mod kills;
