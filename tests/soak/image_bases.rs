@@ -29,8 +29,9 @@ fn made(place: &Place, image: &str) -> (PathBuf, String) {
     let output = place.kiln().args(["image", "build", "--progress", "plain", image]).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "{said}");
-    let path = String::from_utf8_lossy(&output.stdout).into_owned();
-    let path = path.split(" is ").nth(1).unwrap().split(" (").next().unwrap().to_owned();
+    let all = format!("{}{said}", String::from_utf8_lossy(&output.stdout));
+    let path = all.split(&format!("{image} is /")).nth(1).expect("the path of the image");
+    let path = format!("/{}", path.split(" (").next().unwrap_or_default());
     (Path::new(&path).parent().unwrap().into(), said)
 }
 
