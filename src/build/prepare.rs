@@ -94,7 +94,12 @@ impl Leased {
         let Self { request, injected, lease } = self;
         let Context { env, home, spawner, .. } = *context;
         offline::check(&request.recipe, &request.options)?;
-        let resolved = resolve(&request, env, home, spawner, sink).await?;
+        let mut interrupts = context.interrupts.clone();
+        let resolved = tokio::select! {
+            resolved = resolve(&request, env, home, spawner, sink) => resolved?,
+            // The indexes of repositories may be on their way.
+            error = interrupts.refuse() => return Err(error),
+        };
         Ok(Prepared { resolved, request, injected, lease, reports_cache: true })
     }
 }

@@ -2,10 +2,15 @@
 
 use std::{
     fs,
+    net::TcpListener,
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
 };
 
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use serde_json::Value;
 
 /// A directory with the repositories of a case, and a home of its own.
@@ -188,4 +193,24 @@ fn an_image_that_is_named_wins() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let plan: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(plan["image"]["source"]["directory"], root.to_str().unwrap());
+}
+
+#[test]
+fn a_signal_ends_a_build_that_waits_for_a_repository() {
+    let site = Site::new();
+    // It takes requests, and never answers.
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let file = "package: {name: p, version: '1', epoch: 0}\npipeline: [{runs: 'true'}]\n";
+    fs::write(site.directory.path().join("p.yaml"), file).unwrap();
+    for (signal, code) in [(Signal::SIGINT, 130), (Signal::SIGTERM, 143)] {
+        let mut kiln = Command::new(env!("CARGO_BIN_EXE_kiln"));
+        kiln.args(["build", "p.yaml", "--runner", "bubblewrap", "--cache-dir", "", "--package-append", "x"]);
+        kiln.arg("-r").arg(format!("http://{}/os", server.local_addr().unwrap()));
+        kiln.current_dir(site.directory.path()).env("KILN_HOME", site.directory.path().join("home"));
+        let child = kiln.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let _request = server.accept().unwrap();
+        kill(Pid::from_raw(child.id().cast_signed()), signal).unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{}", String::from_utf8_lossy(&output.stderr));
+    }
 }
