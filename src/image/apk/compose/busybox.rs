@@ -7,7 +7,7 @@ use crate::image::erofs::{Kind, Node};
 use super::{
     super::package::Package,
     base::read,
-    root::{Fault, Found, Root},
+    root::{Fault, Found, Root, parts},
 };
 
 const BUSYBOX: &[u8] = b"bin/busybox";
@@ -50,6 +50,8 @@ pub(super) fn link(root: &mut Root, packages: &[Package], sources: &[File]) -> R
         None => known_paths(&package.control.info.version),
     };
     for path in paths.into_iter().take(MOST_LINKS) {
+        // The last part becomes a name as it is.
+        parts(path.as_bytes())?;
         if root.find(path.as_bytes(), false)? != Found::Missing {
             continue;
         }

@@ -273,3 +273,20 @@ fn homes_of_passwd_are_made_and_a_shell_is_looked_for() {
     assert!(composed.has_shell, "busybox has its links");
     assert!(node(&composed, "usr/bin/env").is_some());
 }
+
+#[test]
+fn applets_have_names_that_linux_allows() {
+    let long = format!("/bin/{}\n", "n".repeat(256));
+    for (paths, part) in
+        [("/usr/bin/a\0b\n", "a NUL"), (long.as_str(), "longer than 255"), ("../x\n", "by ..")]
+    {
+        let entries = [
+            ("bin/", 'd', 0o755, ""),
+            ("bin/busybox", 'f', 0o755, "x"),
+            ("etc/busybox-paths.d/", 'd', 0o755, ""),
+            ("etc/busybox-paths.d/busybox", 'f', 0o644, paths),
+        ];
+        let failure = root(vec![package("busybox", &[], &entries)]).expect_err("refused");
+        assert!(failure.what.contains(part), "{failure}");
+    }
+}
