@@ -12,7 +12,9 @@ use std::{
 };
 
 use crc32fast::Hasher;
-use flate2::{Compress, Compression, FlushCompress, Status};
+use flate2::{Compress, Compression, FlushCompress};
+
+use super::noise::{self, Run};
 
 /// The bytes of a block. Larger ones compress hardly better and need more memory.
 const BLOCK: usize = 1 << 20;
@@ -28,6 +30,10 @@ const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
 
 /// Packages are read more often than they are written, and a higher level costs much for little.
 const LEVEL: Compression = Compression::new(6);
+/// The last block of a deflate stream: stored, and empty.
+const END: [u8; 5] = [1, 0, 0, 0xff, 0xff];
+/// The most bytes of a stored block.
+const STORED_MAX: usize = 0xffff;
 
 /// Compresses a text in memory to one member.
 pub(crate) fn gzip(content: &[u8]) -> Vec<u8> {
@@ -178,29 +184,50 @@ fn start(threads: usize) -> Result<mpsc::Sender<Job>> {
     Ok(sender)
 }
 
-/// Compresses a block.
+/// A block as a piece of a deflate stream, which ends on a byte.
 fn compress(block: &[u8], position: Position) -> Result<Compressed> {
     let mut state = Compress::new(LEVEL, false);
-    // Deflate adds 5 bytes to 64 KiB that it cannot compress; a flush adds a few.
     let mut output = Vec::with_capacity(block.len() / 2 + 64);
-    let flush = match position {
-        Position::Middle => FlushCompress::Sync,
-        Position::Last => FlushCompress::Finish,
-    };
-    loop {
-        let taken = state.total_in() as usize;
-        let status = state.compress_vec(&block[taken..], &mut output, flush).map_err(Error::other)?;
-        // Spare room means that the flush is complete.
-        let has_room = output.len() < output.capacity();
-        match (position, status) {
-            (Position::Last, Status::StreamEnd) => break,
-            (Position::Middle, _) if has_room && state.total_in() == block.len() as u64 => break,
-            _ => output.reserve(block.len() / 4 + 64),
+    for run in noise::runs(block) {
+        match run {
+            Run::Noise(bytes) => store(bytes, &mut output),
+            Run::Plain(bytes) => {
+                // What was stored is not in its window.
+                state.reset();
+                deflate(&mut state, bytes, &mut output)?;
+            }
         }
+    }
+    if position == Position::Last {
+        output.extend_from_slice(&END);
     }
     let mut crc = Hasher::new();
     crc.update(block);
     Ok(Compressed { output, crc, bytes: block.len() as u64 })
+}
+
+/// Stored blocks: a byte of flags, the length, its complement, the bytes.
+fn store(bytes: &[u8], output: &mut Vec<u8>) {
+    for piece in bytes.chunks(STORED_MAX) {
+        let length = piece.len() as u16;
+        output.push(0);
+        output.extend_from_slice(&length.to_le_bytes());
+        output.extend_from_slice(&(!length).to_le_bytes());
+        output.extend_from_slice(piece);
+    }
+}
+
+fn deflate(state: &mut Compress, bytes: &[u8], output: &mut Vec<u8>) -> Result<()> {
+    loop {
+        let taken = state.total_in() as usize;
+        state.compress_vec(&bytes[taken..], output, FlushCompress::Sync).map_err(Error::other)?;
+        // Spare room means that the flush is complete.
+        if output.len() < output.capacity() && state.total_in() == bytes.len() as u64 {
+            return Ok(());
+        }
+        // Deflate adds 5 bytes to 64 KiB that it cannot compress; a flush adds a few.
+        output.reserve(bytes.len() / 4 + 64);
+    }
 }
 
 #[cfg(test)]
@@ -249,6 +276,16 @@ mod tests {
             }
             assert_eq!(gzip(&content), one);
         }
+    }
+
+    #[test]
+    fn noise_is_stored_between_what_is_deflated() {
+        let mut noise = vec![0; BLOCK / 2];
+        getrandom::fill(&mut noise).expect("random bytes");
+        let content = [&noise[..], &content(BLOCK), &noise, &noise[..5]].concat();
+        let member = compressed(&content, 2);
+        assert_eq!(plain(&member), content);
+        assert!(member.len() > BLOCK && member.len() < BLOCK * 19 / 10, "{}", member.len());
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod constraint;
 pub(crate) mod control;
 mod index;
 pub(crate) mod member;
+mod noise;
 mod pkginfo;
 pub(crate) mod section;
 mod signature;

@@ -62,6 +62,7 @@ fn every_variable_that_a_build_reads_is_in_its_help() {
     for variable in [
         "KILN_HOME",
         "KILN_VIRTIOFSD",
+        "MELANGE_VERSIONED_SHLIB_DEPENDS",
         "QEMU_USE_VIRTIOFS",
         "QEMU_VIRTIOFS_PATH",
         "QEMU_KERNEL_IMAGE",
