@@ -1,8 +1,9 @@
 //! Each case of `tests/apk/cases` is built, and its packages are compared with melange's in `tests/apk/expected`: every tar header,
-//! PAX record and line of `.PKGINFO`, `.melange.yaml` by its meaning, the SBOM, the exit status. The same packages of another user
-//! have the same bytes, signature included.
+//! PAX record and line of `.PKGINFO`, `.melange.yaml` by its meaning, the SBOM, the exit status. The same packages, built once more and
+//! by another user, have the same bytes, signature included. apk installs all of them.
 
 mod configuration;
+mod install;
 mod package;
 
 use std::{
@@ -14,7 +15,7 @@ use std::{
 
 use serde_json::Value;
 
-use super::{apk_repository, has_bwrap, skip};
+use super::{apk_repository, apk_tools, has_bwrap, skip};
 
 /// What kiln does otherwise on purpose: the case, the difference, the reason.
 const DIFFERENCES: [(&str, &str, &str); 7] = [
@@ -159,7 +160,7 @@ fn packages_are_those_of_melange_for_each_user() {
     if other.is_none() {
         skip("only root can build as another user, too");
     }
-    let (mut wrong, mut known) = (Vec::new(), BTreeSet::new());
+    let (mut wrong, mut known, mut all) = (Vec::new(), BTreeSet::new(), BTreeMap::new());
     let cases = expected();
     for expected in &cases {
         let case = expected["case"].as_str().expect("it has a name");
@@ -170,6 +171,10 @@ fn packages_are_those_of_melange_for_each_user() {
                 None => wrong.push(format!("{case}: {difference}\n{said}")),
             }
         }
+        let (again, twice, _) = built(site.path(), expected, None);
+        if (code, &packages) != (again, &twice) {
+            wrong.push(format!("{case}: built twice, the packages differ"));
+        }
         if let Some(other) = &other {
             let (by_other, of_other, said) = built(other.path(), expected, Some(OTHER));
             let is_same = (code, &packages) == (by_other, &of_other);
@@ -179,6 +184,10 @@ fn packages_are_those_of_melange_for_each_user() {
                 ));
             }
         }
+        all.extend(packages);
+    }
+    if let Some(tools) = apk_tools::tools() {
+        wrong.extend(install::refused(&tools, site.path(), &all));
     }
     assert_eq!(cases.len(), 40);
     assert!(wrong.is_empty(), "{} differences:\n{}", wrong.len(), wrong.join("\n"));

@@ -17,7 +17,7 @@ const BUSYBOX: &str = "/usr/bin/busybox";
 const NAMES: [&str; 3] = ["links", "links-static", "links-tools"];
 
 /// A directory with apk-tools in it, downloaded once.
-fn tools() -> Option<PathBuf> {
+pub(crate) fn tools() -> Option<PathBuf> {
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("apk-tools-3.0.8");
     if !directory.exists() {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sandbox/apk_tools.py");
@@ -33,14 +33,16 @@ fn tools() -> Option<PathBuf> {
     Some(directory)
 }
 
-fn apk(tools: &Path, directory: &Path, arguments: &[&str]) -> Output {
+/// Runs apk in a directory.
+pub(crate) fn apk(tools: &Path, directory: &Path, arguments: &[&str]) -> Output {
     let libraries = tools.join("usr/lib");
     let mut command = Command::new(libraries.join("ld-musl-x86_64.so.1"));
     command.arg("--library-path").arg(&libraries).arg(tools.join("usr/sbin/apk"));
     command.args(arguments).current_dir(directory).output().expect("apk can be started")
 }
 
-fn said(output: &Output) -> String {
+/// What a program has written.
+pub(crate) fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
 }
 
