@@ -6,7 +6,7 @@ use std::{
     io::{Read, Write},
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use kiln::{
@@ -159,7 +159,13 @@ async fn the_devices_process_has_the_directory_and_few_rights() {
     }
     assert_eq!((status(inner, "CapInh"), status(inner, "CapAmb")), ("0".repeat(16), "0".repeat(16)));
     assert_eq!((status(inner, "NoNewPrivs"), status(inner, "Seccomp")), ("1".into(), "2".into()));
-    // A worker for each queue, one for requests that must not wait, and those for the connection.
+    // A worker for each queue, one for requests that must not wait, and those for the connection, the last of which may start after
+    // the first answer.
+    let started = || status(inner, "Threads") == "7";
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !started() && Instant::now() < deadline {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
     assert_eq!(status(inner, "Threads"), "7");
     let namespace = |pid: &str, kind: &str| fs::read_link(format!("/proc/{pid}/ns/{kind}")).unwrap();
     for kind in ["mnt", "pid", "net", "ipc", "uts", "cgroup"] {
