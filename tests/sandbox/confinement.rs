@@ -5,7 +5,7 @@ use std::{
     os::{
         linux::net::SocketAddrExt,
         unix::{
-            fs::{MetadataExt, symlink},
+            fs::MetadataExt,
             net::{SocketAddr, UnixDatagram, UnixListener},
         },
     },
@@ -98,9 +98,10 @@ fn home(project: &Path) -> PathBuf {
         let own = home.join("images").join(entry.file_name());
         if entry.path().join("root.erofs").is_file() {
             fs::create_dir(&own).expect("made");
-            for name in ["image.json", "root.erofs"] {
-                symlink(entry.path().join(name), own.join(name)).expect("linked");
-            }
+            fs::copy(entry.path().join("image.json"), own.join("image.json")).expect("copied");
+            // The store takes no symbolic link.
+            let (image, link) = (entry.path().join("root.erofs"), own.join("root.erofs"));
+            fs::hard_link(&image, &link).or_else(|_| fs::copy(&image, &link).map(drop)).expect("copied");
         }
     }
     home
