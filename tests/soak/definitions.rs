@@ -1,8 +1,8 @@
 //! Definitions of a distribution, unmodified, built without a network: their sources come from the cache, by their hashes.
 //!
-//! `KILN_SOAK_DEFINITIONS=DIR cargo soak definitions --ignored` builds them: `KILN_SOAK_DEFINITIONS` names a directory with `NAME.yaml` and perhaps `NAME/` (the patches) for each of them, `pipelines/` of the
-//! distribution, and `cache/` with `sha256:HASH` for each source. Debian has many of Wolfi's sources unchanged, as `orig` tarballs: their
-//! hash is `expected-sha256` of the definition.
+//! `KILN_SOAK_DEFINITIONS=DIR cargo soak definitions --ignored` builds those of a directory: `NAME.yaml` and perhaps `NAME/` (the
+//! patches) for each of them, `pipelines/` of the distribution, and `cache/` with `sha256:HASH` for each source. Debian has many of
+//! Wolfi's sources unchanged, as `orig` tarballs: their hash is `expected-sha256` of the definition.
 //!
 //! ```sh
 //! apt-get source --download-only lzo2
