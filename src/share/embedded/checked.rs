@@ -165,36 +165,6 @@ impl<F: FileSystem> FileSystem for Checked<F> {
         Ok((self.descriptors.give(entry), handle, options))
     }
 
-    fn read<W: ZeroCopyWriter>(
-        &self,
-        ctx: Context,
-        inode: Self::Inode,
-        handle: Self::Handle,
-        to: W,
-        size: u32,
-        offset: u64,
-        lock_owner: Option<u64>,
-        flags: u32,
-    ) -> io::Result<usize> {
-        self.fs.read(ctx, inode, handle, to, size, offset, lock_owner, flags)
-    }
-
-    fn write<R: ZeroCopyReader>(
-        &self,
-        ctx: Context,
-        inode: Self::Inode,
-        handle: Self::Handle,
-        from: R,
-        size: u32,
-        offset: u64,
-        lock_owner: Option<u64>,
-        delayed: bool,
-        kill_priv: bool,
-        flags: u32,
-    ) -> io::Result<usize> {
-        self.fs.write(ctx, inode, handle, from, size, offset, lock_owner, delayed, kill_priv, flags)
-    }
-
     fn init(&self, capable: FsOptions) -> io::Result<FsOptions> {
         self.descriptors.clear();
         self.fs.init(capable)
@@ -272,6 +242,8 @@ impl<F: FileSystem> FileSystem for Checked<F> {
         fn setattr(ctx: Context, inode: Self::Inode, attr: SetattrIn, handle: Option<Self::Handle>, valid: SetattrValid) -> io::Result<(Attr, Duration)>;
         fn readlink(ctx: Context, inode: Self::Inode) -> io::Result<Vec<u8>>;
         fn flush(ctx: Context, inode: Self::Inode, handle: Self::Handle, lock_owner: u64) -> io::Result<()>;
+        fn read<W: ZeroCopyWriter>(ctx: Context, inode: Self::Inode, handle: Self::Handle, to: W, size: u32, offset: u64, lock_owner: Option<u64>, flags: u32) -> io::Result<usize>;
+        fn write<R: ZeroCopyReader>(ctx: Context, inode: Self::Inode, handle: Self::Handle, from: R, size: u32, offset: u64, lock_owner: Option<u64>, delayed: bool, kill_priv: bool, flags: u32) -> io::Result<usize>;
         fn fsync(ctx: Context, inode: Self::Inode, datasync: bool, handle: Self::Handle) -> io::Result<()>;
         fn fallocate(ctx: Context, inode: Self::Inode, handle: Self::Handle, mode: u32, offset: u64, length: u64) -> io::Result<()>;
         fn statfs(ctx: Context, inode: Self::Inode) -> io::Result<libc::statvfs64>;
