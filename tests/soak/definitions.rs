@@ -14,7 +14,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{place::Place, sampling::Sampler};
+use crate::{
+    place::{Place, build_files},
+    sampling::Sampler,
+};
 
 /// One root for all of them: an image each would take longer than the builds.
 const IMAGE: &str = "debian:bookworm+autoconf,automake,bash,build-essential,busybox,ca-certificates,cmake,libtool,linux-libc-dev,m4,\
@@ -22,16 +25,6 @@ const IMAGE: &str = "debian:bookworm+autoconf,automake,bash,build-essential,busy
 
 /// How many are built where not all are.
 const FEW: usize = 2;
-
-fn definitions(directory: &Path) -> Vec<PathBuf> {
-    let mut files: Vec<PathBuf> = fs::read_dir(directory)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.extension().is_some_and(|ending| ending == "yaml"))
-        .collect();
-    files.sort();
-    files
-}
 
 /// What was built: the names of the packages; or what was said.
 fn build(directory: &Path, file: &Path) -> Result<Vec<String>, String> {
@@ -76,7 +69,7 @@ fn definitions_of_a_distribution_are_built_without_a_network() {
     let directory =
         env::var_os("KILN_SOAK_DEFINITIONS").expect("KILN_SOAK_DEFINITIONS names their directory");
     let directory = PathBuf::from(directory);
-    let (sampler, files) = Sampler::of("definitions", definitions(&directory), FEW);
+    let (sampler, files) = Sampler::of("definitions", build_files(&directory), FEW);
     let mut wrong = Vec::new();
     for file in files {
         let name = file.file_stem().unwrap().to_string_lossy().into_owned();

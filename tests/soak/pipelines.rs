@@ -7,7 +7,10 @@ use std::{
     process::Output,
 };
 
-use crate::{place::Place, sampling::Sampler};
+use crate::{
+    place::{Place, build_files},
+    sampling::Sampler,
+};
 
 /// How many are built where not all are.
 const FEW: usize = 2;
@@ -58,18 +61,12 @@ impl fmt::Display for Case {
 }
 
 fn cases(directory: &Path) -> Vec<Case> {
-    let mut files: Vec<PathBuf> = fs::read_dir(directory)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.extension().is_some_and(|ending| ending == "yaml"))
-        .collect();
-    files.sort();
     let case = |file: PathBuf| {
         let text = fs::read_to_string(&file).unwrap();
         let first = text.lines().next().unwrap_or_default();
         Case { fails: first.strip_prefix(FAILS).map(str::to_owned), file }
     };
-    files.into_iter().map(case).collect()
+    build_files(directory).into_iter().map(case).collect()
 }
 
 /// A name chooses one alone; else all in the soak, and otherwise those whose root is soon made.

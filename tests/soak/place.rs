@@ -170,3 +170,14 @@ impl Place {
         kiln
     }
 }
+
+/// The build files of a directory, in the order of their names.
+pub(crate) fn build_files(directory: &Path) -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> = fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|ending| ending == "yaml"))
+        .collect();
+    files.sort();
+    files
+}
