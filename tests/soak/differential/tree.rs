@@ -24,8 +24,13 @@ pub(crate) fn of_packages(directory: &Path) -> BTreeMap<String, Vec<String>> {
 }
 
 fn of_archive(path: &Path) -> Vec<String> {
-    // The sections of a package are members of one gzip file, and together one archive.
-    let reader = flate2::read::MultiGzDecoder::new(File::open(path).unwrap());
+    let file = File::open(path).unwrap();
+    let reader: Box<dyn Read> = if path.extension().is_some_and(|extension| extension == "zst") {
+        Box::new(zstd::Decoder::new(file).unwrap())
+    } else {
+        // The sections of a package are members of one gzip file, and together one archive.
+        Box::new(flate2::read::MultiGzDecoder::new(file))
+    };
     let mut archive = tar::Archive::new(reader);
     let mut lines = Vec::new();
     for entry in archive.entries().unwrap() {
