@@ -225,7 +225,7 @@ fn build(place: &Place, backend: Backend, network: &str) -> Output {
     kiln.args(["build", "file.yaml", "--progress", "json", "--cache-dir", "cache", "--image"]);
     kiln.arg(format!("debian:bookworm+{SMALL}")).args(["--network", network, "--pipeline-dir", "pipelines"]);
     backend.choose(&mut kiln);
-    if backend == Backend::NineP {
+    if matches!(backend, Backend::NineP | Backend::Source) {
         // The other backends do this by themselves.
         kiln.args(["--cache-mode", "commit"]);
     }
