@@ -260,6 +260,9 @@ fn sh(command: Command, script: &str) -> Command {
     command.args(["-euc", script, "sh"])
 }
 
+/// A warning of mmdebstrap that would alarm for nothing: it runs in a jail, which does not see the host's files.
+const JAILED: &str = "W: running chrootless mode as root might damage the host system";
+
 /// The last lines of a maker.
 #[derive(Default)]
 struct LastLines(VecDeque<String>);
@@ -279,7 +282,9 @@ impl LastLines {
             self.0.pop_front();
         }
         self.0.push_back(text.into());
-        note(sink, text);
+        if text != JAILED {
+            note(sink, text);
+        }
     }
 
     fn joined(self) -> String {
