@@ -1,8 +1,8 @@
 //! `kiln image`.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
-use clap::Subcommand;
+use clap::{Subcommand, ValueHint};
 
 use super::values::{Checked, duration, image_reference};
 use crate::{plan::ImageReference, report::Progress};
@@ -25,6 +25,24 @@ pub enum ImageCommand {
         /// Ask the distribution for updates, and make the image anew if there are any.
         #[arg(long)]
         refresh: bool,
+        /// How events are shown.
+        #[arg(long, value_enum, default_value = "auto")]
+        progress: Progress,
+    },
+    /// Write an image as an archive, which `kiln image import` adds to the store of another machine.
+    Export {
+        /// Its name, or the first digits of its key, as `kiln image ls` shows them.
+        image: String,
+        /// The archive (.tar.zst), which appears when it is complete; - for stdout.
+        #[arg(value_hint = ValueHint::FilePath)]
+        file: PathBuf,
+    },
+    /// Add the image of such an archive to the store, under the name that it had; one of this name stays. Builds run in it: take only
+    /// archives of those whom you trust.
+    Import {
+        /// The archive; - for stdin.
+        #[arg(value_hint = ValueHint::FilePath)]
+        file: PathBuf,
         /// How events are shown.
         #[arg(long, value_enum, default_value = "auto")]
         progress: Progress,

@@ -1,6 +1,8 @@
 //! `kiln image`: the root images and the templates of the store.
 
 mod build;
+mod export;
+mod import;
 mod list;
 mod prune;
 
@@ -19,6 +21,8 @@ pub(super) async fn run(command: ImageCommand, env: &Env) -> Result<Code> {
         ImageCommand::Build { image, refresh, progress } => {
             build::run(&store, image, refresh, progress).await
         }
+        ImageCommand::Export { image, file } => export::run(&store, &image, &file),
+        ImageCommand::Import { file, progress } => import::run(&store, &file, progress).await,
         ImageCommand::Prune { unused_for } => prune::run(&store, &templates, env, unused_for).await,
     }
 }

@@ -37,6 +37,7 @@ mod test;
 mod unsupported;
 mod update_cache;
 mod waiting;
+mod whole_file;
 
 use std::{env::args_os, process::ExitCode};
 

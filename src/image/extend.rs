@@ -17,7 +17,7 @@ use super::{
     debian,
     erofs::{Erofs, Inode},
     key,
-    record::Record,
+    record::{Record, is_digest},
     scripts::{FIT, IN_RELEASE, MMDEBSTRAP, PACK, RELEASE, ROOT, STATUS, TIDY, UNPACK},
     staging::Staging,
 };
@@ -73,10 +73,6 @@ fn nearest(
         Some(best) if best.1.packages.len() >= one.1.packages.len() => Some(best),
         Some(_) | None => Some(one),
     })
-}
-
-fn is_digest(text: &str) -> bool {
-    text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 async fn extend(
@@ -177,7 +173,9 @@ fn clear(build: &ImageBuild<'_>) -> Result<()> {
 }
 
 /// Work in a thread of its own, not the runtime's: an interrupted kiln does not wait for it.
-async fn in_thread<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+pub(super) async fn in_thread<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
     let (done, result) = tokio::sync::oneshot::channel();
     std::thread::spawn(move || done.send(work()));
     result.await.context("the thread that reads an image has ended")?

@@ -15,7 +15,9 @@ mod builder;
 pub mod cpio;
 mod debian;
 mod erofs;
+mod exported;
 mod extend;
+mod import;
 pub mod initramfs;
 mod kept;
 mod kernel;
@@ -31,11 +33,14 @@ mod scripts;
 mod staging;
 mod store;
 mod strip_module;
+mod tar_tree;
 mod tree;
 mod vmlinux;
 
 pub use self::{
     apk::{ApkRequest, Downloads, PackageUsage, image_of_package},
+    exported::export,
+    import::Imported,
     kernel::{IMAGE_VARIABLE, Kernel, MODULES_VARIABLE},
     key::Key,
     modules::{Feature, Module, ModuleSet},

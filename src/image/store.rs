@@ -168,6 +168,12 @@ impl Store {
         self.make(&key, recipe, spawner, sink).await
     }
 
+    /// A file without a name on the file system of the images.
+    pub(super) fn scratch_file(&self) -> Result<File> {
+        tempfile::tempfile_in(&self.images)
+            .with_context(|| format!("make a file in {}", self.images.display()))
+    }
+
     pub(super) fn request_staging(&self, key: &Key) -> PathBuf {
         self.scratch.join(format!("kiln-apt-{}-{}", &key.as_str()[..16], std::process::id()))
     }
@@ -214,6 +220,28 @@ impl Store {
         sink: &mut dyn Sink,
     ) -> Result<Image> {
         tell(sink, recipe, ImageState::Making);
+        let fill = async |build: &ImageBuild<'_>, sink: &mut dyn Sink| {
+            if let Source::Apk(root) = &recipe.source {
+                return self.apk.compose(root, &recipe.arch, build.image, sink).await;
+            }
+            // A record that cannot be read is told of where it is needed.
+            let known = self.list().unwrap_or_default();
+            extend::run(build, known.into_iter().map(|image| (image.path, image.record)), sink).await
+        };
+        let image = self.keep(key, recipe, spawner, sink, fill).await?;
+        tell(sink, recipe, ImageState::Made);
+        Ok(image)
+    }
+
+    /// Puts an image that `fill` makes into the store. The lock of the key is held.
+    pub(super) async fn keep(
+        &self,
+        key: &Key,
+        recipe: &ImageRecipe,
+        spawner: &Spawner,
+        sink: &mut dyn Sink,
+        fill: impl AsyncFnOnce(&ImageBuild<'_>, &mut dyn Sink) -> Result<()>,
+    ) -> Result<Image> {
         self.sweep(key)?;
         let attempt = Attempt::new(&self.images, &self.scratch, key)?;
         let (image, details) = (attempt.file("root.erofs")?, attempt.file("details")?);
@@ -221,22 +249,11 @@ impl Store {
         // The reaper removes it if kiln is killed, as it does the staging directory; after a power cut the next kiln sweeps.
         let at_end = spawner.remove_at_end(attempt.path());
         let variables = &self.variables;
-        match &recipe.source {
-            Source::Apk(root) => self.apk.compose(root, &recipe.arch, &image, sink).await?,
-            Source::Debian(_) | Source::Directory(_) | Source::Tar(_) => {
-                let build =
-                    ImageBuild { recipe, image: &image, details: &details, staging, variables, spawner };
-                // A record that cannot be read is told of where it is needed.
-                let known = self.list().unwrap_or_default();
-                let known = known.into_iter().map(|image| (image.path, image.record));
-                extend::run(&build, known, sink).await?;
-            }
-        }
+        let build = ImageBuild { recipe, image: &image, details: &details, staging, variables, spawner };
+        fill(&build, sink).await?;
         at_end.forget(attempt.path());
         attempt.keep(recipe, &image, &self.images.join(key.as_str()))?;
-        let image = self.read(key)?.context("an image that was just made is gone")?;
-        tell(sink, recipe, ImageState::Made);
-        Ok(image)
+        self.read(key)?.context("an image that was just made is gone")
     }
 
     pub(super) fn read(&self, key: &Key) -> Result<Option<Image>> {
@@ -301,7 +318,7 @@ impl Store {
     }
 
     /// Removes interrupted attempts at any key that no process makes now. A failure does not stop a build.
-    fn sweep_attempts(&self, sink: &mut dyn Sink) {
+    pub(super) fn sweep_attempts(&self, sink: &mut dyn Sink) {
         let attempts = || -> Result<()> {
             for key in self.names()?.iter().filter_map(|name| attempt_key(name)) {
                 if self.try_lock(&key)?.is_some() {

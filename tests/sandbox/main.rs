@@ -9,6 +9,8 @@ mod authority;
 mod cache;
 #[path = "../it/confinement.rs"]
 mod calls;
+#[path = "../it/composed_root.rs"]
+mod composed_root;
 mod confinement;
 #[path = "../it/everywhere.rs"]
 mod everywhere;
@@ -19,6 +21,7 @@ mod grants;
 mod host_settings;
 #[path = "../it/host_settings.rs"]
 mod host_settings_cases;
+mod image_archive;
 mod interactive;
 mod jobs;
 mod liar;

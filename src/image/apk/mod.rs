@@ -35,5 +35,5 @@ mod tests;
 mod url;
 mod workers;
 
-pub(super) use self::access::Access;
+pub(super) use self::{access::Access, package::shown};
 pub use self::{care::PackageUsage, downloads::Downloads, one::image_of_package, resolve::ApkRequest};

@@ -111,7 +111,7 @@ pub(super) fn verify_files(data: &File, entries: &[Entry]) -> Result<()> {
 }
 
 /// A path for a message: without control characters.
-pub(super) fn shown(path: &[u8]) -> String {
+pub(in crate::image) fn shown(path: &[u8]) -> String {
     String::from_utf8_lossy(path).escape_debug().to_string()
 }
 

@@ -3,11 +3,11 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::{
-    apk::{
-        tar::{Entry, EntryType},
-        ustar::XATTR_PREFIX,
+    apk::tar::{Entry, EntryType},
+    image::{
+        erofs::{Content, Kind, Node, NodeId},
+        tar_tree::node,
     },
-    image::erofs::{Content, Kind, Node, NodeId, Tree},
 };
 
 use super::{
@@ -27,9 +27,6 @@ pub(super) struct Listed {
     pub(super) gid: u32,
     pub(super) checksum: Option<[u8; 20]>,
 }
-
-/// The most bytes of the extended attributes of a file: Linux lists no more than 64 KiB, and an image holds no more.
-const MOST_ATTRIBUTES: usize = 96 << 10;
 
 /// The packages in a root.
 #[derive(Debug)]
@@ -247,25 +244,5 @@ fn target(entry: &Entry) -> Result<Vec<u8>, Fault> {
             Err(format!("{}: it is a symbolic link to nothing, or to a name with a NUL", shown(&entry.path)))
         }
         false => Ok(entry.target.clone()),
-    }
-}
-
-/// A node with an entry's owner, mode, time and extended attributes.
-fn node(entry: &Entry, kind: Kind) -> Result<Node, Fault> {
-    let mut node = Node::new(kind, entry.mode);
-    (node.uid, node.gid, node.mtime) = (entry.uid, entry.gid, entry.mtime);
-    for (key, value) in &entry.records {
-        let Some(name) = key.strip_prefix(XATTR_PREFIX.as_bytes()) else { continue };
-        if !Tree::can_have_attribute(name, value) {
-            return Err(format!("{}: Linux has no attribute {}", shown(&entry.path), shown(name)));
-        }
-        node.xattrs.insert(name.to_vec(), value.clone());
-    }
-    let bytes: usize = node.xattrs.iter().map(|(name, value)| name.len() + value.len()).sum();
-    match bytes > MOST_ATTRIBUTES {
-        true => {
-            Err(format!("{}: its attributes are longer than {MOST_ATTRIBUTES} bytes", shown(&entry.path)))
-        }
-        false => Ok(node),
     }
 }
