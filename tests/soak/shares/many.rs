@@ -95,7 +95,8 @@ fn possible(numbers: Numbers) -> Numbers {
     if raised.status.success() {
         return numbers;
     }
-    let held = numbers.held.min(usize::try_from(most / 2).unwrap());
+    // A file that is held takes two descriptors of a device that is asked to open it, and the device keeps some for itself.
+    let held = numbers.held.min(usize::try_from(most / 3).unwrap());
     skip(&format!("{} files held open: the limit of open files is {most} here, so {held} are", numbers.held));
     Numbers { held, descriptors: most, ..numbers }
 }
