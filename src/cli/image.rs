@@ -2,9 +2,12 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use clap::{Subcommand, ValueHint};
+use clap::{Args, Subcommand, ValueHint};
 
-use super::values::{Checked, duration, image_reference};
+use super::{
+    MachineArgs, RecipeArgs,
+    values::{Checked, duration, image_reference},
+};
 use crate::{plan::ImageReference, report::Progress};
 
 /// `kiln image …`.
@@ -47,10 +50,30 @@ pub enum ImageCommand {
         #[arg(long, value_enum, default_value = "auto")]
         progress: Progress,
     },
+    /// Make the image and the template that builds in a microVM start from, so that the first one starts as fast as all others.
+    Warm(Box<WarmArgs>),
     /// Remove images that no build uses at this moment, and templates.
     Prune {
         /// Only those not used for so long (90s, 24h).
         #[arg(long, value_name = "DURATION", value_parser = Checked(duration))]
         unused_for: Option<Duration>,
     },
+}
+
+/// `kiln image warm`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "A template depends on memory, processors, kernel, QEMU and this boot of the host, and on whether a share comes by \
+virtiofs: give the options and the environment of the builds that are to start from it."
+)]
+pub struct WarmArgs {
+    /// The build file whose guest it is [default: a guest of --image].
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub file: Option<PathBuf>,
+    /// How its recipe is made.
+    #[command(flatten)]
+    pub recipe: RecipeArgs,
+    /// In what its builds run.
+    #[command(flatten)]
+    pub machine: MachineArgs,
 }

@@ -35,7 +35,7 @@ pub use bench_io::IoArgs;
 pub use build::{BuildArgs, GraphForm, PlanArgs};
 pub use cache::{CacheArgs, CacheCommand, ExportArgs, ImportArgs, PruneArgs};
 pub use guest::{RunArgs, ShellArgs};
-pub use image::ImageCommand;
+pub use image::{ImageCommand, WarmArgs};
 pub use lint::LintArgs;
 pub use machine::{HostCerts, MachineArgs, ProxyOption};
 pub use package::{Linter, PackageArgs, with_joined_booleans};

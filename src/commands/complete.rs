@@ -83,7 +83,7 @@ mod tests {
     fn each_place_has_its_values() {
         for (line, expected) in [
             ("kiln upd", &["update-cache"][..]),
-            ("kiln image ", &["ls", "build", "export", "import", "prune", "help"]),
+            ("kiln image ", &["ls", "build", "export", "import", "warm", "prune", "help"]),
             ("kiln help ima", &["image"]),
             ("kiln cache p", &["prune"]),
             ("kiln -q build --runner b", &["bubblewrap"]),

@@ -89,7 +89,7 @@ fn run(command: Command, quiet: bool) -> Result<u8> {
         Command::Index(args) => index::run(&args),
         Command::Doctor(args) => on_runtime(doctor::run(&args, &env)),
         Command::Cache { command } => cache::run(command, &env),
-        Command::Image { command } => on_runtime(image::run(command, &env)),
+        Command::Image { command } => on_runtime(image::run(command, &env, volume(quiet))),
         Command::Lint(args) => lint::run(&args),
         Command::Version => report::print(&format!("kiln {}\n", env!("CARGO_PKG_VERSION"))),
         Command::Schema { of: Schema::Events } => report::print(report::EVENTS_SCHEMA),

@@ -37,7 +37,7 @@ pub(super) async fn run(args: &ShellArgs, env: &Env, volume: Volume) -> Result<u
 }
 
 /// The recipe of a build file, which is for this architecture.
-fn described(file: &Path, args: &RecipeArgs, sink: &mut dyn Sink) -> Result<Recipe> {
+pub(super) fn described(file: &Path, args: &RecipeArgs, sink: &mut dyn Sink) -> Result<Recipe> {
     recipe::load(file, args, sink)?.ok_or_else(|| {
         Failure::usage(
             format!("{}: target-architecture does not name this host's", file.display()),

@@ -91,6 +91,30 @@ fn a_damaged_template_is_replaced_and_a_cold_start_needs_none() {
 }
 
 #[test]
+fn a_template_that_image_warm_has_made_is_that_of_the_builds_that_follow() {
+    let (directory, home) = (cached("true"), home_of_its_own());
+    let image_warm = |virtiofs: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_kiln"));
+        command.args(["image", "warm", "--accel", "tcg", "--memory", "1Gi", "--cpu", "2"]);
+        command
+            .current_dir(directory.path())
+            .env("KILN_HOME", home.path())
+            .env("QEMU_USE_VIRTIOFS", virtiofs);
+        let output = command.output().expect("kiln can be started");
+        assert!(output.status.success(), "{}", said(&output));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    for (virtiofs, number) in [("0", 1), ("1", 2)] {
+        assert!(image_warm(virtiofs).contains("has been made: 1024 MiB and 2 processors"));
+        assert!(image_warm(virtiofs).contains("is there"));
+        let mut build = warm(directory.path(), home.path(), "warm");
+        run(build.args(["--cpu", "2"]).env("QEMU_USE_VIRTIOFS", virtiofs));
+        assert_eq!(templates(home.path()).len(), number);
+    }
+    assert!(!directory.path().join("melange-cache").exists(), "no cache is made");
+}
+
+#[test]
 fn builds_that_start_at_once_make_one_template() {
     let (directory, home) = (cached("true"), home_of_its_own());
     let builds: Vec<_> = (0..3)
