@@ -30,6 +30,7 @@ mod shell_message;
 mod step_cause;
 mod step_run;
 mod tail;
+mod workspace_file;
 
 use std::time::Duration;
 

@@ -214,6 +214,8 @@ pub enum WarningKind {
     KeyExposed,
     /// A linter found something in a package.
     Lint,
+    /// A file of the sources has the text of a licence that the build file does not declare.
+    License,
 }
 
 /// A step's place among the steps of the build (from 0) and its label.

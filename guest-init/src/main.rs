@@ -22,6 +22,7 @@ mod environment;
 mod exec;
 mod export;
 mod file;
+mod find_files;
 mod gauges;
 mod header;
 mod identity;

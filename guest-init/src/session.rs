@@ -117,6 +117,7 @@ fn prepare(port: &mut Port, on_exit: &mut Vec<OnExit>) -> Result<Option<Prepared
                 | ToGuest::ExportUpper { .. }
                 | ToGuest::ListUpper { .. }
                 | ToGuest::ReadFile { .. }
+                | ToGuest::FindFiles { .. }
                 | ToGuest::Reads
                 | ToGuest::Trust(_)
                 | ToGuest::Secrets(_)

@@ -174,6 +174,13 @@ impl Agent {
                     self.export(self.script.upper.clone()).await?
                 }
                 ToGuest::ReadFile { path, .. } => self.read_file(&path).await?,
+                ToGuest::FindFiles { words, .. } => {
+                    let has_word =
+                        |path: &&String| words.iter().any(|word| path.to_lowercase().contains(word));
+                    let mut paths: Vec<String> = self.script.files.keys().filter(has_word).cloned().collect();
+                    paths.sort();
+                    self.send(&FromGuest::FilesFound { paths }).await?;
+                }
                 ToGuest::Reads => {
                     self.send(&FromGuest::Reads(Reads::Counted(self.script.reads.clone()))).await?
                 }

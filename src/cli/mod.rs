@@ -11,6 +11,7 @@ mod cache;
 mod cache_also;
 mod guest;
 mod image;
+mod license_check;
 mod lint;
 mod machine;
 mod package;
@@ -36,6 +37,7 @@ pub use build::{BuildArgs, GraphForm, PlanArgs};
 pub use cache::{CacheArgs, CacheCommand, ExportArgs, ImportArgs, PruneArgs};
 pub use guest::{RunArgs, ShellArgs};
 pub use image::{ImageCommand, WarmArgs};
+pub use license_check::{LicenseCheckArgs, ScanType};
 pub use lint::LintArgs;
 pub use machine::{HostCerts, MachineArgs, ProxyOption};
 pub use package::{Linter, PackageArgs, with_joined_booleans};
@@ -135,6 +137,8 @@ pub enum Command {
     },
     /// Look for what packages should not have in them.
     Lint(LintArgs),
+    /// Compare the licences in a tree of sources with those that a build file declares.
+    LicenseCheck(LicenseCheckArgs),
     /// Print the version.
     Version,
     /// Print a JSON Schema of what kiln writes for programs.

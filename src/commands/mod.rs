@@ -17,6 +17,7 @@ mod image;
 mod index;
 mod jobs;
 mod keygen;
+mod license_check;
 mod lint;
 mod log;
 mod man;
@@ -91,6 +92,7 @@ fn run(command: Command, quiet: bool) -> Result<u8> {
         Command::Cache { command } => cache::run(command, &env),
         Command::Image { command } => on_runtime(image::run(command, &env, volume(quiet))),
         Command::Lint(args) => lint::run(&args),
+        Command::LicenseCheck(args) => license_check::run(&args),
         Command::Version => report::print(&format!("kiln {}\n", env!("CARGO_PKG_VERSION"))),
         Command::Schema { of: Schema::Events } => report::print(report::EVENTS_SCHEMA),
         Command::Man { directory } => man::write(&directory),

@@ -36,7 +36,7 @@ fn evaluated(nodes: &[template::Node], document: &Value) -> Result<String, Failu
 }
 
 /// The file for an architecture that it is for. Its steps are left out: a query needs no definitions of pipelines.
-fn recipe(file: &Path) -> Result<Recipe, Failure> {
+pub(super) fn recipe(file: &Path) -> Result<Recipe, Failure> {
     let manifest = without_steps(manifest::load(file)?);
     let host = Arch::host().unwrap_or(Arch::X86_64);
     let mut all = std::iter::once(host).chain(Arch::ALL);

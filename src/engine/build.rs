@@ -197,8 +197,11 @@ impl Build<'_, '_> {
             return Ok(());
         }
         let mut form = std::mem::take(&mut self.outputs.form);
+        let mut license_check = None;
         if form.has_license_texts() {
-            form = form.with_license_texts(self.license_texts(session).await?);
+            let texts = self.license_texts(session).await?;
+            license_check = Some(self.check_licenses(session, &texts).await?);
+            form = form.with_license_texts(texts);
         }
         let links = if form.keeps_hard_links() { LinkScope::Child } else { LinkScope::None };
         session.send(&ToGuest::Export { root: crate::plan::OUTPUT.into(), links })?;
@@ -221,6 +224,9 @@ impl Build<'_, '_> {
         // The writer that refused the stream knows why; the sender sees only a closed pipe.
         match (streamed, collected) {
             (Ok(()), Ok(collected)) => {
+                if let Some(check) = license_check {
+                    self.report_licenses(session, check).await;
+                }
                 self.report(collected);
                 Ok(())
             }

@@ -62,6 +62,7 @@ pub(super) fn unexpected(message: &FromGuest, when: &str, session: &AgentSession
         | FromGuest::Reads(_)
         | FromGuest::Exported { .. }
         | FromGuest::Connected { .. }
+        | FromGuest::FilesFound { .. }
         | FromGuest::ForwardData(_) => broken(&format!("the agent sent {} {when}", name(message))),
     }
 }
@@ -81,6 +82,7 @@ fn name(message: &FromGuest) -> &'static str {
         FromGuest::Exported { .. } => "Exported",
         FromGuest::Failed { .. } => "Failed",
         FromGuest::Connected { .. } => "Connected",
+        FromGuest::FilesFound { .. } => "FilesFound",
         FromGuest::ForwardData(_) => "ForwardData",
     }
 }

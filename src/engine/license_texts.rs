@@ -1,25 +1,22 @@
 //! Texts of licences that lie in the workspace, perhaps in a source that a step has fetched.
 
-use std::time::Duration;
-
 use anyhow::Result;
-use kiln_protocol::{FromGuest, MAX_FILE, ToGuest};
-use tokio::time::Instant;
+use tokio::task::JoinHandle;
 
-use super::{
-    agent_session::AgentSession,
-    build::Build,
-    request::{Reply, Wait},
-};
+use super::{agent_session::AgentSession, build::Build, workspace_file};
 use crate::{
+    event::{Event, WarningKind},
     exit::Failure,
-    package::sbom::{LicenseTexts, license_paths},
-    plan::WORKSPACE,
+    package::{
+        license::{
+            Depth, Detected, Difference, MOST_BYTES, MOST_FILES, WORDS, detect, differences, is_license_file,
+        },
+        sbom::{LicenseTexts, license_paths},
+    },
 };
 
-/// How long the agent may take for one file of at most [`MAX_FILE`] bytes.
-const PATIENCE: Duration = Duration::from_secs(60);
-const WHEN: &str = "while it was asked for the text of a licence";
+/// A comparison of texts that runs beside the export: what differs from the build file.
+pub(super) type LicenseCheck = JoinHandle<Vec<Difference>>;
 
 impl Build<'_, '_> {
     /// The texts of all licences that the plan names by a file, after the last step.
@@ -35,31 +32,51 @@ impl Build<'_, '_> {
         }
         Ok(texts)
     }
+
+    /// Begins to compare the licences of the workspace with those of the plan. `named` has the files that the plan names.
+    ///
+    /// # Errors
+    /// Errors of the guest.
+    pub(super) async fn check_licenses(
+        &self,
+        session: &mut AgentSession,
+        named: &LicenseTexts,
+    ) -> Result<LicenseCheck> {
+        let mut texts: Vec<(String, String)> =
+            named.iter().map(|(path, text)| (path.clone(), text.clone())).collect();
+        let mut left = MOST_BYTES;
+        let found = workspace_file::find(session, WORDS).await?;
+        let found = found.iter().filter(|path| is_license_file(path, Depth::Shallow));
+        for path in found.filter(|path| !named.contains_key(*path)).take(MOST_FILES) {
+            // A file that cannot be read has no licence to compare.
+            let Ok(text) = workspace_file::read(session, path).await? else { continue };
+            let Some(rest) = left.checked_sub(text.len()) else { break };
+            left = rest;
+            texts.push((path.clone(), text));
+        }
+        let main = self.engine.plan.metadata.packages.first();
+        let licenses = main.map(|package| package.licenses.clone()).unwrap_or_default();
+        Ok(tokio::task::spawn_blocking(move || {
+            let contents: Vec<&str> = texts.iter().map(|(_, text)| text.as_str()).collect();
+            let compare = |((path, _), detected): (&(String, String), Vec<Detected>)| {
+                differences(&licenses, path, &detected)
+            };
+            texts.iter().zip(detect(&contents)).flat_map(compare).collect()
+        }))
+    }
+
+    /// Tells what differs. It fails no build: a comparison that has panicked has found nothing.
+    pub(super) async fn report_licenses(&mut self, session: &AgentSession, check: LicenseCheck) {
+        for difference in check.await.unwrap_or_default() {
+            let text = session.quoted(&difference.to_string());
+            self.engine.sink.emit(Event::Warning { kind: WarningKind::License, text });
+        }
+    }
 }
 
 async fn license_text(session: &mut AgentSession, path: &str) -> Result<String> {
-    session.send(&ToGuest::ReadFile { root: WORKSPACE.into(), path: path.to_owned() })?;
-    let wait = Wait { when: WHEN, deadline: Instant::now() + PATIENCE };
-    let mut content: Vec<u8> = Vec::new();
-    let answer = session.expect(wait, |message| match message {
-        // A guest that sends more than it may is stopped here.
-        FromGuest::Data(bytes) if content.len() + bytes.len() <= MAX_FILE => {
-            content.extend(bytes);
-            Reply::Other
-        }
-        FromGuest::FileRead { bytes } if bytes as usize == content.len() => Reply::Answer(Ok(())),
-        FromGuest::FileRefused { why } => Reply::Answer(Err(why)),
-        other => Reply::Unexpected(other),
-    });
-    match answer.await? {
-        Some(Ok(())) => Ok(String::from_utf8_lossy(&content).into_owned()),
-        Some(Err(why)) => {
-            let what = format!("license-path {path:?}: {}", session.quoted(&why));
-            Err(Failure::build_file(what, "name a text file of the workspace, relative to it").into())
-        }
-        None => {
-            let what = format!("the agent has not sent {path:?} in {} s", PATIENCE.as_secs());
-            Err(Failure::host(what, "the guest's console is in the build's log directory").into())
-        }
-    }
+    workspace_file::read(session, path).await?.map_err(|why| {
+        let what = format!("license-path {path:?}: {}", session.quoted(&why));
+        Failure::build_file(what, "name a text file of the workspace, relative to it").into()
+    })
 }

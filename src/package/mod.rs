@@ -22,6 +22,7 @@ pub mod facts;
 mod fault;
 #[cfg(test)]
 mod hostile;
+pub mod license;
 mod limits;
 pub mod lint;
 pub mod logs;

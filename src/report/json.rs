@@ -153,7 +153,7 @@ mod tests {
         events
     }
 
-    const WARNINGS: [WarningKind; 18] = [
+    const WARNINGS: [WarningKind; 19] = [
         WarningKind::ProcessStays,
         WarningKind::VolumeStays,
         WarningKind::ImageStays,
@@ -172,6 +172,7 @@ mod tests {
         WarningKind::KeyInsecure,
         WarningKind::Lint,
         WarningKind::ImageDamaged,
+        WarningKind::License,
     ];
 
     /// Breaks the build when a kind is added, until it stands in [`WARNINGS`] and in the schema.
@@ -195,6 +196,7 @@ mod tests {
             WarningKind::KeyInsecure => 15,
             WarningKind::Lint => 16,
             WarningKind::ImageDamaged => 17,
+            WarningKind::License => 18,
         }
     }
 

@@ -1,7 +1,7 @@
 //! The packages of a container.
 
 use super::{
-    everywhere::{build_accounts, build_mount_table, build_packages},
+    everywhere::{build_accounts, build_licensed, build_mount_table, build_packages},
     world::daemon,
 };
 
@@ -17,6 +17,12 @@ fn accounts_and_paths_are_as_the_build_file_says() {
     for (mode, keeps) in [("rw", true), ("discard", false)] {
         build_accounts(&["--runner", "docker", "--cache-mode", mode], keeps);
     }
+}
+
+#[test]
+fn licences_that_are_not_declared_are_told() {
+    let Some(_) = daemon() else { return };
+    build_licensed(&["--runner", "docker"]);
 }
 
 #[test]

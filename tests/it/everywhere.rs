@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File},
     io::Read,
-    os::unix::fs::MetadataExt,
+    os::unix::fs::{MetadataExt, symlink},
     path::Path,
     process::{Command, Stdio},
 };
@@ -115,6 +115,30 @@ pub(crate) fn build_accounts(arguments: &[&str], keeps: bool) {
     assert_eq!(had, if keeps { "had\nmore\n" } else { "had\n" });
     assert_eq!(at("cache/new").exists(), keeps);
     assert_eq!(fs::read_to_string(at("input")).expect("there"), "from-the-host\n");
+}
+
+/// Builds a package whose sources have two texts of licences, of which it declares one.
+pub(crate) fn build_licensed(arguments: &[&str]) {
+    let directory = tempfile::tempdir().expect("a directory can be made");
+    let text = |name: &str| spdx::license_id(name).expect("it is listed").text();
+    let source = directory.path().join("source");
+    fs::create_dir_all(source.join("lib/deep")).expect("made");
+    fs::write(source.join("COPYING"), text("GPL-2.0-only")).expect("written");
+    fs::write(source.join("lib/LICENSE-MIT"), text("MIT")).expect("written");
+    fs::write(source.join("lib/deep/LICENSE"), text("Apache-2.0")).expect("written");
+    symlink("/etc/passwd", source.join("LICENSE")).expect("linked");
+    let build = |licence: &str| {
+        let text = format!(
+            "package:\n  {{name: p, version: '1', epoch: 0, copyright: [{{license: {licence}}}]}}\npipeline: [{{runs: 'true'}}]\n"
+        );
+        succeed(command(directory.path(), &text, arguments).args(["--source-dir", "source"]))
+    };
+    let said = build("GPL-2.0-or-later");
+    let wanted = "lib/LICENSE-MIT has the text of MIT, but copyright only declares GPL-2.0-or-later";
+    assert!(said.contains(wanted), "{said}");
+    assert_eq!(said.matches("has the text of").count(), 1, "{said}");
+    let said = build("GPL-2.0-only AND MIT");
+    assert!(!said.contains("has the text of"), "{said}");
 }
 
 /// Builds [`MOUNT_TABLE`].

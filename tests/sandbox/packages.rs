@@ -3,7 +3,10 @@
 use std::io::Read;
 
 use super::{
-    everywhere::{ACCOUNTS, PACKAGES, build_accounts, build_mount_table, build_packages, command, succeed},
+    everywhere::{
+        ACCOUNTS, PACKAGES, build_accounts, build_licensed, build_mount_table, build_packages, command,
+        succeed,
+    },
     has_bwrap,
 };
 
@@ -36,6 +39,13 @@ fn data_hash(package: &[u8]) -> String {
     let text = String::from_utf8_lossy(&sections);
     let line = text.lines().find_map(|line| line.strip_prefix("datahash = "));
     line.expect("it has a digest").to_owned()
+}
+
+#[test]
+fn licences_that_are_not_declared_are_told() {
+    if has_bwrap() {
+        build_licensed(&["--runner", "bubblewrap"]);
+    }
 }
 
 #[test]

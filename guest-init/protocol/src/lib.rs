@@ -61,7 +61,7 @@ pub use relay::{Chunk, ForwardData, RELAY_WINDOW, RELAYED};
 pub use step::{ExitStatus, Stdin, Step, Stream, Terminal, User};
 
 /// The version of this protocol. Host and agent are built together; a mismatch means a stale initramfs.
-pub const VERSION: u32 = 15;
+pub const VERSION: u32 = 16;
 
 /// In the stream of an upper directory, the extended attribute of a file that has more than one name.
 pub const LINKED: &str = "trusted.kiln.linked";
@@ -74,6 +74,9 @@ pub const DIGEST: &str = "trusted.kiln.digest";
 
 /// The largest file of [`ToGuest::ReadFile`], in bytes: the longest licences have 100 KiB.
 pub const MAX_FILE: usize = 1 << 20;
+
+/// The most files of [`ToGuest::FindFiles`].
+pub const MAX_FOUND: usize = 64;
 
 /// The name of the virtio-serial port that carries the protocol (`/sys/class/virtio-ports/*/name`).
 pub const PORT_NAME: &str = "kiln.agent";
@@ -135,6 +138,14 @@ pub enum ToGuest {
         root: String,
         /// The file, relative to it.
         path: String,
+    },
+    /// Report the regular files of a directory, and of the directories in it, whose names have one of these words in them, in
+    /// small or capital letters, when no step runs; answered by [`FromGuest::FilesFound`]. Links are not followed.
+    FindFiles {
+        /// The directory.
+        root: String,
+        /// The words, in small letters.
+        words: Vec<String>,
     },
     /// Send the upper directory of an overlay as one tar stream, in the form of [`ToGuest::Export`]. Remaining processes of steps are
     /// killed first, so that nothing changes meanwhile.
@@ -246,6 +257,11 @@ pub enum FromGuest {
     FileRefused {
         /// A sentence: what, where, why.
         why: String,
+    },
+    /// The answer to [`ToGuest::FindFiles`]; none for a directory that cannot be listed.
+    FilesFound {
+        /// Their paths below the directory, sorted, without those that are not UTF-8: at most [`MAX_FOUND`].
+        paths: Vec<String>,
     },
     /// The answer to [`ToGuest::Reads`].
     Reads(Reads),

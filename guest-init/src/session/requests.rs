@@ -11,7 +11,7 @@ use super::{Flow, Session};
 use crate::{
     clock, exec,
     export::Export,
-    file,
+    file, find_files,
     input::Input,
     processes, read_file, secrets,
     task::{ExportDetail, Phase, Running, Task},
@@ -47,6 +47,10 @@ impl Session<'_> {
                 self.port.send(&FromGuest::Reads(reads))?;
             }
             (ToGuest::ReadFile { root, path }, Task::Idle) => self.read_file(&root, &path)?,
+            (ToGuest::FindFiles { root, words }, Task::Idle) => {
+                let paths = find_files::find(&root, &words);
+                self.port.send(&FromGuest::FilesFound { paths })?;
+            }
             (ToGuest::ExportUpper { target }, Task::Idle) => self.drain(target, ExportDetail::Content)?,
             (ToGuest::ListUpper { target }, Task::Idle) => self.drain(target, ExportDetail::Names)?,
             (
@@ -55,6 +59,7 @@ impl Session<'_> {
                 | ToGuest::ExportUpper { .. }
                 | ToGuest::ListUpper { .. }
                 | ToGuest::ReadFile { .. }
+                | ToGuest::FindFiles { .. }
                 | ToGuest::Reads
                 | ToGuest::Trust(_)
                 | ToGuest::Secrets(_)

@@ -33,9 +33,7 @@ impl Licenses {
     pub(super) fn of(licenses: &[License], texts: &LicenseTexts) -> Self {
         let mut names = Vec::new();
         let mut extracted: Vec<Extracted> = Vec::new();
-        for License { name, attestation: _, path } in
-            licenses.iter().filter(|license| !license.name.is_empty())
-        {
+        for License { name, path, .. } in licenses.iter().filter(|license| !license.name.is_empty()) {
             let id = normal(name);
             let text = match path {
                 Some(path) => texts.get(path).cloned(),
@@ -114,6 +112,7 @@ mod tests {
             name: name.into(),
             attestation: String::new(),
             path: path.map(Into::into),
+            detection_override: None,
         };
         let texts = LicenseTexts::from([("COPYING".into(), "text".into())]);
         let all = [license("Own", None), license("MIT", Some("COPYING")), license("Own", Some("COPYING"))];

@@ -62,6 +62,22 @@ pub struct License {
     pub attestation: String,
     /// The file of the workspace with its text, relative to the workspace; `None` where none is named.
     pub path: Option<String>,
+    /// A licence whose text is expected in that file, in the place of its own; `None` where none is named.
+    pub detection_override: Option<String>,
+}
+
+impl License {
+    /// A licence of a build file.
+    pub fn of(copyright: &Copyright) -> Self {
+        let Copyright { paths: _, attestation, license, license_path, detection_override } = copyright;
+        let given = |text: &Text| Some(text.to_string()).filter(|text| !text.is_empty());
+        Self {
+            name: line(license),
+            attestation: attestation.to_string(),
+            path: given(license_path),
+            detection_override: given(detection_override),
+        }
+    }
 }
 
 /// The dependencies that a build file declares, in its order.
@@ -130,7 +146,7 @@ fn main(recipe: &Recipe, commit: &str, options: &PackagingOptions) -> PackageMet
         url: line(&package.url),
         commit: own_commit(&package.commit, commit),
         namespace: options.namespace.clone(),
-        licenses: package.copyright.iter().map(license).collect(),
+        licenses: package.copyright.iter().map(License::of).collect(),
         declared: Declared::of(&package.dependencies),
         options: package.options.unwrap_or_default(),
         scriptlets: Scriptlets::of(package.scriptlets.as_ref()),
@@ -169,15 +185,6 @@ fn of_subpackage(
 
 fn own_commit(own: &Text, otherwise: &str) -> String {
     if own.is_empty() { otherwise.to_owned() } else { line(own) }
-}
-
-fn license(copyright: &Copyright) -> License {
-    let Copyright { paths: _, attestation, license, license_path, detection_override: _ } = copyright;
-    License {
-        name: line(license),
-        attestation: attestation.to_string(),
-        path: Some(license_path.to_string()).filter(|path| !path.is_empty()),
-    }
 }
 
 /// A text of one line: line breaks at its end are dropped. The compiler refuses others.
