@@ -1,6 +1,6 @@
 //! The end of a build's packages: what their files say, then the packages themselves, published all at once with the index.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
 use anyhow::Result;
 
@@ -14,10 +14,10 @@ use super::{
 };
 use crate::{
     package::{
-        artifact::Collected, facts::PackageFacts, lint, logs, out_dir::unwritable, provenance::Provenance,
-        staged_file::Directory,
+        artifact::Collected, facts::PackageFacts, lint, logs, logs::Logs, out_dir::unwritable,
+        provenance::Provenance, staged_file::Directory,
     },
-    plan::{PackageMetadata, PackagingOptions},
+    plan::PackageMetadata,
 };
 
 /// What is ready to be published.
@@ -56,8 +56,11 @@ pub(in crate::package) fn finish(
         }
         ready.packages.push(assemble(out, out_dir, form, package, relations, &data)?);
     }
+    // melange's log of dependencies has the last package only.
+    let found = reviews.last().map(|last| last.generated.log_line()).transpose()?.unwrap_or_default();
+    let logs = Logs::open(&form.build.options, packages.first().map_or("", |package| &package.arch))?;
     let collected = publish(out, out_dir, form, ready)?;
-    write_logs(form, &reviews)?;
+    logs.write(&form.build.packages, &found)?;
     Ok(Collected { remarks, ..collected })
 }
 
@@ -79,22 +82,6 @@ fn lint_results(
         }
     }
     Ok(files)
-}
-
-/// The logs that the options name.
-fn write_logs(form: &ApkForm, reviews: &[Review]) -> Result<()> {
-    let PackagingOptions { build_log, dependency_log, .. } = &form.build.options;
-    if let Some(file) = build_log {
-        logs::append_packages(file, &form.build.packages)?;
-    }
-    // melange's log has the last package only.
-    if let (Some(named), Some(package), Some(last)) =
-        (dependency_log, form.build.packages.last(), reviews.last())
-    {
-        let file = logs::dependency_log(named, &package.arch);
-        fs::write(&file, last.generated.log_line()?).map_err(|error| unwritable(&file, &error))?;
-    }
-    Ok(())
 }
 
 /// Publishes everything. Nothing has a name before all of it is written.
