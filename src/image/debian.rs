@@ -104,12 +104,12 @@ pub(super) fn extending(debian: &DebianRoot, arch: &str, root: &Path, sources: &
     let own = [
         "--mode=root".to_owned(),
         "--variant=custom".to_owned(),
-        format!("--setup-hook={HOOK}"),
-        format!("--customize-hook={}", INSTALL.replace("PACKAGES", &packages(debian).join(" "))),
+        format!("--customize-hook={HOOK}"),
         "--skip=update,check/empty".to_owned(),
         "--skip=chroot/mount/sys".to_owned(),
     ];
-    arguments(debian, arch, SEED.to_owned(), own, root, sources)
+    let hook = format!("{SEED}{}", INSTALL.replace("PACKAGES", &packages(debian).join(" ")));
+    arguments(debian, arch, hook, own, root, sources)
 }
 
 fn fetch(hook: &str, debian: &DebianRoot, arch: &str, root: &Path, sources: &[String]) -> Vec<OsString> {
@@ -276,15 +276,12 @@ mod tests {
             hook.contains(&format!("'inrelease {release}'")) && hook.contains("in_release() {"),
             "{hook}"
         );
-        assert!(hook.contains("simulate status gcc make ca-certificates > more\n"), "{hook}");
+        assert!(hook.contains("simulate status gcc make ca-certificates > more &\n"), "{hook}");
         assert!(!hook.contains("PACKAGES") && !hook.contains("ESSENTIAL") && !hook.contains("PRIORITY"));
         let arguments = extending(&debian, "amd64", Path::new("/s/root"), &sources);
-        let install = arguments.iter().filter_map(|argument| argument.to_str());
-        let install =
-            install.filter(|argument| argument.starts_with("--customize-hook=")).collect::<String>();
-        assert!(install.ends_with("install gcc make ca-certificates\n"), "{install}");
-        assert_eq!(arguments[0], SEED);
-        assert_eq!(arguments[10..12], ["bookworm", "/s/root"]);
+        let hook = arguments[0].to_str().expect("UTF-8");
+        assert!(hook.starts_with(SEED) && hook.ends_with("install gcc make ca-certificates\n"), "{hook}");
+        assert_eq!(arguments[9..11], ["bookworm", "/s/root"]);
     }
 
     #[test]

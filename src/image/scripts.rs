@@ -112,7 +112,7 @@ cat > status
 
 /// A hook as [`FETCH`], for a root that is extended, whose status file is `status`: it fetches what the root lacks. The result must
 /// have exactly the packages that one made from nothing would have; else, and if the distribution has changed since RELEASE, it
-/// writes why to `unfit`.
+/// writes why to `unfit`. Packages are fetched while this is found out.
 pub(super) const FETCH_MORE: &str = r#"
 export APT_CONFIG="$MMDEBSTRAP_APT_CONFIG" TMPDIR="$1/tmp" DEBIAN_FRONTEND=noninteractive
 unfit() { echo "$1" > unfit; exit 0; }
@@ -125,6 +125,11 @@ simulate() {
 chosen() { sed -n 's/^Inst \([^ ]*\) \(\[[^]]*\] \)\{0,1\}(\([^ ]*\) .*/\1=\3/p' "$@"; }
 [ "$(in_release "$1/var/lib/apt/lists")" = 'inrelease RELEASE' ] || unfit 'the distribution has changed since it was made'
 : > nothing
+simulate status PACKAGES > more &
+more=$!
+# If the root turns out to be unfit, what was fetched is not used.
+apt-get -qq --download-only -o Dir::State::Status="$PWD/status" install PACKAGES > /dev/null &
+fetched=$!
 simulate nothing 'ESSENTIAL' > first
 chosen first > names
 awk -v RS= -v FS='\n' 'FILENAME == "names" {for (at = 1; at <= NF; at++) wanted[$at] = 1; next}
@@ -136,10 +141,10 @@ awk -v RS= -v FS='\n' 'FILENAME == "names" {for (at = 1; at <= NF; at++) wanted[
    if ((name "=" version) in wanted) print $0 "\n"}' names status > essential
 simulate essential PACKAGES 'PRIORITY' > second
 chosen first second | sort > wanted
-simulate status PACKAGES > more
+wait "$more"
 { chosen more; awk '/^Package: /{name = $2} /^Version: /{print name "=" $2}' status; } | sort > found
 cmp -s wanted found && ! grep -q '^Remv ' more || unfit 'it has other packages than a root from nothing'
-apt-get -qq --download-only -o Dir::State::Status="$PWD/status" install PACKAGES
+wait "$fetched"
 "#;
 
 /// After [`FETCH_MORE`]: fails if the root is unfit.
@@ -147,9 +152,9 @@ pub(super) const FIT: &str = r#"
 if [ -e unfit ]; then cat unfit; exit 1; fi
 "#;
 
-/// A hook of mmdebstrap's that installs PACKAGES in a root (`$1`), as mmdebstrap does it.
+/// After [`SEED`]: installs PACKAGES in a root (`$1`), as mmdebstrap does it. A jail has no terminals.
 pub(super) const INSTALL: &str = r#"
 export APT_CONFIG="$MMDEBSTRAP_APT_CONFIG" DEBIAN_FRONTEND=noninteractive
-apt-get -qq --yes --no-download -o Dir::Bin::dpkg=env -o DPkg::Options::=--unset=TMPDIR -o DPkg::Options::=dpkg \
+apt-get -qq --yes --no-download -o Dpkg::Use-Pty=false -o Dir::Bin::dpkg=env -o DPkg::Options::=--unset=TMPDIR -o DPkg::Options::=dpkg \
   -o DPkg::Chroot-Directory="$1" install PACKAGES
 "#;
