@@ -34,7 +34,7 @@ fn backends() -> Vec<Backend> {
 /// Whether the kernel tells what is read of the cache.
 fn measures_reads(backend: Backend) -> bool {
     match backend {
-        Backend::NineP | Backend::Virtiofs | Backend::Embedded | Backend::Source => true,
+        Backend::Cold | Backend::NineP | Backend::Virtiofs | Backend::Embedded | Backend::Source => true,
         Backend::Docker | Backend::Bubblewrap => geteuid().is_root(),
     }
 }
@@ -225,7 +225,7 @@ fn build(place: &Place, backend: Backend, network: &str) -> Output {
     kiln.args(["build", "file.yaml", "--progress", "json", "--cache-dir", "cache", "--image"]);
     kiln.arg(format!("debian:bookworm+{SMALL}")).args(["--network", network, "--pipeline-dir", "pipelines"]);
     backend.choose(&mut kiln);
-    if matches!(backend, Backend::NineP | Backend::Source) {
+    if matches!(backend, Backend::Cold | Backend::NineP | Backend::Source) {
         // The other backends do this by themselves.
         kiln.args(["--cache-mode", "commit"]);
     }

@@ -1,4 +1,4 @@
-//! The six ways to run a build, and which of them this host has.
+//! The seven ways to run a build, and which of them this host has.
 
 use std::{path::Path, process::Command};
 
@@ -7,7 +7,9 @@ use crate::sampling::{Sampler, named};
 /// A way to run a build.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Backend {
-    /// A microVM, its cache by 9p.
+    /// A microVM that boots, its cache by 9p.
+    Cold,
+    /// A microVM that is restored from a template, as those that follow, its cache by 9p.
     NineP,
     /// A microVM, its cache by virtiofs.
     Virtiofs,
@@ -23,14 +25,21 @@ pub(crate) enum Backend {
 
 impl Backend {
     /// All of them.
-    pub(crate) const ALL: [Self; 6] =
-        [Self::NineP, Self::Virtiofs, Self::Embedded, Self::Source, Self::Docker, Self::Bubblewrap];
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Cold,
+        Self::NineP,
+        Self::Virtiofs,
+        Self::Embedded,
+        Self::Source,
+        Self::Docker,
+        Self::Bubblewrap,
+    ];
 
     /// Adds to a `kiln build` what chooses this backend.
     pub(crate) fn choose(self, command: &mut Command) {
         command.env_remove("QEMU_USE_VIRTIOFS").env_remove("KILN_VIRTIOFSD");
         match self {
-            Self::NineP | Self::Virtiofs | Self::Embedded | Self::Source => {
+            Self::Cold | Self::NineP | Self::Virtiofs | Self::Embedded | Self::Source => {
                 command.args(["--runner", "qemu", "--accel", "tcg", "--memory", "1Gi", "--cpu", "1"]);
             }
             Self::Docker => {
@@ -42,6 +51,9 @@ impl Backend {
         }
         match self {
             // Without it a cache that is written straight into comes by kiln's own device.
+            Self::Cold => {
+                command.env("QEMU_USE_VIRTIOFS", "0").args(["--start", "cold"]);
+            }
             Self::NineP => {
                 command.env("QEMU_USE_VIRTIOFS", "0");
             }
@@ -64,7 +76,7 @@ impl Backend {
             Command::new(program).arg(argument).output().is_ok_and(|output| output.status.success())
         };
         match self {
-            Self::NineP | Self::Virtiofs | Self::Embedded | Self::Source => {
+            Self::Cold | Self::NineP | Self::Virtiofs | Self::Embedded | Self::Source => {
                 (!answers("qemu-system-x86_64", "--version")).then_some("QEMU is not installed")
             }
             Self::Docker => (!answers("docker", "info")).then_some("no dockerd answers"),

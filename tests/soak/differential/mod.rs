@@ -36,7 +36,7 @@ fn every_backend_gives_the_same() {
 
 /// All backends, but only one of a microVM's shares.
 fn with_one_share(backends: &[Backend], sampler: &mut Sampler) -> Vec<Backend> {
-    let shares = [Backend::NineP, Backend::Virtiofs, Backend::Embedded, Backend::Source];
+    let shares = [Backend::Cold, Backend::NineP, Backend::Virtiofs, Backend::Embedded, Backend::Source];
     let chosen: Vec<Backend> = shares.into_iter().filter(|share| backends.contains(share)).collect();
     if chosen.len() < 2 {
         return backends.to_vec();
