@@ -20,7 +20,7 @@ const TB_SIZE_MIB: u32 = 512;
 
 /// The processor's model under TCG: all that it emulates but ERMS. With that the guest's kernel copies with `rep movsb`, which TCG
 /// executes byte by byte: to read a file from the page cache took eight times as long.
-const TCG_MODEL: &str = "max,-erms";
+pub const TCG_MODEL: &str = "max,-erms";
 
 /// The files of a microVM.
 #[derive(Debug, Clone, Copy)]
