@@ -17,7 +17,7 @@ use super::{
     program::{Scratch, timed, version},
 };
 use crate::{
-    backend::BoxFuture,
+    backend::{BoxFuture, qemu::TCG_MODEL},
     env::Env,
     home::Home,
     host::{find_program, tsc},
@@ -145,9 +145,10 @@ impl<'a> Boot<'a> {
     fn bare(&self) -> Command {
         let (accelerator, cpu) = match self.machine.accelerator {
             Accelerator::Kvm => ("kvm", "host"),
-            Accelerator::Tcg => ("tcg,thread=multi,tb-size=512", "max"),
+            Accelerator::Tcg => ("tcg,thread=multi,tb-size=512", TCG_MODEL),
         };
-        // Told the frequency, as kiln's guests are, a kernel does not measure it; on a busy host it may measure for ever.
+        // As kiln's guests have it, the processor lacks ERMS, and memory is not cleared twice: else the kernel would be slower. Told the
+        // frequency, it does not measure it; on a busy host it may measure for ever.
         let clock = tsc::measure_khz().map_or(String::new(), |khz| format!(" tsc_early_khz={khz}"));
         Command::new("timeout")
             .arg(BARE_LIMIT_SECONDS)
@@ -160,7 +161,7 @@ impl<'a> Boot<'a> {
             .arg(&self.machine.kernel.vmlinux)
             .arg("-initrd")
             .arg("bare.cpio")
-            .args(["-append", &format!("reboot=t panic=-1 quiet{clock}")])
+            .args(["-append", &format!("reboot=t panic=-1 quiet init_on_alloc=0{clock}")])
             .current_dir(self.scratch.path())
     }
 
