@@ -15,6 +15,7 @@ mod filter;
 mod idmapped;
 mod jail;
 mod landlock;
+mod memory;
 mod mountinfo;
 mod namespace;
 mod ownership;
@@ -49,6 +50,7 @@ pub use self::{
     idmapped::{idmappable, idmapped},
     jail::{JAIL_ARGUMENT, JAIL_DIRECTORY, Jail, JailNetwork, jail_main},
     landlock::{LANDLOCK_WITH_SCOPES, landlock_version},
+    memory::return_large_blocks,
     mountinfo::mount_points,
     namespace::{IdMap, IdRange, user_namespaces_usable},
     ownership::reclaim,

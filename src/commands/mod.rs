@@ -50,11 +50,13 @@ use crate::{
     cli::{Cli, Command, Schema, with_joined_booleans},
     env::Env,
     exit::code_of,
+    process::return_large_blocks,
     report,
 };
 
 /// Runs the program: reads the command line, runs the command, prints an error if there is one.
 pub fn main() -> ExitCode {
+    return_large_blocks();
     let cli = match Cli::try_parse_from(with_joined_booleans(args_os())) {
         Ok(cli) => cli,
         Err(error) => return arguments::refuse(error),
