@@ -71,19 +71,25 @@ impl Logs {
     }
 }
 
-/// Whether the logs can be written: checked before a build, whose result would be lost.
+/// Whether the logs can be written: checked before a build, whose result would be lost. The build makes `out_dir`, with the directory of
+/// the architecture in it.
 ///
 /// # Errors
 /// A host failure with the file that cannot be written.
-pub fn check_logs(options: &PackagingOptions, arch: &str) -> Result<()> {
+pub fn check_logs(options: &PackagingOptions, out_dir: &Path, arch: &str) -> Result<()> {
     let (packages, dependencies) = files(options, arch);
+    let of_packages = out_dir.join(arch);
     for file in packages.into_iter().chain(dependencies) {
-        check(&file).map_err(|error| unwritable(&file, &error))?;
+        check(&file, &of_packages).map_err(|error| unwritable(&file, &error))?;
     }
     Ok(())
 }
 
-fn check(file: &Path) -> io::Result<()> {
+fn check(file: &Path, of_packages: &Path) -> io::Result<()> {
+    let is_made = |parent: &Path| !parent.exists() && of_packages.starts_with(parent);
+    if file.parent().is_some_and(is_made) {
+        return Ok(());
+    }
     if file.is_dir() {
         return Err(ErrorKind::IsADirectory.into());
     }
@@ -176,12 +182,16 @@ mod tests {
     #[test]
     fn a_log_that_cannot_be_written_is_refused_before() {
         let root = tempfile::tempdir().expect("a scratch directory");
-        check_logs(&options(root.path()), "x86_64").expect("they can be made");
+        let out_dir = root.path().join("out/packages");
+        check_logs(&options(root.path()), &out_dir, "x86_64").expect("they can be made");
+        for made in [&out_dir, &out_dir.join("x86_64"), &root.path().join("out")] {
+            check_logs(&options(made), &out_dir, "x86_64").expect("the build makes the directory");
+        }
         assert_eq!(fs::read_dir(root.path()).expect("listed").count(), 0);
         fs::create_dir(root.path().join("deps.json.x86_64")).expect("made");
         for root in [root.path(), &root.path().join("missing")] {
             let errors = [
-                check_logs(&options(root), "x86_64").expect_err("it cannot be written"),
+                check_logs(&options(root), &out_dir, "x86_64").expect_err("it cannot be written"),
                 Logs::open(&options(root), "x86_64").expect_err("it cannot be written"),
             ];
             for error in errors {

@@ -18,8 +18,8 @@ use std::{
 };
 
 use kiln_protocol::{
-    Chunk, Completeness, Counted, CountedDirectory, Exhausted, ExitStatus, ForwardData, FromGuest, Reads,
-    Stream, ToGuest, UnclearFile, VERSION, frame,
+    Chunk, Completeness, Counted, CountedDirectory, Exhausted, ExitStatus, ForwardData, FromGuest, MAX_FOUND,
+    Reads, Stream, ToGuest, UnclearFile, VERSION, frame,
 };
 use nix::{
     sys::signal::{Signal, kill},
@@ -90,6 +90,7 @@ impl Wire {
         match request {
             ToGuest::Prepare(_) => self.say(&FromGuest::Ready { phases: Vec::new() }),
             ToGuest::Run(step) => self.say(&ended(step.index)),
+            ToGuest::FindFiles { .. } => self.say(&FromGuest::FilesFound { paths: Vec::new() }),
             ToGuest::Export { .. } => self.export(&package()),
             ToGuest::ExportUpper { .. } => self.export(&[0; 1024]),
             ToGuest::Reads => self.say(&FromGuest::Reads(Reads::Unknown("nothing was counted".into()))),
@@ -145,6 +146,7 @@ enum When {
     Hello,
     Prepare,
     Run,
+    Find,
     Export,
     Upper,
     Reads,
@@ -156,6 +158,7 @@ impl When {
         Some(match request {
             ToGuest::Prepare(_) => Self::Prepare,
             ToGuest::Run(_) => Self::Run,
+            ToGuest::FindFiles { .. } => Self::Find,
             ToGuest::Export { .. } => Self::Export,
             ToGuest::ExportUpper { .. } => Self::Upper,
             ToGuest::Reads => Self::Reads,
@@ -222,6 +225,7 @@ fn messages() -> Vec<(&'static str, FromGuest)> {
         ("Ended", ended(0)),
         ("Refused", FromGuest::Refused { step: 0, why: "no\u{1b}[2J".into() }),
         ("Data", FromGuest::Data(vec![1; 100])),
+        ("FilesFound", FromGuest::FilesFound { paths: vec!["../../etc/LICENSE".into(); MAX_FOUND] }),
         ("Exported", FromGuest::Exported { entries: u64::MAX, bytes: u64::MAX }),
         ("Reads", FromGuest::Reads(Reads::Unknown("?".into()))),
         ("Failed", FromGuest::Failed { why: "\u{1b}]0;no\u{7}".into() }),
@@ -233,6 +237,7 @@ fn has_a_place(message: &str, when: When) -> bool {
     match when {
         When::Prepare => message == "Ready",
         When::Run => ["Output", "Ended", "Refused"].contains(&message),
+        When::Find => ["Output", "FilesFound"].contains(&message),
         When::Export | When::Upper => ["Output", "Data", "Exported"].contains(&message),
         When::Reads => ["Output", "Reads"].contains(&message),
         When::Hello | When::Shutdown => true,
@@ -240,7 +245,7 @@ fn has_a_place(message: &str, when: When) -> bool {
 }
 
 fn out_of_place() -> impl Iterator<Item = Lie> {
-    let moments = [When::Prepare, When::Run, When::Export, When::Upper];
+    let moments = [When::Prepare, When::Run, When::Find, When::Export, When::Upper];
     moments.into_iter().flat_map(|when| {
         let messages = messages().into_iter().filter(move |(name, _)| !has_a_place(name, when));
         messages
@@ -300,7 +305,7 @@ fn frames() -> Vec<Lie> {
 }
 
 fn single() -> Vec<Lie> {
-    use When::{Export, Hello, Prepare, Reads as Read, Run, Shutdown, Upper};
+    use When::{Export, Find, Hello, Prepare, Reads as Read, Run, Shutdown, Upper};
     let exits =
         |when, code| lie("it exits", when, move |_: &mut Wire| std::process::exit(code), (4, "bwrap ended"));
     let archive = |name: &str, when, archive: Vec<u8>, verdict| {
@@ -323,6 +328,12 @@ fn single() -> Vec<Lie> {
             (4, "a step 1 that does not run"),
         ),
         lie("a step that does not exist", Run, |wire| wire.say(&output(u32::MAX, 10)), (4, "does not run")),
+        lie(
+            "too many files",
+            Find,
+            |wire| wire.say(&FromGuest::FilesFound { paths: vec!["LICENSE".into(); MAX_FOUND + 1] }),
+            (4, "sent FilesFound"),
+        ),
         lie("the end of another step", Run, |wire| wire.say(&ended(1)), (4, "sent Ended")),
         lie(
             "the end twice",

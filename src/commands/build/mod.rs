@@ -59,7 +59,7 @@ async fn one(args: &BuildArgs, file: Option<&Path>, env: &Env) -> Result<Result<
         let (packaging, key) = options::packaging(&args.package, &recipe::commit(&file, &args.recipe), env)?;
         let mut options = BuildOptions { packaging, ..options };
         package::check_writable(&options.out_dir)?;
-        package::logs::check_logs(&options.packaging, recipe.arch.apk())?;
+        package::logs::check_logs(&options.packaging, &options.out_dir, recipe.arch.apk())?;
         if options.packaging.has_index() {
             package::check_index(&options.out_dir.join(recipe.arch.apk()))?;
         }
