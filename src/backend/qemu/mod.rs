@@ -33,7 +33,7 @@ use std::{
     path::PathBuf,
 };
 
-use anyhow::{Context, Error, Result};
+use anyhow::{Context, Result};
 
 pub use argv::{Files, Start, TCG_MODEL, argv};
 pub use isolation::isolation;
@@ -130,19 +130,19 @@ impl Qemu<'_> {
     }
 
     async fn start(&mut self, plan: &Plan) -> Result<Launched> {
-        let Some(template) = self.template.take() else { return Ok(self.run(plan, None).await?) };
+        let Some(template) = self.template.take() else { return self.run(plan, None).await };
         match self.run(plan, Some(&template)).await {
-            Err(NotStarted::MayBoot(error)) if machine(plan)?.start == StartOption::Auto => {
+            Err(error) if machine(plan)?.start == StartOption::Auto => {
                 tracing::debug!(error = %format!("{error:#}"), "the template is removed, and the guest boots");
                 template.remove();
-                Ok(self.run(plan, None).await?)
+                self.run(plan, None).await
             }
-            launched => Ok(launched?),
+            launched => launched,
         }
     }
 
     /// Starts QEMU, and waits until a template was restored.
-    async fn run(&mut self, plan: &Plan, template: Option<&Template>) -> Result<Launched, NotStarted> {
+    async fn run(&mut self, plan: &Plan, template: Option<&Template>) -> Result<Launched> {
         let (agent, agent_end) = channel("the agent's")?;
         let (console, console_end) = channel("the console's")?;
         let (monitor, monitor_end) = channel("the monitor's")?;
@@ -159,10 +159,13 @@ impl Qemu<'_> {
         let mut session = Session::new(Box::pin(reader), Box::pin(writer));
         let mut qmp = Qmp::new(monitor);
         if template.is_some()
-            && let Err(why) = restore(plan, &mut qmp, &mut session).await
+            && let Err(error) =
+                template::resume(&mut qmp, &mut session, &share::plugged(plan, machine(plan)?)).await
         {
             qemu.kill();
-            return Err(why.told(stderr.last_lines().await.unwrap_or_default()));
+            let words = stderr.last_lines().await.unwrap_or_default().join("\n  ");
+            let what = format!("QEMU has not restored a guest from a template: {error:#}\n  {words}");
+            return Err(Failure::host(what, "--start cold does without templates.").into());
         }
         let console = Tail::follow(LAST_LINES, console, self.console_log.take());
         let (reader, writer) = session.into_channel();
@@ -179,50 +182,6 @@ impl Runner for Qemu<'_> {
     fn launch<'a>(&'a mut self, plan: &'a Plan) -> BoxFuture<'a, Result<Launched>> {
         Box::pin(self.start(plan))
     }
-}
-
-/// Why a guest did not start.
-enum NotStarted {
-    /// No server of a share was asked: the guest may boot instead.
-    MayBoot(Error),
-    /// A server serves the QEMU that has failed, and would serve no other one.
-    Final(Error),
-}
-
-impl NotStarted {
-    /// The same, as a failure with QEMU's last words.
-    fn told(self, words: Vec<String>) -> Self {
-        let words = words.join("\n  ");
-        let failure = |error: Error| {
-            Failure::host(format!("{error:#}\n  {words}"), "--start cold does without templates.").into()
-        };
-        match self {
-            Self::MayBoot(error) => Self::MayBoot(failure(error)),
-            Self::Final(error) => Self::Final(failure(error)),
-        }
-    }
-}
-
-impl From<Error> for NotStarted {
-    fn from(error: Error) -> Self {
-        Self::MayBoot(error)
-    }
-}
-
-impl From<NotStarted> for Error {
-    fn from(why: NotStarted) -> Self {
-        match why {
-            NotStarted::MayBoot(error) | NotStarted::Final(error) => error,
-        }
-    }
-}
-
-/// Waits until a guest was restored, and gives it the devices of its shares.
-async fn restore(plan: &Plan, qmp: &mut Qmp, agent: &mut Session) -> Result<(), NotStarted> {
-    let devices = share::plugged(plan, machine(plan)?);
-    template::resume(qmp, agent).await.context("QEMU has not restored a guest from a template")?;
-    let plugged = template::plug(qmp, &devices).await;
-    plugged.context("QEMU has not given a restored guest the device of a share").map_err(NotStarted::Final)
 }
 
 /// A descriptor for a QEMU that may have to be started once more.

@@ -21,7 +21,7 @@ use anyhow::Result;
 use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 
-pub(super) use restore::{copy_of_memory, plug, resume, state};
+pub(super) use restore::{copy_of_memory, resume, state};
 pub use store::{Listed, Template, Templates};
 
 use self::{
